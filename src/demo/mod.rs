@@ -1,0 +1,1 @@
+//! The plain network demos: greeter, echo, fetch. The smallest users of `net`.

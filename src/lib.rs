@@ -1,0 +1,11 @@
+//! Postroad: a mail world on one machine.
+
+pub mod auth;
+pub mod demo;
+pub mod dns;
+pub mod imap;
+pub mod mail;
+pub mod mda;
+pub mod net;
+pub mod pop3;
+pub mod smtp;

@@ -1,0 +1,231 @@
+//! A mailbox address, `local@domain`. RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest local part, in octets. RFC 5321 §4.5.3.1.1.
+const LOCAL_MAX: usize = 64;
+/// The longest domain, in octets. RFC 5321 §4.5.3.1.2.
+const DOMAIN_MAX: usize = 255;
+
+/// A mailbox address. The local part is kept without quoting, the domain in lower case.
+///
+/// Two spellings of one address compare equal: `"ann"@A.test` is `ann@a.test`. The local part keeps its case
+/// (RFC 5321 §2.4); who looks up a mailbox uses [`Address::key`].
+///
+/// ```
+/// use postroad::mail::Address;
+/// let address: Address = r#""Ann Lee"@A.Test"#.parse().unwrap();
+/// assert_eq!(address.local(), "Ann Lee");
+/// assert_eq!(address.domain(), "a.test");
+/// assert_eq!(address.to_string(), r#""Ann Lee"@a.test"#);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address {
+    local: Box<str>,
+    domain: Box<str>,
+}
+
+/// The text is not a mailbox address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an address: {why}")]
+pub struct InvalidAddress {
+    text: String,
+    why: &'static str,
+}
+
+impl Address {
+    /// Makes an address of an unquoted local part and a domain, checking both.
+    pub fn new(local: &str, domain: &str) -> Result<Self, InvalidAddress> {
+        let fail = |why| Err(InvalidAddress { text: format!("{local}@{domain}"), why });
+        if local.is_empty() || LOCAL_MAX < local.len() {
+            return fail("the part before the @ must have 1 to 64 octets");
+        }
+        if local.chars().any(char::is_control) {
+            return fail("the part before the @ holds a control character");
+        }
+        if !is_domain(domain) {
+            return fail("the part after the @ is not a domain");
+        }
+        Ok(Self { local: local.into(), domain: domain.to_lowercase().into() })
+    }
+
+    /// `postmaster` without a domain, which every server must take. RFC 5321 §4.5.1.
+    pub fn postmaster() -> Self {
+        Self { local: "postmaster".into(), domain: "".into() }
+    }
+
+    /// The part before the `@`, without quoting.
+    pub fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// The part after the last `@`, in lower case; empty only for the bare [`Address::postmaster`].
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The spelling under which a mailbox is found: all lower case, without a `+detail`.
+    pub fn key(&self) -> String {
+        let base = match self.local.split_once('+') {
+            Some((base, _)) if !base.is_empty() => base,
+            _ => &self.local,
+        };
+        format!("{}@{}", base.to_lowercase(), self.domain)
+    }
+
+    /// What follows the first `+` of the local part, as in `ann+lists@a.test`. RFC 5233.
+    pub fn detail(&self) -> Option<&str> {
+        self.local.split_once('+').filter(|(base, _)| !base.is_empty()).map(|(_, detail)| detail)
+    }
+
+    /// Whether a server without SMTPUTF8 can carry this address. RFC 6531 §3.
+    pub fn is_ascii(&self) -> bool {
+        self.local.is_ascii() && self.domain.is_ascii()
+    }
+}
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let fail = |why| InvalidAddress { text: text.chars().take(80).collect(), why };
+        let (local, domain) = match text.strip_prefix('"') {
+            Some(rest) => unquote(rest).ok_or_else(|| fail("the quotes do not close before an @"))?,
+            None => {
+                let (local, domain) = text.rsplit_once('@').ok_or_else(|| fail("it has no @"))?;
+                if !is_dot_string(local) {
+                    return Err(fail("the part before the @ needs quotes"));
+                }
+                (local.to_owned(), domain)
+            }
+        };
+        Self::new(&local, domain).map_err(|error| fail(error.why))
+    }
+}
+
+/// Reads a quoted string up to its closing quote and the `@`. RFC 5321 §4.1.2 (Quoted-string).
+fn unquote(rest: &str) -> Option<(String, &str)> {
+    let mut local = String::new();
+    let mut chars = rest.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return rest[at + 1..].strip_prefix('@').map(|domain| (local, domain)),
+            '\\' => local.push(chars.next()?.1),
+            char => local.push(char),
+        }
+    }
+    None
+}
+
+/// Atoms joined by single dots. RFC 5321 §4.1.2 (Dot-string).
+fn is_dot_string(text: &str) -> bool {
+    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
+    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
+}
+
+/// A host name or an address literal. RFC 5321 §4.1.2 (Domain, address-literal), §4.1.3.
+fn is_domain(text: &str) -> bool {
+    if DOMAIN_MAX < text.len() {
+        return false;
+    }
+    if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return match literal.get(..5) {
+            Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => literal[5..].parse::<std::net::Ipv6Addr>().is_ok(),
+            _ => literal.parse::<std::net::Ipv4Addr>().is_ok(),
+        };
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || (!c.is_ascii() && c.is_alphanumeric()))
+    };
+    text.split('.').all(label)
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_dot_string(&self.local) {
+            f.write_str(&self.local)?;
+        } else {
+            f.write_str("\"")?;
+            for char in self.local.chars() {
+                if matches!(char, '"' | '\\') {
+                    f.write_str("\\")?;
+                }
+                write!(f, "{char}")?;
+            }
+            f.write_str("\"")?;
+        }
+        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        if text.eq_ignore_ascii_case("postmaster") { Ok(Self::postmaster()) } else { text.parse() }
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_being_written_and_read() {
+        for text in [
+            "me@163.test",
+            "a.b+c@x-y.test",
+            r#""a b"@x.test"#,
+            r#""a\"\\@b"@x.test"#,
+            "me@[127.0.0.1]",
+            "me@[ipv6:2001:db8::1]",
+            "\u{7528}\u{6237}@\u{4f8b}\u{5b50}.test",
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+            assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "@",
+            "me",
+            "me@",
+            "@x.test",
+            "a..b@x.test",
+            ".a@x.test",
+            "a b@x.test",
+            "\"a@x.test",
+            "a@-x",
+            "a@x..y",
+            "a@[1.2.3]",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        assert!(format!("{}@x.test", "a".repeat(65)).parse::<Address>().is_err());
+        assert!(Address::new("a\r\nRCPT", "x.test").is_err());
+    }
+
+    #[test]
+    fn a_mailbox_is_found_without_case_and_detail() {
+        let address: Address = "Ann+Lists@A.test".parse().unwrap();
+        assert_eq!((address.key().as_str(), address.detail()), ("ann@a.test", Some("Lists")));
+    }
+}

@@ -1,0 +1,132 @@
+//! Names of messages: one for the whole journey, one for each stay in a queue.
+//!
+//! A [`QueueId`] is written `JOURNEY-STAY`, for instance `3FK9Q2XW7T-04KM`. The first host of a message draws both
+//! parts; each later host finds the journey in the `Received` lines and draws only its own stay. So one word finds a
+//! letter in every log and trace header, whatever foreign servers stand between.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Crockford's base 32: no I, L, O, U.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const JOURNEY_LEN: usize = 10;
+const STAY_LEN: usize = 5;
+
+/// Names one message from its first host to its mailbox, 50 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JourneyId(u64);
+
+/// Names one stay of a message in one host's queue, unique in the world.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct QueueId {
+    /// The journey it is part of.
+    pub journey: JourneyId,
+    stay: u32,
+}
+
+/// The text is not an id of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a message id of this world (they look like 3FK9Q2XW7T or 3FK9Q2XW7T-04KMX)")]
+pub struct InvalidId;
+
+impl JourneyId {
+    /// The journey of a drawn number; only its low 50 bits count.
+    pub fn of(drawn: u64) -> Self {
+        Self(drawn & ((1 << (5 * JOURNEY_LEN)) - 1))
+    }
+
+    /// Another stay of this journey, of a drawn number; only its low 25 bits count.
+    pub fn stay(self, drawn: u64) -> QueueId {
+        QueueId { journey: self, stay: (drawn & ((1 << (5 * STAY_LEN)) - 1)) as u32 }
+    }
+}
+
+fn write(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Result {
+    for at in (0..len).rev() {
+        let digit = DIGITS[(value >> (5 * at)) as usize & 31];
+        write!(f, "{}", digit as char)?;
+    }
+    Ok(())
+}
+
+fn read(text: &str, len: usize) -> Result<u64, InvalidId> {
+    if text.len() != len {
+        return Err(InvalidId);
+    }
+    text.bytes().try_fold(0, |value, byte| {
+        let digit = DIGITS.iter().position(|digit| *digit == byte).ok_or(InvalidId)?;
+        Ok(value << 5 | digit as u64)
+    })
+}
+
+impl fmt::Display for JourneyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, self.0, JOURNEY_LEN)
+    }
+}
+
+impl fmt::Display for QueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.journey)?;
+        write(f, self.stay.into(), STAY_LEN)
+    }
+}
+
+impl FromStr for JourneyId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        read(text, JOURNEY_LEN).map(Self)
+    }
+}
+
+impl FromStr for QueueId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let (journey, stay) = text.split_once('-').ok_or(InvalidId)?;
+        Ok(Self { journey: journey.parse()?, stay: read(stay, STAY_LEN)? as u32 })
+    }
+}
+
+macro_rules! as_text {
+    ($type:ty) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(id: $type) -> Self {
+                id.to_string()
+            }
+        }
+    };
+}
+
+as_text!(JourneyId);
+as_text!(QueueId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_as_it_was_written() {
+        let id = JourneyId::of(u64::MAX).stay(0x0012_3456);
+        assert_eq!(id.to_string(), "ZZZZZZZZZZ-14D2P");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("zzzzzzzzzz-14D2P".parse::<QueueId>(), Err(InvalidId));
+        assert_eq!("4FpRlW0Nq2z".parse::<QueueId>(), Err(InvalidId));
+    }
+}

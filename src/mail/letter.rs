@@ -1,0 +1,222 @@
+//! The bytes of a message: trace lines that hops put in front, and the content below, which no hop touches.
+//!
+//! ```text
+//! Return-Path: <me@163.test>        \
+//! Received: from mx.163.test ...     |  trace: small, one allocation a hop
+//! Received: from mua ...            /
+//! From: me@163.test                 \
+//! Subject: hello                     |  content: one shared buffer, the whole way
+//!                                    |
+//! Hello!                            /
+//! ```
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{JourneyId, QueueId};
+
+/// The part of a message that stays the same at every hop, with the hash it is stored under. Clones share the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    bytes: Bytes,
+    hash: blake3::Hash,
+}
+
+impl Content {
+    /// Takes the bytes and works out their hash.
+    pub fn new(bytes: Bytes) -> Self {
+        Self { hash: blake3::hash(&bytes), bytes }
+    }
+
+    /// The bytes themselves.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// BLAKE3 of the bytes: equal contents are stored once.
+    pub fn hash(&self) -> &blake3::Hash {
+        &self.hash
+    }
+}
+
+/// A message as one host holds it. Cloning shares both parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// `Received` and `Return-Path` lines, newest first, each ended by CR LF. RFC 5321 §4.4.
+    pub trace: Bytes,
+    /// Everything below them.
+    pub content: Content,
+}
+
+impl Letter {
+    /// Splits a received message where its leading trace fields end; both parts share the buffer.
+    pub fn new(message: Bytes) -> Self {
+        let mut message = message;
+        let trace = message.split_to(trace_len(&message));
+        Self { trace, content: Content::new(message) }
+    }
+
+    /// The same letter with one more trace field, `Name: value` with its folding but without the last CR LF, on top.
+    pub fn stamped(&self, field: &str) -> Self {
+        let mut trace = BytesMut::with_capacity(field.len() + 2 + self.trace.len());
+        trace.put_slice(field.as_bytes());
+        trace.put_slice(b"\r\n");
+        trace.put_slice(&self.trace);
+        Self { trace: trace.freeze(), content: self.content.clone() }
+    }
+
+    /// Length in octets, trace lines included.
+    pub fn len(&self) -> usize {
+        self.trace.len() + self.content.bytes.len()
+    }
+
+    /// Whether there is not one octet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The message in two shared pieces, in order.
+    pub fn pieces(&self) -> [Bytes; 2] {
+        [self.trace.clone(), self.content.bytes.clone()]
+    }
+
+    /// The message as one buffer. Copies unless one part is empty; for clients that need it whole.
+    pub fn to_bytes(&self) -> Bytes {
+        match (self.trace.is_empty(), self.content.bytes.is_empty()) {
+            (true, _) => self.content.bytes.clone(),
+            (_, true) => self.trace.clone(),
+            _ => [self.trace.as_ref(), self.content.bytes.as_ref()].concat().into(),
+        }
+    }
+
+    /// How many hosts have stamped it. RFC 5321 §6.3 ends loops by this count.
+    pub fn hops(&self) -> usize {
+        self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, b"received")).count()
+    }
+
+    /// The journey that the newest stamp of ours names, if one of ours is there.
+    pub fn journey(&self) -> Option<JourneyId> {
+        let trace = std::str::from_utf8(&self.trace).ok()?;
+        let mut words = trace.split_ascii_whitespace();
+        while let Some(word) = words.next() {
+            if word == "id"
+                && let Some(id) = words.next()
+                && let Ok(id) = id.trim_end_matches(';').parse::<QueueId>()
+            {
+                return Some(id.journey);
+            }
+        }
+        None
+    }
+}
+
+/// Length of the leading `Received` and `Return-Path` fields, with the lines they are folded over.
+fn trace_len(message: &[u8]) -> usize {
+    let (mut end, mut at) = (0, 0);
+    while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
+        let line = &message[at..at + len + 2];
+        let continues = at != 0 && matches!(line[0], b' ' | b'\t');
+        if !(continues || is_field(line, b"received") || is_field(line, b"return-path")) {
+            break;
+        }
+        at += line.len();
+        end = at;
+    }
+    end
+}
+
+fn is_field(line: &[u8], name: &[u8]) -> bool {
+    line.len() > name.len()
+        && line[..name.len()].eq_ignore_ascii_case(name)
+        && line[name.len()..].trim_ascii_start().starts_with(b":")
+}
+
+/// The message as SMTP carries it: every line ended by CR LF, the last one too. RFC 5321 §2.3.8.
+///
+/// Also says whether a lone CR or LF had to be made a line end.
+///
+/// ```
+/// use postroad::mail::normalize;
+/// assert_eq!(normalize(b"a\nb\r\n"), (b"a\r\nb\r\n".as_slice().into(), true));
+/// ```
+pub fn normalize(message: &[u8]) -> (Cow<'_, [u8]>, bool) {
+    let mut out: Vec<u8> = Vec::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(found) = message[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        let end = at + found;
+        if message[end..].starts_with(b"\r\n") {
+            at = end + 2;
+            continue;
+        }
+        out.extend_from_slice(&message[kept..end]);
+        out.extend_from_slice(b"\r\n");
+        at = end + 1;
+        kept = at;
+    }
+    let lone = kept != 0;
+    let ended = message.ends_with(b"\n") || message.ends_with(b"\r") || message.is_empty();
+    if !lone && ended {
+        return (message.into(), false);
+    }
+    out.extend_from_slice(&message[kept..]);
+    if !ended {
+        out.extend_from_slice(b"\r\n");
+    }
+    (out.into(), lone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(text: &'static str) -> Letter {
+        Letter::new(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn trace_fields_are_split_off_with_their_folded_lines() {
+        let letter = letter(
+            "Return-Path: <a@b>\r\nReceived: from x\r\n\tby y; now\r\nreceived : z\r\nSubject: s\r\nReceived: deep\r\n\r\nhi\r\n",
+        );
+        assert!(letter.trace.ends_with(b"received : z\r\n"));
+        assert!(letter.content.bytes().starts_with(b"Subject: s\r\n"));
+        assert_eq!(letter.hops(), 2);
+    }
+
+    #[test]
+    fn odd_messages_have_no_trace() {
+        for text in ["", "\r\n", "Received: cut", " folded\r\nx: y\r\n", "Receivedx: y\r\n"] {
+            assert_eq!(letter(text).trace.len(), 0, "{text:?}");
+            assert_eq!(letter(text).to_bytes(), text);
+        }
+    }
+
+    #[test]
+    fn stamps_go_on_top_and_name_the_journey() {
+        let id = JourneyId::of(42).stay(7);
+        let stamped = letter("Subject: s\r\n\r\nhi\r\n")
+            .stamped(&format!("Received: from a\r\n\tby b with ESMTP id {id};\r\n\tnow"))
+            .stamped("Received: from b by postfix id 4XkQ2;\r\n\tnow");
+        assert_eq!(stamped.journey(), Some(id.journey));
+        assert_eq!(Letter::new(stamped.to_bytes()), stamped);
+        assert_eq!(stamped.hops(), 2);
+    }
+
+    #[test]
+    fn line_ends_are_made_whole() {
+        let cases: [(&[u8], &[u8], bool); 8] = [
+            (b"", b"", false),
+            (b"a", b"a\r\n", false),
+            (b"a\r\n", b"a\r\n", false),
+            (b"a\n", b"a\r\n", true),
+            (b"a\r", b"a\r\n", true),
+            (b"a\r\r\n", b"a\r\n\r\n", true),
+            (b"\n\n", b"\r\n\r\n", true),
+            (b"a\rb\nc\r\nd", b"a\r\nb\r\nc\r\nd\r\n", true),
+        ];
+        for (given, wanted, lone) in cases {
+            assert_eq!(normalize(given), (Cow::Borrowed(wanted), lone), "{given:?}");
+        }
+    }
+}

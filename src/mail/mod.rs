@@ -1,0 +1,16 @@
+//! Values of the field: what is written on a letter and what is inside. No I/O, no clock, no randomness.
+//!
+//! [`Address`] and [`Envelope`] say where a message goes, [`Letter`] is its bytes, [`QueueId`] its name in
+//! logs and trace headers.
+
+mod address;
+mod dialogue;
+mod envelope;
+mod id;
+mod letter;
+
+pub use address::{Address, InvalidAddress};
+pub use dialogue::{Dialogue, Speaker};
+pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
+pub use id::{InvalidId, JourneyId, QueueId};
+pub use letter::{Content, Letter, normalize};

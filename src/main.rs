@@ -1,0 +1,3 @@
+//! The program: see `postroad --help`.
+
+fn main() {}
