@@ -9,3 +9,5 @@ pub mod mda;
 pub mod net;
 pub mod pop3;
 pub mod smtp;
+pub mod store;
+pub mod world;
