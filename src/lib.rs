@@ -4,6 +4,7 @@ pub mod auth;
 pub mod demo;
 pub mod dns;
 pub mod imap;
+pub mod journey;
 pub mod mail;
 pub mod mda;
 pub mod net;
