@@ -77,7 +77,7 @@ impl Zones {
                     return ResponseCode::NoError;
                 }
                 Found::Alias(alias, target) => {
-                    response.add_answer(spelled(&name, alias));
+                    response.add_answer(spelled(&name, *alias));
                     name = target;
                 }
                 Found::NoData => {

@@ -89,7 +89,7 @@ pub(super) enum Found {
     /// These, whatever the spelling of the name.
     Resources(Vec<Resource>),
     /// The name is an alias of this one.
-    Alias(Resource, Name),
+    Alias(Box<Resource>, Name),
     /// The name exists, and has nothing of that type (NODATA, RFC 2308 §2.2).
     NoData,
     /// There is no such name (NXDOMAIN, RFC 2308 §2.1).
@@ -225,7 +225,7 @@ impl Zones {
             return Found::Resources(found);
         }
         match node.resources.first().map(|first| (first, &first.data)) {
-            Some((alias, RData::CNAME(CNAME(target)))) => Found::Alias(alias.clone(), target.clone()),
+            Some((alias, RData::CNAME(CNAME(target)))) => Found::Alias(Box::new(alias.clone()), target.clone()),
             _ => Found::NoData,
         }
     }
