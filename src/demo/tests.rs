@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::echo::Persistence;
-use super::fetch::{BadUrl, Download, Target};
+use super::fetch::{BadUrl, Download, Failure, Target};
 use super::greeter::{Calling, Greeter, Greeting, Happening};
 use super::header::Malformed;
 use super::response::{Exchange, Part};
-use crate::net::{Door, Error, Interface, Limits, Machine, Net, Next, Stop, Trust, serve};
-use crate::world::Dice;
+use crate::net::{Authority, Door, Error, Interface, Limits, Machine, Net, Next, Stop, Trust, serve};
+use crate::world::{Clock, Dice};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -268,4 +268,34 @@ async fn a_page_is_fetched() {
     }
     assert_eq!((download.header.status, size), (200, 100_000));
     assert_eq!(server.await.unwrap(), target.request());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_fetched_over_tls_only_from_whom_we_trust() {
+    use tokio::io::AsyncWriteExt;
+    let (net, now) = (network(), Clock::wall().now());
+    let authority = Authority::create("test", now).unwrap();
+    let identity = authority.issue(&["192.0.2.1".to_owned()], now).unwrap();
+    let mut listener = place(&net, 1).listen(443).await.unwrap().remove(0);
+    tokio::spawn(async move {
+        while let Ok(mut stream) = listener.accept().await {
+            if stream.accept_tls(&identity).await.is_ok() {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let target: Target = "https://192.0.2.1/".parse().unwrap();
+    let begin = |trust: Trust| {
+        let (place, target) = (place(&net, 2), target.clone());
+        async move { Download::begin(&place, &trust, &target, PATIENCE).await }
+    };
+    let mut download = begin(authority.trust().unwrap()).await.unwrap();
+    assert_eq!(download.read().await.unwrap().as_deref(), Some(b"hi".as_slice()));
+    assert_eq!(download.read().await.unwrap(), None);
+    assert!(begin(Trust::anyone().unwrap()).await.is_ok());
+    let error = begin(Trust::public().unwrap()).await.err().unwrap();
+    assert!(matches!(error, Failure::Net(Error::Tls { .. })), "{error}");
 }

@@ -40,6 +40,11 @@ fn resolver(net: &Net) -> Resolver {
 /// A network whose name server answers for the records above.
 async fn world() -> (Net, Stop) {
     let (net, stop) = (network(), Stop::new());
+    serve_at(&net, &stop).await;
+    (net, stop)
+}
+
+async fn serve_at(net: &Net, stop: &Stop) {
     let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     for listener in place.listen(53).await.unwrap() {
@@ -47,7 +52,6 @@ async fn world() -> (Net, Stop) {
         tokio::spawn(serve(door, server.clone(), stop.clone()));
     }
     tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), stop.clone()));
-    (net, stop)
 }
 
 /// Answers every datagram with what `answer` makes of it and counts them.
@@ -164,4 +168,16 @@ async fn the_second_server_is_asked_when_the_first_is_silent() {
     let servers = vec!["192.0.2.99:53".parse().unwrap(), SERVER.parse().unwrap()];
     let resolver = Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), servers, Dice::seeded(1));
     assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
+}
+
+#[tokio::test]
+async fn real_sockets_carry_datagrams_and_streams_alike() {
+    let addresses = [[192, 0, 2, 1], [192, 0, 2, 53]].map(IpAddr::from);
+    let (net, stop) = (Net::loopback(addresses.into()), Stop::new());
+    serve_at(&net, &stop).await;
+    let resolver = resolver(&net);
+    assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
+    let Ok(Mx::Hosts(hosts)) = resolver.mx("many.test").await else { panic!("no hosts") };
+    assert_eq!(hosts.len(), 60);
+    stop.cancel();
 }
