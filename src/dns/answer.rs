@@ -35,34 +35,32 @@ impl Zones {
         }
         let mut response = Message::response(header.id, header.op_code);
         response.metadata = Metadata::response_from_request(&header);
-        response.metadata.response_code = match read(&header, query) {
-            Ok(query) => return encode(self.respond(query, response), transport),
-            Err(code) => code,
+        // RFC 9619: one question, no more. Looked at first, so that a false count costs nothing.
+        let query = if header.counts.queries <= 1 { Message::from_vec(query).ok() } else { None };
+        let Some(query) = query else {
+            response.metadata.response_code = match header.op_code {
+                OpCode::Query => ResponseCode::FormErr,
+                _ => ResponseCode::NotImp,
+            };
+            return encode(response, PLAIN_MAX, transport);
         };
-        encode((response, PLAIN_MAX), transport)
+        let size = introduce(&query, &mut response);
+        response.metadata.response_code = self.respond(&query, &mut response);
+        encode(response, size, transport)
     }
 
-    /// Fills in the response; beside it the size that the asker takes in a datagram.
-    fn respond(&self, query: Message, mut response: Message) -> (Message, u16) {
-        let mut size = PLAIN_MAX;
-        if let Some(edns) = &query.edns {
-            size = edns.max_payload().clamp(PLAIN_MAX, DATAGRAM_MAX);
-            let mut ours = Edns::new();
-            ours.set_max_payload(DATAGRAM_MAX);
-            response.set_edns(ours);
-        }
-        let version = query.version();
-        response.add_queries(query.queries);
-        let question = response.queries.first().cloned().unwrap_or_default();
-        response.metadata.response_code = match question.query_type() {
+    /// Fills in the sections and says how it went.
+    fn respond(&self, query: &Message, response: &mut Message) -> ResponseCode {
+        let [question] = query.queries.as_slice() else { return ResponseCode::FormErr };
+        match question.query_type() {
+            _ if query.metadata.op_code != OpCode::Query => ResponseCode::NotImp,
             // RFC 6891 §6.1.3.
-            _ if version != 0 => ResponseCode::BADVERS,
+            _ if query.version() != 0 => ResponseCode::BADVERS,
             // The world is in the Internet class, and has no secondary servers to copy it (RFC 5936 §2.2.1).
             _ if !matches!(question.query_class(), DNSClass::IN | DNSClass::ANY) => ResponseCode::Refused,
             RecordType::AXFR | RecordType::IXFR => ResponseCode::Refused,
-            _ => self.resolve(&question, &mut response),
-        };
-        (response, size)
+            _ => self.resolve(question, response),
+        }
     }
 
     /// Finds the answer, from alias to alias. RFC 1034 §4.3.2 step 3.
@@ -110,16 +108,14 @@ impl Zones {
     }
 }
 
-/// Reads a query that we can answer, or says what is wrong with it.
-fn read(header: &Header, query: &[u8]) -> Result<Message, ResponseCode> {
-    if header.op_code != OpCode::Query {
-        return Err(ResponseCode::NotImp);
-    }
-    // RFC 9619: one question, no more and no less. Checked first, so that a false count costs nothing.
-    if header.counts.queries != 1 {
-        return Err(ResponseCode::FormErr);
-    }
-    Message::from_vec(query).map_err(|_| ResponseCode::FormErr)
+/// Repeats the question and answers EDNS with EDNS (RFC 6891 §6.1.1); gives the size that the asker takes in a datagram.
+fn introduce(query: &Message, response: &mut Message) -> u16 {
+    response.add_queries(query.queries.iter().cloned());
+    let Some(edns) = &query.edns else { return PLAIN_MAX };
+    let mut ours = Edns::new();
+    ours.set_max_payload(DATAGRAM_MAX);
+    response.set_edns(ours);
+    edns.max_payload().clamp(PLAIN_MAX, DATAGRAM_MAX)
 }
 
 /// The record under the name as it was asked for, whose case some askers check (draft-vixie-dnsext-dns0x20).
@@ -129,7 +125,7 @@ fn spelled(name: &Name, mut resource: Resource) -> Resource {
 }
 
 /// Writes the response so that it fits. Additional records go first, and nobody needs to know (RFC 2181 §9).
-fn encode((mut response, datagram_max): (Message, u16), transport: Transport) -> Option<Vec<u8>> {
+fn encode(mut response: Message, datagram_max: u16, transport: Transport) -> Option<Vec<u8>> {
     let limit = usize::from(if transport == Transport::Udp { datagram_max } else { STREAM_MAX });
     let whole = response.to_vec().ok()?;
     if whole.len() <= limit {
