@@ -10,12 +10,12 @@
 //! [`server::Session`] and [`client::Session`] are [`crate::net::Machine`]s. A message body passes through both as
 //! slices of shared buffers; memory a connection needs beside them is bounded by one line and one chunk.
 
-//pub mod client;
+pub mod client;
 mod gather;
 mod lines;
 mod outgoing;
 
-//pub mod server;
+pub mod server;
 
 use std::time::Duration;
 

@@ -13,14 +13,13 @@ mod transaction;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
 use super::PATIENCE;
 use super::gather::Gather;
 use super::lines::{Line, Lines};
 use super::outgoing::Outgoing;
+use crate::auth::{Claim, Mechanism, line};
 use crate::mail::{Dialogue, Speaker};
 use crate::net::{Machine, Next};
 use reply::Reply;
@@ -295,11 +294,7 @@ impl Session {
                 self.event = Some(Event::Ready);
                 self.state = State::Transaction(Transaction::new(self.capabilities.contains("PIPELINING")));
             }
-            (State::User | State::Password, Reply::Err(text)) => {
-                self.event = Some(Event::LoginRefused(text));
-                self.send("QUIT");
-                self.state = State::Parting;
-            }
+            (State::User | State::Password, Reply::Err(text)) => self.part(text),
             (State::Parting | State::Securing | State::Over | State::Transaction(_), _) => self.state = State::Over,
         }
         Ok(true)
@@ -318,20 +313,31 @@ impl Session {
         Ok(true)
     }
 
-    /// AUTH PLAIN (RFC 5034 §4, RFC 4616) where it is offered and fits into a line, else USER and PASS.
+    /// AUTH PLAIN (RFC 5034 §4) where it is offered and fits into a line, else USER and PASS.
     fn log_in(&mut self) {
         let Setup { user, password, .. } = &self.setup;
+        let plain = Mechanism::Plain.name();
         let mechanisms = self.capabilities.iter().find_map(|line| line.strip_prefix("SASL "));
-        let plain = mechanisms.is_some_and(|names| names.split(' ').any(|name| name == "PLAIN"));
-        let response = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-        let command = format!("AUTH PLAIN {response}");
-        if plain && command.len() + 2 <= COMMAND_OCTETS_MAX {
+        let offered = mechanisms.is_some_and(|names| names.split(' ').any(|name| name == plain));
+        let response = Claim::new(Mechanism::Plain, user, password, "").initial().unwrap_or_default();
+        let command = format!("AUTH {plain} {}", line::encode_initial(&response));
+        if offered && command.len() + 2 <= COMMAND_OCTETS_MAX {
             self.send_secret(&command, "AUTH PLAIN ***");
             self.state = State::Password;
+        } else if user.contains(char::is_control) || password.contains(char::is_control) {
+            // It would end the command, and the rest would be taken for another.
+            self.part("the name or the password holds a control character".to_owned());
         } else {
             self.send(&format!("USER {user}"));
             self.state = State::User;
         }
+    }
+
+    /// There is no way in.
+    fn part(&mut self, text: String) {
+        self.event = Some(Event::LoginRefused(text));
+        self.send("QUIT");
+        self.state = State::Parting;
     }
 
     /// Sends what the owner asked for, as far as the server takes it now.
