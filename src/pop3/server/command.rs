@@ -5,7 +5,10 @@
 pub(super) enum Command<'a> {
     Capa,
     Stls,
-    Auth { mechanism: &'a str, initial: Option<&'a str> },
+    Auth {
+        mechanism: &'a str,
+        initial: Option<&'a str>,
+    },
     User(&'a str),
     /// Spaces are part of the password. RFC 1939 §7 (PASS).
     Pass(&'a str),

@@ -27,7 +27,10 @@ impl Maildrop {
 
     /// Numbers and messages that are not marked.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        (1..).zip(&self.messages).filter(|(_, message)| !message.deleted).map(|(number, message)| (number, &message.entry))
+        (1..)
+            .zip(&self.messages)
+            .filter(|(_, message)| !message.deleted)
+            .map(|(number, message)| (number, &message.entry))
     }
 
     /// How many messages, how many octets: the drop listing of STAT.

@@ -292,11 +292,9 @@ impl Machine for Session {
             }
             let idle = match self.state {
                 State::Over => Next::Close,
-                State::Checking(_)
-                | State::Opening
-                | State::Fetching { .. }
-                | State::Updating
-                | State::Securing => Next::Answer,
+                State::Checking(_) | State::Opening | State::Fetching { .. } | State::Updating | State::Securing => {
+                    Next::Answer
+                }
                 State::Authorization { .. } | State::Authenticating(_) | State::Transaction(_) => {
                     match self.lines.next() {
                         Some(line) => {
