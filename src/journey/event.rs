@@ -30,6 +30,16 @@ pub struct Event {
     pub dialogue: Option<Arc<Dialogue>>,
 }
 
+impl Event {
+    /// Roughly how many octets of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        /// What one line of a dialogue takes beside its text.
+        const LINE: usize = 40;
+        let dialogue = self.dialogue.iter().flat_map(|dialogue| &dialogue.lines);
+        size_of::<Self>() + 256 + dialogue.map(|(_, line)| LINE + line.len()).sum::<usize>()
+    }
+}
+
 /// How a message moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -12,7 +12,10 @@ use crate::world::Clock;
 /// Events that a slow subscriber may fall behind before it misses some.
 const BEHIND_MAX: usize = 4096;
 
-/// All events of a world, the newest `capacity` of them. Cheap to clone.
+/// Octets of events, dialogues included, that are kept; the oldest go first.
+const KEPT_OCTETS_MAX: usize = 128 * 1024 * 1024;
+
+/// All events of a world, the newest `capacity` of them, within a bound of memory. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal(Arc<Inner>);
 
@@ -28,6 +31,7 @@ struct Inner {
 struct Pages {
     seq: u64,
     events: VecDeque<Event>,
+    octets: usize,
 }
 
 impl Journal {
@@ -63,10 +67,12 @@ impl Journal {
         let mut pages = self.pages();
         pages.seq += 1;
         event.seq = pages.seq;
-        if pages.events.len() == self.0.capacity {
-            pages.events.pop_front();
-        }
+        pages.octets += event.weight();
         pages.events.push_back(event.clone());
+        while self.0.capacity < pages.events.len() || KEPT_OCTETS_MAX < pages.octets {
+            let Some(oldest) = pages.events.pop_front() else { break };
+            pages.octets -= oldest.weight();
+        }
         // Sent under the lock, so that followers see the order of the numbers. Nobody may be following.
         let _ = self.0.followers.send(event);
     }

@@ -81,6 +81,7 @@ impl Check<'_> {
         let domains = self.domains(file, &hosts);
         let elsewhere = file.elsewhere.as_ref().map(|elsewhere| self.elsewhere(elsewhere, &hosts));
         let users = self.users(file);
+        let letter = self.letter(file, &users);
         let links = self.links(&file.links, &hosts);
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
@@ -95,6 +96,7 @@ impl Check<'_> {
             users,
             ports,
             latency: file.world.latency,
+            letter,
             links,
         })
     }

@@ -18,6 +18,7 @@ pub(super) struct WorldFile {
     pub(super) world: WorldTable,
     /// Mail to domains that are not declared; without it they do not exist.
     pub(super) elsewhere: Option<Elsewhere>,
+    pub(super) letter: Option<LetterTable>,
     #[serde(default)]
     pub(super) domains: BTreeMap<Spanned<String>, DomainTable>,
     #[serde(default)]
@@ -47,6 +48,16 @@ pub(super) struct WorldTable {
     /// How long a byte travels between two hosts, one way, where no link says otherwise. Only in virtual time.
     #[serde(default, deserialize_with = "duration")]
     pub(super) latency: Duration,
+}
+
+/// The letter that `postroad run` sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LetterTable {
+    /// One of the users.
+    pub(super) from: Spanned<String>,
+    /// Another.
+    pub(super) to: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]

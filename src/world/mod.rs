@@ -49,6 +49,8 @@ pub struct World {
     pub ports: BTreeMap<Service, u16>,
     /// One-way travel time where no link says otherwise, in virtual time.
     pub latency: Duration,
+    /// The letter that `postroad run` sends: from whom, to whom.
+    pub letter: Option<(Address, Address)>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
 }
 
@@ -190,7 +192,24 @@ impl World {
 
     /// Who serves this mail domain: a declared one, or elsewhere.
     pub fn domain(&self, domain: &str) -> Option<&Domain> {
-        self.domains.get(&domain.to_lowercase()).or(self.elsewhere.as_ref())
+        let domain = domain.to_lowercase();
+        let elsewhere = || self.elsewhere.as_ref().filter(|_| !self.is_within(&domain));
+        self.domains.get(&domain).or_else(elsewhere)
+    }
+
+    /// Whether the name is a declared domain or below one, where what is not declared does not exist; or below
+    /// `invalid`, where nothing ever does (RFC 6761 §6.4).
+    fn is_within(&self, domain: &str) -> bool {
+        let mut name = domain;
+        loop {
+            if self.domains.contains_key(name) || name == "invalid" {
+                return true;
+            }
+            match name.split_once('.') {
+                Some((_, above)) => name = above,
+                None => return false,
+            }
+        }
     }
 
     /// The secret with which this user logs in. Everybody elsewhere has a mailbox.
@@ -205,7 +224,7 @@ impl World {
 
     /// Whether the address belongs to a domain that the world does not declare, but takes mail for.
     pub fn is_elsewhere(&self, address: &Address) -> bool {
-        self.elsewhere.is_some() && !self.domains.contains_key(address.domain())
+        self.elsewhere.is_some() && !self.is_within(address.domain())
     }
 
     /// Whether mail to this address has a mailbox to go to.
