@@ -230,6 +230,13 @@ impl Check<'_> {
                 }
             }
         }
+        for domain in file.domains.keys() {
+            // RFC 5321 §4.5.1: every domain has one.
+            if let Ok(address) = Address::new("postmaster", domain.get_ref()) {
+                let password = file.world.password.clone();
+                users.entry(address.key()).or_insert(User { address, password });
+            }
+        }
         users
     }
 
