@@ -104,7 +104,12 @@ impl Line {
     }
 
     /// With TLS if the peer has it, without if that fails.
-    async fn reach(mta: &Mta, hop: &NextHop, target: &Target, address: SocketAddr) -> Result<Self, (Failure, Option<Dialogue>)> {
+    async fn reach(
+        mta: &Mta,
+        hop: &NextHop,
+        target: &Target,
+        address: SocketAddr,
+    ) -> Result<Self, (Failure, Option<Dialogue>)> {
         match Self::greet(mta, hop, target, address, true).await {
             Ok(line) => return Ok(line),
             Err(Trouble::Other(failure, dialogue)) => return Err((failure, dialogue)),
@@ -132,7 +137,9 @@ impl Line {
         let mut line = Self { conn: Conn::new(stream, Session::new(config), Stop::new()), host, began: Instant::now() };
         loop {
             match line.conn.event().await.map_err(broken)? {
-                Some(Event::Ready) if tls && line.conn.stream().tls().is_none() && line.conn.machine.offers().starttls => {
+                Some(Event::Ready)
+                    if tls && line.conn.stream().tls().is_none() && line.conn.machine.offers().starttls =>
+                {
                     line.conn.machine.starttls();
                 }
                 Some(Event::Ready | Event::TlsRefused(_)) => return Ok(line),
@@ -210,7 +217,9 @@ impl Line {
     fn verdict(&self, verdict: client::Verdict) -> Verdict {
         match verdict {
             client::Verdict::Accepted(reply) => Verdict::Accepted(reply),
-            client::Verdict::Refused { reply, .. } => Verdict::Failed(Failure::Refused { host: self.host.clone(), reply }),
+            client::Verdict::Refused { reply, .. } => {
+                Verdict::Failed(Failure::Refused { host: self.host.clone(), reply })
+            }
         }
     }
 

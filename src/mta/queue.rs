@@ -166,7 +166,8 @@ impl Queue {
         let (row, content) = (entry.row, entry.content);
         let waits = settlement.waiting.as_ref().map(|(_, until)| (*until, row));
         let host = self.0.host.clone();
-        let reports = self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
+        let reports =
+            self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
         self.add(reports.into_iter().chain(waits));
         Ok(())
     }
@@ -266,7 +267,9 @@ impl Stored {
     }
 
     fn entry(self, store: &Store) -> Result<Entry, store::Error> {
-        let odd = |what: &str| store::Error::Refused(format!("row {} of the queue has an unreadable {what}", self.row).into());
+        let odd = |what: &str| {
+            store::Error::Refused(format!("row {} of the queue has an unreadable {what}", self.row).into())
+        };
         let content: Content = store.content(self.content)?;
         let mail = Mail {
             id: self.name.parse().map_err(|_| odd("name"))?,

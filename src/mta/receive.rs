@@ -43,7 +43,10 @@ pub struct Reception {
 enum Site {
     One(Mta),
     /// Each message starts at its sender's provider, or else at the entry.
-    Any { mtas: Arc<BTreeMap<HostName, Mta>>, entry: Mta },
+    Any {
+        mtas: Arc<BTreeMap<HostName, Mta>>,
+        entry: Mta,
+    },
 }
 
 impl Reception {
@@ -117,7 +120,8 @@ struct Conversation {
 
 impl Conversation {
     fn new(reception: Reception, stream: Stream, stop: Stop) -> Self {
-        let (greeting, nonce) = (format!("{} ESMTP Postroad", reception.face().fqdn()), reception.face().setup().dice.draw());
+        let (greeting, nonce) =
+            (format!("{} ESMTP Postroad", reception.face().fqdn()), reception.face().setup().dice.draw());
         let config = reception.config(stream.tls());
         let session = Session::new(config, &Reply::plain(220, &greeting), format!("{nonce:016x}"));
         Self { conn: Conn::new(stream, session, stop), reception, began: Instant::now() }
@@ -171,7 +175,9 @@ impl Conversation {
             true if world.has_mailbox(address) => Reply::new(250, (2, 1, 5), "Recipient OK"),
             true => Reply::new(550, (5, 1, 1), &format!("<{address}> has no mailbox here")),
             false if self.may_relay() => Reply::new(250, (2, 1, 5), "Recipient OK, will relay"),
-            false => Reply::new(550, (5, 7, 1), &format!("<{address}> is not local, and this host does not relay for you")),
+            false => {
+                Reply::new(550, (5, 7, 1), &format!("<{address}> is not local, and this host does not relay for you"))
+            }
         }
     }
 
@@ -185,7 +191,9 @@ impl Conversation {
         let (peer, setup) = (self.conn.stream().peer().ip(), self.reception.face().setup());
         match self.reception.kind {
             Kind::Submission => self.conn.machine.user().is_some(),
-            Kind::Open => self.conn.machine.user().is_some() || peer.is_loopback() || setup.world.host_at(peer).is_some(),
+            Kind::Open => {
+                self.conn.machine.user().is_some() || peer.is_loopback() || setup.world.host_at(peer).is_some()
+            }
             Kind::Relay => setup.world.host_at(peer).is_some_and(|host| setup.settings.relay_from.contains(&host.name)),
         }
     }
@@ -273,4 +281,3 @@ fn localized(mut envelope: Envelope, mta: &Mta) -> Envelope {
     }
     envelope
 }
-

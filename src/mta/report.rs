@@ -86,7 +86,15 @@ fn report(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&
 }
 
 /// The whole report: RFC 3464 §2, a text, the facts, and what is returned of the message.
-fn compose(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&Line<'_>], now: Timestamp, id: &str) -> Vec<u8> {
+fn compose(
+    mta: &Mta,
+    entry: &Entry,
+    sender: &Address,
+    action: Action,
+    lines: &[&Line<'_>],
+    now: Timestamp,
+    id: &str,
+) -> Vec<u8> {
     let (host, date, boundary) = (mta.fqdn(), rfc5322_date(now), format!("={id}="));
     let (subject, opening) = words(action);
     let mut text = format!(
@@ -107,7 +115,11 @@ fn compose(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
     }
     let arrived = rfc5322_date(entry.mail.arrived);
-    let _ = write!(text, "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n", entry.mail.id.journey);
+    let _ = write!(
+        text,
+        "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
+        entry.mail.id.journey
+    );
     for (recipient, action, told) in lines {
         write_recipient(&mut text, recipient, *action, told, &date);
     }

@@ -5,12 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
 use crate::mail::Address;
-use crate::world::HostName;
-
-/// RFC 5321 §4.5.4.2.
-const SMTP_PORT: u16 = 25;
-/// By custom; RFC 2033 §5 only forbids 25.
-pub const LMTP_PORT: u16 = 24;
+use crate::world::{HostName, port};
 
 /// The next station. Messages with the same one share its connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,12 +50,13 @@ impl NextHop {
 
     /// The hosts to try, in order.
     pub(super) async fn targets(&self, mta: &Mta) -> Result<Vec<Target>, Failure> {
-        let name = |host: &HostName| mta.setup().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
+        let name =
+            |host: &HostName| mta.setup().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
         match self {
-            Self::Mailboxes(host) => Ok(vec![target(mta, &name(host), LMTP_PORT).await?]),
-            Self::Smarthost(host) => Ok(vec![target(mta, &name(host), SMTP_PORT).await?]),
+            Self::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
+            Self::Smarthost(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
             Self::Literal(ip) => {
-                Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, SMTP_PORT)] }])
+                Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, port::SMTP)] }])
             }
             Self::Exchange(domain) => exchanges(mta, domain).await,
         }
@@ -89,7 +85,7 @@ async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
     let nearer = hosts.iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours));
     let (mut targets, mut failure) = (Vec::new(), None);
     for exchange in nearer {
-        match target(mta, &exchange.host, SMTP_PORT).await {
+        match target(mta, &exchange.host, port::SMTP).await {
             Ok(target) => targets.push(target),
             Err(error) => failure = Some(prefer_temporary(failure, error)),
         }

@@ -88,7 +88,8 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
     let reports = report::all(mta, entry, &sorted.told(entry, now), now);
     let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
     let settlement = Settlement {
-        waiting: (!waiting.is_empty()).then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
+        waiting: (!waiting.is_empty())
+            .then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
         warned: entry.warned || sorted.warns(entry, now),
         reports: reports.clone(),
     };
@@ -151,11 +152,18 @@ fn wait(mta: &Mta, attempts: u32) -> Duration {
 }
 
 /// Reports to the journal.
-fn tell(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>, sorted: &Sorted, until: Timestamp, report: Option<JourneyId>) {
+fn tell(
+    mta: &Mta,
+    entry: &Entry,
+    outcomes: Vec<Outcome>,
+    sorted: &Sorted,
+    until: Timestamp,
+    report: Option<JourneyId>,
+) {
     let (journey, id) = (entry.mail.id.journey, Some(entry.mail.id));
     for (hop, recipients, attempt) in outcomes {
         let Attempt { verdicts, host, tls, took, mut dialogue, .. } = attempt;
-        let accepted: Vec<_> = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
+        let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
             Verdict::Failed(_) => None,
         });
@@ -190,7 +198,8 @@ impl Sorted {
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
         let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));
         let mut found: Vec<(Vec<Address>, &Failure, bool)> = Vec::new();
-        for (recipient, failure, is_final) in failed.chain(waiting).filter(|(recipient, ..)| among.contains(recipient)) {
+        for (recipient, failure, is_final) in failed.chain(waiting).filter(|(recipient, ..)| among.contains(recipient))
+        {
             let address = recipient.address.clone();
             let words = failure.to_string();
             match found.iter_mut().find(|(_, known, last)| *last == is_final && known.to_string() == words) {
@@ -201,4 +210,3 @@ impl Sorted {
         found
     }
 }
-

@@ -63,9 +63,10 @@ impl Draft {
 
     /// With a boundary of our own: mail-builder's would come from the clock and the machine's name.
     fn mixed<'a>(&'a self, text: MimePart<'a>) -> MimePart<'a> {
-        let files = self.attachments.iter().map(|file| {
-            MimePart::new(file.media_type.as_str(), file.bytes.as_slice()).attachment(file.name.as_str())
-        });
+        let files = self
+            .attachments
+            .iter()
+            .map(|file| MimePart::new(file.media_type.as_str(), file.bytes.as_slice()).attachment(file.name.as_str()));
         let kind = mail_builder::headers::content_type::ContentType::new("multipart/mixed");
         let kind = kind.attribute("boundary", format!("={}=", self.id));
         MimePart::new(kind, std::iter::once(text).chain(files).collect::<Vec<_>>())
@@ -101,13 +102,20 @@ mod tests {
         let message = MessageParser::new().parse(&bytes).unwrap();
         assert_eq!(message.subject(), Some(draft().subject.as_str()));
         assert_eq!(message.message_id(), Some("0123@163.test"));
-        assert_eq!(message.body_text(0).unwrap().trim_end(), "Dear friend,\r\n\r\nhow are you?".replace("\r\n", "\n").trim_end());
+        assert_eq!(
+            message.body_text(0).unwrap().trim_end(),
+            "Dear friend,\r\n\r\nhow are you?".replace("\r\n", "\n").trim_end()
+        );
         assert_eq!(crate::mail::normalize(&bytes).0, bytes);
     }
 
     #[test]
     fn the_same_draft_is_written_the_same_with_its_files() {
-        let file = Attachment { name: "a.bin".to_owned(), media_type: "application/octet-stream".to_owned(), bytes: vec![0, 1, 2] };
+        let file = Attachment {
+            name: "a.bin".to_owned(),
+            media_type: "application/octet-stream".to_owned(),
+            bytes: vec![0, 1, 2],
+        };
         let draft = Draft { attachments: vec![file], ..draft() };
         let bytes = draft.write().unwrap();
         assert_eq!(bytes, draft.write().unwrap());

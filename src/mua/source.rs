@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn an_mbox_is_split_and_unquoted() {
-        let file = b"From a Mon\nSubject: 1\n\n>From here\n>>From there\nFrom no blank line\n\nFrom b Tue\nSubject: 2\n\n";
+        let file =
+            b"From a Mon\nSubject: 1\n\n>From here\n>>From there\nFrom no blank line\n\nFrom b Tue\nSubject: 2\n\n";
         let sources = split("box", file);
         let texts: Vec<_> = sources.iter().map(|source| (source.name.as_str(), source.message.as_ref())).collect();
         let first = b"Subject: 1\r\n\r\nFrom here\r\n>From there\r\nFrom no blank line\r\n".as_slice();

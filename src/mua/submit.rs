@@ -22,7 +22,8 @@ impl Submitter {
     pub async fn connect(desk: &Desk, server: &Server, login: Option<&Login>) -> Result<Self, Error> {
         let stream = desk.connect(server).await?;
         let config = Config { hello: desk.hello.clone(), dialogue: desk.dialogues, ..Config::default() };
-        let mut submitter = Self { conn: Conn::new(stream, Session::new(config), unstoppable()), server: server.name.clone() };
+        let mut submitter =
+            Self { conn: Conn::new(stream, Session::new(config), unstoppable()), server: server.name.clone() };
         submitter.ready().await?;
         if server.security == Security::Upgrade {
             submitter.upgrade(desk).await?;
@@ -96,8 +97,12 @@ impl Submitter {
     /// The next event that does not end the conversation.
     async fn event(&mut self) -> Result<Event, Error> {
         match self.conn.event().await {
-            Ok(Some(Event::Failed(client::Failure { cause: client::Cause::Refused(reply), .. }))) => Err(self.refused(reply)),
-            Ok(Some(Event::Failed(failure))) => Err(Error::Protocol { server: self.server.clone(), why: failure.to_string() }),
+            Ok(Some(Event::Failed(client::Failure { cause: client::Cause::Refused(reply), .. }))) => {
+                Err(self.refused(reply))
+            }
+            Ok(Some(Event::Failed(failure))) => {
+                Err(Error::Protocol { server: self.server.clone(), why: failure.to_string() })
+            }
             Ok(Some(event)) => Ok(event),
             Ok(None) => Err(Error::Net { server: self.server.clone(), why: crate::net::Error::Closed }),
             Err(why) => Err(Error::Net { server: self.server.clone(), why }),
