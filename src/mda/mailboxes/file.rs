@@ -75,6 +75,11 @@ impl Mailboxes {
         self.finish(self.write(job).await?, letter)
     }
 
+    /// The same letter, with the content that is at hand already where there is one.
+    pub fn share(&self, letter: Letter) -> Letter {
+        Letter { content: self.0.store.share(letter.content), ..letter }
+    }
+
     fn finish(&self, filed: Filed, letter: &Letter) -> Result<Delivered, Error> {
         self.0.store.remember(filed.content, &letter.content);
         self.wake(filed.mailbox, filed.modseq);
