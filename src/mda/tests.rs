@@ -40,7 +40,7 @@ impl Scene {
             clock,
             dice: Dice::seeded(1),
             recorder: journal.recorder(&host),
-            identity: authority.issue(&[declared.fqdn.clone()], clock.now()).unwrap(),
+            identity: authority.issue(std::slice::from_ref(&declared.fqdn), clock.now()).unwrap(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());
