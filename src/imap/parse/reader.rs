@@ -84,11 +84,6 @@ impl Reader {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Whether the peer stands between commands.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.input.is_empty() && self.frame.text.is_empty() && matches!(self.stage, Stage::Line)
-    }
-
     /// Forgets what came: nothing said before the TLS handshake may count after it. RFC 9051 §6.2.1.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();

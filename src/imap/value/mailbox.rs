@@ -99,13 +99,17 @@ mod tests {
 
     #[test]
     fn names_survive_the_wire() {
-        for name in ["INBOX", "a&b", "&", "\u{7d0}ab\u{1f600}", "R\u{e9}pertoire", "\u{65e5}\u{672c}\u{8a9e}", "~/a.b"] {
+        for name in ["INBOX", "a&b", "&", "\u{7d0}ab\u{1f600}", "R\u{e9}pertoire", "\u{65e5}\u{672c}\u{8a9e}", "~/a.b"]
+        {
             let wire = utf7_encode(name);
             assert!(wire.is_ascii());
             assert_eq!(utf7_decode(&wire).as_deref(), Some(name));
         }
         // The example of RFC 3501 §5.1.3.
-        assert_eq!(utf7_decode("~peter/mail/&U,BTFw-/&ZeVnLIqe-").unwrap(), "~peter/mail/\u{53f0}\u{5317}/\u{65e5}\u{672c}\u{8a9e}");
+        assert_eq!(
+            utf7_decode("~peter/mail/&U,BTFw-/&ZeVnLIqe-").unwrap(),
+            "~peter/mail/\u{53f0}\u{5317}/\u{65e5}\u{672c}\u{8a9e}"
+        );
     }
 
     #[test]

@@ -30,6 +30,16 @@ impl SequenceSet {
             })
             .collect()
     }
+
+    /// Whether a number is in it when `*` is `last`. [`SequenceSet::Saved`] has no numbers of its own.
+    pub fn contains(&self, number: u32, last: u32) -> bool {
+        let Self::Ranges(ranges) = self else { return false };
+        let value = |number: &Number| number.map_or(last, NonZeroU32::get);
+        ranges.iter().any(|(from, to)| {
+            let (from, to) = (value(from), value(to));
+            (from.min(to)..=from.max(to)).contains(&number)
+        })
+    }
 }
 
 /// Numbers as sorted ranges that neither touch nor overlap.

@@ -74,9 +74,15 @@ impl FetchReply<'_> {
                 self.item(b"BODY[").section(section);
                 self.origin(origin);
             }
-            BodyName::Rfc822 => drop(self.item(b"RFC822")),
-            BodyName::Rfc822Header => drop(self.item(b"RFC822.HEADER")),
-            BodyName::Rfc822Text => drop(self.item(b"RFC822.TEXT")),
+            BodyName::Rfc822 => {
+                self.item(b"RFC822");
+            }
+            BodyName::Rfc822Header => {
+                self.item(b"RFC822.HEADER");
+            }
+            BodyName::Rfc822Text => {
+                self.item(b"RFC822.TEXT");
+            }
         }
         self.out.raw(b" ");
         match octets {
@@ -135,9 +141,15 @@ impl Out {
         }
         match &section.text {
             SectionText::All => {}
-            SectionText::Header => drop(self.raw(b"HEADER")),
-            SectionText::Text => drop(self.raw(b"TEXT")),
-            SectionText::Mime => drop(self.raw(b"MIME")),
+            SectionText::Header => {
+                self.raw(b"HEADER");
+            }
+            SectionText::Text => {
+                self.raw(b"TEXT");
+            }
+            SectionText::Mime => {
+                self.raw(b"MIME");
+            }
             SectionText::HeaderFields { not, names } => {
                 self.raw(if *not { b"HEADER.FIELDS.NOT (" } else { b"HEADER.FIELDS (" });
                 for (at, name) in names.iter().enumerate() {
