@@ -460,7 +460,7 @@ fn whatever_a_client_sends_the_session_lives_on_or_ends() {
             let drawn = dice.next_u32() as usize;
             let word = WORDS[drawn % WORDS.len()].as_bytes();
             let noise = drawn.to_le_bytes();
-            session.receive(if drawn % 97 == 0 { &noise } else { word });
+            session.receive(if drawn.is_multiple_of(97) { &noise } else { word });
         }
         assert!(said.len() < 1_000_000);
     }

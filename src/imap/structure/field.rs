@@ -80,13 +80,34 @@ fn is_field_line(line: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| !byte.is_ascii_control() && *byte != b' ')
 }
 
-/// The value on one line, without space around it, as text. RFC 5322 §2.2.3.
+/// The value on one line, without space around it, as text. RFC 5322 §2.2.3. What is not UTF-8 breaks RFC 6532 and
+/// most likely is Latin-1.
 pub fn unfold(value: &[u8]) -> String {
     let value = value.trim_ascii();
     let value = &value[..value.len().min(VALUE_OCTETS_MAX)];
-    if value.iter().all(|byte| !matches!(byte, b'\r' | b'\n' | 0)) {
-        return String::from_utf8_lossy(value).into_owned();
-    }
     let kept: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
-    String::from_utf8_lossy(&kept).into_owned()
+    String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_unfolded_to_text() {
+        for (value, wanted) in
+            [(&b" a\r\n\tb \r\n"[..], "a\tb"), (b"\xc3\xa9", "\u{e9}"), (b"\xe9\0", "\u{e9}"), (b"", "")]
+        {
+            assert_eq!(unfold(value), wanted);
+        }
+    }
+
+    #[test]
+    fn fields_end_where_the_header_ends() {
+        let header = b"A: 1\r\nB : 2\r\n  3\r\n:4\r\nC: 5\r\n";
+        let found: Vec<_> = fields(header).map(|field| (field.name, field.value)).collect();
+        assert_eq!(found, [(&b"A"[..], &b" 1\r\n"[..]), (b"B", b" 2\r\n  3\r\n")]);
+        assert_eq!(header_len(header), 18);
+        assert_eq!(header_len(b"A: 1\n\nB: 2"), 6);
+    }
 }

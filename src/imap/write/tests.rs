@@ -20,6 +20,13 @@ fn written(write: impl FnOnce(&mut Out)) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// One value as written.
+fn value(write: impl FnOnce(&mut Out) -> &mut Out) -> String {
+    written(|out| {
+        write(out);
+    })
+}
+
 #[test]
 fn strings_are_quoted_where_they_can_be() {
     for (text, wanted) in [
@@ -29,25 +36,17 @@ fn strings_are_quoted_where_they_can_be() {
         ("a\r\nb", "{4}\r\na\r\nb"),
         ("\u{e9}", "{2}\r\n\u{e9}"),
     ] {
-        assert_eq!(written(|out| {
- out.string(text);
-}), wanted);
+        assert_eq!(value(|out| out.string(text)), wanted);
     }
-    assert!(written(|out| {
- out.string(&"x".repeat(2_000);
-})).starts_with("{2000}\r\n"));
+    assert!(value(|out| out.string(&"x".repeat(2_000))).starts_with("{2000}\r\n"));
     for (text, wanted) in [("abc", "abc"), ("nil", "\"nil\""), ("a b", "\"a b\""), ("", "\"\""), ("a]", "\"a]\"")] {
-        assert_eq!(written(|out| {
- out.astring(text);
-}), wanted);
+        assert_eq!(value(|out| out.astring(text)), wanted);
     }
 }
 
 #[test]
 fn mailbox_names_are_in_utf7_until_utf8_is_spoken() {
-    assert_eq!(written(|out| {
- out.mailbox("a&\u{53f0}");
-}), "\"a&-&U,A-\"");
+    assert_eq!(value(|out| out.mailbox("a&\u{53f0}")), "\"a&-&U,A-\"");
     let utf8 = written(|out| {
         out.speak_utf8();
         out.mailbox("a&\u{53f0}");
