@@ -7,6 +7,8 @@ pub mod imap;
 pub mod journey;
 pub mod mail;
 pub mod mda;
+pub mod mta;
+pub mod mua;
 pub mod net;
 pub mod pop3;
 pub mod smtp;

@@ -230,6 +230,13 @@ impl Check<'_> {
                 }
             }
         }
+        for domain in file.domains.keys() {
+            // RFC 5321 §4.5.1: every domain has one.
+            if let Ok(address) = Address::new("postmaster", domain.get_ref()) {
+                let password = file.world.password.clone();
+                users.entry(address.key()).or_insert(User { address, password });
+            }
+        }
         users
     }
 
@@ -281,15 +288,11 @@ impl Check<'_> {
 
     /// Every way must end: smart hosts in no circle, and each takes what it is sent.
     fn routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
-        let mut finds_by_mx = false;
         for (name, table) in &file.mta {
             for from in &table.relay_from {
                 self.name(from, Kind::Any, hosts);
             }
-            let Some(smarthost) = &table.smarthost else {
-                finds_by_mx = true;
-                continue;
-            };
+            let Some(smarthost) = &table.smarthost else { continue };
             let next = self.name(smarthost, Kind::Mta, hosts);
             let name = name.get_ref().as_str();
             if let Some(Role::Mta(mta)) = hosts.get(&next).map(|host| &host.role)
@@ -307,12 +310,9 @@ impl Check<'_> {
                 );
             }
         }
-        if finds_by_mx && file.dns.is_empty() {
-            self.report(
-                0..0,
-                "MTAs without a smarthost find the next host by MX, but there is no DNS; declare one as [dns.NAME]"
-                    .to_owned(),
-            );
+        if !file.mta.is_empty() && file.dns.is_empty() {
+            let text = "MTAs find the next host by DNS, but there is none; declare one as [dns.NAME]";
+            self.report(0..0, text.to_owned());
         }
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod dice;
 mod map;
+pub mod port;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

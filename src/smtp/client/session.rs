@@ -1,0 +1,414 @@
+//! The session itself: its states, what the owner may ask for, and the loop that turns replies into steps.
+//!
+//! ```text
+//!  Greeting ─▶ Hello ─▶ Idle ─┬─ starttls() ─────▶ StartTls ─▶ Encrypting ─ encrypted() ─▶ Hello
+//!                        ▲    ├─ authenticate() ─▶ Login ──────▶ Idle
+//!                        │    ├─ send() ─────────▶ Transaction ─▶ Idle
+//!                        └────┤
+//!                             └─ quit() ─────────▶ Quit ─▶ Over
+//! ```
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::command::Command;
+use super::super::lines::{Line, Lines};
+use super::super::reply::{Reader, Reply};
+use super::transaction::Transaction;
+use super::{Cause, Config, Event, Failure, Offers, Stage};
+use crate::auth::{Claim, line};
+use crate::mail::{Dialogue, Envelope, Letter, Speaker};
+use crate::net::{Machine, Next};
+
+/// The client's end of one connection.
+pub struct Session {
+    config: Config,
+    lines: Lines,
+    replies: Reader,
+    output: String,
+    event: Option<Event>,
+    state: State,
+    offers: Offers,
+    /// How many logins were tried: each needs a nonce of its own.
+    claims: usize,
+    /// The peer has a transaction open that we gave up.
+    needs_reset: bool,
+    is_stopping: bool,
+    dialogue: Option<Dialogue>,
+}
+
+enum State {
+    Greeting,
+    Hello {
+        /// EHLO was refused, this is HELO.
+        is_fallback: bool,
+    },
+    /// The owner's turn.
+    Idle,
+    StartTls,
+    /// The owner's turn.
+    Encrypting,
+    Login(Claim),
+    /// We gave up the login; the peer must say so too.
+    Cancelled,
+    Transaction(Box<Transaction>),
+    Quit,
+    Over,
+}
+
+impl Session {
+    /// Begins by waiting for the peer's greeting.
+    pub fn new(config: Config) -> Self {
+        let dialogue = config.dialogue.then(Dialogue::default);
+        Self {
+            config,
+            lines: Lines::default(),
+            replies: Reader::default(),
+            output: String::new(),
+            event: None,
+            state: State::Greeting,
+            offers: Offers::default(),
+            claims: 0,
+            needs_reset: false,
+            is_stopping: false,
+            dialogue,
+        }
+    }
+
+    /// What the peer offers now; nothing before [`Event::Ready`].
+    pub fn offers(&self) -> &Offers {
+        &self.offers
+    }
+
+    /// Asks for encryption. RFC 3207.
+    ///
+    /// # Panics
+    /// If it is not the owner's turn, as all that follow.
+    pub fn starttls(&mut self) {
+        self.begin(State::StartTls);
+        self.say(&Command::StartTls.to_string());
+    }
+
+    /// The handshake that [`Event::StartTls`] asked for is done. What the peer said in the clear is forgotten:
+    /// RFC 3207 §4.2.
+    ///
+    /// # Panics
+    /// If the peer was not asked for it.
+    pub fn encrypted(&mut self) {
+        assert!(matches!(self.state, State::Encrypting), "encrypted though nobody asked");
+        self.offers = Offers::default();
+        self.hello();
+    }
+
+    /// Logs in by the strongest mechanism that both ends know. RFC 4954. PLAIN and LOGIN show the password to the
+    /// peer, and without TLS to all between.
+    ///
+    /// # Panics
+    /// If it is not the owner's turn.
+    pub fn authenticate(&mut self, user: &str, password: &str) {
+        let Some(mechanism) = self.offers.mechanism(self.config.nonce.is_some()) else {
+            self.begin(State::Idle);
+            let reply = Reply::new(504, (5, 5, 4), "the server knows no way to log in that we know");
+            self.event = Some(Event::LoginRefused(reply));
+            return;
+        };
+        self.claims += 1;
+        let nonce = format!("{}.{}", self.config.nonce.as_deref().unwrap_or_default(), self.claims);
+        let mut claim = Claim::new(mechanism, user, password, &nonce);
+        let initial = claim.initial().map(|initial| line::encode_initial(&initial));
+        self.begin(State::Login(claim));
+        let masked = initial.as_ref().map_or("", |_| " ****");
+        self.say_masked(
+            &Command::Auth { mechanism: mechanism.to_string(), initial }.to_string(),
+            &format!("AUTH {mechanism}{masked}"),
+        );
+    }
+
+    /// Sends a letter to all recipients of the envelope in one transaction; [`Event::Sent`] tells of each.
+    ///
+    /// # Panics
+    /// If it is not the owner's turn.
+    pub fn send(&mut self, envelope: Envelope, letter: &Letter) {
+        let transaction = Transaction::new(envelope, letter.clone(), &self.offers, &self.config, self.needs_reset);
+        self.begin(State::Transaction(Box::new(transaction)));
+    }
+
+    /// Says goodbye; the conversation is over when the peer has answered.
+    ///
+    /// # Panics
+    /// If it is not the owner's turn.
+    pub fn quit(&mut self) {
+        self.begin(State::Quit);
+        self.say(&Command::Quit.to_string());
+    }
+
+    /// How far the conversation has come: at [`Stage::Dot`] the peer may have taken the message.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::Greeting => Stage::Greeting,
+            State::Hello { .. } => Stage::Hello,
+            State::StartTls | State::Encrypting => Stage::StartTls,
+            State::Login(_) | State::Cancelled => Stage::Login,
+            State::Transaction(transaction) => transaction.stage(),
+            State::Idle | State::Quit | State::Over => Stage::Rest,
+        }
+    }
+
+    /// The owner lost the connection, or patience: what is known about the transaction that was under way.
+    /// The session is over.
+    pub fn abandon(&mut self) -> Failure {
+        self.failure(Cause::Lost)
+    }
+
+    /// What both ends said since the last call, if [`Config::dialogue`] asks for a record.
+    pub fn take_dialogue(&mut self) -> Dialogue {
+        self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn begin(&mut self, state: State) {
+        assert!(matches!(self.state, State::Idle), "it is not the owner's turn");
+        self.state = state;
+    }
+
+    fn say(&mut self, line: &str) {
+        self.say_masked(line, line);
+    }
+
+    /// Says a line and records another.
+    fn say_masked(&mut self, line: &str, record: &str) {
+        if let Some(dialogue) = &mut self.dialogue {
+            dialogue.note(Speaker::Client, record);
+        }
+        self.output.push_str(line);
+        self.output.push_str("\r\n");
+    }
+
+    fn hello(&mut self) {
+        let name = self.config.hello.clone();
+        let command = if self.config.lmtp { Command::Lhlo(name) } else { Command::Ehlo(name) };
+        self.state = State::Hello { is_fallback: false };
+        self.say(&command.to_string());
+    }
+
+    /// Hands the turn to the owner, unless the house closes.
+    fn ready(&mut self) {
+        self.state = State::Idle;
+        if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
+    }
+
+    fn turn(&mut self, event: Event) {
+        self.state = State::Idle;
+        self.event = Some(event);
+    }
+
+    fn fail(&mut self, cause: Cause) {
+        // A peer that only said no is told goodbye: RFC 5321 §3.1, §4.1.1.10.
+        let is_polite = matches!(&cause, Cause::Refused(reply) if !reply.is_farewell());
+        let failure = self.failure(cause);
+        self.event = Some(Event::Failed(failure));
+        if is_polite {
+            self.state = State::Quit;
+            self.say(&Command::Quit.to_string());
+        }
+    }
+
+    fn failure(&mut self, cause: Cause) -> Failure {
+        let stage = self.stage();
+        let verdicts = match std::mem::replace(&mut self.state, State::Over) {
+            State::Transaction(transaction) => transaction.verdicts(),
+            _ => Vec::new(),
+        };
+        Failure { stage, cause, verdicts }
+    }
+
+    /// One step with what is there; `false` when more is needed from the peer or the owner.
+    fn step(&mut self) -> bool {
+        match &mut self.state {
+            State::Idle | State::Encrypting | State::Over => false,
+            State::Transaction(transaction) if transaction.is_over() => {
+                self.end();
+                true
+            }
+            State::Transaction(transaction) if !transaction.is_waiting() => {
+                let group = transaction.group();
+                group.iter().for_each(|command| self.say(command));
+                true
+            }
+            _ => self.line(),
+        }
+    }
+
+    /// Ends the transaction.
+    fn end(&mut self) {
+        if let State::Transaction(transaction) = std::mem::replace(&mut self.state, State::Idle) {
+            self.needs_reset = transaction.is_open();
+            self.event = Some(Event::Sent(transaction.outcome()));
+        }
+    }
+
+    fn line(&mut self) -> bool {
+        let reply = match self.lines.next() {
+            None => return false,
+            Some(Line::Whole(line)) => {
+                if let Some(dialogue) = &mut self.dialogue {
+                    dialogue.note(Speaker::Server, &String::from_utf8_lossy(&line));
+                }
+                self.replies.line(&line)
+            }
+            Some(Line::TooLong | Line::Endless) => {
+                self.fail(Cause::Violation("a line of the peer is too long"));
+                return true;
+            }
+        };
+        match reply {
+            Ok(Some(reply)) => self.reply(reply),
+            Ok(None) => {}
+            Err(_) if matches!(self.state, State::Quit) => self.state = State::Over,
+            Err(_) => self.fail(Cause::Violation("a line of the peer is no reply")),
+        }
+        true
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Quit | State::Over => {}
+            state if reply.is_farewell() => {
+                self.state = state;
+                self.fail(Cause::Refused(reply));
+            }
+            State::Greeting if reply.is_positive() => self.hello(),
+            State::Hello { is_fallback } => self.hello_reply(is_fallback, reply),
+            State::StartTls => self.starttls_reply(reply),
+            State::Login(claim) => self.login_reply(claim, reply),
+            State::Cancelled => self.turn(Event::LoginRefused(reply)),
+            State::Transaction(mut transaction) => {
+                let taken = transaction.reply(reply);
+                self.state = State::Transaction(transaction);
+                if let Err(cause) = taken {
+                    self.fail(cause);
+                }
+            }
+            state @ (State::Greeting | State::Idle | State::Encrypting) => {
+                self.state = state;
+                self.fail(Cause::Refused(reply));
+            }
+        }
+    }
+
+    /// RFC 5321 §3.2, §4.1.4: a server that does not know EHLO may know HELO. LMTP has nothing older.
+    fn hello_reply(&mut self, is_fallback: bool, reply: Reply) {
+        self.state = State::Hello { is_fallback: true };
+        if reply.is_positive() {
+            self.offers = if is_fallback { Offers::default() } else { Offers::read(&reply) };
+            self.ready();
+        } else if reply.is_permanent() && !is_fallback && !self.config.lmtp {
+            self.say(&Command::Helo(self.config.hello.clone()).to_string());
+        } else {
+            self.fail(Cause::Refused(reply));
+        }
+    }
+
+    /// RFC 3207 §4. What a third party put behind the 220 must not be read as if it came encrypted.
+    fn starttls_reply(&mut self, reply: Reply) {
+        if reply.code != 220 {
+            return self.turn(Event::TlsRefused(reply));
+        }
+        self.state = State::StartTls;
+        if !self.lines.is_empty() {
+            return self.fail(Cause::Violation("the peer spoke on before the handshake"));
+        }
+        self.state = State::Encrypting;
+        self.event = Some(Event::StartTls);
+    }
+
+    /// RFC 4954 §4.
+    fn login_reply(&mut self, mut claim: Claim, reply: Reply) {
+        match reply.code {
+            334 => {
+                let text = reply.text.first().map(String::as_str).unwrap_or_default();
+                let response = line::response(text.trim().as_bytes()).ok().and_then(|text| claim.answer(&text).ok());
+                match response {
+                    Some(response) => {
+                        self.state = State::Login(claim);
+                        self.say_masked(&line::encode(&response), "****");
+                    }
+                    None => {
+                        self.state = State::Cancelled;
+                        self.say("*");
+                    }
+                }
+            }
+            200..=299 if claim.is_complete() => self.ready(),
+            200..=399 => {
+                self.state = State::Login(claim);
+                self.fail(Cause::Violation("the peer consents without proof or reason"));
+            }
+            _ => self.turn(Event::LoginRefused(reply)),
+        }
+    }
+
+    /// The next part of the message, if one goes out now.
+    fn part(&mut self) -> Option<Bytes> {
+        let State::Transaction(transaction) = &mut self.state else { return None };
+        let part = transaction.part()?;
+        if transaction.stage() == Stage::Dot
+            && let Some(dialogue) = &mut self.dialogue
+        {
+            dialogue.note_data(Speaker::Client, transaction.octets());
+        }
+        Some(part)
+    }
+}
+
+impl Machine for Session {
+    type Event = Event;
+
+    fn receive(&mut self, bytes: &[u8]) {
+        match &self.state {
+            _ if !bytes.is_empty() => self.lines.receive(bytes),
+            State::Quit | State::Over => self.state = State::Over,
+            _ => self.fail(Cause::HungUp),
+        }
+    }
+
+    fn next(&mut self) -> Next<Event> {
+        loop {
+            // The owner learns of a failure even when the peer cannot be told goodbye any more.
+            if let Some(event) = self.event.take() {
+                return Next::Event(event);
+            }
+            if !self.output.is_empty() {
+                return Next::Send(std::mem::take(&mut self.output).into());
+            }
+            if let Some(part) = self.part() {
+                return Next::Send(part);
+            }
+            if self.step() {
+                continue;
+            }
+            return match self.state {
+                State::Idle | State::Encrypting => Next::Answer,
+                State::Over => Next::Close,
+                _ => Next::Read,
+            };
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let patience = &self.config.patience;
+        match self.stage() {
+            Stage::Greeting => patience.greeting,
+            Stage::Rcpt => patience.rcpt,
+            Stage::Data => patience.data,
+            Stage::Message => patience.block,
+            Stage::Dot => patience.dot,
+            _ => patience.command,
+        }
+    }
+
+    /// A transaction goes on to its end; otherwise the session quits when the peer is ready for it.
+    fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+}

@@ -1,0 +1,252 @@
+//! One message on its way to the peer. RFC 5321 §3.3, in groups where the peer offers PIPELINING (RFC 2920).
+//!
+//! ```text
+//!   steps to take       [RSET] MAIL RCPT RCPT ... DATA | BDAT
+//!        │ a group goes out
+//!        ▼
+//!   steps in flight     each reply is for the first of them
+//!        │ 354, or all RCPT are answered and BDAT is next
+//!        ▼
+//!   outgoing            the message; behind it one reply, or in LMTP one for each accepted recipient
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::super::Reply;
+use super::super::command::Command;
+use super::super::outgoing::Outgoing;
+use super::super::parameters::Mail;
+use super::needs::Needs;
+use super::{Cause, Config, Offers, Outcome, Stage, Verdict};
+use crate::mail::{Body, Envelope, Letter, Recipient};
+
+/// A group of pipelined commands is no longer, so that neither end's buffers fill while both write. RFC 2920 §3.1.
+const GROUP_MAX: usize = 50;
+
+#[derive(Debug)]
+pub(super) struct Transaction {
+    mail: Mail,
+    recipients: Vec<Recipient>,
+    letter: Letter,
+    is_lmtp: bool,
+    group_max: usize,
+    to_take: VecDeque<Step>,
+    in_flight: VecDeque<Step>,
+    outgoing: Option<Outgoing>,
+    /// Recipients the peer took, by their place.
+    accepted: Vec<usize>,
+    verdicts: Vec<Option<Verdict>>,
+    /// The peer took MAIL and has not ended the transaction: RSET before the next.
+    is_open: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Reset,
+    Mail,
+    Rcpt(usize),
+    Data,
+    Bdat,
+    /// The reply to the whole message, for these recipients.
+    Verdict(Vec<usize>),
+}
+
+impl Transaction {
+    /// Plans the steps. What the peer cannot take is refused at once.
+    pub(super) fn new(envelope: Envelope, letter: Letter, offers: &Offers, config: &Config, reset: bool) -> Self {
+        let needs = Needs::of(&envelope, &letter);
+        let verdicts = needs.refusals(&envelope, offers, config);
+        let dsn = offers.dsn;
+        let has_utf8_recipient = envelope.recipients.iter().any(|recipient| !recipient.address.is_ascii());
+        let mail = Mail {
+            size: offers.size.map(|_| letter.len() as u64),
+            body: (offers.eight_bit_mime && (needs.eight_bit || envelope.body == Body::EightBit))
+                .then_some(Body::EightBit),
+            smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_recipient),
+            ret: envelope.ret.filter(|_| dsn),
+            envid: envelope.envid.filter(|_| dsn),
+            reverse_path: envelope.reverse_path,
+        };
+        let recipient = |recipient: Recipient| if dsn { recipient } else { recipient.address.into() };
+        let recipients: Vec<_> = envelope.recipients.into_iter().map(recipient).collect();
+        let open: Vec<_> = (0..recipients.len()).filter(|at| verdicts[*at].is_none()).collect();
+        let mut to_take = VecDeque::new();
+        if !open.is_empty() {
+            to_take.extend(reset.then_some(Step::Reset));
+            to_take.push_back(Step::Mail);
+            to_take.extend(open.into_iter().map(Step::Rcpt));
+            to_take.push_back(if offers.chunking { Step::Bdat } else { Step::Data });
+        }
+        Self {
+            mail,
+            recipients,
+            letter,
+            is_lmtp: config.lmtp,
+            group_max: if offers.pipelining { GROUP_MAX } else { 1 },
+            is_open: reset && to_take.is_empty(),
+            to_take,
+            in_flight: VecDeque::new(),
+            outgoing: None,
+            accepted: Vec::new(),
+            verdicts,
+        }
+    }
+
+    /// Whether replies are due, or the message is on its way.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty() || self.outgoing.is_some()
+    }
+
+    /// The commands to send next, when nothing is waited for. None of them may mean that the message itself is next,
+    /// or that nothing is left to do.
+    pub(super) fn group(&mut self) -> Vec<String> {
+        let mut group = Vec::new();
+        while group.len() < self.group_max
+            && let Some(step) = self.to_take.pop_front()
+        {
+            let command = match &step {
+                Step::Reset => Command::Rset,
+                Step::Mail => Command::Mail(self.mail.clone()),
+                Step::Rcpt(at) => Command::Rcpt(self.recipients[*at].clone()),
+                // All replies are in and no recipient is left: the last step falls away.
+                Step::Data | Step::Bdat if group.is_empty() && self.accepted.is_empty() => break,
+                Step::Data => Command::Data,
+                Step::Bdat if group.is_empty() => {
+                    self.begin_chunk();
+                    break;
+                }
+                // It brings the message along, so it waits until a recipient is known.
+                Step::Bdat => {
+                    self.to_take.push_front(step);
+                    break;
+                }
+                Step::Verdict(_) => unreachable!("a verdict is awaited, not asked for"),
+            };
+            group.push(command.to_string());
+            self.in_flight.push_back(step);
+        }
+        group
+    }
+
+    /// Takes the reply to the first command in flight.
+    pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Cause> {
+        if reply.is_farewell() {
+            return Err(Cause::Refused(reply));
+        }
+        match self.in_flight.pop_front() {
+            Some(Step::Mail) if reply.is_positive() => self.is_open = true,
+            Some(Step::Mail) => {
+                self.to_take.clear();
+                self.refuse(0..self.recipients.len(), Stage::Mail, &reply);
+            }
+            Some(Step::Rcpt(at)) if reply.is_positive() && self.verdicts[at].is_none() => self.accepted.push(at),
+            Some(Step::Rcpt(at)) => self.refuse([at], Stage::Rcpt, &reply),
+            Some(Step::Data) => return self.data_reply(&reply),
+            Some(Step::Verdict(_)) if reply.is_intermediate() => {
+                return Err(Cause::Violation("the message was answered with a wish for more"));
+            }
+            Some(Step::Verdict(recipients)) => {
+                self.is_open = false;
+                self.judge(recipients, &reply);
+            }
+            Some(Step::Reset | Step::Bdat) | None => {}
+        }
+        Ok(())
+    }
+
+    fn data_reply(&mut self, reply: &Reply) -> Result<(), Cause> {
+        match reply.code {
+            354 => {
+                // RFC 2920 §3.1: with no recipient left the message is a lone dot.
+                let is_wanted = !self.accepted.is_empty();
+                let pieces = self.letter.pieces().into_iter().filter(|_| is_wanted);
+                self.begin(Outgoing::stuffed(pieces));
+                Ok(())
+            }
+            400..=599 => {
+                let accepted = std::mem::take(&mut self.accepted);
+                self.refuse(accepted, Stage::Data, reply);
+                Ok(())
+            }
+            _ => Err(Cause::Violation("DATA was answered neither with 354 nor with a refusal")),
+        }
+    }
+
+    /// The command is the first piece of what it announces.
+    fn begin_chunk(&mut self) {
+        let command = format!("{}\r\n", Command::Bdat { octets: self.letter.len() as u64, is_last: true });
+        let [trace, content] = self.letter.pieces();
+        self.begin(Outgoing::counted([command.into(), trace, content]));
+    }
+
+    fn begin(&mut self, outgoing: Outgoing) {
+        self.outgoing = Some(outgoing);
+        if self.is_lmtp {
+            self.in_flight.extend(self.accepted.iter().map(|at| Step::Verdict(vec![*at])));
+        } else {
+            self.in_flight.push_back(Step::Verdict(self.accepted.clone()));
+        }
+    }
+
+    /// The next part of the message.
+    pub(super) fn part(&mut self) -> Option<Bytes> {
+        let outgoing = self.outgoing.as_mut()?;
+        let part = outgoing.next();
+        if outgoing.is_over() {
+            self.outgoing = None;
+        }
+        part
+    }
+
+    fn judge(&mut self, recipients: Vec<usize>, reply: &Reply) {
+        if !reply.is_positive() {
+            return self.refuse(recipients, Stage::Dot, reply);
+        }
+        for at in recipients {
+            self.verdicts[at].get_or_insert_with(|| Verdict::Accepted(reply.clone()));
+        }
+    }
+
+    fn refuse(&mut self, recipients: impl IntoIterator<Item = usize>, stage: Stage, reply: &Reply) {
+        for at in recipients {
+            self.verdicts[at].get_or_insert_with(|| Verdict::Refused { stage, reply: reply.clone() });
+        }
+    }
+
+    /// Whether nothing is left to say or to hear.
+    pub(super) fn is_over(&self) -> bool {
+        self.to_take.is_empty() && !self.is_waiting()
+    }
+
+    /// Whether the peer still has the transaction open.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.in_flight.front() {
+            _ if self.outgoing.is_some() => Stage::Message,
+            Some(Step::Rcpt(_)) => Stage::Rcpt,
+            Some(Step::Data) => Stage::Data,
+            Some(Step::Verdict(_)) => Stage::Dot,
+            _ => Stage::Mail,
+        }
+    }
+
+    /// What the peer has said for good so far.
+    pub(super) fn verdicts(self) -> Vec<Option<Verdict>> {
+        self.verdicts
+    }
+
+    pub(super) fn outcome(self) -> Outcome {
+        let verdict = |verdict: Option<Verdict>| verdict.expect("a transaction ends with a verdict for each recipient");
+        Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
+    }
+
+    /// Length of the message, while it goes out.
+    pub(super) fn octets(&self) -> usize {
+        self.letter.len()
+    }
+}

@@ -1,0 +1,258 @@
+//! The words of the client: read by the server, written by the client. RFC 5321 §4.1.1 and its extensions.
+
+use std::fmt;
+
+use super::parameters::{self, Mail};
+use super::{Reply, path};
+use crate::mail::{Address, Recipient};
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// RFC 5321 §4.1.1.1.
+    Ehlo(String),
+    /// RFC 5321 §4.1.1.1.
+    Helo(String),
+    /// EHLO of LMTP. RFC 2033 §4.1.
+    Lhlo(String),
+    /// RFC 5321 §4.1.1.2.
+    Mail(Mail),
+    /// RFC 5321 §4.1.1.3.
+    Rcpt(Recipient),
+    /// RFC 5321 §4.1.1.4.
+    Data,
+    /// RFC 3030 §2.
+    Bdat { octets: u64, is_last: bool },
+    /// RFC 5321 §4.1.1.5.
+    Rset,
+    /// RFC 5321 §4.1.1.6.
+    Vrfy(String),
+    /// Not offered, but no syntax error. RFC 5321 §4.1.1.7.
+    Expn,
+    /// RFC 5321 §4.1.1.8.
+    Help,
+    /// RFC 5321 §4.1.1.9.
+    Noop,
+    /// RFC 5321 §4.1.1.10.
+    Quit,
+    /// RFC 3207 §4.
+    StartTls,
+    /// RFC 4954 §4, the initial response still in base64.
+    Auth { mechanism: String, initial: Option<String> },
+}
+
+impl Command {
+    /// Reads a line without its line end; the error is what to reply.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
+        let line = std::str::from_utf8(line).map_err(|_| Reply::new(500, (5, 5, 2), "that is not UTF-8"))?;
+        if line.chars().any(|char| char.is_ascii_control() && char != '\t') {
+            return Err(Reply::new(500, (5, 5, 2), "a command holds no control characters; lines end with CR LF"));
+        }
+        let line = line.trim_end_matches([' ', '\t']);
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let argument = argument.trim_start();
+        let alone = |command| if argument.is_empty() { Ok(command) } else { Err(syntax("this command stands alone")) };
+        match verb.to_ascii_uppercase().as_str() {
+            "EHLO" => name(argument).map(Self::Ehlo),
+            "HELO" => name(argument).map(Self::Helo),
+            "LHLO" => name(argument).map(Self::Lhlo),
+            "MAIL" => mail(argument),
+            "RCPT" => rcpt(argument),
+            "DATA" => alone(Self::Data),
+            "BDAT" => bdat(argument),
+            "RSET" => alone(Self::Rset),
+            "VRFY" => vrfy(argument),
+            "EXPN" => Ok(Self::Expn),
+            "HELP" => Ok(Self::Help),
+            "NOOP" => Ok(Self::Noop),
+            "QUIT" => alone(Self::Quit),
+            "STARTTLS" => alone(Self::StartTls),
+            "AUTH" => auth(argument),
+            _ => Err(Reply::new(500, (5, 5, 1), "no such command")),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ehlo(name) => write!(f, "EHLO {name}"),
+            Self::Helo(name) => write!(f, "HELO {name}"),
+            Self::Lhlo(name) => write!(f, "LHLO {name}"),
+            Self::Mail(mail) => write!(f, "{mail}"),
+            Self::Rcpt(recipient) => parameters::write_rcpt(f, recipient),
+            Self::Data => f.write_str("DATA"),
+            Self::Bdat { octets, is_last: false } => write!(f, "BDAT {octets}"),
+            Self::Bdat { octets, is_last: true } => write!(f, "BDAT {octets} LAST"),
+            Self::Rset => f.write_str("RSET"),
+            Self::Vrfy(text) => write!(f, "VRFY {text}"),
+            Self::Expn => f.write_str("EXPN"),
+            Self::Help => f.write_str("HELP"),
+            Self::Noop => f.write_str("NOOP"),
+            Self::Quit => f.write_str("QUIT"),
+            Self::StartTls => f.write_str("STARTTLS"),
+            Self::Auth { mechanism, initial: None } => write!(f, "AUTH {mechanism}"),
+            Self::Auth { mechanism, initial: Some(initial) } => write!(f, "AUTH {mechanism} {initial}"),
+        }
+    }
+}
+
+fn syntax(text: &str) -> Reply {
+    Reply::new(501, (5, 5, 4), text)
+}
+
+/// What the client calls itself. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a missing one is.
+fn name(argument: &str) -> Result<String, Reply> {
+    match argument.split_whitespace().next() {
+        Some(name) if name.len() <= 255 => Ok(name.to_owned()),
+        _ => Err(syntax("say who you are: a domain or an address literal")),
+    }
+}
+
+/// The part after a word such as `FROM:`, whose case does not matter; spaces behind the colon are forgiven.
+fn after<'a>(word: &str, argument: &'a str) -> Option<&'a str> {
+    let (head, rest) = argument.split_at_checked(word.len())?;
+    head.eq_ignore_ascii_case(word).then(|| rest.trim_start())
+}
+
+/// Cuts path and parameters, which a space must separate.
+fn path_and_parameters<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
+    let (path, rest) = path::split(after(word, argument)?)?;
+    (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
+}
+
+fn mail(argument: &str) -> Result<Command, Reply> {
+    let (path, rest) =
+        path_and_parameters("FROM:", argument).ok_or_else(|| syntax("it goes MAIL FROM:<address> [parameters]"))?;
+    let reverse_path = match path {
+        "" => None,
+        path => Some(path::mailbox(path).map_err(|error| Reply::new(501, (5, 1, 7), &error.to_string()))?),
+    };
+    Mail::parse(reverse_path, rest).map(Command::Mail)
+}
+
+fn rcpt(argument: &str) -> Result<Command, Reply> {
+    let (path, rest) =
+        path_and_parameters("TO:", argument).ok_or_else(|| syntax("it goes RCPT TO:<address> [parameters]"))?;
+    let address = match path {
+        path if path.eq_ignore_ascii_case("postmaster") => Address::postmaster(),
+        path => path::mailbox(path).map_err(|error| Reply::new(501, (5, 1, 3), &error.to_string()))?,
+    };
+    parameters::parse_rcpt(address.into(), rest).map(Command::Rcpt)
+}
+
+fn bdat(argument: &str) -> Result<Command, Reply> {
+    let mut words = argument.split_ascii_whitespace();
+    let octets = words.next().and_then(parameters::number);
+    match (octets, words.next(), words.next()) {
+        (Some(octets), None, None) => Ok(Command::Bdat { octets, is_last: false }),
+        (Some(octets), Some(word), None) if word.eq_ignore_ascii_case("LAST") => {
+            Ok(Command::Bdat { octets, is_last: true })
+        }
+        _ => Err(syntax("it goes BDAT octets [LAST]")),
+    }
+}
+
+/// RFC 6531 §3.7.4.2 adds a word that says the answer may be UTF-8.
+fn vrfy(argument: &str) -> Result<Command, Reply> {
+    match argument.strip_suffix(" SMTPUTF8").unwrap_or(argument) {
+        "" => Err(syntax("verify whom?")),
+        text => Ok(Command::Vrfy(text.to_owned())),
+    }
+}
+
+fn auth(argument: &str) -> Result<Command, Reply> {
+    let mut words = argument.split_ascii_whitespace().map(str::to_owned);
+    match (words.next(), words.next(), words.next()) {
+        (Some(mechanism), initial, None) => Ok(Command::Auth { mechanism, initial }),
+        _ => Err(syntax("it goes AUTH mechanism [initial response]")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_read_as_they_were_written() {
+        for line in [
+            "EHLO a.test",
+            "HELO [127.0.0.1]",
+            "LHLO a.test",
+            "MAIL FROM:<>",
+            "MAIL FROM:<a@b.test> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb",
+            "MAIL FROM:<a@b.test> BODY=7BIT RET=FULL",
+            r#"RCPT TO:<"a b"@c.test>"#,
+            "RCPT TO:<postmaster>",
+            "RCPT TO:<a@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;A+2Bx@b.test",
+            "RCPT TO:<a@b.test> NOTIFY=NEVER",
+            "DATA",
+            "BDAT 0",
+            "BDAT 86 LAST",
+            "RSET",
+            "VRFY ann",
+            "EXPN",
+            "HELP",
+            "NOOP",
+            "QUIT",
+            "STARTTLS",
+            "AUTH LOGIN",
+            "AUTH PLAIN =",
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()).unwrap().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn case_and_stray_spaces_are_forgiven() {
+        for (line, wanted) in [
+            ("ehlo  A.test  ", "EHLO A.test"),
+            ("mail from: <a@b.test>  size=1", "MAIL FROM:<a@b.test> SIZE=1"),
+            ("rcpt to:<PostMaster> notify=never", "RCPT TO:<postmaster> NOTIFY=NEVER"),
+            ("RCPT TO:<@x.test:a@b.test>", "RCPT TO:<a@b.test>"),
+            ("noop whatever", "NOOP"),
+            ("bdat 1 last", "BDAT 1 LAST"),
+            ("BDAT 99999999999999999999", "BDAT 18446744073709551615"),
+            ("VRFY ann SMTPUTF8", "VRFY ann"),
+            ("MAIL FROM:<a@b.test> AUTH=<>", "MAIL FROM:<a@b.test>"),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()).unwrap().to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_apart() {
+        for (line, code) in [
+            (b"".as_slice(), "500 5.5.1"),
+            (b"FOO", "500 5.5.1"),
+            (b"NOOP\n", "500 5.5.2"),
+            (b"NOOP \0", "500 5.5.2"),
+            (b"NOOP \xff", "500 5.5.2"),
+            (b"EHLO", "501 5.5.4"),
+            (b"MAIL", "501 5.5.4"),
+            (b"MAIL FROM:", "501 5.5.4"),
+            (b"MAIL FROM:a@b.test", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test>SIZE=1", "501 5.5.4"),
+            (b"MAIL FROM:<a>", "501 5.1.7"),
+            (b"MAIL FROM:<a@b.test> SIZE=x", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> SIZE=1 size=2", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> BODY=BINARYMIME", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> SMTPUTF8=yes", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> ENVID=+0A", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> MT-PRIORITY=3", "555 5.5.4"),
+            (b"RCPT TO:<>", "501 5.1.3"),
+            (b"RCPT TO:<a@b.test> NOTIFY=NEVER,DELAY", "501 5.5.4"),
+            (b"RCPT TO:<a@b.test> ORCPT=a@b.test", "501 5.5.4"),
+            (b"RCPT TO:<a@b.test> SIZE=1", "501 5.5.4"),
+            (b"BDAT", "501 5.5.4"),
+            (b"BDAT -1", "501 5.5.4"),
+            (b"BDAT 1 FIRST", "501 5.5.4"),
+            (b"QUIT now", "501 5.5.4"),
+            (b"AUTH", "501 5.5.4"),
+            (b"AUTH PLAIN a b", "501 5.5.4"),
+        ] {
+            let reply = Command::parse(line).unwrap_err().to_string();
+            assert!(reply.starts_with(code), "{} -> {reply}", String::from_utf8_lossy(line));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What a server says: three digits, an enhanced status code (RFC 3463) and text. RFC 5321 §4.2.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A line of ours holds at most this many octets of text, so that the whole stays below 512. RFC 5321 §4.5.3.1.5.
+const TEXT_OCTETS_MAX: usize = 480;
+/// A reply of a peer may have so many lines.
+const LINES_MAX: usize = 128;
+
+/// A reply, as a server writes it or a client read it.
+///
+/// ```
+/// use postroad::smtp::Reply;
+/// let reply = Reply::new(550, (5, 1, 1), "no such user\nask the postmaster");
+/// assert_eq!(reply.to_string(), "550-5.1.1 no such user\r\n550 5.1.1 ask the postmaster");
+/// assert!(reply.is_permanent());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The three digits. RFC 5321 §4.2.1.
+    pub code: u16,
+    /// Class, subject and detail. RFC 3463 §2; none in the greeting and the answer to EHLO (RFC 2034 §3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enhanced: Option<(u8, u16, u16)>,
+    /// The text, one entry a line; at least one.
+    pub text: Vec<String>,
+}
+
+/// The peer's line is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReply {
+    /// Not `2yz` to `5yz` followed by a space, a hyphen or nothing.
+    #[error("a reply without its three digits")]
+    Code,
+    /// Two lines of one reply have different codes.
+    #[error("a reply whose lines disagree about their code")]
+    Mixed,
+    /// More lines than any sensible reply has.
+    #[error("a reply without end")]
+    TooLong,
+}
+
+impl Reply {
+    /// A reply with an enhanced status code; the text may have several lines.
+    pub fn new(code: u16, enhanced: (u8, u16, u16), text: &str) -> Self {
+        Self { enhanced: Some(enhanced), ..Self::plain(code, text) }
+    }
+
+    /// A reply without one: the greeting, the answer to EHLO, and the `3yz` that ask for more.
+    pub fn plain(code: u16, text: &str) -> Self {
+        let mut lines: Vec<_> = text.lines().map(clean).collect();
+        if lines.is_empty() {
+            lines.push(String::new());
+        }
+        Self { code, enhanced: None, text: lines }
+    }
+
+    /// `2yz`: done. RFC 5321 §4.2.1.
+    pub fn is_positive(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// `3yz`: go on.
+    pub fn is_intermediate(&self) -> bool {
+        self.code / 100 == 3
+    }
+
+    /// `4yz`: not now; the sender tries again.
+    pub fn is_transient(&self) -> bool {
+        self.code / 100 == 4
+    }
+
+    /// `5yz`: never; the sender gives up.
+    pub fn is_permanent(&self) -> bool {
+        self.code / 100 == 5
+    }
+
+    /// `421`: the server closes the connection. RFC 5321 §3.8.
+    pub fn is_farewell(&self) -> bool {
+        self.code == 421
+    }
+}
+
+/// One line of text: nothing that could end it early, and not too much of it.
+fn clean(line: &str) -> String {
+    let mut text: String = line.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let end = text.floor_char_boundary(TEXT_OCTETS_MAX);
+    text.truncate(end);
+    text
+}
+
+/// As on the wire, lines separated by CR LF, without the last CR LF. RFC 5321 §4.2 (Reply-line), RFC 2034 §4.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, text) in self.text.iter().enumerate() {
+            let is_last = at + 1 == self.text.len();
+            write!(f, "{:03}{}", self.code, if is_last { ' ' } else { '-' })?;
+            if let Some((class, subject, detail)) = self.enhanced {
+                write!(f, "{class}.{subject}.{detail} ")?;
+            }
+            f.write_str(text)?;
+            if !is_last {
+                f.write_str("\r\n")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts replies together from lines. Strict about the digits, tolerant about the text.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    lines: Vec<(u16, String)>,
+}
+
+impl Reader {
+    /// Takes one line without its line end; the reply is whole when its last line is.
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, InvalidReply> {
+        let (code, is_last, text) = split(line).ok_or(InvalidReply::Code)?;
+        if self.lines.first().is_some_and(|(first, _)| *first != code) {
+            return Err(InvalidReply::Mixed);
+        }
+        if self.lines.len() == LINES_MAX {
+            return Err(InvalidReply::TooLong);
+        }
+        self.lines.push((code, String::from_utf8_lossy(text).into_owned()));
+        Ok(is_last.then(|| whole(std::mem::take(&mut self.lines))))
+    }
+}
+
+fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    if !(digits.iter().all(u8::is_ascii_digit) && matches!(digits[0], b'2'..=b'5')) {
+        return None;
+    }
+    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    match rest.split_first() {
+        None => Some((code, true, rest)),
+        Some((b' ', text)) => Some((code, true, text)),
+        Some((b'-', text)) => Some((code, false, text)),
+        Some(_) => None,
+    }
+}
+
+/// Takes the enhanced code off each line that has it. RFC 2034 §4.
+fn whole(lines: Vec<(u16, String)>) -> Reply {
+    let code = lines.first().map_or(0, |(code, _)| *code);
+    let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
+    let strip = |text: String| match enhanced(code, &text) {
+        Some((_, rest)) => clean(rest),
+        None => clean(&text),
+    };
+    let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
+    Reply { code, enhanced: first, text }
+}
+
+/// `2.1.5 text`; its class must be the reply's. RFC 3463 §2.
+fn enhanced(code: u16, text: &str) -> Option<((u8, u16, u16), &str)> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let mut parts = word.split('.');
+    let mut number = |len: usize| {
+        let part = parts.next()?;
+        let digits = !part.is_empty() && part.len() <= len && part.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { part.parse::<u16>().ok() } else { None }
+    };
+    let (class, subject, detail) = (number(1)?, number(3)?, number(3)?);
+    let agrees = parts.next().is_none() && class == code / 100 && matches!(class, 2 | 4 | 5);
+    agrees.then_some(((class as u8, subject, detail), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Reply>, InvalidReply> {
+        let mut reader = Reader::default();
+        let mut last = Ok(None);
+        for line in text.split("\r\n") {
+            last = reader.line(line.as_bytes());
+            last.as_ref().map_err(|error| *error)?;
+        }
+        last
+    }
+
+    #[test]
+    fn replies_read_as_they_were_written() {
+        for reply in [
+            Reply::plain(220, "a.test ESMTP"),
+            Reply::plain(250, "a.test\nPIPELINING\nSIZE 1000"),
+            Reply::new(250, (2, 1, 5), "yes"),
+            Reply::new(550, (5, 7, 1), "no\n\nbecause"),
+            Reply::plain(354, ""),
+        ] {
+            assert_eq!(read(&reply.to_string()), Ok(Some(reply)));
+        }
+    }
+
+    #[test]
+    fn servers_may_be_terse_about_the_text() {
+        assert_eq!(read("250").unwrap().unwrap().text, [""]);
+        assert_eq!(read("250-2.0.0 a\r\n250 b").unwrap().unwrap().text, ["a", "b"]);
+        let mismatched = read("550 2.1.1 odd").unwrap().unwrap();
+        assert_eq!((mismatched.enhanced, mismatched.text[0].as_str()), (None, "2.1.1 odd"));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_not_taken_for_one() {
+        for line in
+            ["", "2", "25", "25x ok", "250ok", "150 early", "650 late", "+OK", "\u{ff12}50 ok", "220-a\r\n250 b"]
+        {
+            assert!(read(line).is_err(), "{line:?}");
+        }
+        assert_eq!(read(&["250-x"; LINES_MAX + 1].join("\r\n")), Err(InvalidReply::TooLong));
+    }
+
+    #[test]
+    fn text_cannot_end_a_line_early() {
+        let reply = Reply::new(550, (5, 0, 0), &format!("a\r250 b\0{}", "x".repeat(1000)));
+        assert!(reply.to_string().starts_with("550 5.0.0 a 250 b x"));
+        assert!(reply.to_string().len() <= 510);
+    }
+}
