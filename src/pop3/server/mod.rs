@@ -58,6 +58,8 @@ pub enum Event {
     Retrieve {
         /// Its place, from 0.
         index: usize,
+        /// RETR: the client gets all of it; TOP only shows what it is.
+        whole: bool,
     },
     /// Delete these, for good, and unlock the maildrop: [`Session::updated`].
     Update {
@@ -202,9 +204,9 @@ impl Session {
         }
     }
 
-    /// What was said so far, without passwords and messages.
-    pub fn dialogue(&self) -> Option<&Dialogue> {
-        self.dialogue.as_ref()
+    /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.
+    pub fn take_dialogue(&mut self) -> Dialogue {
+        self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn say(&mut self, line: &str) {

@@ -36,7 +36,7 @@ impl House {
                     |(at, letter): (usize, &Letter)| Entry { size: letter.len() as u64, uid: format!("{user}.{at}") };
                 session.opened(Ok(self.letters.iter().enumerate().map(entry).collect()));
             }
-            Event::Retrieve { index } => session.message(Ok(&self.letters[index])),
+            Event::Retrieve { index, .. } => session.message(Ok(&self.letters[index])),
             Event::Update { deleted } => {
                 self.deleted = Some(deleted);
                 session.updated(Ok(()));
@@ -378,7 +378,7 @@ fn a_failed_update_is_not_hidden() {
     session.receive(b"USER ann\r\nPASS pw\r\n");
     assert!(house.run(&mut session, &mut heard));
     session.receive(b"RETR 1\r\nQUIT\r\n");
-    while !matches!(session.next(), Next::Event(Event::Retrieve { index: 0 })) {}
+    while !matches!(session.next(), Next::Event(Event::Retrieve { index: 0, whole: true })) {}
     session.message(Err(Refusal::Gone));
     while !matches!(session.next(), Next::Event(Event::Update { .. })) {}
     session.updated(Err(Refusal::Temporary));
@@ -392,7 +392,7 @@ fn the_dialogue_keeps_no_secret() {
     let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
     session.receive(b"AUTH PLAIN AGFubgBubw==\r\nAUTH PLAIN\r\nAGFubgBubw==\r\nUSER ann\r\nPASS pw\r\nRETR 2\r\n");
     assert!(house.run(&mut session, &mut heard));
-    let lines = &session.dialogue().unwrap().lines;
+    let lines = session.take_dialogue().lines;
     let said: Vec<_> = lines.iter().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line.as_str()).collect();
     assert_eq!(said, ["AUTH PLAIN ***", "AUTH PLAIN", "***", "USER ann", "PASS ***", "RETR 2"]);
     assert_eq!(lines.last(), Some(&(Speaker::Server, ".".to_owned())));

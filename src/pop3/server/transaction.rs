@@ -54,7 +54,7 @@ impl Session {
 
     fn fetch(&mut self, maildrop: Maildrop, number: usize, body_lines: Option<usize>) {
         self.state = if maildrop.find(number).is_some() {
-            self.event = Some(Event::Retrieve { index: number - 1 });
+            self.event = Some(Event::Retrieve { index: number - 1, whole: body_lines.is_none() });
             State::Fetching { maildrop, body_lines }
         } else {
             self.say(NO_SUCH_MESSAGE);
