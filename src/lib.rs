@@ -1,8 +1,10 @@
 //! Postroad: a mail world on one machine.
 
 pub mod auth;
+pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod host;
 pub mod imap;
 pub mod journey;
 pub mod mail;
@@ -13,4 +15,5 @@ pub mod net;
 pub mod pop3;
 pub mod smtp;
 pub mod store;
+pub mod trip;
 pub mod world;

@@ -67,7 +67,8 @@ impl Data {
     /// There is none yet.
     pub fn root_pem(folder: &Path) -> Result<String, Error> {
         let path = folder.join("ca.pem");
-        let why = |error: std::io::Error| format!("{error}; it is made when `postroad serve` starts for the first time");
+        let why =
+            |error: std::io::Error| format!("{error}; it is made when `postroad serve` starts for the first time");
         fs::read_to_string(&path).map_err(|error| Error::Data { why: why(error), path })
     }
 }

@@ -58,7 +58,8 @@ impl Ground {
 
     /// A host's certificate: for its own name, and for this machine, since that is where real programs connect.
     pub(super) fn identity(&self, host: &Host) -> Result<Identity, Error> {
-        let mut names = vec![host.fqdn.clone(), "localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), "::1".to_owned()];
+        let mut names =
+            vec![host.fqdn.clone(), "localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), "::1".to_owned()];
         names.extend(host.addresses.iter().map(ToString::to_string));
         self.authority.issue(&names, self.clock.now()).map_err(|why| Error::Host { host: host.name.to_string(), why })
     }
@@ -77,7 +78,8 @@ impl Ground {
     /// The world declares no MUA.
     pub fn desk(&self) -> Result<(Desk, Resolver), Error> {
         let missing = || crate::net::Error::NoAddress("a host to send from: declare one as [mua.NAME]; it".to_owned());
-        let host = self.world.muas().next().ok_or_else(missing).map_err(|why| Error::Host { host: "mua".to_owned(), why })?;
+        let host =
+            self.world.muas().next().ok_or_else(missing).map_err(|why| Error::Host { host: "mua".to_owned(), why })?;
         let desk = Desk {
             interface: self.interface(host),
             trust: self.authority.trust().map_err(Error::Authority)?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::{Error, Ground, start};
-use crate::mda::Mailboxes;
+use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
 use crate::net::{Door, Limits, Listener, Service as Serving, Stop, serve};
 use crate::world::{HostName, Service};
@@ -41,7 +41,9 @@ pub struct Running {
     pub ground: Ground,
     /// Its MTAs, with their queues.
     pub mtas: Arc<BTreeMap<HostName, Mta>>,
-    /// Its mailboxes.
+    /// Its MDAs.
+    pub mdas: Arc<BTreeMap<HostName, Mda>>,
+    /// Their mailboxes.
     pub mailboxes: Mailboxes,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
@@ -57,8 +59,9 @@ impl Running {
     pub async fn start(ground: Ground, doors: Doors) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
         let mtas = Arc::new(start::mtas(&ground)?);
+        let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
         let (stop, tasks) = (Stop::new(), TaskTracker::new());
-        let mut running = Self { ground, mtas, mailboxes, doors, bound: BTreeMap::new(), stop, tasks };
+        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound: BTreeMap::new(), stop, tasks };
         match start::hosts(&mut running).await {
             Ok(()) => Ok(running),
             Err(error) => {

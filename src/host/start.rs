@@ -1,14 +1,13 @@
 //! Starts each host of a world by its role.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Error, Ground, Running};
 use crate::dns::{Server as NameServer, Zones};
-use crate::mda::{Imap, Lmtp, Pop3};
+use crate::mda::{self, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{Identity, Interface};
-use crate::world::{Host, HostName, Mda, Role, Service, port};
+use crate::world::{Host, HostName, Service, port};
 
 /// Opens the queue of every MTA.
 pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
@@ -31,6 +30,24 @@ pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
     ground.world.mtas().map(|(host, settings)| open(host, settings)).collect()
 }
 
+/// Every MDA, on the same mailboxes.
+pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<HostName, Mda>, Error> {
+    let open = |host: &Host, settings: &crate::world::Mda| {
+        let setup = mda::Setup {
+            world: ground.world.clone(),
+            host: host.name.clone(),
+            settings: *settings,
+            mailboxes: mailboxes.clone(),
+            clock: ground.clock,
+            dice: ground.dice.fork(&host.name),
+            recorder: ground.journal.recorder(&host.name),
+            identity: ground.identity(host)?,
+        };
+        Ok((host.name.clone(), Mda::new(setup)))
+    };
+    ground.world.mdas().map(|(host, settings)| open(host, settings)).collect()
+}
+
 /// Starts them all: first whoever is asked, then whoever asks.
 pub(super) async fn hosts(running: &mut Running) -> Result<(), Error> {
     let world = running.ground.world.clone();
@@ -38,8 +55,8 @@ pub(super) async fn hosts(running: &mut Running) -> Result<(), Error> {
     for host in world.dns() {
         dns(running, host, &names).await?;
     }
-    for (host, settings) in world.mdas() {
-        mda(running, host, *settings).await?;
+    for mda in running.mdas.values() {
+        self::mda(running, mda).await?;
     }
     for mta in running.mtas.values() {
         self::mta(running, mta).await?;
@@ -66,13 +83,13 @@ async fn mta(running: &Running, mta: &Mta) -> Result<(), Error> {
     Ok(())
 }
 
-async fn mda(running: &Running, host: &Host, settings: Mda) -> Result<(), Error> {
-    let clerks = Clerks::new(running, host, settings)?;
-    listen(running, host, port::LMTP, None, clerks.lmtp).await?;
-    listen(running, host, port::POP3, None, clerks.pop3.clone()).await?;
-    listen(running, host, port::POP3S, Some(clerks.identity.clone()), clerks.pop3).await?;
-    listen(running, host, port::IMAP, None, clerks.imap.clone()).await?;
-    listen(running, host, port::IMAPS, Some(clerks.identity), clerks.imap).await
+async fn mda(running: &Running, mda: &Mda) -> Result<(), Error> {
+    let Some(host) = running.ground.world.hosts.get(mda.host()) else { return Ok(()) };
+    let (identity, pop3) = (running.ground.identity(host)?, Pop3::new(Site::of(mda.clone())));
+    listen(running, host, port::LMTP, None, Lmtp::new(mda.clone())).await?;
+    listen(running, host, port::POP3, None, pop3.clone()).await?;
+    listen(running, host, port::POP3S, Some(identity.clone()), pop3).await?;
+    Ok(())
 }
 
 async fn listen(
@@ -102,12 +119,13 @@ async fn doors(running: &mut Running, names: NameServer) -> Result<(), Error> {
         door(running, Service::Submission, None, submission.clone()).await?;
         door(running, Service::Submissions, Some(identity), submission).await?;
     }
-    if let Some((host, settings)) = world.mdas().next() {
-        let clerks = Clerks::new(running, host, *settings)?;
-        door(running, Service::Pop3, None, clerks.pop3.clone()).await?;
-        door(running, Service::Pop3s, Some(clerks.identity.clone()), clerks.pop3).await?;
-        door(running, Service::Imap, None, clerks.imap.clone()).await?;
-        door(running, Service::Imaps, Some(clerks.identity), clerks.imap).await?;
+    if let Some(face) = running.mdas.values().next().cloned()
+        && let Some(host) = world.hosts.get(face.host())
+    {
+        let site = Site::front(running.mdas.clone(), face);
+        let (identity, pop3) = (running.ground.identity(host)?, Pop3::new(site.clone()));
+        door(running, Service::Pop3, None, pop3.clone()).await?;
+        door(running, Service::Pop3s, Some(identity.clone()), pop3).await?;
     }
     if let Some(listener) = running.open_door(Service::Dns).await? {
         let outside = running.ground.net.interface(&[]);
@@ -129,14 +147,6 @@ async fn door(
         running.serve(listener, tls, serving);
     }
     Ok(())
-}
-
-/// Who serves at the ports of an MDA.
-struct Clerks {
-    lmtp: Lmtp,
-    pop3: Pop3,
-    imap: Imap,
-    identity: Identity,
 }
 
 fn failed(host: &Host, why: crate::net::Error) -> Error {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Mail, Mta};
 use crate::journey::{Protocol, Step};
-use crate::mail::{Address, Dialogue, Envelope, JourneyId, Letter, Recipient};
+use crate::mail::{Address, Dialogue, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp};
 use crate::net::{Conn, Error, Identity, Service, Stop, Stream};
 use crate::smtp::server::{self, Event, Session};
 use crate::smtp::{BareLineEnds, Reply};
@@ -217,7 +218,7 @@ impl Conversation {
         let letter = Letter { content: setup.store.share(letter.content.clone()), ..letter };
         let id = self.journey(mta, &letter).stay(setup.dice.draw());
         let now = setup.clock.now();
-        let letter = letter.stamped(&self.received_field(mta, &id.to_string(), &envelope, now));
+        let letter = letter.stamped(&self.received_field(mta, id, &envelope, now));
         let step = Step::Received {
             protocol: match self.reception.kind {
                 Kind::Submission => Protocol::Submission,
@@ -248,25 +249,24 @@ impl Conversation {
         known.unwrap_or_else(|| JourneyId::of(setup.dice.draw()))
     }
 
-    /// RFC 5321 §4.4, with the protocol names of RFC 3848.
-    fn received_field(&self, mta: &Mta, id: &str, envelope: &Envelope, now: jiff::Timestamp) -> String {
-        let (session, stream) = (&self.conn.machine, self.conn.stream());
-        let peer = stream.peer().ip();
-        let known = mta.setup().world.host_at(peer).map_or("unknown", |host| host.fqdn.as_str());
-        let literal = if peer.is_ipv6() { format!("[IPv6:{peer}]") } else { format!("[{peer}]") };
-        let tls = stream.tls().map_or_else(String::new, |tls| format!("\r\n\t({tls})"));
-        let only = match envelope.recipients.as_slice() {
-            // RFC 5321 §7.2: naming several would tell each about the others.
-            [one] => format!("\r\n\tfor <{}>", one.address),
-            _ => String::new(),
+    /// RFC 5321 §4.4.
+    fn received_field(&self, mta: &Mta, id: QueueId, envelope: &Envelope, now: Timestamp) -> String {
+        let (session, peer) = (&self.conn.machine, self.conn.stream().peer().ip());
+        let stamp = Stamp {
+            hello: session.hello().unwrap_or_default(),
+            known: mta.setup().world.host_at(peer).map(|host| host.fqdn.as_str()),
+            peer,
+            by: mta.fqdn(),
+            with: &session.with_protocol(),
+            id,
+            tls: session.tls(),
+            recipient: match envelope.recipients.as_slice() {
+                [one] => Some(&one.address),
+                _ => None,
+            },
+            date: &rfc5322_date(now),
         };
-        format!(
-            "Received: from {} ({known} {literal})\r\n\tby {} (Postroad) with {} id {id}{tls}{only};\r\n\t{}",
-            session.hello().unwrap_or_default(),
-            mta.fqdn(),
-            session.with_protocol(),
-            rfc5322_date(now)
-        )
+        stamp.to_string()
     }
 }
 

@@ -16,7 +16,11 @@ use crate::world::port;
 const BATCH: usize = 50;
 
 /// Everything in the recipient's maildrop.
-pub(super) async fn pop3(running: &Running, to: &Address, progress: &impl Fn(Progress)) -> Result<(Vec<Bytes>, Dialogue), Error> {
+pub(super) async fn pop3(
+    running: &Running,
+    to: &Address,
+    progress: &impl Fn(Progress),
+) -> Result<(Vec<Bytes>, Dialogue), Error> {
     let (desk, server) = server(running, to, port::POP3, Security::Upgrade).await?;
     let mut maildrop = Maildrop::open(&desk, &server, &login(running, to)).await?;
     let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();

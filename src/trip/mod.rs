@@ -103,7 +103,9 @@ pub enum Error {
 impl Letter {
     /// Whether it arrived, once and intact, by both protocols.
     pub fn is_intact(&self) -> bool {
-        self.pop3 == Arrival::Intact && self.imap == Arrival::Intact && self.story.as_ref().is_some_and(Story::arrived_once)
+        self.pop3 == Arrival::Intact
+            && self.imap == Arrival::Intact
+            && self.story.as_ref().is_some_and(Story::arrived_once)
     }
 
     /// From its submission to the mailbox.
@@ -181,3 +183,6 @@ async fn settle(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

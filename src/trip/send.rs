@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use super::{Error, Plan, Progress};
 use crate::host::Running;
 use crate::mail::{Body, Dialogue, Envelope, JourneyId, Letter, QueueId};
-use crate::mua::{Login, Security, Server, Source, Submitter, Verdict};
+use crate::mua::{Security, Server, Source, Submitter, Verdict};
 use crate::world::port;
 
 /// Connections that submit at once, where there are many messages.

@@ -242,6 +242,26 @@ impl Check<'_> {
         users
     }
 
+    /// The declared letter, or one between the first two users who are no postmasters.
+    fn letter(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
+        let Some(letter) = &file.letter else {
+            let mut people = users.values().filter(|user| user.address.local() != "postmaster");
+            let from = people.next()?.address.clone();
+            let to = people.next().map_or_else(|| from.clone(), |user| user.address.clone());
+            return Some((from, to));
+        };
+        let mut user = |name: &Spanned<String>| {
+            let address: Option<Address> = name.get_ref().parse().ok();
+            let found = address.and_then(|address| users.get(&address.key()));
+            if found.is_none() {
+                self.report(name.span(), format!("there is no user `{}`; name one of [domains]", name.get_ref()));
+            }
+            found.map(|user| user.address.clone())
+        };
+        let (from, to) = (user(&letter.from), user(&letter.to));
+        Some((from?, to?))
+    }
+
     fn links(
         &mut self,
         links: &[LinkTable],
