@@ -1,8 +1,9 @@
 //! The mailboxes of all accounts: a tree of names for each, and messages under unique ids that only grow.
 //!
 //! ```text
-//! account ann@a.test                     tree.rs      create, delete, rename, subscribe, list
-//!   INBOX      1 2 4 7                   file.rs      deliver, append: the way in
+//! account ann@a.test                     tree.rs      create, delete, rename, subscribe
+//!   INBOX      1 2 4 7                   list.rs      list, status
+//!   Junk                                 file.rs      deliver, append: the way in
 //!   Sent       1                         change.rs    flags, copy, move, expunge
 //!   Archive                              view.rs      what a session sees of one mailbox
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
@@ -15,6 +16,7 @@
 mod change;
 mod error;
 mod file;
+mod list;
 mod maildrop;
 mod name;
 mod schema;
@@ -33,9 +35,10 @@ use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;
 pub use file::Delivered;
+pub use list::{Listed, Status};
 pub use maildrop::Maildrop;
 pub use schema::SCHEMA;
-pub use tree::{Listed, SpecialUse, Status};
+pub use tree::SpecialUse;
 pub use view::{Changes, Message, View};
 
 /// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.

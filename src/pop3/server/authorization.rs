@@ -62,7 +62,9 @@ impl Session {
         let Ok(initial) = initial.map(|text| line::initial(text.as_bytes())).transpose() else {
             return self.blunder("-ERR the initial response is not base64");
         };
-        let mut exchange = Exchange::new(mechanism, format!("{}{}", self.setup.nonce, self.denials));
+        // Every exchange that has ended without success was counted, so no nonce is used twice.
+        let nonce = format!("{}{}", self.setup.nonce, self.denials + self.blunders);
+        let mut exchange = Exchange::new(mechanism, nonce);
         let step = exchange.start(initial.as_deref());
         self.advance(exchange, step);
     }

@@ -63,11 +63,13 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// The line as a dialogue shows it: without what proves who one is.
+    /// The line as a dialogue shows it: without what proves who one is, also where that is misplaced.
     pub(super) fn shown(line: &str) -> String {
-        match Command::parse(line) {
-            Ok(Command::Pass(_)) => "PASS ***".to_owned(),
-            Ok(Command::Auth { mechanism, initial: Some(_) }) => format!("AUTH {mechanism} ***"),
+        let mut words = line.split_ascii_whitespace();
+        let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+        match (verb.as_str(), words.next(), words.next()) {
+            ("PASS", Some(_), _) => "PASS ***".to_owned(),
+            ("AUTH", Some(mechanism), Some(_)) => format!("AUTH {mechanism} ***"),
             _ => line.to_owned(),
         }
     }
@@ -105,6 +107,7 @@ mod tests {
     fn secrets_are_not_shown() {
         assert_eq!(Command::shown("pass word"), "PASS ***");
         assert_eq!(Command::shown("auth PLAIN AGE="), "AUTH PLAIN ***");
+        assert_eq!(Command::shown(" auth  PLAIN AGE= AGE="), "AUTH PLAIN ***");
         assert_eq!(Command::shown("RETR 1"), "RETR 1");
     }
 }

@@ -229,7 +229,12 @@ impl Session {
     fn hear(&mut self, line: Line) {
         let line = match line {
             Line::Whole(line) => line,
-            Line::TooLong => return self.blunder("-ERR the line is too long"),
+            Line::TooLong => {
+                if let State::Authenticating(_) = self.state {
+                    self.state = State::Authorization { user: None };
+                }
+                return self.blunder("-ERR the line is too long");
+            }
         };
         if let Some(dialogue) = &mut self.dialogue {
             let secret = matches!(self.state, State::Authenticating(_));

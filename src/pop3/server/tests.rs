@@ -220,7 +220,8 @@ fn a_password_may_hold_spaces() {
 
 #[test]
 fn sasl_works_with_and_without_an_initial_response() {
-    play(
+    let long = "x".repeat(2000);
+    play(&format!(
         "
         S: +OK mda.test POP3 server ready
         C: AUTH CRAM-MD5
@@ -235,6 +236,12 @@ fn sasl_works_with_and_without_an_initial_response() {
         S: -ERR login cancelled
         C: AUTH LOGIN
         S: + VXNlcm5hbWU6
+        C: {long}
+        S: -ERR the line is too long
+        C: STAT
+        S: -ERR log in first
+        C: AUTH LOGIN
+        S: + VXNlcm5hbWU6
         C: YW5u
         S: + UGFzc3dvcmQ6
         C: bm8=
@@ -245,8 +252,8 @@ fn sasl_works_with_and_without_an_initial_response() {
         S: +OK 2 messages, 67 octets
         C: AUTH PLAIN AGFubgBwdw==
         S: -ERR you are logged in already
-        ",
-    );
+        "
+    ));
 }
 
 #[test]
