@@ -51,8 +51,9 @@ impl Item {
     /// Whether the message's structure must be known to tell it.
     pub fn needs_structure(&self) -> bool {
         match self {
-            Self::Envelope | Self::BodyStructure { .. } | Self::Body { .. } => true,
-            Self::Binary { .. } | Self::BinarySize(_) => true,
+            // The whole message is whole whatever it is made of.
+            Self::Body { section, .. } => *section != Section::default(),
+            Self::Envelope | Self::BodyStructure { .. } | Self::Binary { .. } | Self::BinarySize(_) => true,
             Self::Flags | Self::InternalDate | Self::Size | Self::Uid => false,
         }
     }

@@ -22,7 +22,8 @@ mod write;
 pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{
-    Disposition, Envelope, Field, Mailbox, Part, PartContent, Span, Structure, decode_body, fields, partial, unfold,
+    Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,
+    unfold,
 };
 pub use value::{
     Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, day_of, format_date_time, parse_date, parse_date_time,

@@ -6,8 +6,10 @@
 //!                     store: durable before anybody is told
 //! ```
 //!
-//! [`Mda`] is one host, [`Mailboxes`] are those of all hosts of a process. [`Lmtp`] and [`Pop3`] are what listens.
+//! [`Mda`] is one host, [`Mailboxes`] are those of all hosts of a process. [`Lmtp`], [`Pop3`] and [`Imap`] are what
+//! listens.
 
+mod imap;
 mod lmtp;
 mod mailboxes;
 mod pop3;
@@ -20,6 +22,7 @@ use crate::mail::Address;
 use crate::net::Identity;
 use crate::world::{self, Clock, Dice, HostName, World};
 
+pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
     Changes, Copied, Delivered, Error, Listed, Mailbox, Mailboxes, Maildrop, Message, SCHEMA, SpecialUse, Status, Uid,

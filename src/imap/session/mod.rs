@@ -175,9 +175,9 @@ impl Session {
         self.rev2
     }
 
-    /// What was said so far, without passwords and messages.
-    pub fn dialogue(&self) -> Option<&Dialogue> {
-        self.out.dialogue()
+    /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.
+    pub fn take_dialogue(&mut self) -> Dialogue {
+        self.out.dialogue_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn limits(&self) -> Limits {

@@ -392,8 +392,9 @@ fn the_dialogue_has_neither_passwords_nor_messages() {
         C: you
         S: a2 OK [APPENDUID 7 8] appended"
     );
-    let session = play_in_chunks(&setup(), &transcript, 5);
-    let lines: Vec<_> = session.dialogue().unwrap().lines.iter().map(|(_, line)| line.as_str()).collect();
+    let mut session = play_in_chunks(&setup(), &transcript, 5);
+    let dialogue = session.take_dialogue();
+    let lines: Vec<_> = dialogue.lines.iter().map(|(_, line)| line.as_str()).collect();
     assert_eq!(
         lines[1..],
         [

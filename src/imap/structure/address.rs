@@ -3,13 +3,13 @@
 
 use std::str::Chars;
 
-use super::Mailbox;
+use super::EnvelopeAddress;
 
 /// How many addresses of a field are kept.
 const ADDRESSES_MAX: usize = 1_000;
 
 /// Reads an unfolded address list. Whatever stands there, something comes of it.
-pub(crate) fn addresses(text: &str) -> Vec<Mailbox> {
+pub(crate) fn addresses(text: &str) -> Vec<EnvelopeAddress> {
     let mut list = List::default();
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -25,7 +25,7 @@ pub(crate) fn addresses(text: &str) -> Vec<Mailbox> {
 
 #[derive(Default)]
 struct List {
-    found: Vec<Mailbox>,
+    found: Vec<EnvelopeAddress>,
     in_group: bool,
     /// What stood outside of angle brackets, with single spaces, as a name.
     phrase: String,
@@ -86,7 +86,7 @@ impl List {
         };
         let (local, domain) = split(&address);
         let name = name.or(comment.filter(|name| !name.is_empty()));
-        self.found.push(Mailbox { name, local: Some(local), domain: Some(domain) });
+        self.found.push(EnvelopeAddress { name, local: Some(local), domain: Some(domain) });
     }
 
     fn open_group(&mut self) {
@@ -94,12 +94,12 @@ impl List {
         self.bare.clear();
         self.comment = None;
         self.in_group = true;
-        self.found.push(Mailbox { name: None, local: Some(name), domain: None });
+        self.found.push(EnvelopeAddress { name: None, local: Some(name), domain: None });
     }
 
     fn close_group(&mut self) {
         if std::mem::take(&mut self.in_group) {
-            self.found.push(Mailbox::default());
+            self.found.push(EnvelopeAddress::default());
         }
     }
 }
@@ -161,7 +161,9 @@ mod tests {
         let part = |part: Option<String>| part.unwrap_or("NIL".into());
         addresses(text)
             .into_iter()
-            .map(|Mailbox { name, local, domain }| format!("{} | {} | {}", part(name), part(local), part(domain)))
+            .map(|EnvelopeAddress { name, local, domain }| {
+                format!("{} | {} | {}", part(name), part(local), part(domain))
+            })
             .collect()
     }
 

@@ -141,17 +141,17 @@ pub struct Envelope {
     /// Subject.
     pub subject: Option<String>,
     /// From.
-    pub from: Vec<Mailbox>,
+    pub from: Vec<EnvelopeAddress>,
     /// Sender; empty when the header has none.
-    pub sender: Vec<Mailbox>,
+    pub sender: Vec<EnvelopeAddress>,
     /// Reply-To; empty when the header has none.
-    pub reply_to: Vec<Mailbox>,
+    pub reply_to: Vec<EnvelopeAddress>,
     /// To.
-    pub to: Vec<Mailbox>,
+    pub to: Vec<EnvelopeAddress>,
     /// Cc.
-    pub cc: Vec<Mailbox>,
+    pub cc: Vec<EnvelopeAddress>,
     /// Bcc.
-    pub bcc: Vec<Mailbox>,
+    pub bcc: Vec<EnvelopeAddress>,
     /// In-Reply-To.
     pub in_reply_to: Option<String>,
     /// Message-ID.
@@ -160,7 +160,7 @@ pub struct Envelope {
 
 /// An address of a header field, or the edge of a group of them. RFC 9051 §7.5.2 (address structure).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mailbox {
+pub struct EnvelopeAddress {
     /// The display name, not decoded.
     pub name: Option<String>,
     /// The local part without quoting; where a group begins, its name; `None` where a group ends.

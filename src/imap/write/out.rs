@@ -61,10 +61,6 @@ impl Out {
         self.line = self.tail.len();
     }
 
-    pub(crate) fn dialogue(&self) -> Option<&Dialogue> {
-        self.dialogue.as_ref()
-    }
-
     pub(crate) fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
         self.dialogue.as_mut()
     }

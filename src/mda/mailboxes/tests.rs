@@ -311,7 +311,7 @@ async fn a_structure_is_kept_and_copied() {
     deliver(&mailboxes, &["one"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     assert_eq!(inbox.structure(1).unwrap(), None);
-    inbox.keep_structure(1, b"parts".to_vec()).await.unwrap();
+    inbox.keep_structures(vec![(1, b"parts".to_vec())]).await.unwrap();
     inbox.copy_to(vec![1], "Sent").await.unwrap();
     assert_eq!(mailboxes.open(ANN, "Sent").unwrap().structure(1).unwrap(), Some(b"parts".to_vec()));
 }

@@ -114,7 +114,7 @@ impl Mailbox {
         Ok(Some(Letter { trace: trace.into(), content: store.content(content)? }))
     }
 
-    /// The structure kept with a message, in the form in which [`Mailbox::keep_structure`] got it.
+    /// The structure kept with a message, in the form in which [`Mailbox::keep_structures`] got it.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -126,15 +126,18 @@ impl Mailbox {
         Ok(found.flatten())
     }
 
-    /// Keeps the structure of a message, so that it is worked out once.
+    /// Keeps the structures of messages, so that each is worked out once. Those that are gone are passed over.
     ///
     /// # Errors
-    /// It could not be stored; nothing is lost by that but time.
-    pub async fn keep_structure(&self, uid: Uid, structure: Vec<u8>) -> Result<(), Error> {
+    /// They could not be stored; nothing is lost by that but time.
+    pub async fn keep_structures(&self, structures: Vec<(Uid, Vec<u8>)>) -> Result<(), Error> {
         let id = self.shelf.id;
         let sql = "UPDATE message SET structure = ?3 WHERE mailbox = ?1 AND uid = ?2";
         let job = move |transaction: &rusqlite::Transaction<'_>| {
-            transaction.prepare_cached(sql)?.execute(rusqlite::params![id, uid, structure])?;
+            let mut keep = transaction.prepare_cached(sql)?;
+            for (uid, structure) in &structures {
+                keep.execute(rusqlite::params![id, uid, structure])?;
+            }
             Ok(())
         };
         self.mailboxes.write(job).await

@@ -1,0 +1,213 @@
+//! What a client knows of the mailbox it has selected, and how it is told what has changed since. RFC 9051 §5.2, §7.4.
+//!
+//! A session numbers messages by the view it was last told of. While a command speaks of sequence numbers, messages
+//! that are gone stay in its view, so that no number shifts under the client's feet (RFC 9051 §7.5.1).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::imap::{Flags, MessageSet, Numbers, Out, SequenceSet, SystemFlags};
+use crate::mda::{Error, Mailbox, Mailboxes, Message, Uid, View};
+
+/// More keywords are not named in `FLAGS`.
+const KEYWORDS_MAX: usize = 1_000;
+
+/// A selected mailbox.
+pub(super) struct Selected {
+    pub(super) mailbox: Mailbox,
+    /// `EXAMINE`.
+    pub(super) read_only: bool,
+    /// What the client knows.
+    pub(super) view: Arc<View>,
+    /// UIDs of messages that are `\Recent` in this session. RFC 3501 §2.3.2.
+    recent: Numbers,
+    /// UIDs of the last saved search, `$`. RFC 9051 §6.4.4.4.
+    pub(super) saved: Numbers,
+    /// UIDs of messages in the view that are gone, and of which the client may not be told yet.
+    gone: BTreeSet<Uid>,
+    /// Keywords that the client knows of.
+    keywords: BTreeSet<String>,
+    /// Whether messages have arrived that the next session shall not call recent.
+    claims: bool,
+}
+
+/// What the client is told, and what it knows already.
+#[derive(Default)]
+pub(super) struct Terms<'a> {
+    /// Whether messages that are gone must stay for now.
+    pub(super) hold_expunges: bool,
+    /// UIDs of messages whose flags the command itself tells, ascending.
+    pub(super) quiet: &'a [Uid],
+    /// Whether the client speaks IMAP4rev2, which has no `RECENT`.
+    pub(super) rev2: bool,
+}
+
+impl Selected {
+    /// Begins with what is there now; messages from `recent` on are new to all sessions.
+    pub(super) fn new(mailbox: Mailbox, read_only: bool, view: Arc<View>, recent: Uid) -> Self {
+        let mut selected = Self {
+            mailbox,
+            read_only,
+            view: view.clone(),
+            recent: Numbers::default(),
+            saved: Numbers::default(),
+            gone: BTreeSet::new(),
+            keywords: BTreeSet::new(),
+            claims: false,
+        };
+        let from = view.messages.partition_point(|message| message.uid < recent);
+        view.messages[from..].iter().for_each(|message| selected.recent.push(message.uid));
+        selected.learn_keywords(&view.messages);
+        selected
+    }
+
+    pub(super) fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(uid)
+    }
+
+    /// Whether the client may not yet be told that the message is gone.
+    pub(super) fn is_gone(&self, uid: Uid) -> bool {
+        self.gone.contains(&uid)
+    }
+
+    /// The system flags and the keywords in use.
+    pub(super) fn known_flags(&self) -> Flags {
+        let system = SystemFlags::ALL.iter().fold(SystemFlags::NONE, |all, (flag, _)| all.with(*flag));
+        Flags { system, keywords: self.keywords.iter().cloned().collect() }
+    }
+
+    /// How many messages are recent.
+    pub(super) fn recent_count(&self) -> u32 {
+        self.view.messages.iter().filter(|message| self.is_recent(message.uid)).count() as u32
+    }
+
+    /// Whether there are keywords among these that the client has not heard of.
+    fn learn_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> bool {
+        let before = self.keywords.len();
+        for word in messages.into_iter().flat_map(|message| &message.flags.keywords) {
+            if self.keywords.len() < KEYWORDS_MAX && !self.keywords.contains(word) {
+                self.keywords.insert(word.clone());
+            }
+        }
+        before < self.keywords.len()
+    }
+
+    /// Places in the view of the messages in a set, ascending. `None` when the client names a sequence number that no
+    /// message has; a UID that no message has is passed over. RFC 9051 §6.4.9.
+    pub(super) fn places(&self, set: &MessageSet) -> Option<Vec<usize>> {
+        let messages = &self.view.messages;
+        let count = messages.len() as u32;
+        let by_uid = |numbers: &Numbers| {
+            let between = |range: &std::ops::RangeInclusive<Uid>| {
+                let from = messages.partition_point(|message| message.uid < *range.start());
+                from..messages.partition_point(|message| message.uid <= *range.end())
+            };
+            numbers.ranges().iter().flat_map(between).collect()
+        };
+        match (&set.set, set.uid) {
+            (SequenceSet::Saved, _) => Some(by_uid(&self.saved)),
+            (uids, true) => Some(by_uid(&uids.resolve(self.last_uid()))),
+            (numbers, false) => {
+                let numbers = numbers.resolve(count);
+                let exists = numbers.last().is_some_and(|last| last <= count);
+                exists.then(|| numbers.iter().map(|number| number as usize - 1).collect())
+            }
+        }
+    }
+
+    pub(super) fn last_uid(&self) -> Uid {
+        self.view.messages.last().map_or(0, |message| message.uid)
+    }
+
+    /// UIDs of the messages at these places.
+    pub(super) fn uids(&self, places: &[usize]) -> Vec<Uid> {
+        places.iter().map(|place| self.view.messages[*place].uid).collect()
+    }
+
+    /// Tells the client what has changed since it was last told.
+    pub(super) fn tell(&mut self, out: &mut Out, terms: &Terms<'_>) -> Result<(), Error> {
+        let new = self.mailbox.view()?;
+        let old = self.view.clone();
+        if new.modseq == old.modseq {
+            return Ok(());
+        }
+        let changes = new.changes_since(&old);
+        if terms.hold_expunges && !changes.expunged.is_empty() {
+            self.view = Arc::new(held(&old, &new, &changes.expunged));
+            self.gone = changes.expunged.into_iter().collect();
+        } else {
+            tell_expunged(out, &old, &changes.expunged);
+            self.view = new;
+            self.gone.clear();
+        }
+        self.tell_arrived(out, &changes.arrived, terms);
+        self.tell_flags(out, &changes.changed, terms);
+        Ok(())
+    }
+
+    fn tell_arrived(&mut self, out: &mut Out, arrived: &[Uid], terms: &Terms<'_>) {
+        if arrived.is_empty() {
+            return;
+        }
+        out.exists(self.view.messages.len() as u32);
+        if !terms.rev2 {
+            arrived.iter().for_each(|uid| self.recent.push(*uid));
+            self.claims |= !self.read_only;
+            out.recent(self.recent_count());
+        }
+        let view = self.view.clone();
+        if self.learn_keywords(arrived.iter().filter_map(|uid| view.find(*uid))) {
+            out.flags(&self.known_flags());
+        }
+    }
+
+    fn tell_flags(&mut self, out: &mut Out, changed: &[Uid], terms: &Terms<'_>) {
+        let view = self.view.clone();
+        if self.learn_keywords(changed.iter().filter_map(|uid| view.find(*uid))) {
+            out.flags(&self.known_flags());
+        }
+        for uid in changed.iter().filter(|uid| terms.quiet.binary_search(uid).is_err()) {
+            self.tell_flags_of(out, *uid, false);
+        }
+    }
+
+    /// `FETCH` with the flags of one message, and with its UID if the command speaks of UIDs.
+    pub(super) fn tell_flags_of(&self, out: &mut Out, uid: Uid, by_uid: bool) {
+        let Ok(place) = self.view.messages.binary_search_by_key(&uid, |message| message.uid) else { return };
+        let Flags { system, keywords } = &self.view.messages[place].flags;
+        let mut fetch = out.fetch(place as u32 + 1);
+        if by_uid {
+            fetch.uid(uid);
+        }
+        fetch.flags(*system, self.is_recent(uid), keywords);
+        fetch.end();
+    }
+
+    /// The client leaves the mailbox: what it was told of is no longer recent to anybody.
+    pub(super) async fn leave(self, mailboxes: &Mailboxes) {
+        if self.claims
+            && let Err(error) = mailboxes.claim_recent(&self.mailbox).await
+        {
+            // RFC 3501 §2.3.2 allows that two sessions are told.
+            tracing::debug!(%error, "recent messages stay recent");
+        }
+    }
+}
+
+/// Each number counts with those before it already gone, so the highest goes first. RFC 9051 §7.5.1.
+fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid]) {
+    for uid in expunged.iter().rev() {
+        if let Ok(place) = old.messages.binary_search_by_key(uid, |message| message.uid) {
+            out.expunge(place as u32 + 1);
+        }
+    }
+}
+
+/// The new view with the messages that are gone still in it. It keeps the old number, so that the difference is found
+/// when it may be told.
+fn held(old: &View, new: &View, expunged: &[Uid]) -> View {
+    let mut messages = new.messages.clone();
+    messages.extend(expunged.iter().filter_map(|uid| old.find(*uid).cloned()));
+    messages.sort_unstable_by_key(|message| message.uid);
+    View { modseq: old.modseq, messages, ..*new }
+}

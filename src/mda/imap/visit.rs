@@ -1,0 +1,196 @@
+//! One user at their mailboxes: each request in turn, and the news that belong between.
+
+use super::refusal::{Failure, refusal};
+use super::selected::{Selected, Terms};
+use crate::imap::{Code, Event, Reply, Request, Session};
+use crate::mda::{Error, Mailboxes, Uid, User};
+use crate::net::{self, Conn};
+
+/// While so much waits for a client that does not read, it is told no more.
+const UNREAD_OCTETS_MAX: usize = 1024 * 1024;
+
+/// A user who is in.
+pub(super) struct Visit {
+    pub(super) conn: Conn<Session>,
+    pub(super) user: User,
+    /// The key of the user's account.
+    pub(super) account: String,
+    pub(super) selected: Option<Selected>,
+}
+
+impl Visit {
+    pub(super) fn new(conn: Conn<Session>, user: User, account: String) -> Self {
+        Self { conn, user, account, selected: None }
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), net::Error> {
+        let outcome = self.serve().await;
+        self.leave().await;
+        outcome
+    }
+
+    async fn serve(&mut self) -> Result<(), net::Error> {
+        while let Some(event) = self.conn.event().await? {
+            match event {
+                Event::Request(Request::Idle) => self.idle(),
+                Event::Request(request) => self.answer(request).await?,
+                Event::IdleEnd => self.finish(&Reply::ok("that was the news"), &Terms::default()),
+                Event::StartTls | Event::Who(_) | Event::Open { .. } => unreachable!("nobody logs in twice"),
+            }
+            if self.conn.machine.is_idling() && !self.follow().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn mailboxes(&self) -> Mailboxes {
+        self.user.home.mailboxes().clone()
+    }
+
+    async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
+        let terms = Terms { hold_expunges: request.holds_expunges(), ..Terms::default() };
+        let reply = match self.handle(request).await {
+            Ok(reply) => reply,
+            Err(Failure::Mailboxes(error)) => refusal(&error),
+            Err(Failure::Net(error)) => return Err(error),
+        };
+        self.finish(&reply, &terms);
+        Ok(())
+    }
+
+    /// Tells what is new and ends the command.
+    fn finish(&mut self, reply: &Reply, terms: &Terms<'_>) {
+        self.tell(terms);
+        self.conn.machine.done(reply);
+    }
+
+    async fn handle(&mut self, request: Request) -> Result<Reply, Failure> {
+        match request {
+            Request::Noop | Request::Idle => Ok(Reply::ok("done")),
+            Request::Select { mailbox, read_only } => self.select(&mailbox, read_only).await,
+            Request::Create(mailbox) => self.create(&mailbox).await,
+            Request::Delete(mailbox) => self.delete(&mailbox).await,
+            Request::Rename { from, to } => self.rename(&from, &to).await,
+            Request::Subscribe { mailbox, on } => self.subscribe(&mailbox, on).await,
+            Request::List(list) => self.list(&list),
+            Request::Lsub { reference, pattern } => self.lsub(&reference, &pattern),
+            Request::Namespace => Ok(self.namespace()),
+            Request::Status { mailbox, items } => self.status(&mailbox, &items),
+            Request::Append(append) => self.append(append).await,
+            Request::Close { expunge } => self.close(expunge).await,
+            Request::Expunge(only) => self.expunge(only).await,
+            Request::Search(search) => self.search(&search).await,
+            Request::Fetch { set, items } => self.fetch(&set, &items).await,
+            Request::Store { set, mode, silent, flags } => self.store(&set, mode, silent, flags).await,
+            Request::Copy { set, mailbox, leave } => self.copy(&set, &mailbox, leave).await,
+        }
+    }
+
+    /// Tells the client what is new in its mailbox, if it has selected one.
+    pub(super) fn tell(&mut self, terms: &Terms<'_>) {
+        let Some(selected) = &mut self.selected else { return };
+        let terms = Terms { rev2: self.conn.machine.is_rev2(), ..*terms };
+        match selected.tell(self.conn.machine.out(), &terms) {
+            Ok(()) => {}
+            Err(Error::NoMailbox(_)) => {
+                self.selected = None;
+                self.conn.machine.deselect();
+            }
+            // The next command will tell what this one could not.
+            Err(error) => tracing::error!(%error, account = self.account, "a mailbox cannot be read"),
+        }
+    }
+
+    /// RFC 9051 §6.3.2, §6.3.3.
+    async fn select(&mut self, name: &str, read_only: bool) -> Result<Reply, Failure> {
+        self.leave().await;
+        let mailboxes = self.mailboxes();
+        let mailbox = mailboxes.open(&self.account, name)?;
+        let (recent, view) = match (self.conn.machine.is_rev2(), read_only) {
+            (true, _) => (Uid::MAX, mailbox.view()?),
+            (false, false) => (mailboxes.claim_recent(&mailbox).await?, mailbox.view()?),
+            (false, true) => {
+                // Who only looks does not claim: as many of the last ones are recent as the store says.
+                let (view, count) = (mailbox.view()?, mailboxes.status(&self.account, name)?.recent as usize);
+                let first = view.messages.len().saturating_sub(count);
+                (view.messages.get(first).map_or(Uid::MAX, |message| message.uid), view)
+            }
+        };
+        self.describe(name, Selected::new(mailbox, read_only, view, recent));
+        let (text, code) = if read_only { ("to be read only", "READ-ONLY") } else { ("to be used", "READ-WRITE") };
+        Ok(Reply::ok(text).with(Code::Word(code)))
+    }
+
+    /// What a client must know of a mailbox from the start. RFC 9051 §6.3.2, RFC 3501 §6.3.1.
+    fn describe(&mut self, name: &str, selected: Selected) {
+        let rev2 = self.conn.machine.is_rev2();
+        let out = self.conn.machine.out();
+        let (view, flags) = (&selected.view, selected.known_flags());
+        out.flags(&flags);
+        out.exists(view.messages.len() as u32);
+        if rev2 {
+            Self::list_selected(out, name);
+        } else {
+            out.recent(selected.recent_count());
+            let seen = crate::imap::SystemFlags::SEEN;
+            if let Some(place) = view.messages.iter().position(|message| !message.flags.system.contains(seen)) {
+                out.note(&Code::Unseen(place as u32 + 1), "is the first that is not read");
+            }
+        }
+        let permanent = if selected.read_only { Default::default() } else { flags };
+        out.note(&Code::PermanentFlags(permanent, !selected.read_only), "are kept");
+        out.note(&Code::UidValidity(view.uidvalidity), "holds for all UIDs");
+        out.note(&Code::UidNext(view.uidnext), "comes next");
+        self.selected = Some(selected);
+    }
+
+    /// RFC 9051 §6.4.1, §6.4.2: the client is told of nothing that goes.
+    async fn close(&mut self, expunge: bool) -> Result<Reply, Failure> {
+        if expunge
+            && let Some(selected) = &self.selected
+            && !selected.read_only
+        {
+            selected.mailbox.expunge(None).await?;
+        }
+        self.leave().await;
+        Ok(Reply::ok("closed"))
+    }
+
+    async fn leave(&mut self) {
+        if let Some(selected) = self.selected.take() {
+            selected.leave(self.user.home.mailboxes()).await;
+        }
+    }
+
+    fn idle(&mut self) {
+        self.tell(&Terms::default());
+        self.conn.machine.idle();
+    }
+
+    /// Tells what changes until the client is done with its IDLE; `false` when it is gone.
+    async fn follow(&mut self) -> Result<bool, net::Error> {
+        let Some(selected) = &self.selected else {
+            // Without a mailbox there is no news; the next event is its end.
+            return Ok(true);
+        };
+        let mut changes = selected.mailbox.changes();
+        // What came before we followed.
+        self.tell(&Terms::default());
+        loop {
+            let unread = self.conn.machine.out().len();
+            tokio::select! {
+                biased;
+                event = self.conn.event() => match event? {
+                    Some(Event::IdleEnd) => {
+                        self.finish(&Reply::ok("that was the news"), &Terms::default());
+                        return Ok(true);
+                    }
+                    Some(_) => unreachable!("nothing else happens in IDLE"),
+                    None => return Ok(false),
+                },
+                Ok(()) = changes.changed(), if unread < UNREAD_OCTETS_MAX => self.tell(&Terms::default()),
+            }
+        }
+    }
+}
