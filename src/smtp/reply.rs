@@ -85,10 +85,9 @@ impl Reply {
 
 /// One line of text: nothing that could end it early, and not too much of it.
 fn clean(line: &str) -> String {
-    let mut text: String = line.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    let end = text.floor_char_boundary(TEXT_OCTETS_MAX);
-    text.truncate(end);
-    text
+    let end =
+        line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= TEXT_OCTETS_MAX).last();
+    line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// As on the wire, lines separated by CR LF, without the last CR LF. RFC 5321 §4.2 (Reply-line), RFC 2034 §4.

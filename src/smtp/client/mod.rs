@@ -13,6 +13,7 @@
 //! A message goes to all recipients of an envelope in one transaction; the [`Outcome`] tells of each. What the peer
 //! cannot take by its own offers is refused here, at [`Stage::Offers`], as the peer would.
 
+mod login;
 mod needs;
 mod offers;
 mod session;

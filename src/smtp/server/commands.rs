@@ -17,6 +17,10 @@ impl Session {
         self.note(&without_secrets(&String::from_utf8_lossy(line)));
         let command = match Command::parse(line) {
             Ok(command) => command,
+            // What follows a BDAT of unknown length must not be taken for commands.
+            Err(reply) if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT")) => {
+                return self.part(&reply);
+            }
             Err(reply) => return self.complain(&reply),
         };
         let is_lmtp = self.config.protocol == Protocol::Lmtp;

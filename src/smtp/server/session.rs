@@ -226,12 +226,12 @@ impl Session {
         let _ = write!(self.output, "{reply}\r\n");
     }
 
-    /// Says it so many times, then leaves if it was 421 (RFC 5321 §3.8).
+    /// Says it so many times, or once and for all if it is 421 (RFC 5321 §3.8).
     pub(super) fn say_times(&mut self, reply: &Reply, times: usize) {
-        (0..times).for_each(|_| self.say(reply));
         if reply.is_farewell() {
-            self.state = State::Over;
+            return self.part(reply);
         }
+        (0..times).for_each(|_| self.say(reply));
     }
 
     /// Says what the client did wrong, or that it was once too often.
