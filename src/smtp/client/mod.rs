@@ -132,6 +132,8 @@ pub enum Stage {
     StartTls,
     /// AUTH.
     Login,
+    /// Nothing is under way, or QUIT.
+    Rest,
     /// Refused by ourselves: the peer's offers do not suffice.
     Offers,
     /// MAIL, or RSET before it.
@@ -144,8 +146,6 @@ pub enum Stage {
     Message,
     /// The whole message is out, its end included: the peer may have taken it.
     Dot,
-    /// Nothing is asked for, or QUIT.
-    Rest,
 }
 
 impl fmt::Display for Stage {

@@ -186,7 +186,8 @@ impl Session {
                 self.end();
                 true
             }
-            State::Transaction(transaction) if !transaction.is_waiting() => {
+            // What the peer said unasked must not be taken for the reply to a command that follows.
+            State::Transaction(transaction) if !transaction.is_waiting() && self.lines.is_empty() => {
                 let group = transaction.group();
                 group.iter().for_each(|command| self.say(command));
                 true

@@ -24,6 +24,7 @@ fn lmtp() -> Config {
 struct Stage {
     session: Session,
     said: String,
+    sends: usize,
     arrived: Vec<(Envelope, Bytes)>,
     is_closed: bool,
 }
@@ -31,14 +32,17 @@ struct Stage {
 impl Stage {
     fn new(config: Config) -> Self {
         let session = Session::new(config, &Reply::plain(220, "mx.b.test"), "nonce".into());
-        Self { session, said: String::new(), arrived: Vec::new(), is_closed: false }
+        Self { session, said: String::new(), sends: 0, arrived: Vec::new(), is_closed: false }
     }
 
     /// Lets the session do all it can.
     fn turn(&mut self) {
         loop {
             match self.session.next() {
-                Next::Send(bytes) => self.said.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Next::Send(bytes) => {
+                    self.sends += 1;
+                    self.said.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
                 Next::Event(event) => self.decide(event),
                 Next::Answer => panic!("everything is answered"),
                 Next::Read => return,
@@ -524,6 +528,20 @@ fn the_owner_may_send_the_client_away() {
     let mut session = Session::new(smtp(), &Reply::plain(554, "no"), "n".into());
     assert!(matches!(session.next(), Next::Send(bytes) if bytes == "554 no\r\n"));
     assert!(matches!(session.next(), Next::Close));
+}
+
+/// RFC 2920 §3.2.
+#[test]
+fn replies_to_pipelined_commands_leave_together() {
+    let mut stage = Stage::new(smtp());
+    stage.hear(b"EHLO a\r\n", usize::MAX);
+    let before = stage.sends;
+    stage.hear(b"MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nRCPT TO:<no@b.test>\r\nDATA\r\n", usize::MAX);
+    assert_eq!(stage.sends, before + 1);
+    stage.hear(b"x\r\n.\r\n", usize::MAX);
+    stage.said.clear();
+    stage.hear(&b"HELP\r\n".repeat(100_000), 100_000);
+    assert!(6 < stage.sends - before && stage.said.len() / (stage.sends - before) < 20_000, "however many they are");
 }
 
 #[test]
