@@ -1,7 +1,7 @@
 //! The hosts of a world, running, and the doors at which real programs find them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
@@ -23,15 +23,21 @@ impl Doors {
     }
 
     /// The ports of a world, each `offset` higher, on one address; port 0 stays 0 and picks a free one.
-    pub fn of(ports: &BTreeMap<Service, u16>, ip: IpAddr, offset: u16) -> Self {
-        let shift = |port: u16| if port == 0 { 0 } else { port.saturating_add(offset) };
-        Self(ports.iter().map(|(service, port)| (*service, SocketAddr::new(ip, shift(*port)))).collect())
+    ///
+    /// # Errors
+    /// A port would be higher than 65535.
+    pub fn of(ports: &BTreeMap<Service, u16>, ip: IpAddr, offset: u16) -> Result<Self, Error> {
+        let shift = |(service, port): (&Service, &u16)| {
+            let shifted = if *port == 0 { Some(0) } else { port.checked_add(offset) };
+            let shifted = shifted.ok_or(Error::Offset { service: *service, port: *port, offset })?;
+            Ok((*service, SocketAddr::new(ip, shifted)))
+        };
+        ports.iter().map(shift).collect::<Result<_, _>>().map(Self)
     }
 
-    /// A free port for each service of a world, on 127.0.0.1.
-    pub fn free(ports: &BTreeMap<Service, u16>) -> Self {
-        let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        Self(ports.keys().map(|service| (*service, any)).collect())
+    /// A free port for each service of a world.
+    pub fn free(ports: &BTreeMap<Service, u16>, ip: IpAddr) -> Self {
+        Self(ports.keys().map(|service| (*service, SocketAddr::new(ip, 0))).collect())
     }
 }
 
@@ -105,7 +111,7 @@ impl Running {
     }
 
     /// Stops: nothing new is accepted, conversations and deliveries under way may end, within the grace period.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -17,9 +17,11 @@ fn plan(texts: &[&str]) -> Plan {
 
 #[tokio::test(start_paused = true)]
 async fn a_letter_travels_through_three_mtas_in_virtual_time() {
-    let ground = Ground::simulated(World::journey(), 1, Timestamp::UNIX_EPOCH, true).unwrap();
+    let ground =
+        Ground::simulated(World::journey(), 1, "2026-11-01T08:00:00Z".parse::<Timestamp>().unwrap(), true).unwrap();
     let running = Running::start(ground, Doors::shut()).await.unwrap();
-    let report = travel(&running, plan(&["Subject: one\r\n\r\n.dot\r\n", "Subject: two\r\n\r\n\r\n"]), |_| {}).await.unwrap();
+    let report =
+        travel(&running, plan(&["Subject: one\r\n\r\n.dot\r\n", "Subject: two\r\n\r\n\r\n"]), |_| {}).await.unwrap();
     for letter in &report.letters {
         for event in &letter.story.as_ref().unwrap().events {
             println!("{} {} {:?}", event.at, event.host, event.step);
