@@ -1,1 +1,31 @@
 //! IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051), the server end, without I/O.
+//!
+//! ```text
+//!   bytes --parse--> Command --session--> Event::Request --owner, from its mailboxes--.
+//!                       |                                                              |
+//!                       '-- CAPABILITY, LOGIN, AUTHENTICATE, IDLE, ...                  v
+//!   bytes <----------------------------------------------------- write: Session::out, Session::done
+//! ```
+//!
+//! [`Structure`] is what a message is made of, worked out once; [`search`] judges messages. A new extension is a
+//! variant of [`Request`], [`fetch::Item`], [`search::Key`] or [`Code`], with its line in the parser's table.
+
+mod command;
+pub mod fetch;
+mod parse;
+pub mod search;
+mod session;
+mod structure;
+mod value;
+mod write;
+
+pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
+pub use session::{Event, Reply, Session, Setup};
+pub use structure::{
+    Disposition, Envelope, Field, Mailbox, Part, PartContent, Span, Structure, decode_body, fields, partial, unfold,
+};
+pub use value::{
+    Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, day_of, format_date_time, parse_date, parse_date_time,
+    pattern_matches, utf7_decode, utf7_encode,
+};
+pub use write::{Attribute, Code, FetchReply, ListEntry, Out, Outcome, SearchReply};

@@ -8,9 +8,11 @@ mod dialogue;
 mod envelope;
 mod id;
 mod letter;
+mod stamp;
 
 pub use address::{Address, InvalidAddress};
 pub use dialogue::{Dialogue, Speaker};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
 pub use letter::{Content, Letter, normalize};
+pub use stamp::{Stamp, return_path};

@@ -1,1 +1,93 @@
 //! The mail delivery agent: the mailbox store, LMTP into it, POP3 and IMAP out of it.
+//!
+//! ```text
+//!  lmtp --deliver--> Mailboxes --view, letter--> pop3, imap
+//!                       |  '----wakes----------------^  (IDLE)
+//!                     store: durable before anybody is told
+//! ```
+//!
+//! [`Mda`] is one host, [`Mailboxes`] are those of all hosts of a process. [`Lmtp`] and [`Pop3`] are what listens.
+
+mod lmtp;
+mod mailboxes;
+mod pop3;
+mod site;
+
+use std::sync::Arc;
+
+use crate::journey::Recorder;
+use crate::mail::Address;
+use crate::net::Identity;
+use crate::world::{self, Clock, Dice, HostName, World};
+
+pub use lmtp::Lmtp;
+pub use mailboxes::{
+    Changes, Copied, Delivered, Error, Listed, Mailbox, Mailboxes, Maildrop, Message, SCHEMA, SpecialUse, Status, Uid,
+    View,
+};
+pub use pop3::Pop3;
+pub use site::{Site, User};
+
+/// What the world hands to one MDA.
+pub struct Setup {
+    /// The world it is part of.
+    pub world: Arc<World>,
+    /// Which of its hosts it is.
+    pub host: HostName,
+    /// Its settings there.
+    pub settings: world::Mda,
+    /// Where the mail is.
+    pub mailboxes: Mailboxes,
+    /// The world's clock.
+    pub clock: Clock,
+    /// Its own dice.
+    pub dice: Dice,
+    /// Where it reports.
+    pub recorder: Recorder,
+    /// Its certificate.
+    pub identity: Identity,
+}
+
+/// One MDA. Cheap to clone.
+#[derive(Clone)]
+pub struct Mda(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    fqdn: String,
+}
+
+impl Mda {
+    /// A host with what the world hands to it.
+    pub fn new(setup: Setup) -> Self {
+        let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
+        Self(Arc::new(Inner { setup, fqdn }))
+    }
+
+    /// The host's short name.
+    pub fn host(&self) -> &HostName {
+        &self.0.setup.host
+    }
+
+    /// The host's name in the DNS.
+    pub fn fqdn(&self) -> &str {
+        &self.0.fqdn
+    }
+
+    /// The mail of this host, and of all others of the process.
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.0.setup.mailboxes
+    }
+
+    fn setup(&self) -> &Setup {
+        &self.0.setup
+    }
+
+    /// Whether this host keeps the mailboxes of the address's domain.
+    fn serves(&self, address: &Address) -> bool {
+        self.setup().world.domain(address.domain()).is_some_and(|domain| domain.mailboxes == *self.host())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,40 @@
 //! The TCP and UDP core under everything that talks, servers and clients alike.
+//!
+//! ```text
+//!   actor:  answers events                      mta, mda, mua, demo, …
+//!      |
+//!   Conn:   one loop for every protocol         conn.rs
+//!      |  \
+//!      |   Machine: bytes in, what to do next   machine.rs   (smtp, pop3, imap: no I/O)
+//!      |
+//!   Stream: plain or TLS                        stream.rs, tls.rs
+//!      |
+//!   Interface: listen, connect, UDP             interface.rs
+//!      |              \               \
+//!   real sockets    real sockets     in-process wire, virtual time
+//!   as they are     behind the       memory.rs
+//!                   world's own
+//!                   addresses: directory.rs
+//! ```
+//!
+//! Nothing outside this room opens a socket.
 
+mod conn;
+mod directory;
+mod error;
+mod interface;
 mod machine;
+mod memory;
+mod serve;
+mod stream;
+mod tls;
 
+pub use conn::Conn;
+pub use error::Error;
+pub use interface::{Datagrams, Interface, Listener, Net};
 pub use machine::{Machine, Next};
+pub use memory::Latency;
+pub use serve::{Door, Limits, Service, serve};
+pub use stream::Stream;
+pub use tls::{Authority, Identity, Trust};
+pub use tokio_util::sync::CancellationToken as Stop;

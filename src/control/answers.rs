@@ -1,0 +1,65 @@
+//! What the control interface says, as JSON.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::host::Running;
+use crate::journey::{Fate, Story};
+use crate::mail::{Address, JourneyId, ReversePath};
+use crate::world::{Host, Role};
+
+/// A host.
+#[derive(Debug, Serialize)]
+pub struct HostReport {
+    name: String,
+    fqdn: String,
+    role: &'static str,
+    addresses: Vec<IpAddr>,
+    /// Messages that wait in its queue; only MTAs have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued: Option<usize>,
+}
+
+impl HostReport {
+    pub(super) fn of(host: &Host, running: &Running) -> Self {
+        Self {
+            name: host.name.to_string(),
+            fqdn: host.fqdn.clone(),
+            role: match host.role {
+                Role::Dns => "dns",
+                Role::Mua => "mua",
+                Role::Mta(_) => "mta",
+                Role::Mda(_) => "mda",
+            },
+            addresses: host.addresses.clone(),
+            queued: running.mtas.get(&host.name).map(|mta| mta.queue().len()),
+        }
+    }
+}
+
+/// A journey in a list.
+#[derive(Debug, Serialize)]
+pub struct JourneyReport {
+    journey: JourneyId,
+    reverse_path: ReversePath,
+    began: Timestamp,
+    settled: bool,
+    recipients: BTreeMap<Address, Fate>,
+    events: usize,
+}
+
+impl JourneyReport {
+    pub(super) fn of(story: &Story) -> Self {
+        Self {
+            journey: story.journey,
+            reverse_path: story.reverse_path.clone(),
+            began: story.began,
+            settled: story.is_settled(),
+            recipients: story.recipients.clone(),
+            events: story.events.len(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The control interface: HTTP and JSON about a running world, for tests, for the page, and for our own commands.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/livez`, `/readyz` | 200 while the process lives, and while the world takes mail |
+//! | `/api/v1/hosts` | the hosts, what they do, how many messages wait in each |
+//! | `/api/v1/ports` | where each service is bound |
+//! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
+//! | `/api/v1/journeys/ID` | one journey with every event and what was said |
+
+mod answers;
+mod listen;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use crate::host::Running;
+use crate::journey::Audit;
+use crate::mail::JourneyId;
+use crate::net::{Listener, Stop};
+pub use answers::{HostReport, JourneyReport};
+
+/// Journeys in a list where the client does not say how many.
+const LIMIT_DEFAULT: usize = 100;
+
+type World = State<Arc<Running>>;
+
+/// Answers at a listener until the world stops.
+pub async fn serve(listener: Listener, running: Arc<Running>, stop: Stop) {
+    let router = router(running).into_make_service();
+    let served = axum::serve(listen::Adapted(listener), router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the control interface ended");
+    }
+}
+
+fn router(running: Arc<Running>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/api/v1/hosts", get(hosts))
+        .route("/api/v1/ports", get(ports))
+        .route("/api/v1/journeys", get(journeys))
+        .route("/api/v1/journeys/{id}", get(journey))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
+        .with_state(running)
+}
+
+async fn index() -> &'static str {
+    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n"
+}
+
+async fn ready(State(running): World) -> Response {
+    if running.stopping().is_cancelled() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the world is stopping");
+    }
+    match running.ground.store.read(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))) {
+        Ok(()) => "ok\n".into_response(),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+async fn hosts(State(running): World) -> Json<Vec<HostReport>> {
+    let hosts = running.ground.world.hosts.values();
+    Json(hosts.map(|host| HostReport::of(host, &running)).collect())
+}
+
+async fn ports(State(running): World) -> Response {
+    Json(running.bound()).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default = "limit_default")]
+    limit: usize,
+}
+
+fn limit_default() -> usize {
+    LIMIT_DEFAULT
+}
+
+async fn journeys(State(running): World, Query(page): Query<Page>) -> Json<Vec<JourneyReport>> {
+    let audit = Audit::of(running.ground.journal.since(0));
+    Json(audit.stories().rev().take(page.limit).map(JourneyReport::of).collect())
+}
+
+async fn journey(State(running): World, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<JourneyId>() else {
+        return problem(StatusCode::BAD_REQUEST, "that is no journey id; they look like 3FK9Q2XW7T");
+    };
+    match Audit::of(running.ground.journal.since(0)).story(id) {
+        Some(story) => Json(story).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no such journey, or it is too long ago"),
+    }
+}
+
+fn problem(status: StatusCode, error: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": error }))).into_response()
+}

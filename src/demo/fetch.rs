@@ -1,0 +1,137 @@
+//! Fetches one page the plain way: connect, write a GET by hand, read until the peer is done.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+use super::header::{Header, Malformed};
+use super::response::{Exchange, Part};
+use crate::net::{self, Conn, Interface, Stop, Trust};
+
+/// What to fetch, and from where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The host to look up and to connect to; an IPv6 address stands in brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS comes first.
+    pub tls: bool,
+    /// The last part of the path, under which the body may be saved.
+    pub file_name: Option<String>,
+    /// Path and query, as the request line has them.
+    path: String,
+    /// The host as the `Host` field has it, with a port that is not the usual one. RFC 9110 §7.2.
+    authority: String,
+}
+
+/// The text names nothing that can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// It is no URL.
+    #[error("not a URL such as http://example.com/page: {0}")]
+    NotUrl(#[from] url::ParseError),
+    /// It is for another protocol.
+    #[error("`{0}` is not http or https")]
+    OtherScheme(String),
+    /// It carries a login.
+    #[error("a URL with a user name or password is not supported")]
+    Login,
+}
+
+impl FromStr for Target {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let url = Url::parse(text)?;
+        let tls = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            other => return Err(BadUrl::OtherScheme(other.to_owned())),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BadUrl::Login);
+        }
+        let host = url.host_str().ok_or(url::ParseError::EmptyHost)?.to_owned();
+        let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let last = url.path_segments().and_then(|mut segments| segments.next_back());
+        let file_name = last.filter(|name| !name.is_empty()).map(str::to_owned);
+        let port = url.port().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { host, port, tls, file_name, path, authority })
+    }
+}
+
+impl Target {
+    /// The request. RFC 9112 §3, §9.6: after the response, the server closes.
+    ///
+    /// ```
+    /// let target: postroad::demo::fetch::Target = "http://example.com:8080/a?b#c".parse().unwrap();
+    /// assert!(target.request().starts_with("GET /a?b HTTP/1.1\r\nHost: example.com:8080\r\nConnection: close\r\n"));
+    /// ```
+    pub fn request(&self) -> String {
+        format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nUser-Agent: postroad/{}\r\nAccept: */*\r\n\r\n",
+            self.path,
+            self.authority,
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
+
+/// Why a page could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The network failed.
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    /// What came is no whole response.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// A response whose body is still to be read.
+pub struct Download {
+    /// What came before the body.
+    pub header: Header,
+    conn: Conn<Exchange>,
+}
+
+impl Download {
+    /// Connects, asks, and reads the header. The peer may be silent for as long as `patience`.
+    ///
+    /// # Errors
+    /// The host is not reachable or not trusted, or what it says is not HTTP.
+    pub async fn begin(
+        interface: &Interface,
+        trust: &Trust,
+        target: &Target,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let addresses = interface.lookup(&target.host, target.port).await?;
+        let stream = interface.connect_any(&target.host, &addresses).await?;
+        let mut conn = Conn::new(stream, Exchange::new(target.request(), patience), Stop::new());
+        if target.tls {
+            conn.connect_tls(trust, target.host.trim_matches(['[', ']'])).await?;
+        }
+        match conn.event().await? {
+            Some(Part::Header(header)) => Ok(Self { header, conn }),
+            Some(Part::Broken(malformed)) => Err(malformed.into()),
+            _ => Err(Malformed::NoHeader.into()),
+        }
+    }
+
+    /// More of the body; `None` when it is whole.
+    ///
+    /// # Errors
+    /// The connection ended early, or the body is malformed.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self.conn.event().await? {
+            Some(Part::Body(bytes)) => Ok(Some(bytes)),
+            Some(Part::Broken(malformed)) => Err(malformed.into()),
+            Some(Part::Whole | Part::Header(_)) | None => Ok(None),
+        }
+    }
+}

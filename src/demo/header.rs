@@ -1,0 +1,115 @@
+//! The header of an HTTP response: its status, its fields, and what they say about the body. RFC 9110, 9112.
+
+/// The status line and the fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The header as it came, with plain line ends.
+    pub text: String,
+    /// The status code. RFC 9110 §15.
+    pub status: u16,
+    /// Names and values, in order.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Why what came is no whole response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The first line is not that of HTTP.
+    #[error("the peer does not speak HTTP")]
+    NotHttp,
+    /// The connection ended before the header did.
+    #[error("the connection ended before the header was whole")]
+    NoHeader,
+    /// A line is no `name: value`.
+    #[error("`{0}` is no header field")]
+    BadField(String),
+    /// Nothing sensible is that long.
+    #[error("the header is too long")]
+    HeaderTooLong,
+    /// RFC 9112 §6.3: no number, or two that differ.
+    #[error("Content-Length is `{0}`, which is no length")]
+    BadLength(String),
+    /// RFC 9112 §6.1: only `chunked` is.
+    #[error("the transfer coding `{0}` is not understood")]
+    UnknownCoding(String),
+    /// RFC 9112 §7.1.
+    #[error("a chunk of the body is malformed")]
+    BadChunk,
+    /// RFC 9112 §8; beside it how many octets are missing, if the header said how many there would be.
+    #[error("the body is incomplete: the connection ended{}", .0.map(|left| format!(" {left} octets early")).unwrap_or_default())]
+    Short(Option<u64>),
+}
+
+/// How the end of the body is found. RFC 9112 §6.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    ToTheEnd,
+}
+
+impl Header {
+    /// Reads the lines before the empty one.
+    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+        let mut lines = text.lines();
+        let status = lines.next().and_then(status).ok_or(Malformed::NotHttp)?;
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for line in lines {
+            match fields.last_mut() {
+                // RFC 9112 §5.2: an old-fashioned continuation counts as a space.
+                Some((_, value)) if line.starts_with([' ', '\t']) => {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+                _ => fields.push(field(line).ok_or_else(|| Malformed::BadField(line.chars().take(80).collect()))?),
+            }
+        }
+        Ok(Self { text: text.to_owned(), status, fields })
+    }
+
+    /// The values of a field, whatever the case of its name.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let wanted = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
+        self.fields.iter().filter(wanted).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn framing(&self) -> Result<Framing, Malformed> {
+        if matches!(self.status, 204 | 304) {
+            return Ok(Framing::Length(0));
+        }
+        let codings: Vec<_> = self.values("Transfer-Encoding").collect();
+        let codings = codings.join(", ");
+        // RFC 9112 §6.3: Transfer-Encoding overrides Content-Length.
+        if codings.eq_ignore_ascii_case("chunked") {
+            return Ok(Framing::Chunked);
+        }
+        if !codings.is_empty() {
+            return Err(Malformed::UnknownCoding(codings));
+        }
+        let mut lengths = self.values("Content-Length").flat_map(|value| value.split(',')).map(str::trim);
+        let Some(first) = lengths.next() else { return Ok(Framing::ToTheEnd) };
+        let bad = |value: &str| Malformed::BadLength(value.to_owned());
+        if let Some(other) = lengths.find(|other| *other != first) {
+            return Err(bad(other));
+        }
+        match first.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => first.parse().map(Framing::Length).map_err(|_| bad(first)),
+            false => Err(bad(first)),
+        }
+    }
+}
+
+/// RFC 9112 §4: `HTTP/1.1 200 OK`; the phrase may be missing.
+fn status(line: &str) -> Option<u16> {
+    let (version, rest) = line.strip_prefix("HTTP/1.")?.split_once(' ')?;
+    let code = rest.split(' ').next()?;
+    let is_code = code.len() == 3 && version.len() == 1 && code.bytes().all(|byte| byte.is_ascii_digit());
+    is_code.then(|| code.parse().ok()).flatten()
+}
+
+/// RFC 9112 §5: no space before the colon.
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    let is_name = !name.is_empty() && !name.contains([' ', '\t']);
+    is_name.then(|| (name.to_owned(), value.trim().to_owned()))
+}

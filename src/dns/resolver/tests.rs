@@ -1,0 +1,183 @@
+//! The resolver against the server, on an in-process network in virtual time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::{Data, Record, Server, Zones};
+use super::*;
+use crate::net::{Door, Limits, Net, serve};
+
+const SERVER: &str = "192.0.2.53:53";
+
+fn records() -> Vec<Record> {
+    let record = |name: &str, data| Record { name: name.into(), ttl: 60, data };
+    let mail =
+        |name: &str, preference, exchange: &str| record(name, Data::Mail { preference, exchange: exchange.into() });
+    let mut records = vec![
+        record("ns.test", Data::Address([192, 0, 2, 53].into())),
+        mail("163.test", 20, "backup.163.test"),
+        mail("163.test", 10, "MX.163.test"),
+        mail("163.test", 10, "another.163.test"),
+        record("mx.163.test", Data::Address([192, 0, 2, 25].into())),
+        record("mx.163.test", Data::Address("2001:db8::25".parse().unwrap())),
+        record("pop.163.test", Data::Alias("mx.163.test".into())),
+        record("loop.163.test", Data::Alias("loop.163.test".into())),
+        record("silent.test", Data::NoMail),
+        record("relay.test", Data::Address([192, 0, 2, 30].into())),
+        mail("\u{4f8b}\u{5b50}.test", 0, "mx.163.test"),
+    ];
+    records.extend((0..60).map(|number| mail("many.test", number, &format!("some-exchange-{number}.test"))));
+    records
+}
+
+fn network() -> Net {
+    Net::memory(Arc::new(|_, _| Duration::from_millis(10)))
+}
+
+fn resolver(net: &Net) -> Resolver {
+    Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), vec![SERVER.parse().unwrap()], Dice::seeded(1))
+}
+
+/// A network whose name server answers for the records above.
+async fn world() -> (Net, Stop) {
+    let (net, stop) = (network(), Stop::new());
+    serve_at(&net, &stop).await;
+    (net, stop)
+}
+
+async fn serve_at(net: &Net, stop: &Stop) {
+    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap());
+    let place = net.interface(&[[192, 0, 2, 53].into()]);
+    for listener in place.listen(53).await.unwrap() {
+        let door = Door { listener, tls: None, limits: Limits::default() };
+        tokio::spawn(serve(door, server.clone(), stop.clone()));
+    }
+    tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), stop.clone()));
+}
+
+/// Answers every datagram with what `answer` makes of it and counts them.
+async fn impostor(net: &Net, answer: impl Fn(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> Arc<AtomicUsize> {
+    let socket = net.interface(&[[192, 0, 2, 53].into()]).bind_udp(53).await.unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((query, from)) = socket.recv_from().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            if let Some(answer) = answer(query) {
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        }
+    });
+    count
+}
+
+fn hosts(list: &[(u16, &str)]) -> Mx {
+    Mx::Hosts(
+        list.iter().map(|(preference, host)| Exchange { preference: *preference, host: (*host).into() }).collect(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_says_where_its_mail_goes() {
+    let (net, _stop) = world().await;
+    let resolver = resolver(&net);
+    let listed = hosts(&[(10, "another.163.test"), (10, "mx.163.test"), (20, "backup.163.test")]);
+    assert_eq!(resolver.mx("163.Test").await, Ok(listed));
+    assert_eq!(resolver.mx("relay.test").await, Ok(Mx::Implicit));
+    assert_eq!(resolver.mx("pop.163.test").await, Ok(Mx::Implicit));
+    assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
+    assert_eq!(resolver.mx("\u{4f8b}\u{5b50}.test").await, Ok(hosts(&[(0, "mx.163.test")])));
+    assert_eq!(resolver.mx("gone.test").await, Err(LookupError::NoSuchName("gone.test".into())));
+    assert_eq!(resolver.mx("no..name").await, Err(LookupError::NoSuchName("no..name".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_has_addresses_of_both_families() {
+    let (net, _stop) = world().await;
+    let resolver = resolver(&net);
+    let both: Vec<IpAddr> = vec!["2001:db8::25".parse().unwrap(), [192, 0, 2, 25].into()];
+    assert_eq!(resolver.addresses("mx.163.test").await.as_ref(), Ok(&both));
+    assert_eq!(resolver.addresses("pop.163.test").await.as_ref(), Ok(&both));
+    assert_eq!(resolver.addresses("relay.test").await, Ok(vec![[192, 0, 2, 30].into()]));
+    assert_eq!(resolver.addresses("163.test").await, Err(LookupError::NoData("163.test".into())));
+    assert_eq!(resolver.addresses("gone.163.test").await, Err(LookupError::NoSuchName("gone.163.test".into())));
+    assert!(resolver.addresses("loop.163.test").await.unwrap_err().is_temporary());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_answer_comes_over_tcp() {
+    let (net, _stop) = world().await;
+    let Ok(Mx::Hosts(hosts)) = resolver(&net).mx("many.test").await else { panic!("no hosts") };
+    assert_eq!((hosts.len(), hosts[59].preference), (60, 59));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_asked_for_once_while_it_holds() {
+    let net = network();
+    let zones = Zones::new(&["ns.test"], &records(), None).unwrap();
+    let count = impostor(&net, move |query| zones.answer(&query, super::super::Transport::Udp)).await;
+    let resolver = resolver(&net);
+    for (wait, asked) in [(0, 1), (59, 1), (2, 2), (0, 2)] {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        resolver.mx("silent.test").await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), asked);
+    }
+    for asked in [3, 3] {
+        assert!(resolver.mx("gone.test").await.is_err());
+        assert_eq!(count.load(Ordering::Relaxed), asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_given_up_after_three_attempts() {
+    let net = network();
+    let count = impostor(&net, |_| None).await;
+    let started = Instant::now();
+    let error = resolver(&net).mx("163.test").await.unwrap_err();
+    assert_eq!(error, LookupError::Timeout("163.test".into()));
+    assert!(error.is_temporary());
+    assert_eq!((count.load(Ordering::Relaxed), started.elapsed()), (3, PATIENCE * 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_to_other_questions_are_passed_over() {
+    let net = network();
+    impostor(&net, |mut query| {
+        query[0] ^= 1;
+        query[2] |= 0x80;
+        Some(query)
+    })
+    .await;
+    assert_eq!(resolver(&net).mx("163.test").await, Err(LookupError::Timeout("163.test".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_is_a_reason_to_wait() {
+    let net = network();
+    impostor(&net, |mut query| {
+        (query[2], query[3]) = (query[2] | 0x80, 2);
+        Some(query)
+    })
+    .await;
+    let error = resolver(&net).mx("163.test").await.unwrap_err();
+    assert!(matches!(error, LookupError::ServerFailure { .. }) && error.is_temporary(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_server_is_asked_when_the_first_is_silent() {
+    let (net, _stop) = world().await;
+    let servers = vec!["192.0.2.99:53".parse().unwrap(), SERVER.parse().unwrap()];
+    let resolver = Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), servers, Dice::seeded(1));
+    assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
+}
+
+#[tokio::test]
+async fn real_sockets_carry_datagrams_and_streams_alike() {
+    let addresses = [[192, 0, 2, 1], [192, 0, 2, 53]].map(IpAddr::from);
+    let (net, stop) = (Net::loopback(addresses.into()), Stop::new());
+    serve_at(&net, &stop).await;
+    let resolver = resolver(&net);
+    assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
+    let Ok(Mx::Hosts(hosts)) = resolver.mx("many.test").await else { panic!("no hosts") };
+    assert_eq!(hosts.len(), 60);
+    stop.cancel();
+}

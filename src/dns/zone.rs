@@ -1,0 +1,285 @@
+//! The world's zones: plain records, made into one tree of names. RFC 1034 §3, §4.2.
+//!
+//! The declared world is the whole Internet: we are authoritative for the root, so a name nobody declared does not
+//! exist, at once and for good. Each mail domain is a zone of its own below it. Only mail `elsewhere` softens this: it
+//! is a wildcard MX at the root (RFC 4592), so that any domain outside of the declared zones takes mail (but none under `invalid`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA};
+use hickory_proto::rr::{Name, RData, Record as Resource, RecordType};
+
+/// How long an answer "there is no such thing" holds, in seconds. RFC 2308 §4.
+const NEGATIVE_TTL: u32 = 300;
+/// How long the records that we add hold: SOA, NS, PTR and the MX of elsewhere, in seconds.
+const OWN_TTL: u32 = 3600;
+/// The zones of reverse names (RFC 1035 §3.5, RFC 3596 §2.5), and the one that is kept empty so that there are names
+/// which do not exist, wherever other mail goes (RFC 6761 §6.4).
+const OWN_ZONES: [&str; 3] = ["in-addr.arpa.", "ip6.arpa.", "invalid."];
+
+/// One thing that the world declares about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose record it is: a domain or a host, without regard to case. May hold Unicode labels (RFC 5890).
+    pub name: String,
+    /// How long an answer may be kept, in seconds.
+    pub ttl: u32,
+    /// What is said.
+    pub data: Data,
+}
+
+/// What a [`Record`] says about its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// A or AAAA. The address then also has a PTR record that names the host.
+    Address(IpAddr),
+    /// MX: a host that takes the domain's mail. RFC 5321 §5.1.
+    Mail {
+        /// Lower numbers are tried first.
+        preference: u16,
+        /// The host.
+        exchange: String,
+    },
+    /// The domain takes no mail at all. RFC 7505.
+    NoMail,
+    /// CNAME: the name is another name for this one.
+    Alias(String),
+    /// The name is a domain of its own, even if nothing more is said about it; names below it that are not declared
+    /// do not exist. [`Data::Mail`] and [`Data::NoMail`] imply it.
+    Domain,
+}
+
+/// The records do not make a sound tree of names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidZone {
+    /// RFC 1035 §2.3.4.
+    #[error("`{0}` is not a domain name: labels have 1 to 63 octets, the whole at most 255")]
+    BadName(String),
+    /// RFC 1034 §3.6.2.
+    #[error("{0} is an alias, so nothing else can be declared for it")]
+    AliasBesideOthers(String),
+    /// RFC 7505 §3.
+    #[error("{0} takes no mail, so it cannot have an MX")]
+    NoMailBesideMail(String),
+    /// What must be reachable is not.
+    #[error("{0} has no address")]
+    NoAddress(String),
+}
+
+/// Every name of the world and what is known about it.
+#[derive(Clone, Debug)]
+pub struct Zones {
+    nodes: BTreeMap<Name, Node>,
+    /// The hosts named in every NS, the first of them in every SOA.
+    servers: Vec<Name>,
+    /// Where mail to undeclared domains goes.
+    elsewhere: Option<RData>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    resources: Vec<Resource>,
+    /// Whether a zone begins here.
+    apex: bool,
+}
+
+/// What the tree holds for a name and a type.
+pub(super) enum Found {
+    /// These, whatever the spelling of the name.
+    Resources(Vec<Resource>),
+    /// The name is an alias of this one.
+    Alias(Box<Resource>, Name),
+    /// The name exists, and has nothing of that type (NODATA, RFC 2308 §2.2).
+    NoData,
+    /// There is no such name (NXDOMAIN, RFC 2308 §2.1).
+    NoSuchName,
+}
+
+impl Zones {
+    /// Makes the tree. `servers` are the hosts that answer for it, `elsewhere` is the host that takes mail to every
+    /// domain nobody declared; all must have an address among the records.
+    ///
+    /// ```
+    /// use postroad::dns::{Data, Record, Zones};
+    /// let record = |name: &str, data| Record { name: name.into(), ttl: 300, data };
+    /// let records = [
+    ///     record("163.test", Data::Mail { preference: 10, exchange: "mx.163.test".into() }),
+    ///     record("mx.163.test", Data::Address([192, 0, 2, 25].into())),
+    ///     record("ns.test", Data::Address([192, 0, 2, 53].into())),
+    /// ];
+    /// assert!(Zones::new(&["ns.test"], &records, None).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// A name is malformed, records contradict each other, or a host that is needed has no address.
+    pub fn new(servers: &[&str], records: &[Record], elsewhere: Option<&str>) -> Result<Self, InvalidZone> {
+        let names = servers.iter().map(|server| parse(server)).collect::<Result<_, _>>()?;
+        let mut zones = Self { nodes: BTreeMap::new(), servers: names, elsewhere: None };
+        for record in records {
+            zones.declare(record)?;
+        }
+        for server in servers {
+            zones.require_address(server)?;
+        }
+        if let Some(host) = elsewhere {
+            zones.require_address(host)?;
+            zones.elsewhere = Some(RData::MX(MX::new(0, parse(host)?)));
+        }
+        zones.open(Name::root());
+        for zone in OWN_ZONES {
+            zones.open(parse(zone)?);
+        }
+        zones.close_gaps();
+        zones.check()?;
+        Ok(zones)
+    }
+
+    fn declare(&mut self, record: &Record) -> Result<(), InvalidZone> {
+        let name = parse(&record.name)?;
+        let rdata = match &record.data {
+            Data::Address(ip) => {
+                let mut reverse = Name::from(*ip);
+                reverse.set_fqdn(true);
+                self.add(reverse, OWN_TTL, RData::PTR(PTR(name.clone())));
+                address(*ip)
+            }
+            Data::Mail { preference, exchange } => RData::MX(MX::new(*preference, parse(exchange)?)),
+            Data::NoMail => RData::MX(MX::new(0, Name::root())),
+            Data::Alias(target) => RData::CNAME(CNAME(parse(target)?)),
+            Data::Domain => {
+                self.open(name);
+                return Ok(());
+            }
+        };
+        if matches!(rdata, RData::MX(_)) {
+            self.open(name.clone());
+        }
+        self.add(name, record.ttl, rdata);
+        Ok(())
+    }
+
+    /// Begins a zone. RFC 1034 §4.2.1: it has one SOA and names its servers.
+    fn open(&mut self, apex: Name) {
+        if self.nodes.get(&apex).is_some_and(|node| node.apex) {
+            return;
+        }
+        let primary = self.servers.first().cloned().unwrap_or_else(Name::root);
+        let contact = primary.prepend_label("postmaster").unwrap_or_else(|_| primary.clone());
+        // The times steer secondary servers, of which the world has none; RFC 1912 §2.2 has their usual values.
+        let soa = SOA::new(primary, contact, 1, 1200, 180, 1_209_600, NEGATIVE_TTL);
+        self.add(apex.clone(), OWN_TTL, RData::SOA(soa));
+        for server in self.servers.clone() {
+            self.add(apex.clone(), OWN_TTL, RData::NS(NS(server)));
+        }
+        self.nodes.entry(apex).or_default().apex = true;
+    }
+
+    fn add(&mut self, name: Name, ttl: u32, rdata: RData) {
+        let node = self.nodes.entry(name.clone()).or_default();
+        if node.resources.iter().all(|known| known.data != rdata) {
+            node.resources.push(Resource::from_rdata(name, ttl, rdata));
+        }
+    }
+
+    /// A name exists as soon as one below it does. RFC 8020 §2. (Those in the root zone stay open for elsewhere.)
+    fn close_gaps(&mut self) {
+        let names: Vec<_> = self.nodes.keys().cloned().collect();
+        for mut name in names {
+            while !name.is_root() {
+                name = name.base_name();
+                if self.elsewhere.is_none() || !self.zone_of(&name).is_root() {
+                    self.nodes.entry(name.clone()).or_default();
+                }
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), InvalidZone> {
+        for (name, node) in &self.nodes {
+            let count = |kind| node.resources.iter().filter(|known| known.record_type() == kind).count();
+            if 0 < count(RecordType::CNAME) && 1 < node.resources.len() {
+                return Err(InvalidZone::AliasBesideOthers(text(name)));
+            }
+            let null = |known: &Resource| matches!(&known.data, RData::MX(mx) if mx.exchange.is_root());
+            if node.resources.iter().any(null) && 1 < count(RecordType::MX) {
+                return Err(InvalidZone::NoMailBesideMail(text(name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn require_address(&self, host: &str) -> Result<(), InvalidZone> {
+        if self.addresses(&parse(host)?).is_empty() {
+            return Err(InvalidZone::NoAddress(host.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What there is for a name and a type.
+    pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
+        let Some(node) = self.nodes.get(name) else { return self.find_elsewhere(name, kind) };
+        let wanted = |known: &&Resource| kind == RecordType::ANY || known.record_type() == kind;
+        let found: Vec<_> = node.resources.iter().filter(wanted).cloned().collect();
+        if !found.is_empty() {
+            return Found::Resources(found);
+        }
+        match node.resources.first().map(|first| (first, &first.data)) {
+            Some((alias, RData::CNAME(CNAME(target)))) => Found::Alias(Box::new(alias.clone()), target.clone()),
+            _ => Found::NoData,
+        }
+    }
+
+    fn find_elsewhere(&self, name: &Name, kind: RecordType) -> Found {
+        match &self.elsewhere {
+            Some(mx) if self.zone_of(name).is_root() => match kind {
+                RecordType::MX | RecordType::ANY => {
+                    Found::Resources(vec![Resource::from_rdata(name.clone(), OWN_TTL, mx.clone())])
+                }
+                _ => Found::NoData,
+            },
+            _ => Found::NoSuchName,
+        }
+    }
+
+    /// The A and AAAA records of exactly this name.
+    pub(super) fn addresses(&self, name: &Name) -> Vec<Resource> {
+        let is_address = |known: &&Resource| matches!(known.data, RData::A(_) | RData::AAAA(_));
+        self.nodes.get(name).map_or(Vec::new(), |node| node.resources.iter().filter(is_address).cloned().collect())
+    }
+
+    /// The SOA of the zone that a name belongs to, with the time that a negative answer holds. RFC 2308 §3.
+    pub(super) fn authority(&self, name: &Name) -> Option<Resource> {
+        let apex = self.nodes.get(&self.zone_of(name))?;
+        let soa = apex.resources.iter().find(|known| known.record_type() == RecordType::SOA)?;
+        Some(Resource::from_rdata(soa.name.clone(), soa.ttl.min(NEGATIVE_TTL), soa.data.clone()))
+    }
+
+    /// Where the zone of this name begins; the root if no other does.
+    fn zone_of(&self, name: &Name) -> Name {
+        let mut apex = name.clone();
+        while !apex.is_root() && !self.nodes.get(&apex).is_some_and(|node| node.apex) {
+            apex = apex.base_name();
+        }
+        apex
+    }
+}
+
+fn address(ip: IpAddr) -> RData {
+    match ip {
+        IpAddr::V4(ip) => RData::A(A(ip)),
+        IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
+    }
+}
+
+/// Reads a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1).
+pub(super) fn parse(text: &str) -> Result<Name, InvalidZone> {
+    let mut name = Name::from_utf8(text).map_err(|_| InvalidZone::BadName(text.to_owned()))?;
+    name.set_fqdn(true);
+    if name.is_root() { Err(InvalidZone::BadName(text.to_owned())) } else { Ok(name) }
+}
+
+/// Writes a name as the rest of the program spells hosts: lower case, no final dot.
+pub(super) fn text(name: &Name) -> String {
+    name.to_lowercase().to_ascii().trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,87 @@
+//! The data folder of a world: its database, its certificate authority, and a lock, so that two processes never work
+//! on one queue.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::net::Authority;
+use crate::store::Store;
+use crate::world::{Clock, World};
+use crate::{mda, mta};
+
+/// A data folder, held by this process.
+pub struct Data {
+    folder: PathBuf,
+    /// Unlocked when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Data {
+    /// Makes the folder if it is not there, and takes it for this process.
+    ///
+    /// # Errors
+    /// It cannot be made, or another process has it.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let fail = |why: String| Error::Data { path: folder.into(), why };
+        fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
+        let lock = File::create(folder.join("lock")).map_err(|error| fail(error.to_string()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.into(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(fail("another postroad works on it; stop that one, or name another folder with --data".to_owned()))
+            }
+            Err(TryLockError::Error(error)) => Err(fail(error.to_string())),
+        }
+    }
+
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not ours.
+    pub fn store(&self) -> Result<Store, Error> {
+        Ok(Store::open(&self.folder.join("post.db"), &[mta::SCHEMA, mda::SCHEMA])?)
+    }
+
+    /// The certificate authority of this folder, made at the first start.
+    ///
+    /// # Errors
+    /// Its files cannot be read or written.
+    pub fn authority(&self, world: &World, clock: Clock) -> Result<Authority, Error> {
+        let (root, key) = (self.folder.join("ca.pem"), self.folder.join("ca-key.pem"));
+        match (fs::read_to_string(&root), fs::read_to_string(&key)) {
+            (Ok(root), Ok(key)) => Authority::from_pem(&world.name, &root, &key).map_err(Error::Authority),
+            _ => {
+                let authority = Authority::create(&world.name, clock.now()).map_err(Error::Authority)?;
+                write_secret(&key, &authority.key_pem())?;
+                write_secret(&root, &authority.root_pem())?;
+                Ok(authority)
+            }
+        }
+    }
+
+    /// The root certificate in a data folder, for clients; the folder may be in use.
+    ///
+    /// # Errors
+    /// There is none yet.
+    pub fn root_pem(folder: &Path) -> Result<String, Error> {
+        let path = folder.join("ca.pem");
+        let why =
+            |error: std::io::Error| format!("{error}; it is made when `postroad serve` starts for the first time");
+        fs::read_to_string(&path).map_err(|error| Error::Data { why: why(error), path })
+    }
+}
+
+/// Readable by the owner only.
+fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Error::Data { path: path.into(), why: error.to_string() })
+}

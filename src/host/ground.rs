@@ -1,0 +1,96 @@
+//! What all hosts of a process stand on.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::Error;
+use crate::dns::Resolver;
+use crate::journey::Journal;
+use crate::mua::Desk;
+use crate::net::{Authority, Identity, Interface, Net, Trust};
+use crate::store::Store;
+use crate::world::{Clock, Dice, Host, World, port};
+use crate::{mda, mta};
+
+/// What the world hands in: the wire, the disk, the clock, the dice. Cheap to clone.
+#[derive(Clone)]
+pub struct Ground {
+    /// What is declared.
+    pub world: Arc<World>,
+    /// The wire.
+    pub net: Net,
+    /// The disk.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// Chance.
+    pub dice: Dice,
+    /// Where everything that happens is written.
+    pub journal: Journal,
+    /// Who signs certificates.
+    pub authority: Arc<Authority>,
+}
+
+impl Ground {
+    /// Virtual time, from a seed, on the in-process network, with nothing on disk. Call it on a current-thread runtime
+    /// whose clock is paused.
+    ///
+    /// # Errors
+    /// The store or the authority cannot be made.
+    pub fn simulated(world: World, seed: u64, start: jiff::Timestamp, dialogues: bool) -> Result<Self, Error> {
+        let (world, clock) = (Arc::new(world), Clock::starting_at(start));
+        let links = world.clone();
+        Ok(Self {
+            net: Net::memory(Arc::new(move |from: IpAddr, to: IpAddr| links.latency(from, to))),
+            store: Store::in_memory(&[mta::SCHEMA, mda::SCHEMA])?,
+            clock,
+            dice: Dice::seeded(seed),
+            journal: Journal::new(clock, usize::MAX, dialogues),
+            authority: Arc::new(Authority::create(&world.name, clock.now()).map_err(Error::Authority)?),
+            world,
+        })
+    }
+
+    /// A host's place on the network.
+    pub(super) fn interface(&self, host: &Host) -> Interface {
+        self.net.interface(&host.addresses)
+    }
+
+    /// A host's certificate: for its own name, and for this machine, since that is where real programs connect.
+    pub(super) fn identity(&self, host: &Host) -> Result<Identity, Error> {
+        let mut names =
+            vec![host.fqdn.clone(), "localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), "::1".to_owned()];
+        names.extend(host.addresses.iter().map(ToString::to_string));
+        self.authority.issue(&names, self.clock.now()).map_err(|why| Error::Host { host: host.name.to_string(), why })
+    }
+
+    /// Asks the world's name servers.
+    pub fn resolver(&self, host: &Host) -> Resolver {
+        let servers = self.world.dns().flat_map(|dns| &dns.addresses).map(|ip| SocketAddr::new(*ip, port::DNS));
+        let reachable = |server: &SocketAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());
+        let dice = self.dice.fork(&format!("dns {}", host.name));
+        Resolver::new(self.interface(host), servers.filter(reachable).collect(), dice)
+    }
+
+    /// Where a user of this world sits: the first MUA host, which trusts the world's authority.
+    ///
+    /// # Errors
+    /// The world declares no MUA.
+    pub fn desk(&self) -> Result<(Desk, Resolver), Error> {
+        let missing = || crate::net::Error::NoAddress("a host to send from: declare one as [mua.NAME]; it".to_owned());
+        let host =
+            self.world.muas().next().ok_or_else(missing).map_err(|why| Error::Host { host: "mua".to_owned(), why })?;
+        let desk = Desk {
+            interface: self.interface(host),
+            trust: self.authority.trust().map_err(Error::Authority)?,
+            hello: host.fqdn.clone(),
+            dialogues: self.journal.wants_dialogues(),
+        };
+        Ok((desk, self.resolver(host)))
+    }
+
+    /// Whose certificates servers accept from each other: any, as opportunistic TLS does (RFC 7435).
+    pub(super) fn trust_between_servers() -> Result<Trust, Error> {
+        Trust::anyone().map_err(Error::Authority)
+    }
+}

@@ -1,0 +1,254 @@
+//! What a client asks for, as types. RFC 9051 §6.
+//!
+//! ```text
+//! Command
+//!   tag    "a1"
+//!   body   CAPABILITY LOGIN ...            the session answers these itself
+//!          Request                         the owner answers these from its mailboxes
+//!            Mailbox, List, Append ...       RFC 9051 §6.3, in the authenticated state
+//!            Fetch, Store, Search ...        RFC 9051 §6.4, with a mailbox selected
+//! ```
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::fetch::Item;
+use super::search::Search;
+use super::value::{Flags, SequenceSet, StoreMode};
+
+/// One command line with its literals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// What the reply will begin with.
+    pub tag: String,
+    /// What is asked.
+    pub body: Body,
+}
+
+/// What a command asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// `CAPABILITY`. RFC 9051 §6.1.1.
+    Capability,
+    /// `LOGOUT`. RFC 9051 §6.1.3.
+    Logout,
+    /// `STARTTLS`. RFC 9051 §6.2.1.
+    StartTls,
+    /// `AUTHENTICATE`. RFC 9051 §6.2.2.
+    Authenticate {
+        /// The mechanism's name, in upper case.
+        mechanism: String,
+        /// The initial response, still in base64; `=` is an empty one. RFC 4959 §3.
+        initial: Option<String>,
+    },
+    /// `LOGIN`. RFC 9051 §6.2.3.
+    Login {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// `ENABLE`, with the capabilities in upper case. RFC 9051 §6.3.1.
+    Enable(Vec<String>),
+    /// `ID`, with what the client says about itself. RFC 2971 §3.1.
+    Id(Vec<(String, Option<String>)>),
+    /// What needs mailboxes to answer.
+    Request(Request),
+}
+
+/// A command that the owner of the session answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// `NOOP` and `CHECK`: tell what has changed. RFC 9051 §6.1.2, RFC 3501 §6.4.1.
+    Noop,
+    /// `IDLE`: tell what changes as it happens. RFC 9051 §6.3.13.
+    Idle,
+    /// `SELECT` and `EXAMINE`. RFC 9051 §6.3.2, §6.3.3.
+    Select {
+        /// Which mailbox.
+        mailbox: String,
+        /// `EXAMINE`.
+        read_only: bool,
+    },
+    /// `CREATE`. RFC 9051 §6.3.4.
+    Create(String),
+    /// `DELETE`. RFC 9051 §6.3.5.
+    Delete(String),
+    /// `RENAME`. RFC 9051 §6.3.6.
+    Rename {
+        /// The name it has.
+        from: String,
+        /// The name it gets.
+        to: String,
+    },
+    /// `SUBSCRIBE` and `UNSUBSCRIBE`. RFC 9051 §6.3.7, §6.3.8.
+    Subscribe {
+        /// Which mailbox.
+        mailbox: String,
+        /// `false` for `UNSUBSCRIBE`.
+        on: bool,
+    },
+    /// `LIST`. RFC 9051 §6.3.9.
+    List(List),
+    /// `LSUB`. RFC 3501 §6.3.9.
+    Lsub {
+        /// What the pattern is relative to.
+        reference: String,
+        /// A name with wildcards.
+        pattern: String,
+    },
+    /// `NAMESPACE`. RFC 9051 §6.3.10.
+    Namespace,
+    /// `STATUS`. RFC 9051 §6.3.11.
+    Status {
+        /// Which mailbox.
+        mailbox: String,
+        /// What to tell of it.
+        items: Vec<StatusItem>,
+    },
+    /// `APPEND`. RFC 9051 §6.3.12.
+    Append(Append),
+    /// `CLOSE` and `UNSELECT`. RFC 9051 §6.4.1, §6.4.2.
+    Close {
+        /// Whether messages with `\Deleted` go; not so for `UNSELECT`.
+        expunge: bool,
+    },
+    /// `EXPUNGE`, and `UID EXPUNGE` with a set of UIDs. RFC 9051 §6.4.3, §6.4.9.
+    Expunge(Option<SequenceSet>),
+    /// `SEARCH` and `UID SEARCH`. RFC 9051 §6.4.4.
+    Search(Search),
+    /// `FETCH` and `UID FETCH`. RFC 9051 §6.4.5.
+    Fetch {
+        /// Which messages.
+        set: MessageSet,
+        /// What to tell of them, macros written out.
+        items: Vec<Item>,
+    },
+    /// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
+    Store {
+        /// Which messages.
+        set: MessageSet,
+        /// Whether to set, add or remove.
+        mode: StoreMode,
+        /// `.SILENT`: the client does not want to be told.
+        silent: bool,
+        /// Which flags.
+        flags: Flags,
+    },
+    /// `COPY`, `MOVE` and their `UID` variants. RFC 9051 §6.4.7, §6.4.8.
+    Copy {
+        /// Which messages.
+        set: MessageSet,
+        /// Where to.
+        mailbox: String,
+        /// Whether they leave the selected mailbox: `MOVE`.
+        leave: bool,
+    },
+}
+
+impl Request {
+    /// Whether it makes sense only with a mailbox selected. RFC 9051 §6.4.
+    pub fn needs_mailbox(&self) -> bool {
+        match self {
+            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) => true,
+            Self::Fetch { .. } | Self::Store { .. } | Self::Copy { .. } => true,
+            Self::Noop | Self::Idle | Self::Select { .. } | Self::Create(_) | Self::Delete(_) => false,
+            Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
+            Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
+        }
+    }
+
+    /// Whether no `EXPUNGE` may be told while it is answered, because the client counts messages by sequence number.
+    /// RFC 9051 §7.5.1.
+    pub fn holds_expunges(&self) -> bool {
+        match self {
+            Self::Fetch { set, .. } | Self::Store { set, .. } => !set.uid,
+            Self::Search(search) => !search.uid,
+            _ => false,
+        }
+    }
+}
+
+/// Messages named by sequence number or by UID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageSet {
+    /// The numbers.
+    pub set: SequenceSet,
+    /// Whether they are UIDs, and the answer speaks of UIDs.
+    pub uid: bool,
+}
+
+/// `LIST` with the options of LIST-EXTENDED. RFC 9051 §6.3.9, RFC 5258.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// `SUBSCRIBED`: list subscriptions, not mailboxes.
+    pub subscribed: bool,
+    /// `RECURSIVEMATCH`: also parents of what matches otherwise.
+    pub recursive_match: bool,
+    /// `SPECIAL-USE`: only mailboxes with a use. RFC 6154 §3.
+    pub special_use: bool,
+    /// What the patterns are relative to.
+    pub reference: String,
+    /// Names with wildcards.
+    pub patterns: Vec<String>,
+    /// What to tell of each; `None` for the `LIST` of RFC 3501.
+    pub returns: Option<ListReturn>,
+}
+
+/// `RETURN (...)` of `LIST`. RFC 9051 §6.3.9.6.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListReturn {
+    /// `SUBSCRIBED`: mark what is subscribed.
+    pub subscribed: bool,
+    /// `CHILDREN`: tell whether there are children.
+    pub children: bool,
+    /// `SPECIAL-USE`: tell the use. RFC 6154 §2.
+    pub special_use: bool,
+    /// `STATUS (...)`. RFC 5819.
+    pub status: Vec<StatusItem>,
+}
+
+/// What `STATUS` can tell. RFC 9051 §6.3.11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusItem {
+    /// How many messages.
+    Messages,
+    /// How many messages with `\Recent`. RFC 3501 §6.3.10.
+    Recent,
+    /// The next UID, at least.
+    UidNext,
+    /// What makes UIDs of this mailbox unlike those of an earlier one of its name.
+    UidValidity,
+    /// How many messages without `\Seen`.
+    Unseen,
+    /// How many messages with `\Deleted`.
+    Deleted,
+    /// The octets of all messages. RFC 8438.
+    Size,
+}
+
+impl StatusItem {
+    /// All of them with their names.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Messages, "MESSAGES"),
+        (Self::Recent, "RECENT"),
+        (Self::UidNext, "UIDNEXT"),
+        (Self::UidValidity, "UIDVALIDITY"),
+        (Self::Unseen, "UNSEEN"),
+        (Self::Deleted, "DELETED"),
+        (Self::Size, "SIZE"),
+    ];
+}
+
+/// One message to file. RFC 9051 §6.3.12.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Append {
+    /// Where to.
+    pub mailbox: String,
+    /// With which flags.
+    pub flags: Flags,
+    /// When it arrived, if the client says so.
+    pub internal_date: Option<Timestamp>,
+    /// The message as the client sent it.
+    pub message: Bytes,
+}

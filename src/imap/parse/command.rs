@@ -1,0 +1,196 @@
+//! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
+
+use super::scanner::Scanner;
+use super::{Bad, Frame, Parsed, bad, fetch, list, search};
+use crate::imap::command::{Append, Body, Command, MessageSet, Request};
+use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
+
+/// Reads a command; with a tag even when the rest makes no sense, so that the refusal can bear it. RFC 9051 §7.1.3.
+pub(crate) fn command(frame: &Frame, utf8: bool) -> Result<Command, (Option<String>, Bad)> {
+    let mut scanner = Scanner::new(frame, utf8);
+    let tag = scanner.tag().map_err(|why| (None, why))?.to_owned();
+    match scanner.space().and_then(|()| body(&mut scanner)) {
+        Ok(body) => Ok(Command { tag, body }),
+        Err(why) => Err((Some(tag), why)),
+    }
+}
+
+fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    let verb = scanner.word()?;
+    let body = match verb.as_str() {
+        "CAPABILITY" => Body::Capability,
+        "LOGOUT" => Body::Logout,
+        "STARTTLS" => Body::StartTls,
+        "LOGIN" => login(scanner)?,
+        "AUTHENTICATE" => authenticate(scanner)?,
+        "ENABLE" => enable(scanner)?,
+        "ID" => id(scanner)?,
+        verb => Body::Request(request(verb, scanner)?),
+    };
+    scanner.end()?;
+    Ok(body)
+}
+
+fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    Ok(match verb {
+        "NOOP" | "CHECK" => Request::Noop,
+        "IDLE" => Request::Idle,
+        "NAMESPACE" => Request::Namespace,
+        "CLOSE" => Request::Close { expunge: true },
+        "UNSELECT" => Request::Close { expunge: false },
+        "EXPUNGE" => Request::Expunge(None),
+        "SELECT" => Request::Select { mailbox: mailbox(scanner)?, read_only: false },
+        "EXAMINE" => Request::Select { mailbox: mailbox(scanner)?, read_only: true },
+        "CREATE" => Request::Create(mailbox(scanner)?),
+        "DELETE" => Request::Delete(mailbox(scanner)?),
+        "RENAME" => Request::Rename { from: mailbox(scanner)?, to: mailbox(scanner)? },
+        "SUBSCRIBE" => Request::Subscribe { mailbox: mailbox(scanner)?, on: true },
+        "UNSUBSCRIBE" => Request::Subscribe { mailbox: mailbox(scanner)?, on: false },
+        "LIST" => Request::List(list::list(scanner)?),
+        "LSUB" => list::lsub(scanner)?,
+        "STATUS" => Request::Status { mailbox: mailbox(scanner)?, items: list::status(scanner)? },
+        "APPEND" => append(scanner)?,
+        "UID" => uid(scanner)?,
+        verb => on_messages(verb, scanner, false)?,
+    })
+}
+
+/// RFC 9051 §6.4.9.
+fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    scanner.space()?;
+    match scanner.word()?.as_str() {
+        "EXPUNGE" => {
+            scanner.space()?;
+            Ok(Request::Expunge(Some(scanner.set()?)))
+        }
+        verb => on_messages(verb, scanner, true),
+    }
+}
+
+fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
+    Ok(match verb {
+        "SEARCH" => Request::Search(search::search(scanner, uid)?),
+        "FETCH" => Request::Fetch { set: messages(scanner, uid)?, items: fetch::items(scanner, uid)? },
+        "STORE" => store(scanner, uid)?,
+        "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: false },
+        "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: true },
+        _ => return bad("no such command"),
+    })
+}
+
+fn mailbox(scanner: &mut Scanner<'_>) -> Parsed<String> {
+    scanner.space()?;
+    scanner.mailbox()
+}
+
+fn messages(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<MessageSet> {
+    scanner.space()?;
+    Ok(MessageSet { set: scanner.set()?, uid })
+}
+
+fn login(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    scanner.space()?;
+    let user = scanner.text()?;
+    scanner.space()?;
+    Ok(Body::Login { user, password: scanner.text()? })
+}
+
+fn authenticate(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    scanner.space()?;
+    let mechanism = scanner.atom()?.to_ascii_uppercase();
+    let initial = if scanner.eat(" ") { Some(scanner.atom()?.to_owned()) } else { None };
+    Ok(Body::Authenticate { mechanism, initial })
+}
+
+fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    let mut names = Vec::new();
+    while scanner.eat(" ") {
+        names.push(scanner.atom()?.to_ascii_uppercase());
+    }
+    if names.is_empty() { bad("a capability is missing") } else { Ok(Body::Enable(names)) }
+}
+
+/// RFC 2971 §3.1, §3.3: at most 30 pairs.
+fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    scanner.space()?;
+    let mut pairs = Vec::new();
+    if scanner.eat("NIL") {
+        return Ok(Body::Id(pairs));
+    }
+    scanner.list(|scanner| {
+        let name = scanner.nstring()?.unwrap_or_default();
+        scanner.space()?;
+        pairs.push((name, scanner.nstring()?));
+        if pairs.len() <= 30 { Ok(()) } else { bad("no more than 30 fields are taken") }
+    })?;
+    Ok(Body::Id(pairs))
+}
+
+/// RFC 9051 §6.3.12.
+fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    let mailbox = mailbox(scanner)?;
+    scanner.space()?;
+    let mut append = Append { mailbox, flags: Flags::default(), internal_date: None, message: Default::default() };
+    if scanner.peek() == Some(b'(') {
+        append.flags = flag_list(scanner)?;
+        scanner.space()?;
+    }
+    if scanner.peek() == Some(b'"') {
+        let date = scanner.text()?;
+        append.internal_date = Some(parse_date_time(&date).ok_or(Bad::Syntax("the date is not a date-time"))?);
+        scanner.space()?;
+    }
+    append.message = scanner.literal()?;
+    Ok(Request::Append(append))
+}
+
+/// RFC 9051 §9 (store, store-att-flags): the flags stand in a list, or bare.
+fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
+    let set = messages(scanner, uid)?;
+    scanner.space()?;
+    let mode = match scanner.peek() {
+        Some(b'+') => StoreMode::Add,
+        Some(b'-') => StoreMode::Remove,
+        _ => StoreMode::Replace,
+    };
+    let _ = scanner.eat("+") || scanner.eat("-");
+    scanner.expect("FLAGS", "only FLAGS can be stored")?;
+    let silent = scanner.eat(".SILENT");
+    scanner.space()?;
+    let flags = match scanner.peek() {
+        Some(b'(') => flag_list(scanner)?,
+        _ => {
+            let mut flags = Flags::default();
+            flag(scanner, &mut flags)?;
+            while scanner.eat(" ") {
+                flag(scanner, &mut flags)?;
+            }
+            flags
+        }
+    };
+    Ok(Request::Store { set, mode, silent, flags })
+}
+
+fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
+    let mut flags = Flags::default();
+    scanner.list(|scanner| flag(scanner, &mut flags))?;
+    Ok(flags)
+}
+
+/// RFC 9051 §9 (flag). `\Recent` is ours to give (RFC 3501 §2.3.2); clients that copy it back mean no harm.
+fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
+    if scanner.eat("\\") {
+        let name = format!("\\{}", scanner.atom()?);
+        match SystemFlags::named(&name) {
+            Some(flag) => flags.system = flags.system.with(flag),
+            None if name.eq_ignore_ascii_case("\\Recent") => {}
+            None => return bad("no such system flag"),
+        }
+        return Ok(());
+    }
+    flags.add_keyword(scanner.atom()?);
+    if KEYWORDS_MAX < flags.keywords.len() { bad("there are too many keywords") } else { Ok(()) }
+}
+
+/// How many keywords one command may name.
+const KEYWORDS_MAX: usize = 100;

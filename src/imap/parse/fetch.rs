@@ -1,0 +1,159 @@
+//! The items of `FETCH`. RFC 9051 §6.4.5, §9 (fetch-att, section), RFC 3501 §6.4.5.
+
+use super::scanner::Scanner;
+use super::{Parsed, bad};
+use crate::imap::fetch::{BodyName, Item, Section, SectionText};
+
+/// How many items one `FETCH` may ask for.
+const ITEMS_MAX: usize = 100;
+/// How many header fields one section may name.
+const FIELDS_MAX: usize = 500;
+
+pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
+    scanner.space()?;
+    let mut items = Vec::new();
+    if scanner.peek() == Some(b'(') {
+        scanner.list(|scanner| {
+            items.push(item(scanner)?);
+            if items.len() <= ITEMS_MAX { Ok(()) } else { bad("there are too many items") }
+        })?;
+    } else if let Some(list) = macro_items(scanner) {
+        items.extend(list);
+    } else {
+        items.push(item(scanner)?);
+    }
+    if items.is_empty() {
+        return bad("an item is missing");
+    }
+    // RFC 9051 §6.4.9: UID FETCH tells the UID, asked or not.
+    if uid && !items.contains(&Item::Uid) {
+        items.insert(0, Item::Uid);
+    }
+    Ok(items)
+}
+
+/// RFC 9051 §6.4.5: macros stand alone.
+fn macro_items(scanner: &mut Scanner<'_>) -> Option<Vec<Item>> {
+    let fast = [Item::Flags, Item::InternalDate, Item::Size];
+    let more: &[Item] = if scanner.eat("ALL") {
+        &[Item::Envelope]
+    } else if scanner.eat("FULL") {
+        &[Item::Envelope, Item::BodyStructure { extensible: false }]
+    } else if scanner.eat("FAST") {
+        &[]
+    } else {
+        return None;
+    };
+    Some([&fast, more].concat())
+}
+
+fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
+    let rfc822 = |name, text, peek| Item::Body { section: Section { part: vec![], text }, peek, partial: None, name };
+    Ok(match scanner.word()?.as_str() {
+        "ENVELOPE" => Item::Envelope,
+        "FLAGS" => Item::Flags,
+        "INTERNALDATE" => Item::InternalDate,
+        "UID" => Item::Uid,
+        "RFC822.SIZE" => Item::Size,
+        "RFC822" => rfc822(BodyName::Rfc822, SectionText::All, false),
+        "RFC822.HEADER" => rfc822(BodyName::Rfc822Header, SectionText::Header, true),
+        "RFC822.TEXT" => rfc822(BodyName::Rfc822Text, SectionText::Text, false),
+        "BODYSTRUCTURE" => Item::BodyStructure { extensible: true },
+        "BODY" if scanner.peek() != Some(b'[') => Item::BodyStructure { extensible: false },
+        "BODY" => body(scanner, false)?,
+        "BODY.PEEK" => body(scanner, true)?,
+        "BINARY" => binary(scanner, false)?,
+        "BINARY.PEEK" => binary(scanner, true)?,
+        "BINARY.SIZE" => Item::BinarySize(binary_part(scanner)?),
+        _ => return bad("no such item"),
+    })
+}
+
+fn body(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
+    let section = section(scanner)?;
+    Ok(Item::Body { section, peek, partial: partial(scanner)?, name: BodyName::Body })
+}
+
+fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
+    let part = binary_part(scanner)?;
+    Ok(Item::Binary { part, peek, partial: partial(scanner)? })
+}
+
+/// RFC 9051 §9 (section-binary).
+fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
+    scanner.expect("[", "a section in brackets is missing")?;
+    let part = if scanner.peek() == Some(b']') { vec![] } else { part(scanner)? };
+    if !scanner.eat("]") {
+        return bad("a section of BINARY has only numbers");
+    }
+    Ok(part)
+}
+
+/// RFC 9051 §9 (section).
+fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
+    scanner.expect("[", "a section in brackets is missing")?;
+    let part = part(scanner)?;
+    let text = match scanner.peek() {
+        Some(b']') => SectionText::All,
+        _ => section_text(scanner, &part)?,
+    };
+    scanner.expect("]", "the section does not close")?;
+    Ok(Section { part, text })
+}
+
+/// Part numbers; stops behind a dot that a word follows.
+fn part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
+    let mut part = Vec::new();
+    while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        part.push(scanner.nonzero()?.get());
+        if PART_DEPTH_MAX < part.len() {
+            return bad("the part lies too deep");
+        }
+        if !scanner.eat(".") {
+            if scanner.peek() != Some(b']') {
+                return bad("the section does not close");
+            }
+            return Ok(part);
+        }
+    }
+    if scanner.peek() == Some(b']') && !part.is_empty() {
+        return bad("the section ends in a dot");
+    }
+    Ok(part)
+}
+
+/// No message of ours nests deeper, with room to spare.
+const PART_DEPTH_MAX: usize = 200;
+
+fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> {
+    Ok(match scanner.word()?.as_str() {
+        "HEADER" => SectionText::Header,
+        "TEXT" => SectionText::Text,
+        "MIME" if !part.is_empty() => SectionText::Mime,
+        "HEADER.FIELDS" => header_fields(scanner, false)?,
+        "HEADER.FIELDS.NOT" => header_fields(scanner, true)?,
+        _ => return bad("no such section"),
+    })
+}
+
+fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
+    scanner.space()?;
+    let mut names = Vec::new();
+    scanner.list(|scanner| {
+        names.push(scanner.text()?);
+        if names.len() <= FIELDS_MAX { Ok(()) } else { bad("there are too many fields") }
+    })?;
+    if names.is_empty() { bad("a field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
+}
+
+/// `<first.count>`. RFC 9051 §9 (partial).
+fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
+    if !scanner.eat("<") {
+        return Ok(None);
+    }
+    let first = scanner.number32()?;
+    scanner.expect(".", "the count of octets is missing")?;
+    let count = scanner.nonzero()?.get();
+    scanner.expect(">", "the partial does not close")?;
+    Ok(Some((first, count)))
+}

@@ -1,0 +1,93 @@
+//! `LIST`, `LSUB` and `STATUS`. RFC 9051 §6.3.9, §6.3.11, §9 (list, status), RFC 3501 §6.3.9.
+
+use super::scanner::Scanner;
+use super::{Bad, Parsed, bad};
+use crate::imap::command::{List, ListReturn, Request, StatusItem};
+
+/// How many patterns one `LIST` may have.
+const PATTERNS_MAX: usize = 100;
+
+pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
+    scanner.space()?;
+    let mut list = List::default();
+    let mut extended = scanner.peek() == Some(b'(');
+    if extended {
+        selection(scanner, &mut list)?;
+        scanner.space()?;
+    }
+    list.reference = scanner.mailbox()?;
+    scanner.space()?;
+    if scanner.peek() == Some(b'(') {
+        extended = true;
+        scanner.list(|scanner| {
+            list.patterns.push(scanner.pattern()?);
+            if list.patterns.len() <= PATTERNS_MAX { Ok(()) } else { bad("there are too many patterns") }
+        })?;
+    } else {
+        list.patterns.push(scanner.pattern()?);
+    }
+    if scanner.eat(" RETURN ") {
+        list.returns = Some(returns(scanner)?);
+    } else if extended {
+        list.returns = Some(ListReturn::default());
+    }
+    Ok(list)
+}
+
+/// RFC 9051 §6.3.9.1; `REMOTE` asks for more than we have, which is nothing.
+fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
+    scanner.list(|scanner| {
+        match scanner.word()?.as_str() {
+            "SUBSCRIBED" => list.subscribed = true,
+            "RECURSIVEMATCH" => list.recursive_match = true,
+            "SPECIAL-USE" => list.special_use = true,
+            "REMOTE" => {}
+            _ => return bad("no such selection option"),
+        }
+        Ok(())
+    })?;
+    // RFC 9051 §6.3.9.1: RECURSIVEMATCH cannot stand alone.
+    if list.recursive_match && !list.subscribed && !list.special_use {
+        return bad("RECURSIVEMATCH needs another selection option");
+    }
+    Ok(())
+}
+
+/// RFC 9051 §6.3.9.2.
+fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
+    let mut returns = ListReturn::default();
+    scanner.list(|scanner| {
+        match scanner.word()?.as_str() {
+            "SUBSCRIBED" => returns.subscribed = true,
+            "CHILDREN" => returns.children = true,
+            "SPECIAL-USE" => returns.special_use = true,
+            "STATUS" => returns.status = status(scanner)?,
+            _ => return bad("no such return option"),
+        }
+        Ok(())
+    })?;
+    Ok(returns)
+}
+
+pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    scanner.space()?;
+    let reference = scanner.mailbox()?;
+    scanner.space()?;
+    Ok(Request::Lsub { reference, pattern: scanner.pattern()? })
+}
+
+/// The items of `STATUS`, each once.
+pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
+    scanner.space()?;
+    let mut items = Vec::new();
+    scanner.list(|scanner| {
+        let name = scanner.word()?;
+        let found = StatusItem::ALL.iter().find(|(_, known)| *known == name);
+        let (item, _) = found.ok_or(Bad::Syntax("no such status item"))?;
+        if !items.contains(item) {
+            items.push(*item);
+        }
+        Ok(())
+    })?;
+    if items.is_empty() { bad("a status item is missing") } else { Ok(items) }
+}

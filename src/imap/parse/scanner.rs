@@ -1,0 +1,237 @@
+//! Takes a command apart from left to right: atoms, strings, numbers, sets. RFC 9051 §4, §9.
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+
+use super::{Bad, Frame, Parsed, bad};
+use crate::imap::value::{Number, SequenceSet, utf7_decode};
+
+/// Where we are in a command.
+pub(super) struct Scanner<'a> {
+    rest: &'a [u8],
+    literals: std::slice::Iter<'a, Bytes>,
+    /// Whether the client may write mailbox names in UTF-8 (`ENABLE IMAP4rev2`).
+    utf8: bool,
+}
+
+/// atom-specials are all else. RFC 9051 §9 (ATOM-CHAR).
+pub(super) fn is_atom(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
+}
+
+fn is_astring(byte: u8) -> bool {
+    is_atom(byte) || byte == b']'
+}
+
+/// RFC 9051 §9 (tag): an astring without "+".
+fn is_tag(byte: u8) -> bool {
+    is_astring(byte) && byte != b'+'
+}
+
+/// RFC 3501 §9 (list-char), with the octets of UTF-8 that careless clients send.
+fn is_pattern(byte: u8) -> bool {
+    is_astring(byte) || matches!(byte, b'%' | b'*') || !byte.is_ascii()
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(frame: &'a Frame, utf8: bool) -> Self {
+        let text = frame.text.strip_suffix(b"\n").unwrap_or(&frame.text);
+        let rest = text.strip_suffix(b"\r").unwrap_or(text);
+        Self { rest, literals: frame.literals.iter(), utf8 }
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// Takes this text if it is next, in any case.
+    pub(super) fn eat(&mut self, text: &str) -> bool {
+        let found = self.rest.get(..text.len()).is_some_and(|next| next.eq_ignore_ascii_case(text.as_bytes()));
+        if found {
+            self.rest = &self.rest[text.len()..];
+        }
+        found
+    }
+
+    pub(super) fn expect(&mut self, text: &str, why: &'static str) -> Parsed<()> {
+        if self.eat(text) { Ok(()) } else { bad(why) }
+    }
+
+    pub(super) fn space(&mut self) -> Parsed<()> {
+        self.expect(" ", "a space is missing")
+    }
+
+    pub(super) fn end(&self) -> Parsed<()> {
+        if self.rest.is_empty() { Ok(()) } else { bad("there is more than belongs here") }
+    }
+
+    /// The octets as long as they are of a kind; never empty.
+    fn run(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
+        let end = self.rest.iter().position(|byte| !kind(*byte)).unwrap_or(self.rest.len());
+        let (run, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        match std::str::from_utf8(run) {
+            Ok(run) if !run.is_empty() => Ok(run),
+            _ => bad(why),
+        }
+    }
+
+    pub(super) fn tag(&mut self) -> Parsed<&'a str> {
+        self.run(is_tag, "a command begins with a tag")
+    }
+
+    pub(super) fn atom(&mut self) -> Parsed<&'a str> {
+        self.run(is_atom, "an atom is missing")
+    }
+
+    /// Letters, digits, `.` and `-`: what names commands, items and options.
+    pub(super) fn word(&mut self) -> Parsed<String> {
+        let kind = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+        Ok(self.run(kind, "a word is missing")?.to_ascii_uppercase())
+    }
+
+    /// RFC 9051 §9 (number64 at most).
+    pub(super) fn number(&mut self) -> Parsed<u64> {
+        let digits = self.run(|byte| byte.is_ascii_digit(), "a number is missing")?;
+        let number = digits.parse().ok().filter(|number| *number <= i64::MAX as u64);
+        number.ok_or(Bad::Syntax("the number is too large"))
+    }
+
+    pub(super) fn number32(&mut self) -> Parsed<u32> {
+        u32::try_from(self.number()?).or(bad("the number is too large"))
+    }
+
+    pub(super) fn nonzero(&mut self) -> Parsed<NonZeroU32> {
+        NonZeroU32::new(self.number32()?).ok_or(Bad::Syntax("the number may not be 0"))
+    }
+
+    /// A quoted string or a literal. RFC 9051 §4.3.
+    pub(super) fn string(&mut self) -> Parsed<Bytes> {
+        match self.peek() {
+            Some(b'"') => self.quoted(),
+            Some(b'{') => self.literal(),
+            _ => bad("a string is missing"),
+        }
+    }
+
+    fn quoted(&mut self) -> Parsed<Bytes> {
+        let mut text = Vec::new();
+        let mut bytes = self.rest.iter().enumerate().skip(1);
+        while let Some((at, byte)) = bytes.next() {
+            match byte {
+                b'"' => {
+                    self.rest = &self.rest[at + 1..];
+                    return Ok(text.into());
+                }
+                b'\\' => match bytes.next() {
+                    Some((_, escaped @ (b'"' | b'\\'))) => text.push(*escaped),
+                    _ => return bad("only a quote or a backslash is escaped"),
+                },
+                b'\r' | b'\n' | 0 => break,
+                byte => text.push(*byte),
+            }
+        }
+        bad("the quotes do not close")
+    }
+
+    /// A literal, whose octets the reader has set aside. RFC 9051 §4.3; `~{n}` of RFC 3516 is the caller's affair.
+    pub(super) fn literal(&mut self) -> Parsed<Bytes> {
+        self.expect("{", "a literal is missing")?;
+        let octets = self.number()?;
+        self.eat("+");
+        self.expect("}", "the length of a literal does not close")?;
+        if !(self.eat("\r\n") || self.eat("\n")) {
+            return bad("a literal begins on a new line");
+        }
+        match self.literals.next() {
+            Some(literal) if literal.len() as u64 == octets => Ok(literal.clone()),
+            _ => bad("a literal is missing"),
+        }
+    }
+
+    pub(super) fn astring(&mut self) -> Parsed<Bytes> {
+        match self.peek() {
+            Some(b'"' | b'{') => self.string(),
+            _ => Ok(Bytes::copy_from_slice(self.run(is_astring, "a string is missing")?.as_bytes())),
+        }
+    }
+
+    /// An astring that is text.
+    pub(super) fn text(&mut self) -> Parsed<String> {
+        utf8(self.astring()?)
+    }
+
+    /// `NIL` or a string. RFC 9051 §9 (nstring).
+    pub(super) fn nstring(&mut self) -> Parsed<Option<String>> {
+        if self.eat("NIL") { Ok(None) } else { utf8(self.string()?).map(Some) }
+    }
+
+    /// RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`.
+    pub(super) fn mailbox(&mut self) -> Parsed<String> {
+        let name = self.text()?;
+        self.decode_name(name)
+    }
+
+    /// RFC 9051 §9 (list-mailbox): a name that may hold wildcards.
+    pub(super) fn pattern(&mut self) -> Parsed<String> {
+        let name = match self.peek() {
+            Some(b'"' | b'{') => utf8(self.string()?)?,
+            _ => self.run(is_pattern, "a mailbox name is missing")?.to_owned(),
+        };
+        self.decode_name(name)
+    }
+
+    fn decode_name(&self, name: String) -> Parsed<String> {
+        if name.eq_ignore_ascii_case("INBOX") {
+            return Ok("INBOX".to_owned());
+        }
+        // RFC 3501 §5.1 forbids 8-bit names; who sends them means UTF-8.
+        if self.utf8 || !name.is_ascii() {
+            return Ok(name);
+        }
+        utf7_decode(&name).ok_or(Bad::Syntax("the mailbox name is not in modified UTF-7"))
+    }
+
+    /// RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
+    pub(super) fn set(&mut self) -> Parsed<SequenceSet> {
+        if self.eat("$") {
+            return Ok(SequenceSet::Saved);
+        }
+        let mut ranges = Vec::new();
+        loop {
+            let from = self.set_number()?;
+            let to = if self.eat(":") { self.set_number()? } else { from };
+            ranges.push((from, to));
+            if !self.eat(",") {
+                return Ok(SequenceSet::Ranges(ranges));
+            }
+        }
+    }
+
+    fn set_number(&mut self) -> Parsed<Number> {
+        if self.eat("*") { Ok(None) } else { self.nonzero().map(Some) }
+    }
+
+    /// Items in parentheses, one space between each; may be empty.
+    pub(super) fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
+        self.expect("(", "a list in parentheses is missing")?;
+        if self.eat(")") {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.eat(")") {
+                return Ok(());
+            }
+            self.space()?;
+        }
+    }
+}
+
+fn utf8(bytes: Bytes) -> Parsed<String> {
+    match String::from_utf8(bytes.into()) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => bad("the text is not UTF-8"),
+    }
+}

@@ -1,0 +1,147 @@
+//! The keys of `SEARCH`. RFC 9051 §6.4.4, §9 (search, search-key).
+
+use jiff::civil::Date;
+
+use super::scanner::Scanner;
+use super::{Bad, DEPTH_MAX, Parsed, bad};
+use crate::imap::search::{Key, Search, SearchReturn, When};
+use crate::imap::value::{SystemFlags, parse_date};
+
+/// How many keys one search may have; each is judged for each message.
+const KEYS_MAX: usize = 2_000;
+
+pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
+    scanner.space()?;
+    let mut reply = None;
+    if scanner.eat("RETURN ") {
+        reply = Some(returns(scanner)?);
+        scanner.space()?;
+    }
+    if scanner.eat("CHARSET ") {
+        charset(&scanner.text()?)?;
+        scanner.space()?;
+    }
+    let mut left = KEYS_MAX;
+    let key = keys(scanner, DEPTH_MAX, &mut left)?;
+    Ok(Search { uid, returns: reply, key })
+}
+
+/// RFC 9051 §6.4.4: US-ASCII and UTF-8 are all that must be known.
+fn charset(name: &str) -> Parsed<()> {
+    let known = ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(name));
+    if known { Ok(()) } else { Err(Bad::Charset) }
+}
+
+fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
+    let mut returns = SearchReturn::default();
+    scanner.list(|scanner| {
+        let option = match scanner.word()?.as_str() {
+            "MIN" => &mut returns.min,
+            "MAX" => &mut returns.max,
+            "ALL" => &mut returns.all,
+            "COUNT" => &mut returns.count,
+            "SAVE" => &mut returns.save,
+            _ => return bad("no such return option"),
+        };
+        *option = true;
+        Ok(())
+    })?;
+    // RFC 4731 §3.1: no option means ALL.
+    returns.all |= returns == SearchReturn::default();
+    Ok(returns)
+}
+
+/// Keys with a space between each: all of them must hold.
+fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
+    let mut keys = vec![key(scanner, depth, left)?];
+    while scanner.eat(" ") {
+        keys.push(key(scanner, depth, left)?);
+    }
+    Ok(if keys.len() == 1 { keys.remove(0) } else { Key::And(keys) })
+}
+
+fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
+    if depth == 0 || *left == 0 {
+        return bad("the search is too large");
+    }
+    *left -= 1;
+    match scanner.peek() {
+        Some(b'(') => {
+            scanner.expect("(", "")?;
+            let inner = keys(scanner, depth - 1, left)?;
+            scanner.expect(")", "the parentheses do not close")?;
+            return Ok(inner);
+        }
+        Some(b'*' | b'$' | b'0'..=b'9') => return Ok(Key::Sequence(scanner.set()?)),
+        _ => {}
+    }
+    let word = scanner.word()?;
+    if let Some(key) = plain(&word) {
+        return Ok(key);
+    }
+    scanner.space()?;
+    match word.as_str() {
+        "NOT" => Ok(not(key(scanner, depth - 1, left)?)),
+        "OR" => {
+            let first = key(scanner, depth - 1, left)?;
+            scanner.space()?;
+            Ok(Key::Or(first.into(), key(scanner, depth - 1, left)?.into()))
+        }
+        word => with_argument(word, scanner),
+    }
+}
+
+fn not(key: Key) -> Key {
+    Key::Not(key.into())
+}
+
+/// Keys without an argument.
+fn plain(word: &str) -> Option<Key> {
+    Some(match word {
+        "ALL" => Key::All,
+        "ANSWERED" => Key::Flag(SystemFlags::ANSWERED),
+        "DELETED" => Key::Flag(SystemFlags::DELETED),
+        "DRAFT" => Key::Flag(SystemFlags::DRAFT),
+        "FLAGGED" => Key::Flag(SystemFlags::FLAGGED),
+        "SEEN" => Key::Flag(SystemFlags::SEEN),
+        "UNANSWERED" => not(Key::Flag(SystemFlags::ANSWERED)),
+        "UNDELETED" => not(Key::Flag(SystemFlags::DELETED)),
+        "UNDRAFT" => not(Key::Flag(SystemFlags::DRAFT)),
+        "UNFLAGGED" => not(Key::Flag(SystemFlags::FLAGGED)),
+        "UNSEEN" => not(Key::Flag(SystemFlags::SEEN)),
+        "RECENT" => Key::Recent,
+        "OLD" => not(Key::Recent),
+        "NEW" => Key::And(vec![Key::Recent, not(Key::Flag(SystemFlags::SEEN))]),
+        _ => return None,
+    })
+}
+
+fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
+    Ok(match word {
+        "UID" => Key::Uid(scanner.set()?),
+        "LARGER" => Key::Larger(scanner.number()?),
+        "SMALLER" => Key::Smaller(scanner.number()?),
+        "KEYWORD" => Key::Keyword(scanner.atom()?.to_owned()),
+        "UNKEYWORD" => not(Key::Keyword(scanner.atom()?.to_owned())),
+        "BEFORE" => Key::Arrived(When::Before, date(scanner)?),
+        "ON" => Key::Arrived(When::On, date(scanner)?),
+        "SINCE" => Key::Arrived(When::Since, date(scanner)?),
+        "SENTBEFORE" => Key::Sent(When::Before, date(scanner)?),
+        "SENTON" => Key::Sent(When::On, date(scanner)?),
+        "SENTSINCE" => Key::Sent(When::Since, date(scanner)?),
+        "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Key::Header(word.to_owned(), scanner.text()?),
+        "HEADER" => {
+            let name = scanner.text()?;
+            scanner.space()?;
+            Key::Header(name, scanner.text()?)
+        }
+        "BODY" => Key::Body(scanner.text()?),
+        "TEXT" => Key::Text(scanner.text()?),
+        _ => return bad("no such search key"),
+    })
+}
+
+/// RFC 9051 §9 (date): with or without quotes.
+fn date(scanner: &mut Scanner<'_>) -> Parsed<Date> {
+    parse_date(&scanner.text()?).ok_or(Bad::Syntax("the date is not like 1-Feb-1994"))
+}

@@ -1,0 +1,275 @@
+//! Commands as text and as types; what is refused, with its reason.
+
+use super::*;
+use crate::imap::command::{Append, Body, List, ListReturn, MessageSet, Request, StatusItem};
+use crate::imap::fetch::{BodyName, Item, Section, SectionText};
+use crate::imap::search::{Key, Search, SearchReturn, When};
+use crate::imap::value::{Flags, SequenceSet, StoreMode, SystemFlags, parse_date, parse_date_time};
+
+const LIMITS: Limits = Limits { line: 1_000, message: 2_000, literals: 100 };
+
+/// Reads one command, saying `+` as often as wanted.
+fn read(text: &str) -> Result<Body, Bad> {
+    let mut reader = Reader::new();
+    reader.receive(text.as_bytes());
+    reader.receive(b"\r\n");
+    loop {
+        match reader.command(&LIMITS) {
+            Read::Prompt => {}
+            Read::Command(frame) => return command(&frame, false).map(|command| command.body).map_err(|(_, why)| why),
+            other => panic!("{text:?} is {other:?}"),
+        }
+    }
+}
+
+fn request(text: &str) -> Request {
+    match read(&format!("a1 {text}")) {
+        Ok(Body::Request(request)) => request,
+        other => panic!("{text:?} is {other:?}"),
+    }
+}
+
+fn set(text: &str) -> SequenceSet {
+    let frame = Frame { text: text.into(), literals: vec![] };
+    scanner::Scanner::new(&frame, false).set().unwrap()
+}
+
+fn own(text: &str) -> String {
+    text.to_owned()
+}
+
+#[test]
+fn commands_on_mailboxes_are_read() {
+    for (text, wanted) in [
+        ("NOOP", Request::Noop),
+        ("check", Request::Noop),
+        ("SELECT inbox", Request::Select { mailbox: own("INBOX"), read_only: false }),
+        ("EXAMINE \"a \\\"b\\\\\"", Request::Select { mailbox: own("a \"b\\"), read_only: true }),
+        ("CREATE {3}\r\na/b", Request::Create(own("a/b"))),
+        ("DELETE &U,BTFw-", Request::Delete(own("\u{53f0}\u{5317}"))),
+        ("RENAME a {1+}\r\nb", Request::Rename { from: own("a"), to: own("b") }),
+        ("UNSUBSCRIBE a]", Request::Subscribe { mailbox: own("a]"), on: false }),
+        ("LSUB \"\" %/*", Request::Lsub { reference: own(""), pattern: own("%/*") }),
+        ("CLOSE", Request::Close { expunge: true }),
+        ("UNSELECT", Request::Close { expunge: false }),
+        ("EXPUNGE", Request::Expunge(None)),
+        ("UID EXPUNGE 3:*", Request::Expunge(Some(set("3:*")))),
+        (
+            "STATUS a (MESSAGES UIDNEXT messages)",
+            Request::Status { mailbox: own("a"), items: vec![StatusItem::Messages, StatusItem::UidNext] },
+        ),
+        (
+            "uid move 1,2:* a",
+            Request::Copy { set: MessageSet { set: set("1,2:*"), uid: true }, mailbox: own("a"), leave: true },
+        ),
+        (
+            "COPY $ a",
+            Request::Copy { set: MessageSet { set: SequenceSet::Saved, uid: false }, mailbox: own("a"), leave: false },
+        ),
+    ] {
+        assert_eq!(request(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn lists_are_read_plain_and_extended() {
+    let plain = List { patterns: vec![own("*")], ..List::default() };
+    assert_eq!(request("LIST \"\" *"), Request::List(plain.clone()));
+    assert_eq!(request("LIST \"\" \"*\""), Request::List(plain));
+    let wanted = List {
+        subscribed: true,
+        recursive_match: true,
+        reference: own("a/"),
+        patterns: vec![own("INBOX"), own("%")],
+        returns: Some(ListReturn { children: true, status: vec![StatusItem::Size], ..ListReturn::default() }),
+        ..List::default()
+    };
+    let text = "LIST (SUBSCRIBED RECURSIVEMATCH) a/ (inbox \"%\") RETURN (CHILDREN STATUS (SIZE))";
+    assert_eq!(request(text), Request::List(wanted));
+    let wanted = List { patterns: vec![own("%")], returns: Some(ListReturn::default()), ..List::default() };
+    assert_eq!(request("LIST () \"\" %"), Request::List(wanted));
+}
+
+#[test]
+fn messages_are_appended_with_flags_and_date() {
+    let append = Append { mailbox: own("a"), flags: Flags::default(), internal_date: None, message: "hello".into() };
+    assert_eq!(request("APPEND a {5}\r\nhello"), Request::Append(append.clone()));
+    let mut flags = Flags { system: SystemFlags::SEEN, keywords: vec![] };
+    flags.add_keyword("$Junk");
+    let date = "17-Jul-1996 02:44:25 -0700";
+    let wanted = Append { flags, internal_date: parse_date_time(date), ..append };
+    assert_eq!(request(&format!("APPEND a (\\seen $Junk) \"{date}\" {{5}}\r\nhello")), Request::Append(wanted));
+}
+
+#[test]
+fn flags_are_stored_in_and_out_of_parentheses() {
+    let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::DELETED), keywords: vec![] };
+    let wanted = |uid, mode, silent| Request::Store {
+        set: MessageSet { set: set("1:2"), uid },
+        mode,
+        silent,
+        flags: flags.clone(),
+    };
+    assert_eq!(request("STORE 1:2 FLAGS (\\Seen \\Deleted \\Recent)"), wanted(false, StoreMode::Replace, false));
+    assert_eq!(request("STORE 1:2 +FLAGS.SILENT \\Deleted \\Seen"), wanted(false, StoreMode::Add, true));
+    assert_eq!(request("UID STORE 1:2 -flags (\\Seen \\Deleted)"), wanted(true, StoreMode::Remove, false));
+}
+
+fn items(text: &str) -> Vec<Item> {
+    match request(&format!("FETCH 1 {text}")) {
+        Request::Fetch { items, .. } => items,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn body(part: &[u32], text: SectionText, peek: bool, partial: Option<(u32, u32)>) -> Vec<Item> {
+    let section = Section { part: part.to_vec(), text };
+    vec![Item::Body { section, peek, partial, name: BodyName::Body }]
+}
+
+#[test]
+fn fetch_items_are_read() {
+    let fields = |not| SectionText::HeaderFields { not, names: vec![own("To"), own("Date")] };
+    assert_eq!(items("FAST"), [Item::Flags, Item::InternalDate, Item::Size]);
+    assert_eq!(items("full")[3..], [Item::Envelope, Item::BodyStructure { extensible: false }]);
+    assert_eq!(items("(UID BODYSTRUCTURE)"), [Item::Uid, Item::BodyStructure { extensible: true }]);
+    assert_eq!(items("BODY[]"), body(&[], SectionText::All, false, None));
+    assert_eq!(items("BODY.PEEK[]<5.10>"), body(&[], SectionText::All, true, Some((5, 10))));
+    assert_eq!(items("BODY[1.22.3]"), body(&[1, 22, 3], SectionText::All, false, None));
+    assert_eq!(items("BODY[2.MIME]"), body(&[2], SectionText::Mime, false, None));
+    assert_eq!(items("(BODY[TEXT])"), body(&[], SectionText::Text, false, None));
+    assert_eq!(items("BODY[HEADER.FIELDS (To \"Date\")]"), body(&[], fields(false), false, None));
+    assert_eq!(items("body.peek[4.header.fields.not (To Date)]"), body(&[4], fields(true), true, None));
+    assert_eq!(items("BINARY.PEEK[1]<0.9>"), [Item::Binary { part: vec![1], peek: true, partial: Some((0, 9)) }]);
+    assert_eq!(items("BINARY.SIZE[]"), [Item::BinarySize(vec![])]);
+    assert!(matches!(items("RFC822.HEADER")[..], [Item::Body { peek: true, name: BodyName::Rfc822Header, .. }]));
+    assert!(matches!(items("RFC822")[..], [Item::Body { peek: false, name: BodyName::Rfc822, .. }]));
+    match request("UID FETCH 1 FLAGS") {
+        Request::Fetch { items, .. } => assert_eq!(items, [Item::Uid, Item::Flags]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn search_keys_are_read() {
+    let day = |text| parse_date(text).unwrap();
+    let seen = || Key::Flag(SystemFlags::SEEN);
+    let not = |key: Key| Key::Not(Box::new(key));
+    for (text, wanted) in [
+        ("ALL", Key::All),
+        ("1:3,*", Key::Sequence(set("1:3,*"))),
+        ("UID $", Key::Uid(SequenceSet::Saved)),
+        ("SEEN UNDELETED", Key::And(vec![seen(), not(Key::Flag(SystemFlags::DELETED))])),
+        ("NEW", Key::And(vec![Key::Recent, not(seen())])),
+        ("NOT (SEEN ALL)", not(Key::And(vec![seen(), Key::All]))),
+        ("OR NOT SEEN (ALL)", Key::Or(not(seen()).into(), Key::All.into())),
+        ("CHARSET utf-8 SUBJECT {2}\r\n\u{e9}", Key::Header(own("SUBJECT"), own("\u{e9}"))),
+        ("HEADER X-A \"\"", Key::Header(own("X-A"), own(""))),
+        ("SINCE 1-Feb-1994", Key::Arrived(When::Since, day("1-Feb-1994"))),
+        ("SENTBEFORE \"01-feb-1994\"", Key::Sent(When::Before, day("1-Feb-1994"))),
+        ("LARGER 5000000000", Key::Larger(5_000_000_000)),
+        ("UNKEYWORD $Junk", not(Key::Keyword(own("$Junk")))),
+        ("TEXT a", Key::Text(own("a"))),
+    ] {
+        let wanted = Search { uid: false, returns: None, key: wanted };
+        assert_eq!(request(&format!("SEARCH {text}")), Request::Search(wanted), "{text}");
+    }
+    let returns = SearchReturn { min: true, count: true, ..SearchReturn::default() };
+    let wanted = Search { uid: true, returns: Some(returns), key: Key::All };
+    assert_eq!(request("UID SEARCH RETURN (MIN COUNT) CHARSET UTF-8 ALL"), Request::Search(wanted));
+}
+
+#[test]
+fn who_is_it_is_read() {
+    let initial = Some(own("="));
+    for (text, wanted) in [
+        ("LOGIN ann {3}\r\np w", Body::Login { user: own("ann"), password: own("p w") }),
+        ("authenticate plain =", Body::Authenticate { mechanism: own("PLAIN"), initial }),
+        ("ENABLE imap4rev2 X", Body::Enable(vec![own("IMAP4REV2"), own("X")])),
+        ("ID NIL", Body::Id(vec![])),
+        ("ID (\"name\" \"x\" \"y\" NIL)", Body::Id(vec![(own("name"), Some(own("x"))), (own("y"), None)])),
+        ("STARTTLS", Body::StartTls),
+    ] {
+        assert_eq!(read(&format!("a.1 {text}")), Ok(wanted), "{text}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_reason() {
+    for (text, why) in [
+        ("", "a command begins with a tag"),
+        ("+ NOOP", "a command begins with a tag"),
+        ("a", "a space is missing"),
+        ("a  NOOP", "a word is missing"),
+        ("a NOOP ", "there is more than belongs here"),
+        ("a UID NOOP", "no such command"),
+        ("a SELECT", "a space is missing"),
+        ("a SELECT a b", "there is more than belongs here"),
+        ("a SELECT \"a", "the quotes do not close"),
+        ("a SELECT \"\\a\"", "only a quote or a backslash is escaped"),
+        ("a SELECT {1} a", "a literal begins on a new line"),
+        ("a SELECT &AA", "the mailbox name is not in modified UTF-7"),
+        ("a FETCH 0 FLAGS", "the number may not be 0"),
+        ("a FETCH 4294967296 FLAGS", "the number is too large"),
+        ("a FETCH 1: FLAGS", "a number is missing"),
+        ("a FETCH 1 ()", "an item is missing"),
+        ("a FETCH 1 (ALL)", "no such item"),
+        ("a FETCH 1 BODY[MIME]", "no such section"),
+        ("a FETCH 1 BODY[1.]", "the section ends in a dot"),
+        ("a FETCH 1 BODY[1TEXT]", "the section does not close"),
+        ("a FETCH 1 BODY[]<0.0>", "the number may not be 0"),
+        ("a FETCH 1 BODY[HEADER.FIELDS ()]", "a field name is missing"),
+        ("a STORE 1 FLAGS (\\Bold)", "no such system flag"),
+        ("a STORE 1 LABELS (a)", "only FLAGS can be stored"),
+        ("a SEARCH", "a space is missing"),
+        ("a SEARCH OR SEEN", "a space is missing"),
+        ("a SEARCH (SEEN", "the parentheses do not close"),
+        ("a SEARCH BEFORE 1-Feb", "the date is not like 1-Feb-1994"),
+        ("a STATUS a ()", "a status item is missing"),
+        ("a LIST (RECURSIVEMATCH) \"\" *", "RECURSIVEMATCH needs another selection option"),
+        ("a APPEND a \"soon\" {1}\r\nx", "the date is not a date-time"),
+        ("a ENABLE", "a capability is missing"),
+    ] {
+        assert_eq!(read(text), Err(Bad::Syntax(why)), "{text}");
+    }
+    assert_eq!(read("a SEARCH CHARSET latin1 ALL"), Err(Bad::Charset));
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth: usize| format!("a SEARCH {}ALL{}", "(".repeat(depth), ")".repeat(depth));
+    assert!(read(&nested(DEPTH_MAX - 1)).is_ok());
+    assert_eq!(read(&nested(DEPTH_MAX)), Err(Bad::Syntax("the search is too large")));
+    assert_eq!(read(&format!("a SEARCH {}ALL", "NOT ".repeat(DEPTH_MAX))), Err(Bad::Syntax("the search is too large")));
+}
+
+#[test]
+fn what_is_too_large_is_not_held() {
+    for (text, refusal) in [
+        (format!("a SELECT {{101+}}\r\n{}\r\n", "x".repeat(101)), Refusal::Literal),
+        (format!("a LOGIN {{60+}}\r\n{} {{60+}}\r\n{}\r\n", "x".repeat(60), "y".repeat(60)), Refusal::Literal),
+        (format!("a APPEND a {{2001+}}\r\n{}\r\n", "x".repeat(2_001)), Refusal::Message),
+        (format!("a SELECT {}\r\n", "x".repeat(2_000)), Refusal::Line),
+        (format!("a SELECT {} {{3+}}\r\nabc\r\n", "x".repeat(2_000)), Refusal::Line),
+    ] {
+        for size in [1, 3, 4_000] {
+            let mut reader = Reader::new();
+            let mut refused = 0;
+            for chunk in format!("{text}b NOOP\r\n").as_bytes().chunks(size) {
+                reader.receive(chunk);
+                loop {
+                    match reader.command(&LIMITS) {
+                        Read::More => break,
+                        Read::Refused(_, found) => {
+                            assert_eq!(found, refusal, "{text:.20}");
+                            refused += 1;
+                        }
+                        Read::Command(frame) => assert_eq!((frame.text.as_slice(), refused), (&b"b NOOP\r\n"[..], 1)),
+                        Read::Prompt => panic!("{text:.20} asks"),
+                    }
+                }
+            }
+            assert_eq!(refused, 1, "{text:.20} in chunks of {size}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Whether a message is what a key looks for. RFC 9051 §6.4.4.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::{Key, Text, When};
+use crate::imap::value::{SequenceSet, SystemFlags, day_of};
+
+/// What the index of a mailbox knows about a message without looking into it.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// Its sequence number.
+    pub number: u32,
+    /// The highest sequence number.
+    pub number_last: u32,
+    /// Its UID.
+    pub uid: u32,
+    /// The highest UID.
+    pub uid_last: u32,
+    /// Whether the last saved search found it: `$`. RFC 5182.
+    pub saved: bool,
+    /// Its system flags.
+    pub flags: SystemFlags,
+    /// Whether it has `\Recent`. RFC 3501 §2.3.2.
+    pub recent: bool,
+    /// Its keywords.
+    pub keywords: &'a [String],
+    /// When it arrived.
+    pub internal_date: Timestamp,
+    /// Its octets.
+    pub size: u64,
+}
+
+/// Whether the message is it. `None` says that the facts do not decide and `text` must be given.
+pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bool> {
+    match key {
+        Key::All => Some(true),
+        Key::And(keys) => judge_all(keys, facts, text),
+        Key::Or(first, second) => match judge(first, facts, text) {
+            Some(true) => Some(true),
+            first => match judge(second, facts, text) {
+                Some(true) => Some(true),
+                second => first.and(second),
+            },
+        },
+        Key::Not(key) => judge(key, facts, text).map(|is| !is),
+        Key::Flag(flag) => Some(facts.flags.contains(*flag)),
+        Key::Keyword(word) => Some(facts.keywords.iter().any(|known| known.eq_ignore_ascii_case(word))),
+        Key::Recent => Some(facts.recent),
+        Key::Sequence(SequenceSet::Saved) | Key::Uid(SequenceSet::Saved) => Some(facts.saved),
+        Key::Sequence(set) => Some(set.contains(facts.number, facts.number_last)),
+        Key::Uid(set) => Some(set.contains(facts.uid, facts.uid_last)),
+        Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
+        Key::Larger(octets) => Some(*octets < facts.size),
+        Key::Smaller(octets) => Some(facts.size < *octets),
+        Key::Sent(when, day) => Some(text?.sent().is_some_and(|sent| is_when(*when, sent, *day))),
+        Key::Header(name, words) => Some(text?.header_holds(name, words)),
+        Key::Body(words) => Some(text?.body_holds(words)),
+        Key::Text(words) => Some(text?.holds(words)),
+    }
+}
+
+/// False as soon as one is, even when others are open.
+fn judge_all(keys: &[Key], facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bool> {
+    let mut all = Some(true);
+    for key in keys {
+        match judge(key, facts, text) {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => all = None,
+        }
+    }
+    all
+}
+
+fn is_when(when: When, day: Date, of: Date) -> bool {
+    match when {
+        When::Before => day < of,
+        When::On => day == of,
+        When::Since => of <= day,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::{Structure, parse_date};
+    use crate::mail::Letter;
+
+    const MESSAGE: &str = "From: =?utf-8?q?Andr=C3=A9?= <andre@a.test>\r\nTo: bob@b.test\r\n\
+        Subject: =?utf-8?b?R3LDvMOfZQ==?= from the =?iso-8859-1?q?caf=E9?=\r\nX-Empty:\r\n\
+        Date: Mon, 1 Jan 2024 23:30:00 -0500\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+        Ein sch=F6ner Tag, lang und br=\r\neit\r\n\
+        --b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nc2VjcmV0\r\n--b--\r\n";
+
+    fn facts() -> Facts<'static> {
+        Facts {
+            number: 2,
+            number_last: 5,
+            uid: 20,
+            uid_last: 50,
+            saved: false,
+            flags: SystemFlags::SEEN,
+            recent: false,
+            keywords: &[],
+            internal_date: "2024-01-03T00:00:00Z".parse().unwrap(),
+            size: 600,
+        }
+    }
+
+    fn words(words: &str) -> String {
+        words.to_owned()
+    }
+
+    #[test]
+    fn facts_decide_without_the_message() {
+        let unseen = Key::Not(Key::Flag(SystemFlags::SEEN).into());
+        let body = Key::Body(words("x"));
+        assert_eq!(judge(&unseen, &facts(), None), Some(false));
+        assert_eq!(judge(&Key::And(vec![body.clone(), unseen.clone()]), &facts(), None), Some(false));
+        assert_eq!(judge(&Key::Or(body.clone().into(), Key::All.into()), &facts(), None), Some(true));
+        assert_eq!(judge(&Key::Or(body.clone().into(), unseen.into()), &facts(), None), None);
+        assert_eq!(judge(&Key::Not(body.into()), &facts(), None), None);
+        assert_eq!(judge(&Key::Larger(599), &facts(), None), Some(true));
+        assert_eq!(judge(&Key::Smaller(600), &facts(), None), Some(false));
+    }
+
+    #[test]
+    fn dates_compare_by_day() {
+        for (when, day, arrived, sent) in [
+            (When::Before, "3-Jan-2024", false, true),
+            (When::On, "3-Jan-2024", true, false),
+            (When::On, "1-Jan-2024", false, true),
+            (When::Since, "2-Jan-2024", true, false),
+        ] {
+            let day = parse_date(day).unwrap();
+            let letter = Letter::new(MESSAGE.into());
+            let structure = Structure::of(letter.content.bytes());
+            let text = Text::new(&letter, &structure);
+            assert_eq!(judge(&Key::Arrived(when, day), &facts(), Some(&text)), Some(arrived), "{when:?} {day}");
+            assert_eq!(judge(&Key::Sent(when, day), &facts(), Some(&text)), Some(sent), "{when:?} {day}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_what_people_read() {
+        let header = |name: &str, text: &str| Key::Header(words(name), words(text));
+        for (key, wanted) in [
+            (header("SUBJECT", "gr\u{fc}\u{df}e FROM"), true),
+            (header("subject", "CAF\u{c9}"), true),
+            (header("From", "andr\u{e9}"), true),
+            (header("From", "andre@A.TEST"), true),
+            (header("From", "bob"), false),
+            (header("X-Empty", ""), true),
+            (header("X-None", ""), false),
+            (Key::Body(words("SCH\u{d6}NER tag")), true),
+            (Key::Body(words("breit")), true),
+            (Key::Body(words("secret")), false),
+            (Key::Body(words("bob")), false),
+            (Key::Text(words("bob@b.test")), true),
+            (Key::Text(words("sch\u{f6}ner")), true),
+        ] {
+            let letter = Letter::new(MESSAGE.into());
+            let structure = Structure::of(letter.content.bytes());
+            assert_eq!(judge(&key, &facts(), Some(&Text::new(&letter, &structure))), Some(wanted), "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `SEARCH`: what a client looks for, and whether a message is it. RFC 9051 §6.4.4.
+//!
+//! A key is judged in three values: what the index knows (flags, dates, sizes) may decide without the message; if it
+//! does not, the owner loads the message and asks again.
+
+mod judge;
+mod text;
+
+use jiff::civil::Date;
+
+pub use judge::{Facts, judge};
+pub use text::Text;
+
+use super::value::{SequenceSet, SystemFlags};
+
+/// `SEARCH` with its options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Whether the answer speaks of UIDs.
+    pub uid: bool,
+    /// `RETURN (...)`, which makes the answer an `ESEARCH`; `None` asks for the `SEARCH` of RFC 3501.
+    pub returns: Option<SearchReturn>,
+    /// What is looked for.
+    pub key: Key,
+}
+
+/// `RETURN (...)` of `SEARCH`. RFC 9051 §6.4.4.1; an empty list means `ALL`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchReturn {
+    /// The lowest number.
+    pub min: bool,
+    /// The highest number.
+    pub max: bool,
+    /// All numbers.
+    pub all: bool,
+    /// How many.
+    pub count: bool,
+    /// Remember them as `$`.
+    pub save: bool,
+}
+
+/// What is looked for. RFC 9051 §6.4.4.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// `ALL`.
+    All,
+    /// All of these, as keys in a row.
+    And(Vec<Key>),
+    /// `OR`.
+    Or(Box<Key>, Box<Key>),
+    /// `NOT`.
+    Not(Box<Key>),
+    /// `SEEN`, `DELETED` and their kin.
+    Flag(SystemFlags),
+    /// `KEYWORD`.
+    Keyword(String),
+    /// `RECENT`. RFC 3501 §6.4.4.
+    Recent,
+    /// Sequence numbers.
+    Sequence(SequenceSet),
+    /// `UID`.
+    Uid(SequenceSet),
+    /// `BEFORE`, `ON`, `SINCE`: by arrival.
+    Arrived(When, Date),
+    /// `SENTBEFORE`, `SENTON`, `SENTSINCE`: by the Date field.
+    Sent(When, Date),
+    /// `LARGER`.
+    Larger(u64),
+    /// `SMALLER`.
+    Smaller(u64),
+    /// `FROM`, `SUBJECT`, `HEADER` and their kin: a field that holds a text; every such field holds the empty text.
+    Header(String, String),
+    /// `BODY`.
+    Body(String),
+    /// `TEXT`: header or body.
+    Text(String),
+}
+
+/// On which side of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Earlier than the day.
+    Before,
+    /// On the day.
+    On,
+    /// On the day or later.
+    Since,
+}

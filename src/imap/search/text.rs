@@ -1,0 +1,103 @@
+//! A message as people read it: header fields and text parts, decoded. RFC 9051 §6.4.4.
+
+use std::cell::OnceCell;
+
+use jiff::civil::Date;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::parsers::MessageStream;
+
+use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
+use crate::mail::Letter;
+
+/// A message to search in. What is decoded once serves all keys.
+pub struct Text<'a> {
+    letter: &'a Letter,
+    structure: &'a Structure,
+    /// All text of the body, folded.
+    body: OnceCell<String>,
+}
+
+impl<'a> Text<'a> {
+    /// Takes a message with its structure.
+    pub fn new(letter: &'a Letter, structure: &'a Structure) -> Self {
+        Self { letter, structure, body: OnceCell::new() }
+    }
+
+    /// The day in the Date field, as its writer saw it: RFC 9051 §6.4.4 disregards time and zone.
+    pub(super) fn sent(&self) -> Option<Date> {
+        let date = self.structure.envelope.date.as_deref()?;
+        let date = mail_parser::DateTime::parse_rfc822(date)?;
+        Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
+    }
+
+    pub(super) fn header_holds(&self, name: &str, words: &str) -> bool {
+        let words = fold(words);
+        self.fields().filter(|field| field.is(name)).any(|field| decoded(&field).contains(&words))
+    }
+
+    pub(super) fn body_holds(&self, words: &str) -> bool {
+        self.body().contains(&fold(words))
+    }
+
+    /// Whether it is in the header or in the body.
+    pub(super) fn holds(&self, words: &str) -> bool {
+        let folded = fold(words);
+        self.fields().any(|field| {
+            let name = fold(&String::from_utf8_lossy(field.name));
+            format!("{name}: {}", decoded(&field)).contains(&folded)
+        }) || self.body().contains(&folded)
+    }
+
+    fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let header = &self.letter.content.bytes()[self.structure.part.header.range()];
+        fields(&self.letter.trace).chain(fields(header))
+    }
+
+    fn body(&self) -> &str {
+        self.body.get_or_init(|| {
+            let mut text = String::new();
+            self.collect(&self.structure.part, &mut text);
+            text
+        })
+    }
+
+    /// Appends the text of a part and of the parts in it.
+    fn collect(&self, part: &Part, text: &mut String) {
+        let content = self.letter.content.bytes();
+        match &part.content {
+            PartContent::Multipart(parts) => parts.iter().for_each(|part| self.collect(part, text)),
+            PartContent::Message(message) => {
+                for field in fields(&content[message.part.header.range()]) {
+                    text.push_str(&decoded(&field));
+                    text.push('\n');
+                }
+                self.collect(&message.part, text);
+            }
+            PartContent::Leaf if part.kind == "text" => {
+                let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
+                text.push_str(&fold(&in_charset(part.parameter("charset"), &body)));
+                text.push('\n');
+            }
+            PartContent::Leaf => {}
+        }
+    }
+}
+
+/// Letters of either case are the same. RFC 9051 §6.4.4.
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// The field's value with encoded words decoded (RFC 2047), folded.
+fn decoded(field: &Field<'_>) -> String {
+    // The parser ends a field at a line end.
+    let line = [field.value.trim_ascii(), b"\n"].concat();
+    fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
+}
+
+fn in_charset(charset: Option<&str>, octets: &[u8]) -> String {
+    match charset.filter(|name| !name.is_empty()).and_then(|name| charset_decoder(name.as_bytes())) {
+        Some(decode) => decode(octets),
+        None => String::from_utf8_lossy(octets).into_owned(),
+    }
+}

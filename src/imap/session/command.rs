@@ -1,0 +1,172 @@
+//! What the session does with each command: answer it, or hand it to the owner. RFC 9051 §6.
+
+use super::{Asked, Event, Reply, Session, Standing, State};
+use crate::auth::Mechanism;
+use crate::imap::command::{Body, Command, Request};
+use crate::imap::parse::{Bad, Frame, Read, Refusal, command};
+use crate::imap::write::Code;
+use crate::mail::Speaker;
+
+/// What works before login.
+const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
+/// What works after it.
+const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES";
+
+impl Session {
+    /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
+    pub(super) fn capabilities(&self) -> String {
+        if !matches!(self.state, State::NotAuthenticated) {
+            return AFTER_LOGIN.to_owned();
+        }
+        let mut words = BEFORE_LOGIN.to_owned();
+        if self.setup.starttls && !self.encrypted {
+            words.push_str(" STARTTLS");
+        }
+        for mechanism in Mechanism::ALL.iter().filter(|mechanism| self.may_use(**mechanism)) {
+            words.push_str(" AUTH=");
+            words.push_str(mechanism.name());
+        }
+        if !self.may_use(Mechanism::Plain) {
+            words.push_str(" LOGINDISABLED");
+        }
+        words
+    }
+
+    /// RFC 9051 §11.3: what shows a password needs encryption, unless the host says otherwise.
+    pub(super) fn may_use(&self, mechanism: Mechanism) -> bool {
+        mechanism == Mechanism::ScramSha256 || self.encrypted || self.setup.cleartext_login
+    }
+
+    /// Takes a command, or as much of it as there is.
+    pub(super) fn read_command(&mut self) -> bool {
+        match self.reader.command(&self.limits()) {
+            Read::More => return false,
+            Read::Prompt => {
+                self.out.text("+ go ahead").end();
+            }
+            Read::Command(frame) => {
+                self.note_command(&frame);
+                match command(&frame, self.rev2) {
+                    Ok(command) => self.obey(command),
+                    Err((tag, why)) => self.refuse(tag.as_deref(), why),
+                }
+            }
+            Read::Refused(frame, refusal) => {
+                self.note_command(&frame);
+                let tag = command(&frame, self.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
+                self.refuse_size(tag.as_deref(), refusal);
+            }
+        }
+        true
+    }
+
+    /// RFC 9051 §7.1.3: without a tag, the refusal has none.
+    fn refuse(&mut self, tag: Option<&str>, why: Bad) {
+        let reply = match why {
+            Bad::Syntax(why) => Reply::bad(why),
+            Bad::Charset => Reply::no("no such charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)")),
+        };
+        self.tagged(tag.unwrap_or("*"), &reply);
+    }
+
+    /// RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
+    fn refuse_size(&mut self, tag: Option<&str>, refusal: Refusal) {
+        let reply = match refusal {
+            Refusal::Line => Reply::bad("the line is too long").with(Code::Word("TOOBIG")),
+            Refusal::Literal => Reply::bad("the literal is too large").with(Code::Word("TOOBIG")),
+            Refusal::Message => Reply::no("the message is too large").with(Code::Word("TOOBIG")),
+        };
+        self.tagged(tag.unwrap_or("*"), &reply);
+    }
+
+    fn obey(&mut self, Command { tag, body }: Command) {
+        match (body, self.standing()) {
+            (Body::Capability, _) => {
+                let capabilities = self.capabilities();
+                self.out.text("* CAPABILITY").text(&capabilities).end();
+                self.tagged(&tag, &Reply::ok("that is all"));
+            }
+            (Body::Id(_), _) => {
+                let version = env!("CARGO_PKG_VERSION");
+                self.out.text("* ID (\"name\" \"Postroad\" \"version\" ").string(version).text(")").end();
+                self.tagged(&tag, &Reply::ok("nice to meet you"));
+            }
+            (Body::Logout, _) => {
+                self.bye("until next time");
+                self.tagged(&tag, &Reply::ok("goodbye"));
+            }
+            (Body::StartTls, None) => self.start_tls(&tag),
+            (Body::Login { user, password }, None) => self.login(tag, &user, &password),
+            (Body::Authenticate { mechanism, initial }, None) => self.authenticate(tag, &mechanism, initial.as_deref()),
+            (Body::StartTls | Body::Login { .. } | Body::Authenticate { .. }, Some(_)) => {
+                self.tagged(&tag, &Reply::bad("you are logged in already"));
+            }
+            (Body::Request(Request::Noop), None) => self.tagged(&tag, &Reply::ok("nothing new")),
+            (Body::Enable(names), Some(_)) => self.enable(&tag, &names),
+            (Body::Request(request), Some(standing)) => self.ask(tag, request, standing),
+            (Body::Enable(_) | Body::Request(_), None) => self.tagged(&tag, &Reply::bad("log in first")),
+        }
+    }
+
+    /// RFC 9051 §6.3.1: what is not known is left out of the reply.
+    fn enable(&mut self, tag: &str, names: &[String]) {
+        self.out.text("* ENABLED");
+        if names.iter().any(|name| name == "IMAP4REV2") {
+            self.rev2 = true;
+            self.out.speak_utf8();
+            self.out.text(" IMAP4rev2");
+        }
+        self.out.end();
+        self.tagged(tag, &Reply::ok("enabled"));
+    }
+
+    /// Hands a command to the owner.
+    fn ask(&mut self, tag: String, request: Request, standing: Standing) {
+        if request.needs_mailbox() && standing != Standing::Selected {
+            return self.tagged(&tag, &Reply::bad("select a mailbox first"));
+        }
+        let (after, otherwise) = match request {
+            // RFC 9051 §6.3.2: even a failed SELECT leaves the mailbox that was selected.
+            Request::Select { .. } => (Standing::Selected, Standing::Authenticated),
+            Request::Close { .. } => (Standing::Authenticated, standing),
+            _ => (standing, standing),
+        };
+        if standing == Standing::Selected && matches!(request, Request::Select { .. }) {
+            self.out.note(&Code::Word("CLOSED"), "what follows is of the mailbox selected now");
+        }
+        self.state = State::Answering(Asked { tag, after, otherwise });
+        self.event = Some(Event::Request(request));
+    }
+
+    pub(super) fn note_client(&mut self, line: &str) {
+        if let Some(dialogue) = self.out.dialogue_mut() {
+            dialogue.note(Speaker::Client, line);
+        }
+    }
+
+    /// Notes a command as it came, without passwords and literals.
+    fn note_command(&mut self, frame: &Frame) {
+        let Some(dialogue) = self.out.dialogue_mut() else { return };
+        let text = String::from_utf8_lossy(&frame.text);
+        let mut words = text.splitn(3, ' ');
+        if let (Some(tag), Some(verb)) = (words.next(), words.next()) {
+            let arguments = words.next().unwrap_or_default();
+            match verb.to_ascii_uppercase().as_str() {
+                "LOGIN" => return dialogue.note(Speaker::Client, &format!("{tag} {verb} ***")),
+                "AUTHENTICATE" => {
+                    let mechanism = arguments.split(' ').next().unwrap_or_default();
+                    return dialogue.note(Speaker::Client, &format!("{tag} {verb} {mechanism}"));
+                }
+                _ => {}
+            }
+        }
+        let mut literals = frame.literals.iter();
+        for line in text.lines() {
+            dialogue.note(Speaker::Client, line);
+            if let Some(literal) = literals.next() {
+                dialogue.note_data(Speaker::Client, literal.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Transcripts, each played whole, byte by byte and in odd chunks, against an owner that knows one user and one mailbox.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::*;
+use crate::imap::value::Numbers;
+use crate::imap::write::Code;
+
+const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 \
+    AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
+const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
+    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES] welcome";
+
+fn setup() -> Setup {
+    Setup {
+        host: "mail.a.test".into(),
+        starttls: true,
+        cleartext_login: true,
+        message_octets_max: 100_000,
+        nonce: "n".into(),
+        record: true,
+    }
+}
+
+/// Answers as an owner would whose mailbox has three messages.
+fn answer(session: &mut Session, event: Event) {
+    match event {
+        Event::StartTls => session.encrypted(),
+        Event::Who(user) => session.secret((user == "ann").then_some("secret")),
+        Event::Open { .. } => session.opened(true),
+        Event::IdleEnd => session.done(&Reply::ok("done")),
+        Event::Request(Request::Idle) => {
+            session.idle();
+            session.out().exists(4);
+        }
+        Event::Request(Request::Select { mailbox, .. }) if mailbox == "none" => {
+            session.done(&Reply::no("no such mailbox").with(Code::Word("NONEXISTENT")));
+        }
+        Event::Request(Request::Select { .. }) => {
+            session.out().exists(3);
+            session.done(&Reply::ok("selected").with(Code::Word("READ-WRITE")));
+        }
+        Event::Request(Request::Append(append)) => {
+            assert_eq!(append.message, "hello\r\nyou");
+            session.done(&Reply::ok("appended").with(Code::AppendUid { validity: 7, uid: 8 }));
+        }
+        Event::Request(Request::Search(search)) => {
+            let found: Numbers = [1, 2, 4].into_iter().collect();
+            session.found(search.uid, search.returns.as_ref(), &found);
+            session.done(&Reply::ok("searched"));
+        }
+        Event::Request(Request::Status { mailbox, .. }) => {
+            session.out().status(&mailbox, []);
+            session.done(&Reply::ok("done"));
+        }
+        Event::Request(_) => session.done(&Reply::ok("done")),
+    }
+}
+
+/// Runs the session until it waits for the client; `None` when it is over.
+fn run(session: &mut Session, said: &mut Vec<u8>) -> Option<()> {
+    loop {
+        match session.next() {
+            Next::Send(bytes) => said.extend_from_slice(&bytes),
+            Next::Event(event) => answer(session, event),
+            Next::Read => return Some(()),
+            Next::Close => return None,
+            Next::Answer => panic!("nobody answers"),
+        }
+    }
+}
+
+/// Plays the `C:` lines in chunks of this size and compares what is said with the `S:` lines.
+fn play_in_chunks(setup: &Setup, transcript: &str, size: usize) -> Session {
+    let mut session = Session::new(setup.clone(), false);
+    let (mut said, mut wanted, mut client) = (Vec::new(), String::new(), String::new());
+    let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
+    let mut open = run(&mut session, &mut said);
+    while let Some(line) = lines.next() {
+        let line =
+            line.strip_prefix("C: ").map(|line| (true, line)).or(line.strip_prefix("S: ").map(|line| (false, line)));
+        let (by_client, line) = line.unwrap_or_else(|| panic!("{line:?} begins with neither C: nor S:"));
+        let text = if by_client { &mut client } else { &mut wanted };
+        text.push_str(line);
+        text.push_str("\r\n");
+        if by_client && lines.peek().is_none_or(|next| next.starts_with("S: ")) {
+            assert_eq!(String::from_utf8_lossy(&said), wanted, "before {client:?}, in chunks of {size}");
+            said.clear();
+            wanted.clear();
+            for chunk in client.as_bytes().chunks(size) {
+                if open.is_some() {
+                    session.receive(chunk);
+                    open = run(&mut session, &mut said);
+                }
+            }
+            client.clear();
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&said), wanted, "at the end, in chunks of {size}");
+    session
+}
+
+fn play_with(setup: &Setup, transcript: &str) {
+    for size in [1, 2, 7, usize::MAX] {
+        play_in_chunks(setup, transcript, size);
+    }
+}
+
+fn play(transcript: &str) {
+    play_with(&setup(), &format!("{GREETING}\n{transcript}"));
+}
+
+/// A transcript behind a login.
+fn play_as_ann(transcript: &str) {
+    play(&format!("C: a0 LOGIN ann secret\nS: a0 {WELCOME}\n{transcript}"));
+}
+
+#[test]
+fn a_user_logs_in_by_each_way() {
+    play_as_ann("C: a1 LOGOUT\nS: * BYE until next time\nS: a1 OK goodbye");
+    let plain = "AGFubgBzZWNyZXQ=";
+    play(&format!("C: a AUTHENTICATE PLAIN {plain}\nS: a {WELCOME}"));
+    play(&format!("C: a authenticate plain\nS: + \nC: {plain}\nS: a {WELCOME}"));
+    play(&format!(
+        "C: a AUTHENTICATE LOGIN\nS: + VXNlcm5hbWU6\nC: YW5u\nS: + UGFzc3dvcmQ6\nC: c2VjcmV0\nS: a {WELCOME}"
+    ));
+    play(&format!("C: a LOGIN {{3}}\nS: + go ahead\nC: ann {{6}}\nS: + go ahead\nC: secret\nS: a {WELCOME}"));
+    play(&format!("C: a LOGIN {{3+}}\nC: ann \"secret\"\nS: a {WELCOME}"));
+}
+
+#[test]
+fn a_wrong_password_is_refused_three_times() {
+    play(
+        "
+        C: a1 LOGIN ann wrong
+        S: a1 NO [AUTHENTICATIONFAILED] the name or the password is wrong
+        C: a2 LOGIN bob secret
+        S: a2 NO [AUTHENTICATIONFAILED] the name or the password is wrong
+        C: a3 AUTHENTICATE PLAIN AGFubgB3cm9uZw==
+        S: a3 NO [AUTHENTICATIONFAILED] the name or the password is wrong
+        S: * BYE too many failed logins
+    ",
+    );
+}
+
+#[test]
+fn an_exchange_can_be_given_up() {
+    play(
+        "
+        C: a1 AUTHENTICATE LOGIN
+        S: + VXNlcm5hbWU6
+        C: *
+        S: a1 BAD login cancelled
+        C: a2 AUTHENTICATE PLAIN ???
+        S: a2 BAD the initial response is not base64
+        C: a3 AUTHENTICATE GSSAPI
+        S: a3 NO no such mechanism
+        C: a4 NOOP
+        S: a4 OK nothing new
+    ",
+    );
+}
+
+#[test]
+fn passwords_wait_for_tls_where_the_host_wants_it() {
+    let setup = Setup { cleartext_login: false, ..setup() };
+    let before = "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 LOGINDISABLED";
+    let after = "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN";
+    play_with(
+        &setup,
+        &format!(
+            "
+            S: * OK [{before}] mail.a.test ready
+            C: a1 LOGIN ann secret
+            S: a1 NO [PRIVACYREQUIRED] start TLS first
+            C: a2 AUTHENTICATE PLAIN
+            S: a2 NO [PRIVACYREQUIRED] start TLS first
+            C: a3 STARTTLS
+            S: a3 OK begin TLS
+            C: a4 CAPABILITY
+            S: * {after}
+            S: a4 OK that is all
+            C: a5 STARTTLS
+            S: a5 BAD TLS is active already
+            C: a6 LOGIN ann secret
+            S: a6 {WELCOME}
+        "
+        ),
+    );
+}
+
+#[test]
+fn what_was_said_before_the_handshake_does_not_count_after_it() {
+    let mut session = Session::new(setup(), false);
+    let mut said = Vec::new();
+    run(&mut session, &mut said);
+    session.receive(b"a1 STARTTLS\r\na2 LOGIN ann secret\r\n");
+    run(&mut session, &mut said);
+    assert!(String::from_utf8_lossy(&said).ends_with("a1 OK begin TLS\r\n"));
+}
+
+#[test]
+fn commands_wait_for_their_state() {
+    play(
+        "
+        C: a1 SELECT INBOX
+        S: a1 BAD log in first
+        C: a2 ENABLE IMAP4rev2
+        S: a2 BAD log in first
+        C: a3 ID NIL
+        S: * ID (\"name\" \"Postroad\" \"version\" \"0.1.0\")
+        S: a3 OK nice to meet you
+    ",
+    );
+    play_as_ann(
+        "
+        C: a1 FETCH 1 FLAGS
+        S: a1 BAD select a mailbox first
+        C: a2 LOGIN ann secret
+        S: a2 BAD you are logged in already
+        C: a3 SELECT INBOX
+        S: * 3 EXISTS
+        S: a3 OK [READ-WRITE] selected
+        C: a4 FETCH 1 FLAGS
+        S: a4 OK done
+        C: a5 SELECT none
+        S: * OK [CLOSED] what follows is of the mailbox selected now
+        S: a5 NO [NONEXISTENT] no such mailbox
+        C: a6 FETCH 1 FLAGS
+        S: a6 BAD select a mailbox first
+        C: a7 EXAMINE INBOX
+        S: * 3 EXISTS
+        S: a7 OK [READ-WRITE] selected
+        C: a8 UNSELECT
+        S: a8 OK done
+        C: a9 CLOSE
+        S: a9 BAD select a mailbox first
+    ",
+    );
+}
+
+#[test]
+fn idle_ends_with_done() {
+    play_as_ann(
+        "
+        C: a1 IDLE
+        S: + idling
+        S: * 4 EXISTS
+        C: done
+        S: a1 OK done
+        C: a2 IDLE
+        S: + idling
+        S: * 4 EXISTS
+        C: a3 NOOP
+        S: * BYE only DONE ends IDLE
+    ",
+    );
+}
+
+#[test]
+fn a_message_is_appended_with_and_without_waiting() {
+    play_as_ann(
+        "
+        C: a1 APPEND INBOX (\\Seen) \" 1-Jan-2024 00:00:00 +0000\" {10}
+        S: + go ahead
+        C: hello
+        C: you
+        S: a1 OK [APPENDUID 7 8] appended
+        C: a2 APPEND {5+}
+        C: INBOX {10+}
+        C: hello
+        C: you
+        S: a2 OK [APPENDUID 7 8] appended
+        C: a3 APPEND INBOX {100001}
+        S: a3 NO [TOOBIG] the message is too large
+        C: a4 SELECT {70000}
+        S: a4 BAD [TOOBIG] the literal is too large
+    ",
+    );
+}
+
+#[test]
+fn a_literal_that_is_too_large_is_skipped() {
+    let literal = "x".repeat(100_001);
+    play_as_ann(&format!(
+        "
+        C: a1 APPEND INBOX {{100001+}}
+        C: {literal}
+        S: a1 NO [TOOBIG] the message is too large
+        C: a2 NOOP
+        S: a2 OK done
+    "
+    ));
+}
+
+#[test]
+fn a_line_that_is_too_long_is_skipped() {
+    let line = "x".repeat(70_000);
+    play_as_ann(&format!("C: a1 SELECT {line}\nS: a1 BAD [TOOBIG] the line is too long\nC: a2 NOOP\nS: a2 OK done"));
+}
+
+#[test]
+fn searches_are_answered_as_asked() {
+    play_as_ann(
+        "
+        C: a1 SELECT INBOX
+        S: * 3 EXISTS
+        S: a1 OK [READ-WRITE] selected
+        C: a2 SEARCH ALL
+        S: * SEARCH 1 2 4
+        S: a2 OK searched
+        C: a3 UID SEARCH RETURN (MIN COUNT) ALL
+        S: * ESEARCH (TAG \"a3\") UID MIN 1 COUNT 3
+        S: a3 OK searched
+        C: a4 SEARCH RETURN () ALL
+        S: * ESEARCH (TAG \"a4\") ALL 1:2,4
+        S: a4 OK searched
+        C: a5 SEARCH RETURN (SAVE) ALL
+        S: a5 OK searched
+        C: a6 SEARCH CHARSET KOI8-R ALL
+        S: a6 NO [BADCHARSET (US-ASCII UTF-8)] no such charset
+    ",
+    );
+}
+
+#[test]
+fn imap4rev2_speaks_utf8_once_enabled() {
+    play_as_ann(
+        "
+        C: a1 STATUS &ZeVnLIqe- (MESSAGES)
+        S: * STATUS \"&ZeVnLIqe-\" ()
+        S: a1 OK done
+        C: a2 ENABLE CONDSTORE IMAP4rev2
+        S: * ENABLED IMAP4rev2
+        S: a2 OK enabled
+        C: a3 STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" (MESSAGES)
+        S: * STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" ()
+        S: a3 OK done
+        C: a4 SELECT INBOX
+        S: * 3 EXISTS
+        S: a4 OK [READ-WRITE] selected
+        C: a5 SEARCH ALL
+        S: * ESEARCH (TAG \"a5\") ALL 1:2,4
+        S: a5 OK searched
+    ",
+    );
+}
+
+#[test]
+fn nonsense_is_refused_and_ends_in_goodbye() {
+    let nonsense: String = (0..11).map(|at| format!("C: a{at} FROB\nS: a{at} BAD no such command\n")).collect();
+    play(&format!("{nonsense}S: * BYE too many commands that make no sense"));
+    play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK nothing new");
+}
+
+#[test]
+fn the_farewell_waits_for_the_command_in_progress() {
+    let mut session = play_in_chunks(&setup(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
+    session.receive(b"b NOOP\r\n");
+    let Next::Event(Event::Request(Request::Noop)) = session.next() else { panic!("NOOP is asked") };
+    session.stop();
+    assert!(matches!(session.next(), Next::Answer));
+    session.done(&Reply::ok("done"));
+    let mut said = Vec::new();
+    assert_eq!(run(&mut session, &mut said), None);
+    assert_eq!(String::from_utf8_lossy(&said), "b OK done\r\n* BYE the server goes down\r\n");
+}
+
+#[test]
+fn silence_ends_in_goodbye() {
+    let mut session = Session::new(setup(), true);
+    let mut said = Vec::new();
+    run(&mut session, &mut said);
+    assert_eq!(session.patience(), LOGIN_PATIENCE);
+    session.expire();
+    assert_eq!(run(&mut session, &mut said), None);
+    assert!(said.ends_with(b"* BYE you were silent for too long\r\n"));
+}
+
+#[test]
+fn the_dialogue_has_neither_passwords_nor_messages() {
+    let transcript = format!(
+        "{GREETING}
+        C: a0 AUTHENTICATE PLAIN ====
+        S: a0 BAD the initial response is not base64
+        C: a1 LOGIN ann {{6+}}
+        C: secret
+        S: a1 {WELCOME}
+        C: a2 APPEND INBOX {{10+}}
+        C: hello
+        C: you
+        S: a2 OK [APPENDUID 7 8] appended"
+    );
+    let session = play_in_chunks(&setup(), &transcript, 5);
+    let lines: Vec<_> = session.dialogue().unwrap().lines.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(
+        lines[1..],
+        [
+            "a0 AUTHENTICATE PLAIN",
+            "a0 BAD the initial response is not base64",
+            "a1 LOGIN ***",
+            &format!("a1 {WELCOME}"),
+            "a2 APPEND INBOX {10+}",
+            "(10 octets of message)",
+            "",
+            "a2 OK [APPENDUID 7 8] appended",
+        ]
+    );
+}
+
+/// Pieces from which a random client makes its lines.
+const WORDS: [&str; 30] = [
+    "a1 ",
+    "LOGIN ",
+    "ann ",
+    "secret",
+    "\r\n",
+    "\n",
+    "{3}\r\n",
+    "{2+}\r\n",
+    "(",
+    ")",
+    "\"",
+    "\\",
+    "APPEND INBOX ",
+    "IDLE",
+    "DONE\r\n",
+    "FETCH 1:* ",
+    "BODY[",
+    "]",
+    "<0.5>",
+    "SEARCH ",
+    "NOT ",
+    "OR ",
+    "UID ",
+    "STARTTLS",
+    "AUTHENTICATE ",
+    "PLAIN ",
+    "SELECT INBOX",
+    "*",
+    "{99999999999}\r\n",
+    "\0\u{e9}",
+];
+
+#[test]
+fn whatever_a_client_sends_the_session_lives_on_or_ends() {
+    for seed in 0..300 {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let mut session = Session::new(setup(), false);
+        let mut said = Vec::new();
+        run(&mut session, &mut said);
+        if seed % 2 == 0 {
+            session.receive(b"a LOGIN ann secret\r\nb SELECT INBOX\r\n");
+        }
+        for _ in 0..200 {
+            if run(&mut session, &mut said).is_none() {
+                break;
+            }
+            let drawn = dice.next_u32() as usize;
+            let word = WORDS[drawn % WORDS.len()].as_bytes();
+            let noise = drawn.to_le_bytes();
+            session.receive(if drawn.is_multiple_of(97) { &noise } else { word });
+        }
+        assert!(said.len() < 1_000_000);
+    }
+}

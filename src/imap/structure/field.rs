@@ -1,0 +1,113 @@
+//! The fields of a header. RFC 5322 §2.2; more is taken than RFC 5322 allows.
+
+/// Longer field values are cut when they become text.
+const VALUE_OCTETS_MAX: usize = 16 * 1024;
+
+/// One header field as it stands in the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// What stands before the colon.
+    pub name: &'a [u8],
+    /// What stands behind it, folding included, up to the last line end.
+    pub value: &'a [u8],
+    /// All of it, the last line end included.
+    pub whole: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Whether this is the field of that name.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The fields at the beginning of these octets, until an empty line or one that is no field.
+pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = skip_mbox_line(header);
+    std::iter::from_fn(move || {
+        let len = field_len(rest)?;
+        let (whole, after) = rest.split_at(len);
+        rest = after;
+        let colon = whole.iter().position(|byte| *byte == b':')?;
+        Some(Field { name: whole[..colon].trim_ascii_end(), value: &whole[colon + 1..], whole })
+    })
+}
+
+/// Length of the header that the octets begin with, its empty line included. A line that is no field, where an empty
+/// line should be, already belongs to the body.
+pub(super) fn header_len(message: &[u8]) -> usize {
+    let mut at = message.len() - skip_mbox_line(message).len();
+    while let Some(len) = field_len(&message[at..]) {
+        at += len;
+    }
+    match &message[at..] {
+        [b'\r', b'\n', ..] => at + 2,
+        [b'\n', ..] => at + 1,
+        _ => at,
+    }
+}
+
+/// Mailbox files put `From ann@a.test Mon ...` above a message, and some senders leave it there.
+fn skip_mbox_line(message: &[u8]) -> &[u8] {
+    if message.starts_with(b"From ") || message.starts_with(b">From ") {
+        return &message[line_len(message)..];
+    }
+    message
+}
+
+/// Length of the first line, its end included.
+pub(super) fn line_len(octets: &[u8]) -> usize {
+    octets.iter().position(|byte| *byte == b'\n').map_or(octets.len(), |found| found + 1)
+}
+
+/// Length of the field that begins here, with the lines it is folded over.
+fn field_len(octets: &[u8]) -> Option<usize> {
+    let first = line_len(octets);
+    if !is_field_line(&octets[..first]) {
+        return None;
+    }
+    let mut len = first;
+    while matches!(octets.get(len), Some(b' ' | b'\t')) {
+        len += line_len(&octets[len..]);
+    }
+    Some(len)
+}
+
+/// A name without spaces inside, then a colon. RFC 5322 §3.6.8, §4.5 (space before the colon).
+fn is_field_line(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let name = line[..colon].trim_ascii_end();
+    !name.is_empty() && name.iter().all(|byte| !byte.is_ascii_control() && *byte != b' ')
+}
+
+/// The value on one line, without space around it, as text. RFC 5322 §2.2.3. What is not UTF-8 breaks RFC 6532 and
+/// most likely is Latin-1.
+pub fn unfold(value: &[u8]) -> String {
+    let value = value.trim_ascii();
+    let value = &value[..value.len().min(VALUE_OCTETS_MAX)];
+    let kept: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+    String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_unfolded_to_text() {
+        for (value, wanted) in
+            [(&b" a\r\n\tb \r\n"[..], "a\tb"), (b"\xc3\xa9", "\u{e9}"), (b"\xe9\0", "\u{e9}"), (b"", "")]
+        {
+            assert_eq!(unfold(value), wanted);
+        }
+    }
+
+    #[test]
+    fn fields_end_where_the_header_ends() {
+        let header = b"A: 1\r\nB : 2\r\n  3\r\n:4\r\nC: 5\r\n";
+        let found: Vec<_> = fields(header).map(|field| (field.name, field.value)).collect();
+        assert_eq!(found, [(&b"A"[..], &b" 1\r\n"[..]), (b"B", b" 2\r\n  3\r\n")]);
+        assert_eq!(header_len(header), 18);
+        assert_eq!(header_len(b"A: 1\n\nB: 2"), 6);
+    }
+}

@@ -1,0 +1,183 @@
+//! The fields of a header that matter to IMAP, found in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
+
+use super::{Disposition, Envelope, Part, addresses, fields, unfold};
+
+/// How many parameters of a field are kept.
+const PARAMETERS_MAX: usize = 50;
+/// How many languages are kept.
+const LANGUAGES_MAX: usize = 50;
+
+/// What is looked for.
+const NAMES: [&str; 18] = [
+    "Date",
+    "Subject",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "In-Reply-To",
+    "Message-ID",
+    "Content-Type",
+    "Content-ID",
+    "Content-Description",
+    "Content-Transfer-Encoding",
+    "Content-MD5",
+    "Content-Disposition",
+    "Content-Language",
+    "Content-Location",
+];
+
+/// The first field of each name in [`NAMES`].
+pub(super) struct Header<'a>([Option<&'a [u8]>; NAMES.len()]);
+
+impl<'a> Header<'a> {
+    pub(super) fn of(header: &'a [u8]) -> Self {
+        let mut found = [None; NAMES.len()];
+        for field in fields(header) {
+            if let Some(at) = NAMES.iter().position(|name| field.is(name)) {
+                found[at].get_or_insert(field.value);
+            }
+        }
+        Self(found)
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a [u8]> {
+        self.0[NAMES.iter().position(|known| *known == name)?]
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.raw(name).map(unfold)
+    }
+
+    /// Text that says nothing when it is empty.
+    fn word(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn envelope(&self) -> Envelope {
+        let addresses = |name| self.text(name).map(|text| addresses(&text)).unwrap_or_default();
+        Envelope {
+            date: self.text("Date"),
+            subject: self.text("Subject"),
+            from: addresses("From"),
+            sender: addresses("Sender"),
+            reply_to: addresses("Reply-To"),
+            to: addresses("To"),
+            cc: addresses("Cc"),
+            bcc: addresses("Bcc"),
+            in_reply_to: self.text("In-Reply-To"),
+            message_id: self.text("Message-ID"),
+        }
+    }
+
+    /// A part with all that its header says; `default` is its type when the header tells none.
+    pub(super) fn part(&self, default: (&str, &str)) -> Part {
+        let content_type = self.text("Content-Type").map(|text| parameterized(&text));
+        let named = content_type.as_ref().and_then(|(value, _)| media_type(value));
+        let (kind, subtype) = named.unwrap_or_else(|| (default.0.to_owned(), default.1.to_owned()));
+        let mut parameters = content_type.map(|(_, parameters)| parameters).unwrap_or_default();
+        // RFC 2045 §5.2: the default has a charset too.
+        if parameters.is_empty() && self.raw("Content-Type").is_none() && kind == "text" {
+            parameters.push(("charset".to_owned(), "us-ascii".to_owned()));
+        }
+        let languages = self.text("Content-Language").unwrap_or_default();
+        let languages = languages.split(',').map(str::trim).filter(|text| !text.is_empty());
+        Part {
+            kind,
+            subtype,
+            parameters,
+            id: self.word("Content-ID"),
+            description: self.word("Content-Description"),
+            encoding: self.word("Content-Transfer-Encoding").map(|text| without_comments(&text).to_ascii_uppercase()),
+            md5: self.word("Content-MD5"),
+            disposition: self.word("Content-Disposition").and_then(|text| disposition(&text)),
+            languages: languages.take(LANGUAGES_MAX).map(str::to_owned).collect(),
+            location: self.word("Content-Location"),
+            ..Part::default()
+        }
+    }
+}
+
+fn disposition(text: &str) -> Option<Disposition> {
+    let (kind, parameters) = parameterized(text);
+    (!kind.is_empty()).then_some(Disposition { kind, parameters })
+}
+
+/// `text/plain`; `None` when it is no media type.
+fn media_type(value: &str) -> Option<(String, String)> {
+    let (kind, subtype) = value.split_once('/')?;
+    let (kind, subtype) = (kind.trim(), subtype.trim());
+    let token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    (token(kind) && token(subtype)).then(|| (kind.to_owned(), subtype.to_owned()))
+}
+
+fn without_comments(text: &str) -> &str {
+    text.split('(').next().unwrap_or_default().trim()
+}
+
+/// `value; name=value; name="value"`: the value in lower case, and the parameters. RFC 2045 §5.1.
+fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
+    let mut pieces = split_outside_quotes(text, ';').into_iter();
+    let value = without_comments(pieces.next().unwrap_or_default()).to_ascii_lowercase();
+    let parameters = pieces.filter_map(|piece| {
+        let (name, value) = piece.split_once('=')?;
+        let name = name.trim().to_ascii_lowercase();
+        (!name.is_empty()).then(|| (name, parameter_value(value.trim())))
+    });
+    (value, parameters.take(PARAMETERS_MAX).collect())
+}
+
+fn parameter_value(value: &str) -> String {
+    let Some(quoted) = value.strip_prefix('"') else { return without_comments(value).to_owned() };
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => break,
+            '\\' => text.extend(chars.next()),
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+    let (mut pieces, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, char) in text.char_indices() {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            char if char == separator && !quoted => {
+                pieces.push(&text[start..at]);
+                start = at + separator.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    pieces.push(&text[start..]);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_keep_what_quotes_protect() {
+        let (value, parameters) =
+            parameterized(r#"Text/HTML (really) ; Charset=utf-8 ; name="a;\"b\\.txt"; x; =y; z= 1 "#);
+        assert_eq!(value, "text/html");
+        let wanted = [("charset", "utf-8"), ("name", "a;\"b\\.txt"), ("z", "1")];
+        assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn what_is_no_media_type_counts_as_none() {
+        for text in ["", "text", "text/", "/plain", "a/b/c", "te xt/plain"] {
+            assert_eq!(media_type(text), None, "{text}");
+        }
+    }
+}

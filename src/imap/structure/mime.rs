@@ -1,0 +1,147 @@
+//! Takes the body of a message apart. RFC 2046 §5.1, §5.2.1.
+
+use std::ops::Range;
+
+use super::field::{header_len, line_len};
+use super::header::Header;
+use super::{DEPTH_MAX, PARTS_MAX, Part, PartContent, Span, Structure};
+
+/// RFC 2046 §5.1.1 allows 70 characters; more is taken.
+const BOUNDARY_OCTETS_MAX: usize = 256;
+
+pub(super) fn structure(content: &[u8]) -> Structure {
+    // Offsets have 32 bits; no message of ours comes near.
+    let content = &content[..content.len().min(u32::MAX as usize)];
+    let mut reader = Reader { content, parts_left: PARTS_MAX };
+    reader.message(0..content.len(), DEPTH_MAX)
+}
+
+struct Reader<'a> {
+    content: &'a [u8],
+    parts_left: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn message(&mut self, range: Range<usize>, depth: usize) -> Structure {
+        let (header, header_end) = self.header(range.clone());
+        let part = self.part(header.part(("text", "plain")), range, header_end, depth);
+        Structure { envelope: header.envelope(), part }
+    }
+
+    fn header(&self, range: Range<usize>) -> (Header<'a>, usize) {
+        let end = range.start + header_len(&self.content[range.clone()]);
+        (Header::of(&self.content[range.start..end]), end)
+    }
+
+    /// Fills in where the part lies and what is inside.
+    fn part(&mut self, mut part: Part, range: Range<usize>, header_end: usize, depth: usize) -> Part {
+        let body = header_end..range.end;
+        part.content = self.inside(&part, body.clone(), depth);
+        part.header = span(range.start..header_end);
+        part.lines = lines(&self.content[body.clone()]);
+        part.body = span(body);
+        // What says that there are parts or a message inside, but has none, cannot be written as such.
+        let plainer = match (part.kind.as_str(), part.subtype.as_str(), &part.content) {
+            ("multipart", _, PartContent::Leaf) => Some(("text", "plain")),
+            ("message", "rfc822" | "global", PartContent::Leaf) => Some(("application", "octet-stream")),
+            _ => None,
+        };
+        if let Some((kind, subtype)) = plainer {
+            part.kind = kind.to_owned();
+            part.subtype = subtype.to_owned();
+        }
+        part
+    }
+
+    fn inside(&mut self, part: &Part, body: Range<usize>, depth: usize) -> PartContent {
+        if depth == 0 {
+            return PartContent::Leaf;
+        }
+        match (part.kind.as_str(), part.subtype.as_str()) {
+            ("multipart", subtype) => {
+                let default = if subtype == "digest" { ("message", "rfc822") } else { ("text", "plain") };
+                let boundary = part.parameter("boundary").unwrap_or_default();
+                let parts = self.parts(boundary, body, default, depth - 1);
+                if parts.is_empty() { PartContent::Leaf } else { PartContent::Multipart(parts) }
+            }
+            // RFC 6532 §3.7: the same with UTF-8 in its header.
+            ("message", "rfc822" | "global") if 0 < self.parts_left => {
+                self.parts_left -= 1;
+                PartContent::Message(Box::new(self.message(body, depth - 1)))
+            }
+            _ => PartContent::Leaf,
+        }
+    }
+
+    fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
+        let boundary = boundary.as_bytes();
+        if boundary.is_empty() || BOUNDARY_OCTETS_MAX < boundary.len() {
+            return Vec::new();
+        }
+        let mut parts = Vec::new();
+        for range in split(self.content, body, boundary, self.parts_left) {
+            if self.parts_left == 0 {
+                break;
+            }
+            self.parts_left -= 1;
+            let (header, header_end) = self.header(range.clone());
+            parts.push(self.part(header.part(default), range, header_end, depth));
+        }
+        parts
+    }
+}
+
+/// Where the parts between boundaries lie. The line end before a boundary is the boundary's. RFC 2046 §5.1.1.
+fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut open = None;
+    let mut at = body.start;
+    while at < body.end && parts.len() < parts_max {
+        let line = &content[at..at + line_len(&content[at..body.end])];
+        let next = at + line.len();
+        if let Some(closing) = delimiter(line, boundary) {
+            if let Some(start) = open.replace(next) {
+                parts.push(start..line_end_before(content, start, at));
+            }
+            if closing {
+                return parts;
+            }
+        }
+        at = next;
+    }
+    // A part that nothing closes lasts to the end.
+    if let Some(start) = open
+        && parts.len() < parts_max
+    {
+        parts.push(start..body.end);
+    }
+    parts
+}
+
+/// Whether the line is a boundary, and if so, whether the last one.
+fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
+    let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
+    match rest {
+        b"" => Some(false),
+        b"--" => Some(true),
+        _ => None,
+    }
+}
+
+fn line_end_before(content: &[u8], start: usize, at: usize) -> usize {
+    let part = &content[start..at];
+    let part = part.strip_suffix(b"\n").unwrap_or(part);
+    start + part.strip_suffix(b"\r").unwrap_or(part).len()
+}
+
+/// A last line without an end is a line too.
+fn lines(body: &[u8]) -> u32 {
+    let ends = body.iter().filter(|byte| **byte == b'\n').count();
+    let open = body.last().is_some_and(|byte| *byte != b'\n');
+    u32::try_from(ends + usize::from(open)).unwrap_or(u32::MAX)
+}
+
+fn span(range: Range<usize>) -> Span {
+    // The content was cut to 32 bits at the start.
+    Span { start: range.start as u32, end: range.end.max(range.start) as u32 }
+}

@@ -1,0 +1,209 @@
+//! Messages, sound and broken, and the octets of their sections.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::*;
+use crate::imap::fetch::{Section, SectionText};
+use crate::mail::Letter;
+
+/// A multipart with a text, a message that has two parts of its own, and one more text.
+const NESTED: &str = "Received: from x\r\nSubject: outer\r\nTo: b\r\nContent-Type: multipart/mixed; boundary=\"out er\"\r\n\r\n\
+    preamble\r\n\
+    --out er\r\nX-Part: 1\r\n\r\none\r\n\
+    --out er \r\nContent-Type: message/rfc822\r\nX-Part: 2\r\n\r\n\
+    Subject: inner\r\nContent-Type: multipart/alternative; boundary=out\r\n\r\n\
+    --out\r\n\r\n2.1\r\n--out\r\nX-Part: 2.2\r\n\r\n2.2\r\n--out--\r\n\
+    --out er\r\n\r\n\r\n--out er--\r\nepilogue\r\n";
+
+fn section(text: &str, section: &str) -> Option<String> {
+    let letter = Letter::new(text.to_owned().into());
+    let structure = Structure::of(letter.content.bytes());
+    let mut part = Vec::new();
+    let mut words = section.split('.').filter(|word| !word.is_empty()).peekable();
+    while let Some(number) = words.peek().and_then(|word| word.parse().ok()) {
+        part.push(number);
+        words.next();
+    }
+    let text = match words.collect::<Vec<_>>().join(".").as_str() {
+        "" => SectionText::All,
+        "HEADER" => SectionText::Header,
+        "TEXT" => SectionText::Text,
+        "MIME" => SectionText::Mime,
+        "SUBJECT" => SectionText::HeaderFields { not: false, names: vec!["subject".into()] },
+        "NOT SUBJECT" => SectionText::HeaderFields { not: true, names: vec!["SUBJECT".into()] },
+        other => panic!("{other}"),
+    };
+    let pieces = structure.section(&Section { part, text }, &letter)?;
+    Some(pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect())
+}
+
+#[test]
+fn sections_are_slices_of_the_message() {
+    let inner_header = "Subject: inner\r\nContent-Type: multipart/alternative; boundary=out\r\n\r\n";
+    let inner_text = "--out\r\n\r\n2.1\r\n--out\r\nX-Part: 2.2\r\n\r\n2.2\r\n--out--";
+    let inner = format!("{inner_header}{inner_text}");
+    for (name, wanted) in [
+        ("", Some(NESTED)),
+        ("1", Some("one")),
+        ("1.MIME", Some("X-Part: 1\r\n\r\n")),
+        ("1.HEADER", None),
+        ("1.1", None),
+        ("2", Some(&inner)),
+        ("2.MIME", Some("Content-Type: message/rfc822\r\nX-Part: 2\r\n\r\n")),
+        ("2.HEADER", Some(inner_header)),
+        ("2.TEXT", Some(inner_text)),
+        ("2.SUBJECT", Some("Subject: inner\r\n\r\n")),
+        ("2.1", Some("2.1")),
+        ("2.2", Some("2.2")),
+        ("2.2.MIME", Some("X-Part: 2.2\r\n\r\n")),
+        ("2.3", None),
+        ("3", Some("")),
+        ("4", None),
+        ("0", None),
+        ("SUBJECT", Some("Subject: outer\r\n\r\n")),
+    ] {
+        assert_eq!(section(NESTED, name).as_deref(), wanted, "{name}");
+    }
+    let (header, text) = (section(NESTED, "HEADER").unwrap(), section(NESTED, "TEXT").unwrap());
+    assert!(header.starts_with("Received: from x\r\nSubject: outer") && text.ends_with("epilogue\r\n"));
+    assert_eq!(header + &text, NESTED);
+    assert!(section(NESTED, "NOT SUBJECT").unwrap().starts_with("Received: from x\r\nTo: b\r\nContent-Type"));
+}
+
+#[test]
+fn a_message_without_parts_is_its_own_first_part() {
+    let message = "Received: x\r\nSubject: s\r\n\r\nhello\r\n";
+    assert_eq!(section(message, "1").as_deref(), Some("hello\r\n"));
+    assert_eq!(section(message, "1.MIME").as_deref(), Some("Received: x\r\nSubject: s\r\n\r\n"));
+    assert_eq!(section(message, "1.1"), None);
+    assert_eq!(section(message, "2"), None);
+}
+
+#[test]
+fn broken_messages_are_text() {
+    for (message, kind, header, lines) in [
+        ("", "text/plain", "", 0),
+        ("\r\n", "text/plain", "\r\n", 0),
+        ("hello\nyou", "text/plain", "", 2),
+        ("Subject: s", "text/plain", "Subject: s", 0),
+        ("Subject: s\nno field\n\nx\n", "text/plain", "Subject: s\n", 3),
+        ("From ann Mon\nSubject: s\n\nx\n", "text/plain", "From ann Mon\nSubject: s\n\n", 1),
+        ("Content-Type: multipart/mixed\r\n\r\nx\r\n", "text/plain", "Content-Type: multipart/mixed\r\n\r\n", 1),
+        ("Content-Type: nonsense\r\n\r\nx", "text/plain", "Content-Type: nonsense\r\n\r\n", 1),
+        (
+            "Content-Type: multipart/mixed; boundary=b\n\nx\n",
+            "text/plain",
+            "Content-Type: multipart/mixed; boundary=b\n\n",
+            1,
+        ),
+    ] {
+        let Structure { part, .. } = Structure::of(message.as_bytes());
+        assert_eq!(format!("{}/{}", part.kind, part.subtype), kind, "{message:?}");
+        assert_eq!((&message[part.header.range()], part.lines), (header, lines), "{message:?}");
+        assert_eq!(part.content, PartContent::Leaf);
+    }
+}
+
+#[test]
+fn a_part_that_nothing_closes_lasts_to_the_end() {
+    let message = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--bb\n--b\n\ntwo\n";
+    assert_eq!(section(message, "1").as_deref(), Some("one\n--bb"));
+    assert_eq!(section(message, "2").as_deref(), Some("two\n"));
+    assert_eq!(section(message, "3"), None);
+}
+
+#[test]
+fn parts_and_depth_are_bounded() {
+    let many = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(5_000));
+    let PartContent::Multipart(parts) = Structure::of(many.as_bytes()).part.content else { panic!("it has parts") };
+    assert_eq!(parts.len(), PARTS_MAX);
+    let deep = "Content-Type: message/rfc822\n\n".repeat(5_000);
+    let mut structure = &Structure::of(deep.as_bytes());
+    let mut depth = 0;
+    while let PartContent::Message(inner) = &structure.part.content {
+        structure = inner;
+        depth += 1;
+    }
+    assert_eq!(depth, DEPTH_MAX);
+    assert_eq!(structure.part.kind, "application");
+}
+
+#[test]
+fn a_part_of_a_digest_is_a_message() {
+    let message = "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: in\n\nx\n--b--\n";
+    assert_eq!(section(message, "1.SUBJECT").as_deref(), Some("Subject: in\n\r\n"));
+}
+
+#[test]
+fn a_structure_survives_the_store() {
+    let structure = Structure::of(NESTED.as_bytes());
+    assert_eq!(Structure::from_bytes(&structure.to_bytes()), Some(structure));
+    assert_eq!(Structure::from_bytes(b"old"), None);
+}
+
+#[test]
+fn a_partial_is_cut_across_pieces() {
+    let pieces = ["abc".into(), "".into(), "defg".into()];
+    let cut = |first, count| partial(&pieces, (first, count)).concat();
+    assert_eq!(cut(0, 100), b"abcdefg");
+    assert_eq!(cut(2, 3), b"cde");
+    assert_eq!(cut(3, 1), b"d");
+    assert_eq!(cut(7, 5), b"");
+    assert_eq!(cut(u32::MAX, u32::MAX), b"");
+}
+
+#[test]
+fn transfer_encodings_are_undone() {
+    for (encoding, body, wanted) in [
+        ("base64", "aGVs\r\nbG8=\r\n", Some("hello")),
+        ("Quoted-Printable (yes)", "a=3Db=\r\nc", Some("a=bc")),
+        ("8bit", "x", Some("x")),
+        ("x-uue", "x", None),
+    ] {
+        let message = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n{body}");
+        let part = Structure::of(message.as_bytes()).part;
+        assert_eq!(decode_body(&part, message.as_bytes()).as_deref(), wanted.map(str::as_bytes), "{encoding}");
+    }
+}
+
+/// Pieces of which random messages are made.
+const PIECES: [&str; 16] = [
+    "\r\n",
+    "\n",
+    "--b",
+    "--b--",
+    "--c\n",
+    "Content-Type: multipart/mixed; boundary=b\n",
+    "Content-Type: message/rfc822\n",
+    "Content-Type: multipart/digest; boundary=\"c\"\r\n",
+    "Subject: s",
+    ": ",
+    " ",
+    "\t",
+    "From: a <b@c>, \"d",
+    "x",
+    "\0",
+    "\r",
+];
+
+/// Every span lies in its parent, so every section is a slice that exists.
+fn check_spans(part: &Part, within: Span) {
+    assert!(within.start <= part.header.start && part.header.end == part.body.start && part.body.end <= within.end);
+    match &part.content {
+        PartContent::Leaf => {}
+        PartContent::Multipart(parts) => parts.iter().for_each(|inner| check_spans(inner, part.body)),
+        PartContent::Message(inner) => check_spans(&inner.part, part.body),
+    }
+}
+
+#[test]
+fn whatever_comes_has_a_sound_structure() {
+    for seed in 0..2_000 {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let pieces = (0..dice.next_u32() % 60).map(|_| PIECES[dice.next_u32() as usize % PIECES.len()]);
+        let message: String = pieces.collect();
+        let structure = Structure::of(message.as_bytes());
+        check_spans(&structure.part, Span { start: 0, end: message.len() as u32 });
+    }
+}

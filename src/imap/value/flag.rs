@@ -1,0 +1,106 @@
+//! Flags of a message. RFC 9051 §2.3.2.
+
+/// The system flags that a client may set, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SystemFlags(u8);
+
+impl SystemFlags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// `\Answered`.
+    pub const ANSWERED: Self = Self(1);
+    /// `\Flagged`.
+    pub const FLAGGED: Self = Self(2);
+    /// `\Deleted`.
+    pub const DELETED: Self = Self(4);
+    /// `\Seen`.
+    pub const SEEN: Self = Self(8);
+    /// `\Draft`.
+    pub const DRAFT: Self = Self(16);
+    /// All five, in the order in which we write them.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::ANSWERED, "\\Answered"),
+        (Self::FLAGGED, "\\Flagged"),
+        (Self::DELETED, "\\Deleted"),
+        (Self::SEEN, "\\Seen"),
+        (Self::DRAFT, "\\Draft"),
+    ];
+
+    /// The set as stored; unknown bits are dropped.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & 31)
+    }
+
+    /// The set as a number for storage.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether all of `other` are in the set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets together.
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The set without `other`.
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The flag of this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)
+    }
+}
+
+/// Flags as a client names them: system flags and keywords.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The system flags among them.
+    pub system: SystemFlags,
+    /// Keywords, as written, each once.
+    pub keywords: Vec<String>,
+}
+
+impl Flags {
+    /// Adds a keyword unless it is there; keywords differ in more than case. RFC 9051 §2.3.2.
+    pub fn add_keyword(&mut self, keyword: &str) {
+        if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
+            self.keywords.push(keyword.to_owned());
+        }
+    }
+}
+
+/// What `STORE` does with its flags. RFC 9051 §6.4.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// `FLAGS`: these and no others.
+    Replace,
+    /// `+FLAGS`.
+    Add,
+    /// `-FLAGS`.
+    Remove,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_flags_are_found_in_any_case() {
+        assert_eq!(SystemFlags::named("\\SEEN"), Some(SystemFlags::SEEN));
+        assert_eq!(SystemFlags::named("\\Recent"), None);
+        assert_eq!(SystemFlags::named("Seen"), None);
+    }
+
+    #[test]
+    fn a_keyword_counts_once() {
+        let mut flags = Flags::default();
+        ["$Junk", "$junk", "work"].into_iter().for_each(|word| flags.add_keyword(word));
+        assert_eq!(flags.keywords, ["$Junk", "work"]);
+    }
+}

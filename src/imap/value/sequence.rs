@@ -1,0 +1,173 @@
+//! Sets of message numbers and UIDs: `1,5:7,9:*`. RFC 9051 §9 (sequence-set, uid-set).
+
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+
+/// A number of a set; `None` is `*`, the highest in use.
+pub type Number = Option<NonZeroU32>;
+
+/// A set as the client wrote it, before `*` has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SequenceSet {
+    /// `$`: what the last `SEARCH RETURN (SAVE)` found. RFC 5182 §2.1.
+    Saved,
+    /// Ranges in the order written; a single number is a range of one.
+    Ranges(Vec<(Number, Number)>),
+}
+
+impl SequenceSet {
+    /// Gives `*` its value and sorts; `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its
+    /// own and comes out empty.
+    pub fn resolve(&self, last: u32) -> Numbers {
+        let Self::Ranges(ranges) = self else { return Numbers::default() };
+        let value = |number: &Number| number.map_or(last, NonZeroU32::get);
+        ranges
+            .iter()
+            .map(|(from, to)| {
+                let (from, to) = (value(from), value(to));
+                // RFC 9051 §9: "2:4 and 4:2 are equivalent".
+                from.min(to).max(1)..=from.max(to)
+            })
+            .collect()
+    }
+
+    /// Whether a number is in it when `*` is `last`. [`SequenceSet::Saved`] has no numbers of its own.
+    pub fn contains(&self, number: u32, last: u32) -> bool {
+        let Self::Ranges(ranges) = self else { return false };
+        let value = |number: &Number| number.map_or(last, NonZeroU32::get);
+        ranges.iter().any(|(from, to)| {
+            let (from, to) = (value(from), value(to));
+            (from.min(to)..=from.max(to)).contains(&number)
+        })
+    }
+}
+
+/// Numbers as sorted ranges that neither touch nor overlap.
+///
+/// ```
+/// use postroad::imap::Numbers;
+/// let numbers: Numbers = [5, 1, 2, 3].into_iter().map(|n| n..=n).collect();
+/// assert_eq!(numbers.to_string(), "1:3,5");
+/// assert!(numbers.contains(2) && !numbers.contains(4));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers(Vec<RangeInclusive<u32>>);
+
+impl Numbers {
+    /// Adds a number that is higher than all before.
+    pub fn push(&mut self, number: u32) {
+        match self.0.last_mut() {
+            Some(range) if range.end().checked_add(1) == Some(number) => *range = *range.start()..=number,
+            _ => self.0.push(number..=number),
+        }
+    }
+
+    /// Whether the number is in the set.
+    pub fn contains(&self, number: u32) -> bool {
+        let after = self.0.partition_point(|range| *range.start() <= number);
+        after != 0 && number <= *self.0[after - 1].end()
+    }
+
+    /// The ranges, lowest first.
+    pub fn ranges(&self) -> &[RangeInclusive<u32>] {
+        &self.0
+    }
+
+    /// Every number, lowest first. A set may span all 32 bits: bound it by what exists before walking it.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().cloned().flatten()
+    }
+
+    /// How many numbers there are.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lowest number.
+    pub fn first(&self) -> Option<u32> {
+        self.0.first().map(|range| *range.start())
+    }
+
+    /// The highest number.
+    pub fn last(&self) -> Option<u32> {
+        self.0.last().map(|range| *range.end())
+    }
+}
+
+impl FromIterator<RangeInclusive<u32>> for Numbers {
+    fn from_iter<I: IntoIterator<Item = RangeInclusive<u32>>>(ranges: I) -> Self {
+        let mut sorted: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+        sorted.sort_unstable_by_key(|range| *range.start());
+        let mut merged: Vec<RangeInclusive<u32>> = Vec::new();
+        for range in sorted {
+            match merged.last_mut() {
+                Some(last) if *range.start() <= last.end().saturating_add(1) => {
+                    *last = *last.start()..=*last.end().max(range.end());
+                }
+                _ => merged.push(range),
+            }
+        }
+        Self(merged)
+    }
+}
+
+impl FromIterator<u32> for Numbers {
+    fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
+        numbers.into_iter().map(|number| number..=number).collect()
+    }
+}
+
+impl std::fmt::Display for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, range) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match (range.start(), range.end()) {
+                (from, to) if from == to => write!(f, "{comma}{from}")?,
+                (from, to) => write!(f, "{comma}{from}:{to}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ranges: &[(u32, u32)]) -> SequenceSet {
+        SequenceSet::Ranges(ranges.iter().map(|(a, b)| (NonZeroU32::new(*a), NonZeroU32::new(*b))).collect())
+    }
+
+    #[test]
+    fn a_star_is_the_highest_number_in_either_place() {
+        // 0 stands for `*` here.
+        assert_eq!(set(&[(500, 0)]).resolve(7).to_string(), "7:500");
+        assert_eq!(set(&[(0, 3)]).resolve(7).to_string(), "3:7");
+        assert_eq!(set(&[(0, 0)]).resolve(7).to_string(), "7");
+        assert_eq!(set(&[(0, 0)]).resolve(0).to_string(), "");
+        assert_eq!(set(&[(1, 0)]).resolve(0).to_string(), "1");
+    }
+
+    #[test]
+    fn ranges_are_sorted_and_joined() {
+        let numbers = set(&[(9, 7), (1, 1), (2, 3), (8, 12), (u32::MAX, u32::MAX), (3, 2)]).resolve(1);
+        assert_eq!(numbers.to_string(), format!("1:3,7:12,{}", u32::MAX));
+        assert_eq!(numbers.count(), 10);
+        assert_eq!((numbers.first(), numbers.last()), (Some(1), Some(u32::MAX)));
+        let found: Vec<u32> = (0..14).filter(|number| numbers.contains(*number)).collect();
+        assert_eq!(found, [1, 2, 3, 7, 8, 9, 10, 11, 12]);
+    }
+
+    #[test]
+    fn numbers_pushed_in_order_form_ranges() {
+        let mut numbers = Numbers::default();
+        [4, 5, 6, 9].into_iter().for_each(|number| numbers.push(number));
+        assert_eq!(numbers.to_string(), "4:6,9");
+        assert_eq!(numbers.iter().collect::<Vec<_>>(), [4, 5, 6, 9]);
+    }
+}

@@ -1,0 +1,162 @@
+//! `FETCH`. RFC 9051 §7.5.2.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::Out;
+use crate::imap::fetch::{BodyName, Section, SectionText};
+use crate::imap::structure::{Envelope, Part};
+use crate::imap::value::{SystemFlags, format_date_time};
+
+/// One `FETCH` reply in the making. Items are added in any order; [`FetchReply::end`] closes it.
+#[must_use]
+pub struct FetchReply<'a> {
+    out: &'a mut Out,
+    started: bool,
+}
+
+impl Out {
+    /// Begins to tell of the message with this sequence number.
+    pub fn fetch(&mut self, number: u32) -> FetchReply<'_> {
+        self.raw(b"* ").number(number).raw(b" FETCH (");
+        FetchReply { out: self, started: false }
+    }
+}
+
+impl FetchReply<'_> {
+    fn item(&mut self, name: &[u8]) -> &mut Out {
+        if std::mem::replace(&mut self.started, true) {
+            self.out.raw(b" ");
+        }
+        self.out.raw(name)
+    }
+
+    /// `UID`.
+    pub fn uid(&mut self, uid: u32) {
+        self.item(b"UID ").number(uid);
+    }
+
+    /// `FLAGS`.
+    pub fn flags(&mut self, system: SystemFlags, recent: bool, keywords: &[impl AsRef<str>]) {
+        self.item(b"FLAGS (");
+        if recent {
+            let more = system != SystemFlags::NONE || !keywords.is_empty();
+            self.out.text(if more { "\\Recent " } else { "\\Recent" });
+        }
+        self.out.flag_names(system, keywords).raw(b")");
+    }
+
+    /// `INTERNALDATE`.
+    pub fn internal_date(&mut self, time: Timestamp) {
+        self.item(b"INTERNALDATE \"").raw(&format_date_time(time)).raw(b"\"");
+    }
+
+    /// `RFC822.SIZE`.
+    pub fn size(&mut self, octets: u64) {
+        self.item(b"RFC822.SIZE ").number(octets);
+    }
+
+    /// `ENVELOPE`.
+    pub fn envelope(&mut self, envelope: &Envelope) {
+        self.item(b"ENVELOPE ").envelope(envelope);
+    }
+
+    /// `BODYSTRUCTURE`, or `BODY` without extension data.
+    pub fn body_structure(&mut self, part: &Part, extensible: bool) {
+        self.item(if extensible { b"BODYSTRUCTURE " } else { b"BODY " }).body(part, extensible);
+    }
+
+    /// `BODY[...]` and its kin: the octets, or `NIL` where the message has no such part. `origin` is where a partial
+    /// begins.
+    pub fn section(&mut self, name: BodyName, section: &Section, origin: Option<u32>, octets: Option<&[Bytes]>) {
+        match name {
+            BodyName::Body => {
+                self.item(b"BODY[").section(section);
+                self.origin(origin);
+            }
+            BodyName::Rfc822 => {
+                self.item(b"RFC822");
+            }
+            BodyName::Rfc822Header => {
+                self.item(b"RFC822.HEADER");
+            }
+            BodyName::Rfc822Text => {
+                self.item(b"RFC822.TEXT");
+            }
+        }
+        self.out.raw(b" ");
+        match octets {
+            Some(pieces) => self.out.shared_literal(pieces),
+            None => self.out.raw(b"NIL"),
+        };
+    }
+
+    /// `BINARY[...]`: the decoded octets. A literal8 is only needed for NUL. RFC 3516 §4.2.
+    pub fn binary(&mut self, part: &[u32], origin: Option<u32>, octets: Option<&[Bytes]>) {
+        self.item(b"BINARY[").part(part);
+        self.origin(origin);
+        self.out.raw(b" ");
+        match octets {
+            Some(pieces) => {
+                if pieces.iter().any(|piece| piece.contains(&0)) {
+                    self.out.raw(b"~");
+                }
+                self.out.shared_literal(pieces)
+            }
+            None => self.out.raw(b"NIL"),
+        };
+    }
+
+    /// `BINARY.SIZE[...]`: how many octets there are once decoded.
+    pub fn binary_size(&mut self, part: &[u32], octets: u64) {
+        self.item(b"BINARY.SIZE[").part(part).raw(b"] ").number(octets);
+    }
+
+    fn origin(&mut self, origin: Option<u32>) {
+        self.out.raw(b"]");
+        if let Some(origin) = origin {
+            self.out.raw(b"<").number(origin).raw(b">");
+        }
+    }
+
+    /// Closes the reply.
+    pub fn end(self) {
+        self.out.raw(b")").end();
+    }
+}
+
+impl Out {
+    fn part(&mut self, part: &[u32]) -> &mut Self {
+        for (at, number) in part.iter().enumerate() {
+            self.raw(if at == 0 { b"" } else { b"." }).number(*number);
+        }
+        self
+    }
+
+    /// RFC 9051 §9 (section), without its brackets.
+    fn section(&mut self, section: &Section) {
+        self.part(&section.part);
+        if !section.part.is_empty() && section.text != SectionText::All {
+            self.raw(b".");
+        }
+        match &section.text {
+            SectionText::All => {}
+            SectionText::Header => {
+                self.raw(b"HEADER");
+            }
+            SectionText::Text => {
+                self.raw(b"TEXT");
+            }
+            SectionText::Mime => {
+                self.raw(b"MIME");
+            }
+            SectionText::HeaderFields { not, names } => {
+                self.raw(if *not { b"HEADER.FIELDS.NOT (" } else { b"HEADER.FIELDS (" });
+                for (at, name) in names.iter().enumerate() {
+                    self.raw(if at == 0 { b"" } else { b" " }).astring(name);
+                }
+                self.raw(b")");
+            }
+        }
+    }
+}

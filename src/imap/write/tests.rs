@@ -1,0 +1,189 @@
+//! Values as the wire has them.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::imap::StatusItem;
+use crate::imap::fetch::{BodyName, Section, SectionText};
+use crate::imap::structure::Structure;
+use crate::imap::value::{Flags, Numbers, SystemFlags};
+use crate::mail::Dialogue;
+
+fn written(write: impl FnOnce(&mut Out)) -> String {
+    let mut out = Out::default();
+    write(&mut out);
+    let mut bytes = Vec::new();
+    while let Some(piece) = out.take() {
+        bytes.extend_from_slice(&piece);
+    }
+    assert_eq!(out.len(), 0);
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One value as written.
+fn value(write: impl FnOnce(&mut Out) -> &mut Out) -> String {
+    written(|out| {
+        write(out);
+    })
+}
+
+#[test]
+fn strings_are_quoted_where_they_can_be() {
+    for (text, wanted) in [
+        ("", "\"\""),
+        ("a b", "\"a b\""),
+        ("a\"\\b", "\"a\\\"\\\\b\""),
+        ("a\r\nb", "{4}\r\na\r\nb"),
+        ("\u{e9}", "{2}\r\n\u{e9}"),
+    ] {
+        assert_eq!(value(|out| out.string(text)), wanted);
+    }
+    assert!(value(|out| out.string(&"x".repeat(2_000))).starts_with("{2000}\r\n"));
+    for (text, wanted) in [("abc", "abc"), ("nil", "\"nil\""), ("a b", "\"a b\""), ("", "\"\""), ("a]", "\"a]\"")] {
+        assert_eq!(value(|out| out.astring(text)), wanted);
+    }
+}
+
+#[test]
+fn mailbox_names_are_in_utf7_until_utf8_is_spoken() {
+    assert_eq!(value(|out| out.mailbox("a&\u{53f0}")), "\"a&-&U,A-\"");
+    let utf8 = written(|out| {
+        out.speak_utf8();
+        out.mailbox("a&\u{53f0}");
+    });
+    assert_eq!(utf8, "\"a&\u{53f0}\"");
+}
+
+#[test]
+fn replies_look_as_the_rfc_wants() {
+    let numbers: Numbers = [1, 2, 3, 7].into_iter().collect();
+    let keywords = ["$Junk".to_owned()];
+    let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::ANSWERED), keywords: keywords.to_vec() };
+    let entry = ListEntry {
+        attributes: &[Attribute::HasNoChildren, Attribute::Trash],
+        delimiter: '/',
+        name: "a b",
+        child_info: false,
+    };
+    let cases: Vec<(String, &str)> = vec![
+        (written(|out| out.exists(4_000_000_000)), "* 4000000000 EXISTS\r\n"),
+        (written(|out| out.expunge(0)), "* 0 EXPUNGE\r\n"),
+        (written(|out| out.flags(&flags)), "* FLAGS (\\Answered \\Seen $Junk)\r\n"),
+        (written(|out| out.list(&entry)), "* LIST (\\HasNoChildren \\Trash) \"/\" \"a b\"\r\n"),
+        (
+            written(|out| out.lsub(&ListEntry { attributes: &[], child_info: true, ..entry.clone() })),
+            "* LSUB () \"/\" \"a b\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
+        ),
+        (written(|out| out.namespace("", '/')), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"),
+        (
+            written(|out| out.status("a", [(StatusItem::Messages, 1), (StatusItem::Size, u64::MAX)])),
+            "* STATUS \"a\" (MESSAGES 1 SIZE 18446744073709551615)\r\n",
+        ),
+        (written(|out| out.search([])), "* SEARCH\r\n"),
+        (written(|out| out.note(&Code::UidNext(9), "next")), "* OK [UIDNEXT 9] next\r\n"),
+        (
+            written(|out| out.note(&Code::PermanentFlags(flags.clone(), true), "")),
+            "* OK [PERMANENTFLAGS (\\Answered \\Seen $Junk \\*)] \r\n",
+        ),
+        (written(|out| out.note(&Code::PermanentFlags(Flags::default(), false), "")), "* OK [PERMANENTFLAGS ()] \r\n"),
+        (
+            written(|out| out.note(&Code::CopyUid { validity: 3, from: numbers.clone(), to: numbers.clone() }, "ok")),
+            "* OK [COPYUID 3 1:3,7 1:3,7] ok\r\n",
+        ),
+    ];
+    for (found, wanted) in cases {
+        assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn a_fetch_reply_has_its_items_with_one_space_between() {
+    let section = |part: &[u32], text| Section { part: part.to_vec(), text };
+    let fields = SectionText::HeaderFields { not: false, names: vec!["To".into(), "X (y)".into()] };
+    let found = written(|out| {
+        let mut fetch = out.fetch(12);
+        fetch.flags(SystemFlags::SEEN, true, &["$Junk"]);
+        fetch.uid(7);
+        fetch.size(0);
+        fetch.section(BodyName::Body, &section(&[1, 2], SectionText::Mime), Some(5), Some(&["a".into(), "b".into()]));
+        fetch.section(BodyName::Body, &section(&[], fields), None, Some(&[]));
+        fetch.section(BodyName::Rfc822Text, &section(&[], SectionText::Text), None, None);
+        fetch.binary(&[1], None, Some(&["a\0".into()]));
+        fetch.binary_size(&[1], 2);
+        fetch.end();
+    });
+    let wanted = "* 12 FETCH (FLAGS (\\Recent \\Seen $Junk) UID 7 RFC822.SIZE 0 BODY[1.2.MIME]<5> {2}\r\nab \
+        BODY[HEADER.FIELDS (To \"X (y)\")] {0}\r\n RFC822.TEXT NIL BINARY[1] ~{2}\r\na\0 BINARY.SIZE[1] 2)\r\n";
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn envelope_and_structure_are_written_whole() {
+    let message = b"Date: now\r\nSubject: \"hi\"\r\nFrom: Ann <ann@a.test>\r\nTo: friends:;\r\nMessage-ID: <1@a>\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\n\r\nhello\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nyou\r\n\
+        --b\r\nContent-Type: IMAGE/PNG; name=\"x y\"\r\nContent-ID: <i>\r\nContent-Transfer-Encoding: base64\r\n\
+        Content-Disposition: attachment; filename=x\r\nContent-Language: de, en\r\n\r\nAAAA\r\n--b--\r\n";
+    let structure = Structure::of(message);
+    let found = written(|out| {
+        let mut fetch = out.fetch(1);
+        fetch.envelope(&structure.envelope);
+        fetch.body_structure(&structure.part, false);
+        fetch.end();
+    });
+    let nothing = "NIL NIL NIL NIL NIL NIL NIL NIL NIL";
+    let wanted = format!(
+        "* 1 FETCH (ENVELOPE (\"now\" \"\\\"hi\\\"\" ((\"Ann\" NIL \"ann\" \"a.test\")) ((\"Ann\" NIL \"ann\" \"a.test\")) \
+         ((\"Ann\" NIL \"ann\" \"a.test\")) ((NIL NIL \"friends\" NIL)(NIL NIL NIL NIL)) NIL NIL NIL \"<1@a>\") BODY (\
+         (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 5 1)\
+         (\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 18 (NIL \"in\" {}) \
+         (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 3 1) 3)\
+         (\"image\" \"png\" (\"name\" \"x y\") \"<i>\" NIL \"BASE64\" 4) \"mixed\"))\r\n",
+        &nothing[..31],
+    );
+    assert_eq!(found, wanted);
+    let extended = written(|out| {
+        let mut fetch = out.fetch(1);
+        fetch.body_structure(&structure.part, true);
+        fetch.end();
+    });
+    assert!(extended.contains("\"BASE64\" 4 NIL (\"attachment\" (\"filename\" \"x\")) (\"de\" \"en\") NIL)"));
+    assert!(extended.ends_with(" \"mixed\" (\"boundary\" \"b\") NIL NIL NIL))\r\n"));
+}
+
+#[test]
+fn large_literals_are_shared() {
+    let message = Bytes::from(vec![b'x'; 10_000]);
+    let mut out = Out::default();
+    let mut fetch = out.fetch(1);
+    fetch.section(BodyName::Body, &Section::default(), None, Some(&["trace".into(), message.clone()]));
+    fetch.end();
+    assert_eq!(out.len(), 10_000 + "* 1 FETCH (BODY[] {10005}\r\ntrace)\r\n".len());
+    assert_eq!(out.take().unwrap(), "* 1 FETCH (BODY[] {10005}\r\ntrace");
+    assert_eq!(out.take().unwrap().as_ptr(), message.as_ptr());
+    assert_eq!(out.take().unwrap(), ")\r\n");
+    assert_eq!(out.take(), None);
+}
+
+#[test]
+fn the_dialogue_leaves_literals_out() {
+    let mut out = Out::default();
+    out.record(Dialogue::default());
+    out.exists(1);
+    for octets in [5, 10_000] {
+        let mut fetch = out.fetch(1);
+        fetch.section(BodyName::Body, &Section::default(), None, Some(&[vec![b'x'; octets].into()]));
+        fetch.end();
+    }
+    let lines: Vec<_> = out.dialogue().unwrap().lines.iter().map(|(_, line)| line.as_str()).collect();
+    let wanted = [
+        "* 1 EXISTS",
+        "* 1 FETCH (BODY[] {5}",
+        "(5 octets of message)",
+        ")",
+        "* 1 FETCH (BODY[] {10000}",
+        "(10000 octets of message)",
+        ")",
+    ];
+    assert_eq!(lines, wanted);
+}

@@ -1,0 +1,185 @@
+//! The audit: from the events of a world, where each message is and whether anything is lost or doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Event, Step};
+use crate::mail::{Address, JourneyId, ReversePath};
+
+/// What became of a message for one recipient.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum Fate {
+    /// Still on its way.
+    Underway {
+        /// The last host that took it.
+        at: String,
+    },
+    /// In a mailbox.
+    Delivered {
+        /// How often; more than once is a duplicate.
+        copies: usize,
+        /// When first.
+        at: Timestamp,
+    },
+    /// Given up.
+    Failed {
+        /// Why.
+        reason: String,
+        /// The journey of the report to the sender.
+        report: Option<JourneyId>,
+    },
+}
+
+/// All that is known of one journey.
+#[derive(Clone, Debug, Serialize)]
+pub struct Story {
+    /// Its id.
+    pub journey: JourneyId,
+    /// `MAIL FROM` at its first host.
+    pub reverse_path: ReversePath,
+    /// When the first host took it.
+    pub began: Timestamp,
+    /// What became of it, for each recipient of the first host.
+    pub recipients: BTreeMap<Address, Fate>,
+    /// Everything that happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// The stories of a world's messages.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    stories: BTreeMap<JourneyId, Story>,
+    order: Vec<JourneyId>,
+}
+
+impl Audit {
+    /// Takes all events into account.
+    pub fn of(events: impl IntoIterator<Item = Event>) -> Self {
+        let mut audit = Self::default();
+        events.into_iter().for_each(|event| audit.note(event));
+        audit
+    }
+
+    /// Takes one more event into account. Events of one journey come in order.
+    pub fn note(&mut self, event: Event) {
+        let story = self.stories.entry(event.journey).or_insert_with(|| {
+            self.order.push(event.journey);
+            Story {
+                journey: event.journey,
+                reverse_path: None,
+                began: event.at,
+                recipients: BTreeMap::new(),
+                events: Vec::new(),
+            }
+        });
+        story.note(event);
+    }
+
+    /// One journey.
+    pub fn story(&self, journey: JourneyId) -> Option<&Story> {
+        self.stories.get(&journey)
+    }
+
+    /// All journeys, in the order in which they began.
+    pub fn stories(&self) -> impl DoubleEndedIterator<Item = &Story> {
+        self.order.iter().filter_map(|journey| self.stories.get(journey))
+    }
+
+    /// Journeys that still have a recipient underway.
+    pub fn open(&self) -> BTreeSet<JourneyId> {
+        self.stories().filter(|story| !story.is_settled()).map(|story| story.journey).collect()
+    }
+}
+
+impl Story {
+    fn note(&mut self, event: Event) {
+        match &event.step {
+            Step::Received { reverse_path, recipients, .. } => {
+                if self.recipients.is_empty() {
+                    self.reverse_path = reverse_path.clone();
+                }
+                for recipient in recipients {
+                    let fate = self.recipients.entry(recipient.clone());
+                    let here = Fate::Underway { at: event.host.to_string() };
+                    let fate = fate.or_insert_with(|| here.clone());
+                    if matches!(fate, Fate::Underway { .. }) {
+                        *fate = here;
+                    }
+                }
+            }
+            Step::Delivered { recipient, .. } => {
+                let fate = self.recipients.entry(recipient.clone());
+                let fate = fate.or_insert(Fate::Delivered { copies: 0, at: event.at });
+                match fate {
+                    Fate::Delivered { copies, .. } => *copies += 1,
+                    other => *other = Fate::Delivered { copies: 1, at: event.at },
+                }
+            }
+            Step::Failed { recipients, reason, report, .. } => {
+                for recipient in recipients {
+                    let fate = Fate::Failed { reason: reason.clone(), report: *report };
+                    self.recipients.insert(recipient.clone(), fate);
+                }
+            }
+            Step::Relayed { .. } | Step::Deferred { .. } | Step::Retrieved { .. } => {}
+        }
+        self.events.push(event);
+    }
+
+    /// Whether every recipient's copy is in a mailbox or given up.
+    pub fn is_settled(&self) -> bool {
+        !self.recipients.is_empty() && self.recipients.values().all(|fate| !matches!(fate, Fate::Underway { .. }))
+    }
+
+    /// Whether every recipient has it, once.
+    pub fn arrived_once(&self) -> bool {
+        !self.recipients.is_empty()
+            && self.recipients.values().all(|fate| matches!(fate, Fate::Delivered { copies: 1, .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journey::Protocol;
+
+    fn event(step: Step) -> Event {
+        let journey = JourneyId::of(1);
+        Event { seq: 0, at: Timestamp::UNIX_EPOCH, host: "mta".into(), journey, id: None, step, dialogue: None }
+    }
+
+    fn received(recipients: &[&str]) -> Event {
+        event(Step::Received {
+            protocol: Protocol::Smtp,
+            from: "mua".to_owned(),
+            reverse_path: None,
+            recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
+            size: 1,
+            tls: None,
+            user: None,
+            took_ms: 0.0,
+        })
+    }
+
+    fn delivered(recipient: &str) -> Event {
+        let recipient: Address = recipient.parse().unwrap();
+        event(Step::Delivered { account: recipient.key(), recipient, mailbox: "INBOX".to_owned(), uid: 1 })
+    }
+
+    #[test]
+    fn a_story_is_settled_when_every_recipient_has_a_fate() {
+        let mut audit = Audit::of([received(&["a@x.test", "b@x.test"]), delivered("a@x.test")]);
+        assert_eq!(audit.open().len(), 1);
+        audit.note(delivered("b@x.test"));
+        assert!(audit.open().is_empty() && audit.stories().all(Story::arrived_once));
+    }
+
+    #[test]
+    fn a_second_copy_is_a_duplicate() {
+        let audit = Audit::of([received(&["a@x.test"]), delivered("a@x.test"), delivered("a@x.test")]);
+        assert!(audit.stories().all(|story| story.is_settled() && !story.arrived_once()));
+    }
+}

@@ -1,0 +1,112 @@
+//! The mailboxes of an account, listed and counted: RFC 9051 §6.3.9, §6.3.11.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, params};
+
+use super::name::{canonical, superiors};
+use super::tree::{SpecialUse, find};
+use super::{Error, Mailboxes, Uid};
+use crate::imap::SystemFlags;
+
+/// A name in the tree of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name, levels with `/` between.
+    pub name: String,
+    /// Whether there is a mailbox of that name, or only others below it, or a subscription.
+    pub exists: bool,
+    /// Whether there are mailboxes below it.
+    pub has_children: bool,
+    /// Whether it is subscribed.
+    pub subscribed: bool,
+    /// What it is for.
+    pub special_use: Option<SpecialUse>,
+}
+
+/// A mailbox in numbers. RFC 9051 §6.3.11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How many messages.
+    pub messages: u32,
+    /// How many that no session was told of. RFC 3501 §2.3.2.
+    pub recent: u32,
+    /// How many without `\Seen`.
+    pub unseen: u32,
+    /// How many with `\Deleted`.
+    pub deleted: u32,
+    /// The octets of all. RFC 8438.
+    pub size: u64,
+    /// See [`super::View::uidnext`].
+    pub uidnext: Uid,
+    /// See [`super::View::uidvalidity`].
+    pub uidvalidity: u32,
+    /// See [`super::View::modseq`].
+    pub modseq: u64,
+}
+
+impl Mailboxes {
+    /// All names of an account, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list(&self, account: &str) -> Result<Vec<Listed>, Error> {
+        let (mailboxes, subscriptions) = self.0.store.read(|connection| {
+            let sql = "SELECT name, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
+            let mut mailboxes = connection.prepare_cached(sql)?;
+            let mailboxes = mailboxes.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mailboxes: BTreeMap<String, Option<String>> = mailboxes.collect::<Result<_, _>>()?;
+            let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
+            let mut subscriptions = connection.prepare_cached(sql)?;
+            let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
+            Ok((mailboxes, subscriptions.collect::<Result<BTreeSet<String>, _>>()?))
+        })?;
+        let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| superiors(name)).collect();
+        let names: BTreeSet<&str> =
+            mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
+        let special = |name: &str| {
+            let stored = mailboxes.get(name)?.as_deref()?;
+            SpecialUse::ALL.into_iter().find(|special| special.name() == stored)
+        };
+        let listed = names.iter().map(|name| Listed {
+            name: (*name).to_owned(),
+            exists: mailboxes.contains_key(*name),
+            has_children: parents.contains(name),
+            subscribed: subscriptions.contains(*name),
+            special_use: special(name),
+        });
+        Ok(listed.collect())
+    }
+
+    /// Counts a mailbox.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
+        let name = canonical(name)?;
+        let status = self.0.store.read(|connection| match find(connection, account, &name)? {
+            Some((_, mailbox)) => status(connection, mailbox).map(Some),
+            None => Ok(None),
+        })?;
+        status.ok_or(Error::NoMailbox(name))
+    }
+}
+
+fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
+    let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
+                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq
+               FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
+    let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
+    connection.prepare_cached(sql)?.query_row(flags, |row| {
+        Ok(Status {
+            messages: row.get(0)?,
+            recent: row.get(1)?,
+            unseen: row.get(2)?,
+            deleted: row.get(3)?,
+            size: row.get(4)?,
+            uidnext: row.get(5)?,
+            uidvalidity: row.get(6)?,
+            modseq: row.get(7)?,
+        })
+    })
+}

@@ -1,0 +1,158 @@
+//! The mailboxes of all accounts: a tree of names for each, and messages under unique ids that only grow.
+//!
+//! ```text
+//! account ann@a.test                     tree.rs      create, delete, rename, subscribe
+//!   INBOX      1 2 4 7                   list.rs      list, status
+//!   Junk                                 file.rs      deliver, append: the way in
+//!   Sent       1                         change.rs    flags, copy, move, expunge
+//!   Archive                              view.rs      what a session sees of one mailbox
+//!   Archive/2026                         maildrop.rs  what POP3 sees of it
+//! ```
+//!
+//! The tables are the truth. Every change takes the next number of its mailbox, the modification sequence (RFC 7162
+//! §3.1), and leaves it on what it changed; so a [`View`] in memory is brought up to date by reading what is newer. A future here
+//! resolves when its change is durable; then sessions that wait at [`Mailbox::changes`] wake.
+
+mod change;
+mod error;
+mod file;
+mod list;
+mod maildrop;
+mod name;
+mod schema;
+mod tree;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+
+use jiff::Timestamp;
+use rusqlite::Transaction;
+use tokio::sync::watch;
+
+use crate::store::Store;
+use crate::world::Clock;
+pub use change::Copied;
+pub use error::Error;
+pub use file::Delivered;
+pub use list::{Listed, Status};
+pub use maildrop::Maildrop;
+pub use schema::SCHEMA;
+pub use tree::SpecialUse;
+pub use view::{Changes, Message, View};
+
+/// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.
+pub type Uid = u32;
+
+/// All mailboxes of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailboxes(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    /// Mailboxes that a session looks at, by id.
+    open: Mutex<BTreeMap<i64, Weak<Shelf>>>,
+    /// Accounts whose maildrop a POP3 session holds.
+    held: Mutex<BTreeSet<String>>,
+}
+
+/// One mailbox in memory, shared by all who look at it.
+struct Shelf {
+    id: i64,
+    view: Mutex<Arc<View>>,
+    /// The modification sequence last heard of; [`GONE`] once the mailbox is deleted.
+    modseq: watch::Sender<u64>,
+}
+
+/// No change has this number.
+const GONE: u64 = u64::MAX;
+
+/// One mailbox, opened. It stays the same one under another name.
+#[derive(Clone)]
+pub struct Mailbox {
+    mailboxes: Mailboxes,
+    account: i64,
+    shelf: Arc<Shelf>,
+}
+
+impl Mailboxes {
+    /// The mailboxes in a store that was opened with our [`SCHEMA`].
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self(Arc::new(Inner { store, clock, open: Mutex::default(), held: Mutex::default() }))
+    }
+
+    /// Opens a mailbox of an account.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
+        let name = name::canonical(name)?;
+        let found = self.0.store.read(|connection| tree::find(connection, account, &name))?;
+        let (account, id) = found.ok_or(Error::NoMailbox(name))?;
+        let mut open = lock(&self.0.open);
+        if let Some(shelf) = open.get(&id).and_then(Weak::upgrade) {
+            return Ok(Mailbox { mailboxes: self.clone(), account, shelf });
+        }
+        let shelf = Arc::new(Shelf { id, view: Mutex::default(), modseq: watch::Sender::new(0) });
+        open.retain(|_, shelf| 0 < shelf.strong_count());
+        open.insert(id, Arc::downgrade(&shelf));
+        Ok(Mailbox { mailboxes: self.clone(), account, shelf })
+    }
+
+    /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing.
+    async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        let (refuse, refused) = mpsc::channel();
+        let job = move |transaction: &Transaction<'_>| {
+            job(transaction).map_err(|error| {
+                // The receiver waits below, unless its task was dropped.
+                let _ = refuse.send(error);
+                rusqlite::Error::QueryReturnedNoRows
+            })
+        };
+        let outcome = self.0.store.write(job).await;
+        match refused.try_recv() {
+            Ok(error) => Err(error),
+            Err(_) => Ok(outcome?),
+        }
+    }
+
+    /// Wakes who waits for changes of a mailbox.
+    fn wake(&self, mailbox: i64, modseq: u64) {
+        let shelf = lock(&self.0.open).get(&mailbox).and_then(Weak::upgrade);
+        if let Some(shelf) = shelf {
+            shelf.modseq.send_if_modified(|known| {
+                let newer = *known < modseq;
+                *known = modseq.max(*known);
+                newer
+            });
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.0.clock.now().as_second()
+    }
+}
+
+impl Mailbox {
+    /// Follows the mailbox: the receiver wakes after every change, also one of our own. IDLE waits here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shelf.modseq.subscribe()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A date of our tables; what nobody of us wrote reads as the beginning of time.
+fn date(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! The tables of the mailboxes. Dates are seconds since 1970.
+
+use crate::store::Schema;
+
+/// What [`crate::store::Store::open`] needs to know of us.
+pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1] };
+
+const STEP_1: &str = "
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE, -- the address, lower case, without detail
+    uidvalidity INTEGER NOT NULL -- the last one given to a mailbox
+) STRICT;
+
+CREATE TABLE mailbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL REFERENCES account (id),
+    name TEXT NOT NULL,
+    use TEXT, -- RFC 6154, as in Sent
+    uidvalidity INTEGER NOT NULL,
+    uidnext INTEGER NOT NULL DEFAULT 1,
+    modseq INTEGER NOT NULL DEFAULT 1, -- of the last change
+    recent INTEGER NOT NULL DEFAULT 1, -- no session was told of messages from this uid on
+    UNIQUE (account, name)
+) STRICT;
+
+CREATE TABLE subscription (
+    account INTEGER NOT NULL REFERENCES account (id),
+    name TEXT NOT NULL, -- of a mailbox, which may not exist
+    PRIMARY KEY (account, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE message (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    trace BLOB NOT NULL, -- the header lines above the content
+    flags INTEGER NOT NULL, -- imap::SystemFlags
+    keywords TEXT NOT NULL, -- with a space between
+    modseq INTEGER NOT NULL, -- of its last change
+    received INTEGER NOT NULL, -- internal date
+    saved INTEGER NOT NULL, -- in this mailbox
+    size INTEGER NOT NULL, -- octets, trace included
+    journey TEXT, -- mail::JourneyId, where it came from
+    structure BLOB, -- worked out when first asked for
+    PRIMARY KEY (mailbox, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_modseq ON message (mailbox, modseq);
+
+CREATE TABLE expunged (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    modseq INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, modseq, uid)
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,261 @@
+//! Accounts and the trees of their mailboxes: RFC 9051 §6.3.4 to §6.3.8.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::name::{INBOX, canonical, is_within, superiors};
+use super::{Error, GONE, Mailboxes, Uid, change};
+use crate::store::content;
+
+/// An account has no more mailboxes.
+const MAILBOXES_MAX: usize = 2_000;
+
+/// What a mailbox is for. RFC 6154 §2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SpecialUse {
+    /// `\Archive`.
+    Archive,
+    /// `\Drafts`.
+    Drafts,
+    /// `\Junk`.
+    Junk,
+    /// `\Sent`.
+    Sent,
+    /// `\Trash`.
+    Trash,
+}
+
+impl SpecialUse {
+    pub(super) const ALL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
+
+    /// The name of the mailbox that a new account has for it; with a `\` before, the attribute.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "Archive",
+            Self::Drafts => "Drafts",
+            Self::Junk => "Junk",
+            Self::Sent => "Sent",
+            Self::Trash => "Trash",
+        }
+    }
+}
+
+impl Mailboxes {
+    /// Makes the account and the mailboxes that each has from the start, unless it is there.
+    ///
+    /// # Errors
+    /// It is not stored.
+    pub async fn ensure_account(&self, account: &str) -> Result<(), Error> {
+        if self.0.store.read(|connection| find(connection, account, INBOX))?.is_some() {
+            return Ok(());
+        }
+        let (account, now) = (account.to_owned(), self.now());
+        self.write(move |transaction| ensure_account(transaction, &account, now).map(drop)).await
+    }
+
+    /// Makes a mailbox, and those above it. RFC 9051 §6.3.4.
+    ///
+    /// # Errors
+    /// The name is taken or cannot be used, or it is not stored.
+    pub async fn create(&self, account: &str, name: &str) -> Result<(), Error> {
+        let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
+        self.write(move |transaction| {
+            let account = ensure_account(transaction, &account, now)?;
+            create(transaction, account, &name, now).map(drop)
+        })
+        .await
+    }
+
+    /// Deletes a mailbox with its messages; those below it stay. RFC 9051 §6.3.5.
+    ///
+    /// # Errors
+    /// There is none, or it is INBOX, or it is not stored.
+    pub async fn delete(&self, account: &str, name: &str) -> Result<(), Error> {
+        let (account, name) = (account.to_owned(), canonical(name)?);
+        if name == INBOX {
+            return Err(Error::BadName("INBOX cannot be deleted"));
+        }
+        let job = move |transaction: &Transaction<'_>| {
+            let (_, mailbox) = find(transaction, &account, &name)?.ok_or(Error::NoMailbox(name))?;
+            let sql = "DELETE FROM message WHERE mailbox = ?1 RETURNING content";
+            let mut delete = transaction.prepare_cached(sql)?;
+            let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+            contents.into_iter().try_for_each(|content| content::release(transaction, content))?;
+            transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
+            transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
+            Ok(mailbox)
+        };
+        let mailbox = self.write(job).await?;
+        self.wake(mailbox, GONE);
+        Ok(())
+    }
+
+    /// Gives a mailbox and all below it a new name. INBOX stays, and only its messages go there. RFC 9051 §6.3.6.
+    ///
+    /// # Errors
+    /// There is none, the new name is taken or cannot be used, or it is not stored.
+    pub async fn rename(&self, account: &str, from: &str, to: &str) -> Result<(), Error> {
+        let (account, from, to, now) = (account.to_owned(), canonical(from)?, canonical(to)?, self.now());
+        if from != INBOX && from != to && is_within(&to, &from) {
+            return Err(Error::BadName("a mailbox cannot be below itself"));
+        }
+        let job = move |transaction: &Transaction<'_>| {
+            let (account, inbox) = find(transaction, &account, INBOX)?.ok_or_else(|| Error::NoMailbox(from.clone()))?;
+            if from == INBOX {
+                empty_into(transaction, account, inbox, &to, now)
+            } else {
+                rename(transaction, account, &from, &to, now)
+            }
+        };
+        let changes = self.write(job).await?;
+        changes.into_iter().for_each(|(mailbox, modseq)| self.wake(mailbox, modseq));
+        Ok(())
+    }
+
+    /// Subscribes to a name, or no longer; there need not be a mailbox. RFC 9051 §6.3.7, §6.3.8.
+    ///
+    /// # Errors
+    /// The name cannot be used, there are too many, or it is not stored.
+    pub async fn subscribe(&self, account: &str, name: &str, on: bool) -> Result<(), Error> {
+        let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
+        self.write(move |transaction| {
+            let account = ensure_account(transaction, &account, now)?;
+            subscribe(transaction, account, &name, on)
+        })
+        .await
+    }
+
+    /// Takes the messages that no session was told of: those from the returned UID on are `\Recent` for the caller and
+    /// nobody after. RFC 3501 §2.3.2.
+    ///
+    /// # Errors
+    /// It is not stored.
+    pub async fn claim_recent(&self, mailbox: &super::Mailbox) -> Result<Uid, Error> {
+        let (id, view) = (mailbox.shelf.id, mailbox.view()?);
+        let sql = "SELECT recent FROM mailbox WHERE id = ?1";
+        let recent =
+            self.0.store.read(|connection| connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)))?;
+        if recent == view.uidnext {
+            return Ok(recent);
+        }
+        self.write(move |transaction| {
+            let recent = transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+            transaction.prepare_cached("UPDATE mailbox SET recent = uidnext WHERE id = ?1")?.execute([id])?;
+            Ok(recent)
+        })
+        .await
+    }
+}
+
+/// The ids of an account and of its mailbox.
+pub(super) fn find(connection: &Connection, account: &str, name: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = "SELECT account.id, mailbox.id FROM account JOIN mailbox ON mailbox.account = account.id
+               WHERE account.key = ?1 AND mailbox.name = ?2";
+    connection.prepare_cached(sql)?.query_row([account, name], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+pub(super) fn find_in(connection: &Connection, account: i64, name: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT id FROM mailbox WHERE account = ?1 AND name = ?2";
+    connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()
+}
+
+/// The id of an account, made with its first mailboxes if it is new.
+pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64) -> Result<i64, Error> {
+    let sql = "SELECT id FROM account WHERE key = ?1";
+    if let Some(account) = transaction.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()? {
+        return Ok(account);
+    }
+    let sql = "INSERT INTO account (key, uidvalidity) VALUES (?1, 0)";
+    let account = transaction.prepare_cached(sql)?.insert([key])?;
+    let special = SpecialUse::ALL.map(|special| (special.name(), Some(special)));
+    for (name, special) in [(INBOX, None)].into_iter().chain(special) {
+        make(transaction, account, name, special, now)?;
+        subscribe(transaction, account, name, true)?;
+    }
+    Ok(account)
+}
+
+/// One row; UIDVALIDITY is never given twice in an account, so an old name never means old UIDs.
+fn make(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+    special: Option<SpecialUse>,
+    now: i64,
+) -> Result<i64, Error> {
+    let now = u32::try_from(now).unwrap_or_default();
+    let sql = "UPDATE account SET uidvalidity = max(uidvalidity + 1, ?2) WHERE id = ?1 RETURNING uidvalidity";
+    let uidvalidity: u32 = transaction.prepare_cached(sql)?.query_row(params![account, now], |row| row.get(0))?;
+    let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, ?3, ?4)";
+    let special = special.map(SpecialUse::name);
+    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, special, uidvalidity])?)
+}
+
+fn create(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<i64, Error> {
+    if find_in(transaction, account, name)?.is_some() {
+        return Err(Error::Exists(name.to_owned()));
+    }
+    let sql = "SELECT count(*) FROM mailbox WHERE account = ?1";
+    let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
+    if MAILBOXES_MAX <= count {
+        return Err(Error::TooMany("mailboxes"));
+    }
+    for superior in superiors(name) {
+        if find_in(transaction, account, superior)?.is_none() {
+            make(transaction, account, superior, None, now)?;
+        }
+    }
+    make(transaction, account, name, None, now)
+}
+
+fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<(), Error> {
+    if !on {
+        let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
+        transaction.prepare_cached(sql)?.execute(params![account, name])?;
+        return Ok(());
+    }
+    let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
+    let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
+    if MAILBOXES_MAX <= count {
+        return Err(Error::TooMany("subscriptions"));
+    }
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO subscription VALUES (?1, ?2)")?
+        .execute(params![account, name])?;
+    Ok(())
+}
+
+/// Changes to tell of: mailbox and number of the change.
+type Told = Vec<(i64, u64)>;
+
+fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<Told, Error> {
+    let mut all = transaction.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
+    let all = all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut renamed: Vec<(i64, String)> = all.collect::<Result<_, _>>()?;
+    renamed.retain(|(_, name)| is_within(name, from));
+    if renamed.is_empty() {
+        return Err(Error::NoMailbox(from.to_owned()));
+    }
+    for superior in superiors(to) {
+        if find_in(transaction, account, superior)?.is_none() {
+            make(transaction, account, superior, None, now)?;
+        }
+    }
+    for (mailbox, name) in renamed {
+        let new = canonical(&format!("{to}{}", &name[from.len()..]))?;
+        if find_in(transaction, account, &new)?.is_some() {
+            return Err(Error::Exists(new));
+        }
+        let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, new])?;
+    }
+    Ok(vec![])
+}
+
+fn empty_into(transaction: &Transaction<'_>, account: i64, inbox: i64, to: &str, now: i64) -> Result<Told, Error> {
+    let target = create(transaction, account, to, now)?;
+    let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
+    let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
+    let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;
+    let (_, left) = change::remove(transaction, inbox, &uids)?;
+    Ok(vec![(target, arrived), (inbox, left)])
+}

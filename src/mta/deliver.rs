@@ -1,0 +1,242 @@
+//! One connection to a next hop, and the transactions made on it. RFC 5321 §3.3, §5.1; TLS where the peer has it
+//! (RFC 7435: some protection most of the time).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::route::{NextHop, Target};
+use super::{Failure, Mta};
+use crate::mail::{Dialogue, Envelope, Letter};
+use crate::net::{self, Conn, Stop};
+use crate::smtp::Reply;
+use crate::smtp::client::{self, Cause, Config, Event, Session, Stage};
+
+/// An open connection that waits for a message.
+pub(super) struct Line {
+    conn: Conn<Session>,
+    /// The peer's name, as far as we know it.
+    host: String,
+    began: Instant,
+}
+
+/// What became of one message at one next hop.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// One for each recipient, in the order of the envelope.
+    pub(super) verdicts: Vec<Verdict>,
+    /// The host that was spoken to.
+    pub(super) host: Option<String>,
+    /// It takes over the duty to report. RFC 3461 §5.2.1.
+    pub(super) keeps_dsn: bool,
+    /// Version and cipher.
+    pub(super) tls: Option<String>,
+    /// From connecting, or from the first command on a connection that was open already, to the last reply.
+    pub(super) took: Duration,
+    pub(super) dialogue: Option<Dialogue>,
+    /// The peer was gone before it heard of the message, as may happen on a connection that was idle.
+    pub(super) unheard: bool,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Accepted(Reply),
+    Failed(Failure),
+}
+
+/// No connection came up.
+#[derive(Clone, Debug)]
+pub(super) struct NoLine {
+    failure: Failure,
+    took: Duration,
+    dialogue: Option<Dialogue>,
+}
+
+impl NoLine {
+    /// The same bad news for a message with so many recipients.
+    pub(super) fn for_recipients(&self, count: usize) -> Attempt {
+        Attempt {
+            verdicts: vec![Verdict::Failed(self.failure.clone()); count],
+            host: self.failure.host().map(str::to_owned),
+            keeps_dsn: false,
+            tls: None,
+            took: self.took,
+            dialogue: self.dialogue.clone(),
+            unheard: false,
+        }
+    }
+}
+
+impl Attempt {
+    /// The worker is gone before it answered, because the host stops.
+    pub(super) fn interrupted(count: usize) -> Self {
+        let why = "the host stopped".to_owned();
+        let failure = Failure::Unreachable { host: "the next host".to_owned(), why };
+        NoLine { failure, took: Duration::ZERO, dialogue: None }.for_recipients(count)
+    }
+}
+
+/// How far a connection got before it failed.
+enum Trouble {
+    /// Without TLS it may work.
+    Tls(net::Error),
+    Other(Failure, Option<Dialogue>),
+}
+
+impl Line {
+    /// Connects to the first host of a next hop that will talk to us.
+    pub(super) async fn open(mta: &Mta, hop: &NextHop) -> Result<Self, NoLine> {
+        let began = Instant::now();
+        let fail = |failure, dialogue| NoLine { failure, took: began.elapsed(), dialogue };
+        let targets = hop.targets(mta).await.map_err(|failure| fail(failure, None))?;
+        let mut worst = fail(Failure::Loop(String::new()), None);
+        for target in &targets {
+            for address in &target.addresses {
+                match Self::reach(mta, hop, target, *address).await {
+                    Ok(line) => return Ok(Self { began, ..line }),
+                    Err((failure, dialogue)) => worst = fail(failure, dialogue),
+                }
+            }
+        }
+        Err(worst)
+    }
+
+    /// With TLS if the peer has it, without if that fails.
+    async fn reach(
+        mta: &Mta,
+        hop: &NextHop,
+        target: &Target,
+        address: SocketAddr,
+    ) -> Result<Self, (Failure, Option<Dialogue>)> {
+        match Self::greet(mta, hop, target, address, true).await {
+            Ok(line) => return Ok(line),
+            Err(Trouble::Other(failure, dialogue)) => return Err((failure, dialogue)),
+            Err(Trouble::Tls(error)) => tracing::info!(host = %target.name, %error, "going on without TLS"),
+        }
+        match Self::greet(mta, hop, target, address, false).await {
+            Ok(line) => Ok(line),
+            Err(Trouble::Other(failure, dialogue)) => Err((failure, dialogue)),
+            Err(Trouble::Tls(error)) => Err((Failure::unreachable(&target.name, &error), None)),
+        }
+    }
+
+    /// Up to the point where a message may be sent.
+    async fn greet(mta: &Mta, hop: &NextHop, target: &Target, address: SocketAddr, tls: bool) -> Result<Self, Trouble> {
+        let setup = mta.setup();
+        let broken = |error: net::Error| Trouble::Other(Failure::unreachable(&target.name, &error), None);
+        let stream = setup.interface.connect(address).await.map_err(broken)?;
+        let config = Config {
+            hello: mta.fqdn().to_owned(),
+            lmtp: hop.is_lmtp(),
+            dialogue: setup.recorder.wants_dialogues(),
+            ..Config::default()
+        };
+        let host = target.name.clone();
+        let mut line = Self { conn: Conn::new(stream, Session::new(config), Stop::new()), host, began: Instant::now() };
+        loop {
+            match line.conn.event().await.map_err(broken)? {
+                Some(Event::Ready)
+                    if tls && line.conn.stream().tls().is_none() && line.conn.machine.offers().starttls =>
+                {
+                    line.conn.machine.starttls();
+                }
+                Some(Event::Ready | Event::TlsRefused(_)) => return Ok(line),
+                Some(Event::StartTls) => {
+                    line.conn.connect_tls(&setup.trust, &target.name).await.map_err(Trouble::Tls)?;
+                    line.conn.machine.encrypted();
+                }
+                Some(Event::Failed(failure)) => {
+                    return Err(Trouble::Other(line.failure(&failure), line.take_dialogue()));
+                }
+                Some(Event::LoginRefused(_) | Event::Sent(_)) | None => {
+                    return Err(Trouble::Other(line.broken("hung up before it said hello"), line.take_dialogue()));
+                }
+            }
+        }
+    }
+
+    /// One transaction; the connection comes back if it can be used again.
+    pub(super) async fn send(mut self, envelope: &Envelope, letter: &Letter) -> (Attempt, Option<Self>) {
+        self.conn.machine.send(envelope.clone(), letter);
+        match self.outcome().await {
+            Ok(outcome) => {
+                let verdicts = outcome.verdicts.into_iter().map(|verdict| self.verdict(verdict)).collect();
+                let attempt = self.attempt(verdicts);
+                self.began = Instant::now();
+                (attempt, Some(self))
+            }
+            Err(failure) => {
+                let rest = self.failure(&failure);
+                let unheard = failure.stage < Stage::Message && failure.verdicts.iter().all(Option::is_none);
+                let mut known = failure.verdicts.into_iter();
+                let verdicts = envelope.recipients.iter().map(|_| match known.next().flatten() {
+                    Some(verdict) => self.verdict(verdict),
+                    None => Verdict::Failed(rest.clone()),
+                });
+                let verdicts = verdicts.collect();
+                (Attempt { unheard, ..self.attempt(verdicts) }, None)
+            }
+        }
+    }
+
+    async fn outcome(&mut self) -> Result<client::Outcome, client::Failure> {
+        loop {
+            match self.conn.event().await {
+                Ok(Some(Event::Sent(outcome))) => return Ok(outcome),
+                Ok(Some(Event::Failed(failure))) => return Err(failure),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return Err(self.conn.machine.abandon()),
+            }
+        }
+    }
+
+    /// Says goodbye; nobody waits for the answer long.
+    pub(super) async fn quit(mut self) {
+        self.conn.machine.quit();
+        while let Ok(Some(_)) = self.conn.event().await {}
+    }
+
+    fn attempt(&mut self, verdicts: Vec<Verdict>) -> Attempt {
+        Attempt {
+            verdicts,
+            host: Some(self.host.clone()),
+            keeps_dsn: self.conn.machine.offers().dsn,
+            tls: self.conn.stream().tls(),
+            took: self.began.elapsed(),
+            dialogue: self.take_dialogue(),
+            unheard: false,
+        }
+    }
+
+    fn take_dialogue(&mut self) -> Option<Dialogue> {
+        Some(self.conn.machine.take_dialogue()).filter(|dialogue| !dialogue.lines.is_empty())
+    }
+
+    fn verdict(&self, verdict: client::Verdict) -> Verdict {
+        match verdict {
+            client::Verdict::Accepted(reply) => Verdict::Accepted(reply),
+            client::Verdict::Refused { reply, .. } => {
+                Verdict::Failed(Failure::Refused { host: self.host.clone(), reply })
+            }
+        }
+    }
+
+    fn failure(&self, failure: &client::Failure) -> Failure {
+        match &failure.cause {
+            Cause::Refused(reply) => Failure::Refused { host: self.host.clone(), reply: transient(reply.clone()) },
+            _ => self.broken(&failure.to_string()),
+        }
+    }
+
+    fn broken(&self, what: &str) -> Failure {
+        Failure::Broken { host: self.host.clone(), what: what.to_owned() }
+    }
+}
+
+/// A host that refuses every message, this one among them, may be mended, or another one may take it: a `5yz` greeting
+/// is no verdict on the message. RFC 5321 §4.5.4.1.
+fn transient(reply: Reply) -> Reply {
+    if reply.is_permanent() { Reply { code: reply.code - 100, enhanced: Some((4, 3, 2)), ..reply } } else { reply }
+}

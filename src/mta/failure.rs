@@ -1,0 +1,100 @@
+//! Why an attempt failed, and what becomes of the message.
+
+use crate::dns::LookupError;
+use crate::net;
+use crate::smtp::Reply;
+
+/// Why a message did not get to its next host.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The next host said no.
+    #[error("{host} said: {reply}")]
+    Refused {
+        /// Its name.
+        host: String,
+        /// Its words.
+        reply: Reply,
+    },
+    /// The next host stopped in the middle.
+    #[error("{host} {what}")]
+    Broken {
+        /// Its name.
+        host: String,
+        /// What it did.
+        what: String,
+    },
+    /// Its name or its domain could not be looked up.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The domain says that it takes no mail. RFC 7505.
+    #[error("{0} takes no mail (null MX)")]
+    NullMx(String),
+    /// All exchanges of the domain are this host, which does not serve it. RFC 5321 §5.1.
+    #[error("mail for {0} loops back to this host")]
+    Loop(String),
+    /// No connection came up.
+    #[error("{host}: {why}")]
+    Unreachable {
+        /// Whom we tried to reach.
+        host: String,
+        /// Why we did not.
+        why: String,
+    },
+    /// It was tried for as long as the settings say.
+    #[error("given up after {attempts} attempts, the last of which failed: {last}")]
+    Expired {
+        /// How many there were.
+        attempts: u32,
+        /// Why the last one failed.
+        last: Box<Failure>,
+    },
+}
+
+impl Failure {
+    /// No connection to `host`.
+    pub fn unreachable(host: &str, error: &net::Error) -> Self {
+        Self::Unreachable { host: host.to_owned(), why: error.to_string() }
+    }
+
+    /// Whether trying again cannot help. RFC 5321 §4.2.1, §5.1.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { reply, .. } => reply.is_permanent(),
+            Self::Lookup(error) => !error.is_temporary(),
+            Self::NullMx(_) | Self::Loop(_) | Self::Expired { .. } => true,
+            Self::Broken { .. } | Self::Unreachable { .. } => false,
+        }
+    }
+
+    /// The status for a report. RFC 3463, and RFC 7505 §4.
+    pub fn status(&self) -> (u8, u16, u16) {
+        match self {
+            Self::Refused { reply, .. } => reply.enhanced.unwrap_or((if reply.is_permanent() { 5 } else { 4 }, 0, 0)),
+            Self::Lookup(error) if error.is_temporary() => (4, 4, 3),
+            Self::Lookup(_) => (5, 1, 2),
+            Self::NullMx(_) => (5, 1, 10),
+            Self::Loop(_) => (5, 4, 6),
+            Self::Broken { .. } => (4, 4, 2),
+            Self::Unreachable { .. } => (4, 4, 1),
+            Self::Expired { .. } => (5, 4, 7),
+        }
+    }
+
+    /// The host that answered, if one did.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Refused { host, .. } | Self::Broken { host, .. } | Self::Unreachable { host, .. } => Some(host),
+            Self::Expired { last, .. } => last.host(),
+            _ => None,
+        }
+    }
+
+    /// The words of the next host, if it said no.
+    pub fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused { reply, .. } => Some(reply),
+            Self::Expired { last, .. } => last.reply(),
+            _ => None,
+        }
+    }
+}

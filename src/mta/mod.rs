@@ -1,0 +1,112 @@
+//! The mail transfer agent: receives, queues, routes, relays, and tells the sender when it cannot.
+//!
+//! ```text
+//!  SMTP in ─▶ receive ─▶ queue (durable, then 250) ─▶ schedule ─▶ route ─▶ lane ─▶ deliver ─▶ SMTP or LMTP out
+//!                          ▲                                                          │
+//!                          └────────────── settle: done, wait, or report ◀────────────┘
+//! ```
+//!
+//! [`Mta`] is one host. It meets other hosts on the wire only.
+
+mod deliver;
+mod failure;
+mod lane;
+mod queue;
+mod receive;
+mod report;
+mod route;
+mod schedule;
+
+use std::sync::Arc;
+
+use crate::dns::Resolver;
+use crate::journey::Recorder;
+use crate::net::{Identity, Interface, Stop, Trust};
+use crate::store::{self, Store};
+use crate::world::{self, Clock, Dice, HostName, World};
+
+pub use failure::Failure;
+pub use queue::{Entry, Mail, Queue, Receipt, SCHEMA, Settlement};
+pub use receive::{Kind, Reception};
+
+/// What the world hands to one MTA.
+pub struct Setup {
+    /// The world it is part of.
+    pub world: Arc<World>,
+    /// Which of its hosts it is.
+    pub host: HostName,
+    /// Its settings there.
+    pub settings: world::Mta,
+    /// Its place on the network.
+    pub interface: Interface,
+    /// Where it asks for names.
+    pub resolver: Resolver,
+    /// Where its queue is kept.
+    pub store: Store,
+    /// The world's clock.
+    pub clock: Clock,
+    /// Its own dice.
+    pub dice: Dice,
+    /// Where it reports.
+    pub recorder: Recorder,
+    /// Its certificate.
+    pub identity: Identity,
+    /// Whose certificates it takes when it relays.
+    pub trust: Trust,
+}
+
+/// One MTA. Cheap to clone.
+#[derive(Clone)]
+pub struct Mta(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    fqdn: String,
+    queue: Queue,
+    lanes: lane::Lanes,
+}
+
+impl Mta {
+    /// Opens the queue; [`Mta::run`] then works on it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn new(setup: Setup) -> Result<Self, store::Error> {
+        let queue = Queue::open(setup.host.clone(), setup.store.clone())?;
+        let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
+        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default() })))
+    }
+
+    /// Passes on what waits in the queue, until `stop`; transactions under way may end.
+    pub async fn run(self, stop: Stop) {
+        schedule::run(self, stop).await;
+    }
+
+    /// What waits.
+    pub fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// The host's short name.
+    pub fn host(&self) -> &HostName {
+        &self.0.setup.host
+    }
+
+    /// The host's name in the DNS.
+    pub fn fqdn(&self) -> &str {
+        &self.0.fqdn
+    }
+
+    fn setup(&self) -> &Setup {
+        &self.0.setup
+    }
+
+    fn lanes(&self) -> &lane::Lanes {
+        &self.0.lanes
+    }
+
+    /// Whether mail to this domain ends at an MDA behind this host.
+    fn is_local(&self, domain: &str) -> bool {
+        self.setup().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
+    }
+}

@@ -1,0 +1,290 @@
+//! The durable queue of one MTA.
+//!
+//! Whenever the power fails, a message is in exactly one of these states:
+//!
+//! ```text
+//!                        row in queue   who is responsible (RFC 5321 §6.1)
+//! Q0 not committed            -         the sender: nobody was told 250, it will try again
+//! Q1 waiting                  +         this host: 250 may be said; the start after a crash finds the row
+//! Q2 passed on, not settled   +         the next host, but nobody here knows: it is sent again, the one duplicate
+//!                                       that SMTP cannot close
+//! Q3 settled                  -         the next host, or the sender again by a bounce that stands in the queue
+//!                                       since the same commit
+//! ```
+//!
+//! In memory there is only when each row is due; all else is read when its time has come.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use tokio::sync::Notify;
+
+use crate::mail::{Content, Envelope, Letter, QueueId};
+use crate::store::{self, Schema, Store, content};
+use crate::world::HostName;
+
+/// The tables of this room.
+pub const SCHEMA: Schema = Schema {
+    room: "mta",
+    steps: &["CREATE TABLE queue (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        host TEXT NOT NULL,
+        name TEXT NOT NULL,          -- JOURNEY-STAY
+        envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
+        trace BLOB NOT NULL,
+        content INTEGER NOT NULL REFERENCES content (id),
+        arrived INTEGER NOT NULL,    -- milliseconds since 1970
+        due INTEGER NOT NULL,        -- the same; the next attempt
+        attempts INTEGER NOT NULL,   -- made so far
+        warned INTEGER NOT NULL      -- 1: the sender was told that it is late
+    ) STRICT;
+    CREATE INDEX queue_host ON queue (host, due);"],
+};
+
+/// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may
+/// answer `250`.
+#[must_use]
+#[derive(Debug)]
+pub struct Receipt {
+    /// The message's name in this queue.
+    pub id: QueueId,
+}
+
+/// A message to be queued.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Its name.
+    pub id: QueueId,
+    /// Who sent it, to whom.
+    pub envelope: Envelope,
+    /// Its bytes.
+    pub letter: Letter,
+    /// When it came.
+    pub arrived: Timestamp,
+}
+
+/// A message that waits in the queue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    row: i64,
+    content: i64,
+    /// The message; its recipients are those that still wait.
+    pub mail: Mail,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Whether the sender was told that it is late.
+    pub warned: bool,
+}
+
+/// What an attempt leads to, stored in one commit.
+#[derive(Debug, Default)]
+pub struct Settlement {
+    /// The recipients that still wait, and until when; empty when none does.
+    pub waiting: Option<(Envelope, Timestamp)>,
+    /// Whether the sender has been told, with these reports at the latest, that it is late.
+    pub warned: bool,
+    /// New messages that tell the sender.
+    pub reports: Vec<Mail>,
+}
+
+/// The queue of one host. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    host: HostName,
+    store: Store,
+    due: Mutex<BTreeSet<(Timestamp, i64)>>,
+    changed: Notify,
+}
+
+impl Queue {
+    /// Opens the queue of `host`; what waited there before goes on waiting.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
+        let due = store.read(|connection| waiting(connection, &host))?;
+        Ok(Self(Arc::new(Inner { host, store, due: Mutex::new(due), changed: Notify::new() })))
+    }
+
+    /// Makes a message durable, due at once.
+    ///
+    /// # Errors
+    /// It could not be stored, and nothing of it is.
+    pub async fn put(&self, mail: Mail) -> Result<Receipt, store::Error> {
+        let (id, arrived, whole) = (mail.id, mail.arrived, mail.letter.content.clone());
+        let host = self.0.host.clone();
+        let (row, content) = self.0.store.write(move |transaction| insert(transaction, &host, &mail)).await?;
+        self.0.store.remember(content, &whole);
+        self.add([(arrived, row)]);
+        Ok(Receipt { id })
+    }
+
+    /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
+    /// [`Queue::settle`]; whoever drops it without settling calls [`Queue::put_back`].
+    pub(super) async fn next_due(&self, clock: &crate::world::Clock) -> i64 {
+        loop {
+            let changed = self.0.changed.notified();
+            let first = self.due().first().copied();
+            match first {
+                Some((due, row)) if due <= clock.now() => {
+                    self.due().remove(&(due, row));
+                    return row;
+                }
+                Some((due, _)) => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = tokio::time::sleep_until(clock.instant(due)) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Reads a waiting message; `None` if it is there no more.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
+        let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue WHERE id = ?1";
+        let found = self.0.store.read(|connection| {
+            connection.prepare_cached(sql)?.query_row([row], |found| Stored::read(row, found)).optional()
+        })?;
+        found.map(|stored| stored.entry(&self.0.store)).transpose()
+    }
+
+    /// Stores what an attempt led to.
+    ///
+    /// # Errors
+    /// It could not be stored; the message waits as before.
+    pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
+        let (row, content) = (entry.row, entry.content);
+        let waits = settlement.waiting.as_ref().map(|(_, until)| (*until, row));
+        let host = self.0.host.clone();
+        let reports =
+            self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
+        self.add(reports.into_iter().chain(waits));
+        Ok(())
+    }
+
+    /// Lets a message that could not even be tried wait until then.
+    pub(super) fn put_back(&self, row: i64, until: Timestamp) {
+        self.add([(until, row)]);
+    }
+
+    /// How many messages wait, those under way not counted.
+    pub fn len(&self) -> usize {
+        self.due().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.due().is_empty()
+    }
+
+    fn add(&self, entries: impl IntoIterator<Item = (Timestamp, i64)>) {
+        self.due().extend(entries);
+        self.0.changed.notify_one();
+    }
+
+    fn due(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, i64)>> {
+        self.0.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn waiting(connection: &Connection, host: &str) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
+    let mut query = connection.prepare("SELECT due, id FROM queue WHERE host = ?1")?;
+    query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
+}
+
+fn insert(transaction: &Transaction<'_>, host: &str, mail: &Mail) -> rusqlite::Result<(i64, i64)> {
+    let content = content::put(transaction, &mail.letter.content)?;
+    let sql = "INSERT INTO queue (host, name, envelope, trace, content, arrived, due, attempts, warned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
+    let row = transaction.prepare_cached(sql)?.insert(params![
+        host,
+        mail.id.to_string(),
+        json(&mail.envelope)?,
+        mail.letter.trace.as_ref(),
+        content,
+        mail.arrived.as_millisecond(),
+    ])?;
+    Ok((row, content))
+}
+
+fn apply(
+    transaction: &Transaction<'_>,
+    host: &str,
+    row: i64,
+    content: i64,
+    settlement: &Settlement,
+) -> rusqlite::Result<Vec<(Timestamp, i64)>> {
+    match &settlement.waiting {
+        Some((envelope, until)) => {
+            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4 WHERE id = ?1";
+            let values = params![row, json(envelope)?, until.as_millisecond(), settlement.warned];
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+        None => {
+            transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
+            content::release(transaction, content)?;
+        }
+    }
+    let put = |report| Ok((report, insert(transaction, host, report)?.0));
+    let reports = settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(reports.into_iter().map(|(report, row)| (report.arrived, row)).collect())
+}
+
+/// A row as it stands in the store.
+struct Stored {
+    row: i64,
+    name: String,
+    envelope: String,
+    trace: Vec<u8>,
+    content: i64,
+    arrived: i64,
+    attempts: u32,
+    warned: bool,
+}
+
+impl Stored {
+    fn read(id: i64, row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            row: id,
+            name: row.get(0)?,
+            envelope: row.get(1)?,
+            trace: row.get(2)?,
+            content: row.get(3)?,
+            arrived: row.get(4)?,
+            attempts: row.get(5)?,
+            warned: row.get(6)?,
+        })
+    }
+
+    fn entry(self, store: &Store) -> Result<Entry, store::Error> {
+        let odd = |what: &str| {
+            store::Error::Refused(format!("row {} of the queue has an unreadable {what}", self.row).into())
+        };
+        let content: Content = store.content(self.content)?;
+        let mail = Mail {
+            id: self.name.parse().map_err(|_| odd("name"))?,
+            envelope: serde_json::from_str(&self.envelope).map_err(|_| odd("envelope"))?,
+            letter: Letter { trace: self.trace.into(), content },
+            arrived: time(self.arrived),
+        };
+        Ok(Entry { row: self.row, content: self.content, mail, attempts: self.attempts, warned: self.warned })
+    }
+}
+
+fn json(envelope: &Envelope) -> rusqlite::Result<String> {
+    serde_json::to_string(envelope).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn time(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,194 @@
+//! Tells the sender what became of a message: failed, late, delivered, passed on. RFC 3464, as RFC 3461 asks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Entry, Failure, Mail, Mta};
+use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Return, normalize};
+use crate::world::rfc5322_date;
+
+/// When the sender is told that a message is late, once.
+pub(super) const WARN_AFTER: Duration = Duration::from_secs(4 * 3600);
+
+/// What became of a recipient. RFC 3464 §2.3.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Action {
+    Failed,
+    Delayed,
+    Delivered,
+    /// The next host does not know about reports, so this is the last that the sender hears.
+    Relayed,
+    /// The next host will report.
+    PassedOn,
+}
+
+/// What the report says about a recipient.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) status: (u8, u16, u16),
+    pub(super) host: Option<String>,
+    /// The words of the next host, or our own.
+    pub(super) words: Option<String>,
+}
+
+impl Told {
+    pub(super) fn of(failure: &Failure) -> Self {
+        let words = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
+        let host = failure.reply().and(failure.host()).map(str::to_owned);
+        Self { status: failure.status(), host, words }
+    }
+}
+
+type Line<'a> = (&'a Recipient, Action, Told);
+
+/// The reports about one message, one for each kind of news. A message without a sender gets none: RFC 5321 §4.5.5.
+pub(super) fn all(mta: &Mta, entry: &Entry, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
+    let Some(sender) = &entry.mail.envelope.reverse_path else { return Vec::new() };
+    let mut news: BTreeMap<Action, Vec<&Line<'_>>> = BTreeMap::new();
+    for line in told.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
+        news.entry(line.1).or_default().push(line);
+    }
+    news.into_iter().map(|(action, lines)| report(mta, entry, sender, action, &lines, now)).collect()
+}
+
+/// RFC 3461 §4.1; without NOTIFY the sender hears of failure and delay.
+fn wants(recipient: &Recipient, action: Action) -> bool {
+    match (action, recipient.notify) {
+        (Action::PassedOn, _) => false,
+        (Action::Failed, notify) => notify.is_none_or(|notify| notify.failure),
+        (Action::Delayed, notify) => notify.is_none_or(|notify| notify.delay),
+        (Action::Delivered | Action::Relayed, notify) => notify.is_some_and(|notify| notify.success),
+    }
+}
+
+fn report(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&Line<'_>], now: Timestamp) -> Mail {
+    let dice = &mta.setup().dice;
+    let id = JourneyId::of(dice.draw()).stay(dice.draw());
+    let text = compose(mta, entry, sender, action, lines, now, &id.to_string());
+    let (message, _) = normalize(&text);
+    let eight_bit = !message.is_ascii();
+    Mail {
+        id,
+        letter: Letter::new(Bytes::from(message.into_owned())),
+        envelope: Envelope {
+            reverse_path: None,
+            recipients: vec![sender.clone().into()],
+            body: if eight_bit { Body::EightBit } else { Body::SevenBit },
+            smtputf8: !sender.is_ascii() || lines.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
+            ..Envelope::default()
+        },
+        arrived: now,
+    }
+}
+
+/// The whole report: RFC 3464 §2, a text, the facts, and what is returned of the message.
+fn compose(
+    mta: &Mta,
+    entry: &Entry,
+    sender: &Address,
+    action: Action,
+    lines: &[&Line<'_>],
+    now: Timestamp,
+    id: &str,
+) -> Vec<u8> {
+    let (host, date, boundary) = (mta.fqdn(), rfc5322_date(now), format!("={id}="));
+    let (subject, opening) = words(action);
+    let mut text = format!(
+        "From: Mail Delivery System <postmaster@{host}>\r\nTo: <{sender}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
+         Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n\
+         This is a report in MIME format.\r\n\r\n--{boundary}\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+         This is the mail server {host}.\r\n\r\n{opening}\r\n\r\n"
+    );
+    for (recipient, _, told) in lines {
+        let words = told.words.as_deref().unwrap_or("no reason was given");
+        // Writing to a String cannot fail.
+        let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, one_line(words));
+    }
+    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{}delivery-status\r\n\r\n", global(lines));
+    if let Some(envid) = &entry.mail.envelope.envid {
+        let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
+    }
+    let arrived = rfc5322_date(entry.mail.arrived);
+    let _ = write!(
+        text,
+        "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
+        entry.mail.id.journey
+    );
+    for (recipient, action, told) in lines {
+        write_recipient(&mut text, recipient, *action, told, &date);
+    }
+    let whole = entry.mail.envelope.ret == Some(Return::Full) && action == Action::Failed;
+    let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
+    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+    let mut report = text.into_bytes();
+    for piece in entry.mail.letter.pieces() {
+        report.extend_from_slice(if whole { &piece } else { header(&piece) });
+    }
+    report.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    report
+}
+
+/// RFC 3464 §2.3.
+fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, told: &Told, date: &str) {
+    let Told { status: (class, subject, detail), host, words } = told;
+    let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
+    let action = match action {
+        Action::Failed => "failed",
+        Action::Delayed => "delayed",
+        Action::Delivered => "delivered",
+        Action::Relayed | Action::PassedOn => "relayed",
+    };
+    text.push_str("\r\n");
+    if let Some((kind, address)) = recipient.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';')) {
+        let _ = write!(text, "Original-Recipient: {kind}; {}\r\n", one_line(address));
+    }
+    let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {action}\r\n", recipient.address);
+    let _ = write!(text, "Status: {class}.{subject}.{detail}\r\n");
+    if let Some(host) = host {
+        let _ = write!(text, "Remote-MTA: dns; {host}\r\n");
+        if let Some(words) = words {
+            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", one_line(words));
+        }
+    }
+    let _ = write!(text, "Last-Attempt-Date: {date}\r\n");
+}
+
+fn words(action: Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Failed => (
+            "Undelivered mail returned to sender",
+            "Your message could not be delivered to the recipients below. It will not be tried again.",
+        ),
+        Action::Delayed => (
+            "Delayed mail (still being tried)",
+            "Your message has not yet been delivered to the recipients below. It is still being tried; there is\r\n\
+             no need to send it again.",
+        ),
+        Action::Delivered => ("Successful mail delivery report", "Your message was delivered to the recipients below."),
+        Action::Relayed | Action::PassedOn => (
+            "Successful mail relay report",
+            "Your message was passed on for the recipients below, to a host that may not confirm its delivery.",
+        ),
+    }
+}
+
+/// RFC 6533 §3: addresses in UTF-8 ask for the international form.
+fn global(lines: &[&Line<'_>]) -> &'static str {
+    if lines.iter().all(|(recipient, ..)| recipient.address.is_ascii()) { "" } else { "global-" }
+}
+
+fn one_line(text: &str) -> String {
+    text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Up to the first empty line, the part that a header-only report returns.
+fn header(message: &[u8]) -> &[u8] {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n");
+    end.map_or(message, |end| &message[..end + 2])
+}

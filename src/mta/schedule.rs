@@ -1,0 +1,212 @@
+//! Takes each message when it is due, tries its recipients, and settles what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::deliver::{Attempt, Verdict};
+use super::report::{self, Action, Told};
+use super::route::NextHop;
+use super::{Entry, Failure, Mta, Settlement};
+use crate::journey::{Protocol, Step};
+use crate::mail::{Address, Envelope, JourneyId, Recipient};
+use crate::net::Stop;
+use crate::world::later;
+
+/// Messages that are tried at once by one host.
+const ATTEMPTS_MAX: usize = 400;
+/// The wait after the store failed.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How long transactions under way may go on after a stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(mta: Mta, stop: Stop) {
+    let (attempts, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(ATTEMPTS_MAX)));
+    while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
+        let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.setup().clock)).await else { break };
+        let mta = mta.clone();
+        attempts.spawn(async move {
+            attempt(&mta, row).await;
+            drop(seat);
+        });
+    }
+    attempts.close();
+    // What does not end in time stays in the queue, and is tried again after the next start.
+    let _ = timeout(GRACE, attempts.wait()).await;
+}
+
+/// One attempt for all recipients of one message.
+async fn attempt(mta: &Mta, row: i64) {
+    let tried = async {
+        let Some(entry) = mta.queue().load(row)? else { return Ok(()) };
+        let outcomes = try_all(mta, &entry).await;
+        settle(mta, &entry, outcomes).await
+    };
+    if let Err(error) = tried.await {
+        tracing::error!(host = %mta.host(), %error, "the queue cannot be read or written; trying again soon");
+        mta.queue().put_back(row, later(mta.setup().clock.now(), PAUSE));
+    }
+}
+
+/// Recipients that share a next hop, and what became of them there.
+type Outcome = (NextHop, Vec<Recipient>, Attempt);
+
+async fn try_all(mta: &Mta, entry: &Entry) -> Vec<Outcome> {
+    let mut groups: BTreeMap<NextHop, Vec<Recipient>> = BTreeMap::new();
+    for recipient in &entry.mail.envelope.recipients {
+        groups.entry(NextHop::of(mta, &recipient.address)).or_default().push(recipient.clone());
+    }
+    let tries = groups.into_iter().map(|(hop, recipients)| async move {
+        let envelope = Envelope { recipients: recipients.clone(), ..entry.mail.envelope.clone() };
+        let attempt = mta.lanes().send(mta, &hop, envelope, entry.mail.letter.clone()).await;
+        (hop, recipients, attempt)
+    });
+    join_all(tries).await
+}
+
+/// What becomes of each recipient after an attempt.
+#[derive(Default)]
+struct Sorted {
+    /// Passed on, or in the mailbox.
+    passed: Vec<(Recipient, Action, Told)>,
+    /// To be tried again.
+    waiting: Vec<(Recipient, Failure)>,
+    /// Given up.
+    failed: Vec<(Recipient, Failure)>,
+}
+
+async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), crate::store::Error> {
+    let now = mta.setup().clock.now();
+    let sorted = sort(mta, entry, &outcomes, now);
+    let until = later(now, wait(mta, entry.attempts));
+    let reports = report::all(mta, entry, &sorted.told(entry, now), now);
+    let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
+    let settlement = Settlement {
+        waiting: (!waiting.is_empty())
+            .then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
+        warned: entry.warned || sorted.warns(entry, now),
+        reports: reports.clone(),
+    };
+    mta.queue().settle(entry, settlement).await?;
+    let journey = reports.first().map(|mail| mail.id.journey);
+    tell(mta, entry, outcomes, &sorted, until, journey);
+    Ok(())
+}
+
+fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {
+    let give_up = later(entry.mail.arrived, mta.setup().settings.retry.give_up);
+    let mut sorted = Sorted::default();
+    for (hop, recipients, attempt) in outcomes {
+        for (recipient, verdict) in recipients.iter().cloned().zip(&attempt.verdicts) {
+            match verdict {
+                Verdict::Accepted(reply) => {
+                    let action = if hop.is_lmtp() {
+                        Action::Delivered
+                    } else if attempt.keeps_dsn {
+                        // RFC 3461 §5.2.1: the next host took over the duty to tell.
+                        Action::PassedOn
+                    } else {
+                        Action::Relayed
+                    };
+                    let told = Told { status: (2, 0, 0), host: attempt.host.clone(), words: Some(reply.to_string()) };
+                    sorted.passed.push((recipient, action, told));
+                }
+                Verdict::Failed(failure) if failure.is_permanent() => sorted.failed.push((recipient, failure.clone())),
+                Verdict::Failed(failure) if give_up <= now => {
+                    let last = Box::new(failure.clone());
+                    sorted.failed.push((recipient, Failure::Expired { attempts: entry.attempts + 1, last }));
+                }
+                Verdict::Failed(failure) => sorted.waiting.push((recipient, failure.clone())),
+            }
+        }
+    }
+    sorted
+}
+
+impl Sorted {
+    /// What there is to tell the sender about each recipient, as far as the sender wants to know.
+    fn told<'a>(&'a self, entry: &Entry, now: Timestamp) -> Vec<(&'a Recipient, Action, Told)> {
+        let passed = self.passed.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
+        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
+        let late = self.waiting.iter().filter(|_| self.warns(entry, now));
+        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
+        passed.chain(failed).chain(late).collect()
+    }
+
+    /// Whether it is time to warn the sender, once, that the message is late. RFC 5321 §4.5.4.1 leaves it to us.
+    fn warns(&self, entry: &Entry, now: Timestamp) -> bool {
+        !self.waiting.is_empty() && !entry.warned && later(entry.mail.arrived, report::WARN_AFTER) <= now
+    }
+}
+
+/// The wait before the next attempt. RFC 5321 §4.5.4.1.
+fn wait(mta: &Mta, attempts: u32) -> Duration {
+    let retry = mta.setup().settings.retry;
+    retry.first.saturating_mul(1_u32.checked_shl(attempts).unwrap_or(u32::MAX)).min(retry.longest)
+}
+
+/// Reports to the journal.
+fn tell(
+    mta: &Mta,
+    entry: &Entry,
+    outcomes: Vec<Outcome>,
+    sorted: &Sorted,
+    until: Timestamp,
+    report: Option<JourneyId>,
+) {
+    let (journey, id) = (entry.mail.id.journey, Some(entry.mail.id));
+    for (hop, recipients, attempt) in outcomes {
+        let Attempt { verdicts, host, tls, took, mut dialogue, .. } = attempt;
+        let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
+            Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
+            Verdict::Failed(_) => None,
+        });
+        let accepted: Vec<_> = accepted.collect();
+        if let Some(reply) = accepted.first().map(|(_, reply)| reply.to_string()) {
+            let step = Step::Relayed {
+                protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
+                to: host.unwrap_or_default(),
+                recipients: accepted.into_iter().map(|(address, _)| address).collect(),
+                reply,
+                tls,
+                took_ms: took.as_secs_f64() * 1e3,
+            };
+            mta.setup().recorder.report(journey, id, step, dialogue.take());
+        }
+        for (addresses, failure, is_final) in sorted.failures(&recipients) {
+            let reason = failure.to_string();
+            let host = failure.host().map(str::to_owned);
+            let step = if is_final {
+                Step::Failed { recipients: addresses, by: host, reason, report }
+            } else {
+                Step::Deferred { recipients: addresses, to: host, reason, until }
+            };
+            mta.setup().recorder.report(journey, id, step, dialogue.take());
+        }
+    }
+}
+
+impl Sorted {
+    /// The failures among these recipients, those with the same words together.
+    fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
+        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
+        let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));
+        let mut found: Vec<(Vec<Address>, &Failure, bool)> = Vec::new();
+        for (recipient, failure, is_final) in failed.chain(waiting).filter(|(recipient, ..)| among.contains(recipient))
+        {
+            let address = recipient.address.clone();
+            let words = failure.to_string();
+            match found.iter_mut().find(|(_, known, last)| *last == is_final && known.to_string() == words) {
+                Some((addresses, ..)) => addresses.push(address),
+                None => found.push((vec![address], failure, is_final)),
+            }
+        }
+        found
+    }
+}

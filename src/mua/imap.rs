@@ -1,0 +1,86 @@
+//! Fetches from a mailbox over IMAP, with async-imap.
+
+use std::time::Duration;
+
+use async_imap::Session;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use tokio::time::timeout;
+
+use super::{Desk, Error, Login, Security, Server};
+use crate::net::{self, Stream};
+
+/// How long the server may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A session with one selected mailbox.
+pub struct ImapMailbox {
+    session: Session<Stream>,
+    server: String,
+    /// How many messages are there.
+    pub messages: u32,
+}
+
+impl ImapMailbox {
+    /// Connects, encrypts as the server's entry says, logs in and selects the mailbox.
+    ///
+    /// # Errors
+    /// No connection, no encryption where it is asked for, the login was refused, or there is no such mailbox.
+    pub async fn open(desk: &Desk, server: &Server, login: &Login, mailbox: &str) -> Result<Self, Error> {
+        let stream = desk.connect(server).await?;
+        let name = server.name.clone();
+        let mut client = async_imap::Client::new(stream);
+        let greeting = in_time(&name, client.read_response()).await?;
+        greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
+        if server.security == Security::Upgrade {
+            in_time(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
+            let mut stream = client.into_inner();
+            let shake = stream.connect_tls(&desk.trust, &name).await;
+            shake.map_err(|why| Error::Net { server: name.clone(), why })?;
+            client = async_imap::Client::new(stream);
+        }
+        let login_refused = |why: String| Error::Login { server: name.clone(), user: login.user.clone(), why };
+        let mut session = match timeout(PATIENCE, client.login(&login.user, &login.password)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err((error, _))) => return Err(login_refused(error.to_string())),
+            Err(_) => return Err(login_refused(format!("no answer within {PATIENCE:?}"))),
+        };
+        let messages = in_time(&name, session.select(mailbox)).await?.exists;
+        Ok(Self { session, server: name, messages })
+    }
+
+    /// Fetches the messages of a sequence set such as `1:*`, in order, without marking them as read.
+    ///
+    /// # Errors
+    /// The server refused, or the connection broke; so with all that follow.
+    pub async fn fetch(&mut self, set: &str, mut each: impl FnMut(u32, Bytes)) -> Result<(), Error> {
+        let server = self.server.clone();
+        let mut fetched = in_time(&server, self.session.fetch(set, "(UID BODY.PEEK[])")).await?;
+        while let Some(message) = in_time(&server, fetched.try_next()).await? {
+            if let (Some(uid), Some(body)) = (message.uid, message.body()) {
+                each(uid, Bytes::copy_from_slice(body));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye.
+    ///
+    /// # Errors
+    /// As [`ImapMailbox::fetch`].
+    pub async fn logout(mut self) -> Result<(), Error> {
+        in_time(&self.server, self.session.logout()).await
+    }
+}
+
+async fn in_time<T, E>(server: &str, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+where
+    E: std::fmt::Display,
+{
+    let protocol = |why: String| Error::Protocol { server: server.to_owned(), why };
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(protocol(error.to_string())),
+        Err(_) => Err(protocol(format!("no answer within {PATIENCE:?}"))),
+    }
+}

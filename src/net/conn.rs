@@ -1,0 +1,167 @@
+//! Runs a [`Machine`] over a [`Stream`]: the one loop of every protocol, server and client alike.
+
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
+
+/// How much is read at once. The buffer lives on the stack of one poll, so an idle connection holds none.
+const READ_BYTES: usize = 16 * 1024;
+/// How long a TLS handshake or a farewell may take.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A conversation: a machine, the stream under it, and bytes that are still to be written.
+pub struct Conn<M> {
+    /// The protocol end. Answer its events here.
+    pub machine: M,
+    stream: Stream,
+    unsent: Bytes,
+    stop: Stop,
+    stopped: bool,
+}
+
+impl<M: Machine + Unpin> Conn<M> {
+    /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
+    pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
+        Self { machine, stream, unsent: Bytes::new(), stop, stopped: false }
+    }
+
+    /// The stream below: who the peer is, whether it is encrypted.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Runs the conversation up to the next event; `None` when it is over.
+    ///
+    /// May be dropped at any await and called again: nothing read or unsent is lost.
+    ///
+    /// # Errors
+    /// The network failed, or the peer was silent for longer than the protocol's patience.
+    pub async fn event(&mut self) -> Result<Option<M::Event>, Error> {
+        loop {
+            self.write_unsent().await?;
+            match self.machine.next() {
+                Next::Send(bytes) => self.unsent = bytes,
+                Next::Event(event) => return Ok(Some(event)),
+                Next::Close => {
+                    self.close().await;
+                    return Ok(None);
+                }
+                Next::Read => self.read().await?,
+                Next::Answer => unreachable!("the owner goes on only after it answered"),
+            }
+        }
+    }
+
+    /// Writes what the machine has to say now, without reading. An owner that produces a long answer calls this
+    /// between its pieces, so that what is unsent stays bounded.
+    ///
+    /// # Errors
+    /// As [`Conn::event`]; call it only while an event waits for its answer.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            self.write_unsent().await?;
+            match self.machine.next() {
+                Next::Send(bytes) => self.unsent = bytes,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Server side of STARTTLS: everything from here on is encrypted. The machine has dropped what was buffered.
+    ///
+    /// # Errors
+    /// The handshake failed or took too long; the connection is of no more use.
+    pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
+        self.flush().await?;
+        handshake(self.stream.accept_tls(identity)).await
+    }
+
+    /// Client side of STARTTLS or TLS from the start; `name` is the name the certificate must carry.
+    ///
+    /// # Errors
+    /// The handshake failed, the certificate is not trusted, or it took too long.
+    pub async fn connect_tls(&mut self, trust: &Trust, name: &str) -> Result<(), Error> {
+        handshake(self.stream.connect_tls(trust, name)).await
+    }
+
+    async fn write_unsent(&mut self) -> Result<(), Error> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let patience = self.machine.patience();
+        while self.unsent.has_remaining() {
+            let Self { stream, unsent, .. } = self;
+            let write = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, unsent));
+            let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))??;
+            if written == 0 {
+                return Err(Error::Closed);
+            }
+            self.unsent.advance(written);
+        }
+        let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
+        Ok(timeout(patience, flush).await.map_err(|_| Error::Silent(patience))??)
+    }
+
+    async fn read(&mut self) -> Result<(), Error> {
+        let patience = self.machine.patience();
+        let Self { machine, stream, stop, stopped, .. } = self;
+        let arrived = timeout(patience, poll_fn(|cx| poll_receive(machine, stream, cx)));
+        let outcome = tokio::select! {
+            biased;
+            outcome = arrived => outcome,
+            () = stop.cancelled(), if !*stopped => {
+                *stopped = true;
+                machine.stop();
+                return Ok(());
+            }
+        };
+        match outcome {
+            Ok(result) => Ok(result?),
+            Err(_) => {
+                self.machine.expire();
+                while let Next::Send(bytes) = self.machine.next() {
+                    self.unsent = bytes;
+                    if self.write_unsent().await.is_err() {
+                        break;
+                    }
+                }
+                self.close().await;
+                Err(Error::Silent(patience))
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        let shutdown = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
+        // The peer may be gone already, and then there is nobody to tell.
+        let _ = timeout(HANDSHAKE_PATIENCE, shutdown).await;
+    }
+}
+
+fn poll_receive<M: Machine>(
+    machine: &mut M,
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), std::io::Error>> {
+    let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
+    let mut buffer = ReadBuf::uninit(&mut buffer);
+    match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
+        Ok(()) => machine.receive(buffer.filled()),
+        // Peers that close without a TLS close_notify, or with a reset after QUIT, have merely hung up.
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => machine.receive(&[]),
+        Err(error) => return Poll::Ready(Err(error)),
+    }
+    Poll::Ready(Ok(()))
+}
+
+async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    timeout(HANDSHAKE_PATIENCE, shake).await.map_err(|_| Error::Silent(HANDSHAKE_PATIENCE))?
+}

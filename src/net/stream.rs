@@ -1,0 +1,177 @@
+//! A connection to a peer, plain or encrypted, real or in-process.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::directory::Visit;
+use super::{Error, Identity, Trust, memory};
+
+/// A connection. Addresses are those of the world, whatever socket is below.
+pub struct Stream {
+    layer: Layer,
+    local: SocketAddr,
+    peer: SocketAddr,
+    _visit: Option<Visit>,
+}
+
+enum Layer {
+    Plain(Wire),
+    Tls(Box<TlsStream<Wire>>),
+    /// A handshake failed half way.
+    Broken,
+}
+
+pub(super) enum Wire {
+    Tcp(TcpStream),
+    Memory(memory::End),
+}
+
+impl Stream {
+    pub(super) fn new(wire: Wire, local: SocketAddr, peer: SocketAddr, visit: Option<Visit>) -> Self {
+        if let Wire::Tcp(tcp) = &wire {
+            // Replies are small and whole; waiting to fill a packet only delays them. Failure costs speed, no more.
+            let _ = tcp.set_nodelay(true);
+        }
+        Self { layer: Layer::Plain(wire), local, peer, _visit: visit }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our own end.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The TLS version and cipher in use, in the words of a `Received` line; `None` while plain.
+    pub fn tls(&self) -> Option<String> {
+        let Layer::Tls(tls) = &self.layer else { return None };
+        let (_, session) = tls.get_ref();
+        let version = match session.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => "TLS",
+        };
+        let suite = format!("{:?}", session.negotiated_cipher_suite()?.suite());
+        Some(format!("{version} {}", suite.trim_start_matches("TLS13_")))
+    }
+
+    /// Encrypts as the server. The stream is of no use after an error.
+    ///
+    /// # Errors
+    /// The peer does not speak TLS, or no common version was found.
+    pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
+        let wire = self.take_plain()?;
+        let tls = TlsAcceptor::from(identity.config()).accept(wire).await.map_err(|error| self.tls_error(error))?;
+        self.layer = Layer::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    /// Encrypts as the client and checks that the certificate is trusted and made for `name`.
+    ///
+    /// # Errors
+    /// The peer does not speak TLS, or its certificate does not hold.
+    pub async fn connect_tls(&mut self, trust: &Trust, name: &str) -> Result<(), Error> {
+        let fail = |why: String| Error::Tls { name: name.to_owned(), why };
+        let server =
+            rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(|error| fail(error.to_string()))?;
+        let wire = self.take_plain()?;
+        let tls =
+            TlsConnector::from(trust.config()).connect(server, wire).await.map_err(|error| fail(error.to_string()))?;
+        self.layer = Layer::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    fn take_plain(&mut self) -> Result<Wire, Error> {
+        match std::mem::replace(&mut self.layer, Layer::Broken) {
+            Layer::Plain(wire) => Ok(wire),
+            _ => Err(self.tls_error("already encrypted")),
+        }
+    }
+
+    fn tls_error(&self, why: impl ToString) -> Error {
+        Error::Tls { name: self.peer.to_string(), why: why.to_string() }
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} - {}", self.local, self.peer)
+    }
+}
+
+macro_rules! delegate {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match &mut $self.get_mut().layer {
+            Layer::Plain($inner) => {
+                let $inner = Pin::new($inner);
+                $call
+            }
+            Layer::Tls($inner) => {
+                let $inner = Pin::new($inner.as_mut());
+                $call
+            }
+            Layer::Broken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, inner => inner.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, inner => inner.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, inner => inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, inner => inner.poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Memory(end) => Pin::new(end).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Memory(end) => Pin::new(end).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Memory(end) => Pin::new(end).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Memory(end) => Pin::new(end).poll_shutdown(cx),
+        }
+    }
+}

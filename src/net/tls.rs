@@ -1,0 +1,232 @@
+//! TLS from the first start: a local certificate authority, a certificate for each host, and whom a client trusts.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+
+use super::Error;
+
+/// How long the authority's own certificate holds.
+const AUTHORITY_DAYS: i64 = 3650;
+/// How long a host's certificate holds; clients of the field refuse more than 825 days.
+const HOST_DAYS: i64 = 800;
+
+/// A certificate authority of a world. Its root is what a client imports.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
+    root_pem: String,
+}
+
+impl Authority {
+    /// Makes a new authority, valid from a day before `now`.
+    ///
+    /// # Errors
+    /// The key could not be made.
+    pub fn create(world: &str, now: Timestamp) -> Result<Self, Error> {
+        let key = KeyPair::generate().map_err(broken)?;
+        let params = root(world, now)?;
+        let certificate = params.self_signed(&key).map_err(broken)?;
+        let (root, root_pem) = (certificate.der().clone(), certificate.pem());
+        Ok(Self { issuer: Issuer::new(params, key), root, root_pem })
+    }
+
+    /// Takes up an authority again from its [`Authority::root_pem`] and [`Authority::key_pem`].
+    ///
+    /// # Errors
+    /// One of the two texts is not what it should be.
+    pub fn from_pem(world: &str, root_pem: &str, key_pem: &str) -> Result<Self, Error> {
+        let key = KeyPair::from_pem(key_pem).map_err(broken)?;
+        let root_der = CertificateDer::from_pem_slice(root_pem.as_bytes()).map_err(broken)?;
+        // Only the name and the key of the issuer stand in what it signs; its dates are those of the stored root.
+        let issuer = Issuer::new(root(world, Timestamp::UNIX_EPOCH)?, key);
+        Ok(Self { issuer, root: root_der, root_pem: root_pem.to_owned() })
+    }
+
+    /// The private key, to be kept secret and handed to [`Authority::from_pem`].
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// The root certificate, for clients to import.
+    pub fn root_pem(&self) -> String {
+        self.root_pem.clone()
+    }
+
+    /// Issues a certificate for a host of these names or IP addresses.
+    ///
+    /// # Errors
+    /// A name cannot stand in a certificate.
+    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Identity, Error> {
+        let mut params = CertificateParams::new(names).map_err(broken)?;
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(name) = names.first() {
+            params.distinguished_name.push(DnType::CommonName, name.as_str());
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        (params.not_before, params.not_after) = validity(now, HOST_DAYS)?;
+        let key = KeyPair::generate().map_err(broken)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
+        let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                let chain = vec![certificate.der().clone(), self.root.clone()];
+                builder.with_no_client_auth().with_single_cert(chain, private)
+            })
+            .map_err(broken)?;
+        Ok(Identity(Arc::new(config)))
+    }
+
+    /// Trust in this authority alone.
+    ///
+    /// # Errors
+    /// The root cannot be read back; it is our own, so this does not happen.
+    pub fn trust(&self) -> Result<Trust, Error> {
+        Trust::root(self.root.clone())
+    }
+}
+
+fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("Postroad root of {world}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.serial_number = Some(1_u64.into());
+    (params.not_before, params.not_after) = validity(now, AUTHORITY_DAYS)?;
+    Ok(params)
+}
+
+fn validity(now: Timestamp, days: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime), Error> {
+    let day =
+        |offset: i64| time::OffsetDateTime::from_unix_timestamp(now.as_second() + offset * 86_400).map_err(broken);
+    Ok((day(-1)?, day(days)?))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn broken(error: impl ToString) -> Error {
+    Error::Tls { name: "this world's authority".to_owned(), why: error.to_string() }
+}
+
+/// A server's certificate and key, ready for use. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity(Arc<ServerConfig>);
+
+impl Identity {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        self.0.clone()
+    }
+}
+
+/// Whose certificates a client accepts. Cheap to clone.
+#[derive(Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// The authorities that browsers trust.
+    ///
+    /// # Errors
+    /// The TLS library refuses its own defaults; this does not happen.
+    pub fn public() -> Result<Self, Error> {
+        Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() })
+    }
+
+    /// One authority, given as PEM.
+    ///
+    /// # Errors
+    /// The text is not a certificate.
+    pub fn pem(root: &str) -> Result<Self, Error> {
+        Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(broken)?)
+    }
+
+    /// Any certificate at all: encryption against listeners, none against impostors. For opportunistic TLS between
+    /// servers (RFC 7435) and for `--insecure`.
+    ///
+    /// # Errors
+    /// The TLS library refuses its own defaults; this does not happen.
+    pub fn anyone() -> Result<Self, Error> {
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(broken)?;
+        let verifier = Arc::new(Anyone(provider()));
+        Ok(Self(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())))
+    }
+
+    fn root(certificate: CertificateDer<'static>) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).map_err(broken)?;
+        Self::roots(roots)
+    }
+
+    fn roots(roots: RootCertStore) -> Result<Self, Error> {
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(broken)?;
+        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.0.clone()
+    }
+}
+
+/// Accepts every certificate whose key signs what it says.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,30 @@
+//! The status line of a reply. RFC 1939 §3.
+
+use super::{Dialogue, Failure, Line, Lines, Speaker};
+
+/// `+OK` or `-ERR`, with the text behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Ok(String),
+    Err(String),
+}
+
+impl Reply {
+    /// The next status line, if it has come whole.
+    pub(super) fn read(lines: &mut Lines, dialogue: &mut Option<Dialogue>) -> Result<Option<Self>, Failure> {
+        let line = match lines.next() {
+            None => return Ok(None),
+            Some(Line::TooLong) => return Err(Failure::Violation("a status line without end")),
+            Some(Line::Whole(line)) => line,
+        };
+        if let Some(dialogue) = dialogue {
+            dialogue.note(Speaker::Server, &line);
+        }
+        let (status, text) = line.split_once(' ').unwrap_or((&line, ""));
+        match status {
+            "+OK" => Ok(Some(Self::Ok(text.to_owned()))),
+            "-ERR" => Ok(Some(Self::Err(text.to_owned()))),
+            _ => Err(Failure::Violation("a reply is neither +OK nor -ERR")),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The commands of a client. RFC 1939 §9, with CAPA (RFC 2449 §5), STLS (RFC 2595 §4) and AUTH (RFC 5034 §4).
+
+/// One command line, read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command<'a> {
+    Capa,
+    Stls,
+    Auth {
+        mechanism: &'a str,
+        initial: Option<&'a str>,
+    },
+    User(&'a str),
+    /// Spaces are part of the password. RFC 1939 §7 (PASS).
+    Pass(&'a str),
+    Stat,
+    List(Option<usize>),
+    Uidl(Option<usize>),
+    Retr(usize),
+    Top(usize, usize),
+    Dele(usize),
+    Noop,
+    Rset,
+    Quit,
+}
+
+/// Why a line is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Unknown,
+    Arguments,
+}
+
+impl<'a> Command<'a> {
+    /// Verbs are read in any case. RFC 1939 §3.
+    pub(super) fn parse(line: &'a str) -> Result<Self, Unreadable> {
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let words: Vec<&str> = argument.split_ascii_whitespace().take(4).collect();
+        let number = |word: &&str| word.parse::<usize>().map_err(|_| Unreadable::Arguments);
+        match (verb.to_ascii_uppercase().as_str(), words.as_slice()) {
+            ("PASS", _) => Ok(Self::Pass(argument)),
+            ("CAPA", []) => Ok(Self::Capa),
+            ("STLS", []) => Ok(Self::Stls),
+            ("AUTH", [mechanism]) => Ok(Self::Auth { mechanism, initial: None }),
+            ("AUTH", [mechanism, initial]) => Ok(Self::Auth { mechanism, initial: Some(initial) }),
+            ("USER", [_, ..]) => Ok(Self::User(argument.trim())),
+            ("STAT", []) => Ok(Self::Stat),
+            ("LIST", []) => Ok(Self::List(None)),
+            ("LIST", [message]) => Ok(Self::List(Some(number(message)?))),
+            ("UIDL", []) => Ok(Self::Uidl(None)),
+            ("UIDL", [message]) => Ok(Self::Uidl(Some(number(message)?))),
+            ("RETR", [message]) => Ok(Self::Retr(number(message)?)),
+            ("TOP", [message, lines]) => Ok(Self::Top(number(message)?, number(lines)?)),
+            ("DELE", [message]) => Ok(Self::Dele(number(message)?)),
+            ("NOOP", []) => Ok(Self::Noop),
+            ("RSET", []) => Ok(Self::Rset),
+            ("QUIT", []) => Ok(Self::Quit),
+            (
+                "CAPA" | "STLS" | "AUTH" | "USER" | "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "NOOP"
+                | "RSET" | "QUIT",
+                _,
+            ) => Err(Unreadable::Arguments),
+            _ => Err(Unreadable::Unknown),
+        }
+    }
+
+    /// The line as a dialogue shows it: without what proves who one is, also where that is misplaced.
+    pub(super) fn shown(line: &str) -> String {
+        let mut words = line.split_ascii_whitespace();
+        let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+        match (verb.as_str(), words.next(), words.next()) {
+            ("PASS", Some(_), _) => "PASS ***".to_owned(),
+            ("AUTH", Some(mechanism), Some(_)) => format!("AUTH {mechanism} ***"),
+            _ => line.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_in_any_case_with_their_arguments() {
+        for (line, command) in [
+            ("quit", Ok(Command::Quit)),
+            ("QUIT ", Ok(Command::Quit)),
+            ("Top 1 20", Ok(Command::Top(1, 20))),
+            ("LIST", Ok(Command::List(None))),
+            ("list 7", Ok(Command::List(Some(7)))),
+            ("PASS  two  words ", Ok(Command::Pass(" two  words "))),
+            ("PASS", Ok(Command::Pass(""))),
+            ("USER ann@x.test", Ok(Command::User("ann@x.test"))),
+            ("auth plain AGE=", Ok(Command::Auth { mechanism: "plain", initial: Some("AGE=") })),
+            ("USER", Err(Unreadable::Arguments)),
+            ("RETR", Err(Unreadable::Arguments)),
+            ("RETR -1", Err(Unreadable::Arguments)),
+            ("RETR 99999999999999999999999", Err(Unreadable::Arguments)),
+            ("LIST 1 2", Err(Unreadable::Arguments)),
+            ("", Err(Unreadable::Unknown)),
+            ("GET / HTTP/1.1", Err(Unreadable::Unknown)),
+        ] {
+            assert_eq!(Command::parse(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(Command::shown("pass word"), "PASS ***");
+        assert_eq!(Command::shown("auth PLAIN AGE="), "AUTH PLAIN ***");
+        assert_eq!(Command::shown(" auth  PLAIN AGE= AGE="), "AUTH PLAIN ***");
+        assert_eq!(Command::shown("RETR 1"), "RETR 1");
+    }
+}

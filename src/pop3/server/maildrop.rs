@@ -1,0 +1,56 @@
+//! The maildrop of one session: what was in it when it was opened, and what is marked. RFC 1939 §5.
+
+use super::Entry;
+
+/// Messages by their number, from 1; a marked one is as good as gone.
+#[derive(Debug)]
+pub(super) struct Maildrop {
+    messages: Vec<Message>,
+}
+
+#[derive(Debug)]
+struct Message {
+    entry: Entry,
+    deleted: bool,
+}
+
+impl Maildrop {
+    pub(super) fn new(entries: Vec<Entry>) -> Self {
+        Self { messages: entries.into_iter().map(|entry| Message { entry, deleted: false }).collect() }
+    }
+
+    /// The message with this number, unless it is marked.
+    pub(super) fn find(&self, number: usize) -> Option<&Entry> {
+        let message = self.messages.get(number.checked_sub(1)?)?;
+        (!message.deleted).then_some(&message.entry)
+    }
+
+    /// Numbers and messages that are not marked.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        (1..)
+            .zip(&self.messages)
+            .filter(|(_, message)| !message.deleted)
+            .map(|(number, message)| (number, &message.entry))
+    }
+
+    /// How many messages, how many octets: the drop listing of STAT.
+    pub(super) fn totals(&self) -> (usize, u64) {
+        self.iter().fold((0, 0), |(count, octets), (_, entry)| (count + 1, octets + entry.size))
+    }
+
+    /// Marks a message; `false` if there is none with that number.
+    pub(super) fn delete(&mut self, number: usize) -> bool {
+        let message = number.checked_sub(1).and_then(|index| self.messages.get_mut(index));
+        message.is_some_and(|message| !std::mem::replace(&mut message.deleted, true))
+    }
+
+    /// Takes all marks away.
+    pub(super) fn reset(&mut self) {
+        self.messages.iter_mut().for_each(|message| message.deleted = false);
+    }
+
+    /// The places of what is marked, from 0, as the owner numbered them.
+    pub(super) fn deleted(&self) -> Vec<usize> {
+        self.messages.iter().enumerate().filter(|(_, message)| message.deleted).map(|(index, _)| index).collect()
+    }
+}

@@ -1,0 +1,219 @@
+//! Durable storage: one SQLite database, one writer, and one commit for everything that waits.
+//!
+//! ```text
+//!   write(job) ---.
+//!   write(job) ----> writer: BEGIN, job, job, job, COMMIT (fsync) --> all three futures resolve
+//!   write(job) ---'
+//!   read(query) -----> a reader beside it, which sees the last commit (WAL)
+//! ```
+//!
+//! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. Rooms above bring
+//! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`].
+
+pub mod content;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+use tokio::sync::oneshot;
+
+use crate::mail::Content;
+use writer::{Job, Writer};
+
+/// Waits this long for another process that holds the database, in milliseconds.
+const BUSY_PATIENCE_MS: u32 = 5_000;
+
+/// The tables of one room: SQL steps, run once each, in order. To change a table, add a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// Whose tables they are.
+    pub room: &'static str,
+    /// What made them so far.
+    pub steps: &'static [&'static str],
+}
+
+/// Why something was not stored or not found.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No room, or no right to write.
+    #[error("the disk refused to store it: {0}")]
+    Refused(Arc<str>),
+    /// What should be there is not.
+    #[error("no such content: {0}")]
+    Missing(i64),
+    /// The database or its folder cannot be used.
+    #[error("the store {path} cannot be used: {why}")]
+    Unusable {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: Arc<str>,
+    },
+    /// The process is about to end.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Refused(error.to_string().into())
+    }
+}
+
+/// The store of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    writer: Writer,
+    readers: Readers,
+    contents: content::Cache,
+}
+
+/// Where reads happen.
+enum Readers {
+    /// Connections of their own, as many as were ever needed at once.
+    Pool { path: PathBuf, idle: Mutex<Vec<Connection>> },
+    /// The writer's connection.
+    Shared(Arc<Mutex<Connection>>),
+}
+
+impl Store {
+    /// Opens the database file, or makes it, and starts the writer's thread.
+    ///
+    /// # Errors
+    /// The file cannot be made or is not a database of ours.
+    pub fn open(path: &Path, schemas: &[Schema]) -> Result<Self, Error> {
+        let unusable = |error: rusqlite::Error| Error::Unusable { path: path.into(), why: error.to_string().into() };
+        let connection =
+            Connection::open(path).and_then(|connection| prepare(connection, schemas)).map_err(unusable)?;
+        let readers = Readers::Pool { path: path.into(), idle: Mutex::default() };
+        Ok(Self::with(Writer::thread(connection)?, readers))
+    }
+
+    /// A database in memory that commits at once, without a thread: for virtual time and for tests of rooms above.
+    ///
+    /// # Errors
+    /// A schema is wrong.
+    pub fn in_memory(schemas: &[Schema]) -> Result<Self, Error> {
+        let connection = Arc::new(Mutex::new(prepare(Connection::open_in_memory()?, schemas)?));
+        Ok(Self::with(Writer::inline(connection.clone()), Readers::Shared(connection)))
+    }
+
+    fn with(writer: Writer, readers: Readers) -> Self {
+        Self(Arc::new(Inner { writer, readers, contents: content::Cache::default() }))
+    }
+
+    /// Runs `job` in the next transaction and waits until it is durable.
+    ///
+    /// A job that fails changes nothing, and the others of its transaction are not touched.
+    ///
+    /// # Errors
+    /// The job failed, or the commit did: then nothing of it is stored.
+    pub async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let result = job(transaction);
+            let kept = result.is_ok();
+            let tell = move |commit: Result<(), Error>| {
+                // Whoever asked may have gone; what was stored stays stored.
+                let _ = answer.send(commit.and_then(|()| Ok(result?)));
+            };
+            (kept, Box::new(tell))
+        });
+        self.0.writer.submit(job).await?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Runs a short query beside the writer; it sees every commit that was answered before.
+    ///
+    /// # Errors
+    /// SQLite cannot answer.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        match &self.0.readers {
+            Readers::Shared(connection) => Ok(query(&connection.lock().unwrap_or_else(PoisonError::into_inner))?),
+            Readers::Pool { path, idle } => {
+                let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = match pooled {
+                    Some(connection) => connection,
+                    None => open_reader(path)?,
+                };
+                let result = query(&connection);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                Ok(result?)
+            }
+        }
+    }
+
+    /// The content stored under this id, from memory where possible.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn content(&self, id: i64) -> Result<Content, Error> {
+        if let Some(content) = self.0.contents.find(id) {
+            return Ok(content);
+        }
+        let content = self.read(|connection| content::load(connection, id))?.ok_or(Error::Missing(id))?;
+        self.0.contents.keep(id, &content);
+        Ok(content)
+    }
+
+    /// Keeps a content that was just stored at hand, since the next to ask for it is near.
+    pub fn remember(&self, id: i64, content: &Content) {
+        self.0.contents.keep(id, content);
+    }
+
+    /// The buffer already at hand for the same content, so that hops of one process share it; else the given one.
+    pub fn share(&self, content: Content) -> Content {
+        self.0.contents.same(&content).unwrap_or(content)
+    }
+
+    /// How many transactions were committed since the start, for the benchmark and the group commit test.
+    pub fn commits(&self) -> u64 {
+        self.0.writer.commits()
+    }
+}
+
+fn prepare(mut connection: Connection, schemas: &[Schema]) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection
+        .execute_batch("CREATE TABLE IF NOT EXISTS schema (room TEXT PRIMARY KEY, steps INTEGER NOT NULL) STRICT")?;
+    for schema in std::iter::once(&content::SCHEMA).chain(schemas) {
+        migrate(&mut connection, schema)?;
+    }
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let sql = "INSERT INTO schema VALUES (?1, 0) ON CONFLICT (room) DO UPDATE SET steps = steps RETURNING steps";
+    let done: usize = transaction.query_row(sql, [schema.room], |row| row.get(0))?;
+    for step in schema.steps.iter().skip(done) {
+        transaction.execute_batch(step)?;
+    }
+    let steps = done.max(schema.steps.len());
+    transaction.execute("UPDATE schema SET steps = ?2 WHERE room = ?1", rusqlite::params![schema.room, steps])?;
+    transaction.commit()
+}
+
+fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::*;
+
+const NOTES: Schema = Schema { room: "notes", steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"] };
+
+fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
+    move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)
+}
+
+fn notes(store: &Store) -> Vec<String> {
+    let query = |connection: &Connection| {
+        connection.prepare("SELECT text FROM note ORDER BY rowid")?.query_map([], |row| row.get(0))?.collect()
+    };
+    store.read(query).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[NOTES]).unwrap();
+    store.write(note("a")).await.unwrap();
+    drop(store);
+    let store = Store::open(&path, &[NOTES]).unwrap();
+    assert_eq!(notes(&store), ["a"]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_harms_no_other_of_its_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::in_memory(&[NOTES]).unwrap(), Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap()] {
+        let jobs = ["a", "b", "a", "c"].map(|text| store.write(note(text)));
+        let outcomes = join_all(jobs).await;
+        assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(notes(&store), ["a", "b", "c"]);
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_shares_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
+    // The first job keeps the writer busy until all the others wait.
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let first = store.write(move |_| Ok(gate.recv().is_err()));
+    let rest =
+        (0..100).map(|number| store.write(move |tx| tx.execute("INSERT INTO note VALUES (?1)", [number.to_string()])));
+    let all = futures_util::future::join(first, join_all(rest));
+    tokio::pin!(all);
+    assert!(futures_util::poll!(&mut all).is_pending());
+    drop(open);
+    let (_, outcomes) = all.await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(notes(&store).len(), 100);
+    assert!(store.commits() <= 3, "{} commits", store.commits());
+}
+
+#[tokio::test]
+async fn a_content_is_stored_once_and_goes_with_its_last_use() {
+    let store = Store::in_memory(&[]).unwrap();
+    let content = Content::new(Bytes::from_static(b"Subject: hello\r\n\r\nHello!\r\n"));
+    let put = |content: Content| store.write(move |tx| content::put(tx, &content));
+    let (first, second) = (put(content.clone()).await.unwrap(), put(content.clone()).await.unwrap());
+    assert_eq!(first, second);
+    assert_eq!(store.content(first).unwrap(), content);
+    store.write(move |tx| content::release(tx, first)).await.unwrap();
+    assert!(store.read(|connection| content::load(connection, first)).unwrap().is_some());
+    store.write(move |tx| content::release(tx, first)).await.unwrap();
+    assert!(store.read(|connection| content::load(connection, first)).unwrap().is_none());
+}
+
+#[test]
+fn equal_contents_share_one_buffer() {
+    let store = Store::in_memory(&[]).unwrap();
+    let kept = Content::new(Bytes::from(b"one".to_vec()));
+    store.remember(1, &kept);
+    let shared = store.share(Content::new(Bytes::from(b"one".to_vec())));
+    assert_eq!(shared.bytes().as_ptr(), kept.bytes().as_ptr());
+}

@@ -1,0 +1,97 @@
+//! The one writer: takes every job that waits into one transaction.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::mpsc;
+
+use super::Error;
+
+/// Jobs that may wait; more make their senders wait.
+const WAITING_MAX: usize = 4096;
+/// Jobs in one transaction, so that the first of them does not wait for ever.
+const BATCH_MAX: usize = 2048;
+
+/// What one caller wants stored: does it, and says whether to keep it and whom to tell about the commit.
+pub(super) type Job = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Tell) + Send>;
+pub(super) type Tell = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+pub(super) struct Writer {
+    way: Way,
+    commits: Arc<AtomicU64>,
+}
+
+enum Way {
+    Thread(mpsc::Sender<Job>),
+    Inline(Arc<Mutex<Connection>>),
+}
+
+impl Writer {
+    /// Commits on a thread of its own, which ends when the writer is dropped.
+    pub(super) fn thread(mut connection: Connection) -> Result<Self, Error> {
+        let (sender, mut waiting) = mpsc::channel::<Job>(WAITING_MAX);
+        let commits = Arc::new(AtomicU64::new(0));
+        let count = commits.clone();
+        let work = move || {
+            while let Some(first) = waiting.blocking_recv() {
+                let rest = std::iter::from_fn(|| waiting.try_recv().ok());
+                commit(&mut connection, std::iter::once(first).chain(rest).take(BATCH_MAX));
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(work);
+        thread.map_err(|error| Error::Refused(error.to_string().into()))?;
+        Ok(Self { way: Way::Thread(sender), commits })
+    }
+
+    /// Commits at once, in the caller's own task.
+    pub(super) fn inline(connection: Arc<Mutex<Connection>>) -> Self {
+        Self { way: Way::Inline(connection), commits: Arc::default() }
+    }
+
+    pub(super) async fn submit(&self, job: Job) -> Result<(), Error> {
+        match &self.way {
+            Way::Thread(sender) => sender.send(job).await.map_err(|_| Error::Closed)?,
+            Way::Inline(connection) => {
+                commit(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), std::iter::once(job));
+                self.commits.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the jobs in one transaction and tells each what became of it.
+fn commit(connection: &mut Connection, jobs: impl Iterator<Item = Job>) {
+    let mut tells = Vec::new();
+    let outcome = transact(connection, jobs, &mut tells).map_err(Error::from);
+    if let Err(error) = &outcome {
+        tracing::error!(%error, jobs = tells.len(), "commit failed");
+    }
+    for tell in tells {
+        tell(outcome.clone());
+    }
+}
+
+fn transact(
+    connection: &mut Connection,
+    jobs: impl Iterator<Item = Job>,
+    tells: &mut Vec<Tell>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for job in jobs {
+        transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+        let (kept, tell) = job(&transaction);
+        tells.push(tell);
+        if !kept {
+            transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        transaction.prepare_cached("RELEASE job")?.execute([])?;
+    }
+    transaction.commit()
+}

@@ -1,0 +1,372 @@
+//! From a world file to a sound world, or to a list of what is wrong with it: where, what, and what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, WorldFile};
+use super::{Domain, Host, HostName, Mda, Mta, Retry, Role, Service, User, World};
+use crate::mail::Address;
+
+/// What is wrong with a world file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsound {
+    path: String,
+    /// Every problem found, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            let end = if at == 0 { "" } else { "\n" };
+            write!(f, "{end}{}:{}: {}", self.path, problem.line, problem.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unsound {}
+
+pub(super) fn world(path: &str, text: &str) -> Result<World, Unsound> {
+    let mut check = Check { text, problems: Vec::new() };
+    let world = match toml::from_str::<WorldFile>(text) {
+        Ok(file) => check.world(&file),
+        Err(error) => {
+            check.report(error.span().unwrap_or_default(), error.message().to_owned());
+            None
+        }
+    };
+    check.problems.sort();
+    match world {
+        Some(world) if check.problems.is_empty() => Ok(world),
+        _ => Err(Unsound { path: path.to_owned(), problems: check.problems }),
+    }
+}
+
+/// What a name must be, to be named in some place.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Any,
+    Mta,
+    Mda,
+}
+
+struct Check<'a> {
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, span: Range<usize>, text: String) {
+        let line = 1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
+        self.problems.push(Problem { line, text });
+    }
+
+    fn world(&mut self, file: &WorldFile) -> Option<World> {
+        let hosts = self.hosts(file);
+        let domains = self.domains(file, &hosts);
+        let elsewhere = file.elsewhere.as_ref().map(|elsewhere| self.elsewhere(elsewhere, &hosts));
+        let users = self.users(file);
+        let letter = self.letter(file, &users);
+        let links = self.links(&file.links, &hosts);
+        let ports = self.ports(file);
+        let entry = self.entry(file, &hosts);
+        self.routes(file, &hosts);
+        Some(World {
+            name: file.world.name.clone(),
+            password: file.world.password.clone(),
+            entry: entry?,
+            hosts,
+            domains,
+            elsewhere,
+            users,
+            ports,
+            latency: file.world.latency,
+            letter,
+            links,
+        })
+    }
+
+    fn hosts(&mut self, file: &WorldFile) -> BTreeMap<HostName, Host> {
+        let mut all = Gathered::default();
+        for (name, table) in &file.dns {
+            self.host(&mut all, name, &table.name, &table.address, Role::Dns);
+        }
+        for (name, table) in &file.mua {
+            self.host(&mut all, name, &table.name, &table.address, Role::Mua);
+        }
+        for (name, table) in &file.mta {
+            self.host(&mut all, name, &table.name, &table.address, Role::Mta(mta(table)));
+        }
+        for (name, table) in &file.mda {
+            let role = Role::Mda(Mda { size_max: table.size_max });
+            self.host(&mut all, name, &table.name, &table.address, role);
+        }
+        all.hosts
+    }
+
+    fn host(
+        &mut self,
+        all: &mut Gathered,
+        name: &Spanned<String>,
+        fqdn: &Option<Spanned<String>>,
+        addresses: &Spanned<Addresses>,
+        role: Role,
+    ) {
+        for address in addresses.get_ref().list() {
+            if !all.addresses.insert(*address) {
+                self.report(
+                    addresses.span(),
+                    format!("{} is the address of another host already; give each host its own", address),
+                );
+            }
+        }
+        if addresses.get_ref().list().is_empty() {
+            self.report(
+                name.span(),
+                format!("host `{}` has no address; give it one such as 192.0.2.77", name.get_ref()),
+            );
+        }
+        let span = fqdn.as_ref().map_or(name.span(), Spanned::span);
+        let fqdn =
+            fqdn.as_ref().map_or_else(|| format!("{}.test", name.get_ref()), |name| name.get_ref().to_lowercase());
+        if Address::new("x", &fqdn).is_err() {
+            self.report(span.clone(), format!("`{fqdn}` is not a host name; write one such as mx.163.test"));
+        }
+        if !all.names.insert(fqdn.clone()) {
+            self.report(span, format!("another host is called {fqdn} already; give each host a name of its own"));
+        }
+        let host_name: HostName = Arc::from(name.get_ref().as_str());
+        let host = Host { name: host_name.clone(), fqdn, addresses: addresses.get_ref().list().to_vec(), role };
+        if all.hosts.insert(host_name, host).is_some() {
+            self.report(name.span(), format!("there are two hosts `{}`; rename one", name.get_ref()));
+        }
+    }
+
+    /// A name that must be that of a host of this kind; itself even when it is not, since the problem is listed.
+    fn name(&mut self, name: &Spanned<String>, kind: Kind, hosts: &BTreeMap<HostName, Host>) -> HostName {
+        let fits = |host: &Host| match kind {
+            Kind::Any => true,
+            Kind::Mta => matches!(host.role, Role::Mta(_)),
+            Kind::Mda => matches!(host.role, Role::Mda(_)),
+        };
+        if !hosts.get(name.get_ref().as_str()).is_some_and(fits) {
+            let table = match kind {
+                Kind::Any => "host",
+                Kind::Mta => "mta",
+                Kind::Mda => "mda",
+            };
+            let known: Vec<_> = hosts.values().filter(|host| fits(host)).map(|host| host.name.as_ref()).collect();
+            let known =
+                if known.is_empty() { String::new() } else { format!(", or choose one of {}", known.join(", ")) };
+            let name_ = name.get_ref();
+            self.report(name.span(), format!("there is no {table} `{name_}`; declare [{table}.{name_}]{known}"));
+        }
+        Arc::from(name.get_ref().as_str())
+    }
+
+    fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
+        let mut domains = BTreeMap::new();
+        for (domain, table) in &file.domains {
+            let name = domain.get_ref().to_lowercase();
+            if Address::new("x", &name).is_err() {
+                self.report(domain.span(), format!("`{name}` is not a domain; write one such as \"163.test\""));
+            }
+            if table.mx.is_empty() {
+                self.report(domain.span(), format!("{name} has no mx; name the mta that takes its mail"));
+            }
+            let mx = table.mx.iter().map(|mx| self.name(mx, Kind::Mta, hosts)).collect();
+            let mailboxes = self.name(&table.mailboxes, Kind::Mda, hosts);
+            if domains.insert(name.clone(), Domain { mx, mailboxes }).is_some() {
+                self.report(domain.span(), format!("{name} is declared twice; put both into one table"));
+            }
+        }
+        domains
+    }
+
+    fn elsewhere(&mut self, elsewhere: &Elsewhere, hosts: &BTreeMap<HostName, Host>) -> Domain {
+        Domain {
+            mx: vec![self.name(&elsewhere.mx, Kind::Mta, hosts)],
+            mailboxes: self.name(&elsewhere.mailboxes, Kind::Mda, hosts),
+        }
+    }
+
+    fn users(&mut self, file: &WorldFile) -> BTreeMap<String, User> {
+        let mut users = BTreeMap::new();
+        for (domain, table) in &file.domains {
+            for entry in &table.users {
+                let (name, password) = match entry.get_ref() {
+                    UserEntry::Name(name) => (name, &file.world.password),
+                    UserEntry::Full { name, password } => (name, password),
+                };
+                let Ok(address) = Address::new(name, domain.get_ref()) else {
+                    self.report(
+                        entry.span(),
+                        format!("`{name}` cannot stand before the @ of an address; choose another name"),
+                    );
+                    continue;
+                };
+                let key = address.key();
+                if address.detail().is_some() {
+                    self.report(
+                        entry.span(),
+                        format!("`{name}` holds a +, which marks a folder of {key}; leave it out"),
+                    );
+                }
+                if users.insert(key.clone(), User { address, password: password.clone() }).is_some() {
+                    self.report(entry.span(), format!("{key} is declared twice; leave one out"));
+                }
+            }
+        }
+        for domain in file.domains.keys() {
+            // RFC 5321 §4.5.1: every domain has one.
+            if let Ok(address) = Address::new("postmaster", domain.get_ref()) {
+                let password = file.world.password.clone();
+                users.entry(address.key()).or_insert(User { address, password });
+            }
+        }
+        users
+    }
+
+    /// The declared letter, or one between the first two users who are no postmasters.
+    fn letter(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
+        let Some(letter) = &file.letter else {
+            let mut people = users.values().filter(|user| user.address.local() != "postmaster");
+            let from = people.next()?.address.clone();
+            let to = people.next().map_or_else(|| from.clone(), |user| user.address.clone());
+            return Some((from, to));
+        };
+        let mut user = |name: &Spanned<String>| {
+            let address: Option<Address> = name.get_ref().parse().ok();
+            let found = address.and_then(|address| users.get(&address.key()));
+            if found.is_none() {
+                self.report(name.span(), format!("there is no user `{}`; name one of [domains]", name.get_ref()));
+            }
+            found.map(|user| user.address.clone())
+        };
+        let (from, to) = (user(&letter.from), user(&letter.to));
+        Some((from?, to?))
+    }
+
+    fn links(
+        &mut self,
+        links: &[LinkTable],
+        hosts: &BTreeMap<HostName, Host>,
+    ) -> BTreeMap<(IpAddr, IpAddr), std::time::Duration> {
+        let mut all = BTreeMap::new();
+        for link in links {
+            let ends = link.between.each_ref().map(|name| self.name(name, Kind::Any, hosts));
+            let [here, there] = ends.map(|name| hosts.get(&name).map_or(Vec::new(), |host| host.addresses.clone()));
+            for here in &here {
+                for there in &there {
+                    all.insert((*here, *there), link.latency);
+                    all.insert((*there, *here), link.latency);
+                }
+            }
+        }
+        all
+    }
+
+    fn ports(&mut self, file: &WorldFile) -> BTreeMap<Service, u16> {
+        let mut taken: BTreeMap<u16, Service> = BTreeMap::new();
+        for (service, port) in &file.ports {
+            let number = *port.get_ref();
+            if number != 0
+                && let Some(other) = taken.insert(number, *service)
+            {
+                self.report(
+                    port.span(),
+                    format!("port {number} is given to {other} and to {service}; choose another for one of them"),
+                );
+            }
+        }
+        file.ports.iter().map(|(service, port)| (*service, *port.get_ref())).collect()
+    }
+
+    fn entry(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> Option<HostName> {
+        if let Some(entry) = &file.world.entry {
+            return Some(self.name(entry, Kind::Mta, hosts));
+        }
+        let first = hosts.values().find(|host| matches!(host.role, Role::Mta(_)));
+        if first.is_none() {
+            self.report(0..0, "there is no MTA, so no mail can go anywhere; declare one as [mta.NAME]".to_owned());
+        }
+        first.map(|host| host.name.clone())
+    }
+
+    /// Every way must end: smart hosts in no circle, and each takes what it is sent.
+    fn routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+        for (name, table) in &file.mta {
+            for from in &table.relay_from {
+                self.name(from, Kind::Any, hosts);
+            }
+            let Some(smarthost) = &table.smarthost else { continue };
+            let next = self.name(smarthost, Kind::Mta, hosts);
+            let name = name.get_ref().as_str();
+            if let Some(Role::Mta(mta)) = hosts.get(&next).map(|host| &host.role)
+                && !mta.relay_from.contains(name)
+            {
+                let text = format!(
+                    "`{name}` sends through `{next}`, which does not relay for it; add relay_from = [\"{name}\"] to [mta.{next}]"
+                );
+                self.report(smarthost.span(), text);
+            }
+            if let Some(circle) = circle(name, hosts) {
+                self.report(
+                    smarthost.span(),
+                    format!("mail would go round for ever: {circle}; take one smarthost out"),
+                );
+            }
+        }
+        if !file.mta.is_empty() && file.dns.is_empty() {
+            let text = "MTAs find the next host by DNS, but there is none; declare one as [dns.NAME]";
+            self.report(0..0, text.to_owned());
+        }
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    hosts: BTreeMap<HostName, Host>,
+    names: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+fn mta(table: &MtaTable) -> Mta {
+    Mta {
+        smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
+        relay_from: table.relay_from.iter().map(|name| Arc::from(name.get_ref().as_str())).collect(),
+        size_max: table.size_max,
+        retry: Retry { first: table.retry.first, longest: table.retry.longest, give_up: table.retry.give_up },
+    }
+}
+
+/// The circle of smart hosts that `start` is part of, drawn.
+fn circle(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
+    let mut way = vec![start];
+    loop {
+        let Role::Mta(mta) = &hosts.get(*way.last()?)?.role else { return None };
+        let next = mta.smarthost.as_deref()?;
+        if next == start {
+            return Some(format!("{} -> {start}", way.join(" -> ")));
+        }
+        if way.contains(&next) {
+            return None;
+        }
+        way.push(next);
+    }
+}

@@ -1,0 +1,193 @@
+//! The world file as it is written: TOML, one field a setting, its meaning and default beside it.
+//!
+//! What it names is checked in [`super::World::parse`]; nothing else reads these types.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::Service;
+
+/// A world file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorldFile {
+    pub(super) world: WorldTable,
+    /// Mail to domains that are not declared; without it they do not exist.
+    pub(super) elsewhere: Option<Elsewhere>,
+    pub(super) letter: Option<LetterTable>,
+    #[serde(default)]
+    pub(super) domains: BTreeMap<Spanned<String>, DomainTable>,
+    #[serde(default)]
+    pub(super) dns: Hosts<DnsTable>,
+    #[serde(default)]
+    pub(super) mua: Hosts<MuaTable>,
+    #[serde(default)]
+    pub(super) mta: Hosts<MtaTable>,
+    #[serde(default)]
+    pub(super) mda: Hosts<MdaTable>,
+    #[serde(default)]
+    pub(super) links: Vec<LinkTable>,
+    #[serde(default)]
+    pub(super) ports: BTreeMap<Service, Spanned<u16>>,
+}
+
+pub(super) type Hosts<T> = BTreeMap<Spanned<String>, T>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorldTable {
+    pub(super) name: String,
+    /// The password of users without one of their own.
+    pub(super) password: String,
+    /// The MTA that takes mail of senders who have no provider here; without it the first by name.
+    pub(super) entry: Option<Spanned<String>>,
+    /// How long a byte travels between two hosts, one way, where no link says otherwise. Only in virtual time.
+    #[serde(default, deserialize_with = "duration")]
+    pub(super) latency: Duration,
+}
+
+/// The letter that `postroad run` sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LetterTable {
+    /// One of the users.
+    pub(super) from: Spanned<String>,
+    /// Another.
+    pub(super) to: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Elsewhere {
+    /// The MTA that takes it.
+    pub(super) mx: Spanned<String>,
+    /// The MDA that keeps it.
+    pub(super) mailboxes: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DomainTable {
+    /// MTAs, the preferred one first.
+    pub(super) mx: Vec<Spanned<String>>,
+    /// The MDA that keeps the mailboxes.
+    pub(super) mailboxes: Spanned<String>,
+    /// Local parts.
+    #[serde(default)]
+    pub(super) users: Vec<Spanned<UserEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a name, or { name = \"…\", password = \"…\" }")]
+pub(super) enum UserEntry {
+    Name(String),
+    Full { name: String, password: String },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DnsTable {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<Addresses>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MuaTable {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<Addresses>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MtaTable {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<Addresses>,
+    /// The MTA that takes everything which is not local here.
+    pub(super) smarthost: Option<Spanned<String>>,
+    /// Hosts that may send through this one to anywhere, without login.
+    #[serde(default)]
+    pub(super) relay_from: Vec<Spanned<String>>,
+    /// The largest message taken, in octets. RFC 1870.
+    #[serde(default = "size_max")]
+    pub(super) size_max: usize,
+    #[serde(default)]
+    pub(super) retry: RetryTable,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MdaTable {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) address: Spanned<Addresses>,
+    /// The largest message taken, in octets.
+    #[serde(default = "size_max")]
+    pub(super) size_max: usize,
+}
+
+/// 50 MiB.
+fn size_max() -> usize {
+    50 * 1024 * 1024
+}
+
+/// When a message that could not be relayed is tried again. RFC 5321 §4.5.4.1 asks the internet's servers for 30 min
+/// and 4-5 days; the first wait here is short, since people watch.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetryTable {
+    /// Wait before the second attempt; doubled after each failure.
+    #[serde(deserialize_with = "duration")]
+    pub(super) first: Duration,
+    /// The wait never grows beyond this.
+    #[serde(deserialize_with = "duration")]
+    pub(super) longest: Duration,
+    /// Give up and tell the sender.
+    #[serde(deserialize_with = "duration")]
+    pub(super) give_up: Duration,
+}
+
+impl Default for RetryTable {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self { first: Duration::from_secs(1), longest: hour, give_up: hour * 24 * 5 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkTable {
+    /// The two hosts it joins.
+    pub(super) between: [Spanned<String>; 2],
+    #[serde(deserialize_with = "duration")]
+    pub(super) latency: Duration,
+}
+
+/// One address or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected an IP address such as \"192.0.2.25\", or a list of them")]
+pub(super) enum Addresses {
+    One(IpAddr),
+    Several(Vec<IpAddr>),
+}
+
+impl Addresses {
+    pub(super) fn list(&self) -> &[IpAddr] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Several(addresses) => addresses,
+        }
+    }
+}
+
+/// `"30min"`, `"1h 30m"`, `"250ms"`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not a duration such as \"30min\" or \"250ms\"")))?;
+    Duration::try_from(span).map_err(|_| serde::de::Error::custom(format!("`{text}` is negative")))
+}

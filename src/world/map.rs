@@ -1,0 +1,87 @@
+//! The world drawn as text.
+
+use std::fmt::Write;
+
+use super::{Domain, Role, World};
+
+pub(super) fn draw(world: &World) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, world);
+    out
+}
+
+fn write(out: &mut String, world: &World) -> std::fmt::Result {
+    let wide = world.hosts.keys().map(|name| name.len()).max().unwrap_or(0);
+    let fqdn_wide = world.hosts.values().map(|host| host.fqdn.len()).max().unwrap_or(0);
+    writeln!(out, "world {}", world.name)?;
+    writeln!(out, "\nhosts")?;
+    for host in world.hosts.values() {
+        let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
+        let role = match &host.role {
+            Role::Dns => "DNS: answers for every name here".to_owned(),
+            Role::Mua => "MUA: sends and fetches for users".to_owned(),
+            Role::Mda(_) => format!("MDA: mailboxes of {}", served(world, |domain| domain.mailboxes == host.name)),
+            Role::Mta(mta) => {
+                let mut does = vec![];
+                let domains = served(world, |domain| domain.mx.contains(&host.name));
+                if !domains.is_empty() {
+                    does.push(format!("takes mail for {domains}"));
+                }
+                if !mta.relay_from.is_empty() {
+                    let from: Vec<_> = mta.relay_from.iter().map(AsRef::as_ref).collect();
+                    does.push(format!("relays for {}", from.join(", ")));
+                }
+                does.push(match &mta.smarthost {
+                    Some(next) => format!("sends the rest to {next}"),
+                    None => "finds the next host by MX".to_owned(),
+                });
+                format!("MTA: {}", does.join("; "))
+            }
+        };
+        writeln!(out, "  {:wide$}  {:fqdn_wide$}  {:<15}  {role}", host.name, host.fqdn, addresses.join(" "))?;
+    }
+    writeln!(out, "\nways of mail")?;
+    for (name, domain) in &world.domains {
+        write_way(out, world, name, domain)?;
+    }
+    if let Some(domain) = &world.elsewhere {
+        write_way(out, world, "any other domain", domain)?;
+    }
+    writeln!(out, "\nusers")?;
+    for user in world.users.values() {
+        writeln!(out, "  {}", user.address)?;
+    }
+    if world.elsewhere.is_some() {
+        writeln!(out, "  anybody in any other domain, from the first letter on")?;
+    }
+    if !world.ports.is_empty() {
+        writeln!(out, "\nports on 127.0.0.1")?;
+        for (service, port) in &world.ports {
+            writeln!(out, "  {service:<11}  {port}")?;
+        }
+    }
+    Ok(())
+}
+
+fn served(world: &World, serves: impl Fn(&Domain) -> bool) -> String {
+    let mut domains: Vec<_> =
+        world.domains.iter().filter(|(_, domain)| serves(domain)).map(|(name, _)| name.as_str()).collect();
+    if world.elsewhere.as_ref().is_some_and(serves) {
+        domains.push("any other domain");
+    }
+    domains.join(", ")
+}
+
+fn write_way(out: &mut String, world: &World, name: &str, domain: &Domain) -> std::fmt::Result {
+    let mx: Vec<_> = domain.mx.iter().map(AsRef::as_ref).collect();
+    let mx = mx.join(" or ");
+    let senders = world.mtas().filter(|(host, _)| !domain.mx.contains(&host.name));
+    let ways: Vec<_> =
+        senders.filter_map(|(host, mta)| Some(format!("{} -> {}", host.name, mta.smarthost.as_ref()?))).collect();
+    writeln!(out, "  to {name}: -> {mx} -> {}", domain.mailboxes)?;
+    for way in ways {
+        writeln!(out, "      from {way} -> {mx}")?;
+    }
+    Ok(())
+}
