@@ -93,8 +93,10 @@ fn clean(line: &str) -> String {
 /// As on the wire, lines separated by CR LF, without the last CR LF. RFC 5321 §4.2 (Reply-line), RFC 2034 §4.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, text) in self.text.iter().enumerate() {
-            let is_last = at + 1 == self.text.len();
+        let empty = [String::new()];
+        let lines = if self.text.is_empty() { &empty } else { self.text.as_slice() };
+        for (at, text) in lines.iter().enumerate() {
+            let is_last = at + 1 == lines.len();
             write!(f, "{:03}{}", self.code, if is_last { ' ' } else { '-' })?;
             if let Some((class, subject, detail)) = self.enhanced {
                 write!(f, "{class}.{subject}.{detail} ")?;
@@ -194,6 +196,8 @@ mod tests {
         ] {
             assert_eq!(read(&reply.to_string()), Ok(Some(reply)));
         }
+        let wordless = Reply { code: 250, enhanced: None, text: Vec::new() };
+        assert_eq!(wordless.to_string(), Reply::plain(250, "").to_string());
     }
 
     #[test]

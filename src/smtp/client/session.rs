@@ -22,6 +22,19 @@ use crate::mail::{Dialogue, Envelope, Letter, Speaker};
 use crate::net::{Machine, Next};
 
 /// The client's end of one connection.
+///
+/// ```
+/// use postroad::net::{Machine, Next};
+/// use postroad::smtp::client::{Config, Event, Session};
+/// let mut session = Session::new(Config { hello: "a.test".into(), ..Config::default() });
+/// assert!(matches!(session.next(), Next::Read));
+/// session.receive(b"220 b.test\r\n");
+/// assert!(matches!(session.next(), Next::Send(bytes) if bytes == "EHLO a.test\r\n"));
+/// session.receive(b"250-b.test\r\n250 SIZE 1000\r\n");
+/// assert!(matches!(session.next(), Next::Event(Event::Ready)));
+/// assert_eq!(session.offers().size, Some(1000));
+/// session.quit();
+/// ```
 pub struct Session {
     pub(super) config: Config,
     pub(super) lines: Lines,
