@@ -1,6 +1,7 @@
 //! Postroad: a mail world on one machine.
 
 pub mod auth;
+pub mod cli;
 pub mod control;
 pub mod demo;
 pub mod dns;

@@ -7,7 +7,7 @@
 //!                                        └─▶ Granted / Denied
 //! ```
 //!
-//! The server's end is an [`Exchange`], the client's a [`Claim`]; [`line`] is the base64 around both.
+//! The server's end is an [`Exchange`], the client's a [`Claim`]; [`mod@line`] is the base64 around both.
 //! The exchange compares secrets itself, in the same time whether the user exists or not.
 
 mod claim;

@@ -10,13 +10,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::greeter::{duration, printable};
+use super::common::{duration, printable};
 use crate::demo::fetch::{Download, Target};
 use crate::net::{Net, Trust};
 
 /// Fetches a page: prints the header, saves the body. Exits with 1 unless the status is 2xx.
 #[derive(Debug, Args)]
-pub struct Get {
+pub(super) struct Get {
     /// What to fetch, with http or https.
     url: Target,
     /// Where to save the body; without it, under the last part of the URL, if it has one and no such file exists.
@@ -41,7 +41,7 @@ impl Get {
     ///
     /// # Errors
     /// The server is not reachable or not trusted, the response is not whole, or the file cannot be written.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let trust = self.trust()?;
         let place = Net::sockets().interface(&[]);
         let file = self.file()?;

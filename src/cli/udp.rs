@@ -9,13 +9,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::greeter::{Endpoint, duration, stop_at_signal};
+use super::common::{Endpoint, duration, stop_at_signal};
 use crate::demo::echo::{self, Persistence};
 use crate::net::Net;
 
 /// Greets by UDP, or asks to be greeted.
 #[derive(Debug, Args)]
-pub struct Udp {
+pub(super) struct Udp {
     #[command(subcommand)]
     side: Side,
 }
@@ -59,7 +59,7 @@ impl Udp {
     ///
     /// # Errors
     /// The port cannot be opened, or the server's name is not known.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.side {
             Side::Serve(serve) => serve.run().await,
             Side::Call(call) => call.run().await,

@@ -18,6 +18,8 @@ pub struct HostReport {
     fqdn: String,
     role: &'static str,
     addresses: Vec<IpAddr>,
+    /// Whether it is turned on.
+    on: bool,
     /// Messages that wait in its queue; only MTAs have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued: Option<usize>,
@@ -35,6 +37,7 @@ impl HostReport {
                 Role::Mda(_) => "mda",
             },
             addresses: host.addresses.clone(),
+            on: running.is_on(&host.name),
             queued: running.mtas.get(&host.name).map(|mta| mta.queue().len()),
         }
     }

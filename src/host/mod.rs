@@ -29,6 +29,16 @@ pub enum Error {
         /// What is in the way.
         why: net::Error,
     },
+    /// A port and its offset make no port.
+    #[error("the {service} port: {port} and {offset} more is above 65535; choose a smaller --port-offset")]
+    Offset {
+        /// Which one.
+        service: Service,
+        /// The port in the world file.
+        port: u16,
+        /// What was to be added.
+        offset: u16,
+    },
     /// A host cannot listen, or has no certificate.
     #[error("host {host}: {why}")]
     Host {

@@ -1,15 +1,15 @@
 //! The hosts of a world, running, and the doors at which real programs find them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
 use super::{Error, Ground, start};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
-use crate::net::{Door, Limits, Listener, Service as Serving, Stop, serve};
+use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve};
 use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
@@ -23,15 +23,21 @@ impl Doors {
     }
 
     /// The ports of a world, each `offset` higher, on one address; port 0 stays 0 and picks a free one.
-    pub fn of(ports: &BTreeMap<Service, u16>, ip: IpAddr, offset: u16) -> Self {
-        let shift = |port: u16| if port == 0 { 0 } else { port.saturating_add(offset) };
-        Self(ports.iter().map(|(service, port)| (*service, SocketAddr::new(ip, shift(*port)))).collect())
+    ///
+    /// # Errors
+    /// A port would be higher than 65535.
+    pub fn of(ports: &BTreeMap<Service, u16>, ip: IpAddr, offset: u16) -> Result<Self, Error> {
+        let shift = |(service, port): (&Service, &u16)| {
+            let shifted = if *port == 0 { Some(0) } else { port.checked_add(offset) };
+            let shifted = shifted.ok_or(Error::Offset { service: *service, port: *port, offset })?;
+            Ok((*service, SocketAddr::new(ip, shifted)))
+        };
+        ports.iter().map(shift).collect::<Result<_, _>>().map(Self)
     }
 
-    /// A free port for each service of a world, on 127.0.0.1.
-    pub fn free(ports: &BTreeMap<Service, u16>) -> Self {
-        let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        Self(ports.keys().map(|service| (*service, any)).collect())
+    /// A free port for each service of a world.
+    pub fn free(ports: &BTreeMap<Service, u16>, ip: IpAddr) -> Self {
+        Self(ports.keys().map(|service| (*service, SocketAddr::new(ip, 0))).collect())
     }
 }
 
@@ -47,8 +53,35 @@ pub struct Running {
     pub mailboxes: Mailboxes,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
-    stop: Stop,
+    /// What runs for the doors, and for each host that is up.
+    outside: Power,
+    hosts: Mutex<BTreeMap<HostName, Power>>,
+}
+
+/// What keeps some tasks running, and waits for them when it is cut.
+#[derive(Clone, Default)]
+pub(super) struct Power {
+    pub(super) stop: Stop,
     tasks: TaskTracker,
+}
+
+impl Power {
+    /// Runs a task for as long as there is power; it must end when `stop` fires.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Serves at a listener.
+    pub(super) fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Serving) {
+        let door = Door { listener, tls, limits: Limits::default() };
+        self.spawn(serve(door, service, self.stop.clone()));
+    }
+
+    async fn cut(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 impl Running {
@@ -60,9 +93,9 @@ impl Running {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
         let mtas = Arc::new(start::mtas(&ground)?);
         let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
-        let (stop, tasks) = (Stop::new(), TaskTracker::new());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound: BTreeMap::new(), stop, tasks };
-        match start::hosts(&mut running).await {
+        let (outside, hosts) = (Power::default(), Mutex::default());
+        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound: BTreeMap::new(), outside, hosts };
+        match start::all(&mut running).await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop().await;
@@ -90,24 +123,62 @@ impl Running {
 
     /// Fires when the world stops.
     pub fn stopping(&self) -> Stop {
-        self.stop.clone()
+        self.outside.stop.clone()
     }
 
-    /// Runs a task that the world waits for when it stops.
+    /// Runs a task that the world waits for when it stops; it must end when [`Running::stopping`] fires.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.outside.spawn(task);
     }
 
-    /// Serves at a listener until the world stops.
-    pub fn serve(&self, listener: Listener, tls: Option<crate::net::Identity>, service: impl Serving + Sync) {
-        let door = Door { listener, tls, limits: Limits::default() };
-        self.spawn(serve(door, service, self.stop.clone()));
+    /// Serves at a door until the world stops.
+    pub fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Serving) {
+        self.outside.serve(listener, tls, service);
+    }
+
+    /// Turns a host on; it goes on with what waits in its queue. One that is on stays as it is.
+    ///
+    /// # Errors
+    /// A port of it is taken. A name that is no host's is no error.
+    pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
+        let Some(host) = self.ground.world.hosts.get(host) else { return Ok(()) };
+        if self.hosts().contains_key(&host.name) {
+            return Ok(());
+        }
+        let power = Power::default();
+        let started = start::host(self, host, &power).await;
+        if started.is_err() {
+            power.cut().await;
+        } else {
+            self.hosts().insert(host.name.clone(), power);
+        }
+        started
+    }
+
+    /// Turns a host off: it hangs up, and nobody reaches it until it is turned on again. What it had made durable
+    /// waits for that.
+    pub async fn turn_off(&self, host: &str) {
+        let power = self.hosts().remove(host);
+        if let Some(power) = power {
+            power.cut().await;
+        }
+    }
+
+    /// Whether a host is on.
+    pub fn is_on(&self, host: &str) -> bool {
+        self.hosts().contains_key(host)
     }
 
     /// Stops: nothing new is accepted, conversations and deliveries under way may end, within the grace period.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+    pub async fn stop(&self) {
+        self.outside.stop.cancel();
+        let powers: Vec<_> = std::mem::take(&mut *self.hosts()).into_values().collect();
+        futures_util::future::join_all(powers.iter().map(Power::cut)).await;
+        self.outside.cut().await;
+    }
+
+    /// A panic elsewhere does not make this table wrong: each change to it is whole.
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostName, Power>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

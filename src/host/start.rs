@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::running::Power;
 use super::{Error, Ground, Running};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mda::{self, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
-use crate::net::{Identity, Interface};
-use crate::world::{Host, HostName, Service, port};
+use crate::net::{self, Identity};
+use crate::world::{Host, HostName, Role, Service, port};
 
 /// Opens the queue of every MTA.
 pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
@@ -48,66 +49,82 @@ pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<Ho
     ground.world.mdas().map(|(host, settings)| open(host, settings)).collect()
 }
 
-/// Starts them all: first whoever is asked, then whoever asks.
-pub(super) async fn hosts(running: &mut Running) -> Result<(), Error> {
+/// Starts them all: first whoever is asked, then whoever asks; then opens the doors.
+pub(super) async fn all(running: &mut Running) -> Result<(), Error> {
     let world = running.ground.world.clone();
-    let names = NameServer::new(Zones::of_world(&world)?);
-    for host in world.dns() {
-        dns(running, host, &names).await?;
+    let answering = world.hosts.values().filter(|host| !matches!(host.role, Role::Mta(_)));
+    let asking = world.hosts.values().filter(|host| matches!(host.role, Role::Mta(_)));
+    for host in answering.chain(asking) {
+        running.turn_on(&host.name).await?;
     }
-    for mda in running.mdas.values() {
-        self::mda(running, mda).await?;
-    }
-    for mta in running.mtas.values() {
-        self::mta(running, mta).await?;
-    }
-    doors(running, names).await
+    doors(running).await
 }
 
-async fn dns(running: &Running, host: &Host, names: &NameServer) -> Result<(), Error> {
-    let interface = running.ground.interface(host);
-    listen(running, host, port::DNS, None, names.clone()).await?;
-    let socket = interface.bind_udp(port::DNS).await.map_err(|why| failed(host, why))?;
-    running.spawn(names.clone().serve_udp(socket, running.stopping()));
-    Ok(())
-}
-
-async fn mta(running: &Running, mta: &Mta) -> Result<(), Error> {
-    let Some(host) = running.ground.world.hosts.get(mta.host()) else { return Ok(()) };
-    let identity = running.ground.identity(host)?;
-    listen(running, host, port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
-    let submission = Reception::of(mta.clone(), Kind::Submission);
-    listen(running, host, port::SUBMISSION, None, submission.clone()).await?;
-    listen(running, host, port::SUBMISSIONS, Some(identity), submission).await?;
-    running.spawn(mta.clone().run(running.stopping()));
-    Ok(())
-}
-
-async fn mda(running: &Running, mda: &Mda) -> Result<(), Error> {
-    let Some(host) = running.ground.world.hosts.get(mda.host()) else { return Ok(()) };
-    let (identity, pop3) = (running.ground.identity(host)?, Pop3::new(Site::of(mda.clone())));
-    listen(running, host, port::LMTP, None, Lmtp::new(mda.clone())).await?;
-    listen(running, host, port::POP3, None, pop3.clone()).await?;
-    listen(running, host, port::POP3S, Some(identity.clone()), pop3).await?;
-    Ok(())
-}
-
-async fn listen(
-    running: &Running,
-    host: &Host,
-    port: u16,
-    tls: Option<Identity>,
-    service: impl crate::net::Service + Sync,
-) -> Result<(), Error> {
-    let interface: Interface = running.ground.interface(host);
-    for listener in interface.listen(port).await.map_err(|why| failed(host, why))? {
-        running.serve(listener, tls.clone(), service.clone());
+/// Starts one host by its role.
+pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Result<(), Error> {
+    let starting = Starting { ground: &running.ground, host, power };
+    match &host.role {
+        Role::Dns => starting.dns().await,
+        Role::Mua => Ok(()),
+        Role::Mta(_) => match running.mtas.get(&host.name) {
+            Some(mta) => starting.mta(mta).await,
+            None => Ok(()),
+        },
+        Role::Mda(_) => match running.mdas.get(&host.name) {
+            Some(mda) => starting.mda(mda).await,
+            None => Ok(()),
+        },
     }
-    Ok(())
+}
+
+/// A host that is being turned on.
+struct Starting<'a> {
+    ground: &'a Ground,
+    host: &'a Host,
+    power: &'a Power,
+}
+
+impl Starting<'_> {
+    async fn dns(&self) -> Result<(), Error> {
+        let names = NameServer::new(Zones::of_world(&self.ground.world)?);
+        self.listen(port::DNS, None, names.clone()).await?;
+        let socket = self.ground.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
+        self.power.spawn(names.serve_udp(socket, self.power.stop.clone()));
+        Ok(())
+    }
+
+    async fn mta(&self, mta: &Mta) -> Result<(), Error> {
+        let identity = self.ground.identity(self.host)?;
+        let submission = Reception::of(mta.clone(), Kind::Submission);
+        self.listen(port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
+        self.listen(port::SUBMISSION, None, submission.clone()).await?;
+        self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
+        self.power.spawn(mta.clone().run(self.power.stop.clone()));
+        Ok(())
+    }
+
+    async fn mda(&self, mda: &Mda) -> Result<(), Error> {
+        let (identity, pop3) = (self.ground.identity(self.host)?, Pop3::new(Site::of(mda.clone())));
+        self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
+        self.listen(port::POP3, None, pop3.clone()).await?;
+        self.listen(port::POP3S, Some(identity.clone()), pop3).await
+    }
+
+    async fn listen(&self, port: u16, tls: Option<Identity>, service: impl net::Service) -> Result<(), Error> {
+        let listeners = self.ground.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
+        for listener in listeners {
+            self.power.serve(listener, tls.clone(), service.clone());
+        }
+        Ok(())
+    }
+
+    fn failed(&self, why: net::Error) -> Error {
+        Error::Host { host: self.host.name.to_string(), why }
+    }
 }
 
 /// The doors of mail and DNS. Any user of the world comes in at any of them.
-async fn doors(running: &mut Running, names: NameServer) -> Result<(), Error> {
+async fn doors(running: &mut Running) -> Result<(), Error> {
     let world = running.ground.world.clone();
     if let Some(entry) = running.mtas.get(&world.entry).cloned()
         && let Some(host) = world.hosts.get(&world.entry)
@@ -131,6 +148,7 @@ async fn doors(running: &mut Running, names: NameServer) -> Result<(), Error> {
         let outside = running.ground.net.interface(&[]);
         let socket = outside.open_udp_door(listener.address()).await;
         let socket = socket.map_err(|why| Error::Door { service: Service::Dns, why })?;
+        let names = NameServer::new(Zones::of_world(&world)?);
         running.serve(listener, None, names.clone());
         running.spawn(names.serve_udp(socket, running.stopping()));
     }
@@ -141,14 +159,10 @@ async fn door(
     running: &mut Running,
     service: Service,
     tls: Option<Identity>,
-    serving: impl crate::net::Service + Sync,
+    serving: impl net::Service,
 ) -> Result<(), Error> {
     if let Some(listener) = running.open_door(service).await? {
         running.serve(listener, tls, serving);
     }
     Ok(())
-}
-
-fn failed(host: &Host, why: crate::net::Error) -> Error {
-    Error::Host { host: host.name.to_string(), why }
 }

@@ -1,6 +1,6 @@
 //! Takes messages over SMTP: who may send what to whom, and durable before `250`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -218,6 +218,7 @@ impl Conversation {
         let letter = Letter { content: setup.store.share(letter.content.clone()), ..letter };
         let id = self.journey(mta, &letter).stay(setup.dice.draw());
         let now = setup.clock.now();
+        let envelope = settled(envelope, mta);
         let letter = letter.stamped(&self.received_field(mta, id, &envelope, now));
         let step = Step::Received {
             protocol: match self.reception.kind {
@@ -232,7 +233,7 @@ impl Conversation {
             user: self.conn.machine.user().map(str::to_owned),
             took_ms: self.began.elapsed().as_secs_f64() * 1e3,
         };
-        let mail = Mail { id, envelope: localized(envelope, mta), letter, arrived: now };
+        let mail = Mail { id, envelope, letter, arrived: now };
         let receipt = mta.queue().put(mail).await.map_err(|error| {
             tracing::error!(host = %mta.host(), %error, "a message could not be stored");
             Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
@@ -270,8 +271,9 @@ impl Conversation {
     }
 }
 
-/// The bare postmaster is that of this host's own domain, or of the first one that the world has. RFC 5321 §4.5.1.
-fn localized(mut envelope: Envelope, mta: &Mta) -> Envelope {
+/// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
+/// world has (RFC 5321 §4.5.1), and who is named twice gets one copy.
+fn settled(mut envelope: Envelope, mta: &Mta) -> Envelope {
     let domains = &mta.setup().world.domains;
     let own = domains.iter().find(|(_, served)| served.mx.contains(mta.host())).or(domains.iter().next());
     if let Some((domain, _)) = own {
@@ -279,5 +281,7 @@ fn localized(mut envelope: Envelope, mta: &Mta) -> Envelope {
             recipient.address = Address::new("postmaster", domain).unwrap_or_else(|_| recipient.address.clone());
         }
     }
+    let mut seen = BTreeSet::new();
+    envelope.recipients.retain(|recipient| seen.insert(recipient.address.clone()));
     envelope
 }

@@ -41,7 +41,7 @@ impl Outgoing {
         Self::new(pieces, Encoding::Stuffed)
     }
 
-    /// For BDAT: as it is.
+    /// For BDAT: as it is, even without a last line end, since the length tells where it ends.
     pub(super) fn counted(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self::new(pieces, Encoding::Counted)
     }

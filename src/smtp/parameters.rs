@@ -87,8 +87,8 @@ pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<R
             ("NOTIFY", Some(list)) => recipient.notify = Some(notify(list)?),
             ("ORCPT", Some(orcpt)) if orcpt.len() <= ORCPT_OCTETS_MAX => {
                 let (kind, address) = orcpt.split_once(';')?;
-                let is_atom = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-                recipient.orcpt = Some(format!("{kind};{}", xtext::decode(address).filter(|_| is_atom)?));
+                let address = xtext::decode(address).filter(|_| is_address_type(kind))?;
+                recipient.orcpt = Some(format!("{kind};{address}"));
             }
             _ => return None,
         }
@@ -104,9 +104,14 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
         write!(f, " NOTIFY={notify}")?;
     }
     match recipient.orcpt.as_ref().and_then(|orcpt| orcpt.split_once(';')) {
-        Some((kind, address)) => write!(f, " ORCPT={kind};{}", xtext::encode(address)),
-        None => Ok(()),
+        Some((kind, address)) if is_address_type(kind) => write!(f, " ORCPT={kind};{}", xtext::encode(address)),
+        _ => Ok(()),
     }
+}
+
+/// Such as `rfc822`. RFC 3461 §4.2 (addr-type).
+fn is_address_type(kind: &str) -> bool {
+    !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// `NEVER` stands alone; the others may stand together. RFC 3461 §4.1.

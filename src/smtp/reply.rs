@@ -85,17 +85,18 @@ impl Reply {
 
 /// One line of text: nothing that could end it early, and not too much of it.
 fn clean(line: &str) -> String {
-    let mut text: String = line.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    let end = text.floor_char_boundary(TEXT_OCTETS_MAX);
-    text.truncate(end);
-    text
+    let end =
+        line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= TEXT_OCTETS_MAX).last();
+    line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// As on the wire, lines separated by CR LF, without the last CR LF. RFC 5321 §4.2 (Reply-line), RFC 2034 §4.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, text) in self.text.iter().enumerate() {
-            let is_last = at + 1 == self.text.len();
+        let empty = [String::new()];
+        let lines = if self.text.is_empty() { &empty } else { self.text.as_slice() };
+        for (at, text) in lines.iter().enumerate() {
+            let is_last = at + 1 == lines.len();
             write!(f, "{:03}{}", self.code, if is_last { ' ' } else { '-' })?;
             if let Some((class, subject, detail)) = self.enhanced {
                 write!(f, "{class}.{subject}.{detail} ")?;
@@ -195,6 +196,8 @@ mod tests {
         ] {
             assert_eq!(read(&reply.to_string()), Ok(Some(reply)));
         }
+        let wordless = Reply { code: 250, enhanced: None, text: Vec::new() };
+        assert_eq!(wordless.to_string(), Reply::plain(250, "").to_string());
     }
 
     #[test]

@@ -1,31 +1,149 @@
 use bytes::Bytes;
-use jiff::Timestamp;
+use mail_parser::{MessageParser, MimeHeaders};
+use tokio::time::sleep;
 
 use super::*;
 use crate::host::{Doors, Ground};
+use crate::journey::Step;
 use crate::world::World;
 
-fn plan(texts: &[&str]) -> Plan {
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn world(seed: u64) -> Running {
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let ground = Ground::simulated(World::journey(), seed, start, true).unwrap();
+    Running::start(ground, Doors::shut()).await.unwrap()
+}
+
+fn plan(to: &str, texts: &[&str]) -> Plan {
     let sources = texts.iter().enumerate().map(|(at, text)| Source {
         name: at.to_string(),
         message: Bytes::from(text.to_string()),
         mended: false,
     });
-    let (from, to) = World::journey().letter.unwrap();
-    Plan { from, to, sources: sources.collect(), patience: Duration::from_secs(60) }
+    let from = "me@163.test".parse().unwrap();
+    Plan { from, to: to.parse().unwrap(), sources: sources.collect(), patience: HOUR * 24 * 10 }
+}
+
+async fn maildrop(running: &Running, user: &str) -> Vec<Bytes> {
+    fetch::pop3(running, &user.parse().unwrap(), &|_| {}).await.unwrap().0
+}
+
+/// Submits one message and waits until nothing moves any more.
+async fn send(running: &Running, to: &str, patience: Duration) {
+    let plan = plan(to, &["Subject: hello\r\n\r\nHello!\r\n"]);
+    let (outcomes, _) = send::all(running, &plan, &|_| {}).await.unwrap();
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    sleep(patience).await;
+}
+
+fn steps(running: &Running) -> Vec<String> {
+    let events = running.ground.journal.since(0).into_iter();
+    events
+        .map(|event| format!("{} {}", event.host, serde_json::to_value(&event.step).unwrap()["step"].as_str().unwrap()))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_travels_through_three_mtas_in_virtual_time() {
-    let ground = Ground::simulated(World::journey(), 1, Timestamp::UNIX_EPOCH, true).unwrap();
-    let running = Running::start(ground, Doors::shut()).await.unwrap();
-    let report =
-        travel(&running, plan(&["Subject: one\r\n\r\n.dot\r\n", "Subject: two\r\n\r\n\r\n"]), |_| {}).await.unwrap();
-    for letter in &report.letters {
-        for event in &letter.story.as_ref().unwrap().events {
-            println!("{} {} {:?}", event.at, event.host, event.step);
-        }
-    }
+async fn letters_travel_through_three_mtas_and_come_out_intact_both_ways() {
+    let running = world(1).await;
+    let texts =
+        ["Subject: one\r\n\r\n.dot\r\n..\r\n", "Subject: two\r\n\r\n\r\n", "no header", "Received: old\r\n\r\n"];
+    let texts: Vec<_> = texts.iter().map(|text| format!("{}\r\n", text.trim_end_matches("\r\n"))).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    let report = travel(&running, plan("friend@sina.test", &texts), |_| {}).await.unwrap();
     assert!(report.is_intact(), "{:#?}", report.letters);
+    let story = report.letters[0].story.as_ref().unwrap();
+    let way: Vec<_> = story.events.iter().filter(|event| matches!(event.step, Step::Received { .. })).collect();
+    let way: Vec<_> = way.iter().map(|event| event.host.as_ref()).collect();
+    assert_eq!(way, ["mta-163", "mta-relay", "mta-sina", "mda-sina"]);
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
+    let running = world(2).await;
+    send(&running, "nobody@sina.test", HOUR).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    let [bounce] = drop.as_slice() else { panic!("{} messages", drop.len()) };
+    assert!(bounce.starts_with(b"Return-Path: <>\r\n"));
+    let bounce = MessageParser::new().parse(bounce).unwrap();
+    assert!(bounce.content_type().unwrap().attribute("report-type") == Some("delivery-status"));
+    let status = std::str::from_utf8(bounce.parts[2].contents()).unwrap();
+    assert!(status.contains("Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.sina.test\r\n"), "{status}");
+    assert!(std::str::from_utf8(bounce.parts[3].contents()).unwrap().contains("Subject: hello\r\n"));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_hop_that_is_down_is_tried_until_it_is_up_and_nothing_is_lost_or_doubled() {
+    for host in ["mta-relay", "mta-sina", "mda-sina"] {
+        let running = world(3).await;
+        running.turn_off(host).await;
+        send(&running, "friend@sina.test", HOUR * 3).await;
+        assert!(running.mtas.values().any(|mta| mta.queue().len() == 1), "{host}");
+        running.turn_on(host).await.unwrap();
+        sleep(HOUR * 2).await;
+        assert!(running.mtas.values().all(|mta| mta.queue().is_empty()), "{host}");
+        assert_eq!(maildrop(&running, "friend@sina.test").await.len(), 1, "{host}");
+        assert_eq!(maildrop(&running, "me@163.test").await.len(), 0, "{host}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sender_is_warned_after_four_hours_and_gets_the_mail_back_after_five_days() {
+    let running = world(4).await;
+    running.turn_off("mta-sina").await;
+    send(&running, "friend@sina.test", HOUR * 24 * 6).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    let told = drop.iter().map(|message| {
+        let message = MessageParser::new().parse(message).unwrap();
+        let status = std::str::from_utf8(message.parts[2].contents()).unwrap();
+        ["delayed", "failed"].into_iter().find(|action| status.contains(&format!("Action: {action}"))).unwrap()
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["delayed", "failed"]);
+    assert!(running.mtas.values().all(|mta| mta.queue().is_empty()));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_to_any_other_domain_ends_elsewhere_and_mail_below_our_own_domains_bounces() {
+    let running = world(5).await;
+    send(&running, "anybody@example.com", HOUR).await;
+    assert_eq!(maildrop(&running, "anybody@example.com").await.len(), 1);
+    send(&running, "anybody@no.such.sina.test", HOUR).await;
+    let steps = steps(&running);
+    assert!(steps.contains(&"mta-relay failed".to_owned()), "{steps:?}");
+    assert_eq!(maildrop(&running, "me@163.test").await.len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_world_without_elsewhere_bounces_mail_to_unknown_domains() {
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let mut declared = World::journey();
+    declared.elsewhere = None;
+    let running = Running::start(Ground::simulated(declared, 6, start, false).unwrap(), Doors::shut()).await.unwrap();
+    send(&running, "anybody@example.com", HOUR).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    let bounce = std::str::from_utf8(&drop[0]).unwrap();
+    assert!(bounce.contains("Status: 5.1.2\r\n") && bounce.contains("example.com does not exist"), "{bounce}");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_events() {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let running = world(7).await;
+        running.turn_off("mta-sina").await;
+        send(&running, "friend@sina.test", HOUR).await;
+        running.turn_on("mta-sina").await.unwrap();
+        sleep(HOUR * 2).await;
+        runs.push(serde_json::to_string(&running.ground.journal.since(0)).unwrap());
+        running.stop().await;
+    }
+    assert!(runs[0].len() > 1000);
+    assert_eq!(runs[0], runs[1]);
 }

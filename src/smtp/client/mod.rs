@@ -13,6 +13,7 @@
 //! A message goes to all recipients of an envelope in one transaction; the [`Outcome`] tells of each. What the peer
 //! cannot take by its own offers is refused here, at [`Stage::Offers`], as the peer would.
 
+mod login;
 mod needs;
 mod offers;
 mod session;
@@ -131,6 +132,8 @@ pub enum Stage {
     StartTls,
     /// AUTH.
     Login,
+    /// Nothing is under way, or QUIT.
+    Rest,
     /// Refused by ourselves: the peer's offers do not suffice.
     Offers,
     /// MAIL, or RSET before it.
@@ -143,8 +146,6 @@ pub enum Stage {
     Message,
     /// The whole message is out, its end included: the peer may have taken it.
     Dot,
-    /// Nothing is asked for, or QUIT.
-    Rest,
 }
 
 impl fmt::Display for Stage {

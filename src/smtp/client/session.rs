@@ -17,28 +17,41 @@ use super::super::lines::{Line, Lines};
 use super::super::reply::{Reader, Reply};
 use super::transaction::Transaction;
 use super::{Cause, Config, Event, Failure, Offers, Stage};
-use crate::auth::{Claim, line};
+use crate::auth::Claim;
 use crate::mail::{Dialogue, Envelope, Letter, Speaker};
 use crate::net::{Machine, Next};
 
 /// The client's end of one connection.
+///
+/// ```
+/// use postroad::net::{Machine, Next};
+/// use postroad::smtp::client::{Config, Event, Session};
+/// let mut session = Session::new(Config { hello: "a.test".into(), ..Config::default() });
+/// assert!(matches!(session.next(), Next::Read));
+/// session.receive(b"220 b.test\r\n");
+/// assert!(matches!(session.next(), Next::Send(bytes) if bytes == "EHLO a.test\r\n"));
+/// session.receive(b"250-b.test\r\n250 SIZE 1000\r\n");
+/// assert!(matches!(session.next(), Next::Event(Event::Ready)));
+/// assert_eq!(session.offers().size, Some(1000));
+/// session.quit();
+/// ```
 pub struct Session {
-    config: Config,
-    lines: Lines,
+    pub(super) config: Config,
+    pub(super) lines: Lines,
     replies: Reader,
     output: String,
-    event: Option<Event>,
-    state: State,
-    offers: Offers,
+    pub(super) event: Option<Event>,
+    pub(super) state: State,
+    pub(super) offers: Offers,
     /// How many logins were tried: each needs a nonce of its own.
-    claims: usize,
+    pub(super) claims: usize,
     /// The peer has a transaction open that we gave up.
     needs_reset: bool,
     is_stopping: bool,
     dialogue: Option<Dialogue>,
 }
 
-enum State {
+pub(super) enum State {
     Greeting,
     Hello {
         /// EHLO was refused, this is HELO.
@@ -79,50 +92,6 @@ impl Session {
     /// What the peer offers now; nothing before [`Event::Ready`].
     pub fn offers(&self) -> &Offers {
         &self.offers
-    }
-
-    /// Asks for encryption. RFC 3207.
-    ///
-    /// # Panics
-    /// If it is not the owner's turn, as all that follow.
-    pub fn starttls(&mut self) {
-        self.begin(State::StartTls);
-        self.say(&Command::StartTls.to_string());
-    }
-
-    /// The handshake that [`Event::StartTls`] asked for is done. What the peer said in the clear is forgotten:
-    /// RFC 3207 §4.2.
-    ///
-    /// # Panics
-    /// If the peer was not asked for it.
-    pub fn encrypted(&mut self) {
-        assert!(matches!(self.state, State::Encrypting), "encrypted though nobody asked");
-        self.offers = Offers::default();
-        self.hello();
-    }
-
-    /// Logs in by the strongest mechanism that both ends know. RFC 4954. PLAIN and LOGIN show the password to the
-    /// peer, and without TLS to all between.
-    ///
-    /// # Panics
-    /// If it is not the owner's turn.
-    pub fn authenticate(&mut self, user: &str, password: &str) {
-        let Some(mechanism) = self.offers.mechanism(self.config.nonce.is_some()) else {
-            self.begin(State::Idle);
-            let reply = Reply::new(504, (5, 5, 4), "the server knows no way to log in that we know");
-            self.event = Some(Event::LoginRefused(reply));
-            return;
-        };
-        self.claims += 1;
-        let nonce = format!("{}.{}", self.config.nonce.as_deref().unwrap_or_default(), self.claims);
-        let mut claim = Claim::new(mechanism, user, password, &nonce);
-        let initial = claim.initial().map(|initial| line::encode_initial(&initial));
-        self.begin(State::Login(claim));
-        let masked = initial.as_ref().map_or("", |_| " ****");
-        self.say_masked(
-            &Command::Auth { mechanism: mechanism.to_string(), initial }.to_string(),
-            &format!("AUTH {mechanism}{masked}"),
-        );
     }
 
     /// Sends a letter to all recipients of the envelope in one transaction; [`Event::Sent`] tells of each.
@@ -166,17 +135,17 @@ impl Session {
         self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn begin(&mut self, state: State) {
+    pub(super) fn begin(&mut self, state: State) {
         assert!(matches!(self.state, State::Idle), "it is not the owner's turn");
         self.state = state;
     }
 
-    fn say(&mut self, line: &str) {
+    pub(super) fn say(&mut self, line: &str) {
         self.say_masked(line, line);
     }
 
     /// Says a line and records another.
-    fn say_masked(&mut self, line: &str, record: &str) {
+    pub(super) fn say_masked(&mut self, line: &str, record: &str) {
         if let Some(dialogue) = &mut self.dialogue {
             dialogue.note(Speaker::Client, record);
         }
@@ -184,7 +153,7 @@ impl Session {
         self.output.push_str("\r\n");
     }
 
-    fn hello(&mut self) {
+    pub(super) fn hello(&mut self) {
         let name = self.config.hello.clone();
         let command = if self.config.lmtp { Command::Lhlo(name) } else { Command::Ehlo(name) };
         self.state = State::Hello { is_fallback: false };
@@ -192,17 +161,17 @@ impl Session {
     }
 
     /// Hands the turn to the owner, unless the house closes.
-    fn ready(&mut self) {
+    pub(super) fn ready(&mut self) {
         self.state = State::Idle;
         if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
     }
 
-    fn turn(&mut self, event: Event) {
+    pub(super) fn turn(&mut self, event: Event) {
         self.state = State::Idle;
         self.event = Some(event);
     }
 
-    fn fail(&mut self, cause: Cause) {
+    pub(super) fn fail(&mut self, cause: Cause) {
         // A peer that only said no is told goodbye: RFC 5321 §3.1, §4.1.1.10.
         let is_polite = matches!(&cause, Cause::Refused(reply) if !reply.is_farewell());
         let failure = self.failure(cause);
@@ -230,7 +199,8 @@ impl Session {
                 self.end();
                 true
             }
-            State::Transaction(transaction) if !transaction.is_waiting() => {
+            // What the peer said unasked must not be taken for the reply to a command that follows.
+            State::Transaction(transaction) if !transaction.is_waiting() && self.lines.is_empty() => {
                 let group = transaction.group();
                 group.iter().for_each(|command| self.say(command));
                 true
@@ -306,45 +276,6 @@ impl Session {
             self.say(&Command::Helo(self.config.hello.clone()).to_string());
         } else {
             self.fail(Cause::Refused(reply));
-        }
-    }
-
-    /// RFC 3207 §4. What a third party put behind the 220 must not be read as if it came encrypted.
-    fn starttls_reply(&mut self, reply: Reply) {
-        if reply.code != 220 {
-            return self.turn(Event::TlsRefused(reply));
-        }
-        self.state = State::StartTls;
-        if !self.lines.is_empty() {
-            return self.fail(Cause::Violation("the peer spoke on before the handshake"));
-        }
-        self.state = State::Encrypting;
-        self.event = Some(Event::StartTls);
-    }
-
-    /// RFC 4954 §4.
-    fn login_reply(&mut self, mut claim: Claim, reply: Reply) {
-        match reply.code {
-            334 => {
-                let text = reply.text.first().map(String::as_str).unwrap_or_default();
-                let response = line::response(text.trim().as_bytes()).ok().and_then(|text| claim.answer(&text).ok());
-                match response {
-                    Some(response) => {
-                        self.state = State::Login(claim);
-                        self.say_masked(&line::encode(&response), "****");
-                    }
-                    None => {
-                        self.state = State::Cancelled;
-                        self.say("*");
-                    }
-                }
-            }
-            200..=299 if claim.is_complete() => self.ready(),
-            200..=399 => {
-                self.state = State::Login(claim);
-                self.fail(Cause::Violation("the peer consents without proof or reason"));
-            }
-            _ => self.turn(Event::LoginRefused(reply)),
         }
     }
 

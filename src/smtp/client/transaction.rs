@@ -135,6 +135,10 @@ impl Transaction {
         if reply.is_farewell() {
             return Err(Cause::Refused(reply));
         }
+        // What breaks the conversation leaves the step in flight, which tells the stage.
+        if let Some(violation) = violation(self.in_flight.front(), &reply) {
+            return Err(Cause::Violation(violation));
+        }
         match self.in_flight.pop_front() {
             Some(Step::Mail) if reply.is_positive() => self.is_open = true,
             Some(Step::Mail) => {
@@ -143,9 +147,14 @@ impl Transaction {
             }
             Some(Step::Rcpt(at)) if reply.is_positive() && self.verdicts[at].is_none() => self.accepted.push(at),
             Some(Step::Rcpt(at)) => self.refuse([at], Stage::Rcpt, &reply),
-            Some(Step::Data) => return self.data_reply(&reply),
-            Some(Step::Verdict(_)) if reply.is_intermediate() => {
-                return Err(Cause::Violation("the message was answered with a wish for more"));
+            Some(Step::Data) if reply.is_intermediate() => {
+                // RFC 2920 §3.1: with no recipient left the message is a lone dot.
+                let is_wanted = !self.accepted.is_empty();
+                self.begin(Outgoing::stuffed(self.letter.pieces().into_iter().filter(|_| is_wanted)));
+            }
+            Some(Step::Data) => {
+                let accepted = std::mem::take(&mut self.accepted);
+                self.refuse(accepted, Stage::Data, &reply);
             }
             Some(Step::Verdict(recipients)) => {
                 self.is_open = false;
@@ -154,24 +163,6 @@ impl Transaction {
             Some(Step::Reset | Step::Bdat) | None => {}
         }
         Ok(())
-    }
-
-    fn data_reply(&mut self, reply: &Reply) -> Result<(), Cause> {
-        match reply.code {
-            354 => {
-                // RFC 2920 §3.1: with no recipient left the message is a lone dot.
-                let is_wanted = !self.accepted.is_empty();
-                let pieces = self.letter.pieces().into_iter().filter(|_| is_wanted);
-                self.begin(Outgoing::stuffed(pieces));
-                Ok(())
-            }
-            400..=599 => {
-                let accepted = std::mem::take(&mut self.accepted);
-                self.refuse(accepted, Stage::Data, reply);
-                Ok(())
-            }
-            _ => Err(Cause::Violation("DATA was answered neither with 354 nor with a refusal")),
-        }
     }
 
     /// The command is the first piece of what it announces.
@@ -248,5 +239,16 @@ impl Transaction {
     /// Length of the message, while it goes out.
     pub(super) fn octets(&self) -> usize {
         self.letter.len()
+    }
+}
+
+/// What is wrong with a reply at this place. RFC 5321 §4.3.2.
+fn violation(step: Option<&Step>, reply: &Reply) -> Option<&'static str> {
+    match step {
+        None => Some("the peer replied though nothing was asked"),
+        Some(Step::Data) if reply.code == 354 || reply.is_transient() || reply.is_permanent() => None,
+        Some(Step::Data) => Some("DATA was answered neither with 354 nor with a refusal"),
+        Some(_) if reply.is_intermediate() => Some("the peer asked for more where there is no more"),
+        Some(_) => None,
     }
 }

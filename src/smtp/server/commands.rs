@@ -14,9 +14,17 @@ const HELP: &str = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee 
 impl Session {
     /// One line of the client outside of logins and message data.
     pub(super) fn command(&mut self, line: &[u8]) {
-        self.note(&without_secrets(&String::from_utf8_lossy(line)));
-        let command = match Command::parse(line) {
+        let command = Command::parse(line);
+        // Who sends its password ahead of a login that was refused must not see it in a record.
+        let is_misplaced = self.has_tried_login && command.as_ref().is_err_and(|reply| reply.code == 500);
+        let line_shown = if is_misplaced { "****".to_owned() } else { without_secrets(&String::from_utf8_lossy(line)) };
+        self.note(&line_shown);
+        let command = match command {
             Ok(command) => command,
+            // What follows a BDAT of unknown length must not be taken for commands.
+            Err(reply) if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT")) => {
+                return self.part(&reply);
+            }
             Err(reply) => return self.complain(&reply),
         };
         let is_lmtp = self.config.protocol == Protocol::Lmtp;

@@ -15,6 +15,7 @@ impl Session {
 
     /// RFC 4954 §4.
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
+        self.has_tried_login = true;
         if self.config.auth == Auth::Off {
             return self.complain(&Reply::new(502, (5, 5, 1), "there is nobody to be here"));
         }

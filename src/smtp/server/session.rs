@@ -27,6 +27,19 @@ use crate::net::{Machine, Next};
 const OUTPUT_OCTETS_MAX: usize = 16 * 1024;
 
 /// The server's end of one connection.
+///
+/// ```
+/// use postroad::net::{Machine, Next};
+/// use postroad::smtp::{Reply, server::{Config, Event, Session}};
+/// let mut session = Session::new(Config::default(), &Reply::plain(220, "localhost"), "drawn".into());
+/// assert!(matches!(session.next(), Next::Send(bytes) if bytes == "220 localhost\r\n"));
+/// session.receive(b"HELO a.test\r\nMAIL FROM:<ann@a.test>\r\n");
+/// assert!(matches!(session.next(), Next::Event(Event::Hello { esmtp: false, .. })));
+/// session.answer(Reply::plain(250, ""));
+/// assert!(matches!(session.next(), Next::Event(Event::Mail { .. })));
+/// session.answer(Reply::new(250, (2, 1, 0), "go on"));
+/// assert!(matches!(session.next(), Next::Send(_)));
+/// ```
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Config,
@@ -43,6 +56,8 @@ pub struct Session {
     pub(super) is_utf8: bool,
     /// How many exchanges have begun: each needs a nonce of its own.
     pub(super) logins: usize,
+    /// From here on a line that is no command may be a password out of place.
+    pub(super) has_tried_login: bool,
     errors: usize,
     is_stopping: bool,
     dialogue: Option<Dialogue>,
@@ -113,6 +128,7 @@ impl Session {
             transaction: None,
             is_utf8: false,
             logins: 0,
+            has_tried_login: false,
             errors: 0,
             is_stopping: false,
             dialogue,
@@ -226,12 +242,12 @@ impl Session {
         let _ = write!(self.output, "{reply}\r\n");
     }
 
-    /// Says it so many times, then leaves if it was 421 (RFC 5321 §3.8).
+    /// Says it so many times, or once and for all if it is 421 (RFC 5321 §3.8).
     pub(super) fn say_times(&mut self, reply: &Reply, times: usize) {
-        (0..times).for_each(|_| self.say(reply));
         if reply.is_farewell() {
-            self.state = State::Over;
+            return self.part(reply);
         }
+        (0..times).for_each(|_| self.say(reply));
     }
 
     /// Says what the client did wrong, or that it was once too often.

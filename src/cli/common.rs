@@ -1,0 +1,164 @@
+//! What several commands share: how they read arguments, stop, and print what strangers said.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::mua::{Desk, Security, Server};
+use crate::net::{Net, Stop, Trust};
+use crate::world::World;
+
+/// The world of a file, or the default one.
+pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
+    match path {
+        None => Ok(World::journey()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok(World::parse(&path.display().to_string(), &text)?)
+        }
+    }
+}
+
+/// Where a world keeps its data when nobody says: under the user's data folder.
+pub(super) fn data_folder(world: &World) -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+    home.map_or_else(|| PathBuf::from("postroad-data"), |home| home.join("postroad")).join(&world.name)
+}
+
+/// How a command reaches a server of the user's.
+#[derive(Debug, clap::Args)]
+pub(super) struct Reach {
+    /// How the connection is encrypted.
+    #[arg(long, value_enum, default_value = "upgrade")]
+    security: SecurityChoice,
+    /// Trust this certificate authority (PEM), as `postroad ca` prints it.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// Trust any certificate. On 127.0.0.1, where nobody can listen in, that is so anyway unless --ca is given.
+    #[arg(long)]
+    insecure: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SecurityChoice {
+    /// Not at all.
+    Plain,
+    /// By STARTTLS or STLS, before the login.
+    Upgrade,
+    /// From the start.
+    Tls,
+}
+
+impl Reach {
+    /// A desk on real sockets, and the server to go to.
+    pub(super) async fn find(&self, to: &Endpoint) -> anyhow::Result<(Desk, Server)> {
+        let interface = Net::sockets().interface(&[]);
+        let addresses = interface.lookup(&to.host, to.port).await?;
+        let is_here = addresses.iter().all(|address| address.ip().is_loopback());
+        let trust = match &self.ca {
+            Some(path) => {
+                let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Trust::pem(&pem)?
+            }
+            None if self.insecure || is_here => Trust::anyone()?,
+            None => Trust::public()?,
+        };
+        let security = match self.security {
+            SecurityChoice::Plain => Security::Plain,
+            SecurityChoice::Upgrade => Security::Upgrade,
+            SecurityChoice::Tls => Security::Immediate,
+        };
+        let name = to.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let desk = Desk { interface, trust, hello: "localhost".to_owned(), dialogues: false };
+        Ok((desk, Server { name, addresses, security }))
+    }
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl FromStr for Endpoint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
+        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
+        if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
+            return Err(wrong);
+        }
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong)? })
+    }
+}
+
+/// Reads `2s`, `250ms`, `1min`, or a bare number of seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time such as 2s, 250ms or 1min");
+    if let Ok(seconds) = text.parse() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let time: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(time).map_err(|_| wrong())
+}
+
+/// What a peer said, without the control characters that would steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
+}
+
+/// A stop that fires at Ctrl-C or SIGTERM.
+pub(super) fn stop_at_signal() -> Stop {
+    let stop = Stop::new();
+    let fired = stop.clone();
+    tokio::spawn(async move {
+        if let Err(error) = signal().await {
+            tracing::warn!(%error, "cannot listen for signals");
+            return;
+        }
+        fired.cancel();
+    });
+    stop
+}
+
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_places_are_read_as_people_write_them() {
+        for (text, millis) in [("2", 2000), ("0.5", 500), ("250ms", 250), ("1min", 60_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert!(["", "soon", "-1", "-1s", "nan", "inf"].iter().all(|text| duration(text).is_err()));
+        for (text, host) in [("localhost:1", "localhost"), ("[::1]:1", "[::1]"), ("127.0.0.1:1", "127.0.0.1")] {
+            assert_eq!(text.parse(), Ok(Endpoint { host: host.into(), port: 1 }));
+        }
+        assert!(["localhost", "::1", ":1", "a:b", "a:65536"].iter().all(|text| text.parse::<Endpoint>().is_err()));
+    }
+
+    #[test]
+    fn a_peer_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\tb\n"), "a\u{fffd}[2J\tb\n");
+    }
+}

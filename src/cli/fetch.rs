@@ -1,0 +1,114 @@
+//! `postroad fetch`: the MUA by hand, inwards.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bytes::Bytes;
+use clap::Args;
+use mail_parser::MessageParser;
+use serde_json::json;
+
+use super::common::{Endpoint, Reach, printable};
+use crate::mua::{ImapMailbox, Login, Maildrop};
+
+/// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.
+#[derive(Debug, Args)]
+pub(super) struct Fetch {
+    /// Over IMAP; this is also so without --pop3.
+    #[arg(long, conflicts_with = "pop3")]
+    imap: bool,
+    /// Over POP3.
+    #[arg(long)]
+    pop3: bool,
+    /// The login: the whole address.
+    #[arg(long)]
+    user: String,
+    /// The password.
+    #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
+    password: String,
+    /// The server; without it, 127.0.0.1 at port 1143 for IMAP, 1110 for POP3.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<Endpoint>,
+    /// The mailbox, over IMAP.
+    #[arg(long, default_value = "INBOX")]
+    mailbox: String,
+    /// Saves each message in this folder, as NUMBER.eml.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Deletes what was fetched, over POP3.
+    #[arg(long, requires = "pop3")]
+    delete: bool,
+    #[command(flatten)]
+    reach: Reach,
+    /// Print a line of JSON for each message.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Fetch {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server cannot be reached or does not let us in, or a file cannot be written.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let default = if self.pop3 { 1110 } else { 1143 };
+        let default = || Endpoint { host: "127.0.0.1".to_owned(), port: default };
+        let (desk, server) = self.reach.find(&self.server.clone().unwrap_or_else(default)).await?;
+        let login = Login { user: self.user.clone(), password: self.password.clone() };
+        let mut messages: Vec<(u32, Bytes)> = Vec::new();
+        if self.pop3 {
+            let mut maildrop = Maildrop::open(&desk, &server, &login).await?;
+            let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();
+            maildrop.retrieve(&numbers, |number, bytes| messages.push((number as u32, bytes))).await?;
+            self.keep(&messages)?;
+            for number in numbers.iter().filter(|_| self.delete) {
+                maildrop.delete(*number).await?;
+            }
+            maildrop.quit().await?;
+        } else {
+            let mut mailbox = ImapMailbox::open(&desk, &server, &login, &self.mailbox).await?;
+            if mailbox.messages != 0 {
+                mailbox.fetch("1:*", |uid, bytes| messages.push((uid, bytes))).await?;
+            }
+            mailbox.logout().await?;
+            self.keep(&messages)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn keep(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
+        if let Some(folder) = &self.output {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        for (number, bytes) in messages {
+            let file = self.output.as_deref().map(|folder| save(folder, *number, bytes)).transpose()?;
+            self.print(*number, bytes, file.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) -> anyhow::Result<()> {
+        let message = MessageParser::new().parse_headers(bytes);
+        let subject = message.as_ref().and_then(|message| message.subject()).unwrap_or_default();
+        let from = message.as_ref().and_then(|message| message.from()?.first()?.address()).unwrap_or_default();
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(
+                out,
+                "{}",
+                json!({ "number": number, "octets": bytes.len(), "from": from, "subject": subject, "file": file })
+            )?;
+        } else {
+            writeln!(out, "{number:>6}  {:>9} octets  {}  {}", bytes.len(), printable(from), printable(subject))?;
+        }
+        Ok(())
+    }
+}
+
+fn save(folder: &Path, number: u32, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let path = folder.join(format!("{number}.eml"));
+    std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}

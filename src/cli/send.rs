@@ -1,0 +1,134 @@
+//! `postroad send`: the MUA by hand, outwards.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde_json::json;
+
+use super::common::{Endpoint, Reach, printable};
+use crate::mail::{Address, Body, Envelope, Letter};
+use crate::mua::{Attachment, Draft, Login, Source, Submitter, Verdict, read_sources};
+use crate::world::{Clock, Dice};
+
+/// Submits a composed message, or messages from files.
+#[derive(Debug, Args)]
+pub(super) struct Send {
+    /// Who sends.
+    #[arg(long, value_name = "ADDRESS")]
+    from: Address,
+    /// Who shall get it; may be given several times.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    to: Vec<Address>,
+    /// The subject.
+    #[arg(long, default_value = "Hello")]
+    subject: String,
+    /// The text.
+    #[arg(long, default_value = "Hello!\n")]
+    text: String,
+    /// A file to attach; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
+    /// Sends these messages as they are: a file with one message, an mbox, or a folder of them.
+    #[arg(long, value_name = "FILE-OR-FOLDER", conflicts_with_all = ["subject", "text", "attach"])]
+    mail: Vec<PathBuf>,
+    /// The submission server.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1587")]
+    server: Endpoint,
+    /// The login; without it, the sender's address. Empty for none.
+    #[arg(long)]
+    user: Option<String>,
+    /// The password.
+    #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
+    password: String,
+    #[command(flatten)]
+    reach: Reach,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Send {
+    /// Does it. Exits with 1 if the server refused a recipient.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the server cannot be reached or does not let us in.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let sources = self.sources()?;
+        let (desk, server) = self.reach.find(&self.server).await?;
+        let user = self.user.clone().unwrap_or_else(|| self.from.to_string());
+        let login = (!user.is_empty()).then(|| Login { user, password: self.password.clone() });
+        let mut submitter = Submitter::connect(&desk, &server, login.as_ref()).await?;
+        let mut all_taken = true;
+        for source in sources {
+            if source.mended && !self.json {
+                eprintln!("{}: held a lone CR or LF, which was made a line end", source.name);
+            }
+            let body = if source.message.is_ascii() { Body::SevenBit } else { Body::EightBit };
+            let envelope = Envelope {
+                reverse_path: Some(self.from.clone()),
+                recipients: self.to.iter().cloned().map(Into::into).collect(),
+                body,
+                ..Envelope::default()
+            };
+            let verdicts = submitter.submit(envelope, &Letter::new(source.message.clone())).await?;
+            all_taken &= self.print(&source, &verdicts);
+        }
+        submitter.quit().await;
+        Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn print(&self, source: &Source, verdicts: &[Verdict]) -> bool {
+        let mut all_taken = true;
+        for (to, verdict) in self.to.iter().zip(verdicts) {
+            let (taken, words) = match verdict {
+                Verdict::Accepted(reply) => (true, reply.to_string()),
+                Verdict::Refused { stage, reply } => (false, format!("refused at {stage}: {reply}")),
+            };
+            all_taken &= taken;
+            if self.json {
+                println!(
+                    "{}",
+                    json!({ "mail": source.name, "to": to, "taken": taken, "reply": words, "mended": source.mended })
+                );
+            } else {
+                println!("{} to {to}: {}", source.name, printable(words.trim_end()));
+            }
+        }
+        all_taken
+    }
+
+    fn sources(&self) -> anyhow::Result<Vec<Source>> {
+        if self.mail.is_empty() {
+            return Ok(vec![self.compose()?]);
+        }
+        let mut sources = Vec::new();
+        for path in &self.mail {
+            sources.extend(read_sources(path)?);
+        }
+        Ok(sources)
+    }
+
+    fn compose(&self) -> anyhow::Result<Source> {
+        let mut attachments = Vec::new();
+        for path in &self.attach {
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let Some(name) = path.file_name() else { bail!("{} is not a file", path.display()) };
+            let media_type = "application/octet-stream".to_owned();
+            attachments.push(Attachment { name: name.to_string_lossy().into_owned(), media_type, bytes });
+        }
+        ensure!(!self.to.is_empty(), "name at least one recipient with --to");
+        let draft = Draft {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            cc: Vec::new(),
+            subject: self.subject.clone(),
+            text: self.text.clone(),
+            attachments,
+            date: Clock::wall().now(),
+            id: format!("{:016x}", Dice::from_entropy().draw()),
+        };
+        Ok(Source { name: "message".to_owned(), message: draft.write()?.into(), mended: false })
+    }
+}

@@ -1,0 +1,210 @@
+//! Conversations that come to their end as planned.
+
+use super::super::{Cause, Config, Event, Failure, Stage};
+use super::Turn::{Login, Send, StartTls};
+use super::{config, failure, play, verdicts};
+use crate::smtp::Reply;
+
+/// RFC 5321 §3.2: servers that do not know EHLO.
+#[test]
+fn an_old_server_is_spoken_to_in_its_own_words() {
+    let events = play(
+        config(),
+        &[Send(&["bob@b.test", "cat@b.test"], ".\r\n"), Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test"], "")],
+        "
+        S: 220 hi
+        C: EHLO a.test
+        S: 500 what?
+        C: HELO a.test
+        S: 250 hello
+        C: MAIL FROM:<ann@a.test>
+        S: 250 ok
+        C: RCPT TO:<bob@b.test>
+        S: 550 no
+        C: RCPT TO:<cat@b.test>
+        S: 251 will forward
+        C: DATA
+        S: 354 go
+        C: ..
+        C: .
+        S: 250 taken
+        C: MAIL FROM:<ann@a.test>
+        S: 250 ok
+        C: RCPT TO:<no@b.test>
+        S: 450 busy
+        C: RSET
+        S: 250 ok
+        C: MAIL FROM:<ann@a.test>
+        S: 250 ok
+        C: RCPT TO:<bob@b.test>
+        S: 250 ok
+        C: DATA
+        S: 451 later
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+        ",
+    );
+    assert_eq!(verdicts(&events[1]), ["RCPT: 550 no", "250 taken"]);
+    assert_eq!(verdicts(&events[2]), ["RCPT: 450 busy"]);
+    assert_eq!(verdicts(&events[3]), ["DATA: 451 later"]);
+}
+
+/// RFC 2920 §3.1.
+#[test]
+fn commands_go_together_where_the_server_can_take_it() {
+    let events = play(
+        config(),
+        &[Send(&["bob@b.test", "cat@b.test"], "x"), Send(&["no@b.test"], "x"), Send(&["bob@b.test"], "x")],
+        "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250-PIPELINING
+        S: 250 SIZE 100
+        C: MAIL FROM:<ann@a.test> SIZE=1
+        C: RCPT TO:<bob@b.test>
+        C: RCPT TO:<cat@b.test>
+        C: DATA
+        S: 250 ok
+        S: 250 ok
+        S: 550 no
+        S: 354 go
+        C: x
+        C: .
+        S: 554 spam
+        C: MAIL FROM:<ann@a.test> SIZE=1
+        C: RCPT TO:<no@b.test>
+        C: DATA
+        S: 250 ok
+        S: 550 no
+        S: 354 go, though there is nobody
+        C: .
+        S: 554 no recipients
+        C: MAIL FROM:<ann@a.test> SIZE=1
+        C: RCPT TO:<bob@b.test>
+        C: DATA
+        S: 451 not now
+        S: 503 no MAIL
+        S: 503 no RCPT
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+        ",
+    );
+    assert_eq!(verdicts(&events[1]), ["the end of the message: 554 spam", "RCPT: 550 no"]);
+    assert_eq!(verdicts(&events[2]), ["RCPT: 550 no"]);
+    assert_eq!(verdicts(&events[3]), ["MAIL: 451 not now"]);
+}
+
+/// RFC 3030 §2: without a recipient the chunk is not sent at all.
+#[test]
+fn a_chunk_waits_for_its_recipients() {
+    let events = play(
+        config(),
+        &[Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test"], ".\r\n")],
+        "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250-PIPELINING
+        S: 250 CHUNKING
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<no@b.test>
+        S: 250 ok
+        S: 550 no
+        C: RSET
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<bob@b.test>
+        S: 250 ok
+        S: 250 ok
+        S: 250 ok
+        C: BDAT 3 LAST
+        C: .
+        S: 250 taken
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+        ",
+    );
+    assert_eq!((verdicts(&events[1]), verdicts(&events[2])), (vec!["RCPT: 550 no".into()], vec!["250 taken".into()]));
+}
+
+/// RFC 3207 §4.2, RFC 4954 §4.
+#[test]
+fn tls_and_login_come_before_the_first_message() {
+    let transcript = "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250-SIZE 100
+        S: 250 STARTTLS
+        C: STARTTLS
+        S: 220 go
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250 AUTH LOGIN PLAIN
+        C: AUTH PLAIN AGFubgBwdw==
+        S: 535 5.7.8 no
+        C: AUTH PLAIN AGFubgBwdw==
+        S: 235 yes
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+    ";
+    let events = play(config(), &[StartTls, Login, Login], transcript);
+    let refused = Event::LoginRefused(Reply::new(535, (5, 7, 8), "no"));
+    assert_eq!(events, [Event::Ready, Event::StartTls, Event::Ready, refused, Event::Ready]);
+}
+
+#[test]
+fn a_login_that_cannot_be_is_given_up() {
+    let transcript = "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250 AUTH LOGIN
+        C: AUTH LOGIN
+        S: 334 VXNlcm5hbWU6
+        C: YW5u
+        S: 334 !
+        C: *
+        S: 501 fine
+        C: QUIT
+    ";
+    let events = play(config(), &[Login], transcript);
+    assert_eq!(events[1], Event::LoginRefused(Reply::plain(501, "fine")));
+    let transcript = "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250 AUTH GSSAPI
+        C: QUIT
+    ";
+    assert!(matches!(&play(config(), &[Login], transcript)[1], Event::LoginRefused(reply) if reply.code == 504));
+    let transcript = "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250 AUTH SCRAM-SHA-256
+        C: AUTH SCRAM-SHA-256 biwsbj1hbm4scj14LjE=
+        S: 235 I believe you anyway
+        C: (closes)
+    ";
+    let events = play(Config { nonce: Some("x".into()), ..config() }, &[Login], transcript);
+    assert!(matches!(failure(&events), Failure { stage: Stage::Login, cause: Cause::Violation(_), .. }));
+}
+
+#[test]
+fn a_server_without_tls_now_may_still_be_used() {
+    let transcript = "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250 b.test
+        C: STARTTLS
+        S: 454 not now
+        C: MAIL FROM:<ann@a.test>
+    ";
+    let events = play(config(), &[StartTls, Send(&["bob@b.test"], "x")], transcript);
+    assert_eq!(events, [Event::Ready, Event::TlsRefused(Reply::plain(454, "not now"))]);
+}

@@ -1,0 +1,141 @@
+//! What holds for the session as a whole: its limits, its end, its record.
+
+use super::super::{Auth, Config, Session};
+use super::{Stage, lmtp, play, smtp, submission};
+use crate::mail::Speaker;
+use crate::net::{Machine, Next};
+use crate::smtp::{BareLineEnds, Reply};
+
+#[test]
+fn the_owner_may_send_the_client_away() {
+    play(
+        smtp(),
+        "
+        S: 220 mx.b.test
+        C: HELO a.test
+        S: 250 mx.b.test greets a.test
+        C: MAIL FROM:<>
+        S: 250 2.0.0 ok
+        C: RCPT TO:<later@b.test>
+        S: 421 4.3.2 not now
+        S: (closes)
+        ",
+    );
+    let mut session = Session::new(smtp(), &Reply::plain(554, "no"), "n".into());
+    assert!(matches!(session.next(), Next::Send(bytes) if bytes == "554 no\r\n"));
+    assert!(matches!(session.next(), Next::Close));
+}
+
+/// RFC 2920 §3.2.
+#[test]
+fn replies_to_pipelined_commands_leave_together() {
+    let mut stage = Stage::new(smtp());
+    stage.hear(b"EHLO a\r\n", usize::MAX);
+    let before = stage.sends;
+    stage.hear(b"MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nRCPT TO:<no@b.test>\r\nDATA\r\n", usize::MAX);
+    assert_eq!(stage.sends, before + 1);
+    stage.hear(b"x\r\n.\r\n", usize::MAX);
+    stage.said.clear();
+    stage.hear(&b"HELP\r\n".repeat(100_000), 100_000);
+    assert!(6 < stage.sends - before && stage.said.len() / (stage.sends - before) < 20_000, "however many they are");
+}
+
+#[test]
+fn too_many_mistakes_end_the_session() {
+    let mut stage = Stage::new(smtp());
+    stage.hear(&b"FOO\r\n".repeat(10), usize::MAX);
+    assert_eq!(stage.said.matches("500 5.5.1").count(), 5);
+    assert!(stage.said.ends_with("421 4.7.0 too many mistakes\r\n") && stage.is_closed);
+}
+
+#[test]
+fn lines_too_long_are_a_mistake_and_lines_without_end_the_last_one() {
+    let mut stage = Stage::new(smtp());
+    stage.hear(&[&[b'x'; 5000][..], b"\r\nNOOP\r\n"].concat(), 999);
+    assert!(stage.said.ends_with("500 5.5.2 that line is too long\r\n250 2.0.0 ok\r\n"));
+    stage.hear(&[b'x'; 1 << 20], 4096);
+    assert!(stage.said.ends_with("421 4.7.0 that line has no end\r\n") && stage.is_closed);
+}
+
+/// RFC 5321 §3.8.
+#[test]
+fn a_house_that_closes_says_so_between_commands_but_lets_a_message_finish() {
+    let mut stage = Stage::new(smtp());
+    stage.turn();
+    stage.session.stop();
+    stage.turn();
+    assert!(stage.said.ends_with("421 4.3.2 mx.b.test closes, try again later\r\n") && stage.is_closed);
+
+    let mut stage = Stage::new(smtp());
+    stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\nhalf", usize::MAX);
+    stage.session.stop();
+    stage.turn();
+    assert!(!stage.is_closed);
+    stage.said.clear();
+    stage.hear(b"\r\n.\r\nNOOP\r\n", usize::MAX);
+    assert_eq!(stage.said, "250 2.0.0 ok\r\n421 4.3.2 mx.b.test closes, try again later\r\n");
+    assert_eq!((stage.arrived.len(), stage.is_closed), (1, true));
+}
+
+/// RFC 5321 §4.5.3.2.7.
+#[test]
+fn a_silent_client_is_told_before_it_is_let_go() {
+    let mut stage = Stage::new(smtp());
+    stage.turn();
+    stage.session.expire();
+    stage.turn();
+    assert!(stage.said.ends_with("421 4.4.2 nothing came for too long\r\n") && stage.is_closed);
+}
+
+#[test]
+fn the_record_shows_no_secret_and_no_message() {
+    let config = Config { auth: Auth::Offered, plain_login: true, dialogue: true, ..smtp() };
+    let mut stage = Stage::new(config);
+    stage.hear(
+        b"EHLO a\r\nAUTH PLAIN AGFubgBubw==\r\nauth  plain x y\r\nAUTH LOGIN\r\nYW5u\r\ncHc=\r\nAUTH X\r\nYW5u\r\n",
+        3,
+    );
+    stage.hear(b"MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\nhidden\r\n.\r\n", 3);
+    let lines = stage.session.take_dialogue().lines;
+    let client: Vec<_> =
+        lines.iter().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line.as_str()).collect();
+    let wanted = [
+        "EHLO a",
+        "AUTH PLAIN ****",
+        "auth plain ****",
+        "AUTH LOGIN",
+        "****",
+        "****",
+        "AUTH X",
+        "****",
+        "MAIL FROM:<>",
+        "RCPT TO:<b@b.test>",
+        "DATA",
+        "(8 octets of message)",
+    ];
+    assert_eq!(client, wanted);
+    assert!(lines.iter().any(|(who, line)| *who == Speaker::Server && line == "235 2.7.0 welcome"));
+    assert_eq!(stage.session.take_dialogue().lines, []);
+}
+
+/// Pieces of commands and noise: no panic, no endless loop, no memory beyond the limits.
+#[test]
+fn random_bytes_do_no_harm() {
+    let words: Vec<&[u8]> = "EHLO a\r\n|LHLO a\r\n|MAIL FROM:<> SIZE=9|MAIL FROM:<a@b>\r\n|RCPT TO:<b@b.test>\r\n|DATA\r\n|BDAT 5|BDAT 9 LAST\r\n|\
+         .\r\n|\r|\n|\r\n|.|RSET\r\n|AUTH PLAIN |AUTH LOGIN\r\n|AGFubgBwdw==\r\n|*\r\n|STARTTLS\r\n|\0|\u{e9}|NOOP\r\n|=|+2B|<|>|\""
+        .split('|')
+        .map(str::as_bytes)
+        .collect();
+    let configs = [smtp(), lmtp(), Config { plain_login: true, ..submission() }];
+    let mut dice: u64 = 1;
+    for round in 0..600 {
+        let config = Config { errors_max: 100, bare_line_ends: BareLineEnds::Keep, ..configs[round % 3].clone() };
+        let mut stage = Stage::new(config);
+        for _ in 0..60 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = words[(dice >> 33) as usize % words.len()];
+            stage.hear(word, 1 + (dice >> 60) as usize);
+        }
+        assert!(stage.arrived.iter().all(|(_, data)| data.len() <= 1000));
+    }
+}
