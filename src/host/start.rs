@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::running::Power;
 use super::{Error, Ground, Running};
 use crate::dns::{Server as NameServer, Zones};
-use crate::mda::{self, Lmtp, Mailboxes, Mda, Pop3, Site};
+use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{self, Identity};
 use crate::world::{Host, HostName, Role, Service, port};
@@ -104,10 +104,14 @@ impl Starting<'_> {
     }
 
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
-        let (identity, pop3) = (self.ground.identity(self.host)?, Pop3::new(Site::of(mda.clone())));
+        let (identity, site) = (self.ground.identity(self.host)?, Site::of(mda.clone()));
+        // On the world's own network passwords travel encrypted.
+        let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, false));
         self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
         self.listen(port::POP3, None, pop3.clone()).await?;
-        self.listen(port::POP3S, Some(identity.clone()), pop3).await
+        self.listen(port::POP3S, Some(identity.clone()), pop3).await?;
+        self.listen(port::IMAP, None, imap.clone()).await?;
+        self.listen(port::IMAPS, Some(identity), imap).await
     }
 
     async fn listen(&self, port: u16, tls: Option<Identity>, service: impl net::Service) -> Result<(), Error> {
@@ -140,9 +144,13 @@ async fn doors(running: &mut Running) -> Result<(), Error> {
         && let Some(host) = world.hosts.get(face.host())
     {
         let site = Site::front(running.mdas.clone(), face);
-        let (identity, pop3) = (running.ground.identity(host)?, Pop3::new(site.clone()));
+        let identity = running.ground.identity(host)?;
+        // Doors of 127.0.0.1 are reached by nobody who could listen in.
+        let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, true));
         door(running, Service::Pop3, None, pop3.clone()).await?;
         door(running, Service::Pop3s, Some(identity.clone()), pop3).await?;
+        door(running, Service::Imap, None, imap.clone()).await?;
+        door(running, Service::Imaps, Some(identity), imap).await?;
     }
     if let Some(listener) = running.open_door(Service::Dns).await? {
         let outside = running.ground.net.interface(&[]);
