@@ -8,8 +8,9 @@ use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
 /// Reads a command; with a tag even when the rest makes no sense, so that the refusal can bear it. RFC 9051 §7.1.3.
 pub(crate) fn command(frame: &Frame, utf8: bool) -> Result<Command, (Option<String>, Bad)> {
     let mut scanner = Scanner::new(frame, utf8);
-    let tag = scanner.tag().map_err(|why| (None, why))?.to_owned();
-    match scanner.space().and_then(|()| body(&mut scanner)) {
+    // One word alone is no tag; it may be a secret that was meant for an exchange which is over.
+    let tag = scanner.tag().and_then(|tag| scanner.space().map(|()| tag.to_owned())).map_err(|why| (None, why))?;
+    match body(&mut scanner) {
         Ok(body) => Ok(Command { tag, body }),
         Err(why) => Err((Some(tag), why)),
     }

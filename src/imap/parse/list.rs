@@ -4,8 +4,8 @@ use super::scanner::Scanner;
 use super::{Bad, Parsed, bad};
 use crate::imap::command::{List, ListReturn, Request, StatusItem};
 
-/// How many patterns one `LIST` may have.
-const PATTERNS_MAX: usize = 100;
+/// All patterns of one `LIST` together, in octets: each is compared with each name.
+const PATTERN_OCTETS_MAX: usize = 2_000;
 
 pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     scanner.space()?;
@@ -21,17 +21,24 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
         extended = true;
         scanner.list(|scanner| {
             list.patterns.push(scanner.pattern()?);
-            if list.patterns.len() <= PATTERNS_MAX { Ok(()) } else { bad("there are too many patterns") }
+            Ok(())
         })?;
     } else {
         list.patterns.push(scanner.pattern()?);
     }
+    check(&list.reference, &list.patterns)?;
     if scanner.eat(" RETURN ") {
         list.returns = Some(returns(scanner)?);
     } else if extended {
         list.returns = Some(ListReturn::default());
     }
     Ok(list)
+}
+
+fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
+    let octets: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
+    // A pattern without octets costs one.
+    if octets + patterns.len() <= PATTERN_OCTETS_MAX { Ok(()) } else { bad("the patterns are too long") }
 }
 
 /// RFC 9051 §6.3.9.1; `REMOTE` asks for more than we have, which is nothing.
@@ -73,7 +80,9 @@ pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let reference = scanner.mailbox()?;
     scanner.space()?;
-    Ok(Request::Lsub { reference, pattern: scanner.pattern()? })
+    let pattern = scanner.pattern()?;
+    check(&reference, std::slice::from_ref(&pattern))?;
+    Ok(Request::Lsub { reference, pattern })
 }
 
 /// The items of `STATUS`, each once.

@@ -91,6 +91,13 @@ fn lists_are_read_plain_and_extended() {
 }
 
 #[test]
+fn patterns_are_bounded() {
+    let reference = "a".repeat(700);
+    assert!(read(&format!("a LIST {reference} (a b)")).is_ok());
+    assert_eq!(read(&format!("a LIST {reference} (a b c)")), Err(Bad::Syntax("the patterns are too long")));
+}
+
+#[test]
 fn messages_are_appended_with_flags_and_date() {
     let append = Append { mailbox: own("a"), flags: Flags::default(), internal_date: None, message: "hello".into() };
     assert_eq!(request("APPEND a {5}\r\nhello"), Request::Append(append.clone()));

@@ -147,19 +147,11 @@ impl Session {
 
     /// Notes a command as it came, without passwords and literals.
     fn note_command(&mut self, frame: &Frame) {
+        let inside = self.standing().is_some();
         let Some(dialogue) = self.out.dialogue_mut() else { return };
         let text = String::from_utf8_lossy(&frame.text);
-        let mut words = text.splitn(3, ' ');
-        if let (Some(tag), Some(verb)) = (words.next(), words.next()) {
-            let arguments = words.next().unwrap_or_default();
-            match verb.to_ascii_uppercase().as_str() {
-                "LOGIN" => return dialogue.note(Speaker::Client, &format!("{tag} {verb} ***")),
-                "AUTHENTICATE" => {
-                    let mechanism = arguments.split(' ').next().unwrap_or_default();
-                    return dialogue.note(Speaker::Client, &format!("{tag} {verb} {mechanism}"));
-                }
-                _ => {}
-            }
+        if let Some(shown) = without_secrets(&text, inside) {
+            return dialogue.note(Speaker::Client, &shown);
         }
         let mut literals = frame.literals.iter();
         for line in text.lines() {
@@ -168,5 +160,19 @@ impl Session {
                 dialogue.note_data(Speaker::Client, literal.len());
             }
         }
+    }
+}
+
+/// What to note instead of a command that may hold a secret: before login that is any, for a response that comes where
+/// a command should be is no command. `None`: the command as it is.
+fn without_secrets(text: &str, inside: bool) -> Option<String> {
+    let mut words = text.split_ascii_whitespace();
+    let (tag, verb) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    match verb.to_ascii_uppercase().as_str() {
+        "LOGIN" => Some(format!("{tag} {verb} ***")),
+        "AUTHENTICATE" => Some(format!("{tag} {verb} {}", words.next().unwrap_or_default())),
+        _ if inside => None,
+        "CAPABILITY" | "NOOP" | "LOGOUT" | "STARTTLS" | "ID" | "ENABLE" => Some(format!("{tag} {verb}")),
+        _ => Some("***".to_owned()),
     }
 }

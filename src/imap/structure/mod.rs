@@ -31,8 +31,8 @@ pub use decode::decode_body;
 pub use field::{Field, fields, unfold};
 pub use section::partial;
 
-/// How deep parts may nest; what lies deeper is not taken apart.
-const DEPTH_MAX: usize = 50;
+/// How deep parts may nest; what lies deeper is not taken apart. The stored form must stay within what JSON readers take.
+const DEPTH_MAX: usize = 30;
 /// How many parts a message may have; the rest is left out.
 const PARTS_MAX: usize = 1_000;
 

@@ -119,7 +119,9 @@ fn parts_and_depth_are_bounded() {
     let PartContent::Multipart(parts) = Structure::of(many.as_bytes()).part.content else { panic!("it has parts") };
     assert_eq!(parts.len(), PARTS_MAX);
     let deep = "Content-Type: message/rfc822\n\n".repeat(5_000);
-    let mut structure = &Structure::of(deep.as_bytes());
+    let whole = Structure::of(deep.as_bytes());
+    assert_eq!(Structure::from_bytes(&whole.to_bytes()).as_ref(), Some(&whole), "the deepest one survives the store");
+    let mut structure = &whole;
     let mut depth = 0;
     while let PartContent::Message(inner) = &structure.part.content {
         structure = inner;

@@ -1,0 +1,159 @@
+//! SELECT, FETCH and SEARCH.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_selected_and_read() {
+    let scene = play_with(
+        &["one", "two"],
+        &format!(
+            "C: a1 SELECT inbox
+            {}
+            C: a2 FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)
+            S: * 1 FETCH (UID 1 FLAGS (\\Recent) RFC822.SIZE 64 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\")
+            S: * 2 FETCH (UID 2 FLAGS (\\Recent) RFC822.SIZE 64 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\")
+            S: a2 OK fetched
+            C: a3 FETCH 2 BODY[]
+            S: * 2 FETCH (BODY[] {{64}}
+            S: Received: by x id 0000000005-00006; now
+            S: Subject: two
+            S:
+            S: hello
+            S:  FLAGS (\\Recent \\Seen))
+            S: a3 OK fetched
+            C: a4 UID FETCH 2 (FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT]<1.3>)
+            S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Seen) BODY[HEADER.FIELDS (SUBJECT)] {{16}}
+            S: Subject: two
+            S:
+            S:  BODY[TEXT]<1> {{3}}
+            S: ell)
+            S: a4 OK fetched
+            C: a5 FETCH 3 FLAGS
+            S: a5 BAD no message has that number
+            C: a6 UID FETCH 3:9 FLAGS
+            S: a6 OK fetched
+            C: a7 FETCH 1 (BODYSTRUCTURE BODY[2])
+            S: * 1 FETCH (BODYSTRUCTURE (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 7 1 NIL NIL NIL NIL) BODY[2] NIL FLAGS (\\Recent \\Seen))
+            S: a7 OK fetched
+            C: a8 LOGOUT
+            S: * BYE until next time
+            S: a8 OK goodbye",
+            selected("a1", 2, 2, 3)
+        ),
+    )
+    .await;
+    let retrieved = scene.journal.since(0).into_iter().filter(|event| matches!(event.step, Step::Retrieved { .. }));
+    let events: Vec<_> = retrieved.collect();
+    assert_eq!(events.len(), 1, "{events:?}");
+    let dialogue = events[0].dialogue.as_ref().unwrap();
+    assert!(!format!("{dialogue:?}").contains("postroad\""), "{dialogue:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_examined_mailbox_stays_as_it_is() {
+    let transcript = "
+        C: a1 EXAMINE INBOX
+        S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: * OK [UNSEEN 1] is the first that is not read
+        S: * OK [PERMANENTFLAGS ()] are kept
+        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
+        S: * OK [UIDNEXT 2] comes next
+        S: a1 OK [READ-ONLY] to be read only
+        C: a2 FETCH 1 (BODY[TEXT] FLAGS)
+        S: * 1 FETCH (BODY[TEXT] {7}
+        S: hello
+        S:  FLAGS (\\Recent))
+        S: a2 OK fetched
+        C: a3 STORE 1 FLAGS \\Deleted
+        S: a3 NO [CANNOT] the mailbox was opened to be read only
+        C: a4 MOVE 1 Trash
+        S: a4 NO [CANNOT] the mailbox was opened to be read only
+        C: a5 EXPUNGE
+        S: a5 NO [CANNOT] the mailbox was opened to be read only
+        C: a6 UNSELECT
+        S: a6 OK closed
+        C: a7 STATUS INBOX (RECENT DELETED SIZE)
+        S: * STATUS \"INBOX\" (RECENT 1 DELETED 0 SIZE 64)
+        S: a7 OK counted";
+    play_with(&["one"], transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_found_and_saved_for_later() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 SEARCH SUBJECT T
+        S: * SEARCH 2 3
+        S: a2 OK searched
+        C: a3 UID SEARCH RETURN (SAVE COUNT) NOT BODY goodbye SUBJECT t
+        S: * ESEARCH (TAG \"a3\") UID COUNT 2
+        S: a3 OK searched
+        C: a4 STORE $ +FLAGS.SILENT \\Flagged
+        S: a4 OK stored
+        C: a5 SEARCH RETURN (MIN MAX ALL) FLAGGED
+        S: * ESEARCH (TAG \"a5\") MIN 2 MAX 3 ALL 2:3
+        S: a5 OK searched
+        C: a6 SEARCH $ SMALLER 66
+        S: * SEARCH 2
+        S: a6 OK searched
+        C: a7 SEARCH 5
+        S: * SEARCH
+        S: a7 OK searched",
+        selected("a1", 3, 3, 4)
+    );
+    play_with(&["one", "two", "three"], &transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_are_decoded() {
+    let scene = Scene::new().await;
+    let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        aGVsbG8=\r\n--b\r\nContent-Transfer-Encoding: x-own\r\n\r\n?\r\n--b--\r\n";
+    scene.deliver(message).await;
+    play(
+        &scene,
+        &format!(
+            "C: a1 SELECT INBOX
+            {}
+            C: a2 FETCH 1 (BINARY.PEEK[1] BINARY.PEEK[1]<1.2> BINARY.SIZE[1] BODY.PEEK[1])
+            S: * 1 FETCH (BINARY[1] {{5}}
+            S: hello BINARY[1]<1> {{2}}
+            S: el BINARY.SIZE[1] 5 BODY[1] {{8}}
+            S: aGVsbG8=)
+            S: a2 OK fetched
+            C: a3 FETCH 1 (UID BINARY.PEEK[2])
+            S: * 1 FETCH (UID 1)
+            S: a3 NO [UNKNOWN-CTE] a part cannot be decoded",
+            selected("a1", 1, 1, 2)
+        ),
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn imap4rev2_is_spoken_once_enabled() {
+    let transcript = "
+        C: a1 ENABLE IMAP4rev2
+        S: * ENABLED IMAP4rev2
+        S: a1 OK enabled
+        C: a2 SELECT INBOX
+        S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S: * 1 EXISTS
+        S: * LIST () \"/\" \"INBOX\"
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
+        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
+        S: * OK [UIDNEXT 2] comes next
+        S: a2 OK [READ-WRITE] to be used
+        D: two
+        C: a3 SEARCH ALL
+        S: * ESEARCH (TAG \"a3\") ALL 1
+        S: * 2 EXISTS
+        S: a3 OK searched
+        C: a4 FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS ())
+        S: a4 OK fetched";
+    play_with(&["one"], transcript).await;
+}
