@@ -1,6 +1,7 @@
 //! Who is it: each way in, and what keeps others out.
 
 use super::*;
+use crate::auth::{Claim, Mechanism, line};
 
 #[test]
 fn a_user_logs_in_by_each_way() {
@@ -128,5 +129,26 @@ fn a_secret_out_of_place_does_not_enter_the_dialogue() {
         run(&mut session, &mut Vec::new());
         let dialogue = format!("{:?}", session.take_dialogue());
         assert!(!dialogue.contains("secret") && !dialogue.contains("AGFub"), "{dialogue}");
+    }
+}
+
+#[test]
+fn scram_proves_both_ends() {
+    for (password, wanted) in [("secret", "a OK [CAPABILITY "), ("wrong", "a NO [AUTHENTICATIONFAILED] ")] {
+        let mut session = Session::new(Setup { cleartext_login: false, ..setup() }, false);
+        run(&mut session, &mut Vec::new());
+        let mut claim = Claim::new(Mechanism::ScramSha256, "ann", password, "client");
+        let initial = line::encode_initial(&claim.initial().unwrap());
+        session.receive(format!("a AUTHENTICATE SCRAM-SHA-256 {initial}\r\n").as_bytes());
+        let end = loop {
+            let mut said = Vec::new();
+            run(&mut session, &mut said);
+            let said = String::from_utf8(said).unwrap();
+            let Some(challenge) = said.strip_prefix("+ ") else { break said };
+            let answer = claim.answer(&line::response(challenge.trim_end().as_bytes()).unwrap()).unwrap();
+            session.receive(format!("{}\r\n", line::encode(&answer)).as_bytes());
+        };
+        assert!(end.starts_with(wanted), "{end}");
+        assert_eq!(claim.is_complete(), password == "secret");
     }
 }

@@ -157,3 +157,21 @@ async fn imap4rev2_is_spoken_once_enabled() {
         S: a4 OK fetched";
     play_with(&["one"], transcript).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn long_answers_arrive_whole() {
+    let scene = Scene::new().await;
+    let content = format!("Subject: long\r\n\r\n{}", "0123456789abcdef\r\n".repeat(5_000));
+    for _ in 0..3 {
+        scene.deliver(&content).await;
+    }
+    let mut client = scene.log_in().await;
+    client.write_all(b"b SELECT INBOX\r\nc FETCH 1:* BODY.PEEK[TEXT]\r\nd FETCH 1:* BODY.PEEK[]\r\n").await.unwrap();
+    let said = said(&mut client).await;
+    let body = &content[17..];
+    for number in 1..=3 {
+        assert!(said.contains(&format!("* {number} FETCH (BODY[TEXT] {{{}}}\r\n{body})\r\n", body.len())));
+        assert!(said.contains(&format!("now\r\n{content})\r\n")));
+    }
+    assert!(said.ends_with("d OK fetched\r\n"));
+}
