@@ -220,26 +220,33 @@ impl Conversation {
         let now = setup.clock.now();
         let envelope = settled(envelope, mta);
         let letter = letter.stamped(&self.received_field(mta, id, &envelope, now));
-        let step = Step::Received {
-            protocol: match self.reception.kind {
-                Kind::Submission => Protocol::Submission,
-                Kind::Relay | Kind::Open => Protocol::Smtp,
-            },
-            from: format!("{} [{}]", self.conn.machine.hello().unwrap_or_default(), self.conn.stream().peer().ip()),
-            reverse_path: envelope.reverse_path.clone(),
-            recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
-            size: letter.len(),
-            tls: self.conn.stream().tls(),
-            user: self.conn.machine.user().map(str::to_owned),
-            took_ms: self.began.elapsed().as_secs_f64() * 1e3,
-        };
-        let mail = Mail { id, envelope, letter, arrived: now };
+        let size = letter.len();
+        let mail = Mail { id, envelope: envelope.clone(), letter, arrived: now };
         let receipt = mta.queue().put(mail).await.map_err(|error| {
             tracing::error!(host = %mta.host(), %error, "a message could not be stored");
             Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
         })?;
+        let step = self.received(envelope, size);
         setup.recorder.report(id.journey, Some(id), step, None::<Dialogue>);
         Ok(Reply::new(250, (2, 0, 0), &format!("OK: queued as {}", receipt.id)))
+    }
+
+    /// What the journal hears, once the message is durable.
+    fn received(&self, envelope: Envelope, size: usize) -> Step {
+        let (session, stream) = (&self.conn.machine, self.conn.stream());
+        Step::Received {
+            protocol: match self.reception.kind {
+                Kind::Submission => Protocol::Submission,
+                Kind::Relay | Kind::Open => Protocol::Smtp,
+            },
+            from: format!("{} [{}]", session.hello().unwrap_or_default(), stream.peer().ip()),
+            reverse_path: envelope.reverse_path,
+            recipients: envelope.recipients.into_iter().map(|recipient| recipient.address).collect(),
+            size,
+            tls: stream.tls(),
+            user: session.user().map(str::to_owned),
+            took_ms: self.began.elapsed().as_secs_f64() * 1e3,
+        }
     }
 
     /// The journey that a host of this world gave the message, or a new one.
