@@ -109,6 +109,9 @@ fn cells(step: &Step) -> (String, String, String) {
             let user = user.as_ref().map_or_else(String::new, |user| format!(", logged in as {user}"));
             (format!("{protocol}{lock}"), ms(took_ms), format!("took it from {from}{user}"))
         }
+        Step::Reported { about, recipients } => {
+            (String::new(), String::new(), format!("wrote to {} about {about}", list(recipients)))
+        }
         Step::Relayed { protocol, to, reply, tls, took_ms, .. } => {
             let lock = if tls.is_some() { "+TLS" } else { "" };
             (format!("{protocol}{lock}"), ms(took_ms), format!("passed it to {to}: {reply}"))

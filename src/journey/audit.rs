@@ -101,15 +101,9 @@ impl Story {
                 if self.recipients.is_empty() {
                     self.reverse_path = reverse_path.clone();
                 }
-                for recipient in recipients {
-                    let fate = self.recipients.entry(recipient.clone());
-                    let here = Fate::Underway { at: event.host.to_string() };
-                    let fate = fate.or_insert_with(|| here.clone());
-                    if matches!(fate, Fate::Underway { .. }) {
-                        *fate = here;
-                    }
-                }
+                self.note_underway(&event.host, recipients);
             }
+            Step::Reported { recipients, .. } => self.note_underway(&event.host, recipients),
             Step::Delivered { recipient, .. } => {
                 let fate = self.recipients.entry(recipient.clone());
                 let fate = fate.or_insert(Fate::Delivered { copies: 0, at: event.at });
@@ -127,6 +121,16 @@ impl Story {
             Step::Relayed { .. } | Step::Deferred { .. } | Step::Retrieved { .. } => {}
         }
         self.events.push(event);
+    }
+
+    fn note_underway(&mut self, host: &str, recipients: &[Address]) {
+        for recipient in recipients {
+            let here = Fate::Underway { at: host.to_owned() };
+            let fate = self.recipients.entry(recipient.clone()).or_insert_with(|| here.clone());
+            if matches!(fate, Fate::Underway { .. }) {
+                *fate = here;
+            }
+        }
     }
 
     /// Whether every recipient's copy is in a mailbox or given up.

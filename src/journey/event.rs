@@ -79,6 +79,13 @@ pub enum Step {
         /// From the first command of the transaction to the reply.
         took_ms: f64,
     },
+    /// A host wrote a report about another message, and took responsibility for it.
+    Reported {
+        /// The message it is about.
+        about: JourneyId,
+        /// The sender of that message.
+        recipients: Vec<Address>,
+    },
     /// The next host took responsibility for these recipients.
     Relayed {
         /// By which protocol.

@@ -94,6 +94,11 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
         reports: reports.clone(),
     };
     mta.queue().settle(entry, settlement).await?;
+    for report in &reports {
+        let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let step = Step::Reported { about: entry.mail.id.journey, recipients };
+        mta.setup().recorder.report(report.id.journey, Some(report.id), step, None);
+    }
     let journey = reports.first().map(|mail| mail.id.journey);
     tell(mta, entry, outcomes, &sorted, until, journey);
     Ok(())

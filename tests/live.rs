@@ -1,0 +1,338 @@
+//! The real program on real sockets, as its users start it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn postroad(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_postroad")).args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asks again until there is an answer.
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        pause();
+    }
+    panic!("{what} did not happen within {PATIENCE:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for, in real time")]
+fn pause() {
+    thread::sleep(PAUSE);
+}
+
+/// A running `postroad serve`, killed when it goes out of scope.
+struct Served {
+    child: Child,
+    ports: Value,
+}
+
+impl Served {
+    fn start(data: &Path) -> Self {
+        let file = data.join("ports.json");
+        let _ = fs::remove_file(&file);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
+        command.args(["serve", "--free-ports", "--data"]).arg(data).arg("--ports-file").arg(&file);
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&file).ok()?).ok());
+        Self { child, ports }
+    }
+
+    fn at(&self, service: &str) -> &str {
+        self.ports[service].as_str().unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.at("http")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        assert!(page.starts_with("HTTP/1.1 200 "), "{path}: {page}");
+        page.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.get(path)).unwrap()
+    }
+
+    /// Ends it as the system does, and says with which code it exited.
+    fn terminate(mut self) -> Option<i32> {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        eventually("the end", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A conversation in lines, written by hand.
+struct Line(BufReader<TcpStream>);
+
+impl Line {
+    fn open(at: &str) -> Self {
+        let stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut line = Self(BufReader::new(stream));
+        line.hear();
+        line
+    }
+
+    fn hear(&mut self) -> String {
+        let mut text = String::new();
+        self.0.read_line(&mut text).unwrap();
+        text.trim_end().to_owned()
+    }
+
+    fn say(&mut self, text: &str) -> String {
+        self.0.get_mut().write_all(format!("{text}\r\n").as_bytes()).unwrap();
+        self.hear()
+    }
+
+    /// The lines up to the lone dot.
+    fn hear_all(&mut self) -> Vec<String> {
+        std::iter::repeat_with(|| self.hear()).take_while(|line| line != ".").collect()
+    }
+}
+
+fn send(served: &Served, to: &str, subject: &str) {
+    let mut smtp = Line::open(served.at("smtp"));
+    assert!(smtp.say("HELO program.test").starts_with("250"));
+    assert!(smtp.say("MAIL FROM:<me@163.test>").starts_with("250"));
+    assert!(smtp.say(&format!("RCPT TO:<{to}>")).starts_with("250"));
+    assert!(smtp.say("DATA").starts_with("354"));
+    let reply = smtp.say(&format!("Subject: {subject}\r\n\r\n..dot\r\n."));
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+fn maildrop(served: &Served, user: &str) -> (Line, Vec<String>) {
+    let mut pop3 = Line::open(served.at("pop3"));
+    pop3.say(&format!("USER {user}"));
+    let reply = pop3.say("PASS postroad");
+    assert!(reply.starts_with("+OK"), "{reply}");
+    assert!(pop3.say("UIDL").starts_with("+OK"));
+    let uids = pop3.hear_all();
+    (pop3, uids)
+}
+
+/// The messages of a user, once there are so many.
+fn messages(served: &Served, user: &str, count: usize) -> Vec<String> {
+    let there = || {
+        let (mut pop3, uids) = maildrop(served, user);
+        if uids.len() == count {
+            return Some((pop3, uids));
+        }
+        // One session holds the maildrop; the next try must find it free.
+        pop3.say("QUIT");
+        None
+    };
+    let (mut pop3, uids) = eventually("delivery", there);
+    let mut retrieve = |number| {
+        assert!(pop3.say(&format!("RETR {number}")).starts_with("+OK"));
+        pop3.hear_all().join("\n")
+    };
+    let messages = (1..=uids.len()).map(&mut retrieve).collect();
+    pop3.say("QUIT");
+    messages
+}
+
+#[test]
+fn run_shows_the_whole_journey_and_exits_with_0() {
+    let run = postroad(&["run", "--json"]);
+    let report: Value = serde_json::from_str(&out(&run)).unwrap();
+    assert!(run.status.success() && report["intact"] == true, "{report:#}");
+    let run = postroad(&["run", "--transcript"]);
+    let text = out(&run);
+    let verdict = "1 of 1 intact over POP3, 1 of 1 over IMAP";
+    for words in [verdict, "C: AUTH PLAIN ****", "S: 250 2.0.0 OK: queued as", "C: LHLO mx.sina.test"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn folders_and_mbox_files_go_through_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = b"Subject: odd\n\nlone LF, \xff\xfe\x00 octets\r\n.\r\n..\rlone CR\n";
+    let mbox = "From a\nSubject: 1\n\none\n\nFrom b\nSubject: 2\n\n>From two\n";
+    fs::write(folder.path().join("odd.eml"), odd).unwrap();
+    fs::write(folder.path().join("empty.eml"), "").unwrap();
+    fs::write(folder.path().join("box.mbox"), mbox).unwrap();
+    let run = postroad(&["run", "--json", "--mail", folder.path().to_str().unwrap()]);
+    let report: Value = serde_json::from_str(&out(&run)).unwrap();
+    let letters = report["report"]["letters"].as_array().unwrap();
+    let names: Vec<_> = letters.iter().map(|letter| letter["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["box.mbox#1", "box.mbox#2", "empty.eml", "odd.eml"]);
+    assert!(run.status.success(), "{report:#}");
+    assert!(letters.iter().all(|letter| letter["pop3"] == "intact" && letter["imap"] == "intact"));
+    assert_eq!(letters[3]["mended"], true);
+}
+
+#[test]
+fn mail_is_found_again_after_a_restart_under_the_same_name() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    send(&served, "friend@sina.test", "kept");
+    let message = messages(&served, "friend@sina.test", 1).remove(0);
+    assert!(message.starts_with("Return-Path: <me@163.test>\n"), "{message}");
+    assert!(message.ends_with("Subject: kept\n\n..dot"), "{message}");
+    let uids = |served: &Served| {
+        let (mut pop3, uids) = maildrop(served, "friend@sina.test");
+        pop3.say("QUIT");
+        uids
+    };
+    let before = uids(&served);
+    assert_eq!(served.terminate(), Some(0));
+    assert_eq!(uids(&Served::start(data.path())), before);
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_9() {
+    let data = tempfile::tempdir().unwrap();
+    for count in 1..=5 {
+        let mut served = Served::start(data.path());
+        send(&served, "friend@sina.test", "kill");
+        served.child.kill().unwrap();
+        served.child.wait().unwrap();
+        let served = Served::start(data.path());
+        messages(&served, "friend@sina.test", count);
+    }
+}
+
+#[test]
+fn unknown_users_bounce_and_every_other_domain_has_mailboxes() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    send(&served, "nobody@sina.test", "lost");
+    let bounce = messages(&served, "me@163.test", 1).remove(0);
+    for words in ["Return-Path: <>", "report-type=delivery-status", "Status: 5.1.1", "Subject: lost"] {
+        assert!(bounce.contains(words), "{words}\n{bounce}");
+    }
+    send(&served, "anybody@example.org", "elsewhere");
+    eventually("delivery elsewhere", || {
+        let journeys = served.json("/api/v1/journeys?limit=1");
+        (journeys[0]["recipients"]["anybody@example.org"]["fate"] == "delivered").then_some(())
+    });
+    assert!(messages(&served, "anybody@example.org", 1)[0].contains("mail.elsewhere.test"));
+    let journeys = served.json("/api/v1/journeys?limit=10");
+    assert_eq!(journeys.as_array().unwrap().len(), 3);
+    let story = served.json(&format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap()));
+    assert!(story["events"].as_array().unwrap().iter().any(|event| event["dialogue"]["lines"].is_array()));
+    assert_eq!(served.json("/api/v1/hosts").as_array().unwrap().len(), 9);
+    assert_eq!((served.get("/livez"), served.get("/readyz")), ("ok\n".to_owned(), "ok\n".to_owned()));
+}
+
+#[test]
+fn send_and_fetch_work_over_tls_with_the_worlds_own_authority() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    let (ca, folder) = (data.path().join("root.pem"), data.path().join("out"));
+    fs::write(&ca, postroad(&["ca", "--data", data.path().to_str().unwrap()]).stdout).unwrap();
+    // The certificate names localhost, too.
+    let at = |service: &str| served.at(service).replace("127.0.0.1", "localhost");
+    let ca = ca.to_str().unwrap();
+    for (security, service) in [("upgrade", "submission"), ("tls", "submissions")] {
+        let server = ["send", "--security", security, "--server", &at(service)];
+        let letter = ["--from", "me@163.test", "--to", "friend@sina.test", "--ca", ca];
+        let sent = postroad(&[&server[..], &letter].concat());
+        assert!(sent.status.success(), "{}{}", out(&sent), err(&sent));
+    }
+    messages(&served, "friend@sina.test", 2);
+    for (protocol, security, service) in [
+        ("--imap", "upgrade", "imap"),
+        ("--imap", "tls", "imaps"),
+        ("--pop3", "upgrade", "pop3"),
+        ("--pop3", "tls", "pop3s"),
+    ] {
+        let _ = fs::remove_dir_all(&folder);
+        let server = ["fetch", protocol, "--security", security, "--server", &at(service)];
+        let user = ["--user", "friend@sina.test", "--ca", ca, "-o", folder.to_str().unwrap()];
+        let fetched = postroad(&[&server[..], &user].concat());
+        assert!(fetched.status.success(), "{service}: {}", err(&fetched));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "{service}");
+    }
+    let wrong = ["fetch", "--user", "friend@sina.test", "--password", "x", "--server", served.at("imap")];
+    let wrong = postroad(&wrong);
+    assert!(wrong.status.code() == Some(1), "{}", out(&wrong));
+    assert!(err(&wrong).contains("refused the login of friend@sina.test"), "{}", err(&wrong));
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_in_one_line() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    let one_line = |output: Output, words: &[&str]| {
+        let text = err(&output);
+        assert!(output.status.code() == Some(1) && text.lines().count() == 1, "{text}");
+        assert!(words.iter().all(|words| text.contains(words)), "{text}");
+    };
+    let twice = postroad(&["serve", "--free-ports", "--data", data.path().to_str().unwrap()]);
+    one_line(twice, &["another postroad works on it"]);
+    let port: SocketAddr = served.at("imap").parse().unwrap();
+    let world = include_str!("../config/journey.toml").rsplit_once("[ports]").unwrap().0;
+    let world = format!("{world}[ports]\nimap = {}\n", port.port());
+    let (taken, unsound) = (data.path().join("taken.toml"), data.path().join("unsound.toml"));
+    fs::write(&taken, world).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let taken = postroad(&["serve", taken.to_str().unwrap(), "--data", other.path().to_str().unwrap()]);
+    one_line(taken, &["imap port", "is taken by another program"]);
+    fs::write(&unsound, "[world]\nname = \"x\"\npassword = \"y\"\ncolour = 1\n").unwrap();
+    one_line(postroad(&["check", unsound.to_str().unwrap()]), &["unsound.toml:4: ", "colour"]);
+    one_line(postroad(&["run", "--mail", "/nowhere/at/all"]), &["cannot read /nowhere/at/all"]);
+}
+
+#[test]
+fn the_demos_serve_other_programs_and_call_them() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    let mut greeter = TcpStream::connect(served.at("greeter")).unwrap();
+    let mut chunk = [0; 1024];
+    let mut read = |greeter: &mut TcpStream| {
+        let len = greeter.read(&mut chunk).unwrap();
+        String::from_utf8_lossy(&chunk[..len]).into_owned()
+    };
+    assert_eq!(read(&mut greeter), "Welcome!");
+    greeter.write_all(b"Michael").unwrap();
+    assert_eq!(read(&mut greeter), "Hello, Michael!");
+    greeter.write_all(b"exit").unwrap();
+    assert_eq!(read(&mut greeter), "");
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    udp.send_to(b"Tracy", served.at("greeter")).unwrap();
+    let mut datagram = [0; 64];
+    let len = udp.recv(&mut datagram).unwrap();
+    assert_eq!(&datagram[..len], b"Hello, Tracy!");
+    let called = postroad(&["greeter", "call", "Sarah", "--to", served.at("greeter")]);
+    assert!(out(&called).contains("Welcome!") && out(&called).contains("Hello, Sarah!"), "{}", err(&called));
+    let called = postroad(&["udp", "call", "Michael", "Tracy", "--to", served.at("greeter")]);
+    assert!(out(&called).contains("Hello, Tracy!"), "{}", err(&called));
+    let page = data.path().join("page");
+    let url = format!("http://{}/livez", served.at("http"));
+    let got = postroad(&["get", &url, "-o", page.to_str().unwrap()]);
+    assert!(got.status.success() && out(&got).contains("200 OK"), "{}", err(&got));
+    assert_eq!(fs::read_to_string(page).unwrap(), "ok\n");
+}
