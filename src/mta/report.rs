@@ -71,9 +71,11 @@ fn report(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&
     let text = compose(mta, entry, sender, action, lines, now, &id.to_string());
     let (message, _) = normalize(&text);
     let eight_bit = !message.is_ascii();
+    // Names the journey to the hosts behind us, as every first stamp does.
+    let stamp = format!("Received: by {} (Postroad) id {id};\r\n\t{}", mta.fqdn(), rfc5322_date(now));
     Mail {
         id,
-        letter: Letter::new(Bytes::from(message.into_owned())),
+        letter: Letter::new(Bytes::from(message.into_owned())).stamped(&stamp),
         envelope: Envelope {
             reverse_path: None,
             recipients: vec![sender.clone().into()],
