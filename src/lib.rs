@@ -29,9 +29,11 @@
 //!
 //! A [`world::World`] is declared in a file, and checked as a whole. [`host::Ground`] is what its hosts stand on: the
 //! wire, the disk, the clock, the dice. [`host::Running`] is the hosts themselves; [`control`] answers over HTTP about
-//! them. A trip through it takes no real time when tokio's clock is paused:
+//! them. When tokio's clock is paused, a trip takes no real time, not even past a host that is off for six hours:
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use postroad::host::{Doors, Ground, Running};
 //! use postroad::mua::Source;
 //! use postroad::trip::{Plan, travel};
@@ -47,10 +49,16 @@
 //!     from: "me@163.test".parse()?,
 //!     to: "friend@sina.test".parse()?,
 //!     sources: vec![Source { name: "a letter".to_owned(), message, mended: false }],
-//!     patience: std::time::Duration::from_secs(3600),
+//!     patience: Duration::from_secs(24 * 3600),
 //! };
-//! let report = travel(&running, plan, |_| {}).await?;
-//! assert!(report.is_intact());
+//! running.turn_off("mta-sina").await;
+//! let mended = async {
+//!     tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
+//!     running.turn_on("mta-sina").await
+//! };
+//! let (report, mended) = tokio::join!(travel(&running, plan, |_| {}), mended);
+//! mended?;
+//! assert!(report?.is_intact());
 //! running.stop().await;
 //! # Ok(())
 //! # }

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::mua::{Desk, Security, Server};
 use crate::net::{Net, Stop, Trust};
-use crate::world::World;
+use crate::world::{Clock, World};
 
 /// The world of a file, or the default one.
 pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
@@ -61,10 +61,10 @@ impl Reach {
         let trust = match &self.ca {
             Some(path) => {
                 let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Trust::pem(&pem)?
+                Trust::pem(&pem, Clock::wall())?
             }
-            None if self.insecure || is_here => Trust::anyone()?,
-            None => Trust::public()?,
+            None if self.insecure || is_here => Trust::anyone(Clock::wall())?,
+            None => Trust::public(Clock::wall())?,
         };
         let security = match self.security {
             SecurityChoice::Plain => Security::Plain,

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::common::{duration, printable};
 use crate::demo::fetch::{Download, Target};
 use crate::net::{Net, Trust};
+use crate::world::Clock;
 
 /// Fetches a page: prints the header, saves the body. Exits with 1 unless the status is 2xx.
 #[derive(Debug, Args)]
@@ -72,10 +73,10 @@ impl Get {
         match &self.ca {
             Some(file) => {
                 let root = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-                Ok(Trust::pem(&root)?)
+                Ok(Trust::pem(&root, Clock::wall())?)
             }
-            None if self.insecure => Ok(Trust::anyone()?),
-            None => Ok(Trust::public()?),
+            None if self.insecure => Ok(Trust::anyone(Clock::wall())?),
+            None => Ok(Trust::public(Clock::wall())?),
         }
     }
 

@@ -70,7 +70,7 @@ impl Udp {
 impl Serve {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let socket = Net::sockets().interface(&[self.listen.ip()]).bind_udp(self.listen.port()).await?;
-        println!("Waiting for datagrams at {}...", socket.address().await);
+        println!("Waiting for datagrams at {}...", socket.address());
         echo::serve(socket, stop_at_signal(), |from| println!("Received from {from}.")).await;
         Ok(ExitCode::SUCCESS)
     }

@@ -243,7 +243,7 @@ async fn a_lost_datagram_is_asked_for_again_and_then_given_up() {
     assert_eq!(heard.as_deref(), Some("Hello, Tracy!"));
     stop.cancel();
     serving.await.unwrap();
-    let address = caller.address().await;
+    let address = caller.address();
     assert_eq!(*seen.lock().unwrap(), [address]);
 }
 
@@ -261,7 +261,8 @@ async fn a_page_is_fetched() {
         String::from_utf8(request[..length].to_vec()).unwrap()
     });
     let target: Target = "http://192.0.2.1:8080/page".parse().unwrap();
-    let mut download = Download::begin(&place(&net, 2), &Trust::public().unwrap(), &target, PATIENCE).await.unwrap();
+    let mut download =
+        Download::begin(&place(&net, 2), &Trust::public(Clock::wall()).unwrap(), &target, PATIENCE).await.unwrap();
     let mut size = 0;
     while let Some(bytes) = download.read().await.unwrap() {
         size += bytes.len();
@@ -273,9 +274,9 @@ async fn a_page_is_fetched() {
 #[tokio::test(start_paused = true)]
 async fn a_page_is_fetched_over_tls_only_from_whom_we_trust() {
     use tokio::io::AsyncWriteExt;
-    let (net, now) = (network(), Clock::wall().now());
-    let authority = Authority::create("test", now).unwrap();
-    let identity = authority.issue(&["192.0.2.1".to_owned()], now).unwrap();
+    let net = network();
+    let authority = Authority::create("test", Clock::wall()).unwrap();
+    let identity = authority.issue(&["192.0.2.1".to_owned()]).unwrap();
     let mut listener = place(&net, 1).listen(443).await.unwrap().remove(0);
     tokio::spawn(async move {
         while let Ok(mut stream) = listener.accept().await {
@@ -295,7 +296,7 @@ async fn a_page_is_fetched_over_tls_only_from_whom_we_trust() {
     let mut download = begin(authority.trust().unwrap()).await.unwrap();
     assert_eq!(download.read().await.unwrap().as_deref(), Some(b"hi".as_slice()));
     assert_eq!(download.read().await.unwrap(), None);
-    assert!(begin(Trust::anyone().unwrap()).await.is_ok());
-    let error = begin(Trust::public().unwrap()).await.err().unwrap();
+    assert!(begin(Trust::anyone(Clock::wall()).unwrap()).await.is_ok());
+    let error = begin(Trust::public(Clock::wall()).unwrap()).await.err().unwrap();
     assert!(matches!(error, Failure::Net(Error::Tls { .. })), "{error}");
 }

@@ -51,9 +51,9 @@ impl Data {
     pub fn authority(&self, world: &World, clock: Clock) -> Result<Authority, Error> {
         let (root, key) = (self.folder.join("ca.pem"), self.folder.join("ca-key.pem"));
         match (fs::read_to_string(&root), fs::read_to_string(&key)) {
-            (Ok(root), Ok(key)) => Authority::from_pem(&world.name, &root, &key).map_err(Error::Authority),
+            (Ok(root), Ok(key)) => Authority::from_pem(&world.name, &root, &key, clock).map_err(Error::Authority),
             _ => {
-                let authority = Authority::create(&world.name, clock.now()).map_err(Error::Authority)?;
+                let authority = Authority::create(&world.name, clock).map_err(Error::Authority)?;
                 write_secret(&key, &authority.key_pem())?;
                 write_secret(&root, &authority.root_pem())?;
                 Ok(authority)

@@ -46,7 +46,7 @@ impl Ground {
             clock,
             dice: Dice::seeded(seed),
             journal: Journal::new(clock, usize::MAX, dialogues),
-            authority: Arc::new(Authority::create(&world.name, clock.now()).map_err(Error::Authority)?),
+            authority: Arc::new(Authority::create(&world.name, clock).map_err(Error::Authority)?),
             world,
         })
     }
@@ -61,7 +61,7 @@ impl Ground {
         let mut names =
             vec![host.fqdn.clone(), "localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), "::1".to_owned()];
         names.extend(host.addresses.iter().map(ToString::to_string));
-        self.authority.issue(&names, self.clock.now()).map_err(|why| Error::Host { host: host.name.to_string(), why })
+        self.authority.issue(&names).map_err(|why| Error::Host { host: host.name.to_string(), why })
     }
 
     /// Asks the world's name servers.
@@ -90,7 +90,7 @@ impl Ground {
     }
 
     /// Whose certificates servers accept from each other: any, as opportunistic TLS does (RFC 7435).
-    pub(super) fn trust_between_servers() -> Result<Trust, Error> {
-        Trust::anyone().map_err(Error::Authority)
+    pub(super) fn trust_between_servers(&self) -> Result<Trust, Error> {
+        Trust::anyone(self.clock).map_err(Error::Authority)
     }
 }

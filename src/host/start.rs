@@ -24,7 +24,7 @@ pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
             identity: ground.identity(host)?,
-            trust: Ground::trust_between_servers()?,
+            trust: ground.trust_between_servers()?,
         };
         Ok((host.name.clone(), Mta::new(setup)?))
     };

@@ -29,7 +29,7 @@ impl Scene {
     async fn new() -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let (world, host): (_, HostName) = (Arc::new(World::journey()), "mda-sina".into());
-        let authority = Authority::create("journey", clock.now()).unwrap();
+        let authority = Authority::create("journey", clock).unwrap();
         let journal = Journal::new(clock, 100, true);
         let declared = &world.hosts[&host];
         let mda = Mda::new(Setup {
@@ -40,7 +40,7 @@ impl Scene {
             clock,
             dice: Dice::seeded(1),
             recorder: journal.recorder(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn), clock.now()).unwrap(),
+            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());

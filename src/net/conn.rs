@@ -100,14 +100,15 @@ impl<M: Machine + Unpin> Conn<M> {
         while self.unsent.has_remaining() {
             let Self { stream, unsent, .. } = self;
             let write = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, unsent));
-            let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))??;
+            let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))?;
+            let written = written.map_err(Error::of_stream)?;
             if written == 0 {
                 return Err(Error::Closed);
             }
             self.unsent.advance(written);
         }
         let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
-        Ok(timeout(patience, flush).await.map_err(|_| Error::Silent(patience))??)
+        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))?.map_err(Error::of_stream)
     }
 
     async fn read(&mut self) -> Result<(), Error> {
@@ -124,7 +125,7 @@ impl<M: Machine + Unpin> Conn<M> {
             }
         };
         match outcome {
-            Ok(result) => Ok(result?),
+            Ok(result) => result.map_err(Error::of_stream),
             Err(_) => {
                 self.machine.expire();
                 while let Next::Send(bytes) = self.machine.next() {

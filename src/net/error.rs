@@ -58,6 +58,16 @@ impl Error {
         }
     }
 
+    /// Makes an error of reading or writing one that tells whether the peer is gone.
+    pub(super) fn of_stream(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                Self::Closed
+            }
+            _ => Self::Io(error),
+        }
+    }
+
     /// Makes an error of `connect` one that names the peer.
     pub(super) fn of_connect(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {

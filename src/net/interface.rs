@@ -179,7 +179,7 @@ impl Interface {
                 let (socket, address) = directory.bind_udp(address).await?;
                 Ok(Datagrams(Slot::Udp { socket, address, directory: Some((directory.clone(), Some(address))) }))
             }
-            Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(tokio::sync::Mutex::new(fabric.bind_udp(address)?)))),
+            Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?))),
         }
     }
 
@@ -190,7 +190,7 @@ impl Interface {
     pub async fn open_udp_door(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         let directory = match &self.net.0 {
             Kind::Memory(fabric) => {
-                return Ok(Datagrams(Slot::Memory(tokio::sync::Mutex::new(fabric.bind_udp(address)?))));
+                return Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?)));
             }
             Kind::Loopback(directory) => Some((directory.clone(), None)),
             Kind::Sockets => None,
@@ -279,15 +279,15 @@ pub struct Datagrams(Slot);
 
 enum Slot {
     Udp { socket: UdpSocket, address: SocketAddr, directory: Option<OwnAddress> },
-    Memory(tokio::sync::Mutex<Mailslot>),
+    Memory(Mailslot),
 }
 
 impl Datagrams {
     /// Where it is bound.
-    pub async fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         match &self.0 {
             Slot::Udp { address, .. } => *address,
-            Slot::Memory(slot) => slot.lock().await.address(),
+            Slot::Memory(slot) => slot.address,
         }
     }
 
@@ -307,7 +307,7 @@ impl Datagrams {
                 };
                 socket.send_to(bytes, real).await.map_err(|error| Error::of_connect(to, error))?;
             }
-            Slot::Memory(slot) => slot.lock().await.send(bytes, to),
+            Slot::Memory(slot) => slot.send(bytes, to),
         }
         Ok(())
     }
@@ -325,7 +325,7 @@ impl Datagrams {
                 Ok((bytes, directory.as_ref().map_or(from, |(directory, _)| directory.udp_from(from))))
             }
             Slot::Memory(slot) => {
-                let (bytes, from) = slot.lock().await.receive().await?;
+                let (bytes, from) = slot.receive().await?;
                 Ok((bytes.to_vec(), from))
             }
         }

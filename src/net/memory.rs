@@ -76,12 +76,10 @@ impl Fabric {
         let mut ports = lock(&self.ports);
         let address = ports.resolve(address, |ports, address| ports.datagrams.contains_key(&address))?;
         ports.datagrams.insert(address, sender);
-        Ok(Mailslot(Bound {
-            fabric: self.clone(),
-            address,
-            receiver,
-            forget: |ports, address| drop(ports.datagrams.remove(address)),
-        }))
+        let forget = |ports: &mut Ports, address: &SocketAddr| drop(ports.datagrams.remove(address));
+        let bound = Bound { fabric: self.clone(), address, receiver, forget };
+        let arrivals = tokio::sync::Mutex::new(Arrivals { bound, next: None });
+        Ok(Mailslot { address, fabric: self.clone(), arrivals })
     }
 
     /// One round trip, as TCP's handshake takes.
@@ -90,7 +88,7 @@ impl Fabric {
         sleep(there).await;
         let (local, listener) = {
             let mut ports = lock(&self.ports);
-            (SocketAddr::new(from, ports.draw(from)), ports.listeners.get(&to).cloned())
+            (SocketAddr::new(from, ports.draw(from)?), ports.listeners.get(&to).cloned())
         };
         let (ours, theirs) = pair(there, back);
         let knocked = match listener {
@@ -108,15 +106,22 @@ impl Ports {
         if address.port() != 0 {
             return if taken(self, address) { Err(Error::PortTaken(address)) } else { Ok(address) };
         }
-        let port = self.draw(address.ip());
+        let port = self.draw(address.ip())?;
         Ok(SocketAddr::new(address.ip(), port))
     }
 
-    fn draw(&mut self, host: IpAddr) -> u16 {
-        let next = self.ephemeral.entry(host).or_insert(EPHEMERAL_PORT);
-        let port = *next;
-        *next = next.checked_add(1).unwrap_or(EPHEMERAL_PORT);
-        port
+    /// The next port that nobody is bound to. Connections do not hold theirs: only their two ends know it.
+    fn draw(&mut self, host: IpAddr) -> Result<u16, Error> {
+        for _ in EPHEMERAL_PORT..=u16::MAX {
+            let next = self.ephemeral.entry(host).or_insert(EPHEMERAL_PORT);
+            let port = *next;
+            *next = next.checked_add(1).unwrap_or(EPHEMERAL_PORT);
+            let address = SocketAddr::new(host, port);
+            if !self.listeners.contains_key(&address) && !self.datagrams.contains_key(&address) {
+                return Ok(port);
+            }
+        }
+        Err(Error::PortTaken(SocketAddr::new(host, 0)))
     }
 }
 
@@ -140,26 +145,39 @@ impl<T> Drop for Bound<T> {
     }
 }
 
-/// A bound UDP port.
-pub(super) struct Mailslot(Bound<Datagram>);
+/// A bound UDP port. Whoever sends does not wait for whoever receives.
+pub(super) struct Mailslot {
+    pub(super) address: SocketAddr,
+    fabric: Arc<Fabric>,
+    arrivals: tokio::sync::Mutex<Arrivals>,
+}
+
+struct Arrivals {
+    bound: Bound<Datagram>,
+    /// Taken from the wire, but not yet due; here, so that it outlives a wait that is cut off.
+    next: Option<Datagram>,
+}
 
 impl Mailslot {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.0.address
-    }
-
     /// Sends and forgets: where nobody listens, or nobody reads, a datagram is lost.
     pub(super) fn send(&self, bytes: &[u8], to: SocketAddr) {
-        let fabric = &self.0.fabric;
-        let due = Instant::now() + (fabric.latency)(self.0.address.ip(), to.ip());
-        if let Some(slot) = lock(&fabric.ports).datagrams.get(&to) {
-            let _ = slot.try_send(Datagram { due, from: self.0.address, bytes: Bytes::copy_from_slice(bytes) });
+        let due = Instant::now() + (self.fabric.latency)(self.address.ip(), to.ip());
+        if let Some(slot) = lock(&self.fabric.ports).datagrams.get(&to) {
+            let _ = slot.try_send(Datagram { due, from: self.address, bytes: Bytes::copy_from_slice(bytes) });
         }
     }
 
-    pub(super) async fn receive(&mut self) -> io::Result<(Bytes, SocketAddr)> {
-        let datagram = self.0.receiver.recv().await.ok_or(io::ErrorKind::NotConnected)?;
-        sleep_until(datagram.due).await;
+    pub(super) async fn receive(&self) -> io::Result<(Bytes, SocketAddr)> {
+        let mut arrivals = self.arrivals.lock().await;
+        let due = match &arrivals.next {
+            Some(next) => next.due,
+            None => {
+                let next = arrivals.bound.receiver.recv().await.ok_or(io::ErrorKind::NotConnected)?;
+                arrivals.next.insert(next).due
+            }
+        };
+        sleep_until(due).await;
+        let datagram = arrivals.next.take().ok_or(io::ErrorKind::NotConnected)?;
         Ok((datagram.bytes, datagram.from))
     }
 }

@@ -38,3 +38,6 @@ pub use serve::{Door, Limits, Service, serve};
 pub use stream::Stream;
 pub use tls::{Authority, Identity, Trust};
 pub use tokio_util::sync::CancellationToken as Stop;
+
+#[cfg(test)]
+mod tests;

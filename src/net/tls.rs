@@ -1,6 +1,7 @@
 //! TLS from the first start: a local certificate authority, a certificate for each host, and whom a client trusts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
@@ -11,9 +12,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::Error;
+use crate::world::Clock;
 
 /// How long the authority's own certificate holds.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -22,34 +25,35 @@ const HOST_DAYS: i64 = 800;
 
 /// A certificate authority of a world. Its root is what a client imports.
 pub struct Authority {
+    clock: Clock,
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
     root_pem: String,
 }
 
 impl Authority {
-    /// Makes a new authority, valid from a day before `now`.
+    /// Makes a new authority, valid from a day before now.
     ///
     /// # Errors
     /// The key could not be made.
-    pub fn create(world: &str, now: Timestamp) -> Result<Self, Error> {
+    pub fn create(world: &str, clock: Clock) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(broken)?;
-        let params = root(world, now)?;
+        let params = root(world, clock.now())?;
         let certificate = params.self_signed(&key).map_err(broken)?;
         let (root, root_pem) = (certificate.der().clone(), certificate.pem());
-        Ok(Self { issuer: Issuer::new(params, key), root, root_pem })
+        Ok(Self { clock, issuer: Issuer::new(params, key), root, root_pem })
     }
 
     /// Takes up an authority again from its [`Authority::root_pem`] and [`Authority::key_pem`].
     ///
     /// # Errors
     /// One of the two texts is not what it should be.
-    pub fn from_pem(world: &str, root_pem: &str, key_pem: &str) -> Result<Self, Error> {
+    pub fn from_pem(world: &str, root_pem: &str, key_pem: &str, clock: Clock) -> Result<Self, Error> {
         let key = KeyPair::from_pem(key_pem).map_err(broken)?;
         let root_der = CertificateDer::from_pem_slice(root_pem.as_bytes()).map_err(broken)?;
         // Only the name and the key of the issuer stand in what it signs; its dates are those of the stored root.
         let issuer = Issuer::new(root(world, Timestamp::UNIX_EPOCH)?, key);
-        Ok(Self { issuer, root: root_der, root_pem: root_pem.to_owned() })
+        Ok(Self { clock, issuer, root: root_der, root_pem: root_pem.to_owned() })
     }
 
     /// The private key, to be kept secret and handed to [`Authority::from_pem`].
@@ -66,7 +70,7 @@ impl Authority {
     ///
     /// # Errors
     /// A name cannot stand in a certificate.
-    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<Identity, Error> {
+    pub fn issue(&self, names: &[String]) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names).map_err(broken)?;
         params.distinguished_name = DistinguishedName::new();
         if let Some(name) = names.first() {
@@ -74,11 +78,11 @@ impl Authority {
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        (params.not_before, params.not_after) = validity(now, HOST_DAYS)?;
+        (params.not_before, params.not_after) = validity(self.clock.now(), HOST_DAYS)?;
         let key = KeyPair::generate().map_err(broken)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
-        let config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_details(provider(), Arc::new(self.clock))
             .with_safe_default_protocol_versions()
             .and_then(|builder| {
                 let chain = vec![certificate.der().clone(), self.root.clone()];
@@ -93,7 +97,7 @@ impl Authority {
     /// # Errors
     /// The root cannot be read back; it is our own, so this does not happen.
     pub fn trust(&self) -> Result<Trust, Error> {
-        Trust::root(self.root.clone())
+        Trust::root(self.root.clone(), self.clock)
     }
 }
 
@@ -112,6 +116,19 @@ fn validity(now: Timestamp, days: i64) -> Result<(time::OffsetDateTime, time::Of
     let day =
         |offset: i64| time::OffsetDateTime::from_unix_timestamp(now.as_second() + offset * 86_400).map_err(broken);
     Ok((day(-1)?, day(days)?))
+}
+
+fn builder(clock: Clock) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock));
+    builder.with_safe_default_protocol_versions().map_err(broken)
+}
+
+/// Certificates are judged by the world's time.
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.now().as_second()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -141,16 +158,16 @@ impl Trust {
     ///
     /// # Errors
     /// The TLS library refuses its own defaults; this does not happen.
-    pub fn public() -> Result<Self, Error> {
-        Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() })
+    pub fn public(clock: Clock) -> Result<Self, Error> {
+        Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() }, clock)
     }
 
     /// One authority, given as PEM.
     ///
     /// # Errors
     /// The text is not a certificate.
-    pub fn pem(root: &str) -> Result<Self, Error> {
-        Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(broken)?)
+    pub fn pem(root: &str, clock: Clock) -> Result<Self, Error> {
+        Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(broken)?, clock)
     }
 
     /// Any certificate at all: encryption against listeners, none against impostors. For opportunistic TLS between
@@ -158,22 +175,20 @@ impl Trust {
     ///
     /// # Errors
     /// The TLS library refuses its own defaults; this does not happen.
-    pub fn anyone() -> Result<Self, Error> {
-        let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(broken)?;
+    pub fn anyone(clock: Clock) -> Result<Self, Error> {
+        let builder = builder(clock)?;
         let verifier = Arc::new(Anyone(provider()));
         Ok(Self(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())))
     }
 
-    fn root(certificate: CertificateDer<'static>) -> Result<Self, Error> {
+    fn root(certificate: CertificateDer<'static>, clock: Clock) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).map_err(broken)?;
-        Self::roots(roots)
+        Self::roots(roots, clock)
     }
 
-    fn roots(roots: RootCertStore) -> Result<Self, Error> {
-        let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(broken)?;
+    fn roots(roots: RootCertStore, clock: Clock) -> Result<Self, Error> {
+        let builder = builder(clock)?;
         Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
     }
 

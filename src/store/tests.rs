@@ -79,3 +79,36 @@ fn equal_contents_share_one_buffer() {
     let shared = store.share(Content::new(Bytes::from(b"one".to_vec())));
     assert_eq!(shared.bytes().as_ptr(), kept.bytes().as_ptr());
 }
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_does_not_fit_and_the_store_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
+    let pages =
+        |count: u32| store.write(move |tx| tx.pragma_update_and_check(None, "max_page_count", count, |_| Ok(())));
+    pages(64).await.unwrap();
+    let put = |fill: u8, octets: usize| {
+        let content = Content::new(Bytes::from(vec![fill; octets]));
+        store.write(move |tx| content::put(tx, &content))
+    };
+    let small = put(1, 1000).await.unwrap();
+    let (fits, large) = futures_util::future::join(put(2, 1000), put(3, 1 << 20)).await;
+    assert!(large.is_err());
+    if let Ok(id) = fits {
+        assert!(store.content(id).is_ok(), "what was answered is there");
+    }
+    pages(100_000).await.unwrap();
+    let large = put(3, 1 << 20).await.unwrap();
+    assert_eq!(store.content(large).unwrap().bytes().len(), 1 << 20);
+    assert_eq!(store.content(small).unwrap().bytes().len(), 1000);
+}
+
+#[tokio::test]
+async fn a_job_that_panics_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
+    let panics = store.write(|_| -> rusqlite::Result<()> { panic!("a bug") });
+    let (panicked, kept) = futures_util::future::join(panics, store.write(note("kept"))).await;
+    assert!(panicked.is_err() && kept.is_ok());
+    assert_eq!(notes(&store), ["kept"]);
+}

@@ -1,5 +1,6 @@
 //! The one writer: takes every job that waits into one transaction.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,13 +86,30 @@ fn transact(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     for job in jobs {
-        transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
-        let (kept, tell) = job(&transaction);
-        tells.push(tell);
-        if !kept {
-            transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
-        }
-        transaction.prepare_cached("RELEASE job")?.execute([])?;
+        attempt(&transaction, job, tells)?;
     }
     transaction.commit()
+}
+
+/// One job on a savepoint. A job that panics is one that failed; the writer goes on for the others.
+fn attempt(transaction: &Transaction<'_>, job: Job, tells: &mut Vec<Tell>) -> rusqlite::Result<()> {
+    transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| job(transaction)));
+    let kept = match outcome {
+        Ok((kept, tell)) => {
+            tells.push(tell);
+            kept
+        }
+        Err(_) => false,
+    };
+    if transaction.is_autocommit() {
+        // A full disk makes SQLite give up the whole transaction, with the jobs before this one.
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        return Err(rusqlite::Error::SqliteFailure(full, Some("no room for the whole transaction".to_owned())));
+    }
+    if !kept {
+        transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    }
+    transaction.prepare_cached("RELEASE job")?.execute([])?;
+    Ok(())
 }

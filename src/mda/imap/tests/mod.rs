@@ -37,7 +37,7 @@ impl Scene {
     async fn new() -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let (world, host): (_, HostName) = (Arc::new(World::journey()), "mda-sina".into());
-        let authority = Authority::create("journey", clock.now()).unwrap();
+        let authority = Authority::create("journey", clock).unwrap();
         let journal = Journal::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
         let mailboxes = Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock);
@@ -48,7 +48,7 @@ impl Scene {
             clock,
             dice: Dice::seeded(1),
             recorder: journal.recorder(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn), clock.now()).unwrap(),
+            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
             world: world.clone(),
             host,
         });
