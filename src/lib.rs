@@ -1,66 +1,72 @@
-//! Postroad: a mail world on one machine. Senders, relaying servers, mailbox servers and their DNS, all real actors on
-//! real protocols, live on loopback sockets or in virtual time from a seed.
+//! Postroad: a mail world on one machine.
 //!
 //! # The way of one message
 //!
-//! 1. [`mua::Draft`] is written out, or [`mua::read_sources`] reads it from a file; [`mua::Submitter`] hands it to the
-//!    sender's provider, logged in and over TLS.
-//! 2. There [`mta::Reception`] answers the events of a [`smtp::server::Session`]: who may send what to whom. The bytes
-//!    become a [`mail::Letter`]: trace lines in front, and below them a [`mail::Content`] that no hop touches.
-//! 3. [`mta::Queue::put`] makes it durable in the [`store::Store`], in one commit with everything that waits, and
-//!    returns a [`mta::Receipt`]; only who holds one answers `250`.
-//! 4. When it is due, [`mta::Mta::run`] takes it, finds the next hop (its own MDA, a smart host, or what the
-//!    [`dns::Resolver`] says), and sends it with a [`smtp::client::Session`]. A [`mta::Failure`] says whether it waits
-//!    or goes back; [`mta::Settlement`] stores either in one commit, the report to the sender included.
-//! 5. The next host does the same, until the last one speaks LMTP to [`mda::Lmtp`], which files it with
-//!    [`mda::Mailboxes::deliver`] and wakes the sessions that wait.
-//! 6. [`mda::Imap`] and [`mda::Pop3`] hand it out; [`mua::ImapMailbox`] and [`mua::Maildrop`] are their clients.
+//! ```text
+//! mua ──submission──▶ mta ──SMTP──▶ mta ──SMTP──▶ mta ──LMTP──▶ mda ◀──POP3, IMAP── mua
+//! ```
 //!
-//! Every step reports a [`journey::Event`]; [`journey::Audit`] tells from them what became of each message.
+//! 1. A [`mua::Draft`] is written, or a file becomes a [`mua::Source`]. A [`mua::Submitter`] logs in at the sender's
+//!    provider and sends it: [`mua::Submitter::submit`].
+//! 2. There an [`smtp::server::Session`] reads commands and bytes. It knows no socket: [`net::Conn`] runs it, as it
+//!    runs every [`net::Machine`]. What it cannot decide alone it asks the [`mta::Reception`]: may this user write to
+//!    that [`mail::Recipient`]?
+//! 3. The bytes become a [`mail::Letter`]: trace lines, which each hop puts on top, and a [`mail::Content`], which no
+//!    hop touches. The `Received` line carries the [`mail::JourneyId`] by which every host knows the message.
+//! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], with all else that waits, in one commit. Only then
+//!    there is an [`mta::Receipt`], and only from that the `250` that takes over responsibility (RFC 5321 §6.1).
+//! 5. [`mta::Mta::run`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
+//!    [`dns::Resolver::mx`].
+//! 6. An [`smtp::client::Session`] passes it on. Its verdict on each recipient decides: done, wait, or give up, which
+//!    an [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.
+//! 7. The next host does the same from step 2, until one serves the recipient's domain. That one speaks LMTP to
+//!    [`mda::Lmtp`], which files the letter by [`mda::Mailboxes::deliver`]; whoever waits in IDLE is woken.
+//! 8. [`mda::Pop3`] and [`mda::Imap`] hand it out, to a [`mua::Maildrop`], a [`mua::ImapMailbox`], or any program.
 //!
-//! # Rooms, from the ground up
+//! Every step is one [`journey::Event`]; a [`journey::Audit`] makes a [`journey::Story`] of them.
 //!
-//! | floor | rooms |
-//! |---|---|
-//! | values | [`mail`], [`world`] |
-//! | ground | [`net`], [`store`], [`journey`], [`auth`] |
-//! | protocols without I/O | [`smtp`], [`imap`], [`pop3`], and [`dns`] with its server and resolver |
-//! | actors | [`mua`], [`mta`], [`mda`] |
-//! | a world brought to life | [`host`] |
-//! | its uses | [`trip`], [`control`], [`demo`] |
-//! | commands | [`cli`] |
+//! # Worlds
 //!
-//! A room names only rooms on lower floors; the actors meet on the wire. A test keeps it so.
-//!
-//! # Example: a day in virtual time
+//! A [`world::World`] is declared in a file, and checked as a whole. [`host::Ground`] is what its hosts stand on: the
+//! wire, the disk, the clock, the dice. [`host::Running`] is the hosts themselves; [`control`] answers over HTTP about
+//! them. When tokio's clock is paused, a trip takes no real time, not even past a host that is off for six hours:
 //!
 //! ```
 //! use std::time::Duration;
+//!
 //! use postroad::host::{Doors, Ground, Running};
 //! use postroad::mua::Source;
 //! use postroad::trip::{Plan, travel};
 //! use postroad::world::World;
 //!
-//! #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! async fn main() -> anyhow::Result<()> {
-//!     let world = World::journey();
-//!     let (from, to) = world.letter.clone().expect("the default world has users");
-//!     let ground = Ground::simulated(world, 8123, "2026-11-01T08:00:00Z".parse()?, false)?;
-//!     let running = Running::start(ground, Doors::shut()).await?;
-//!     running.turn_off("mta-sina").await;
-//!     let message = Source { name: "hello".into(), message: "Subject: hello\r\n\r\nHello!\r\n".into(), mended: false };
-//!     let plan = Plan { from, to, sources: vec![message], patience: Duration::from_secs(86_400) };
-//!     let up_again = async {
-//!         tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
-//!         running.turn_on("mta-sina").await
-//!     };
-//!     let (report, up) = tokio::join!(travel(&running, plan, |_| {}), up_again);
-//!     up?;
-//!     assert!(report?.is_intact());
-//!     running.stop().await;
-//!     Ok(())
-//! }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ground = Ground::simulated(World::journey(), 1, "2026-11-01T08:00:00Z".parse()?, false)?;
+//! let running = Running::start(ground, Doors::shut()).await?;
+//!
+//! let message = "Subject: hello\r\n\r\nHello!\r\n".into();
+//! let plan = Plan {
+//!     from: "me@163.test".parse()?,
+//!     to: "friend@sina.test".parse()?,
+//!     sources: vec![Source { name: "a letter".to_owned(), message, mended: false }],
+//!     patience: Duration::from_secs(24 * 3600),
+//! };
+//! running.turn_off("mta-sina").await;
+//! let mended = async {
+//!     tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
+//!     running.turn_on("mta-sina").await
+//! };
+//! let (report, mended) = tokio::join!(travel(&running, plan, |_| {}), mended);
+//! mended?;
+//! assert!(report?.is_intact());
+//! running.stop().await;
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! # Rooms
+//!
+//! A room names only rooms on lower floors; ARCHITECTURE.md draws them, and `tests/tidy.rs` keeps it true.
 
 pub mod auth;
 pub mod cli;

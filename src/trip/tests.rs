@@ -72,6 +72,9 @@ async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
     let status = std::str::from_utf8(bounce.parts[2].contents()).unwrap();
     assert!(status.contains("Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.sina.test\r\n"), "{status}");
     assert!(std::str::from_utf8(bounce.parts[3].contents()).unwrap().contains("Subject: hello\r\n"));
+    let audit = Audit::of(running.ground.journal.since(0));
+    let stories: Vec<_> = audit.stories().map(|story| (story.reverse_path.is_some(), story.is_settled())).collect();
+    assert_eq!(stories, [(true, true), (false, true)], "the letter and its bounce, and no third journey");
     running.stop().await;
 }
 
