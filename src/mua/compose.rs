@@ -58,7 +58,11 @@ impl Draft {
         }
         let text = MimePart::new("text/plain", self.text.as_str());
         let body = if self.attachments.is_empty() { text } else { self.mixed(text) };
-        message.body(body).write_to_vec()
+        let mut bytes = message.body(body).write_to_vec()?;
+        if !bytes.ends_with(b"\r\n") {
+            bytes.extend_from_slice(b"\r\n");
+        }
+        Ok(bytes)
     }
 
     /// With a boundary of our own: mail-builder's would come from the clock and the machine's name.
@@ -104,6 +108,12 @@ mod tests {
         assert_eq!(message.message_id(), Some("0123@163.test"));
         assert_eq!(message.body_text(0).unwrap().replace("\r\n", "\n"), draft().text);
         assert_eq!(crate::mail::normalize(&bytes).0, bytes);
+    }
+
+    #[test]
+    fn the_last_line_is_ended() {
+        let bytes = Draft { text: "no end".to_owned(), ..draft() }.write().unwrap();
+        assert!(bytes.ends_with(b"no end\r\n"));
     }
 
     #[test]

@@ -183,11 +183,12 @@ impl Addresses {
     }
 }
 
-/// `"30min"`, `"1h 30m"`, `"250ms"`.
+/// `"30min"`, `"1h 30m"`, `"250ms"`, `"5 days"`; a day has 24 hours.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| serde::de::Error::custom(format!("`{text}` is not a duration such as \"30min\" or \"250ms\"")))?;
-    Duration::try_from(span).map_err(|_| serde::de::Error::custom(format!("`{text}` is negative")))
+    let wrong =
+        || serde::de::Error::custom(format!("`{text}` is not a duration such as \"30min\", \"250ms\" or \"5 days\""));
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Duration::try_from(time).map_err(|_| wrong())
 }

@@ -84,3 +84,15 @@ fn the_map_names_every_host_and_way() {
     }
     assert!(map.contains("to sina.test: -> mta-sina -> mda-sina"), "{map}");
 }
+
+#[test]
+fn times_are_read_as_people_write_them() {
+    let with = |text: &str| {
+        let retry = format!("[mta.mta-163.retry]\ngive_up = \"{text}\"\n\n[mda.mda-163]");
+        World::parse("w.toml", &JOURNEY.replace("[mda.mda-163]", &retry))
+    };
+    let give_up = |text| with(text).unwrap().mtas().find(|(host, _)| &*host.name == "mta-163").unwrap().1.retry.give_up;
+    let hour = Duration::from_secs(3600);
+    assert_eq!([give_up("5 days"), give_up("2d"), give_up("1h 30min")], [hour * 120, hour * 48, hour * 3 / 2]);
+    assert!(["soon", "-1h", "1 month", ""].iter().all(|text| with(text).is_err()));
+}
