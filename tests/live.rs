@@ -336,3 +336,19 @@ fn the_demos_serve_other_programs_and_call_them() {
     assert!(got.status.success() && out(&got).contains("200 OK"), "{}", err(&got));
     assert_eq!(fs::read_to_string(page).unwrap(), "ok\n");
 }
+
+#[test]
+fn the_tutorials_own_programs_work_with_ours() {
+    let Ok(python) = Command::new("python3").arg("--version").output() else {
+        println!("skipped: python3 is not there");
+        return;
+    };
+    assert!(python.status.success(), "{}", err(&python));
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    let port = |service: &str| served.at(service).parse::<SocketAddr>().unwrap().port().to_string();
+    let mut tutorial = Command::new("python3");
+    tutorial.arg("tests/clients/tutorial.py").args([port("greeter"), port("http")]);
+    let tutorial = tutorial.arg(env!("CARGO_BIN_EXE_postroad")).output().unwrap();
+    assert!(tutorial.status.success(), "{}", err(&tutorial));
+}

@@ -1,13 +1,15 @@
 """The programs of a well-known tutorial on sockets, unchanged in what they do, against our servers, and our clients
-against its servers. Arguments: port of the greeter (TCP and UDP), port of an HTTP server, our program."""
+against its servers and Python's own for HTTP. Arguments: port of the greeter (TCP and UDP), port of an HTTP server, our program."""
 
+import http.server
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-greeter, http, postroad = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+greeter, control, postroad = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 
 # The TCP client.
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -29,7 +31,7 @@ s.close()
 
 # The GET by hand, until the peer closes.
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-s.connect(("127.0.0.1", http))
+s.connect(("127.0.0.1", control))
 s.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 buffer = []
 while True:
@@ -76,3 +78,15 @@ for kind, listener in [("greeter", tcp), ("udp", udp)]:
     to = "127.0.0.1:%d" % listener.getsockname()[1]
     said = subprocess.run([postroad, kind, "call", "Michael", "Tracy", "Sarah", "--to", to], capture_output=True, text=True)
     assert said.returncode == 0 and "Hello, Sarah!" in said.stdout, said
+
+# A page from the server that comes with Python (HTTP/1.0: the end is where it hangs up).
+web = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+threading.Thread(target=web.serve_forever, daemon=True).start()
+with tempfile.TemporaryDirectory() as folder:
+    page = folder + "/page"
+    url = "http://127.0.0.1:%d/LICENSE-MIT" % web.server_port
+    said = subprocess.run([postroad, "get", url, "-o", page], capture_output=True, text=True)
+    assert said.returncode == 0 and "200 OK" in said.stdout, said
+    assert open(page, "rb").read() == open("LICENSE-MIT", "rb").read()
+    said = subprocess.run([postroad, "get", url + ".not", "-o", page], capture_output=True, text=True)
+    assert "404" in said.stdout + said.stderr, said
