@@ -64,8 +64,8 @@ restart() {
 # install PACKAGE: from Debian, where that can be.
 install() {
     command -v apt-get >/dev/null && [[ $(id -u) = 0 ]] || return
-    [[ -n ${updated:-} ]] || { apt-get update -qq >/dev/null 2>&1; updated=yes; }
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
+    [[ -n ${updated:-} ]] || { timeout 120 apt-get update -qq >/dev/null 2>&1; updated=yes; }
+    DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
 }
 
 # need COMMAND PACKAGE: whether the command is there, or could be installed.
@@ -120,7 +120,8 @@ user=friend@sina.test:postroad
 export -f has status gives count_of
 export work user
 
-need curl curl || exit 1
+# Every step asks by curl whether the mail is there.
+need curl curl || { total; [[ $failed = 0 ]]; exit; }
 serve
 "$postroad" ca --data "$work/data" >"$work/ca.pem"
 printf 'From: me@163.test\r\nTo: friend@sina.test\r\nSubject: by a client\r\n\r\nHello, friend.\r\n.\r\n' >"$work/letter.eml"
