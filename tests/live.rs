@@ -301,7 +301,9 @@ fn what_stands_in_the_way_is_said_in_one_line() {
     let taken = postroad(&["serve", taken.to_str().unwrap(), "--data", other.path().to_str().unwrap()]);
     one_line(taken, &["imap port", "is taken by another program"]);
     fs::write(&unsound, "[world]\nname = \"x\"\npassword = \"y\"\ncolour = 1\n").unwrap();
-    one_line(postroad(&["check", unsound.to_str().unwrap()]), &["unsound.toml:4: ", "colour"]);
+    for command in ["check", "run", "serve"] {
+        one_line(postroad(&[command, unsound.to_str().unwrap()]), &["unsound.toml:4: ", "colour"]);
+    }
     one_line(postroad(&["run", "--mail", "/nowhere/at/all"]), &["cannot read /nowhere/at/all"]);
 }
 
