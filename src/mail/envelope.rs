@@ -67,7 +67,7 @@ impl fmt::Display for Notify {
     }
 }
 
-/// `BODY=`: which bytes the message may hold. RFC 6152 §2.
+/// `BODY=`: which bytes the message may hold. RFC 6152 §2, RFC 3030 §3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
     /// `7BIT`: ASCII only, or the sender did not say.
@@ -77,6 +77,9 @@ pub enum Body {
     /// `8BITMIME`: any octet, in lines.
     #[serde(rename = "8BITMIME")]
     EightBit,
+    /// `BINARYMIME`: any octet, not even in lines. RFC 3030 §3.
+    #[serde(rename = "BINARYMIME")]
+    Binary,
 }
 
 /// `RET=`. RFC 3461 §4.3.

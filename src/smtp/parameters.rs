@@ -16,7 +16,7 @@ pub(super) struct Mail {
     pub(super) reverse_path: ReversePath,
     /// `SIZE=`. RFC 1870 §6.
     pub(super) size: Option<u64>,
-    /// `BODY=`. RFC 6152 §2.
+    /// `BODY=`. RFC 6152 §2, RFC 3030 §3.
     pub(super) body: Option<Body>,
     /// `SMTPUTF8`. RFC 6531 §3.4.
     pub(super) smtputf8: bool,
@@ -33,8 +33,7 @@ impl Mail {
         each(parameters, |keyword, value| {
             match (keyword, value) {
                 ("SIZE", Some(size)) => mail.size = Some(number(size)?),
-                ("BODY", Some(body)) if body.eq_ignore_ascii_case("7BIT") => mail.body = Some(Body::SevenBit),
-                ("BODY", Some(body)) if body.eq_ignore_ascii_case("8BITMIME") => mail.body = Some(Body::EightBit),
+                ("BODY", Some(word)) => mail.body = Some(body(word)?),
                 ("SMTPUTF8", None) => mail.smtputf8 = true,
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
@@ -66,6 +65,7 @@ impl fmt::Display for Mail {
         match self.body {
             Some(Body::SevenBit) => f.write_str(" BODY=7BIT")?,
             Some(Body::EightBit) => f.write_str(" BODY=8BITMIME")?,
+            Some(Body::Binary) => f.write_str(" BODY=BINARYMIME")?,
             None => {}
         }
         if self.smtputf8 {
@@ -77,6 +77,15 @@ impl fmt::Display for Mail {
             None => {}
         }
         self.envid.as_ref().map_or(Ok(()), |envid| write!(f, " ENVID={}", xtext::encode(envid)))
+    }
+}
+
+fn body(word: &str) -> Option<Body> {
+    match word.to_ascii_uppercase().as_str() {
+        "7BIT" => Some(Body::SevenBit),
+        "8BITMIME" => Some(Body::EightBit),
+        "BINARYMIME" => Some(Body::Binary),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::parameters::Mail;
 use super::session::{Hello, Question, Session, State, Transaction};
 use super::{Auth, Event, Protocol, Tls};
 use crate::auth::Mechanism;
-use crate::mail::{Envelope, Recipient};
+use crate::mail::{Body, Envelope, Recipient};
 
 const HELP: &str = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321";
 
@@ -68,7 +68,7 @@ impl Session {
     /// Only what is whole in this state.
     fn offers(&self) -> Vec<String> {
         let mut offers: Vec<String> =
-            ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "HELP"]
+            ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "BINARYMIME", "HELP"]
                 .map(str::to_owned)
                 .into();
         offers.push(format!("SIZE {}", self.config.size_max));
@@ -151,6 +151,10 @@ impl Session {
     /// RFC 5321 §4.1.1.4; without a recipient RFC 2033 §4.2 wants 503, which suits SMTP as well.
     fn data(&mut self) {
         match &self.transaction {
+            // RFC 3030 §3: what has no lines cannot be ended by one.
+            Some(Transaction { envelope, .. }) if envelope.body == Body::Binary => {
+                self.complain(&sequence("BINARYMIME comes by BDAT"));
+            }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
                 let incoming = Incoming::new(self.config.size_max, *size);
                 self.say(&Reply::plain(354, "go on; a line with a single dot ends it"));

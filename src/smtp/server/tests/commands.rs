@@ -17,6 +17,7 @@ fn ehlo_shows_what_is_offered_in_this_state() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 STARTTLS
@@ -32,6 +33,7 @@ fn ehlo_shows_what_is_offered_in_this_state() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
@@ -63,6 +65,7 @@ fn logins_need_their_turn_and_their_password() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
