@@ -14,5 +14,5 @@ pub use address::{Address, InvalidAddress};
 pub use dialogue::{Dialogue, Speaker};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
-pub use letter::{Content, Letter, normalize};
+pub use letter::{Content, Letter, has_bare_line_end, normalize};
 pub use stamp::{Stamp, return_path};

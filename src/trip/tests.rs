@@ -60,6 +60,16 @@ async fn letters_travel_through_three_mtas_and_come_out_intact_both_ways() {
     running.stop().await;
 }
 
+/// RFC 3030 §3: by BDAT through three MTAs and over LMTP.
+#[tokio::test(start_paused = true)]
+async fn binary_letters_arrive_octet_for_octet() {
+    let running = world(1).await;
+    let text = "Content-Transfer-Encoding: binary\r\n\r\na\nb\rc\0\r\r\n\n.\n\r\n";
+    let report = travel(&running, plan("friend@sina.test", &[text]), |_| {}).await.unwrap();
+    assert!(report.is_intact(), "{:#?}", report.letters);
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
     let running = world(2).await;

@@ -1,9 +1,8 @@
 //! What a letter needs of the peer, and the refusal where the peer does not offer it.
 
-use super::super::incoming::has_bare_line_end;
 use super::super::{BareLineEnds, Reply};
 use super::{Config, Offers, Stage, Verdict};
-use crate::mail::{Body, Envelope, Letter};
+use crate::mail::{Body, Envelope, Letter, has_bare_line_end};
 
 /// What carrying a letter asks of a server, for whatever recipient.
 #[derive(Debug)]
