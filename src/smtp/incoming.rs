@@ -13,7 +13,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
-use crate::mail::has_bare_line_end;
+use crate::mail::{has_bare_line_end, normalize};
 
 /// At most this much is set aside on the strength of `SIZE=` alone.
 const RESERVED_OCTETS_MAX: u64 = 1 << 20;
@@ -145,17 +145,17 @@ impl Incoming {
 
     /// The message that arrived by DATA; its octets are not copied again.
     pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Bytes, Fault> {
-        let is_bad = self.has_bare_line_end && rule == BareLineEnds::Refuse;
-        match self.is_too_large() {
-            true => Err(Fault::TooLarge),
-            false if is_bad => Err(Fault::BareLineEnd),
-            false => Ok(self.message.freeze()),
+        match rule {
+            _ if self.is_too_large() => Err(Fault::TooLarge),
+            BareLineEnds::Refuse if self.has_bare_line_end => Err(Fault::BareLineEnd),
+            BareLineEnds::Normalize if self.has_bare_line_end => Ok(normalize(&self.message).0.into_owned().into()),
+            _ => Ok(self.message.freeze()),
         }
     }
 
     /// The message that arrived by BDAT.
     pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Bytes, Fault> {
-        self.has_bare_line_end = rule == BareLineEnds::Refuse && has_bare_line_end(&self.message);
+        self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
         self.finish_stuffed(rule)
     }
 }
@@ -222,6 +222,23 @@ mod tests {
         }
     }
 
+    /// Every text of up to eight octets, against the definition: the first CR LF . CR LF behind an imagined CR LF is the
+    /// end, and what is before it loses one dot at the front of each line.
+    #[test]
+    fn every_mix_of_cr_lf_and_dot_ends_where_rfc_5321_says() {
+        for len in 0..=8 {
+            for number in 0..4_u32.pow(len) {
+                let wire: Vec<u8> = (0..len).map(|at| b"\r\n.x"[(number >> (2 * at) & 3) as usize]).collect();
+                let framed = [b"\r\n", wire.as_slice()].concat();
+                let wanted = memchr::memmem::find(&framed, b"\r\n.\r\n").map(|end| {
+                    let text = String::from_utf8_lossy(&framed[..end + 2]).replace("\r\n.", "\r\n");
+                    (Ok(Bytes::copy_from_slice(&text.as_bytes()[2..])), framed.len() - end - 5)
+                });
+                assert_eq!(read(&wire, 3, BareLineEnds::Keep), wanted, "{:?}", String::from_utf8_lossy(&wire));
+            }
+        }
+    }
+
     #[test]
     fn kept_bare_line_ends_change_no_octet_and_end_nothing() {
         for (wire, message) in [
@@ -232,6 +249,17 @@ mod tests {
             for chunk in [1, 2, 100] {
                 assert_eq!(read(wire, chunk, BareLineEnds::Keep).unwrap().0.unwrap(), message);
             }
+        }
+    }
+
+    #[test]
+    fn normalized_bare_line_ends_become_cr_lf_and_end_nothing() {
+        for (wire, message) in [
+            (b"a\n.\n\r\n.\r\n".as_slice(), b"a\r\n.\r\n\r\n".as_slice()),
+            (b"a\r.\r\n.\r\n", b"a\r\n.\r\n"),
+            (b"a\r\n.\r\n", b"a\r\n"),
+        ] {
+            assert_eq!(read(wire, 2, BareLineEnds::Normalize).unwrap().0.unwrap(), message);
         }
     }
 

@@ -36,6 +36,8 @@ pub enum BareLineEnds {
     /// It is refused as a whole.
     #[default]
     Refuse,
+    /// Each is made a CR LF, and the message goes on.
+    Normalize,
     /// It goes through as it is. Even so, only CR LF ends a line.
     Keep,
 }

@@ -374,6 +374,23 @@ fn bare_line_ends_pass_where_both_ends_keep_them() {
 }
 
 #[test]
+fn bare_line_ends_are_mended_by_whichever_end_shall_mend_them() {
+    let (message, mended) = (b"a\n.\nb\r.\rc\n.\r\n", b"a\r\n.\r\nb\r\n.\r\nc\r\n.\r\n");
+    for hidden in ["CHUNKING", "NOTHING"] {
+        for (ours, theirs) in
+            [(BareLineEnds::Normalize, BareLineEnds::Refuse), (BareLineEnds::Keep, BareLineEnds::Normalize)]
+        {
+            let mut pair = Pair::new(
+                client::Config { bare_line_ends: ours, ..client() },
+                server::Config { bare_line_ends: theirs, ..server() },
+            );
+            pair.hidden = Some(hidden);
+            pair.letter(envelope(&["bob@b.test"]), letter(&message[..])).run().check_intact(mended);
+        }
+    }
+}
+
+#[test]
 fn many_recipients_go_in_groups() {
     let names: Vec<String> =
         (0..230).map(|at| format!("{}{at}@b.test", if at % 3 == 0 { "no" } else { "u" })).collect();

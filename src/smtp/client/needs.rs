@@ -2,7 +2,7 @@
 
 use super::super::{BareLineEnds, Reply};
 use super::{Config, Offers, Stage, Verdict};
-use crate::mail::{Body, Envelope, Letter, has_bare_line_end};
+use crate::mail::{Body, Content, Envelope, Letter, has_bare_line_end, normalize};
 
 /// What carrying a letter asks of a server, for whatever recipient.
 #[derive(Debug)]
@@ -20,6 +20,16 @@ pub(super) struct Needs {
 
 /// The longest line of a message that is not binary, without its CR LF. RFC 5321 §4.5.3.1.6.
 const LINE_OCTETS_MAX: usize = 998;
+
+/// The letter as it goes out: what is meant to be text may have its line ends mended. RFC 5321 §2.3.8.
+pub(super) fn mended(envelope: &Envelope, letter: &Letter, rule: BareLineEnds) -> Letter {
+    let content = letter.content.bytes();
+    if rule != BareLineEnds::Normalize || envelope.body == Body::Binary || !has_bare_line_end(content) {
+        return letter.clone();
+    }
+    let content = Content::new(normalize(content).0.into_owned().into());
+    Letter { trace: letter.trace.clone(), content }
+}
 
 impl Needs {
     pub(super) fn of(envelope: &Envelope, letter: &Letter) -> Self {
@@ -60,7 +70,7 @@ impl Needs {
 
     fn refusal(&self, offers: &Offers, config: &Config) -> Option<Reply> {
         let is_too_large = offers.size.is_some_and(|max| max != 0 && max < self.octets);
-        if self.bare_line_ends && config.bare_line_ends == BareLineEnds::Refuse {
+        if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
             return Some(Reply::new(554, (5, 6, 0), "the message holds a lone CR or LF"));
         }
         if is_too_large {

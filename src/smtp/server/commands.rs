@@ -9,8 +9,6 @@ use super::{Auth, Event, Protocol, Tls};
 use crate::auth::Mechanism;
 use crate::mail::{Body, Envelope, Recipient};
 
-const HELP: &str = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321";
-
 impl Session {
     /// One line of the client outside of logins and message data.
     pub(super) fn command(&mut self, line: &[u8]) {
@@ -38,9 +36,11 @@ impl Session {
             Command::Data => self.data(),
             Command::Bdat { octets, is_last } => self.bdat(octets, is_last),
             Command::Rset => self.reset(),
+            // RFC 4954 §6: not even this without a login.
+            Command::Vrfy(_) if self.needs_login() => self.complain(&log_in_first()),
             Command::Vrfy(text) => self.ask(Question::Verify, Event::Verify(text)),
             Command::Expn => self.complain(&Reply::new(502, (5, 5, 1), "lists are not shown here")),
-            Command::Help => self.say(&Reply::new(214, (2, 0, 0), HELP)),
+            Command::Help => self.help(),
             Command::Noop => self.say(&Reply::new(250, (2, 0, 0), "ok")),
             Command::Quit => self.part(&Reply::new(221, (2, 0, 0), "bye")),
             Command::StartTls => self.start_tls(),
@@ -75,10 +75,27 @@ impl Session {
         if self.config.tls == Tls::Offered {
             offers.push("STARTTLS".to_owned());
         }
-        if self.config.auth != Auth::Off && self.may_log_in() {
+        if self.offers_login() {
             offers.push(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
         }
         offers
+    }
+
+    fn offers_login(&self) -> bool {
+        self.config.auth != Auth::Off && self.may_log_in()
+    }
+
+    fn needs_login(&self) -> bool {
+        self.config.auth == Auth::Required && self.user.is_none()
+    }
+
+    /// The commands that mean something in this state. RFC 5321 §4.1.1.8.
+    fn help(&mut self) {
+        let hello = if self.config.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO HELO" };
+        let start_tls = if self.config.tls == Tls::Offered { " STARTTLS" } else { "" };
+        let auth = if self.offers_login() { " AUTH" } else { "" };
+        let words = format!("{hello}{start_tls}{auth} MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321");
+        self.say(&Reply::new(214, (2, 0, 0), &words));
     }
 
     /// RFC 3207 §4; what the client sent ahead in the clear is dropped, §6.
@@ -102,8 +119,8 @@ impl Session {
         if self.transaction.is_some() {
             return self.complain(&sequence("there is a transaction already"));
         }
-        if self.config.auth == Auth::Required && self.user.is_none() {
-            return self.complain(&Reply::new(530, (5, 7, 0), "log in first"));
+        if self.needs_login() {
+            return self.complain(&log_in_first());
         }
         if !hello.esmtp && mail.is_extended() {
             return self.complain(&Reply::new(555, (5, 5, 4), "parameters need EHLO"));
@@ -191,6 +208,11 @@ pub(super) fn sequence(text: &str) -> Reply {
 /// RFC 1870 §6.1.
 pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "that is more than fits here")
+}
+
+/// RFC 4954 §6.
+fn log_in_first() -> Reply {
+    Reply::new(530, (5, 7, 0), "log in first")
 }
 
 fn unknown(text: &str) -> Reply {

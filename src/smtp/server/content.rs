@@ -1,5 +1,7 @@
 //! Message data: DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::super::incoming::{Fault, Incoming};
@@ -110,6 +112,7 @@ impl Session {
 
     /// The message is over: the owner decides, if it may be taken at all.
     fn message(&mut self, message: Result<Bytes, Fault>) {
+        self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
             (Ok(data), Some(transaction)) => {
                 let envelope = transaction.envelope;
