@@ -221,6 +221,45 @@ mod tests {
         }
     }
 
+    /// RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2, §4.5.1, appendix C; RFC 6531 §3.3.
+    #[test]
+    fn paths_are_read_in_every_form() {
+        for (line, wanted) in [
+            ("MAIL FROM:<>", "MAIL FROM:<>"),
+            ("MAIL FROM:<postmaster>", "501 5.1.7"),
+            ("MAIL FROM:<@x.test,@y.test:ann@a.test>", "MAIL FROM:<ann@a.test>"),
+            ("MAIL FROM:<\"\"@a.test>", "501 5.1.7"),
+            ("MAIL FROM:<ann@a.test> <bob@a.test>", "555 5.5.4"),
+            ("RCPT TO:<Postmaster>", "RCPT TO:<postmaster>"),
+            ("RCPT TO:<POSTMASTER@b.test>", "RCPT TO:<POSTMASTER@b.test>"),
+            ("RCPT TO:<@x.test:postmaster>", "501 5.1.3"),
+            ("RCPT TO:<@x.test:>", "501 5.1.3"),
+            ("RCPT TO:<@x.test,@[1.2.3.4]:\"a:b\"@b.test>", "RCPT TO:<\"a:b\"@b.test>"),
+            ("RCPT TO:<\"@x.test:a\"@b.test>", "RCPT TO:<\"@x.test:a\"@b.test>"),
+            ("RCPT TO:<\"bob\"@b.test>", "RCPT TO:<bob@b.test>"),
+            ("RCPT TO:<\"a>b\\\"@c\"@b.test> NOTIFY=NEVER", "RCPT TO:<\"a>b\\\"@c\"@b.test> NOTIFY=NEVER"),
+            ("RCPT TO:<\"bob@b.test>", "501 5.5.4"),
+            ("RCPT TO:<bob+x@b.test>", "RCPT TO:<bob+x@b.test>"),
+            ("RCPT TO:<bob%c.test@b.test>", "RCPT TO:<bob%c.test@b.test>"),
+            ("RCPT TO:<c.test!bob@B.Test>", "RCPT TO:<c.test!bob@b.test>"),
+            ("RCPT TO:<bob@[192.0.2.1]>", "RCPT TO:<bob@[192.0.2.1]>"),
+            ("RCPT TO:<bob@[IPv6:2001:DB8::1]>", "RCPT TO:<bob@[ipv6:2001:db8::1]>"),
+            ("RCPT TO:<bob@[192.0.2]>", "501 5.1.3"),
+            ("RCPT TO:<bob@192.0.2.1>", "RCPT TO:<bob@192.0.2.1>"),
+            ("RCPT TO:<\u{4f8b}@B\u{dc}CHER.test>", "RCPT TO:<\u{4f8b}@b\u{fc}cher.test>"),
+            ("RCPT TO:<bob@XN--bcher-kva.test>", "RCPT TO:<bob@xn--bcher-kva.test>"),
+            ("RCPT TO:<bob>", "501 5.1.3"),
+            ("RCPT TO:<bob@b.test.>", "501 5.1.3"),
+            ("RCPT TO:bob@b.test", "501 5.5.4"),
+            ("RCPT TO:Bob <bob@b.test>", "501 5.5.4"),
+            ("RCPT FROM:<bob@b.test>", "501 5.5.4"),
+        ] {
+            let read = Command::parse(line.as_bytes());
+            let read = read.map_or_else(|reply| reply.to_string()[..9].to_owned(), |command| command.to_string());
+            assert_eq!(read, wanted, "{line}");
+        }
+    }
+
     #[test]
     fn mistakes_are_told_apart() {
         for (line, code) in [

@@ -70,6 +70,20 @@ async fn binary_letters_arrive_octet_for_octet() {
     running.stop().await;
 }
 
+/// RFC 6531 §3.2.
+#[tokio::test(start_paused = true)]
+async fn mail_finds_a_domain_by_both_of_its_names() {
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let text = crate::world::JOURNEY.replace("\"sina.test\"", "\"\u{65b0}\u{6d6a}.test\"");
+    let declared = World::parse("w.toml", &text.replace("@sina.test", "@\u{65b0}\u{6d6a}.test")).unwrap();
+    let running = Running::start(Ground::simulated(declared, 8, start, true).unwrap(), Doors::shut()).await.unwrap();
+    for (at, to) in ["friend@\u{65b0}\u{6d6a}.test", "friend@xn--efvx5o.test"].iter().enumerate() {
+        send(&running, to, HOUR).await;
+        assert_eq!(maildrop(&running, to).await.len(), at + 1);
+    }
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
     let running = world(2).await;
