@@ -260,6 +260,23 @@ mod tests {
         }
     }
 
+    /// What a server takes it can pass on: RFC 3461 §4.2, §4.4.
+    #[test]
+    fn names_of_the_sender_are_as_long_as_the_next_server_takes_them() {
+        for (command, text, octets, longest) in [
+            ("MAIL FROM:<> ENVID=", "a", 1, 100),
+            ("MAIL FROM:<> ENVID=", "\u{e9}", 6, 16),
+            ("RCPT TO:<a@b.test> ORCPT=utf-8;", "a", 1, 494),
+            ("RCPT TO:<a@b.test> ORCPT=utf-8;", "\u{e9}", 6, 82),
+        ] {
+            let line = |count: usize| format!("{command}{}", text.repeat(count));
+            let written = Command::parse(line(longest).as_bytes()).unwrap().to_string();
+            assert_eq!(written.len(), command.len() + octets * longest);
+            assert!(Command::parse(written.as_bytes()).is_ok());
+            assert!(Command::parse(line(longest + 1).as_bytes()).is_err());
+        }
+    }
+
     #[test]
     fn mistakes_are_told_apart() {
         for (line, code) in [

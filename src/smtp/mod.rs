@@ -12,6 +12,7 @@
 
 pub mod client;
 mod command;
+pub mod fuzzing;
 mod incoming;
 mod lines;
 mod outgoing;

@@ -37,7 +37,7 @@ impl Mail {
                 ("SMTPUTF8", None) => mail.smtputf8 = true,
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
-                ("ENVID", Some(envid)) if envid.len() <= ENVID_OCTETS_MAX => mail.envid = Some(xtext::decode(envid)?),
+                ("ENVID", Some(envid)) => mail.envid = Some(within(envid, ENVID_OCTETS_MAX)?),
                 // RFC 4954 §5: whom the peer says it speaks for. Nobody here trusts it, which the RFC allows.
                 ("AUTH", Some(user)) => drop(xtext::decode(user)?),
                 _ => return None,
@@ -94,9 +94,9 @@ pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<R
     each(parameters, |keyword, value| {
         match (keyword, value) {
             ("NOTIFY", Some(list)) => recipient.notify = Some(notify(list)?),
-            ("ORCPT", Some(orcpt)) if orcpt.len() <= ORCPT_OCTETS_MAX => {
-                let (kind, address) = orcpt.split_once(';')?;
-                let address = xtext::decode(address).filter(|_| is_address_type(kind))?;
+            ("ORCPT", Some(orcpt)) => {
+                let (kind, address) = orcpt.split_once(';').filter(|(kind, _)| is_address_type(kind))?;
+                let address = within(address, ORCPT_OCTETS_MAX.checked_sub(kind.len() + 1)?)?;
                 recipient.orcpt = Some(format!("{kind};{address}"));
             }
             _ => return None,
@@ -116,6 +116,12 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
         Some((kind, address)) if is_address_type(kind) => write!(f, " ORCPT={kind};{}", xtext::encode(address)),
         _ => Ok(()),
     }
+}
+
+/// Decoded xtext that is short enough as it came, and as we shall write it: plain UTF-8 grows on its way.
+fn within(text: &str, octets_max: usize) -> Option<String> {
+    let decoded = xtext::decode(text).filter(|_| text.len() <= octets_max)?;
+    (xtext::encode(&decoded).len() <= octets_max).then_some(decoded)
 }
 
 /// Such as `rfc822`. RFC 3461 §4.2 (addr-type).
