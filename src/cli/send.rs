@@ -65,7 +65,7 @@ impl Send {
             if source.mended && !self.json {
                 eprintln!("{}: held a lone CR or LF, which was made a line end", source.name);
             }
-            let body = if source.message.is_ascii() { Body::SevenBit } else { Body::EightBit };
+            let body = Body::of(&source.message);
             let envelope = Envelope {
                 reverse_path: Some(self.from.clone()),
                 recipients: self.to.iter().cloned().map(Into::into).collect(),

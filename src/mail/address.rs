@@ -1,19 +1,21 @@
 //! A mailbox address, `local@domain`. RFC 5321 §4.1.2, with the UTF-8 of RFC 6531 §3.3.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::domain::{domain_key, spelling};
+
 /// The longest local part, in octets. RFC 5321 §4.5.3.1.1.
 const LOCAL_MAX: usize = 64;
-/// The longest domain, in octets. RFC 5321 §4.5.3.1.2.
-const DOMAIN_MAX: usize = 255;
 
 /// A mailbox address. The local part is kept without quoting, the domain in lower case.
 ///
-/// Two spellings of one address compare equal: `"ann"@A.test` is `ann@a.test`. The local part keeps its case
-/// (RFC 5321 §2.4); who looks up a mailbox uses [`Address::key`].
+/// Two spellings of one address compare equal: `"ann"@A.test` is `ann@a.test`, and a domain in U-labels is the same in
+/// A-labels. The local part keeps its case (RFC 5321 §2.4); who looks up a mailbox uses [`Address::key`].
 ///
 /// ```
 /// use postroad::mail::Address;
@@ -22,11 +24,14 @@ const DOMAIN_MAX: usize = 255;
 /// assert_eq!(address.domain(), "a.test");
 /// assert_eq!(address.to_string(), r#""Ann Lee"@a.test"#);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     local: Box<str>,
+    /// As it is compared and looked up.
     domain: Box<str>,
+    /// As it was written, where that is not in ASCII.
+    spelled: Option<Box<str>>,
 }
 
 /// The text is not a mailbox address.
@@ -47,15 +52,16 @@ impl Address {
         if local.chars().any(char::is_control) {
             return fail("the part before the @ holds a control character");
         }
-        if !is_domain(domain) {
+        let Some(key) = domain_key(domain) else {
             return fail("the part after the @ is not a domain");
-        }
-        Ok(Self { local: local.into(), domain: domain.to_lowercase().into() })
+        };
+        let spelled = spelling(domain, &key).map(String::into_boxed_str);
+        Ok(Self { local: local.into(), domain: key.into(), spelled })
     }
 
     /// `postmaster` without a domain, which every server must take. RFC 5321 §4.5.1.
     pub fn postmaster() -> Self {
-        Self { local: "postmaster".into(), domain: "".into() }
+        Self { local: "postmaster".into(), domain: "".into(), spelled: None }
     }
 
     /// The part before the `@`, without quoting.
@@ -63,7 +69,7 @@ impl Address {
         &self.local
     }
 
-    /// The part after the last `@`, in lower case; empty only for the bare [`Address::postmaster`].
+    /// The part after the last `@`, in lower case and A-labels as the DNS has it; empty only for the bare [`Address::postmaster`].
     pub fn domain(&self) -> &str {
         &self.domain
     }
@@ -84,7 +90,38 @@ impl Address {
 
     /// Whether a server without SMTPUTF8 can carry this address. RFC 6531 §3.
     pub fn is_ascii(&self) -> bool {
-        self.local.is_ascii() && self.domain.is_ascii()
+        self.local.is_ascii() && self.spelled.is_none()
+    }
+
+    /// What makes two addresses the same.
+    fn identity(&self) -> (&str, &str) {
+        (&self.local, &self.domain)
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Address {}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 
@@ -127,27 +164,6 @@ fn is_dot_string(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
 }
 
-/// A host name or an address literal. RFC 5321 §4.1.2 (Domain, address-literal), §4.1.3.
-fn is_domain(text: &str) -> bool {
-    if DOMAIN_MAX < text.len() {
-        return false;
-    }
-    if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return match literal.get(..5) {
-            Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => literal[5..].parse::<std::net::Ipv6Addr>().is_ok(),
-            _ => literal.parse::<std::net::Ipv4Addr>().is_ok(),
-        };
-    }
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || (!c.is_ascii() && c.is_alphanumeric()))
-    };
-    text.split('.').all(label)
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
@@ -162,7 +178,8 @@ impl fmt::Display for Address {
             }
             f.write_str("\"")?;
         }
-        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+        let domain = self.spelled.as_deref().unwrap_or(&self.domain);
+        if domain.is_empty() { Ok(()) } else { write!(f, "@{domain}") }
     }
 }
 
@@ -201,8 +218,10 @@ mod tests {
         }
     }
 
+    /// RFC 5321 §4.1.2, §4.5.3.1.1; RFC 5322 §3.2.3, §3.2.4; RFC 6531 §3.3.
     #[test]
     fn what_is_no_address_is_refused() {
+        let long = format!("{}@x.test", "a".repeat(65));
         for text in [
             "",
             "@",
@@ -211,21 +230,77 @@ mod tests {
             "@x.test",
             "a..b@x.test",
             ".a@x.test",
+            "a.@x.test",
             "a b@x.test",
+            "a,b@x.test",
+            "a@b@x.test",
+            "<a@x.test>",
+            "a@x.test ",
+            " a@x.test",
+            "a(comment)@x.test",
             "\"a@x.test",
+            "\"a\"",
+            "\"\"@x.test",
+            "\"a\"b@x.test",
+            "a\"b\"@x.test",
+            "\"a\"b\"@x.test",
+            "\"a\\\"@x.test",
+            "\"a\r\nb\"@x.test",
+            "\"a\0\"@x.test",
+            "a\u{7f}@x.test",
             "a@-x",
             "a@x..y",
             "a@[1.2.3]",
+            &long,
         ] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
-        assert!(format!("{}@x.test", "a".repeat(65)).parse::<Address>().is_err());
         assert!(Address::new("a\r\nRCPT", "x.test").is_err());
     }
 
+    /// RFC 5321 §2.4, §4.1.2; RFC 6531 §3.2.
     #[test]
-    fn a_mailbox_is_found_without_case_and_detail() {
-        let address: Address = "Ann+Lists@A.test".parse().unwrap();
-        assert_eq!((address.key().as_str(), address.detail()), ("ann@a.test", Some("Lists")));
+    fn spellings_of_one_address_are_equal_and_only_those() {
+        for (one, other, wanted) in [
+            ("ann@a.test", "ann@A.TEST", true),
+            ("ann@a.test", "\"ann\"@a.test", true),
+            ("ann@a.test", "\"a\\n\\n\"@a.test", true),
+            ("a.b@a.test", "\"a.b\"@a.test", true),
+            ("ann@\u{4f8b}\u{5b50}.test", "ann@XN--fsqu00a.test", true),
+            ("ann@\u{c4}.test", "ann@\u{e4}.test", true),
+            ("me@[IPv6:0:0::1]", "me@[ipv6:::1]", true),
+            ("ann@a.test", "Ann@a.test", false),
+            ("ann@a.test", "ann+x@a.test", false),
+            ("a.b@a.test", "ab@a.test", false),
+            ("\"a b\"@a.test", "\"a  b\"@a.test", false),
+            ("\u{c4}@a.test", "\u{e4}@a.test", false),
+        ] {
+            let (one, other): (Address, Address) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one == other, wanted, "{one} {other}");
+            assert_eq!(one.cmp(&other).is_eq(), wanted, "{one} {other}");
+        }
+    }
+
+    /// Case, quoting and detail do not lead to another mailbox; what is beyond ASCII asks for SMTPUTF8.
+    #[test]
+    fn a_mailbox_is_found_by_its_key() {
+        for (text, key, detail, is_ascii) in [
+            ("Ann+Lists@A.test", "ann@a.test", Some("Lists"), true),
+            ("\"Ann+a b\"@a.test", "ann@a.test", Some("a b"), true),
+            ("ann+@a.test", "ann@a.test", Some(""), true),
+            ("ann+a+b@a.test", "ann@a.test", Some("a+b"), true),
+            ("+ann@a.test", "+ann@a.test", None, true),
+            ("POSTMASTER@a.test", "postmaster@a.test", None, true),
+            ("\u{c4}nn@a.test", "\u{e4}nn@a.test", None, false),
+            ("ann@\u{4f8b}\u{5b50}.test", "ann@xn--fsqu00a.test", None, false),
+            ("ann@xn--fsqu00a.test", "ann@xn--fsqu00a.test", None, true),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(
+                (address.key().as_str(), address.detail(), address.is_ascii()),
+                (key, detail, is_ascii),
+                "{text}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, has_bare_line_end};
 
 /// Where reports about a message go; `None` is the null reverse-path `<>` of reports themselves.
 /// RFC 5321 §4.5.5.
@@ -67,7 +67,7 @@ impl fmt::Display for Notify {
     }
 }
 
-/// `BODY=`: which bytes the message may hold. RFC 6152 §2.
+/// `BODY=`: which bytes the message may hold. RFC 6152 §2, RFC 3030 §3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
     /// `7BIT`: ASCII only, or the sender did not say.
@@ -77,6 +77,20 @@ pub enum Body {
     /// `8BITMIME`: any octet, in lines.
     #[serde(rename = "8BITMIME")]
     EightBit,
+    /// `BINARYMIME`: any octet, not even in lines. RFC 3030 §3.
+    #[serde(rename = "BINARYMIME")]
+    Binary,
+}
+
+impl Body {
+    /// The least that a message with these bytes asks for.
+    pub fn of(message: &[u8]) -> Self {
+        match memchr::memchr(0, message).is_some() || has_bare_line_end(message) {
+            true => Self::Binary,
+            false if message.is_ascii() => Self::SevenBit,
+            false => Self::EightBit,
+        }
+    }
 }
 
 /// `RET=`. RFC 3461 §4.3.

@@ -166,6 +166,18 @@ pub fn normalize(message: &[u8]) -> (Cow<'_, [u8]>, bool) {
     (out.into(), lone)
 }
 
+/// Whether there is a CR or LF that is not part of a CR LF, as RFC 5321 §2.3.8 forbids in text.
+pub fn has_bare_line_end(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+        if !rest[at..].starts_with(b"\r\n") {
+            return true;
+        }
+        rest = &rest[at + 2..];
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +229,20 @@ mod tests {
         ];
         for (given, wanted, lone) in cases {
             assert_eq!(normalize(given), (Cow::Borrowed(wanted), lone), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn bare_line_ends_are_found() {
+        for (text, wanted) in [
+            (b"".as_slice(), false),
+            (b"a\r\n\r\nb", false),
+            (b"a\n", true),
+            (b"a\r", true),
+            (b"a\r\r\n", true),
+            (b"\r\n\n", true),
+        ] {
+            assert_eq!(has_bare_line_end(text), wanted, "{text:?}");
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod address;
 mod dialogue;
+mod domain;
+mod dsn;
 mod envelope;
 mod id;
 mod letter;
@@ -12,7 +14,9 @@ mod stamp;
 
 pub use address::{Address, InvalidAddress};
 pub use dialogue::{Dialogue, Speaker};
+pub use domain::domain_key;
+pub use dsn::{Action, DeliveryReport, RecipientReport};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
-pub use letter::{Content, Letter, normalize};
+pub use letter::{Content, Letter, has_bare_line_end, normalize};
 pub use stamp::{Stamp, return_path};

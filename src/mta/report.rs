@@ -125,7 +125,9 @@ fn compose(
     for (recipient, action, told) in lines {
         write_recipient(&mut text, recipient, *action, told, &date);
     }
-    let whole = entry.mail.envelope.ret == Some(Return::Full) && action == Action::Failed;
+    // What is binary cannot stand inside a text (RFC 3030 §3).
+    let envelope = &entry.mail.envelope;
+    let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && envelope.body != Body::Binary;
     let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
 
@@ -96,7 +96,7 @@ impl<M: Machine + Unpin> Conn<M> {
         if self.unsent.is_empty() {
             return Ok(());
         }
-        let patience = self.machine.patience();
+        let (patience, began) = (self.machine.patience(), Instant::now());
         while self.unsent.has_remaining() {
             let Self { stream, unsent, .. } = self;
             let write = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, unsent));
@@ -108,11 +108,13 @@ impl<M: Machine + Unpin> Conn<M> {
             self.unsent.advance(written);
         }
         let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
-        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))?.map_err(Error::of_stream)
+        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))?.map_err(Error::of_stream)?;
+        self.machine.waited(began.elapsed());
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        let patience = self.machine.patience();
+        let (patience, began) = (self.machine.patience(), Instant::now());
         let Self { machine, stream, stop, stopped, .. } = self;
         let arrived = timeout(patience, poll_fn(|cx| poll_receive(machine, stream, cx)));
         let outcome = tokio::select! {
@@ -124,6 +126,7 @@ impl<M: Machine + Unpin> Conn<M> {
                 return Ok(());
             }
         };
+        self.machine.waited(began.elapsed());
         match outcome {
             Ok(result) => result.map_err(Error::of_stream),
             Err(_) => {

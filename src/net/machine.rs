@@ -24,6 +24,10 @@ pub trait Machine {
     /// How long the peer may keep us waiting now, for a byte from it or for room to send to it.
     fn patience(&self) -> Duration;
 
+    /// Learns how long the peer kept us waiting just now. Who bounds the sum in [`Machine::patience`] cannot be held up
+    /// for ever by a peer that never quite falls silent.
+    fn waited(&mut self, _time: Duration) {}
+
     /// The house closes: say farewell at the next moment when the protocol allows it, then [`Next::Close`].
     fn stop(&mut self);
 

@@ -182,6 +182,7 @@ mod tests {
             "MAIL FROM:<>",
             "MAIL FROM:<a@b.test> SIZE=10 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb",
             "MAIL FROM:<a@b.test> BODY=7BIT RET=FULL",
+            "MAIL FROM:<a@b.test> BODY=BINARYMIME",
             r#"RCPT TO:<"a b"@c.test>"#,
             "RCPT TO:<postmaster>",
             "RCPT TO:<a@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;A+2Bx@b.test",
@@ -220,6 +221,62 @@ mod tests {
         }
     }
 
+    /// RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2, §4.5.1, appendix C; RFC 6531 §3.3.
+    #[test]
+    fn paths_are_read_in_every_form() {
+        for (line, wanted) in [
+            ("MAIL FROM:<>", "MAIL FROM:<>"),
+            ("MAIL FROM:<postmaster>", "501 5.1.7"),
+            ("MAIL FROM:<@x.test,@y.test:ann@a.test>", "MAIL FROM:<ann@a.test>"),
+            ("MAIL FROM:<\"\"@a.test>", "501 5.1.7"),
+            ("MAIL FROM:<ann@a.test> <bob@a.test>", "555 5.5.4"),
+            ("RCPT TO:<Postmaster>", "RCPT TO:<postmaster>"),
+            ("RCPT TO:<POSTMASTER@b.test>", "RCPT TO:<POSTMASTER@b.test>"),
+            ("RCPT TO:<@x.test:postmaster>", "501 5.1.3"),
+            ("RCPT TO:<@x.test:>", "501 5.1.3"),
+            ("RCPT TO:<@x.test,@[1.2.3.4]:\"a:b\"@b.test>", "RCPT TO:<\"a:b\"@b.test>"),
+            ("RCPT TO:<\"@x.test:a\"@b.test>", "RCPT TO:<\"@x.test:a\"@b.test>"),
+            ("RCPT TO:<\"bob\"@b.test>", "RCPT TO:<bob@b.test>"),
+            ("RCPT TO:<\"a>b\\\"@c\"@b.test> NOTIFY=NEVER", "RCPT TO:<\"a>b\\\"@c\"@b.test> NOTIFY=NEVER"),
+            ("RCPT TO:<\"bob@b.test>", "501 5.5.4"),
+            ("RCPT TO:<bob+x@b.test>", "RCPT TO:<bob+x@b.test>"),
+            ("RCPT TO:<bob%c.test@b.test>", "RCPT TO:<bob%c.test@b.test>"),
+            ("RCPT TO:<c.test!bob@B.Test>", "RCPT TO:<c.test!bob@b.test>"),
+            ("RCPT TO:<bob@[192.0.2.1]>", "RCPT TO:<bob@[192.0.2.1]>"),
+            ("RCPT TO:<bob@[IPv6:2001:DB8::1]>", "RCPT TO:<bob@[ipv6:2001:db8::1]>"),
+            ("RCPT TO:<bob@[192.0.2]>", "501 5.1.3"),
+            ("RCPT TO:<bob@192.0.2.1>", "RCPT TO:<bob@192.0.2.1>"),
+            ("RCPT TO:<\u{4f8b}@B\u{dc}CHER.test>", "RCPT TO:<\u{4f8b}@b\u{fc}cher.test>"),
+            ("RCPT TO:<bob@XN--bcher-kva.test>", "RCPT TO:<bob@xn--bcher-kva.test>"),
+            ("RCPT TO:<bob>", "501 5.1.3"),
+            ("RCPT TO:<bob@b.test.>", "501 5.1.3"),
+            ("RCPT TO:bob@b.test", "501 5.5.4"),
+            ("RCPT TO:Bob <bob@b.test>", "501 5.5.4"),
+            ("RCPT FROM:<bob@b.test>", "501 5.5.4"),
+        ] {
+            let read = Command::parse(line.as_bytes());
+            let read = read.map_or_else(|reply| reply.to_string()[..9].to_owned(), |command| command.to_string());
+            assert_eq!(read, wanted, "{line}");
+        }
+    }
+
+    /// What a server takes it can pass on: RFC 3461 §4.2, §4.4.
+    #[test]
+    fn names_of_the_sender_are_as_long_as_the_next_server_takes_them() {
+        for (command, text, octets, longest) in [
+            ("MAIL FROM:<> ENVID=", "a", 1, 100),
+            ("MAIL FROM:<> ENVID=", "\u{e9}", 6, 16),
+            ("RCPT TO:<a@b.test> ORCPT=utf-8;", "a", 1, 494),
+            ("RCPT TO:<a@b.test> ORCPT=utf-8;", "\u{e9}", 6, 82),
+        ] {
+            let line = |count: usize| format!("{command}{}", text.repeat(count));
+            let written = Command::parse(line(longest).as_bytes()).unwrap().to_string();
+            assert_eq!(written.len(), command.len() + octets * longest);
+            assert!(Command::parse(written.as_bytes()).is_ok());
+            assert!(Command::parse(line(longest + 1).as_bytes()).is_err());
+        }
+    }
+
     #[test]
     fn mistakes_are_told_apart() {
         for (line, code) in [
@@ -236,7 +293,7 @@ mod tests {
             (b"MAIL FROM:<a>", "501 5.1.7"),
             (b"MAIL FROM:<a@b.test> SIZE=x", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> SIZE=1 size=2", "501 5.5.4"),
-            (b"MAIL FROM:<a@b.test> BODY=BINARYMIME", "501 5.5.4"),
+            (b"MAIL FROM:<a@b.test> BODY=BINARY", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> SMTPUTF8=yes", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> ENVID=+0A", "501 5.5.4"),
             (b"MAIL FROM:<a@b.test> MT-PRIORITY=3", "555 5.5.4"),

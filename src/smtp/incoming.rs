@@ -13,6 +13,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
+use crate::mail::{has_bare_line_end, normalize};
 
 /// At most this much is set aside on the strength of `SIZE=` alone.
 const RESERVED_OCTETS_MAX: u64 = 1 << 20;
@@ -144,31 +145,19 @@ impl Incoming {
 
     /// The message that arrived by DATA; its octets are not copied again.
     pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Bytes, Fault> {
-        let is_bad = self.has_bare_line_end && rule == BareLineEnds::Refuse;
-        match self.is_too_large() {
-            true => Err(Fault::TooLarge),
-            false if is_bad => Err(Fault::BareLineEnd),
-            false => Ok(self.message.freeze()),
+        match rule {
+            _ if self.is_too_large() => Err(Fault::TooLarge),
+            BareLineEnds::Refuse if self.has_bare_line_end => Err(Fault::BareLineEnd),
+            BareLineEnds::Normalize if self.has_bare_line_end => Ok(normalize(&self.message).0.into_owned().into()),
+            _ => Ok(self.message.freeze()),
         }
     }
 
     /// The message that arrived by BDAT.
     pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Bytes, Fault> {
-        self.has_bare_line_end = rule == BareLineEnds::Refuse && has_bare_line_end(&self.message);
+        self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
         self.finish_stuffed(rule)
     }
-}
-
-/// Whether there is a CR or LF that is not part of a CR LF.
-pub(super) fn has_bare_line_end(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
-        if !rest[at..].starts_with(b"\r\n") {
-            return true;
-        }
-        rest = &rest[at + 2..];
-    }
-    false
 }
 
 #[cfg(test)]
@@ -233,6 +222,23 @@ mod tests {
         }
     }
 
+    /// Every text of up to eight octets, against the definition: the first CR LF . CR LF behind an imagined CR LF is the
+    /// end, and what is before it loses one dot at the front of each line.
+    #[test]
+    fn every_mix_of_cr_lf_and_dot_ends_where_rfc_5321_says() {
+        for len in 0..=8 {
+            for number in 0..4_u32.pow(len) {
+                let wire: Vec<u8> = (0..len).map(|at| b"\r\n.x"[(number >> (2 * at) & 3) as usize]).collect();
+                let framed = [b"\r\n", wire.as_slice()].concat();
+                let wanted = memchr::memmem::find(&framed, b"\r\n.\r\n").map(|end| {
+                    let text = String::from_utf8_lossy(&framed[..end + 2]).replace("\r\n.", "\r\n");
+                    (Ok(Bytes::copy_from_slice(&text.as_bytes()[2..])), framed.len() - end - 5)
+                });
+                assert_eq!(read(&wire, 3, BareLineEnds::Keep), wanted, "{:?}", String::from_utf8_lossy(&wire));
+            }
+        }
+    }
+
     #[test]
     fn kept_bare_line_ends_change_no_octet_and_end_nothing() {
         for (wire, message) in [
@@ -247,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn normalized_bare_line_ends_become_cr_lf_and_end_nothing() {
+        for (wire, message) in [
+            (b"a\n.\n\r\n.\r\n".as_slice(), b"a\r\n.\r\n\r\n".as_slice()),
+            (b"a\r.\r\n.\r\n", b"a\r\n.\r\n"),
+            (b"a\r\n.\r\n", b"a\r\n"),
+        ] {
+            assert_eq!(read(wire, 2, BareLineEnds::Normalize).unwrap().0.unwrap(), message);
+        }
+    }
+
+    #[test]
     fn a_message_beyond_the_limit_is_counted_but_not_kept() {
         let mut incoming = Incoming::new(10, Some(u64::MAX));
         assert_eq!(incoming.take_stuffed(b"0123456789"), None);
@@ -255,19 +272,5 @@ mod tests {
         assert!(incoming.is_too_large() && incoming.message.is_empty() && !incoming.is_endless());
         assert_eq!(incoming.take_stuffed(b"\r\n.\r\n"), Some(5));
         assert_eq!(incoming.finish_stuffed(BareLineEnds::Refuse), Err(Fault::TooLarge));
-    }
-
-    #[test]
-    fn bare_line_ends_are_found() {
-        for (text, wanted) in [
-            (b"".as_slice(), false),
-            (b"a\r\n\r\nb", false),
-            (b"a\n", true),
-            (b"a\r", true),
-            (b"a\r\r\n", true),
-            (b"\r\n\n", true),
-        ] {
-            assert_eq!(has_bare_line_end(text), wanted, "{text:?}");
-        }
     }
 }

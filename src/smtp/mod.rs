@@ -12,6 +12,7 @@
 
 pub mod client;
 mod command;
+pub mod fuzzing;
 mod incoming;
 mod lines;
 mod outgoing;
@@ -36,6 +37,8 @@ pub enum BareLineEnds {
     /// It is refused as a whole.
     #[default]
     Refuse,
+    /// Each is made a CR LF, and the message goes on.
+    Normalize,
     /// It goes through as it is. Even so, only CR LF ends a line.
     Keep,
 }

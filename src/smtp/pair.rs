@@ -223,10 +223,34 @@ fn letters_arrive_octet_for_octet_by_data_and_by_bdat() {
     }
 }
 
+/// RFC 3030 §3.
+#[test]
+fn binary_messages_arrive_octet_for_octet_or_come_back() {
+    let message: Vec<u8> = (0..=255_u8).chain(*b"\r\n.\r\n\n.\n\r.\r\0").cycle().take(100_000).collect();
+    let sent = Envelope { body: Body::Binary, ..envelope(&["bob@b.test"]) };
+    for lmtp in [false, true] {
+        let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+        let pair = || Pair::new(client::Config { lmtp, ..client() }, server::Config { protocol, ..server() });
+        let there = pair().letter(sent.clone(), letter(message.clone())).run().check_intact(&message);
+        assert_eq!(there.arrived[0].0.body, Body::Binary);
+        for hidden in ["CHUNKING", "BINARYMIME"] {
+            let mut pair = pair();
+            pair.hidden = Some(hidden);
+            let pair = pair.letter(sent.clone(), letter(message.clone())).letter(sent.clone(), letter("a\r\n")).run();
+            let [Verdict::Refused { stage: Stage::Offers, reply }] = &pair.outcomes[0].verdicts[..] else {
+                panic!("{:?}", pair.outcomes[0]);
+            };
+            assert!(reply.to_string().starts_with("554 5.6.1"), "{reply}");
+            assert_eq!((pair.arrived.len(), pair.arrived[0].0.body), (1, Body::EightBit), "what is text can go on");
+        }
+    }
+}
+
 /// Every way to offer less, with the same result.
 #[test]
 fn letters_arrive_whatever_the_server_does_not_offer() {
-    for hidden in ["PIPELINING", "CHUNKING", "SIZE", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8"] {
+    for hidden in ["PIPELINING", "CHUNKING", "BINARYMIME", "SIZE", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8"]
+    {
         let mut pair = Pair::new(client(), server());
         pair.hidden = Some(hidden);
         let pair = pair
@@ -346,6 +370,23 @@ fn bare_line_ends_pass_where_both_ends_keep_them() {
         );
         pair.hidden = Some(hidden);
         pair.letter(envelope(&["bob@b.test"]), letter(&message[..])).run().check_intact(message);
+    }
+}
+
+#[test]
+fn bare_line_ends_are_mended_by_whichever_end_shall_mend_them() {
+    let (message, mended) = (b"a\n.\nb\r.\rc\n.\r\n", b"a\r\n.\r\nb\r\n.\r\nc\r\n.\r\n");
+    for hidden in ["CHUNKING", "NOTHING"] {
+        for (ours, theirs) in
+            [(BareLineEnds::Normalize, BareLineEnds::Refuse), (BareLineEnds::Keep, BareLineEnds::Normalize)]
+        {
+            let mut pair = Pair::new(
+                client::Config { bare_line_ends: ours, ..client() },
+                server::Config { bare_line_ends: theirs, ..server() },
+            );
+            pair.hidden = Some(hidden);
+            pair.letter(envelope(&["bob@b.test"]), letter(&message[..])).run().check_intact(mended);
+        }
     }
 }
 

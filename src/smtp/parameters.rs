@@ -16,7 +16,7 @@ pub(super) struct Mail {
     pub(super) reverse_path: ReversePath,
     /// `SIZE=`. RFC 1870 §6.
     pub(super) size: Option<u64>,
-    /// `BODY=`. RFC 6152 §2.
+    /// `BODY=`. RFC 6152 §2, RFC 3030 §3.
     pub(super) body: Option<Body>,
     /// `SMTPUTF8`. RFC 6531 §3.4.
     pub(super) smtputf8: bool,
@@ -33,12 +33,11 @@ impl Mail {
         each(parameters, |keyword, value| {
             match (keyword, value) {
                 ("SIZE", Some(size)) => mail.size = Some(number(size)?),
-                ("BODY", Some(body)) if body.eq_ignore_ascii_case("7BIT") => mail.body = Some(Body::SevenBit),
-                ("BODY", Some(body)) if body.eq_ignore_ascii_case("8BITMIME") => mail.body = Some(Body::EightBit),
+                ("BODY", Some(word)) => mail.body = Some(body(word)?),
                 ("SMTPUTF8", None) => mail.smtputf8 = true,
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
-                ("ENVID", Some(envid)) if envid.len() <= ENVID_OCTETS_MAX => mail.envid = Some(xtext::decode(envid)?),
+                ("ENVID", Some(envid)) => mail.envid = Some(within(envid, ENVID_OCTETS_MAX)?),
                 // RFC 4954 §5: whom the peer says it speaks for. Nobody here trusts it, which the RFC allows.
                 ("AUTH", Some(user)) => drop(xtext::decode(user)?),
                 _ => return None,
@@ -66,6 +65,7 @@ impl fmt::Display for Mail {
         match self.body {
             Some(Body::SevenBit) => f.write_str(" BODY=7BIT")?,
             Some(Body::EightBit) => f.write_str(" BODY=8BITMIME")?,
+            Some(Body::Binary) => f.write_str(" BODY=BINARYMIME")?,
             None => {}
         }
         if self.smtputf8 {
@@ -80,14 +80,23 @@ impl fmt::Display for Mail {
     }
 }
 
+fn body(word: &str) -> Option<Body> {
+    match word.to_ascii_uppercase().as_str() {
+        "7BIT" => Some(Body::SevenBit),
+        "8BITMIME" => Some(Body::EightBit),
+        "BINARYMIME" => Some(Body::Binary),
+        _ => None,
+    }
+}
+
 /// Reads the parameters of RCPT into `recipient`.
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
     each(parameters, |keyword, value| {
         match (keyword, value) {
             ("NOTIFY", Some(list)) => recipient.notify = Some(notify(list)?),
-            ("ORCPT", Some(orcpt)) if orcpt.len() <= ORCPT_OCTETS_MAX => {
-                let (kind, address) = orcpt.split_once(';')?;
-                let address = xtext::decode(address).filter(|_| is_address_type(kind))?;
+            ("ORCPT", Some(orcpt)) => {
+                let (kind, address) = orcpt.split_once(';').filter(|(kind, _)| is_address_type(kind))?;
+                let address = within(address, ORCPT_OCTETS_MAX.checked_sub(kind.len() + 1)?)?;
                 recipient.orcpt = Some(format!("{kind};{address}"));
             }
             _ => return None,
@@ -107,6 +116,12 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
         Some((kind, address)) if is_address_type(kind) => write!(f, " ORCPT={kind};{}", xtext::encode(address)),
         _ => Ok(()),
     }
+}
+
+/// Decoded xtext that is short enough as it came, and as we shall write it: plain UTF-8 grows on its way.
+fn within(text: &str, octets_max: usize) -> Option<String> {
+    let decoded = xtext::decode(text).filter(|_| text.len() <= octets_max)?;
+    (xtext::encode(&decoded).len() <= octets_max).then_some(decoded)
 }
 
 /// Such as `rfc822`. RFC 3461 §4.2 (addr-type).

@@ -145,13 +145,13 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// Takes the enhanced code off each line that has it. RFC 2034 §4.
+/// Takes the enhanced code off each line, where the first has one. RFC 2034 §4.
 fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
     let strip = |text: String| match enhanced(code, &text) {
-        Some((_, rest)) => clean(rest),
-        None => clean(&text),
+        Some((_, rest)) if first.is_some() => clean(rest),
+        _ => clean(&text),
     };
     let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
     Reply { code, enhanced: first, text }
@@ -204,6 +204,7 @@ mod tests {
     fn servers_may_be_terse_about_the_text() {
         assert_eq!(read("250").unwrap().unwrap().text, [""]);
         assert_eq!(read("250-2.0.0 a\r\n250 b").unwrap().unwrap().text, ["a", "b"]);
+        assert_eq!(read("250-a\r\n250 2.0.0 b").unwrap().unwrap().text, ["a", "2.0.0 b"]);
         let mismatched = read("550 2.1.1 odd").unwrap().unwrap();
         assert_eq!((mismatched.enhanced, mismatched.text[0].as_str()), (None, "2.1.1 odd"));
     }

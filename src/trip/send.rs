@@ -54,11 +54,10 @@ pub(super) async fn all(
 }
 
 async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Result<Outcome, Error> {
-    let body = if source.message.is_ascii() { Body::SevenBit } else { Body::EightBit };
     let envelope = Envelope {
         reverse_path: Some(plan.from.clone()),
         recipients: vec![plan.to.clone().into()],
-        body,
+        body: Body::of(&source.message),
         ..Envelope::default()
     };
     let verdicts = submitter.submit(envelope, &Letter::new(source.message.clone())).await?;

@@ -5,6 +5,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::host::{Doors, Ground};
 use crate::journey::Step;
+use crate::mail::{Action, DeliveryReport};
 use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -60,6 +61,30 @@ async fn letters_travel_through_three_mtas_and_come_out_intact_both_ways() {
     running.stop().await;
 }
 
+/// RFC 3030 §3: by BDAT through three MTAs and over LMTP.
+#[tokio::test(start_paused = true)]
+async fn binary_letters_arrive_octet_for_octet() {
+    let running = world(1).await;
+    let text = "Content-Transfer-Encoding: binary\r\n\r\na\nb\rc\0\r\r\n\n.\n\r\n";
+    let report = travel(&running, plan("friend@sina.test", &[text]), |_| {}).await.unwrap();
+    assert!(report.is_intact(), "{:#?}", report.letters);
+    running.stop().await;
+}
+
+/// RFC 6531 §3.2.
+#[tokio::test(start_paused = true)]
+async fn mail_finds_a_domain_by_both_of_its_names() {
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let text = crate::world::JOURNEY.replace("\"sina.test\"", "\"\u{65b0}\u{6d6a}.test\"");
+    let declared = World::parse("w.toml", &text.replace("@sina.test", "@\u{65b0}\u{6d6a}.test")).unwrap();
+    let running = Running::start(Ground::simulated(declared, 8, start, true).unwrap(), Doors::shut()).await.unwrap();
+    for (at, to) in ["friend@\u{65b0}\u{6d6a}.test", "friend@xn--efvx5o.test"].iter().enumerate() {
+        send(&running, to, HOUR).await;
+        assert_eq!(maildrop(&running, to).await.len(), at + 1);
+    }
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
     let running = world(2).await;
@@ -67,12 +92,19 @@ async fn mail_for_nobody_comes_back_to_the_sender_as_one_bounce() {
     let drop = maildrop(&running, "me@163.test").await;
     let [bounce] = drop.as_slice() else { panic!("{} messages", drop.len()) };
     assert!(bounce.starts_with(b"Return-Path: <>\r\n"));
+    let report = DeliveryReport::read(bounce).unwrap();
+    let [told] = report.recipients.as_slice() else { panic!("{report:?}") };
+    assert_eq!(
+        (told.action, told.status, told.remote_mta.as_deref()),
+        (Action::Failed, (5, 1, 1), Some("mx.sina.test"))
+    );
+    assert_eq!(told.address, Some("nobody@sina.test".parse().unwrap()));
     let bounce = MessageParser::new().parse(bounce).unwrap();
     assert!(bounce.content_type().unwrap().attribute("report-type") == Some("delivery-status"));
-    let status = std::str::from_utf8(bounce.parts[2].contents()).unwrap();
-    assert!(status.contains("Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.sina.test\r\n"), "{status}");
     assert!(std::str::from_utf8(bounce.parts[3].contents()).unwrap().contains("Subject: hello\r\n"));
     let audit = Audit::of(running.ground.journal.since(0));
+    let letter = audit.stories().find(|story| story.reverse_path.is_some()).unwrap();
+    assert_eq!(report.journey, Some(letter.journey), "the bounce names the journey that it is about");
     let stories: Vec<_> = audit.stories().map(|story| (story.reverse_path.is_some(), story.is_settled())).collect();
     assert_eq!(stories, [(true, true), (false, true)], "the letter and its bounce, and no third journey");
     running.stop().await;

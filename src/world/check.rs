@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, WorldFile};
 use super::{Domain, Host, HostName, Mda, Mta, Retry, Role, Service, User, World};
-use crate::mail::Address;
+use crate::mail::{Address, domain_key};
 
 /// What is wrong with a world file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,9 +182,10 @@ impl Check<'_> {
     fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
         let mut domains = BTreeMap::new();
         for (domain, table) in &file.domains {
-            let name = domain.get_ref().to_lowercase();
-            if Address::new("x", &name).is_err() {
-                self.report(domain.span(), format!("`{name}` is not a domain; write one such as \"163.test\""));
+            let name = domain_key(domain.get_ref()).unwrap_or_default().into_owned();
+            if name.is_empty() {
+                let text = domain.get_ref();
+                self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"163.test\""));
             }
             if table.mx.is_empty() {
                 self.report(domain.span(), format!("{name} has no mx; name the mta that takes its mail"));

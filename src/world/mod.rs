@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::Address;
+use crate::mail::{Address, domain_key};
 pub use check::{Problem, Unsound};
 pub use clock::{Clock, later, rfc5322_date};
 pub use dice::Dice;
@@ -39,7 +39,7 @@ pub struct World {
     pub entry: HostName,
     /// Every host.
     pub hosts: BTreeMap<HostName, Host>,
-    /// Every declared mail domain, in lower case.
+    /// Every declared mail domain, by its [key](domain_key).
     pub domains: BTreeMap<String, Domain>,
     /// Where mail to all other domains goes; `None`: they do not exist.
     pub elsewhere: Option<Domain>,
@@ -192,9 +192,9 @@ impl World {
 
     /// Who serves this mail domain: a declared one, or elsewhere.
     pub fn domain(&self, domain: &str) -> Option<&Domain> {
-        let domain = domain.to_lowercase();
+        let domain = domain_key(domain)?;
         let elsewhere = || self.elsewhere.as_ref().filter(|_| !self.is_within(&domain));
-        self.domains.get(&domain).or_else(elsewhere)
+        self.domains.get(domain.as_ref()).or_else(elsewhere)
     }
 
     /// Whether the name is a declared domain or below one, where what is not declared does not exist; or below

@@ -32,6 +32,21 @@ fn the_default_world_has_three_mtas_between_the_two_users() {
     assert_eq!(world.ports[&Service::Smtp], 1025);
 }
 
+/// RFC 5890 §2.3.2.4.
+#[test]
+fn a_domain_is_the_same_in_u_labels_and_in_a_labels() {
+    for declared in ["\u{65b0}\u{6d6a}.test", "xn--efvx5o.test"] {
+        let text =
+            JOURNEY.replace("\"sina.test\"", &format!("\"{declared}\"")).replace("@sina.test", &format!("@{declared}"));
+        let world = World::parse("w.toml", &text).unwrap();
+        for asked in ["\u{65b0}\u{6d6a}.test", "XN--efvx5o.test"] {
+            assert_eq!(world.domain(asked).unwrap().mx[0].as_ref(), "mta-sina");
+            assert!(world.has_mailbox(&format!("Friend+x@{asked}").parse().unwrap()));
+            assert!(!world.has_mailbox(&format!("nobody@{asked}").parse().unwrap()));
+        }
+    }
+}
+
 #[test]
 fn unknown_keys_and_wrong_values_are_named_with_their_line() {
     let found = problems(|text| text.replace("relay_from =", "relay_form ="));

@@ -22,6 +22,8 @@ pub struct Offers {
     pub dsn: bool,
     /// `CHUNKING`. RFC 3030.
     pub chunking: bool,
+    /// `BINARYMIME`. RFC 3030 §3.
+    pub binary_mime: bool,
     /// `ENHANCEDSTATUSCODES`. RFC 2034.
     pub enhanced_codes: bool,
     /// `AUTH`: the mechanisms, in capitals. RFC 4954.
@@ -43,6 +45,7 @@ impl Offers {
                 "STARTTLS" => offers.starttls = true,
                 "DSN" => offers.dsn = true,
                 "CHUNKING" => offers.chunking = true,
+                "BINARYMIME" => offers.binary_mime = true,
                 "ENHANCEDSTATUSCODES" => offers.enhanced_codes = true,
                 // Also "AUTH=", which servers said before there was a standard.
                 "AUTH" => offers.auth.extend(parameters.split_ascii_whitespace().map(str::to_owned)),

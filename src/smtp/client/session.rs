@@ -16,7 +16,7 @@ use super::super::command::Command;
 use super::super::lines::{Line, Lines};
 use super::super::reply::{Reader, Reply};
 use super::transaction::Transaction;
-use super::{Cause, Config, Event, Failure, Offers, Stage};
+use super::{Cause, Config, Event, Failure, Offers, Stage, needs};
 use crate::auth::Claim;
 use crate::mail::{Dialogue, Envelope, Letter, Speaker};
 use crate::net::{Machine, Next};
@@ -99,7 +99,8 @@ impl Session {
     /// # Panics
     /// If it is not the owner's turn.
     pub fn send(&mut self, envelope: Envelope, letter: &Letter) {
-        let transaction = Transaction::new(envelope, letter.clone(), &self.offers, &self.config, self.needs_reset);
+        let letter = needs::mended(&envelope, letter, self.config.bare_line_ends);
+        let transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset);
         self.begin(State::Transaction(Box::new(transaction)));
     }
 

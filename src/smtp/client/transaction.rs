@@ -20,7 +20,7 @@ use super::super::outgoing::Outgoing;
 use super::super::parameters::Mail;
 use super::needs::Needs;
 use super::{Cause, Config, Offers, Outcome, Stage, Verdict};
-use crate::mail::{Body, Envelope, Letter, Recipient};
+use crate::mail::{Envelope, Letter, Recipient};
 
 /// A group of pipelined commands is no longer, so that neither end's buffers fill while both write. RFC 2920 §3.1.
 const GROUP_MAX: usize = 50;
@@ -62,8 +62,7 @@ impl Transaction {
         let has_utf8_recipient = envelope.recipients.iter().any(|recipient| !recipient.address.is_ascii());
         let mail = Mail {
             size: offers.size.map(|_| letter.len() as u64),
-            body: (offers.eight_bit_mime && (needs.eight_bit || envelope.body == Body::EightBit))
-                .then_some(Body::EightBit),
+            body: needs.body(envelope.body, offers),
             smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_recipient),
             ret: envelope.ret.filter(|_| dsn),
             envid: envelope.envid.filter(|_| dsn),

@@ -7,9 +7,7 @@ use super::super::parameters::Mail;
 use super::session::{Hello, Question, Session, State, Transaction};
 use super::{Auth, Event, Protocol, Tls};
 use crate::auth::Mechanism;
-use crate::mail::{Envelope, Recipient};
-
-const HELP: &str = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321";
+use crate::mail::{Body, Envelope, Recipient};
 
 impl Session {
     /// One line of the client outside of logins and message data.
@@ -38,9 +36,11 @@ impl Session {
             Command::Data => self.data(),
             Command::Bdat { octets, is_last } => self.bdat(octets, is_last),
             Command::Rset => self.reset(),
+            // RFC 4954 §6: not even this without a login.
+            Command::Vrfy(_) if self.needs_login() => self.complain(&log_in_first()),
             Command::Vrfy(text) => self.ask(Question::Verify, Event::Verify(text)),
             Command::Expn => self.complain(&Reply::new(502, (5, 5, 1), "lists are not shown here")),
-            Command::Help => self.say(&Reply::new(214, (2, 0, 0), HELP)),
+            Command::Help => self.help(),
             Command::Noop => self.say(&Reply::new(250, (2, 0, 0), "ok")),
             Command::Quit => self.part(&Reply::new(221, (2, 0, 0), "bye")),
             Command::StartTls => self.start_tls(),
@@ -68,17 +68,34 @@ impl Session {
     /// Only what is whole in this state.
     fn offers(&self) -> Vec<String> {
         let mut offers: Vec<String> =
-            ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "HELP"]
+            ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "BINARYMIME", "HELP"]
                 .map(str::to_owned)
                 .into();
         offers.push(format!("SIZE {}", self.config.size_max));
         if self.config.tls == Tls::Offered {
             offers.push("STARTTLS".to_owned());
         }
-        if self.config.auth != Auth::Off && self.may_log_in() {
+        if self.offers_login() {
             offers.push(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
         }
         offers
+    }
+
+    fn offers_login(&self) -> bool {
+        self.config.auth != Auth::Off && self.may_log_in()
+    }
+
+    fn needs_login(&self) -> bool {
+        self.config.auth == Auth::Required && self.user.is_none()
+    }
+
+    /// The commands that mean something in this state. RFC 5321 §4.1.1.8.
+    fn help(&mut self) {
+        let hello = if self.config.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO HELO" };
+        let start_tls = if self.config.tls == Tls::Offered { " STARTTLS" } else { "" };
+        let auth = if self.offers_login() { " AUTH" } else { "" };
+        let words = format!("{hello}{start_tls}{auth} MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nsee RFC 5321");
+        self.say(&Reply::new(214, (2, 0, 0), &words));
     }
 
     /// RFC 3207 §4; what the client sent ahead in the clear is dropped, §6.
@@ -102,8 +119,8 @@ impl Session {
         if self.transaction.is_some() {
             return self.complain(&sequence("there is a transaction already"));
         }
-        if self.config.auth == Auth::Required && self.user.is_none() {
-            return self.complain(&Reply::new(530, (5, 7, 0), "log in first"));
+        if self.needs_login() {
+            return self.complain(&log_in_first());
         }
         if !hello.esmtp && mail.is_extended() {
             return self.complain(&Reply::new(555, (5, 5, 4), "parameters need EHLO"));
@@ -151,6 +168,10 @@ impl Session {
     /// RFC 5321 §4.1.1.4; without a recipient RFC 2033 §4.2 wants 503, which suits SMTP as well.
     fn data(&mut self) {
         match &self.transaction {
+            // RFC 3030 §3: what has no lines cannot be ended by one.
+            Some(Transaction { envelope, .. }) if envelope.body == Body::Binary => {
+                self.complain(&sequence("BINARYMIME comes by BDAT"));
+            }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
                 let incoming = Incoming::new(self.config.size_max, *size);
                 self.say(&Reply::plain(354, "go on; a line with a single dot ends it"));
@@ -187,6 +208,11 @@ pub(super) fn sequence(text: &str) -> Reply {
 /// RFC 1870 §6.1.
 pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "that is more than fits here")
+}
+
+/// RFC 4954 §6.
+fn log_in_first() -> Reply {
+    Reply::new(530, (5, 7, 0), "log in first")
 }
 
 fn unknown(text: &str) -> Reply {

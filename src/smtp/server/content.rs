@@ -1,12 +1,15 @@
 //! Message data: DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::super::Reply;
 use super::super::incoming::{Fault, Incoming};
+use super::super::{BareLineEnds, Reply};
 use super::commands::{sequence, too_large};
 use super::session::{Question, Session, State};
 use super::{Event, Protocol};
+use crate::mail::Body;
 
 /// A chunk that is refused is read and thrown away up to this size; beyond it the connection ends.
 const REFUSED_OCTETS_MAX: u64 = 16 << 20;
@@ -81,12 +84,13 @@ impl Session {
 
     fn chunk_read(&mut self, is_last: bool, refusal: Option<Reply>) {
         self.state = State::Command;
+        let rule = self.rule();
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
                 let incoming = std::mem::replace(chunks, Incoming::new(0, None));
                 self.note_data(incoming.octets());
-                self.message(incoming.finish_counted(self.config.bare_line_ends));
+                self.message(incoming.finish_counted(rule));
             }
             (None, chunks) => {
                 let octets = chunks.map_or(0, |chunks| chunks.octets());
@@ -98,8 +102,17 @@ impl Session {
         }
     }
 
+    /// RFC 3030 §3: BINARYMIME has no lines, so a CR or LF in it is an octet as any other.
+    fn rule(&self) -> BareLineEnds {
+        match self.envelope() {
+            Some(envelope) if envelope.body == Body::Binary => BareLineEnds::Keep,
+            _ => self.config.bare_line_ends,
+        }
+    }
+
     /// The message is over: the owner decides, if it may be taken at all.
     fn message(&mut self, message: Result<Bytes, Fault>) {
+        self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
             (Ok(data), Some(transaction)) => {
                 let envelope = transaction.envelope;

@@ -75,7 +75,16 @@ impl Session {
                 self.user = Some(user);
                 self.say(&Reply::new(235, (2, 7, 0), "welcome"));
             }
-            Step::Denied => self.complain(&Reply::new(535, (5, 7, 8), "name or password is wrong")),
+            Step::Denied => self.deny(),
+        }
+    }
+
+    /// Says no, or that it was once too often: nobody guesses a password at leisure.
+    fn deny(&mut self) {
+        self.denials += 1;
+        match self.config.logins_max < self.denials {
+            true => self.part(&Reply::new(421, (4, 7, 0), "too many logins")),
+            false => self.complain(&Reply::new(535, (5, 7, 8), "name or password is wrong")),
         }
     }
 }

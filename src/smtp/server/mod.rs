@@ -41,6 +41,8 @@ pub struct Config {
     pub recipients_max: usize,
     /// Mistakes of the client (not refusals by the owner) before it is sent away with 421.
     pub errors_max: usize,
+    /// Logins that may fail before the client is sent away with 421.
+    pub logins_max: usize,
     /// Whether the connection is encrypted or may become so.
     pub tls: Tls,
     /// Whether users may or must log in.
@@ -51,6 +53,9 @@ pub struct Config {
     pub bare_line_ends: BareLineEnds,
     /// How long the client may be silent. RFC 5321 §4.5.3.2.7: at least 5 min.
     pub patience: Duration,
+    /// How long the client may keep us waiting in all, from its greeting or its last message to the end of the next:
+    /// who sends an octet now and then is never silent, and still goes.
+    pub message_patience: Duration,
     /// Keep a [record](Session::take_dialogue) of what both ends said.
     pub dialogue: bool,
 }
@@ -64,11 +69,13 @@ impl Default for Config {
             size_max: 25 << 20,
             recipients_max: 1000,
             errors_max: 20,
+            logins_max: 5,
             tls: Tls::Absent,
             auth: Auth::Off,
             plain_login: false,
             bare_line_ends: BareLineEnds::Refuse,
             patience: Duration::from_secs(300),
+            message_patience: Duration::from_secs(3600),
             dialogue: false,
         }
     }

@@ -58,7 +58,11 @@ pub struct Session {
     pub(super) logins: usize,
     /// From here on a line that is no command may be a password out of place.
     pub(super) has_tried_login: bool,
+    /// How many logins have failed.
+    pub(super) denials: usize,
     errors: usize,
+    /// How long the client has kept us waiting since its last message.
+    pub(super) waited: Duration,
     is_stopping: bool,
     dialogue: Option<Dialogue>,
 }
@@ -129,7 +133,9 @@ impl Session {
             is_utf8: false,
             logins: 0,
             has_tried_login: false,
+            denials: 0,
             errors: 0,
+            waited: Duration::ZERO,
             is_stopping: false,
             dialogue,
         };
@@ -364,7 +370,11 @@ impl Machine for Session {
     }
 
     fn patience(&self) -> Duration {
-        self.config.patience
+        self.config.patience.min(self.config.message_patience.saturating_sub(self.waited))
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.waited = self.waited.saturating_add(time);
     }
 
     fn stop(&mut self) {
@@ -372,6 +382,8 @@ impl Machine for Session {
     }
 
     fn expire(&mut self) {
-        self.part(&Reply::new(421, (4, 4, 2), "nothing came for too long"));
+        let is_slow = self.config.message_patience <= self.waited;
+        let words = if is_slow { "that takes too long" } else { "nothing came for too long" };
+        self.part(&Reply::new(421, (4, 4, 2), words));
     }
 }

@@ -17,11 +17,17 @@ fn ehlo_shows_what_is_offered_in_this_state() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 STARTTLS
         C: AUTH PLAIN AGFubgBwdw==
         S: 538 5.7.11 log in only under TLS
+        C: HELP
+        S: 214-2.0.0 EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT
+        S: 214 2.0.0 see RFC 5321
+        C: VRFY ann
+        S: 530 5.7.0 log in first
         C: STARTTLS
         S: 220 2.0.0 begin the handshake
         C: EHLO a.test
@@ -32,11 +38,15 @@ fn ehlo_shows_what_is_offered_in_this_state() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
         C: STARTTLS
         S: 503 5.5.1 TLS is active already
+        C: HELP STARTTLS
+        S: 214-2.0.0 EHLO HELO AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT
+        S: 214 2.0.0 see RFC 5321
         ",
     );
 }
@@ -63,6 +73,7 @@ fn logins_need_their_turn_and_their_password() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
@@ -94,6 +105,41 @@ fn logins_need_their_turn_and_their_password() {
         S: 503 5.5.1 not now
         C: MAIL FROM:<ann@a.test> AUTH=<>
         S: 250 2.0.0 ok
+        ",
+    );
+}
+
+/// RFC 4954 §4: an attempt that is refused may be followed by another, but not for ever.
+#[test]
+fn too_many_wrong_passwords_end_the_session() {
+    let config = Config { tls: Tls::Active("TLS".into()), errors_max: 20, logins_max: 2, ..submission() };
+    play(
+        config,
+        "
+        S: 220 mx.b.test
+        C: EHLO a.test
+        S: 250-mx.b.test greets a.test
+        S: 250-PIPELINING
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250-ENHANCEDSTATUSCODES
+        S: 250-DSN
+        S: 250-CHUNKING
+        S: 250-BINARYMIME
+        S: 250-HELP
+        S: 250-SIZE 1000
+        S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
+        C: AUTH PLAIN AGFubgBubw==
+        S: 535 5.7.8 name or password is wrong
+        C: AUTH LOGIN
+        S: 334 VXNlcm5hbWU6
+        C: Ym9i
+        S: 334 UGFzc3dvcmQ6
+        C: cHc=
+        S: 535 5.7.8 name or password is wrong
+        C: AUTH PLAIN AGFubgBubw==
+        S: 421 4.7.0 too many logins
+        S: (closes)
         ",
     );
 }
@@ -152,6 +198,10 @@ fn the_small_commands_are_answered_at_any_time() {
         S: 250 2.0.0 ok
         C: VRFY ann
         S: 252 2.1.5 perhaps
+        C: vrfy <ann@b.test> SMTPUTF8
+        S: 252 2.1.5 perhaps
+        C: VRFY
+        S: 501 5.5.4 verify whom?
         C: EXPN list
         S: 502 5.5.1 lists are not shown here
         C: HELP

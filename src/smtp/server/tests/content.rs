@@ -94,6 +94,52 @@ fn chunks_are_counted_and_never_taken_for_commands() {
     assert_eq!(arrived[0].1, ".\r\nab");
 }
 
+/// RFC 3030 §3.
+#[test]
+fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
+    let arrived = play(
+        smtp(),
+        r"
+        S: 220 mx.b.test
+        C: HELO a.test
+        S: 250 mx.b.test greets a.test
+        C: MAIL FROM:<> BODY=BINARYMIME
+        S: 555 5.5.4 parameters need EHLO
+        C: EHLO a.test
+        S: 250-mx.b.test greets a.test
+        S: 250-PIPELINING
+        S: 250-8BITMIME
+        S: 250-SMTPUTF8
+        S: 250-ENHANCEDSTATUSCODES
+        S: 250-DSN
+        S: 250-CHUNKING
+        S: 250-BINARYMIME
+        S: 250-HELP
+        S: 250 SIZE 1000
+        C: MAIL FROM:<> BODY=BINARYMIME
+        S: 250 2.0.0 ok
+        C: RCPT TO:<bob@b.test>
+        S: 250 2.0.0 ok
+        C: DATA
+        S: 503 5.5.1 BINARYMIME comes by BDAT
+        C: BDAT 8
+        C+ a\n.\n\0\rb\r
+        S: 250 2.0.0 8 octets so far
+        C: BDAT 4 LAST
+        C+ .\r\nc
+        S: 250 2.0.0 ok
+        C: MAIL FROM:<> BODY=8BITMIME
+        S: 250 2.0.0 ok
+        C: RCPT TO:<bob@b.test>
+        S: 250 2.0.0 ok
+        C: BDAT 2 LAST
+        C+ a\n
+        S: 554 5.6.0 a lone CR or LF is not allowed in a message
+        ",
+    );
+    assert_eq!((arrived.len(), arrived[0].1.as_ref()), (1, b"a\n.\n\0\rb\r.\r\nc".as_slice()));
+}
+
 /// RFC 5321 §2.3.8: a line end that is none ends no command and no message, and the message is refused.
 #[test]
 fn bare_line_ends_smuggle_nothing() {
@@ -140,6 +186,7 @@ fn lmtp_answers_for_each_recipient() {
         S: 250-ENHANCEDSTATUSCODES
         S: 250-DSN
         S: 250-CHUNKING
+        S: 250-BINARYMIME
         S: 250-HELP
         S: 250 SIZE 1000
         C: MAIL FROM:<>

@@ -3,6 +3,8 @@
 
 mod commands;
 mod content;
+mod pace;
+mod smuggling;
 mod whole;
 
 use bytes::Bytes;

@@ -1,0 +1,4 @@
+//! Mailbox addresses.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| postroad::smtp::fuzzing::address(input));

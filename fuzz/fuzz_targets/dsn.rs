@@ -1,0 +1,4 @@
+//! Delivery reports.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| postroad::smtp::fuzzing::dsn(input));

@@ -1,0 +1,4 @@
+//! The SMTP server's session, as any client may speak to it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| postroad::smtp::fuzzing::server(input));

@@ -1,0 +1,264 @@
+//! One call for each thing that reads a peer's bytes: for the fuzzers in `fuzz/`, and for the seeded bytes of this file's
+//! tests. What must hold for every input is asserted here.
+//!
+//! The sessions take their settings from the first octet and the size of the chunks from the second.
+
+use bytes::Bytes;
+
+use super::command::Command;
+use super::reply::Reader;
+use super::{BareLineEnds, Reply, client, server};
+use crate::mail::{Address, DeliveryReport, Envelope, Letter};
+use crate::net::{Machine, Next};
+
+/// The largest message that the servers here take.
+const SIZE_MAX: usize = 500;
+/// Recipients of one message.
+const RECIPIENTS_MAX: usize = 3;
+
+/// What a client says to our server.
+///
+/// # Panics
+/// If the session does what it must never do, as all that follow.
+pub fn server(input: &[u8]) {
+    let [settings, chunk, words @ ..] = input else { return };
+    let greeting = Reply::plain(220, "b.test");
+    let mut session = server::Session::new(server_config(*settings), &greeting, "nonce".to_owned());
+    hear(&mut session, words, usize::from(*chunk), decide);
+}
+
+fn server_config(settings: u8) -> server::Config {
+    let is = |bit: u8| settings & (1 << bit) != 0;
+    server::Config {
+        hostname: "b.test".to_owned(),
+        protocol: match settings & 3 {
+            0 | 1 => server::Protocol::Smtp,
+            2 => server::Protocol::Submission,
+            _ => server::Protocol::Lmtp,
+        },
+        size_max: SIZE_MAX as u64,
+        recipients_max: RECIPIENTS_MAX,
+        errors_max: 100,
+        tls: if is(2) { server::Tls::Offered } else { server::Tls::Active("TLS".to_owned()) },
+        auth: if is(3) { server::Auth::Offered } else { server::Auth::Off },
+        plain_login: is(4),
+        bare_line_ends: rule(settings),
+        dialogue: is(7),
+        ..server::Config::default()
+    }
+}
+
+fn rule(settings: u8) -> BareLineEnds {
+    match settings >> 5 & 3 {
+        0 => BareLineEnds::Keep,
+        1 => BareLineEnds::Normalize,
+        _ => BareLineEnds::Refuse,
+    }
+}
+
+/// The owner of a server knows `ann` by `pw`, and has no mailbox for `no…`.
+fn decide(session: &mut server::Session, event: server::Event) {
+    let ok = Reply::new(250, (2, 0, 0), "ok");
+    match event {
+        server::Event::StartTls => session.encrypted("TLS".to_owned()),
+        server::Event::Who(user) => session.secret((user == "ann").then_some("pw")),
+        server::Event::Rcpt(recipient) if recipient.address.local().starts_with("no") => {
+            session.answer(Reply::new(550, (5, 1, 1), "no such user"));
+        }
+        server::Event::Message { envelope, data } => {
+            // What is mended may grow: each lone octet becomes two.
+            assert!(data.len() <= 2 * SIZE_MAX && (1..=RECIPIENTS_MAX).contains(&envelope.recipients.len()));
+            match session.with_protocol().contains("LMTP") {
+                true => session.answer_each(&vec![ok; envelope.recipients.len()]),
+                false => session.answer(ok),
+            }
+        }
+        _ => session.answer(ok),
+    }
+}
+
+/// What a server says to our client.
+///
+/// # Panics
+/// As [`server`].
+pub fn client(input: &[u8]) {
+    let [settings, chunk, words @ ..] = input else { return };
+    let is = |bit: u8| settings & (1 << bit) != 0;
+    let config = client::Config {
+        hello: "a.test".to_owned(),
+        lmtp: is(0),
+        nonce: is(1).then(|| "nonce".to_owned()),
+        force_8bit: is(2),
+        bare_line_ends: rule(*settings),
+        dialogue: is(7),
+        ..client::Config::default()
+    };
+    let (mut wants_tls, mut wants_login, mut letters) = (is(3), is(4), 3);
+    hear(&mut client::Session::new(config), words, usize::from(*chunk), |session, event| match event {
+        client::Event::Failed(_) => {}
+        client::Event::StartTls => session.encrypted(),
+        _ if std::mem::take(&mut wants_tls) => session.starttls(),
+        _ if std::mem::take(&mut wants_login) => session.authenticate("ann", "pw"),
+        _ if letters == 0 => session.quit(),
+        _ => {
+            letters -= 1;
+            session.send(envelope(), &Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n.\r\n\xff\n")));
+        }
+    });
+}
+
+fn envelope() -> Envelope {
+    let recipients = ["bob@b.test", "cat@b.test", "\u{4f8b}@c.test"];
+    let recipients = recipients.iter().filter_map(|text| text.parse::<Address>().ok()).map(Into::into);
+    Envelope { recipients: recipients.collect(), ..Envelope::default() }
+}
+
+/// Lets a session hear everything in chunks, then the end; its owner answers every event. It must come to an end itself,
+/// and soon.
+fn hear<M: Machine>(machine: &mut M, words: &[u8], chunk: usize, mut owner: impl FnMut(&mut M, M::Event)) {
+    let mut chunks = words.chunks(chunk.max(1)).filter(|chunk| !chunk.is_empty());
+    for _ in 0..1000 + 20 * words.len() {
+        match machine.next() {
+            Next::Send(bytes) => assert!(!bytes.is_empty(), "there was something to send"),
+            Next::Event(event) => owner(machine, event),
+            Next::Answer => panic!("every event was answered"),
+            Next::Read => machine.receive(chunks.next().unwrap_or_default()),
+            Next::Close => return,
+        }
+    }
+    panic!("the session does not end");
+}
+
+/// One line of a client: what is a command is read again as it was written.
+///
+/// # Panics
+/// As [`server`].
+pub fn command(input: &[u8]) {
+    match Command::parse(input) {
+        // Its text is free, and our client never writes it.
+        Ok(Command::Vrfy(_)) | Err(_) => {}
+        Ok(command) => {
+            let written = command.to_string();
+            assert_eq!(Command::parse(written.as_bytes()), Ok(command), "{written}");
+        }
+    }
+}
+
+/// The lines of a server: what is a reply is read again as it was written.
+///
+/// # Panics
+/// As [`server`].
+pub fn reply(input: &[u8]) {
+    let mut reader = Reader::default();
+    for line in input.split(|octet| *octet == b'\n') {
+        match reader.line(line) {
+            Ok(Some(reply)) => check_written(&reply),
+            Ok(None) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn check_written(reply: &Reply) {
+    let written = reply.to_string();
+    let mut reader = Reader::default();
+    let read = written.split("\r\n").map(|line| reader.line(line.as_bytes())).last();
+    assert_eq!(read, Some(Ok(Some(reply.clone()))), "{written}");
+}
+
+/// A delivery report.
+///
+/// # Panics
+/// As [`server`].
+pub fn dsn(input: &[u8]) {
+    if let Some(report) = DeliveryReport::read(input) {
+        assert!(!report.recipients.is_empty());
+    }
+}
+
+/// An address: what is one is read again as it was written.
+///
+/// # Panics
+/// As [`server`].
+pub fn address(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(address) = text.parse::<Address>() {
+        let written = address.to_string();
+        let read = written.parse::<Address>().expect("what was written is an address");
+        assert_eq!((read.to_string(), &read), (written, &address));
+        assert!(read.key().len() <= 64 * 3 + 1 + 255, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Dice;
+
+    /// Texts of up to so many pieces.
+    const PIECES_MAX: u64 = 60;
+
+    /// Octets that mean something somewhere.
+    const NOISE: &[u8] = b"\r\n.<>@\"\\: ";
+
+    /// Runs an entry point over texts that are put together of its own words and of noise.
+    fn shake(name: &str, entry: fn(&[u8]), rounds: usize, words: &[&str]) {
+        let dice = Dice::seeded(1).fork(name);
+        for _ in 0..rounds {
+            let mut text = vec![dice.draw() as u8, dice.draw() as u8];
+            for _ in 0..dice.below(1 + dice.below(PIECES_MAX)) {
+                match dice.below(10) {
+                    0 => text.push(dice.draw() as u8),
+                    1 => text.push(NOISE[dice.below(NOISE.len() as u64) as usize]),
+                    _ => text.extend_from_slice(words[dice.below(words.len() as u64) as usize].as_bytes()),
+                }
+            }
+            entry(&text);
+            entry(text.get(2..).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn no_client_harms_the_server() {
+        let words = "EHLO a\r\n|HELO a\r\n|LHLO a\r\n|MAIL FROM:<>|MAIL FROM:<ann@a.test>|RCPT TO:<b@b.test>|RCPT TO:<no@b.test>|\
+            \r\n|\r\n|\r\n| SIZE=9| BODY=BINARYMIME| BODY=8BITMIME| SMTPUTF8| RET=FULL| ENVID=a+2B| NOTIFY=NEVER|DATA\r\n|\
+            BDAT 5\r\n|BDAT 9 LAST\r\n|BDAT 501 LAST\r\n|.\r\n|RSET\r\n|AUTH PLAIN AGFubgBwdw==\r\n|AUTH LOGIN\r\n|YW5u\r\n|\
+            cHc=\r\n|AUTH SCRAM-SHA-256 biwsbj1hbm4scj14\r\n|*\r\n|STARTTLS\r\n|VRFY ann\r\n|HELP\r\n|QUIT\r\n|x";
+        shake("server", server, 3000, &words.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_server_harms_the_client() {
+        let words = "220 hi\r\n|250 ok\r\n|250 ok\r\n|250 ok\r\n|250-b\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n|\
+            250-CHUNKING\r\n|250-BINARYMIME\r\n|250-SIZE 9\r\n|250-AUTH PLAIN SCRAM-SHA-256\r\n|250 STARTTLS\r\n|354 go\r\n|\
+            334 YQ==\r\n|334 \r\n|235 yes\r\n|421 bye\r\n|450 4.2.0 wait\r\n|550 5.1.1 no\r\n|221 bye\r\n|2|5|-|\r\n";
+        shake("client", client, 3000, &words.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn commands_read_as_they_are_written() {
+        let words = "EHLO |MAIL FROM:<>|MAIL FROM:<> ENVID=|MAIL FROM:|RCPT TO:<a@b.test> ORCPT=utf-8;|RCPT TO:|VRFY |AUTH |BDAT |<a@b.test>|<>|<\"a b\"@c.test>|a| | SIZE=1| BODY=7BIT| SMTPUTF8|\
+            RET=HDRS| ENVID=|+2B|+C3+A9|\u{e9}| NOTIFY=SUCCESS,DELAY| ORCPT=rfc822;|=|9| LAST|@x.test:";
+        shake("command", command, 20_000, &words.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn replies_read_as_they_are_written() {
+        let words = "250|250-|250 |550-5.1.1 |550 5.1.2 |2.0.0 |5.001.0 x|\n|\r|text| |\u{e9}|\u{85}|-";
+        shake("reply", reply, 20_000, &words.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_report_harms_its_reader() {
+        let words = "Content-Type: multipart/report; boundary=b\r\n\r\n|--b\r\n|Content-Type: message/delivery-status\r\n\r\n|\
+            Final-Recipient: rfc822; b@b.test\r\n|Action: failed\r\n|Status: 5.1.1\r\n|Reporting-MTA: dns; a\r\n\r\n|\r\n| |\
+            X-Postroad-Journey: 1\r\n|Content-Type: text/rfc822-headers\r\n\r\n|Message-ID: <1@a>\r\n|--b--\r\n|=|;|5.";
+        shake("dsn", dsn, 5000, &words.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn addresses_read_as_they_are_written() {
+        let words = "a|B|.|@|@|a.test|\"|\\|\\\"|[|]|[127.0.0.1]|[IPv6:|::1]|\u{fc}|\u{4f8b}|\u{3002}|xn--|xn--bcher-kva|-|+| |\u{ff41}";
+        shake("address", address, 50_000, &words.split('|').collect::<Vec<_>>());
+    }
+}

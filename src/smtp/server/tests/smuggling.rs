@@ -1,0 +1,45 @@
+//! SMTP smuggling: whatever stands where the end of a message is expected, the session finds the one true end, or none.
+//! RFC 5321 §2.3.8, §4.1.1.4.
+
+use super::super::Config;
+use super::{Stage, smtp};
+use crate::mail::has_bare_line_end;
+use crate::smtp::BareLineEnds;
+
+/// Line ends as somebody somewhere understands them.
+const ENDS: [&str; 8] = ["\r\n", "\n", "\r", "\r\r\n", "\n\r", "\n\n", "\r\0\n", ""];
+/// What stands on the line that may be the end.
+const DOTS: [&str; 5] = [".", "..", " .", ". ", "\0."];
+/// A whole transaction that must not be taken for one.
+const SMUGGLED: &str = "MAIL FROM:<evil@a.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nevil\r\n.\r\n";
+
+#[test]
+fn no_mix_of_line_ends_and_dots_smuggles_a_second_message() {
+    for rule in [BareLineEnds::Refuse, BareLineEnds::Normalize, BareLineEnds::Keep] {
+        for (before, dot, after) in mixes() {
+            let odd = format!("innocent{before}{dot}{after}");
+            let is_true_end = odd.ends_with("\r\n.\r\n");
+            let is_refused = rule == BareLineEnds::Refuse && has_bare_line_end(odd.as_bytes());
+            let stage = play(rule, &odd);
+            let shown = format!("{odd:?} {rule:?}\n{}", stage.said);
+            let is_evil: Vec<_> = stage.arrived.iter().map(|(envelope, _)| envelope.reverse_path.is_some()).collect();
+            let wanted: Vec<_> =
+                [(!is_refused).then_some(false), is_true_end.then_some(true)].into_iter().flatten().collect();
+            assert_eq!(is_evil, wanted, "{shown}");
+            assert_eq!(stage.said.contains("554 5.6.0"), is_refused, "{shown}");
+        }
+    }
+}
+
+fn mixes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let ends = || ENDS.into_iter();
+    ends().flat_map(move |before| DOTS.into_iter().flat_map(move |dot| ends().map(move |after| (before, dot, after))))
+}
+
+/// A message of the null sender with something odd in the middle, and the smuggled transaction behind that.
+fn play(rule: BareLineEnds, odd: &str) -> Stage {
+    let mut stage = Stage::new(Config { bare_line_ends: rule, errors_max: 50, ..smtp() });
+    stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.test>\r\nDATA\r\n", usize::MAX);
+    stage.hear(format!("{odd}{SMUGGLED}").as_bytes(), 5);
+    stage
+}
