@@ -91,7 +91,12 @@ impl Serve {
     }
 
     fn announce(&self, running: &Running, folder: &Path) -> anyhow::Result<()> {
-        let ports = serde_json::to_string(running.bound())?;
+        let mut ports = serde_json::to_value(running.bound())?;
+        let reach = running.reach();
+        if !reach.is_empty() {
+            ports["reach"] = serde_json::to_value(&reach)?;
+        }
+        let ports = ports.to_string();
         if let Some(path) = &self.ports_file {
             write_whole(path, &ports).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -103,6 +108,9 @@ impl Serve {
         println!("{} world {}, data in {}\n", style("postroad").bold(), world.name, folder.display());
         for (service, address) in running.bound() {
             println!("  {service:<11}  {}", style(address).cyan());
+        }
+        for (from, to) in reach.iter().flat_map(|(from, doors)| doors.iter().map(move |(to, at)| (from, (to, at)))) {
+            println!("  {from} finds {} at {}", to.0, style(to.1).cyan());
         }
         println!("\nusers (login with the whole address)");
         for user in world.users.values() {

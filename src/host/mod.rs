@@ -5,6 +5,7 @@
 
 mod data;
 mod ground;
+mod neighbour;
 mod running;
 mod start;
 
@@ -16,7 +17,7 @@ use crate::{net, store};
 
 pub use data::Data;
 pub use ground::Ground;
-pub use running::{Doors, Running};
+pub use running::{Doors, Reach, Running};
 
 /// Why a world does not come to life.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum Error {
     Offset {
         /// Which one.
         service: Service,
+        /// The port in the world file.
+        port: u16,
+        /// What was to be added.
+        offset: u16,
+    },
+    /// The same, for a port by which an external MTA reaches a host.
+    #[error("a port of `reach`: {port} and {offset} more is above 65535; choose a smaller --port-offset")]
+    NeighbourOffset {
         /// The port in the world file.
         port: u16,
         /// What was to be added.

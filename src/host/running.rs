@@ -1,7 +1,7 @@
 //! The hosts of a world, running, and the doors at which real programs find them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
@@ -14,10 +14,31 @@ use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
 #[derive(Clone, Debug, Default)]
-pub struct Doors(BTreeMap<Service, SocketAddr>);
+pub struct Doors {
+    services: BTreeMap<Service, SocketAddr>,
+    /// How ports that the world file gives to neighbours are moved.
+    neighbours: Shift,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shift {
+    /// So much higher; port 0 picks a free one.
+    By(u16),
+    /// All are free ones.
+    Free,
+}
+
+impl Default for Shift {
+    fn default() -> Self {
+        Self::By(0)
+    }
+}
+
+/// The doors of external MTAs: who reaches whom, and where.
+pub type Reach = BTreeMap<HostName, BTreeMap<HostName, SocketAddr>>;
 
 impl Doors {
-    /// None: the world keeps to itself.
+    /// None: the world keeps to itself, and to the external MTAs that are part of it.
     pub fn shut() -> Self {
         Self::default()
     }
@@ -32,12 +53,14 @@ impl Doors {
             let shifted = shifted.ok_or(Error::Offset { service: *service, port: *port, offset })?;
             Ok((*service, SocketAddr::new(ip, shifted)))
         };
-        ports.iter().map(shift).collect::<Result<_, _>>().map(Self)
+        let services = ports.iter().map(shift).collect::<Result<_, Error>>()?;
+        Ok(Self { services, neighbours: Shift::By(offset) })
     }
 
     /// A free port for each service of a world.
     pub fn free(ports: &BTreeMap<Service, u16>, ip: IpAddr) -> Self {
-        Self(ports.keys().map(|service| (*service, SocketAddr::new(ip, 0))).collect())
+        let services = ports.keys().map(|service| (*service, SocketAddr::new(ip, 0))).collect();
+        Self { services, neighbours: Shift::Free }
     }
 }
 
@@ -53,6 +76,7 @@ pub struct Running {
     pub mailboxes: Mailboxes,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
+    reach: Mutex<Reach>,
     /// What runs for the doors, and for each host that is up.
     outside: Power,
     hosts: Mutex<BTreeMap<HostName, Power>>,
@@ -94,7 +118,8 @@ impl Running {
         let mtas = Arc::new(start::mtas(&ground)?);
         let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound: BTreeMap::new(), outside, hosts };
+        let (bound, reach) = (BTreeMap::new(), Mutex::default());
+        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, outside, hosts };
         match start::all(&mut running).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -109,12 +134,32 @@ impl Running {
         &self.bound
     }
 
+    /// Where each external MTA finds the other hosts.
+    pub fn reach(&self) -> Reach {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note_reach(&self, from: &HostName, to: &HostName, at: SocketAddr) {
+        let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.entry(from.clone()).or_default().insert(to.clone(), at);
+    }
+
+    /// Neighbours run on this machine, and are trusted: nobody else shall come in by their doors.
+    pub(super) fn door_for_neighbour(&self, port: u16) -> Result<SocketAddr, Error> {
+        let port = match self.doors.neighbours {
+            Shift::Free => 0,
+            Shift::By(_) if port == 0 => 0,
+            Shift::By(offset) => port.checked_add(offset).ok_or(Error::NeighbourOffset { port, offset })?,
+        };
+        Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
+    }
+
     /// Opens a door, if the world has it; the caller serves at it.
     ///
     /// # Errors
     /// The port is taken or may not be used.
     pub async fn open_door(&mut self, service: Service) -> Result<Option<Listener>, Error> {
-        let Some(address) = self.doors.0.get(&service) else { return Ok(None) };
+        let Some(address) = self.doors.services.get(&service) else { return Ok(None) };
         let outside = self.ground.net.interface(&[]);
         let listener = outside.open_door(*address).await.map_err(|why| Error::Door { service, why })?;
         self.bound.insert(service, listener.address());

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::running::Power;
-use super::{Error, Ground, Running};
+use super::{Error, Ground, Running, neighbour};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{self, Identity};
-use crate::world::{Host, HostName, Role, Service, port};
+use crate::world::{self, Engine, Host, HostName, Role, Service, port};
 
 /// Opens the queue of every MTA.
 pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
-    let open = |host: &Host, settings: &crate::world::Mta| {
+    let open = |host: &Host, settings: &world::Mta| {
         let setup = Setup {
             world: ground.world.clone(),
             host: host.name.clone(),
@@ -28,12 +28,13 @@ pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
         };
         Ok((host.name.clone(), Mta::new(setup)?))
     };
-    ground.world.mtas().map(|(host, settings)| open(host, settings)).collect()
+    let ours = ground.world.mtas().filter(|(_, settings)| settings.engine.is_ours());
+    ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
 /// Every MDA, on the same mailboxes.
 pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<HostName, Mda>, Error> {
-    let open = |host: &Host, settings: &crate::world::Mda| {
+    let open = |host: &Host, settings: &world::Mda| {
         let setup = mda::Setup {
             world: ground.world.clone(),
             host: host.name.clone(),
@@ -66,6 +67,9 @@ pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Resul
     match &host.role {
         Role::Dns => starting.dns().await,
         Role::Mua => Ok(()),
+        Role::Mta(world::Mta { engine: Engine::External(external), .. }) => {
+            neighbour::external(running, host, external, power).await
+        }
         Role::Mta(_) => match running.mtas.get(&host.name) {
             Some(mta) => starting.mta(mta).await,
             None => Ok(()),

@@ -53,10 +53,30 @@ impl Net {
         Interface { net: self.clone(), addresses: addresses.into() }
     }
 
-    /// Says that a foreign server at the real address `real` plays the world's `address`. Only for a world on loopback.
-    pub fn announce(&self, address: SocketAddr, real: SocketAddr) {
-        if let Kind::Loopback(directory) = &self.0 {
-            directory.announce(address, real);
+    /// Says that a foreign server at the real address `real` plays the world's `address`, for as long as the answer is
+    /// kept. Only in a world on loopback; elsewhere nobody is there.
+    pub fn announce(&self, address: SocketAddr, real: SocketAddr) -> Announced {
+        let directory = match &self.0 {
+            Kind::Loopback(directory) => {
+                directory.announce(address, real);
+                Some(directory.clone())
+            }
+            Kind::Sockets | Kind::Memory(_) => None,
+        };
+        Announced { directory, address }
+    }
+}
+
+/// A foreign server's place in a world; dropped, nobody reaches it any more.
+pub struct Announced {
+    directory: Option<Arc<Directory>>,
+    address: SocketAddr,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            directory.forget(self.address);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From a world file to a sound world, or to a list of what is wrong with it: where, what, and what to do.
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -86,6 +88,7 @@ impl Check<'_> {
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
         self.routes(file, &hosts);
+        self.neighbours(file, &hosts);
         Some(World {
             name: file.world.name.clone(),
             password: file.world.password.clone(),
@@ -299,10 +302,16 @@ impl Check<'_> {
     }
 
     fn entry(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> Option<HostName> {
+        let ours = |host: &&Host| matches!(&host.role, Role::Mta(mta) if mta.engine.is_ours());
         if let Some(entry) = &file.world.entry {
-            return Some(self.name(entry, Kind::Mta, hosts));
+            let name = self.name(entry, Kind::Mta, hosts);
+            if hosts.get(&name).is_some_and(|host| matches!(host.role, Role::Mta(_)) && !ours(&host)) {
+                let text = format!("mail cannot start at `{name}`, which is an external MTA; name one of ours");
+                self.report(entry.span(), text);
+            }
+            return Some(name);
         }
-        let first = hosts.values().find(|host| matches!(host.role, Role::Mta(_)));
+        let first = hosts.values().find(ours);
         if first.is_none() {
             self.report(0..0, "there is no MTA, so no mail can go anywhere; declare one as [mta.NAME]".to_owned());
         }
@@ -319,6 +328,7 @@ impl Check<'_> {
             let next = self.name(smarthost, Kind::Mta, hosts);
             let name = name.get_ref().as_str();
             if let Some(Role::Mta(mta)) = hosts.get(&next).map(|host| &host.role)
+                && mta.engine.is_ours()
                 && !mta.relay_from.contains(name)
             {
                 let text = format!(
@@ -352,6 +362,7 @@ fn mta(table: &MtaTable) -> Mta {
         smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
         relay_from: table.relay_from.iter().map(|name| Arc::from(name.get_ref().as_str())).collect(),
         size_max: table.size_max,
+        engine: engine::engine(table),
         retry: Retry { first: table.retry.first, longest: table.retry.longest, give_up: table.retry.give_up },
     }
 }

@@ -3,7 +3,7 @@
 //! What it names is checked in [`super::World::parse`]; nothing else reads these types.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -117,6 +117,23 @@ pub(super) struct MtaTable {
     pub(super) size_max: usize,
     #[serde(default)]
     pub(super) retry: RetryTable,
+    /// Which program it is.
+    #[serde(default)]
+    pub(super) engine: EngineName,
+    /// Where an external one listens.
+    pub(super) at: Option<Spanned<SocketAddr>>,
+    /// Ports of this machine by which an external one reaches other hosts: SMTP of an MTA, LMTP of an MDA.
+    #[serde(default)]
+    pub(super) reach: BTreeMap<Spanned<String>, Spanned<u16>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EngineName {
+    #[default]
+    Postroad,
+    /// A real MTA that somebody else runs.
+    External,
 }
 
 #[derive(Debug, Deserialize)]

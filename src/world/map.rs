@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Domain, Role, World};
+use super::{Domain, Engine, Role, World};
 
 pub(super) fn draw(world: &World) -> String {
     let mut out = String::new();
@@ -24,6 +24,9 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
             Role::Mda(_) => format!("MDA: mailboxes of {}", served(world, |domain| domain.mailboxes == host.name)),
             Role::Mta(mta) => {
                 let mut does = vec![];
+                if let Engine::External(external) = &mta.engine {
+                    does.push(format!("a foreign server at {}", external.at));
+                }
                 let domains = served(world, |domain| domain.mx.contains(&host.name));
                 if !domains.is_empty() {
                     does.push(format!("takes mail for {domains}"));
@@ -33,6 +36,7 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
                     does.push(format!("relays for {}", from.join(", ")));
                 }
                 does.push(match &mta.smarthost {
+                    _ if !mta.engine.is_ours() => "passes mail on as its own configuration says".to_owned(),
                     Some(next) => format!("sends the rest to {next}"),
                     None => "finds the next host by MX".to_owned(),
                 });

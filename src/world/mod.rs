@@ -7,6 +7,7 @@ mod check;
 mod clock;
 mod config;
 mod dice;
+mod engine;
 mod map;
 pub mod port;
 
@@ -21,6 +22,7 @@ use crate::mail::{Address, domain_key};
 pub use check::{Problem, Unsound};
 pub use clock::{Clock, later, rfc5322_date};
 pub use dice::Dice;
+pub use engine::{Engine, External};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
 pub const JOURNEY: &str = include_str!("../../config/journey.toml");
@@ -91,6 +93,8 @@ pub struct Mta {
     pub size_max: usize,
     /// When to try again.
     pub retry: Retry,
+    /// Which program it is; the other settings are for ours.
+    pub engine: Engine,
 }
 
 /// The settings of an MDA.
