@@ -122,11 +122,8 @@ fn groups(text: &str) -> Vec<Vec<Field>> {
     for line in text.lines() {
         let group = groups.last_mut().expect("there is always one");
         match line.split_once(':') {
-            _ if line.trim().is_empty() => {
-                if !group.is_empty() {
-                    groups.push(Vec::new());
-                }
-            }
+            _ if line.trim().is_empty() && group.is_empty() => {}
+            _ if line.trim().is_empty() => groups.push(Vec::new()),
             _ if line.starts_with([' ', '\t']) => {
                 if let Some((_, value)) = group.last_mut() {
                     value.push(' ');
