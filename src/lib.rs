@@ -56,7 +56,7 @@
 //!     tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
 //!     running.turn_on("mta-sina").await
 //! };
-//! let (report, mended) = tokio::join!(travel(&running, plan, |_| {}), mended);
+//! let (report, mended) = tokio::join!(travel(&running.ground, plan, |_| {}), mended);
 //! mended?;
 //! assert!(report?.is_intact());
 //! running.stop().await;

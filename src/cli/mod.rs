@@ -6,6 +6,7 @@ mod common;
 mod fetch;
 mod get;
 mod greeter;
+mod host;
 mod run;
 mod send;
 mod serve;
@@ -28,6 +29,7 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Serve(serve::Serve),
+    Host(host::Host),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
@@ -46,6 +48,7 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
+            Command::Host(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,

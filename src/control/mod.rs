@@ -7,15 +7,18 @@
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
+//! | `/api/v1/events?since=N` | events from number N on, as many as fit; `POST` brings those of another process |
 
 mod answers;
+mod client;
 mod listen;
+mod share;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,9 +29,13 @@ use crate::journey::Audit;
 use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
+pub use client::{Client, Failure};
+pub use share::{Batch, News, follow_events, send_events};
 
 /// Journeys in a list where the client does not say how many.
 const LIMIT_DEFAULT: usize = 100;
+/// Octets of the largest batch of events that is taken over.
+const BATCH_MAX: usize = 16 * 1024 * 1024;
 
 type World = State<Arc<Running>>;
 
@@ -50,12 +57,13 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
+        .route(share::EVENTS, get(events).post(adopt).layer(DefaultBodyLimit::max(BATCH_MAX)))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
         .with_state(running)
 }
 
 async fn index() -> &'static str {
-    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n"
+    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n/api/v1/events?since=N\n"
 }
 
 async fn ready(State(running): World) -> Response {
@@ -101,6 +109,28 @@ async fn journey(State(running): World, Path(id): Path<String>) -> Response {
         Some(story) => Json(story).into_response(),
         None => problem(StatusCode::NOT_FOUND, "no such journey, or it is too long ago"),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn events(State(running): World, Query(Since { since }): Query<Since>) -> Json<News> {
+    let journal = &running.ground.journal;
+    // In this order, nothing falls between the number and the events.
+    let last = journal.last_seq();
+    Json(News { last, events: journal.batch_since(since) })
+}
+
+async fn adopt(State(running): World, Json(batch): Json<Batch>) -> Response {
+    if !running.ground.world.hosts.contains_key(batch.source.as_str()) {
+        return problem(StatusCode::BAD_REQUEST, &format!("{} is no host of this world", batch.source));
+    }
+    running.ground.journal.adopt(&batch.source, batch.instance, batch.events);
+    Json(serde_json::json!({})).into_response()
 }
 
 fn problem(status: StatusCode, error: &str) -> Response {

@@ -66,10 +66,13 @@ impl Ground {
 
     /// Asks the world's name servers.
     pub fn resolver(&self, host: &Host) -> Resolver {
-        let servers = self.world.dns().flat_map(|dns| &dns.addresses).map(|ip| SocketAddr::new(*ip, port::DNS));
-        let reachable = |server: &SocketAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());
-        let dice = self.dice.fork(&format!("dns {}", host.name));
-        Resolver::new(self.interface(host), servers.filter(reachable).collect(), dice)
+        let (interface, dice) = (self.interface(host), self.dice.fork(&format!("dns {}", host.name)));
+        let reachable = |server: &IpAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());
+        let servers = self.world.dns().flat_map(|dns| &dns.addresses).copied();
+        let mut servers: Vec<_> = servers.filter(reachable).collect();
+        interface.nearest_first(&mut servers);
+        let servers = servers.into_iter().map(|ip| SocketAddr::new(ip, port::DNS)).collect();
+        Resolver::new(interface, servers, dice)
     }
 
     /// Where a user of this world sits: the first MUA host, which trusts the world's authority.

@@ -17,7 +17,7 @@ use crate::{net, store};
 
 pub use data::Data;
 pub use ground::Ground;
-pub use running::{Doors, Reach, Running};
+pub use running::{Cast, Doors, Reach, Running};
 
 /// Why a world does not come to life.
 #[derive(Debug, thiserror::Error)]

@@ -64,6 +64,28 @@ impl Doors {
     }
 }
 
+/// Which hosts of the world run in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// All of them.
+    Everyone,
+    /// One; the others run elsewhere, at the addresses of the world.
+    Only(HostName),
+    /// None.
+    Nobody,
+}
+
+impl Cast {
+    /// Whether this host runs here.
+    pub fn plays(&self, host: &HostName) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Only(name) => name == host,
+            Self::Nobody => false,
+        }
+    }
+}
+
 /// A running world.
 pub struct Running {
     /// What it stands on.
@@ -114,13 +136,21 @@ impl Running {
     /// # Errors
     /// A port is taken, or the store cannot be read. Nothing keeps running then.
     pub async fn start(ground: Ground, doors: Doors) -> Result<Self, Error> {
+        Self::start_cast(ground, doors, &Cast::Everyone).await
+    }
+
+    /// Starts those hosts of the world that run in this process, and their doors.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_cast(ground: Ground, doors: Doors, cast: &Cast) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
-        let mtas = Arc::new(start::mtas(&ground)?);
-        let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
+        let mtas = Arc::new(start::mtas(&ground, cast)?);
+        let mdas = Arc::new(start::mdas(&ground, &mailboxes, cast)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
         let (bound, reach) = (BTreeMap::new(), Mutex::default());
         let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, outside, hosts };
-        match start::all(&mut running).await {
+        match start::all(&mut running, cast).await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop().await;

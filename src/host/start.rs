@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::running::Power;
-use super::{Error, Ground, Running, neighbour};
+use super::{Cast, Error, Ground, Running, neighbour};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{self, Identity};
 use crate::world::{self, Engine, Host, HostName, Role, Service, port};
 
-/// Opens the queue of every MTA.
-pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
+/// Opens the queue of every MTA that runs here.
+pub(super) fn mtas(ground: &Ground, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
     let open = |host: &Host, settings: &world::Mta| {
         let setup = Setup {
             world: ground.world.clone(),
@@ -28,12 +28,12 @@ pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
         };
         Ok((host.name.clone(), Mta::new(setup)?))
     };
-    let ours = ground.world.mtas().filter(|(_, settings)| settings.engine.is_ours());
+    let ours = ground.world.mtas().filter(|(host, settings)| settings.engine.is_ours() && cast.plays(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
-/// Every MDA, on the same mailboxes.
-pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<HostName, Mda>, Error> {
+/// Every MDA that runs here, on the same mailboxes.
+pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes, cast: &Cast) -> Result<BTreeMap<HostName, Mda>, Error> {
     let open = |host: &Host, settings: &world::Mda| {
         let setup = mda::Setup {
             world: ground.world.clone(),
@@ -47,18 +47,19 @@ pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<Ho
         };
         Ok((host.name.clone(), Mda::new(setup)))
     };
-    ground.world.mdas().map(|(host, settings)| open(host, settings)).collect()
+    let ours = ground.world.mdas().filter(|(host, _)| cast.plays(&host.name));
+    ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
 /// Starts them all: first whoever is asked, then whoever asks; then opens the doors.
-pub(super) async fn all(running: &mut Running) -> Result<(), Error> {
+pub(super) async fn all(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     let world = running.ground.world.clone();
-    let answering = world.hosts.values().filter(|host| !matches!(host.role, Role::Mta(_)));
-    let asking = world.hosts.values().filter(|host| matches!(host.role, Role::Mta(_)));
-    for host in answering.chain(asking) {
+    let (asking, answering): (Vec<_>, Vec<_>) =
+        world.hosts.values().filter(|host| cast.plays(&host.name)).partition(|host| matches!(host.role, Role::Mta(_)));
+    for host in answering.into_iter().chain(asking) {
         running.turn_on(&host.name).await?;
     }
-    doors(running).await
+    doors(running, cast).await
 }
 
 /// Starts one host by its role.
@@ -132,7 +133,7 @@ impl Starting<'_> {
 }
 
 /// The doors of mail and DNS. Any user of the world comes in at any of them.
-async fn doors(running: &mut Running) -> Result<(), Error> {
+async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     let world = running.ground.world.clone();
     if let Some(entry) = running.mtas.get(&world.entry).cloned()
         && let Some(host) = world.hosts.get(&world.entry)
@@ -155,6 +156,9 @@ async fn doors(running: &mut Running) -> Result<(), Error> {
         door(running, Service::Pop3s, Some(identity.clone()), pop3).await?;
         door(running, Service::Imap, None, imap.clone()).await?;
         door(running, Service::Imaps, Some(identity), imap).await?;
+    }
+    if !world.dns().any(|dns| cast.plays(&dns.name)) {
+        return Ok(());
     }
     if let Some(listener) = running.open_door(Service::Dns).await? {
         let outside = running.ground.net.interface(&[]);

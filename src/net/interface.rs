@@ -1,12 +1,13 @@
 //! A host's place on a network: where it listens, and from where it connects.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::directory::Directory;
@@ -32,7 +33,8 @@ enum Kind {
 }
 
 impl Net {
-    /// Real sockets with real addresses.
+    /// Real sockets with real addresses: whoever listens does so at all addresses of this machine, and the operating
+    /// system chooses the address from which it connects.
     pub fn sockets() -> Self {
         Self(Kind::Sockets)
     }
@@ -47,8 +49,8 @@ impl Net {
         Self(Kind::Memory(Fabric::new(latency)))
     }
 
-    /// The place of a host with these addresses, the first of each family being its source address.
-    /// Without any, the operating system chooses (real sockets only).
+    /// The place of a host with these addresses, the first of each family being its source address unless the
+    /// operating system chooses it.
     pub fn interface(&self, addresses: &[IpAddr]) -> Interface {
         Interface { net: self.clone(), addresses: addresses.into() }
     }
@@ -99,11 +101,31 @@ impl Interface {
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn listen(&self, port: u16) -> Result<Vec<Listener>, Error> {
+        let addresses = match &self.net.0 {
+            Kind::Sockets => self.unspecified(),
+            Kind::Loopback(_) | Kind::Memory(_) => self.addresses.to_vec(),
+        };
         let mut listeners = Vec::new();
-        for ip in self.addresses.iter() {
-            listeners.push(self.listen_at(SocketAddr::new(*ip, port)).await?);
+        for ip in addresses {
+            listeners.push(self.listen_at(SocketAddr::new(ip, port)).await?);
         }
         Ok(listeners)
+    }
+
+    /// All addresses of this machine, in the families that this host has.
+    fn unspecified(&self) -> Vec<IpAddr> {
+        let of_family = |any: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == any.is_ipv4());
+        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into_iter().filter(of_family).collect()
+    }
+
+    /// Puts the addresses first that share the longest prefix with one of this host's, as RFC 6724 §6 (rule 9) does:
+    /// a machine with a foot in several networks is reached by the one that we have in common. Only real networks are
+    /// apart from each other; elsewhere the order stays.
+    pub fn nearest_first(&self, addresses: &mut [IpAddr]) {
+        if matches!(self.net.0, Kind::Sockets) {
+            let nearness = |to: &IpAddr| self.addresses.iter().map(|own| common_prefix(*own, *to)).max();
+            addresses.sort_by_key(|to| Reverse(nearness(to)));
+        }
     }
 
     async fn listen_at(&self, address: SocketAddr) -> Result<Listener, Error> {
@@ -165,12 +187,7 @@ impl Interface {
         let source = self.addresses.iter().find(|ip| ip.is_ipv4() == to.is_ipv4());
         match &self.net.0 {
             Kind::Sockets => {
-                let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                if let Some(ip) = source {
-                    let ip = SocketAddr::new(*ip, 0);
-                    socket.bind(ip).map_err(|error| Error::of_bind(ip, error))?;
-                }
-                let tcp = socket.connect(to).await.map_err(|error| Error::of_connect(to, error))?;
+                let tcp = TcpStream::connect(to).await.map_err(|error| Error::of_connect(to, error))?;
                 let local = tcp.local_addr()?;
                 Ok(Stream::new(Wire::Tcp(tcp), local, to, None))
             }
@@ -186,15 +203,18 @@ impl Interface {
         }
     }
 
-    /// Opens a UDP port on the first address of this host (0 picks a free one).
+    /// Opens a UDP port on the first address of this host, or on all of this machine (0 picks a free one).
     ///
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn bind_udp(&self, port: u16) -> Result<Datagrams, Error> {
-        let ip = self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let address = SocketAddr::new(ip, port);
+        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let address = SocketAddr::new(self.addresses.first().copied().unwrap_or(any), port);
         match &self.net.0 {
-            Kind::Sockets => self.open_udp_door(address).await,
+            Kind::Sockets => {
+                let any = self.unspecified().first().copied().unwrap_or(any);
+                self.open_udp_door(SocketAddr::new(any, port)).await
+            }
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
                 Ok(Datagrams(Slot::Udp { socket, address, directory: Some((directory.clone(), Some(address))) }))
@@ -231,6 +251,15 @@ impl Interface {
             Err(_) => Vec::new(),
         };
         if found.is_empty() { Err(Error::NoAddress(host.to_owned())) } else { Ok(found) }
+    }
+}
+
+/// How many leading bits two addresses share; none if they are of different families. RFC 6724 §2.2.
+fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        _ => 0,
     }
 }
 
