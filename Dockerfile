@@ -9,7 +9,8 @@ ARG BINARY=postroad
 
 # Folders that a nameless user may write to; the image has no shell to make them.
 FROM debian:bookworm-slim AS folders
-RUN mkdir -p /root-of-image/data /root-of-image/authority /root-of-image/tmp && chown -R 10001:10001 /root-of-image
+RUN mkdir -p /root-of-image/data /root-of-image/authority /root-of-image/tmp && chown -R 10001:10001 /root-of-image \
+ && chmod 1777 /root-of-image/tmp
 
 FROM scratch AS base
 COPY --from=folders --chown=10001:10001 /root-of-image/ /

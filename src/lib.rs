@@ -73,6 +73,7 @@ pub mod cli;
 pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod embed;
 pub mod host;
 pub mod imap;
 pub mod journey;
@@ -86,3 +87,5 @@ pub mod smtp;
 pub mod store;
 pub mod trip;
 pub mod world;
+
+pub use embed::Postroad;

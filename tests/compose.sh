@@ -33,8 +33,8 @@ trap down EXIT
 static_binary() {
     local host
     host=$(rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS='-C target-feature=+crt-static -C strip=symbols' cargo build --release --locked --target "$host" &&
-        mkdir -p target/image && cp "target/$host/release/postroad" target/image/postroad
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" &&
+        mkdir -p target/image && strip -o target/image/postroad "target/$host/release/postroad"
 }
 
 all_healthy() {
@@ -100,8 +100,8 @@ check 'nothing runs as root' test "$(docker inspect -f '{{.Config.User}}' "$(con
 dc run --rm tests >"$work/out" 2>&1
 count $? 'docker-compose run --rm tests: a letter through the containers, intact by POP3 and by IMAP'
 sed 's/^/         /' "$work/out"
-refuse 'the mua cannot reach the recipient'\''s servers' docker exec "$(container mua)" /postroad get http://203.0.113.26:8025/readyz --timeout 3s -o /dev/null
-check 'while it reaches its own' docker exec "$(container mua)" /postroad get http://192.0.2.26:8025/readyz --timeout 3s -o /dev/null
+refuse 'the mua cannot reach the recipient'\''s servers' docker exec "$(container mua)" /postroad get http://203.0.113.26:8025/readyz --timeout 3s -o /tmp/ready
+check 'while it reaches its own' docker exec "$(container mua)" /postroad get http://192.0.2.26:8025/readyz --timeout 3s -o /tmp/ready
 check 'one journey across four containers' journey_across
 check 'a letter for nobody' postroad send --server 127.0.0.1:1587 --from me@163.test --to nobody@sina.test
 check 'its bounce comes back' bounced

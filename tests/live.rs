@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use postroad::Postroad;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,10 +50,23 @@ struct Served {
 
 impl Served {
     fn start(data: &Path) -> Self {
-        let file = data.join("ports.json");
-        let _ = fs::remove_file(&file);
+        Self::spawn(|command| {
+            command.args(["--free-ports", "--data"]).arg(data);
+        })
+    }
+
+    fn ephemeral() -> Self {
+        Self::spawn(|command| {
+            command.arg("--ephemeral");
+        })
+    }
+
+    fn spawn(with: impl FnOnce(&mut Command)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ports.json");
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-        command.args(["serve", "--free-ports", "--data"]).arg(data).arg("--ports-file").arg(&file);
+        command.args(["serve", "--ports-file"]).arg(&file);
+        with(&mut command);
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&file).ok()?).ok());
         Self { child, ports }
@@ -353,4 +367,94 @@ fn the_tutorials_own_programs_work_with_ours() {
     tutorial.arg("tests/clients/tutorial.py").args([port("greeter"), port("http")]);
     let tutorial = tutorial.arg(env!("CARGO_BIN_EXE_postroad")).output().unwrap();
     assert!(tutorial.status.success(), "{}", err(&tutorial));
+}
+
+/// Runs a command with something on its standard input.
+fn fed(mut command: Command, input: &str) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn sendmail(at: &str, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
+    command.arg("sendmail").args(arguments).env("POSTROAD_SMTP", at);
+    fed(command, input)
+}
+
+#[test]
+fn sendmail_takes_what_programs_hand_it_and_exits_as_they_expect() {
+    let served = Served::ephemeral();
+    let smtp = served.at("smtp");
+    let text = "To: ann@shop.example\nBcc: bob@shop.example\nSubject: by sendmail\n\nhello\n.\nnot this\n";
+    let sent = sendmail(smtp, &["-t", "-oem", "-fapp@web.example"], text);
+    assert_eq!(sent.status.code(), Some(0), "{}", err(&sent));
+    for user in ["ann@shop.example", "bob@shop.example"] {
+        let folder = tempfile::tempdir().unwrap();
+        let message = eventually("the letter", || {
+            let saved = folder.path().to_str().unwrap();
+            postroad(&["fetch", "--server", served.at("imap"), "--user", user, "-o", saved]);
+            fs::read_to_string(folder.path().join("1.eml")).ok()
+        });
+        assert!(message.contains("hello") && !message.contains("not this") && !message.contains("Bcc"), "{message}");
+        assert!(message.contains("From: <app@web.example>") && message.contains("Message-ID: "), "{message}");
+    }
+    let unknown = sendmail(smtp, &["-i", "-f", "<>", "nobody@sina.test"], "hello\n");
+    assert_eq!(unknown.status.code(), Some(0), "the relay takes it; the bounce would go to the null sender");
+    assert_eq!(sendmail(smtp, &["-t"], "Subject: for nobody\n\n").status.code(), Some(65));
+    assert_eq!(sendmail(smtp, &["nobody@163.test"], "").status.code(), Some(67));
+    assert_eq!(sendmail("127.0.0.1:1", &["ann@shop.example"], "").status.code(), Some(75));
+    let spoken = sendmail(smtp, &["-bs"], "EHLO me\r\nQUIT\r\n");
+    assert!(out(&spoken).starts_with("220 ") && out(&spoken).contains("\r\n221 "), "{}", out(&spoken));
+}
+
+#[test]
+fn an_ephemeral_world_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let served = Served::spawn(|command| {
+        command.arg("--ephemeral").env("TMPDIR", temporary.path());
+    });
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    assert_eq!(served.terminate(), Some(0));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn shells_and_man_learn_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(out(&postroad(&["completions", shell])).contains("sendmail"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(postroad(&["man", "-o", folder.path().to_str().unwrap()]).status.success());
+    assert!(fs::read_to_string(folder.path().join("postroad-serve.1")).unwrap().contains("ephemeral"));
+    assert!(out(&postroad(&["man"])).contains(".TH postroad"));
+}
+
+#[test]
+fn a_host_that_the_world_does_not_have_is_one_line() {
+    let refused = postroad(&["host", "mta-nowhere", "--data", "."]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).starts_with("postroad: there is no host mta-nowhere in world journey; choose one of dns, "));
+    assert_eq!(err(&refused).lines().count(), 1);
+}
+
+/// A world in the test's own process, and one of its hosts down for a while.
+#[tokio::test]
+async fn an_embedded_world_has_mailboxes_faults_and_stories() {
+    let post = Postroad::builder().user("ann@shop.test").user("bob@home.test").start().await.unwrap();
+    post.turn_off("mta-home-test").await;
+    let smtp = post.smtp().to_string();
+    let sent = tokio::task::spawn_blocking(move || {
+        sendmail(&smtp, &["-f", "ann@shop.test", "bob@home.test", "eve@any.example"], "Subject: later\n\n")
+    });
+    assert_eq!(sent.await.unwrap().status.code(), Some(0));
+    let elsewhere = post.mailbox("eve@any.example").wait_for(|message| message.subject() == "later").await.unwrap();
+    assert!(elsewhere.parsed().unwrap().from().is_some());
+    let missing = post.mailbox("bob@home.test").patience(PAUSE).wait_for(|_| true).await.unwrap_err();
+    assert!(missing.to_string().starts_with("nothing like that came to INBOX of bob@home.test"), "{missing}");
+    post.turn_on("mta-home-test").await.unwrap();
+    post.mailbox("bob@home.test").wait_for(|message| message.subject() == "later").await.unwrap();
+    let stories = post.stories();
+    assert!(stories.len() == 1 && stories[0].arrived_once(), "{stories:#?}");
+    post.stop().await;
 }

@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["mua", "mta", "mda"],
     &["host"],
     &["control", "demo", "trip"],
-    &["cli"],
+    &["cli", "embed"],
 ];
 /// A longer file has a second idea in it.
 const LINES_MAX: usize = 600;

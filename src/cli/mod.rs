@@ -7,8 +7,10 @@ mod fetch;
 mod get;
 mod greeter;
 mod host;
+mod manual;
 mod run;
 mod send;
+mod sendmail;
 mod serve;
 mod table;
 mod udp;
@@ -33,13 +35,26 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
+    Sendmail(sendmail::Sendmail),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
     Udp(udp::Udp),
     Get(get::Get),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 impl Cli {
+    /// Reads the command line. Called by the name of sendmail, as through a link, it is `postroad sendmail`.
+    pub fn read() -> Self {
+        let mut words: Vec<_> = std::env::args_os().collect();
+        let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
+        if name.is_some_and(|name| name == "sendmail") {
+            words.insert(1, "sendmail".into());
+        }
+        Self::parse_from(words)
+    }
+
     /// Runs the command; the exit code says whether it went well.
     ///
     /// # Errors
@@ -52,10 +67,13 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,
+            Command::Sendmail(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,
             Command::Udp(command) => command.run().await,
             Command::Get(command) => command.run().await,
+            Command::Completions(command) => Ok(command.run()),
+            Command::Man(command) => command.run(),
         }
     }
 }

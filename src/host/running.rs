@@ -252,6 +252,12 @@ impl Running {
         self.outside.cut().await;
     }
 
+    /// Stops without waiting for it.
+    pub fn stop_soon(&self) {
+        self.outside.stop.cancel();
+        self.hosts().values().for_each(|power| power.stop.cancel());
+    }
+
     /// A panic elsewhere does not make this table wrong: each change to it is whole.
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostName, Power>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
