@@ -9,6 +9,7 @@ mod greeter;
 mod run;
 mod send;
 mod serve;
+mod simulate;
 mod table;
 mod udp;
 
@@ -28,6 +29,7 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Serve(serve::Serve),
+    Simulate(simulate::Simulate),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
@@ -46,6 +48,7 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
+            Command::Simulate(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
-use super::{Error, Ground, start};
+use super::{Error, Faults, Ground, start};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
-use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve};
+use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
 use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
@@ -74,6 +74,8 @@ pub struct Running {
     pub mdas: Arc<BTreeMap<HostName, Mda>>,
     /// Their mailboxes.
     pub mailboxes: Mailboxes,
+    /// What goes wrong.
+    pub faults: Faults,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
     reach: Mutex<Reach>,
@@ -86,6 +88,8 @@ pub struct Running {
 #[derive(Clone, Default)]
 pub(super) struct Power {
     pub(super) stop: Stop,
+    /// Fires when it goes away all at once.
+    pub(super) end: Stop,
     tasks: TaskTracker,
 }
 
@@ -98,7 +102,13 @@ impl Power {
     /// Serves at a listener.
     pub(super) fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Serving) {
         let door = Door { listener, tls, limits: Limits::default() };
-        self.spawn(serve(door, service, self.stop.clone()));
+        self.spawn(serve_until(door, service, self.stop.clone(), self.end.clone()));
+    }
+
+    /// Everything stops where it is.
+    async fn fail(&self) {
+        self.end.cancel();
+        self.cut().await;
     }
 
     async fn cut(&self) {
@@ -115,11 +125,12 @@ impl Running {
     /// A port is taken, or the store cannot be read. Nothing keeps running then.
     pub async fn start(ground: Ground, doors: Doors) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
-        let mtas = Arc::new(start::mtas(&ground)?);
-        let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
+        let faults = Faults::of(&ground);
+        let mtas = Arc::new(start::mtas(&ground, &faults)?);
+        let mdas = Arc::new(start::mdas(&ground, &mailboxes, &faults)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
         let (bound, reach) = (BTreeMap::new(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, outside, hosts };
+        let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, outside, hosts };
         match start::all(&mut running).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -206,6 +217,15 @@ impl Running {
         let power = self.hosts().remove(host);
         if let Some(power) = power {
             power.cut().await;
+        }
+    }
+
+    /// Kills a host: everything it does stops where it is, and what it had not yet made durable is lost. It stays off
+    /// until it is turned on.
+    pub async fn crash(&self, host: &str) {
+        let power = self.hosts().remove(host);
+        if let Some(power) = power {
+            power.fail().await;
         }
     }
 

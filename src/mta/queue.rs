@@ -110,6 +110,16 @@ impl Queue {
         Ok(Self(Arc::new(Inner { host, store, due: Mutex::new(due), changed: Notify::new() })))
     }
 
+    /// Forgets what it knew and reads the store again, as after a crash.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn reload(&self) -> Result<(), store::Error> {
+        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
+        *self.due() = due;
+        Ok(())
+    }
+
     /// Makes a message durable, due at once.
     ///
     /// # Errors

@@ -30,11 +30,11 @@ pub(super) async fn run(mta: Mta, stop: Stop) {
     let (attempts, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(ATTEMPTS_MAX)));
     while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
         let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.setup().clock)).await else { break };
-        let mta = mta.clone();
-        attempts.spawn(async move {
-            attempt(&mta, row).await;
+        let trying = mta.clone();
+        attempts.spawn(mta.living(async move {
+            attempt(&trying, row).await;
             drop(seat);
-        });
+        }));
     }
     attempts.close();
     // What does not end in time stays in the queue, and is tried again after the next start.
