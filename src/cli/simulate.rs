@@ -22,7 +22,7 @@ use crate::sim::{self, Progress, Report, Scenario, Trace, human};
 /// ours did not hold.
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, such as config/scenarios/outage.toml.
+    /// A scenario file, such as config/scenarios/outage.toml; or `storm`, where the seed decides what goes wrong.
     scenario: PathBuf,
     /// Decides all that is left to chance.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -33,6 +33,12 @@ pub(super) struct Simulate {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+    /// Write the report to this file as one page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the report to this file as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Write every event to this file, a line of JSON each.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -44,17 +50,26 @@ impl Simulate {
     /// # Errors
     /// The scenario is not sound, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let scenario = Scenario::read(&self.scenario)?;
+        let scenario = if self.is_storm() { None } else { Some(Scenario::read(&self.scenario)?) };
         // A runtime of its own does not start on a thread that works for another one.
-        let played = tokio::task::spawn_blocking(move || quietly(|| self.play(&scenario))).await;
+        let played = tokio::task::spawn_blocking(move || quietly(|| self.play(scenario.as_ref()))).await;
         played.context("the simulation ended early")?
     }
 
-    fn play(self, scenario: &Scenario) -> anyhow::Result<ExitCode> {
+    fn is_storm(&self) -> bool {
+        self.scenario.as_os_str() == "storm"
+    }
+
+    fn play(self, scenario: Option<&Scenario>) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
             None => self.one(scenario)?,
         };
+        for (path, text) in [(&self.html, Report::html as fn(&Report) -> String), (&self.junit, Report::junit)] {
+            if let Some(path) = path {
+                std::fs::write(path, text(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
@@ -67,7 +82,7 @@ impl Simulate {
         Ok(ExitCode::FAILURE)
     }
 
-    fn one(&self, scenario: &Scenario) -> anyhow::Result<Report> {
+    fn one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
         let open = |path: &PathBuf| {
             File::create(path)
                 .map(|file| Trace::to(BufWriter::new(file)))
@@ -75,13 +90,13 @@ impl Simulate {
         };
         let trace = self.trace.as_ref().map(open).transpose()?;
         let (bar, began) = (bar("{msg}", 0), Instant::now());
-        let report = sim::play(scenario, self.seed, trace, |progress| bar.set_message(line(progress, began)))?;
+        let report = play(scenario, self.seed, trace, |progress| bar.set_message(line(progress, began)))?;
         bar.finish_and_clear();
         Ok(report)
     }
 
     /// The worst of many: one that failed, or the slowest.
-    fn many(&self, scenario: &Scenario, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
+    fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
         let count = seeds.end() - seeds.start() + 1;
         let bar = bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
         let (next, failed) = (AtomicU64::new(*seeds.start()), AtomicU64::new(0));
@@ -92,7 +107,7 @@ impl Simulate {
                 if *seeds.end() < seed {
                     return;
                 }
-                let report = sim::play(scenario, seed, None, |_| {}).map_err(Into::into);
+                let report = play(scenario, seed, None, |_| {});
                 failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
                 bar.inc(1);
                 let mut worst = worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -109,6 +124,19 @@ impl Simulate {
         let worst = worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         worst.context("there was no seed to play")?
     }
+}
+
+/// Without a scenario, the storm of the seed.
+fn play(
+    scenario: Option<&Scenario>,
+    seed: u64,
+    trace: Option<Trace>,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> anyhow::Result<Report> {
+    Ok(match scenario {
+        Some(scenario) => sim::play(scenario, seed, trace, progress)?,
+        None => sim::play(&Scenario::storm(seed)?, seed, trace, progress)?,
+    })
 }
 
 /// Faults are asked for here, so what they do is no news for the log, unless somebody asks for it.

@@ -1,11 +1,17 @@
 //! Name servers in a bad mood: slow, silent, or sure that a name does not exist.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{RData, Record, RecordType};
 use serde::{Deserialize, Serialize};
+
+/// How long a wrong address may be kept, in seconds.
+const WRONG_TTL: u32 = 60;
 
 /// What a name server does to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +25,8 @@ pub enum Mood {
     ServerFailure,
     /// Answers as always, this much later.
     Slow(Duration),
+    /// Says that the name's address is this one.
+    Wrong(IpAddr),
 }
 
 /// The moods of all name servers of a world. Cheap to clone.
@@ -61,6 +69,22 @@ impl Moods {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An answer that gives this address, and none of the other family.
+pub(super) fn wrong(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let question = query.queries.first()?.clone();
+    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
+    response.metadata.authoritative = true;
+    response.add_queries(query.queries);
+    let data = match (question.query_type(), address) {
+        (RecordType::A, IpAddr::V4(ip)) => Some(RData::A(A(ip))),
+        (RecordType::AAAA, IpAddr::V6(ip)) => Some(RData::AAAA(AAAA(ip))),
+        _ => None,
+    };
+    response.add_answers(data.map(|data| Record::from_rdata(question.name().clone(), WRONG_TTL, data)));
+    response.to_vec().ok()
 }
 
 /// An answer that says only this.

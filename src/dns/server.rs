@@ -71,6 +71,7 @@ impl Server {
             Some(Mood::Silent) => None,
             Some(Mood::NoSuchName) => moods::answer(&query, ResponseCode::NXDomain),
             Some(Mood::ServerFailure) => moods::answer(&query, ResponseCode::ServFail),
+            Some(Mood::Wrong(address)) => moods::wrong(&query, address),
             Some(Mood::Slow(_)) | None => self.zones.answer(&query, Transport::Udp),
         };
         match answer {

@@ -121,6 +121,9 @@ pub enum Fault {
         /// How much later they answer, where they are slow.
         #[serde(default, with = "span")]
         by: Duration,
+        /// Whose address they give, where they are wrong.
+        #[serde(default)]
+        host: Option<String>,
     },
 }
 
@@ -147,6 +150,8 @@ pub enum Names {
     ServerFailure,
     /// They are late.
     Slow,
+    /// They give the address of another host.
+    Wrong,
 }
 
 fn always() -> f64 {
@@ -182,7 +187,7 @@ impl Fault {
             | Self::Stall { between, .. }
             | Self::Reset { between, .. }
             | Self::Slow { between, .. } => between.iter().map(String::as_str).collect(),
-            Self::Dns { .. } => Vec::new(),
+            Self::Dns { host, .. } => host.iter().map(String::as_str).collect(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Inflicts faults on a running world, and cures them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::fault::Remedy;
 use super::{Cure, Error, Fault, Ground, Names, Running, Way};
@@ -81,12 +81,16 @@ impl Running {
                 let reply = Reply::new(451, (4, 7, 1), "Greylisted, please try again later");
                 self.whim(host, Moment::Rcpt, "", 1.0, Whim::Greylist(reply, *wait))
             }
-            Fault::Dns { names, about, by } => {
+            Fault::Dns { names, about, by, host } => {
                 let mood = match names {
                     Names::Silent => Mood::Silent,
                     Names::NoSuchName => Mood::NoSuchName,
                     Names::ServerFailure => Mood::ServerFailure,
                     Names::Slow => Mood::Slow(*by),
+                    Names::Wrong => {
+                        let address = self.addresses(host.as_deref().unwrap_or_default()).first().copied();
+                        Mood::Wrong(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()))
+                    }
                 };
                 vec![Remedy::Mood(self.faults.moods.inflict(about, mood))]
             }
@@ -152,6 +156,9 @@ impl Fault {
             && read_reply(reply).is_none()
         {
             return Err(format!("`{reply}` is no reply such as \"450 4.2.0 try again\" (codes 400 to 599)"));
+        }
+        if matches!(self, Self::Dns { names: Names::Wrong, host: None, .. }) {
+            return Err("wrong names need the host whose address they give, as in host = \"mta-a\"".to_owned());
         }
         if let Self::Reply { share, .. } = self
             && !(0.0..=1.0).contains(share)

@@ -79,7 +79,7 @@ pub struct Entry {
 }
 
 /// What an attempt leads to, stored in one commit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settlement {
     /// The recipients that still wait, and until when; empty when none does.
     pub waiting: Option<(Envelope, Timestamp)>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::deliver::{Attempt, Verdict};
@@ -17,6 +17,7 @@ use super::{Entry, Failure, Mta, Settlement};
 use crate::journey::{Protocol, Step};
 use crate::mail::{Address, Envelope, JourneyId, Recipient};
 use crate::net::Stop;
+use crate::store;
 use crate::world::later;
 
 /// Messages that are tried at once by one host.
@@ -46,7 +47,8 @@ async fn attempt(mta: &Mta, row: i64) {
     let tried = async {
         let Some(entry) = mta.queue().load(row)? else { return Ok(()) };
         let outcomes = try_all(mta, &entry).await;
-        settle(mta, &entry, outcomes).await
+        settle(mta, &entry, outcomes).await;
+        Ok::<_, store::Error>(())
     };
     if let Err(error) = tried.await {
         tracing::error!(host = %mta.host(), %error, "the queue cannot be read or written; trying again soon");
@@ -81,7 +83,7 @@ struct Sorted {
     failed: Vec<(Recipient, Failure)>,
 }
 
-async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), crate::store::Error> {
+async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     let now = mta.setup().clock.now();
     let sorted = sort(mta, entry, &outcomes, now);
     let until = later(now, wait(mta, entry.attempts));
@@ -93,7 +95,7 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
         warned: entry.warned || sorted.warns(entry, now),
         reports: reports.clone(),
     };
-    mta.queue().settle(entry, settlement).await?;
+    keep(mta, entry, settlement).await;
     for report in &reports {
         let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
         let step = Step::Reported { about: entry.mail.id.journey, recipients };
@@ -101,7 +103,15 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
     }
     let journey = reports.first().map(|mail| mail.id.journey);
     tell(mta, entry, outcomes, &sorted, until, journey);
-    Ok(())
+}
+
+/// Stores what came of an attempt, as soon as the store allows it. What the next host took must not be sent to it again
+/// because our own disk is full.
+async fn keep(mta: &Mta, entry: &Entry, settlement: Settlement) {
+    while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
+        tracing::error!(host = %mta.host(), %error, "what became of a message cannot be stored; trying again soon");
+        sleep(PAUSE).await;
+    }
 }
 
 fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {

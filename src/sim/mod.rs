@@ -12,13 +12,17 @@
 
 mod expect;
 mod file;
+mod html;
 mod judge;
+mod junit;
 mod outbox;
+mod plot;
 mod providers;
 mod readers;
 mod report;
 mod scenario;
 mod stage;
+mod storm;
 mod tally;
 mod timeline;
 mod traffic;
