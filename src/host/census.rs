@@ -1,6 +1,10 @@
 //! What is really stored, straight from the tables of queues and mailboxes: the truth that simulations judge by.
 
-use crate::mail::{Address, Envelope, JourneyId};
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId};
 use crate::store::{self, Store};
 
 /// Everything that a world holds at one moment.
@@ -10,6 +14,9 @@ pub struct Census {
     pub queued: Vec<(String, JourneyId, Address)>,
     /// Messages in mailboxes: account, journey, how often.
     pub filed: Vec<(String, JourneyId, u64)>,
+    /// Failures that reports in mailboxes and queues tell of: journey, recipient. The journal may not know them: a host
+    /// that is killed between the commit and the event leaves no event.
+    pub failures: BTreeSet<(JourneyId, Address)>,
     /// Contents whose count of uses is not what queues and mailboxes use.
     pub leaked: u64,
 }
@@ -47,7 +54,26 @@ impl Census {
                  UNION ALL SELECT content, count(*) FROM message GROUP BY 1) GROUP BY id) USING (id)
                 WHERE uses <> ifnull(used, 0)";
             census.leaked = connection.query_row(sql, [], |row| row.get(0))?;
+            census.failures = failures(connection)?;
             Ok(census)
         })
     }
+}
+
+/// Reads every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
+fn failures(connection: &Connection) -> rusqlite::Result<BTreeSet<(JourneyId, Address)>> {
+    let sql = "SELECT content.bytes FROM content JOIN
+        (SELECT content FROM message WHERE CAST(substr(trace, 1, 15) AS TEXT) = 'Return-Path: <>'
+         UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL)
+        AS reports ON reports.content = content.id";
+    let mut found = BTreeSet::new();
+    let mut rows = connection.prepare(sql)?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(report) = DeliveryReport::read(&row.get::<_, Vec<u8>>(0)?) else { continue };
+        let Some(journey) = report.journey else { continue };
+        let failed = report.recipients.into_iter().filter(|told| told.action == Action::Failed);
+        found.extend(failed.filter_map(|told| Some((journey, told.address?))));
+    }
+    Ok(found)
 }

@@ -114,7 +114,7 @@ impl Facts<'_> {
     }
 
     fn name(&self, fits: impl Fn(Timestamp, &[Timestamp], u32) -> bool) -> Vec<String> {
-        let people = self.notes.courses.iter().filter(|(_, course)| course.about.is_none());
+        let people = self.notes.courses.iter().filter(|(_, course)| course.is_of_people());
         let copies = people
             .flat_map(|(journey, course)| course.copies.iter().map(move |(to, copy)| (journey, course, to, copy)));
         let named = copies.filter(|(_, course, _, copy)| fits(course.began, &copy.delivered, copy.failed));

@@ -99,7 +99,10 @@ impl Evidence<'_> {
         for (recipient, copy) in &course.copies {
             let filed = places.filed.get(&(journey, recipient.key())).copied().unwrap_or(0);
             let queued = places.queued.get(&(journey, recipient.clone())).copied().unwrap_or(0);
-            let reported = copy.reports != 0 || (copy.failed != 0 && course.null_sender);
+            let told = || self.census.failures.contains(&(journey, recipient.clone()));
+            // Who gives up on a report tells nobody; one that is killed right after leaves no event either.
+            let dropped = course.null_sender && (copy.failed != 0 || excused);
+            let reported = dropped || copy.reports != 0 || told();
             let is_lost = filed == 0 && queued == 0 && !reported;
             if is_lost {
                 broken("nothing is lost", format!("the copy for {recipient} is in no mailbox, no bounce and no queue"));
@@ -114,7 +117,7 @@ impl Evidence<'_> {
                 let what = format!("{recipient} has it {filed} times, though no reply was lost");
                 broken("duplicates only where a reply was lost", what);
             }
-            if course.about.is_none() {
+            if course.is_of_people() {
                 fates.duplicates += filed.saturating_sub(1);
                 fates.delivered += u64::from(filed != 0);
                 fates.waiting += u64::from(filed == 0 && queued != 0);

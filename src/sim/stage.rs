@@ -234,7 +234,7 @@ fn counted(busy: Arc<Mutex<usize>>, task: impl Future<Output = ()> + Send) -> im
 
 /// Of the copies of people's messages that arrived, in seconds, ascending.
 fn journey_times(notes: &Notes) -> Vec<f64> {
-    let people = notes.courses.values().filter(|course| course.about.is_none());
+    let people = notes.courses.values().filter(|course| course.is_of_people());
     let times = people.flat_map(|course| {
         let first = course.copies.values().filter_map(|copy| copy.delivered.first());
         first.map(|at| at.duration_since(course.began).as_secs_f64())
@@ -259,7 +259,7 @@ fn distribution(took: &[f64]) -> Vec<Bucket> {
 
 /// Those that never arrived, then those that took longest.
 fn worst(notes: &Notes) -> Vec<Worst> {
-    let people = notes.courses.iter().filter(|(_, course)| course.about.is_none());
+    let people = notes.courses.iter().filter(|(_, course)| course.is_of_people());
     let copies = people.flat_map(|(journey, course)| {
         course.copies.iter().map(move |(to, copy)| {
             let took = copy.delivered.first().map(|at| at.duration_since(course.began).as_secs_f64());

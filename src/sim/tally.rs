@@ -164,6 +164,11 @@ impl Notes {
 }
 
 impl Course {
+    /// Whether it is no report.
+    pub(super) fn is_of_people(&self) -> bool {
+        self.about.is_none() && !self.null_sender
+    }
+
     /// Copies that are new.
     fn expect(&mut self, recipients: &[Address]) -> u64 {
         let before = self.copies.len();
