@@ -3,6 +3,7 @@
 mod ca;
 mod check;
 mod common;
+mod fault;
 mod fetch;
 mod get;
 mod greeter;
@@ -30,6 +31,7 @@ enum Command {
     Run(run::Run),
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
+    Fault(fault::FaultCommand),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
@@ -49,6 +51,7 @@ impl Cli {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
+            Command::Fault(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,

@@ -7,8 +7,10 @@
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
+//! | `/api/v1/faults` | the faults that hold now; POST one as JSON to begin it, DELETE `/api/v1/faults/ID` ends it |
 
 mod answers;
+mod faults;
 mod listen;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use serde::Deserialize;
 
 use crate::host::Running;
@@ -50,12 +52,14 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
+        .route("/api/v1/faults", get(faults::list).post(faults::begin))
+        .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
         .with_state(running)
 }
 
 async fn index() -> &'static str {
-    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n"
+    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n/api/v1/faults\n"
 }
 
 async fn ready(State(running): World) -> Response {

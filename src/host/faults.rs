@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
 
 use super::fault::Remedy;
 use super::{Cure, Error, Fault, Ground, Names, Running, Way};
@@ -18,6 +22,20 @@ pub struct Faults {
     whims: BTreeMap<HostName, Whims>,
     moods: Moods,
     dice: Dice,
+    active: Mutex<BTreeMap<u64, (Active, Cure)>>,
+}
+
+/// A fault that holds now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Active {
+    /// Names it, so that it can be ended.
+    pub id: u64,
+    /// In a few words.
+    pub title: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The fault itself.
+    pub fault: Fault,
 }
 
 impl Faults {
@@ -29,6 +47,7 @@ impl Faults {
             whims: hosts().map(|host| (host, Whims::default())).collect(),
             moods: Moods::default(),
             dice: ground.dice.fork("faults"),
+            active: Mutex::default(),
         }
     }
 
@@ -42,6 +61,11 @@ impl Faults {
 
     pub(super) fn moods(&self) -> Moods {
         self.moods.clone()
+    }
+
+    /// A panic elsewhere does not make the table wrong: each change to it is whole.
+    fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, Cure)>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,11 +139,39 @@ impl Running {
         Ok(())
     }
 
+    /// Inflicts a fault that [`Running::end_fault`] ends.
+    pub async fn begin_fault(&self, fault: Fault) -> Active {
+        let cure = self.inflict(&fault).await;
+        let mut table = self.faults.active();
+        let id = table.last_key_value().map_or(1, |(last, _)| last + 1);
+        let active = Active { id, title: fault.title(), since: self.ground.clock.now(), fault };
+        table.insert(id, (active.clone(), cure));
+        active
+    }
+
+    /// Ends a fault, and gives it back; `None` if it does not hold.
+    ///
+    /// # Errors
+    /// A host does not come up again.
+    pub async fn end_fault(&self, id: u64) -> Result<Option<Active>, Error> {
+        let Some((active, cure)) = self.faults.active().remove(&id) else { return Ok(None) };
+        self.cure(cure).await?;
+        Ok(Some(active))
+    }
+
+    /// The faults that hold now.
+    pub fn active_faults(&self) -> Vec<Active> {
+        self.faults.active().values().map(|(active, _)| active.clone()).collect()
+    }
+
     /// What is wrong with a fault in this world, in one line.
     ///
     /// # Errors
-    /// It names a host that is not there, or a reply that is none.
+    /// It names a host that is not there, or a reply that is none, or it exists in virtual time only.
     pub fn knows(&self, fault: &Fault) -> Result<(), String> {
+        if matches!(fault, Fault::Slow { .. }) && !self.ground.net.is_in_process() {
+            return Err("links can be slow in virtual time only; see `postroad simulate`".to_owned());
+        }
         fault.check(|host| self.ground.world.hosts.contains_key(host))
     }
 

@@ -21,7 +21,7 @@ use crate::{net, store};
 pub use census::Census;
 pub use data::Data;
 pub use fault::{Cure, Fault, Names, Way};
-pub use faults::Faults;
+pub use faults::{Active, Faults};
 pub use ground::Ground;
 pub use running::{Doors, Reach, Running};
 

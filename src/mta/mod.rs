@@ -90,8 +90,9 @@ impl Mta {
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.0.queue.reload()?;
         self.0.lanes.clear();
-        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
-        Ok(schedule::run(self.clone(), stop))
+        let end = end.child_token();
+        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
+        Ok(schedule::run(self.clone(), stop, end))
     }
 
     /// Runs a task for as long as the host lives.

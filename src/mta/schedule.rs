@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How long transactions under way may go on after a stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(mta: Mta, stop: Stop) {
+pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
     let (attempts, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(ATTEMPTS_MAX)));
     while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
         let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.setup().clock)).await else { break };
@@ -38,8 +38,10 @@ pub(super) async fn run(mta: Mta, stop: Stop) {
         }));
     }
     attempts.close();
-    // What does not end in time stays in the queue, and is tried again after the next start.
+    // What does not end in time stays in the queue, and is tried again after the next start; never beside it.
     let _ = timeout(GRACE, attempts.wait()).await;
+    end.cancel();
+    attempts.wait().await;
 }
 
 /// One attempt for all recipients of one message.

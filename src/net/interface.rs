@@ -51,6 +51,11 @@ impl Net {
         Self { kind: Kind::Memory(Fabric::new(latency, faults.clone())), faults }
     }
 
+    /// Whether it is in-process, under tokio's clock.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
+    }
+
     /// What goes wrong on it. Real sockets with real addresses have no faults but their own.
     pub fn faults(&self) -> &Faults {
         &self.faults

@@ -139,6 +139,7 @@ pub fn human(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
     let (days, hours, minutes, rest) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
     match (days, hours, minutes) {
+        (0, 0, 0) if seconds <= 0.0 => "0".to_owned(),
         (0, 0, 0) if seconds < 1.0 => format!("{:.0}ms", seconds * 1e3),
         (0, 0, 0) => format!("{seconds:.1}s"),
         (0, 0, _) => format!("{minutes}min {rest}s"),

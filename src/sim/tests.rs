@@ -92,3 +92,9 @@ fn the_same_seed_gives_the_same_report_and_another_seed_another() {
     assert_eq!(report(3), report(3));
     assert_ne!(report(3), report(4));
 }
+
+/// A host that was turned off and on tried one message twice at once, and counted its content down twice.
+#[test]
+fn a_host_that_is_turned_on_again_does_not_try_a_message_beside_an_attempt_of_before() {
+    weather(148);
+}
