@@ -83,6 +83,7 @@ pub mod mta;
 pub mod mua;
 pub mod net;
 pub mod pop3;
+pub mod sim;
 pub mod smtp;
 pub mod store;
 pub mod trip;

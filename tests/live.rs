@@ -458,3 +458,34 @@ async fn an_embedded_world_has_mailboxes_faults_and_stories() {
     assert!(stories.len() == 1 && stories[0].arrived_once(), "{stories:#?}");
     post.stop().await;
 }
+
+#[test]
+fn two_processes_with_one_seed_give_the_same_report_and_trace_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, seed: &str| {
+        let trace = folder.path().join(name);
+        let arguments = ["simulate", "storm", "--json", "--seed", seed, "--trace", trace.to_str().unwrap()];
+        let output = postroad(&arguments);
+        assert!(output.status.success(), "{}", out(&output));
+        (output.stdout, fs::read(trace).unwrap())
+    };
+    let (one, again, other) = (run("one", "7"), run("again", "7"), run("other", "8"));
+    assert!(10_000 < one.1.len());
+    assert!(one == again && one.0 != other.0 && one.1 != other.1);
+}
+
+#[test]
+fn a_scenario_that_misses_what_it_expects_exits_with_1_and_one_that_is_wrong_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.toml");
+    let text = "[scenario]\nname = \"x\"\nlasts = \"1h\"\n[[traffic]]\nfrom = [\"*\"]\nto = [\"nobody@sina.test\"]\n";
+    fs::write(&path, format!("{text}[expect]\nbounced = 0\n")).unwrap();
+    let output = postroad(&["simulate", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out(&output).contains("\u{2717} bounced: 0: 1\n"), "{}", out(&output));
+    assert!(err(&output).contains("--seed 1"), "{}", err(&output));
+    fs::write(&path, format!("{text}sise = 3\n")).unwrap();
+    let output = postroad(&["simulate", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("x.toml:7: unknown field `sise`") && err(&output).lines().count() == 1);
+}

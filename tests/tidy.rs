@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["smtp", "imap", "pop3", "dns"],
     &["mua", "mta", "mda"],
     &["host"],
-    &["control", "demo", "trip"],
+    &["control", "demo", "sim", "trip"],
     &["cli", "embed"],
 ];
 /// A longer file has a second idea in it.

@@ -3,6 +3,7 @@
 mod ca;
 mod check;
 mod common;
+mod fault;
 mod fetch;
 mod get;
 mod greeter;
@@ -12,6 +13,7 @@ mod run;
 mod send;
 mod sendmail;
 mod serve;
+mod simulate;
 mod table;
 mod udp;
 
@@ -32,6 +34,8 @@ enum Command {
     Run(run::Run),
     Serve(serve::Serve),
     Host(host::Host),
+    Simulate(simulate::Simulate),
+    Fault(fault::FaultCommand),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
@@ -64,6 +68,8 @@ impl Cli {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
             Command::Host(command) => command.run().await,
+            Command::Simulate(command) => command.run().await,
+            Command::Fault(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,

@@ -8,9 +8,11 @@
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
 //! | `/api/v1/events?since=N` | events from number N on, as many as fit; `POST` brings those of another process |
+//! | `/api/v1/faults` | the faults that hold now; POST one as JSON to begin it, DELETE `/api/v1/faults/ID` ends it |
 
 mod answers;
 mod client;
+mod faults;
 mod listen;
 mod share;
 
@@ -21,7 +23,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use serde::Deserialize;
 
 use crate::host::Running;
@@ -58,12 +60,14 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
         .route(share::EVENTS, get(events).post(adopt).layer(DefaultBodyLimit::max(BATCH_MAX)))
+        .route("/api/v1/faults", get(faults::list).post(faults::begin))
+        .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
         .with_state(running)
 }
 
 async fn index() -> &'static str {
-    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n/api/v1/events?since=N\n"
+    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n/api/v1/events?since=N\n/api/v1/faults\n"
 }
 
 async fn ready(State(running): World) -> Response {

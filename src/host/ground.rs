@@ -39,14 +39,14 @@ impl Ground {
     /// The store or the authority cannot be made.
     pub fn simulated(world: World, seed: u64, start: jiff::Timestamp, dialogues: bool) -> Result<Self, Error> {
         let (world, clock) = (Arc::new(world), Clock::starting_at(start));
-        let links = world.clone();
+        let (links, dice) = (world.clone(), Dice::seeded(seed));
         Ok(Self {
             net: Net::memory(Arc::new(move |from: IpAddr, to: IpAddr| links.latency(from, to))),
             store: Store::in_memory(&[mta::SCHEMA, mda::SCHEMA])?,
             clock,
-            dice: Dice::seeded(seed),
             journal: Journal::new(clock, usize::MAX, dialogues),
-            authority: Arc::new(Authority::create(&world.name, clock).map_err(Error::Authority)?),
+            authority: Arc::new(Authority::seeded(&world.name, clock, dice.fork("keys")).map_err(Error::Authority)?),
+            dice,
             world,
         })
     }

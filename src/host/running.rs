@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
-use super::{Error, Ground, start};
+use super::{Error, Faults, Ground, start};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
-use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve};
+use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
 use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
@@ -96,6 +96,8 @@ pub struct Running {
     pub mdas: Arc<BTreeMap<HostName, Mda>>,
     /// Their mailboxes.
     pub mailboxes: Mailboxes,
+    /// What goes wrong.
+    pub faults: Faults,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
     reach: Mutex<Reach>,
@@ -108,6 +110,8 @@ pub struct Running {
 #[derive(Clone, Default)]
 pub(super) struct Power {
     pub(super) stop: Stop,
+    /// Fires when it goes away all at once.
+    pub(super) end: Stop,
     tasks: TaskTracker,
 }
 
@@ -120,7 +124,13 @@ impl Power {
     /// Serves at a listener.
     pub(super) fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Serving) {
         let door = Door { listener, tls, limits: Limits::default() };
-        self.spawn(serve(door, service, self.stop.clone()));
+        self.spawn(serve_until(door, service, self.stop.clone(), self.end.clone()));
+    }
+
+    /// Everything stops where it is.
+    async fn fail(&self) {
+        self.end.cancel();
+        self.cut().await;
     }
 
     async fn cut(&self) {
@@ -145,11 +155,12 @@ impl Running {
     /// As [`Running::start`].
     pub async fn start_cast(ground: Ground, doors: Doors, cast: &Cast) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
-        let mtas = Arc::new(start::mtas(&ground, cast)?);
-        let mdas = Arc::new(start::mdas(&ground, &mailboxes, cast)?);
+        let faults = Faults::of(&ground);
+        let mtas = Arc::new(start::mtas(&ground, &faults, cast)?);
+        let mdas = Arc::new(start::mdas(&ground, &mailboxes, &faults, cast)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
         let (bound, reach) = (BTreeMap::new(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, outside, hosts };
+        let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, outside, hosts };
         match start::all(&mut running, cast).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -236,6 +247,15 @@ impl Running {
         let power = self.hosts().remove(host);
         if let Some(power) = power {
             power.cut().await;
+        }
+    }
+
+    /// Kills a host: everything it does stops where it is, and what it had not yet made durable is lost. It stays off
+    /// until it is turned on.
+    pub async fn crash(&self, host: &str) {
+        let power = self.hosts().remove(host);
+        if let Some(power) = power {
+            power.fail().await;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::running::Power;
-use super::{Cast, Error, Ground, Running, neighbour};
+use super::{Cast, Error, Faults, Ground, Running, neighbour};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
@@ -11,7 +11,7 @@ use crate::net::{self, Identity};
 use crate::world::{self, Engine, Host, HostName, Role, Service, port};
 
 /// Opens the queue of every MTA that runs here.
-pub(super) fn mtas(ground: &Ground, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
+pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
     let open = |host: &Host, settings: &world::Mta| {
         let setup = Setup {
             world: ground.world.clone(),
@@ -19,12 +19,13 @@ pub(super) fn mtas(ground: &Ground, cast: &Cast) -> Result<BTreeMap<HostName, Mt
             settings: settings.clone(),
             interface: ground.interface(host),
             resolver: ground.resolver(host),
-            store: ground.store.clone(),
+            store: ground.store.on(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
             identity: ground.identity(host)?,
             trust: ground.trust_between_servers()?,
+            whims: faults.whims(&host.name),
         };
         Ok((host.name.clone(), Mta::new(setup)?))
     };
@@ -33,13 +34,18 @@ pub(super) fn mtas(ground: &Ground, cast: &Cast) -> Result<BTreeMap<HostName, Mt
 }
 
 /// Every MDA that runs here, on the same mailboxes.
-pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes, cast: &Cast) -> Result<BTreeMap<HostName, Mda>, Error> {
+pub(super) fn mdas(
+    ground: &Ground,
+    mailboxes: &Mailboxes,
+    faults: &Faults,
+    cast: &Cast,
+) -> Result<BTreeMap<HostName, Mda>, Error> {
     let open = |host: &Host, settings: &world::Mda| {
         let setup = mda::Setup {
             world: ground.world.clone(),
             host: host.name.clone(),
             settings: *settings,
-            mailboxes: mailboxes.clone(),
+            mailboxes: mailboxes.on(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
@@ -64,7 +70,7 @@ pub(super) async fn all(running: &mut Running, cast: &Cast) -> Result<(), Error>
 
 /// Starts one host by its role.
 pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Result<(), Error> {
-    let starting = Starting { ground: &running.ground, host, power };
+    let starting = Starting { ground: &running.ground, faults: &running.faults, host, power };
     match &host.role {
         Role::Dns => starting.dns().await,
         Role::Mua => Ok(()),
@@ -85,13 +91,14 @@ pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Resul
 /// A host that is being turned on.
 struct Starting<'a> {
     ground: &'a Ground,
+    faults: &'a Faults,
     host: &'a Host,
     power: &'a Power,
 }
 
 impl Starting<'_> {
     async fn dns(&self) -> Result<(), Error> {
-        let names = NameServer::new(Zones::of_world(&self.ground.world)?);
+        let names = NameServer::new(Zones::of_world(&self.ground.world)?).with_moods(self.faults.moods());
         self.listen(port::DNS, None, names.clone()).await?;
         let socket = self.ground.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
         self.power.spawn(names.serve_udp(socket, self.power.stop.clone()));
@@ -104,7 +111,7 @@ impl Starting<'_> {
         self.listen(port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
         self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
-        self.power.spawn(mta.clone().run(self.power.stop.clone()));
+        self.power.spawn(mta.start(self.power.stop.clone(), self.power.end.clone())?);
         Ok(())
     }
 

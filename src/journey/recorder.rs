@@ -28,7 +28,11 @@ struct Inner {
     dialogues: bool,
     pages: Mutex<Pages>,
     followers: broadcast::Sender<Event>,
+    watcher: Option<Watcher>,
 }
+
+/// Hears of every event, at once and in order.
+type Watcher = Box<dyn Fn(&Event) + Send + Sync>;
 
 #[derive(Default)]
 struct Pages {
@@ -42,8 +46,17 @@ struct Pages {
 impl Journal {
     /// A journal that keeps this many events, and dialogues with them if asked.
     pub fn new(clock: Clock, capacity: usize, dialogues: bool) -> Self {
+        Self::with(clock, capacity, dialogues, None)
+    }
+
+    /// A journal that keeps nothing: `watcher` hears of every event as it happens, and misses none.
+    pub fn watched(clock: Clock, dialogues: bool, watcher: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self::with(clock, 0, dialogues, Some(Box::new(watcher)))
+    }
+
+    fn with(clock: Clock, capacity: usize, dialogues: bool, watcher: Option<Watcher>) -> Self {
         let (followers, _) = broadcast::channel(BEHIND_MAX);
-        Self(Arc::new(Inner { clock, capacity, dialogues, pages: Mutex::default(), followers }))
+        Self(Arc::new(Inner { clock, capacity, dialogues, pages: Mutex::default(), followers, watcher }))
     }
 
     /// The pen of one host.
@@ -108,6 +121,9 @@ impl Journal {
     fn append(&self, pages: &mut Pages, mut event: Event) {
         pages.seq += 1;
         event.seq = pages.seq;
+        if let Some(watcher) = &self.0.watcher {
+            watcher(&event);
+        }
         pages.octets += event.weight();
         pages.events.push_back(event.clone());
         while self.0.capacity < pages.events.len() || KEPT_OCTETS_MAX < pages.octets {

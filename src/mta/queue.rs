@@ -79,7 +79,7 @@ pub struct Entry {
 }
 
 /// What an attempt leads to, stored in one commit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settlement {
     /// The recipients that still wait, and until when; empty when none does.
     pub waiting: Option<(Envelope, Timestamp)>,
@@ -108,6 +108,16 @@ impl Queue {
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
         let due = store.read(|connection| waiting(connection, &host))?;
         Ok(Self(Arc::new(Inner { host, store, due: Mutex::new(due), changed: Notify::new() })))
+    }
+
+    /// Forgets what it knew and reads the store again, as after a crash.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn reload(&self) -> Result<(), store::Error> {
+        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
+        *self.due() = due;
+        Ok(())
     }
 
     /// Makes a message durable, due at once.
