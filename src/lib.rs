@@ -15,7 +15,7 @@
 //!    hop touches. The `Received` line carries the [`mail::JourneyId`] by which every host knows the message.
 //! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], with all else that waits, in one commit. Only then
 //!    there is an [`mta::Receipt`], and only from that the `250` that takes over responsibility (RFC 5321 §6.1).
-//! 5. [`mta::Mta::run`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
+//! 5. [`mta::Mta::start`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
 //!    [`dns::Resolver::mx`].
 //! 6. An [`smtp::client::Session`] passes it on. Its verdict on each recipient decides: done, wait, or give up, which
 //!    an [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.

@@ -72,7 +72,7 @@ struct Inner {
 }
 
 impl Mta {
-    /// Opens the queue; [`Mta::run`] then works on it.
+    /// Opens the queue; [`Mta::start`] then works on it.
     ///
     /// # Errors
     /// The store cannot be read.
