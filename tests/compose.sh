@@ -139,5 +139,23 @@ check 'and all are there after the mailbox host restarted' arrive 1 $((letters *
 dc run --rm tests >"$work/out" 2>&1
 count $? 'a last letter through all of it'
 
+# The same with real neighbours: Postfix where the relay was, and Dovecot.
+neighbours() { dc -f docker-compose.yml -f docker-compose.neighbours.yml "$@"; }
+dovecot_has() {
+    for _ in $(seq 60); do
+        postroad fetch --imap --security plain --server 127.0.0.1:3143 --user ann@dovecot.test -o "$work/dovecot" && grep -qrF "$1" "$work/dovecot" && return
+        sleep 0.5
+    done
+    return 1
+}
+check 'images of Postfix and Dovecot' neighbours build mta-relay dovecot
+check 'they come up in the middle' neighbours up -d
+check 'all are healthy' all_healthy
+check "$letters letters through Postfix" send $((letters * 5 + 1)) $((letters * 6))
+check 'all arrive' arrive $((letters * 5 + 1)) $((letters * 6))
+check 'they came through Postfix' grep -qrF '(Postfix)' "$work/mail"
+check 'a letter for a mailbox at Dovecot' postroad send --server 127.0.0.1:1587 --from me@163.test --to ann@dovecot.test --subject 'beside ours'
+check 'it is there' dovecot_has 'beside ours'
+
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [[ $failed = 0 ]]
