@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The world of docker-compose.yml, from nothing: builds the image, brings it up, sends real mail through the containers,
 # stops, kills, pauses and disconnects them in the middle, checks that nothing acknowledged is lost, and takes it down.
-# Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image.
+# Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image, unless
+# POSTROAD_BINARY names one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,9 +33,11 @@ trap down EXIT
 
 static_binary() {
     local host
+    mkdir -p target/image
+    [[ -n ${POSTROAD_BINARY:-} ]] && cp "$POSTROAD_BINARY" target/image/postroad && return
     host=$(rustc -vV | sed -n 's/^host: //p')
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" &&
-        mkdir -p target/image && strip -o target/image/postroad "target/$host/release/postroad"
+        strip -o target/image/postroad "target/$host/release/postroad"
 }
 
 all_healthy() {

@@ -235,11 +235,22 @@ fn what_was_acknowledged_survives_kill_9() {
     let data = tempfile::tempdir().unwrap();
     for count in 1..=5 {
         let mut served = Served::start(data.path());
-        send(&served, "friend@sina.test", "kill");
+        send(&served, "friend@sina.test", &format!("kill {count}."));
         served.child.kill().unwrap();
         served.child.wait().unwrap();
         let served = Served::start(data.path());
-        messages(&served, "friend@sina.test", count);
+        // Killed between a reply and its commit at the host before, a letter may be there twice (RFC 1047).
+        eventually("delivery of every letter", || {
+            let (mut pop3, uids) = maildrop(&served, "friend@sina.test");
+            let mut holds = |number: usize| {
+                pop3.say(&format!("RETR {number}"));
+                pop3.hear_all().join("\n")
+            };
+            let messages: Vec<_> = (1..=uids.len()).map(&mut holds).collect();
+            pop3.say("QUIT");
+            let there = |letter: i32| messages.iter().any(|text| text.contains(&format!("kill {letter}.")));
+            (1..=count).all(there).then_some(())
+        });
     }
 }
 
