@@ -123,6 +123,9 @@ fn cells(step: &Step) -> (String, String, String) {
             let report = report.map_or_else(String::new, |id| format!("; the sender is told by {id}"));
             (String::new(), String::new(), format!("gave up on {}: {reason}{report}", list(recipients)))
         }
+        Step::Deleted { recipients } => {
+            (String::new(), String::new(), format!("the operator deleted it for {}", list(recipients)))
+        }
         Step::Delivered { recipient, mailbox, uid, .. } => {
             (String::new(), String::new(), format!("filed it for {recipient} in {mailbox}, uid {uid}"))
         }
@@ -164,6 +167,7 @@ fn fate(story: &Story) -> String {
         Fate::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
         Fate::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
         Fate::Failed { reason, .. } => format!("{recipient}: {reason}"),
+        Fate::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
     });
     fates.collect::<Vec<_>>().join("; ")
 }

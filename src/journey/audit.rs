@@ -31,6 +31,11 @@ pub enum Fate {
         /// The journey of the report to the sender.
         report: Option<JourneyId>,
     },
+    /// Deleted by the operator.
+    Deleted {
+        /// From whose queue.
+        at: String,
+    },
 }
 
 /// All that is known of one journey.
@@ -120,6 +125,11 @@ impl Story {
                     self.recipients.insert(recipient.clone(), fate);
                 }
             }
+            Step::Deleted { recipients } => {
+                for recipient in recipients {
+                    self.recipients.insert(recipient.clone(), Fate::Deleted { at: event.host.to_string() });
+                }
+            }
             Step::Relayed { .. } | Step::Deferred { .. } | Step::Retrieved { .. } => {}
         }
         self.events.push(event);
@@ -135,7 +145,7 @@ impl Story {
         }
     }
 
-    /// Whether every recipient's copy is in a mailbox or given up.
+    /// Whether every recipient's copy is in a mailbox, given up, or deleted.
     pub fn is_settled(&self) -> bool {
         !self.recipients.is_empty() && self.recipients.values().all(|fate| !matches!(fate, Fate::Underway { .. }))
     }
@@ -181,6 +191,13 @@ mod tests {
         assert_eq!(audit.open().len(), 1);
         audit.note(delivered("b@x.test"));
         assert!(audit.open().is_empty() && audit.stories().all(Story::arrived_once));
+    }
+
+    #[test]
+    fn what_the_operator_deleted_is_accounted_for() {
+        let deleted = event(Step::Deleted { recipients: vec!["a@x.test".parse().unwrap()] });
+        let audit = Audit::of([received(&["a@x.test"]), deleted]);
+        assert!(audit.stories().all(|story| story.is_settled() && !story.arrived_once()));
     }
 
     #[test]

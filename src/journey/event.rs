@@ -123,6 +123,11 @@ pub enum Step {
         /// The journey of the report to the sender, if one was sent (a report about a report is not).
         report: Option<JourneyId>,
     },
+    /// The operator deleted it from the queue: these recipients do not get it, and nobody is told.
+    Deleted {
+        /// For whom.
+        recipients: Vec<Address>,
+    },
     /// The message is in a mailbox, durable.
     Delivered {
         /// For whom.

@@ -27,7 +27,7 @@ use crate::store::{self, Store};
 use crate::world::{self, Clock, Dice, HostName, World};
 
 pub use failure::Failure;
-pub use queue::{Entry, Mail, Queue, Receipt, SCHEMA, Settlement};
+pub use queue::{Entry, Listing, Mail, Queue, Receipt, SCHEMA, Settlement, State, Waiting, Which};
 pub use receive::{Kind, Reception};
 
 /// What the world hands to one MTA.

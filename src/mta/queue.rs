@@ -12,7 +12,13 @@
 //!                                       since the same commit
 //! ```
 //!
-//! In memory there is only when each row is due; all else is read when its time has come.
+//! A row that is held is Q1, too, until the operator releases or deletes it. In memory there is only when each row is
+//! due; all else is read when its time has come.
+
+mod operator;
+mod pending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,10 +31,14 @@ use crate::mail::{Content, Envelope, Letter, QueueId};
 use crate::store::{self, Schema, Store, content};
 use crate::world::HostName;
 
+pub use operator::{Listing, State, Waiting, Which};
+use pending::{Next, Pending};
+
 /// The tables of this room.
 pub const SCHEMA: Schema = Schema {
     room: "mta",
-    steps: &["CREATE TABLE queue (
+    steps: &[
+        "CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         host TEXT NOT NULL,
         name TEXT NOT NULL,          -- JOURNEY-STAY
@@ -40,7 +50,10 @@ pub const SCHEMA: Schema = Schema {
         attempts INTEGER NOT NULL,   -- made so far
         warned INTEGER NOT NULL      -- 1: the sender was told that it is late
     ) STRICT;
-    CREATE INDEX queue_host ON queue (host, due);"],
+    CREATE INDEX queue_host ON queue (host, due);",
+        "ALTER TABLE queue ADD COLUMN held INTEGER NOT NULL DEFAULT 0; -- 1: until the operator releases it
+    ALTER TABLE queue ADD COLUMN reason TEXT;                      -- why the last attempt failed",
+    ],
 };
 
 /// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may
@@ -85,6 +98,8 @@ pub struct Settlement {
     pub waiting: Option<(Envelope, Timestamp)>,
     /// Whether the sender has been told, with these reports at the latest, that it is late.
     pub warned: bool,
+    /// Why it still waits, for the operator.
+    pub reason: Option<String>,
     /// New messages that tell the sender.
     pub reports: Vec<Mail>,
 }
@@ -96,7 +111,7 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     host: HostName,
     store: Store,
-    due: Mutex<BTreeSet<(Timestamp, i64)>>,
+    pending: Mutex<Pending>,
     changed: Notify,
 }
 
@@ -106,8 +121,8 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
-        let due = store.read(|connection| waiting(connection, &host))?;
-        Ok(Self(Arc::new(Inner { host, store, due: Mutex::new(due), changed: Notify::new() })))
+        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &host))?));
+        Ok(Self(Arc::new(Inner { host, store, pending, changed: Notify::new() })))
     }
 
     /// Forgets what it knew and reads the store again, as after a crash.
@@ -116,7 +131,7 @@ impl Queue {
     /// The store cannot be read.
     pub(super) fn reload(&self) -> Result<(), store::Error> {
         let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
-        *self.due() = due;
+        *self.pending() = Pending::new(due);
         Ok(())
     }
 
@@ -129,39 +144,37 @@ impl Queue {
         let host = self.0.host.clone();
         let (row, content) = self.0.store.write(move |transaction| insert(transaction, &host, &mail)).await?;
         self.0.store.remember(content, &whole);
-        self.add([(arrived, row)]);
+        self.change(|pending| pending.add(arrived, row));
         Ok(Receipt { id })
     }
 
     /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
-    /// [`Queue::settle`]; whoever drops it without settling calls [`Queue::put_back`].
+    /// [`Queue::settle`]; whoever drops it without settling calls [`Queue::put_back`] or [`Queue::forget`].
     pub(super) async fn next_due(&self, clock: &crate::world::Clock) -> i64 {
         loop {
             let changed = self.0.changed.notified();
-            let first = self.due().first().copied();
-            match first {
-                Some((due, row)) if due <= clock.now() => {
-                    self.due().remove(&(due, row));
-                    return row;
-                }
-                Some((due, _)) => {
+            let next = self.pending().next(clock.now());
+            match next {
+                Next::Due(row) => return row,
+                Next::At(due) => {
                     tokio::select! {
                         biased;
                         () = changed => {}
                         () = tokio::time::sleep_until(clock.instant(due)) => {}
                     }
                 }
-                None => changed.await,
+                Next::Nothing => changed.await,
             }
         }
     }
 
-    /// Reads a waiting message; `None` if it is there no more.
+    /// Reads a waiting message; `None` if it is there no more, or is held.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
-        let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue WHERE id = ?1";
+        let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue
+            WHERE id = ?1 AND held = 0";
         let found = self.0.store.read(|connection| {
             connection.prepare_cached(sql)?.query_row([row], |found| Stored::read(row, found)).optional()
         })?;
@@ -174,41 +187,51 @@ impl Queue {
     /// It could not be stored; the message waits as before.
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
-        let waits = settlement.waiting.as_ref().map(|(_, until)| (*until, row));
+        let until = settlement.waiting.as_ref().map(|(_, until)| *until);
         let host = self.0.host.clone();
-        let reports =
+        let (waits, reports) =
             self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
-        self.add(reports.into_iter().chain(waits));
+        self.change(|pending| {
+            pending.end(row, until.filter(|_| waits));
+            reports.into_iter().for_each(|(due, row)| pending.add(due, row));
+        });
         Ok(())
     }
 
     /// Lets a message that could not even be tried wait until then.
     pub(super) fn put_back(&self, row: i64, until: Timestamp) {
-        self.add([(until, row)]);
+        self.change(|pending| pending.end(row, Some(until)));
     }
 
-    /// How many messages wait, those under way not counted.
+    /// Knows no more of a message that was not there, or was held.
+    pub(super) fn forget(&self, row: i64) {
+        self.change(|pending| pending.end(row, None));
+    }
+
+    /// How many messages wait for their time, those held or under way not counted.
     pub fn len(&self) -> usize {
-        self.due().len()
+        self.pending().len()
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.due().is_empty()
+        self.len() == 0
     }
 
-    fn add(&self, entries: impl IntoIterator<Item = (Timestamp, i64)>) {
-        self.due().extend(entries);
+    fn change<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> T {
+        let changed = change(&mut self.pending());
         self.0.changed.notify_one();
+        changed
     }
 
-    fn due(&self) -> MutexGuard<'_, BTreeSet<(Timestamp, i64)>> {
-        self.0.due.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere does not make it wrong: each change to it is whole.
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn waiting(connection: &Connection, host: &str) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
-    let mut query = connection.prepare("SELECT due, id FROM queue WHERE host = ?1")?;
+    let mut query = connection.prepare("SELECT due, id FROM queue WHERE host = ?1 AND held = 0")?;
     query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
 }
 
@@ -227,27 +250,31 @@ fn insert(transaction: &Transaction<'_>, host: &str, mail: &Mail) -> rusqlite::R
     Ok((row, content))
 }
 
+/// Says whether it goes on waiting by itself, and when the reports are due.
 fn apply(
     transaction: &Transaction<'_>,
     host: &str,
     row: i64,
     content: i64,
     settlement: &Settlement,
-) -> rusqlite::Result<Vec<(Timestamp, i64)>> {
-    match &settlement.waiting {
+) -> rusqlite::Result<(bool, Vec<(Timestamp, i64)>)> {
+    let waits = match &settlement.waiting {
         Some((envelope, until)) => {
-            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4 WHERE id = ?1";
-            let values = params![row, json(envelope)?, until.as_millisecond(), settlement.warned];
-            transaction.prepare_cached(sql)?.execute(values)?;
+            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
+                WHERE id = ?1 RETURNING held";
+            let (until, reason) = (until.as_millisecond(), &settlement.reason);
+            let values = params![row, json(envelope)?, until, settlement.warned, reason];
+            !transaction.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?
         }
         None => {
             transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
             content::release(transaction, content)?;
+            false
         }
-    }
+    };
     let put = |report| Ok((report, insert(transaction, host, report)?.0));
     let reports = settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(reports.into_iter().map(|(report, row)| (report.arrived, row)).collect())
+    Ok((waits, reports.into_iter().map(|(report, row)| (report.arrived, row)).collect()))
 }
 
 /// A row as it stands in the store.

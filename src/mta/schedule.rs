@@ -47,7 +47,10 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
 /// One attempt for all recipients of one message.
 async fn attempt(mta: &Mta, row: i64) {
     let tried = async {
-        let Some(entry) = mta.queue().load(row)? else { return Ok(()) };
+        let Some(entry) = mta.queue().load(row)? else {
+            mta.queue().forget(row);
+            return Ok(());
+        };
         let outcomes = try_all(mta, &entry).await;
         settle(mta, &entry, outcomes).await;
         Ok::<_, store::Error>(())
@@ -95,6 +98,7 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
         waiting: (!waiting.is_empty())
             .then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
         warned: entry.warned || sorted.warns(entry, now),
+        reason: sorted.waiting.first().map(|(_, failure)| failure.to_string()),
         reports: reports.clone(),
     };
     keep(mta, entry, settlement).await;

@@ -168,6 +168,7 @@ fn words(event: &Event) -> String {
         Step::Relayed { to, reply, .. } => format!("passed it to {to}: {reply}"),
         Step::Deferred { reason, until, .. } => format!("could not pass it on: {reason}; next attempt at {until}"),
         Step::Failed { reason, .. } => format!("gave up: {reason}"),
+        Step::Deleted { .. } => "deleted it, as the operator asked".to_owned(),
         Step::Delivered { recipient, mailbox, uid, .. } => format!("filed it for {recipient} in {mailbox}, uid {uid}"),
         Step::Retrieved { protocol, account, .. } => format!("handed it to {account} by {protocol}"),
     }

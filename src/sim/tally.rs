@@ -143,6 +143,14 @@ impl Notes {
                     copy.reason = Some(reason.clone());
                 }
             }
+            Step::Deleted { recipients } => {
+                for recipient in recipients {
+                    let copy = course.copies.entry(recipient.clone()).or_default();
+                    self.open -= u64::from(copy.is_open()).min(self.open);
+                    copy.failed += 1;
+                    copy.reason = Some("deleted by the operator".to_owned());
+                }
+            }
             Step::Deferred { recipients, reason, .. } => {
                 self.deferred += 1;
                 course.in_doubt |= reason.contains("at the end of the message") || reason.contains("host stopped");

@@ -1,0 +1,89 @@
+//! When each row of a queue is due, and which are under way.
+//!
+//! A row that is not there any more, or is held, may stand here: whoever takes it out finds that in the store. A row
+//! that waits is never missing, and none is taken out twice at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This row, now; it is under way until [`Pending::end`].
+    Due(i64),
+    /// Something, then.
+    At(Timestamp),
+    /// Nothing.
+    Nothing,
+}
+
+pub(super) struct Pending {
+    due: BTreeSet<(Timestamp, i64)>,
+    /// Rows that are tried or changed, and when they are due again whatever comes of that.
+    underway: BTreeMap<i64, Option<Timestamp>>,
+}
+
+impl Pending {
+    pub(super) fn new(due: BTreeSet<(Timestamp, i64)>) -> Self {
+        Self { due, underway: BTreeMap::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    pub(super) fn next(&mut self, now: Timestamp) -> Next {
+        match self.due.first().copied() {
+            Some((due, row)) if due <= now => {
+                self.due.remove(&(due, row));
+                self.underway.insert(row, None);
+                Next::Due(row)
+            }
+            Some((due, _)) => Next::At(due),
+            None => Next::Nothing,
+        }
+    }
+
+    /// A new row.
+    pub(super) fn add(&mut self, due: Timestamp, row: i64) {
+        self.due.insert((due, row));
+    }
+
+    /// A row is under way no more; it waits until then, if at all.
+    pub(super) fn end(&mut self, row: i64, until: Option<Timestamp>) {
+        let again = self.underway.remove(&row).flatten();
+        if let Some(due) = again.or(until) {
+            self.add(due, row);
+        }
+    }
+
+    /// Whether the row is under way.
+    pub(super) fn is_underway(&self, row: i64) -> bool {
+        self.underway.contains_key(&row)
+    }
+
+    /// Takes those rows out that nobody else has, and says which.
+    pub(super) fn claim(&mut self, rows: &BTreeSet<i64>) -> BTreeSet<i64> {
+        let free: BTreeSet<_> = rows.iter().copied().filter(|row| !self.is_underway(*row)).collect();
+        self.withdraw(&free);
+        self.underway.extend(free.iter().map(|row| (*row, None)));
+        free
+    }
+
+    /// These rows do not come up by themselves.
+    pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) {
+        self.due.retain(|(_, row)| !rows.contains(row));
+    }
+
+    /// These rows are due then, or as soon as they are not under way.
+    pub(super) fn wake(&mut self, rows: &BTreeSet<i64>, due: Timestamp) {
+        self.withdraw(rows);
+        for row in rows {
+            match self.underway.get_mut(row) {
+                Some(again) => *again = Some(due),
+                None => self.add(due, *row),
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The queue over restarts, and under the operator's hands.
+
+use super::*;
+use crate::mail::JourneyId;
+
+const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn store() -> Store {
+    Store::in_memory(&[SCHEMA]).unwrap()
+}
+
+fn open(store: &Store) -> Queue {
+    Queue::open("mta".into(), store.clone()).unwrap()
+}
+
+fn mail(stay: u64) -> Mail {
+    let recipients = vec![crate::mail::Recipient::from("friend@sina.test".parse::<crate::mail::Address>().unwrap())];
+    Mail {
+        id: JourneyId::of(stay).stay(stay),
+        envelope: Envelope { recipients, ..Envelope::default() },
+        letter: Letter {
+            trace: "Received: from x\r\n".into(),
+            content: Content::new(format!("Subject: {stay}\r\n\r\nbody\r\n").into()),
+        },
+        arrived: START,
+    }
+}
+
+/// A queue with one message, due, and its store.
+async fn one() -> (Store, Queue, QueueId) {
+    let store = store();
+    let queue = open(&store);
+    let receipt = queue.put(mail(1)).await.unwrap();
+    (store, queue, receipt.id)
+}
+
+fn next(queue: &Queue) -> Next {
+    queue.pending().next(START)
+}
+
+fn take(queue: &Queue) -> Entry {
+    let Next::Due(row) = next(queue) else { panic!("nothing is due") };
+    queue.load(row).unwrap().unwrap()
+}
+
+fn later(mail: &Mail) -> Settlement {
+    let until = START + jiff::SignedDuration::from_mins(5);
+    Settlement { waiting: Some((mail.envelope.clone(), until)), reason: Some("busy".into()), ..Settlement::default() }
+}
+
+fn count(store: &Store, table: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
+}
+
+#[tokio::test]
+async fn q0_what_was_not_committed_leaves_nothing() {
+    let store = store();
+    let queue = open(&store);
+    let broken: Result<(), _> = store
+        .write(|transaction| {
+            insert(transaction, "mta", &mail(1))?;
+            Err(rusqlite::Error::InvalidQuery)
+        })
+        .await;
+    assert!(broken.is_err() && next(&queue) == Next::Nothing && next(&open(&store)) == Next::Nothing);
+    assert_eq!((count(&store, "queue"), count(&store, "content")), (0, 0));
+}
+
+#[tokio::test]
+async fn q1_what_waits_is_found_by_the_next_start_with_its_bytes() {
+    let (store, _, id) = one().await;
+    let entry = take(&open(&store));
+    assert_eq!((entry.mail.id, entry.attempts, entry.warned), (id, 0, false));
+    assert_eq!(entry.mail.letter.content.bytes().as_ref(), b"Subject: 1\r\n\r\nbody\r\n");
+}
+
+#[tokio::test]
+async fn q2_what_was_passed_on_and_not_settled_is_sent_again() {
+    let (store, queue, id) = one().await;
+    take(&queue);
+    assert_eq!(next(&queue), Next::Nothing, "one attempt at a time");
+    assert_eq!(take(&open(&store)).mail.id, id);
+}
+
+#[tokio::test]
+async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commit() {
+    let (store, queue, _) = one().await;
+    let settlement = Settlement { reports: vec![mail(2)], ..Settlement::default() };
+    queue.settle(&take(&queue), settlement).await.unwrap();
+    let again = open(&store);
+    assert_eq!(take(&again).mail.id, mail(2).id);
+    assert_eq!((next(&again), count(&store, "content")), (Next::Nothing, 1));
+}
+
+#[tokio::test]
+async fn a_held_message_waits_for_its_release_over_restarts() {
+    let (store, queue, id) = one().await;
+    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
+    assert!(queue.hold(Which::All).await.unwrap().is_empty(), "it is held already");
+    for queue in [&queue, &open(&store)] {
+        assert_eq!(next(queue), Next::Nothing);
+        assert!(queue.flush(Which::All, START).await.unwrap().is_empty());
+        assert_eq!(queue.list(Which::All, 9).unwrap().messages[0].state, State::Held);
+    }
+    assert_eq!(queue.release(Which::One(id), START).await.unwrap(), [id]);
+    assert_eq!(take(&queue).mail.id, id);
+}
+
+#[tokio::test]
+async fn what_is_held_while_under_way_stays_when_its_attempt_fails() {
+    let (store, queue, id) = one().await;
+    let entry = take(&queue);
+    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
+    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    assert_eq!(next(&queue), Next::Nothing);
+    assert_eq!(next(&open(&store)), Next::Nothing);
+}
+
+#[tokio::test]
+async fn a_flush_while_under_way_counts_when_the_attempt_fails() {
+    let (_, queue, id) = one().await;
+    let entry = take(&queue);
+    assert_eq!(queue.flush(Which::Journey(id.journey), START).await.unwrap(), [id]);
+    assert_eq!(next(&queue), Next::Nothing, "never two attempts at once");
+    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    assert_eq!(take(&queue).attempts, 1);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_not_deleted_and_all_else_leaves_nothing() {
+    let (store, queue, id) = one().await;
+    let entry = take(&queue);
+    assert!(queue.delete(Which::All, START).await.unwrap().is_empty());
+    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    let deleted = queue.delete(Which::One(id), START).await.unwrap();
+    assert_eq!(deleted, [(id, vec!["friend@sina.test".parse().unwrap()])]);
+    assert_eq!((count(&store, "queue"), count(&store, "content"), queue.len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn the_list_tells_state_reason_and_header() {
+    let (_, queue, id) = one().await;
+    let entry = take(&queue);
+    assert_eq!(queue.list(Which::All, 9).unwrap().messages[0].state, State::Underway);
+    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    let _ = queue.put(mail(2)).await.unwrap();
+    let listing = queue.list(Which::One(id), 9).unwrap();
+    let message = &listing.messages[0];
+    assert_eq!((listing.total, message.state, message.attempts), (1, State::Waiting, 1));
+    assert_eq!((message.reason.as_deref(), message.size), (Some("busy"), 38));
+    assert_eq!((queue.list(Which::All, 1).unwrap().messages.len(), queue.list(Which::All, 1).unwrap().total), (1, 2));
+    assert_eq!(queue.header(id).unwrap().unwrap(), "Received: from x\nSubject: 1\n");
+}
