@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The world of docker-compose.yml, from nothing: builds the image, brings it up, sends real mail through the containers,
 # stops, kills, pauses and disconnects them in the middle, checks that nothing acknowledged is lost, and takes it down.
-# Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image.
+# Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image, unless
+# POSTROAD_BINARY names one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,9 +33,11 @@ trap down EXIT
 
 static_binary() {
     local host
+    mkdir -p target/image
+    [[ -n ${POSTROAD_BINARY:-} ]] && cp "$POSTROAD_BINARY" target/image/postroad && return
     host=$(rustc -vV | sed -n 's/^host: //p')
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" &&
-        mkdir -p target/image && strip -o target/image/postroad "target/$host/release/postroad"
+        strip -o target/image/postroad "target/$host/release/postroad"
 }
 
 all_healthy() {
@@ -138,6 +141,24 @@ check 'all healthy again' all_healthy
 check 'and all are there after the mailbox host restarted' arrive 1 $((letters * 5))
 dc run --rm tests >"$work/out" 2>&1
 count $? 'a last letter through all of it'
+
+# The same with real neighbours: Postfix where the relay was, and Dovecot.
+neighbours() { dc -f docker-compose.yml -f docker-compose.neighbours.yml "$@"; }
+dovecot_has() {
+    for _ in $(seq 60); do
+        postroad fetch --imap --security plain --server 127.0.0.1:3143 --user ann@dovecot.test -o "$work/dovecot" && grep -qrF "$1" "$work/dovecot" && return
+        sleep 0.5
+    done
+    return 1
+}
+check 'images of Postfix and Dovecot' neighbours build mta-relay dovecot
+check 'they come up in the middle' neighbours up -d
+check 'all are healthy' all_healthy
+check "$letters letters through Postfix" send $((letters * 5 + 1)) $((letters * 6))
+check 'all arrive' arrive $((letters * 5 + 1)) $((letters * 6))
+check 'they came through Postfix' grep -qrF '(Postfix)' "$work/mail"
+check 'a letter for a mailbox at Dovecot' postroad send --server 127.0.0.1:1587 --from me@163.test --to ann@dovecot.test --subject 'beside ours'
+check 'it is there' dovecot_has 'beside ours'
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [[ $failed = 0 ]]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/livez`, `/readyz` | 200 while the process lives, and while the world takes mail |
 //! | `/api/v1/hosts` | the hosts, what they do, how many messages wait in each |
+//! | `POST /api/v1/hosts/NAME/on`, `…/off` | turns a host on or off, and answers once it is so |
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
@@ -23,7 +24,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
 use crate::host::Running;
@@ -56,6 +57,7 @@ fn router(running: Arc<Running>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/api/v1/hosts", get(hosts))
+        .route("/api/v1/hosts/{name}/{power}", post(power))
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
@@ -67,7 +69,18 @@ fn router(running: Arc<Running>) -> Router {
 }
 
 async fn index() -> &'static str {
-    "Postroad's control interface.\n\n/livez\n/readyz\n/api/v1/hosts\n/api/v1/ports\n/api/v1/journeys?limit=N\n/api/v1/journeys/ID\n/api/v1/events?since=N\n/api/v1/faults\n"
+    "Postroad's control interface.
+
+/livez
+/readyz
+/api/v1/hosts
+POST /api/v1/hosts/NAME/on|off
+/api/v1/ports
+/api/v1/journeys?limit=N
+/api/v1/journeys/ID
+/api/v1/events?since=N
+/api/v1/faults
+"
 }
 
 async fn ready(State(running): World) -> Response {
@@ -83,6 +96,31 @@ async fn ready(State(running): World) -> Response {
 async fn hosts(State(running): World) -> Json<Vec<HostReport>> {
     let hosts = running.ground.world.hosts.values();
     Json(hosts.map(|host| HostReport::of(host, &running)).collect())
+}
+
+/// What a host may be told.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Power {
+    On,
+    Off,
+}
+
+async fn power(State(running): World, Path((name, power)): Path<(String, Power)>) -> Response {
+    let Some(host) = running.ground.world.hosts.get(name.as_str()) else {
+        return problem(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
+    };
+    let done = match power {
+        Power::On => running.turn_on(&host.name).await,
+        Power::Off => {
+            running.turn_off(&host.name).await;
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => Json(HostReport::of(host, &running)).into_response(),
+        Err(error) => problem(StatusCode::CONFLICT, &error.to_string()),
+    }
 }
 
 async fn ports(State(running): World) -> Response {
