@@ -1,5 +1,6 @@
 //! The commands: one file each. They print, show progress and choose the exit code; the rooms below do the work.
 
+mod bench;
 mod ca;
 mod check;
 mod common;
@@ -36,6 +37,7 @@ enum Command {
     Host(host::Host),
     Simulate(simulate::Simulate),
     Fault(fault::FaultCommand),
+    Bench(bench::Bench),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Host(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
             Command::Fault(command) => command.run().await,
+            Command::Bench(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,

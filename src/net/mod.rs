@@ -42,4 +42,6 @@ pub use tls::{Authority, Identity, Trust};
 pub use tokio_util::sync::CancellationToken as Stop;
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::host::Running;
 use crate::mail::{Address, Body, Envelope, JourneyId, Letter, QueueId};
-use crate::mua::{Error, Login, Security, Server, Submitter, Verdict};
+use crate::mua::{Desk, Error, Login, Security, Server, Submitter, Verdict};
 use crate::world::port;
 
 /// An open connection waits so long for the next message.
@@ -114,12 +114,17 @@ impl Outcome {
 pub(super) struct Outboxes {
     running: Arc<Running>,
     ledger: Ledger,
+    /// Where all sit: its TLS sessions are resumed.
+    desk: Desk,
     boxes: Mutex<BTreeMap<Address, mpsc::UnboundedSender<(usize, Written)>>>,
 }
 
 impl Outboxes {
-    pub(super) fn new(running: Arc<Running>, ledger: Ledger) -> Self {
-        Self { running, ledger, boxes: Mutex::default() }
+    /// # Errors
+    /// The world has no MUA.
+    pub(super) fn new(running: Arc<Running>, ledger: Ledger) -> Result<Self, crate::host::Error> {
+        let (desk, _) = running.ground.desk()?;
+        Ok(Self { running, ledger, desk, boxes: Mutex::default() })
     }
 
     /// Puts a message into its sender's outbox.
@@ -128,7 +133,8 @@ impl Outboxes {
         let mut boxes = self.boxes.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = boxes.entry(written.from.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let outbox = Outbox { running: self.running.clone(), ledger: self.ledger.clone() };
+            let (running, ledger, desk) = (self.running.clone(), self.ledger.clone(), self.desk.clone());
+            let outbox = Outbox { running, ledger, desk };
             tokio::spawn(outbox.work(written.from.clone(), receiver));
             sender
         });
@@ -140,6 +146,7 @@ impl Outboxes {
 struct Outbox {
     running: Arc<Running>,
     ledger: Ledger,
+    desk: Desk,
 }
 
 impl Outbox {
@@ -205,11 +212,10 @@ impl Outbox {
         let world = &self.running.ground.world;
         let provider = world.domain(user.domain())?.mx.first()?;
         let host = world.hosts.get(provider)?;
-        let (desk, _) = self.running.ground.desk().ok()?;
         let addresses = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port::SUBMISSIONS)).collect();
         let server = Server { name: host.fqdn.clone(), addresses, security: Security::Immediate };
         let password = world.secret(&user.to_string())?.1.to_owned();
-        Submitter::connect(&desk, &server, Some(&Login { user: user.to_string(), password })).await.ok()
+        Submitter::connect(&self.desk, &server, Some(&Login { user: user.to_string(), password })).await.ok()
     }
 }
 

@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
             began: now,
             ended: now,
         };
-        play.run(&progress).await;
+        play.run(&progress).await?;
         let report = play.report();
         play.running.stop().await;
         if let Some(trace) = flushing {
@@ -100,9 +100,9 @@ impl<'a> Stage<'a> {
 }
 
 impl Play<'_> {
-    async fn run(&mut self, progress: &impl Fn(Progress)) {
+    async fn run(&mut self, progress: &impl Fn(Progress)) -> Result<(), Error> {
         let dice = &self.running.ground.dice;
-        let outboxes = Arc::new(Outboxes::new(self.running.clone(), self.ledger.clone()));
+        let outboxes = Arc::new(Outboxes::new(self.running.clone(), self.ledger.clone())?);
         let busy = Arc::new(Mutex::new(0_usize));
         for (number, traffic) in self.scenario.traffic.iter().enumerate() {
             let dice = dice.fork(&format!("traffic {number}"));
@@ -138,6 +138,7 @@ impl Play<'_> {
             }
         }
         self.ended = Instant::now();
+        Ok(())
     }
 
     fn sample(&mut self) {
