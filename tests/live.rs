@@ -271,6 +271,54 @@ fn a_host_is_turned_off_and_on_while_the_world_runs() {
 }
 
 #[test]
+fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start(data.path());
+    let queue = |served: &Served, arguments: &[&str]| {
+        let output = postroad(&[&["queue", "--control", served.at("http")], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}: {}{}", out(&output), err(&output));
+        out(&output)
+    };
+    let list = |served: &Served| serde_json::from_str::<Value>(&queue(served, &["list", "--json"])).unwrap();
+    // A host is on or off until the world ends, a message is held for longer.
+    served.ask("POST", "/api/v1/hosts/mda-sina/off");
+    for subject in ["one", "two", "three"] {
+        send(&served, "friend@sina.test", subject);
+    }
+    let tried = |served: &Served| {
+        let listing = list(served);
+        let messages = listing["messages"].as_array().unwrap();
+        let tried = messages.iter().filter(|message| message["host"] == "mta-sina" && message["attempts"] == 1);
+        (tried.count() == 3 && messages.len() == 3).then(|| listing.clone())
+    };
+    let listing = eventually("a first attempt", || tried(&served));
+    let id = |at: usize| listing["messages"][at]["id"].as_str().unwrap();
+    assert!(queue(&served, &["show", id(0)]).contains("Subject: "));
+    assert!(queue(&served, &["list"]).contains("3 messages"));
+    queue(&served, &["hold", "--all", "--host", "mta-sina"]);
+    let deleted = queue(&served, &["delete", id(0)]);
+    assert!(deleted.contains(&format!("{}  deleted", id(0))), "{deleted}");
+    let journey = served.json(&format!("/api/v1/journeys/{}", &id(0)[..10]));
+    assert_eq!(journey["recipients"]["friend@sina.test"]["fate"], "deleted", "{journey:#}");
+    let twice = postroad(&["queue", "delete", id(0), "--control", served.at("http")]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert_eq!(served.terminate(), Some(0));
+    let served = Served::start(data.path());
+    let listing = list(&served);
+    let states: Vec<_> = listing["messages"].as_array().unwrap().iter().map(|message| &message["state"]).collect();
+    assert_eq!(states, ["held", "held"]);
+    queue(&served, &["release", id(1)]);
+    messages(&served, "friend@sina.test", 1);
+    served.ask("POST", "/api/v1/hosts/mda-sina/off");
+    queue(&served, &["release", id(2)]);
+    eventually("a second attempt", || (list(&served)["messages"][0]["attempts"] == 2).then_some(()));
+    served.ask("POST", "/api/v1/hosts/mda-sina/on");
+    queue(&served, &["flush", "--all"]);
+    messages(&served, "friend@sina.test", 2);
+    assert_eq!(list(&served)["total"], 0);
+}
+
+#[test]
 fn send_and_fetch_work_over_tls_with_the_worlds_own_authority() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());

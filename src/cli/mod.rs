@@ -6,6 +6,7 @@ mod common;
 mod fetch;
 mod get;
 mod greeter;
+mod queue;
 mod run;
 mod send;
 mod serve;
@@ -31,6 +32,7 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
+    Queue(queue::Queue),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
     Udp(udp::Udp),
@@ -49,6 +51,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,
+            Command::Queue(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,
             Command::Udp(command) => command.run().await,
