@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+#[path = "live/crash.rs"]
+mod crash;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -216,17 +219,26 @@ fn mail_is_found_again_after_a_restart_under_the_same_name() {
     assert_eq!(uids(&Served::start(data.path())), before);
 }
 
+/// The kill may come when the next host has the letter and nobody knows it yet, so there may be a second copy of one:
+/// the duplicate that SMTP cannot close. `crash` shows that there are no others.
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
     let data = tempfile::tempdir().unwrap();
     for count in 1..=5 {
         let mut served = Served::start(data.path());
-        send(&served, "friend@sina.test", "kill");
+        send(&served, "friend@sina.test", &format!("kill {count}"));
         served.child.kill().unwrap();
         served.child.wait().unwrap();
-        let served = Served::start(data.path());
-        messages(&served, "friend@sina.test", count);
     }
+    let served = Served::start(data.path());
+    eventually("delivery", || (served.json("/api/v1/queue")["total"] == 0).then_some(()));
+    let (mut pop3, uids) = maildrop(&served, "friend@sina.test");
+    let mut subjects = std::collections::BTreeSet::new();
+    for number in 1..=uids.len() {
+        pop3.say(&format!("RETR {number}"));
+        subjects.extend(pop3.hear_all().into_iter().filter(|line| line.starts_with("Subject: ")));
+    }
+    assert_eq!(subjects.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(|count| format!("Subject: kill {count}")));
 }
 
 #[test]
