@@ -80,7 +80,7 @@ fn decide(session: &mut server::Session, event: server::Event) {
 /// What a server says to our client.
 ///
 /// # Panics
-/// As [`server`].
+/// As [`server()`].
 pub fn client(input: &[u8]) {
     let [settings, chunk, words @ ..] = input else { return };
     let is = |bit: u8| settings & (1 << bit) != 0;
@@ -132,7 +132,7 @@ fn hear<M: Machine>(machine: &mut M, words: &[u8], chunk: usize, mut owner: impl
 /// One line of a client: what is a command is read again as it was written.
 ///
 /// # Panics
-/// As [`server`].
+/// As [`server()`].
 pub fn command(input: &[u8]) {
     match Command::parse(input) {
         // Its text is free, and our client never writes it.
@@ -147,7 +147,7 @@ pub fn command(input: &[u8]) {
 /// The lines of a server: what is a reply is read again as it was written.
 ///
 /// # Panics
-/// As [`server`].
+/// As [`server()`].
 pub fn reply(input: &[u8]) {
     let mut reader = Reader::default();
     for line in input.split(|octet| *octet == b'\n') {
@@ -169,7 +169,7 @@ fn check_written(reply: &Reply) {
 /// A delivery report.
 ///
 /// # Panics
-/// As [`server`].
+/// As [`server()`].
 pub fn dsn(input: &[u8]) {
     if let Some(report) = DeliveryReport::read(input) {
         assert!(!report.recipients.is_empty());
@@ -179,7 +179,7 @@ pub fn dsn(input: &[u8]) {
 /// An address: what is one is read again as it was written.
 ///
 /// # Panics
-/// As [`server`].
+/// As [`server()`].
 pub fn address(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     if let Ok(address) = text.parse::<Address>() {
