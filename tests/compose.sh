@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 export POSTROAD_TARGET=prebuilt COMPOSE_PROJECT_NAME=postroad-test DOCKER_BUILDKIT=0
 letters=${POSTROAD_LETTERS:-40}
+profile=${POSTROAD_PROFILE:-release}
 work=$(mktemp -d)
 passed=0 failed=0
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
@@ -36,8 +37,8 @@ static_binary() {
     mkdir -p target/image
     [[ -n ${POSTROAD_BINARY:-} ]] && cp "$POSTROAD_BINARY" target/image/postroad && return
     host=$(rustc -vV | sed -n 's/^host: //p')
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$host" &&
-        strip -o target/image/postroad "target/$host/release/postroad"
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --profile "$profile" --locked --target "$host" &&
+        strip -o target/image/postroad "target/$host/$profile/postroad"
 }
 
 all_healthy() {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use postroad::Postroad;
+use postroad::host::{Fault, Way};
 use serde_json::Value;
 
 #[path = "live/crash.rs"]
@@ -538,6 +539,11 @@ async fn an_embedded_world_has_mailboxes_faults_and_stories() {
     assert!(missing.to_string().starts_with("nothing like that came to INBOX of bob@home.test"), "{missing}");
     post.turn_on("mta-home-test").await.unwrap();
     post.mailbox("bob@home.test").wait_for(|message| message.subject() == "later").await.unwrap();
+    let cut = Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], way: Way::Both };
+    let cut = post.begin(cut).await.unwrap();
+    post.end(cut).await.unwrap();
+    let nowhere = post.begin(Fault::Off { host: "nowhere".to_owned() }).await.unwrap_err();
+    assert!(nowhere.to_string().contains("nowhere"), "{nowhere}");
     let stories = post.stories();
     assert!(stories.len() == 1 && stories[0].arrived_once(), "{stories:#?}");
     post.stop().await;
