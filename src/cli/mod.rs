@@ -10,6 +10,7 @@ mod get;
 mod greeter;
 mod host;
 mod manual;
+mod queue;
 mod run;
 mod send;
 mod sendmail;
@@ -42,6 +43,7 @@ enum Command {
     Send(send::Send),
     Fetch(fetch::Fetch),
     Sendmail(sendmail::Sendmail),
+    Queue(queue::Queue),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
     Udp(udp::Udp),
@@ -77,6 +79,7 @@ impl Cli {
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,
             Command::Sendmail(command) => command.run().await,
+            Command::Queue(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,
             Command::Udp(command) => command.run().await,

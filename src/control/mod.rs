@@ -5,6 +5,9 @@
 //! | `/livez`, `/readyz` | 200 while the process lives, and while the world takes mail |
 //! | `/api/v1/hosts` | the hosts, what they do, how many messages wait in each |
 //! | `POST /api/v1/hosts/NAME/on`, `…/off` | turns a host on or off, and answers once it is so |
+//! | `/api/v1/queue?host=NAME&id=ID&limit=N` | what waits in the queues, oldest first; ID of a message or a journey |
+//! | `/api/v1/queue/ID` | one message of a queue, with its header |
+//! | `POST /api/v1/queue/hold`, `release`, `flush`, `delete` | does that to those of `?host=NAME&id=ID`, or to all with `?all=true` |
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
@@ -15,6 +18,7 @@ mod answers;
 mod client;
 mod faults;
 mod listen;
+mod queue;
 mod share;
 
 use std::sync::Arc;
@@ -33,6 +37,7 @@ use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
 pub use client::{Client, Failure};
+pub use queue::{Action, Done, Shown};
 pub use share::{Batch, News, follow_events, send_events};
 
 /// Journeys in a list where the client does not say how many.
@@ -58,6 +63,8 @@ fn router(running: Arc<Running>) -> Router {
         .route("/readyz", get(ready))
         .route("/api/v1/hosts", get(hosts))
         .route("/api/v1/hosts/{name}/{power}", post(power))
+        .route("/api/v1/queue", get(queue::list))
+        .route("/api/v1/queue/{what}", get(queue::show).post(queue::act))
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
@@ -75,6 +82,9 @@ async fn index() -> &'static str {
 /readyz
 /api/v1/hosts
 POST /api/v1/hosts/NAME/on|off
+/api/v1/queue?host=NAME&id=ID&limit=N
+/api/v1/queue/ID
+POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
 /api/v1/ports
 /api/v1/journeys?limit=N
 /api/v1/journeys/ID

@@ -42,7 +42,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::control;
-use crate::host::{self, Data, Doors, Ground, Running};
+use crate::host::{self, Data, Doors, Fault, Ground, Running};
 use crate::journey::{Audit, Journal, Story};
 use crate::mda;
 use crate::net::Net;
@@ -70,6 +70,9 @@ pub enum Error {
     /// There is no room for its data.
     #[error("no temporary folder: {0}")]
     Folder(#[from] std::io::Error),
+    /// A fault that this world cannot have.
+    #[error("{0}")]
+    Fault(String),
     /// A mailbox cannot be read.
     #[error(transparent)]
     Mailbox(#[from] mda::Error),
@@ -212,6 +215,24 @@ impl Postroad {
     /// A port that it needs is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
         Ok(self.running.turn_on(host).await?)
+    }
+
+    /// Lets something go wrong until [`Postroad::end`]: a cut link, a full disk, a reply of your choice, as scenarios do.
+    ///
+    /// # Errors
+    /// It names what this world does not have, or what exists in virtual time only.
+    pub async fn begin(&self, fault: Fault) -> Result<u64, Error> {
+        self.running.knows(&fault).map_err(Error::Fault)?;
+        Ok(self.running.begin_fault(fault).await.id)
+    }
+
+    /// Ends a fault. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// A host does not come up again.
+    pub async fn end(&self, fault: u64) -> Result<(), Error> {
+        self.running.end_fault(fault).await?;
+        Ok(())
     }
 
     /// Stops it and waits for that. Dropping it stops it, too.

@@ -1,0 +1,166 @@
+//! SIGKILL at random moments under load: what was acknowledged arrives, and nothing is doubled that was not under way.
+//!
+//! `POSTROAD_KILLS` says how often (20), `POSTROAD_SEED` with which moments (1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use postroad::world::Dice;
+use rusqlite::Connection;
+
+use super::{PATIENCE, Served, maildrop};
+
+const CONNECTIONS: u64 = 4;
+/// Letters of one connection between two kills, at most.
+const LETTERS_MAX: u64 = 40;
+/// From the start of serving to the kill, at most.
+const LIFE_MAX_MS: u64 = 400;
+/// How often the queue is looked at in the end, with a short wait between.
+const LOOKS_MAX: usize = 6000;
+
+#[derive(Default)]
+struct Ledger {
+    /// Letters for which a 250 was read.
+    acknowledged: BTreeSet<String>,
+    /// Letters that went out, and no reply to them was read.
+    unanswered: BTreeSet<String>,
+    /// Journeys that were in a queue at a kill, and in how many queues and kills.
+    at_risk: BTreeMap<String, usize>,
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_kill_9_at_random_moments_under_load() {
+    let (kills, seed) = (setting("POSTROAD_KILLS", 20), setting("POSTROAD_SEED", 1));
+    let (data, dice, mut ledger) = (tempfile::tempdir().unwrap(), Dice::seeded(seed), Ledger::default());
+    for kill in 0..kills {
+        let mut served = Served::start(data.path());
+        let at = served.at("smtp").to_owned();
+        let writers: Vec<_> = (0..CONNECTIONS)
+            .map(|connection| {
+                let at = at.clone();
+                thread::spawn(move || write_letters(&at, &format!("{kill}-{connection}")))
+            })
+            .collect();
+        wait(Duration::from_millis(dice.draw() % LIFE_MAX_MS));
+        served.child.kill().unwrap();
+        served.child.wait().unwrap();
+        for writer in writers {
+            let (acknowledged, unanswered) = writer.join().unwrap();
+            ledger.acknowledged.extend(acknowledged);
+            ledger.unanswered.extend(unanswered);
+        }
+        look_into(&data.path().join("post.db"), &mut ledger);
+    }
+    let served = Served::start(data.path());
+    drain(&served);
+    judge(&served, &ledger, kills);
+}
+
+/// Sends until the server is gone: which letters it acknowledged, and which one may have been stored all the same.
+fn write_letters(at: &str, name: &str) -> (Vec<String>, Option<String>) {
+    let mut acknowledged = Vec::new();
+    let Ok(stream) = TcpStream::connect(at) else { return (acknowledged, None) };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut smtp = BufReader::new(stream);
+    if !hear(&mut smtp).starts_with("220") || !say(&mut smtp, "HELO program.test").starts_with("250") {
+        return (acknowledged, None);
+    }
+    for number in 0..LETTERS_MAX {
+        let letter = format!("{name}-{number}");
+        let commands = ["MAIL FROM:<me@163.test>", "RCPT TO:<friend@sina.test>", "DATA"];
+        if !commands.iter().all(|command| matches!(say(&mut smtp, command).as_bytes(), [b'2' | b'3', ..])) {
+            return (acknowledged, None);
+        }
+        let reply = say(&mut smtp, &format!("Letter: {letter}\r\n\r\n{}end of {letter}\r\n.", "x\r\n".repeat(500)));
+        if !reply.starts_with("250 ") || !reply.ends_with('\n') {
+            return (acknowledged, Some(letter));
+        }
+        acknowledged.push(letter);
+    }
+    (acknowledged, None)
+}
+
+fn hear(smtp: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    // What cannot be read any more is an empty reply.
+    let _ = smtp.read_line(&mut line);
+    line
+}
+
+fn say(smtp: &mut BufReader<TcpStream>, text: &str) -> String {
+    match smtp.get_mut().write_all(format!("{text}\r\n").as_bytes()) {
+        Ok(()) => hear(smtp),
+        Err(_) => String::new(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process lives meanwhile, in real time")]
+fn wait(time: Duration) {
+    thread::sleep(time);
+}
+
+/// After a kill: the database is whole, each message in a queue has its bytes, and each is noted.
+fn look_into(database: &Path, ledger: &mut Ledger) {
+    let database = Connection::open(database).unwrap();
+    let ask = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(ask("PRAGMA quick_check"), "ok");
+    let bare = "SELECT CAST(count(*) AS TEXT) FROM queue LEFT JOIN content ON content.id = content WHERE bytes IS NULL";
+    assert_eq!(ask(bare), "0");
+    let mut names = database.prepare("SELECT name FROM queue").unwrap();
+    for name in names.query_map([], |row| row.get::<_, String>(0)).unwrap() {
+        let (journey, _) = name.as_ref().unwrap().split_once('-').unwrap();
+        *ledger.at_risk.entry(journey.to_owned()).or_default() += 1;
+    }
+}
+
+fn drain(served: &Served) {
+    let is_empty = || {
+        let total = served.json("/api/v1/queue?limit=1")["total"].as_u64();
+        wait(Duration::from_millis(50));
+        total == Some(0)
+    };
+    assert!((0..LOOKS_MAX).any(|_| is_empty()), "the queues do not empty");
+}
+
+fn judge(served: &Served, ledger: &Ledger, kills: u64) {
+    let (mut pop3, uids) = maildrop(served, "friend@sina.test");
+    let mut copies: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for number in 1..=uids.len() {
+        assert!(pop3.say(&format!("RETR {number}")).starts_with("+OK"));
+        let lines = pop3.hear_all();
+        let letter = lines.iter().find_map(|line| line.strip_prefix("Letter: ")).unwrap().to_owned();
+        assert_eq!(lines.last().unwrap(), &format!("end of {letter}"), "whole");
+        let id = lines.iter().find_map(|line| Some(line.split_once(" id ")?.1.split_once('-')?.0)).unwrap();
+        copies.entry(letter).or_insert((0, id.to_owned())).0 += 1;
+    }
+    pop3.say("QUIT");
+    let lost: Vec<_> = ledger.acknowledged.iter().filter(|letter| !copies.contains_key(*letter)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    let doubled = copies.values().filter(|(count, _)| *count != 1);
+    for (count, journey) in doubled.clone() {
+        let risks = ledger.at_risk.get(journey).copied().unwrap_or(0);
+        assert!(*count <= risks + 1, "{journey} is there {count} times, and was under way at {risks} kills");
+    }
+    let unasked: Vec<_> = copies
+        .keys()
+        .filter(|letter| !ledger.acknowledged.contains(*letter) && !ledger.unanswered.contains(*letter))
+        .collect();
+    assert!(unasked.is_empty(), "from nowhere: {unasked:?}");
+    println!(
+        "{kills} kills: {} acknowledged and delivered, {} without reply of which {} were delivered; {} were under way \
+         at a kill, {} of them are doubled",
+        ledger.acknowledged.len(),
+        ledger.unanswered.len(),
+        ledger.unanswered.iter().filter(|letter| copies.contains_key(*letter)).count(),
+        ledger.at_risk.len(),
+        doubled.count()
+    );
+}
