@@ -12,6 +12,8 @@ use serde_json::Value;
 
 #[path = "live/crash.rs"]
 mod crash;
+#[path = "live/mailin.rs"]
+mod mailin;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -52,10 +54,14 @@ struct Served {
 
 impl Served {
     fn start(data: &Path) -> Self {
+        Self::start_world(data, Path::new("config/journey.toml"))
+    }
+
+    fn start_world(data: &Path, world: &Path) -> Self {
         let file = data.join("ports.json");
         let _ = fs::remove_file(&file);
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-        command.args(["serve", "--free-ports", "--data"]).arg(data).arg("--ports-file").arg(&file);
+        command.args(["serve", "--free-ports"]).arg(world).arg("--data").arg(data).arg("--ports-file").arg(&file);
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&file).ok()?).ok());
         Self { child, ports }

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Error, Ground, start};
 use crate::mda::{Mailboxes, Mda};
-use crate::mta::Mta;
+use crate::mta::{Mailin, Mta};
 use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve};
 use crate::world::{HostName, Service};
 
@@ -77,6 +77,8 @@ pub struct Running {
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
     reach: Mutex<Reach>,
+    /// Old-fashioned MTAs, once started.
+    mailins: Mutex<BTreeMap<HostName, Mailin>>,
     /// What runs for the doors, and for each host that is up.
     outside: Power,
     hosts: Mutex<BTreeMap<HostName, Power>>,
@@ -118,8 +120,8 @@ impl Running {
         let mtas = Arc::new(start::mtas(&ground)?);
         let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
-        let (bound, reach) = (BTreeMap::new(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, outside, hosts };
+        let (bound, reach, mailins) = (BTreeMap::new(), Mutex::default(), Mutex::default());
+        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, mailins, outside, hosts };
         match start::all(&mut running).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -142,6 +144,14 @@ impl Running {
     pub(super) fn note_reach(&self, from: &HostName, to: &HostName, at: SocketAddr) {
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         reach.entry(from.clone()).or_default().insert(to.clone(), at);
+    }
+
+    pub(super) fn mailin(&self, host: &HostName) -> Option<Mailin> {
+        self.mailins.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+    }
+
+    pub(super) fn note_mailin(&self, host: &HostName, mailin: Mailin) {
+        self.mailins.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), mailin);
     }
 
     /// Neighbours run on this machine, and are trusted: nobody else shall come in by their doors.
