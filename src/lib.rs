@@ -15,7 +15,7 @@
 //!    hop touches. The `Received` line carries the [`mail::JourneyId`] by which every host knows the message.
 //! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], with all else that waits, in one commit. Only then
 //!    there is an [`mta::Receipt`], and only from that the `250` that takes over responsibility (RFC 5321 §6.1).
-//! 5. [`mta::Mta::run`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
+//! 5. [`mta::Mta::start`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
 //!    [`dns::Resolver::mx`].
 //! 6. An [`smtp::client::Session`] passes it on. Its verdict on each recipient decides: done, wait, or give up, which
 //!    an [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.
@@ -56,7 +56,7 @@
 //!     tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
 //!     running.turn_on("mta-sina").await
 //! };
-//! let (report, mended) = tokio::join!(travel(&running, plan, |_| {}), mended);
+//! let (report, mended) = tokio::join!(travel(&running.ground, plan, |_| {}), mended);
 //! mended?;
 //! assert!(report?.is_intact());
 //! running.stop().await;
@@ -73,6 +73,7 @@ pub mod cli;
 pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod embed;
 pub mod host;
 pub mod imap;
 pub mod journey;
@@ -82,7 +83,10 @@ pub mod mta;
 pub mod mua;
 pub mod net;
 pub mod pop3;
+pub mod sim;
 pub mod smtp;
 pub mod store;
 pub mod trip;
 pub mod world;
+
+pub use embed::Postroad;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use postroad::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
@@ -12,7 +11,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("POSTROAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let colour = console::colors_enabled_stderr();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
-    match Cli::parse().run().await {
+    match Cli::read().run().await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("postroad: {error:#}");

@@ -18,8 +18,8 @@ const FLOORS: &[&[&str]] = &[
     &["smtp", "imap", "pop3", "dns"],
     &["mua", "mta", "mda"],
     &["host"],
-    &["control", "demo", "trip"],
-    &["cli"],
+    &["control", "demo", "sim", "trip"],
+    &["cli", "embed"],
 ];
 /// A longer file has a second idea in it.
 const LINES_MAX: usize = 600;

@@ -1,15 +1,21 @@
 //! The commands: one file each. They print, show progress and choose the exit code; the rooms below do the work.
 
+mod bench;
 mod ca;
 mod check;
 mod common;
+mod fault;
 mod fetch;
 mod get;
 mod greeter;
+mod host;
+mod manual;
 mod queue;
 mod run;
 mod send;
+mod sendmail;
 mod serve;
+mod simulate;
 mod table;
 mod udp;
 
@@ -29,17 +35,34 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Serve(serve::Serve),
+    Host(host::Host),
+    Simulate(simulate::Simulate),
+    Fault(fault::FaultCommand),
+    Bench(bench::Bench),
     Check(check::Check),
     Send(send::Send),
     Fetch(fetch::Fetch),
+    Sendmail(sendmail::Sendmail),
     Queue(queue::Queue),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
     Udp(udp::Udp),
     Get(get::Get),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 impl Cli {
+    /// Reads the command line. Called by the name of sendmail, as through a link, it is `postroad sendmail`.
+    pub fn read() -> Self {
+        let mut words: Vec<_> = std::env::args_os().collect();
+        let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
+        if name.is_some_and(|name| name == "sendmail") {
+            words.insert(1, "sendmail".into());
+        }
+        Self::parse_from(words)
+    }
+
     /// Runs the command; the exit code says whether it went well.
     ///
     /// # Errors
@@ -48,14 +71,21 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
+            Command::Host(command) => command.run().await,
+            Command::Simulate(command) => command.run().await,
+            Command::Fault(command) => command.run().await,
+            Command::Bench(command) => command.run().await,
             Command::Check(command) => command.run(),
             Command::Send(command) => command.run().await,
             Command::Fetch(command) => command.run().await,
+            Command::Sendmail(command) => command.run().await,
             Command::Queue(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,
             Command::Udp(command) => command.run().await,
             Command::Get(command) => command.run().await,
+            Command::Completions(command) => Ok(command.run()),
+            Command::Man(command) => command.run(),
         }
     }
 }

@@ -8,18 +8,22 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::common::{self, duration};
+use super::common::{self, Endpoint, duration};
 use super::table;
+use crate::control::{self, Client};
 use crate::host::{Data, Doors, Ground, Running};
 use crate::journey::{Journal, Protocol};
 use crate::mail::Address;
 use crate::mua::{Draft, Source, read_sources};
 use crate::net::Net;
-use crate::trip::{self, Plan, Progress};
+use crate::store::Store;
+use crate::trip::{self, Plan, Progress, Report};
 use crate::world::{Clock, Dice, World};
 
 /// Events kept while a trip runs: enough for the steps of some hundred thousand messages.
 const EVENTS_MAX: usize = 2_000_000;
+/// How long events of other processes may take to come here.
+const AFTERMATH: Duration = Duration::from_millis(300);
 /// With more messages than this, each gets a line of the summary instead of a table.
 const TABLES_MAX: usize = 3;
 
@@ -29,6 +33,7 @@ const TABLES_MAX: usize = 3;
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// A world file; without it, the default world.
+    #[arg(env = "POSTROAD_WORLD")]
     world: Option<PathBuf>,
     /// Send these messages instead of a sample letter: a file with one message, an mbox, or a folder of them.
     #[arg(long, value_name = "FILE-OR-FOLDER")]
@@ -39,6 +44,13 @@ pub(super) struct Run {
     /// Who shall get it.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<Address>,
+    /// Start nothing: send through the hosts that `postroad host` runs elsewhere, and follow the letters by what this
+    /// collector of theirs hears. Run it where the world's MUA is.
+    #[arg(long, value_name = "HOST:PORT", requires = "authority", env = "POSTROAD_COLLECTOR")]
+    join: Option<Endpoint>,
+    /// The folder of the certificate authority that those hosts share.
+    #[arg(long, value_name = "FOLDER", requires = "join", env = "POSTROAD_AUTHORITY")]
+    authority: Option<PathBuf>,
     /// Show what was said on each hop.
     #[arg(long)]
     transcript: bool,
@@ -59,23 +71,22 @@ impl Run {
         let world = common::world(self.world.as_deref())?;
         let (clock, dice) = (Clock::wall(), Dice::from_entropy());
         let plan = self.plan(&world, clock, &dice)?;
-        let folder = tempfile::Builder::new().prefix("postroad-").tempdir()?;
-        let data = Data::open(folder.path())?;
-        let dialogues = self.transcript || self.json;
-        let ground = Ground {
-            net: Net::loopback(world.addresses()),
-            store: data.store()?,
-            clock,
-            dice,
-            journal: Journal::new(clock, EVENTS_MAX, dialogues),
-            authority: Arc::new(data.authority(&world, clock)?),
-            world: Arc::new(world),
+        let journal = Journal::new(clock, EVENTS_MAX, self.transcript || self.json);
+        let report = match (&self.join, &self.authority) {
+            (Some(collector), Some(authority)) => {
+                let authority = Arc::new(Data::authority_in(authority, &world, clock)?);
+                let (net, store) = (Net::sockets(), Store::in_memory(&[])?);
+                let ground = Ground { net, store, clock, dice, journal, authority, world: Arc::new(world) };
+                self.join(&ground, collector, plan).await?
+            }
+            _ => {
+                let folder = tempfile::Builder::new().prefix("postroad-").tempdir()?;
+                let data = Data::open(folder.path())?;
+                let authority = Arc::new(data.authority(&world, clock)?);
+                let (net, store) = (Net::loopback(world.addresses()), data.store()?);
+                self.alone(Ground { net, store, clock, dice, journal, authority, world: Arc::new(world) }, plan).await?
+            }
         };
-        let running = Running::start(ground, Doors::shut()).await?;
-        let bar = Bar::new(plan.sources.len());
-        let report = trip::travel(&running, plan, |progress| bar.show(progress)).await;
-        bar.finish();
-        let report = report?;
         if self.json {
             println!(
                 "{}",
@@ -84,8 +95,33 @@ impl Run {
         } else {
             print!("{}", table::report(&report, TABLES_MAX, self.transcript));
         }
-        running.stop().await;
         Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// With every host in this process.
+    async fn alone(&self, ground: Ground, plan: Plan) -> anyhow::Result<Report> {
+        let running = Running::start(ground, Doors::shut()).await?;
+        let report = travel(&running.ground, plan).await;
+        running.stop().await;
+        report
+    }
+
+    /// With hosts that run elsewhere.
+    async fn join(&self, ground: &Ground, collector: &Endpoint, plan: Plan) -> anyhow::Result<Report> {
+        let collector = Client::new(ground.net.interface(&[]), &collector.host, collector.port);
+        let news = control::follow_events(ground.journal.clone(), collector).await?;
+        let report = async {
+            let mut report = travel(ground, plan).await?;
+            // The last steps are still on their way here.
+            tokio::time::sleep(AFTERMATH).await;
+            report.retell(&ground.journal);
+            anyhow::Ok(report)
+        };
+        tokio::select! {
+            biased;
+            report = report => report,
+            () = news => anyhow::bail!("the collector has no more news"),
+        }
     }
 
     fn plan(&self, world: &World, clock: Clock, dice: &Dice) -> anyhow::Result<Plan> {
@@ -108,6 +144,13 @@ impl Run {
         }
         Ok(Plan { from, to, sources, patience: self.timeout })
     }
+}
+
+async fn travel(ground: &Ground, plan: Plan) -> anyhow::Result<Report> {
+    let bar = Bar::new(plan.sources.len());
+    let report = trip::travel(ground, plan, |progress| bar.show(progress)).await;
+    bar.finish();
+    Ok(report?)
 }
 
 fn sample(from: &Address, to: &Address, clock: Clock, dice: &Dice) -> anyhow::Result<Source> {

@@ -33,11 +33,14 @@ pub(super) struct Serve {
     /// user's data folder.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_DATA")]
     data: Option<PathBuf>,
+    /// For one run of a test suite: data in a temporary folder that is removed at the end, and free ports.
+    #[arg(long, env = "POSTROAD_EPHEMERAL", conflicts_with = "data")]
+    ephemeral: bool,
     /// The address that real clients connect to. Mail needs no login at the SMTP port: keep others out.
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::LOCALHOST.into())]
     bind: IpAddr,
     /// Adds this to every port.
-    #[arg(long, value_name = "N", env = "POSTROAD_PORT_OFFSET", default_value_t = 0, conflicts_with = "free_ports")]
+    #[arg(long, value_name = "N", env = "POSTROAD_PORT_OFFSET", default_value_t = 0, conflicts_with_all = ["free_ports", "ephemeral"])]
     port_offset: u16,
     /// Takes free ports instead of those of the world.
     #[arg(long, env = "POSTROAD_FREE_PORTS")]
@@ -46,7 +49,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE")]
     ports_file: Option<PathBuf>,
     /// Prints the bound ports as JSON.
-    #[arg(long)]
+    #[arg(long, env = "POSTROAD_JSON")]
     json: bool,
 }
 
@@ -58,9 +61,14 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
         let world = Arc::new(common::world(self.world.as_deref())?);
-        let folder = self.data.clone().unwrap_or_else(|| common::data_folder(&world));
+        let passing = self.ephemeral.then(|| tempfile::Builder::new().prefix("postroad-").tempdir()).transpose()?;
+        let folder = match (&passing, &self.data) {
+            (Some(passing), _) => passing.path().to_owned(),
+            (None, Some(folder)) => folder.clone(),
+            (None, None) => common::data_folder(&world),
+        };
         let (data, clock) = (Data::open(&folder)?, Clock::wall());
-        let doors = if self.free_ports {
+        let doors = if self.free_ports || self.ephemeral {
             Doors::free(&world.ports, self.bind)
         } else {
             Doors::of(&world.ports, self.bind, self.port_offset)?

@@ -11,19 +11,24 @@
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
+//! | `/api/v1/events?since=N` | events from number N on, as many as fit; `POST` brings those of another process |
+//! | `/api/v1/faults` | the faults that hold now; POST one as JSON to begin it, DELETE `/api/v1/faults/ID` ends it |
 
 mod answers;
+mod client;
+mod faults;
 mod listen;
 mod queue;
+mod share;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
 use crate::host::Running;
@@ -31,10 +36,14 @@ use crate::journey::Audit;
 use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
+pub use client::{Client, Failure};
 pub use queue::{Action, Done, Shown};
+pub use share::{Batch, News, follow_events, send_events};
 
 /// Journeys in a list where the client does not say how many.
 const LIMIT_DEFAULT: usize = 100;
+/// Octets of the largest batch of events that is taken over.
+const BATCH_MAX: usize = 16 * 1024 * 1024;
 
 type World = State<Arc<Running>>;
 
@@ -59,6 +68,9 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
+        .route(share::EVENTS, get(events).post(adopt).layer(DefaultBodyLimit::max(BATCH_MAX)))
+        .route("/api/v1/faults", get(faults::list).post(faults::begin))
+        .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
         .with_state(running)
 }
@@ -76,6 +88,8 @@ POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
 /api/v1/ports
 /api/v1/journeys?limit=N
 /api/v1/journeys/ID
+/api/v1/events?since=N
+/api/v1/faults
 "
 }
 
@@ -147,6 +161,28 @@ async fn journey(State(running): World, Path(id): Path<String>) -> Response {
         Some(story) => Json(story).into_response(),
         None => problem(StatusCode::NOT_FOUND, "no such journey, or it is too long ago"),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn events(State(running): World, Query(Since { since }): Query<Since>) -> Json<News> {
+    let journal = &running.ground.journal;
+    // In this order, nothing falls between the number and the events.
+    let last = journal.last_seq();
+    Json(News { last, events: journal.batch_since(since) })
+}
+
+async fn adopt(State(running): World, Json(batch): Json<Batch>) -> Response {
+    if !running.ground.world.hosts.contains_key(batch.source.as_str()) {
+        return problem(StatusCode::BAD_REQUEST, &format!("{} is no host of this world", batch.source));
+    }
+    running.ground.journal.adopt(&batch.source, batch.instance, batch.events);
+    Json(serde_json::json!({})).into_response()
 }
 
 fn problem(status: StatusCode, error: &str) -> Response {

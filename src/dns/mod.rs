@@ -12,6 +12,7 @@
 mod answer;
 mod cache;
 mod declared;
+mod moods;
 mod question;
 mod resolver;
 mod server;
@@ -21,6 +22,7 @@ mod tests;
 mod zone;
 
 pub use answer::Transport;
+pub use moods::{Mood, Moods};
 pub use resolver::{Exchange, LookupError, Mx, Resolver};
 pub use server::Server;
 pub use zone::{Data, InvalidZone, Record, Zones};

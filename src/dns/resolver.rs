@@ -111,7 +111,7 @@ impl Resolver {
         Ok(Mx::Hosts(hosts))
     }
 
-    /// The addresses of a host, those of IPv6 first.
+    /// The addresses of a host, the nearest ones first, then those of IPv6.
     ///
     /// # Errors
     /// The host does not exist or has no address, or the name server could not tell about either family.
@@ -127,6 +127,7 @@ impl Resolver {
             }
         }
         if !addresses.is_empty() {
+            self.0.interface.nearest_first(&mut addresses);
             return Ok(addresses);
         }
         let errors = [six.err(), four.err()].into_iter().flatten();

@@ -4,39 +4,77 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hickory_proto::op::ResponseCode;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
+use super::moods::{self, Mood};
 use super::stream::Answering;
-use super::{Transport, Zones};
+use super::{Moods, Transport, Zones};
 use crate::net::{Conn, Datagrams, Error, Service, Stop, Stream};
 
 /// The wait after the socket failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Answers that are late at once; more come without delay.
+const LATE_MAX: usize = 1000;
+
 /// The name server of the world: its TCP side is a [`Service`] for [`crate::net::serve`], its UDP side is
 /// [`Server::serve_udp`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Server(Arc<Zones>);
+pub struct Server {
+    zones: Arc<Zones>,
+    moods: Moods,
+}
 
 impl Server {
     /// Serves these zones.
     pub fn new(zones: Zones) -> Self {
-        Self(Arc::new(zones))
+        Self { zones: Arc::new(zones), moods: Moods::default() }
     }
 
-    /// Answers datagrams until `stop`, one after the other: an answer comes from memory, without waiting.
+    /// The same server, with moods.
+    pub fn with_moods(self, moods: Moods) -> Self {
+        Self { moods, ..self }
+    }
+
+    /// Answers datagrams until `stop`, one after the other: an answer comes from memory, without waiting; those that
+    /// a mood delays are answered later.
     pub async fn serve_udp(self, socket: Datagrams, stop: Stop) {
+        let (socket, late) = (Arc::new(socket), TaskTracker::new());
         while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
-            if let Err(error) = self.reply(&socket, received).await {
+            let mood = received.as_ref().ok().and_then(|(query, _)| self.moods.about(query));
+            if let Some(Mood::Slow(by)) = mood
+                && late.len() < LATE_MAX
+            {
+                let (server, socket, stop) = (self.clone(), socket.clone(), stop.clone());
+                late.spawn(async move {
+                    if stop.run_until_cancelled(sleep(by)).await.is_some() {
+                        let _ = server.reply(&socket, received, None).await;
+                    }
+                });
+            } else if let Err(error) = self.reply(&socket, received, mood).await {
                 tracing::warn!(%error, "a datagram could not be read or answered");
                 sleep(PAUSE).await;
             }
         }
     }
 
-    async fn reply(&self, socket: &Datagrams, received: Result<(Vec<u8>, SocketAddr), Error>) -> Result<(), Error> {
+    async fn reply(
+        &self,
+        socket: &Datagrams,
+        received: Result<(Vec<u8>, SocketAddr), Error>,
+        mood: Option<Mood>,
+    ) -> Result<(), Error> {
         let (query, from) = received?;
-        match self.0.answer(&query, Transport::Udp) {
+        let answer = match mood {
+            Some(Mood::Silent) => None,
+            Some(Mood::NoSuchName) => moods::answer(&query, ResponseCode::NXDomain),
+            Some(Mood::ServerFailure) => moods::answer(&query, ResponseCode::ServFail),
+            Some(Mood::Wrong(address)) => moods::wrong(&query, address),
+            Some(Mood::Slow(_)) | None => self.zones.answer(&query, Transport::Udp),
+        };
+        match answer {
             Some(answer) => socket.send_to(&answer, from).await,
             None => Ok(()),
         }
@@ -45,7 +83,7 @@ impl Server {
 
 impl Service for Server {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        let mut conn = Conn::new(stream, Answering::new(self.0), stop);
+        let mut conn = Conn::new(stream, Answering::new(self.zones), stop);
         match conn.event().await? {
             Some(never) => match never {},
             None => Ok(()),

@@ -49,7 +49,19 @@ impl Data {
     /// # Errors
     /// Its files cannot be read or written.
     pub fn authority(&self, world: &World, clock: Clock) -> Result<Authority, Error> {
-        let (root, key) = (self.folder.join("ca.pem"), self.folder.join("ca-key.pem"));
+        Self::authority_in(&self.folder, world, clock)
+    }
+
+    /// The certificate authority of a folder, which processes may share; the first one makes it.
+    ///
+    /// # Errors
+    /// Its files cannot be read or written.
+    pub fn authority_in(folder: &Path, world: &World, clock: Clock) -> Result<Authority, Error> {
+        let fail = |error: std::io::Error| Error::Data { path: folder.into(), why: error.to_string() };
+        fs::create_dir_all(folder).map_err(fail)?;
+        let lock = File::create(folder.join("ca.lock")).map_err(fail)?;
+        lock.lock().map_err(fail)?;
+        let (root, key) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
         match (fs::read_to_string(&root), fs::read_to_string(&key)) {
             (Ok(root), Ok(key)) => Authority::from_pem(&world.name, &root, &key, clock).map_err(Error::Authority),
             _ => {

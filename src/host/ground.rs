@@ -43,14 +43,14 @@ impl Ground {
             return Err(Error::LiveOnly { host: host.name.to_string(), engine: settings.engine.name() });
         }
         let (world, clock) = (Arc::new(world), Clock::starting_at(start));
-        let links = world.clone();
+        let (links, dice) = (world.clone(), Dice::seeded(seed));
         Ok(Self {
             net: Net::memory(Arc::new(move |from: IpAddr, to: IpAddr| links.latency(from, to))),
             store: Store::in_memory(&[mta::SCHEMA, mda::SCHEMA])?,
             clock,
-            dice: Dice::seeded(seed),
             journal: Journal::new(clock, usize::MAX, dialogues),
-            authority: Arc::new(Authority::create(&world.name, clock).map_err(Error::Authority)?),
+            authority: Arc::new(Authority::seeded(&world.name, clock, dice.fork("keys")).map_err(Error::Authority)?),
+            dice,
             world,
         })
     }
@@ -70,10 +70,13 @@ impl Ground {
 
     /// Asks the world's name servers.
     pub fn resolver(&self, host: &Host) -> Resolver {
-        let servers = self.world.dns().flat_map(|dns| &dns.addresses).map(|ip| SocketAddr::new(*ip, port::DNS));
-        let reachable = |server: &SocketAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());
-        let dice = self.dice.fork(&format!("dns {}", host.name));
-        Resolver::new(self.interface(host), servers.filter(reachable).collect(), dice)
+        let (interface, dice) = (self.interface(host), self.dice.fork(&format!("dns {}", host.name)));
+        let reachable = |server: &IpAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());
+        let servers = self.world.dns().flat_map(|dns| &dns.addresses).copied();
+        let mut servers: Vec<_> = servers.filter(reachable).collect();
+        interface.nearest_first(&mut servers);
+        let servers = servers.into_iter().map(|ip| SocketAddr::new(ip, port::DNS)).collect();
+        Resolver::new(interface, servers, dice)
     }
 
     /// Where a user of this world sits: the first MUA host, which trusts the world's authority.

@@ -3,7 +3,10 @@
 //! [`Ground`] is what they stand on (network, store, clock, dice, journal, authority); [`Running`] is the hosts
 //! themselves, and the doors at which real programs find them.
 
+mod census;
 mod data;
+mod fault;
+mod faults;
 mod ground;
 mod neighbour;
 mod running;
@@ -15,9 +18,12 @@ use crate::dns::InvalidZone;
 use crate::world::Service;
 use crate::{net, store};
 
+pub use census::Census;
 pub use data::Data;
+pub use fault::{Cure, Fault, Names, Way};
+pub use faults::{Active, Faults};
 pub use ground::Ground;
-pub use running::{Doors, Reach, Running};
+pub use running::{Cast, Doors, Reach, Running};
 
 /// Why a world does not come to life.
 #[derive(Debug, thiserror::Error)]

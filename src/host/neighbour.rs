@@ -41,7 +41,7 @@ pub(super) async fn mailin(running: &Running, mta: &Mta, host: &Host, power: &Po
         }
     };
     announce(&running.ground, host, at, power);
-    power.spawn(mta.clone().run(power.stop.clone()));
+    power.spawn(mta.start(power.stop.clone(), power.end.clone())?);
     Ok(())
 }
 

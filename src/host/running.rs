@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
-use super::{Error, Ground, start};
+use super::{Error, Faults, Ground, start};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::{Mailin, Mta};
-use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve};
+use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
 use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
@@ -64,6 +64,28 @@ impl Doors {
     }
 }
 
+/// Which hosts of the world run in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// All of them.
+    Everyone,
+    /// One; the others run elsewhere, at the addresses of the world.
+    Only(HostName),
+    /// None.
+    Nobody,
+}
+
+impl Cast {
+    /// Whether this host runs here.
+    pub fn plays(&self, host: &HostName) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Only(name) => name == host,
+            Self::Nobody => false,
+        }
+    }
+}
+
 /// A running world.
 pub struct Running {
     /// What it stands on.
@@ -74,6 +96,8 @@ pub struct Running {
     pub mdas: Arc<BTreeMap<HostName, Mda>>,
     /// Their mailboxes.
     pub mailboxes: Mailboxes,
+    /// What goes wrong.
+    pub faults: Faults,
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
     reach: Mutex<Reach>,
@@ -88,6 +112,8 @@ pub struct Running {
 #[derive(Clone, Default)]
 pub(super) struct Power {
     pub(super) stop: Stop,
+    /// Fires when it goes away all at once.
+    pub(super) end: Stop,
     tasks: TaskTracker,
 }
 
@@ -100,7 +126,13 @@ impl Power {
     /// Serves at a listener.
     pub(super) fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Serving) {
         let door = Door { listener, tls, limits: Limits::default() };
-        self.spawn(serve(door, service, self.stop.clone()));
+        self.spawn(serve_until(door, service, self.stop.clone(), self.end.clone()));
+    }
+
+    /// Everything stops where it is.
+    async fn fail(&self) {
+        self.end.cancel();
+        self.cut().await;
     }
 
     async fn cut(&self) {
@@ -116,13 +148,22 @@ impl Running {
     /// # Errors
     /// A port is taken, or the store cannot be read. Nothing keeps running then.
     pub async fn start(ground: Ground, doors: Doors) -> Result<Self, Error> {
+        Self::start_cast(ground, doors, &Cast::Everyone).await
+    }
+
+    /// Starts those hosts of the world that run in this process, and their doors.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_cast(ground: Ground, doors: Doors, cast: &Cast) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(ground.store.clone(), ground.clock);
-        let mtas = Arc::new(start::mtas(&ground)?);
-        let mdas = Arc::new(start::mdas(&ground, &mailboxes)?);
+        let faults = Faults::of(&ground);
+        let mtas = Arc::new(start::mtas(&ground, &faults, cast)?);
+        let mdas = Arc::new(start::mdas(&ground, &mailboxes, &faults, cast)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
         let (bound, reach, mailins) = (BTreeMap::new(), Mutex::default(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, doors, bound, reach, mailins, outside, hosts };
-        match start::all(&mut running).await {
+        let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, mailins, outside, hosts };
+        match start::all(&mut running, cast).await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop().await;
@@ -219,6 +260,15 @@ impl Running {
         }
     }
 
+    /// Kills a host: everything it does stops where it is, and what it had not yet made durable is lost. It stays off
+    /// until it is turned on.
+    pub async fn crash(&self, host: &str) {
+        let power = self.hosts().remove(host);
+        if let Some(power) = power {
+            power.fail().await;
+        }
+    }
+
     /// Whether a host is on.
     pub fn is_on(&self, host: &str) -> bool {
         self.hosts().contains_key(host)
@@ -230,6 +280,12 @@ impl Running {
         let powers: Vec<_> = std::mem::take(&mut *self.hosts()).into_values().collect();
         futures_util::future::join_all(powers.iter().map(Power::cut)).await;
         self.outside.cut().await;
+    }
+
+    /// Stops without waiting for it.
+    pub fn stop_soon(&self) {
+        self.outside.stop.cancel();
+        self.hosts().values().for_each(|power| power.stop.cancel());
     }
 
     /// A panic elsewhere does not make this table wrong: each change to it is whole.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::running::Power;
-use super::{Error, Ground, Running, neighbour};
+use super::{Cast, Error, Faults, Ground, Running, neighbour};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{self, Identity};
 use crate::world::{self, Engine, Host, HostName, Role, Service, port};
 
-/// Opens the queue of every MTA.
-pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
+/// Opens the queue of every MTA that runs here.
+pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
     let open = |host: &Host, settings: &world::Mta| {
         let setup = Setup {
             world: ground.world.clone(),
@@ -19,27 +19,33 @@ pub(super) fn mtas(ground: &Ground) -> Result<BTreeMap<HostName, Mta>, Error> {
             settings: settings.clone(),
             interface: ground.interface(host),
             resolver: ground.resolver(host),
-            store: ground.store.clone(),
+            store: ground.store.on(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
             identity: ground.identity(host)?,
             trust: ground.trust_between_servers()?,
+            whims: faults.whims(&host.name),
         };
         Ok((host.name.clone(), Mta::new(setup)?))
     };
-    let ours = ground.world.mtas().filter(|(_, settings)| settings.engine.is_ours());
+    let ours = ground.world.mtas().filter(|(host, settings)| settings.engine.is_ours() && cast.plays(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
-/// Every MDA, on the same mailboxes.
-pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<HostName, Mda>, Error> {
+/// Every MDA that runs here, on the same mailboxes.
+pub(super) fn mdas(
+    ground: &Ground,
+    mailboxes: &Mailboxes,
+    faults: &Faults,
+    cast: &Cast,
+) -> Result<BTreeMap<HostName, Mda>, Error> {
     let open = |host: &Host, settings: &world::Mda| {
         let setup = mda::Setup {
             world: ground.world.clone(),
             host: host.name.clone(),
             settings: *settings,
-            mailboxes: mailboxes.clone(),
+            mailboxes: mailboxes.on(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
@@ -47,23 +53,24 @@ pub(super) fn mdas(ground: &Ground, mailboxes: &Mailboxes) -> Result<BTreeMap<Ho
         };
         Ok((host.name.clone(), Mda::new(setup)))
     };
-    ground.world.mdas().map(|(host, settings)| open(host, settings)).collect()
+    let ours = ground.world.mdas().filter(|(host, _)| cast.plays(&host.name));
+    ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
 /// Starts them all: first whoever is asked, then whoever asks; then opens the doors.
-pub(super) async fn all(running: &mut Running) -> Result<(), Error> {
+pub(super) async fn all(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     let world = running.ground.world.clone();
-    let answering = world.hosts.values().filter(|host| !matches!(host.role, Role::Mta(_)));
-    let asking = world.hosts.values().filter(|host| matches!(host.role, Role::Mta(_)));
-    for host in answering.chain(asking) {
+    let (asking, answering): (Vec<_>, Vec<_>) =
+        world.hosts.values().filter(|host| cast.plays(&host.name)).partition(|host| matches!(host.role, Role::Mta(_)));
+    for host in answering.into_iter().chain(asking) {
         running.turn_on(&host.name).await?;
     }
-    doors(running).await
+    doors(running, cast).await
 }
 
 /// Starts one host by its role.
 pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Result<(), Error> {
-    let starting = Starting { ground: &running.ground, host, power };
+    let starting = Starting { ground: &running.ground, faults: &running.faults, host, power };
     match &host.role {
         Role::Dns => starting.dns().await,
         Role::Mua => Ok(()),
@@ -87,13 +94,14 @@ pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Resul
 /// A host that is being turned on.
 struct Starting<'a> {
     ground: &'a Ground,
+    faults: &'a Faults,
     host: &'a Host,
     power: &'a Power,
 }
 
 impl Starting<'_> {
     async fn dns(&self) -> Result<(), Error> {
-        let names = NameServer::new(Zones::of_world(&self.ground.world)?);
+        let names = NameServer::new(Zones::of_world(&self.ground.world)?).with_moods(self.faults.moods());
         self.listen(port::DNS, None, names.clone()).await?;
         let socket = self.ground.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
         self.power.spawn(names.serve_udp(socket, self.power.stop.clone()));
@@ -106,7 +114,7 @@ impl Starting<'_> {
         self.listen(port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
         self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
-        self.power.spawn(mta.clone().run(self.power.stop.clone()));
+        self.power.spawn(mta.start(self.power.stop.clone(), self.power.end.clone())?);
         Ok(())
     }
 
@@ -135,7 +143,7 @@ impl Starting<'_> {
 }
 
 /// The doors of mail and DNS. Any user of the world comes in at any of them.
-async fn doors(running: &mut Running) -> Result<(), Error> {
+async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     let world = running.ground.world.clone();
     if let Some(entry) = running.mtas.get(&world.entry).cloned()
         && let Some(host) = world.hosts.get(&world.entry)
@@ -158,6 +166,9 @@ async fn doors(running: &mut Running) -> Result<(), Error> {
         door(running, Service::Pop3s, Some(identity.clone()), pop3).await?;
         door(running, Service::Imap, None, imap.clone()).await?;
         door(running, Service::Imaps, Some(identity), imap).await?;
+    }
+    if !world.dns().any(|dns| cast.plays(&dns.name)) {
+        return Ok(());
     }
     if let Some(listener) = running.open_door(Service::Dns).await? {
         let outside = running.ground.net.interface(&[]);

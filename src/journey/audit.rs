@@ -61,8 +61,10 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Takes all events into account.
+    /// Takes all events into account, in the order of the world's time: those of other processes come when they come.
     pub fn of(events: impl IntoIterator<Item = Event>) -> Self {
+        let mut events: Vec<_> = events.into_iter().collect();
+        events.sort_by_key(|event| event.at);
         let mut audit = Self::default();
         events.into_iter().for_each(|event| audit.note(event));
         audit

@@ -59,9 +59,14 @@ impl Lanes {
         state.jobs.push_back(job);
         if state.idle < state.jobs.len() && state.workers < LINES_MAX {
             state.workers += 1;
-            tokio::spawn(work(mta.clone(), hop.clone(), lane.clone()));
+            tokio::spawn(mta.living(work(mta.clone(), hop.clone(), lane.clone())));
         }
         lane.arrived.notify_one();
+    }
+
+    /// Forgets all lanes; their workers are dead.
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
     }
 
     /// Ends a worker; the last one takes the lane away, unless a job has just come.

@@ -18,11 +18,12 @@ mod report;
 mod route;
 mod schedule;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dns::Resolver;
 use crate::journey::Recorder;
 use crate::net::{Identity, Interface, Stop, Trust};
+use crate::smtp::whims::Whims;
 use crate::store::{self, Store};
 use crate::world::{self, Clock, Dice, HostName, World};
 
@@ -55,6 +56,8 @@ pub struct Setup {
     pub identity: Identity,
     /// Whose certificates it takes when it relays.
     pub trust: Trust,
+    /// Where its replies are not its own.
+    pub whims: Whims,
 }
 
 /// One MTA. Cheap to clone.
@@ -66,22 +69,38 @@ struct Inner {
     fqdn: String,
     queue: Queue,
     lanes: lane::Lanes,
+    /// Fires when the host dies: what it does then stops where it is.
+    end: Mutex<Stop>,
 }
 
 impl Mta {
-    /// Opens the queue; [`Mta::run`] then works on it.
+    /// Opens the queue; [`Mta::start`] then works on it.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn new(setup: Setup) -> Result<Self, store::Error> {
         let queue = Queue::open(setup.host.clone(), setup.store.clone())?;
         let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
-        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default() })))
+        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default(), end: Mutex::default() })))
     }
 
-    /// Passes on what waits in the queue, until `stop`; transactions under way may end.
-    pub async fn run(self, stop: Stop) {
-        schedule::run(self, stop).await;
+    /// Passes on what waits in the queue, until `stop`; transactions under way may end. When `end` fires, they stop
+    /// where they are, as they do when a process is killed. Begins with what is in the store, and nothing else.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
+        self.0.queue.reload()?;
+        self.0.lanes.clear();
+        let end = end.child_token();
+        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
+        Ok(schedule::run(self.clone(), stop, end))
+    }
+
+    /// Runs a task for as long as the host lives.
+    fn living(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        async move { end.run_until_cancelled_owned(task).await.unwrap_or_default() }
     }
 
     /// What waits.

@@ -92,7 +92,7 @@ pub struct Entry {
 }
 
 /// What an attempt leads to, stored in one commit.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settlement {
     /// The recipients that still wait, and until when; empty when none does.
     pub waiting: Option<(Envelope, Timestamp)>,
@@ -123,6 +123,16 @@ impl Queue {
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
         let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &host))?));
         Ok(Self(Arc::new(Inner { host, store, pending, changed: Notify::new() })))
+    }
+
+    /// Forgets what it knew and reads the store again, as after a crash.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn reload(&self) -> Result<(), store::Error> {
+        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
+        *self.pending() = Pending::new(due);
+        Ok(())
     }
 
     /// Makes a message durable, due at once.

@@ -12,6 +12,7 @@ use crate::journey::{Protocol, Step};
 use crate::mail::{Address, Dialogue, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp};
 use crate::net::{Conn, Error, Identity, Service, Stop, Stream};
 use crate::smtp::server::{self, Event, Session};
+use crate::smtp::whims::{Asked, Moment, Whim};
 use crate::smtp::{BareLineEnds, Reply};
 use crate::world::{HostName, rfc5322_date};
 
@@ -136,13 +137,15 @@ impl Conversation {
                 Event::Who(user) => self.check(&user),
                 Event::Mail { .. } => {
                     self.began = Instant::now();
-                    self.conn.machine.answer(Reply::new(250, (2, 1, 0), "Sender OK"));
+                    let whim = self.whim(Moment::Mail, self.sender(), None);
+                    self.conn.machine.answer(obey(whim)?.unwrap_or(Reply::new(250, (2, 1, 0), "Sender OK")));
                 }
                 Event::Rcpt(recipient) => {
-                    let reply = self.rcpt(&recipient);
+                    let whim = self.whim(Moment::Rcpt, self.sender(), Some(&recipient.address));
+                    let reply = obey(whim)?.unwrap_or_else(|| self.rcpt(&recipient));
                     self.conn.machine.answer(reply);
                 }
-                Event::Message { envelope, data } => self.message(envelope, data).await,
+                Event::Message { envelope, data } => self.message(envelope, data).await?,
                 // RFC 5321 §3.5.3: nobody is told who has a mailbox here without sending to it.
                 Event::Verify(_) => {
                     self.conn.machine.answer(Reply::new(252, (2, 5, 0), "Cannot verify, but will try to deliver"));
@@ -199,11 +202,28 @@ impl Conversation {
         }
     }
 
-    async fn message(&mut self, envelope: Envelope, data: Bytes) {
-        let reply = match self.store(envelope, data).await {
-            Ok(reply) | Err(reply) => reply,
+    async fn message(&mut self, envelope: Envelope, data: Bytes) -> Result<(), Error> {
+        let sender = envelope.reverse_path.clone();
+        let reply = match obey(self.whim(Moment::Data, sender.as_ref(), None))? {
+            Some(reply) => reply,
+            None => match self.store(envelope, data).await {
+                Ok(reply) => obey(self.whim(Moment::Stored, sender.as_ref(), None))?.unwrap_or(reply),
+                Err(reply) => reply,
+            },
         };
         self.conn.machine.answer(reply);
+        Ok(())
+    }
+
+    fn sender(&self) -> Option<&Address> {
+        self.conn.machine.envelope().and_then(|envelope| envelope.reverse_path.as_ref())
+    }
+
+    /// What a fault makes of the moment.
+    fn whim(&self, moment: Moment, sender: Option<&Address>, recipient: Option<&Address>) -> Option<Whim> {
+        let setup = self.reception.face().setup();
+        let peer = self.conn.stream().peer().ip();
+        setup.whims.strike(Asked { moment, peer, sender, recipient, now: setup.clock.now() })
     }
 
     /// The stage that takes responsibility: RFC 5321 §6.1.
@@ -275,6 +295,15 @@ impl Conversation {
             date: &rfc5322_date(now),
         };
         stamp.to_string()
+    }
+}
+
+/// The reply of a whim; hanging up ends the conversation.
+fn obey(whim: Option<Whim>) -> Result<Option<Reply>, Error> {
+    match whim {
+        Some(Whim::HangUp) => Err(Error::Closed),
+        Some(Whim::Say(reply) | Whim::Greylist(reply, _)) => Ok(Some(reply)),
+        None => Ok(None),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::deliver::{Attempt, Verdict};
@@ -17,6 +17,7 @@ use super::{Entry, Failure, Mta, Settlement};
 use crate::journey::{Protocol, Step};
 use crate::mail::{Address, Envelope, JourneyId, Recipient};
 use crate::net::Stop;
+use crate::store;
 use crate::world::later;
 
 /// Messages that are tried at once by one host.
@@ -26,19 +27,21 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// How long transactions under way may go on after a stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(mta: Mta, stop: Stop) {
+pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
     let (attempts, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(ATTEMPTS_MAX)));
     while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
         let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.setup().clock)).await else { break };
-        let mta = mta.clone();
-        attempts.spawn(async move {
-            attempt(&mta, row).await;
+        let trying = mta.clone();
+        attempts.spawn(mta.living(async move {
+            attempt(&trying, row).await;
             drop(seat);
-        });
+        }));
     }
     attempts.close();
-    // What does not end in time stays in the queue, and is tried again after the next start.
+    // What does not end in time stays in the queue, and is tried again after the next start; never beside it.
     let _ = timeout(GRACE, attempts.wait()).await;
+    end.cancel();
+    attempts.wait().await;
 }
 
 /// One attempt for all recipients of one message.
@@ -49,7 +52,8 @@ async fn attempt(mta: &Mta, row: i64) {
             return Ok(());
         };
         let outcomes = try_all(mta, &entry).await;
-        settle(mta, &entry, outcomes).await
+        settle(mta, &entry, outcomes).await;
+        Ok::<_, store::Error>(())
     };
     if let Err(error) = tried.await {
         tracing::error!(host = %mta.host(), %error, "the queue cannot be read or written; trying again soon");
@@ -84,7 +88,7 @@ struct Sorted {
     failed: Vec<(Recipient, Failure)>,
 }
 
-async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), crate::store::Error> {
+async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     let now = mta.setup().clock.now();
     let sorted = sort(mta, entry, &outcomes, now);
     let until = later(now, wait(mta, entry.attempts));
@@ -97,7 +101,7 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
         reason: sorted.waiting.first().map(|(_, failure)| failure.to_string()),
         reports: reports.clone(),
     };
-    mta.queue().settle(entry, settlement).await?;
+    keep(mta, entry, settlement).await;
     for report in &reports {
         let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
         let step = Step::Reported { about: entry.mail.id.journey, recipients };
@@ -105,7 +109,15 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) -> Result<(), 
     }
     let journey = reports.first().map(|mail| mail.id.journey);
     tell(mta, entry, outcomes, &sorted, until, journey);
-    Ok(())
+}
+
+/// Stores what came of an attempt, as soon as the store allows it. What the next host took must not be sent to it again
+/// because our own disk is full.
+async fn keep(mta: &Mta, entry: &Entry, settlement: Settlement) {
+    while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
+        tracing::error!(host = %mta.host(), %error, "what became of a message cannot be stored; trying again soon");
+        sleep(PAUSE).await;
+    }
 }
 
 fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {

@@ -5,6 +5,7 @@
 //! ```
 
 mod compose;
+mod handed;
 mod imap;
 mod pop3;
 mod source;
@@ -16,6 +17,7 @@ use crate::net::{self, Interface, Stop, Stream, Trust};
 use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
+pub use handed::{Handed, Missing};
 pub use imap::ImapMailbox;
 pub use pop3::Maildrop;
 pub use source::{Source, SourceError, read_sources};

@@ -1,18 +1,19 @@
 //! A host's place on a network: where it listens, and from where it connects.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::directory::Directory;
 use super::memory::{Bound, Fabric, Incoming, Latency, Mailslot};
-use super::stream::Wire;
-use super::{Error, Stream};
+use super::stream::Raw;
+use super::{Error, Faults, Stream};
 
 /// How long a connection may take to come up when the caller does not say. RFC 5321 §4.5.3.2 asks SMTP for minutes
 /// after it; before it, one unanswered address must not hold up the next.
@@ -22,7 +23,10 @@ const DATAGRAM_MAX: usize = 64 * 1024;
 
 /// A network: real sockets, the world's addresses on loopback sockets, or an in-process one. Cheap to clone.
 #[derive(Clone)]
-pub struct Net(Kind);
+pub struct Net {
+    kind: Kind,
+    faults: Faults,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -32,23 +36,35 @@ enum Kind {
 }
 
 impl Net {
-    /// Real sockets with real addresses.
+    /// Real sockets with real addresses: whoever listens does so at all addresses of this machine, and the operating
+    /// system chooses the address from which it connects.
     pub fn sockets() -> Self {
-        Self(Kind::Sockets)
+        Self { kind: Kind::Sockets, faults: Faults::default() }
     }
 
     /// Real sockets on 127.0.0.1 behind the addresses of a world; no other address can be dialled.
     pub fn loopback(declared: BTreeSet<IpAddr>) -> Self {
-        Self(Kind::Loopback(Directory::new(declared)))
+        Self { kind: Kind::Loopback(Directory::new(declared)), faults: Faults::default() }
     }
 
     /// An in-process network under tokio's clock.
     pub fn memory(latency: Latency) -> Self {
-        Self(Kind::Memory(Fabric::new(latency)))
+        let faults = Faults::default();
+        Self { kind: Kind::Memory(Fabric::new(latency, faults.clone())), faults }
     }
 
-    /// The place of a host with these addresses, the first of each family being its source address.
-    /// Without any, the operating system chooses (real sockets only).
+    /// Whether it is in-process, under tokio's clock.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
+    }
+
+    /// What goes wrong on it. Real sockets with real addresses have no faults but their own.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The place of a host with these addresses, the first of each family being its source address unless the
+    /// operating system chooses it.
     pub fn interface(&self, addresses: &[IpAddr]) -> Interface {
         Interface { net: self.clone(), addresses: addresses.into() }
     }
@@ -56,7 +72,7 @@ impl Net {
     /// Says that a foreign server at the real address `real` plays the world's `address`, for as long as the answer is
     /// kept. Only in a world on loopback; elsewhere nobody is there.
     pub fn announce(&self, address: SocketAddr, real: SocketAddr) -> Announced {
-        let directory = match &self.0 {
+        let directory = match &self.kind {
             Kind::Loopback(directory) => {
                 directory.announce(address, real);
                 Some(directory.clone())
@@ -111,26 +127,48 @@ impl Interface {
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn listen(&self, port: u16) -> Result<Vec<Listener>, Error> {
+        let addresses = match &self.net.kind {
+            Kind::Sockets => self.unspecified(),
+            Kind::Loopback(_) | Kind::Memory(_) => self.addresses.to_vec(),
+        };
         let mut listeners = Vec::new();
-        for ip in self.addresses.iter() {
-            listeners.push(self.listen_at(SocketAddr::new(*ip, port)).await?);
+        for ip in addresses {
+            listeners.push(self.listen_at(SocketAddr::new(ip, port)).await?);
         }
         Ok(listeners)
     }
 
+    /// All addresses of this machine, in the families that this host has.
+    fn unspecified(&self) -> Vec<IpAddr> {
+        let of_family = |any: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == any.is_ipv4());
+        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into_iter().filter(of_family).collect()
+    }
+
+    /// Puts the addresses first that share the longest prefix with one of this host's, as RFC 6724 §6 (rule 9) does:
+    /// a machine with a foot in several networks is reached by the one that we have in common. Only real networks are
+    /// apart from each other; elsewhere the order stays.
+    pub fn nearest_first(&self, addresses: &mut [IpAddr]) {
+        if matches!(self.net.kind, Kind::Sockets) {
+            let nearness = |to: &IpAddr| self.addresses.iter().map(|own| common_prefix(*own, *to)).max();
+            addresses.sort_by_key(|to| Reverse(nearness(to)));
+        }
+    }
+
     async fn listen_at(&self, address: SocketAddr) -> Result<Listener, Error> {
-        match &self.net.0 {
+        match &self.net.kind {
             Kind::Sockets => Listener::tcp(address, None),
             Kind::Loopback(directory) => {
                 let inner = directory.listen(address).await?;
                 Ok(Listener {
                     address,
                     source: Source::Tcp { inner, directory: Some((directory.clone(), Some(address))) },
+                    faults: Some(self.net.faults.clone()),
                 })
             }
             Kind::Memory(fabric) => {
                 let bound = fabric.listen(address)?;
-                Ok(Listener { address: bound.address, source: Source::Memory(bound) })
+                let faults = Some(self.net.faults.clone());
+                Ok(Listener { address: bound.address, source: Source::Memory(bound), faults })
             }
         }
     }
@@ -141,7 +179,7 @@ impl Interface {
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
     pub async fn open_door(&self, address: SocketAddr) -> Result<Listener, Error> {
-        let directory = match &self.net.0 {
+        let directory = match &self.net.kind {
             Kind::Memory(_) => return self.listen_at(address).await,
             Kind::Loopback(directory) => Some((directory.clone(), None)),
             Kind::Sockets => None,
@@ -175,43 +213,49 @@ impl Interface {
 
     async fn connect_now(&self, to: SocketAddr) -> Result<Stream, Error> {
         let source = self.addresses.iter().find(|ip| ip.is_ipv4() == to.is_ipv4());
-        match &self.net.0 {
+        match &self.net.kind {
             Kind::Sockets => {
-                let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                if let Some(ip) = source {
-                    let ip = SocketAddr::new(*ip, 0);
-                    socket.bind(ip).map_err(|error| Error::of_bind(ip, error))?;
-                }
-                let tcp = socket.connect(to).await.map_err(|error| Error::of_connect(to, error))?;
+                let tcp = TcpStream::connect(to).await.map_err(|error| Error::of_connect(to, error))?;
                 let local = tcp.local_addr()?;
-                Ok(Stream::new(Wire::Tcp(tcp), local, to, None))
+                Ok(Stream::new(Raw::Tcp(tcp), local, to, None))
             }
             Kind::Loopback(directory) => {
-                let source = source.ok_or(Error::NotInWorld(to))?;
-                let (tcp, visit) = directory.connect(*source, to).await?;
-                Ok(Stream::new(Wire::Tcp(tcp), visit.host, to, Some(visit)))
+                let source = self.admitted(source, to).await?;
+                let (tcp, visit) = directory.connect(source, to).await?;
+                Ok(Stream::new(Raw::Tcp(tcp), visit.host, to, Some(visit)).under(&self.net.faults))
             }
             Kind::Memory(fabric) => {
-                let (end, local) = fabric.connect(*source.ok_or(Error::NotInWorld(to))?, to).await?;
-                Ok(Stream::new(Wire::Memory(end), local, to, None))
+                let source = self.admitted(source, to).await?;
+                let (end, local) = fabric.connect(source, to).await?;
+                Ok(Stream::new(Raw::Memory(end), local, to, None).under(&self.net.faults))
             }
         }
     }
 
-    /// Opens a UDP port on the first address of this host (0 picks a free one).
+    /// Our address, once the link lets a connection through.
+    async fn admitted(&self, source: Option<&IpAddr>, to: SocketAddr) -> Result<IpAddr, Error> {
+        let source = *source.ok_or(Error::NotInWorld(to))?;
+        if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
+    }
+
+    /// Opens a UDP port on the first address of this host, or on all of this machine (0 picks a free one).
     ///
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn bind_udp(&self, port: u16) -> Result<Datagrams, Error> {
-        let ip = self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let address = SocketAddr::new(ip, port);
-        match &self.net.0 {
-            Kind::Sockets => self.open_udp_door(address).await,
+        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        let address = SocketAddr::new(self.addresses.first().copied().unwrap_or(any), port);
+        match &self.net.kind {
+            Kind::Sockets => {
+                let any = self.unspecified().first().copied().unwrap_or(any);
+                self.open_udp_door(SocketAddr::new(any, port)).await
+            }
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
-                Ok(Datagrams(Slot::Udp { socket, address, directory: Some((directory.clone(), Some(address))) }))
+                let directory = Some((directory.clone(), Some(address)));
+                Ok(Datagrams(Slot::Udp { socket, address, directory }, self.net.faults.clone()))
             }
-            Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?))),
+            Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?), self.net.faults.clone())),
         }
     }
 
@@ -220,16 +264,16 @@ impl Interface {
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
     pub async fn open_udp_door(&self, address: SocketAddr) -> Result<Datagrams, Error> {
-        let directory = match &self.net.0 {
+        let directory = match &self.net.kind {
             Kind::Memory(fabric) => {
-                return Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?)));
+                return Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?), self.net.faults.clone()));
             }
             Kind::Loopback(directory) => Some((directory.clone(), None)),
             Kind::Sockets => None,
         };
         let socket = UdpSocket::bind(address).await.map_err(|error| Error::of_bind(address, error))?;
         let address = socket.local_addr()?;
-        Ok(Datagrams(Slot::Udp { socket, address, directory }))
+        Ok(Datagrams(Slot::Udp { socket, address, directory }, self.net.faults.clone()))
     }
 
     /// The addresses of a name, as the operating system finds them; only for real sockets.
@@ -246,6 +290,15 @@ impl Interface {
     }
 }
 
+/// How many leading bits two addresses share; none if they are of different families. RFC 6724 §2.2.
+fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        _ => 0,
+    }
+}
+
 /// Binds so that a server can start again at once where its last connections still linger.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -259,6 +312,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Listener {
     address: SocketAddr,
     source: Source,
+    /// Between hosts of a world.
+    faults: Option<Faults>,
 }
 
 type OwnAddress = (Arc<Directory>, Option<SocketAddr>);
@@ -271,7 +326,7 @@ enum Source {
 impl Listener {
     fn tcp(address: SocketAddr, directory: Option<OwnAddress>) -> Result<Self, Error> {
         let inner = bind_tcp(address).map_err(|error| Error::of_bind(address, error))?;
-        Ok(Self { address: inner.local_addr()?, source: Source::Tcp { inner, directory } })
+        Ok(Self { address: inner.local_addr()?, source: Source::Tcp { inner, directory }, faults: None })
     }
 
     /// Where it listens; the port is the one that was picked if 0 was asked for.
@@ -284,17 +339,21 @@ impl Listener {
     /// # Errors
     /// The operating system cannot give one now, for instance because too many files are open; try again later.
     pub async fn accept(&mut self) -> io::Result<Stream> {
-        match &mut self.source {
+        let stream = match &mut self.source {
             Source::Tcp { inner, directory } => {
                 let (tcp, peer) = inner.accept().await?;
                 let peer = directory.as_ref().map_or(peer, |(directory, _)| directory.who(peer));
-                Ok(Stream::new(Wire::Tcp(tcp), self.address, peer, None))
+                Stream::new(Raw::Tcp(tcp), self.address, peer, None)
             }
             Source::Memory(bound) => {
                 let Incoming { end, peer } = bound.accept().await?;
-                Ok(Stream::new(Wire::Memory(end), self.address, peer, None))
+                Stream::new(Raw::Memory(end), self.address, peer, None)
             }
-        }
+        };
+        Ok(match &self.faults {
+            Some(faults) => stream.under(faults),
+            None => stream,
+        })
     }
 }
 
@@ -307,7 +366,7 @@ impl Drop for Listener {
 }
 
 /// A UDP port.
-pub struct Datagrams(Slot);
+pub struct Datagrams(Slot, Faults);
 
 enum Slot {
     Udp { socket: UdpSocket, address: SocketAddr, directory: Option<OwnAddress> },
@@ -328,6 +387,9 @@ impl Datagrams {
     /// # Errors
     /// It could not even be sent.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
+        if self.1.cuts(self.address().ip(), to.ip()) {
+            return Ok(());
+        }
         match &self.0 {
             Slot::Udp { socket, directory, .. } => {
                 let real = match directory {

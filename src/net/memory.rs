@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::Error;
+use super::{Error, Faults};
 
 /// Bytes that a link holds before the sender has to wait.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -31,6 +31,7 @@ pub type Latency = Arc<dyn Fn(IpAddr, IpAddr) -> Duration + Send + Sync>;
 /// All hosts of one in-process network.
 pub(super) struct Fabric {
     latency: Latency,
+    faults: Faults,
     ports: Mutex<Ports>,
 }
 
@@ -54,8 +55,13 @@ struct Datagram {
 }
 
 impl Fabric {
-    pub(super) fn new(latency: Latency) -> Arc<Self> {
-        Arc::new(Self { latency, ports: Mutex::default() })
+    pub(super) fn new(latency: Latency, faults: Faults) -> Arc<Self> {
+        Arc::new(Self { latency, faults, ports: Mutex::default() })
+    }
+
+    /// How long so many octets travel now.
+    fn travel(&self, from: IpAddr, to: IpAddr, octets: usize) -> Duration {
+        (self.latency)(from, to) + self.faults.delay(from, to, octets)
     }
 
     pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<Bound<Incoming>, Error> {
@@ -83,14 +89,14 @@ impl Fabric {
     }
 
     /// One round trip, as TCP's handshake takes.
-    pub(super) async fn connect(&self, from: IpAddr, to: SocketAddr) -> Result<(End, SocketAddr), Error> {
-        let (there, back) = ((self.latency)(from, to.ip()), (self.latency)(to.ip(), from));
+    pub(super) async fn connect(self: &Arc<Self>, from: IpAddr, to: SocketAddr) -> Result<(End, SocketAddr), Error> {
+        let (there, back) = (self.travel(from, to.ip(), 0), self.travel(to.ip(), from, 0));
         sleep(there).await;
         let (local, listener) = {
             let mut ports = lock(&self.ports);
             (SocketAddr::new(from, ports.draw(from)?), ports.listeners.get(&to).cloned())
         };
-        let (ours, theirs) = pair(there, back);
+        let (ours, theirs) = pair(self, from, to.ip());
         let knocked = match listener {
             Some(listener) => listener.try_send(Incoming { end: theirs, peer: local }).is_ok(),
             None => false,
@@ -161,7 +167,7 @@ struct Arrivals {
 impl Mailslot {
     /// Sends and forgets: where nobody listens, or nobody reads, a datagram is lost.
     pub(super) fn send(&self, bytes: &[u8], to: SocketAddr) {
-        let due = Instant::now() + (self.fabric.latency)(self.address.ip(), to.ip());
+        let due = Instant::now() + self.fabric.travel(self.address.ip(), to.ip(), bytes.len());
         if let Some(slot) = lock(&self.fabric.ports).datagrams.get(&to) {
             let _ = slot.try_send(Datagram { due, from: self.address, bytes: Bytes::copy_from_slice(bytes) });
         }
@@ -184,7 +190,9 @@ impl Mailslot {
 
 /// One direction of a connection.
 struct Pipe {
-    latency: Duration,
+    fabric: Arc<Fabric>,
+    from: IpAddr,
+    to: IpAddr,
     state: Mutex<PipeState>,
 }
 
@@ -192,6 +200,8 @@ struct Pipe {
 struct PipeState {
     chunks: VecDeque<(Instant, Bytes)>,
     held: usize,
+    /// When the last chunk arrives: none overtakes another.
+    last: Option<Instant>,
     /// The writer is done, since when.
     ended: Option<Instant>,
     /// The reader is gone.
@@ -207,11 +217,21 @@ pub(super) struct End {
     arrival: Option<Pin<Box<Sleep>>>,
 }
 
-fn pair(there: Duration, back: Duration) -> (End, End) {
-    let pipe = |latency| Arc::new(Pipe { latency, state: Mutex::default() });
-    let (out, home) = (pipe(there), pipe(back));
+fn pair(fabric: &Arc<Fabric>, here: IpAddr, there: IpAddr) -> (End, End) {
+    let pipe = |from, to| Arc::new(Pipe { fabric: fabric.clone(), from, to, state: Mutex::default() });
+    let (out, home) = (pipe(here, there), pipe(there, here));
     let end = |read: &Arc<Pipe>, write: &Arc<Pipe>| End { read: read.clone(), write: write.clone(), arrival: None };
     (end(&home, &out), end(&out, &home))
+}
+
+impl Pipe {
+    /// When so many octets that are sent now arrive.
+    fn due(&self, state: &mut PipeState, octets: usize) -> Instant {
+        let due = Instant::now() + self.fabric.travel(self.from, self.to, octets);
+        let due = state.last.map_or(due, |last| due.max(last));
+        state.last = Some(due);
+        due
+    }
 }
 
 impl AsyncRead for End {
@@ -274,7 +294,8 @@ impl AsyncWrite for End {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        state.chunks.push_back((Instant::now() + self.write.latency, Bytes::copy_from_slice(&bytes[..len])));
+        let due = self.write.due(&mut state, len);
+        state.chunks.push_back((due, Bytes::copy_from_slice(&bytes[..len])));
         state.held += len;
         if let Some(reader) = state.reader.take() {
             reader.wake();
@@ -295,7 +316,9 @@ impl AsyncWrite for End {
 impl End {
     fn end_writing(&self) {
         let mut state = lock(&self.write.state);
-        state.ended.get_or_insert(Instant::now() + self.write.latency);
+        if state.ended.is_none() {
+            state.ended = Some(self.write.due(&mut state, 0));
+        }
         if let Some(reader) = state.reader.take() {
             reader.wake();
         }

@@ -7,7 +7,7 @@
 //!      |  \
 //!      |   Machine: bytes in, what to do next   machine.rs   (smtp, pop3, imap: no I/O)
 //!      |
-//!   Stream: plain or TLS                        stream.rs, tls.rs
+//!   Stream: plain or TLS, on a link with faults stream.rs, tls.rs, faults.rs
 //!      |
 //!   Interface: listen, connect, UDP             interface.rs
 //!      |              \               \
@@ -22,6 +22,7 @@
 mod conn;
 mod directory;
 mod error;
+mod faults;
 mod interface;
 mod machine;
 mod memory;
@@ -31,13 +32,16 @@ mod tls;
 
 pub use conn::Conn;
 pub use error::Error;
+pub use faults::{Faults, Link, LinkFault, RuleId};
 pub use interface::{Announced, Datagrams, Interface, Listener, Net, foreign_port};
 pub use machine::{Machine, Next};
 pub use memory::Latency;
-pub use serve::{Door, Limits, Service, serve};
+pub use serve::{Door, Limits, Service, serve, serve_until};
 pub use stream::Stream;
 pub use tls::{Authority, Identity, Trust};
 pub use tokio_util::sync::CancellationToken as Stop;
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;

@@ -59,9 +59,14 @@ pub struct Door {
 
 /// Serves until `stop`, then lets open conversations end for as long as the grace period, and drops what is left.
 pub async fn serve(door: Door, service: impl Service, stop: Stop) {
+    serve_until(door, service, stop, Stop::new()).await;
+}
+
+/// The same; when `end` fires, conversations end at once and without a word, as they do when a process is killed.
+pub async fn serve_until(door: Door, service: impl Service, stop: Stop, end: Stop) {
     let Door { mut listener, tls, limits } = door;
     let (open, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(limits.connections)));
-    let (guests, end) = (Guests::default(), Stop::new());
+    let guests = Guests::default();
     while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
         let Some(accepted) = stop.run_until_cancelled(accept(&mut listener)).await else { break };
         let guest = guests.admit(accepted.peer().ip(), limits.connections_per_peer);

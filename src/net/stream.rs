@@ -3,13 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::directory::Visit;
+use super::faults::{Faults, Inbound};
 use super::{Error, Identity, Trust, memory};
 
 /// A connection. Addresses are those of the world, whatever socket is below.
@@ -27,18 +28,33 @@ enum Layer {
     Broken,
 }
 
-pub(super) enum Wire {
+/// The bytes of a connection, real or in-process, under the faults of the network.
+pub(super) struct Wire {
+    raw: Raw,
+    /// Between hosts of a world; what visitors send comes as it is.
+    inbound: Option<Inbound>,
+}
+
+pub(super) enum Raw {
     Tcp(TcpStream),
     Memory(memory::End),
 }
 
 impl Stream {
-    pub(super) fn new(wire: Wire, local: SocketAddr, peer: SocketAddr, visit: Option<Visit>) -> Self {
-        if let Wire::Tcp(tcp) = &wire {
+    pub(super) fn new(raw: Raw, local: SocketAddr, peer: SocketAddr, visit: Option<Visit>) -> Self {
+        if let Raw::Tcp(tcp) = &raw {
             // Replies are small and whole; waiting to fill a packet only delays them. Failure costs speed, no more.
             let _ = tcp.set_nodelay(true);
         }
-        Self { layer: Layer::Plain(wire), local, peer, _visit: visit }
+        Self { layer: Layer::Plain(Wire { raw, inbound: None }), local, peer, _visit: visit }
+    }
+
+    /// The same connection, on a link that may have faults.
+    pub(super) fn under(mut self, faults: &Faults) -> Self {
+        if let Layer::Plain(wire) = &mut self.layer {
+            wire.inbound = Some(faults.inbound(self.peer.ip(), self.local.ip()));
+        }
+        self
     }
 
     /// Who is at the other end.
@@ -146,7 +162,27 @@ impl AsyncWrite for Stream {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let Self { raw, inbound } = self.get_mut();
+        let Some(inbound) = inbound else { return raw.poll_read(cx, buffer) };
+        let room = usize::try_from(ready!(inbound.poll_room(cx))?).unwrap_or(usize::MAX);
+        if buffer.remaining() <= room {
+            let before = buffer.filled().len();
+            let outcome = raw.poll_read(cx, buffer);
+            inbound.carry(buffer.filled().len() - before);
+            return outcome;
+        }
+        let mut part = vec![0; room];
+        let mut part = ReadBuf::new(&mut part);
+        ready!(raw.poll_read(cx, &mut part))?;
+        buffer.put_slice(part.filled());
+        inbound.carry(part.filled().len());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Raw {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Memory(end) => Pin::new(end).poll_read(cx, buffer),
         }
@@ -155,23 +191,23 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Memory(end) => Pin::new(end).poll_write(cx, bytes),
+        match &mut self.get_mut().raw {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Raw::Memory(end) => Pin::new(end).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Memory(end) => Pin::new(end).poll_flush(cx),
+        match &mut self.get_mut().raw {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Raw::Memory(end) => Pin::new(end).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Memory(end) => Pin::new(end).poll_shutdown(cx),
+        match &mut self.get_mut().raw {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Raw::Memory(end) => Pin::new(end).poll_shutdown(cx),
         }
     }
 }

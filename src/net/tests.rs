@@ -187,19 +187,34 @@ async fn what_cannot_be_is_said_in_one_line() {
     let [_, world] = networks();
     assert!(matches!(world.interface(&[ip(1)]).connect(at(9, 25)).await, Err(Error::NotInWorld(_))));
     assert!(world.interface(&[ip(1)]).bind_udp(0).await.unwrap().send_to(b"x", at(9, 53)).await.is_err());
-    let open = Net::sockets().interface(&["127.0.0.1".parse().unwrap()]);
-    let taken = open.listen(0).await.unwrap().remove(0);
+    let open = Net::sockets().interface(&[]);
+    let taken = open.open_door("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let said = |error: Error| error.to_string();
     let port = taken.address().port();
     assert_eq!(
-        open.listen(port).await.err().map(said).unwrap(),
+        open.open_door(taken.address()).await.err().map(said).unwrap(),
         format!("port {port} of 127.0.0.1 is taken by another program; stop it, or choose another port")
     );
-    let foreign = Net::sockets().interface(&[ip(1)]).listen(0).await.err().map(said);
-    assert_eq!(foreign.unwrap(), "192.0.2.1 is not an address of this machine");
+    let foreign = open.open_door("240.0.0.1:0".parse().unwrap()).await.err().map(said);
+    assert_eq!(foreign.unwrap(), "240.0.0.1 is not an address of this machine");
     drop(taken);
     let refused = open.connect(SocketAddr::new([127, 0, 0, 1].into(), port)).await.err().map(said).unwrap();
     assert_eq!(refused, format!("127.0.0.1:{port} refused the connection: nothing listens there"));
+}
+
+/// RFC 6724 §6, rule 9.
+#[tokio::test]
+async fn a_machine_in_several_networks_is_reached_by_the_one_in_common() {
+    let all = ["198.51.100.25", "2001:db8::25", "203.0.113.125", "192.0.2.25"].map(|text| text.parse().unwrap());
+    let first = |own: [&str; 2], net: Net| {
+        let mut addresses = all;
+        net.interface(&own.map(|text| text.parse().unwrap())).nearest_first(&mut addresses);
+        addresses[0].to_string()
+    };
+    assert_eq!(first(["10.0.0.2", "203.0.113.90"], Net::sockets()), "203.0.113.125");
+    assert_eq!(first(["10.0.0.1", "2001:db8::1"], Net::sockets()), "2001:db8::25");
+    let [_, world] = networks();
+    assert_eq!(first(["192.0.2.10", "203.0.113.90"], world), "198.51.100.25", "one machine is as near as another");
 }
 
 #[tokio::test]

@@ -6,42 +6,77 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PKCS_ED25519,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::Error;
-use crate::world::Clock;
+use crate::world::{Clock, Dice};
 
 /// How long the authority's own certificate holds.
 const AUTHORITY_DAYS: i64 = 3650;
 /// How long a host's certificate holds; clients of the field refuse more than 825 days.
 const HOST_DAYS: i64 = 800;
 
+/// What stands before the 32 octets of an Ed25519 key in PKCS #8. RFC 8410 §7.
+const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
 /// A certificate authority of a world. Its root is what a client imports.
 pub struct Authority {
     clock: Clock,
+    keys: Keys,
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
     root_pem: String,
 }
 
+/// Where keys come from.
+enum Keys {
+    /// The operating system.
+    Fresh,
+    /// A seed, so that a simulated world has the same ones in every run. Ed25519, whose signatures have one length:
+    /// no handshake is an octet longer than another.
+    Seeded(Dice),
+}
+
+impl Keys {
+    fn draw(&self) -> Result<KeyPair, Error> {
+        let Self::Seeded(dice) = self else { return KeyPair::generate().map_err(broken) };
+        let mut key = ED25519_PKCS8.to_vec();
+        (0..4).for_each(|_| key.extend(dice.draw().to_le_bytes()));
+        let key = PrivatePkcs8KeyDer::from(key);
+        KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(broken)
+    }
+}
+
 impl Authority {
+    /// Makes an authority whose keys, and those of its hosts, come from the world's dice.
+    ///
+    /// # Errors
+    /// The key could not be made.
+    pub fn seeded(world: &str, clock: Clock, dice: Dice) -> Result<Self, Error> {
+        Self::of(world, clock, Keys::Seeded(dice))
+    }
+
     /// Makes a new authority, valid from a day before now.
     ///
     /// # Errors
     /// The key could not be made.
     pub fn create(world: &str, clock: Clock) -> Result<Self, Error> {
-        let key = KeyPair::generate().map_err(broken)?;
+        Self::of(world, clock, Keys::Fresh)
+    }
+
+    fn of(world: &str, clock: Clock, keys: Keys) -> Result<Self, Error> {
+        let key = keys.draw()?;
         let params = root(world, clock.now())?;
         let certificate = params.self_signed(&key).map_err(broken)?;
         let (root, root_pem) = (certificate.der().clone(), certificate.pem());
-        Ok(Self { clock, issuer: Issuer::new(params, key), root, root_pem })
+        Ok(Self { clock, keys, issuer: Issuer::new(params, key), root, root_pem })
     }
 
     /// Takes up an authority again from its [`Authority::root_pem`] and [`Authority::key_pem`].
@@ -53,7 +88,7 @@ impl Authority {
         let root_der = CertificateDer::from_pem_slice(root_pem.as_bytes()).map_err(broken)?;
         // Only the name and the key of the issuer stand in what it signs; its dates are those of the stored root.
         let issuer = Issuer::new(root(world, Timestamp::UNIX_EPOCH)?, key);
-        Ok(Self { clock, issuer, root: root_der, root_pem: root_pem.to_owned() })
+        Ok(Self { clock, keys: Keys::Fresh, issuer, root: root_der, root_pem: root_pem.to_owned() })
     }
 
     /// The private key, to be kept secret and handed to [`Authority::from_pem`].
@@ -79,7 +114,11 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         (params.not_before, params.not_after) = validity(self.clock.now(), HOST_DAYS)?;
-        let key = KeyPair::generate().map_err(broken)?;
+        let key = self.keys.draw()?;
+        if let Keys::Seeded(dice) = &self.keys {
+            // Of one length, too: the first bit of a DER integer's first octet is its sign.
+            params.serial_number = Some((dice.draw() >> 1 | 1 << 62).into());
+        }
         let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
         let config = ServerConfig::builder_with_details(provider(), Arc::new(self.clock))

@@ -20,6 +20,7 @@ mod parameters;
 mod path;
 mod reply;
 pub mod server;
+pub mod whims;
 mod xtext;
 
 #[cfg(test)]

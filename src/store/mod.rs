@@ -11,6 +11,7 @@
 //! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`].
 
 pub mod content;
+mod disk;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use crate::mail::Content;
+pub use disk::Disk;
 use writer::{Job, Writer};
 
 /// Waits this long for another process that holds the database, in milliseconds.
@@ -64,7 +66,7 @@ impl From<rusqlite::Error> for Error {
 
 /// The store of one process. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Disk);
 
 struct Inner {
     writer: Writer,
@@ -103,7 +105,12 @@ impl Store {
     }
 
     fn with(writer: Writer, readers: Readers) -> Self {
-        Self(Arc::new(Inner { writer, readers, contents: content::Cache::default() }))
+        Self(Arc::new(Inner { writer, readers, contents: content::Cache::default() }), Disk::default())
+    }
+
+    /// The same store, as a host with this disk sees it.
+    pub fn on(&self, disk: Disk) -> Self {
+        Self(self.0.clone(), disk)
     }
 
     /// Runs `job` in the next transaction and waits until it is durable.
@@ -127,8 +134,12 @@ impl Store {
             };
             (kept, Box::new(tell))
         });
+        self.1.work().await;
+        self.1.check()?;
         self.0.writer.submit(job).await?;
-        answered.await.map_err(|_| Error::Closed)?
+        let outcome = answered.await.map_err(|_| Error::Closed)?;
+        self.1.work().await;
+        outcome
     }
 
     /// Runs a short query beside the writer; it sees every commit that was answered before.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Error, Progress};
 use crate::dns::Resolver;
-use crate::host::Running;
+use crate::host::Ground;
 use crate::journey::Protocol;
 use crate::mail::{Address, Dialogue};
 use crate::mua::{Desk, ImapMailbox, Login, Maildrop, Security, Server};
@@ -17,12 +17,12 @@ const BATCH: usize = 50;
 
 /// Everything in the recipient's maildrop.
 pub(super) async fn pop3(
-    running: &Running,
+    ground: &Ground,
     to: &Address,
     progress: &impl Fn(Progress),
 ) -> Result<(Vec<Bytes>, Dialogue), Error> {
-    let (desk, server) = server(running, to, port::POP3, Security::Upgrade).await?;
-    let mut maildrop = Maildrop::open(&desk, &server, &login(running, to)).await?;
+    let (desk, server) = server(ground, to, port::POP3, Security::Upgrade).await?;
+    let mut maildrop = Maildrop::open(&desk, &server, &login(ground, to)).await?;
     let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();
     let mut messages = Vec::new();
     for batch in numbers.chunks(BATCH) {
@@ -33,9 +33,9 @@ pub(super) async fn pop3(
 }
 
 /// Everything in the recipient's INBOX.
-pub(super) async fn imap(running: &Running, to: &Address, progress: &impl Fn(Progress)) -> Result<Vec<Bytes>, Error> {
-    let (desk, server) = server(running, to, port::IMAPS, Security::Immediate).await?;
-    let mut inbox = ImapMailbox::open(&desk, &server, &login(running, to), "INBOX").await?;
+pub(super) async fn imap(ground: &Ground, to: &Address, progress: &impl Fn(Progress)) -> Result<Vec<Bytes>, Error> {
+    let (desk, server) = server(ground, to, port::IMAPS, Security::Immediate).await?;
+    let mut inbox = ImapMailbox::open(&desk, &server, &login(ground, to), "INBOX").await?;
     let mut messages = Vec::new();
     if inbox.messages != 0 {
         inbox
@@ -49,9 +49,9 @@ pub(super) async fn imap(running: &Running, to: &Address, progress: &impl Fn(Pro
     Ok(messages)
 }
 
-async fn server(running: &Running, to: &Address, port: u16, security: Security) -> Result<(Desk, Server), Error> {
-    let (desk, resolver) = running.ground.desk()?;
-    let world = &running.ground.world;
+async fn server(ground: &Ground, to: &Address, port: u16, security: Security) -> Result<(Desk, Server), Error> {
+    let (desk, resolver) = ground.desk()?;
+    let world = &ground.world;
     let host = world.domain(to.domain()).and_then(|served| world.hosts.get(&served.mailboxes));
     let name = host.map_or_else(String::new, |host| host.fqdn.clone());
     let addresses = addresses(&resolver, &name, port).await?;
@@ -63,8 +63,8 @@ pub(super) async fn addresses(resolver: &Resolver, name: &str, port: u16) -> Res
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
-pub(super) fn login(running: &Running, user: &Address) -> Login {
-    let secret = running.ground.world.secret(&user.to_string());
+pub(super) fn login(ground: &Ground, user: &Address) -> Login {
+    let secret = ground.world.secret(&user.to_string());
     let password = secret.map(|(_, password)| password.to_owned()).unwrap_or_default();
     Login { user: user.to_string(), password }
 }

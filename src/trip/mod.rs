@@ -15,8 +15,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
-use crate::host::{self, Running};
-use crate::journey::{Audit, Event, Protocol, Story};
+use crate::host::{self, Ground};
+use crate::journey::{Audit, Event, Journal, Protocol, Story};
 use crate::mail::{Address, Dialogue, JourneyId};
 use crate::mua::{self, Source};
 
@@ -120,6 +120,14 @@ impl Letter {
 }
 
 impl Report {
+    /// Tells the stories again, with what has been heard meanwhile.
+    pub fn retell(&mut self, journal: &Journal) {
+        let audit = Audit::of(journal.since(0));
+        for letter in &mut self.letters {
+            letter.story = letter.journey.and_then(|journey| audit.story(journey).cloned());
+        }
+    }
+
     /// Whether every message arrived, once and intact, by both protocols.
     pub fn is_intact(&self) -> bool {
         !self.letters.is_empty() && self.letters.iter().all(Letter::is_intact)
@@ -131,16 +139,16 @@ impl Report {
 /// # Errors
 /// The provider cannot be reached or refuses the login, or so does the recipient's server. A message that is refused,
 /// lost or changed is no error here, but stands in the report.
-pub async fn travel(running: &Running, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
-    let events = running.ground.journal.follow();
-    let first = running.ground.journal.since(0).last().map_or(0, |event| event.seq) + 1;
-    let began = running.ground.clock.now();
-    let (submitted, sender) = send::all(running, &plan, &progress).await?;
+pub async fn travel(ground: &Ground, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
+    let events = ground.journal.follow();
+    let first = ground.journal.since(0).last().map_or(0, |event| event.seq) + 1;
+    let began = ground.clock.now();
+    let (submitted, sender) = send::all(ground, &plan, &progress).await?;
     let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
-    let _ = timeout(plan.patience, settle(running, first, events, &journeys, &progress)).await;
-    let (pop3, popped) = fetch::pop3(running, &plan.to, &progress).await?;
-    let imap = fetch::imap(running, &plan.to, &progress).await?;
-    let audit = Audit::of(running.ground.journal.since(first));
+    let _ = timeout(plan.patience, settle(ground, first, events, &journeys, &progress)).await;
+    let (pop3, popped) = fetch::pop3(ground, &plan.to, &progress).await?;
+    let imap = fetch::imap(ground, &plan.to, &progress).await?;
+    let audit = Audit::of(ground.journal.since(first));
     let (pop3, imap) = (compare::Pile::new(pop3), compare::Pile::new(imap));
     let strangers = pop3.strangers(&journeys);
     let letters = plan.sources.into_iter().zip(submitted).map(|(source, outcome)| {
@@ -162,7 +170,7 @@ pub async fn travel(running: &Running, plan: Plan, progress: impl Fn(Progress)) 
 
 /// Waits until every journey has ended.
 async fn settle(
-    running: &Running,
+    ground: &Ground,
     first: u64,
     mut events: broadcast::Receiver<Event>,
     journeys: &[JourneyId],
@@ -178,7 +186,7 @@ async fn settle(
         match events.recv().await {
             Ok(event) => audit.note(event),
             // Too many at once: read them from the journal instead.
-            Err(RecvError::Lagged(_)) => audit = Audit::of(running.ground.journal.since(first)),
+            Err(RecvError::Lagged(_)) => audit = Audit::of(ground.journal.since(first)),
             Err(RecvError::Closed) => return,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::try_join_all;
 
 use super::{Error, Plan, Progress};
-use crate::host::Running;
+use crate::host::Ground;
 use crate::mail::{Body, Dialogue, Envelope, JourneyId, Letter, QueueId};
 use crate::mua::{Security, Server, Source, Submitter, Verdict};
 use crate::world::port;
@@ -18,19 +18,19 @@ type Outcome = Result<JourneyId, String>;
 
 /// Submits every message; the outcomes are in the order of the sources.
 pub(super) async fn all(
-    running: &Running,
+    ground: &Ground,
     plan: &Plan,
     progress: &impl Fn(Progress),
 ) -> Result<(Vec<Outcome>, Dialogue), Error> {
     let lines = plan.sources.len().div_ceil(8).clamp(1, LINES);
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let (desk, resolver) = running.ground.desk()?;
-    let world = &running.ground.world;
+    let (desk, resolver) = ground.desk()?;
+    let world = &ground.world;
     let provider = world.domain(plan.from.domain()).and_then(|served| served.mx.first());
     let provider = provider.and_then(|host| world.hosts.get(host)).map_or("", |host| host.fqdn.as_str());
     let addresses = super::fetch::addresses(&resolver, provider, port::SUBMISSIONS).await?;
     let server = Server { name: provider.to_owned(), addresses, security: Security::Immediate };
-    let login = super::fetch::login(running, &plan.from);
+    let login = super::fetch::login(ground, &plan.from);
     let one_line = async || {
         let mut submitter = Submitter::connect(&desk, &server, Some(&login)).await?;
         let mut outcomes = Vec::new();

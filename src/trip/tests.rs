@@ -3,7 +3,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 use tokio::time::sleep;
 
 use super::*;
-use crate::host::{Doors, Ground};
+use crate::host::{Doors, Ground, Running};
 use crate::journey::Step;
 use crate::mail::{Action, DeliveryReport};
 use crate::world::World;
@@ -27,13 +27,13 @@ fn plan(to: &str, texts: &[&str]) -> Plan {
 }
 
 async fn maildrop(running: &Running, user: &str) -> Vec<Bytes> {
-    fetch::pop3(running, &user.parse().unwrap(), &|_| {}).await.unwrap().0
+    fetch::pop3(&running.ground, &user.parse().unwrap(), &|_| {}).await.unwrap().0
 }
 
 /// Submits one message and waits until nothing moves any more.
 async fn send(running: &Running, to: &str, patience: Duration) {
     let plan = plan(to, &["Subject: hello\r\n\r\nHello!\r\n"]);
-    let (outcomes, _) = send::all(running, &plan, &|_| {}).await.unwrap();
+    let (outcomes, _) = send::all(&running.ground, &plan, &|_| {}).await.unwrap();
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     sleep(patience).await;
 }
@@ -52,7 +52,7 @@ async fn letters_travel_through_three_mtas_and_come_out_intact_both_ways() {
         ["Subject: one\r\n\r\n.dot\r\n..\r\n", "Subject: two\r\n\r\n\r\n", "no header", "Received: old\r\n\r\n"];
     let texts: Vec<_> = texts.iter().map(|text| format!("{}\r\n", text.trim_end_matches("\r\n"))).collect();
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    let report = travel(&running, plan("friend@sina.test", &texts), |_| {}).await.unwrap();
+    let report = travel(&running.ground, plan("friend@sina.test", &texts), |_| {}).await.unwrap();
     assert!(report.is_intact(), "{:#?}", report.letters);
     let story = report.letters[0].story.as_ref().unwrap();
     let way: Vec<_> = story.events.iter().filter(|event| matches!(event.step, Step::Received { .. })).collect();
@@ -66,7 +66,7 @@ async fn letters_travel_through_three_mtas_and_come_out_intact_both_ways() {
 async fn binary_letters_arrive_octet_for_octet() {
     let running = world(1).await;
     let text = "Content-Transfer-Encoding: binary\r\n\r\na\nb\rc\0\r\r\n\n.\n\r\n";
-    let report = travel(&running, plan("friend@sina.test", &[text]), |_| {}).await.unwrap();
+    let report = travel(&running.ground, plan("friend@sina.test", &[text]), |_| {}).await.unwrap();
     assert!(report.is_intact(), "{:#?}", report.letters);
     running.stop().await;
 }
@@ -181,4 +181,42 @@ async fn the_same_seed_gives_the_same_events() {
     }
     assert!(runs[0].len() > 1000);
     assert_eq!(runs[0], runs[1]);
+}
+
+/// What was said on each hop of one letter.
+async fn dialogues(ground: Ground) -> Vec<String> {
+    let running = Running::start(ground, Doors::shut()).await.unwrap();
+    let report =
+        travel(&running.ground, plan("friend@sina.test", &["Subject: hello\r\n\r\nHello!\r\n"]), |_| {}).await.unwrap();
+    assert!(report.is_intact());
+    running.stop().await;
+    let events = running.ground.journal.since(0).into_iter();
+    // Mailboxes are numbered by the time at which they were made, so only what MTAs said is the same.
+    let said = events.filter(|event| event.host.starts_with("mta")).filter_map(|event| {
+        let lines = event.dialogue?.lines.iter().map(|(who, line)| format!("{who:?}: {line}")).collect::<Vec<_>>();
+        Some(format!("{}\n{}", event.host, lines.join("\n")))
+    });
+    let mut said: Vec<_> = said.collect();
+    // On real sockets a host may hear of its success before or after the next one goes on.
+    said.sort();
+    said
+}
+
+#[test]
+fn the_same_letter_makes_the_same_dialogues_live_and_in_virtual_time() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let now = crate::world::Clock::wall().now();
+    let simulated = builder.enable_all().start_paused(true).build().unwrap();
+    let simulated =
+        simulated.block_on(async { dialogues(Ground::simulated(World::journey(), 9, now, true).unwrap()).await });
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let live = builder.enable_all().build().unwrap().block_on(async {
+        let clock = crate::world::Clock::wall();
+        let ground = Ground::simulated(World::journey(), 9, now, true).unwrap();
+        let net = crate::net::Net::loopback(ground.world.addresses());
+        let journal = crate::journey::Journal::new(clock, usize::MAX, true);
+        dialogues(Ground { net, clock, journal, ..ground }).await
+    });
+    assert!(simulated.len() == 3 && simulated[0].contains("Client: MAIL FROM:<me@163.test>"), "{simulated:#?}");
+    assert_eq!(simulated, live);
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::Spanned;
 
-use super::Service;
+use super::{Service, span};
 
 /// A world file.
 #[derive(Debug, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct WorldTable {
     /// The MTA that takes mail of senders who have no provider here; without it the first by name.
     pub(super) entry: Option<Spanned<String>>,
     /// How long a byte travels between two hosts, one way, where no link says otherwise. Only in virtual time.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, with = "span")]
     pub(super) latency: Duration,
 }
 
@@ -159,13 +159,13 @@ fn size_max() -> usize {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RetryTable {
     /// Wait before the second attempt; doubled after each failure.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "span")]
     pub(super) first: Duration,
     /// The wait never grows beyond this.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "span")]
     pub(super) longest: Duration,
     /// Give up and tell the sender.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "span")]
     pub(super) give_up: Duration,
 }
 
@@ -181,7 +181,7 @@ impl Default for RetryTable {
 pub(super) struct LinkTable {
     /// The two hosts it joins.
     pub(super) between: [Spanned<String>; 2],
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "span")]
     pub(super) latency: Duration,
 }
 
@@ -200,14 +200,4 @@ impl Addresses {
             Self::Several(addresses) => addresses,
         }
     }
-}
-
-/// `"30min"`, `"1h 30m"`, `"250ms"`, `"5 days"`; a day has 24 hours.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let wrong =
-        || serde::de::Error::custom(format!("`{text}` is not a duration such as \"30min\", \"250ms\" or \"5 days\""));
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    Duration::try_from(time).map_err(|_| wrong())
 }

@@ -10,6 +10,7 @@ mod dice;
 mod engine;
 mod map;
 pub mod port;
+pub mod span;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -79,7 +79,7 @@ fn it_is_turned_off_and_on_like_any_host() {
         served.ask("POST", "/api/v1/hosts/mta-relay/off");
         submit(&served, &["friend@sina.test"], "Subject: while it was off\r\n\r\n");
         eventually("a first attempt", || {
-            (served.json("/api/v1/queue")["messages"][0]["attempts"].as_u64()? == 1).then_some(())
+            (served.json("/api/v1/queue")["messages"][0]["attempts"].as_u64()? != 0).then_some(())
         });
         served.ask("POST", "/api/v1/hosts/mta-relay/on");
         served.ask("POST", "/api/v1/queue/flush?all=true");

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use rusqlite::Transaction;
 use tokio::sync::watch;
 
-use crate::store::Store;
+use crate::store::{Disk, Store};
 use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;
@@ -46,7 +46,7 @@ pub type Uid = u32;
 
 /// All mailboxes of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailboxes(Arc<Inner>);
+pub struct Mailboxes(Arc<Inner>, Disk);
 
 struct Inner {
     store: Store,
@@ -79,7 +79,13 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        Self(Arc::new(Inner { store, clock, open: Mutex::default(), held: Mutex::default() }))
+        let inner = Inner { store, clock, open: Mutex::default(), held: Mutex::default() };
+        Self(Arc::new(inner), Disk::default())
+    }
+
+    /// The same mailboxes, as a host with this disk sees them.
+    pub fn on(&self, disk: Disk) -> Self {
+        Self(self.0.clone(), disk)
     }
 
     /// Opens a mailbox of an account.
@@ -114,7 +120,7 @@ impl Mailboxes {
                 rusqlite::Error::QueryReturnedNoRows
             })
         };
-        let outcome = self.0.store.write(job).await;
+        let outcome = self.0.store.on(self.1.clone()).write(job).await;
         match refused.try_recv() {
             Ok(error) => Err(error),
             Err(_) => Ok(outcome?),

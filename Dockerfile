@@ -1,0 +1,44 @@
+# The postroad binary, static, in an image that holds nothing else.
+#
+#   docker build -t postroad .                                          builds it inside
+#   docker build -t postroad --target prebuilt --build-arg BINARY=…     takes a static one from the build context
+#
+# Both give the same image. BINARY is a path in the context.
+
+ARG BINARY=postroad
+
+# Folders that a nameless user may write to; the image has no shell to make them.
+FROM debian:bookworm-slim AS folders
+RUN mkdir -p /root-of-image/data /root-of-image/authority /root-of-image/tmp && chown -R 10001:10001 /root-of-image \
+ && chmod 1777 /root-of-image/tmp
+
+FROM scratch AS base
+COPY --from=folders --chown=10001:10001 /root-of-image/ /
+COPY LICENSE-MIT LICENSE-APACHE /
+COPY config /config
+LABEL org.opencontainers.image.title="Postroad" \
+      org.opencontainers.image.description="A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+ENV POSTROAD_DATA=/data POSTROAD_AUTHORITY=/authority POSTROAD_BIND=0.0.0.0 PATH=/
+USER 10001:10001
+VOLUME ["/data", "/authority"]
+ENTRYPOINT ["/postroad"]
+CMD ["serve"]
+
+FROM base AS prebuilt
+ARG BINARY
+# With a file that is always there, since some builders make this stage even when it is not asked for.
+COPY LICENSE-MIT ${BINARY}* /
+
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY config config
+# A static glibc; paths of the build do not show in the binary, so that the same sources give the same bytes.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo"
+RUN cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')" \
+ && cp target/*/release/postroad /postroad
+
+FROM base
+COPY --from=build /postroad /postroad

@@ -1,0 +1,142 @@
+//! `postroad bench`: how fast this is, on this machine.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::sim::{self, Scenario, human};
+
+/// Measures how fast Postroad is on this machine.
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Simulated worlds: hops a second on one core, and how that changes with hosts, messages and virtual time.
+    Simulate {
+        /// Also a week of 50 hosts with 100,000 messages and an outage, and a million messages: some minutes.
+        #[arg(long)]
+        long: bool,
+        /// Print the figures as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What is played.
+struct Case {
+    name: &'static str,
+    hosts: usize,
+    messages: usize,
+    text: String,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: &'static str,
+    hosts: usize,
+    messages: usize,
+    hops: u64,
+    virtual_seconds: f64,
+    seconds: f64,
+    hops_per_second: f64,
+}
+
+impl Bench {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A scenario does not run to its end.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let What::Simulate { long, json } = self.what;
+        let measured = tokio::task::spawn_blocking(move || {
+            let figures = cases(long).into_iter().map(|case| {
+                let figure = measure(case)?;
+                if !json {
+                    println!("{}", figure.line());
+                }
+                Ok(figure)
+            });
+            figures.collect::<anyhow::Result<Vec<_>>>()
+        });
+        let figures = measured.await.context("the measurement ended early")??;
+        if json {
+            println!("{}", serde_json::to_string_pretty(&figures)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Figure {
+    fn line(&self) -> String {
+        let Self { name, hosts, messages, hops, virtual_seconds, seconds, hops_per_second } = self;
+        format!(
+            "{name:<8} {hosts:>5} hosts {messages:>8} messages {hops:>8} hops in {:>9} of virtual time: {seconds:>7.2} s, \
+             {hops_per_second:>6.0} hops/s",
+            human(*virtual_seconds)
+        )
+    }
+}
+
+fn cases(long: bool) -> Vec<Case> {
+    let mut cases = vec![Case { name: "quiet", hosts: 9, messages: 1, text: chain(1, "1s", "364 days") }];
+    let counts = [1_000, 10_000, 100_000, 1_000_000];
+    for messages in counts.into_iter().filter(|count| long || *count <= 100_000) {
+        cases.push(Case { name: "chain", hosts: 9, messages, text: chain(messages, "1s", "0s") });
+    }
+    for hosts in [10, 100, 1_000] {
+        cases.push(Case { name: "hosts", hosts, messages: 5_000, text: providers(hosts / 2, 5_000, "60s", "") });
+    }
+    if long {
+        let outage = "[[faults]]\nfault = { kind = \"off\", host = \"mta-0\" }\nafter = \"2 days\"\nlasts = \"6h\"\n";
+        cases.push(Case { name: "outage", hosts: 50, messages: 100_000, text: providers(25, 100_000, "120s", outage) });
+    }
+    cases
+}
+
+/// Three MTAs and an MDA, one after the other.
+fn chain(count: usize, every: &str, after: &str) -> String {
+    format!(
+        "[scenario]\nname = \"chain\"\nlasts = \"366 days\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\n\
+         count = {count}\nevery = \"{every}\"\nafter = \"{after}\"\nburst = 100\n"
+    )
+}
+
+/// Equal providers, each of two hosts.
+fn providers(count: usize, messages: usize, every: &str, more: &str) -> String {
+    format!(
+        "[scenario]\nname = \"providers\"\nlasts = \"14 days\"\n[providers]\ncount = {count}\nusers = 4\n[[traffic]]\n\
+         from = [\"*\"]\nto = [\"*\"]\ncount = {messages}\nevery = \"{every}\"\npattern = \"poisson\"\nburst = 20\n{more}"
+    )
+}
+
+fn measure(case: Case) -> anyhow::Result<Figure> {
+    let Case { name, hosts, messages, text } = case;
+    let scenario = Scenario::parse(name, &text)?;
+    let began = Instant::now();
+    let report = sim::play(&scenario, 1, None, |_| {})?;
+    let seconds = began.elapsed().as_secs_f64();
+    anyhow::ensure!(report.passed, "a promise was broken:\n{}", report.text());
+    let hops_per_second = report.hops as f64 / seconds;
+    Ok(Figure { name, hosts, messages, hops: report.hops, virtual_seconds: report.seconds, seconds, hops_per_second })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_can_be_played() {
+        for case in cases(true) {
+            let scenario = Scenario::parse(case.name, &case.text).unwrap();
+            assert_eq!(scenario.messages(), case.messages);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `postroad completions` and `postroad man`: from the definition of the commands.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Prints completions for a shell.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which one.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(&self) -> ExitCode {
+        clap_complete::generate(self.shell, &mut Cli::command(), "postroad", &mut io::stdout());
+        ExitCode::SUCCESS
+    }
+}
+
+/// Prints the manual page, or writes those of all commands.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// Writes a page for each command into this folder.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+impl Man {
+    /// # Errors
+    /// The folder cannot be written to.
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        match &self.output {
+            None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?,
+            Some(folder) => {
+                let written =
+                    std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+                written.with_context(|| format!("cannot write to {}", folder.display()))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,194 @@
+//! `postroad simulate`: a scenario in virtual time.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::sim::{self, Progress, Report, Scenario, Trace, human};
+
+/// Plays a scenario in virtual time: who writes to whom, what goes wrong when, and what came of every message.
+///
+/// The same scenario and seed give the same report. Exits with 1 if an expectation of the scenario or a promise of
+/// ours did not hold.
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// A scenario file, such as config/scenarios/outage.toml; or `storm`, where the seed decides what goes wrong.
+    scenario: PathBuf,
+    /// Decides all that is left to chance.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Plays it with each of these seeds, on all cores, and shows the worst.
+    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with_all = ["seed", "trace"])]
+    seeds: Option<RangeInclusive<u64>>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Write the report to this file as one page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the report to this file as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write every event to this file, a line of JSON each.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+impl Simulate {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The scenario is not sound, or a file cannot be written.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let scenario = if self.is_storm() { None } else { Some(Scenario::read(&self.scenario)?) };
+        // A runtime of its own does not start on a thread that works for another one.
+        let played = tokio::task::spawn_blocking(move || quietly(|| self.play(scenario.as_ref()))).await;
+        played.context("the simulation ended early")?
+    }
+
+    fn is_storm(&self) -> bool {
+        self.scenario.as_os_str() == "storm"
+    }
+
+    fn play(self, scenario: Option<&Scenario>) -> anyhow::Result<ExitCode> {
+        let report = match &self.seeds {
+            Some(seeds) => self.many(scenario, seeds.clone())?,
+            None => self.one(scenario)?,
+        };
+        for (path, text) in [(&self.html, Report::html as fn(&Report) -> String), (&self.junit, Report::junit)] {
+            if let Some(path) = path {
+                std::fs::write(path, text(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{}", report.text());
+        }
+        if report.passed {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("\nto see it again: postroad simulate {} --seed {}", self.scenario.display(), report.seed);
+        Ok(ExitCode::FAILURE)
+    }
+
+    fn one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
+        let open = |path: &PathBuf| {
+            File::create(path)
+                .map(|file| Trace::to(BufWriter::new(file)))
+                .with_context(|| format!("cannot write {}", path.display()))
+        };
+        let trace = self.trace.as_ref().map(open).transpose()?;
+        let (bar, began) = (bar("{msg}", 0), Instant::now());
+        let report = play(scenario, self.seed, trace, |progress| bar.set_message(line(progress, began)))?;
+        bar.finish_and_clear();
+        Ok(report)
+    }
+
+    /// The worst of many: one that failed, or the slowest.
+    fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
+        let count = seeds.end() - seeds.start() + 1;
+        let bar = bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
+        let (next, failed) = (AtomicU64::new(*seeds.start()), AtomicU64::new(0));
+        let worst: Mutex<Option<anyhow::Result<Report>>> = Mutex::new(None);
+        let work = || {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if *seeds.end() < seed {
+                    return;
+                }
+                let report = play(scenario, seed, None, |_| {});
+                failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
+                bar.inc(1);
+                let mut worst = worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if worst.as_ref().is_none_or(|known| badness(known) < badness(&report)) {
+                    *worst = Some(report);
+                }
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(|| quietly(work)))));
+        bar.finish_and_clear();
+        let failed = failed.into_inner();
+        eprintln!("{count} seeds, {failed} failed; the worst of them:\n");
+        let worst = worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        worst.context("there was no seed to play")?
+    }
+}
+
+/// Without a scenario, the storm of the seed.
+fn play(
+    scenario: Option<&Scenario>,
+    seed: u64,
+    trace: Option<Trace>,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> anyhow::Result<Report> {
+    Ok(match scenario {
+        Some(scenario) => sim::play(scenario, seed, trace, progress)?,
+        None => sim::play(&Scenario::storm(seed)?, seed, trace, progress)?,
+    })
+}
+
+/// Faults are asked for here, so what they do is no news for the log, unless somebody asks for it.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    if std::env::var_os("POSTROAD_LOG").is_some() {
+        return work();
+    }
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), work)
+}
+
+/// Larger is worse; of equals the lower seed, whatever thread was first.
+fn badness(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
+    match report {
+        Err(_) => (2, 0, 0, 0),
+        Ok(report) => {
+            let missed = report.expectations.iter().filter(|verdict| !verdict.held).count();
+            let longest = (report.took.max * 1e3) as u64;
+            (u8::from(!report.passed), report.violations.len() * 1000 + missed, longest, u64::MAX - report.seed)
+        }
+    }
+}
+
+fn bar(template: &str, len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::stderr());
+    bar.set_style(style);
+    bar
+}
+
+fn line(progress: Progress, began: Instant) -> String {
+    let Progress { passed, written, open, hops } = progress;
+    let real = began.elapsed().max(Duration::from_millis(1));
+    let speed = passed.as_secs_f64() / real.as_secs_f64();
+    let passed = human(passed.as_secs_f64());
+    format!("{passed} of virtual time, {speed:.0} times as fast; written {written}, underway {open}, hops {hops}")
+}
+
+/// `1..1000`, both ends included.
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let wrong = || format!("`{text}` is not a range of seeds such as 1..1000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from <= to && to - from < u64::from(u32::MAX) { Ok(from..=to) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_seeds_hold_both_ends() {
+        assert_eq!(seeds("1..3"), Ok(1..=3));
+        assert!(["", "1", "3..1", "a..b", "0..18446744073709551615"].iter().all(|text| seeds(text).is_err()));
+    }
+}

@@ -1,0 +1,119 @@
+//! A mailbox as a test looks at it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mail_parser::MessageParser;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+use super::Error;
+use crate::host::Running;
+use crate::mail::Address;
+use crate::mda::Error as MailboxError;
+
+/// One mailbox of one user.
+#[derive(Clone)]
+pub struct Mailbox<'a> {
+    running: &'a Running,
+    user: String,
+    name: String,
+    patience: Duration,
+}
+
+/// A message in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its unique id there.
+    pub uid: u32,
+    /// Every byte, the trace lines of the hosts included.
+    pub raw: Bytes,
+}
+
+impl<'a> Mailbox<'a> {
+    pub(super) fn of(running: &'a Running, user: &str, patience: Duration) -> Self {
+        Self { running, user: user.to_owned(), name: "INBOX".to_owned(), patience }
+    }
+
+    /// Another mailbox of the same user, such as `Junk`.
+    #[must_use]
+    pub fn folder(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// How long [`Mailbox::wait_for`] waits; 10 s otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// What it holds now, the oldest first.
+    ///
+    /// # Errors
+    /// The user is no address, or the store cannot be read. A mailbox that nobody has written to yet is empty.
+    pub fn messages(&self) -> Result<Vec<Message>, Error> {
+        self.messages_from(0)
+    }
+
+    fn messages_from(&self, uid: u32) -> Result<Vec<Message>, Error> {
+        let address: Address = self.user.parse().map_err(|_| Error::NoAddress(self.user.clone()))?;
+        let mailbox = match self.running.mailboxes.open(&address.key(), &self.name) {
+            Ok(mailbox) => mailbox,
+            Err(MailboxError::NoMailbox(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut messages = Vec::new();
+        for message in mailbox.view()?.messages.iter().filter(|message| uid <= message.uid) {
+            if let Some(letter) = mailbox.letter(message.uid)? {
+                messages.push(Message { uid: message.uid, raw: letter.to_bytes() });
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The first message that is wanted, as soon as it is there.
+    ///
+    /// # Errors
+    /// It did not come in time.
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
+        let deadline = Instant::now() + self.patience;
+        // Followed before it is read, so that nothing comes in between.
+        let mut events = self.running.ground.journal.follow();
+        let mut next = 0;
+        loop {
+            for message in self.messages_from(next)? {
+                next = message.uid + 1;
+                if wanted(&message) {
+                    return Ok(message);
+                }
+            }
+            match timeout_at(deadline, events.recv()).await {
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+                Ok(Err(RecvError::Closed)) | Err(_) => {
+                    let held = self.messages()?.iter().map(Message::subject).collect();
+                    let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.patience);
+                    return Err(Error::TimedOut { user, mailbox, within, held });
+                }
+            }
+        }
+    }
+}
+
+impl Message {
+    /// The decoded subject, or nothing.
+    pub fn subject(&self) -> String {
+        self.parsed().and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The decoded text of the message, or that of its HTML.
+    pub fn text(&self) -> String {
+        self.parsed().and_then(|message| message.body_text(0).map(Into::into)).unwrap_or_default()
+    }
+
+    /// The message, taken apart.
+    pub fn parsed(&self) -> Option<mail_parser::Message<'_>> {
+        MessageParser::default().parse(self.raw.as_ref())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is really stored, straight from the tables of queues and mailboxes: the truth that simulations judge by.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId};
+use crate::store::{self, Store};
+
+/// Everything that a world holds at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// Copies that wait: host, journey, recipient.
+    pub queued: Vec<(String, JourneyId, Address)>,
+    /// Messages in mailboxes: account, journey, how often.
+    pub filed: Vec<(String, JourneyId, u64)>,
+    /// Failures that reports in mailboxes and queues tell of: journey, recipient. The journal may not know them: a host
+    /// that is killed between the commit and the event leaves no event.
+    pub failures: BTreeSet<(JourneyId, Address)>,
+    /// Contents whose count of uses is not what queues and mailboxes use.
+    pub leaked: u64,
+}
+
+impl Census {
+    /// Counts.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of(store: &Store) -> Result<Self, store::Error> {
+        store.read(|connection| {
+            let mut census = Self::default();
+            let mut rows = connection.prepare("SELECT host, name, envelope FROM queue ORDER BY id")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let (host, name, envelope): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let envelope: Envelope = serde_json::from_str(&envelope).unwrap_or_default();
+                if let Ok(id) = name.parse::<crate::mail::QueueId>() {
+                    let waiting = envelope.recipients.into_iter();
+                    census.queued.extend(waiting.map(|recipient| (host.clone(), id.journey, recipient.address)));
+                }
+            }
+            let sql = "SELECT account.key, message.journey, count(*) FROM message
+                JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
+                WHERE message.journey IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
+            let mut rows = connection.prepare(sql)?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Ok(journey) = row.get::<_, String>(1)?.parse() {
+                    census.filed.push((row.get(0)?, journey, row.get(2)?));
+                }
+            }
+            let sql = "SELECT count(*) FROM content LEFT JOIN (SELECT id, sum(uses) AS used FROM
+                (SELECT content AS id, count(*) AS uses FROM queue GROUP BY 1
+                 UNION ALL SELECT content, count(*) FROM message GROUP BY 1) GROUP BY id) USING (id)
+                WHERE uses <> ifnull(used, 0)";
+            census.leaked = connection.query_row(sql, [], |row| row.get(0))?;
+            census.failures = failures(connection)?;
+            Ok(census)
+        })
+    }
+}
+
+/// Reads every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
+fn failures(connection: &Connection) -> rusqlite::Result<BTreeSet<(JourneyId, Address)>> {
+    let sql = "SELECT content.bytes FROM content JOIN
+        (SELECT content FROM message WHERE CAST(substr(trace, 1, 15) AS TEXT) = 'Return-Path: <>'
+         UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL)
+        AS reports ON reports.content = content.id";
+    let mut found = BTreeSet::new();
+    let mut rows = connection.prepare(sql)?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(report) = DeliveryReport::read(&row.get::<_, Vec<u8>>(0)?) else { continue };
+        let Some(journey) = report.journey else { continue };
+        let failed = report.recipients.into_iter().filter(|told| told.action == Action::Failed);
+        found.extend(failed.filter_map(|told| Some((journey, told.address?))));
+    }
+    Ok(found)
+}

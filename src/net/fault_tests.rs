@@ -1,0 +1,101 @@
+//! Links with faults, in-process and on real sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::world::Dice;
+
+/// Long enough for what comes at all.
+const SOON: Duration = Duration::from_millis(300);
+
+fn ip(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+fn networks() -> [Net; 2] {
+    [Net::memory(Arc::new(|_, _| Duration::from_millis(10))), Net::loopback([ip(1), ip(2)].into())]
+}
+
+async fn joined(net: &Net) -> (Stream, Stream, Listener) {
+    let mut listener = net.interface(&[ip(1)]).listen(25).await.unwrap().remove(0);
+    let caller = net.interface(&[ip(2)]);
+    let (client, server) = tokio::join!(caller.connect(SocketAddr::new(ip(1), 25)), listener.accept());
+    (client.unwrap(), server.unwrap(), listener)
+}
+
+fn towards_the_server() -> Link {
+    Link { from: vec![ip(2)], to: vec![ip(1)] }
+}
+
+async fn read(stream: &mut Stream, len: usize) -> Option<std::io::Result<Vec<u8>>> {
+    let mut bytes = vec![0; len];
+    let read = timeout(SOON, stream.read_exact(&mut bytes)).await.ok()?;
+    Some(read.map(|_| bytes))
+}
+
+#[tokio::test]
+async fn what_is_sent_into_a_cut_link_arrives_once_it_is_mended_and_the_other_way_goes_on() {
+    for net in networks() {
+        let (mut client, mut server, _listener) = joined(&net).await;
+        let id = net.faults().inflict(towards_the_server(), LinkFault::Cut);
+        client.write_all(b"hello").await.unwrap();
+        server.write_all(b"there").await.unwrap();
+        assert!(read(&mut server, 5).await.is_none());
+        assert_eq!(read(&mut client, 5).await.unwrap().unwrap(), b"there");
+        net.faults().lift(id);
+        assert_eq!(read(&mut server, 5).await.unwrap().unwrap(), b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_a_cut_link_and_is_refused_by_one_that_refuses() {
+    for net in networks() {
+        let (_client, _server, mut listener) = joined(&net).await;
+        let (caller, to) = (net.interface(&[ip(2)]), SocketAddr::new(ip(1), 25));
+        let cut = net.faults().inflict(Link::default(), LinkFault::Cut);
+        assert!(timeout(SOON, caller.connect(to)).await.is_err());
+        let refusing = net.faults().inflict(towards_the_server(), LinkFault::Refuse);
+        net.faults().lift(cut);
+        assert!(matches!(caller.connect(to).await, Err(Error::Refused(_))));
+        net.faults().lift(refusing);
+        assert!(tokio::join!(caller.connect(to), listener.accept()).0.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_stall_and_a_reset_let_so_many_octets_pass() {
+    for net in networks() {
+        let (mut client, mut server, _listener) = joined(&net).await;
+        let id = net.faults().inflict(towards_the_server(), LinkFault::Stall { after: 7 });
+        client.write_all(b"hello world").await.unwrap();
+        assert_eq!(read(&mut server, 7).await.unwrap().unwrap(), b"hello w");
+        assert!(read(&mut server, 1).await.is_none());
+        net.faults().inflict(towards_the_server(), LinkFault::Reset { after: 9 });
+        net.faults().lift(id);
+        assert_eq!(read(&mut server, 2).await.unwrap().unwrap(), b"or");
+        assert_eq!(read(&mut server, 1).await.unwrap().unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_link_takes_its_time_and_lets_nothing_overtake() {
+    let [net, _] = networks();
+    let (mut client, mut server, _listener) = joined(&net).await;
+    let second = Duration::from_secs(1);
+    let slow = LinkFault::Slow { latency: second, jitter: second, bandwidth: 1000, dice: Dice::seeded(1) };
+    let id = net.faults().inflict(towards_the_server(), slow);
+    let began = Instant::now();
+    client.write_all(&[b'a'; 5000]).await.unwrap();
+    net.faults().lift(id);
+    client.write_all(b"b").await.unwrap();
+    let mut bytes = vec![0; 5001];
+    server.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(bytes.last(), Some(&b'b'));
+    let took = began.elapsed();
+    assert!((second * 6..=second * 8).contains(&took), "{took:?}");
+}
