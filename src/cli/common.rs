@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::control::Client;
 use crate::mua::{Desk, Security, Server};
 use crate::net::{Net, Stop, Trust};
 use crate::world::{Clock, World};
@@ -74,6 +75,41 @@ impl Reach {
         let name = to.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let desk = Desk { interface, trust, hello: "localhost".to_owned(), dialogues: false };
         Ok((desk, Server { name, addresses, security }))
+    }
+}
+
+/// Where the control interface of a running world is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Controlled {
+    /// Where the world's control interface is; without it, 127.0.0.1 at port 8025.
+    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_CONTROL", global = true)]
+    control: Option<Endpoint>,
+    /// Finds the control interface in the file that `postroad serve --ports-file` wrote.
+    #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE", global = true)]
+    ports_file: Option<PathBuf>,
+}
+
+impl Controlled {
+    /// Who asks there.
+    ///
+    /// # Errors
+    /// The file cannot be read, or names no such port.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let Endpoint { host, port } = self.endpoint()?;
+        Ok(Client::new(Net::sockets().interface(&[]), &host, port))
+    }
+
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        if let Some(control) = &self.control {
+            return Ok(control.clone());
+        }
+        let Some(path) = &self.ports_file else {
+            return Ok(Endpoint { host: "127.0.0.1".to_owned(), port: 8025 });
+        };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let http = ports["http"].as_str().and_then(|http| http.parse().ok());
+        http.with_context(|| format!("{} names no `http` port of a world", path.display()))
     }
 }
 

@@ -1,30 +1,23 @@
 //! `postroad fault`: makes something go wrong in a world that is being served.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
-use super::common::{Endpoint, printable};
-use crate::net::Net;
+use super::common::{Controlled, printable};
 
-/// How long the served world may take to answer; a host that is turned off lets its conversations end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer is read no further.
-const ANSWER_MAX: u64 = 4 * 1024 * 1024;
+/// Where the control interface has them.
+const FAULTS: &str = "/api/v1/faults";
 
 /// Makes something go wrong in a served world, shows what is wrong, or mends it.
 #[derive(Debug, Args)]
 pub(super) struct FaultCommand {
     #[command(subcommand)]
     action: Action,
-    /// Where the world's control interface is.
-    #[arg(long, global = true, value_name = "HOST:PORT", default_value = "127.0.0.1:8025")]
-    at: Endpoint,
+    #[command(flatten)]
+    at: Controlled,
     /// Print the answer as JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -56,13 +49,11 @@ impl FaultCommand {
     /// # Errors
     /// No world answers there, or it does not know the fault.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let answer = match &self.action {
-            Action::Begin { kind, settings } => {
-                let fault = fault(kind, settings)?;
-                self.ask("POST", "/api/v1/faults", &fault.to_string()).await?
-            }
-            Action::List => self.ask("GET", "/api/v1/faults", "").await?,
-            Action::End { id } => self.ask("DELETE", &format!("/api/v1/faults/{id}"), "").await?,
+        let world = self.at.client()?;
+        let answer: Value = match &self.action {
+            Action::Begin { kind, settings } => world.post(FAULTS, &fault(kind, settings)?).await?,
+            Action::List => world.get(FAULTS).await?,
+            Action::End { id } => world.delete(&format!("{FAULTS}/{id}")).await?,
         };
         if self.json {
             println!("{answer}");
@@ -75,32 +66,6 @@ impl FaultCommand {
             println!("{:>4}  {}, {word} {}", active["id"], text("title"), text("since"));
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// One request; the connection ends with its answer, as HTTP/1.0 has it.
-    async fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
-        let Endpoint { host, port } = &self.at;
-        let interface = Net::sockets().interface(&[]);
-        let addresses = interface.lookup(host, *port).await?;
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let talk = async {
-            let mut stream = interface.connect_any(host, &addresses).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
-            anyhow::Ok(String::from_utf8_lossy(&answer).into_owned())
-        };
-        let answer = timeout(PATIENCE, talk).await.context("the world did not answer in time")?;
-        let answer = answer.with_context(|| format!("no world is served at {host}:{port}; name another with --at"))?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
-        let value: Value = serde_json::from_str(body).context("the answer is no JSON; is that a served world?")?;
-        if !head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
-            bail!("{}", printable(value["error"].as_str().unwrap_or(head)));
-        }
-        Ok(value)
     }
 }
 

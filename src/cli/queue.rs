@@ -1,39 +1,28 @@
 //! `postroad queue`: what waits in the queues of a running world, and what an operator does about it.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use console::style;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 
-use super::common::{Endpoint, printable};
+use super::common::{Controlled, printable};
 use crate::control::{Done, Shown};
-use crate::demo::fetch::{Download, Target};
 use crate::mta::{Listing, State, Waiting};
-use crate::net::{Net, Trust};
 use crate::world::Clock;
 
-/// How long a world may think.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest answer that is read, in octets.
-const ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// Where the control interface has it.
+const QUEUE: &str = "/api/v1/queue";
 
 /// Lists what waits in the queues of a running world; holds, releases, flushes or deletes it.
 #[derive(Debug, Args)]
 pub(super) struct Queue {
     #[command(subcommand)]
     command: Command,
-    /// Where the world's control interface is; without it, 127.0.0.1 at port 8025.
-    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_CONTROL", global = true)]
-    control: Option<Endpoint>,
-    /// Finds the control interface in the file that `postroad serve --ports-file` wrote.
-    #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE", global = true)]
-    ports_file: Option<PathBuf>,
+    #[command(flatten)]
+    at: Controlled,
     /// Only the queue of this host.
     #[arg(long, value_name = "NAME", global = true)]
     host: Option<String>,
@@ -86,11 +75,11 @@ impl Queue {
         match &self.command {
             Command::List { id, limit } => {
                 let query = self.query(id.as_deref(), &[("limit", &limit.to_string())]);
-                let listing: Listing = self.ask("", &query, false).await?;
+                let listing: Listing = self.at.client()?.get(&format!("{QUEUE}{query}")).await?;
                 self.print(&listing, |listing| table(listing, Clock::wall().now()))?;
             }
             Command::Show { id } => {
-                let shown: Shown = self.ask(&format!("/{}", encoded(id)), "", false).await?;
+                let shown: Shown = self.at.client()?.get(&format!("{QUEUE}/{}", encoded(id))).await?;
                 self.print(&shown, |shown| details(shown, Clock::wall().now()))?;
             }
             Command::Hold(choice) => return self.act("hold", "held", choice).await,
@@ -105,7 +94,7 @@ impl Queue {
     async fn act(&self, action: &str, done: &str, choice: &Choice) -> anyhow::Result<ExitCode> {
         let all = choice.all.to_string();
         let query = self.query(choice.id.as_deref(), &[("all", &all)]);
-        let answer: Done = self.ask(&format!("/{action}"), &query, true).await?;
+        let answer: Done = self.at.client()?.post(&format!("{QUEUE}/{action}{query}"), &()).await?;
         self.print(&answer, |answer| {
             let ids = answer.messages.iter().map(|id| format!("{id}  {done}\n"));
             let count = answer.messages.len();
@@ -129,42 +118,6 @@ impl Queue {
         query.extend_pairs(id.map(|id| ("id", id)));
         query.extend_pairs(self.host.as_ref().map(|host| ("host", host)));
         query.extend_pairs(more).finish()
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, path: &str, query: &str, posts: bool) -> anyhow::Result<T> {
-        let Endpoint { host, port } = self.control()?;
-        let target: Target = format!("http://{host}:{port}/api/v1/queue{path}{query}").parse()?;
-        let target = if posts { target.posting() } else { target };
-        let (place, trust) = (Net::sockets().interface(&[]), Trust::public(Clock::wall())?);
-        let unreachable =
-            || format!("no running world answers at {host}:{port}; name its control interface with --control");
-        let mut download = Download::begin(&place, &trust, &target, PATIENCE).await.with_context(unreachable)?;
-        let mut body = Vec::new();
-        while let Some(bytes) = download.read().await? {
-            body.extend_from_slice(&bytes);
-            if ANSWER_MAX < body.len() {
-                bail!("the answer of {host}:{port} is too long; ask for less with --limit");
-            }
-        }
-        if download.header.status / 100 != 2 {
-            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            let why = answer["error"].as_str().unwrap_or("it is no control interface of a world");
-            bail!("{host}:{port}: {}", printable(why));
-        }
-        serde_json::from_slice(&body).with_context(|| format!("{host}:{port} is no control interface of a world"))
-    }
-
-    fn control(&self) -> anyhow::Result<Endpoint> {
-        if let Some(control) = &self.control {
-            return Ok(control.clone());
-        }
-        let Some(path) = &self.ports_file else {
-            return Ok(Endpoint { host: "127.0.0.1".to_owned(), port: 8025 });
-        };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let http = ports["http"].as_str().and_then(|http| http.parse().ok());
-        http.with_context(|| format!("{} names no `http` port of a world", path.display()))
     }
 }
 

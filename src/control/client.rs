@@ -1,5 +1,7 @@
 //! Asks the control interface of another process.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -7,11 +9,14 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::net::{self, Interface};
 
 /// The longest answer that is read.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// How long an answer may take; a host that is turned off lets its conversations end first.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the control interface of a running world is.
 #[derive(Clone)]
@@ -31,6 +36,14 @@ pub enum Failure {
         at: String,
         /// What is in the way.
         why: net::Error,
+    },
+    /// It does not answer.
+    #[error("{at} did not answer within {within:?}")]
+    Silent {
+        /// Where it was asked.
+        at: String,
+        /// How long it had.
+        within: Duration,
     },
     /// The conversation failed.
     #[error("{at} does not speak HTTP to us: {why}")]
@@ -59,6 +72,10 @@ impl Client {
         Self { interface, host: host.to_owned(), port }
     }
 
+    fn at(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Reads something.
     ///
     /// # Errors
@@ -76,8 +93,22 @@ impl Client {
         self.ask(Method::POST, path, body.into()).await
     }
 
+    /// Ends something.
+    ///
+    /// # Errors
+    /// There is no answer, or it is no.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::DELETE, path, Bytes::new()).await
+    }
+
+    /// One request on a connection of its own.
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        let at = format!("{}:{}", self.host, self.port);
+        let asking = self.ask_now(method, path, body);
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(Failure::Silent { at: self.at(), within: PATIENCE }))
+    }
+
+    async fn ask_now<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let at = self.at();
         let unreachable = |why| Failure::Unreachable { at: at.clone(), why };
         let failed = |why| Failure::Http { at: at.clone(), why };
         let addresses = self.interface.lookup(&self.host, self.port).await.map_err(unreachable)?;
@@ -96,7 +127,7 @@ impl Client {
             return serde_json::from_slice(&body).map_err(|error| Failure::Nonsense(error.to_string()));
         }
         let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
-        let said = said.and_then(|said| said["error"].as_str().map(str::to_owned));
+        let said = said.and_then(|said| said["error"].as_str().map(|said| said.replace(char::is_control, " ")));
         Err(Failure::Refused { status, said: said.unwrap_or_else(|| format!("{at} answers {status}")) })
     }
 }

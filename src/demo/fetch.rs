@@ -21,8 +21,6 @@ pub struct Target {
     pub tls: bool,
     /// The last part of the path, under which the body may be saved.
     pub file_name: Option<String>,
-    /// What to do with it.
-    method: &'static str,
     /// Path and query, as the request line has them.
     path: String,
     /// The host as the `Host` field has it, with a port that is not the usual one. RFC 9110 §7.2.
@@ -62,17 +60,11 @@ impl FromStr for Target {
         let last = url.path_segments().and_then(|mut segments| segments.next_back());
         let file_name = last.filter(|name| !name.is_empty()).map(str::to_owned);
         let port = url.port().unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self { host, port, tls, file_name, method: "GET", path, authority })
+        Ok(Self { host, port, tls, file_name, path, authority })
     }
 }
 
 impl Target {
-    /// The same, but something shall be done there: POST with nothing to send. RFC 9110 §9.3.3.
-    #[must_use]
-    pub fn posting(self) -> Self {
-        Self { method: "POST", ..self }
-    }
-
     /// The request. RFC 9112 §3, §9.6: after the response, the server closes.
     ///
     /// ```
@@ -80,11 +72,8 @@ impl Target {
     /// assert!(target.request().starts_with("GET /a?b HTTP/1.1\r\nHost: example.com:8080\r\nConnection: close\r\n"));
     /// ```
     pub fn request(&self) -> String {
-        // RFC 9110 §8.6: who sends nothing where something is expected says so.
-        let length = if self.method == "POST" { "Content-Length: 0\r\n" } else { "" };
         format!(
-            "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nUser-Agent: postroad/{}\r\nAccept: */*\r\n{length}\r\n",
-            self.method,
+            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nUser-Agent: postroad/{}\r\nAccept: */*\r\n\r\n",
             self.path,
             self.authority,
             env!("CARGO_PKG_VERSION"),
