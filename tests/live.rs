@@ -14,6 +14,8 @@ use serde_json::Value;
 
 #[path = "live/crash.rs"]
 mod crash;
+#[path = "live/mailin.rs"]
+mod mailin;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -56,6 +58,12 @@ impl Served {
     fn start(data: &Path) -> Self {
         Self::spawn(|command| {
             command.args(["--free-ports", "--data"]).arg(data);
+        })
+    }
+
+    fn start_world(data: &Path, world: &Path) -> Self {
+        Self::spawn(|command| {
+            command.arg("--free-ports").arg(world).arg("--data").arg(data);
         })
     }
 
@@ -315,7 +323,7 @@ fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
     let tried = |served: &Served| {
         let listing = list(served);
         let messages = listing["messages"].as_array().unwrap();
-        let tried = messages.iter().filter(|message| message["host"] == "mta-sina" && message["attempts"] == 1);
+        let tried = messages.iter().filter(|message| message["host"] == "mta-sina" && message["attempts"] != 0);
         (tried.count() == 3 && messages.len() == 3).then(|| listing.clone())
     };
     let listing = eventually("a first attempt", || tried(&served));
@@ -323,6 +331,9 @@ fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
     assert!(queue(&served, &["show", id(0)]).contains("Subject: "));
     assert!(queue(&served, &["list"]).contains("3 messages"));
     queue(&served, &["hold", "--all", "--host", "mta-sina"]);
+    let is_held = |message: &Value| message["state"] == "held";
+    let held = || list(&served)["messages"].as_array().unwrap().iter().all(is_held).then_some(());
+    eventually("the end of attempts under way", held);
     let deleted = queue(&served, &["delete", id(0)]);
     assert!(deleted.contains(&format!("{}  deleted", id(0))), "{deleted}");
     let journey = served.json(&format!("/api/v1/journeys/{}", &id(0)[..10]));
@@ -337,12 +348,14 @@ fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
     queue(&served, &["release", id(1)]);
     messages(&served, "friend@sina.test", 1);
     served.ask("POST", "/api/v1/hosts/mda-sina/off");
+    let attempts = |served: &Served| list(served)["messages"][0]["attempts"].as_u64();
+    let before = attempts(&served);
     queue(&served, &["release", id(2)]);
-    eventually("a second attempt", || (list(&served)["messages"][0]["attempts"] == 2).then_some(()));
+    eventually("one more attempt", || (before < attempts(&served)).then_some(()));
     served.ask("POST", "/api/v1/hosts/mda-sina/on");
     queue(&served, &["flush", "--all"]);
     messages(&served, "friend@sina.test", 2);
-    assert_eq!(list(&served)["total"], 0);
+    eventually("an empty queue", || (list(&served)["total"] == 0).then_some(()));
 }
 
 #[test]

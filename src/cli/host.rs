@@ -13,7 +13,7 @@ use crate::control::{self, Client};
 use crate::host::{Cast, Data, Doors, Ground, Running};
 use crate::journey::Journal;
 use crate::net::{Net, Stop};
-use crate::world::{Clock, Dice, Service, World};
+use crate::world::{Clock, Dice, Engine, Service, World};
 
 /// Events kept here until the collector has them, or by the collector.
 const EVENTS_MAX: usize = 200_000;
@@ -95,6 +95,11 @@ impl Host {
 fn cast(world: &World, name: &str) -> anyhow::Result<Cast> {
     if name == COLLECTOR {
         return Ok(Cast::Nobody);
+    }
+    let foreign = world.mtas().find(|(host, mta)| &*host.name == name && !matches!(mta.engine, Engine::Postroad));
+    if let Some((_, mta)) = foreign {
+        let engine = mta.engine.name();
+        anyhow::bail!("{name} has engine = \"{engine}\", which is reached within `postroad serve` or `run` only");
     }
     let host = world.hosts.get(name).map(|host| Cast::Only(host.name.clone()));
     host.with_context(|| {

@@ -9,7 +9,6 @@ use console::style;
 use jiff::Timestamp;
 
 use super::common::{Controlled, printable};
-use super::table::human;
 use crate::control::{Done, Shown};
 use crate::mta::{Listing, State, Waiting};
 use crate::world::Clock;
@@ -58,9 +57,9 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 struct Choice {
     /// The message, or its journey.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
     id: Option<String>,
     /// Every message, or every one of --host.
     #[arg(long)]
@@ -160,14 +159,14 @@ fn line(row: &[String; 6], wide: &[usize; 6]) -> String {
 
 fn cells(message: &Waiting, now: Timestamp) -> [String; 6] {
     let Waiting { id, host, attempts, size, arrived, .. } = message;
-    let age = human(since(*arrived, now));
+    let age = about(since(*arrived, now));
     [id.to_string(), host.to_string(), state(message, now), age, attempts.to_string(), size.to_string()]
 }
 
 fn state(message: &Waiting, now: Timestamp) -> String {
     match message.state {
         State::Waiting if message.due <= now => "due".to_owned(),
-        State::Waiting => format!("in {}", human(since(now, message.due))),
+        State::Waiting => format!("in {}", about(since(now, message.due))),
         State::Held => "held".to_owned(),
         State::Underway => "under way".to_owned(),
     }
@@ -175,6 +174,16 @@ fn state(message: &Waiting, now: Timestamp) -> String {
 
 fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// Of whole seconds only: a queue is watched by people.
+fn about(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn who(message: &Waiting) -> String {
@@ -196,7 +205,7 @@ fn details(shown: &Shown, now: Timestamp) -> String {
     tell("message", message.id.to_string());
     tell("host", message.host.to_string());
     tell("state", state(message, now));
-    tell("arrived", format!("{:.0}, {} ago", message.arrived, human(since(message.arrived, now))));
+    tell("arrived", format!("{:.0}, {} ago", message.arrived, about(since(message.arrived, now))));
     tell("tries", message.attempts.to_string());
     tell("octets", message.size.to_string());
     tell("from", message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
@@ -204,4 +213,37 @@ fn details(shown: &Shown, now: Timestamp) -> String {
     message.reason.iter().for_each(|reason| tell("because", reason.clone()));
     let _ = write!(out, "\n{}", printable(&shown.header));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_suits() {
+        let told = [0, 119, 120, 7199, 7200, 172_800].map(|seconds| about(Duration::from_secs(seconds)));
+        assert_eq!(told, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
+
+    #[test]
+    fn a_list_tells_state_and_reason_and_how_many_more_there_are() {
+        let message = Waiting {
+            id: "3FK9Q2XW7T-04KMX".parse().unwrap(),
+            host: "mta".into(),
+            state: State::Waiting,
+            reverse_path: None,
+            recipients: vec!["a@x.test".parse().unwrap(), "b@x.test".parse().unwrap()],
+            size: 620,
+            arrived: Timestamp::UNIX_EPOCH,
+            due: Timestamp::from_second(180).unwrap(),
+            attempts: 2,
+            reason: Some("busy\u{1b}[2J".to_owned()),
+        };
+        let listing = Listing { total: 3, messages: vec![message] };
+        let text = table(&listing, Timestamp::from_second(60).unwrap());
+        let text = console::strip_ansi_codes(&text);
+        let line = "3FK9Q2XW7T-04KMX  mta   in 2 min  60 s      2     620  <> -> a@x.test and 1 more\n";
+        assert!(text.contains(line) && text.ends_with("3 messages, the oldest 1 shown\n"), "{text}");
+        assert!(!text.contains('\u{1b}'), "a peer cannot steer the terminal");
+    }
 }

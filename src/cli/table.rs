@@ -196,7 +196,7 @@ fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// Three digits that matter, with the unit that suits.
-pub(super) fn human(time: Duration) -> String {
+fn human(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
         _ if seconds < 10.0 => format!("{:.1} ms", seconds * 1e3),

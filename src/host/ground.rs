@@ -9,7 +9,7 @@ use crate::journey::Journal;
 use crate::mua::Desk;
 use crate::net::{Authority, Identity, Interface, Net, Trust};
 use crate::store::Store;
-use crate::world::{Clock, Dice, Host, World, port};
+use crate::world::{Clock, Dice, Engine, Host, World, port};
 use crate::{mda, mta};
 
 /// What the world hands in: the wire, the disk, the clock, the dice. Cheap to clone.
@@ -36,8 +36,12 @@ impl Ground {
     /// whose clock is paused.
     ///
     /// # Errors
-    /// The store or the authority cannot be made.
+    /// The store or the authority cannot be made, or a host has an engine with a time of its own.
     pub fn simulated(world: World, seed: u64, start: jiff::Timestamp, dialogues: bool) -> Result<Self, Error> {
+        if let Some((host, settings)) = world.mtas().find(|(_, settings)| !matches!(settings.engine, Engine::Postroad))
+        {
+            return Err(Error::LiveOnly { host: host.name.to_string(), engine: settings.engine.name() });
+        }
         let (world, clock) = (Arc::new(world), Clock::starting_at(start));
         let (links, dice) = (world.clone(), Dice::seeded(seed));
         Ok(Self {
@@ -95,5 +99,22 @@ impl Ground {
     /// Whose certificates servers accept from each other: any, as opportunistic TLS does (RFC 7435).
     pub(super) fn trust_between_servers(&self) -> Result<Trust, Error> {
         Trust::anyone(self.clock).map_err(Error::Authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn engines_with_a_time_of_their_own_are_refused_in_virtual_time() {
+        for (text, engine) in [
+            (include_str!("../../config/mailin-in-the-middle.toml"), "mailin"),
+            (include_str!("../../config/postfix-in-the-middle.toml"), "external"),
+        ] {
+            let world = World::parse("world.toml", text).unwrap();
+            let refused = Ground::simulated(world, 1, jiff::Timestamp::UNIX_EPOCH, false).err().unwrap().to_string();
+            assert!(refused.contains(&format!("host mta-relay: engine = \"{engine}\" runs in real time only")));
+        }
     }
 }

@@ -62,6 +62,14 @@ pub enum Error {
         /// What is in the way.
         why: net::Error,
     },
+    /// Virtual time is nothing to a foreign program.
+    #[error("host {host}: engine = \"{engine}\" runs in real time only; leave it out for virtual time")]
+    LiveOnly {
+        /// Which one.
+        host: String,
+        /// Its engine.
+        engine: &'static str,
+    },
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -6,7 +6,8 @@ use tokio::io::copy_bidirectional;
 
 use super::running::Power;
 use super::{Error, Ground, Running};
-use crate::net::{Error as NetError, Interface, Service, Stop, Stream};
+use crate::mta::{Mailin, Mta};
+use crate::net::{Error as NetError, Interface, Service, Stop, Stream, foreign_port};
 use crate::world::{External, Host, Role, port};
 
 /// Lets the world reach an external MTA, and opens its doors.
@@ -20,14 +21,39 @@ pub(super) async fn external(running: &Running, host: &Host, external: &External
         running.note_reach(&host.name, to, listener.address());
         power.serve(listener, None, door);
     }
+    announce(ground, host, external.at, power);
+    Ok(())
+}
+
+/// Lets the world reach an old-fashioned MTA, which is started at the first time.
+pub(super) async fn mailin(running: &Running, mta: &Mta, host: &Host, power: &Power) -> Result<(), Error> {
+    let at = match running.mailin(&host.name) {
+        Some(mailin) => {
+            mailin.reopen(power.stop.clone());
+            mailin.address()
+        }
+        None => {
+            let failed = |why: NetError| Error::Host { host: host.name.to_string(), why };
+            let (listener, at) = foreign_port().map_err(failed)?;
+            let started = Mailin::start(mta.clone(), listener, at, power.stop.clone());
+            running.note_mailin(&host.name, started.map_err(|error| failed(error.into()))?);
+            at
+        }
+    };
+    announce(&running.ground, host, at, power);
+    power.spawn(mta.start(power.stop.clone(), power.end.clone())?);
+    Ok(())
+}
+
+/// Port 25 of the host leads to a foreign server, while there is power.
+fn announce(ground: &Ground, host: &Host, at: SocketAddr, power: &Power) {
     let places: Vec<_> = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port::SMTP)).collect();
-    let announced: Vec<_> = places.into_iter().map(|place| ground.net.announce(place, external.at)).collect();
+    let announced: Vec<_> = places.into_iter().map(|place| ground.net.announce(place, at)).collect();
     let stop = power.stop.clone();
     power.spawn(async move {
         stop.cancelled().await;
         drop(announced);
     });
-    Ok(())
 }
 
 /// Carries a foreign program's connections to one host of the world, where they come from the host that it plays.

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Error, Faults, Ground, start};
 use crate::mda::{Mailboxes, Mda};
-use crate::mta::Mta;
+use crate::mta::{Mailin, Mta};
 use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
 use crate::world::{HostName, Service};
 
@@ -101,6 +101,8 @@ pub struct Running {
     doors: Doors,
     bound: BTreeMap<Service, SocketAddr>,
     reach: Mutex<Reach>,
+    /// Old-fashioned MTAs, once started.
+    mailins: Mutex<BTreeMap<HostName, Mailin>>,
     /// What runs for the doors, and for each host that is up.
     outside: Power,
     hosts: Mutex<BTreeMap<HostName, Power>>,
@@ -159,8 +161,8 @@ impl Running {
         let mtas = Arc::new(start::mtas(&ground, &faults, cast)?);
         let mdas = Arc::new(start::mdas(&ground, &mailboxes, &faults, cast)?);
         let (outside, hosts) = (Power::default(), Mutex::default());
-        let (bound, reach) = (BTreeMap::new(), Mutex::default());
-        let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, outside, hosts };
+        let (bound, reach, mailins) = (BTreeMap::new(), Mutex::default(), Mutex::default());
+        let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, mailins, outside, hosts };
         match start::all(&mut running, cast).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -183,6 +185,14 @@ impl Running {
     pub(super) fn note_reach(&self, from: &HostName, to: &HostName, at: SocketAddr) {
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         reach.entry(from.clone()).or_default().insert(to.clone(), at);
+    }
+
+    pub(super) fn mailin(&self, host: &HostName) -> Option<Mailin> {
+        self.mailins.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+    }
+
+    pub(super) fn note_mailin(&self, host: &HostName, mailin: Mailin) {
+        self.mailins.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), mailin);
     }
 
     /// Neighbours run on this machine, and are trusted: nobody else shall come in by their doors.

@@ -77,7 +77,10 @@ pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Resul
         Role::Mta(world::Mta { engine: Engine::External(external), .. }) => {
             neighbour::external(running, host, external, power).await
         }
-        Role::Mta(_) => match running.mtas.get(&host.name) {
+        Role::Mta(settings) => match running.mtas.get(&host.name) {
+            Some(mta) if matches!(settings.engine, Engine::Mailin) => {
+                neighbour::mailin(running, mta, host, power).await
+            }
             Some(mta) => starting.mta(mta).await,
             None => Ok(()),
         },

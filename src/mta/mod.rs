@@ -11,6 +11,7 @@
 mod deliver;
 mod failure;
 mod lane;
+mod mailin;
 mod queue;
 mod receive;
 mod report;
@@ -27,6 +28,7 @@ use crate::store::{self, Store};
 use crate::world::{self, Clock, Dice, HostName, World};
 
 pub use failure::Failure;
+pub use mailin::Mailin;
 pub use queue::{Entry, Listing, Mail, Queue, Receipt, SCHEMA, Settlement, State, Waiting, Which};
 pub use receive::{Kind, Reception};
 

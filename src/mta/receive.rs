@@ -17,9 +17,9 @@ use crate::smtp::{BareLineEnds, Reply};
 use crate::world::{HostName, rfc5322_date};
 
 /// A message that passed so many hosts is in a loop. RFC 5321 §6.3 asks for at least 100.
-const HOPS_MAX: usize = 100;
+pub(super) const HOPS_MAX: usize = 100;
 /// Recipients of one message. RFC 5321 §4.5.3.1.8 asks for at least 100.
-const RECIPIENTS_MAX: usize = 1000;
+pub(super) const RECIPIENTS_MAX: usize = 1000;
 /// Errors after which a peer is let go.
 const ERRORS_MAX: usize = 20;
 

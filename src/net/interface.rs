@@ -97,6 +97,18 @@ impl Drop for Announced {
     }
 }
 
+/// A port of this machine for a foreign server that runs in this process, on threads of its own; where it is can be
+/// [announced](Net::announce).
+///
+/// # Errors
+/// The operating system gives none.
+pub fn foreign_port() -> Result<(std::net::TcpListener, SocketAddr), Error> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = std::net::TcpListener::bind(any).map_err(|error| Error::of_bind(any, error))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
 /// One host's place on a network. Cheap to clone.
 #[derive(Clone)]
 pub struct Interface {

@@ -33,7 +33,7 @@ mod tls;
 pub use conn::Conn;
 pub use error::Error;
 pub use faults::{Faults, Link, LinkFault, RuleId};
-pub use interface::{Announced, Datagrams, Interface, Listener, Net};
+pub use interface::{Announced, Datagrams, Interface, Listener, Net, foreign_port};
 pub use machine::{Machine, Next};
 pub use memory::Latency;
 pub use serve::{Door, Limits, Service, serve, serve_until};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, WorldFile};
-use super::{Domain, Host, HostName, Mda, Mta, Retry, Role, Service, User, World};
+use super::{Domain, Engine, Host, HostName, Mda, Mta, Retry, Role, Service, User, World};
 use crate::mail::{Address, domain_key};
 
 /// What is wrong with a world file.
@@ -302,11 +302,11 @@ impl Check<'_> {
     }
 
     fn entry(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> Option<HostName> {
-        let ours = |host: &&Host| matches!(&host.role, Role::Mta(mta) if mta.engine.is_ours());
+        let ours = |host: &&Host| matches!(&host.role, Role::Mta(mta) if matches!(mta.engine, Engine::Postroad));
         if let Some(entry) = &file.world.entry {
             let name = self.name(entry, Kind::Mta, hosts);
             if hosts.get(&name).is_some_and(|host| matches!(host.role, Role::Mta(_)) && !ours(&host)) {
-                let text = format!("mail cannot start at `{name}`, which is an external MTA; name one of ours");
+                let text = format!("mail cannot start at `{name}`, which has an engine of its own; name one of ours");
                 self.report(entry.span(), text);
             }
             return Some(name);

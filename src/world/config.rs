@@ -132,6 +132,8 @@ pub(super) struct MtaTable {
 pub(super) enum EngineName {
     #[default]
     Postroad,
+    /// mailin-embedded in front of our queue.
+    Mailin,
     /// A real MTA that somebody else runs.
     External,
 }

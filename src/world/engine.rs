@@ -11,6 +11,8 @@ pub enum Engine {
     /// Ours.
     #[default]
     Postroad,
+    /// The crate mailin-embedded in front of our queue: an old-fashioned server, in real time only.
+    Mailin,
     /// Any real MTA, run by somebody else.
     External(External),
 }
@@ -34,6 +36,7 @@ impl Engine {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Postroad => "postroad",
+            Self::Mailin => "mailin",
             Self::External(_) => "external",
         }
     }

@@ -24,8 +24,10 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
             Role::Mda(_) => format!("MDA: mailboxes of {}", served(world, |domain| domain.mailboxes == host.name)),
             Role::Mta(mta) => {
                 let mut does = vec![];
-                if let Engine::External(external) = &mta.engine {
-                    does.push(format!("a foreign server at {}", external.at));
+                match &mta.engine {
+                    Engine::Postroad => {}
+                    Engine::Mailin => does.push("an old-fashioned server, in real time only".to_owned()),
+                    Engine::External(external) => does.push(format!("a foreign server at {}", external.at)),
                 }
                 let domains = served(world, |domain| domain.mx.contains(&host.name));
                 if !domains.is_empty() {

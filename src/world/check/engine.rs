@@ -17,6 +17,7 @@ const NOWHERE: std::net::SocketAddr =
 pub(super) fn engine(table: &MtaTable) -> Engine {
     match table.engine {
         EngineName::Postroad => Engine::Postroad,
+        EngineName::Mailin => Engine::Mailin,
         EngineName::External => {
             let reach = table.reach.iter().map(|(name, port)| (Arc::from(name.get_ref().as_str()), *port.get_ref()));
             Engine::External(External {

@@ -1,0 +1,226 @@
+//! The chain's old-fashioned MTA: the crate mailin-embedded receives, on threads of its own, in front of our queue.
+//!
+//! It knows 8BITMIME and no other extension, takes no null reverse-path, no quoted local part and no parameter that it
+//! does not know, and answers one command at a time. It does not tell the port of a peer, so a host of the world is known
+//! by what it calls itself. It never ends: what is turned off says 421 until it is turned on again.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mailin_embedded::{Handler, Response, Server, SslConfig, response};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::receive::{HOPS_MAX, RECIPIENTS_MAX};
+use super::{Mail, Mta};
+use crate::journey::{Protocol, Step};
+use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Stamp, has_bare_line_end};
+use crate::net::Stop;
+use crate::world::{Host, rfc5322_date};
+
+/// Conversations at once; each has a thread.
+const THREADS: u32 = 32;
+
+/// A running server of this kind. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailin {
+    at: SocketAddr,
+    door: Door,
+}
+
+/// Open until the token in it fires.
+type Door = Arc<Mutex<Stop>>;
+
+impl Mailin {
+    /// Serves at the listener until the process ends, and takes mail until `stop`.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(mta: Mta, listener: TcpListener, at: SocketAddr, stop: Stop) -> std::io::Result<Self> {
+        let door = Arc::new(Mutex::new(stop));
+        let clerk = Clerk::new(mta, door.clone());
+        let name = clerk.mta.fqdn().to_owned();
+        // A thread that nobody waits for, since the crate has no way to end it.
+        std::thread::Builder::new().name("mailin".to_owned()).spawn(move || {
+            let mut server = Server::new(clerk);
+            server.with_name(name).with_num_threads(THREADS).with_tcp_listener(listener);
+            let ended = server.with_ssl(SslConfig::None).map(drop).and_then(|()| server.serve());
+            if let Err(error) = ended {
+                tracing::error!(%error, "mailin ended");
+            }
+        })?;
+        Ok(Self { at, door })
+    }
+
+    /// Takes mail again, until `stop`.
+    pub fn reopen(&self, stop: Stop) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+    }
+
+    /// Its real address.
+    pub fn address(&self) -> SocketAddr {
+        self.at
+    }
+}
+
+/// Answers for one conversation.
+#[derive(Clone)]
+struct Clerk {
+    mta: Mta,
+    door: Door,
+    runtime: Handle,
+    hello: String,
+    peer: Option<IpAddr>,
+    envelope: Envelope,
+    data: Vec<u8>,
+    /// More came than may be.
+    too_large: bool,
+    began: Instant,
+}
+
+impl Clerk {
+    fn new(mta: Mta, door: Door) -> Self {
+        Self {
+            mta,
+            door,
+            runtime: Handle::current(),
+            hello: String::new(),
+            peer: None,
+            envelope: Envelope::default(),
+            data: Vec::new(),
+            too_large: false,
+            began: Instant::now(),
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
+    }
+
+    /// The host of the world that the peer says it is.
+    fn host(&self) -> Option<&Host> {
+        self.mta.setup().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
+    }
+
+    /// RFC 5321 §3.3, as [`super::Reception`] does it.
+    fn recipient(&self, address: &Address) -> Response {
+        let setup = self.mta.setup();
+        let relays = || self.host().is_some_and(|host| setup.settings.relay_from.contains(&host.name));
+        match self.mta.is_local(address.domain()) {
+            true if setup.world.has_mailbox(address) => response::OK,
+            true => response::NO_MAILBOX,
+            false if relays() => response::OK,
+            false => Response::custom(550, "Not local, and this host does not relay for you".to_owned()),
+        }
+    }
+
+    /// The stage that takes responsibility: RFC 5321 §6.1.
+    fn store(&mut self) -> Response {
+        let (data, envelope) = (std::mem::take(&mut self.data), std::mem::take(&mut self.envelope));
+        if self.too_large {
+            return response::NO_STORAGE;
+        }
+        // RFC 5321 §2.3.8: the next host might take it for a line end.
+        if has_bare_line_end(&data) {
+            return Response::custom(554, "A lone CR or LF is no line end".to_owned());
+        }
+        let (letter, setup) = (Letter::new(data.into()), self.mta.setup());
+        if HOPS_MAX <= letter.hops() {
+            return Response::custom(554, "Too many hops, this message is in a loop".to_owned());
+        }
+        let letter = Letter { content: setup.store.share(letter.content.clone()), ..letter };
+        let known = self.host().and_then(|_| letter.journey());
+        let id = known.unwrap_or_else(|| JourneyId::of(setup.dice.draw())).stay(setup.dice.draw());
+        let arrived = setup.clock.now();
+        let letter = letter.stamped(&self.stamp(id, &envelope, &rfc5322_date(arrived)));
+        let (size, mail) = (letter.len(), Mail { id, envelope: envelope.clone(), letter, arrived });
+        match self.runtime.block_on(self.mta.queue().put(mail)) {
+            Ok(receipt) => {
+                setup.recorder.report(id.journey, Some(id), self.received(envelope, size), None);
+                Response::custom(250, format!("OK: queued as {}", receipt.id))
+            }
+            Err(error) => {
+                tracing::error!(host = %self.mta.host(), %error, "a message could not be stored");
+                response::OUT_OF_SPACE
+            }
+        }
+    }
+
+    /// RFC 5321 §4.4.
+    fn stamp(&self, id: crate::mail::QueueId, envelope: &Envelope, date: &str) -> String {
+        let known = self.host();
+        let at_home = known.and_then(|host| host.addresses.first().copied());
+        let peer = at_home.or(self.peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let recipient = match envelope.recipients.as_slice() {
+            [one] => Some(&one.address),
+            _ => None,
+        };
+        let (known, by) = (known.map(|host| host.fqdn.as_str()), self.mta.fqdn());
+        Stamp { hello: &self.hello, known, peer, by, with: "SMTP", id, tls: None, recipient, date }.to_string()
+    }
+
+    fn received(&self, envelope: Envelope, size: usize) -> Step {
+        Step::Received {
+            protocol: Protocol::Smtp,
+            from: self.hello.clone(),
+            reverse_path: envelope.reverse_path,
+            recipients: envelope.recipients.into_iter().map(|recipient| recipient.address).collect(),
+            size,
+            tls: None,
+            user: None,
+            took_ms: self.began.elapsed().as_secs_f64() * 1e3,
+        }
+    }
+}
+
+impl Handler for Clerk {
+    fn helo(&mut self, ip: IpAddr, domain: &str) -> Response {
+        if self.is_off() {
+            return response::NO_SERVICE;
+        }
+        (self.hello, self.peer) = (domain.to_owned(), Some(ip));
+        response::OK
+    }
+
+    fn mail(&mut self, _ip: IpAddr, _domain: &str, from: &str) -> Response {
+        if self.is_off() {
+            return response::NO_SERVICE;
+        }
+        let Ok(from) = from.parse() else { return response::BAD_MAILBOX };
+        (self.envelope, self.began) = (Envelope { reverse_path: Some(from), ..Envelope::default() }, Instant::now());
+        response::OK
+    }
+
+    fn rcpt(&mut self, to: &str) -> Response {
+        let Ok(address) = to.parse::<Address>() else { return response::BAD_MAILBOX };
+        if RECIPIENTS_MAX <= self.envelope.recipients.len() {
+            return Response::custom(452, "Too many recipients".to_owned());
+        }
+        let reply = self.recipient(&address);
+        let recipient = Recipient::from(address);
+        if !reply.is_error && !self.envelope.recipients.contains(&recipient) {
+            self.envelope.recipients.push(recipient);
+        }
+        reply
+    }
+
+    fn data_start(&mut self, _domain: &str, _from: &str, is8bit: bool, _to: &[String]) -> Response {
+        if is8bit {
+            self.envelope.body = Body::EightBit;
+        }
+        (self.data, self.too_large) = (Vec::new(), false);
+        response::OK
+    }
+
+    fn data(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.too_large |= self.mta.setup().settings.size_max < self.data.len() + line.len();
+        if !self.too_large {
+            self.data.extend_from_slice(line);
+        }
+        Ok(())
+    }
+
+    fn data_end(&mut self) -> Response {
+        if self.is_off() { response::NO_SERVICE } else { self.store() }
+    }
+}

@@ -1,0 +1,88 @@
+//! A world through an old-fashioned MTA: what it carries, what it refuses, and that ours copes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Line, Served, eventually, messages};
+
+const WORLD: &str = include_str!("../../config/mailin-in-the-middle.toml");
+
+/// The shipped world, but the mailboxes of sina.test take small messages only.
+fn world(folder: &Path) -> PathBuf {
+    let path = folder.join("world.toml");
+    let mailboxes = "[mda.mda-sina]\n";
+    assert!(WORLD.contains(mailboxes));
+    fs::write(&path, WORLD.replace(mailboxes, &format!("{mailboxes}size_max = 20000\n"))).unwrap();
+    path
+}
+
+fn submit(served: &Served, recipients: &[&str], text: &str) {
+    let mut smtp = Line::open(served.at("smtp"));
+    let mut line = smtp.say("EHLO program.test");
+    while line.starts_with("250-") {
+        line = smtp.hear();
+    }
+    assert!(smtp.say("MAIL FROM:<me@163.test> BODY=8BITMIME").starts_with("250"));
+    for recipient in recipients {
+        assert!(smtp.say(&format!("RCPT TO:<{recipient}>")).starts_with("250"), "{recipient}");
+    }
+    assert!(smtp.say("DATA").starts_with("354"));
+    let reply = smtp.say(&format!("{text}\r\n."));
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+/// The first journey of which that holds.
+fn journey(served: &Served, is_it: impl Fn(&Value) -> bool) -> Value {
+    let find = || served.json("/api/v1/journeys").as_array().unwrap().iter().find(|journey| is_it(journey)).cloned();
+    eventually("that journey", find)
+}
+
+#[test]
+fn an_old_fashioned_mta_carries_8_bit_text_dots_and_several_recipients() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start_world(data.path(), &world(data.path()));
+    let recipients = ["friend@sina.test", "anybody@example.org", "other@example.org"];
+    submit(&served, &recipients, "Subject: odd\r\n\r\n..\r\n...\r\n..dot\r\nFrom here on, 你好\r\n\r\nend");
+    for recipient in recipients {
+        let message = messages(&served, recipient, 1).remove(0);
+        assert!(message.ends_with("Subject: odd\n\n..\n...\n..dot\nFrom here on, 你好\n\nend"), "{message}");
+        assert!(message.contains("by relay.postroad.test (Postroad) with SMTP id "), "{message}");
+    }
+    eventually("empty queues", || (served.json("/api/v1/queue")["total"] == 0).then_some(()));
+}
+
+#[test]
+fn what_it_cannot_pass_on_comes_back_but_a_bounce_through_it_ends_there_visibly() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start_world(data.path(), &world(data.path()));
+    submit(&served, &["nobody@sina.test"], "Subject: lost\r\n\r\n");
+    let bounce = messages(&served, "me@163.test", 1).remove(0);
+    assert!(bounce.contains("Reporting-MTA: dns; relay.postroad.test") && bounce.contains("Status: 5.1.1"), "{bounce}");
+    // Too large for the mailbox: the last MTA has to tell the sender, by way of one that takes no null reverse-path.
+    submit(&served, &["friend@sina.test"], &format!("Subject: large\r\n\r\n{}", "0123456789\r\n".repeat(4000)));
+    let refused = journey(&served, |journey| {
+        journey["reverse_path"].is_null() && journey["recipients"]["me@163.test"]["fate"] == "failed"
+    });
+    let reason = refused["recipients"]["me@163.test"]["reason"].as_str().unwrap();
+    assert!(reason.contains("500"), "{reason}");
+    messages(&served, "me@163.test", 1);
+    eventually("empty queues", || (served.json("/api/v1/queue")["total"] == 0).then_some(()));
+}
+
+#[test]
+fn it_is_turned_off_and_on_like_any_host() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start_world(data.path(), &world(data.path()));
+    for round in 1..=2 {
+        served.ask("POST", "/api/v1/hosts/mta-relay/off");
+        submit(&served, &["friend@sina.test"], "Subject: while it was off\r\n\r\n");
+        eventually("a first attempt", || {
+            (served.json("/api/v1/queue")["messages"][0]["attempts"].as_u64()? != 0).then_some(())
+        });
+        served.ask("POST", "/api/v1/hosts/mta-relay/on");
+        served.ask("POST", "/api/v1/queue/flush?all=true");
+        messages(&served, "friend@sina.test", round);
+    }
+}
