@@ -39,9 +39,9 @@ impl Census {
                     census.queued.extend(waiting.map(|recipient| (host.clone(), id.journey, recipient.address)));
                 }
             }
-            let sql = "SELECT account.key, message.journey, count(*) FROM message
-                JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
-                WHERE message.journey IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
+            let sql = "SELECT account.key, trace.journey, count(*) FROM trace
+                JOIN mailbox ON mailbox.id = trace.mailbox JOIN account ON account.id = mailbox.account
+                WHERE trace.journey IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2";
             let mut rows = connection.prepare(sql)?;
             let mut rows = rows.query([])?;
             while let Some(row) = rows.next()? {
@@ -63,7 +63,8 @@ impl Census {
 /// Reads every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
 fn failures(connection: &Connection) -> rusqlite::Result<BTreeSet<(JourneyId, Address)>> {
     let sql = "SELECT content.bytes FROM content JOIN
-        (SELECT content FROM message WHERE CAST(substr(trace, 1, 15) AS TEXT) = 'Return-Path: <>'
+        (SELECT content FROM trace JOIN message USING (mailbox, uid)
+         WHERE CAST(substr(octets, 1, 15) AS TEXT) = 'Return-Path: <>'
          UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL)
         AS reports ON reports.content = content.id";
     let mut found = BTreeSet::new();

@@ -48,13 +48,19 @@ impl Item {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
 
+    /// Whether the message's summary has it ready to be sent.
+    pub fn needs_summary(&self) -> bool {
+        matches!(self, Self::Envelope | Self::BodyStructure { extensible: true })
+    }
+
     /// Whether the message's structure must be known to tell it.
     pub fn needs_structure(&self) -> bool {
         match self {
             // The whole message is whole whatever it is made of.
             Self::Body { section, .. } => *section != Section::default(),
-            Self::Envelope | Self::BodyStructure { .. } | Self::Binary { .. } | Self::BinarySize(_) => true,
-            Self::Flags | Self::InternalDate | Self::Size | Self::Uid => false,
+            Self::BodyStructure { extensible } => !extensible,
+            Self::Binary { .. } | Self::BinarySize(_) => true,
+            Self::Envelope | Self::Flags | Self::InternalDate | Self::Size | Self::Uid => false,
         }
     }
 

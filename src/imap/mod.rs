@@ -16,6 +16,7 @@ mod parse;
 pub mod search;
 mod session;
 mod structure;
+mod summary;
 mod value;
 mod write;
 
@@ -25,6 +26,7 @@ pub use structure::{
     Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,
     unfold,
 };
+pub use summary::{SEARCHED_FIELDS, Summary};
 pub use value::{
     Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, day_of, format_date_time, parse_date, parse_date_time,
     pattern_matches, utf7_decode, utf7_encode,

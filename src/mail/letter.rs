@@ -29,6 +29,11 @@ impl Content {
         Self { hash: blake3::hash(&bytes), bytes }
     }
 
+    /// Takes bytes that were stored with their hash.
+    pub fn stored(bytes: Bytes, hash: [u8; 32]) -> Self {
+        Self { bytes, hash: hash.into() }
+    }
+
     /// The bytes themselves.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

@@ -25,8 +25,8 @@ use crate::world::{self, Clock, Dice, HostName, World};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Changes, Copied, Delivered, Error, Listed, Mailbox, Mailboxes, Maildrop, Message, SCHEMA, SpecialUse, Status, Uid,
-    View,
+    Brief, Changes, Copied, Delivered, Error, Index, Listed, Mailbox, Mailboxes, Maildrop, Message, Messages, SCHEMA,
+    Sieve, SpecialUse, Status, Uid, View,
 };
 pub use pop3::Pop3;
 pub use site::{Site, User};

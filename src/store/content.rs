@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::Schema;
 use crate::mail::Content;
@@ -59,9 +58,17 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
 }
 
 pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Option<Content>> {
-    let sql = "SELECT bytes FROM content WHERE id = ?1";
-    let bytes = connection.prepare_cached(sql)?.query_row([id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
-    Ok(bytes.map(|bytes| Content::new(Bytes::from(bytes))))
+    let sql = "SELECT bytes, hash FROM content WHERE id = ?1";
+    connection.prepare_cached(sql)?.query_row([id], |row| read(row, 0)).optional()
+}
+
+/// A content out of a row of any table joined with ours, with `bytes` and `hash` from column `at` on.
+///
+/// # Errors
+/// These are other columns.
+pub fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Content> {
+    let bytes: Vec<u8> = row.get(at)?;
+    Ok(Content::stored(bytes.into(), row.get(at + 1)?))
 }
 
 /// The contents used last, oldest out first.

@@ -124,13 +124,28 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.write_then(job, |value| value).await
+    }
+
+    /// The same, and once it is durable, `then` with what the job made: in the order of commits, before anybody is
+    /// answered, and whether or not the caller still waits. It must be short and must not ask the store.
+    ///
+    /// # Errors
+    /// The job failed, or the commit did: then nothing of it is stored.
+    pub async fn write_then<T, U, F, G>(&self, job: F, then: G) -> Result<U, Error>
+    where
+        T: Send + 'static,
+        U: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        G: FnOnce(T) -> U + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             let result = job(transaction);
             let kept = result.is_ok();
             let tell = move |commit: Result<(), Error>| {
                 // Whoever asked may have gone; what was stored stays stored.
-                let _ = answer.send(commit.and_then(|()| Ok(result?)));
+                let _ = answer.send(commit.and_then(|()| Ok(then(result?))));
             };
             (kept, Box::new(tell))
         });
@@ -175,7 +190,12 @@ impl Store {
         Ok(content)
     }
 
-    /// Keeps a content that was just stored at hand, since the next to ask for it is near.
+    /// The content stored under this id if it is in memory.
+    pub fn at_hand(&self, id: i64) -> Option<Content> {
+        self.0.contents.find(id)
+    }
+
+    /// Keeps a content that was just stored or read at hand, since the next to ask for it is near.
     pub fn remember(&self, id: i64, content: &Content) {
         self.0.contents.keep(id, content);
     }

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use memchr::memmem;
 
+use super::text::fold;
 use super::{Key, Text, When};
+use crate::imap::summary::SEARCHED_FIELDS;
 use crate::imap::value::{SequenceSet, SystemFlags, day_of};
 
 /// What the index of a mailbox knows about a message without looking into it.
@@ -29,6 +32,28 @@ pub struct Facts<'a> {
     pub internal_date: Timestamp,
     /// Its octets.
     pub size: u64,
+    /// What its summary says, if it was looked into.
+    pub known: Option<Known<'a>>,
+    /// Texts that are surely not in it.
+    pub lacks: &'a [&'a str],
+}
+
+/// What a [`crate::imap::Summary`] says of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// For each of [`SEARCHED_FIELDS`] its values, with a NUL behind each.
+    pub fields: [&'a [u8]; SEARCHED_FIELDS.len()],
+    /// The day in the Date field.
+    pub sent: Option<Date>,
+}
+
+impl Known<'_> {
+    /// Whether such a field holds a text; `None` for fields that the summary leaves out.
+    fn field_holds(&self, name: &str, words: &str) -> Option<bool> {
+        let at = SEARCHED_FIELDS.iter().position(|known| known.eq_ignore_ascii_case(name))?;
+        let (values, words) = (self.fields[at], fold(words));
+        Some(if words.is_empty() { !values.is_empty() } else { memmem::find(values, words.as_bytes()).is_some() })
+    }
 }
 
 /// Whether the message is it. `None` says that the facts do not decide and `text` must be given.
@@ -53,8 +78,15 @@ pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bo
         Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
         Key::Larger(octets) => Some(*octets < facts.size),
         Key::Smaller(octets) => Some(facts.size < *octets),
-        Key::Sent(when, day) => Some(text?.sent().is_some_and(|sent| is_when(*when, sent, *day))),
-        Key::Header(name, words) => Some(text?.header_holds(name, words)),
+        Key::Sent(when, day) => {
+            let sent = facts.known.map(|known| known.sent).or_else(|| text.map(Text::sent))?;
+            Some(sent.is_some_and(|sent| is_when(*when, sent, *day)))
+        }
+        Key::Header(name, words) => {
+            let known = facts.known.and_then(|known| known.field_holds(name, words));
+            known.or_else(|| text.map(|text| text.header_holds(name, words)))
+        }
+        Key::Body(words) | Key::Text(words) if facts.lacks.contains(&words.as_str()) => Some(false),
         Key::Body(words) => Some(text?.body_holds(words)),
         Key::Text(words) => Some(text?.holds(words)),
     }
@@ -106,6 +138,8 @@ mod tests {
             keywords: &[],
             internal_date: "2024-01-03T00:00:00Z".parse().unwrap(),
             size: 600,
+            known: None,
+            lacks: &[],
         }
     }
 
@@ -140,6 +174,26 @@ mod tests {
             let text = Text::new(&letter, &structure);
             assert_eq!(judge(&Key::Arrived(when, day), &facts(), Some(&text)), Some(arrived), "{when:?} {day}");
             assert_eq!(judge(&Key::Sent(when, day), &facts(), Some(&text)), Some(sent), "{when:?} {day}");
+        }
+    }
+
+    #[test]
+    fn a_summary_decides_without_the_message() {
+        let known = Known { fields: [b"ann\0", b"", b"\0", b"", b"one\0two\0"], sent: parse_date("3-Jan-2024") };
+        let facts = Facts { known: Some(known), lacks: &["secret"], ..facts() };
+        let header = |name: &str, text: &str| Key::Header(words(name), words(text));
+        for (key, wanted) in [
+            (header("FROM", "Ann"), Some(true)),
+            (header("subject", "TWO"), Some(true)),
+            (header("subject", "onetwo"), Some(false)),
+            (header("to", ""), Some(false)),
+            (header("cc", ""), Some(true)),
+            (header("x-other", "y"), None),
+            (Key::Sent(When::On, parse_date("3-Jan-2024").unwrap()), Some(true)),
+            (Key::Text(words("secret")), Some(false)),
+            (Key::Body(words("open")), None),
+        ] {
+            assert_eq!(judge(&key, &facts, None), wanted, "{key:?}");
         }
     }
 

@@ -1,14 +1,17 @@
 //! `SEARCH`: what a client looks for, and whether a message is it. RFC 9051 §6.4.4.
 //!
 //! A key is judged in three values: what the index knows (flags, dates, sizes) may decide without the message; if it
-//! does not, the owner loads the message and asks again.
+//! does not, the owner looks into what was worked out when the message was filed ([`Known`], [`Grams`]), and only then
+//! into the message.
 
+mod grams;
 mod judge;
 mod text;
 
 use jiff::civil::Date;
 
-pub use judge::{Facts, judge};
+pub use grams::{Grams, Wanted};
+pub use judge::{Facts, Known, judge};
 pub use text::Text;
 
 use super::value::{SequenceSet, SystemFlags};
@@ -74,6 +77,19 @@ pub enum Key {
     Body(String),
     /// `TEXT`: header or body.
     Text(String),
+}
+
+impl Key {
+    /// The texts that are looked for in whole messages.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::And(keys) => keys.iter().flat_map(Self::texts).collect(),
+            Self::Or(first, second) => [first.texts(), second.texts()].concat(),
+            Self::Not(key) => key.texts(),
+            Self::Body(words) | Self::Text(words) => vec![words],
+            _ => vec![],
+        }
+    }
 }
 
 /// On which side of a day.

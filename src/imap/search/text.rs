@@ -24,7 +24,7 @@ impl<'a> Text<'a> {
     }
 
     /// The day in the Date field, as its writer saw it: RFC 9051 §6.4.4 disregards time and zone.
-    pub(super) fn sent(&self) -> Option<Date> {
+    pub(crate) fn sent(&self) -> Option<Date> {
         let date = self.structure.envelope.date.as_deref()?;
         let date = mail_parser::DateTime::parse_rfc822(date)?;
         Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
@@ -42,10 +42,23 @@ impl<'a> Text<'a> {
     /// Whether it is in the header or in the body.
     pub(super) fn holds(&self, words: &str) -> bool {
         let folded = fold(words);
-        self.fields().any(|field| {
-            let name = fold(&String::from_utf8_lossy(field.name));
-            format!("{name}: {}", decoded(&field)).contains(&folded)
-        }) || self.body().contains(&folded)
+        self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
+    }
+
+    /// Names and values of all header fields, the values decoded and folded.
+    pub(crate) fn each_field(&self, mut take: impl FnMut(&[u8], &str)) {
+        self.fields().for_each(|field| take(field.name, &decoded(&field)));
+    }
+
+    /// All that [`Text::holds`] looks into, piece by piece.
+    pub(super) fn each(&self, mut take: impl FnMut(&str)) {
+        self.fields().for_each(|field| take(&line(&field)));
+        take(self.body());
+    }
+
+    /// About how many octets there are to look into.
+    pub(super) fn len(&self) -> usize {
+        self.letter.trace.len() + self.structure.part.header.len() + self.body().len()
     }
 
     fn fields(&self) -> impl Iterator<Item = Field<'_>> {
@@ -83,8 +96,13 @@ impl<'a> Text<'a> {
     }
 }
 
+/// A field as it is looked into.
+fn line(field: &Field<'_>) -> String {
+    format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), decoded(field))
+}
+
 /// Letters of either case are the same. RFC 9051 §6.4.4.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 

@@ -4,7 +4,7 @@ use super::Out;
 use crate::imap::structure::{Disposition, Part, PartContent};
 
 impl Out {
-    pub(super) fn body(&mut self, part: &Part, extensible: bool) {
+    pub(crate) fn body(&mut self, part: &Part, extensible: bool) {
         self.text("(");
         match &part.content {
             PartContent::Multipart(parts) => {

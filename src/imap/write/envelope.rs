@@ -4,7 +4,7 @@ use super::Out;
 use crate::imap::structure::{Envelope, EnvelopeAddress};
 
 impl Out {
-    pub(super) fn envelope(&mut self, envelope: &Envelope) {
+    pub(crate) fn envelope(&mut self, envelope: &Envelope) {
         let Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id } = envelope;
         self.text("(").nstring(date.as_deref()).text(" ").nstring(subject.as_deref());
         // RFC 9051 §7.5.2: without Sender or Reply-To, they are who it is from.

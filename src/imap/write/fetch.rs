@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::Out;
 use crate::imap::fetch::{BodyName, Section, SectionText};
-use crate::imap::structure::{Envelope, Part};
+use crate::imap::structure::Part;
 use crate::imap::value::{SystemFlags, format_date_time};
 
 /// One `FETCH` reply in the making. Items are added in any order; [`FetchReply::end`] closes it.
@@ -56,14 +56,19 @@ impl FetchReply<'_> {
         self.item(b"RFC822.SIZE ").number(octets);
     }
 
-    /// `ENVELOPE`.
-    pub fn envelope(&mut self, envelope: &Envelope) {
-        self.item(b"ENVELOPE ").envelope(envelope);
+    /// `ENVELOPE` as a [`crate::imap::Summary`] keeps it.
+    pub fn kept_envelope(&mut self, envelope: &[u8]) {
+        self.item(b"ENVELOPE ").raw(envelope);
     }
 
-    /// `BODYSTRUCTURE`, or `BODY` without extension data.
-    pub fn body_structure(&mut self, part: &Part, extensible: bool) {
-        self.item(if extensible { b"BODYSTRUCTURE " } else { b"BODY " }).body(part, extensible);
+    /// `BODYSTRUCTURE` as a [`crate::imap::Summary`] keeps it.
+    pub fn kept_body_structure(&mut self, body_structure: &[u8]) {
+        self.item(b"BODYSTRUCTURE ").raw(body_structure);
+    }
+
+    /// `BODY`, which is `BODYSTRUCTURE` without extension data.
+    pub fn body(&mut self, part: &Part) {
+        self.item(b"BODY ").body(part, false);
     }
 
     /// `BODY[...]` and its kin: the octets, or `NIL` where the message has no such part. `origin` is where a partial

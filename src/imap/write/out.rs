@@ -48,6 +48,15 @@ impl Out {
         Some(piece)
     }
 
+    /// All that was added, where it is not sent but kept.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
+        while let Some(piece) = self.take() {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    }
+
     /// Ends the growing piece.
     fn cut(&mut self) {
         self.note_to(self.tail.len());

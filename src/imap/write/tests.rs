@@ -127,8 +127,10 @@ fn envelope_and_structure_are_written_whole() {
     let structure = Structure::of(message);
     let found = written(|out| {
         let mut fetch = out.fetch(1);
-        fetch.envelope(&structure.envelope);
-        fetch.body_structure(&structure.part, false);
+        let mut envelope = Out::default();
+        envelope.envelope(&structure.envelope);
+        fetch.kept_envelope(&envelope.into_bytes());
+        fetch.body(&structure.part);
         fetch.end();
     });
     let nothing = "NIL NIL NIL NIL NIL NIL NIL NIL NIL";
@@ -144,7 +146,9 @@ fn envelope_and_structure_are_written_whole() {
     assert_eq!(found, wanted);
     let extended = written(|out| {
         let mut fetch = out.fetch(1);
-        fetch.body_structure(&structure.part, true);
+        let mut body = Out::default();
+        body.body(&structure.part, true);
+        fetch.kept_body_structure(&body.into_bytes());
         fetch.end();
     });
     assert!(extended.contains("\"BASE64\" 4 NIL (\"attachment\" (\"filename\" \"x\")) (\"de\" \"en\") NIL)"));

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::letters::Letters;
 use super::refusal::{Failure, gone, no_such_message};
 use super::selected::{Selected, Terms};
 use super::visit::Visit;
@@ -11,22 +12,10 @@ use crate::imap::{
 };
 use crate::journey::{Protocol, Step};
 use crate::mail::Letter;
-use crate::mda::{Error, Mailbox, Message, Uid};
+use crate::mda::{Brief, Error, Index, Mailbox, Message, Uid};
 
 /// So much is gathered before it is sent.
 const PIECE_OCTETS: usize = 64 * 1024;
-/// So many structures are kept by one commit.
-const STRUCTURES_MAX: usize = 1_000;
-
-/// How telling of one message went.
-enum Told {
-    /// All that was asked.
-    Whole,
-    /// A part cannot be decoded. RFC 3516 §4.3 (UNKNOWN-CTE).
-    Undecodable,
-    /// The message is gone.
-    Gone,
-}
 
 /// What is asked of each message.
 struct Wanted<'a> {
@@ -41,16 +30,18 @@ impl Visit {
         let Some(places) = selected.places(set) else { return Ok(no_such_message()) };
         let seen_now = self.mark_seen(&places, items).await?;
         let wanted = Wanted { items, seen_now: &seen_now };
-        let (mut reply, mut new_structures) = (Reply::ok("fetched"), Vec::new());
-        for place in places {
+        let Some(selected) = &self.selected else { return Ok(gone()) };
+        let mut sources = Sources::of(&selected.mailbox, items);
+        let mut reply = Reply::ok("fetched");
+        for at in 0..places.len() {
             let Some(selected) = &self.selected else { return Ok(gone()) };
-            let mut message = Source::new(&selected.mailbox, &selected.view.messages[place]);
-            match message.tell(self.conn.machine.out(), selected, place, &wanted)? {
-                Told::Whole => {}
-                Told::Undecodable => reply = Reply::no("a part cannot be decoded").with(Code::Word("UNKNOWN-CTE")),
-                Told::Gone => reply = gone(),
+            let Some(message) = sources.next(selected, &places[at..])? else {
+                reply = gone();
+                continue;
+            };
+            if !message.tell(self.conn.machine.out(), selected, places[at], &wanted) {
+                reply = Reply::no("a part cannot be decoded").with(Code::Word("UNKNOWN-CTE"));
             }
-            new_structures.extend(message.new_structure());
             let retrieved = message.letter.filter(|letter| items.iter().any(|item| is_whole(item, letter.len())));
             if let Some(letter) = retrieved {
                 self.report(&letter);
@@ -58,11 +49,7 @@ impl Visit {
             if PIECE_OCTETS <= self.conn.machine.out().len() {
                 self.conn.flush().await?;
             }
-            if STRUCTURES_MAX <= new_structures.len() {
-                self.keep(std::mem::take(&mut new_structures)).await;
-            }
         }
-        self.keep(new_structures).await;
         Ok(reply)
     }
 
@@ -84,16 +71,6 @@ impl Visit {
         Ok(uids)
     }
 
-    /// Structures that had to be worked out need not be again.
-    async fn keep(&self, structures: Vec<(Uid, Vec<u8>)>) {
-        if let Some(selected) = &self.selected
-            && !structures.is_empty()
-            && let Err(error) = selected.mailbox.keep_structures(structures).await
-        {
-            tracing::debug!(%error, "structures are not kept");
-        }
-    }
-
     fn report(&mut self, letter: &Letter) {
         let Some(journey) = letter.journey() else { return };
         let step = Step::Retrieved { protocol: Protocol::Imap, account: self.account.clone(), size: letter.len() };
@@ -109,57 +86,72 @@ fn is_whole(item: &Item, len: usize) -> bool {
     *section == Section::default() && to_end
 }
 
-/// A message with what had to be loaded of it.
-struct Source<'a> {
-    mailbox: &'a Mailbox,
-    message: &'a Message,
-    letter: Option<Letter>,
-    structure: Option<Structure>,
-    is_new: bool,
+/// Where messages come from, as far as the items need it.
+struct Sources {
+    mailbox: Mailbox,
+    index: Option<Index>,
+    letters: Option<Letters>,
+    structures: bool,
 }
 
-impl<'a> Source<'a> {
-    fn new(mailbox: &'a Mailbox, message: &'a Message) -> Self {
-        Self { mailbox, message, letter: None, structure: None, is_new: false }
+impl Sources {
+    fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
+        let needs = |need: fn(&Item) -> bool| items.iter().any(need);
+        Self {
+            index: needs(Item::needs_summary).then(|| mailbox.index()),
+            letters: needs(Item::needs_octets).then(|| Letters::new(mailbox.clone())),
+            structures: needs(Item::needs_structure),
+            mailbox: mailbox.clone(),
+        }
     }
 
-    fn tell(&mut self, out: &mut Out, selected: &Selected, place: usize, wanted: &Wanted<'_>) -> Result<Told, Error> {
-        if !self.load(wanted.items)? {
-            return Ok(Told::Gone);
+    /// The message at the first of these places, where the others come next; `None` when it is gone.
+    fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Option<Source<'a>>, Error> {
+        let message = &selected.view.messages[places[0]];
+        let mut source = Source { message, brief: None, letter: None, structure: None };
+        if let Some(letters) = &mut self.letters {
+            source.letter = letters.first(&selected.view, places)?;
+            if source.letter.is_none() {
+                return Ok(None);
+            }
         }
-        let mut told = Told::Whole;
+        if self.structures {
+            source.structure = self.mailbox.structure(message.uid)?;
+            if source.structure.is_none() {
+                return Ok(None);
+            }
+        }
+        if let Some(index) = &mut self.index {
+            source.brief = index.find(message.uid)?;
+            if source.brief.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(source))
+    }
+}
+
+/// A message with what had to be loaded of it.
+struct Source<'a> {
+    message: &'a Message,
+    brief: Option<Brief<'a>>,
+    letter: Option<Letter>,
+    structure: Option<Structure>,
+}
+
+impl Source<'_> {
+    /// Tells all items; `false` when a part cannot be decoded. RFC 3516 §4.3 (UNKNOWN-CTE).
+    fn tell(&self, out: &mut Out, selected: &Selected, place: usize, wanted: &Wanted<'_>) -> bool {
+        let mut told = true;
         let mut fetch = out.fetch(place as u32 + 1);
         for item in wanted.items {
-            if !self.tell_item(&mut fetch, selected, item) {
-                told = Told::Undecodable;
-            }
+            told &= self.tell_item(&mut fetch, selected, item);
         }
         if wanted.seen_now.binary_search(&self.message.uid).is_ok() && !wanted.items.contains(&Item::Flags) {
             self.tell_flags(&mut fetch, selected);
         }
         fetch.end();
-        Ok(told)
-    }
-
-    /// Loads what the items need; `false` when the message is gone.
-    fn load(&mut self, items: &[Item]) -> Result<bool, Error> {
-        let uid = self.message.uid;
-        if items.iter().any(Item::needs_octets) {
-            self.letter = self.mailbox.letter(uid)?;
-            if self.letter.is_none() {
-                return Ok(false);
-            }
-        }
-        if items.iter().any(Item::needs_structure) {
-            (self.structure, self.is_new) = structure(self.mailbox, uid, self.letter.as_ref())?;
-            return Ok(self.structure.is_some());
-        }
-        Ok(true)
-    }
-
-    fn new_structure(&self) -> Option<(Uid, Vec<u8>)> {
-        let structure = self.structure.as_ref().filter(|_| self.is_new)?;
-        Some((self.message.uid, structure.to_bytes()))
+        told
     }
 
     fn tell_flags(&self, fetch: &mut FetchReply<'_>, selected: &Selected) {
@@ -174,10 +166,11 @@ impl<'a> Source<'a> {
             (Item::Uid, ..) => fetch.uid(self.message.uid),
             (Item::Size, ..) => fetch.size(self.message.size),
             (Item::InternalDate, ..) => fetch.internal_date(self.message.received),
-            (Item::Envelope, Some(structure), _) => fetch.envelope(&structure.envelope),
-            (Item::BodyStructure { extensible }, Some(structure), _) => {
-                fetch.body_structure(&structure.part, *extensible);
+            (Item::Envelope, ..) => fetch.kept_envelope(self.brief.map_or(b"NIL", |brief| brief.envelope)),
+            (Item::BodyStructure { extensible: true }, ..) => {
+                fetch.kept_body_structure(self.brief.map_or(b"NIL", |brief| brief.body_structure));
             }
+            (Item::BodyStructure { extensible: false }, Some(structure), _) => fetch.body(&structure.part),
             (Item::Body { section, partial, name, .. }, structure, Some(letter)) => {
                 let pieces = match structure {
                     Some(structure) => structure.section(section, letter),
@@ -200,8 +193,7 @@ impl<'a> Source<'a> {
                 Err(Undecodable) => return false,
             },
             // What an item needs was loaded.
-            (Item::Envelope | Item::BodyStructure { .. } | Item::Body { .. }, ..) => {}
-            (Item::Binary { .. } | Item::BinarySize(_), ..) => {}
+            (Item::BodyStructure { .. } | Item::Body { .. } | Item::Binary { .. } | Item::BinarySize(_), ..) => {}
         }
         true
     }
@@ -225,21 +217,4 @@ fn decoded(structure: &Structure, part: &[u32], letter: &Letter) -> Result<Optio
     let Some(part) = structure.part(part) else { return Ok(None) };
     let octets = decode_body(part, letter.content.bytes()).ok_or(Undecodable)?;
     Ok(Some(vec![Bytes::copy_from_slice(&octets)]))
-}
-
-/// The structure of a message, and whether it was worked out just now; `None` when the message is gone.
-pub(super) fn structure(
-    mailbox: &Mailbox,
-    uid: Uid,
-    letter: Option<&Letter>,
-) -> Result<(Option<Structure>, bool), Error> {
-    if let Some(structure) = mailbox.structure(uid)?.and_then(|bytes| Structure::from_bytes(&bytes)) {
-        return Ok((Some(structure), false));
-    }
-    let loaded = match letter {
-        Some(_) => None,
-        None => mailbox.letter(uid)?,
-    };
-    let letter = letter.or(loaded.as_ref());
-    Ok((letter.map(|letter| Structure::of(letter.content.bytes())), true))
 }

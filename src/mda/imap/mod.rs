@@ -12,6 +12,7 @@
 
 mod change;
 mod fetch;
+mod letters;
 mod refusal;
 mod search;
 mod selected;

@@ -1,20 +1,20 @@
 //! SEARCH. RFC 9051 §6.4.4.
 
-use super::fetch::structure;
 use super::refusal::Failure;
 use super::selected::Selected;
 use super::visit::Visit;
-use crate::imap::search::{Facts, Search, SearchReturn, Text, judge};
+use crate::imap::search::{Facts, Key, Known, Search, SearchReturn, Text, judge};
 use crate::imap::{Numbers, Reply};
-use crate::mda::{Error, Message, Uid};
+use crate::mda::{Error, Index, Mailbox, Message, Sieve, Uid};
 
 impl Visit {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("nothing is selected")) };
         let (mut numbers, mut uids) = (Numbers::default(), Numbers::default());
+        let mut seeker = Seeker::new(&selected.mailbox, &search.key);
         for place in 0..selected.view.messages.len() {
             let message = &selected.view.messages[place];
-            if is_found(selected, search, place, message)? {
+            if seeker.is_found(facts(selected, place, message))? {
                 numbers.push(place as u32 + 1);
                 uids.push(message.uid);
             }
@@ -38,8 +38,9 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     ends.into_iter().flatten().collect()
 }
 
-fn is_found(selected: &Selected, search: &Search, place: usize, message: &Message) -> Result<bool, Error> {
-    let facts = Facts {
+/// What the view knows of a message.
+fn facts<'a>(selected: &Selected, place: usize, message: &'a Message) -> Facts<'a> {
+    Facts {
         number: place as u32 + 1,
         number_last: selected.view.messages.len() as u32,
         uid: message.uid,
@@ -50,13 +51,45 @@ fn is_found(selected: &Selected, search: &Search, place: usize, message: &Messag
         keywords: &message.flags.keywords,
         internal_date: message.received,
         size: message.size,
-    };
-    if let Some(found) = judge(&search.key, &facts, None) {
-        return Ok(found);
+        known: None,
+        lacks: &[],
     }
-    // What is gone meanwhile is not found.
-    let Some(letter) = selected.mailbox.letter(message.uid)? else { return Ok(false) };
-    let (structure, _) = structure(&selected.mailbox, message.uid, Some(&letter))?;
-    let text = structure.as_ref().map(|structure| Text::new(&letter, structure));
-    Ok(judge(&search.key, &facts, text.as_ref()).unwrap_or(false))
+}
+
+/// Asks for more about a message until it is clear whether it is found: the summary, the filter, the message itself.
+struct Seeker<'a> {
+    mailbox: &'a Mailbox,
+    key: &'a Key,
+    texts: Vec<&'a str>,
+    index: Index,
+    sieve: Sieve,
+}
+
+impl<'a> Seeker<'a> {
+    fn new(mailbox: &'a Mailbox, key: &'a Key) -> Self {
+        let texts = key.texts();
+        Self { mailbox, key, index: mailbox.index(), sieve: mailbox.sieve(&texts), texts }
+    }
+
+    fn is_found(&mut self, facts: Facts<'_>) -> Result<bool, Error> {
+        if let Some(found) = judge(self.key, &facts, None) {
+            return Ok(found);
+        }
+        // What is gone meanwhile is not found.
+        let Some(brief) = self.index.find(facts.uid)? else { return Ok(false) };
+        let facts = Facts { known: Some(Known { fields: brief.fields, sent: brief.sent }), ..facts };
+        if let Some(found) = judge(self.key, &facts, None) {
+            return Ok(found);
+        }
+        let may_hold = self.sieve.may_hold(facts.uid)?;
+        let lacks: Vec<&str> = self.texts.iter().zip(may_hold).filter(|(_, may)| !may).map(|(text, _)| *text).collect();
+        let facts = Facts { lacks: &lacks, ..facts };
+        if let Some(found) = judge(self.key, &facts, None) {
+            return Ok(found);
+        }
+        let Some(letter) = self.mailbox.letter(facts.uid)? else { return Ok(false) };
+        let structure = self.mailbox.structure(facts.uid)?;
+        let text = structure.as_ref().map(|structure| Text::new(&letter, structure));
+        Ok(judge(self.key, &facts, text.as_ref()).unwrap_or(false))
+    }
 }

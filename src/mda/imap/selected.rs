@@ -55,9 +55,9 @@ impl Selected {
             keywords: BTreeSet::new(),
             claims: false,
         };
-        let from = view.messages.partition_point(|message| message.uid < recent);
-        view.messages[from..].iter().for_each(|message| selected.recent.push(message.uid));
-        selected.learn_keywords(&view.messages);
+        let first = view.messages.count_before(recent);
+        view.messages.iter_from(first).for_each(|message| selected.recent.push(message.uid));
+        selected.learn_keywords(view.messages.iter());
         selected
     }
 
@@ -99,8 +99,8 @@ impl Selected {
         let count = messages.len() as u32;
         let by_uid = |numbers: &Numbers| {
             let between = |range: &std::ops::RangeInclusive<Uid>| {
-                let from = messages.partition_point(|message| message.uid < *range.start());
-                from..messages.partition_point(|message| message.uid <= *range.end())
+                let after = range.end().checked_add(1).map_or(messages.len(), |after| messages.count_before(after));
+                messages.count_before(*range.start())..after
             };
             numbers.ranges().iter().flat_map(between).collect()
         };
@@ -173,7 +173,7 @@ impl Selected {
 
     /// `FETCH` with the flags of one message, and with its UID if the command speaks of UIDs.
     pub(super) fn tell_flags_of(&self, out: &mut Out, uid: Uid, by_uid: bool) {
-        let Ok(place) = self.view.messages.binary_search_by_key(&uid, |message| message.uid) else { return };
+        let Some(place) = self.view.messages.place(uid) else { return };
         let Flags { system, keywords } = &self.view.messages[place].flags;
         let mut fetch = out.fetch(place as u32 + 1);
         if by_uid {
@@ -197,7 +197,7 @@ impl Selected {
 /// Each number counts with those before it already gone, so the highest goes first. RFC 9051 §7.5.1.
 fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid]) {
     for uid in expunged.iter().rev() {
-        if let Ok(place) = old.messages.binary_search_by_key(uid, |message| message.uid) {
+        if let Some(place) = old.messages.place(*uid) {
             out.expunge(place as u32 + 1);
         }
     }
@@ -207,7 +207,6 @@ fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid]) {
 /// when it may be told.
 fn held(old: &View, new: &View, expunged: &[Uid]) -> View {
     let mut messages = new.messages.clone();
-    messages.extend(expunged.iter().filter_map(|uid| old.find(*uid).cloned()));
-    messages.sort_unstable_by_key(|message| message.uid);
+    expunged.iter().filter_map(|uid| old.find(*uid)).for_each(|message| messages.insert(message.clone()));
     View { modseq: old.modseq, messages, ..*new }
 }

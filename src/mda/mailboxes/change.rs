@@ -2,9 +2,10 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::file::{Slot, check};
+use super::file::{Slot, check, insert};
 use super::name::canonical;
-use super::{Error, Mailbox, Uid, tree, view};
+use super::shelf::{self, Change, What};
+use super::{Error, Mailbox, Message, Uid, date, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::store::content;
 
@@ -19,16 +20,14 @@ pub struct Copied {
 
 impl Mailbox {
     /// Changes flags of messages; those that are gone are passed over. Returns the number of the change; messages that
-    /// had those flags already keep their own.
+    /// had those flags already keep their own. It is quickest with UIDs in order.
     ///
     /// # Errors
     /// There are too many keywords, or it is not stored.
     pub async fn store(&self, uids: Vec<Uid>, mode: StoreMode, flags: Flags) -> Result<u64, Error> {
         check(&flags)?;
         let id = self.shelf.id;
-        let modseq = self.mailboxes.write(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await?;
-        self.mailboxes.wake(id, modseq);
-        Ok(modseq)
+        self.mailboxes.change(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await
     }
 
     /// Copies messages with their flags and internal dates into a mailbox of the account. All of them or none.
@@ -62,11 +61,10 @@ impl Mailbox {
                 only.sort_unstable();
                 uids.retain(|uid| only.binary_search(uid).is_ok());
             }
-            remove(transaction, id, &uids)
+            let change = remove(transaction, id, &uids)?;
+            Ok((change.expunged(), vec![change]))
         };
-        let (removed, modseq) = self.mailboxes.write(job).await?;
-        self.mailboxes.wake(id, modseq);
-        Ok(removed)
+        self.mailboxes.change(job).await
     }
 
     /// Removes messages, whatever their flags, as POP3 does. Returns those that were there.
@@ -75,23 +73,26 @@ impl Mailbox {
     /// It is not stored.
     pub async fn remove(&self, uids: Vec<Uid>) -> Result<Vec<Uid>, Error> {
         let id = self.shelf.id;
-        let (removed, modseq) = self.mailboxes.write(move |transaction| remove(transaction, id, &uids)).await?;
-        self.mailboxes.wake(id, modseq);
-        Ok(removed)
+        let job = move |transaction: &Transaction<'_>| {
+            let change = remove(transaction, id, &uids)?;
+            Ok((change.expunged(), vec![change]))
+        };
+        self.mailboxes.change(job).await
     }
 
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, leave: bool) -> Result<Copied, Error> {
         let (id, account, name, now) = (self.shelf.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let job = move |transaction: &Transaction<'_>| {
             let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name))?;
-            let (copied, modseq) = copy(transaction, id, &uids, target, now)?;
-            let originals: Vec<Uid> = copied.uids.iter().map(|(original, _)| *original).collect();
-            let left = if leave { remove(transaction, id, &originals)?.1 } else { 0 };
-            Ok((copied, [(target, modseq), (id, left)]))
+            let (copied, arrived) = copy(transaction, id, &uids, target, now)?;
+            let mut changes = vec![arrived];
+            if leave {
+                let originals: Vec<Uid> = copied.uids.iter().map(|(original, _)| *original).collect();
+                changes.push(remove(transaction, id, &originals)?);
+            }
+            Ok((copied, changes))
         };
-        let (copied, changes) = self.mailboxes.write(job).await?;
-        changes.iter().for_each(|(mailbox, modseq)| self.mailboxes.wake(*mailbox, *modseq));
-        Ok(copied)
+        self.mailboxes.change(job).await
     }
 }
 
@@ -107,21 +108,28 @@ fn set_flags(
     uids: &[Uid],
     mode: StoreMode,
     given: &Flags,
-) -> Result<u64, Error> {
+) -> Result<(u64, Vec<Change>), Error> {
     let modseq = next_modseq(transaction, mailbox)?;
-    let mut find = transaction.prepare_cached("SELECT flags, keywords FROM message WHERE mailbox = ?1 AND uid = ?2")?;
-    let sql = "UPDATE message SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2";
-    let mut update = transaction.prepare_cached(sql)?;
-    for uid in uids {
-        let now = |row: &rusqlite::Row<'_>| Ok(view::flags(row.get(0)?, row.get_ref(1)?.as_str()?));
-        let Some(old) = find.query_row(params![mailbox, uid], now).optional()? else { continue };
-        let new = combine(&old, mode, given);
-        check(&new)?;
-        if new != old {
-            update.execute(params![mailbox, uid, new.system.bits(), new.keywords.join(" "), modseq])?;
+    let sql = "SELECT uid, flags, keywords FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
+    let mut find = transaction.prepare_cached(sql)?;
+    let mut changed: Vec<(Uid, Flags)> = Vec::new();
+    for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
+        let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
+        while let Some(row) = rows.next()? {
+            let old = shelf::flags(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+            let new = combine(&old, mode, given);
+            if new != old {
+                check(&new)?;
+                changed.push((row.get(0)?, new));
+            }
         }
     }
-    Ok(modseq)
+    let sql = "UPDATE message SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2";
+    let mut update = transaction.prepare_cached(sql)?;
+    for (uid, flags) in &changed {
+        update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
+    }
+    Ok((modseq, vec![Change { mailbox, modseq, what: What::Flagged(changed) }]))
 }
 
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
@@ -146,43 +154,53 @@ pub(super) fn copy(
     uids: &[Uid],
     target: i64,
     now: i64,
-) -> Result<(Copied, u64), Error> {
+) -> Result<(Copied, Change), Error> {
     let mut uids = uids.to_vec();
     uids.sort_unstable();
     uids.dedup();
-    let mut there = transaction.prepare_cached("SELECT content FROM message WHERE mailbox = ?1 AND uid = ?2")?;
-    let mut found: Vec<(Uid, i64)> = Vec::new();
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content FROM message
+               WHERE mailbox = ?1 AND uid = ?2";
+    let mut find = transaction.prepare_cached(sql)?;
+    let mut found: Vec<Message> = Vec::new();
     for uid in uids {
-        let content = there.query_row(params![mailbox, uid], |row| row.get(0)).optional()?;
-        found.extend(content.map(|content| (uid, content)));
+        found.extend(find.query_row(params![mailbox, uid], shelf::message).optional()?);
     }
     let count = u32::try_from(found.len()).map_err(|_| Error::TooMany("messages"))?;
-    let slot = Slot::take(transaction, target, count)?;
-    let sql = "INSERT INTO message SELECT ?3, ?4, content, trace, flags, keywords, ?5, received, ?6, size, journey,
-               structure FROM message WHERE mailbox = ?1 AND uid = ?2";
-    let mut insert = transaction.prepare_cached(sql)?;
-    let mut copied = Copied { uidvalidity: slot.uidvalidity, uids: Vec::with_capacity(found.len()) };
-    for ((uid, content), new) in found.into_iter().zip(slot.uid..) {
-        insert.execute(params![mailbox, uid, target, new, slot.modseq, now])?;
-        content::reuse(transaction, content)?;
-        copied.uids.push((uid, new));
+    let Slot { uidvalidity, uid: first, modseq } = Slot::take(transaction, target, count)?;
+    let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
+    let mut trace = transaction.prepare_cached(sql)?;
+    let mut copied = Copied { uidvalidity, uids: Vec::with_capacity(found.len()) };
+    for (message, uid) in found.iter_mut().zip(first..) {
+        trace.execute(params![mailbox, message.uid, target, uid])?;
+        copied.uids.push((message.uid, uid));
+        (message.uid, message.modseq, message.saved) = (uid, modseq, date(now));
+        insert(transaction, target, message)?;
+        content::reuse(transaction, message.content)?;
     }
-    Ok((copied, slot.modseq))
+    Ok((copied, Change { mailbox: target, modseq, what: What::Arrived(found) }))
 }
 
-/// Removes messages and keeps in mind that they were there. Returns those found, and the number of the change.
-pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) -> Result<(Vec<Uid>, u64), Error> {
+/// Removes messages and keeps in mind that they were there.
+pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) -> Result<Change, Error> {
     let modseq = next_modseq(transaction, mailbox)?;
     let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content";
     let mut delete = transaction.prepare_cached(sql)?;
+    let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
     let mut remember = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
     let mut removed = Vec::new();
     for uid in uids {
         if let Some(content) = delete.query_row(params![mailbox, uid], |row| row.get(0)).optional()? {
             content::release(transaction, content)?;
+            delete_trace.execute(params![mailbox, uid])?;
             remember.execute(params![mailbox, uid, modseq])?;
             removed.push(*uid);
         }
     }
-    Ok((removed, modseq))
+    Ok(Change { mailbox, modseq, what: What::Expunged(removed) })
+}
+
+impl Change {
+    fn expunged(&self) -> Vec<Uid> {
+        if let What::Expunged(uids) = &self.what { uids.clone() } else { vec![] }
+    }
 }

@@ -1,18 +1,25 @@
 //! The way in: delivery and APPEND.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::index::number_of_date;
 use super::name::{INBOX, canonical};
-use super::{Error, Mailboxes, Uid, tree};
-use crate::imap::Flags;
-use crate::mail::Letter;
+use super::shelf::{Change, What};
+use super::{Error, Mailboxes, Message, Uid, date, lock, tree};
+use crate::imap::{Flags, Summary};
+use crate::mail::{Content, Letter};
 use crate::store::content;
 
 /// More keywords on one message are refused.
 const KEYWORDS_MAX: usize = 64;
 /// Longer keywords are refused, in octets.
 const KEYWORD_OCTETS_MAX: usize = 128;
+/// So many summaries wait for more recipients of the same message.
+const FRESH_MAX: usize = 16;
 
 /// Where a message was filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +32,13 @@ pub struct Delivered {
     pub uid: Uid,
 }
 
+/// Summaries worked out last: the next recipient of a message needs the same one.
+pub(super) type Fresh = VecDeque<(Content, Arc<Summary>)>;
+
 /// A message on its way into a mailbox.
 struct Arrival {
     letter: Letter,
+    summary: Arc<Summary>,
     flags: Flags,
     received: i64,
     saved: i64,
@@ -43,13 +54,13 @@ impl Mailboxes {
         let (now, account) = (self.now(), account.to_owned());
         // A detail that is no name of a mailbox is one that does not exist.
         let detail = detail.and_then(|detail| canonical(detail).ok());
-        let arrival = Arrival { letter: letter.clone(), flags: Flags::default(), received: now, saved: now };
+        let arrival = self.arrival(letter, Flags::default(), now);
         let job = move |transaction: &Transaction<'_>| {
             let account = tree::ensure_account(transaction, &account, now)?;
             let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
             file(transaction, mailbox, name, &arrival)
         };
-        self.finish(self.write(job).await?, letter)
+        Ok(self.finish(self.change(job).await?, letter))
     }
 
     /// Files a message that a client brings. RFC 9051 §6.3.12.
@@ -66,13 +77,12 @@ impl Mailboxes {
     ) -> Result<Delivered, Error> {
         check(&flags)?;
         let (now, name, account) = (self.now(), canonical(mailbox)?, account.to_owned());
-        let received = received.map_or(now, Timestamp::as_second);
-        let arrival = Arrival { letter: letter.clone(), flags, received, saved: now };
+        let arrival = Arrival { saved: now, ..self.arrival(letter, flags, received.map_or(now, Timestamp::as_second)) };
         let job = move |transaction: &Transaction<'_>| match tree::find(transaction, &account, &name)? {
             Some((_, mailbox)) => file(transaction, mailbox, name, &arrival),
             None => Err(Error::NoMailbox(name)),
         };
-        self.finish(self.write(job).await?, letter)
+        Ok(self.finish(self.change(job).await?, letter))
     }
 
     /// The same letter, with the content that is at hand already where there is one.
@@ -80,17 +90,35 @@ impl Mailboxes {
         Letter { content: self.0.store.share(letter.content), ..letter }
     }
 
-    fn finish(&self, filed: Filed, letter: &Letter) -> Result<Delivered, Error> {
+    fn arrival(&self, letter: &Letter, flags: Flags, received: i64) -> Arrival {
+        let summary = self.summary(&letter.content);
+        Arrival { letter: letter.clone(), summary, flags, received, saved: received }
+    }
+
+    /// What is worked out once for all recipients of a message.
+    fn summary(&self, content: &Content) -> Arc<Summary> {
+        let known = |fresh: &Fresh| {
+            let found = fresh.iter().find(|(known, _)| known.hash() == content.hash());
+            found.map(|(_, summary)| summary.clone())
+        };
+        if let Some(summary) = known(&lock(&self.0.fresh)) {
+            return summary;
+        }
+        let summary = Arc::new(Summary::of(content));
+        let mut fresh = lock(&self.0.fresh);
+        fresh.truncate(FRESH_MAX - 1);
+        fresh.push_front((content.clone(), summary.clone()));
+        summary
+    }
+
+    fn finish(&self, filed: Filed, letter: &Letter) -> Delivered {
         self.0.store.remember(filed.content, &letter.content);
-        self.wake(filed.mailbox, filed.modseq);
-        Ok(filed.delivered)
+        filed.delivered
     }
 }
 
 struct Filed {
     delivered: Delivered,
-    mailbox: i64,
-    modseq: u64,
     content: i64,
 }
 
@@ -109,29 +137,68 @@ fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
-fn file(transaction: &Transaction<'_>, mailbox: i64, name: String, arrival: &Arrival) -> Result<Filed, Error> {
-    let Arrival { letter, flags, received, saved } = arrival;
+fn file(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    name: String,
+    arrival: &Arrival,
+) -> Result<(Filed, Vec<Change>), Error> {
+    let Arrival { letter, summary, flags, received, saved } = arrival;
     let content = content::put(transaction, &letter.content)?;
-    let slot = Slot::take(transaction, mailbox, 1)?;
-    let journey = letter.journey().map(|journey| journey.to_string());
-    let sql = "INSERT INTO message
-               (mailbox, uid, content, trace, flags, keywords, modseq, received, saved, size, journey)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    transaction.prepare_cached(sql)?.execute(params![
-        mailbox,
-        slot.uid,
+    keep_summary(transaction, content, summary)?;
+    let Slot { uidvalidity, uid, modseq } = Slot::take(transaction, mailbox, 1)?;
+    if !letter.trace.is_empty() {
+        let journey = letter.journey().map(|journey| journey.to_string());
+        let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, letter.trace.as_ref(), journey])?;
+    }
+    let message = Message {
+        uid,
+        flags: flags.clone(),
+        modseq,
+        received: date(*received),
+        saved: date(*saved),
+        size: letter.len() as u64,
         content,
-        letter.trace.as_ref(),
-        flags.system.bits(),
-        flags.keywords.join(" "),
-        slot.modseq,
-        received,
-        saved,
-        letter.len(),
-        journey,
-    ])?;
-    let delivered = Delivered { mailbox: name, uidvalidity: slot.uidvalidity, uid: slot.uid };
-    Ok(Filed { delivered, mailbox, modseq: slot.modseq, content })
+    };
+    insert(transaction, mailbox, &message)?;
+    let delivered = Delivered { mailbox: name, uidvalidity, uid };
+    let change = Change { mailbox, modseq, what: What::Arrived(vec![message]) };
+    Ok((Filed { delivered, content }, vec![change]))
+}
+
+/// The row of a message.
+pub(super) fn insert(transaction: &Transaction<'_>, mailbox: i64, message: &Message) -> rusqlite::Result<()> {
+    let Message { uid, flags, modseq, received, saved, size, content } = message;
+    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let (received, saved) = (received.as_second(), saved.as_second());
+    let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
+    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size];
+    transaction.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// A content that is filed once more has its summary already.
+fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
+    let Summary { envelope, body_structure, fields, sent, structure, grams } = summary;
+    let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
+               sent, structure, grams) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
+    let sent = sent.map(number_of_date);
+    let values = params![
+        content,
+        envelope,
+        body_structure,
+        sender,
+        recipient,
+        cc,
+        bcc,
+        subject,
+        sent,
+        structure,
+        grams.bytes(),
+    ];
+    transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
 /// UIDs taken for messages that come into a mailbox, and the number of that change.

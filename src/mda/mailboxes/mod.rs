@@ -5,21 +5,28 @@
 //!   INBOX      1 2 4 7                   list.rs      list, status
 //!   Junk                                 file.rs      deliver, append: the way in
 //!   Sent       1                         change.rs    flags, copy, move, expunge
-//!   Archive                              view.rs      what a session sees of one mailbox
+//!   Archive                              view.rs      what a session sees of one mailbox, from shelf.rs
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
+//!                                        index.rs     envelopes, structures, fields to search, in memory
+//!                                        read.rs      whole letters
 //! ```
 //!
 //! The tables are the truth. Every change takes the next number of its mailbox, the modification sequence (RFC 7162
-//! §3.1), and leaves it on what it changed; so a [`View`] in memory is brought up to date by reading what is newer. A future here
-//! resolves when its change is durable; then sessions that wait at [`Mailbox::changes`] wake.
+//! §3.1), and leaves it on what it changed; each commit brings its changes to the [`View`] in memory, if anybody looks.
+//! A future here resolves when its change is durable and seen; sessions that wait at [`Mailbox::changes`] wake.
 
 mod change;
 mod error;
 mod file;
+mod index;
 mod list;
 mod maildrop;
+mod messages;
 mod name;
+mod read;
 mod schema;
+mod shelf;
+mod sieve;
 mod tree;
 mod view;
 
@@ -35,9 +42,13 @@ use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;
 pub use file::Delivered;
+pub use index::{Brief, Index};
 pub use list::{Listed, Status};
 pub use maildrop::Maildrop;
+pub use messages::Messages;
 pub use schema::SCHEMA;
+use shelf::{Change, Shelf};
+pub use sieve::Sieve;
 pub use tree::SpecialUse;
 pub use view::{Changes, Message, View};
 
@@ -55,18 +66,11 @@ struct Inner {
     open: Mutex<BTreeMap<i64, Weak<Shelf>>>,
     /// Accounts whose maildrop a POP3 session holds.
     held: Mutex<BTreeSet<String>>,
+    /// Summaries in memory.
+    blocks: Mutex<index::Blocks>,
+    /// Summaries worked out last.
+    fresh: Mutex<file::Fresh>,
 }
-
-/// One mailbox in memory, shared by all who look at it.
-struct Shelf {
-    id: i64,
-    view: Mutex<Arc<View>>,
-    /// The modification sequence last heard of; [`GONE`] once the mailbox is deleted.
-    modseq: watch::Sender<u64>,
-}
-
-/// No change has this number.
-const GONE: u64 = u64::MAX;
 
 /// One mailbox, opened. It stays the same one under another name.
 #[derive(Clone)]
@@ -79,7 +83,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let inner = Inner { store, clock, open: Mutex::default(), held: Mutex::default() };
+        let (open, held, blocks, fresh) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, fresh };
         Self(Arc::new(inner), Disk::default())
     }
 
@@ -100,7 +105,7 @@ impl Mailboxes {
         if let Some(shelf) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(Mailbox { mailboxes: self.clone(), account, shelf });
         }
-        let shelf = Arc::new(Shelf { id, view: Mutex::default(), modseq: watch::Sender::new(0) });
+        let shelf = Arc::new(Shelf::new(id));
         open.retain(|_, shelf| 0 < shelf.strong_count());
         open.insert(id, Arc::downgrade(&shelf));
         Ok(Mailbox { mailboxes: self.clone(), account, shelf })
@@ -112,6 +117,16 @@ impl Mailboxes {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
+        self.change(move |transaction| Ok((job(transaction)?, vec![]))).await
+    }
+
+    /// The same, with what the job changes in mailboxes: once it is durable, all who look see it, even if the caller
+    /// waits no longer.
+    async fn change<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<(T, Vec<Change>), Error> + Send + 'static,
+    {
         let (refuse, refused) = mpsc::channel();
         let job = move |transaction: &Transaction<'_>| {
             job(transaction).map_err(|error| {
@@ -120,22 +135,15 @@ impl Mailboxes {
                 rusqlite::Error::QueryReturnedNoRows
             })
         };
-        let outcome = self.0.store.on(self.1.clone()).write(job).await;
+        let inner = self.0.clone();
+        let tell = move |(value, changes)| {
+            inner.tell(changes);
+            value
+        };
+        let outcome = self.0.store.on(self.1.clone()).write_then(job, tell).await;
         match refused.try_recv() {
             Ok(error) => Err(error),
             Err(_) => Ok(outcome?),
-        }
-    }
-
-    /// Wakes who waits for changes of a mailbox.
-    fn wake(&self, mailbox: i64, modseq: u64) {
-        let shelf = lock(&self.0.open).get(&mailbox).and_then(Weak::upgrade);
-        if let Some(shelf) = shelf {
-            shelf.modseq.send_if_modified(|known| {
-                let newer = *known < modseq;
-                *known = modseq.max(*known);
-                newer
-            });
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::store::Schema;
 
 /// What [`crate::store::Store::open`] needs to know of us.
-pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1] };
+pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2] };
 
 const STEP_1: &str = "
 CREATE TABLE account (
@@ -53,4 +53,36 @@ CREATE TABLE expunged (
     modseq INTEGER NOT NULL,
     PRIMARY KEY (mailbox, modseq, uid)
 ) STRICT, WITHOUT ROWID;
+";
+
+// Flags change often and are few octets; what never changes is kept apart, once for each content.
+const STEP_2: &str = "
+CREATE TABLE trace (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    octets BLOB NOT NULL, -- the header lines above the content; a message without any has no row
+    journey TEXT, -- mail::JourneyId, where it came from
+    PRIMARY KEY (mailbox, uid)
+) STRICT, WITHOUT ROWID;
+INSERT INTO trace SELECT mailbox, uid, trace, journey FROM message WHERE length(trace) != 0;
+
+DROP INDEX message_modseq;
+ALTER TABLE message DROP COLUMN trace;
+ALTER TABLE message DROP COLUMN journey;
+ALTER TABLE message DROP COLUMN structure;
+
+CREATE TABLE summary (
+    content INTEGER PRIMARY KEY,
+    envelope BLOB NOT NULL, -- this and the others: imap::Summary
+    body_structure BLOB NOT NULL,
+    sender BLOB NOT NULL,
+    recipient BLOB NOT NULL,
+    cc BLOB NOT NULL,
+    bcc BLOB NOT NULL,
+    subject BLOB NOT NULL,
+    sent INTEGER,
+    structure BLOB NOT NULL,
+    grams BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER summary_ends AFTER DELETE ON content BEGIN DELETE FROM summary WHERE content = old.id; END;
 ";

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::name::{INBOX, canonical, is_within, superiors};
-use super::{Error, GONE, Mailboxes, Uid, change};
+use super::shelf::{Change, What};
+use super::{Error, Mailboxes, Uid, change};
 use crate::store::content;
 
 /// An account has no more mailboxes.
@@ -80,13 +81,12 @@ impl Mailboxes {
             let mut delete = transaction.prepare_cached(sql)?;
             let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
             contents.into_iter().try_for_each(|content| content::release(transaction, content))?;
+            transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
-            Ok(mailbox)
+            Ok(((), vec![Change { mailbox, modseq: 0, what: What::Gone }]))
         };
-        let mailbox = self.write(job).await?;
-        self.wake(mailbox, GONE);
-        Ok(())
+        self.change(job).await
     }
 
     /// Gives a mailbox and all below it a new name. INBOX stays, and only its messages go there. RFC 9051 §6.3.6.
@@ -100,15 +100,16 @@ impl Mailboxes {
         }
         let job = move |transaction: &Transaction<'_>| {
             let (account, inbox) = find(transaction, &account, INBOX)?.ok_or_else(|| Error::NoMailbox(from.clone()))?;
-            if from == INBOX {
-                empty_into(transaction, account, inbox, &to, now)
-            } else {
-                rename(transaction, account, &from, &to, now)
-            }
+            let changes = match from == INBOX {
+                true => empty_into(transaction, account, inbox, &to, now)?,
+                false => {
+                    rename(transaction, account, &from, &to, now)?;
+                    vec![]
+                }
+            };
+            Ok(((), changes))
         };
-        let changes = self.write(job).await?;
-        changes.into_iter().for_each(|(mailbox, modseq)| self.wake(mailbox, modseq));
-        Ok(())
+        self.change(job).await
     }
 
     /// Subscribes to a name, or no longer; there need not be a mailbox. RFC 9051 §6.3.7, §6.3.8.
@@ -224,10 +225,7 @@ fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) 
     Ok(())
 }
 
-/// Changes to tell of: mailbox and number of the change.
-type Told = Vec<(i64, u64)>;
-
-fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<Told, Error> {
+fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<(), Error> {
     let mut all = transaction.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
     let all = all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut renamed: Vec<(i64, String)> = all.collect::<Result<_, _>>()?;
@@ -248,14 +246,20 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
         let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![mailbox, new])?;
     }
-    Ok(vec![])
+    Ok(())
 }
 
-fn empty_into(transaction: &Transaction<'_>, account: i64, inbox: i64, to: &str, now: i64) -> Result<Told, Error> {
+fn empty_into(
+    transaction: &Transaction<'_>,
+    account: i64,
+    inbox: i64,
+    to: &str,
+    now: i64,
+) -> Result<Vec<Change>, Error> {
     let target = create(transaction, account, to, now)?;
     let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
     let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;
-    let (_, left) = change::remove(transaction, inbox, &uids)?;
-    Ok(vec![(target, arrived), (inbox, left)])
+    let left = change::remove(transaction, inbox, &uids)?;
+    Ok(vec![arrived, left])
 }

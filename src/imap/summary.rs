@@ -1,0 +1,83 @@
+//! What a mailbox keeps of a message beside its octets, worked out once when it is filed: replies that only have to be
+//! sent, and what decides most searches without a look into the message.
+
+use jiff::civil::Date;
+
+use super::search::{Grams, Text};
+use super::structure::Structure;
+use super::write::Out;
+use crate::mail::{Content, Letter};
+
+/// The header fields that have a search key of their own, in the order of [`Summary::fields`]. RFC 9051 §6.4.4.
+pub const SEARCHED_FIELDS: [&str; 5] = ["From", "To", "Cc", "Bcc", "Subject"];
+/// Ends each value in [`Summary::fields`]; no client can look for it (RFC 9051 §9, CHAR8).
+const VALUE_END: char = '\0';
+
+/// All that follows from the content of a message; trace lines above do not matter to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// `ENVELOPE` as it is sent. RFC 9051 §7.5.2.
+    pub envelope: Vec<u8>,
+    /// `BODYSTRUCTURE` as it is sent.
+    pub body_structure: Vec<u8>,
+    /// For each of [`SEARCHED_FIELDS`] the values of all such fields, decoded and folded, with a NUL behind each.
+    pub fields: [String; SEARCHED_FIELDS.len()],
+    /// The day in the Date field.
+    pub sent: Option<Date>,
+    /// [`Structure::to_bytes`].
+    pub structure: Vec<u8>,
+    /// Which searches for text it may answer.
+    pub grams: Grams,
+}
+
+impl Summary {
+    /// Works it out. Never fails.
+    pub fn of(content: &Content) -> Self {
+        let structure = Structure::of(content.bytes());
+        let letter = Letter { trace: Default::default(), content: content.clone() };
+        let text = Text::new(&letter, &structure);
+        let mut fields: [String; SEARCHED_FIELDS.len()] = Default::default();
+        text.each_field(|name, value| {
+            if let Some(at) = SEARCHED_FIELDS.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+                fields[at].push_str(value);
+                fields[at].push(VALUE_END);
+            }
+        });
+        let mut envelope = Out::default();
+        envelope.envelope(&structure.envelope);
+        let mut body_structure = Out::default();
+        body_structure.body(&structure.part, true);
+        Self {
+            envelope: envelope.into_bytes(),
+            body_structure: body_structure.into_bytes(),
+            fields,
+            sent: text.sent(),
+            grams: Grams::of(&text),
+            structure: structure.to_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_would_be_said_of_the_message() {
+        let message = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: Ann <ann@a.test>\r\nSubject: two\r\nTo:\r\n\
+            Date: Thu, 1 Jan 2026 23:00:00 -0800\r\n\r\nhello\r\n";
+        let summary = Summary::of(&Content::new(message.into()));
+        assert_eq!(
+            String::from_utf8_lossy(&summary.envelope),
+            "(\"Thu, 1 Jan 2026 23:00:00 -0800\" \"=?utf-8?q?Gr=C3=BC=C3=9Fe?=\" ((\"Ann\" NIL \"ann\" \"a.test\")) \
+             ((\"Ann\" NIL \"ann\" \"a.test\")) ((\"Ann\" NIL \"ann\" \"a.test\")) NIL NIL NIL NIL NIL)"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&summary.body_structure),
+            "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 7 1 NIL NIL NIL NIL)"
+        );
+        assert_eq!(summary.fields, ["ann <ann@a.test>\0", "\0", "", "", "gr\u{fc}\u{df}e\0two\0"]);
+        assert_eq!(summary.sent, Some(Date::constant(2026, 1, 1)));
+        assert_eq!(Structure::from_bytes(&summary.structure), Some(Structure::of(message.as_bytes())));
+    }
+}

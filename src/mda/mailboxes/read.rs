@@ -1,0 +1,75 @@
+//! Messages out of the tables: whole letters, one or several by one read, and what they are made of.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Error, Mailbox, Mailboxes, Uid};
+use crate::imap::{Structure, Summary};
+use crate::mail::{Content, Letter};
+use crate::store::content;
+
+impl Mailbox {
+    /// A whole message; its content is shared with all who hold it.
+    ///
+    /// # Errors
+    /// It is gone (`Ok(None)` says so) or cannot be read.
+    pub fn letter(&self, uid: Uid) -> Result<Option<Letter>, Error> {
+        Ok(self.letters(uid, uid)?.pop().map(|(_, letter)| letter))
+    }
+
+    /// All messages with UIDs from one to another, in order. They are held in memory, so the caller bounds them.
+    ///
+    /// # Errors
+    /// They cannot be read; those that are gone are left out.
+    pub fn letters(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Letter)>, Error> {
+        let sql = "SELECT message.uid, octets, content.id, bytes, hash FROM message
+                   JOIN content ON content.id = message.content LEFT JOIN trace USING (mailbox, uid)
+                   WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
+        let range = [self.shelf.id, from.into(), to.into()];
+        let letters = self.mailboxes.0.store.read(|connection| {
+            let mut find = connection.prepare_cached(sql)?;
+            find.query_map(range, |row| self.mailboxes.letter(row))?.collect::<Result<_, _>>()
+        })?;
+        Ok(letters)
+    }
+
+    /// What a message is made of, as it was worked out when it was filed; `None` when it is gone.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn structure(&self, uid: Uid) -> Result<Option<Structure>, Error> {
+        let sql = "SELECT structure FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
+        let found: Option<Option<Vec<u8>>> = self.mailboxes.0.store.read(|connection| {
+            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], |row| row.get(0)).optional()
+        })?;
+        let Some(kept) = found else { return Ok(None) };
+        match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
+            Some(structure) => Ok(Some(structure)),
+            // An older version of ours has filed it.
+            None => Ok(self.letter(uid)?.map(|letter| Structure::of(letter.content.bytes()))),
+        }
+    }
+}
+
+impl Mailboxes {
+    /// A row of `uid, octets, content.id, bytes, hash`; what is at hand is not read.
+    fn letter(&self, row: &Row<'_>) -> rusqlite::Result<(Uid, Letter)> {
+        let trace = row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default();
+        let id = row.get(2)?;
+        let content = match self.0.store.at_hand(id) {
+            Some(content) => content,
+            None => {
+                let content = content::read(row, 3)?;
+                self.0.store.remember(id, &content);
+                content
+            }
+        };
+        Ok((row.get(0)?, Letter { trace, content }))
+    }
+
+    /// The summary of a content that has none in the tables, as an older version of ours has left it.
+    pub(super) fn summary_of(&self, content: i64) -> Result<Summary, Error> {
+        let content: Content = self.0.store.content(content)?;
+        Ok(Summary::of(&content))
+    }
+}
