@@ -12,6 +12,7 @@
 
 mod command;
 pub mod fetch;
+pub mod fuzzing;
 mod parse;
 pub mod search;
 mod session;

@@ -23,6 +23,7 @@ mod conn;
 mod directory;
 mod error;
 mod faults;
+pub mod fuzzing;
 mod interface;
 mod machine;
 mod memory;

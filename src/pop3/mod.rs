@@ -11,6 +11,7 @@
 //! slices of shared buffers; memory a connection needs beside them is bounded by one line and one chunk.
 
 pub mod client;
+pub mod fuzzing;
 mod gather;
 mod lines;
 mod outgoing;

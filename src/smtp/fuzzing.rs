@@ -9,7 +9,7 @@ use super::command::Command;
 use super::reply::Reader;
 use super::{BareLineEnds, Reply, client, server};
 use crate::mail::{Address, DeliveryReport, Envelope, Letter};
-use crate::net::{Machine, Next};
+use crate::net::fuzzing::hear;
 
 /// The largest message that the servers here take.
 const SIZE_MAX: usize = 500;
@@ -113,22 +113,6 @@ fn envelope() -> Envelope {
     Envelope { recipients: recipients.collect(), ..Envelope::default() }
 }
 
-/// Lets a session hear everything in chunks, then the end; its owner answers every event. It must come to an end itself,
-/// and soon.
-fn hear<M: Machine>(machine: &mut M, words: &[u8], chunk: usize, mut owner: impl FnMut(&mut M, M::Event)) {
-    let mut chunks = words.chunks(chunk.max(1)).filter(|chunk| !chunk.is_empty());
-    for _ in 0..1000 + 20 * words.len() {
-        match machine.next() {
-            Next::Send(bytes) => assert!(!bytes.is_empty(), "there was something to send"),
-            Next::Event(event) => owner(machine, event),
-            Next::Answer => panic!("every event was answered"),
-            Next::Read => machine.receive(chunks.next().unwrap_or_default()),
-            Next::Close => return,
-        }
-    }
-    panic!("the session does not end");
-}
-
 /// One line of a client: what is a command is read again as it was written.
 ///
 /// # Panics
@@ -193,30 +177,7 @@ pub fn address(input: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Dice;
-
-    /// Texts of up to so many pieces.
-    const PIECES_MAX: u64 = 60;
-
-    /// Octets that mean something somewhere.
-    const NOISE: &[u8] = b"\r\n.<>@\"\\: ";
-
-    /// Runs an entry point over texts that are put together of its own words and of noise.
-    fn shake(name: &str, entry: fn(&[u8]), rounds: usize, words: &[&str]) {
-        let dice = Dice::seeded(1).fork(name);
-        for _ in 0..rounds {
-            let mut text = vec![dice.draw() as u8, dice.draw() as u8];
-            for _ in 0..dice.below(1 + dice.below(PIECES_MAX)) {
-                match dice.below(10) {
-                    0 => text.push(dice.draw() as u8),
-                    1 => text.push(NOISE[dice.below(NOISE.len() as u64) as usize]),
-                    _ => text.extend_from_slice(words[dice.below(words.len() as u64) as usize].as_bytes()),
-                }
-            }
-            entry(&text);
-            entry(text.get(2..).unwrap_or_default());
-        }
-    }
+    use crate::net::fuzzing::shake;
 
     #[test]
     fn no_client_harms_the_server() {
@@ -224,7 +185,7 @@ mod tests {
             \r\n|\r\n|\r\n| SIZE=9| BODY=BINARYMIME| BODY=8BITMIME| SMTPUTF8| RET=FULL| ENVID=a+2B| NOTIFY=NEVER|DATA\r\n|\
             BDAT 5\r\n|BDAT 9 LAST\r\n|BDAT 501 LAST\r\n|.\r\n|RSET\r\n|AUTH PLAIN AGFubgBwdw==\r\n|AUTH LOGIN\r\n|YW5u\r\n|\
             cHc=\r\n|AUTH SCRAM-SHA-256 biwsbj1hbm4scj14\r\n|*\r\n|STARTTLS\r\n|VRFY ann\r\n|HELP\r\n|QUIT\r\n|x";
-        shake("server", server, 3000, &words.split('|').collect::<Vec<_>>());
+        shake("server", server, 3000, words);
     }
 
     #[test]
@@ -232,20 +193,20 @@ mod tests {
         let words = "220 hi\r\n|250 ok\r\n|250 ok\r\n|250 ok\r\n|250-b\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n|\
             250-CHUNKING\r\n|250-BINARYMIME\r\n|250-SIZE 9\r\n|250-AUTH PLAIN SCRAM-SHA-256\r\n|250 STARTTLS\r\n|354 go\r\n|\
             334 YQ==\r\n|334 \r\n|235 yes\r\n|421 bye\r\n|450 4.2.0 wait\r\n|550 5.1.1 no\r\n|221 bye\r\n|2|5|-|\r\n";
-        shake("client", client, 3000, &words.split('|').collect::<Vec<_>>());
+        shake("client", client, 3000, words);
     }
 
     #[test]
     fn commands_read_as_they_are_written() {
         let words = "EHLO |MAIL FROM:<>|MAIL FROM:<> ENVID=|MAIL FROM:|RCPT TO:<a@b.test> ORCPT=utf-8;|RCPT TO:|VRFY |AUTH |BDAT |<a@b.test>|<>|<\"a b\"@c.test>|a| | SIZE=1| BODY=7BIT| SMTPUTF8|\
             RET=HDRS| ENVID=|+2B|+C3+A9|\u{e9}| NOTIFY=SUCCESS,DELAY| ORCPT=rfc822;|=|9| LAST|@x.test:";
-        shake("command", command, 20_000, &words.split('|').collect::<Vec<_>>());
+        shake("command", command, 20_000, words);
     }
 
     #[test]
     fn replies_read_as_they_are_written() {
         let words = "250|250-|250 |550-5.1.1 |550 5.1.2 |2.0.0 |5.001.0 x|\n|\r|text| |\u{e9}|\u{85}|-";
-        shake("reply", reply, 20_000, &words.split('|').collect::<Vec<_>>());
+        shake("reply", reply, 20_000, words);
     }
 
     #[test]
@@ -253,12 +214,12 @@ mod tests {
         let words = "Content-Type: multipart/report; boundary=b\r\n\r\n|--b\r\n|Content-Type: message/delivery-status\r\n\r\n|\
             Final-Recipient: rfc822; b@b.test\r\n|Action: failed\r\n|Status: 5.1.1\r\n|Reporting-MTA: dns; a\r\n\r\n|\r\n| |\
             X-Postroad-Journey: 1\r\n|Content-Type: text/rfc822-headers\r\n\r\n|Message-ID: <1@a>\r\n|--b--\r\n|=|;|5.";
-        shake("dsn", dsn, 5000, &words.split('|').collect::<Vec<_>>());
+        shake("dsn", dsn, 5000, words);
     }
 
     #[test]
     fn addresses_read_as_they_are_written() {
         let words = "a|B|.|@|@|a.test|\"|\\|\\\"|[|]|[127.0.0.1]|[IPv6:|::1]|\u{fc}|\u{4f8b}|\u{3002}|xn--|xn--bcher-kva|-|+| |\u{ff41}";
-        shake("address", address, 50_000, &words.split('|').collect::<Vec<_>>());
+        shake("address", address, 50_000, words);
     }
 }

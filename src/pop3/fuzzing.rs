@@ -1,0 +1,97 @@
+//! One call for each end of a POP3 session: for the fuzzers in `fuzz/`, and for the seeded bytes of this file's tests.
+//! What must hold for every input is asserted here.
+//!
+//! The sessions take their settings from the first octet and the size of the chunks from the second.
+
+use bytes::Bytes;
+
+use super::{client, server};
+use crate::mail::Letter;
+use crate::net::fuzzing::hear;
+
+/// Messages in the maildrop of the server.
+const MESSAGES: usize = 3;
+/// The largest response that the client reads.
+const OCTETS_MAX: usize = 500;
+
+/// What a client says to our server.
+///
+/// # Panics
+/// If the session does what it must never do, as the other.
+pub fn server(input: &[u8]) {
+    let [settings, chunk, words @ ..] = input else { return };
+    let is = |bit: u8| settings & (1 << bit) != 0;
+    let setup = server::Setup { host: "b.test".to_owned(), starttls: is(0), nonce: "nonce".to_owned(), record: is(1) };
+    let mut session = server::Session::new(setup, is(2));
+    let entries: Vec<_> = (0..MESSAGES).map(|at| server::Entry { size: 30, uid: format!("u{at}") }).collect();
+    let letter = Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n.\r\nline\r\n\xff"));
+    hear(&mut session, words, usize::from(*chunk), |session, event| match event {
+        server::Event::StartTls => session.encrypted(),
+        server::Event::Who(user) => session.secret((user == "ann").then_some("pw")),
+        server::Event::Open { user } => {
+            assert_eq!(user, "ann", "nobody else has proven who it is");
+            session.opened(if is(3) { Err(server::Refusal::InUse) } else { Ok(entries.clone()) });
+        }
+        server::Event::Retrieve { index, .. } => {
+            assert!(index < MESSAGES);
+            session.message(if is(4) { Err(server::Refusal::Gone) } else { Ok(&letter) });
+        }
+        server::Event::Update { deleted } => {
+            assert!(deleted.is_sorted_by(|one, next| one < next) && deleted.last().is_none_or(|last| *last < MESSAGES));
+            session.updated(if is(5) { Err(server::Refusal::Temporary) } else { Ok(()) });
+        }
+    });
+}
+
+/// What a server says to our client.
+///
+/// # Panics
+/// As [`server()`].
+pub fn client(input: &[u8]) {
+    let [settings, chunk, words @ ..] = input else { return };
+    let is = |bit: u8| settings & (1 << bit) != 0;
+    let setup = client::Setup {
+        user: "ann".to_owned(),
+        password: "pw".to_owned(),
+        starttls: match settings & 3 {
+            0 => client::StartTls::Never,
+            1 => client::StartTls::Required,
+            _ => client::StartTls::IfOffered,
+        },
+        message_octets_max: OCTETS_MAX,
+        record: is(2),
+    };
+    hear(&mut client::Session::new(setup, is(3)), words, usize::from(*chunk), |session, event| match event {
+        client::Event::StartTls => session.encrypted(),
+        client::Event::Ready => session.list(),
+        client::Event::Listing(entries) => {
+            entries.iter().take(MESSAGES).for_each(|entry| session.retrieve(entry.number));
+            entries.iter().take(MESSAGES).for_each(|entry| session.delete(entry.number));
+            session.quit();
+        }
+        client::Event::Message { bytes, .. } => assert!(bytes.len() <= OCTETS_MAX),
+        _ => {}
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::fuzzing::shake;
+
+    #[test]
+    fn no_client_harms_the_server() {
+        let words = "USER ann\r\n|PASS pw\r\n|USER ann\r\nPASS pw\r\n|USER bob\r\n|AUTH PLAIN AGFubgBwdw==\r\n|AUTH LOGIN\r\n|YW5u\r\n|\
+            cHc=\r\n|*\r\n|STLS\r\n|CAPA\r\n|STAT\r\n|LIST\r\n|LIST 1\r\n|UIDL\r\n|UIDL 9\r\n|RETR 1\r\n|RETR 4294967297\r\n|\
+            TOP 2 0\r\n|TOP 1 99999999999999999999\r\n|DELE 3\r\n|DELE 1\r\n|RSET\r\n|NOOP\r\n|QUIT\r\n|APOP ann 0\r\n|LANG *\r\n|UTF8\r\n|\
+            \r\n|x";
+        shake("pop3 server", server, 5000, words);
+    }
+
+    #[test]
+    fn no_server_harms_the_client() {
+        let words = "+OK hi\r\n|+OK\r\n|+OK\r\n|+OK\r\n|-ERR no\r\n|-ERR [IN-USE] no\r\n|STLS\r\n|UIDL\r\n|USER\r\n|PIPELINING\r\n|SASL PLAIN\r\n|\
+            .\r\n|.\r\n|..\r\n|+ \r\n|1 30\r\n|2 40\r\n|1 u1\r\n|2 u2\r\n|99999999999999999999 1\r\n|Subject: s\r\n|\r\n|x";
+        shake("pop3 client", client, 5000, words);
+    }
+}
