@@ -1,0 +1,331 @@
+//! Random commands of several sessions, held against mailboxes that are plain lists. RFC 9051 §2.3, §5.2, §7.4, §7.5.
+//!
+//! The model is what the mailboxes must hold. A client's mirror is what it was told, and nothing else; whatever its
+//! command was, what it was told must fit the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Scene, said};
+use crate::net::Stream;
+use crate::world::Dice;
+
+/// The mailboxes that messages go between.
+const BOXES: [&str; 2] = ["INBOX", "Archive"];
+const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$later"];
+const CLIENTS: usize = 3;
+const STEPS: usize = 120;
+
+type Flags = BTreeSet<String>;
+
+/// A mailbox that is a plain list.
+#[derive(Default)]
+struct Model {
+    last_uid: u32,
+    held: BTreeMap<u32, Flags>,
+}
+
+impl Model {
+    fn file(&mut self, flags: Flags) -> u32 {
+        self.last_uid += 1;
+        self.held.insert(self.last_uid, flags);
+        self.last_uid
+    }
+}
+
+/// What a client was told of one message.
+#[derive(Clone, Default)]
+struct Known {
+    uid: u32,
+    flags: Flags,
+}
+
+struct Client {
+    stream: Stream,
+    selected: usize,
+    mirror: Vec<Known>,
+}
+
+/// What a command was answered.
+struct Answer {
+    lines: Vec<String>,
+    tagged: String,
+}
+
+impl Client {
+    async fn ask(&mut self, command: &str) -> Answer {
+        self.stream.write_all(format!("t {command}\r\n").as_bytes()).await.unwrap();
+        let answer = self.hear(!command.starts_with("UID") && holds_expunges(command)).await;
+        assert!(answer.tagged.starts_with("t OK") || answer.tagged.starts_with("t NO"), "{command}: {}", answer.tagged);
+        answer
+    }
+
+    /// Notes all that is said, and finds out about messages that it did not know.
+    async fn hear(&mut self, holds_expunges: bool) -> Answer {
+        let said = said(&mut self.stream).await;
+        let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
+        let tagged = lines.pop_if(|line| line.starts_with("t ")).unwrap_or_default();
+        for line in &lines {
+            self.note(line, holds_expunges);
+        }
+        if let Some(first) = self.mirror.iter().position(|known| known.uid == 0) {
+            Box::pin(self.ask(&format!("FETCH {}:* (UID FLAGS)", first + 1))).await;
+        }
+        Answer { lines, tagged }
+    }
+
+    fn note(&mut self, line: &str, holds_expunges: bool) {
+        let mut words = line.splitn(4, ' ').skip(1);
+        let Some(Ok(number)) = words.next().map(str::parse::<usize>) else { return };
+        match words.next() {
+            Some("EXISTS") => {
+                assert!(self.mirror.len() <= number, "EXISTS never takes away: {line}");
+                self.mirror.resize(number, Known::default());
+            }
+            Some("EXPUNGE") => {
+                assert!(!holds_expunges, "no number shifts under a command that speaks of them");
+                self.mirror.remove(number - 1);
+            }
+            Some("FETCH") => self.learn(number, words.next().unwrap()),
+            _ => {}
+        }
+    }
+
+    fn learn(&mut self, number: usize, items: &str) {
+        let known = &mut self.mirror[number - 1];
+        let after = |name: &str| items.split_once(name).map(|(_, rest)| rest);
+        if let Some(uid) = after("UID ") {
+            let uid = uid.split([' ', ')']).next().unwrap().parse().unwrap();
+            assert!(known.uid == 0 || known.uid == uid, "a number means one message: {items}");
+            known.uid = uid;
+        }
+        if let Some((flags, _)) = after("FLAGS (").and_then(|rest| rest.split_once(')')) {
+            known.flags =
+                flags.split(' ').filter(|flag| !matches!(*flag, "" | "\\Recent")).map(str::to_owned).collect();
+        }
+    }
+
+    async fn select(&mut self, selected: usize) {
+        (self.selected, self.mirror) = (selected, vec![]);
+        self.ask(&format!("SELECT {}", BOXES[selected])).await;
+    }
+}
+
+/// RFC 9051 §7.5.1.
+fn holds_expunges(command: &str) -> bool {
+    ["FETCH", "STORE", "SEARCH"].iter().any(|verb| command.starts_with(verb))
+}
+
+/// The mailboxes, their model and their clients.
+struct World {
+    scene: Scene,
+    dice: Dice,
+    models: [Model; 2],
+    clients: Vec<Client>,
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let scene = Scene::new().await;
+        let mut clients = vec![];
+        for _ in 0..CLIENTS {
+            let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![] };
+            client.select(0).await;
+            clients.push(client);
+        }
+        Self { scene, dice: Dice::seeded(seed), models: Default::default(), clients }
+    }
+
+    fn pick(&self, below: usize) -> usize {
+        self.dice.below(below as u64) as usize
+    }
+
+    fn some_flags(&self) -> Flags {
+        FLAGS.iter().filter(|_| self.pick(3) == 0).map(|flag| (*flag).to_owned()).collect()
+    }
+
+    /// A set of the messages that a client knows: in its words, and the UIDs that it means.
+    fn some_messages(&self, who: usize, by_uid: bool) -> Option<(String, Vec<u32>)> {
+        let mirror = &self.clients[who].mirror;
+        if mirror.is_empty() {
+            return None;
+        }
+        let (mut words, mut places) = (vec![], BTreeSet::new());
+        for _ in 0..=self.pick(3) {
+            let (from, to) = (self.pick(mirror.len()), self.pick(mirror.len()));
+            let name = |place: usize| if by_uid { mirror[place].uid as usize } else { place + 1 };
+            let (word, meant) = match self.pick(4) {
+                0 => ("*".to_owned(), mirror.len() - 1..=mirror.len() - 1),
+                1 => (format!("{}:{}", name(from), name(to)), from.min(to)..=from.max(to)),
+                _ => (name(from).to_string(), from..=from),
+            };
+            words.push(word);
+            places.extend(meant);
+        }
+        Some((words.join(","), places.into_iter().map(|place| mirror[place].uid).collect()))
+    }
+
+    async fn step(&mut self, who: usize) {
+        let by_uid = self.pick(2) == 0;
+        let uid = if by_uid { "UID " } else { "" };
+        let at = self.clients[who].selected;
+        match self.pick(10) {
+            0 | 1 => {
+                self.scene.deliver("Subject: new\r\n\r\nhello\r\n").await;
+                self.models[0].file(Flags::new());
+            }
+            2 => self.append(who).await,
+            3 | 4 => self.store(who, by_uid, uid).await,
+            5 => self.copy(who, by_uid, uid).await,
+            6 => self.expunge(who, by_uid).await,
+            7 => self.search(who, by_uid, uid).await,
+            8 if self.pick(3) == 0 => {
+                let close = self.pick(2) == 0;
+                if close {
+                    self.clients[who].ask("CLOSE").await;
+                    self.models[at].held.retain(|_, flags| !flags.contains("\\Deleted"));
+                }
+                self.clients[who].select(1 - at).await;
+            }
+            _ => drop(self.clients[who].ask("NOOP").await),
+        }
+    }
+
+    async fn append(&mut self, who: usize) {
+        let (to, flags) = (self.pick(2), self.some_flags());
+        let list = flags.iter().cloned().collect::<Vec<_>>().join(" ");
+        let uid = self.models[to].file(flags);
+        let answer = self.clients[who].ask(&format!("APPEND {} ({list}) {{5+}}\r\nhello", BOXES[to])).await;
+        assert!(answer.tagged.contains(&format!("[APPENDUID 1767225600 {uid}]")) || to == 1, "{}", answer.tagged);
+        assert!(answer.tagged.contains(&format!(" {uid}]")), "{}", answer.tagged);
+    }
+
+    async fn store(&mut self, who: usize, by_uid: bool, uid: &str) {
+        let Some((set, uids)) = self.some_messages(who, by_uid) else { return };
+        let (mode, flags, silent) = (self.pick(3), self.some_flags(), self.pick(2) == 0);
+        let list = flags.iter().cloned().collect::<Vec<_>>().join(" ");
+        let (sign, silent_word) = (["", "+", "-"][mode], if silent { ".SILENT" } else { "" });
+        let client = &mut self.clients[who];
+        let answer = client.ask(&format!("{uid}STORE {set} {sign}FLAGS{silent_word} ({list})")).await;
+        let held = &mut self.models[client.selected].held;
+        let all_there = uids.iter().all(|uid| held.contains_key(uid));
+        assert!(all_there == answer.tagged.starts_with("t OK"), "{}", answer.tagged);
+        for uid in uids {
+            let Some(known) = held.get_mut(&uid) else { continue };
+            match mode {
+                0 => known.clone_from(&flags),
+                1 => known.extend(flags.iter().cloned()),
+                _ => known.retain(|flag| !flags.contains(flag)),
+            }
+            // RFC 9051 §6.4.6: who asks for silence knows what it did.
+            if silent && let Some(mirrored) = client.mirror.iter_mut().find(|known| known.uid == uid) {
+                mirrored.flags.clone_from(known);
+            }
+        }
+    }
+
+    async fn copy(&mut self, who: usize, by_uid: bool, uid: &str) {
+        let Some((set, uids)) = self.some_messages(who, by_uid) else { return };
+        let (moves, from) = (self.pick(2) == 0, self.clients[who].selected);
+        let verb = if moves { "MOVE" } else { "COPY" };
+        let there: Vec<u32> = uids.into_iter().filter(|uid| self.models[from].held.contains_key(uid)).collect();
+        let copies: Vec<u32> = there
+            .iter()
+            .map(|uid| {
+                let flags = self.models[from].held[uid].clone();
+                self.models[1 - from].file(flags)
+            })
+            .collect();
+        if moves {
+            self.models[from].held.retain(|uid, _| !there.contains(uid));
+        }
+        let answer = self.clients[who].ask(&format!("{uid}{verb} {set} {}", BOXES[1 - from])).await;
+        let said = answer.lines.iter().chain([&answer.tagged]).find_map(|line| line.split_once("[COPYUID "));
+        let told = said.map(|(_, rest)| rest.split(']').next().unwrap().split(' ').skip(1).map(numbers).collect());
+        assert_eq!(told.unwrap_or(vec![vec![]; 2]), [there, copies], "{verb} {set}: {}", answer.tagged);
+    }
+
+    async fn expunge(&mut self, who: usize, by_uid: bool) {
+        let only = self.some_messages(who, true).filter(|_| by_uid);
+        let at = self.clients[who].selected;
+        let goes = |uid: &u32| only.as_ref().is_none_or(|(_, uids)| uids.contains(uid));
+        self.models[at].held.retain(|uid, flags| !(flags.contains("\\Deleted") && goes(uid)));
+        let command = only.as_ref().map_or("EXPUNGE".to_owned(), |(set, _)| format!("UID EXPUNGE {set}"));
+        self.clients[who].ask(&command).await;
+    }
+
+    /// Judged by what the client knew before it asked.
+    async fn search(&mut self, who: usize, by_uid: bool, uid: &str) {
+        let (flag, no) = (self.pick(4), if self.pick(2) == 0 { "UN" } else { "" });
+        let mirror = self.clients[who].mirror.clone();
+        let matches = |known: &Known| known.flags.contains(FLAGS[flag]) == no.is_empty();
+        let found = mirror.iter().enumerate().filter(|(_, known)| matches(known));
+        let wanted: Vec<u32> = found.map(|(at, known)| if by_uid { known.uid } else { at as u32 + 1 }).collect();
+        let key = FLAGS[flag].trim_start_matches('\\').to_uppercase();
+        let answer = self.clients[who].ask(&format!("{uid}SEARCH {no}{key}")).await;
+        let told = answer.lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
+        assert_eq!(told.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>(), wanted);
+    }
+
+    /// One client waits in IDLE while another does something: it is told at once, of all.
+    async fn step_beside_idler(&mut self, idler: usize, who: usize) {
+        self.clients[idler].stream.write_all(b"t IDLE\r\n").await.unwrap();
+        self.clients[idler].hear_idle().await;
+        self.step(who).await;
+        self.clients[idler].hear_idle().await;
+        self.check(idler, true);
+        self.clients[idler].stream.write_all(b"DONE\r\n").await.unwrap();
+        let answer = self.clients[idler].hear(false).await;
+        assert!(answer.tagged.starts_with("t OK"), "{}", answer.tagged);
+    }
+
+    /// What the client was told fits what is there; all of it, once it may be told of what went.
+    fn check(&self, who: usize, all: bool) {
+        let Client { mirror, selected, .. } = &self.clients[who];
+        let held = &self.models[*selected].held;
+        let known = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
+        // While it idles it cannot ask who has come.
+        let known = known.map(|known| (known.uid, &known.flags)).filter(|(uid, _)| *uid != 0);
+        let wanted: Vec<_> = held.iter().map(|(uid, flags)| (*uid, flags)).collect();
+        let unknown = mirror.iter().filter(|known| known.uid == 0).count();
+        assert_eq!(known.collect::<Vec<_>>(), wanted[..wanted.len() - unknown], "client {who} in {}", BOXES[*selected]);
+    }
+}
+
+impl Client {
+    async fn hear_idle(&mut self) {
+        for line in said(&mut self.stream).await.lines() {
+            self.note(line, false);
+        }
+    }
+}
+
+/// Reads `1:3,5`.
+fn numbers(set: &str) -> Vec<u32> {
+    let range = |range: &str| {
+        let (from, to) = range.split_once(':').unwrap_or((range, range));
+        from.parse::<u32>().unwrap()..=to.parse::<u32>().unwrap()
+    };
+    set.split(',').flat_map(range).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_sessions_do_each_is_told_what_the_mailbox_holds() {
+    for seed in 0..40 {
+        let mut world = World::new(seed).await;
+        for _ in 0..STEPS {
+            let who = world.pick(CLIENTS);
+            match world.pick(6) {
+                0 => world.step_beside_idler((who + 1) % CLIENTS, who).await,
+                _ => world.step(who).await,
+            }
+            if !world.clients[who].mirror.is_empty() {
+                world.clients[who].ask("FETCH 1:* FLAGS").await;
+                world.check(who, false);
+            }
+            world.clients[who].ask("NOOP").await;
+            world.check(who, true);
+        }
+    }
+}
