@@ -109,6 +109,11 @@ fn cells(step: &Step) -> (String, String, String) {
             let user = user.as_ref().map_or_else(String::new, |user| format!(", logged in as {user}"));
             (format!("{protocol}{lock}"), ms(took_ms), format!("took it from {from}{user}"))
         }
+        Step::Expanded { recipient, targets, .. } => {
+            let to =
+                if targets.is_empty() { "threw it away".to_owned() } else { format!("sent it to {}", list(targets)) };
+            (String::new(), String::new(), format!("<{recipient}> is an alias: {to}"))
+        }
         Step::Reported { about, recipients } => {
             (String::new(), String::new(), format!("wrote to {} about {about}", list(recipients)))
         }
@@ -167,6 +172,8 @@ fn fate(story: &Story) -> String {
         Fate::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
         Fate::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
         Fate::Failed { reason, .. } => format!("{recipient}: {reason}"),
+        Fate::Expanded { to } => format!("{recipient}: an alias of {}", list(to)),
+        Fate::Discarded { at } => format!("{recipient}: thrown away at {at}, as it is there for"),
         Fate::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
     });
     fates.collect::<Vec<_>>().join("; ")

@@ -74,15 +74,11 @@ pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Resul
     match &host.role {
         Role::Dns => starting.dns().await,
         Role::Mua => Ok(()),
-        Role::Mta(world::Mta { engine: Engine::External(external), .. }) => {
-            neighbour::external(running, host, external, power).await
-        }
-        Role::Mta(settings) => match running.mtas.get(&host.name) {
-            Some(mta) if matches!(settings.engine, Engine::Mailin) => {
-                neighbour::mailin(running, mta, host, power).await
-            }
-            Some(mta) => starting.mta(mta).await,
-            None => Ok(()),
+        Role::Mta(settings) => match (&settings.engine, running.mtas.get(&host.name)) {
+            (Engine::External(external), _) => neighbour::external(running, host, external, power).await,
+            (Engine::Mailin, Some(mta)) => neighbour::mailin(running, mta, host, power).await,
+            (Engine::Postroad, Some(mta)) => starting.mta(mta).await,
+            (Engine::Mailin | Engine::Postroad, None) => Ok(()),
         },
         Role::Mda(_) => match running.mdas.get(&host.name) {
             Some(mda) => starting.mda(mda).await,

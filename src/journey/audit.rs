@@ -31,6 +31,16 @@ pub enum Fate {
         /// The journey of the report to the sender.
         report: Option<JourneyId>,
     },
+    /// It was an alias, and went on to these, of each of whom there is a fate.
+    Expanded {
+        /// To whom.
+        to: Vec<Address>,
+    },
+    /// Thrown away, as the recipient is there for.
+    Discarded {
+        /// By which host.
+        at: String,
+    },
     /// Deleted by the operator.
     Deleted {
         /// From whose queue.
@@ -110,6 +120,7 @@ impl Story {
                 }
                 self.note_underway(&event.host, recipients);
             }
+            Step::Expanded { recipient, targets, .. } => self.note_expanded(&event.host, recipient, targets),
             Step::Reported { recipients, .. } => self.note_underway(&event.host, recipients),
             Step::Delivered { recipient, .. } => {
                 let fate = self.recipients.entry(recipient.clone());
@@ -145,15 +156,27 @@ impl Story {
         }
     }
 
-    /// Whether every recipient's copy is in a mailbox, given up, or deleted.
+    fn note_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
+        let fate = match targets {
+            [] => Fate::Discarded { at: host.to_owned() },
+            targets => Fate::Expanded { to: targets.to_vec() },
+        };
+        // Who keeps a copy is still underway.
+        if !targets.contains(alias) {
+            self.recipients.insert(alias.clone(), fate);
+        }
+        self.note_underway(host, targets);
+    }
+
+    /// Whether every recipient's copy is in a mailbox, given up, deleted, or thrown away.
     pub fn is_settled(&self) -> bool {
         !self.recipients.is_empty() && self.recipients.values().all(|fate| !matches!(fate, Fate::Underway { .. }))
     }
 
-    /// Whether every recipient has it, once.
+    /// Whether every recipient has it, once; an alias has it where all do who are behind it.
     pub fn arrived_once(&self) -> bool {
-        !self.recipients.is_empty()
-            && self.recipients.values().all(|fate| matches!(fate, Fate::Delivered { copies: 1, .. }))
+        let arrived = |fate: &Fate| matches!(fate, Fate::Delivered { copies: 1, .. } | Fate::Expanded { .. });
+        !self.recipients.is_empty() && self.recipients.values().all(arrived)
     }
 }
 
@@ -191,6 +214,20 @@ mod tests {
         assert_eq!(audit.open().len(), 1);
         audit.note(delivered("b@x.test"));
         assert!(audit.open().is_empty() && audit.stories().all(Story::arrived_once));
+    }
+
+    #[test]
+    fn an_alias_has_arrived_when_all_have_it_who_are_behind_it() {
+        let address = |text: &str| -> Address { text.parse().unwrap() };
+        let targets = vec![address("info@x.test"), address("b@y.test")];
+        let expanded = event(Step::Expanded { recipient: address("info@x.test"), targets, discarded: false });
+        let mut audit = Audit::of([received(&["info@x.test"]), expanded, delivered("b@y.test")]);
+        assert_eq!(audit.open().len(), 1, "info keeps a copy");
+        audit.note(delivered("info@x.test"));
+        assert!(audit.open().is_empty() && audit.stories().all(Story::arrived_once));
+        let discarded = event(Step::Expanded { recipient: address("a@x.test"), targets: vec![], discarded: true });
+        let audit = Audit::of([received(&["a@x.test"]), discarded]);
+        assert!(audit.stories().all(|story| story.is_settled() && !story.arrived_once()));
     }
 
     #[test]

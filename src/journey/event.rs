@@ -79,6 +79,15 @@ pub enum Step {
         /// From the first command of the transaction to the reply.
         took_ms: f64,
     },
+    /// The recipient is an alias: its mail goes on to others.
+    Expanded {
+        /// The alias.
+        recipient: Address,
+        /// To whom; to nobody where all is thrown away.
+        targets: Vec<Address>,
+        /// Whether a copy is thrown away.
+        discarded: bool,
+    },
     /// A host wrote a report about another message, and took responsibility for it.
     Reported {
         /// The message it is about.

@@ -13,8 +13,9 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
-use super::{JourneyId, QueueId};
+use super::{Address, JourneyId, QueueId};
 
 /// The part of a message that stays the same at every hop, with the hash it is stored under. Clones share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +46,13 @@ impl Content {
     }
 }
 
+/// What a host writes on top when it sends mail on by an alias of its own.
+const DELIVERED_TO: &[u8] = b"delivered-to";
+
 /// A message as one host holds it. Cloning shares both parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// `Received` and `Return-Path` lines, newest first, each ended by CR LF. RFC 5321 §4.4.
+    /// `Received`, `Return-Path` and `Delivered-To` lines, newest first, each ended by CR LF. RFC 5321 §4.4, RFC 9228 §4.
     pub trace: Bytes,
     /// Everything below them.
     pub content: Content,
@@ -100,6 +104,14 @@ impl Letter {
         self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, b"received")).count()
     }
 
+    /// The aliases by which it came, newest first: each host that sent it on wrote down which of its own it was.
+    /// RFC 9228 §4.
+    pub fn delivered_to(&self) -> impl Iterator<Item = Address> {
+        let values = self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, DELIVERED_TO));
+        let values = values.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
+        values.filter_map(|(_, address)| address.trim().parse().ok())
+    }
+
     /// The journey that the newest stamp of ours names, if one of ours is there.
     pub fn journey(&self) -> Option<JourneyId> {
         let trace = std::str::from_utf8(&self.trace).ok()?;
@@ -116,13 +128,14 @@ impl Letter {
     }
 }
 
-/// Length of the leading `Received` and `Return-Path` fields, with the lines they are folded over.
+/// Length of the leading trace fields, with the lines they are folded over.
 fn trace_len(message: &[u8]) -> usize {
     let (mut end, mut at) = (0, 0);
     while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
         let line = &message[at..at + len + 2];
         let continues = at != 0 && matches!(line[0], b' ' | b'\t');
-        if !(continues || is_field(line, b"received") || is_field(line, b"return-path")) {
+        let is_trace = [b"received".as_slice(), b"return-path", DELIVERED_TO].iter().any(|name| is_field(line, name));
+        if !(continues || is_trace) {
             break;
         }
         at += line.len();
@@ -169,6 +182,20 @@ pub fn normalize(message: &[u8]) -> (Cow<'_, [u8]>, bool) {
         out.extend_from_slice(b"\r\n");
     }
     (out.into(), lone)
+}
+
+/// What becomes of a message that holds a CR or LF that is no CR LF. RFC 5321 §2.3.8 forbids them; servers that
+/// disagree about them let a second message be smuggled inside the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BareLineEnds {
+    /// It is refused as a whole.
+    #[default]
+    Refuse,
+    /// Each is made a CR LF, and the message goes on.
+    Normalize,
+    /// It goes through as it is. Even so, only CR LF ends a line.
+    Keep,
 }
 
 /// Whether there is a CR or LF that is not part of a CR LF, as RFC 5321 §2.3.8 forbids in text.
@@ -218,6 +245,18 @@ mod tests {
         assert_eq!(stamped.journey(), Some(id.journey));
         assert_eq!(Letter::new(stamped.to_bytes()), stamped);
         assert_eq!(stamped.hops(), 2);
+    }
+
+    /// RFC 9228 §4.
+    #[test]
+    fn a_letter_names_the_aliases_that_it_came_by() {
+        let sent_on = letter("Subject: s\r\nDelivered-To: own@x.test\r\n\r\n")
+            .stamped("Delivered-To: info@a.test")
+            .stamped("Received: by b; now")
+            .stamped("delivered-to: \"all of us\"@b.test");
+        let names: Vec<_> = sent_on.delivered_to().map(|address| address.to_string()).collect();
+        assert_eq!(names, ["\"all of us\"@b.test", "info@a.test"]);
+        assert_eq!(Letter::new(sent_on.to_bytes()), sent_on);
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub fn return_path(reverse_path: &ReversePath) -> String {
     }
 }
 
+/// The field that a host writes on top of what it sends on by this alias; who meets its own name there ends a loop.
+/// RFC 9228 §4.
+pub fn delivered_to(alias: &Address) -> String {
+    format!("Delivered-To: {alias}")
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

@@ -61,7 +61,7 @@ impl Conversation {
     async fn run(mut self) -> Result<(), net::Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
-                Event::Hello { .. } => self.conn.machine.answer(Reply::plain(250, "")),
+                Event::Hello { .. } | Event::Data => self.conn.machine.answer(Reply::plain(250, "")),
                 Event::StartTls => {
                     self.conn.accept_tls(&self.mda.setup().identity).await?;
                     let description = self.conn.stream().tls().unwrap_or_default();

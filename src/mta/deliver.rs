@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::route::{NextHop, Target};
 use super::{Failure, Mta};
-use crate::mail::{Dialogue, Envelope, Letter};
+use crate::mail::{Dialogue, Envelope, Letter, Recipient};
 use crate::net::{self, Conn, Stop};
 use crate::smtp::Reply;
 use crate::smtp::client::{self, Cause, Config, Event, Session, Stage};
@@ -70,6 +70,18 @@ impl NoLine {
 }
 
 impl Attempt {
+    /// Both together: what the second connection did for the recipients that the first had no room for.
+    pub(super) fn and(mut self, rest: Self) -> Self {
+        self.verdicts.extend(rest.verdicts);
+        self.took += rest.took;
+        self.keeps_dsn &= rest.keeps_dsn;
+        match (&mut self.dialogue, rest.dialogue) {
+            (Some(dialogue), Some(more)) => dialogue.lines.extend(more.lines),
+            (dialogue, more) => *dialogue = dialogue.take().or(more),
+        }
+        self
+    }
+
     /// The worker is gone before it answered, because the host stops.
     pub(super) fn interrupted(count: usize) -> Self {
         let why = "the host stopped".to_owned();
@@ -130,6 +142,7 @@ impl Line {
         let config = Config {
             hello: mta.fqdn().to_owned(),
             lmtp: hop.is_lmtp(),
+            bare_line_ends: setup.settings.policy.bare_line_ends,
             dialogue: setup.recorder.wants_dialogues(),
             ..Config::default()
         };
@@ -155,6 +168,11 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// How many of these recipients, from the first on, the peer takes on this connection. RFC 9422.
+    pub(super) fn room(&self, recipients: &[Recipient]) -> usize {
+        self.conn.machine.room(recipients)
     }
 
     /// One transaction; the connection comes back if it can be used again.

@@ -140,19 +140,51 @@ async fn work(mta: Mta, hop: NextHop, lane: Arc<Lane>) {
     }
 }
 
-/// One transaction, on the open connection or a new one. The error is that of connecting.
+/// One transaction, on the open connection or a new one; where the peer takes only so much on a connection (RFC 9422),
+/// the rest on others. The error is that of connecting first.
 async fn transact(mta: &Mta, hop: &NextHop, line: &mut Option<Line>, job: &Job) -> Result<Attempt, NoLine> {
+    let mut attempt = part(mta, hop, line, &job.envelope, &job.letter).await?;
+    while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
+        let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
+        let next = match part(mta, hop, line, &envelope, &job.letter).await {
+            Ok(next) => next,
+            Err(failed) => failed.for_recipients(rest.len()),
+        };
+        attempt = attempt.and(next);
+    }
+    Ok(attempt)
+}
+
+/// As many recipients, from the first on, as one connection has room for; at least one.
+async fn part(
+    mta: &Mta,
+    hop: &NextHop,
+    line: &mut Option<Line>,
+    envelope: &Envelope,
+    letter: &Letter,
+) -> Result<Attempt, NoLine> {
     if let Some(open) = line.take() {
-        let (attempt, open) = open.send(&job.envelope, &job.letter).await;
-        if !attempt.unheard {
-            *line = open;
-            return Ok(attempt);
+        match open.room(&envelope.recipients) {
+            0 => open.quit().await,
+            room => {
+                let (attempt, open) = open.send(&first(envelope, room), letter).await;
+                if !attempt.unheard {
+                    *line = open;
+                    return Ok(attempt);
+                }
+            }
         }
     }
     let fresh = Line::open(mta, hop).await?;
-    let (attempt, open) = fresh.send(&job.envelope, &job.letter).await;
+    let room = fresh.room(&envelope.recipients).max(1);
+    let (attempt, open) = fresh.send(&first(envelope, room), letter).await;
     *line = open;
     Ok(attempt)
+}
+
+fn first(envelope: &Envelope, count: usize) -> Envelope {
+    let recipients = envelope.recipients.iter().take(count).cloned().collect();
+    Envelope { recipients, ..envelope.clone() }
 }
 
 /// A panic elsewhere does not make these tables wrong: each change to them is whole.

@@ -11,10 +11,11 @@ use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::receive::{HOPS_MAX, RECIPIENTS_MAX};
+use super::expand::Expansion;
+use super::receive::Arrival;
 use super::{Mail, Mta};
 use crate::journey::{Protocol, Step};
-use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Stamp, has_bare_line_end};
+use crate::mail::{Address, Body, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp, has_bare_line_end};
 use crate::net::Stop;
 use crate::world::{Host, rfc5322_date};
 
@@ -105,9 +106,14 @@ impl Clerk {
     /// RFC 5321 §3.3, as [`super::Reception`] does it.
     fn recipient(&self, address: &Address) -> Response {
         let setup = self.mta.setup();
-        let relays = || self.host().is_some_and(|host| setup.settings.relay_from.contains(&host.name));
+        let relays = || self.host().is_some_and(|host| setup.settings.relay_from.hosts.contains(&host.name));
         match self.mta.is_local(address.domain()) {
-            true if setup.world.has_mailbox(address) => response::OK,
+            true if Expansion::of(&self.mta, &address.clone().into())
+                .is_some_and(|expansion| expansion.is_endless()) =>
+            {
+                Response::custom(550, "That name leads back to itself".to_owned())
+            }
+            true if setup.world.takes(address) => response::OK,
             true => response::NO_MAILBOX,
             false if relays() => response::OK,
             false => Response::custom(550, "Not local, and this host does not relay for you".to_owned()),
@@ -124,30 +130,22 @@ impl Clerk {
         if has_bare_line_end(&data) {
             return Response::custom(554, "A lone CR or LF is no line end".to_owned());
         }
-        let (letter, setup) = (Letter::new(data.into()), self.mta.setup());
-        if HOPS_MAX <= letter.hops() {
-            return Response::custom(554, "Too many hops, this message is in a loop".to_owned());
-        }
-        let letter = Letter { content: setup.store.share(letter.content.clone()), ..letter };
+        let letter = Letter::new(data.into());
         let known = self.host().and_then(|_| letter.journey());
-        let id = known.unwrap_or_else(|| JourneyId::of(setup.dice.draw())).stay(setup.dice.draw());
-        let arrived = setup.clock.now();
-        let letter = letter.stamped(&self.stamp(id, &envelope, &rfc5322_date(arrived)));
-        let (size, mail) = (letter.len(), Mail { id, envelope: envelope.clone(), letter, arrived });
-        match self.runtime.block_on(self.mta.queue().put(mail)) {
-            Ok(receipt) => {
-                setup.recorder.report(id.journey, Some(id), self.received(envelope, size), None);
-                Response::custom(250, format!("OK: queued as {}", receipt.id))
-            }
-            Err(error) => {
-                tracing::error!(host = %self.mta.host(), %error, "a message could not be stored");
-                response::OUT_OF_SPACE
-            }
+        let journey = known.unwrap_or_else(|| JourneyId::of(self.mta.setup().dice.draw()));
+        let stamp = |id: QueueId, envelope: &Envelope, now| self.stamp(id, envelope, &rfc5322_date(now));
+        let arrival = match Arrival::new(&self.mta, envelope, letter, journey, stamp) {
+            Ok(arrival) => arrival,
+            Err(why) => return Response::custom(554, why.to_owned()),
+        };
+        match self.runtime.block_on(arrival.settle(&self.mta, |mail| self.received(mail))) {
+            Ok(receipt) => Response::custom(250, format!("OK: queued as {}", receipt.id)),
+            Err(_) => response::OUT_OF_SPACE,
         }
     }
 
     /// RFC 5321 §4.4.
-    fn stamp(&self, id: crate::mail::QueueId, envelope: &Envelope, date: &str) -> String {
+    fn stamp(&self, id: QueueId, envelope: &Envelope, date: &str) -> String {
         let known = self.host();
         let at_home = known.and_then(|host| host.addresses.first().copied());
         let peer = at_home.or(self.peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -159,13 +157,14 @@ impl Clerk {
         Stamp { hello: &self.hello, known, peer, by, with: "SMTP", id, tls: None, recipient, date }.to_string()
     }
 
-    fn received(&self, envelope: Envelope, size: usize) -> Step {
+    fn received(&self, mail: &Mail) -> Step {
+        let Mail { envelope, letter, .. } = mail;
         Step::Received {
             protocol: Protocol::Smtp,
             from: self.hello.clone(),
-            reverse_path: envelope.reverse_path,
-            recipients: envelope.recipients.into_iter().map(|recipient| recipient.address).collect(),
-            size,
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+            size: letter.len(),
             tls: None,
             user: None,
             took_ms: self.began.elapsed().as_secs_f64() * 1e3,
@@ -193,7 +192,7 @@ impl Handler for Clerk {
 
     fn rcpt(&mut self, to: &str) -> Response {
         let Ok(address) = to.parse::<Address>() else { return response::BAD_MAILBOX };
-        if RECIPIENTS_MAX <= self.envelope.recipients.len() {
+        if self.mta.setup().settings.policy.recipients_max <= self.envelope.recipients.len() {
             return Response::custom(452, "Too many recipients".to_owned());
         }
         let reply = self.recipient(&address);

@@ -9,9 +9,11 @@
 //! [`Mta`] is one host. It meets other hosts on the wire only.
 
 mod deliver;
+mod expand;
 mod failure;
 mod lane;
 mod mailin;
+mod policy;
 mod queue;
 mod receive;
 mod report;
@@ -69,6 +71,7 @@ struct Inner {
     fqdn: String,
     queue: Queue,
     lanes: lane::Lanes,
+    gate: policy::Gate,
     /// Fires when the host dies: what it does then stops where it is.
     end: Mutex<Stop>,
 }
@@ -81,7 +84,8 @@ impl Mta {
     pub fn new(setup: Setup) -> Result<Self, store::Error> {
         let queue = Queue::open(setup.host.clone(), setup.store.clone())?;
         let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
-        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default(), end: Mutex::default() })))
+        let gate = policy::Gate::new(setup.dice.fork("policy"));
+        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default(), gate, end: Mutex::default() })))
     }
 
     /// Passes on what waits in the queue, until `stop`; transactions under way may end. When `end` fires, they stop
@@ -92,6 +96,7 @@ impl Mta {
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.0.queue.reload()?;
         self.0.lanes.clear();
+        self.0.gate.forget();
         let end = end.child_token();
         *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
         Ok(schedule::run(self.clone(), stop, end))
@@ -120,6 +125,10 @@ impl Mta {
 
     fn setup(&self) -> &Setup {
         &self.0.setup
+    }
+
+    fn gate(&self) -> &policy::Gate {
+        &self.0.gate
     }
 
     fn lanes(&self) -> &lane::Lanes {

@@ -140,11 +140,26 @@ impl Queue {
     /// # Errors
     /// It could not be stored, and nothing of it is.
     pub async fn put(&self, mail: Mail) -> Result<Receipt, store::Error> {
-        let (id, arrived, whole) = (mail.id, mail.arrived, mail.letter.content.clone());
+        self.put_all(mail.id, vec![mail]).await
+    }
+
+    /// Makes durable, in one commit, all that became of the message `id`: several copies where aliases led it on, none
+    /// where they threw it away. All are due at once.
+    ///
+    /// # Errors
+    /// Something could not be stored, and nothing is.
+    pub async fn put_all(&self, id: QueueId, mails: Vec<Mail>) -> Result<Receipt, store::Error> {
+        if mails.is_empty() {
+            return Ok(Receipt { id });
+        }
+        let whole: Vec<_> = mails.iter().map(|mail| (mail.arrived, mail.letter.content.clone())).collect();
         let host = self.0.host.clone();
-        let (row, content) = self.0.store.write(move |transaction| insert(transaction, &host, &mail)).await?;
-        self.0.store.remember(content, &whole);
-        self.change(|pending| pending.add(arrived, row));
+        let put = move |transaction: &Transaction<'_>| {
+            mails.iter().map(|mail| insert(transaction, &host, mail)).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = self.0.store.write(put).await?;
+        rows.iter().zip(&whole).for_each(|((_, content), (_, bytes))| self.0.store.remember(*content, bytes));
+        self.change(|pending| rows.iter().zip(&whole).for_each(|((row, _), (due, _))| pending.add(*due, *row)));
         Ok(Receipt { id })
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Entry, Failure, Mail, Mta};
+use super::{Failure, Mail, Mta};
+use crate::journey::Step;
 use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Return, normalize};
 use crate::world::rfc5322_date;
 
@@ -22,6 +23,8 @@ pub(super) enum Action {
     Delivered,
     /// The next host does not know about reports, so this is the last that the sender hears.
     Relayed,
+    /// It was an alias, and is now several recipients.
+    Expanded,
     /// The next host will report.
     PassedOn,
 }
@@ -46,13 +49,19 @@ impl Told {
 type Line<'a> = (&'a Recipient, Action, Told);
 
 /// The reports about one message, one for each kind of news. A message without a sender gets none: RFC 5321 §4.5.5.
-pub(super) fn all(mta: &Mta, entry: &Entry, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
-    let Some(sender) = &entry.mail.envelope.reverse_path else { return Vec::new() };
+pub(super) fn all(mta: &Mta, mail: &Mail, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
+    let Some(sender) = &mail.envelope.reverse_path else { return Vec::new() };
     let mut news: BTreeMap<Action, Vec<&Line<'_>>> = BTreeMap::new();
     for line in told.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
         news.entry(line.1).or_default().push(line);
     }
-    news.into_iter().map(|(action, lines)| report(mta, entry, sender, action, &lines, now)).collect()
+    news.into_iter().map(|(action, lines)| report(mta, mail, sender, action, &lines, now)).collect()
+}
+
+/// What the journal hears of a report about that journey.
+pub(super) fn step(report: &Mail, about: JourneyId) -> Step {
+    let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+    Step::Reported { about, recipients }
 }
 
 /// RFC 3461 §4.1; without NOTIFY the sender hears of failure and delay.
@@ -61,14 +70,14 @@ fn wants(recipient: &Recipient, action: Action) -> bool {
         (Action::PassedOn, _) => false,
         (Action::Failed, notify) => notify.is_none_or(|notify| notify.failure),
         (Action::Delayed, notify) => notify.is_none_or(|notify| notify.delay),
-        (Action::Delivered | Action::Relayed, notify) => notify.is_some_and(|notify| notify.success),
+        (Action::Delivered | Action::Relayed | Action::Expanded, notify) => notify.is_some_and(|notify| notify.success),
     }
 }
 
-fn report(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&Line<'_>], now: Timestamp) -> Mail {
+fn report(mta: &Mta, mail: &Mail, sender: &Address, action: Action, lines: &[&Line<'_>], now: Timestamp) -> Mail {
     let dice = &mta.setup().dice;
     let id = JourneyId::of(dice.draw()).stay(dice.draw());
-    let text = compose(mta, entry, sender, action, lines, now, &id.to_string());
+    let text = compose(mta, mail, sender, action, lines, now, &id.to_string());
     let (message, _) = normalize(&text);
     let eight_bit = !message.is_ascii();
     // Nobody sent it here, so there is no `from`; but its journey begins here, and the next host must know.
@@ -90,7 +99,7 @@ fn report(mta: &Mta, entry: &Entry, sender: &Address, action: Action, lines: &[&
 /// The whole report: RFC 3464 §2, a text, the facts, and what is returned of the message.
 fn compose(
     mta: &Mta,
-    entry: &Entry,
+    mail: &Mail,
     sender: &Address,
     action: Action,
     lines: &[&Line<'_>],
@@ -113,25 +122,25 @@ fn compose(
         let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, one_line(words));
     }
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{}delivery-status\r\n\r\n", global(lines));
-    if let Some(envid) = &entry.mail.envelope.envid {
+    if let Some(envid) = &mail.envelope.envid {
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
     }
-    let arrived = rfc5322_date(entry.mail.arrived);
+    let arrived = rfc5322_date(mail.arrived);
     let _ = write!(
         text,
         "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
-        entry.mail.id.journey
+        mail.id.journey
     );
     for (recipient, action, told) in lines {
         write_recipient(&mut text, recipient, *action, told, &date);
     }
     // What is binary cannot stand inside a text (RFC 3030 §3).
-    let envelope = &entry.mail.envelope;
+    let envelope = &mail.envelope;
     let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && envelope.body != Body::Binary;
     let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();
-    for piece in entry.mail.letter.pieces() {
+    for piece in mail.letter.pieces() {
         report.extend_from_slice(if whole { &piece } else { header(&piece) });
     }
     report.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
@@ -146,6 +155,7 @@ fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, tol
         Action::Failed => "failed",
         Action::Delayed => "delayed",
         Action::Delivered => "delivered",
+        Action::Expanded => "expanded",
         Action::Relayed | Action::PassedOn => "relayed",
     };
     text.push_str("\r\n");
@@ -175,6 +185,10 @@ fn words(action: Action) -> (&'static str, &'static str) {
              no need to send it again.",
         ),
         Action::Delivered => ("Successful mail delivery report", "Your message was delivered to the recipients below."),
+        Action::Expanded => (
+            "Successful mail expansion report",
+            "Your message was sent on to all who are behind the recipients below; what becomes of it there is not told.",
+        ),
         Action::Relayed | Action::PassedOn => (
             "Successful mail relay report",
             "Your message was passed on for the recipients below, to a host that may not confirm its delivery.",

@@ -92,7 +92,7 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     let now = mta.setup().clock.now();
     let sorted = sort(mta, entry, &outcomes, now);
     let until = later(now, wait(mta, entry.attempts));
-    let reports = report::all(mta, entry, &sorted.told(entry, now), now);
+    let reports = report::all(mta, &entry.mail, &sorted.told(entry, now), now);
     let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
     let settlement = Settlement {
         waiting: (!waiting.is_empty())
@@ -103,8 +103,7 @@ async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     };
     keep(mta, entry, settlement).await;
     for report in &reports {
-        let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
-        let step = Step::Reported { about: entry.mail.id.journey, recipients };
+        let step = report::step(report, entry.mail.id.journey);
         mta.setup().recorder.report(report.id.journey, Some(report.id), step, None);
     }
     let journey = reports.first().map(|mail| mail.id.journey);

@@ -164,6 +164,7 @@ impl Report {
 fn words(event: &Event) -> String {
     match &event.step {
         Step::Received { protocol, from, .. } => format!("took it from {from} by {protocol}"),
+        Step::Expanded { recipient, targets, .. } => format!("led it on from {recipient} to {} others", targets.len()),
         Step::Reported { about, .. } => format!("wrote a report about {about}"),
         Step::Relayed { to, reply, .. } => format!("passed it to {to}: {reply}"),
         Step::Deferred { reason, until, .. } => format!("could not pass it on: {reason}; next attempt at {until}"),

@@ -96,7 +96,7 @@ impl Evidence<'_> {
     ) {
         let mut broken = |promise, what| violations.push(Violation { promise, journey: Some(journey), what });
         let excused = self.is_excused(course);
-        for (recipient, copy) in &course.copies {
+        for (recipient, copy) in course.copies.iter().filter(|(_, copy)| !copy.is_led_on) {
             let filed = places.filed.get(&(journey, recipient.key())).copied().unwrap_or(0);
             let queued = places.queued.get(&(journey, recipient.clone())).copied().unwrap_or(0);
             let told = || self.census.failures.contains(&(journey, recipient.clone()));

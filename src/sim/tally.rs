@@ -35,12 +35,14 @@ pub(super) struct Copy {
     /// Reports about it.
     pub(super) reports: u32,
     pub(super) deferred: u32,
+    /// It was an alias: what became of it is told by the copies of those behind it.
+    pub(super) is_led_on: bool,
     pub(super) reason: Option<String>,
 }
 
 impl Copy {
     fn is_open(&self) -> bool {
-        self.delivered.is_empty() && self.failed == 0
+        self.delivered.is_empty() && self.failed == 0 && !self.is_led_on
     }
 }
 
@@ -122,6 +124,14 @@ impl Notes {
                     course.taken.push((event.host.clone(), event.at));
                 }
                 self.hops += 1;
+            }
+            Step::Expanded { recipient, targets, .. } => {
+                if !targets.contains(recipient) {
+                    let copy = course.copies.entry(recipient.clone()).or_default();
+                    self.open -= u64::from(copy.is_open()).min(self.open);
+                    copy.is_led_on = true;
+                }
+                self.open += course.expect(targets);
             }
             Step::Reported { about, recipients } => {
                 course.null_sender = true;

@@ -26,20 +26,5 @@ mod xtext;
 #[cfg(test)]
 mod pair;
 
+pub use crate::mail::BareLineEnds;
 pub use reply::{InvalidReply, Reply};
-
-use serde::{Deserialize, Serialize};
-
-/// What becomes of a message that holds a CR or LF that is no CR LF. RFC 5321 §2.3.8 forbids them; servers that
-/// disagree about them let a second message be smuggled inside the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BareLineEnds {
-    /// It is refused as a whole.
-    #[default]
-    Refuse,
-    /// Each is made a CR LF, and the message goes on.
-    Normalize,
-    /// It goes through as it is. Even so, only CR LF ends a line.
-    Keep,
-}

@@ -1,6 +1,8 @@
 //! From a world file to a sound world, or to a list of what is wrong with it: where, what, and what to do.
 
+mod alias;
 mod engine;
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -44,7 +46,7 @@ impl fmt::Display for Unsound {
 impl std::error::Error for Unsound {}
 
 pub(super) fn world(path: &str, text: &str) -> Result<World, Unsound> {
-    let mut check = Check { text, problems: Vec::new() };
+    let mut check = Check { text, problems: Vec::new(), clients_named: Vec::new(), led_to: Vec::new() };
     let world = match toml::from_str::<WorldFile>(text) {
         Ok(file) => check.world(&file),
         Err(error) => {
@@ -70,6 +72,10 @@ enum Kind {
 struct Check<'a> {
     text: &'a str,
     problems: Vec<Problem>,
+    /// Hosts that were named before all were known.
+    clients_named: Vec<(String, Range<usize>)>,
+    /// Where aliases and, if so marked, what catches all lead, before all mailboxes were known.
+    led_to: Vec<(Address, Range<usize>, bool)>,
 }
 
 impl Check<'_> {
@@ -83,12 +89,15 @@ impl Check<'_> {
         let domains = self.domains(file, &hosts);
         let elsewhere = file.elsewhere.as_ref().map(|elsewhere| self.elsewhere(elsewhere, &hosts));
         let users = self.users(file);
+        let aliases = self.aliases(file, &users);
+        self.targets(&aliases, &users, &domains);
         let letter = self.letter(file, &users);
         let links = self.links(&file.links, &hosts);
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
         self.routes(file, &hosts);
         self.neighbours(file, &hosts);
+        self.named_clients(&hosts);
         Some(World {
             name: file.world.name.clone(),
             password: file.world.password.clone(),
@@ -97,6 +106,7 @@ impl Check<'_> {
             domains,
             elsewhere,
             users,
+            aliases,
             ports,
             latency: file.world.latency,
             letter,
@@ -113,13 +123,25 @@ impl Check<'_> {
             self.host(&mut all, name, &table.name, &table.address, Role::Mua);
         }
         for (name, table) in &file.mta {
-            self.host(&mut all, name, &table.name, &table.address, Role::Mta(mta(table)));
+            let role = Role::Mta(Box::new(self.mta(name, table)));
+            self.host(&mut all, name, &table.name, &table.address, role);
         }
         for (name, table) in &file.mda {
             let role = Role::Mda(Mda { size_max: table.size_max });
             self.host(&mut all, name, &table.name, &table.address, role);
         }
         all.hosts
+    }
+
+    fn mta(&mut self, name: &Spanned<String>, table: &MtaTable) -> Mta {
+        Mta {
+            smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
+            relay_from: self.relay_from(table),
+            size_max: table.size_max,
+            policy: self.policy(name, table),
+            engine: engine::engine(table),
+            retry: Retry { first: table.retry.first, longest: table.retry.longest, give_up: table.retry.give_up },
+        }
     }
 
     fn host(
@@ -195,7 +217,8 @@ impl Check<'_> {
             }
             let mx = table.mx.iter().map(|mx| self.name(mx, Kind::Mta, hosts)).collect();
             let mailboxes = self.name(&table.mailboxes, Kind::Mda, hosts);
-            if domains.insert(name.clone(), Domain { mx, mailboxes }).is_some() {
+            let catch_all = self.catch_all(domain, table);
+            if domains.insert(name.clone(), Domain { mx, mailboxes, catch_all }).is_some() {
                 self.report(domain.span(), format!("{name} is declared twice; put both into one table"));
             }
         }
@@ -206,6 +229,7 @@ impl Check<'_> {
         Domain {
             mx: vec![self.name(&elsewhere.mx, Kind::Mta, hosts)],
             mailboxes: self.name(&elsewhere.mailboxes, Kind::Mda, hosts),
+            catch_all: None,
         }
     }
 
@@ -321,15 +345,12 @@ impl Check<'_> {
     /// Every way must end: smart hosts in no circle, and each takes what it is sent.
     fn routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         for (name, table) in &file.mta {
-            for from in &table.relay_from {
-                self.name(from, Kind::Any, hosts);
-            }
             let Some(smarthost) = &table.smarthost else { continue };
             let next = self.name(smarthost, Kind::Mta, hosts);
             let name = name.get_ref().as_str();
             if let Some(Role::Mta(mta)) = hosts.get(&next).map(|host| &host.role)
                 && mta.engine.is_ours()
-                && !mta.relay_from.contains(name)
+                && !relays_for(mta, name, hosts)
             {
                 let text = format!(
                     "`{name}` sends through `{next}`, which does not relay for it; add relay_from = [\"{name}\"] to [mta.{next}]"
@@ -357,14 +378,10 @@ struct Gathered {
     addresses: BTreeSet<IpAddr>,
 }
 
-fn mta(table: &MtaTable) -> Mta {
-    Mta {
-        smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
-        relay_from: table.relay_from.iter().map(|name| Arc::from(name.get_ref().as_str())).collect(),
-        size_max: table.size_max,
-        engine: engine::engine(table),
-        retry: Retry { first: table.retry.first, longest: table.retry.longest, give_up: table.retry.give_up },
-    }
+/// Whether everything that the host sends there is relayed: it is named, or each address of it is in a network.
+fn relays_for(mta: &Mta, name: &str, hosts: &BTreeMap<HostName, Host>) -> bool {
+    let is_within = |address: &IpAddr| mta.relay_from.networks.iter().any(|network| network.contains(*address));
+    mta.relay_from.hosts.contains(name) || hosts.get(name).is_some_and(|host| host.addresses.iter().all(is_within))
 }
 
 /// The circle of smart hosts that `start` is part of, drawn.

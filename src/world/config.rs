@@ -9,7 +9,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::policy::UnknownRecipients;
 use super::{Service, span};
+use crate::mail::BareLineEnds;
+
+mod policy;
+pub(super) use policy::{GreylistingTable, OneOrMany, RateLimitTable, RuleTable};
 
 /// A world file.
 #[derive(Debug, Deserialize)]
@@ -79,6 +84,11 @@ pub(super) struct DomainTable {
     /// Local parts.
     #[serde(default)]
     pub(super) users: Vec<Spanned<UserEntry>>,
+    /// Local parts, and where their mail goes instead: names of this domain, addresses, or `|discard`.
+    #[serde(default)]
+    pub(super) aliases: BTreeMap<Spanned<String>, Spanned<OneOrMany>>,
+    /// Where mail goes to whom nobody is; without it such mail is refused.
+    pub(super) catch_all: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,12 +119,29 @@ pub(super) struct MtaTable {
     pub(super) address: Spanned<Addresses>,
     /// The MTA that takes everything which is not local here.
     pub(super) smarthost: Option<Spanned<String>>,
-    /// Hosts that may send through this one to anywhere, without login.
+    /// Hosts and networks that may send through this one to anywhere, without login.
     #[serde(default)]
     pub(super) relay_from: Vec<Spanned<String>>,
     /// The largest message taken, in octets. RFC 1870.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
+    /// Recipients of one message; RFC 5321 §4.5.3.1.8 asks for at least 100, which is not forced.
+    pub(super) recipients_max: Option<Spanned<usize>>,
+    /// Messages on one connection; any number without it.
+    pub(super) transactions_max: Option<Spanned<usize>>,
+    /// Domains of recipients on one connection; any number without it.
+    pub(super) recipient_domains_max: Option<Spanned<usize>>,
+    /// What becomes of messages with a lone CR or LF. RFC 5321 §2.3.8.
+    pub(super) bare_line_ends: Option<BareLineEnds>,
+    /// What is said to recipients of its domains whom nobody knows.
+    pub(super) unknown_recipients: Option<UnknownRecipients>,
+    /// Lets strangers wait.
+    pub(super) greylisting: Option<Spanned<GreylistingTable>>,
+    /// How much one client may send.
+    pub(super) rate_limit: Option<Spanned<RateLimitTable>>,
+    /// Replies of its own choice, the first that applies.
+    #[serde(default)]
+    pub(super) rules: Vec<RuleTable>,
     #[serde(default)]
     pub(super) retry: RetryTable,
     /// Which program it is.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Domain, Engine, Role, World};
+use super::{Domain, Engine, Role, Target, World};
 
 pub(super) fn draw(world: &World) -> String {
     let mut out = String::new();
@@ -34,8 +34,7 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
                     does.push(format!("takes mail for {domains}"));
                 }
                 if !mta.relay_from.is_empty() {
-                    let from: Vec<_> = mta.relay_from.iter().map(AsRef::as_ref).collect();
-                    does.push(format!("relays for {}", from.join(", ")));
+                    does.push(format!("relays for {}", mta.relay_from));
                 }
                 does.push(match &mta.smarthost {
                     _ if !mta.engine.is_ours() => "passes mail on as its own configuration says".to_owned(),
@@ -61,10 +60,35 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     if world.elsewhere.is_some() {
         writeln!(out, "  anybody in any other domain, from the first letter on")?;
     }
+    write_aliases(out, world)?;
     if !world.ports.is_empty() {
         writeln!(out, "\nports on 127.0.0.1")?;
         for (service, port) in &world.ports {
             writeln!(out, "  {service:<11}  {port}")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_aliases(out: &mut String, world: &World) -> std::fmt::Result {
+    let name = |target: &Target| match target {
+        Target::Address(address) => address.to_string(),
+        Target::Discard => "nowhere".to_owned(),
+    };
+    // Every domain has that one, unless it says otherwise.
+    let is_usual = |alias: &str, targets: &str| {
+        alias.strip_prefix("abuse@").is_some_and(|domain| targets.strip_prefix("postmaster@") == Some(domain))
+    };
+    for (alias, targets) in &world.aliases {
+        let targets: Vec<_> = targets.iter().map(name).collect();
+        let targets = targets.join(", ");
+        if !is_usual(alias, &targets) {
+            writeln!(out, "  {alias} -> {targets}")?;
+        }
+    }
+    for (domain, served) in &world.domains {
+        if let Some(target) = &served.catch_all {
+            writeln!(out, "  anybody else in {domain} -> {}", name(target))?;
         }
     }
     Ok(())

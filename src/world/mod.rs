@@ -3,12 +3,15 @@
 //! A world file is read and checked once, here; what comes out, [`World`], is sound: every name in it exists, every
 //! route ends, and no two services share a port.
 
+mod alias;
 mod check;
 mod clock;
 mod config;
 mod dice;
 mod engine;
 mod map;
+mod network;
+mod policy;
 pub mod port;
 pub mod span;
 
@@ -20,10 +23,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{Address, domain_key};
+pub use alias::Target;
 pub use check::{Problem, Unsound};
 pub use clock::{Clock, later, rfc5322_date};
 pub use dice::Dice;
 pub use engine::{Engine, External};
+pub use network::{Clients, Network};
+pub use policy::{Answer, Greylisting, Pattern, Policy, RateLimit, Rule, Stage, UnknownRecipients};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
 pub const JOURNEY: &str = include_str!("../../config/journey.toml");
@@ -48,6 +54,8 @@ pub struct World {
     pub elsewhere: Option<Domain>,
     /// Every declared user, by [`Address::key`].
     pub users: BTreeMap<String, User>,
+    /// Every declared alias, by [`Address::key`].
+    pub aliases: BTreeMap<String, Vec<Target>>,
     /// Where real programs connect.
     pub ports: BTreeMap<Service, u16>,
     /// One-way travel time where no link says otherwise, in virtual time.
@@ -78,7 +86,7 @@ pub enum Role {
     /// Sends and fetches mail for users.
     Mua,
     /// Takes and passes on mail.
-    Mta(Mta),
+    Mta(Box<Mta>),
     /// Keeps mailboxes.
     Mda(Mda),
 }
@@ -88,10 +96,12 @@ pub enum Role {
 pub struct Mta {
     /// The MTA that takes everything which is not local.
     pub smarthost: Option<HostName>,
-    /// Hosts that may send to anywhere through this one.
-    pub relay_from: BTreeSet<HostName>,
+    /// Who may send to anywhere through this one.
+    pub relay_from: Clients,
     /// The largest message taken, in octets.
     pub size_max: usize,
+    /// What else it takes, and from whom.
+    pub policy: Policy,
     /// When to try again.
     pub retry: Retry,
     /// Which program it is; the other settings are for ours.
@@ -123,6 +133,8 @@ pub struct Domain {
     pub mx: Vec<HostName>,
     /// The MDA.
     pub mailboxes: HostName,
+    /// Where mail goes to whom nobody is.
+    pub catch_all: Option<Target>,
 }
 
 /// Someone with a mailbox.
@@ -261,7 +273,7 @@ impl World {
     /// The MTAs with their settings.
     pub fn mtas(&self) -> impl Iterator<Item = (&Host, &Mta)> {
         self.hosts.values().filter_map(|host| match &host.role {
-            Role::Mta(mta) => Some((host, mta)),
+            Role::Mta(mta) => Some((host, mta.as_ref())),
             _ => None,
         })
     }

@@ -114,3 +114,98 @@ fn times_are_read_as_people_write_them() {
     assert_eq!([give_up("5 days"), give_up("2d"), give_up("1h 30min")], [hour * 120, hour * 48, hour * 3 / 2]);
     assert!(["soon", "-1h", "1 month", ""].iter().all(|text| with(text).is_err()));
 }
+
+/// A world whose host mta-sina has these keys, and its domain those.
+fn wrong(keys: &str, domain: &str) -> String {
+    let found = problems(|text| {
+        let text = text.replace("users = [\"friend\"]", &format!("users = [\"friend\"]\n{domain}"));
+        text.replace("[mta.mta-sina]", &format!("[mta.mta-sina]\n{keys}"))
+    });
+    found.join("; ")
+}
+
+#[test]
+fn a_policy_that_cannot_be_meant_is_refused_with_what_to_do() {
+    for (keys, wanted) in [
+        ("relay_from = [\"0.0.0.0/0\"]", "open relay"),
+        ("relay_from = [\"10.0.0.0/40\"]", "is no network; write one such as 192.0.2.0/24"),
+        ("relay_from = [\"mta-nowhere\"]", "neither a host of this world nor a network"),
+        ("size_max = 0", "takes no message at all"),
+        ("recipients_max = 0", "0 is no limit; choose one from 1 to 999999"),
+        ("greylisting = { delay = \"2h\", retry_within = \"1h\" }", "nobody ever gets in"),
+        ("rate_limit = { per = \"1min\" }", "needs a period and what it limits"),
+        ("rules = [{ stage = \"end\", reply = \"250 yes\" }]", "is no refusal"),
+        ("rules = [{ stage = \"mail\", to = \"*\", reply = \"550 no\" }]", "`to` is not known yet at this stage"),
+        ("rules = [{ stage = \"end\", reply = \"550 no\", probability = 2.0 }]", "2 is no probability"),
+        ("rules = [{ stage = \"lunch\", reply = \"550 no\" }]", "lunch"),
+        ("unknown_recipients = \"maybe\"", "maybe"),
+        ("engine = \"mailin\"\nrules = [{ stage = \"end\", reply = \"550 no\" }]", "\"mailin\" has no `rules`"),
+        ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
+    ] {
+        let found = wrong(keys, "");
+        assert!(found.contains(wanted), "{keys}: {found}");
+    }
+}
+
+#[test]
+fn aliases_lead_somewhere() {
+    for (domain, wanted) in [
+        ("aliases = { info = \"nobody\" }", "there is no mailbox and no alias nobody@sina.test"),
+        ("aliases = { info = \"info\" }", "goes round and never ends"),
+        ("aliases = { a = \"b\", b = [\"a\"] }", "goes round and never ends"),
+        ("aliases = { info = \"|vacation\" }", "leads nowhere; write a name, an address, or \"|discard\""),
+        ("aliases = { \"in+fo\" = \"friend\" }", "cannot be an alias"),
+        ("aliases = { Info = \"friend\", info = \"friend\" }", "declared twice"),
+        ("catch_all = \"nobody\"", "there is no mailbox and no alias nobody@sina.test"),
+    ] {
+        let found = wrong("", domain);
+        assert!(found.contains(wanted), "{domain}: {found}");
+    }
+    let found = wrong("engine = \"external\"\nat = \"127.0.0.1:2525\"", "aliases = { info = \"friend\" }");
+    assert!(found.contains("knows nothing of the aliases of sina.test"), "{found}");
+}
+
+/// What a table of the world file may have, as the reader says when it meets something else.
+fn keys_of(table: &str) -> Vec<String> {
+    let text = format!("[world]\nname = \"w\"\npassword = \"p\"\n{table}\nno_such_key = 1\n");
+    let told = World::parse("w.toml", &text).unwrap_err().to_string();
+    let keys = told.split("expected").nth(1).unwrap_or_else(|| panic!("{table}: {told}"));
+    keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_guide_to_the_world_file_has_every_key_and_its_examples_are_sound() {
+    let guide = include_str!("../../docs/world-file.md");
+    for table in [
+        "[elsewhere]",
+        "[letter]",
+        "[[links]]",
+        "[domains.x]",
+        "[dns.x]",
+        "[mua.x]",
+        "[mda.x]",
+        "[mta.x]",
+        "[mta.x.retry]",
+        "[mta.x.greylisting]",
+        "[mta.x.rate_limit]",
+        "[[mta.x.rules]]",
+    ] {
+        let keys = keys_of(table);
+        assert!(!keys.is_empty());
+        for key in keys {
+            let named = [format!("`{key}`"), format!("{key} = "), format!(".{key}]")];
+            assert!(
+                named.iter().any(|word| guide.contains(word)),
+                "docs/world-file.md: tell what {key} of {table} means"
+            );
+        }
+    }
+    let examples = guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    for example in examples {
+        let whole = format!(
+            "[world]\nname = \"w\"\npassword = \"p\"\n{}",
+            example.replace("[world]\nname = \"journey\"\npassword = \"postroad\"", "")
+        );
+        toml::from_str::<config::WorldFile>(&whole).unwrap_or_else(|error| panic!("{error}\nin {example}"));
+    }
+}

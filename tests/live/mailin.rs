@@ -86,3 +86,18 @@ fn it_is_turned_off_and_on_like_any_host() {
         messages(&served, "friend@sina.test", round);
     }
 }
+
+#[test]
+fn it_takes_the_mail_of_a_domain_and_leads_its_aliases_on() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().join("world.toml");
+    let text = WORLD.replace("mx = [\"mta-sina\"]", "mx = [\"mta-relay\"]");
+    fs::write(&path, text.replace("[\"friend\"]", "[\"friend\"]\naliases = { info = [\"friend\", \"me@163.test\"] }"))
+        .unwrap();
+    let served = Served::start_world(data.path(), &path);
+    submit(&served, &["info@sina.test"], "Subject: to all\r\n\r\n");
+    for recipient in ["friend@sina.test", "me@163.test"] {
+        let message = messages(&served, recipient, 1).remove(0);
+        assert!(message.contains("Delivered-To: info@sina.test\n"), "{message}");
+    }
+}

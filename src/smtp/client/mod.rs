@@ -10,9 +10,11 @@
 //!   Failed           nothing: the conversation is over
 //! ```
 //!
-//! A message goes to all recipients of an envelope in one transaction; the [`Outcome`] tells of each. What the peer
-//! cannot take by its own offers is refused here, at [`Stage::Offers`], as the peer would.
+//! A message goes to all recipients of an envelope in one transaction, or in as many as the peer's [`Limits`] ask for;
+//! the [`Outcome`] tells of each. What the peer cannot take by its own offers is refused here, at [`Stage::Offers`], as
+//! the peer would.
 
+mod limits;
 mod login;
 mod needs;
 mod offers;
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BareLineEnds, Reply};
 
+pub use limits::Limits;
 pub use offers::Offers;
 pub use session::Session;
 

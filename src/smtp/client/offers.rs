@@ -1,6 +1,7 @@
 //! What the peer offers: its answer to EHLO. RFC 5321 §4.1.1.1.
 
 use super::super::Reply;
+use super::Limits;
 use crate::auth::Mechanism;
 
 /// The extensions of a peer that matter to us.
@@ -26,6 +27,8 @@ pub struct Offers {
     pub binary_mime: bool,
     /// `ENHANCEDSTATUSCODES`. RFC 2034.
     pub enhanced_codes: bool,
+    /// `LIMITS`. RFC 9422.
+    pub limits: Limits,
     /// `AUTH`: the mechanisms, in capitals. RFC 4954.
     pub auth: Vec<String>,
 }
@@ -47,6 +50,7 @@ impl Offers {
                 "CHUNKING" => offers.chunking = true,
                 "BINARYMIME" => offers.binary_mime = true,
                 "ENHANCEDSTATUSCODES" => offers.enhanced_codes = true,
+                "LIMITS" => offers.limits = Limits::read(parameters),
                 // Also "AUTH=", which servers said before there was a standard.
                 "AUTH" => offers.auth.extend(parameters.split_ascii_whitespace().map(str::to_owned)),
                 _ => {}
@@ -70,13 +74,14 @@ mod tests {
 
     #[test]
     fn offers_are_read_whatever_their_case_and_order() {
-        let text = "DSN greets you\nsize 1000\nAUTH login PLAIN\nAUTH=NTLM\nX-NEW thing\nPipelining\nSIZE x\n8bitmime";
+        let text = "DSN greets you\nsize 1000\nAUTH login PLAIN\nAUTH=NTLM\nX-NEW thing\nPipelining\nSIZE x\n8bitmime\nLimits RcptMax=9";
         let offers = Offers::read(&Reply::plain(250, text));
         let wanted = Offers {
             esmtp: true,
             size: Some(0),
             pipelining: true,
             eight_bit_mime: true,
+            limits: Limits { recipients: Some(9), ..Limits::default() },
             auth: ["LOGIN", "PLAIN", "NTLM"].map(str::to_owned).into(),
             ..Offers::default()
         };

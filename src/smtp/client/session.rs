@@ -15,10 +15,11 @@ use bytes::Bytes;
 use super::super::command::Command;
 use super::super::lines::{Line, Lines};
 use super::super::reply::{Reader, Reply};
+use super::limits::Used;
 use super::transaction::Transaction;
 use super::{Cause, Config, Event, Failure, Offers, Stage, needs};
 use crate::auth::Claim;
-use crate::mail::{Dialogue, Envelope, Letter, Speaker};
+use crate::mail::{Dialogue, Envelope, Letter, Recipient, Speaker};
 use crate::net::{Machine, Next};
 
 /// The client's end of one connection.
@@ -43,6 +44,8 @@ pub struct Session {
     pub(super) event: Option<Event>,
     pub(super) state: State,
     pub(super) offers: Offers,
+    /// What the connection was used for, of all that the peer takes.
+    used: Used,
     /// How many logins were tried: each needs a nonce of its own.
     pub(super) claims: usize,
     /// The peer has a transaction open that we gave up.
@@ -82,6 +85,7 @@ impl Session {
             event: None,
             state: State::Greeting,
             offers: Offers::default(),
+            used: Used::default(),
             claims: 0,
             needs_reset: false,
             is_stopping: false,
@@ -94,13 +98,21 @@ impl Session {
         &self.offers
     }
 
-    /// Sends a letter to all recipients of the envelope in one transaction; [`Event::Sent`] tells of each.
+    /// How many of these recipients, from the first on, the peer's limits leave room for on this connection. RFC 9422.
+    pub fn room(&self, recipients: &[Recipient]) -> usize {
+        self.used.room(&self.offers.limits, recipients)
+    }
+
+    /// Sends a letter to all recipients of the envelope; [`Event::Sent`] tells of each. It takes one transaction, more
+    /// where the peer limits them; recipients beyond the [room](Self::room) are refused for now.
     ///
     /// # Panics
     /// If it is not the owner's turn.
     pub fn send(&mut self, envelope: Envelope, letter: &Letter) {
         let letter = needs::mended(&envelope, letter, self.config.bare_line_ends);
-        let transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset);
+        let room = self.room(&envelope.recipients);
+        self.used.note(&self.offers.limits, &envelope.recipients[..room]);
+        let transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset, room);
         self.begin(State::Transaction(Box::new(transaction)));
     }
 

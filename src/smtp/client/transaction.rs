@@ -9,6 +9,9 @@
 //!        ▼
 //!   outgoing            the message; behind it one reply, or in LMTP one for each accepted recipient
 //! ```
+//!
+//! Where the peer takes only so many recipients of a message (RFC 9422 §4.2), the others follow in batches, each with
+//! the same message and in a transaction of its own.
 
 use std::collections::VecDeque;
 
@@ -32,6 +35,9 @@ pub(super) struct Transaction {
     letter: Letter,
     is_lmtp: bool,
     group_max: usize,
+    has_chunking: bool,
+    /// Recipients whose transaction has not begun, by their places.
+    batches: VecDeque<Vec<usize>>,
     to_take: VecDeque<Step>,
     in_flight: VecDeque<Step>,
     outgoing: Option<Outgoing>,
@@ -54,10 +60,20 @@ enum Step {
 }
 
 impl Transaction {
-    /// Plans the steps. What the peer cannot take is refused at once.
-    pub(super) fn new(envelope: Envelope, letter: Letter, offers: &Offers, config: &Config, reset: bool) -> Self {
+    /// Plans the steps. What the peer cannot take is refused at once; so is whoever comes behind the first `room`.
+    pub(super) fn new(
+        envelope: Envelope,
+        letter: Letter,
+        offers: &Offers,
+        config: &Config,
+        reset: bool,
+        room: usize,
+    ) -> Self {
         let needs = Needs::of(&envelope, &letter);
-        let verdicts = needs.refusals(&envelope, offers, config);
+        let mut verdicts = needs.refusals(&envelope, offers, config);
+        for verdict in verdicts.iter_mut().skip(room) {
+            verdict.get_or_insert_with(no_room);
+        }
         let dsn = offers.dsn;
         let has_utf8_recipient = envelope.recipients.iter().any(|recipient| !recipient.address.is_ascii());
         let mail = Mail {
@@ -71,21 +87,17 @@ impl Transaction {
         let recipient = |recipient: Recipient| if dsn { recipient } else { recipient.address.into() };
         let recipients: Vec<_> = envelope.recipients.into_iter().map(recipient).collect();
         let open: Vec<_> = (0..recipients.len()).filter(|at| verdicts[*at].is_none()).collect();
-        let mut to_take = VecDeque::new();
-        if !open.is_empty() {
-            to_take.extend(reset.then_some(Step::Reset));
-            to_take.push_back(Step::Mail);
-            to_take.extend(open.into_iter().map(Step::Rcpt));
-            to_take.push_back(if offers.chunking { Step::Bdat } else { Step::Data });
-        }
+        let batches = open.chunks(offers.limits.each()).map(<[usize]>::to_vec).collect();
         Self {
             mail,
             recipients,
             letter,
             is_lmtp: config.lmtp,
             group_max: if offers.pipelining { GROUP_MAX } else { 1 },
-            is_open: reset && to_take.is_empty(),
-            to_take,
+            has_chunking: offers.chunking,
+            is_open: reset,
+            batches,
+            to_take: VecDeque::new(),
             in_flight: VecDeque::new(),
             outgoing: None,
             accepted: Vec::new(),
@@ -101,6 +113,9 @@ impl Transaction {
     /// The commands to send next, when nothing is waited for. None of them may mean that the message itself is next,
     /// or that nothing is left to do.
     pub(super) fn group(&mut self) -> Vec<String> {
+        if self.to_take.is_empty() {
+            self.begin_batch();
+        }
         let mut group = Vec::new();
         while group.len() < self.group_max
             && let Some(step) = self.to_take.pop_front()
@@ -129,6 +144,16 @@ impl Transaction {
         group
     }
 
+    /// The steps of the next transaction.
+    fn begin_batch(&mut self) {
+        let Some(batch) = self.batches.pop_front() else { return };
+        self.accepted.clear();
+        self.to_take.extend(std::mem::take(&mut self.is_open).then_some(Step::Reset));
+        self.to_take.push_back(Step::Mail);
+        self.to_take.extend(batch.into_iter().map(Step::Rcpt));
+        self.to_take.push_back(if self.has_chunking { Step::Bdat } else { Step::Data });
+    }
+
     /// Takes the reply to the first command in flight.
     pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Cause> {
         if reply.is_farewell() {
@@ -142,6 +167,7 @@ impl Transaction {
             Some(Step::Mail) if reply.is_positive() => self.is_open = true,
             Some(Step::Mail) => {
                 self.to_take.clear();
+                self.batches.clear();
                 self.refuse(0..self.recipients.len(), Stage::Mail, &reply);
             }
             Some(Step::Rcpt(at)) if reply.is_positive() && self.verdicts[at].is_none() => self.accepted.push(at),
@@ -207,7 +233,7 @@ impl Transaction {
 
     /// Whether nothing is left to say or to hear.
     pub(super) fn is_over(&self) -> bool {
-        self.to_take.is_empty() && !self.is_waiting()
+        self.to_take.is_empty() && self.batches.is_empty() && !self.is_waiting()
     }
 
     /// Whether the peer still has the transaction open.
@@ -239,6 +265,12 @@ impl Transaction {
     pub(super) fn octets(&self) -> usize {
         self.letter.len()
     }
+}
+
+/// RFC 9422 §4.1, §4.3: on another connection there is room again.
+fn no_room() -> Verdict {
+    let reply = Reply::new(451, (4, 5, 3), "the next host takes no more on one connection");
+    Verdict::Refused { stage: Stage::Offers, reply }
 }
 
 /// What is wrong with a reply at this place. RFC 5321 §4.3.2.

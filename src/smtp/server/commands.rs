@@ -4,7 +4,7 @@ use super::super::Reply;
 use super::super::command::Command;
 use super::super::incoming::Incoming;
 use super::super::parameters::Mail;
-use super::session::{Hello, Question, Session, State, Transaction};
+use super::session::{Hello, Question, Session, Transaction};
 use super::{Auth, Event, Protocol, Tls};
 use crate::auth::Mechanism;
 use crate::mail::{Body, Envelope, Recipient};
@@ -72,6 +72,7 @@ impl Session {
                 .map(str::to_owned)
                 .into();
         offers.push(format!("SIZE {}", self.config.size_max));
+        offers.push(self.limits());
         if self.config.tls == Tls::Offered {
             offers.push("STARTTLS".to_owned());
         }
@@ -79,6 +80,31 @@ impl Session {
             offers.push(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
         }
         offers
+    }
+
+    /// RFC 9422 §3.
+    fn limits(&self) -> String {
+        let recipients = Some(self.config.recipients_max);
+        let limits = [
+            ("RCPTMAX", recipients),
+            ("MAILMAX", self.config.transactions_max),
+            ("RCPTDOMAINMAX", self.config.recipient_domains_max),
+        ];
+        let words = limits.iter().filter_map(|(name, limit)| Some(format!(" {name}={}", (*limit)?)));
+        format!("LIMITS{}", words.collect::<String>())
+    }
+
+    /// Where domains are counted, a recipient of a new one counts.
+    pub(super) fn note_domain(&mut self, recipient: &Recipient) {
+        if self.config.recipient_domains_max.is_some() {
+            self.domains.insert(recipient.address.domain().to_owned());
+        }
+    }
+
+    /// RFC 9422 §4.3.
+    fn has_room_for(&self, domain: &str) -> bool {
+        let has_room = |max: usize| self.domains.len() < max || self.domains.contains(domain);
+        self.config.recipient_domains_max.is_none_or(has_room)
     }
 
     fn offers_login(&self) -> bool {
@@ -131,6 +157,11 @@ impl Session {
         if !mail.smtputf8 && mail.reverse_path.as_ref().is_some_and(|address| !address.is_ascii()) {
             return self.complain(&needs_utf8());
         }
+        // RFC 9422 §4.1: refused or not, it counts.
+        self.transactions += 1;
+        if self.config.transactions_max.is_some_and(|max| max < self.transactions) {
+            return self.part(&Reply::new(421, (4, 7, 0), "no more messages on this connection"));
+        }
         let envelope = Envelope {
             reverse_path: mail.reverse_path,
             recipients: Vec::new(),
@@ -162,6 +193,9 @@ impl Session {
         if self.config.recipients_max <= transaction.envelope.recipients.len() {
             return self.say(&Reply::new(452, (4, 5, 3), "too many recipients"));
         }
+        if !self.has_room_for(recipient.address.domain()) {
+            return self.say(&Reply::new(452, (4, 5, 3), "too many domains on this connection"));
+        }
         self.ask(Question::Rcpt(recipient.clone()), Event::Rcpt(recipient));
     }
 
@@ -174,8 +208,7 @@ impl Session {
             }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
                 let incoming = Incoming::new(self.config.size_max, *size);
-                self.say(&Reply::plain(354, "go on; a line with a single dot ends it"));
-                self.state = State::Data(incoming);
+                self.ask(Question::Data(incoming), Event::Data);
             }
             Some(Transaction { chunks: Some(_), .. }) => self.complain(&sequence("the message comes by BDAT")),
             Some(_) => self.complain(&sequence("no valid recipients")),

@@ -45,17 +45,33 @@ impl Session {
         }
     }
 
-    /// RFC 3030 §2. Whatever is wrong, the octets announced are not commands.
+    /// The owner lets the message come. RFC 5321 §4.1.1.4.
+    pub(super) fn begin_data(&mut self, incoming: Incoming) {
+        self.say(&Reply::plain(354, "go on; a line with a single dot ends it"));
+        self.state = State::Data(incoming);
+    }
+
+    /// RFC 3030 §2. Whatever is wrong, the octets announced are not commands. The owner is asked about the first chunk.
     pub(super) fn bdat(&mut self, octets: u64, is_last: bool) {
         let size_max = self.config.size_max;
         let refusal = match &mut self.transaction {
             None => Some(sequence("MAIL and RCPT come first")),
             Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("no valid recipients")),
             Some(transaction) => {
+                let is_first = transaction.chunks.is_none();
                 let chunks = transaction.chunks.get_or_insert_with(|| Incoming::new(size_max, transaction.size));
-                (size_max < octets.saturating_add(chunks.octets() as u64)).then(too_large)
+                let refusal = (size_max < octets.saturating_add(chunks.octets() as u64)).then(too_large);
+                if is_first && refusal.is_none() {
+                    return self.ask(Question::Chunk { octets, is_last }, Event::Data);
+                }
+                refusal
             }
         };
+        self.begin_chunk(octets, is_last, refusal);
+    }
+
+    /// Reads the chunk, whether it is wanted or not; the refusal comes behind it, as the reply to BDAT.
+    pub(super) fn begin_chunk(&mut self, octets: u64, is_last: bool, refusal: Option<Reply>) {
         match refusal {
             Some(refusal) if REFUSED_OCTETS_MAX < octets => self.part(&refusal),
             refusal => self.state = State::Chunk { left: octets, is_last, refusal },

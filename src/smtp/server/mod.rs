@@ -6,6 +6,7 @@
 //!   StartTls                  the handshake, then encrypted()   (220 is out already)
 //!   Who(user)                 secret(password)                  235 or 535
 //!   Mail · Rcpt · Verify      answer(reply)                     that reply; 2yz takes the address
+//!   Data                      answer(reply)                     354 or, behind BDAT, nothing yet; or that reply
 //!   Message                   answer(reply)                     that reply: 250 only once it is durable
 //!   Message by LMTP           answer_each(replies)              one reply a recipient
 //! ```
@@ -39,6 +40,10 @@ pub struct Config {
     pub size_max: u64,
     /// Recipients of one message; RFC 5321 §4.5.3.1.8 asks for at least 100.
     pub recipients_max: usize,
+    /// Messages on one connection, `None` for any number. RFC 9422 §4.1.
+    pub transactions_max: Option<usize>,
+    /// Domains of recipients on one connection, `None` for any number. RFC 9422 §4.3.
+    pub recipient_domains_max: Option<usize>,
     /// Mistakes of the client (not refusals by the owner) before it is sent away with 421.
     pub errors_max: usize,
     /// Logins that may fail before the client is sent away with 421.
@@ -68,6 +73,8 @@ impl Default for Config {
             protocol: Protocol::Smtp,
             size_max: 25 << 20,
             recipients_max: 1000,
+            transactions_max: None,
+            recipient_domains_max: None,
             errors_max: 20,
             logins_max: 5,
             tls: Tls::Absent,
@@ -137,6 +144,8 @@ pub enum Event {
     },
     /// `RCPT TO`; what came before it is in [`Session::envelope`].
     Rcpt(Recipient),
+    /// `DATA`, or the first `BDAT` of a message; for what there is [`Session::envelope`].
+    Data,
     /// A message that is whole, with its accepted recipients.
     Message {
         /// Who gets it.

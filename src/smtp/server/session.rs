@@ -5,11 +5,12 @@
 //!            ▼                                  │
 //!  Command ──┬── EHLO MAIL RCPT VRFY STARTTLS ──▶ Asked ── answer() secret() encrypted() ──▶ Command
 //!            ├── AUTH ──▶ Login ── who? ────────▶ Asked
-//!            ├── DATA ──▶ Data ── dot ──────────▶ Asked
-//!            ├── BDAT ──▶ Chunk ── all read ────▶ Asked or Command
+//!            ├── DATA ──▶ Asked ── answer() ─────▶ Data ── dot ────▶ Asked
+//!            ├── BDAT ──▶ Asked ── answer() ─────▶ Chunk ── read ──▶ Asked or Command
 //!            └── QUIT ──▶ Over
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     pub(super) user: Option<String>,
     pub(super) transaction: Option<Transaction>,
+    /// How many have begun. RFC 9422 §4.1.
+    pub(super) transactions: usize,
+    /// Of all recipients so far, where they are counted. RFC 9422 §4.3.
+    pub(super) domains: BTreeSet<String>,
     /// The last transaction began with SMTPUTF8.
     pub(super) is_utf8: bool,
     /// How many exchanges have begun: each needs a nonce of its own.
@@ -110,7 +115,15 @@ pub(super) enum Question {
     Secret(Exchange),
     Mail(Transaction),
     Rcpt(Recipient),
-    Message { recipients: usize },
+    Data(Incoming),
+    /// A chunk of so many octets waits.
+    Chunk {
+        octets: u64,
+        is_last: bool,
+    },
+    Message {
+        recipients: usize,
+    },
     Verify,
 }
 
@@ -130,6 +143,8 @@ impl Session {
             hello: None,
             user: None,
             transaction: None,
+            transactions: 0,
+            domains: BTreeSet::new(),
             is_utf8: false,
             logins: 0,
             has_tried_login: false,
@@ -146,8 +161,8 @@ impl Session {
         session
     }
 
-    /// Answers [`Event::Hello`], [`Event::Mail`], [`Event::Rcpt`], [`Event::Verify`] and [`Event::Message`].
-    /// `421` ends the session as well.
+    /// Answers [`Event::Hello`], [`Event::Mail`], [`Event::Rcpt`], [`Event::Data`], [`Event::Message`] and
+    /// [`Event::Verify`]. `421` ends the session as well.
     ///
     /// # Panics
     /// If the owner was asked nothing of that kind.
@@ -163,10 +178,15 @@ impl Session {
                 self.transaction = Some(transaction);
             }
             Question::Rcpt(recipient) if reply.is_positive() => {
+                self.note_domain(&recipient);
                 self.transaction.as_mut().expect("RCPT needs MAIL").envelope.recipients.push(recipient);
             }
+            Question::Data(incoming) if reply.is_positive() => return self.begin_data(incoming),
+            Question::Chunk { octets, is_last } => {
+                return self.begin_chunk(octets, is_last, (!reply.is_positive()).then_some(reply));
+            }
             Question::Message { recipients } => times = self.replies_to_message(recipients),
-            Question::Hello(_) | Question::Mail(_) | Question::Rcpt(_) | Question::Verify => {}
+            Question::Hello(_) | Question::Mail(_) | Question::Rcpt(_) | Question::Data(_) | Question::Verify => {}
             Question::Tls | Question::Secret(_) => panic!("answered {reply} to a question of another kind"),
         }
         self.say_times(&reply, times);

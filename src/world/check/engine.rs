@@ -30,6 +30,7 @@ pub(super) fn engine(table: &MtaTable) -> Engine {
 
 impl Check<'_> {
     pub(super) fn neighbours(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+        self.aliases_of_others(file, hosts);
         let mut taken: BTreeMap<u16, String> = file
             .ports
             .iter()
@@ -37,6 +38,7 @@ impl Check<'_> {
             .filter(|(port, _)| *port != 0)
             .collect();
         for (name, table) in &file.mta {
+            self.policy_of_others(name, table);
             match (table.engine, &table.at) {
                 (EngineName::External, None) => {
                     let text = "an external MTA needs the address where it listens, such as at = \"127.0.0.1:2525\"";
@@ -62,6 +64,25 @@ impl Check<'_> {
                         format!("port {number} is given to {other} and to {way}; choose another for one of them");
                     self.report(port.span(), text);
                 }
+            }
+        }
+    }
+
+    /// The names of a domain are led on by the MTAs that take its mail.
+    fn aliases_of_others(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+        let is_ours = |name: &str| match hosts.get(name).map(|host| &host.role) {
+            Some(Role::Mta(mta)) => mta.engine.is_ours(),
+            _ => true,
+        };
+        for (domain, table) in &file.domains {
+            let other = table.mx.iter().find(|mx| !is_ours(mx.get_ref()));
+            if let Some(mx) = other.filter(|_| !table.aliases.is_empty() || table.catch_all.is_some()) {
+                let text = format!(
+                    "`{}` is an external MTA, which knows nothing of the aliases of {}; leave them out, or it",
+                    mx.get_ref(),
+                    domain.get_ref()
+                );
+                self.report(mx.span(), text);
             }
         }
     }

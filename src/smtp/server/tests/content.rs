@@ -115,7 +115,8 @@ fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
         S: 250-CHUNKING
         S: 250-BINARYMIME
         S: 250-HELP
-        S: 250 SIZE 1000
+        S: 250-SIZE 1000
+        S: 250 LIMITS RCPTMAX=3
         C: MAIL FROM:<> BODY=BINARYMIME
         S: 250 2.0.0 ok
         C: RCPT TO:<bob@b.test>
@@ -188,7 +189,8 @@ fn lmtp_answers_for_each_recipient() {
         S: 250-CHUNKING
         S: 250-BINARYMIME
         S: 250-HELP
-        S: 250 SIZE 1000
+        S: 250-SIZE 1000
+        S: 250 LIMITS RCPTMAX=3
         C: MAIL FROM:<>
         C: RCPT TO:<no@b.test>
         C: DATA

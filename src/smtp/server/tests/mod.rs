@@ -3,6 +3,7 @@
 
 mod commands;
 mod content;
+mod limits;
 mod pace;
 mod smuggling;
 mod whole;
@@ -26,7 +27,8 @@ fn lmtp() -> Config {
     Config { protocol: Protocol::Lmtp, ..smtp() }
 }
 
-/// A session with an owner who knows `ann` by `pw`, has no mailbox for `no…` and no time for `later…`.
+/// A session with an owner who knows `ann` by `pw`, has no mailbox for `no…` and no time for `later…`; he
+/// takes no message from `stop…`, and hangs up on `gone…`.
 struct Stage {
     session: Session,
     said: String,
@@ -80,6 +82,14 @@ impl Stage {
                     true => self.session.answer_each(&replies),
                     false => self.session.answer(ok),
                 }
+            }
+            Event::Data => {
+                let sender = self.session.envelope().and_then(|envelope| envelope.reverse_path.as_ref());
+                self.session.answer(match sender.map_or("", |sender| sender.local()) {
+                    local if local.starts_with("stop") => Reply::new(451, (4, 7, 1), "not this one"),
+                    local if local.starts_with("gone") => Reply::new(421, (4, 3, 2), "not now"),
+                    _ => ok,
+                });
             }
             Event::Hello { .. } | Event::Mail { .. } => self.session.answer(ok),
         }

@@ -1,0 +1,101 @@
+//! Aliases: what a recipient becomes at this host, before the message is queued.
+
+use std::collections::BTreeSet;
+
+use super::Mta;
+use super::report::{Action, Told};
+use crate::mail::{Address, Letter, Notify, Recipient};
+use crate::world::Target;
+
+/// What an alias of this host becomes.
+#[derive(Clone, Debug)]
+pub(super) struct Expansion {
+    /// As the client named it.
+    pub(super) alias: Recipient,
+    /// Where the mail goes, each once.
+    pub(super) targets: Vec<Address>,
+    /// Whether a copy is thrown away.
+    pub(super) is_discarded: bool,
+    /// Every alias on the way, the named one first.
+    names: Vec<Address>,
+}
+
+impl Expansion {
+    /// Follows an alias as far as this host knows the way; `None` for what is no alias of its own. Each alias is
+    /// followed once, so the work is bounded by what the world declares.
+    pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
+        onward(mta, &recipient.address)?;
+        let mut expansion =
+            Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false, names: Vec::new() };
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![recipient.address.clone()]);
+        while let Some(address) = waiting.pop() {
+            if !seen.insert(address.key()) {
+                continue;
+            }
+            let Some(targets) = onward(mta, &address) else {
+                expansion.targets.push(address);
+                continue;
+            };
+            let world = &mta.setup().world;
+            for target in targets.iter().rev() {
+                match target {
+                    Target::Discard => expansion.is_discarded = true,
+                    // Who is led to itself keeps a copy.
+                    Target::Address(own) if own.key() == address.key() && world.users.contains_key(&own.key()) => {
+                        expansion.targets.push(address.clone());
+                    }
+                    Target::Address(next) => waiting.push(next.clone()),
+                }
+            }
+            expansion.names.push(address);
+        }
+        Some(expansion)
+    }
+
+    /// Whether it leads in a circle, and nowhere else.
+    pub(super) fn is_endless(&self) -> bool {
+        self.targets.is_empty() && !self.is_discarded
+    }
+
+    /// Whether the letter came by one of these aliases before. RFC 9228 §4.
+    pub(super) fn has_passed(&self, letter: &Letter) -> bool {
+        letter.delivered_to().any(|known| self.names.iter().any(|name| name.key() == known.key()))
+    }
+
+    /// The letter with the names of the aliases on top.
+    pub(super) fn stamped(&self, letter: &Letter) -> Letter {
+        self.names.iter().fold(letter.clone(), |letter, name| letter.stamped(&crate::mail::delivered_to(name)))
+    }
+
+    /// The targets as recipients. A single one takes over all that the sender asked for; of several, none reports
+    /// success, which this host has to say itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
+    pub(super) fn recipients(&self, targets: Vec<Address>) -> Vec<Recipient> {
+        let notify = match self.is_single() {
+            true => self.alias.notify,
+            false => self.alias.notify.map(|notify| Notify { success: false, ..notify }),
+        };
+        // RFC 3461 §5.2.1: the sender knows the alias, not what is behind it. RFC 6533 §3 for the type.
+        let kind = if self.alias.address.is_ascii() { "rfc822" } else { "utf-8" };
+        let orcpt = self.alias.orcpt.clone().unwrap_or_else(|| format!("{kind};{}", self.alias.address));
+        targets.into_iter().map(|address| Recipient { address, notify, orcpt: Some(orcpt.clone()) }).collect()
+    }
+
+    /// What the sender is told now. RFC 3461 §5.2.7; what is thrown away has arrived.
+    pub(super) fn news(&self) -> Option<(Action, Told)> {
+        let told = |action, words: String| Some((action, Told { status: (2, 0, 0), host: None, words: Some(words) }));
+        match self.targets.len() {
+            0 => told(Action::Delivered, "this name takes mail and throws it away".to_owned()),
+            1 if self.is_single() => None,
+            count => told(Action::Expanded, format!("this name stands for {count} recipients")),
+        }
+    }
+
+    fn is_single(&self) -> bool {
+        self.targets.len() == 1 && !self.is_discarded
+    }
+}
+
+/// Where this host sends mail for the address on to, if that is an alias of its own.
+fn onward<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
+    mta.setup().world.alias(address).filter(|_| mta.is_local(address.domain()))
+}

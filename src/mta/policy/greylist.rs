@@ -1,0 +1,144 @@
+//! Greylisting: an unknown client, sender and recipient are told to come back, and known when they do. RFC 6647 §2.1.
+//!
+//! ```text
+//!  unknown ── first try: 450 ──▶ waits ── comes back in time ──▶ known ── mail ──▶ known for `lifetime` more
+//!     ▲                            │ too late                      │ no mail for `lifetime`
+//!     └────────────────────────────┴───────────────────────────────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::mail::{Address, ReversePath};
+use crate::world::{Greylisting, later};
+
+/// Who is remembered; of more, those are forgotten first who would be forgotten soonest.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// Client, sender and recipient.
+pub(super) type Triplet = (IpAddr, ReversePath, Address);
+
+/// Who waits, and who is known.
+#[derive(Default)]
+pub(super) struct Greylist {
+    seen: BTreeMap<Triplet, Seen>,
+    /// The same, by the time until which each is remembered.
+    ends: BTreeSet<(Timestamp, Triplet)>,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    until: Timestamp,
+    /// Who came too early may come then; `None` for who is known.
+    waits_until: Option<Timestamp>,
+}
+
+impl Greylist {
+    /// How long this client must wait with mail from that sender to that recipient; `None` to let it in.
+    pub(super) fn judge(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
+        self.forget_until(now);
+        let waits_until = match self.seen.get(&triplet) {
+            None => Some(later(now, rule.delay)),
+            Some(seen) => seen.waits_until.filter(|until| now < *until),
+        };
+        let until = match (waits_until, self.seen.get(&triplet)) {
+            (Some(_), Some(seen)) => seen.until,
+            (Some(_), None) => later(now, rule.retry_within),
+            (None, _) => later(now, rule.lifetime),
+        };
+        self.remember(triplet, Seen { until, waits_until });
+        Duration::try_from(waits_until?.duration_since(now)).ok()
+    }
+
+    fn remember(&mut self, triplet: Triplet, seen: Seen) {
+        self.ends.insert((seen.until, triplet.clone()));
+        if let Some(before) = self.seen.insert(triplet.clone(), seen)
+            && before.until != seen.until
+        {
+            self.ends.remove(&(before.until, triplet));
+        }
+        if REMEMBERED_MAX < self.seen.len() {
+            self.forget_first();
+        }
+    }
+
+    fn forget_until(&mut self, now: Timestamp) {
+        while self.ends.first().is_some_and(|(until, _)| *until <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, triplet)) = self.ends.pop_first() {
+            self.seen.remove(&triplet);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Clients;
+
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+
+    fn rule() -> Greylisting {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let exempt = Clients::default();
+        Greylisting { delay: Duration::from_secs(300), retry_within: hours(24), lifetime: hours(240), exempt }
+    }
+
+    fn triplet(client: u8, to: &str) -> Triplet {
+        ([192, 0, 2, client].into(), Some("ann@a.test".parse().unwrap()), to.parse().unwrap())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    /// RFC 6647 §2.1, §5.
+    #[test]
+    fn whoever_comes_back_in_time_is_let_in_and_stays_known_while_mail_comes() {
+        let (mut greylist, one) = (Greylist::default(), triplet(1, "bob@b.test"));
+        for (seconds, waits) in [
+            (0, Some(300)),
+            (299, Some(1)),
+            (300, None),
+            (HOUR, None),
+            (HOUR + 239 * HOUR, None),
+            (HOUR + (239 + 240) * HOUR, Some(300)),
+            (HOUR + (239 + 240 + 24) * HOUR, Some(300)),
+            (HOUR + (239 + 240 + 24) * HOUR + 5 * MINUTE, None),
+        ] {
+            let wait = greylist.judge(&rule(), one.clone(), at(seconds));
+            assert_eq!(wait.map(|wait| wait.as_secs()), waits, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn another_client_sender_or_recipient_waits_for_itself() {
+        let mut greylist = Greylist::default();
+        let null = ([192, 0, 2, 1].into(), None, "bob@b.test".parse().unwrap());
+        for other in [triplet(1, "bob@b.test"), triplet(2, "bob@b.test"), triplet(1, "cat@b.test"), null] {
+            assert!(greylist.judge(&rule(), other, at(600)).is_some());
+        }
+        assert!(greylist.judge(&rule(), triplet(2, "bob@b.test"), at(900)).is_none());
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_who_is_known_outlives_who_only_tried() {
+        let mut greylist = Greylist::default();
+        for seconds in [0, 300] {
+            let _ = greylist.judge(&rule(), triplet(1, "bob@b.test"), at(seconds));
+        }
+        for number in 0..REMEMBERED_MAX + 10 {
+            let _ = greylist.judge(&rule(), triplet(2, &format!("u{number}@b.test")), at(301));
+        }
+        assert_eq!((greylist.seen.len(), greylist.ends.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
+        assert!(greylist.judge(&rule(), triplet(1, "bob@b.test"), at(302)).is_none());
+    }
+}

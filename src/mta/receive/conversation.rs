@@ -1,0 +1,210 @@
+//! One connection: each command is judged by the host's faults, its rules, and what it relays for whom.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Kind, Reception};
+use crate::mail::{Address, Envelope, Recipient, ReversePath};
+use crate::mta::Mta;
+use crate::mta::expand::Expansion;
+use crate::mta::policy::Moment;
+use crate::net::{Conn, Error, Identity, Stop, Stream};
+use crate::smtp::Reply;
+use crate::smtp::server::{Event, Session};
+use crate::smtp::whims::{self, Asked, Whim};
+use crate::world::{Stage, UnknownRecipients};
+
+/// One connection.
+pub(super) struct Conversation {
+    pub(super) reception: Reception,
+    pub(super) conn: Conn<Session>,
+    /// When the transaction under way began.
+    pub(super) began: Instant,
+}
+
+impl Conversation {
+    pub(super) fn new(reception: Reception, stream: Stream, stop: Stop) -> Self {
+        let (mta, peer) = (reception.face(), stream.peer().ip());
+        let moment = Moment { stage: Stage::Connect, peer, helo: None, from: None, to: &[] };
+        let welcome = || Reply::plain(220, &format!("{} ESMTP Postroad", mta.fqdn()));
+        let greeting = mta.gate().rule(mta.setup(), moment).unwrap_or_else(welcome);
+        let nonce = mta.setup().dice.draw();
+        let config = reception.config(stream.tls());
+        let session = Session::new(config, &greeting, format!("{nonce:016x}"));
+        Self { conn: Conn::new(stream, session, stop), reception, began: Instant::now() }
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        while let Some(event) = self.conn.event().await? {
+            match event {
+                Event::Hello { name, .. } => {
+                    let reply = self.rule(Stage::Ehlo, Some(&name), None, &[]);
+                    self.conn.machine.answer(reply.unwrap_or(Reply::plain(250, "")));
+                }
+                Event::StartTls => self.start_tls().await?,
+                Event::Who(user) => self.check(&user),
+                Event::Mail { envelope, .. } => {
+                    self.began = Instant::now();
+                    let reply = self.mail(&envelope.reverse_path)?;
+                    self.conn.machine.answer(reply);
+                }
+                Event::Rcpt(recipient) => {
+                    let reply = self.rcpt(&recipient)?;
+                    self.conn.machine.answer(reply);
+                }
+                Event::Data => {
+                    let reply = self.rule_of_envelope(Stage::Data, self.conn.machine.envelope());
+                    self.conn.machine.answer(reply.unwrap_or(Reply::plain(250, "")));
+                }
+                Event::Message { envelope, data } => {
+                    let reply = self.message(envelope, data).await?;
+                    self.conn.machine.answer(reply);
+                }
+                // RFC 5321 §3.5.3: nobody is told who has a mailbox here without sending to it.
+                Event::Verify(_) => {
+                    self.conn.machine.answer(Reply::new(252, (2, 5, 0), "Cannot verify, but will try to deliver"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Error> {
+        let identity: Identity = self.reception.face().setup().identity.clone();
+        self.conn.accept_tls(&identity).await?;
+        let description = self.conn.stream().tls().unwrap_or_default();
+        self.conn.machine.encrypted(description);
+        Ok(())
+    }
+
+    fn check(&mut self, user: &str) {
+        let world = &self.reception.face().setup().world;
+        let secret = world.secret(user).map(|(_, secret)| secret.to_owned());
+        self.conn.machine.secret(secret.as_deref());
+    }
+
+    fn mail(&self, from: &ReversePath) -> Result<Reply, Error> {
+        if let Some(reply) = obey(self.whim(whims::Moment::Mail, from.as_ref(), None))? {
+            return Ok(reply);
+        }
+        let mta = self.home(from.as_ref());
+        let refusal = self.rule(Stage::Mail, None, Some(from), &[]);
+        let refusal = refusal.or_else(|| mta.gate().message(mta.setup(), self.peer()));
+        Ok(refusal.unwrap_or(Reply::new(250, (2, 1, 0), "Sender OK")))
+    }
+
+    fn rcpt(&self, recipient: &Recipient) -> Result<Reply, Error> {
+        if let Some(reply) = obey(self.whim(whims::Moment::Rcpt, self.sender(), Some(&recipient.address)))? {
+            return Ok(reply);
+        }
+        let from = self.conn.machine.envelope().map(|envelope| &envelope.reverse_path);
+        if let Some(reply) = self.rule(Stage::Rcpt, None, from, std::slice::from_ref(recipient)) {
+            return Ok(reply);
+        }
+        let reply = self.judge(recipient);
+        if !reply.is_positive() {
+            return Ok(reply);
+        }
+        let (mta, peer) = (self.home(self.sender()), self.peer());
+        let refusal = mta.gate().recipient(mta.setup(), peer);
+        let refusal = refusal.or_else(|| {
+            let from = from.filter(|_| !self.is_trusted(mta))?;
+            mta.gate().greylist(mta.setup(), peer, from, &recipient.address)
+        });
+        Ok(refusal.unwrap_or(reply))
+    }
+
+    /// RFC 5321 §3.3: takes mail for our own mailboxes from everybody, for others only from whom we relay for.
+    fn judge(&self, recipient: &Recipient) -> Reply {
+        let (mta, address) = (self.home(self.sender()), &recipient.address);
+        let setup = mta.setup();
+        let ours = address.domain().is_empty() || mta.is_local(address.domain());
+        let takes_unknown = setup.settings.policy.unknown_recipients == UnknownRecipients::Accept;
+        match ours {
+            true if address.domain().is_empty() => Reply::new(250, (2, 1, 5), "Postmaster OK"),
+            true if Expansion::of(mta, recipient).is_some_and(|expansion| expansion.is_endless()) => {
+                Reply::new(550, (5, 4, 6), &format!("<{address}> leads back to itself"))
+            }
+            true if setup.world.takes(address) || takes_unknown => Reply::new(250, (2, 1, 5), "Recipient OK"),
+            true => Reply::new(550, (5, 1, 1), &format!("<{address}> has no mailbox here")),
+            false if self.may_relay() => Reply::new(250, (2, 1, 5), "Recipient OK, will relay"),
+            false => {
+                Reply::new(550, (5, 7, 1), &format!("<{address}> is not local, and this host does not relay for you"))
+            }
+        }
+    }
+
+    /// The host that takes messages of who logged in, or else of this sender.
+    pub(super) fn home(&self, sender: Option<&Address>) -> &Mta {
+        let user = self.conn.machine.user().and_then(|user| user.parse().ok());
+        self.reception.home(user.as_ref().or(sender))
+    }
+
+    fn may_relay(&self) -> bool {
+        let (peer, mta) = (self.peer(), self.reception.face());
+        let is_known = || peer.is_loopback() || mta.setup().world.host_at(peer).is_some();
+        match self.reception.kind {
+            Kind::Submission => self.conn.machine.user().is_some(),
+            Kind::Open => self.conn.machine.user().is_some() || is_known(),
+            Kind::Relay => self.is_trusted(mta),
+        }
+    }
+
+    /// Whether the host knows who this is. RFC 6647 §5: such clients are not greylisted.
+    fn is_trusted(&self, mta: &Mta) -> bool {
+        let setup = mta.setup();
+        self.conn.machine.user().is_some() || setup.settings.relay_from.contain(&setup.world, self.peer())
+    }
+
+    async fn message(&self, envelope: Envelope, data: Bytes) -> Result<Reply, Error> {
+        let sender = envelope.reverse_path.clone();
+        if let Some(reply) = obey(self.whim(whims::Moment::Data, sender.as_ref(), None))? {
+            return Ok(reply);
+        }
+        if let Some(reply) = self.rule_of_envelope(Stage::End, Some(&envelope)) {
+            return Ok(reply);
+        }
+        match self.store(envelope, data).await {
+            Ok(reply) => Ok(obey(self.whim(whims::Moment::Stored, sender.as_ref(), None))?.unwrap_or(reply)),
+            Err(reply) => Ok(reply),
+        }
+    }
+
+    pub(super) fn peer(&self) -> std::net::IpAddr {
+        self.conn.stream().peer().ip()
+    }
+
+    fn sender(&self) -> Option<&Address> {
+        self.conn.machine.envelope().and_then(|envelope| envelope.reverse_path.as_ref())
+    }
+
+    /// What a rule of the host says at this stage. Before MAIL it is that of the host which greets.
+    fn rule(&self, stage: Stage, helo: Option<&str>, from: Option<&ReversePath>, to: &[Recipient]) -> Option<Reply> {
+        let mta = match from {
+            Some(path) => self.home(path.as_ref()),
+            None => self.reception.face(),
+        };
+        let helo = helo.or(self.conn.machine.hello());
+        mta.gate().rule(mta.setup(), Moment { stage, peer: self.peer(), helo, from, to })
+    }
+
+    fn rule_of_envelope(&self, stage: Stage, envelope: Option<&Envelope>) -> Option<Reply> {
+        let envelope = envelope?;
+        self.rule(stage, None, Some(&envelope.reverse_path), &envelope.recipients)
+    }
+
+    /// What a fault makes of the moment.
+    fn whim(&self, moment: whims::Moment, sender: Option<&Address>, recipient: Option<&Address>) -> Option<Whim> {
+        let setup = self.reception.face().setup();
+        setup.whims.strike(Asked { moment, peer: self.peer(), sender, recipient, now: setup.clock.now() })
+    }
+}
+
+/// The reply of a whim; hanging up ends the conversation.
+fn obey(whim: Option<Whim>) -> Result<Option<Reply>, Error> {
+    match whim {
+        Some(Whim::HangUp) => Err(Error::Closed),
+        Some(Whim::Say(reply) | Whim::Greylist(reply, _)) => Ok(Some(reply)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,331 @@
+//! What the policy of a host says, on the wire and in virtual time.
+//!
+//! In a transcript `P:` is who connects, a host of the world or an address; `S:` is how the reply begins, `W:` how many
+//! seconds pass.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
+
+use super::*;
+use crate::dns::Resolver;
+use crate::journey::{Journal, Step};
+use crate::mta::{Mta, SCHEMA, Setup, Which};
+use crate::net::{Authority, Door, Limits, Net, serve};
+use crate::smtp::whims::Whims;
+use crate::store::Store;
+use crate::world::{Clock, Dice, JOURNEY, Role, World};
+
+/// The MTA of sina.test, which only receives.
+struct Scene {
+    world: Arc<World>,
+    mta: Mta,
+    journal: Journal,
+    net: Net,
+    at: std::net::SocketAddr,
+    stop: Stop,
+}
+
+impl Scene {
+    /// With these keys at the host and these at the domain.
+    async fn new(keys: &str, domain: &str) -> Self {
+        let text = JOURNEY.replace("users = [\"friend\"]", &format!("users = [\"friend\", \"ann\"]\n{domain}"));
+        let text = text.replace("[mta.mta-sina]\n", &format!("[mta.mta-sina]\n{keys}\n"));
+        let (world, host): (_, HostName) = (Arc::new(World::parse("w.toml", &text).unwrap()), "mta-sina".into());
+        let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+        let (journal, dice) = (Journal::new(clock, 1000, false), Dice::seeded(1));
+        let authority = Authority::seeded("journey", clock, dice.fork("authority")).unwrap();
+        let net = Net::memory(Arc::new(|_, _| Duration::from_millis(1)));
+        let declared = world.hosts[&host].clone();
+        let Role::Mta(settings) = declared.role.clone() else { panic!("it is an MTA") };
+        let interface = net.interface(&declared.addresses);
+        let mta = Mta::new(Setup {
+            settings: *settings,
+            resolver: Resolver::new(interface.clone(), vec![], dice.fork("dns")),
+            store: Store::in_memory(&[SCHEMA]).unwrap(),
+            recorder: journal.recorder(&host),
+            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+            trust: authority.trust().unwrap(),
+            whims: Whims::default(),
+            world: world.clone(),
+            host,
+            interface: interface.clone(),
+            clock,
+            dice,
+        })
+        .unwrap();
+        let (listener, stop) = (interface.listen(25).await.unwrap().remove(0), Stop::new());
+        let at = listener.address();
+        let door = Door { listener, tls: None, limits: Limits::default() };
+        tokio::spawn(serve(door, Reception::of(mta.clone(), Kind::Relay), stop.clone()));
+        Self { world, mta, journal, net, at, stop }
+    }
+
+    async fn connect(&self, who: &str) -> Stream {
+        let address = who.parse::<IpAddr>().unwrap_or_else(|_| self.world.hosts[who].addresses[0]);
+        self.net.interface(&[address]).connect(self.at).await.unwrap()
+    }
+
+    async fn play(&self, transcript: &str) {
+        let mut stream = None;
+        for line in transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()) {
+            let (mark, text) = line.split_once(": ").unwrap();
+            match (mark, &mut stream) {
+                ("P", stream) => *stream = Some(self.connect(text).await),
+                ("W", _) => sleep(Duration::from_secs(text.parse().unwrap())).await,
+                ("C", Some(stream)) => stream.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
+                ("S", Some(stream)) => {
+                    let said = reply(stream).await;
+                    assert!(said.starts_with(text), "{text:?} is awaited, {said:?} is said");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+    }
+
+    /// Who gets what is queued, the recipients of each message in a row.
+    fn queued(&self) -> Vec<Vec<String>> {
+        let listing = self.mta.queue().list(Which::All, 100).unwrap();
+        let names = |recipients: &[Address]| recipients.iter().map(ToString::to_string).collect();
+        let mut all: Vec<_> = listing.messages.iter().map(|waiting| names(&waiting.recipients)).collect();
+        all.sort();
+        all
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        self.journal.since(0).into_iter().map(|event| event.step.clone()).collect()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The last line of a reply; nothing once the connection is closed.
+async fn reply(stream: &mut Stream) -> String {
+    let (mut said, mut octet) = (Vec::new(), [0]);
+    while let Ok(1) = stream.read(&mut octet).await {
+        said.push(octet[0]);
+        let line = said.rsplit(|octet| *octet == b'\n').nth(1).unwrap_or_default();
+        if said.ends_with(b"\r\n") && line.get(3) == Some(&b' ') {
+            return String::from_utf8_lossy(line).into_owned();
+        }
+    }
+    "closed".to_owned()
+}
+
+const HELLO: &str = "P: mta-relay\nS: 220\nC: EHLO relay.postroad.test\nS: 250\n";
+
+/// Everything before the recipients.
+fn hello(rest: &str) -> String {
+    format!("{HELLO}C: MAIL FROM:<me@163.test>\nS: 250 2.1.0\n{rest}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_speaks_at_its_stage_to_whom_it_is_for() {
+    for (rule, transcript) in [
+        ("stage = \"connect\", reply = \"554 5.7.1 go away\"", "P: mta-relay\nS: 554 5.7.1 go away"),
+        (
+            "stage = \"connect\", client = \"203.0.113.0/24\", reply = \"421 4.3.2 later\"",
+            "P: 203.0.113.99\nS: 421 4.3.2 later\nP: mta-relay\nS: 220",
+        ),
+        (
+            "stage = \"ehlo\", helo = \"*.bad.test\", reply = \"550 5.7.1 no\"",
+            "P: mta-relay\nS: 220\nC: EHLO a.bad.test\nS: 550 5.7.1 no\nC: EHLO good.test\nS: 250",
+        ),
+        (
+            "stage = \"mail\", from = \"*@spam.test\", reply = \"553 5.1.8 not you\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<x@spam.test>\nS: 553 5.1.8 not you\nC: MAIL FROM:<x@ham.test>\nS: 250",
+        ),
+        (
+            "stage = \"mail\", from = \"<>\", reply = \"550 no reports\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<>\nS: 550 no reports\nC: MAIL FROM:<x@ham.test>\nS: 250",
+        ),
+        (
+            "stage = \"rcpt\", to = \"ann@*\", client = [\"mta-relay\"], reply = \"452 4.2.2 full\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 452 4.2.2 full\nC: RCPT TO:<friend@sina.test>\nS: 250",
+        ),
+        (
+            "stage = \"data\", from = \"me@*\", reply = \"451 4.3.0 not now\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<me@163.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 451 4.3.0 not now\nC: BDAT 3 LAST\nC: x\nS: 451 4.3.0 not now",
+        ),
+        (
+            "stage = \"end\", to = \"ann@sina.test\", reply = \"554 5.6.0 virus\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<me@163.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 354\nC: x\nC: .\nS: 554 5.6.0 virus",
+        ),
+        (
+            "stage = \"rcpt\", times = 2, reply = \"451 wait\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 451 wait\nC: RCPT TO:<ann@sina.test>\nS: 451\nC: RCPT TO:<ann@sina.test>\nS: 250",
+        ),
+    ] {
+        let scene = Scene::new(&format!("rules = [{{ {rule} }}]"), "").await;
+        scene.play(transcript).await;
+        assert_eq!(scene.queued(), [[""; 0]; 0], "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_by_chance_strikes_as_often_as_it_says_and_the_same_from_the_same_seed() {
+    let mut all = vec![];
+    for _ in 0..2 {
+        let scene =
+            Scene::new("rules = [{ stage = \"mail\", probability = 0.3, reply = \"451 4.7.1 dice\" }]", "").await;
+        let mut stream = scene.connect("mta-relay").await;
+        stream.write_all(b"EHLO a\r\n").await.unwrap();
+        let _greeting = (reply(&mut stream).await, reply(&mut stream).await);
+        let mut struck = vec![];
+        for _ in 0..200 {
+            stream.write_all(b"MAIL FROM:<me@163.test>\r\nRSET\r\n").await.unwrap();
+            struck.push(reply(&mut stream).await.starts_with("451"));
+            assert!(reply(&mut stream).await.starts_with("250"));
+            if struck.len() % 10 == 0 {
+                // Errors count, and end a connection.
+                stream = scene.connect("mta-relay").await;
+                stream.write_all(b"EHLO a\r\n").await.unwrap();
+                let _greeting = (reply(&mut stream).await, reply(&mut stream).await);
+            }
+        }
+        let share = struck.iter().filter(|is| **is).count();
+        assert!((40..80).contains(&share), "{share} of 200");
+        all.push(struck);
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_relays_but_who_may() {
+    let outside = "C: RCPT TO:<x@163.test>\n";
+    for (keys, who, wanted) in [
+        ("", "mta-relay", "550 5.7.1 <x@163.test> is not local"),
+        ("relay_from = [\"mta-relay\"]", "mta-relay", "250"),
+        ("relay_from = [\"mta-relay\"]", "mta-163", "550 5.7.1"),
+        ("relay_from = [\"198.51.100.0/24\"]", "198.51.100.7", "250"),
+        ("relay_from = [\"198.51.100.0/24\"]", "198.51.101.7", "550 5.7.1"),
+    ] {
+        let scene = Scene::new(keys, "").await;
+        let talk = format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<friend@sina.test>\nS: 250\n");
+        scene.play(&format!("{talk}{outside}S: {wanted}\nC: RCPT TO:<x%163.test@sina.test>\nS: 550")).await;
+    }
+}
+
+/// RFC 6647 §2.1, §5.
+#[tokio::test(start_paused = true)]
+async fn strangers_wait_once_and_those_who_may_relay_do_not() {
+    let scene = Scene::new("greylisting = { delay = \"5min\" }\nrelay_from = [\"mta-163\"]", "").await;
+    let knock = |reply: &str| hello(&format!("C: RCPT TO:<ann@sina.test>\nS: {reply}\n"));
+    scene.play(&knock("450 4.7.1 Greylisted, try again in 300 s")).await;
+    scene.play(&format!("W: 200\n{}", knock("450 4.7.1 Greylisted, try again in"))).await;
+    scene.play(&format!("W: 200\n{}", knock("250 2.1.5"))).await;
+    scene.play(&hello("C: RCPT TO:<friend@sina.test>\nS: 450 4.7.1 Greylisted")).await;
+    scene.play("P: mta-163\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<x@163.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_too_much_waits_for_the_next_period() {
+    let scene = Scene::new("rate_limit = { per = \"1min\", messages = 2, recipients = 3 }", "").await;
+    let one = "C: RCPT TO:<ann@sina.test>\nS: 250\nC: RSET\nS: 250\n";
+    let over = "C: MAIL FROM:<a@163.test>\nS: 450 4.7.1 Too many messages from your address, try again in\n";
+    let again = "C: MAIL FROM:<a@163.test>\nS: 250\n";
+    scene.play(&hello(&format!("{one}{again}{one}{over}W: 61\n{again}{one}"))).await;
+    let scene = Scene::new("rate_limit = { per = \"1min\", recipients = 2, exempt = [\"mta-163\"] }", "").await;
+    scene.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 450 4.7.1")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_announced_and_kept() {
+    let keys = "recipients_max = 1\ntransactions_max = 2\nrecipient_domains_max = 1\nsize_max = 1000";
+    let scene = Scene::new(keys, "").await;
+    scene.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 452 4.5.3\nC: RSET\nS: 250\nC: MAIL FROM:<> SIZE=1001\nS: 552 5.3.4\nC: MAIL FROM:<>\nS: 250\nC: RSET\nS: 250\nC: MAIL FROM:<>\nS: 421 4.7.0\nS: closed")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_recipients_are_refused_taken_or_caught_as_the_world_says() {
+    for (keys, domain, wanted, queued) in [
+        ("", "", "550 5.1.1 <who@sina.test> has no mailbox here", vec![]),
+        ("unknown_recipients = \"accept\"", "", "250 2.1.5", vec![vec!["who@sina.test"]]),
+        ("", "catch_all = \"ann\"", "250 2.1.5", vec![vec!["ann@sina.test"]]),
+        ("", "catch_all = \"|discard\"", "250 2.1.5", vec![]),
+    ] {
+        let scene = Scene::new(keys, domain).await;
+        let rest =
+            if wanted.starts_with('2') { "C: DATA\nS: 354\nC: x\nC: .\nS: 250 2.0.0 OK" } else { "C: RSET\nS: 250" };
+        scene.play(&hello(&format!("C: RCPT TO:<who@sina.test>\nS: {wanted}\n{rest}"))).await;
+        assert_eq!(scene.queued(), queued, "{keys}{domain}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bare_line_ends_are_what_the_world_says() {
+    for (keys, wanted) in
+        [("", "554 5.6.0"), ("bare_line_ends = \"normalize\"", "250 2.0.0"), ("bare_line_ends = \"keep\"", "250 2.0.0")]
+    {
+        let scene = Scene::new(keys, "").await;
+        let mut stream = scene.connect("mta-relay").await;
+        let talk = b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<ann@sina.test>\r\nDATA\r\n";
+        stream.write_all(talk).await.unwrap();
+        for _ in 0..5 {
+            reply(&mut stream).await;
+        }
+        stream.write_all(b"one\ntwo\r\n.\r\n").await.unwrap();
+        let said = reply(&mut stream).await;
+        assert!(said.starts_with(wanted), "{keys}: {said}");
+    }
+}
+
+/// RFC 5321 §3.9; each recipient gets one copy, whichever names lead there.
+#[tokio::test(start_paused = true)]
+async fn aliases_become_their_targets_each_once_and_the_journey_follows() {
+    let domain = "aliases = { info = [\"ann\", \"sales\"], sales = [\"friend\", \"x@away.test\"], void = \"|discard\", ann = [\"ann\", \"|discard\"] }";
+    for (recipients, queued, expanded) in [
+        (vec!["info"], vec![vec!["ann@sina.test", "friend@sina.test", "x@away.test"]], 1),
+        (vec!["void"], vec![], 1),
+        (vec!["ann"], vec![vec!["ann@sina.test"]], 1),
+        (vec!["friend", "sales"], vec![vec!["friend@sina.test"], vec!["x@away.test"]], 1),
+        (vec!["sales", "info"], vec![vec!["ann@sina.test"], vec!["friend@sina.test", "x@away.test"]], 2),
+        (vec!["abuse"], vec![vec!["postmaster@sina.test"]], 1),
+    ] {
+        let scene = Scene::new("", domain).await;
+        let named = recipients.iter().map(|name| format!("C: RCPT TO:<{name}@sina.test>\nS: 250\n"));
+        scene.play(&hello(&format!("{}C: DATA\nS: 354\nC: x\nC: .\nS: 250", named.collect::<String>()))).await;
+        assert_eq!(scene.queued(), queued, "{recipients:?}");
+        let steps = scene.steps();
+        assert!(matches!(&steps[0], Step::Received { recipients: named, .. } if named.len() == recipients.len()));
+        let led = steps.iter().filter(|step| matches!(step, Step::Expanded { .. })).count();
+        assert_eq!(led, expanded, "{recipients:?}");
+    }
+}
+
+/// RFC 9228 §4: what an alias of ours sent out, and what came back to it, ends there with one report.
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_came_by_an_alias_before_does_not_take_it_again() {
+    let scene = Scene::new("", "aliases = { out = \"x@away.test\" }").await;
+    let send = "C: RCPT TO:<out@sina.test>\nS: 250\nC: DATA\nS: 354\nC: Delivered-To: out@sina.test\nC: Subject: round\nC: \nC: x\nC: .\nS: 250";
+    scene.play(&hello(send)).await;
+    assert_eq!(scene.queued(), [["me@163.test"]], "the report");
+    assert!(scene.steps().iter().any(|step| matches!(step, Step::Failed { .. })));
+}
+
+/// RFC 3461 §5.2.7: who is led to one recipient hands all wishes on; who is led to several says so itself.
+#[tokio::test(start_paused = true)]
+async fn an_alias_keeps_what_the_sender_asked_to_be_told() {
+    let domain = "aliases = { one = \"x@away.test\", two = [\"x@away.test\", \"y@away.test\"], void = \"|discard\" }";
+    for (name, told, success) in [("one", 0, true), ("two", 1, false), ("void", 1, false)] {
+        let scene = Scene::new("", domain).await;
+        let rcpt =
+            format!("C: RCPT TO:<{name}@sina.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{name}@sina.test\nS: 250\n");
+        scene.play(&hello(&format!("{rcpt}C: DATA\nS: 354\nC: x\nC: .\nS: 250"))).await;
+        let reports = scene.queued().iter().filter(|to| to[..] == ["me@163.test"]).count();
+        assert_eq!(reports, told, "{name}");
+        let entries = (1..5).filter_map(|row| scene.mta.queue().load(row).unwrap());
+        for entry in entries.filter(|entry| entry.mail.envelope.reverse_path.is_some()) {
+            for recipient in &entry.mail.envelope.recipients {
+                assert_eq!(recipient.notify.unwrap().success, success, "{name}");
+                assert_eq!(recipient.orcpt.as_deref(), Some(&*format!("rfc822;{name}@sina.test")));
+            }
+        }
+    }
+}

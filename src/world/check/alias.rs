@@ -1,0 +1,143 @@
+//! What a world file says about aliases: each leads somewhere, and none to itself alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::super::alias::Target;
+use super::super::config::{DomainTable, WorldFile};
+use super::super::{Domain, User};
+use super::Check;
+use crate::mail::Address;
+
+/// Recipients that one alias may become at one host.
+const TARGETS_MAX: usize = 1000;
+/// What an alias that throws mail away leads to.
+const DISCARD: &str = "|discard";
+
+type Aliases = BTreeMap<String, Vec<Target>>;
+
+impl Check<'_> {
+    /// Every alias, by the key of its address. `abuse` leads to the postmaster where nobody is it (RFC 2142 §2).
+    pub(super) fn aliases(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Aliases {
+        let (mut aliases, mut spans) = (Aliases::new(), Vec::new());
+        for (domain, table) in &file.domains {
+            for (name, targets) in &table.aliases {
+                let Some(alias) = self.local(name.get_ref(), domain, name.span()) else { continue };
+                let found = targets
+                    .get_ref()
+                    .list()
+                    .iter()
+                    .filter_map(|text| self.target(text, domain, targets.span(), false))
+                    .collect();
+                spans.push((alias.clone(), targets.span()));
+                if aliases.insert(alias.key(), found).is_some() {
+                    let text = format!("`{}` is declared twice; put both into one list", name.get_ref());
+                    self.report(name.span(), text);
+                }
+            }
+        }
+        for domain in file.domains.keys() {
+            let names = [Address::new("abuse", domain.get_ref()), Address::new("postmaster", domain.get_ref())];
+            if let [Ok(abuse), Ok(postmaster)] = names
+                && !users.contains_key(&abuse.key())
+            {
+                aliases.entry(abuse.key()).or_insert_with(|| vec![Target::Address(postmaster)]);
+            }
+        }
+        for (alias, span) in spans {
+            self.ends(&alias, &aliases, users, span);
+        }
+        aliases
+    }
+
+    fn local(&mut self, name: &str, domain: &Spanned<String>, span: Range<usize>) -> Option<Address> {
+        let address = Address::new(name, domain.get_ref()).ok().filter(|address| address.detail().is_none());
+        if address.is_none() {
+            let text = format!("`{name}` cannot be an alias: it stands before the @ of an address, without a +");
+            self.report(span, text);
+        }
+        address
+    }
+
+    /// `ann`, `ann@other.test`, or `|discard`.
+    fn target(
+        &mut self,
+        text: &str,
+        domain: &Spanned<String>,
+        span: Range<usize>,
+        is_catch_all: bool,
+    ) -> Option<Target> {
+        if text == DISCARD {
+            return Some(Target::Discard);
+        }
+        let address = match text.contains('@') {
+            true => text.parse(),
+            false => Address::new(text, domain.get_ref()),
+        };
+        if address.is_err() || text.starts_with('|') {
+            let text = format!("`{text}` leads nowhere; write a name, an address, or \"{DISCARD}\"");
+            self.report(span, text);
+            return None;
+        }
+        let address = address.ok()?;
+        self.led_to.push((address.clone(), span, is_catch_all));
+        Some(Target::Address(address))
+    }
+
+    /// What a domain does with mail for nobody it knows.
+    pub(super) fn catch_all(&mut self, domain: &Spanned<String>, table: &DomainTable) -> Option<Target> {
+        let catch_all = table.catch_all.as_ref()?;
+        self.target(catch_all.get_ref(), domain, catch_all.span(), true)
+    }
+
+    /// An alias leads to mailboxes that exist, or away from this world's domains; to nothing else, and not to itself
+    /// alone.
+    fn ends(&mut self, alias: &Address, aliases: &Aliases, users: &BTreeMap<String, User>, span: Range<usize>) {
+        let (mut seen, mut waiting, mut ends) = (BTreeSet::new(), vec![alias.clone()], 0_usize);
+        while let Some(address) = waiting.pop() {
+            if !seen.insert(address.key()) {
+                continue;
+            }
+            for target in aliases.get(&address.key()).map_or(&[][..], Vec::as_slice) {
+                match target {
+                    Target::Address(next) if next.key() == address.key() && users.contains_key(&next.key()) => {
+                        ends += 1
+                    }
+                    // Other domains may have other hosts, which meet a loop by its traces.
+                    Target::Address(next) if next.domain() == alias.domain() && aliases.contains_key(&next.key()) => {
+                        waiting.push(next.clone());
+                    }
+                    Target::Address(_) | Target::Discard => ends += 1,
+                }
+            }
+        }
+        if ends == 0 {
+            let text = format!("mail to {alias} goes round and never ends; lead it to a mailbox, or to \"{DISCARD}\"");
+            self.report(span, text);
+        } else if TARGETS_MAX < ends {
+            self.report(span, format!("{alias} becomes {ends} recipients; {TARGETS_MAX} is the most"));
+        }
+    }
+
+    /// Nobody is led to a mailbox of a declared domain that does not exist.
+    pub(super) fn targets(
+        &mut self,
+        aliases: &Aliases,
+        users: &BTreeMap<String, User>,
+        domains: &BTreeMap<String, Domain>,
+    ) {
+        for (address, span, is_catch_all) in std::mem::take(&mut self.led_to) {
+            let key = address.key();
+            // What catches all catches nothing of itself.
+            let is_nowhere = |served: &Domain| is_catch_all || served.catch_all.is_none();
+            if domains.get(address.domain()).is_some_and(is_nowhere)
+                && !users.contains_key(&key)
+                && !aliases.contains_key(&key)
+            {
+                self.report(span, format!("there is no mailbox and no alias {address}; add it to its domain"));
+            }
+        }
+    }
+}
