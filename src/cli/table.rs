@@ -170,6 +170,9 @@ fn fate(story: &Story) -> String {
     let fates = story.recipients.iter().map(|(recipient, fate)| match fate {
         Fate::Underway { at } => format!("{recipient}: still at {at}"),
         Fate::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
+        Fate::Delivered { copies, .. } if story.in_doubt => {
+            format!("{recipient}: delivered {copies} times, since the reply to it was lost")
+        }
         Fate::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
         Fate::Failed { reason, .. } => format!("{recipient}: {reason}"),
         Fate::Expanded { to } => format!("{recipient}: an alias of {}", list(to)),

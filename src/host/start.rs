@@ -25,6 +25,7 @@ pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTre
             recorder: ground.journal.recorder(&host.name),
             identity: ground.identity(host)?,
             trust: ground.trust_between_servers()?,
+            authority: ground.authority.trust().map_err(Error::Authority)?,
             whims: faults.whims(&host.name),
         };
         Ok((host.name.clone(), Mta::new(setup)?))

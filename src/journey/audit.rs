@@ -59,6 +59,8 @@ pub struct Story {
     pub began: Timestamp,
     /// What became of it, for each recipient of the first host.
     pub recipients: BTreeMap<Address, Fate>,
+    /// A host did not hear whether the next one took it, and had to send it again: that may double it.
+    pub in_doubt: bool,
     /// Everything that happened, in order.
     pub events: Vec<Event>,
 }
@@ -89,6 +91,7 @@ impl Audit {
                 reverse_path: None,
                 began: event.at,
                 recipients: BTreeMap::new(),
+                in_doubt: false,
                 events: Vec::new(),
             }
         });
@@ -130,7 +133,8 @@ impl Story {
                     other => *other = Fate::Delivered { copies: 1, at: event.at },
                 }
             }
-            Step::Failed { recipients, reason, report, .. } => {
+            Step::Failed { recipients, reason, report, in_doubt, .. } => {
+                self.in_doubt |= in_doubt;
                 for recipient in recipients {
                     let fate = Fate::Failed { reason: reason.clone(), report: *report };
                     self.recipients.insert(recipient.clone(), fate);
@@ -141,7 +145,8 @@ impl Story {
                     self.recipients.insert(recipient.clone(), Fate::Deleted { at: event.host.to_string() });
                 }
             }
-            Step::Relayed { .. } | Step::Deferred { .. } | Step::Retrieved { .. } => {}
+            Step::Deferred { in_doubt, .. } => self.in_doubt |= in_doubt,
+            Step::Relayed { .. } | Step::Retrieved { .. } => {}
         }
         self.events.push(event);
     }

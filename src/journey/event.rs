@@ -120,6 +120,9 @@ pub enum Step {
         reason: String,
         /// When the next attempt is due.
         until: Timestamp,
+        /// The whole message was out, and no reply came: the next host may have it. RFC 5321 §4.5.3.2.6, §6.1.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        in_doubt: bool,
     },
     /// A host gave up on these recipients.
     Failed {
@@ -131,6 +134,9 @@ pub enum Step {
         reason: String,
         /// The journey of the report to the sender, if one was sent (a report about a report is not).
         report: Option<JourneyId>,
+        /// The whole message was out, and no reply came: the next host may have it. RFC 5321 §4.5.3.2.6, §6.1.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        in_doubt: bool,
     },
     /// The operator deleted it from the queue: these recipients do not get it, and nobody is told.
     Deleted {

@@ -69,6 +69,11 @@ impl Address {
         &self.local
     }
 
+    /// Whether it is the postmaster's, of whatever domain. RFC 5321 §4.5.1.
+    pub fn is_postmaster(&self) -> bool {
+        self.local.eq_ignore_ascii_case("postmaster")
+    }
+
     /// The part after the last `@`, in lower case and A-labels as the DNS has it; empty only for the bare [`Address::postmaster`].
     pub fn domain(&self) -> &str {
         &self.domain

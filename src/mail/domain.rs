@@ -34,13 +34,14 @@ pub fn domain_key(text: &str) -> Option<Cow<'_, str>> {
     is_name(&name).then_some(name)
 }
 
-/// The U-labels of a domain that was not written in ASCII; `None` where they are the same as its key.
+/// The U-labels of a domain that was not written in ASCII; `None` where they are the same as its key, or where it has
+/// none that would be read as the same domain again.
 pub(super) fn spelling(text: &str, key: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
     }
     let (spelled, _) = idna::domain_to_unicode(key);
-    (spelled != key).then_some(spelled)
+    (spelled != key && domain_key(&spelled).as_deref() == Some(key)).then_some(spelled)
 }
 
 fn literal_key(literal: &str) -> Option<String> {

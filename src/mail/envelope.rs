@@ -26,6 +26,9 @@ pub struct Envelope {
     pub ret: Option<Return>,
     /// `ENVID=`: the sender's own name for this message, decoded from xtext. RFC 3461 §4.4.
     pub envid: Option<String>,
+    /// `REQUIRETLS`: only over TLS, to hosts that have proven their names and do the same. RFC 8689 §2.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_tls: bool,
 }
 
 /// One `RCPT TO`.

@@ -104,6 +104,13 @@ impl Letter {
         self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, b"received")).count()
     }
 
+    /// The value of the first such header field below the trace, if it is on one line; the name in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let header = self.content.bytes().split(|byte| *byte == b'\n').take_while(|line| !matches!(line, [] | [b'\r']));
+        let line = header.into_iter().find(|line| is_field(line, name.as_bytes()))?;
+        Some(std::str::from_utf8(line).ok()?.split_once(':')?.1.trim())
+    }
+
     /// The aliases by which it came, newest first: each host that sent it on wrote down which of its own it was.
     /// RFC 9228 §4.
     pub fn delivered_to(&self) -> impl Iterator<Item = Address> {

@@ -12,6 +12,7 @@ use crate::mail::{Dialogue, Envelope, Letter, Recipient};
 use crate::net::{self, Conn, Stop};
 use crate::smtp::Reply;
 use crate::smtp::client::{self, Cause, Config, Event, Session, Stage};
+use crate::world::TlsMode;
 
 /// An open connection that waits for a message.
 pub(super) struct Line {
@@ -84,8 +85,8 @@ impl Attempt {
 
     /// The worker is gone before it answered, because the host stops.
     pub(super) fn interrupted(count: usize) -> Self {
-        let why = "the host stopped".to_owned();
-        let failure = Failure::Unreachable { host: "the next host".to_owned(), why };
+        let what = "was left in the middle, since this host stopped".to_owned();
+        let failure = Failure::Broken { host: "the next host".to_owned(), what, in_doubt: true };
         NoLine { failure, took: Duration::ZERO, dialogue: None }.for_recipients(count)
     }
 }
@@ -115,22 +116,27 @@ impl Line {
         Err(worst)
     }
 
-    /// With TLS if the peer has it, without if that fails.
+    /// As well protected as the way must be: with opportunistic TLS, without it if that fails.
     async fn reach(
         mta: &Mta,
         hop: &NextHop,
         target: &Target,
         address: SocketAddr,
     ) -> Result<Self, (Failure, Option<Dialogue>)> {
-        match Self::greet(mta, hop, target, address, true).await {
-            Ok(line) => return Ok(line),
-            Err(Trouble::Other(failure, dialogue)) => return Err((failure, dialogue)),
-            Err(Trouble::Tls(error)) => tracing::info!(host = %target.name, %error, "going on without TLS"),
-        }
-        match Self::greet(mta, hop, target, address, false).await {
+        let host = || target.name.clone();
+        match Self::greet(mta, hop, target, address, hop.tls != TlsMode::None).await {
             Ok(line) => Ok(line),
             Err(Trouble::Other(failure, dialogue)) => Err((failure, dialogue)),
-            Err(Trouble::Tls(error)) => Err((Failure::unreachable(&target.name, &error), None)),
+            Err(Trouble::Tls(error)) if TlsMode::Opportunistic < hop.tls => {
+                Err((Failure::BadTls { host: host(), why: error.to_string(), required: hop.sender_requires }, None))
+            }
+            Err(Trouble::Tls(error)) => {
+                tracing::info!(host = %target.name, %error, "going on without TLS");
+                Self::greet(mta, hop, target, address, false).await.map_err(|trouble| match trouble {
+                    Trouble::Other(failure, dialogue) => (failure, dialogue),
+                    Trouble::Tls(error) => (Failure::unreachable(&target.name, &error), None),
+                })
+            }
         }
     }
 
@@ -146,6 +152,7 @@ impl Line {
             dialogue: setup.recorder.wants_dialogues(),
             ..Config::default()
         };
+        let trust = if hop.tls == TlsMode::Verified { &setup.authority } else { &setup.trust };
         let host = target.name.clone();
         let mut line = Self { conn: Conn::new(stream, Session::new(config), Stop::new()), host, began: Instant::now() };
         loop {
@@ -155,16 +162,25 @@ impl Line {
                 {
                     line.conn.machine.starttls();
                 }
+                Some(Event::Ready | Event::TlsRefused(_))
+                    if TlsMode::Opportunistic < hop.tls && line.conn.stream().tls().is_none() =>
+                {
+                    let failure = Failure::NoTls { host: target.name.clone(), required: hop.sender_requires };
+                    let dialogue = line.take_dialogue();
+                    line.quit().await;
+                    return Err(Trouble::Other(failure, dialogue));
+                }
                 Some(Event::Ready | Event::TlsRefused(_)) => return Ok(line),
                 Some(Event::StartTls) => {
-                    line.conn.connect_tls(&setup.trust, &target.name).await.map_err(Trouble::Tls)?;
+                    line.conn.connect_tls(trust, &target.name).await.map_err(Trouble::Tls)?;
                     line.conn.machine.encrypted();
                 }
                 Some(Event::Failed(failure)) => {
                     return Err(Trouble::Other(line.failure(&failure), line.take_dialogue()));
                 }
                 Some(Event::LoginRefused(_) | Event::Sent(_)) | None => {
-                    return Err(Trouble::Other(line.broken("hung up before it said hello"), line.take_dialogue()));
+                    let failure = line.broken("hung up before it said hello", false);
+                    return Err(Trouble::Other(failure, line.take_dialogue()));
                 }
             }
         }
@@ -244,12 +260,12 @@ impl Line {
     fn failure(&self, failure: &client::Failure) -> Failure {
         match &failure.cause {
             Cause::Refused(reply) => Failure::Refused { host: self.host.clone(), reply: transient(reply.clone()) },
-            _ => self.broken(&failure.to_string()),
+            _ => self.broken(&failure.to_string(), failure.stage == Stage::Dot),
         }
     }
 
-    fn broken(&self, what: &str) -> Failure {
-        Failure::Broken { host: self.host.clone(), what: what.to_owned() }
+    fn broken(&self, what: &str, in_doubt: bool) -> Failure {
+        Failure::Broken { host: self.host.clone(), what: what.to_owned(), in_doubt }
     }
 }
 

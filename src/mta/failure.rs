@@ -22,6 +22,8 @@ pub enum Failure {
         host: String,
         /// What it did.
         what: String,
+        /// The whole message was out: it may have taken it all the same.
+        in_doubt: bool,
     },
     /// Its name or its domain could not be looked up.
     #[error(transparent)]
@@ -39,6 +41,24 @@ pub enum Failure {
         host: String,
         /// Why we did not.
         why: String,
+    },
+    /// TLS must be, and is not offered there.
+    #[error("{host} offers no TLS, without which nothing is sent there")]
+    NoTls {
+        /// Its name.
+        host: String,
+        /// The sender asked for it. RFC 8689 §4.2.1.
+        required: bool,
+    },
+    /// TLS must be, and does not come up.
+    #[error("{host}: {why}; nothing is sent there without TLS")]
+    BadTls {
+        /// Its name.
+        host: String,
+        /// Why, such as a certificate of another name.
+        why: String,
+        /// The sender asked for it.
+        required: bool,
     },
     /// It was tried for as long as the settings say.
     #[error("given up after {attempts} attempts, the last of which failed: {last}")]
@@ -62,11 +82,12 @@ impl Failure {
             Self::Refused { reply, .. } => reply.is_permanent(),
             Self::Lookup(error) => !error.is_temporary(),
             Self::NullMx(_) | Self::Loop(_) | Self::Expired { .. } => true,
+            Self::NoTls { required, .. } | Self::BadTls { required, .. } => *required,
             Self::Broken { .. } | Self::Unreachable { .. } => false,
         }
     }
 
-    /// The status for a report. RFC 3463, and RFC 7505 §4.
+    /// The status for a report. RFC 3463, RFC 7505 §4, and RFC 8689 §4.2.1.
     pub fn status(&self) -> (u8, u16, u16) {
         match self {
             Self::Refused { reply, .. } => reply.enhanced.unwrap_or((if reply.is_permanent() { 5 } else { 4 }, 0, 0)),
@@ -76,14 +97,30 @@ impl Failure {
             Self::Loop(_) => (5, 4, 6),
             Self::Broken { .. } => (4, 4, 2),
             Self::Unreachable { .. } => (4, 4, 1),
+            Self::NoTls { required: true, .. } | Self::BadTls { required: true, .. } => (5, 7, 10),
+            Self::NoTls { .. } => (4, 7, 4),
+            Self::BadTls { .. } => (4, 7, 5),
             Self::Expired { .. } => (5, 4, 7),
+        }
+    }
+
+    /// Whether the next host may have it all the same, which only sending it again can make sure. RFC 5321 §6.1.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::Broken { in_doubt, .. } => *in_doubt,
+            Self::Expired { last, .. } => last.is_in_doubt(),
+            _ => false,
         }
     }
 
     /// The host that answered, if one did.
     pub fn host(&self) -> Option<&str> {
         match self {
-            Self::Refused { host, .. } | Self::Broken { host, .. } | Self::Unreachable { host, .. } => Some(host),
+            Self::Refused { host, .. }
+            | Self::Broken { host, .. }
+            | Self::Unreachable { host, .. }
+            | Self::NoTls { host, .. }
+            | Self::BadTls { host, .. } => Some(host),
             Self::Expired { last, .. } => last.host(),
             _ => None,
         }

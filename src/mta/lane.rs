@@ -14,8 +14,6 @@ use super::deliver::{Attempt, Line, NoLine};
 use super::route::NextHop;
 use crate::mail::{Envelope, Letter};
 
-/// Connections to one next hop at once.
-const LINES_MAX: usize = 10;
 /// How long an idle connection is kept for the next message.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -57,7 +55,7 @@ impl Lanes {
         let lane = lanes.entry(hop.clone()).or_default().clone();
         let mut state = lock(&lane.state);
         state.jobs.push_back(job);
-        if state.idle < state.jobs.len() && state.workers < LINES_MAX {
+        if state.idle < state.jobs.len() && state.workers < mta.setup().settings.connections_max {
             state.workers += 1;
             tokio::spawn(mta.living(work(mta.clone(), hop.clone(), lane.clone())));
         }

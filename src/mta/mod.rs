@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dns::Resolver;
 use crate::journey::Recorder;
+use crate::mail::Address;
 use crate::net::{Identity, Interface, Stop, Trust};
 use crate::smtp::whims::Whims;
 use crate::store::{self, Store};
@@ -56,8 +57,10 @@ pub struct Setup {
     pub recorder: Recorder,
     /// Its certificate.
     pub identity: Identity,
-    /// Whose certificates it takes when it relays.
+    /// Whose certificates it takes when it relays: anybody's.
     pub trust: Trust,
+    /// The same where the next host must prove its name.
+    pub authority: Trust,
     /// Where its replies are not its own.
     pub whims: Whims,
 }
@@ -136,6 +139,14 @@ impl Mta {
     }
 
     /// Whether mail to this domain ends at an MDA behind this host.
+    /// Who looks after this host: the postmaster of its own domain, or of the first one that the world has. RFC 5321
+    /// §4.5.1.
+    fn postmaster(&self) -> Option<Address> {
+        let domains = &self.setup().world.domains;
+        let own = domains.iter().find(|(_, served)| served.mx.contains(self.host())).or(domains.iter().next());
+        own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
+    }
+
     fn is_local(&self, domain: &str) -> bool {
         self.setup().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }

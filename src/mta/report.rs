@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,9 +10,6 @@ use super::{Failure, Mail, Mta};
 use crate::journey::Step;
 use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Return, normalize};
 use crate::world::rfc5322_date;
-
-/// When the sender is told that a message is late, once.
-pub(super) const WARN_AFTER: Duration = Duration::from_secs(4 * 3600);
 
 /// What became of a recipient. RFC 3464 §2.3.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,14 +44,23 @@ impl Told {
 
 type Line<'a> = (&'a Recipient, Action, Told);
 
-/// The reports about one message, one for each kind of news. A message without a sender gets none: RFC 5321 §4.5.5.
+/// The reports about one message, one for each kind of news. Without a sender there is nobody to tell (RFC 5321 §4.5.5),
+/// but what is lost then is not lost unseen: the postmaster of this host gets it.
 pub(super) fn all(mta: &Mta, mail: &Mail, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
-    let Some(sender) = &mail.envelope.reverse_path else { return Vec::new() };
+    let Some(sender) = &mail.envelope.reverse_path else { return to_postmaster(mta, mail, told, now) };
     let mut news: BTreeMap<Action, Vec<&Line<'_>>> = BTreeMap::new();
     for line in told.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
         news.entry(line.1).or_default().push(line);
     }
     news.into_iter().map(|(action, lines)| report(mta, mail, sender, action, &lines, now)).collect()
+}
+
+/// What failed, unless it was for the postmaster: nothing of that goes round.
+fn to_postmaster(mta: &Mta, mail: &Mail, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
+    let Some(postmaster) = mta.postmaster() else { return Vec::new() };
+    let is_lost = |line: &&Line<'_>| line.1 == Action::Failed && !line.0.address.is_postmaster();
+    let lost: Vec<_> = told.iter().filter(is_lost).collect();
+    if lost.is_empty() { Vec::new() } else { vec![report(mta, mail, &postmaster, Action::Failed, &lost, now)] }
 }
 
 /// What the journal hears of a report about that journey.
@@ -89,6 +94,8 @@ fn report(mta: &Mta, mail: &Mail, sender: &Address, action: Action, lines: &[&Li
             reverse_path: None,
             recipients: vec![sender.clone().into()],
             body: if eight_bit { Body::EightBit } else { Body::SevenBit },
+            // RFC 8689 §5: what was to be kept from listeners is, on its way back too.
+            require_tls: mail.envelope.require_tls,
             smtputf8: !sender.is_ascii() || lines.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
             ..Envelope::default()
         },
@@ -134,9 +141,10 @@ fn compose(
     for (recipient, action, told) in lines {
         write_recipient(&mut text, recipient, *action, told, &date);
     }
-    // What is binary cannot stand inside a text (RFC 3030 §3).
+    // What is binary cannot stand inside a text (RFC 3030 §3); what needed TLS stays where it was (RFC 8689 §5).
     let envelope = &mail.envelope;
-    let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && envelope.body != Body::Binary;
+    let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls;
+    let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && may_be_whole;
     let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();

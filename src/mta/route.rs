@@ -4,16 +4,27 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
-use crate::mail::Address;
-use crate::world::{HostName, port};
+use crate::mail::{Address, Envelope, Letter};
+use crate::world::{HostName, Route, TlsMode, Via, port};
 
-/// The next station. Messages with the same one share its connections.
+/// Where a message goes next, and how. Messages with the same share connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum NextHop {
+pub(super) struct NextHop {
+    station: Station,
+    /// How well the way is protected.
+    pub(super) tls: TlsMode,
+    /// The sender asked for that. RFC 8689.
+    pub(super) sender_requires: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Station {
     /// The MDA of a local domain.
     Mailboxes(HostName),
-    /// The host that takes everything else.
-    Smarthost(HostName),
+    /// A host of the world, by a route of ours.
+    Host(HostName),
+    /// Any server, by a route of ours.
+    Server(String, u16),
     /// Whoever the DNS names for a domain.
     Exchange(String),
     /// An address literal. RFC 5321 §4.1.3.
@@ -28,38 +39,86 @@ pub(super) struct Target {
 }
 
 impl NextHop {
-    /// The next station of mail to `recipient` at this MTA.
-    pub(super) fn of(mta: &Mta, recipient: &Address) -> Self {
-        let (world, domain) = (&mta.setup().world, recipient.domain());
-        if let Some(served) = world.domain(domain)
+    /// The next station of this mail to `recipient` at this MTA.
+    pub(super) fn of(mta: &Mta, recipient: &Address, protection: Protection) -> Self {
+        let (setup, domain) = (mta.setup(), recipient.domain());
+        let sender_requires = protection == Protection::Required;
+        if let Some(served) = setup.world.domain(domain)
             && mta.is_local(domain)
         {
-            return Self::Mailboxes(served.mailboxes.clone());
+            let station = Station::Mailboxes(served.mailboxes.clone());
+            return Self { station, tls: protection.of(setup.settings.tls), sender_requires };
         }
-        match (&mta.setup().settings.smarthost, literal(domain)) {
-            (Some(host), _) => Self::Smarthost(host.clone()),
-            (None, Some(ip)) => Self::Literal(ip),
-            (None, None) => Self::Exchange(domain.to_owned()),
-        }
+        let route = setup.settings.routes.iter().find(|route| route.to.fits(domain));
+        let station = route.and_then(station).unwrap_or_else(|| match (&setup.settings.smarthost, literal(domain)) {
+            (Some(host), _) => Station::Host(host.clone()),
+            (None, Some(ip)) => Station::Literal(ip),
+            (None, None) => Station::Exchange(domain.to_owned()),
+        });
+        let tls = route.and_then(|route| route.tls).unwrap_or(setup.settings.tls);
+        Self { station, tls: protection.of(tls), sender_requires }
     }
 
     /// Whether the station speaks LMTP.
     pub(super) fn is_lmtp(&self) -> bool {
-        matches!(self, Self::Mailboxes(_))
+        matches!(self.station, Station::Mailboxes(_))
     }
 
     /// The hosts to try, in order.
     pub(super) async fn targets(&self, mta: &Mta) -> Result<Vec<Target>, Failure> {
         let name =
             |host: &HostName| mta.setup().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
-        match self {
-            Self::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
-            Self::Smarthost(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
-            Self::Literal(ip) => {
+        match &self.station {
+            Station::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
+            Station::Host(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
+            Station::Server(name, port) => match name.parse() {
+                Ok(ip) => Ok(vec![Target { name: name.clone(), addresses: vec![SocketAddr::new(ip, *port)] }]),
+                Err(_) => Ok(vec![target(mta, name, *port).await?]),
+            },
+            Station::Literal(ip) => {
                 Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, port::SMTP)] }])
             }
-            Self::Exchange(domain) => exchanges(mta, domain).await,
+            Station::Exchange(domain) => exchanges(mta, domain).await,
         }
+    }
+}
+
+/// What a message itself says about TLS on its way. RFC 8689.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Nothing.
+    AsConfigured,
+    /// `REQUIRETLS`: no host gets it that has not proven its name. RFC 8689 §4.2.1.
+    Required,
+    /// `TLS-Required: No`: it is better sent in the clear than not at all. RFC 8689 §4.2.2.
+    Waived,
+}
+
+impl Protection {
+    /// REQUIRETLS is the stronger. RFC 8689 §3.
+    pub(super) fn asked(envelope: &Envelope, letter: &Letter) -> Self {
+        let is_waived = || letter.field("tls-required").is_some_and(|value| value.eq_ignore_ascii_case("no"));
+        match envelope.require_tls {
+            true => Self::Required,
+            false if is_waived() => Self::Waived,
+            false => Self::AsConfigured,
+        }
+    }
+
+    fn of(self, configured: TlsMode) -> TlsMode {
+        match self {
+            Self::AsConfigured => configured,
+            Self::Required => TlsMode::Verified,
+            Self::Waived => configured.min(TlsMode::Opportunistic),
+        }
+    }
+}
+
+/// Where a route leads, if it says so.
+fn station(route: &Route) -> Option<Station> {
+    match route.via.as_ref()? {
+        Via::Host(host) => Some(Station::Host(host.clone())),
+        Via::Server { name, port } => Some(Station::Server(name.clone(), *port)),
     }
 }
 

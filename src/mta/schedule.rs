@@ -12,13 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use super::deliver::{Attempt, Verdict};
 use super::report::{self, Action, Told};
-use super::route::NextHop;
+use super::route::{NextHop, Protection};
 use super::{Entry, Failure, Mta, Settlement};
 use crate::journey::{Protocol, Step};
 use crate::mail::{Address, Envelope, JourneyId, Recipient};
 use crate::net::Stop;
 use crate::store;
-use crate::world::later;
+use crate::world::{Retry, later};
 
 /// Messages that are tried at once by one host.
 const ATTEMPTS_MAX: usize = 400;
@@ -66,8 +66,9 @@ type Outcome = (NextHop, Vec<Recipient>, Attempt);
 
 async fn try_all(mta: &Mta, entry: &Entry) -> Vec<Outcome> {
     let mut groups: BTreeMap<NextHop, Vec<Recipient>> = BTreeMap::new();
+    let protection = Protection::asked(&entry.mail.envelope, &entry.mail.letter);
     for recipient in &entry.mail.envelope.recipients {
-        groups.entry(NextHop::of(mta, &recipient.address)).or_default().push(recipient.clone());
+        groups.entry(NextHop::of(mta, &recipient.address, protection)).or_default().push(recipient.clone());
     }
     let tries = groups.into_iter().map(|(hop, recipients)| async move {
         let envelope = Envelope { recipients: recipients.clone(), ..entry.mail.envelope.clone() };
@@ -86,18 +87,21 @@ struct Sorted {
     waiting: Vec<(Recipient, Failure)>,
     /// Given up.
     failed: Vec<(Recipient, Failure)>,
+    /// The sender is told, once, that some still wait. RFC 5321 §4.5.4.1 leaves it to us.
+    is_late: bool,
 }
 
 async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
     let now = mta.setup().clock.now();
     let sorted = sort(mta, entry, &outcomes, now);
-    let until = later(now, wait(mta, entry.attempts));
-    let reports = report::all(mta, &entry.mail, &sorted.told(entry, now), now);
+    let setup = mta.setup();
+    let until = later(now, setup.settings.retry.wait(entry.attempts, &setup.dice));
+    let reports = report::all(mta, &entry.mail, &sorted.told(), now);
     let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
     let settlement = Settlement {
         waiting: (!waiting.is_empty())
             .then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
-        warned: entry.warned || sorted.warns(entry, now),
+        warned: entry.warned || sorted.is_late,
         reason: sorted.waiting.first().map(|(_, failure)| failure.to_string()),
         reports: reports.clone(),
     };
@@ -120,7 +124,8 @@ async fn keep(mta: &Mta, entry: &Entry, settlement: Settlement) {
 }
 
 fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {
-    let give_up = later(entry.mail.arrived, mta.setup().settings.retry.give_up);
+    let Retry { give_up, warn, .. } = mta.setup().settings.retry;
+    let give_up = later(entry.mail.arrived, give_up);
     let mut sorted = Sorted::default();
     for (hop, recipients, attempt) in outcomes {
         for (recipient, verdict) in recipients.iter().cloned().zip(&attempt.verdicts) {
@@ -146,29 +151,19 @@ fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorte
             }
         }
     }
+    sorted.is_late = !sorted.waiting.is_empty() && !entry.warned && later(entry.mail.arrived, warn) <= now;
     sorted
 }
 
 impl Sorted {
     /// What there is to tell the sender about each recipient, as far as the sender wants to know.
-    fn told<'a>(&'a self, entry: &Entry, now: Timestamp) -> Vec<(&'a Recipient, Action, Told)> {
+    fn told(&self) -> Vec<(&Recipient, Action, Told)> {
         let passed = self.passed.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
-        let late = self.waiting.iter().filter(|_| self.warns(entry, now));
+        let late = self.waiting.iter().filter(|_| self.is_late);
         let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
         passed.chain(failed).chain(late).collect()
     }
-
-    /// Whether it is time to warn the sender, once, that the message is late. RFC 5321 §4.5.4.1 leaves it to us.
-    fn warns(&self, entry: &Entry, now: Timestamp) -> bool {
-        !self.waiting.is_empty() && !entry.warned && later(entry.mail.arrived, report::WARN_AFTER) <= now
-    }
-}
-
-/// The wait before the next attempt. RFC 5321 §4.5.4.1.
-fn wait(mta: &Mta, attempts: u32) -> Duration {
-    let retry = mta.setup().settings.retry;
-    retry.first.saturating_mul(1_u32.checked_shl(attempts).unwrap_or(u32::MAX)).min(retry.longest)
 }
 
 /// Reports to the journal.
@@ -201,11 +196,11 @@ fn tell(
         }
         for (addresses, failure, is_final) in sorted.failures(&recipients) {
             let reason = failure.to_string();
-            let host = failure.host().map(str::to_owned);
+            let (host, in_doubt) = (failure.host().map(str::to_owned), failure.is_in_doubt());
             let step = if is_final {
-                Step::Failed { recipients: addresses, by: host, reason, report }
+                Step::Failed { recipients: addresses, by: host, reason, report, in_doubt }
             } else {
-                Step::Deferred { recipients: addresses, to: host, reason, until }
+                Step::Deferred { recipients: addresses, to: host, reason, until, in_doubt }
             };
             mta.setup().recorder.report(journey, id, step, dialogue.take());
         }

@@ -96,19 +96,21 @@ impl Evidence<'_> {
     ) {
         let mut broken = |promise, what| violations.push(Violation { promise, journey: Some(journey), what });
         let excused = self.is_excused(course);
+        let about = course.about.and_then(|about| self.notes.courses.get(&about));
+        let is_about_report = about.is_some_and(|about| about.null_sender);
         for (recipient, copy) in course.copies.iter().filter(|(_, copy)| !copy.is_led_on) {
             let filed = places.filed.get(&(journey, recipient.key())).copied().unwrap_or(0);
             let queued = places.queued.get(&(journey, recipient.clone())).copied().unwrap_or(0);
             let told = || self.census.failures.contains(&(journey, recipient.clone()));
-            // Who gives up on a report tells nobody; one that is killed right after leaves no event either.
+            // Who gives up on a report tells the postmaster at most; one that is killed right after leaves no event.
             let dropped = course.null_sender && (copy.failed != 0 || excused);
             let reported = dropped || copy.reports != 0 || told();
             let is_lost = filed == 0 && queued == 0 && !reported;
             if is_lost {
                 broken("nothing is lost", format!("the copy for {recipient} is in no mailbox, no bounce and no queue"));
             }
-            if course.null_sender && copy.reports != 0 {
-                broken("no bounce for a null sender", format!("a report about the report to {recipient} was sent"));
+            if is_about_report && !recipient.is_postmaster() {
+                broken("no bounce for a null sender", format!("a report about a report was sent to {recipient}"));
             }
             if 1 < copy.reports && !excused {
                 broken("one bounce for one failure", format!("{} reports about {recipient}", copy.reports));

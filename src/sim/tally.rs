@@ -144,7 +144,8 @@ impl Notes {
                 self.open -= u64::from(copy.is_open()).min(self.open);
                 copy.delivered.push(event.at);
             }
-            Step::Failed { recipients, reason, report, .. } => {
+            Step::Failed { recipients, reason, report, in_doubt, .. } => {
+                course.in_doubt |= in_doubt;
                 for recipient in recipients {
                     let copy = course.copies.entry(recipient.clone()).or_default();
                     self.open -= u64::from(copy.is_open()).min(self.open);
@@ -161,9 +162,9 @@ impl Notes {
                     copy.reason = Some("deleted by the operator".to_owned());
                 }
             }
-            Step::Deferred { recipients, reason, .. } => {
+            Step::Deferred { recipients, reason, in_doubt, .. } => {
                 self.deferred += 1;
-                course.in_doubt |= reason.contains("at the end of the message") || reason.contains("host stopped");
+                course.in_doubt |= in_doubt;
                 for recipient in recipients {
                     let copy = course.copies.entry(recipient.clone()).or_default();
                     copy.deferred += 1;

@@ -323,6 +323,7 @@ fn the_envelope_arrives_with_all_that_was_asked() {
         smtputf8: true,
         ret: Some(Return::Headers),
         envid: Some("a b=c".to_owned()),
+        require_tls: false,
     };
     let pair = Pair::new(client(), server()).letter(sent.clone(), letter("Subject: \u{4f8b}\r\n\r\n\u{e9}\r\n")).run();
     assert_eq!(pair.arrived[0].0, sent);

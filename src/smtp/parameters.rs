@@ -24,6 +24,8 @@ pub(super) struct Mail {
     pub(super) ret: Option<Return>,
     /// `ENVID=`, decoded. RFC 3461 §4.4.
     pub(super) envid: Option<String>,
+    /// `REQUIRETLS`. RFC 8689 §2.
+    pub(super) require_tls: bool,
 }
 
 impl Mail {
@@ -35,6 +37,7 @@ impl Mail {
                 ("SIZE", Some(size)) => mail.size = Some(number(size)?),
                 ("BODY", Some(word)) => mail.body = Some(body(word)?),
                 ("SMTPUTF8", None) => mail.smtputf8 = true,
+                ("REQUIRETLS", None) => mail.require_tls = true,
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
                 ("ENVID", Some(envid)) => mail.envid = Some(within(envid, ENVID_OCTETS_MAX)?),
@@ -70,6 +73,9 @@ impl fmt::Display for Mail {
         }
         if self.smtputf8 {
             f.write_str(" SMTPUTF8")?;
+        }
+        if self.require_tls {
+            f.write_str(" REQUIRETLS")?;
         }
         match self.ret {
             Some(Return::Full) => f.write_str(" RET=FULL")?,

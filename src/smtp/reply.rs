@@ -126,7 +126,7 @@ impl Reader {
         if self.lines.len() == LINES_MAX {
             return Err(InvalidReply::TooLong);
         }
-        self.lines.push((code, String::from_utf8_lossy(text).into_owned()));
+        self.lines.push((code, clean(&String::from_utf8_lossy(text))));
         Ok(is_last.then(|| whole(std::mem::take(&mut self.lines))))
     }
 }
@@ -150,8 +150,8 @@ fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
     let strip = |text: String| match enhanced(code, &text) {
-        Some((_, rest)) if first.is_some() => clean(rest),
-        _ => clean(&text),
+        Some((_, rest)) if first.is_some() => rest.to_owned(),
+        _ => text,
     };
     let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
     Reply { code, enhanced: first, text }

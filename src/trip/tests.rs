@@ -1,3 +1,5 @@
+mod ways;
+
 use bytes::Bytes;
 use mail_parser::{MessageParser, MimeHeaders};
 use tokio::time::sleep;
@@ -5,7 +7,8 @@ use tokio::time::sleep;
 use super::*;
 use crate::host::{Doors, Ground, Running};
 use crate::journey::Step;
-use crate::mail::{Action, DeliveryReport};
+use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId, Letter};
+use crate::mta::Mail;
 use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -138,6 +141,30 @@ async fn the_sender_is_warned_after_four_hours_and_gets_the_mail_back_after_five
         ["delayed", "failed"].into_iter().find(|action| status.contains(&format!("Action: {action}"))).unwrap()
     });
     assert_eq!(told.collect::<Vec<_>>(), ["delayed", "failed"]);
+    assert!(running.mtas.values().all(|mta| mta.queue().is_empty()));
+    running.stop().await;
+}
+
+/// RFC 5321 §6.1: a report comes back from a sender who does not exist, and the postmaster hears of it; of a report that
+/// the postmaster cannot get, nobody does.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_cannot_be_delivered_goes_to_the_postmaster_and_no_further() {
+    let running = world(9).await;
+    let put = async |from: &str, to: &str| {
+        let letter = Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n"));
+        let recipients = vec![to.parse::<Address>().unwrap().into()];
+        let envelope = Envelope { reverse_path: from.parse().ok(), recipients, ..Envelope::default() };
+        let id = JourneyId::of(running.ground.dice.draw()).stay(1);
+        let mta = &running.mtas["mta-163"];
+        let _ = mta.queue().put(Mail { id, envelope, letter, arrived: running.ground.clock.now() }).await.unwrap();
+        sleep(HOUR).await;
+    };
+    put("nobody@163.test", "nobody@sina.test").await;
+    let postmaster = maildrop(&running, "postmaster@163.test").await;
+    let report = DeliveryReport::read(&postmaster[0]).unwrap();
+    assert_eq!(report.recipients[0].address, Some("nobody@163.test".parse().unwrap()));
+    put("", "postmaster@no.such.sina.test").await;
+    assert_eq!(maildrop(&running, "postmaster@163.test").await.len(), 1);
     assert!(running.mtas.values().all(|mta| mta.queue().is_empty()));
     running.stop().await;
 }

@@ -3,6 +3,7 @@
 mod alias;
 mod engine;
 mod policy;
+mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, WorldFile};
-use super::{Domain, Engine, Host, HostName, Mda, Mta, Retry, Role, Service, User, World};
+use super::{Domain, Engine, Host, HostName, Mda, Mta, Role, Service, User, World};
 use crate::mail::{Address, domain_key};
 
 /// What is wrong with a world file.
@@ -140,7 +141,10 @@ impl Check<'_> {
             size_max: table.size_max,
             policy: self.policy(name, table),
             engine: engine::engine(table),
-            retry: Retry { first: table.retry.first, longest: table.retry.longest, give_up: table.retry.give_up },
+            retry: self.retry(table),
+            routes: self.ways(table),
+            tls: table.tls.unwrap_or_default(),
+            connections_max: table.connections_max.as_ref().map_or(route::CONNECTIONS_MAX, |limit| self.limit(limit)),
         }
     }
 
@@ -341,34 +345,6 @@ impl Check<'_> {
         }
         first.map(|host| host.name.clone())
     }
-
-    /// Every way must end: smart hosts in no circle, and each takes what it is sent.
-    fn routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
-        for (name, table) in &file.mta {
-            let Some(smarthost) = &table.smarthost else { continue };
-            let next = self.name(smarthost, Kind::Mta, hosts);
-            let name = name.get_ref().as_str();
-            if let Some(Role::Mta(mta)) = hosts.get(&next).map(|host| &host.role)
-                && mta.engine.is_ours()
-                && !relays_for(mta, name, hosts)
-            {
-                let text = format!(
-                    "`{name}` sends through `{next}`, which does not relay for it; add relay_from = [\"{name}\"] to [mta.{next}]"
-                );
-                self.report(smarthost.span(), text);
-            }
-            if let Some(circle) = circle(name, hosts) {
-                self.report(
-                    smarthost.span(),
-                    format!("mail would go round for ever: {circle}; take one smarthost out"),
-                );
-            }
-        }
-        if !file.mta.is_empty() && file.dns.is_empty() {
-            let text = "MTAs find the next host by DNS, but there is none; declare one as [dns.NAME]";
-            self.report(0..0, text.to_owned());
-        }
-    }
 }
 
 #[derive(Default)]
@@ -376,26 +352,4 @@ struct Gathered {
     hosts: BTreeMap<HostName, Host>,
     names: BTreeSet<String>,
     addresses: BTreeSet<IpAddr>,
-}
-
-/// Whether everything that the host sends there is relayed: it is named, or each address of it is in a network.
-fn relays_for(mta: &Mta, name: &str, hosts: &BTreeMap<HostName, Host>) -> bool {
-    let is_within = |address: &IpAddr| mta.relay_from.networks.iter().any(|network| network.contains(*address));
-    mta.relay_from.hosts.contains(name) || hosts.get(name).is_some_and(|host| host.addresses.iter().all(is_within))
-}
-
-/// The circle of smart hosts that `start` is part of, drawn.
-fn circle(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
-    let mut way = vec![start];
-    loop {
-        let Role::Mta(mta) = &hosts.get(*way.last()?)?.role else { return None };
-        let next = mta.smarthost.as_deref()?;
-        if next == start {
-            return Some(format!("{} -> {start}", way.join(" -> ")));
-        }
-        if way.contains(&next) {
-            return None;
-        }
-        way.push(next);
-    }
 }

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::policy::UnknownRecipients;
+use super::retry::Retry;
+use super::route::TlsMode;
 use super::{Service, span};
 use crate::mail::BareLineEnds;
 
@@ -119,6 +121,13 @@ pub(super) struct MtaTable {
     pub(super) address: Spanned<Addresses>,
     /// The MTA that takes everything which is not local here.
     pub(super) smarthost: Option<Spanned<String>>,
+    /// Ways other than those that the DNS names, the first that fits.
+    #[serde(default)]
+    pub(super) routes: Vec<RouteTable>,
+    /// How well all ways are protected that do not say so themselves.
+    pub(super) tls: Option<TlsMode>,
+    /// Connections to one next host at once.
+    pub(super) connections_max: Option<Spanned<usize>>,
     /// Hosts and networks that may send through this one to anywhere, without login.
     #[serde(default)]
     pub(super) relay_from: Vec<Spanned<String>>,
@@ -142,8 +151,8 @@ pub(super) struct MtaTable {
     /// Replies of its own choice, the first that applies.
     #[serde(default)]
     pub(super) rules: Vec<RuleTable>,
-    #[serde(default)]
-    pub(super) retry: RetryTable,
+    /// When to try again.
+    pub(super) retry: Option<Spanned<Retry>>,
     /// Which program it is.
     #[serde(default)]
     pub(super) engine: EngineName,
@@ -180,27 +189,16 @@ fn size_max() -> usize {
     50 * 1024 * 1024
 }
 
-/// When a message that could not be relayed is tried again. RFC 5321 §4.5.4.1 asks the internet's servers for 30 min
-/// and 4-5 days; the first wait here is short, since people watch.
+/// `[[mta.NAME.routes]]`.
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RetryTable {
-    /// Wait before the second attempt; doubled after each failure.
-    #[serde(with = "span")]
-    pub(super) first: Duration,
-    /// The wait never grows beyond this.
-    #[serde(with = "span")]
-    pub(super) longest: Duration,
-    /// Give up and tell the sender.
-    #[serde(with = "span")]
-    pub(super) give_up: Duration,
-}
-
-impl Default for RetryTable {
-    fn default() -> Self {
-        let hour = Duration::from_secs(3600);
-        Self { first: Duration::from_secs(1), longest: hour, give_up: hour * 24 * 5 }
-    }
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteTable {
+    /// Domains; `*` stands for any characters.
+    pub(super) to: Spanned<String>,
+    /// A host of the world, or a server and perhaps its port; without it the way that the DNS names.
+    pub(super) via: Option<Spanned<String>>,
+    /// How well it is protected.
+    pub(super) tls: Option<TlsMode>,
 }
 
 #[derive(Debug, Deserialize)]

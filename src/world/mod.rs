@@ -13,6 +13,8 @@ mod map;
 mod network;
 mod policy;
 pub mod port;
+mod retry;
+mod route;
 pub mod span;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,8 @@ pub use dice::Dice;
 pub use engine::{Engine, External};
 pub use network::{Clients, Network};
 pub use policy::{Answer, Greylisting, Pattern, Policy, RateLimit, Rule, Stage, UnknownRecipients};
+pub use retry::Retry;
+pub use route::{Route, TlsMode, Via};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
 pub const JOURNEY: &str = include_str!("../../config/journey.toml");
@@ -94,8 +98,14 @@ pub enum Role {
 /// The settings of an MTA.
 #[derive(Clone, Debug)]
 pub struct Mta {
-    /// The MTA that takes everything which is not local.
+    /// Ways other than those that the DNS names, the first that fits.
+    pub routes: Vec<Route>,
+    /// The MTA that takes everything which is not local and has no route.
     pub smarthost: Option<HostName>,
+    /// How well all ways are protected that do not say so themselves.
+    pub tls: TlsMode,
+    /// Connections to one next host at once.
+    pub connections_max: usize,
     /// Who may send to anywhere through this one.
     pub relay_from: Clients,
     /// The largest message taken, in octets.
@@ -113,17 +123,6 @@ pub struct Mta {
 pub struct Mda {
     /// The largest message taken, in octets.
     pub size_max: usize,
-}
-
-/// When a message that could not be passed on is tried again. RFC 5321 §4.5.4.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Wait before the second attempt; doubled after each failure.
-    pub first: Duration,
-    /// The wait never grows beyond this.
-    pub longest: Duration,
-    /// Give up and tell the sender.
-    pub give_up: Duration,
 }
 
 /// Who serves a mail domain.

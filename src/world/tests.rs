@@ -139,6 +139,13 @@ fn a_policy_that_cannot_be_meant_is_refused_with_what_to_do() {
         ("rules = [{ stage = \"end\", reply = \"550 no\", probability = 2.0 }]", "2 is no probability"),
         ("rules = [{ stage = \"lunch\", reply = \"550 no\" }]", "lunch"),
         ("unknown_recipients = \"maybe\"", "maybe"),
+        ("retry = { factor = 0.5 }", "tried again without end"),
+        ("retry = { jitter = 1.0 }", "tried again without end"),
+        ("retry = { first = \"0s\" }", "tried again without end"),
+        ("connections_max = 0", "0 is no limit"),
+        ("tls = \"maybe\"", "maybe"),
+        ("routes = [{ to = \"*\", via = \"mta-nowhere\" }]", "there is no mta `mta-nowhere`"),
+        ("routes = [{ to = \"*\" }]", "says neither `via` nor `tls`"),
         ("engine = \"mailin\"\nrules = [{ stage = \"end\", reply = \"550 no\" }]", "\"mailin\" has no `rules`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
     ] {

@@ -127,7 +127,12 @@ impl Arrival {
         if !self.looped.is_empty() {
             let recipients = self.looped.iter().map(|recipient| recipient.address.clone()).collect();
             let report = reports.first().map(|report| report.id.journey);
-            recorder.report(journey, id, Step::Failed { recipients, by: None, reason: LOOP.to_owned(), report }, None);
+            recorder.report(
+                journey,
+                id,
+                Step::Failed { recipients, by: None, reason: LOOP.to_owned(), report, in_doubt: false },
+                None,
+            );
         }
     }
 
@@ -210,11 +215,9 @@ impl Conversation {
 /// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
 /// world has (RFC 5321 §4.5.1), and who is named twice gets one copy.
 fn settled(mut envelope: Envelope, mta: &Mta) -> Envelope {
-    let domains = &mta.setup().world.domains;
-    let own = domains.iter().find(|(_, served)| served.mx.contains(mta.host())).or(domains.iter().next());
-    if let Some((domain, _)) = own {
+    if let Some(postmaster) = mta.postmaster() {
         for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
-            recipient.address = Address::new("postmaster", domain).unwrap_or_else(|_| recipient.address.clone());
+            recipient.address = postmaster.clone();
         }
     }
     let mut seen = BTreeSet::new();

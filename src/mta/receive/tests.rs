@@ -48,6 +48,7 @@ impl Scene {
             recorder: journal.recorder(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
             trust: authority.trust().unwrap(),
+            authority: authority.trust().unwrap(),
             whims: Whims::default(),
             world: world.clone(),
             host,

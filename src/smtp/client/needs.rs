@@ -16,6 +16,8 @@ pub(super) struct Needs {
     bare_line_ends: bool,
     /// It said BINARYMIME, and is. RFC 3030 §3.
     binary: bool,
+    /// It said REQUIRETLS. RFC 8689 §2.
+    require_tls: bool,
 }
 
 /// The longest line of a message that is not binary, without its CR LF. RFC 5321 §4.5.3.1.6.
@@ -45,6 +47,7 @@ impl Needs {
             utf8: !is_ascii_sender || (envelope.smtputf8 && !is_ascii_header),
             bare_line_ends: !may_be_binary && (has_bare_line_end(&letter.trace) || has_bare_line_end(content)),
             binary: may_be_binary && is_binary(content),
+            require_tls: envelope.require_tls,
         }
     }
 
@@ -72,6 +75,10 @@ impl Needs {
         let is_too_large = offers.size.is_some_and(|max| max != 0 && max < self.octets);
         if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
             return Some(Reply::new(554, (5, 6, 0), "the message holds a lone CR or LF"));
+        }
+        // RFC 8689 §4.2.1.
+        if self.require_tls && !offers.require_tls {
+            return Some(Reply::new(550, (5, 7, 30), "the next host has no REQUIRETLS, which the sender asked for"));
         }
         if is_too_large {
             return Some(Reply::new(552, (5, 3, 4), "the message is larger than the next host takes"));

@@ -25,6 +25,8 @@ pub struct Offers {
     pub chunking: bool,
     /// `BINARYMIME`. RFC 3030 §3.
     pub binary_mime: bool,
+    /// `REQUIRETLS`. RFC 8689.
+    pub require_tls: bool,
     /// `ENHANCEDSTATUSCODES`. RFC 2034.
     pub enhanced_codes: bool,
     /// `LIMITS`. RFC 9422.
@@ -45,6 +47,7 @@ impl Offers {
                 "PIPELINING" => offers.pipelining = true,
                 "8BITMIME" => offers.eight_bit_mime = true,
                 "SMTPUTF8" => offers.smtputf8 = true,
+                "REQUIRETLS" => offers.require_tls = true,
                 "STARTTLS" => offers.starttls = true,
                 "DSN" => offers.dsn = true,
                 "CHUNKING" => offers.chunking = true,

@@ -82,6 +82,7 @@ impl Transaction {
             smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_recipient),
             ret: envelope.ret.filter(|_| dsn),
             envid: envelope.envid.filter(|_| dsn),
+            require_tls: envelope.require_tls,
             reverse_path: envelope.reverse_path,
         };
         let recipient = |recipient: Recipient| if dsn { recipient } else { recipient.address.into() };

@@ -76,6 +76,10 @@ impl Session {
         if self.config.tls == Tls::Offered {
             offers.push("STARTTLS".to_owned());
         }
+        // RFC 8689 §2: inside TLS only.
+        if matches!(self.config.tls, Tls::Active(_)) {
+            offers.push("REQUIRETLS".to_owned());
+        }
         if self.offers_login() {
             offers.push(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
         }
@@ -151,6 +155,9 @@ impl Session {
         if !hello.esmtp && mail.is_extended() {
             return self.complain(&Reply::new(555, (5, 5, 4), "parameters need EHLO"));
         }
+        if mail.require_tls && !matches!(self.config.tls, Tls::Active(_)) {
+            return self.complain(&Reply::new(530, (5, 7, 10), "REQUIRETLS begins with TLS"));
+        }
         if mail.size.is_some_and(|size| self.config.size_max < size) {
             return self.say(&too_large());
         }
@@ -169,6 +176,7 @@ impl Session {
             smtputf8: mail.smtputf8,
             ret: mail.ret,
             envid: mail.envid,
+            require_tls: mail.require_tls,
         };
         let event = Event::Mail { envelope: envelope.clone(), size: mail.size };
         self.ask(Question::Mail(Transaction { envelope, size: mail.size, chunks: None }), event);

@@ -89,7 +89,9 @@ impl Check<'_> {
 
     /// What an external MTA decides by its own configuration.
     fn left_to_others(&mut self, table: &MtaTable) {
-        let spans = table.smarthost.iter().chain(&table.relay_from).map(Spanned::span);
+        let named = table.smarthost.iter().chain(&table.relay_from).chain(table.routes.iter().map(|route| &route.to));
+        let numbers = table.connections_max.iter().map(Spanned::span);
+        let spans = named.map(Spanned::span).chain(numbers).chain(table.retry.iter().map(Spanned::span));
         for span in spans {
             let text = "an external MTA has its own configuration for this; leave it out here";
             self.report(span, text.to_owned());

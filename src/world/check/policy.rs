@@ -37,7 +37,7 @@ impl Check<'_> {
         }
     }
 
-    fn limit(&mut self, limit: &Spanned<usize>) -> usize {
+    pub(super) fn limit(&mut self, limit: &Spanned<usize>) -> usize {
         let number = *limit.get_ref();
         if !(1..=LIMIT_MAX).contains(&number) {
             self.report(limit.span(), format!("{number} is no limit; choose one from 1 to {LIMIT_MAX}"));

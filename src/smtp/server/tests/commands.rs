@@ -43,6 +43,7 @@ fn ehlo_shows_what_is_offered_in_this_state() {
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250-LIMITS RCPTMAX=3
+        S: 250-REQUIRETLS
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
         C: STARTTLS
         S: 503 5.5.1 TLS is active already
@@ -79,6 +80,7 @@ fn logins_need_their_turn_and_their_password() {
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250-LIMITS RCPTMAX=3
+        S: 250-REQUIRETLS
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
         C: MAIL FROM:<ann@a.test>
         S: 530 5.7.0 log in first
@@ -132,6 +134,7 @@ fn too_many_wrong_passwords_end_the_session() {
         S: 250-HELP
         S: 250-SIZE 1000
         S: 250-LIMITS RCPTMAX=3
+        S: 250-REQUIRETLS
         S: 250 AUTH SCRAM-SHA-256 PLAIN LOGIN
         C: AUTH PLAIN AGFubgBubw==
         S: 535 5.7.8 name or password is wrong

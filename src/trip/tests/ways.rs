@@ -1,0 +1,162 @@
+//! Where an MTA sends and how well that is protected: routes, TLS, and what the sender asks for. A peer that is no host of
+//! the world stands at the end of a route.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::net::{self, Authority, Conn, Door, Identity, Limits, Service, Stop, Stream, serve};
+use crate::smtp::Reply;
+use crate::smtp::server::{Config, Event, Session, Tls};
+use crate::world::{Clock, Dice};
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 99));
+
+/// What came to the peer: whether by TLS, and whether with REQUIRETLS.
+type Came = Arc<Mutex<Vec<(bool, bool)>>>;
+
+/// An SMTP server that takes everything; without an identity it has no TLS.
+#[derive(Clone)]
+struct Peer {
+    identity: Option<Identity>,
+    came: Came,
+}
+
+impl Service for Peer {
+    async fn converse(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
+        let tls = if self.identity.is_some() { Tls::Offered } else { Tls::Absent };
+        let config = Config { hostname: "peer.test".to_owned(), tls, ..Config::default() };
+        let session = Session::new(config, &Reply::plain(220, "peer.test"), "n".to_owned());
+        let mut conn = Conn::new(stream, session, stop);
+        while let Some(event) = conn.event().await? {
+            match (event, &self.identity) {
+                (Event::StartTls, Some(identity)) => {
+                    conn.accept_tls(identity).await?;
+                    conn.machine.encrypted("TLS".to_owned());
+                    continue;
+                }
+                (Event::Message { envelope, .. }, _) => {
+                    let is_encrypted = conn.stream().tls().is_some();
+                    self.came.lock().unwrap().push((is_encrypted, envelope.require_tls));
+                }
+                _ => {}
+            }
+            conn.machine.answer(Reply::new(250, (2, 0, 0), "ok"));
+        }
+        Ok(())
+    }
+
+    fn farewell(&self) -> &'static str {
+        "421 \r\n"
+    }
+}
+
+/// What the peer shows.
+#[derive(Clone, Copy, Debug)]
+enum Shows {
+    NoTls,
+    OwnName,
+    OtherName,
+    /// A certificate that nobody here signed.
+    Strange,
+}
+
+/// What the message says.
+#[derive(Clone, Copy, Debug)]
+enum Asks {
+    Nothing,
+    RequireTls,
+    Waives,
+}
+
+/// A message from mta-163 by a route to the peer: what came, and the report to the sender.
+async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Option<DeliveryReport>) {
+    let route = format!("routes = [{{ to = \"*.peer.test\", via = \"{PEER}:2525\", tls = \"{mode}\" }}]");
+    let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let ground = Ground::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
+    let strange = || Authority::seeded("strange", Clock::starting_at(start), Dice::seeded(9)).unwrap();
+    let identity = match shows {
+        Shows::NoTls => None,
+        Shows::OwnName => Some(ground.authority.issue(&[PEER.to_string()]).unwrap()),
+        Shows::OtherName => Some(ground.authority.issue(&["other.test".to_owned()]).unwrap()),
+        Shows::Strange => Some(strange().issue(&[PEER.to_string()]).unwrap()),
+    };
+    let peer = Peer { identity, came: Came::default() };
+    let listener = ground.net.interface(&[PEER]).listen(2525).await.unwrap().remove(0);
+    let door = Door { listener, tls: None, limits: Limits::default() };
+    tokio::spawn(serve(door, peer.clone(), Stop::new()));
+    let running = Running::start(ground, Doors::shut()).await.unwrap();
+    let header = if matches!(asks, Asks::Waives) { "TLS-Required: No\r\n" } else { "" };
+    let mail = Mail {
+        id: JourneyId::of(7).stay(1),
+        envelope: Envelope {
+            reverse_path: "me@163.test".parse().ok(),
+            recipients: vec!["x@a.peer.test".parse::<Address>().unwrap().into()],
+            require_tls: matches!(asks, Asks::RequireTls),
+            ret: Some(crate::mail::Return::Full),
+            ..Envelope::default()
+        },
+        letter: Letter::new(Bytes::from(format!("{header}Subject: secret\r\n\r\nbody\r\n"))),
+        arrived: running.ground.clock.now(),
+    };
+    let _ = running.mtas["mta-163"].queue().put(mail).await.unwrap();
+    sleep(HOUR * 24 * 6).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    if matches!(asks, Asks::RequireTls) {
+        let is_whole = |report: &Bytes| memchr::memmem::find(report, b"\r\nbody\r\n").is_some();
+        assert!(!drop.iter().any(is_whole), "RFC 8689 §5: the text does not come back");
+    }
+    running.stop().await;
+    let came = peer.came.lock().unwrap().clone();
+    (came, drop.last().map(|report| DeliveryReport::read(report).unwrap()))
+}
+
+/// RFC 3207, RFC 7435, RFC 8689.
+#[tokio::test(start_paused = true)]
+async fn a_way_is_as_well_protected_as_the_world_and_the_sender_want_it() {
+    use Asks::{Nothing, RequireTls, Waives};
+    use Shows::{NoTls, OtherName, OwnName, Strange};
+    let (plain, tls, kept) = (vec![(false, false)], vec![(true, false)], vec![(true, true)]);
+    for (mode, shows, asks, came, status) in [
+        ("none", OwnName, Nothing, &plain, ""),
+        ("opportunistic", NoTls, Nothing, &plain, ""),
+        ("opportunistic", OtherName, Nothing, &tls, ""),
+        ("required", Strange, Nothing, &tls, ""),
+        ("required", NoTls, Nothing, &vec![], "5.4.7"),
+        ("verified", OwnName, Nothing, &tls, ""),
+        ("verified", OtherName, Nothing, &vec![], "5.4.7"),
+        ("verified", Strange, Nothing, &vec![], "5.4.7"),
+        ("verified", NoTls, Nothing, &vec![], "5.4.7"),
+        ("verified", NoTls, Waives, &plain, ""),
+        ("verified", OtherName, Waives, &tls, ""),
+        ("none", OwnName, Waives, &plain, ""),
+        ("opportunistic", OwnName, RequireTls, &kept, ""),
+        ("none", OwnName, RequireTls, &kept, ""),
+        ("opportunistic", NoTls, RequireTls, &vec![], "5.7.10"),
+        ("opportunistic", OtherName, RequireTls, &vec![], "5.7.10"),
+    ] {
+        let (arrived, report) = trial(mode, shows, asks).await;
+        let case = format!("{mode}, {shows:?}, {asks:?}");
+        assert_eq!(&arrived, came, "{case}");
+        let told = report.map_or_else(String::new, |report| {
+            let (class, subject, detail) = report.recipients[0].status;
+            format!("{class}.{subject}.{detail}")
+        });
+        assert_eq!(told, status, "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_comes_before_the_smarthost_and_the_dns() {
+    let route = "routes = [{ to = \"sina.test\", via = \"mta-sina\" }]";
+    let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let ground = Ground::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
+    let running = Running::start(ground, Doors::shut()).await.unwrap();
+    send(&running, "friend@sina.test", HOUR).await;
+    assert_eq!(maildrop(&running, "friend@sina.test").await.len(), 1);
+    let way = steps(&running).into_iter().filter(|step| step.ends_with("received")).collect::<Vec<_>>();
+    assert_eq!(way, ["mta-163 received", "mta-sina received", "mda-sina received"]);
+    running.stop().await;
+}

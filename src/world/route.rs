@@ -1,0 +1,85 @@
+//! Where an MTA sends what is not local, and how well the way must be protected.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::{HostName, Pattern, port};
+
+/// A way that an MTA takes instead of the one that the DNS names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The domains it is for.
+    pub to: Pattern,
+    /// Where they lead; `None` for where the DNS says.
+    pub via: Option<Via>,
+    /// How well it is protected; `None` for as all ways of this host.
+    pub tls: Option<TlsMode>,
+}
+
+/// The end of a static route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A host of the world.
+    Host(HostName),
+    /// Any server, by name or address.
+    Server {
+        /// In the DNS of the world, or an address.
+        name: String,
+        /// Its port.
+        port: u16,
+    },
+}
+
+/// How well a way must be protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Never encrypted.
+    None,
+    /// Encrypted where that works, with anybody. RFC 7435.
+    #[default]
+    Opportunistic,
+    /// Encrypted or not at all, with anybody.
+    Required,
+    /// Encrypted, and the host has proven its name to the world's authority, or not at all.
+    Verified,
+}
+
+impl Via {
+    /// Reads `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`.
+    pub(super) fn server(text: &str) -> Option<Self> {
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, digits)) if !name.contains(':') || name.ends_with(']') => (name, digits.parse().ok()?),
+            _ => (text, port::SMTP),
+        };
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let is_name =
+            name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        let is_server = port != 0 && (is_name || name.parse::<IpAddr>().is_ok());
+        is_server.then(|| Self::Server { name: name.to_owned(), port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read_as_people_write_them() {
+        let of = |name: &str, port| Some(Via::Server { name: name.to_owned(), port });
+        for (text, wanted) in [
+            ("mx.example.test", of("mx.example.test", 25)),
+            ("mx.example.test:2525", of("mx.example.test", 2525)),
+            ("192.0.2.25:2525", of("192.0.2.25", 2525)),
+            ("[2001:db8::1]:26", of("2001:db8::1", 26)),
+            ("2001:db8::1", of("2001:db8::1", 25)),
+            ("nowhere", None),
+            ("mx.example.test:0", None),
+            ("mx.example.test:smtp", None),
+            ("", None),
+        ] {
+            assert_eq!(Via::server(text), wanted, "{text:?}");
+        }
+    }
+}
