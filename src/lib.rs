@@ -69,6 +69,7 @@
 //! A room names only rooms on lower floors; ARCHITECTURE.md draws them, and `tests/tidy.rs` keeps it true.
 
 pub mod auth;
+pub mod bench;
 pub mod cli;
 pub mod control;
 pub mod demo;

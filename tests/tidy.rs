@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["net", "store", "journey", "auth"],
     &["smtp", "imap", "pop3", "dns"],
     &["mua", "mta", "mda"],
-    &["host"],
+    &["bench", "host"],
     &["control", "demo", "sim", "trip"],
     &["cli", "embed"],
 ];

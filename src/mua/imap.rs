@@ -27,26 +27,9 @@ impl ImapMailbox {
     /// # Errors
     /// No connection, no encryption where it is asked for, the login was refused, or there is no such mailbox.
     pub async fn open(desk: &Desk, server: &Server, login: &Login, mailbox: &str) -> Result<Self, Error> {
-        let stream = desk.connect(server).await?;
-        let name = server.name.clone();
-        let mut client = async_imap::Client::new(stream);
-        let greeting = in_time(&name, client.read_response()).await?;
-        greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
-        if server.security == Security::Upgrade {
-            in_time(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
-            let mut stream = client.into_inner();
-            let shake = stream.connect_tls(&desk.trust, &name).await;
-            shake.map_err(|why| Error::Net { server: name.clone(), why })?;
-            client = async_imap::Client::new(stream);
-        }
-        let login_refused = |why: String| Error::Login { server: name.clone(), user: login.user.clone(), why };
-        let mut session = match timeout(PATIENCE, client.login(&login.user, &login.password)).await {
-            Ok(Ok(session)) => session,
-            Ok(Err((error, _))) => return Err(login_refused(error.to_string())),
-            Err(_) => return Err(login_refused(format!("no answer within {PATIENCE:?}"))),
-        };
-        let messages = in_time(&name, session.select(mailbox)).await?.exists;
-        Ok(Self { session, server: name, messages })
+        let mut session = session(desk, server, login).await?;
+        let messages = in_time(&server.name, session.select(mailbox)).await?.exists;
+        Ok(Self { session, server: server.name.clone(), messages })
     }
 
     /// Fetches the messages of a sequence set such as `1:*`, in order, without marking them as read.
@@ -70,6 +53,54 @@ impl ImapMailbox {
     /// As [`ImapMailbox::fetch`].
     pub async fn logout(mut self) -> Result<(), Error> {
         in_time(&self.server, self.session.logout()).await
+    }
+}
+
+/// Watches an INBOX without opening it.
+pub struct ImapWatch {
+    session: Session<Stream>,
+    server: String,
+}
+
+impl ImapWatch {
+    /// Connects, encrypts as the server's entry says, and logs in.
+    ///
+    /// # Errors
+    /// No connection, no encryption where it is asked for, or the login was refused.
+    pub async fn open(desk: &Desk, server: &Server, login: &Login) -> Result<Self, Error> {
+        Ok(Self { session: session(desk, server, login).await?, server: server.name.clone() })
+    }
+
+    /// The unique id that the next message will have. RFC 9051 §6.3.11.
+    ///
+    /// # Errors
+    /// The server does not say, or the connection broke.
+    pub async fn uid_next(&mut self) -> Result<u32, Error> {
+        let status = in_time(&self.server, self.session.status("INBOX", "(UIDNEXT)")).await?;
+        let silent = || Error::Protocol { server: self.server.clone(), why: "told no UIDNEXT".to_owned() };
+        status.uid_next.ok_or_else(silent)
+    }
+}
+
+/// Connects, encrypts, logs in.
+async fn session(desk: &Desk, server: &Server, login: &Login) -> Result<Session<Stream>, Error> {
+    let stream = desk.connect(server).await?;
+    let name = server.name.clone();
+    let mut client = async_imap::Client::new(stream);
+    let greeting = in_time(&name, client.read_response()).await?;
+    greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
+    if server.security == Security::Upgrade {
+        in_time(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
+        let mut stream = client.into_inner();
+        let shake = stream.connect_tls(&desk.trust, &name).await;
+        shake.map_err(|why| Error::Net { server: name.clone(), why })?;
+        client = async_imap::Client::new(stream);
+    }
+    let refused = |why: String| Error::Login { server: name.clone(), user: login.user.clone(), why };
+    match timeout(PATIENCE, client.login(&login.user, &login.password)).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err((error, _))) => Err(refused(error.to_string())),
+        Err(_) => Err(refused(format!("no answer within {PATIENCE:?}"))),
     }
 }
 

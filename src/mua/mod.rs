@@ -18,7 +18,7 @@ use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
 pub use handed::{Handed, Missing};
-pub use imap::ImapMailbox;
+pub use imap::{ImapMailbox, ImapWatch};
 pub use pop3::Maildrop;
 pub use source::{Source, SourceError, read_sources};
 pub use submit::{Submitter, Verdict};

@@ -1,32 +1,23 @@
-//! `postroad bench`: how fast this is, on this machine.
+//! `postroad bench simulate`: how fast simulated worlds are.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::sim::{self, Scenario, human};
 
-/// Measures how fast Postroad is on this machine.
+/// Simulated worlds: hops a second on one core, and how that changes with hosts, messages and virtual time.
 #[derive(Debug, Args)]
-pub(super) struct Bench {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Simulated worlds: hops a second on one core, and how that changes with hosts, messages and virtual time.
-    Simulate {
-        /// Also a week of 50 hosts with 100,000 messages and an outage, and a million messages: some minutes.
-        #[arg(long)]
-        long: bool,
-        /// Print the figures as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+pub(super) struct Simulate {
+    /// Also a week of 50 hosts with 100,000 messages and an outage, and a million messages: some minutes.
+    #[arg(long)]
+    long: bool,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is played.
@@ -49,13 +40,13 @@ struct Figure {
     hops_per_second: f64,
 }
 
-impl Bench {
+impl Simulate {
     /// Does it.
     ///
     /// # Errors
     /// A scenario does not run to its end.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let What::Simulate { long, json } = self.what;
+        let Self { long, json } = self;
         let measured = tokio::task::spawn_blocking(move || {
             let figures = cases(long).into_iter().map(|case| {
                 let figure = measure(case)?;

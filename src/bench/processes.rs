@@ -1,0 +1,95 @@
+//! What a server's processes cost: CPU time and memory, from /proc. Elsewhere than on Linux nothing is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+/// Ticks of /proc in a second; Linux shows all programs 100, whatever it counts in.
+const TICKS: f64 = 100.0;
+
+/// Processes and all that they started.
+#[derive(Clone, Debug)]
+pub struct Processes(Vec<u32>);
+
+/// What processes have used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// CPU time, that of children which have ended included.
+    pub cpu: Duration,
+    /// Resident memory now, in octets; what processes share counts for each.
+    pub resident: u64,
+}
+
+impl Processes {
+    /// These, and all that they start.
+    pub fn new(ids: Vec<u32>) -> Self {
+        Self(ids)
+    }
+
+    /// What they have used; `None` where there is no /proc, or no such process.
+    pub fn usage(&self) -> Option<Usage> {
+        let table: BTreeMap<u32, Row> = fs::read_dir("/proc").ok()?.filter_map(row).collect();
+        let mut family: BTreeSet<u32> = self.0.iter().copied().filter(|id| table.contains_key(id)).collect();
+        loop {
+            let children = table.iter().filter(|(id, row)| family.contains(&row.parent) && !family.contains(id));
+            let children: Vec<_> = children.map(|(id, _)| *id).collect();
+            if children.is_empty() {
+                break;
+            }
+            family.extend(children);
+        }
+        let ticks: u64 = family.iter().map(|id| table[id].ticks).sum();
+        let cpu = Duration::from_secs_f64(ticks as f64 / TICKS);
+        let resident = family.iter().filter_map(|id| resident(*id)).sum();
+        (!family.is_empty()).then_some(Usage { cpu, resident })
+    }
+
+    /// CPU time since `before`.
+    pub fn cpu_since(&self, before: Option<Usage>) -> Option<Duration> {
+        Some(self.usage()?.cpu.saturating_sub(before?.cpu))
+    }
+}
+
+struct Row {
+    parent: u32,
+    ticks: u64,
+}
+
+fn row(entry: std::io::Result<fs::DirEntry>) -> Option<(u32, Row)> {
+    let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
+    Some((id, parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))
+}
+
+/// `ID (NAME) STATE PARENT ...`, where the name may hold anything; utime, stime, cutime and cstime are the 14th to 17th.
+fn parse(stat: &str) -> Option<Row> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let words: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let ticks = words.get(11..15)?.iter().map(|word| word.parse::<u64>()).sum::<Result<_, _>>();
+    Some(Row { parent: words.get(1)?.parse().ok()?, ticks: ticks.ok()? })
+}
+
+fn resident(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_proc_is_read_whatever_the_process_is_called() {
+        let stat = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 1 0 9 0 0";
+        let row = parse(stat).unwrap();
+        assert_eq!((row.parent, row.ticks), (3, 124));
+        assert!(parse("7 (a) S").is_none());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_uses_memory_and_a_missing_one_is_missed() {
+        assert!(1 << 20 < Processes::new(vec![std::process::id()]).usage().unwrap().resident);
+        assert_eq!(Processes::new(vec![u32::MAX]).usage(), None);
+    }
+}
