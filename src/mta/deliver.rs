@@ -56,6 +56,11 @@ pub(super) struct NoLine {
 }
 
 impl NoLine {
+    #[cfg(test)]
+    pub(super) fn of_test() -> Self {
+        Self { failure: Failure::Loop(String::new()), took: Duration::ZERO, dialogue: None }
+    }
+
     /// The same bad news for a message with so many recipients.
     pub(super) fn for_recipients(&self, count: usize) -> Attempt {
         Attempt {

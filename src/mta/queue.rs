@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A row that is held is Q1, too, until the operator releases or deletes it. In memory there is only when each row is
-//! due; all else is read when its time has come.
+//! due, and so many new entries as are likely to go on at once; all else is read when its time has come.
 
 mod operator;
 mod pending;
@@ -152,15 +152,26 @@ impl Queue {
         if mails.is_empty() {
             return Ok(Receipt { id });
         }
-        let whole: Vec<_> = mails.iter().map(|mail| (mail.arrived, mail.letter.content.clone())).collect();
         let host = self.0.host.clone();
         let put = move |transaction: &Transaction<'_>| {
-            mails.iter().map(|mail| insert(transaction, &host, mail)).collect::<rusqlite::Result<Vec<_>>>()
+            mails.into_iter().map(|mail| insert(transaction, &host, mail)).collect::<rusqlite::Result<Vec<_>>>()
         };
-        let rows = self.0.store.write(put).await?;
-        rows.iter().zip(&whole).for_each(|((_, content), (_, bytes))| self.0.store.remember(*content, bytes));
-        self.change(|pending| rows.iter().zip(&whole).for_each(|((row, _), (due, _))| pending.add(*due, *row)));
+        let entries = self.0.store.write(put).await?;
+        for entry in &entries {
+            self.0.store.remember(entry.content, &entry.mail.letter.content);
+        }
+        self.change(|pending| {
+            for entry in entries {
+                pending.add(entry.mail.arrived, entry.row);
+                pending.keep(entry);
+            }
+        });
         Ok(Receipt { id })
+    }
+
+    /// Keeps an entry at hand that is still to be tried, where there is room.
+    pub(super) fn keep(&self, entry: Entry) {
+        self.pending().keep(entry);
     }
 
     /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
@@ -188,6 +199,9 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
+        if let Some(entry) = self.pending().at_hand(row) {
+            return Ok(Some(entry));
+        }
         let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue
             WHERE id = ?1 AND held = 0";
         let found = self.0.store.read(|connection| {
@@ -250,7 +264,7 @@ fn waiting(connection: &Connection, host: &str) -> rusqlite::Result<BTreeSet<(Ti
     query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
 }
 
-fn insert(transaction: &Transaction<'_>, host: &str, mail: &Mail) -> rusqlite::Result<(i64, i64)> {
+fn insert(transaction: &Transaction<'_>, host: &str, mail: Mail) -> rusqlite::Result<Entry> {
     let content = content::put(transaction, &mail.letter.content)?;
     let sql = "INSERT INTO queue (host, name, envelope, trace, content, arrived, due, attempts, warned)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
@@ -262,7 +276,7 @@ fn insert(transaction: &Transaction<'_>, host: &str, mail: &Mail) -> rusqlite::R
         content,
         mail.arrived.as_millisecond(),
     ])?;
-    Ok((row, content))
+    Ok(Entry { row, content, mail, attempts: 0, warned: false })
 }
 
 /// Says whether it goes on waiting by itself, and when the reports are due.
@@ -287,9 +301,8 @@ fn apply(
             false
         }
     };
-    let put = |report| Ok((report, insert(transaction, host, report)?.0));
-    let reports = settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok((waits, reports.into_iter().map(|(report, row)| (report.arrived, row)).collect()))
+    let put = |report: &Mail| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
+    Ok((waits, settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?))
 }
 
 /// A row as it stands in the store.

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::deliver::{Attempt, Verdict};
+use super::lane::Turn;
 use super::report::{self, Action, Told};
 use super::route::{NextHop, Protection};
 use super::{Entry, Failure, Mta, Settlement};
@@ -49,9 +50,24 @@ async fn attempt(mta: &Mta, row: i64) {
     let tried = async {
         let Some(entry) = mta.queue().load(row)? else {
             mta.queue().forget(row);
+            mta.lanes().excuse(mta, row);
             return Ok(());
         };
-        let outcomes = try_all(mta, &entry).await;
+        let groups = groups(mta, &entry);
+        let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.mail.envelope.reverse_path);
+        match mta.lanes().turn(mta, row, sender, &hops, is_urgent(mta, &entry)) {
+            Turn::Go => {}
+            Turn::Parked => {
+                mta.queue().keep(entry);
+                return Ok(());
+            }
+            Turn::Rest(until) => {
+                mta.queue().keep(entry);
+                mta.queue().put_back(row, until);
+                return Ok(());
+            }
+        }
+        let outcomes = try_all(mta, &entry, groups).await;
         settle(mta, &entry, outcomes).await;
         Ok::<_, store::Error>(())
     };
@@ -64,12 +80,24 @@ async fn attempt(mta: &Mta, row: i64) {
 /// Recipients that share a next hop, and what became of them there.
 type Outcome = (NextHop, Vec<Recipient>, Attempt);
 
-async fn try_all(mta: &Mta, entry: &Entry) -> Vec<Outcome> {
+/// The recipients by where they go next.
+fn groups(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
     let mut groups: BTreeMap<NextHop, Vec<Recipient>> = BTreeMap::new();
     let protection = Protection::asked(&entry.mail.envelope, &entry.mail.letter);
     for recipient in &entry.mail.envelope.recipients {
         groups.entry(NextHop::of(mta, &recipient.address, protection)).or_default().push(recipient.clone());
     }
+    groups
+}
+
+/// Whether there is something to tell the sender, wherever the message could not go.
+fn is_urgent(mta: &Mta, entry: &Entry) -> bool {
+    let (now, Retry { give_up, warn, .. }) = (mta.setup().clock.now(), mta.setup().settings.retry);
+    let is_over = |time| later(entry.mail.arrived, time) <= now;
+    is_over(give_up) || (!entry.warned && is_over(warn))
+}
+
+async fn try_all(mta: &Mta, entry: &Entry, groups: BTreeMap<NextHop, Vec<Recipient>>) -> Vec<Outcome> {
     let tries = groups.into_iter().map(|(hop, recipients)| async move {
         let envelope = Envelope { recipients: recipients.clone(), ..entry.mail.envelope.clone() };
         let attempt = mta.lanes().send(mta, &hop, envelope, entry.mail.letter.clone()).await;

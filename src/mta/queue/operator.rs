@@ -247,7 +247,9 @@ impl Mta {
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, which: Which) -> Result<Vec<QueueId>, store::Error> {
-        self.queue().flush(which, self.setup().clock.now()).await
+        let flushed = self.queue().flush(which, self.setup().clock.now()).await;
+        self.lanes().rouse();
+        flushed
     }
 }
 

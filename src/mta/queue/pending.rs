@@ -7,6 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::Entry;
+
+/// Entries at hand, and their octets.
+const FRESH_MAX: usize = 4096;
+const FRESH_OCTETS_MAX: usize = 16 * 1024 * 1024;
+
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -20,13 +26,17 @@ pub(super) enum Next {
 
 pub(super) struct Pending {
     due: BTreeSet<(Timestamp, i64)>,
+    /// Entries that wait for their first attempt, as they stand in the store.
+    fresh: BTreeMap<i64, Entry>,
+    /// Octets of them.
+    fresh_octets: usize,
     /// Rows that are tried or changed, and when they are due again whatever comes of that.
     underway: BTreeMap<i64, Option<Timestamp>>,
 }
 
 impl Pending {
     pub(super) fn new(due: BTreeSet<(Timestamp, i64)>) -> Self {
-        Self { due, underway: BTreeMap::new() }
+        Self { due, fresh: BTreeMap::new(), fresh_octets: 0, underway: BTreeMap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -43,6 +53,22 @@ impl Pending {
             Some((due, _)) => Next::At(due),
             None => Next::Nothing,
         }
+    }
+
+    /// Keeps an entry at hand until it is asked for, where there is room.
+    pub(super) fn keep(&mut self, entry: Entry) {
+        let octets = self.fresh_octets + entry.mail.letter.len();
+        if self.fresh.len() < FRESH_MAX && octets <= FRESH_OCTETS_MAX && entry.attempts == 0 {
+            self.fresh_octets = octets;
+            self.fresh.insert(entry.row, entry);
+        }
+    }
+
+    /// Takes an entry that is at hand.
+    pub(super) fn at_hand(&mut self, row: i64) -> Option<Entry> {
+        let entry = self.fresh.remove(&row)?;
+        self.fresh_octets -= entry.mail.letter.len();
+        Some(entry)
     }
 
     /// A new row.
@@ -74,6 +100,8 @@ impl Pending {
     /// These rows do not come up by themselves.
     pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) {
         self.due.retain(|(_, row)| !rows.contains(row));
+        // What is held must not be found at hand.
+        rows.iter().for_each(|row| drop(self.at_hand(*row)));
     }
 
     /// These rows are due then, or as soon as they are not under way.

@@ -59,7 +59,7 @@ async fn q0_what_was_not_committed_leaves_nothing() {
     let queue = open(&store);
     let broken: Result<(), _> = store
         .write(|transaction| {
-            insert(transaction, "mta", &mail(1))?;
+            insert(transaction, "mta", mail(1))?;
             Err(rusqlite::Error::InvalidQuery)
         })
         .await;

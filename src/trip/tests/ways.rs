@@ -160,3 +160,63 @@ async fn a_route_comes_before_the_smarthost_and_the_dns() {
     assert_eq!(way, ["mta-163 received", "mta-sina received", "mda-sina received"]);
     running.stop().await;
 }
+
+/// A message of this sender at mta-163.
+async fn put(running: &Running, number: u64, from: &str, to: &str) {
+    let recipients = vec![to.parse::<Address>().unwrap().into()];
+    let mail = Mail {
+        id: JourneyId::of(number).stay(1),
+        envelope: Envelope { reverse_path: from.parse().ok(), recipients, ..Envelope::default() },
+        letter: Letter::new(Bytes::from(format!("Subject: {number}\r\n\r\n"))),
+        arrived: running.ground.clock.now(),
+    };
+    let _ = running.mtas["mta-163"].queue().put(mail).await.unwrap();
+}
+
+/// In which order the letters came into the mailbox, by their numbers.
+async fn order(running: &Running, user: &str) -> Vec<u64> {
+    let number = |message: &Bytes| {
+        let text = String::from_utf8_lossy(message).into_owned();
+        text.split_once("Subject: ").unwrap().1.lines().next().unwrap().parse().unwrap()
+    };
+    maildrop(running, user).await.iter().map(number).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_does_not_wait_for_the_thousand_that_another_sender_sent_first() {
+    let running = world(10).await;
+    running.turn_off("mta-relay").await;
+    for number in 0..1000 {
+        put(&running, number, "bulk@163.test", "friend@sina.test").await;
+    }
+    put(&running, 1000, "me@163.test", "friend@sina.test").await;
+    running.turn_on("mta-relay").await.unwrap();
+    sleep(HOUR).await;
+    let order = order(&running, "friend@sina.test").await;
+    let place = order.iter().position(|number| *number == 1000).unwrap();
+    assert_eq!(order.len(), 1001);
+    assert!(place < 150, "it came as number {place}");
+    running.stop().await;
+}
+
+/// Thousands for a host that swallows packets hold no seat that a letter to another host needs.
+#[tokio::test(start_paused = true)]
+async fn a_black_hole_does_not_hold_up_mail_to_other_hosts() {
+    let route = "routes = [{ to = \"hole.test\", via = \"198.51.100.99\" }]";
+    let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let ground = Ground::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
+    let running = Running::start(ground, Doors::shut()).await.unwrap();
+    let _listener = running.ground.net.interface(&[PEER]).listen(25).await.unwrap();
+    running.ground.net.faults().inflict(net::Link { from: vec![], to: vec![PEER] }, net::LinkFault::Cut);
+    for number in 0..2000 {
+        put(&running, number, "bulk@163.test", "x@hole.test").await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    put(&running, 2000, "me@163.test", "friend@sina.test").await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(order(&running, "friend@sina.test").await, [2000]);
+    let attempts = running.mtas["mta-163"].queue().list(crate::mta::Which::All, 3000).unwrap();
+    assert_eq!(attempts.total, 2000);
+    running.stop().await;
+}
