@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::policy::UnknownRecipients;
 use super::retry::Retry;
 use super::route::TlsMode;
-use super::{Service, span};
+use super::{MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
 
 mod policy;
@@ -182,6 +182,9 @@ pub(super) struct MdaTable {
     /// The largest message taken, in octets.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
+    /// Whether its mailboxes also lie in folders, where other programs may work on them.
+    #[serde(default)]
+    pub(super) mailboxes: MailboxForm,
 }
 
 /// 50 MiB.

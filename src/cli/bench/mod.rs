@@ -1,7 +1,12 @@
 //! `postroad bench`: how fast this is, on this machine.
 
+mod figure;
+mod imap;
+mod pop3;
 mod simulate;
 mod smtp;
+mod target;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -18,6 +23,8 @@ pub(super) struct Bench {
 enum What {
     Simulate(simulate::Simulate),
     Smtp(Box<smtp::Smtp>),
+    Imap(imap::ImapBench),
+    Pop3(pop3::Pop3Bench),
 }
 
 impl Bench {
@@ -29,6 +36,8 @@ impl Bench {
         match self.what {
             What::Simulate(simulate) => simulate.run().await,
             What::Smtp(smtp) => smtp.run().await,
+            What::Imap(imap) => imap.run().await,
+            What::Pop3(pop3) => pop3.run().await,
         }
     }
 }

@@ -1,0 +1,134 @@
+//! The server under load: one of ours, in a process and a folder of its own, or any other.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tempfile::TempDir;
+
+use super::super::common::Endpoint;
+use crate::bench::{Processes, Served};
+use crate::net::{Interface, Net, Trust};
+use crate::world::Clock;
+
+/// Who is loaded, and how long.
+#[derive(Debug, Args)]
+pub(super) struct Aim {
+    /// Load this server instead of one of ours: HOST:PORT of its IMAP or POP3.
+    #[arg(long, value_name = "HOST:PORT")]
+    target: Option<Endpoint>,
+    /// Who logs in there; `{n}` stands for 0, 1, 2 and 3 where several maildrops are needed. Their mail is deleted.
+    #[arg(long, value_name = "NAME", default_value = "bench{n}@bench.test")]
+    user: String,
+    /// The password.
+    #[arg(long, value_name = "TEXT", default_value = "postroad")]
+    password: String,
+    /// Encrypts by STARTTLS or STLS first.
+    #[arg(long)]
+    starttls: bool,
+    /// A process of that server, by its number: the memory that it and its children use is told. May be repeated.
+    #[arg(long, value_name = "PID", requires = "target")]
+    pid: Vec<u32>,
+    /// Messages of 4 KiB in the mailbox.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(super) messages: u32,
+    /// How long each case is repeated.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::super::common::duration)]
+    pub(super) time: Duration,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Where it is, and how to get in.
+pub(super) struct Target {
+    pub(super) interface: Interface,
+    pub(super) trust: Trust,
+    pub(super) starttls: bool,
+    pub(super) password: String,
+    user: String,
+    imap: Option<SocketAddr>,
+    pop3: Option<SocketAddr>,
+    pub(super) processes: Processes,
+    ours: Option<Ours>,
+}
+
+/// A served world on a folder of its own.
+struct Ours {
+    /// Gone before the folder.
+    served: Option<Served>,
+    folder: TempDir,
+}
+
+/// What the target of a benchmark speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Imap,
+    Pop3,
+}
+
+impl Aim {
+    /// Finds the server, or starts ours. `imap` is where maildrops of a POP3 server are filled.
+    pub(super) async fn find(&self, service: Service, imap: Option<&Endpoint>) -> anyhow::Result<Target> {
+        let mut target = Target {
+            interface: Net::sockets().interface(&[]),
+            trust: Trust::anyone(Clock::wall())?,
+            starttls: self.starttls,
+            password: self.password.clone(),
+            user: self.user.clone(),
+            imap: None,
+            pop3: None,
+            processes: Processes::new(self.pid.clone()),
+            ours: None,
+        };
+        let Some(endpoint) = &self.target else {
+            let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
+            target.ours = Some(Ours { served: None, folder });
+            target.restart().await?;
+            return Ok(target);
+        };
+        let at = target.lookup(endpoint).await?;
+        match service {
+            Service::Imap => target.imap = Some(at),
+            Service::Pop3 => target.pop3 = Some(at),
+        }
+        if let Some(imap) = imap {
+            target.imap = Some(target.lookup(imap).await?);
+        }
+        Ok(target)
+    }
+}
+
+impl Target {
+    async fn lookup(&self, endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+        let found = self.interface.lookup(&endpoint.host, endpoint.port).await?;
+        found.first().copied().with_context(|| format!("{} has no address", endpoint.host))
+    }
+
+    /// Starts our own server on its folder, again if it runs; `false` when the target is not ours.
+    pub(super) async fn restart(&mut self) -> anyhow::Result<bool> {
+        let Some(ours) = &mut self.ours else { return Ok(false) };
+        if ours.served.take().is_some() {
+            std::fs::remove_file(ours.folder.path().join("ports.json"))?;
+        }
+        let served = Served::start(ours.folder.path(), None).await?;
+        (self.imap, self.pop3) = (Some(served.port("imap")?), Some(served.port("pop3")?));
+        self.processes = served.processes();
+        ours.served = Some(served);
+        Ok(true)
+    }
+
+    pub(super) fn imap(&self) -> anyhow::Result<SocketAddr> {
+        self.imap.context("where is its IMAP? say so with --imap HOST:PORT")
+    }
+
+    pub(super) fn pop3(&self) -> anyhow::Result<SocketAddr> {
+        self.pop3.context("the server has no POP3")
+    }
+
+    /// The login of the `n`th user.
+    pub(super) fn user(&self, n: usize) -> String {
+        self.user.replace("{n}", &n.to_string())
+    }
+}
