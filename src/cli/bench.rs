@@ -1,5 +1,11 @@
 //! `postroad bench`: how fast this is, on this machine.
 
+mod figure;
+mod imap;
+mod pop3;
+mod target;
+mod wire;
+
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -27,6 +33,8 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    Imap(imap::ImapBench),
+    Pop3(pop3::Pop3Bench),
 }
 
 /// What is played.
@@ -55,23 +63,30 @@ impl Bench {
     /// # Errors
     /// A scenario does not run to its end.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let What::Simulate { long, json } = self.what;
-        let measured = tokio::task::spawn_blocking(move || {
-            let figures = cases(long).into_iter().map(|case| {
-                let figure = measure(case)?;
-                if !json {
-                    println!("{}", figure.line());
-                }
-                Ok(figure)
-            });
-            figures.collect::<anyhow::Result<Vec<_>>>()
-        });
-        let figures = measured.await.context("the measurement ended early")??;
-        if json {
-            println!("{}", serde_json::to_string_pretty(&figures)?);
+        match self.what {
+            What::Simulate { long, json } => simulate(long, json).await,
+            What::Imap(bench) => bench.run().await,
+            What::Pop3(bench) => bench.run().await,
         }
-        Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn simulate(long: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let measured = tokio::task::spawn_blocking(move || {
+        let figures = cases(long).into_iter().map(|case| {
+            let figure = measure(case)?;
+            if !json {
+                println!("{}", figure.line());
+            }
+            Ok(figure)
+        });
+        figures.collect::<anyhow::Result<Vec<_>>>()
+    });
+    let figures = measured.await.context("the measurement ended early")??;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&figures)?);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Figure {
