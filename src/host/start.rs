@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::running::Power;
 use super::{Cast, Error, Faults, Ground, Running, neighbour};
 use crate::dns::{Server as NameServer, Zones};
+use crate::mail::Address;
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
 use crate::mta::{Kind, Mta, Reception, Setup};
 use crate::net::{self, Identity};
-use crate::world::{self, Engine, Host, HostName, Role, Service, port};
+use crate::world::{self, Engine, Host, HostName, MailboxForm, Role, Service, port};
 
 /// Opens the queue of every MTA that runs here.
 pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
@@ -55,6 +56,22 @@ pub(super) fn mdas(
     };
     let ours = ground.world.mdas().filter(|(host, _)| cast.plays(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
+}
+
+/// Keeps the mailboxes of hosts that want them so as Maildirs too, beside the database if that is on disk.
+pub(super) fn keep_maildirs(running: &Running) {
+    let wants = |mda: &Mda| mda.form() == MailboxForm::Maildir;
+    if !running.mdas.values().any(wants) {
+        return;
+    }
+    let (world, mdas) = (running.ground.world.clone(), running.mdas.clone());
+    let serves = move |key: &str| {
+        let domain = key.parse::<Address>().ok().and_then(|address| world.domain(address.domain()).cloned());
+        domain.and_then(|domain| mdas.get(&domain.mailboxes)).is_some_and(wants)
+    };
+    if let Some(keeper) = mda::Keeper::new(&running.mailboxes, serves) {
+        running.spawn(keeper.keep(running.stopping()));
+    }
 }
 
 /// Starts them all: first whoever is asked, then whoever asks; then opens the doors.

@@ -20,13 +20,13 @@ use std::sync::Arc;
 use crate::journey::Recorder;
 use crate::mail::Address;
 use crate::net::Identity;
-use crate::world::{self, Clock, Dice, HostName, World};
+use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
 
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Brief, Changes, Copied, Delivered, Error, Index, Listed, Mailbox, Mailboxes, Maildrop, Message, Messages, SCHEMA,
-    Sieve, SpecialUse, Status, Uid, View,
+    Brief, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes, Maildrop, Message, Messages,
+    SCHEMA, Sieve, SpecialUse, Status, Uid, View,
 };
 pub use pop3::Pop3;
 pub use site::{Site, User};
@@ -75,6 +75,11 @@ impl Mda {
     /// The host's name in the DNS.
     pub fn fqdn(&self) -> &str {
         &self.0.fqdn
+    }
+
+    /// Where its mailboxes lie.
+    pub fn form(&self) -> MailboxForm {
+        self.0.setup.settings.mailboxes
     }
 
     /// The mail of this host, and of all others of the process.

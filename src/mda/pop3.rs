@@ -88,8 +88,8 @@ impl Conversation {
         Ok(entries)
     }
 
-    fn letter(&self, index: usize) -> Result<Letter, Refusal> {
-        let (_, maildrop) = self.open.as_ref().ok_or(Refusal::Permanent)?;
+    fn letter(&mut self, index: usize) -> Result<Letter, Refusal> {
+        let (_, maildrop) = self.open.as_mut().ok_or(Refusal::Permanent)?;
         maildrop.letter(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
     }
 

@@ -35,7 +35,7 @@ impl Scene {
         let mda = Mda::new(Setup {
             world: world.clone(),
             host: host.clone(),
-            settings: world::Mda { size_max: 10_000 },
+            settings: world::Mda { size_max: 10_000, mailboxes: world::MailboxForm::default() },
             mailboxes: Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock),
             clock,
             dice: Dice::seeded(1),

@@ -7,11 +7,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::mail::Letter;
 
 /// Slices from this length on are sent as they are; shorter ones are worth a copy.
-const SHARE_OCTETS_MIN: usize = 4 * 1024;
+const SHARE_OCTETS_MIN: usize = 16 * 1024;
 /// The longest slice, so that a look for dots is short.
 const SLICE_OCTETS_MAX: usize = 64 * 1024;
 /// Gathered replies of more octets are sent before another command is read.
-const GATHER_OCTETS_MAX: usize = 16 * 1024;
+const GATHER_OCTETS_MAX: usize = 64 * 1024;
 
 /// Replies in the order of their commands, at most one message behind them.
 #[derive(Debug, Default)]
@@ -33,32 +33,41 @@ impl Outgoing {
         self.message = Some(Stuffing::of(letter, body_lines));
     }
 
-    /// Whether so much waits that it should leave before more is made.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether so much waits that it should leave before more is made. Small messages gather as replies do.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.gather();
         self.message.is_some() || GATHER_OCTETS_MAX <= self.gathered.len()
     }
 
     /// The next bytes to send, if there are any.
     pub(super) fn take(&mut self) -> Option<Bytes> {
-        while let Some(message) = &mut self.message {
+        self.gather();
+        if self.gathered.is_empty()
+            && let Some(message) = &mut self.message
+            && let Some(slice) = message.peek()
+        {
+            message.advance(slice.len());
+            return Some(slice);
+        }
+        (!self.gathered.is_empty()).then(|| self.gathered.split().freeze())
+    }
+
+    /// Copies what is small, up to a slice that is worth sending as it is.
+    fn gather(&mut self) {
+        while let Some(message) = &mut self.message
+            && self.gathered.len() < GATHER_OCTETS_MAX
+        {
             let Some(slice) = message.peek() else {
                 self.gathered.put_slice(message.end());
                 self.message = None;
                 break;
             };
-            if SHARE_OCTETS_MIN <= slice.len() && !self.gathered.is_empty() {
+            if SHARE_OCTETS_MIN <= slice.len() {
                 break;
             }
             message.advance(slice.len());
-            if SHARE_OCTETS_MIN <= slice.len() {
-                return Some(slice);
-            }
             self.gathered.put_slice(&slice);
-            if GATHER_OCTETS_MAX <= self.gathered.len() {
-                break;
-            }
         }
-        (!self.gathered.is_empty()).then(|| self.gathered.split().freeze())
     }
 }
 

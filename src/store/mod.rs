@@ -205,6 +205,14 @@ impl Store {
         self.0.contents.same(&content).unwrap_or(content)
     }
 
+    /// The folder that the database lies in; `None` when it is in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.0.readers {
+            Readers::Pool { path, .. } => path.parent(),
+            Readers::Shared(_) => None,
+        }
+    }
+
     /// How many transactions were committed since the start, for the benchmark and the group commit test.
     pub fn commits(&self) -> u64 {
         self.0.writer.commits()

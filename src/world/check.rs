@@ -127,7 +127,7 @@ impl Check<'_> {
             self.host(&mut all, name, &table.name, &table.address, role);
         }
         for (name, table) in &file.mda {
-            let role = Role::Mda(Mda { size_max: table.size_max });
+            let role = Role::Mda(Mda { size_max: table.size_max, mailboxes: table.mailboxes });
             self.host(&mut all, name, &table.name, &table.address, role);
         }
         all.hosts

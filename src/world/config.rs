@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::policy::UnknownRecipients;
-use super::{Service, span};
+use super::{MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
 
 mod policy;
@@ -173,6 +173,9 @@ pub(super) struct MdaTable {
     /// The largest message taken, in octets.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
+    /// Whether its mailboxes also lie in folders, where other programs may work on them.
+    #[serde(default)]
+    pub(super) mailboxes: MailboxForm,
 }
 
 /// 50 MiB.

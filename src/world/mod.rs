@@ -113,6 +113,19 @@ pub struct Mta {
 pub struct Mda {
     /// The largest message taken, in octets.
     pub size_max: usize,
+    /// Where its mailboxes lie.
+    pub mailboxes: MailboxForm,
+}
+
+/// Where mailboxes lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailboxForm {
+    /// In the database.
+    #[default]
+    Database,
+    /// Also in Maildirs, where mutt or Dovecot may work on them; not in virtual time, where nothing is on disk.
+    Maildir,
 }
 
 /// When a message that could not be passed on is tried again. RFC 5321 §4.5.4.1.

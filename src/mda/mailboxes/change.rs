@@ -102,7 +102,7 @@ fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<
     transaction.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))
 }
 
-fn set_flags(
+pub(super) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
     uids: &[Uid],

@@ -36,12 +36,12 @@ pub struct Delivered {
 pub(super) type Fresh = VecDeque<(Content, Arc<Summary>)>;
 
 /// A message on its way into a mailbox.
-struct Arrival {
-    letter: Letter,
-    summary: Arc<Summary>,
-    flags: Flags,
-    received: i64,
-    saved: i64,
+pub(super) struct Arrival {
+    pub(super) letter: Letter,
+    pub(super) summary: Arc<Summary>,
+    pub(super) flags: Flags,
+    pub(super) received: i64,
+    pub(super) saved: i64,
 }
 
 impl Mailboxes {
@@ -117,8 +117,8 @@ impl Mailboxes {
     }
 }
 
-struct Filed {
-    delivered: Delivered,
+pub(super) struct Filed {
+    pub(super) delivered: Delivered,
     content: i64,
 }
 
@@ -137,7 +137,7 @@ fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
-fn file(
+pub(super) fn file(
     transaction: &Transaction<'_>,
     mailbox: i64,
     name: String,

@@ -1,5 +1,6 @@
 //! What POP3 sees of an account: its INBOX, held by one session at a time. RFC 1939 §4, §8.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Error, Mailbox, Mailboxes, Uid, View, lock, name};
@@ -10,8 +11,16 @@ use crate::mail::Letter;
 pub struct Maildrop {
     mailbox: Mailbox,
     view: Arc<View>,
+    /// Messages that were read with the one before them, by place.
+    ahead: VecDeque<(usize, Letter)>,
+    /// The place that will be asked for next if all are.
+    next: usize,
     _hold: Hold,
 }
+
+/// So many messages, and about so many octets, are read ahead for a client that takes one after the other.
+const AHEAD_MAX: usize = 32;
+const AHEAD_OCTETS_MAX: u64 = 256 * 1024;
 
 /// The account is held as long as this lives.
 struct Hold {
@@ -37,7 +46,7 @@ impl Mailboxes {
         let hold = Hold { mailboxes: self.clone(), account: account.to_owned() };
         self.ensure_account(account).await?;
         let mailbox = self.open(account, name::INBOX)?;
-        Ok(Maildrop { view: mailbox.view()?, mailbox, _hold: hold })
+        Ok(Maildrop { view: mailbox.view()?, mailbox, ahead: VecDeque::new(), next: usize::MAX, _hold: hold })
     }
 }
 
@@ -52,8 +61,27 @@ impl Maildrop {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn letter(&self, index: usize) -> Result<Option<Letter>, Error> {
-        self.uid(index).map_or(Ok(None), |uid| self.mailbox.letter(uid))
+    pub fn letter(&mut self, index: usize) -> Result<Option<Letter>, Error> {
+        if self.ahead.front().is_none_or(|(place, _)| *place != index) {
+            self.ahead.clear();
+            let last = if index == self.next { self.last_of_run(index) } else { index };
+            let (Some(from), Some(to)) = (self.uid(index), self.uid(last)) else { return Ok(None) };
+            let messages = &self.view.messages;
+            let place = |(uid, letter): (Uid, Letter)| messages.place(uid).map(|place| (place, letter));
+            self.ahead = self.mailbox.letters(from, to)?.into_iter().filter_map(place).collect();
+        }
+        self.next = index.saturating_add(1);
+        let found = self.ahead.front().is_some_and(|(place, _)| *place == index);
+        Ok(if found { self.ahead.pop_front().map(|(_, letter)| letter) } else { None })
+    }
+
+    /// The place up to which to read.
+    fn last_of_run(&self, index: usize) -> usize {
+        let sizes = self.view.messages.iter_from(index).take(AHEAD_MAX).scan(0, |octets, message| {
+            *octets += message.size;
+            Some(*octets)
+        });
+        index + sizes.take_while(|octets| *octets <= AHEAD_OCTETS_MAX).count().saturating_sub(1)
     }
 
     /// Removes the messages at these places, for good; those that are gone already do not matter.

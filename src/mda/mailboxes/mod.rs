@@ -9,6 +9,7 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
+//!                                        maildir/     the same in folders, for other programs
 //! ```
 //!
 //! The tables are the truth. Every change takes the next number of its mailbox, the modification sequence (RFC 7162
@@ -20,6 +21,7 @@ mod error;
 mod file;
 mod index;
 mod list;
+mod maildir;
 mod maildrop;
 mod messages;
 mod name;
@@ -44,6 +46,7 @@ pub use error::Error;
 pub use file::Delivered;
 pub use index::{Brief, Index};
 pub use list::{Listed, Status};
+pub use maildir::Keeper;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
 pub use schema::SCHEMA;
@@ -70,6 +73,8 @@ struct Inner {
     blocks: Mutex<index::Blocks>,
     /// Summaries worked out last.
     fresh: Mutex<file::Fresh>,
+    /// Wakes after each change of a mailbox.
+    commits: watch::Sender<u64>,
 }
 
 /// One mailbox, opened. It stays the same one under another name.
@@ -83,8 +88,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, fresh) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, fresh };
+        let (open, held, blocks, fresh, commits) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, fresh, commits };
         Self(Arc::new(inner), Disk::default())
     }
 

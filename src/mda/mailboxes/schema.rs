@@ -3,7 +3,7 @@
 use crate::store::Schema;
 
 /// What [`crate::store::Store::open`] needs to know of us.
-pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2] };
+pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3] };
 
 const STEP_1: &str = "
 CREATE TABLE account (
@@ -85,4 +85,21 @@ CREATE TABLE summary (
     grams BLOB NOT NULL
 ) STRICT;
 CREATE TRIGGER summary_ends AFTER DELETE ON content BEGIN DELETE FROM summary WHERE content = old.id; END;
+";
+
+// What lies in Maildirs, as it was last seen there.
+const STEP_3: &str = "
+CREATE TABLE maildir (
+    mailbox INTEGER PRIMARY KEY, -- which may be gone, and then its folder goes too
+    account INTEGER NOT NULL,
+    directory TEXT NOT NULL -- empty for INBOX
+) STRICT;
+
+CREATE TABLE maildir_file (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL, -- of a message, which may be gone, and then its file goes too
+    base TEXT NOT NULL, -- the file's name without flags
+    letters TEXT NOT NULL, -- its flags
+    PRIMARY KEY (mailbox, uid)
+) STRICT, WITHOUT ROWID;
 ";

@@ -115,6 +115,7 @@ impl Inner {
                 shelf.take(changes);
             }
         }
+        self.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
     }
 }
 

@@ -44,7 +44,7 @@ impl Scene {
         let mailboxes = Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock);
         mailboxes.ensure_account(USER).await.unwrap();
         let mda = Mda::new(Setup {
-            settings: world::Mda { size_max: 100_000 },
+            settings: world::Mda { size_max: 100_000, mailboxes: world::MailboxForm::default() },
             mailboxes: mailboxes.clone(),
             clock,
             dice: Dice::seeded(1),
