@@ -26,6 +26,8 @@ use writer::{Job, Writer};
 
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
+/// So much of the file is read where the system has it in memory, without a call for each page.
+const READ_MAPPED_BYTES: i64 = 4 << 30;
 
 /// The tables of one room: SQL steps, run once each, in order. To change a table, add a step.
 #[derive(Clone, Copy, Debug)]
@@ -250,6 +252,7 @@ fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
+    connection.pragma_update(None, "mmap_size", READ_MAPPED_BYTES)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }

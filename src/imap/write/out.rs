@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use crate::imap::utf7_encode;
 use crate::mail::{Dialogue, Speaker};
 
-/// Shorter literals are copied: a slice of its own costs more than its octets.
-const SHARED_OCTETS_MIN: usize = 4096;
+/// Shorter literals are copied: a slice of its own is one more call to the system, and costs more than its octets.
+const SHARED_OCTETS_MIN: usize = 16 * 1024;
 /// Longer strings are written as literals, which need no escaping.
 const QUOTED_OCTETS_MAX: usize = 1024;
 

@@ -291,7 +291,7 @@ async fn status_counts() {
 async fn a_maildrop_has_one_holder_and_stable_names() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three"]).await;
-    let drop_one = mailboxes.maildrop(ANN).await.unwrap();
+    let mut drop_one = mailboxes.maildrop(ANN).await.unwrap();
     assert!(matches!(mailboxes.maildrop(ANN).await, Err(Error::InUse)));
     let names: Vec<_> = drop_one.entries().map(|(_, uid)| uid).collect();
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
