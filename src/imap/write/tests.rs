@@ -157,13 +157,13 @@ fn envelope_and_structure_are_written_whole() {
 
 #[test]
 fn large_literals_are_shared() {
-    let message = Bytes::from(vec![b'x'; 10_000]);
+    let message = Bytes::from(vec![b'x'; 20_000]);
     let mut out = Out::default();
     let mut fetch = out.fetch(1);
     fetch.section(BodyName::Body, &Section::default(), None, Some(&["trace".into(), message.clone()]));
     fetch.end();
-    assert_eq!(out.len(), 10_000 + "* 1 FETCH (BODY[] {10005}\r\ntrace)\r\n".len());
-    assert_eq!(out.take().unwrap(), "* 1 FETCH (BODY[] {10005}\r\ntrace");
+    assert_eq!(out.len(), 20_000 + "* 1 FETCH (BODY[] {20005}\r\ntrace)\r\n".len());
+    assert_eq!(out.take().unwrap(), "* 1 FETCH (BODY[] {20005}\r\ntrace");
     assert_eq!(out.take().unwrap().as_ptr(), message.as_ptr());
     assert_eq!(out.take().unwrap(), ")\r\n");
     assert_eq!(out.take(), None);
