@@ -2,8 +2,8 @@
 
 use ring::{digest, hmac};
 
-use super::Mechanism;
 use super::scram::{self, Signatures};
+use super::{Mechanism, md5};
 
 /// No response of the mechanisms here is longer: three names of 255 octets (RFC 4616 §2) fit twice.
 const RESPONSE_OCTETS_MAX: usize = 2048;
@@ -62,7 +62,16 @@ enum State {
 }
 
 enum Claimed {
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
+    /// RFC 1939 §7 (APOP).
+    Digest {
+        user: String,
+        timestamp: String,
+        digest: String,
+    },
     Scram(scram::First),
 }
 
@@ -97,6 +106,13 @@ impl Exchange {
     pub fn password(user: &str, password: &str) -> Self {
         let claimed = Claimed::Password { user: user.to_owned(), password: password.to_owned() };
         Self { nonce: "password".to_owned(), state: State::Asked(claimed) }
+    }
+
+    /// A name and a digest that came in POP3's `APOP`, which is that of the timestamp in the greeting and the password.
+    /// The user is known at once, so [`Exchange::secret`] is the only call left.
+    pub fn digest(user: &str, timestamp: &str, digest: &str) -> Self {
+        let (user, timestamp, digest) = (user.to_owned(), timestamp.to_owned(), digest.to_ascii_lowercase());
+        Self { nonce: timestamp.clone(), state: State::Asked(Claimed::Digest { user, timestamp, digest }) }
     }
 
     /// The first step: takes the initial response if the client sent one, or says what to ask it. RFC 4422 §3.3.
@@ -134,6 +150,11 @@ impl Exchange {
                 let equal = self.is_equal(secret.unwrap_or_default().as_bytes(), password.as_bytes());
                 if equal & secret.is_some() { (State::Over, Step::Granted { user }) } else { denied() }
             }
+            State::Asked(Claimed::Digest { user, timestamp, digest }) => {
+                let wanted = md5::hex(format!("{timestamp}{}", secret.unwrap_or_default()).as_bytes());
+                let equal = self.is_equal(wanted.as_bytes(), digest.as_bytes());
+                if equal & secret.is_some() { (State::Over, Step::Granted { user }) } else { denied() }
+            }
             State::Asked(Claimed::Scram(first)) => self.challenge(first, secret),
             _ => denied(),
         };
@@ -164,7 +185,7 @@ fn denied() -> (State, Step) {
 
 fn asked(claimed: Claimed) -> (State, Step) {
     let user = match &claimed {
-        Claimed::Password { user, .. } => user.clone(),
+        Claimed::Password { user, .. } | Claimed::Digest { user, .. } => user.clone(),
         Claimed::Scram(first) => first.user.clone(),
     };
     (State::Asked(claimed), Step::Who(user))

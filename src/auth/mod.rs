@@ -13,6 +13,7 @@
 mod claim;
 mod exchange;
 pub mod line;
+mod md5;
 mod mechanism;
 mod scram;
 

@@ -32,7 +32,7 @@ struct Ledger {
     at_risk: BTreeMap<String, usize>,
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+pub(super) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
@@ -103,7 +103,7 @@ fn say(smtp: &mut BufReader<TcpStream>, text: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "another process lives meanwhile, in real time")]
-fn wait(time: Duration) {
+pub(super) fn wait(time: Duration) {
     thread::sleep(time);
 }
 

@@ -1,4 +1,4 @@
-//! The AUTHORIZATION state: USER and PASS, AUTH, STLS. RFC 1939 §4, RFC 5034, RFC 2595 §4.
+//! The AUTHORIZATION state: USER and PASS, APOP, AUTH, UTF8, STLS. RFC 1939 §4, §7, RFC 5034, RFC 6856 §2, RFC 2595 §4.
 
 use super::{Command, Event, Session, State};
 use crate::auth::{Exchange, Mechanism, Step, line};
@@ -38,6 +38,23 @@ impl Session {
             (Command::Pass(password), Some(user)) => {
                 let exchange = Exchange::password(&user, password);
                 self.advance(exchange, Step::Who(user));
+            }
+            // One try for a greeting: the timestamp is not used twice.
+            (Command::Apop { name, digest }, _) => match self.timestamp.take() {
+                Some(timestamp) => {
+                    let exchange = Exchange::digest(name, &timestamp, digest);
+                    self.advance(exchange, Step::Who(name.to_owned()));
+                }
+                None => self.blunder("-ERR APOP was tried already"),
+            },
+            // Letters are kept and sent in UTF-8, whoever asks. RFC 6856 §2.
+            (Command::Utf8, user) => {
+                self.say("+OK UTF-8 it is");
+                self.state = State::Authorization { user };
+            }
+            (Command::Lang(language), user) => {
+                self.state = State::Authorization { user };
+                self.language(language);
             }
             (Command::Pass(_), None) => self.blunder("-ERR say USER first"),
             (Command::Auth { mechanism, initial }, _) => self.authenticate(mechanism, initial),

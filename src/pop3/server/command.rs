@@ -1,4 +1,5 @@
-//! The commands of a client. RFC 1939 §9, with CAPA (RFC 2449 §5), STLS (RFC 2595 §4) and AUTH (RFC 5034 §4).
+//! The commands of a client. RFC 1939 §9, with CAPA (RFC 2449 §5), STLS (RFC 2595 §4), AUTH (RFC 5034 §4), UTF8 and
+//! LANG (RFC 6856 §2, §3).
 
 /// One command line, read.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,6 +11,13 @@ pub(super) enum Command<'a> {
         initial: Option<&'a str>,
     },
     User(&'a str),
+    Apop {
+        name: &'a str,
+        digest: &'a str,
+    },
+    Utf8,
+    /// Without a language, a listing is asked for.
+    Lang(Option<&'a str>),
     /// Spaces are part of the password. RFC 1939 §7 (PASS).
     Pass(&'a str),
     Stat,
@@ -43,6 +51,10 @@ impl<'a> Command<'a> {
             ("AUTH", [mechanism]) => Ok(Self::Auth { mechanism, initial: None }),
             ("AUTH", [mechanism, initial]) => Ok(Self::Auth { mechanism, initial: Some(initial) }),
             ("USER", [_, ..]) => Ok(Self::User(argument.trim())),
+            ("APOP", [name, digest]) => Ok(Self::Apop { name, digest }),
+            ("UTF8", []) => Ok(Self::Utf8),
+            ("LANG", []) => Ok(Self::Lang(None)),
+            ("LANG", [language]) => Ok(Self::Lang(Some(language))),
             ("STAT", []) => Ok(Self::Stat),
             ("LIST", []) => Ok(Self::List(None)),
             ("LIST", [message]) => Ok(Self::List(Some(number(message)?))),
@@ -55,8 +67,8 @@ impl<'a> Command<'a> {
             ("RSET", []) => Ok(Self::Rset),
             ("QUIT", []) => Ok(Self::Quit),
             (
-                "CAPA" | "STLS" | "AUTH" | "USER" | "STAT" | "LIST" | "UIDL" | "RETR" | "TOP" | "DELE" | "NOOP"
-                | "RSET" | "QUIT",
+                "CAPA" | "STLS" | "AUTH" | "APOP" | "UTF8" | "LANG" | "USER" | "STAT" | "LIST" | "UIDL" | "RETR"
+                | "TOP" | "DELE" | "NOOP" | "RSET" | "QUIT",
                 _,
             ) => Err(Unreadable::Arguments),
             _ => Err(Unreadable::Unknown),
@@ -69,6 +81,7 @@ impl<'a> Command<'a> {
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
         match (verb.as_str(), words.next(), words.next()) {
             ("PASS", Some(_), _) => "PASS ***".to_owned(),
+            ("APOP", Some(name), Some(_)) => format!("APOP {name} ***"),
             ("AUTH", Some(mechanism), Some(_)) => format!("AUTH {mechanism} ***"),
             _ => line.to_owned(),
         }
@@ -92,6 +105,10 @@ mod tests {
             ("USER ann@x.test", Ok(Command::User("ann@x.test"))),
             ("auth plain AGE=", Ok(Command::Auth { mechanism: "plain", initial: Some("AGE=") })),
             ("USER", Err(Unreadable::Arguments)),
+            ("apop ann d1", Ok(Command::Apop { name: "ann", digest: "d1" })),
+            ("APOP ann", Err(Unreadable::Arguments)),
+            ("lang *", Ok(Command::Lang(Some("*")))),
+            ("UTF8 now", Err(Unreadable::Arguments)),
             ("RETR", Err(Unreadable::Arguments)),
             ("RETR -1", Err(Unreadable::Arguments)),
             ("RETR 99999999999999999999999", Err(Unreadable::Arguments)),

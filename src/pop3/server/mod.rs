@@ -113,6 +113,8 @@ pub struct Session {
     denials: usize,
     blunders: usize,
     dialogue: Option<Dialogue>,
+    /// In the greeting, until APOP has used it. RFC 1939 §7.
+    timestamp: Option<String>,
 }
 
 /// Where the session stands, with what is valid there.
@@ -142,7 +144,10 @@ impl Session {
     /// Greets a client; `encrypted` says that the connection is TLS from the start.
     pub fn new(setup: Setup, encrypted: bool) -> Self {
         let dialogue = setup.record.then(Dialogue::default);
+        let timestamp = format!("<{}@{}>", setup.nonce, setup.host);
+        let greeting = format!("+OK {} POP3 server ready {timestamp}", setup.host);
         let mut session = Self {
+            timestamp: Some(timestamp),
             setup,
             state: State::Authorization { user: None },
             lines: Lines::default(),
@@ -153,7 +158,7 @@ impl Session {
             blunders: 0,
             dialogue,
         };
-        session.say(&format!("+OK {} POP3 server ready", session.setup.host));
+        session.say(&greeting);
         session
     }
 
@@ -258,6 +263,17 @@ impl Session {
         }
     }
 
+    /// RFC 6856 §3: we speak English.
+    fn language(&mut self, language: Option<&str>) {
+        match language {
+            None => ["+OK these languages", "en English", "."].iter().for_each(|line| self.say(line)),
+            Some(tag) if ["*", "en", "i-default"].iter().any(|known| known.eq_ignore_ascii_case(tag)) => {
+                self.say("+OK en English it is");
+            }
+            Some(_) => self.say("-ERR only English is spoken here"),
+        }
+    }
+
     /// RFC 2449 §5, §6; each line only in the states where its command works.
     fn capabilities(&mut self, before_login: bool) {
         self.say("+OK capabilities follow");
@@ -268,7 +284,7 @@ impl Session {
                 self.say("STLS");
             }
         }
-        for line in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"] {
+        for line in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"] {
             self.say(line);
         }
         self.say(concat!("IMPLEMENTATION Postroad-", env!("CARGO_PKG_VERSION")));

@@ -112,7 +112,7 @@ fn tell(
 fn a_maildrop_is_listed_read_and_emptied() {
     let deleted = play(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER ann
         S: +OK and the password?
         C: PASS pw
@@ -176,7 +176,7 @@ fn a_maildrop_is_listed_read_and_emptied() {
 fn the_maildrop_stays_shut_without_the_password() {
     play(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: STAT
         S: -ERR log in first
         C: PASS pw
@@ -209,7 +209,7 @@ fn the_maildrop_stays_shut_without_the_password() {
 fn a_password_may_hold_spaces() {
     play(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER bob
         S: +OK and the password?
         C: PASS b b
@@ -223,7 +223,7 @@ fn sasl_works_with_and_without_an_initial_response() {
     let long = "x".repeat(2000);
     play(&format!(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: AUTH CRAM-MD5
         S: -ERR unknown mechanism
         C: AUTH PLAIN AGFubgBubw==
@@ -260,7 +260,7 @@ fn sasl_works_with_and_without_an_initial_response() {
 fn pipelined_commands_are_answered_in_order() {
     let deleted = play(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER ann
         C: PASS pw
         C: RETR 2
@@ -290,7 +290,7 @@ fn pipelined_commands_are_answered_in_order() {
 #[test]
 fn only_quit_deletes() {
     let before_quit = "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER ann
         C: PASS pw
         C: DELE 1
@@ -314,7 +314,7 @@ fn only_quit_deletes() {
 fn a_held_maildrop_is_told_apart_from_a_wrong_password() {
     play(
         "
-        S: +OK mda.test POP3 server ready
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: AUTH PLAIN AGJ1c3kAcHc=
         S: -ERR [IN-USE] another session holds this maildrop
         C: AUTH PLAIN AGFubgBwdw==
@@ -327,9 +327,12 @@ fn a_held_maildrop_is_told_apart_from_a_wrong_password() {
 fn each_state_announces_what_works_in_it() {
     let common = "TOP UIDL RESP-CODES AUTH-RESP-CODE PIPELINING".split(' ');
     let common: String = common.map(|line| format!("S: {line}\n")).collect();
-    let common = format!("{common}S: EXPIRE NEVER\nS: IMPLEMENTATION Postroad-{}\nS: .\n", env!("CARGO_PKG_VERSION"));
+    let common = format!(
+        "{common}S: EXPIRE NEVER\nS: UTF8 USER\nS: LANG\nS: IMPLEMENTATION Postroad-{}\nS: .\n",
+        env!("CARGO_PKG_VERSION")
+    );
     play(&format!(
-        "S: +OK mda.test POP3 server ready
+        "S: +OK mda.test POP3 server ready <nonce@mda.test>
          C: CAPA
          S: +OK capabilities follow
          S: USER
@@ -353,12 +356,63 @@ fn each_state_announces_what_works_in_it() {
     ));
 }
 
+/// RFC 1939 §7 (APOP).
+#[test]
+fn apop_proves_the_password_once_for_a_greeting() {
+    play(
+        "
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
+        C: APOP ann 60a4545fc2adbfa517e33102923d13c8
+        S: +OK 2 messages, 67 octets
+        C: APOP ann 60a4545fc2adbfa517e33102923d13c8
+        S: -ERR you are logged in already
+        ",
+    );
+    play(
+        "
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
+        C: APOP nobody 00000000000000000000000000000000
+        S: -ERR [AUTH] the name or the password is wrong
+        C: APOP ann 00000000000000000000000000000000
+        S: -ERR APOP was tried already
+        C: USER ann
+        S: +OK and the password?
+        ",
+    );
+}
+
+/// RFC 6856 §2, §3.
+#[test]
+fn utf8_is_said_before_the_login_and_languages_at_any_time() {
+    play(
+        "
+        S: +OK mda.test POP3 server ready <nonce@mda.test>
+        C: UTF8
+        S: +OK UTF-8 it is
+        C: LANG
+        S: +OK these languages
+        S: en English
+        S: .
+        C: LANG de
+        S: -ERR only English is spoken here
+        C: AUTH PLAIN AGFubgBwdw==
+        S: +OK 2 messages, 67 octets
+        C: LANG *
+        S: +OK en English it is
+        C: UTF8
+        S: -ERR say UTF8 before you log in
+        C: STAT
+        S: +OK 2 67
+        ",
+    );
+}
+
 #[test]
 fn what_came_before_tls_is_forgotten() {
     let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
     session.receive(b"STLS\r\nUSER ann\r\nPASS pw\r\nDELE 1\r\nQUIT\r\n");
     assert!(house.run(&mut session, &mut heard));
-    assert_eq!(heard, b"+OK mda.test POP3 server ready\r\n+OK begin TLS\r\n");
+    assert_eq!(heard, b"+OK mda.test POP3 server ready <nonce@mda.test>\r\n+OK begin TLS\r\n");
     session.receive(b"STAT\r\n");
     assert!(house.run(&mut session, &mut heard));
     assert!(heard.ends_with(b"-ERR log in first\r\n"));
@@ -368,14 +422,16 @@ fn what_came_before_tls_is_forgotten() {
 fn who_makes_no_sense_is_let_go() {
     let refused = "S: -ERR unknown command\n".repeat(11);
     let said = "C: GET / HTTP/1.1\n".repeat(12);
-    play(&format!("S: +OK mda.test POP3 server ready\n{said}{refused}S: -ERR too many errors, goodbye"));
+    play(&format!(
+        "S: +OK mda.test POP3 server ready <nonce@mda.test>\n{said}{refused}S: -ERR too many errors, goodbye"
+    ));
 }
 
 #[test]
 fn a_line_too_long_is_one_error() {
     let long = "x".repeat(2000);
     play(&format!(
-        "S: +OK mda.test POP3 server ready\nC: {long}\nS: -ERR the line is too long\nC: QUIT\nS: +OK goodbye"
+        "S: +OK mda.test POP3 server ready <nonce@mda.test>\nC: {long}\nS: -ERR the line is too long\nC: QUIT\nS: +OK goodbye"
     ));
 }
 

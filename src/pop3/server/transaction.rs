@@ -29,7 +29,13 @@ impl Session {
                 self.say("+OK no message is marked");
             }
             Command::Capa => self.capabilities(false),
-            Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Stls => {
+            Command::Lang(language) => self.language(language),
+            // RFC 6856 §2: only before the login.
+            Command::Utf8 => {
+                self.state = State::Transaction(maildrop);
+                return self.blunder("-ERR say UTF8 before you log in");
+            }
+            Command::User(_) | Command::Pass(_) | Command::Apop { .. } | Command::Auth { .. } | Command::Stls => {
                 self.state = State::Transaction(maildrop);
                 return self.blunder("-ERR you are logged in already");
             }
