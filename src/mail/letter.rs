@@ -11,28 +11,50 @@
 //! ```
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::{Address, JourneyId, QueueId};
 
-/// The part of a message that stays the same at every hop, with the hash it is stored under. Clones share the bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The part of a message that stays the same at every hop, with its hash. Clones share the bytes.
+#[derive(Clone, Debug)]
 pub struct Content {
     bytes: Bytes,
     hash: blake3::Hash,
+    /// Where it is stored; 0 as long as that is not known.
+    place: Arc<AtomicI64>,
 }
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Content {}
 
 impl Content {
     /// Takes the bytes and works out their hash.
     pub fn new(bytes: Bytes) -> Self {
-        Self { hash: blake3::hash(&bytes), bytes }
+        Self { hash: blake3::hash(&bytes), bytes, place: Arc::default() }
     }
 
     /// Takes bytes that were stored with their hash.
     pub fn stored(bytes: Bytes, hash: [u8; 32]) -> Self {
-        Self { bytes, hash: hash.into() }
+        Self { bytes, hash: hash.into(), place: Arc::default() }
+    }
+
+    /// Where it was stored, if that is known: it may be there no more.
+    pub fn place(&self) -> Option<i64> {
+        Some(self.place.load(Ordering::Relaxed)).filter(|id| *id != 0)
+    }
+
+    /// It is stored there, as all clones know from now on.
+    pub fn set_place(&self, id: i64) {
+        self.place.store(id, Ordering::Relaxed);
     }
 
     /// The bytes themselves.

@@ -15,25 +15,31 @@ pub(super) const SCHEMA: Schema = Schema {
     room: "store",
     steps: &["CREATE TABLE content (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        hash BLOB NOT NULL UNIQUE, -- BLAKE3
+        hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
         bytes BLOB NOT NULL,
         uses INTEGER NOT NULL
     ) STRICT"],
 };
 
-/// Stores a content, or finds it stored already, and counts one more use. Returns its id.
+/// Stores a content, or finds it where it says that it is, and counts one more use. Returns its id.
 ///
 /// # Errors
 /// SQLite refuses.
 pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<i64> {
     let hash = content.hash().as_bytes();
-    let again = "UPDATE content SET uses = uses + 1 WHERE hash = ?1 RETURNING id";
-    let found = transaction.prepare_cached(again)?.query_row([hash], |row| row.get(0)).optional()?;
-    if let Some(id) = found {
-        return Ok(id);
+    if let Some(id) = content.place() {
+        let again = "UPDATE content SET uses = uses + 1 WHERE id = ?1 AND hash = ?2";
+        if transaction.prepare_cached(again)?.execute(rusqlite::params![id, hash])? == 1 {
+            return Ok(id);
+        }
     }
-    let new = "INSERT INTO content (hash, bytes, uses) VALUES (?1, ?2, 1)";
-    transaction.prepare_cached(new)?.insert(rusqlite::params![hash, content.bytes().as_ref()])
+    // There are conflicts in databases only that were made when hashes were unique.
+    let new = "INSERT INTO content (hash, bytes, uses) VALUES (?1, ?2, 1)
+        ON CONFLICT DO UPDATE SET uses = uses + 1 RETURNING id";
+    let values = rusqlite::params![hash, content.bytes().as_ref()];
+    let id = transaction.prepare_cached(new)?.query_row(values, |row| row.get(0))?;
+    content.set_place(id);
+    Ok(id)
 }
 
 /// Counts one more use of a stored content, as a copy in another mailbox is.
@@ -94,6 +100,7 @@ impl Cache {
     }
 
     pub(super) fn keep(&self, id: i64, content: &Content) {
+        content.set_place(id);
         let mut shelf = self.shelf();
         if CACHE_BYTES < content.bytes().len() || shelf.by_id.contains_key(&id) {
             return;

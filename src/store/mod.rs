@@ -58,6 +58,10 @@ pub enum Error {
     Closed,
 }
 
+/// Pages in the log before they go into the database: few checkpoints, each of which makes the writer wait for the disk.
+/// Short of 64 MiB, which a start after a crash reads in a moment.
+const CHECKPOINT_PAGES: u32 = 16_000;
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Refused(error.to_string().into())
@@ -215,7 +219,9 @@ fn prepare(mut connection: Connection, schemas: &[Schema]) -> rusqlite::Result<C
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    // Uses are counted. SQLite would look through every queue for each content that goes.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection

@@ -17,7 +17,7 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Simulate(simulate::Simulate),
-    Smtp(smtp::Smtp),
+    Smtp(Box<smtp::Smtp>),
 }
 
 impl Bench {
