@@ -61,6 +61,11 @@ impl NoLine {
         Self { failure: Failure::Loop(String::new()), took: Duration::ZERO, dialogue: None }
     }
 
+    /// Whether trying again cannot help.
+    pub(super) fn is_permanent(&self) -> bool {
+        self.failure.is_permanent()
+    }
+
     /// The same bad news for a message with so many recipients.
     pub(super) fn for_recipients(&self, count: usize) -> Attempt {
         Attempt {

@@ -100,6 +100,10 @@ impl Failure {
             Self::NoTls { required: true, .. } | Self::BadTls { required: true, .. } => (5, 7, 10),
             Self::NoTls { .. } => (4, 7, 4),
             Self::BadTls { .. } => (4, 7, 5),
+            // RFC 3463 §3.8: what is missing is TLS, and time would not have brought it.
+            Self::Expired { last, .. } if matches!(**last, Self::NoTls { .. } | Self::BadTls { .. }) => {
+                (5, last.status().1, last.status().2)
+            }
             Self::Expired { .. } => (5, 4, 7),
         }
     }

@@ -1,6 +1,8 @@
 //! One lane for each next hop: its transactions wait in one line and share its connections.
 //!
-//! A dead hop fails all who wait for it at once, is left alone for a while, and holds up no other lane.
+//! Nobody opens a second connection before the first is up. A dead hop fails all who wait for it at once, is left alone
+//! for a while, and holds up no other lane. Where some connections are up and one more is not to be had, the hop takes no
+//! more than those.
 
 mod seats;
 
@@ -24,6 +26,8 @@ pub(super) use seats::Turn;
 const IDLE: Duration = Duration::from_secs(2);
 /// A dead hop is left alone no longer than this.
 const REST_MAX: Duration = Duration::from_secs(5 * 60);
+/// Messages that go well until one connection more is tried, where one was too many before.
+const GROWS_AFTER: usize = 100;
 /// Lanes that are remembered though nobody is in them.
 const REMEMBERED_MAX: usize = 1000;
 
@@ -44,12 +48,23 @@ struct Lane {
     arrived: Notify,
 }
 
-#[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     workers: usize,
     idle: usize,
+    /// Workers whose last connection came up.
+    up: usize,
+    /// Workers that there may be.
+    limit: usize,
+    /// Messages that went well since the limit changed.
+    passed: usize,
     seats: Seats,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { jobs: VecDeque::new(), workers: 0, idle: 0, up: 0, limit: 1, passed: 0, seats: Seats::default() }
+    }
 }
 
 impl Lanes {
@@ -73,6 +88,8 @@ impl Lanes {
         for lane in &found {
             let mut state = lock(&lane.state);
             if !state.seats.has_room(row, most) {
+                // Both at once: whoever calls it must find it.
+                mta.queue().park(row);
                 state.seats.park(sender.clone(), row);
                 return Turn::Parked;
             }
@@ -99,7 +116,7 @@ impl Lanes {
         let lane = self.enter(mta, hop, Job { envelope, letter, answer });
         let attempt = answered.await.unwrap_or_else(|_| Attempt::interrupted(count));
         let called = lock(&lane.state).seats.give_back(mta.setup().settings.connections_max);
-        call(mta, &called);
+        call(mta, &lane, called);
         self.forget_blank(hop);
         attempt
     }
@@ -112,10 +129,7 @@ impl Lanes {
             let _ = job.answer.send(why.for_recipients(job.envelope.recipients.len()));
         } else {
             state.jobs.push_back(job);
-            if state.idle < state.jobs.len() && state.workers < mta.setup().settings.connections_max {
-                state.workers += 1;
-                tokio::spawn(mta.living(work(mta.clone(), hop.clone(), lane.clone())));
-            }
+            state.hire(mta, hop, &lane);
             lane.arrived.notify_one();
         }
         drop(state);
@@ -125,18 +139,6 @@ impl Lanes {
     /// Forgets all lanes; their workers are dead.
     pub(super) fn clear(&self) {
         lock(&self.0).clear();
-    }
-
-    /// Ends a worker, unless a job has just come.
-    fn leave(&self, hop: &NextHop, lane: &Lane) -> bool {
-        let mut state = lock(&lane.state);
-        if !state.jobs.is_empty() {
-            return false;
-        }
-        state.workers -= 1;
-        drop(state);
-        self.forget_blank(hop);
-        true
     }
 
     fn forget_blank(&self, hop: &NextHop) {
@@ -152,6 +154,15 @@ impl Lanes {
 }
 
 impl State {
+    /// A worker for a job that nobody is there for.
+    fn hire(&mut self, mta: &Mta, hop: &NextHop, lane: &Arc<Lane>) {
+        if self.idle < self.jobs.len() && self.workers < self.limit {
+            self.workers += 1;
+            let worker = Worker { mta: mta.clone(), hop: hop.clone(), lane: lane.clone(), line: None, is_up: false };
+            tokio::spawn(mta.living(worker.work()));
+        }
+    }
+
     /// Whether nobody is there, and the hop may be tried.
     fn is_forgotten(&self, now: Timestamp) -> bool {
         self.workers == 0 && self.jobs.is_empty() && self.seats.is_free() && self.seats.rests(now).is_none()
@@ -162,14 +173,19 @@ impl State {
 fn excuse(mta: &Mta, lanes: &[Arc<Lane>], row: i64) {
     for lane in lanes {
         let called = lock(&lane.state).seats.excuse(row, mta.setup().settings.connections_max);
-        call(mta, &called);
+        call(mta, lane, called);
     }
 }
 
-/// Those who were parked come up again, now.
-fn call(mta: &Mta, rows: &[i64]) {
-    let now = mta.setup().clock.now();
-    rows.iter().for_each(|row| mta.queue().put_back(*row, now));
+/// Those who were parked come up again, now; for those who are gone, others.
+fn call(mta: &Mta, lane: &Lane, rows: Vec<i64>) {
+    let (now, most) = (mta.setup().clock.now(), mta.setup().settings.connections_max);
+    let mut rows = VecDeque::from(rows);
+    while let Some(row) = rows.pop_front() {
+        if !mta.queue().unpark(row, now) {
+            rows.extend(lock(&lane.state).seats.excuse(row, most));
+        }
+    }
 }
 
 impl Lane {
@@ -200,86 +216,153 @@ impl Drop for Idle<'_> {
     }
 }
 
-/// Makes the transactions of a lane, one after the other, on one connection while it lasts.
-async fn work(mta: Mta, hop: NextHop, lane: Arc<Lane>) {
-    let mut line: Option<Line> = None;
-    loop {
-        let Some(job) = lane.next().await else {
-            if let Some(line) = line.take() {
-                line.quit().await;
-            }
-            if mta.lanes().leave(&hop, &lane) {
-                return;
-            }
-            continue;
-        };
-        let attempt = match transact(&mta, &hop, &mut line, &job).await {
-            Ok(attempt) => {
-                lock(&lane.state).seats.note_alive();
-                attempt
-            }
-            Err(failed) => {
-                rest(&mta, &lane, &failed);
-                // Whoever waits for this hop would meet the same failure, one after the other.
-                for waiting in std::mem::take(&mut lock(&lane.state).jobs) {
-                    let _ = waiting.answer.send(failed.for_recipients(waiting.envelope.recipients.len()));
+/// Makes transactions of a lane, one after the other, on one connection while it lasts.
+struct Worker {
+    mta: Mta,
+    hop: NextHop,
+    lane: Arc<Lane>,
+    line: Option<Line>,
+    /// Its last connection came up.
+    is_up: bool,
+}
+
+impl Worker {
+    async fn work(mut self) {
+        loop {
+            let Some(job) = self.lane.next().await else {
+                if let Some(line) = self.line.take() {
+                    line.quit().await;
                 }
-                failed.for_recipients(job.envelope.recipients.len())
-            }
-        };
-        // Whoever asked is only gone when the MTA stops; the message stays in the queue then.
-        let _ = job.answer.send(attempt);
-    }
-}
-
-/// Nobody comes near a dead hop for a while.
-fn rest(mta: &Mta, lane: &Lane, failed: &NoLine) {
-    let (setup, now) = (mta.setup(), mta.setup().clock.now());
-    let wait = |failures| later(now, setup.settings.retry.wait(failures, &setup.dice).min(REST_MAX));
-    let (parked, until) = lock(&lane.state).seats.note_dead(failed.clone(), wait);
-    parked.into_iter().for_each(|row| mta.queue().put_back(row, until));
-}
-
-/// One transaction, on the open connection or a new one; where the peer takes only so much on a connection (RFC 9422),
-/// the rest on others. The error is that of connecting first.
-async fn transact(mta: &Mta, hop: &NextHop, line: &mut Option<Line>, job: &Job) -> Result<Attempt, NoLine> {
-    let mut attempt = part(mta, hop, line, &job.envelope, &job.letter).await?;
-    while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
-        let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
-        let next = match part(mta, hop, line, &envelope, &job.letter).await {
-            Ok(next) => next,
-            Err(failed) => failed.for_recipients(rest.len()),
-        };
-        attempt = attempt.and(next);
-    }
-    Ok(attempt)
-}
-
-/// As many recipients, from the first on, as one connection has room for; at least one.
-async fn part(
-    mta: &Mta,
-    hop: &NextHop,
-    line: &mut Option<Line>,
-    envelope: &Envelope,
-    letter: &Letter,
-) -> Result<Attempt, NoLine> {
-    if let Some(open) = line.take() {
-        match open.room(&envelope.recipients) {
-            0 => open.quit().await,
-            room => {
-                let (attempt, open) = open.send(&first(envelope, room), letter).await;
-                if !attempt.unheard {
-                    *line = open;
-                    return Ok(attempt);
+                if self.leaves() {
+                    return;
+                }
+                continue;
+            };
+            match self.transact(&job).await {
+                Ok(attempt) => {
+                    self.went_well();
+                    // Whoever asked is only gone when the MTA stops; the message stays in the queue then.
+                    let _ = job.answer.send(attempt);
+                }
+                Err(failed) => {
+                    let Some(job) = self.give_back(job) else { return };
+                    self.give_up(job, &failed);
                 }
             }
         }
     }
-    let fresh = Line::open(mta, hop).await?;
-    let room = fresh.room(&envelope.recipients).max(1);
-    let (attempt, open) = fresh.send(&first(envelope, room), letter).await;
-    *line = open;
-    Ok(attempt)
+
+    /// Whether it may go, unless a job has just come.
+    fn leaves(&self) -> bool {
+        let mut state = lock(&self.lane.state);
+        if !state.jobs.is_empty() {
+            return false;
+        }
+        state.workers -= 1;
+        state.up -= usize::from(self.is_up);
+        if state.up == 0 {
+            (state.limit, state.passed) = (1, 0);
+        }
+        drop(state);
+        self.mta.lanes().forget_blank(&self.hop);
+        true
+    }
+
+    /// Its connection is up: the hop answers, and others may connect, too.
+    fn came_up(&mut self) {
+        let state = &mut *lock(&self.lane.state);
+        state.seats.note_alive();
+        if state.up == 0 {
+            state.limit = self.mta.setup().settings.connections_max;
+            for _ in 0..state.jobs.len().min(state.limit) {
+                state.hire(&self.mta, &self.hop, &self.lane);
+            }
+        }
+        state.up += usize::from(!self.is_up);
+        self.is_up = true;
+    }
+
+    fn went_well(&self) {
+        let state = &mut *lock(&self.lane.state);
+        state.seats.note_alive();
+        state.passed += 1;
+        if GROWS_AFTER < state.passed {
+            state.passed = 0;
+            state.limit = (state.limit + 1).min(self.mta.setup().settings.connections_max);
+        }
+    }
+
+    /// Leaves its job to others if they are connected while it cannot be: it is one too many, and goes.
+    fn give_back(&mut self, job: Job) -> Option<Job> {
+        let state = &mut *lock(&self.lane.state);
+        state.up -= usize::from(std::mem::take(&mut self.is_up));
+        if state.up == 0 {
+            return Some(job);
+        }
+        state.workers -= 1;
+        (state.limit, state.passed) = (state.up, 0);
+        state.jobs.push_front(job);
+        self.lane.arrived.notify_one();
+        None
+    }
+
+    /// Whoever waits for this hop would meet the same failure, one after the other; and nobody comes near a dead hop
+    /// for a while.
+    fn give_up(&self, job: Job, failed: &NoLine) {
+        let (setup, now) = (self.mta.setup(), self.mta.setup().clock.now());
+        let wait = |failures| later(now, setup.settings.retry.wait(failures, &setup.dice).min(REST_MAX));
+        let (jobs, parked) = {
+            let state = &mut *lock(&self.lane.state);
+            (state.limit, state.passed) = (1, 0);
+            let parked = if failed.is_permanent() { None } else { Some(state.seats.note_dead(failed.clone(), wait)) };
+            (std::mem::take(&mut state.jobs), parked)
+        };
+        if let Some((parked, until)) = parked {
+            for row in parked {
+                self.mta.queue().unpark(row, until);
+            }
+        }
+        for job in jobs.into_iter().chain([job]) {
+            let _ = job.answer.send(failed.for_recipients(job.envelope.recipients.len()));
+        }
+    }
+
+    /// One transaction, on the open connection or a new one; where the peer takes only so much on a connection (RFC
+    /// 9422), the rest on others. The error is that of connecting first.
+    async fn transact(&mut self, job: &Job) -> Result<Attempt, NoLine> {
+        let mut attempt = self.part(&job.envelope, &job.letter).await?;
+        while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
+            let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
+            let next = match self.part(&envelope, &job.letter).await {
+                Ok(next) => next,
+                Err(failed) => failed.for_recipients(rest.len()),
+            };
+            attempt = attempt.and(next);
+        }
+        Ok(attempt)
+    }
+
+    /// As many recipients, from the first on, as one connection has room for; at least one.
+    async fn part(&mut self, envelope: &Envelope, letter: &Letter) -> Result<Attempt, NoLine> {
+        if let Some(open) = self.line.take() {
+            match open.room(&envelope.recipients) {
+                0 => open.quit().await,
+                room => {
+                    let (attempt, open) = open.send(&first(envelope, room), letter).await;
+                    if !attempt.unheard {
+                        self.line = open;
+                        return Ok(attempt);
+                    }
+                }
+            }
+        }
+        let fresh = Line::open(&self.mta, &self.hop).await?;
+        self.came_up();
+        let room = fresh.room(&envelope.recipients).max(1);
+        let (attempt, open) = fresh.send(&first(envelope, room), letter).await;
+        self.line = open;
+        Ok(attempt)
+    }
 }
 
 fn first(envelope: &Envelope, count: usize) -> Envelope {

@@ -138,7 +138,6 @@ impl Mta {
         &self.0.lanes
     }
 
-    /// Whether mail to this domain ends at an MDA behind this host.
     /// Who looks after this host: the postmaster of its own domain, or of the first one that the world has. RFC 5321
     /// §4.5.1.
     fn postmaster(&self) -> Option<Address> {
@@ -147,6 +146,7 @@ impl Mta {
         own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
     }
 
+    /// Whether mail to this domain ends at an MDA behind this host.
     fn is_local(&self, domain: &str) -> bool {
         self.setup().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }

@@ -237,6 +237,16 @@ impl Queue {
         self.change(|pending| pending.end(row, None));
     }
 
+    /// Lets a message that is due wait until [`Queue::unpark`]; the operator may hold or delete it meanwhile.
+    pub(super) fn park(&self, row: i64) {
+        self.pending().park(row);
+    }
+
+    /// Lets a parked message wait until then; `false` if it is not there any more.
+    pub(super) fn unpark(&self, row: i64, until: Timestamp) -> bool {
+        self.change(|pending| pending.unpark(row, until))
+    }
+
     /// How many messages wait for their time, those held or under way not counted.
     pub fn len(&self) -> usize {
         self.pending().len()

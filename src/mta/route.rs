@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
 use crate::mail::{Address, Envelope, Letter};
-use crate::world::{HostName, Route, TlsMode, Via, port};
+use crate::world::{Dice, HostName, Route, TlsMode, Via, port};
 
 /// Where a message goes next, and how. Messages with the same share connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,12 +138,10 @@ async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
     let hosts = match mta.setup().resolver.mx(domain).await? {
         Mx::Null => return Err(Failure::NullMx(domain.to_owned())),
         Mx::Implicit => vec![Exchange { preference: 0, host: domain.to_owned() }],
-        Mx::Hosts(hosts) => in_order(mta, hosts),
+        Mx::Hosts(hosts) => hosts,
     };
-    let ours = hosts.iter().find(|exchange| exchange.host == mta.fqdn()).map(|exchange| exchange.preference);
-    let nearer = hosts.iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours));
     let (mut targets, mut failure) = (Vec::new(), None);
-    for exchange in nearer {
+    for exchange in nearer(in_order(hosts, &mta.setup().dice), mta.fqdn()) {
         match target(mta, &exchange.host, port::SMTP).await {
             Ok(target) => targets.push(target),
             Err(error) => failure = Some(prefer_temporary(failure, error)),
@@ -157,10 +155,16 @@ async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
 }
 
 /// Equal preferences in random order, to spread the load. RFC 5321 §5.1.
-fn in_order(mta: &Mta, mut hosts: Vec<Exchange>) -> Vec<Exchange> {
-    mta.setup().dice.shuffle(&mut hosts);
+fn in_order(mut hosts: Vec<Exchange>, dice: &Dice) -> Vec<Exchange> {
+    dice.shuffle(&mut hosts);
     hosts.sort_by_key(|exchange| exchange.preference);
     hosts
+}
+
+/// Without the host itself, and without all that are no nearer than it: mail would go round. RFC 5321 §5.1.
+fn nearer(hosts: Vec<Exchange>, own: &str) -> Vec<Exchange> {
+    let ours = hosts.iter().find(|exchange| exchange.host == own).map(|exchange| exchange.preference);
+    hosts.into_iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours)).collect()
 }
 
 /// While one exchange might still be found, the mail waits.
@@ -172,5 +176,40 @@ fn prefer_temporary(known: Option<Failure>, new: Failure) -> Failure {
             Failure::Lookup(LookupError::NoData(name)) => Failure::Lookup(LookupError::NoSuchName(name)),
             new => new,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn exchanges(list: &[(u16, &str)]) -> Vec<Exchange> {
+        list.iter().map(|(preference, host)| Exchange { preference: *preference, host: (*host).to_owned() }).collect()
+    }
+
+    fn names(hosts: &[Exchange]) -> Vec<&str> {
+        hosts.iter().map(|exchange| exchange.host.as_str()).collect()
+    }
+
+    #[test]
+    fn exchanges_are_tried_by_preference_and_equal_ones_by_chance_the_same_from_the_same_seed() {
+        let hosts = exchanges(&[(20, "c"), (10, "a"), (10, "b"), (5, "first")]);
+        let orders = |seed| {
+            let dice = Dice::seeded(seed);
+            (0..100).map(|_| names(&in_order(hosts.clone(), &dice)).join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(orders(1), orders(1));
+        let seen: BTreeSet<_> = orders(1).into_iter().collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["first a b c", "first b a c"]);
+    }
+
+    #[test]
+    fn a_host_does_not_send_to_itself_nor_to_those_that_are_no_nearer() {
+        let hosts = exchanges(&[(5, "a"), (10, "b"), (10, "mx"), (20, "c")]);
+        assert_eq!(names(&nearer(hosts.clone(), "mx")), ["a"]);
+        assert_eq!(names(&nearer(hosts.clone(), "other")), ["a", "b", "mx", "c"]);
+        assert!(nearer(hosts, "a").is_empty());
     }
 }

@@ -1,3 +1,4 @@
+mod lanes;
 mod ways;
 
 use bytes::Bytes;

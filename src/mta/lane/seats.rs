@@ -84,9 +84,10 @@ impl Seats {
         while self.taken < self.most(connections_max)
             && let Some(row) = self.parked.next()
         {
-            self.taken += 1;
-            self.called.insert(row);
-            called.push(row);
+            if self.called.insert(row) {
+                self.taken += 1;
+                called.push(row);
+            }
         }
         called
     }

@@ -24,23 +24,26 @@ pub(super) enum Next {
     Nothing,
 }
 
+#[derive(Default)]
 pub(super) struct Pending {
     due: BTreeSet<(Timestamp, i64)>,
     /// Entries that wait for their first attempt, as they stand in the store.
     fresh: BTreeMap<i64, Entry>,
     /// Octets of them.
     fresh_octets: usize,
+    /// Rows that are due, and wait until there is room on their way.
+    parked: BTreeSet<i64>,
     /// Rows that are tried or changed, and when they are due again whatever comes of that.
     underway: BTreeMap<i64, Option<Timestamp>>,
 }
 
 impl Pending {
     pub(super) fn new(due: BTreeSet<(Timestamp, i64)>) -> Self {
-        Self { due, fresh: BTreeMap::new(), fresh_octets: 0, underway: BTreeMap::new() }
+        Self { due, ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.due.len()
+        self.due.len() + self.parked.len()
     }
 
     pub(super) fn next(&mut self, now: Timestamp) -> Next {
@@ -84,6 +87,21 @@ impl Pending {
         }
     }
 
+    /// A row is under way no more, and not due before [`Pending::unpark`].
+    pub(super) fn park(&mut self, row: i64) {
+        self.underway.remove(&row);
+        self.parked.insert(row);
+    }
+
+    /// A parked row is due then; `false` if it is parked no more.
+    pub(super) fn unpark(&mut self, row: i64, due: Timestamp) -> bool {
+        let is_parked = self.parked.remove(&row);
+        if is_parked {
+            self.add(due, row);
+        }
+        is_parked
+    }
+
     /// Whether the row is under way.
     pub(super) fn is_underway(&self, row: i64) -> bool {
         self.underway.contains_key(&row)
@@ -100,14 +118,16 @@ impl Pending {
     /// These rows do not come up by themselves.
     pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) {
         self.due.retain(|(_, row)| !rows.contains(row));
+        self.parked.retain(|row| !rows.contains(row));
         // What is held must not be found at hand.
         rows.iter().for_each(|row| drop(self.at_hand(*row)));
     }
 
-    /// These rows are due then, or as soon as they are not under way.
+    /// These rows are due then, or as soon as they are not under way; parked ones are already.
     pub(super) fn wake(&mut self, rows: &BTreeSet<i64>, due: Timestamp) {
-        self.withdraw(rows);
-        for row in rows {
+        let rows: BTreeSet<_> = rows.difference(&self.parked).copied().collect();
+        self.withdraw(&rows);
+        for row in &rows {
             match self.underway.get_mut(row) {
                 Some(again) => *again = Some(due),
                 None => self.add(due, *row),

@@ -152,3 +152,22 @@ async fn the_list_tells_state_reason_and_header() {
     assert_eq!((queue.list(Which::All, 1).unwrap().messages.len(), queue.list(Which::All, 1).unwrap().total), (1, 2));
     assert_eq!(queue.header(id).unwrap().unwrap(), "Received: from x\nSubject: 1\n");
 }
+
+#[tokio::test]
+async fn what_is_parked_may_be_held_or_deleted_and_is_not_tried_twice() {
+    let (_, queue, id) = one().await;
+    let row = take(&queue).row;
+    queue.park(row);
+    assert_eq!((queue.list(Which::All, 9).unwrap().messages[0].state, queue.len()), (State::Waiting, 1));
+    assert_eq!(queue.flush(Which::All, START).await.unwrap(), [id]);
+    assert_eq!(next(&queue), Next::Nothing, "it waits for room, not for its time");
+    assert!(queue.unpark(row, START) && !queue.unpark(row, START));
+    assert_eq!((take(&queue).row, next(&queue)), (row, Next::Nothing));
+    queue.park(row);
+    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
+    assert!(!queue.unpark(row, START));
+    queue.release(Which::All, START).await.unwrap();
+    queue.park(take(&queue).row);
+    assert_eq!(queue.delete(Which::All, START).await.unwrap().len(), 1);
+    assert!(!queue.unpark(row, START) && queue.is_empty());
+}

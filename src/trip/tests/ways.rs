@@ -19,6 +19,7 @@ type Came = Arc<Mutex<Vec<(bool, bool)>>>;
 #[derive(Clone)]
 struct Peer {
     identity: Option<Identity>,
+    is_broken: bool,
     came: Came,
 }
 
@@ -30,6 +31,7 @@ impl Service for Peer {
         let mut conn = Conn::new(stream, session, stop);
         while let Some(event) = conn.event().await? {
             match (event, &self.identity) {
+                (Event::StartTls, _) if self.is_broken => return Ok(()),
                 (Event::StartTls, Some(identity)) => {
                     conn.accept_tls(identity).await?;
                     conn.machine.encrypted("TLS".to_owned());
@@ -59,6 +61,8 @@ enum Shows {
     OtherName,
     /// A certificate that nobody here signed.
     Strange,
+    /// It says that it has TLS, and hangs up when that begins.
+    Broken,
 }
 
 /// What the message says.
@@ -78,11 +82,11 @@ async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Opti
     let strange = || Authority::seeded("strange", Clock::starting_at(start), Dice::seeded(9)).unwrap();
     let identity = match shows {
         Shows::NoTls => None,
-        Shows::OwnName => Some(ground.authority.issue(&[PEER.to_string()]).unwrap()),
+        Shows::OwnName | Shows::Broken => Some(ground.authority.issue(&[PEER.to_string()]).unwrap()),
         Shows::OtherName => Some(ground.authority.issue(&["other.test".to_owned()]).unwrap()),
         Shows::Strange => Some(strange().issue(&[PEER.to_string()]).unwrap()),
     };
-    let peer = Peer { identity, came: Came::default() };
+    let peer = Peer { identity, is_broken: matches!(shows, Shows::Broken), came: Came::default() };
     let listener = ground.net.interface(&[PEER]).listen(2525).await.unwrap().remove(0);
     let door = Door { listener, tls: None, limits: Limits::default() };
     tokio::spawn(serve(door, peer.clone(), Stop::new()));
@@ -116,20 +120,23 @@ async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Opti
 #[tokio::test(start_paused = true)]
 async fn a_way_is_as_well_protected_as_the_world_and_the_sender_want_it() {
     use Asks::{Nothing, RequireTls, Waives};
-    use Shows::{NoTls, OtherName, OwnName, Strange};
+    use Shows::{Broken, NoTls, OtherName, OwnName, Strange};
     let (plain, tls, kept) = (vec![(false, false)], vec![(true, false)], vec![(true, true)]);
     for (mode, shows, asks, came, status) in [
         ("none", OwnName, Nothing, &plain, ""),
         ("opportunistic", NoTls, Nothing, &plain, ""),
         ("opportunistic", OtherName, Nothing, &tls, ""),
+        ("opportunistic", Broken, Nothing, &plain, ""),
+        ("required", Broken, Nothing, &vec![], "5.7.5"),
         ("required", Strange, Nothing, &tls, ""),
-        ("required", NoTls, Nothing, &vec![], "5.4.7"),
+        ("required", NoTls, Nothing, &vec![], "5.7.4"),
         ("verified", OwnName, Nothing, &tls, ""),
-        ("verified", OtherName, Nothing, &vec![], "5.4.7"),
-        ("verified", Strange, Nothing, &vec![], "5.4.7"),
-        ("verified", NoTls, Nothing, &vec![], "5.4.7"),
+        ("verified", OtherName, Nothing, &vec![], "5.7.5"),
+        ("verified", Strange, Nothing, &vec![], "5.7.5"),
+        ("verified", NoTls, Nothing, &vec![], "5.7.4"),
         ("verified", NoTls, Waives, &plain, ""),
         ("verified", OtherName, Waives, &tls, ""),
+        ("verified", Broken, Waives, &plain, ""),
         ("none", OwnName, Waives, &plain, ""),
         ("opportunistic", OwnName, RequireTls, &kept, ""),
         ("none", OwnName, RequireTls, &kept, ""),
@@ -158,6 +165,29 @@ async fn a_route_comes_before_the_smarthost_and_the_dns() {
     assert_eq!(maildrop(&running, "friend@sina.test").await.len(), 1);
     let way = steps(&running).into_iter().filter(|step| step.ends_with("received")).collect::<Vec<_>>();
     assert_eq!(way, ["mta-163 received", "mta-sina received", "mda-sina received"]);
+    running.stop().await;
+}
+
+/// RFC 5321 §5.1: all exchanges, and all addresses of each.
+#[tokio::test(start_paused = true)]
+async fn where_one_exchange_or_address_does_not_answer_the_next_one_does() {
+    let text = crate::world::JOURNEY.replace("mx = [\"mta-sina\"]", "mx = [\"mta-sina\", \"mta-elsewhere\"]");
+    let both = "address = [\"2001:db8::25\", \"203.0.113.25\"]";
+    let text = text.replace("address = \"203.0.113.25\"", both);
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let ground = Ground::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
+    let running = Running::start(ground, Doors::shut()).await.unwrap();
+    let link = net::Link { from: vec![], to: vec!["2001:db8::25".parse().unwrap()] };
+    running.ground.net.faults().inflict(link, net::LinkFault::Refuse);
+    send(&running, "friend@sina.test", Duration::from_secs(60)).await;
+    running.turn_off("mta-sina").await;
+    send(&running, "friend@sina.test", Duration::from_secs(60)).await;
+    assert_eq!(maildrop(&running, "friend@sina.test").await.len(), 2);
+    let steps = steps(&running);
+    for wanted in ["mta-sina received", "mta-elsewhere received"] {
+        assert!(steps.iter().any(|step| step == wanted), "{steps:?}");
+    }
+    assert!(!steps.iter().any(|step| step.ends_with("deferred")), "{steps:?}");
     running.stop().await;
 }
 
