@@ -561,7 +561,7 @@ async fn an_embedded_world_has_mailboxes_faults_and_stories() {
     let cut = Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], way: Way::Both };
     let cut = post.begin(cut).await.unwrap();
     post.end(cut).await.unwrap();
-    let nowhere = post.begin(Fault::Off { host: "nowhere".to_owned() }).await.unwrap_err();
+    let nowhere = post.begin(Fault::Off { host: "nowhere".to_owned(), startup: Duration::ZERO }).await.unwrap_err();
     assert!(nowhere.to_string().contains("nowhere"), "{nowhere}");
     let stories = post.stories();
     assert!(stories.len() == 1 && stories[0].arrived_once(), "{stories:#?}");

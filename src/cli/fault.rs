@@ -28,7 +28,7 @@ enum Action {
     /// Begins a fault, in the words of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
     /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`.
     Begin {
-        /// off, crash, disk-full, disk-slow, cut, refuse, stall, reset, reply, greylist or dns.
+        /// off, crash, disk-full, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
         kind: String,
         /// What it needs to know, each as KEY=VALUE.
         #[arg(value_name = "KEY=VALUE")]
@@ -99,7 +99,10 @@ mod tests {
             "stall between=a,b after=100",
             "greylist host=a wait=5min",
             "reply host=a at=rcpt share=0.5 reply=450",
-            "dns names=silent about=x.test",
+            "dns names=moved about=x.test host=a",
+            "tls host=a certificate=wrong-name",
+            "slow between=a,b latency=2s jitter=1s bandwidth=9000",
+            "off host=a startup=2min",
         ] {
             let mut words = line.split(' ').map(str::to_owned);
             let (kind, settings) = (words.next().unwrap(), words.collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use super::{Data, InvalidZone, Record, Zones};
 use crate::world::{HostName, World};
 
 /// How long what the world declares may be kept, in seconds.
-const TTL: u32 = 300;
+pub(super) const TTL: u32 = 300;
 
 impl Zones {
     /// Makes the zones of a world.

@@ -1,4 +1,4 @@
-//! Name servers in a bad mood: slow, silent, or sure that a name does not exist.
+//! Name servers in a bad mood: slow, silent, sure that a name does not exist, behind the times.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, MX};
 use hickory_proto::rr::{RData, Record, RecordType};
-use serde::{Deserialize, Serialize};
+
+use super::declared::TTL;
+use super::zone::parse;
 
 /// How long a wrong address may be kept, in seconds.
 const WRONG_TTL: u32 = 60;
 
 /// What a name server does to a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mood {
     /// Says nothing.
     Silent,
@@ -27,6 +28,10 @@ pub enum Mood {
     Slow(Duration),
     /// Says that the name's address is this one.
     Wrong(IpAddr),
+    /// Says that this host takes the name's mail: the zone has changed.
+    Moved(String),
+    /// Has not heard that a zone has changed.
+    Stale,
 }
 
 /// The moods of all name servers of a world. Cheap to clone.
@@ -63,7 +68,10 @@ impl Moods {
         let name = query.queries.first()?.name().to_ascii().to_ascii_lowercase();
         let name = name.trim_end_matches('.');
         let of = |rule: &str| name.strip_suffix(rule).is_some_and(|front| front.is_empty() || front.ends_with('.'));
-        self.table().rules.values().find(|(rule, _)| rule.is_empty() || of(rule)).map(|(_, mood)| *mood)
+        let table = self.table();
+        let mut moods = table.rules.values().filter(|(rule, _)| rule.is_empty() || of(rule)).map(|(_, mood)| mood);
+        let is_stale = moods.clone().any(|mood| *mood == Mood::Stale);
+        moods.find(|mood| !(is_stale && matches!(mood, Mood::Moved(_)))).cloned()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -84,6 +92,18 @@ pub(super) fn wrong(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
         _ => None,
     };
     response.add_answers(data.map(|data| Record::from_rdata(question.name().clone(), WRONG_TTL, data)));
+    response.to_vec().ok()
+}
+
+/// An answer that names this host as the only one for mail; `None` if something else was asked.
+pub(super) fn moved(query: &[u8], host: &str) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let question = query.queries.first().filter(|question| question.query_type() == RecordType::MX)?.clone();
+    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
+    response.metadata.authoritative = true;
+    response.add_queries(query.queries);
+    let data = RData::MX(MX::new(10, parse(host).ok()?));
+    response.add_answers([Record::from_rdata(question.name().clone(), TTL, data)]);
     response.to_vec().ok()
 }
 

@@ -67,26 +67,37 @@ impl Server {
         mood: Option<Mood>,
     ) -> Result<(), Error> {
         let (query, from) = received?;
-        let answer = match mood {
-            Some(Mood::Silent) => None,
-            Some(Mood::NoSuchName) => moods::answer(&query, ResponseCode::NXDomain),
-            Some(Mood::ServerFailure) => moods::answer(&query, ResponseCode::ServFail),
-            Some(Mood::Wrong(address)) => moods::wrong(&query, address),
-            Some(Mood::Slow(_)) | None => self.zones.answer(&query, Transport::Udp),
-        };
-        match answer {
+        match self.answer(&query, mood.as_ref(), Transport::Udp) {
             Some(answer) => socket.send_to(&answer, from).await,
             None => Ok(()),
+        }
+    }
+
+    /// What is said in this mood; `None` for silence, and for what is no query.
+    fn answer(&self, query: &[u8], mood: Option<&Mood>, transport: Transport) -> Option<Vec<u8>> {
+        match mood {
+            Some(Mood::Silent) => None,
+            Some(Mood::NoSuchName) => moods::answer(query, ResponseCode::NXDomain),
+            Some(Mood::ServerFailure) => moods::answer(query, ResponseCode::ServFail),
+            Some(Mood::Wrong(address)) => moods::wrong(query, *address),
+            Some(Mood::Moved(host)) => moods::moved(query, host).or_else(|| self.zones.answer(query, transport)),
+            Some(Mood::Slow(_) | Mood::Stale) | None => self.zones.answer(query, transport),
         }
     }
 }
 
 impl Service for Server {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        let mut conn = Conn::new(stream, Answering::new(self.zones), stop);
-        match conn.event().await? {
-            Some(never) => match never {},
-            None => Ok(()),
+        let mut conn = Conn::new(stream, Answering::default(), stop);
+        while let Some(query) = conn.event().await? {
+            let mood = self.moods.about(&query);
+            if let Some(Mood::Slow(by)) = mood {
+                sleep(by).await;
+            }
+            if mood != Some(Mood::Silent) {
+                conn.machine.answer(self.answer(&query, mood.as_ref(), Transport::Tcp));
+            }
         }
+        Ok(())
     }
 }

@@ -1,13 +1,10 @@
 //! DNS over TCP: two octets of length before each message, several messages a connection. RFC 1035 §4.2.2, RFC 7766.
 //! Both ends, as machines without I/O.
 
-use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Transport, Zones};
 use crate::net::{Machine, Next};
 
 /// How long a connection may stay idle. RFC 7766 §6.2.3: of the order of seconds.
@@ -36,42 +33,41 @@ fn framed(message: &[u8]) -> Option<Vec<u8>> {
     Some([&length, message].concat())
 }
 
-/// The server's end: answers every query in turn.
+/// The server's end: its events are the queries, in turn. One that gets no answer is passed over.
+#[derive(Default)]
 pub(super) struct Answering {
-    zones: Arc<Zones>,
     frames: Frames,
+    answers: Vec<u8>,
     over: bool,
 }
 
 impl Answering {
-    pub(super) fn new(zones: Arc<Zones>) -> Self {
-        Self { zones, frames: Frames::default(), over: false }
+    /// Answers the last query; nothing, where it was none.
+    pub(super) fn answer(&mut self, answer: Option<Vec<u8>>) {
+        match answer.and_then(|answer| framed(&answer)) {
+            Some(answer) => self.answers.extend(answer),
+            // Whoever sends what is no query has lost the place in the stream, or speaks something else.
+            None => (self.over, self.frames) = (true, Frames::default()),
+        }
     }
 }
 
 impl Machine for Answering {
-    type Event = Infallible;
+    type Event = Vec<u8>;
 
     fn receive(&mut self, bytes: &[u8]) {
         self.frames.0.extend_from_slice(bytes);
         self.over |= bytes.is_empty();
     }
 
-    fn next(&mut self) -> Next<Infallible> {
-        let mut answers = Vec::new();
-        while answers.len() < GATHER_BYTES
+    fn next(&mut self) -> Next<Vec<u8>> {
+        if self.answers.len() < GATHER_BYTES
             && let Some(query) = self.frames.take()
         {
-            let answer = self.zones.answer(&query, Transport::Tcp);
-            let Some(answer) = answer.and_then(|answer| framed(&answer)) else {
-                // Whoever sends what is no query has lost the place in the stream, or speaks something else.
-                (self.over, self.frames) = (true, Frames::default());
-                break;
-            };
-            answers.extend(answer);
+            return Next::Event(query);
         }
         match self.over {
-            _ if !answers.is_empty() => Next::Send(answers.into()),
+            _ if !self.answers.is_empty() => Next::Send(std::mem::take(&mut self.answers).into()),
             true => Next::Close,
             false => Next::Read,
         }

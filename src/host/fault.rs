@@ -15,11 +15,17 @@ pub enum Fault {
     Off {
         /// Which one.
         host: String,
+        /// Turned on again, it takes connections, but says and does nothing for so long.
+        #[serde(default, with = "span")]
+        startup: Duration,
     },
     /// A host is killed in the middle of what it does; what was not committed is lost.
     Crash {
         /// Which one.
         host: String,
+        /// Turned on again, it takes connections, but says and does nothing for so long.
+        #[serde(default, with = "span")]
+        startup: Duration,
     },
     /// A host's disk has no room.
     DiskFull {
@@ -71,7 +77,7 @@ pub enum Fault {
         /// Octets that still pass.
         after: u64,
     },
-    /// Everything between two hosts takes longer. Only in virtual time.
+    /// Everything between two hosts takes longer.
     Slow {
         /// Which two.
         between: [String; 2],
@@ -88,11 +94,11 @@ pub enum Fault {
         #[serde(default)]
         bandwidth: u64,
     },
-    /// An MTA gives a reply that is not its own.
+    /// An MTA or, over LMTP, an MDA gives a reply that is not its own.
     Reply {
         /// Which one.
         host: String,
-        /// When in a transaction.
+        /// When in a conversation.
         at: Moment,
         /// The reply, as in `450 4.2.0 try again`; without one it hangs up.
         reply: Option<String>,
@@ -103,13 +109,20 @@ pub enum Fault {
         #[serde(default = "always")]
         share: f64,
     },
-    /// An MTA sends strangers away until they have waited. RFC 6647 §2.1.
+    /// An MTA or MDA sends strangers away until they have waited. RFC 6647 §2.1.
     Greylist {
         /// Which one.
         host: String,
         /// For so long.
         #[serde(with = "span")]
         wait: Duration,
+    },
+    /// A host's TLS is not as it should be, whoever asks and on whatever port.
+    Tls {
+        /// Whose.
+        host: String,
+        /// What it shows.
+        certificate: Certificate,
     },
     /// The name servers misbehave.
     Dns {
@@ -121,7 +134,7 @@ pub enum Fault {
         /// How much later they answer, where they are slow.
         #[serde(default, with = "span")]
         by: Duration,
-        /// Whose address they give, where they are wrong.
+        /// Whose address they give, where they are wrong; who takes the mail, where it has moved.
         #[serde(default)]
         host: Option<String>,
     },
@@ -152,6 +165,22 @@ pub enum Names {
     Slow,
     /// They give the address of another host.
     Wrong,
+    /// The zone has changed: mail for the names goes to another host.
+    Moved,
+    /// They have not heard that a zone has changed.
+    Stale,
+}
+
+/// What a server shows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificate {
+    /// None: it has no TLS.
+    Absent,
+    /// One that held until yesterday.
+    Expired,
+    /// That of somebody else.
+    WrongName,
 }
 
 fn always() -> f64 {
@@ -164,11 +193,12 @@ pub struct Cure(pub(super) Vec<Remedy>);
 
 #[derive(Clone, Debug)]
 pub(super) enum Remedy {
-    TurnOn(String),
+    TurnOn(String, Duration),
     EmptyDisk(String),
     SpeedUp(String),
     Link(crate::net::RuleId),
     Whim(String, u64),
+    Flaw(String, u64),
     Mood(u64),
 }
 
@@ -176,12 +206,13 @@ impl Fault {
     /// The hosts it names.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
-            Self::Off { host }
-            | Self::Crash { host }
+            Self::Off { host, .. }
+            | Self::Crash { host, .. }
             | Self::DiskFull { host }
             | Self::DiskSlow { host, .. }
             | Self::Reply { host, .. }
-            | Self::Greylist { host, .. } => vec![host],
+            | Self::Greylist { host, .. }
+            | Self::Tls { host, .. } => vec![host],
             Self::Cut { between, .. }
             | Self::Refuse { between, .. }
             | Self::Stall { between, .. }
@@ -198,8 +229,8 @@ impl Fault {
             format!("{what} {} {arrow} {}", between[0], between[1])
         };
         match self {
-            Self::Off { host } => format!("{host} is off"),
-            Self::Crash { host } => format!("{host} crashes"),
+            Self::Off { host, .. } => format!("{host} is off"),
+            Self::Crash { host, .. } => format!("{host} crashes"),
             Self::DiskFull { host } => format!("the disk of {host} is full"),
             Self::DiskSlow { host, .. } => format!("the disk of {host} is slow"),
             Self::Cut { between, way } => link("cut", between, way),
@@ -210,8 +241,29 @@ impl Fault {
             Self::Reply { host, reply: Some(reply), .. } => format!("{host} says {reply}"),
             Self::Reply { host, reply: None, .. } => format!("{host} hangs up"),
             Self::Greylist { host, .. } => format!("{host} greylists"),
-            Self::Dns { names, about, .. } if about.is_empty() => format!("names: {names:?}"),
-            Self::Dns { names, about, .. } => format!("names below {about}: {names:?}"),
+            Self::Tls { host, certificate: Certificate::Absent } => format!("{host} has no TLS"),
+            Self::Tls { host, certificate: Certificate::Expired } => format!("the certificate of {host} has expired"),
+            Self::Tls { host, certificate: Certificate::WrongName } => {
+                format!("the certificate of {host} has another name")
+            }
+            Self::Dns { names, about, host, .. } => {
+                let names = names.words(host.as_deref().unwrap_or_default());
+                if about.is_empty() { format!("names {names}") } else { format!("names below {about} {names}") }
+            }
+        }
+    }
+}
+
+impl Names {
+    fn words(self, host: &str) -> String {
+        match self {
+            Self::Silent => "get no answer".to_owned(),
+            Self::NoSuchName => "do not exist".to_owned(),
+            Self::ServerFailure => "get a server failure".to_owned(),
+            Self::Slow => "are slow".to_owned(),
+            Self::Wrong => format!("lead to {host}"),
+            Self::Moved => format!("have moved to {host}"),
+            Self::Stale => "are stale".to_owned(),
         }
     }
 }

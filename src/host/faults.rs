@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::fault::Remedy;
-use super::{Cure, Error, Fault, Ground, Names, Running, Way};
+use super::{Certificate, Cure, Error, Fault, Ground, Names, Running, Way};
 use crate::dns::{Mood, Moods};
-use crate::net::{Link, LinkFault};
+use crate::net::{Flaw, Flaws, Link, LinkFault};
 use crate::smtp::Reply;
 use crate::smtp::whims::{Moment, Rule, Whim, Whims};
 use crate::store::Disk;
-use crate::world::{Dice, HostName};
+use crate::world::{Dice, Engine, HostName};
 
 /// What may be made to go wrong at each host; the links are those of the ground's network.
 pub struct Faults {
     disks: BTreeMap<HostName, Disk>,
     whims: BTreeMap<HostName, Whims>,
+    flaws: BTreeMap<HostName, Flaws>,
     moods: Moods,
     dice: Dice,
     active: Mutex<BTreeMap<u64, (Active, Cure)>>,
@@ -45,6 +46,7 @@ impl Faults {
         Self {
             disks: hosts().map(|host| (host, Disk::default())).collect(),
             whims: hosts().map(|host| (host, Whims::default())).collect(),
+            flaws: hosts().map(|host| (host, Flaws::default())).collect(),
             moods: Moods::default(),
             dice: ground.dice.fork("faults"),
             active: Mutex::default(),
@@ -57,6 +59,10 @@ impl Faults {
 
     pub(super) fn whims(&self, host: &str) -> Whims {
         self.whims.get(host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn flaws(&self, host: &str) -> Flaws {
+        self.flaws.get(host).cloned().unwrap_or_default()
     }
 
     pub(super) fn moods(&self) -> Moods {
@@ -73,13 +79,13 @@ impl Running {
     /// Lets it happen. Hosts that the world does not have are not touched; [`Running::knows`] tells beforehand.
     pub async fn inflict(&self, fault: &Fault) -> Cure {
         Cure(match fault {
-            Fault::Off { host } => {
+            Fault::Off { host, startup } => {
                 self.turn_off(host).await;
-                vec![Remedy::TurnOn(host.clone())]
+                vec![Remedy::TurnOn(host.clone(), *startup)]
             }
-            Fault::Crash { host } => {
+            Fault::Crash { host, startup } => {
                 self.crash(host).await;
-                vec![Remedy::TurnOn(host.clone())]
+                vec![Remedy::TurnOn(host.clone(), *startup)]
             }
             Fault::DiskFull { host } => {
                 self.faults.disk(host).fill(true);
@@ -105,16 +111,24 @@ impl Running {
                 let reply = Reply::new(451, (4, 7, 1), "Greylisted, please try again later");
                 self.whim(host, Moment::Rcpt, "", 1.0, Whim::Greylist(reply, *wait))
             }
+            Fault::Tls { host, certificate } => {
+                vec![Remedy::Flaw(host.clone(), self.faults.flaws(host).inflict(self.flaw(host, *certificate)))]
+            }
             Fault::Dns { names, about, by, host } => {
+                let host = host.as_deref().unwrap_or_default();
                 let mood = match names {
                     Names::Silent => Mood::Silent,
                     Names::NoSuchName => Mood::NoSuchName,
                     Names::ServerFailure => Mood::ServerFailure,
                     Names::Slow => Mood::Slow(*by),
                     Names::Wrong => {
-                        let address = self.addresses(host.as_deref().unwrap_or_default()).first().copied();
+                        let address = self.addresses(host).first().copied();
                         Mood::Wrong(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()))
                     }
+                    Names::Moved => {
+                        Mood::Moved(self.ground.world.hosts.get(host).map_or_else(String::new, |host| host.fqdn.clone()))
+                    }
+                    Names::Stale => Mood::Stale,
                 };
                 vec![Remedy::Mood(self.faults.moods.inflict(about, mood))]
             }
@@ -128,11 +142,12 @@ impl Running {
     pub async fn cure(&self, cure: Cure) -> Result<(), Error> {
         for remedy in cure.0 {
             match remedy {
-                Remedy::TurnOn(host) => self.turn_on(&host).await?,
+                Remedy::TurnOn(host, startup) => self.turn_on_slowly(&host, startup).await?,
                 Remedy::EmptyDisk(host) => self.faults.disk(&host).fill(false),
                 Remedy::SpeedUp(host) => self.faults.disk(&host).slow_down(std::time::Duration::ZERO),
                 Remedy::Link(id) => self.ground.net.faults().lift(id),
                 Remedy::Whim(host, id) => self.faults.whims(&host).lift(id),
+                Remedy::Flaw(host, id) => self.faults.flaws(&host).lift(id),
                 Remedy::Mood(id) => self.faults.moods.lift(id),
             }
         }
@@ -167,12 +182,40 @@ impl Running {
     /// What is wrong with a fault in this world, in one line.
     ///
     /// # Errors
-    /// It names a host that is not there, or a reply that is none, or it exists in virtual time only.
+    /// It names a host that is not there, or a reply that is none, or it cannot be in this world.
     pub fn knows(&self, fault: &Fault) -> Result<(), String> {
-        if matches!(fault, Fault::Slow { .. }) && !self.ground.net.is_in_process() {
-            return Err("links can be slow in virtual time only; see `postroad simulate`".to_owned());
+        fault.check(|host| self.ground.world.hosts.contains_key(host))?;
+        let is_of_link = matches!(
+            fault,
+            Fault::Cut { .. } | Fault::Refuse { .. } | Fault::Stall { .. } | Fault::Reset { .. } | Fault::Slow { .. }
+        );
+        if is_of_link && !self.ground.net.has_links() {
+            return Err("hosts that run alone have real links between them; end them where they are".to_owned());
         }
-        fault.check(|host| self.ground.world.hosts.contains_key(host))
+        if matches!(fault, Fault::Off { startup, .. } | Fault::Crash { startup, .. } if !startup.is_zero())
+            && let Some(foreign) = fault.hosts().into_iter().find(|host| self.is_foreign(host))
+        {
+            return Err(format!("{foreign} starts in its own time; leave out `startup`"));
+        }
+        Ok(())
+    }
+
+    /// Whether an MTA is of another make.
+    fn is_foreign(&self, host: &str) -> bool {
+        let mut mtas = self.ground.world.mtas();
+        mtas.any(|(mta, settings)| &*mta.name == host && !matches!(settings.engine, Engine::Postroad))
+    }
+
+    /// What a server shows instead of its certificate.
+    fn flaw(&self, host: &str, certificate: Certificate) -> Flaw {
+        let authority = &self.ground.authority;
+        let other = match certificate {
+            Certificate::Absent => return Flaw::Absent,
+            Certificate::Expired => self.ground.names(host).and_then(|names| authority.issue_expired(&names).ok()),
+            Certificate::WrongName => authority.issue(&["somebody-else.invalid".to_owned()]).ok(),
+        };
+        // Names for which the host has a good certificate can stand in a bad one, too.
+        other.map_or(Flaw::Absent, Flaw::Shows)
     }
 
     fn on_links(&self, between: &[String; 2], way: Way, fault: impl Fn() -> LinkFault) -> Vec<Remedy> {
@@ -209,8 +252,13 @@ impl Fault {
         {
             return Err(format!("`{reply}` is no reply such as \"450 4.2.0 try again\" (codes 400 to 599)"));
         }
-        if matches!(self, Self::Dns { names: Names::Wrong, host: None, .. }) {
-            return Err("wrong names need the host whose address they give, as in host = \"mta-a\"".to_owned());
+        if matches!(self, Self::Dns { names: Names::Wrong | Names::Moved, host: None, .. }) {
+            return Err("wrong and moved names need the host they lead to, as in host = \"mta-a\"".to_owned());
+        }
+        if let Self::Reply { at: Moment::Greeting | Moment::Hello, about, .. } = self
+            && !about.is_empty()
+        {
+            return Err("no address is known yet at `greeting` and `hello`; leave out `about`".to_owned());
         }
         if let Self::Reply { share, .. } = self
             && !(0.0..=1.0).contains(share)

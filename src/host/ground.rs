@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::Error;
+use super::{Error, Faults};
 use crate::dns::Resolver;
 use crate::journey::Journal;
 use crate::mua::Desk;
@@ -61,11 +61,19 @@ impl Ground {
     }
 
     /// A host's certificate: for its own name, and for this machine, since that is where real programs connect.
-    pub(super) fn identity(&self, host: &Host) -> Result<Identity, Error> {
+    pub(super) fn identity(&self, host: &Host, faults: &Faults) -> Result<Identity, Error> {
+        let names = self.names(&host.name).unwrap_or_default();
+        let issued = self.authority.issue(&names).map_err(|why| Error::Host { host: host.name.to_string(), why });
+        Ok(issued?.under(&faults.flaws(&host.name)))
+    }
+
+    /// The names in a host's certificate.
+    pub(super) fn names(&self, host: &str) -> Option<Vec<String>> {
+        let host = self.world.hosts.get(host)?;
         let mut names =
             vec![host.fqdn.clone(), "localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), "::1".to_owned()];
         names.extend(host.addresses.iter().map(ToString::to_string));
-        self.authority.issue(&names).map_err(|why| Error::Host { host: host.name.to_string(), why })
+        Some(names)
     }
 
     /// Asks the world's name servers.

@@ -20,7 +20,7 @@ use crate::{net, store};
 
 pub use census::Census;
 pub use data::Data;
-pub use fault::{Cure, Fault, Names, Way};
+pub use fault::{Certificate, Cure, Fault, Names, Way};
 pub use faults::{Active, Faults};
 pub use ground::Ground;
 pub use running::{Cast, Doors, Reach, Running};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::{Error, Faults, Ground, start};
@@ -114,13 +116,24 @@ pub(super) struct Power {
     pub(super) stop: Stop,
     /// Fires when it goes away all at once.
     pub(super) end: Stop,
+    /// What it runs begins so much later.
+    startup: Duration,
     tasks: TaskTracker,
 }
 
 impl Power {
     /// Runs a task for as long as there is power; it must end when `stop` fires.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        if self.startup.is_zero() {
+            self.tasks.spawn(task);
+            return;
+        }
+        let (stop, startup) = (self.stop.clone(), self.startup);
+        self.tasks.spawn(async move {
+            if stop.run_until_cancelled(sleep(startup)).await.is_some() {
+                task.await;
+            }
+        });
     }
 
     /// Serves at a listener.
@@ -238,11 +251,19 @@ impl Running {
     /// # Errors
     /// A port of it is taken. A name that is no host's is no error.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
+        self.turn_on_slowly(host, Duration::ZERO).await
+    }
+
+    /// The same for a host that needs some time: connections to it come up at once, but nobody answers.
+    ///
+    /// # Errors
+    /// As [`Running::turn_on`].
+    pub async fn turn_on_slowly(&self, host: &str, startup: Duration) -> Result<(), Error> {
         let Some(host) = self.ground.world.hosts.get(host) else { return Ok(()) };
         if self.hosts().contains_key(&host.name) {
             return Ok(());
         }
-        let power = Power::default();
+        let power = Power { startup, ..Power::default() };
         let started = start::host(self, host, &power).await;
         if started.is_err() {
             power.cut().await;

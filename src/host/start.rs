@@ -24,7 +24,7 @@ pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTre
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
-            identity: ground.identity(host)?,
+            identity: ground.identity(host, faults)?,
             trust: ground.trust_between_servers()?,
             authority: ground.authority.trust().map_err(Error::Authority)?,
             whims: faults.whims(&host.name),
@@ -51,7 +51,8 @@ pub(super) fn mdas(
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
-            identity: ground.identity(host)?,
+            identity: ground.identity(host, faults)?,
+            whims: faults.whims(&host.name),
         };
         Ok((host.name.clone(), Mda::new(setup)))
     };
@@ -123,7 +124,7 @@ impl Starting<'_> {
     }
 
     async fn mta(&self, mta: &Mta) -> Result<(), Error> {
-        let identity = self.ground.identity(self.host)?;
+        let identity = self.ground.identity(self.host, self.faults)?;
         let submission = Reception::of(mta.clone(), Kind::Submission);
         self.listen(port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
@@ -133,7 +134,7 @@ impl Starting<'_> {
     }
 
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
-        let (identity, site) = (self.ground.identity(self.host)?, Site::of(mda.clone()));
+        let (identity, site) = (self.ground.identity(self.host, self.faults)?, Site::of(mda.clone()));
         // On the world's own network passwords travel encrypted.
         let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, false));
         self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
@@ -162,7 +163,7 @@ async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     if let Some(entry) = running.mtas.get(&world.entry).cloned()
         && let Some(host) = world.hosts.get(&world.entry)
     {
-        let identity = running.ground.identity(host)?;
+        let identity = running.ground.identity(host, &running.faults)?;
         let front = |kind| Reception::front(running.mtas.clone(), entry.clone(), kind);
         let (open, submission) = (front(Kind::Open), front(Kind::Submission));
         door(running, Service::Smtp, None, open).await?;
@@ -173,7 +174,7 @@ async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
         && let Some(host) = world.hosts.get(face.host())
     {
         let site = Site::front(running.mdas.clone(), face);
-        let identity = running.ground.identity(host)?;
+        let identity = running.ground.identity(host, &running.faults)?;
         // Doors of 127.0.0.1 are reached by nobody who could listen in.
         let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, true));
         door(running, Service::Pop3, None, pop3.clone()).await?;

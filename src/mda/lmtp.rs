@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::{Delivered, Error, Mda};
 use crate::journey::{Protocol, Step};
-use crate::mail::{Address, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp, return_path};
+use crate::mail::{Address, Envelope, JourneyId, Letter, QueueId, Recipient, ReversePath, Stamp, return_path};
 use crate::net::{self, Conn, Service, Stop, Stream};
 use crate::smtp::server::{self, Event, Session};
+use crate::smtp::whims::{Asked, Moment};
 use crate::smtp::{BareLineEnds, Reply};
 use crate::world::rfc5322_date;
 
@@ -25,7 +26,7 @@ impl Lmtp {
 
 impl Service for Lmtp {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        Conversation::new(self.0, stream, stop).run().await
+        Conversation::new(self.0, stream, stop)?.run().await
     }
 
     fn farewell(&self) -> &'static str {
@@ -42,26 +43,39 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn new(mda: Mda, stream: Stream, stop: Stop) -> Self {
+    /// # Errors
+    /// A fault hangs up before the first word.
+    fn new(mda: Mda, stream: Stream, stop: Stop) -> Result<Self, net::Error> {
+        let (setup, peer) = (mda.setup(), stream.peer().ip());
         let config = server::Config {
             hostname: mda.fqdn().to_owned(),
             protocol: server::Protocol::Lmtp,
-            size_max: mda.setup().settings.size_max as u64,
-            tls: stream.tls().map_or(server::Tls::Offered, server::Tls::Active),
+            size_max: setup.settings.size_max as u64,
+            tls: match stream.tls() {
+                Some(tls) => server::Tls::Active(tls),
+                None if setup.identity.is_shown() => server::Tls::Offered,
+                None => server::Tls::Absent,
+            },
             // The MTA has judged the line ends; what it let through is kept as it is.
             bare_line_ends: BareLineEnds::Keep,
             ..server::Config::default()
         };
-        let greeting = Reply::plain(220, &format!("{} LMTP Postroad", mda.fqdn()));
-        let nonce = format!("{:016x}", mda.setup().dice.draw());
+        let welcome = || Reply::plain(220, &format!("{} LMTP Postroad", mda.fqdn()));
+        let asked = Asked { moment: Moment::Greeting, peer, sender: None, recipient: None, now: setup.clock.now() };
+        let greeting = setup.whims.obey(asked)?.unwrap_or_else(welcome);
+        let nonce = format!("{:016x}", setup.dice.draw());
         let session = Session::new(config, &greeting, nonce);
-        Self { mda, conn: Conn::new(stream, session, stop), began: Instant::now() }
+        Ok(Self { mda, conn: Conn::new(stream, session, stop), began: Instant::now() })
     }
 
     async fn run(mut self) -> Result<(), net::Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
-                Event::Hello { .. } | Event::Data => self.conn.machine.answer(Reply::plain(250, "")),
+                Event::Hello { .. } => {
+                    let whim = self.whim(Moment::Hello, &None, None)?;
+                    self.conn.machine.answer(whim.unwrap_or(Reply::plain(250, "")));
+                }
+                Event::Data => self.conn.machine.answer(Reply::plain(250, "")),
                 Event::StartTls => {
                     self.conn.accept_tls(&self.mda.setup().identity).await?;
                     let description = self.conn.stream().tls().unwrap_or_default();
@@ -69,16 +83,19 @@ impl Conversation {
                 }
                 // Not offered here, so nobody is known.
                 Event::Who(_) => self.conn.machine.secret(None),
-                Event::Mail { .. } => {
+                Event::Mail { envelope, .. } => {
                     self.began = Instant::now();
-                    self.conn.machine.answer(Reply::new(250, (2, 1, 0), "Sender OK"));
+                    let whim = self.whim(Moment::Mail, &envelope.reverse_path, None)?;
+                    self.conn.machine.answer(whim.unwrap_or(Reply::new(250, (2, 1, 0), "Sender OK")));
                 }
                 Event::Rcpt(recipient) => {
-                    let reply = self.rcpt(&recipient.address);
+                    let from = self.conn.machine.envelope().and_then(|envelope| envelope.reverse_path.clone());
+                    let whim = self.whim(Moment::Rcpt, &from, Some(&recipient.address))?;
+                    let reply = whim.unwrap_or_else(|| self.rcpt(&recipient.address));
                     self.conn.machine.answer(reply);
                 }
                 Event::Message { envelope, data } => {
-                    let replies = self.deliver(&envelope, data).await;
+                    let replies = self.deliver(&envelope, data).await?;
                     self.conn.machine.answer_each(&replies);
                 }
                 Event::Verify(_) => self.conn.machine.answer(Reply::new(252, (2, 5, 0), "Cannot verify")),
@@ -97,13 +114,37 @@ impl Conversation {
     }
 
     /// Files the message for each recipient, all in one commit if it can be: one reply each, RFC 2033 §4.2.
-    async fn deliver(&self, envelope: &Envelope, data: Bytes) -> Vec<Reply> {
+    async fn deliver(&self, envelope: &Envelope, data: Bytes) -> Result<Vec<Reply>, net::Error> {
+        let refusals = self.whims(Moment::Data, envelope)?;
         let letter = self.mda.mailboxes().share(Letter::new(data));
         let id = self.journey(&letter).stay(self.mda.setup().dice.draw());
-        let filing = envelope.recipients.iter().map(|recipient| self.file(envelope, &recipient.address, &letter, id));
+        let filing = envelope.recipients.iter().zip(refusals).map(|(recipient, refusal)| async {
+            match refusal {
+                Some(reply) => Err(reply),
+                None => self.file(envelope, &recipient.address, &letter, id).await.map_err(no_room),
+            }
+        });
         let outcomes = join_all(filing).await;
         self.report(envelope, letter.len(), id, &outcomes);
-        outcomes.iter().map(reply).collect()
+        let words = self.whims(Moment::Stored, envelope)?;
+        Ok(outcomes.into_iter().zip(words).map(|(outcome, word)| outcome.map_or_else(|no| no, |ok| word.unwrap_or(saved(&ok)))).collect())
+    }
+
+    /// What a fault makes of the moment; the error ends the conversation.
+    fn whim(
+        &self,
+        moment: Moment,
+        sender: &ReversePath,
+        recipient: Option<&Address>,
+    ) -> Result<Option<Reply>, net::Error> {
+        let (setup, peer) = (self.mda.setup(), self.conn.stream().peer().ip());
+        setup.whims.obey(Asked { moment, peer, sender: sender.as_ref(), recipient, now: setup.clock.now() })
+    }
+
+    /// The same for each recipient.
+    fn whims(&self, moment: Moment, envelope: &Envelope) -> Result<Vec<Option<Reply>>, net::Error> {
+        let recipients = envelope.recipients.iter();
+        recipients.map(|recipient| self.whim(moment, &envelope.reverse_path, Some(&recipient.address))).collect()
     }
 
     async fn file(
@@ -143,7 +184,7 @@ impl Conversation {
         known.unwrap_or_else(|| JourneyId::of(setup.dice.draw()))
     }
 
-    fn report(&self, envelope: &Envelope, size: usize, id: QueueId, outcomes: &[Result<Delivered, Error>]) {
+    fn report(&self, envelope: &Envelope, size: usize, id: QueueId, outcomes: &[Result<Delivered, Reply>]) {
         let recorder = &self.mda.setup().recorder;
         let filed = envelope.recipients.iter().zip(outcomes).filter_map(|(recipient, outcome)| {
             let Recipient { address, .. } = recipient;
@@ -171,13 +212,12 @@ impl Conversation {
     }
 }
 
-/// What the MTA hears of one recipient; the cause of a failure goes to the log.
-fn reply(outcome: &Result<Delivered, Error>) -> Reply {
-    match outcome {
-        Ok(Delivered { mailbox, uid, .. }) => Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}")),
-        Err(error) => {
-            tracing::error!(%error, "a message could not be filed");
-            Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
-        }
-    }
+fn saved(Delivered { mailbox, uid, .. }: &Delivered) -> Reply {
+    Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}"))
+}
+
+/// What the MTA hears; the cause goes to the log.
+fn no_room(error: Error) -> Reply {
+    tracing::error!(%error, "a message could not be filed");
+    Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
 }

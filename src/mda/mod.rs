@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::journey::Recorder;
 use crate::mail::Address;
 use crate::net::Identity;
+use crate::smtp::whims::Whims;
 use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
 
 pub use imap::Imap;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub recorder: Recorder,
     /// Its certificate.
     pub identity: Identity,
+    /// Where its replies over LMTP are not its own.
+    pub whims: Whims,
 }
 
 /// One MDA. Cheap to clone.

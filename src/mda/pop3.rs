@@ -40,7 +40,7 @@ impl Conversation {
         let face = site.face();
         let setup = Setup {
             host: face.fqdn().to_owned(),
-            starttls: true,
+            starttls: face.setup().identity.is_shown(),
             nonce: format!("{:016x}", face.setup().dice.draw()),
             record: face.setup().recorder.wants_dialogues(),
         };

@@ -41,6 +41,7 @@ impl Scene {
             dice: Dice::seeded(1),
             recorder: journal.recorder(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+            whims: crate::smtp::whims::Whims::default(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());

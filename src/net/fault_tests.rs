@@ -99,3 +99,30 @@ async fn a_slow_link_takes_its_time_and_lets_nothing_overtake() {
     let took = began.elapsed();
     assert!((second * 6..=second * 8).contains(&took), "{took:?}");
 }
+
+#[tokio::test]
+async fn a_slow_link_of_real_sockets_takes_its_time_too() {
+    let [_, net] = networks();
+    let (mut client, mut server, mut listener) = joined(&net).await;
+    let (tenth, bandwidth) = (Duration::from_millis(100), 10_000);
+    let slow = LinkFault::Slow { latency: tenth, jitter: Duration::ZERO, bandwidth, dice: Dice::seeded(1) };
+    let id = net.faults().inflict(towards_the_server(), slow);
+    let began = Instant::now();
+    // 200 ms of sending, in two parts, and the end of the stream behind them.
+    client.write_all(&[b'a'; 1000]).await.unwrap();
+    client.write_all(&[b'b'; 1000]).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut bytes = Vec::new();
+    server.read_to_end(&mut bytes).await.unwrap();
+    assert!(bytes.len() == 2000 && tenth * 3 <= began.elapsed(), "{:?}", began.elapsed());
+    let (began, to) = (Instant::now(), SocketAddr::new(ip(1), 25));
+    let caller = net.interface(&[ip(2)]);
+    let (connected, _) = tokio::join!(caller.connect(to), listener.accept());
+    assert!(connected.is_ok() && tenth <= began.elapsed());
+    let (here, there) = (caller.bind_udp(9).await.unwrap(), net.interface(&[ip(1)]).bind_udp(9).await.unwrap());
+    let began = Instant::now();
+    here.send_to(b"hello", SocketAddr::new(ip(1), 9)).await.unwrap();
+    assert_eq!(there.recv_from().await.unwrap().0, b"hello");
+    assert!(tenth <= began.elapsed());
+    net.faults().lift(id);
+}

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::slow::Lag;
 use crate::world::Dice;
 
 /// One direction between two sets of addresses.
@@ -42,7 +43,7 @@ pub enum LinkFault {
         /// Octets that pass before.
         after: u64,
     },
-    /// Everything takes longer. Only in virtual time.
+    /// Everything takes longer.
     Slow {
         /// So much longer, one way.
         latency: Duration,
@@ -140,20 +141,20 @@ impl Faults {
     }
 
     /// How much longer so many octets take.
-    pub(super) fn delay(&self, from: IpAddr, to: IpAddr, octets: usize) -> Duration {
+    pub(super) fn lag(&self, from: IpAddr, to: IpAddr, octets: usize) -> Lag {
+        let mut lag = Lag::default();
         if self.is_empty() {
-            return Duration::ZERO;
+            return lag;
         }
-        let mut delay = Duration::ZERO;
         for (_, fault) in self.table().rules.values().filter(|(link, _)| link.joins(from, to)) {
             if let LinkFault::Slow { latency, jitter, bandwidth, dice } = fault {
-                delay += *latency + jitter.mul_f64(dice.share());
+                lag.latency += *latency + jitter.mul_f64(dice.share());
                 if *bandwidth != 0 {
-                    delay += Duration::from_secs_f64(octets as f64 / *bandwidth as f64);
+                    lag.sending += Duration::from_secs_f64(octets as f64 / *bandwidth as f64);
                 }
             }
         }
-        delay
+        lag
     }
 
     /// The way of one connection's bytes to one of its ends.
@@ -201,6 +202,16 @@ impl Inbound {
             return Poll::Pending;
         }
         Poll::Ready(Ok(room))
+    }
+
+    /// Whether what comes takes longer.
+    pub(super) fn is_slow(&self) -> bool {
+        self.faults.has(self.from, self.to, |fault| matches!(fault, LinkFault::Slow { .. }))
+    }
+
+    /// How much longer so many octets take.
+    pub(super) fn lag(&self, octets: usize) -> Lag {
+        self.faults.lag(self.from, self.to, octets)
     }
 
     pub(super) fn carry(&mut self, octets: usize) {

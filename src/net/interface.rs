@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::directory::Directory;
 use super::memory::{Bound, Fabric, Incoming, Latency, Mailslot};
@@ -18,6 +18,8 @@ use super::{Error, Faults, Stream};
 /// How long a connection may take to come up when the caller does not say. RFC 5321 §4.5.3.2 asks SMTP for minutes
 /// after it; before it, one unanswered address must not hold up the next.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+/// Datagrams of one port that a slow link holds back; more are lost.
+const LATE_MAX: usize = 1000;
 /// The largest datagram we read.
 const DATAGRAM_MAX: usize = 64 * 1024;
 
@@ -56,6 +58,11 @@ impl Net {
     /// Whether it is in-process, under tokio's clock.
     pub fn is_in_process(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
+    }
+
+    /// Whether something can go wrong on its links.
+    pub fn has_links(&self) -> bool {
+        !matches!(self.kind, Kind::Sockets)
     }
 
     /// What goes wrong on it. Real sockets with real addresses have no faults but their own.
@@ -221,6 +228,11 @@ impl Interface {
             }
             Kind::Loopback(directory) => {
                 let source = self.admitted(source, to).await?;
+                let faults = &self.net.faults;
+                let lag = faults.lag(source, to.ip(), 0).whole() + faults.lag(to.ip(), source, 0).whole();
+                if !lag.is_zero() {
+                    sleep(lag).await;
+                }
                 let (tcp, visit) = directory.connect(source, to).await?;
                 Ok(Stream::new(Raw::Tcp(tcp), visit.host, to, Some(visit)).under(&self.net.faults))
             }
@@ -253,7 +265,7 @@ impl Interface {
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
                 let directory = Some((directory.clone(), Some(address)));
-                Ok(Datagrams(Slot::Udp { socket, address, directory }, self.net.faults.clone()))
+                Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
             }
             Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?), self.net.faults.clone())),
         }
@@ -273,7 +285,7 @@ impl Interface {
         };
         let socket = UdpSocket::bind(address).await.map_err(|error| Error::of_bind(address, error))?;
         let address = socket.local_addr()?;
-        Ok(Datagrams(Slot::Udp { socket, address, directory }, self.net.faults.clone()))
+        Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
     }
 
     /// The addresses of a name, as the operating system finds them; only for real sockets.
@@ -369,7 +381,7 @@ impl Drop for Listener {
 pub struct Datagrams(Slot, Faults);
 
 enum Slot {
-    Udp { socket: UdpSocket, address: SocketAddr, directory: Option<OwnAddress> },
+    Udp { socket: Arc<UdpSocket>, address: SocketAddr, directory: Option<OwnAddress> },
     Memory(Mailslot),
 }
 
@@ -399,7 +411,17 @@ impl Datagrams {
                     }
                     None => to,
                 };
-                socket.send_to(bytes, real).await.map_err(|error| Error::of_connect(to, error))?;
+                let lag = self.1.lag(self.address().ip(), to.ip(), bytes.len()).whole();
+                if lag.is_zero() {
+                    socket.send_to(bytes, real).await.map_err(|error| Error::of_connect(to, error))?;
+                } else if Arc::strong_count(socket) <= LATE_MAX {
+                    let (socket, bytes) = (socket.clone(), bytes.to_vec());
+                    tokio::spawn(async move {
+                        sleep(lag).await;
+                        // It may be lost on the way.
+                        let _ = socket.send_to(&bytes, real).await;
+                    });
+                }
             }
             Slot::Memory(slot) => slot.send(bytes, to),
         }

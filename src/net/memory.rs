@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::slow::Pacer;
 use super::{Error, Faults};
 
 /// Bytes that a link holds before the sender has to wait.
@@ -61,7 +62,7 @@ impl Fabric {
 
     /// How long so many octets travel now.
     fn travel(&self, from: IpAddr, to: IpAddr, octets: usize) -> Duration {
-        (self.latency)(from, to) + self.faults.delay(from, to, octets)
+        (self.latency)(from, to) + self.faults.lag(from, to, octets).whole()
     }
 
     pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<Bound<Incoming>, Error> {
@@ -200,8 +201,7 @@ struct Pipe {
 struct PipeState {
     chunks: VecDeque<(Instant, Bytes)>,
     held: usize,
-    /// When the last chunk arrives: none overtakes another.
-    last: Option<Instant>,
+    pacer: Pacer,
     /// The writer is done, since when.
     ended: Option<Instant>,
     /// The reader is gone.
@@ -227,10 +227,8 @@ fn pair(fabric: &Arc<Fabric>, here: IpAddr, there: IpAddr) -> (End, End) {
 impl Pipe {
     /// When so many octets that are sent now arrive.
     fn due(&self, state: &mut PipeState, octets: usize) -> Instant {
-        let due = Instant::now() + self.fabric.travel(self.from, self.to, octets);
-        let due = state.last.map_or(due, |last| due.max(last));
-        state.last = Some(due);
-        due
+        let Fabric { latency, faults, .. } = &*self.fabric;
+        state.pacer.due(latency(self.from, self.to), faults.lag(self.from, self.to, octets))
     }
 }
 

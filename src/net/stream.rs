@@ -11,6 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::directory::Visit;
 use super::faults::{Faults, Inbound};
+use super::slow::Late;
 use super::{Error, Identity, Trust, memory};
 
 /// A connection. Addresses are those of the world, whatever socket is below.
@@ -33,6 +34,8 @@ pub(super) struct Wire {
     raw: Raw,
     /// Between hosts of a world; what visitors send comes as it is.
     inbound: Option<Inbound>,
+    /// What a slow link holds back; the in-process wire does that itself.
+    late: Option<Box<Late>>,
 }
 
 pub(super) enum Raw {
@@ -46,7 +49,7 @@ impl Stream {
             // Replies are small and whole; waiting to fill a packet only delays them. Failure costs speed, no more.
             let _ = tcp.set_nodelay(true);
         }
-        Self { layer: Layer::Plain(Wire { raw, inbound: None }), local, peer, _visit: visit }
+        Self { layer: Layer::Plain(Wire { raw, inbound: None, late: None }), local, peer, _visit: visit }
     }
 
     /// The same connection, on a link that may have faults.
@@ -83,10 +86,11 @@ impl Stream {
     /// Encrypts as the server. The stream is of no use after an error.
     ///
     /// # Errors
-    /// The peer does not speak TLS, or no common version was found.
+    /// The peer does not speak TLS, or no common version was found, or we have none to show.
     pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
         let wire = self.take_plain()?;
-        let tls = TlsAcceptor::from(identity.config()).accept(wire).await.map_err(|error| self.tls_error(error))?;
+        let config = identity.config().ok_or_else(|| self.tls_error("this server has no TLS"))?;
+        let tls = TlsAcceptor::from(config).accept(wire).await.map_err(|error| self.tls_error(error))?;
         self.layer = Layer::Tls(Box::new(tls.into()));
         Ok(())
     }
@@ -162,21 +166,42 @@ impl AsyncWrite for Stream {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { raw, inbound } = self.get_mut();
-        let Some(inbound) = inbound else { return raw.poll_read(cx, buffer) };
+        let wire = self.get_mut();
+        let Some(inbound) = &wire.inbound else { return wire.raw.poll_read(cx, buffer) };
         let room = usize::try_from(ready!(inbound.poll_room(cx))?).unwrap_or(usize::MAX);
         if buffer.remaining() <= room {
             let before = buffer.filled().len();
-            let outcome = raw.poll_read(cx, buffer);
-            inbound.carry(buffer.filled().len() - before);
+            let outcome = wire.poll_arrived(cx, buffer);
+            wire.carry(buffer.filled().len() - before);
             return outcome;
         }
         let mut part = vec![0; room];
         let mut part = ReadBuf::new(&mut part);
-        ready!(raw.poll_read(cx, &mut part))?;
+        ready!(wire.poll_arrived(cx, &mut part))?;
         buffer.put_slice(part.filled());
-        inbound.carry(part.filled().len());
+        wire.carry(part.filled().len());
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Wire {
+    /// Reads what has come to the end of the link.
+    fn poll_arrived(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { raw: Raw::Tcp(tcp), inbound: Some(inbound), late } = self else {
+            return self.raw.poll_read(cx, buffer);
+        };
+        let is_slow = inbound.is_slow();
+        if !is_slow && late.as_ref().is_none_or(|late| late.is_empty()) {
+            *late = None;
+            return Pin::new(tcp).poll_read(cx, buffer);
+        }
+        late.get_or_insert_default().poll_read(tcp, |octets| inbound.lag(octets), cx, buffer)
+    }
+
+    fn carry(&mut self, octets: usize) {
+        if let Some(inbound) = &mut self.inbound {
+            inbound.carry(octets);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::Error;
+use super::{Error, Flaw, Flaws};
 use crate::world::{Clock, Dice};
 
 /// How long the authority's own certificate holds.
@@ -106,6 +106,19 @@ impl Authority {
     /// # Errors
     /// A name cannot stand in a certificate.
     pub fn issue(&self, names: &[String]) -> Result<Identity, Error> {
+        self.sign(names, -1, HOST_DAYS)
+    }
+
+    /// The same, but it held until yesterday only.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn issue_expired(&self, names: &[String]) -> Result<Identity, Error> {
+        self.sign(names, -HOST_DAYS, -1)
+    }
+
+    /// A certificate that holds from one day to another, counted from today.
+    fn sign(&self, names: &[String], from: i64, to: i64) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names).map_err(broken)?;
         params.distinguished_name = DistinguishedName::new();
         if let Some(name) = names.first() {
@@ -113,7 +126,7 @@ impl Authority {
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        (params.not_before, params.not_after) = validity(self.clock.now(), HOST_DAYS)?;
+        (params.not_before, params.not_after) = validity(self.clock.now(), from, to)?;
         let key = self.keys.draw()?;
         if let Keys::Seeded(dice) = &self.keys {
             // Of one length, too: the first bit of a DER integer's first octet is its sign.
@@ -128,7 +141,7 @@ impl Authority {
                 builder.with_no_client_auth().with_single_cert(chain, private)
             })
             .map_err(broken)?;
-        Ok(Identity(Arc::new(config)))
+        Ok(Identity { config: Arc::new(config), flaws: Flaws::default() })
     }
 
     /// Trust in this authority alone.
@@ -147,14 +160,14 @@ fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.serial_number = Some(1_u64.into());
-    (params.not_before, params.not_after) = validity(now, AUTHORITY_DAYS)?;
+    (params.not_before, params.not_after) = validity(now, -1, AUTHORITY_DAYS)?;
     Ok(params)
 }
 
-fn validity(now: Timestamp, days: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime), Error> {
+fn validity(now: Timestamp, from: i64, to: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime), Error> {
     let day =
         |offset: i64| time::OffsetDateTime::from_unix_timestamp(now.as_second() + offset * 86_400).map_err(broken);
-    Ok((day(-1)?, day(days)?))
+    Ok((day(from)?, day(to)?))
 }
 
 fn builder(clock: Clock) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
@@ -180,11 +193,29 @@ fn broken(error: impl ToString) -> Error {
 
 /// A server's certificate and key, ready for use. Cheap to clone.
 #[derive(Clone)]
-pub struct Identity(Arc<ServerConfig>);
+pub struct Identity {
+    config: Arc<ServerConfig>,
+    flaws: Flaws,
+}
 
 impl Identity {
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        self.0.clone()
+    /// The same one, as far as these flaws let it be seen.
+    pub fn under(self, flaws: &Flaws) -> Self {
+        Self { flaws: flaws.clone(), ..self }
+    }
+
+    /// Whether the server speaks TLS now.
+    pub fn is_shown(&self) -> bool {
+        !matches!(self.flaws.latest(), Some(Flaw::Absent))
+    }
+
+    /// What it shows now; `None` if it does not speak TLS.
+    pub(super) fn config(&self) -> Option<Arc<ServerConfig>> {
+        match self.flaws.latest() {
+            Some(Flaw::Absent) => None,
+            Some(Flaw::Shows(other)) => Some(other.config),
+            None => Some(self.config.clone()),
+        }
     }
 }
 

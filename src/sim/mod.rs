@@ -98,4 +98,6 @@ impl Trace {
 }
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ pub(super) struct Chronicle(Arc<Mutex<Vec<Happened>>>);
 impl Chronicle {
     fn begin(&self, fault: &Fault, from: Timestamp) -> usize {
         let died = match fault {
-            Fault::Off { host } | Fault::Crash { host } => Some(host.clone()),
+            Fault::Off { host, .. } | Fault::Crash { host, .. } => Some(host.clone()),
             _ => None,
         };
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);

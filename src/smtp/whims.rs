@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reply;
 use crate::mail::Address;
+use crate::net;
 use crate::world::{Dice, later};
 
 /// Senders and recipients that greylisting remembers; the oldest is forgotten first.
@@ -20,6 +21,10 @@ const REMEMBERED_MAX: usize = 100_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
+    /// Before the first word.
+    Greeting,
+    /// At HELO, EHLO or LHLO.
+    Hello,
     /// At MAIL.
     Mail,
     /// At RCPT.
@@ -84,7 +89,7 @@ pub struct Asked<'a> {
     pub peer: IpAddr,
     /// The reverse-path.
     pub sender: Option<&'a Address>,
-    /// The recipient, at RCPT.
+    /// The recipient, at RCPT; over LMTP (RFC 2033 §4.2) also when the message is answered.
     pub recipient: Option<&'a Address>,
     /// When.
     pub now: Timestamp,
@@ -114,6 +119,18 @@ impl Whims {
             return None;
         }
         self.table().rules.values_mut().find_map(|(rule, grey)| rule.strike(grey, asked))
+    }
+
+    /// The reply that is given instead of the server's own, if any.
+    ///
+    /// # Errors
+    /// It hangs up.
+    pub fn obey(&self, asked: Asked<'_>) -> Result<Option<Reply>, net::Error> {
+        match self.strike(asked) {
+            Some(Whim::HangUp) => Err(net::Error::Closed),
+            Some(Whim::Say(reply) | Whim::Greylist(reply, _)) => Ok(Some(reply)),
+            None => Ok(None),
+        }
     }
 
     /// A panic elsewhere does not make the table wrong: each change to it is whole.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::{Data, Record, Server, Zones};
+use super::super::{Data, Mood, Moods, Record, Server, Zones};
 use super::*;
 use crate::net::{Door, Limits, Net, serve};
 
@@ -44,14 +44,16 @@ async fn world() -> (Net, Stop) {
     (net, stop)
 }
 
-async fn serve_at(net: &Net, stop: &Stop) {
-    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap());
+async fn serve_at(net: &Net, stop: &Stop) -> Moods {
+    let moods = Moods::default();
+    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap()).with_moods(moods.clone());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     for listener in place.listen(53).await.unwrap() {
         let door = Door { listener, tls: None, limits: Limits::default() };
         tokio::spawn(serve(door, server.clone(), stop.clone()));
     }
     tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), stop.clone()));
+    moods
 }
 
 /// Answers every datagram with what `answer` makes of it and counts them.
@@ -108,6 +110,60 @@ async fn a_long_answer_comes_over_tcp() {
     let (net, _stop) = world().await;
     let Ok(Mx::Hosts(hosts)) = resolver(&net).mx("many.test").await else { panic!("no hosts") };
     assert_eq!((hosts.len(), hosts[59].preference), (60, 59));
+}
+
+/// What a question about MX gets over TCP, and how long that took; nothing if nothing came.
+async fn ask_by_tcp(net: &Net, name: &str) -> (Option<Reply>, Duration) {
+    let began = Instant::now();
+    let question = Question { id: 7, name: zone::parse(name).unwrap(), kind: RecordType::MX };
+    let stream = net.interface(&[[192, 0, 2, 1].into()]).connect(SERVER.parse().unwrap()).await.unwrap();
+    let asking = Asking::new(&question.encode().unwrap()).unwrap();
+    let answer = Conn::new(stream, asking, Stop::new()).event().await.ok().flatten();
+    (answer.map(|answer| question.read(&answer)), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_servers_have_the_same_moods_over_tcp() {
+    let (net, stop) = (network(), Stop::new());
+    let moods = serve_at(&net, &stop).await;
+    let late = Duration::from_secs(3);
+    for (mood, expected) in [
+        (Mood::Silent, None),
+        (Mood::NoSuchName, Some("NoSuchName")),
+        (Mood::ServerFailure, Some("Failed")),
+        (Mood::Slow(late), Some("mx.163.test")),
+        (Mood::Moved("relay.test".to_owned()), Some("relay.test")),
+    ] {
+        let id = moods.inflict("163.test", mood.clone());
+        let (reply, took) = ask_by_tcp(&net, "163.test").await;
+        match (&reply, expected) {
+            (None, None) => {}
+            (Some(reply), Some(expected)) => assert!(format!("{reply:?}").contains(expected), "{mood:?}: {reply:?}"),
+            _ => panic!("{mood:?}: {reply:?}"),
+        }
+        assert_eq!(mood == Mood::Slow(late), (late..late * 2).contains(&took) && reply.is_some(), "{mood:?}: {took:?}");
+        moods.lift(id);
+    }
+    assert!(format!("{:?}", ask_by_tcp(&net, "163.test").await).contains("backup.163.test"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_has_changed_is_seen_when_caches_end_and_stale_servers_have_heard() {
+    let (net, stop) = (network(), Stop::new());
+    let moods = serve_at(&net, &stop).await;
+    let (resolver, relay) = (resolver(&net), hosts(&[(10, "relay.test")]));
+    let before = resolver.mx("163.test").await.unwrap();
+    let stale = moods.inflict("163.test", Mood::Stale);
+    moods.inflict("163.test", Mood::Moved("relay.test".to_owned()));
+    for _ in 0..2 {
+        assert_eq!(resolver.mx("163.test").await.as_ref(), Ok(&before));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+    resolver.mx("163.test").await.unwrap();
+    moods.lift(stale);
+    assert_eq!(resolver.mx("163.test").await.as_ref(), Ok(&before), "it is still in the cache");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(resolver.mx("163.test").await, Ok(relay));
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ impl Imap {
         let host = self.site.face().setup();
         let setup = Setup {
             host: self.site.face().fqdn().to_owned(),
-            starttls: true,
+            starttls: host.identity.is_shown(),
             cleartext_login: self.cleartext_login,
             message_octets_max: host.settings.size_max,
             nonce: format!("{:016x}", host.dice.draw()),

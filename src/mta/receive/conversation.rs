@@ -11,7 +11,7 @@ use crate::mta::policy::Moment;
 use crate::net::{Conn, Error, Identity, Stop, Stream};
 use crate::smtp::Reply;
 use crate::smtp::server::{Event, Session};
-use crate::smtp::whims::{self, Asked, Whim};
+use crate::smtp::whims::{self, Asked};
 use crate::world::{Stage, UnknownRecipients};
 
 /// One connection.
@@ -23,22 +23,27 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(reception: Reception, stream: Stream, stop: Stop) -> Self {
+    /// # Errors
+    /// A fault hangs up before the first word.
+    pub(super) fn new(reception: Reception, stream: Stream, stop: Stop) -> Result<Self, Error> {
         let (mta, peer) = (reception.face(), stream.peer().ip());
         let moment = Moment { stage: Stage::Connect, peer, helo: None, from: None, to: &[] };
         let welcome = || Reply::plain(220, &format!("{} ESMTP Postroad", mta.fqdn()));
-        let greeting = mta.gate().rule(mta.setup(), moment).unwrap_or_else(welcome);
+        let setup = mta.setup();
+        let asked = Asked { moment: whims::Moment::Greeting, peer, sender: None, recipient: None, now: setup.clock.now() };
+        let greeting = setup.whims.obey(asked)?.or_else(|| mta.gate().rule(setup, moment)).unwrap_or_else(welcome);
         let nonce = mta.setup().dice.draw();
         let config = reception.config(stream.tls());
         let session = Session::new(config, &greeting, format!("{nonce:016x}"));
-        Self { conn: Conn::new(stream, session, stop), reception, began: Instant::now() }
+        Ok(Self { conn: Conn::new(stream, session, stop), reception, began: Instant::now() })
     }
 
     pub(super) async fn run(mut self) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::Hello { name, .. } => {
-                    let reply = self.rule(Stage::Ehlo, Some(&name), None, &[]);
+                    let whim = self.whim(whims::Moment::Hello, None, None)?;
+                    let reply = whim.or_else(|| self.rule(Stage::Ehlo, Some(&name), None, &[]));
                     self.conn.machine.answer(reply.unwrap_or(Reply::plain(250, "")));
                 }
                 Event::StartTls => self.start_tls().await?,
@@ -84,7 +89,7 @@ impl Conversation {
     }
 
     fn mail(&self, from: &ReversePath) -> Result<Reply, Error> {
-        if let Some(reply) = obey(self.whim(whims::Moment::Mail, from.as_ref(), None))? {
+        if let Some(reply) = self.whim(whims::Moment::Mail, from.as_ref(), None)? {
             return Ok(reply);
         }
         let mta = self.home(from.as_ref());
@@ -94,7 +99,7 @@ impl Conversation {
     }
 
     fn rcpt(&self, recipient: &Recipient) -> Result<Reply, Error> {
-        if let Some(reply) = obey(self.whim(whims::Moment::Rcpt, self.sender(), Some(&recipient.address)))? {
+        if let Some(reply) = self.whim(whims::Moment::Rcpt, self.sender(), Some(&recipient.address))? {
             return Ok(reply);
         }
         let from = self.conn.machine.envelope().map(|envelope| &envelope.reverse_path);
@@ -158,14 +163,14 @@ impl Conversation {
 
     async fn message(&self, envelope: Envelope, data: Bytes) -> Result<Reply, Error> {
         let sender = envelope.reverse_path.clone();
-        if let Some(reply) = obey(self.whim(whims::Moment::Data, sender.as_ref(), None))? {
+        if let Some(reply) = self.whim(whims::Moment::Data, sender.as_ref(), None)? {
             return Ok(reply);
         }
         if let Some(reply) = self.rule_of_envelope(Stage::End, Some(&envelope)) {
             return Ok(reply);
         }
         match self.store(envelope, data).await {
-            Ok(reply) => Ok(obey(self.whim(whims::Moment::Stored, sender.as_ref(), None))?.unwrap_or(reply)),
+            Ok(reply) => Ok(self.whim(whims::Moment::Stored, sender.as_ref(), None)?.unwrap_or(reply)),
             Err(reply) => Ok(reply),
         }
     }
@@ -193,18 +198,14 @@ impl Conversation {
         self.rule(stage, None, Some(&envelope.reverse_path), &envelope.recipients)
     }
 
-    /// What a fault makes of the moment.
-    fn whim(&self, moment: whims::Moment, sender: Option<&Address>, recipient: Option<&Address>) -> Option<Whim> {
+    /// What a fault makes of the moment; the error ends the conversation.
+    fn whim(
+        &self,
+        moment: whims::Moment,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+    ) -> Result<Option<Reply>, Error> {
         let setup = self.reception.face().setup();
-        setup.whims.strike(Asked { moment, peer: self.peer(), sender, recipient, now: setup.clock.now() })
-    }
-}
-
-/// The reply of a whim; hanging up ends the conversation.
-fn obey(whim: Option<Whim>) -> Result<Option<Reply>, Error> {
-    match whim {
-        Some(Whim::HangUp) => Err(Error::Closed),
-        Some(Whim::Say(reply) | Whim::Greylist(reply, _)) => Ok(Some(reply)),
-        None => Ok(None),
+        setup.whims.obey(Asked { moment, peer: self.peer(), sender, recipient, now: setup.clock.now() })
     }
 }

@@ -89,7 +89,11 @@ impl Reception {
             transactions_max: policy.transactions_max,
             recipient_domains_max: policy.recipient_domains_max,
             errors_max: ERRORS_MAX,
-            tls: tls.map_or(server::Tls::Offered, server::Tls::Active),
+            tls: match tls {
+                Some(tls) => server::Tls::Active(tls),
+                None if setup.identity.is_shown() => server::Tls::Offered,
+                None => server::Tls::Absent,
+            },
             auth: match self.kind {
                 Kind::Submission => server::Auth::Required,
                 Kind::Open => server::Auth::Offered,
@@ -106,7 +110,7 @@ impl Reception {
 
 impl Service for Reception {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        Conversation::new(self, stream, stop).run().await
+        Conversation::new(self, stream, stop)?.run().await
     }
 
     fn farewell(&self) -> &'static str {

@@ -50,6 +50,7 @@ impl Scene {
             dice: Dice::seeded(1),
             recorder: journal.recorder(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+            whims: crate::smtp::whims::Whims::default(),
             world: world.clone(),
             host,
         });
