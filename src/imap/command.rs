@@ -13,6 +13,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::fetch::Item;
+use super::quota::QuotaRequest;
 use super::search::Search;
 use super::value::{Flags, SequenceSet, StoreMode};
 
@@ -106,6 +107,8 @@ pub enum Request {
         /// What to tell of it.
         items: Vec<StatusItem>,
     },
+    /// `GETQUOTA` and `GETQUOTAROOT`. RFC 9208 §4.1.
+    Quota(QuotaRequest),
     /// `APPEND`. RFC 9051 §6.3.12.
     Append(Append),
     /// `CLOSE` and `UNSELECT`. RFC 9051 §6.4.1, §6.4.2.
@@ -155,6 +158,7 @@ impl Request {
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create(_) | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
+            Self::Quota(_) => false,
         }
     }
 
@@ -223,20 +227,26 @@ pub enum StatusItem {
     Unseen,
     /// How many messages with `\Deleted`.
     Deleted,
+    /// The octets of messages with `\Deleted`. RFC 9208 §4.1.4.
+    DeletedStorage,
     /// The octets of all messages. RFC 8438.
     Size,
+    /// The largest message that `APPEND` takes. RFC 7889 §3.1.
+    AppendLimit,
 }
 
 impl StatusItem {
     /// All of them with their names.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),
         (Self::UidNext, "UIDNEXT"),
         (Self::UidValidity, "UIDVALIDITY"),
         (Self::Unseen, "UNSEEN"),
         (Self::Deleted, "DELETED"),
+        (Self::DeletedStorage, "DELETED-STORAGE"),
         (Self::Size, "SIZE"),
+        (Self::AppendLimit, "APPENDLIMIT"),
     ];
 }
 

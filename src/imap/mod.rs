@@ -14,6 +14,7 @@ mod command;
 pub mod fetch;
 pub mod fuzzing;
 mod parse;
+mod quota;
 pub mod search;
 mod session;
 mod structure;
@@ -22,6 +23,7 @@ mod value;
 mod write;
 
 pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
+pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{
     Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,

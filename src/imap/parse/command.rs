@@ -1,7 +1,7 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, bad, fetch, list, search};
+use super::{Bad, Frame, Parsed, bad, fetch, list, quota, search};
 use crate::imap::command::{Append, Body, Command, MessageSet, Request};
 use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
 
@@ -50,6 +50,8 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "LIST" => Request::List(list::list(scanner)?),
         "LSUB" => list::lsub(scanner)?,
         "STATUS" => Request::Status { mailbox: mailbox(scanner)?, items: list::status(scanner)? },
+        "GETQUOTA" => quota::of(scanner)?,
+        "GETQUOTAROOT" => quota::roots(scanner)?,
         "APPEND" => append(scanner)?,
         "UID" => uid(scanner)?,
         verb => on_messages(verb, scanner, false)?,

@@ -9,6 +9,7 @@
 mod command;
 mod fetch;
 mod list;
+mod quota;
 mod reader;
 mod scanner;
 mod search;

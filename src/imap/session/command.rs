@@ -11,13 +11,14 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
     pub(super) fn capabilities(&self) -> String {
         if !matches!(self.state, State::NotAuthenticated) {
-            return AFTER_LOGIN.to_owned();
+            // RFC 7889 §2: the same for all mailboxes.
+            return format!("{AFTER_LOGIN} APPENDLIMIT={}", self.append_limit());
         }
         let mut words = BEFORE_LOGIN.to_owned();
         if self.setup.starttls && !self.encrypted {

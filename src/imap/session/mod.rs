@@ -165,6 +165,17 @@ impl Session {
         &mut self.out
     }
 
+    /// From now on `APPEND` takes messages of so many octets: where the mailboxes of the user are may differ from where
+    /// the client has connected.
+    pub fn limit_append(&mut self, octets_max: usize) {
+        self.setup.message_octets_max = octets_max;
+    }
+
+    /// The largest message that `APPEND` takes, as far as a number of IMAP can tell. RFC 7889 §5.
+    pub fn append_limit(&self) -> u32 {
+        self.setup.message_octets_max.try_into().unwrap_or(u32::MAX)
+    }
+
     /// Whether the client waits for news, so that the owner may tell them as they come.
     pub fn is_idling(&self) -> bool {
         matches!(self.state, State::Idling(_))

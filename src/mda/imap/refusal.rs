@@ -31,6 +31,7 @@ pub(super) fn refusal(error: &Error) -> Reply {
         Error::Exists(_) => ("there is a mailbox of that name already", "ALREADYEXISTS"),
         Error::BadName(why) => (*why, "CANNOT"),
         Error::TooMany(_) => ("that would be too many", "LIMIT"),
+        Error::OverQuota { .. } => ("that is more than the quota allows", "OVERQUOTA"),
         Error::InUse => ("another session holds it", "INUSE"),
         Error::Store(_) => {
             tracing::error!(%error, "a mailbox cannot be used");

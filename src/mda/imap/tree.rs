@@ -43,6 +43,7 @@ impl Visit {
 
     fn tell_status(&mut self, name: &str, items: &[StatusItem]) -> Result<(), Error> {
         let status = self.mailboxes().status(&self.account, name)?;
+        let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => status.messages.into(),
             StatusItem::Recent => status.recent.into(),
@@ -50,7 +51,9 @@ impl Visit {
             StatusItem::UidValidity => status.uidvalidity.into(),
             StatusItem::Unseen => status.unseen.into(),
             StatusItem::Deleted => status.deleted.into(),
+            StatusItem::DeletedStorage => status.deleted_size,
             StatusItem::Size => status.size,
+            StatusItem::AppendLimit => append_limit.into(),
         };
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
         Ok(())

@@ -77,6 +77,7 @@ impl Visit {
             Request::Lsub { reference, pattern } => self.lsub(&reference, &pattern),
             Request::Namespace => Ok(self.namespace()),
             Request::Status { mailbox, items } => self.status(&mailbox, &items),
+            Request::Quota(request) => self.quota(&request),
             Request::Append(append) => self.append(append).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,

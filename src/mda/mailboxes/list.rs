@@ -35,6 +35,8 @@ pub struct Status {
     pub unseen: u32,
     /// How many with `\Deleted`.
     pub deleted: u32,
+    /// The octets of those with `\Deleted`. RFC 9208 §4.1.4.
+    pub deleted_size: u64,
     /// The octets of all. RFC 8438.
     pub size: u64,
     /// See [`super::View::uidnext`].
@@ -94,7 +96,8 @@ impl Mailboxes {
 
 fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
     let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
-                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq
+                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
+                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0)
                FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
     let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
     connection.prepare_cached(sql)?.query_row(flags, |row| {
@@ -107,6 +110,7 @@ fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
             uidnext: row.get(5)?,
             uidvalidity: row.get(6)?,
             modseq: row.get(7)?,
+            deleted_size: row.get(8)?,
         })
     })
 }

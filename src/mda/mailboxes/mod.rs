@@ -9,6 +9,7 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
+//!                                        quota.rs     how much there may be
 //!                                        maildir/     the same in folders, for other programs
 //! ```
 //!
@@ -25,6 +26,7 @@ mod maildir;
 mod maildrop;
 mod messages;
 mod name;
+mod quota;
 mod read;
 mod schema;
 mod shelf;
@@ -49,6 +51,8 @@ pub use list::{Listed, Status};
 pub use maildir::Keeper;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
+use quota::Quotas;
+pub use quota::Usage;
 pub use schema::SCHEMA;
 use shelf::{Change, Shelf};
 pub use sieve::Sieve;
@@ -73,6 +77,8 @@ struct Inner {
     blocks: Mutex<index::Blocks>,
     /// Summaries worked out last.
     fresh: Mutex<file::Fresh>,
+    /// Accounts that may not hold everything.
+    quotas: Mutex<Quotas>,
     /// Wakes after each change of a mailbox.
     commits: watch::Sender<u64>,
 }
@@ -88,8 +94,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, fresh, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, fresh, commits };
+        let (open, held, blocks, fresh, quotas, commits) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, commits };
         Self(Arc::new(inner), Disk::default())
     }
 

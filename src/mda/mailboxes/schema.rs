@@ -3,7 +3,7 @@
 use crate::store::Schema;
 
 /// What [`crate::store::Store::open`] needs to know of us.
-pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3] };
+pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP] };
 
 const STEP_1: &str = "
 CREATE TABLE account (

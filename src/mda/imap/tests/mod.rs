@@ -4,6 +4,7 @@
 
 mod changing;
 mod model;
+mod quota;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -36,8 +37,12 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::of(World::journey()).await
+    }
+
+    async fn of(world: World) -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        let (world, host): (_, HostName) = (Arc::new(World::journey()), "mda-sina".into());
+        let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
         let journal = Journal::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
