@@ -53,6 +53,8 @@ pub enum Body {
     Enable(Vec<String>),
     /// `ID`, with what the client says about itself. RFC 2971 §3.1.
     Id(Vec<(String, Option<String>)>),
+    /// `COMPRESS`. RFC 4978 §3.
+    Compress,
     /// What needs mailboxes to answer.
     Request(Request),
 }

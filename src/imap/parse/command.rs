@@ -26,6 +26,7 @@ fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         "AUTHENTICATE" => authenticate(scanner)?,
         "ENABLE" => enable(scanner)?,
         "ID" => id(scanner)?,
+        "COMPRESS" => compress(scanner)?,
         verb => Body::Request(request(verb, scanner)?),
     };
     scanner.end()?;
@@ -111,6 +112,13 @@ fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         names.push(scanner.atom()?.to_ascii_uppercase());
     }
     if names.is_empty() { bad("a capability is missing") } else { Ok(Body::Enable(names)) }
+}
+
+/// RFC 4978 §5.
+fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    scanner.space()?;
+    scanner.expect("DEFLATE", "only DEFLATE compresses")?;
+    Ok(Body::Compress)
 }
 
 /// RFC 2971 §3.1, §3.3: at most 30 pairs.

@@ -89,6 +89,12 @@ impl Reader {
         *self = Self::new();
     }
 
+    /// Takes what came and was not read.
+    pub(crate) fn take(&mut self) -> BytesMut {
+        self.scanned = 0;
+        std::mem::take(&mut self.input)
+    }
+
     /// Takes one line that is no command, without its end: of `AUTHENTICATE`, of `IDLE`. `Err` when it is too long.
     pub(crate) fn line(&mut self, line_max: usize) -> Result<Option<Bytes>, Refusal> {
         match self.split_line() {

@@ -11,7 +11,7 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
@@ -104,9 +104,12 @@ impl Session {
                 self.tagged(&tag, &Reply::bad("you are logged in already"));
             }
             (Body::Request(Request::Noop), None) => self.tagged(&tag, &Reply::ok("nothing new")),
+            (Body::Compress, Some(_)) => self.compress(&tag),
             (Body::Enable(names), Some(_)) => self.enable(&tag, &names),
             (Body::Request(request), Some(standing)) => self.ask(tag, request, standing),
-            (Body::Enable(_) | Body::Request(_), None) => self.tagged(&tag, &Reply::bad("log in first")),
+            (Body::Enable(_) | Body::Compress | Body::Request(_), None) => {
+                self.tagged(&tag, &Reply::bad("log in first"))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Transcripts, each played whole, byte by byte and in odd chunks, against an owner that knows one user and one mailbox.
 
+mod compress;
 mod login;
 mod quota;
 
@@ -13,7 +14,7 @@ use crate::imap::write::Code;
 const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 \
     AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
 const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
-    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
+    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
     APPENDLIMIT=100000] welcome";
 
 fn setup() -> Setup {

@@ -3,6 +3,7 @@
 //! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a letter with that subject to INBOX.
 
 mod changing;
+mod compress;
 mod model;
 mod quota;
 mod reading;
