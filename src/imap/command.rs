@@ -13,6 +13,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::fetch::Item;
+use super::metadata::MetadataRequest;
 use super::quota::QuotaRequest;
 use super::search::Search;
 use super::value::{Flags, SequenceSet, StoreMode};
@@ -74,7 +75,12 @@ pub enum Request {
         read_only: bool,
     },
     /// `CREATE`. RFC 9051 §6.3.4.
-    Create(String),
+    Create {
+        /// Which mailbox.
+        mailbox: String,
+        /// What it shall be for, as in `\Sent`. RFC 6154 §3.
+        uses: Vec<String>,
+    },
     /// `DELETE`. RFC 9051 §6.3.5.
     Delete(String),
     /// `RENAME`. RFC 9051 §6.3.6.
@@ -109,6 +115,8 @@ pub enum Request {
         /// What to tell of it.
         items: Vec<StatusItem>,
     },
+    /// `GETMETADATA` and `SETMETADATA`. RFC 5464 §4.
+    Metadata(MetadataRequest),
     /// `GETQUOTA` and `GETQUOTAROOT`. RFC 9208 §4.1.
     Quota(QuotaRequest),
     /// `APPEND`. RFC 9051 §6.3.12.
@@ -157,10 +165,10 @@ impl Request {
         match self {
             Self::Close { .. } | Self::Expunge(_) | Self::Search(_) => true,
             Self::Fetch { .. } | Self::Store { .. } | Self::Copy { .. } => true,
-            Self::Noop | Self::Idle | Self::Select { .. } | Self::Create(_) | Self::Delete(_) => false,
+            Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
-            Self::Quota(_) => false,
+            Self::Quota(_) | Self::Metadata(_) => false,
         }
     }
 

@@ -13,6 +13,7 @@
 mod command;
 pub mod fetch;
 pub mod fuzzing;
+mod metadata;
 mod parse;
 mod quota;
 pub mod search;
@@ -23,6 +24,7 @@ mod value;
 mod write;
 
 pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
+pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
 pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{

@@ -1,7 +1,7 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, bad, fetch, list, quota, search};
+use super::{Bad, Frame, Parsed, bad, create, fetch, list, metadata, quota, search};
 use crate::imap::command::{Append, Body, Command, MessageSet, Request};
 use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
 
@@ -43,7 +43,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "EXPUNGE" => Request::Expunge(None),
         "SELECT" => Request::Select { mailbox: mailbox(scanner)?, read_only: false },
         "EXAMINE" => Request::Select { mailbox: mailbox(scanner)?, read_only: true },
-        "CREATE" => Request::Create(mailbox(scanner)?),
+        "CREATE" => create::create(scanner)?,
         "DELETE" => Request::Delete(mailbox(scanner)?),
         "RENAME" => Request::Rename { from: mailbox(scanner)?, to: mailbox(scanner)? },
         "SUBSCRIBE" => Request::Subscribe { mailbox: mailbox(scanner)?, on: true },
@@ -51,6 +51,8 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "LIST" => Request::List(list::list(scanner)?),
         "LSUB" => list::lsub(scanner)?,
         "STATUS" => Request::Status { mailbox: mailbox(scanner)?, items: list::status(scanner)? },
+        "GETMETADATA" => metadata::get(scanner)?,
+        "SETMETADATA" => metadata::set(scanner)?,
         "GETQUOTA" => quota::of(scanner)?,
         "GETQUOTAROOT" => quota::roots(scanner)?,
         "APPEND" => append(scanner)?,

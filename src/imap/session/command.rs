@@ -3,6 +3,7 @@
 use super::{Asked, Event, Reply, Session, Standing, State};
 use crate::auth::Mechanism;
 use crate::imap::command::{Body, Command, Request};
+use crate::imap::metadata::METADATA_OCTETS_MAX;
 use crate::imap::parse::{Bad, Frame, Read, Refusal, command};
 use crate::imap::write::Code;
 use crate::mail::Speaker;
@@ -11,7 +12,7 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
@@ -56,7 +57,7 @@ impl Session {
             Read::Refused(frame, refusal) => {
                 self.note_command(&frame);
                 let tag = command(&frame, self.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
-                self.refuse_size(tag.as_deref(), refusal);
+                self.refuse_size(tag.as_deref(), &frame, refusal);
             }
         }
         true
@@ -72,8 +73,12 @@ impl Session {
     }
 
     /// RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
-    fn refuse_size(&mut self, tag: Option<&str>, refusal: Refusal) {
+    fn refuse_size(&mut self, tag: Option<&str>, frame: &Frame, refusal: Refusal) {
         let reply = match refusal {
+            // RFC 5464 §4.3.
+            Refusal::Literal if frame.is("SETMETADATA") => {
+                Reply::no("the value is too large").with(Code::MetadataMaxSize(METADATA_OCTETS_MAX as u64))
+            }
             Refusal::Line => Reply::bad("the line is too long").with(Code::Word("TOOBIG")),
             Refusal::Literal => Reply::bad("the literal is too large").with(Code::Word("TOOBIG")),
             Refusal::Message => Reply::no("the message is too large").with(Code::Word("TOOBIG")),

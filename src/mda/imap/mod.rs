@@ -3,6 +3,7 @@
 //! ```text
 //! Imap --a connection--> log in --> Visit --requests--> tree.rs      CREATE, LIST, STATUS ...
 //!                                     |                 change.rs    APPEND, STORE, COPY, EXPUNGE ...
+//!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
 //!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
 //!                                     |                 search.rs    SEARCH
@@ -14,6 +15,7 @@
 mod change;
 mod fetch;
 mod letters;
+mod metadata;
 mod quota;
 mod refusal;
 mod search;

@@ -30,6 +30,7 @@ pub(super) fn refusal(error: &Error) -> Reply {
         Error::NoMailbox(_) => ("no such mailbox", "NONEXISTENT"),
         Error::Exists(_) => ("there is a mailbox of that name already", "ALREADYEXISTS"),
         Error::BadName(why) => (*why, "CANNOT"),
+        Error::BadUse => ("no mailbox can have that use", "USEATTR"),
         Error::TooMany(_) => ("that would be too many", "LIMIT"),
         Error::OverQuota { .. } => ("that is more than the quota allows", "OVERQUOTA"),
         Error::InUse => ("another session holds it", "INUSE"),

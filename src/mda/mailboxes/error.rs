@@ -14,6 +14,9 @@ pub enum Error {
     /// The name cannot be used, or not for this.
     #[error("{0}")]
     BadName(&'static str),
+    /// No mailbox can have that use. RFC 6154 §3.
+    #[error("no mailbox can have that use")]
+    BadUse,
     /// A bound is reached.
     #[error("too many {0}")]
     TooMany(&'static str),

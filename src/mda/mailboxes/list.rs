@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, params};
 
 use super::name::{canonical, superiors};
-use super::tree::{SpecialUse, find};
+use super::special_use::{SpecialUse, read_uses};
+use super::tree::find;
 use super::{Error, Mailboxes, Uid};
 use crate::imap::SystemFlags;
 
@@ -21,7 +22,7 @@ pub struct Listed {
     /// Whether it is subscribed.
     pub subscribed: bool,
     /// What it is for.
-    pub special_use: Option<SpecialUse>,
+    pub special_uses: Vec<SpecialUse>,
 }
 
 /// A mailbox in numbers. RFC 9051 §6.3.11.
@@ -66,16 +67,13 @@ impl Mailboxes {
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| superiors(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
-        let special = |name: &str| {
-            let stored = mailboxes.get(name)?.as_deref()?;
-            SpecialUse::ALL.into_iter().find(|special| special.name() == stored)
-        };
+        let uses = |name: &str| mailboxes.get(name).and_then(Option::as_deref);
         let listed = names.iter().map(|name| Listed {
             name: (*name).to_owned(),
             exists: mailboxes.contains_key(*name),
             has_children: parents.contains(name),
             subscribed: subscriptions.contains(*name),
-            special_use: special(name),
+            special_uses: read_uses(uses(name)),
         });
         Ok(listed.collect())
     }

@@ -9,6 +9,7 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
+//!                                        metadata.rs  annotations
 //!                                        quota.rs     how much there may be
 //!                                        maildir/     the same in folders, for other programs
 //! ```
@@ -25,12 +26,14 @@ mod list;
 mod maildir;
 mod maildrop;
 mod messages;
+mod metadata;
 mod name;
 mod quota;
 mod read;
 mod schema;
 mod shelf;
 mod sieve;
+mod special_use;
 mod tree;
 mod view;
 
@@ -56,7 +59,7 @@ pub use quota::Usage;
 pub use schema::SCHEMA;
 use shelf::{Change, Shelf};
 pub use sieve::Sieve;
-pub use tree::SpecialUse;
+pub use special_use::SpecialUse;
 pub use view::{Changes, Message, View};
 
 /// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.
