@@ -130,6 +130,9 @@ pub enum Request {
     Expunge(Option<SequenceSet>),
     /// `SEARCH` and `UID SEARCH`. RFC 9051 §6.4.4.
     Search(Search),
+    /// A search that was to be saved speaks of an unknown charset: `$` is empty from here on, and the answer is
+    /// [`bad_charset`](super::Reply::bad_charset). RFC 5182 §2.1.
+    Unsave,
     /// `FETCH` and `UID FETCH`. RFC 9051 §6.4.5.
     Fetch {
         /// Which messages.
@@ -163,7 +166,7 @@ impl Request {
     /// Whether it makes sense only with a mailbox selected. RFC 9051 §6.4.
     pub fn needs_mailbox(&self) -> bool {
         match self {
-            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) => true,
+            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) | Self::Unsave => true,
             Self::Fetch { .. } | Self::Store { .. } | Self::Copy { .. } => true,
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,

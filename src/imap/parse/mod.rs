@@ -30,7 +30,10 @@ pub(crate) enum Bad {
     /// It is not what the grammar wants here.
     Syntax(&'static str),
     /// The charset of a search is not known: `NO [BADCHARSET]`. RFC 9051 §6.4.4.
-    Charset,
+    Charset {
+        /// Whether what it finds was to be saved.
+        saves: bool,
+    },
 }
 
 type Parsed<T> = Result<T, Bad>;

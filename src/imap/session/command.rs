@@ -65,9 +65,12 @@ impl Session {
 
     /// RFC 9051 §7.1.3: without a tag, the refusal has none.
     fn refuse(&mut self, tag: Option<&str>, why: Bad) {
-        let reply = match why {
-            Bad::Syntax(why) => Reply::bad(why),
-            Bad::Charset => Reply::no("no such charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)")),
+        let reply = match (why, tag, self.standing()) {
+            (Bad::Charset { saves: true }, Some(tag), Some(Standing::Selected)) => {
+                return self.ask(tag.to_owned(), Request::Unsave, Standing::Selected);
+            }
+            (Bad::Charset { .. }, ..) => Reply::bad_charset(),
+            (Bad::Syntax(why), ..) => Reply::bad(why),
         };
         self.tagged(tag.unwrap_or("*"), &reply);
     }

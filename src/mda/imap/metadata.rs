@@ -28,7 +28,8 @@ impl Visit {
             all.push((ADMIN.to_owned(), admin.into_bytes()));
         }
         let fits = |value: &[u8]| size_max.is_none_or(|max| value.len() <= max as usize);
-        let (mut told, mut longest): (Vec<(&str, Option<&[u8]>)>, _) = (vec![], 0);
+        let mut told: Vec<(&str, Option<&[u8]>)> = vec![];
+        let mut longest = 0;
         for asked in entries {
             let mut found = all.iter().filter(|(entry, _)| depth.reaches(asked, entry)).peekable();
             if found.peek().is_none() {

@@ -82,6 +82,7 @@ impl Visit {
             Request::Append(append) => self.append(append).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,
+            Request::Unsave => Ok(self.unsave()),
             Request::Search(search) => self.search(&search).await,
             Request::Fetch { set, items } => self.fetch(&set, &items).await,
             Request::Store { set, mode, silent, flags } => self.store(&set, mode, silent, flags).await,

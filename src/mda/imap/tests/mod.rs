@@ -4,6 +4,7 @@
 
 mod changing;
 mod compress;
+mod listing;
 mod metadata;
 mod model;
 mod quota;
