@@ -24,11 +24,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Notify;
 
 use crate::mail::{Content, Envelope, Letter, QueueId};
-use crate::store::{self, Schema, Store, content};
+use crate::store::{self, Schema, Store, Transaction, content};
 use crate::world::HostName;
 
 pub use operator::{Listing, State, Waiting, Which};

@@ -1,24 +1,27 @@
-//! The bytes of letters, each stored once however many queues and mailboxes refer to it.
+//! The bytes of letters, each stored once however many queues and mailboxes refer to it: rows here, bytes in
+//! [`super::segments`].
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Schema;
+use super::segments::{Files, Place};
+use super::{Schema, Transaction};
 use crate::mail::Content;
-
-/// Contents kept at hand, in octets.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) const SCHEMA: Schema = Schema {
     room: "store",
-    steps: &["CREATE TABLE content (
+    steps: &[
+        "CREATE TABLE content (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
-        bytes BLOB NOT NULL,
+        bytes BLOB NOT NULL, -- empty where they lie in a segment
         uses INTEGER NOT NULL
-    ) STRICT"],
+    ) STRICT",
+        "ALTER TABLE content ADD COLUMN segment INTEGER NOT NULL DEFAULT 0; -- 0: none
+    ALTER TABLE content ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE content ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;",
+    ],
 };
 
 /// Stores a content, or finds it where it says that it is, and counts one more use. Returns its id.
@@ -29,16 +32,19 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     let hash = content.hash().as_bytes();
     if let Some(id) = content.place() {
         let again = "UPDATE content SET uses = uses + 1 WHERE id = ?1 AND hash = ?2";
-        if transaction.prepare_cached(again)?.execute(rusqlite::params![id, hash])? == 1 {
+        if transaction.prepare_cached(again)?.execute(params![id, hash])? == 1 {
             return Ok(id);
         }
     }
-    // There are conflicts in databases only that were made when hashes were unique.
-    let new = "INSERT INTO content (hash, bytes, uses) VALUES (?1, ?2, 1)
-        ON CONFLICT DO UPDATE SET uses = uses + 1 RETURNING id";
-    let values = rusqlite::params![hash, content.bytes().as_ref()];
-    let id = transaction.prepare_cached(new)?.query_row(values, |row| row.get(0))?;
+    let place = transaction.next_place(content.bytes().len());
+    let bytes = if place.segment == 0 { content.bytes().as_ref() } else { &[] };
+    let new = "INSERT INTO content (hash, bytes, uses, segment, start, octets) VALUES (?1, ?2, 1, ?3, ?4, ?5)";
+    let values = params![hash, bytes, place.segment, place.start, place.octets];
+    let id = transaction.prepare_cached(new)?.insert(values)?;
     content.set_place(id);
+    if place.segment != 0 {
+        transaction.add(id, content.clone());
+    }
     Ok(id)
 }
 
@@ -58,68 +64,72 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE content SET uses = uses - 1 WHERE id = ?1 RETURNING uses";
     let uses: Option<i64> = transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
     if uses == Some(0) {
-        transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
+        let gone = "DELETE FROM content WHERE id = ?1 RETURNING segment, start, octets";
+        let place = transaction.prepare_cached(gone)?.query_row([id], |row| place(row, 0))?;
+        transaction.free(id, place);
     }
     Ok(())
 }
 
-pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Option<Content>> {
-    let sql = "SELECT bytes, hash FROM content WHERE id = ?1";
-    connection.prepare_cached(sql)?.query_row([id], |row| read(row, 0)).optional()
+/// Moves what lives in a segment to where new contents go.
+pub(super) fn gather(transaction: &Transaction<'_>, segment: i64, files: &Files) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {COLUMNS} FROM content WHERE segment = ?1 ORDER BY start");
+    let found: Vec<Found> = transaction
+        .prepare_cached(&sql)?
+        .query_map([segment], |row| Found::read(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for Found { id, place, hash, .. } in found {
+        let odd = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        let content = Content::stored(files.read(place).map_err(odd)?, hash);
+        let Place { segment, start, .. } = transaction.next_place(content.bytes().len());
+        let sql = "UPDATE content SET segment = ?2, start = ?3 WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![id, segment, start])?;
+        transaction.add(id, content);
+        transaction.free(id, place);
+    }
+    Ok(())
 }
 
-/// A content out of a row of any table joined with ours, with `bytes` and `hash` from column `at` on.
-///
-/// # Errors
-/// These are other columns.
-pub fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Content> {
-    let bytes: Vec<u8> = row.get(at)?;
-    Ok(Content::stored(bytes.into(), row.get(at + 1)?))
+/// The columns of a [`Found`].
+pub const COLUMNS: &str = "content.id, content.segment, content.start, content.octets, content.bytes, content.hash";
+
+/// A content whose place is known, and which is still to be read.
+#[derive(Debug)]
+pub struct Found {
+    pub(super) id: i64,
+    place: Place,
+    /// Its bytes, where the tables have them.
+    bytes: Vec<u8>,
+    hash: [u8; 32],
 }
 
-/// The contents used last, oldest out first.
-#[derive(Default)]
-pub(super) struct Cache(Mutex<Shelf>);
+impl Found {
+    /// Out of a row of any table joined with ours, with [`COLUMNS`] from column `at` on.
+    ///
+    /// # Errors
+    /// These are other columns.
+    pub fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(at)?, place: place(row, at + 1)?, bytes: row.get(at + 4)?, hash: row.get(at + 5)? })
+    }
 
-#[derive(Default)]
-struct Shelf {
-    by_id: BTreeMap<i64, Content>,
-    by_hash: BTreeMap<[u8; 32], i64>,
-    order: VecDeque<i64>,
-    octets: usize,
+    /// Its bytes; from a file if it lies in a segment.
+    pub(super) fn open(self, files: &Files) -> io::Result<Content> {
+        let bytes = if self.place.segment == 0 { self.bytes.into() } else { files.read(self.place)? };
+        Ok(Content::stored(bytes, self.hash))
+    }
+
+    /// Whether its bytes are there.
+    pub(super) fn is_sound(&self, files: &Files) -> bool {
+        self.place.segment == 0
+            || files.read(self.place).is_ok_and(|bytes| *Content::new(bytes).hash().as_bytes() == self.hash)
+    }
 }
 
-impl Cache {
-    pub(super) fn find(&self, id: i64) -> Option<Content> {
-        self.shelf().by_id.get(&id).cloned()
-    }
+pub(super) fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Found>> {
+    let sql = format!("SELECT {COLUMNS} FROM content WHERE id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id], |row| Found::read(row, 0)).optional()
+}
 
-    pub(super) fn same(&self, content: &Content) -> Option<Content> {
-        let shelf = self.shelf();
-        shelf.by_hash.get(content.hash().as_bytes()).and_then(|id| shelf.by_id.get(id)).cloned()
-    }
-
-    pub(super) fn keep(&self, id: i64, content: &Content) {
-        content.set_place(id);
-        let mut shelf = self.shelf();
-        if CACHE_BYTES < content.bytes().len() || shelf.by_id.contains_key(&id) {
-            return;
-        }
-        shelf.octets += content.bytes().len();
-        shelf.by_hash.insert(*content.hash().as_bytes(), id);
-        shelf.by_id.insert(id, content.clone());
-        shelf.order.push_back(id);
-        while CACHE_BYTES < shelf.octets
-            && let Some(oldest) = shelf.order.pop_front()
-        {
-            if let Some(content) = shelf.by_id.remove(&oldest) {
-                shelf.octets -= content.bytes().len();
-                shelf.by_hash.remove(content.hash().as_bytes());
-            }
-        }
-    }
-
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn place(row: &Row<'_>, at: usize) -> rusqlite::Result<Place> {
+    Ok(Place { segment: row.get(at)?, start: row.get(at + 1)?, octets: row.get(at + 2)? })
 }

@@ -8,24 +8,38 @@
 //! ```
 //!
 //! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. Rooms above bring
-//! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`].
+//! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in files beside the
+//! database, where they are written once and in one piece.
 
+mod cache;
 pub mod content;
 mod disk;
+mod keeper;
+mod recovery;
+mod segments;
+mod transaction;
 mod writer;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::mail::Content;
 pub use disk::Disk;
+use keeper::{Keeper, Memory};
+use segments::{Files, Segments};
+pub use transaction::Transaction;
 use writer::{Job, Writer};
 
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
+/// The folder of contents, beside the database.
+const CONTENTS: &str = "contents";
+/// So often a content may be moved while somebody looks for it.
+const MOVES_MAX: usize = 8;
 /// So much of the file is read where the system has it in memory, without a call for each page.
 const READ_MAPPED_BYTES: i64 = 4 << 30;
 
@@ -77,15 +91,15 @@ pub struct Store(Arc<Inner>, Disk);
 struct Inner {
     writer: Writer,
     readers: Readers,
-    contents: content::Cache,
+    cache: cache::Cache,
 }
 
 /// Where reads happen.
 enum Readers {
     /// Connections of their own, as many as were ever needed at once.
-    Pool { path: PathBuf, idle: Mutex<Vec<Connection>> },
-    /// The writer's connection.
-    Shared(Arc<Mutex<Connection>>),
+    Pool { path: PathBuf, idle: Mutex<Vec<Connection>>, files: Arc<Files> },
+    /// The writer's connection, and the contents.
+    Shared(Arc<Mutex<Connection>>, Arc<Memory>),
 }
 
 impl Store {
@@ -94,11 +108,18 @@ impl Store {
     /// # Errors
     /// The file cannot be made or is not a database of ours.
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Self, Error> {
-        let unusable = |error: rusqlite::Error| Error::Unusable { path: path.into(), why: error.to_string().into() };
-        let connection =
-            Connection::open(path).and_then(|connection| prepare(connection, schemas)).map_err(unusable)?;
-        let readers = Readers::Pool { path: path.into(), idle: Mutex::default() };
-        Ok(Self::with(Writer::thread(connection)?, readers))
+        let unusable =
+            |error: &dyn std::fmt::Display| Error::Unusable { path: path.into(), why: error.to_string().into() };
+        let files = Arc::new(Files::new(path.with_file_name(CONTENTS)));
+        let ready = Connection::open(path).and_then(|connection| {
+            let mut connection = prepare(connection, schemas)?;
+            recovery::forget_torn(&mut connection, &files)?;
+            Ok((recovery::live(&connection)?, connection))
+        });
+        let (live, connection) = ready.map_err(|error| unusable(&error))?;
+        let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
+        let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files };
+        Ok(Self::with(Writer::thread(connection, Keeper::files(segments))?, readers))
     }
 
     /// A database in memory that commits at once, without a thread: for virtual time and for tests of rooms above.
@@ -107,11 +128,13 @@ impl Store {
     /// A schema is wrong.
     pub fn in_memory(schemas: &[Schema]) -> Result<Self, Error> {
         let connection = Arc::new(Mutex::new(prepare(Connection::open_in_memory()?, schemas)?));
-        Ok(Self::with(Writer::inline(connection.clone()), Readers::Shared(connection)))
+        let memory = Arc::new(Memory::default());
+        let writer = Writer::inline(connection.clone(), Keeper::memory(memory.clone()));
+        Ok(Self::with(writer, Readers::Shared(connection, memory)))
     }
 
     fn with(writer: Writer, readers: Readers) -> Self {
-        Self(Arc::new(Inner { writer, readers, contents: content::Cache::default() }), Disk::default())
+        Self(Arc::new(Inner { writer, readers, cache: cache::Cache::default() }), Disk::default())
     }
 
     /// The same store, as a host with this disk sees it.
@@ -169,8 +192,8 @@ impl Store {
     /// SQLite cannot answer.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         match &self.0.readers {
-            Readers::Shared(connection) => Ok(query(&connection.lock().unwrap_or_else(PoisonError::into_inner))?),
-            Readers::Pool { path, idle } => {
+            Readers::Shared(connection, _) => Ok(query(&connection.lock().unwrap_or_else(PoisonError::into_inner))?),
+            Readers::Pool { path, idle, .. } => {
                 let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let connection = match pooled {
                     Some(connection) => connection,
@@ -188,34 +211,65 @@ impl Store {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn content(&self, id: i64) -> Result<Content, Error> {
-        if let Some(content) = self.0.contents.find(id) {
-            return Ok(content);
+        let mut tries = 0..MOVES_MAX;
+        loop {
+            if let Some(content) = self.at_hand(id) {
+                return Ok(content);
+            }
+            let found = self.read(|connection| content::find(connection, id))?.ok_or(Error::Missing(id))?;
+            match self.open_content(found) {
+                // It was moved between the two steps.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+                outcome => return outcome.map_err(|error| Error::Refused(error.to_string().into())),
+            }
         }
-        let content = self.read(|connection| content::load(connection, id))?.ok_or(Error::Missing(id))?;
-        self.0.contents.keep(id, &content);
+    }
+
+    /// A content whose place was found beside other things.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be read.
+    pub fn found(&self, found: content::Found) -> Result<Content, Error> {
+        let id = found.id;
+        match self.at_hand(id) {
+            Some(content) => Ok(content),
+            None => self.open_content(found).or_else(|_| self.content(id)),
+        }
+    }
+
+    fn open_content(&self, found: content::Found) -> io::Result<Content> {
+        let id = found.id;
+        let content = match &self.0.readers {
+            Readers::Pool { files, .. } => found.open(files)?,
+            Readers::Shared(..) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        self.0.cache.keep(id, &content);
         Ok(content)
     }
 
     /// The content stored under this id if it is in memory.
     pub fn at_hand(&self, id: i64) -> Option<Content> {
-        self.0.contents.find(id)
+        match &self.0.readers {
+            Readers::Shared(_, memory) => memory.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned(),
+            Readers::Pool { .. } => self.0.cache.find(id),
+        }
     }
 
     /// Keeps a content that was just stored or read at hand, since the next to ask for it is near.
     pub fn remember(&self, id: i64, content: &Content) {
-        self.0.contents.keep(id, content);
+        self.0.cache.keep(id, content);
     }
 
     /// The buffer already at hand for the same content, so that hops of one process share it; else the given one.
     pub fn share(&self, content: Content) -> Content {
-        self.0.contents.same(&content).unwrap_or(content)
+        self.0.cache.same(&content).unwrap_or(content)
     }
 
     /// The folder that the database lies in; `None` when it is in memory.
     pub fn folder(&self) -> Option<&Path> {
         match &self.0.readers {
             Readers::Pool { path, .. } => path.parent(),
-            Readers::Shared(_) => None,
+            Readers::Shared(..) => None,
         }
     }
 

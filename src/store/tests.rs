@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::*;
 
@@ -47,7 +47,7 @@ async fn whoever_waits_shares_one_commit() {
     let first = store.write(move |_| Ok(gate.recv().is_err()));
     let rest =
         (0..100).map(|number| store.write(move |tx| tx.execute("INSERT INTO note VALUES (?1)", [number.to_string()])));
-    let all = futures_util::future::join(first, join_all(rest));
+    let all = join(first, join_all(rest));
     tokio::pin!(all);
     assert!(futures_util::poll!(&mut all).is_pending());
     drop(open);
@@ -66,9 +66,9 @@ async fn a_content_is_stored_once_and_goes_with_its_last_use() {
     assert_eq!(first, second);
     assert_eq!(store.content(first).unwrap(), content);
     store.write(move |tx| content::release(tx, first)).await.unwrap();
-    assert!(store.read(|connection| content::load(connection, first)).unwrap().is_some());
+    assert!(store.content(first).is_ok());
     store.write(move |tx| content::release(tx, first)).await.unwrap();
-    assert!(store.read(|connection| content::load(connection, first)).unwrap().is_none());
+    assert!(matches!(store.content(first), Err(Error::Missing(_))));
 }
 
 #[test]
@@ -80,27 +80,130 @@ fn equal_contents_share_one_buffer() {
     assert_eq!(shared.bytes().as_ptr(), kept.bytes().as_ptr());
 }
 
+fn long_note(octets: usize) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
+    move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", ["x".repeat(octets)]).map(drop)
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_what_does_not_fit_and_the_store_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
     let pages =
         |count: u32| store.write(move |tx| tx.pragma_update_and_check(None, "max_page_count", count, |_| Ok(())));
     pages(64).await.unwrap();
-    let put = |fill: u8, octets: usize| {
-        let content = Content::new(Bytes::from(vec![fill; octets]));
-        store.write(move |tx| content::put(tx, &content))
-    };
-    let small = put(1, 1000).await.unwrap();
-    let (fits, large) = futures_util::future::join(put(2, 1000), put(3, 1 << 20)).await;
+    store.write(note("a")).await.unwrap();
+    let (fits, large) = join(store.write(note("b")), store.write(long_note(1 << 20))).await;
     assert!(large.is_err());
-    if let Ok(id) = fits {
-        assert!(store.content(id).is_ok(), "what was answered is there");
-    }
+    assert_eq!(fits.is_ok(), notes(&store).contains(&"b".to_owned()), "what was answered is there");
     pages(100_000).await.unwrap();
-    let large = put(3, 1 << 20).await.unwrap();
-    assert_eq!(store.content(large).unwrap().bytes().len(), 1 << 20);
-    assert_eq!(store.content(small).unwrap().bytes().len(), 1000);
+    store.write(long_note(1 << 20)).await.unwrap();
+    assert!(notes(&store).contains(&"a".to_owned()));
+}
+
+fn content(fill: u8, octets: usize) -> Content {
+    Content::new(Bytes::from(vec![fill; octets]))
+}
+
+async fn put(store: &Store, content: Content) -> Result<i64, Error> {
+    store.write(move |tx| content::put(tx, &content)).await
+}
+
+#[tokio::test]
+async fn a_content_that_cannot_be_written_is_refused_with_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
+    // The first segment cannot be made.
+    let segment = folder.path().join("contents/1");
+    std::fs::create_dir(&segment).unwrap();
+    let with_note = store.write(|tx| {
+        note("a")(tx)?;
+        content::put(tx, &content(1, 20_000))
+    });
+    assert!(with_note.await.is_err());
+    assert!(notes(&store).is_empty());
+    std::fs::remove_dir(&segment).unwrap();
+    let id = put(&store, content(1, 20_000)).await.unwrap();
+    assert_eq!(store.content(id).unwrap(), content(1, 20_000));
+}
+
+#[tokio::test]
+async fn contents_are_found_after_reopening_and_come_after_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        let store = Store::open(&path, &[]).unwrap();
+        let contents =
+            [content(round, 50_000), content(round, 0), content(round, 20_000)].map(|content| put(&store, content));
+        ids.extend(join_all(contents).await.into_iter().map(Result::unwrap));
+    }
+    let store = Store::open(&path, &[]).unwrap();
+    let found: Vec<_> = ids.iter().map(|id| store.content(*id).unwrap().bytes().len()).collect();
+    assert_eq!(found, [50_000, 0, 20_000].repeat(3));
+    assert_eq!(store.content(ids[3]).unwrap(), content(1, 50_000));
+}
+
+const NAMES: Schema = Schema {
+    room: "names",
+    steps: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
+};
+
+/// A content, and a row that names it.
+async fn named(store: &Store, content: Content) -> i64 {
+    let job = move |tx: &Transaction<'_>| {
+        let id = content::put(tx, &content)?;
+        tx.execute("INSERT INTO name VALUES ('x', ?1)", [id])?;
+        Ok(id)
+    };
+    store.write(job).await.unwrap()
+}
+
+#[tokio::test]
+async fn rows_whose_bytes_a_crash_has_cut_off_are_forgotten_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[NAMES]).unwrap();
+    let (whole, torn) = (named(&store, content(1, 100_000)).await, named(&store, content(2, 100_000)).await);
+    drop(store);
+    // The power failed when the rows were on the disk, and of the bytes only some.
+    let segment = std::fs::File::options().write(true).open(folder.path().join("contents/1")).unwrap();
+    segment.set_len(150_000).unwrap();
+    segment.set_len(200_000).unwrap();
+    let store = Store::open(&path, &[NAMES]).unwrap();
+    assert_eq!(store.content(whole).unwrap(), content(1, 100_000));
+    assert!(matches!(store.content(torn), Err(Error::Missing(_))));
+    let named: i64 = store.read(|sql| sql.query_row("SELECT sum(content) FROM name", [], |row| row.get(0))).unwrap();
+    assert_eq!(named, whole);
+}
+
+fn segments(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_lives_in_a_sparse_segment_is_moved_and_the_file_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[]).unwrap();
+    let (mut ids, octets) = (Vec::new(), segments::SEGMENT_OCTETS as usize / 8);
+    for fill in 0..10 {
+        ids.push(put(&store, content(fill, octets)).await.unwrap());
+    }
+    assert_eq!(segments(&folder.path().join("contents")), ["1", "2"]);
+    let last = ids.remove(7);
+    for id in ids {
+        store.write(move |tx| content::release(tx, id)).await.unwrap();
+    }
+    // The writer tidies up after it has answered; one more job comes after that.
+    store.write(|_| Ok(())).await.unwrap();
+    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
+    assert_eq!(store.content(last).unwrap(), content(7, octets));
+    drop(store);
+    let store = Store::open(&path, &[]).unwrap();
+    assert_eq!(store.content(last).unwrap(), content(7, octets));
 }
 
 #[tokio::test]

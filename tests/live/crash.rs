@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use postroad::world::Dice;
 use rusqlite::Connection;
@@ -57,7 +57,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_at_random_moments_under_load() {
             ledger.acknowledged.extend(acknowledged);
             ledger.unanswered.extend(unanswered);
         }
-        look_into(&data.path().join("post.db"), &mut ledger);
+        look_into(data.path(), &mut ledger);
     }
     let served = Served::start(data.path());
     drain(&served);
@@ -108,12 +108,18 @@ pub(super) fn wait(time: Duration) {
 }
 
 /// After a kill: the database is whole, each message in a queue has its bytes, and each is noted.
-fn look_into(database: &Path, ledger: &mut Ledger) {
-    let database = Connection::open(database).unwrap();
+fn look_into(data: &Path, ledger: &mut Ledger) {
+    let database = Connection::open(data.join("post.db")).unwrap();
     let ask = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(ask("PRAGMA quick_check"), "ok");
-    let bare = "SELECT CAST(count(*) AS TEXT) FROM queue LEFT JOIN content ON content.id = content WHERE bytes IS NULL";
+    let bare =
+        "SELECT CAST(count(*) AS TEXT) FROM queue LEFT JOIN content ON content.id = content WHERE octets IS NULL";
     assert_eq!(ask(bare), "0");
+    let mut places = database.prepare("SELECT segment, start + octets FROM content WHERE segment != 0").unwrap();
+    for place in places.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))).unwrap() {
+        let (segment, end) = place.unwrap();
+        assert!(end <= fs::metadata(data.join("contents").join(segment.to_string())).unwrap().len());
+    }
     let mut names = database.prepare("SELECT name FROM queue").unwrap();
     for name in names.query_map([], |row| row.get::<_, String>(0)).unwrap() {
         let (journey, _) = name.as_ref().unwrap().split_once('-').unwrap();

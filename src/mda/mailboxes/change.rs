@@ -1,13 +1,13 @@
 //! Changes to messages that are there: flags, copies, moves, the end.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, params};
 
 use super::file::{Slot, check, insert};
 use super::name::canonical;
 use super::shelf::{self, Change, What};
 use super::{Error, Mailbox, Message, Uid, date, quota, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
-use crate::store::content;
+use crate::store::{Transaction, content};
 
 /// Where copies are. RFC 9051 §7.1 (COPYUID).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::index::number_of_date;
 use super::name::{INBOX, canonical};
@@ -12,7 +12,7 @@ use super::shelf::{Change, What};
 use super::{Error, Mailboxes, Message, Uid, date, lock, quota, tree};
 use crate::imap::{Flags, Summary};
 use crate::mail::{Content, Letter};
-use crate::store::content;
+use crate::store::{Transaction, content};
 
 /// More keywords on one message are refused.
 const KEYWORDS_MAX: usize = 64;

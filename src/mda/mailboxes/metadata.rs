@@ -4,11 +4,12 @@
 //! one of them, and the same as LIST tells (RFC 6154 §4).
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::name::canonical;
 use super::special_use::{parse_uses, spell_uses, uses_of};
 use super::{Error, Mailboxes, tree};
+use crate::store::Transaction;
 
 /// The step of [`super::SCHEMA`] that makes the table.
 pub(super) const STEP: &str = "

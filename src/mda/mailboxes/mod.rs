@@ -41,10 +41,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
 use tokio::sync::watch;
 
-use crate::store::{Disk, Store};
+use crate::store::{Disk, Store, Transaction};
 use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;

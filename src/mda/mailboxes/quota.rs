@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 use super::shelf::{Change, What};
 use super::{Error, Mailboxes, lock};
+use crate::store::Transaction;
 use crate::world::Quota;
 
 /// The step of [`super::SCHEMA`] that counts.

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::{Error, Mailbox, Mailboxes, Uid};
 use crate::imap::{Structure, Summary};
 use crate::mail::{Content, Letter};
-use crate::store::content;
+use crate::store::content::{self, Found};
 
 impl Mailbox {
     /// A whole message; its content is shared with all who hold it.
@@ -22,15 +22,20 @@ impl Mailbox {
     /// # Errors
     /// They cannot be read; those that are gone are left out.
     pub fn letters(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Letter)>, Error> {
-        let sql = "SELECT message.uid, octets, content.id, bytes, hash FROM message
-                   JOIN content ON content.id = message.content LEFT JOIN trace USING (mailbox, uid)
-                   WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
+        let sql = format!(
+            "SELECT message.uid, trace.octets, {} FROM message
+             JOIN content ON content.id = message.content LEFT JOIN trace USING (mailbox, uid)
+             WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid",
+            content::COLUMNS
+        );
         let range = [self.shelf.id, from.into(), to.into()];
-        let letters = self.mailboxes.0.store.read(|connection| {
-            let mut find = connection.prepare_cached(sql)?;
-            find.query_map(range, |row| self.mailboxes.letter(row))?.collect::<Result<_, _>>()
+        let store = &self.mailboxes.0.store;
+        let found: Vec<(Uid, Bytes, Found)> = store.read(|connection| {
+            let mut find = connection.prepare_cached(&sql)?;
+            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, Found::read(row, 2)?)))?.collect()
         })?;
-        Ok(letters)
+        let letter = |(uid, trace, found)| Ok((uid, Letter { trace, content: store.found(found)? }));
+        found.into_iter().map(letter).collect()
     }
 
     /// What a message is made of, as it was worked out when it was filed; `None` when it is gone.
@@ -52,24 +57,13 @@ impl Mailbox {
 }
 
 impl Mailboxes {
-    /// A row of `uid, octets, content.id, bytes, hash`; what is at hand is not read.
-    fn letter(&self, row: &Row<'_>) -> rusqlite::Result<(Uid, Letter)> {
-        let trace = row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default();
-        let id = row.get(2)?;
-        let content = match self.0.store.at_hand(id) {
-            Some(content) => content,
-            None => {
-                let content = content::read(row, 3)?;
-                self.0.store.remember(id, &content);
-                content
-            }
-        };
-        Ok((row.get(0)?, Letter { trace, content }))
-    }
-
     /// The summary of a content that has none in the tables, as an older version of ours has left it.
     pub(super) fn summary_of(&self, content: i64) -> Result<Summary, Error> {
         let content: Content = self.0.store.content(content)?;
         Ok(Summary::of(&content))
     }
+}
+
+fn trace(row: &Row<'_>) -> rusqlite::Result<Bytes> {
+    Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }

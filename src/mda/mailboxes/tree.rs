@@ -1,12 +1,12 @@
 //! Accounts and the trees of their mailboxes: RFC 9051 §6.3.4 to §6.3.8.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::name::{INBOX, canonical, is_within, superiors};
 use super::shelf::{Change, What};
 use super::special_use::{SpecialUse, parse_uses, spell_uses};
 use super::{Error, Mailboxes, Uid, change, metadata};
-use crate::store::content;
+use crate::store::{Transaction, content};
 
 /// An account has no more mailboxes.
 const MAILBOXES_MAX: usize = 2_000;

@@ -5,14 +5,14 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Queue, time};
 use crate::journey::Step;
 use crate::mail::{Address, Envelope, JourneyId, QueueId, ReversePath};
 use crate::mta::Mta;
-use crate::store::{self, content};
+use crate::store::{self, Transaction, content};
 use crate::world::HostName;
 
 /// The most of a message's header that is shown, in octets.
@@ -107,7 +107,7 @@ impl Queue {
         let count = format!("SELECT count(*) FROM queue WHERE {FILTER}");
         let sql = format!(
             "SELECT id, name, envelope, length(trace)
-                    + (SELECT length(bytes) FROM content WHERE content.id = queue.content),
+                    + (SELECT length(bytes) + octets FROM content WHERE content.id = queue.content),
                 arrived, due, attempts, held, reason FROM queue WHERE {FILTER} ORDER BY arrived, id LIMIT ?3"
         );
         let (total, rows) = self.0.store.read(|connection| {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::files::{Files, Found};
 use super::merge::{Noted, Plan, plan};
@@ -20,6 +20,7 @@ use crate::mda::mailboxes::file::{Arrival, file};
 use crate::mda::mailboxes::shelf::{self, Change};
 use crate::mda::mailboxes::{Mailbox, Mailboxes, Shelf};
 use crate::mda::{Error, Message, Uid};
+use crate::store::Transaction;
 
 /// So many files are written between two commits.
 const WRITTEN_MAX: usize = 1_000;

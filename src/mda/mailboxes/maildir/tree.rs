@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
 use super::files::{Files, sync};
 use super::{Keeper, apart, names};
 use crate::mda::Error;
+use crate::store::Transaction;
 
 /// What is known of one mailbox, or of a folder whose mailbox is gone.
 #[derive(Clone, Debug)]
