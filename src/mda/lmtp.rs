@@ -175,6 +175,13 @@ impl Conversation {
 fn reply(outcome: &Result<Delivered, Error>) -> Reply {
     match outcome {
         Ok(Delivered { mailbox, uid, .. }) => Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}")),
+        Err(Error::OverQuota { ever: true }) => {
+            Reply::new(452, (4, 2, 2), "The mailbox is full, try again when there is room")
+        }
+        // RFC 3463 §3.3: no time will make room for it.
+        Err(Error::OverQuota { ever: false }) => {
+            Reply::new(552, (5, 2, 2), "The message is larger than all that the mailbox may hold")
+        }
         Err(error) => {
             tracing::error!(%error, "a message could not be filed");
             Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")

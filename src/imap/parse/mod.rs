@@ -7,8 +7,11 @@
 //! The reader knows only line ends and `{n}`, so a command that makes no sense is still skipped whole.
 
 mod command;
+mod create;
 mod fetch;
 mod list;
+mod metadata;
+mod quota;
 mod reader;
 mod scanner;
 mod search;

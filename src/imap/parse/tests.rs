@@ -45,7 +45,7 @@ fn commands_on_mailboxes_are_read() {
         ("check", Request::Noop),
         ("SELECT inbox", Request::Select { mailbox: own("INBOX"), read_only: false }),
         ("EXAMINE \"a \\\"b\\\\\"", Request::Select { mailbox: own("a \"b\\"), read_only: true }),
-        ("CREATE {3}\r\na/b", Request::Create(own("a/b"))),
+        ("CREATE {3}\r\na/b", Request::Create { mailbox: own("a/b"), uses: vec![] }),
         ("DELETE &U,BTFw-", Request::Delete(own("\u{53f0}\u{5317}"))),
         ("RENAME a {1+}\r\nb", Request::Rename { from: own("a"), to: own("b") }),
         ("UNSUBSCRIBE a]", Request::Subscribe { mailbox: own("a]"), on: false }),

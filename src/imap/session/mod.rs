@@ -12,6 +12,7 @@
 //! [`Session`] answers it. One command is in progress at a time; what the client sends meanwhile waits.
 
 mod command;
+mod compress;
 mod login;
 mod reply;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::imap::write::Out;
 use crate::mail::Dialogue;
 use crate::net::{Machine, Next};
 
+use compress::Compressed;
 pub use reply::Reply;
 
 /// Commands in a row that make no sense; one more ends the session.
@@ -85,6 +87,8 @@ pub struct Session {
     out: Out,
     event: Option<Event>,
     encrypted: bool,
+    /// Once the client has asked for it. RFC 4978.
+    compressed: Option<Box<Compressed>>,
     /// Whether the client has enabled IMAP4rev2. RFC 9051 §6.3.1.
     rev2: bool,
     /// Say goodbye as soon as no command is in progress.
@@ -148,6 +152,7 @@ impl Session {
             out,
             event: None,
             encrypted,
+            compressed: None,
             rev2: false,
             stopping: false,
             attempts: 0,
@@ -163,6 +168,17 @@ impl Session {
     /// Where untagged replies go while a command is answered, and while the client idles.
     pub fn out(&mut self) -> &mut Out {
         &mut self.out
+    }
+
+    /// From now on `APPEND` takes messages of so many octets: where the mailboxes of the user are may differ from where
+    /// the client has connected.
+    pub fn limit_append(&mut self, octets_max: usize) {
+        self.setup.message_octets_max = octets_max;
+    }
+
+    /// The largest message that `APPEND` takes, as far as a number of IMAP can tell. RFC 7889 §5.
+    pub fn append_limit(&self) -> u32 {
+        self.setup.message_octets_max.try_into().unwrap_or(u32::MAX)
     }
 
     /// Whether the client waits for news, so that the owner may tell them as they come.
@@ -230,6 +246,8 @@ impl Machine for Session {
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.state = State::Over;
+        } else if let Some(compressed) = &mut self.compressed {
+            compressed.receive(bytes);
         } else if !matches!(self.state, State::Over) {
             self.reader.receive(bytes);
         }
@@ -238,19 +256,20 @@ impl Machine for Session {
     fn next(&mut self) -> Next<Event> {
         loop {
             if OUT_OCTETS_FULL <= self.out.len()
-                && let Some(bytes) = self.out.take()
+                && let Some(bytes) = self.outgoing()
             {
                 return Next::Send(bytes);
             }
             if let Some(event) = self.event.take() {
                 return Next::Event(event);
             }
-            if self.read() {
+            if self.read() || self.inflate() {
                 continue;
             }
-            if let Some(bytes) = self.out.take() {
+            if let Some(bytes) = self.outgoing() {
                 return Next::Send(bytes);
             }
+            self.rest();
             return match self.state {
                 State::Over => Next::Close,
                 State::Checking { .. } | State::Opening { .. } | State::Securing | State::Answering(_) => Next::Answer,

@@ -11,8 +11,8 @@ use crate::mda::{Error, Listed, SpecialUse};
 const DELIMITER: char = '/';
 
 impl Visit {
-    pub(super) async fn create(&mut self, name: &str) -> Result<Reply, Failure> {
-        self.mailboxes().create(&self.account, name).await?;
+    pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
+        self.mailboxes().create_for(&self.account, name, uses).await?;
         Ok(Reply::ok("made"))
     }
 
@@ -43,6 +43,7 @@ impl Visit {
 
     fn tell_status(&mut self, name: &str, items: &[StatusItem]) -> Result<(), Error> {
         let status = self.mailboxes().status(&self.account, name)?;
+        let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => status.messages.into(),
             StatusItem::Recent => status.recent.into(),
@@ -50,7 +51,9 @@ impl Visit {
             StatusItem::UidValidity => status.uidvalidity.into(),
             StatusItem::Unseen => status.unseen.into(),
             StatusItem::Deleted => status.deleted.into(),
+            StatusItem::DeletedStorage => status.deleted_size,
             StatusItem::Size => status.size,
+            StatusItem::AppendLimit => append_limit.into(),
         };
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
         Ok(())
@@ -68,7 +71,7 @@ impl Visit {
         let all = self.mailboxes().list(&self.account)?;
         let selects = |listed: &Listed| {
             let wanted = if list.subscribed { listed.subscribed } else { listed.exists || listed.has_children };
-            wanted && (!list.special_use || listed.special_use.is_some())
+            wanted && (!list.special_use || !listed.special_uses.is_empty())
         };
         let patterns: Vec<String> = list.patterns.iter().map(|pattern| join(&list.reference, pattern)).collect();
         for listed in &all {
@@ -84,7 +87,7 @@ impl Visit {
     }
 
     fn list_one(&mut self, list: &List, listed: &Listed, child_info: bool) -> Result<(), Error> {
-        let Listed { name, exists, has_children, subscribed, special_use } = listed;
+        let Listed { name, exists, has_children, subscribed, special_uses } = listed;
         let extended = list.returns.is_some();
         let subscribed =
             *subscribed && (list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed));
@@ -92,10 +95,10 @@ impl Visit {
             (!exists).then_some(if extended { Attribute::NonExistent } else { Attribute::NoSelect }),
             subscribed.then_some(Attribute::Subscribed),
             Some(if *has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }),
-            special_use.map(attribute),
         ]
         .into_iter()
         .flatten()
+        .chain(special_uses.iter().map(|special| attribute(*special)))
         .collect();
         let entry = ListEntry { attributes: &attributes, delimiter: DELIMITER, name, child_info };
         self.conn.machine.out().list(&entry);

@@ -69,7 +69,7 @@ impl Visit {
         match request {
             Request::Noop | Request::Idle => Ok(Reply::ok("done")),
             Request::Select { mailbox, read_only } => self.select(&mailbox, read_only).await,
-            Request::Create(mailbox) => self.create(&mailbox).await,
+            Request::Create { mailbox, uses } => self.create(&mailbox, &uses).await,
             Request::Delete(mailbox) => self.delete(&mailbox).await,
             Request::Rename { from, to } => self.rename(&from, &to).await,
             Request::Subscribe { mailbox, on } => self.subscribe(&mailbox, on).await,
@@ -77,6 +77,8 @@ impl Visit {
             Request::Lsub { reference, pattern } => self.lsub(&reference, &pattern),
             Request::Namespace => Ok(self.namespace()),
             Request::Status { mailbox, items } => self.status(&mailbox, &items),
+            Request::Metadata(request) => self.metadata(request).await,
+            Request::Quota(request) => self.quota(&request),
             Request::Append(append) => self.append(append).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,
