@@ -161,3 +161,26 @@ fn a_client_that_idles_costs_no_compressor() {
     assert!(!holds(&client));
     assert_eq!(client.say("DONE\r\n"), "b2 OK done\r\n");
 }
+
+#[test]
+fn whatever_comes_compressed_or_not_the_session_lives_on_or_ends() {
+    for seed in 0..100 {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let mut client = Client::new();
+        let mut said = Vec::new();
+        for _ in 0..100 {
+            let word = WORDS[dice.next_u32() as usize % WORDS.len()];
+            let mut bytes = client.deflated(word.as_bytes());
+            let drawn = dice.next_u32() as usize;
+            if drawn.is_multiple_of(29) {
+                let at = drawn % bytes.len();
+                bytes[at] ^= 1 << (drawn % 7);
+            }
+            client.session.receive(&bytes);
+            if run(&mut client.session, &mut said).is_none() {
+                break;
+            }
+        }
+        assert!(said.len() < 100_000);
+    }
+}

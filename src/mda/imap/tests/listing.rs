@@ -127,6 +127,12 @@ async fn a_search_that_fails_to_be_saved_leaves_nothing_saved() {
         C: a4 SEARCH RETURN (COUNT) $
         S: * ESEARCH (TAG \"a4\") COUNT 2
         S: a4 OK searched
+        C: b1 UID SEARCH UID $ NOT SMALLER 1
+        S: * SEARCH 1 2
+        S: b1 OK searched
+        C: b2 SEARCH OR NOT $ 2
+        S: * SEARCH 2
+        S: b2 OK searched
         C: a5 SEARCH RETURN (SAVE) CHARSET KOI8-R (OR $ 1,3000:3021) TEXT {{4+}}
         C: XXXX
         S: a5 NO [BADCHARSET (US-ASCII UTF-8)] no such charset
