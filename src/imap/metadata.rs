@@ -87,6 +87,15 @@ pub(super) fn wrong_entry(entry: &str) -> Option<&'static str> {
 const ENTRY_OCTETS_MAX: usize = 255;
 
 impl Out {
+    /// `METADATA` with the names of entries that somebody has changed. RFC 5464 §4.4.2.
+    pub fn annotated(&mut self, mailbox: &str, entries: &[String]) {
+        self.text("* METADATA ").mailbox(mailbox);
+        for entry in entries {
+            self.text(" ").astring(entry);
+        }
+        self.end();
+    }
+
     /// `METADATA`, with at least one entry. RFC 5464 §4.4.1.
     pub fn metadata(&mut self, mailbox: &str, values: &[(&str, Option<&[u8]>)]) {
         self.text("* METADATA ").mailbox(mailbox).text(" (");

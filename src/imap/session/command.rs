@@ -129,6 +129,10 @@ impl Session {
             self.out.speak_utf8();
             self.out.text(" IMAP4rev2");
         }
+        if names.iter().any(|name| name == "METADATA") {
+            self.metadata = true;
+            self.out.text(" METADATA");
+        }
         self.out.end();
         self.tagged(tag, &Reply::ok("enabled"));
     }

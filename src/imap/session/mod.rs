@@ -91,6 +91,8 @@ pub struct Session {
     compressed: Option<Box<Compressed>>,
     /// Whether the client has enabled IMAP4rev2. RFC 9051 §6.3.1.
     rev2: bool,
+    /// Whether the client has enabled METADATA. RFC 5464 §4.1.
+    metadata: bool,
     /// Say goodbye as soon as no command is in progress.
     stopping: bool,
     attempts: usize,
@@ -154,6 +156,7 @@ impl Session {
             encrypted,
             compressed: None,
             rev2: false,
+            metadata: false,
             stopping: false,
             attempts: 0,
             denials: 0,
@@ -189,6 +192,11 @@ impl Session {
     /// Whether the client speaks IMAP4rev2: no `RECENT`, and always `ESEARCH`. RFC 9051 Appendix E.
     pub fn is_rev2(&self) -> bool {
         self.rev2
+    }
+
+    /// Whether the client wants to be told which annotations others have changed. RFC 5464 §4.4.
+    pub fn tells_annotated(&self) -> bool {
+        self.metadata
     }
 
     /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.

@@ -2,11 +2,12 @@
 //! share of the server is ours to say.
 
 use bytes::Bytes;
+use tokio::sync::broadcast::error::TryRecvError;
 
 use super::refusal::Failure;
 use super::visit::Visit;
 use crate::imap::{Code, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest, Reply};
-use crate::mda::Error;
+use crate::mda::{Annotated, Error};
 
 /// How to reach who runs the server. RFC 5464 §3.2.1.1.
 const ADMIN: &str = "/shared/admin";
@@ -60,12 +61,33 @@ impl Visit {
         if mailbox.is_empty() && values.iter().any(|(entry, _)| is_shared(entry)) {
             return Ok(Reply::no("what all users share is not yours to change").with(Code::Word("NOPERM")));
         }
-        match self.mailboxes().annotate(&self.account, place(mailbox), values).await {
+        match self.mailboxes().annotate(&self.account, place(mailbox), values, self.annotator).await {
             Ok(()) => Ok(Reply::ok("noted")),
             Err(Error::TooMany(_)) => {
                 Ok(Reply::no("there would be too many entries").with(Code::Word("METADATA TOOMANY")))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What a session knows of changes by others. RFC 5464 §4.4.2.
+impl Visit {
+    /// Tells what has been changed since this was last called.
+    pub(super) fn tell_annotated(&mut self) {
+        loop {
+            match self.annotated.try_recv() {
+                Ok(annotated) => self.tell_change(&annotated),
+                // More was changed than is kept; the rest is told.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    pub(super) fn tell_change(&mut self, Annotated { account, mailbox, entries, by }: &Annotated) {
+        if self.conn.machine.tells_annotated() && *account == self.account && *by != self.annotator {
+            self.conn.machine.out().annotated(mailbox.as_deref().unwrap_or_default(), entries);
         }
     }
 }

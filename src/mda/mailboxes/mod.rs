@@ -38,10 +38,11 @@ mod tree;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::store::{Disk, Store, Transaction};
 use crate::world::Clock;
@@ -53,6 +54,7 @@ pub use list::{Listed, Status};
 pub use maildir::Keeper;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
+pub use metadata::{Annotated, Annotator};
 use quota::Quotas;
 pub use quota::Usage;
 pub use schema::SCHEMA;
@@ -81,6 +83,9 @@ struct Inner {
     fresh: Mutex<file::Fresh>,
     /// Accounts that may not hold everything.
     quotas: Mutex<Quotas>,
+    /// What was changed of annotations, and who may have done it.
+    annotated: broadcast::Sender<Arc<Annotated>>,
+    annotators: AtomicU64,
     /// Wakes after each change of a mailbox.
     commits: watch::Sender<u64>,
 }
@@ -97,7 +102,8 @@ impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
         let (open, held, blocks, fresh, quotas, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, commits };
+        let (annotated, annotators) = (broadcast::Sender::new(metadata::ANNOTATED_MAX), AtomicU64::default());
+        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, annotated, annotators, commits };
         Self(Arc::new(inner), Disk::default())
     }
 

@@ -114,3 +114,15 @@ fn a_mailbox_is_made_for_its_uses() {
     ",
     );
 }
+
+/// RFC 5464 §4.1.
+#[test]
+fn metadata_is_one_of_what_can_be_enabled() {
+    play_as_ann(
+        "
+        C: a1 ENABLE METADATA IMAP4rev2
+        S: * ENABLED IMAP4rev2 METADATA
+        S: a1 OK enabled
+    ",
+    );
+}

@@ -124,3 +124,32 @@ async fn the_use_of_a_mailbox_is_one_of_its_annotations() {
         S: a8 OK that is all";
     play_with(&[], transcript).await;
 }
+
+/// RFC 5464 §4.1, §4.4.2.
+#[tokio::test(start_paused = true)]
+async fn who_has_enabled_it_is_told_what_others_change() {
+    let transcript = "
+        C: a1 ENABLE METADATA
+        S: * ENABLED METADATA
+        S: a1 OK enabled
+        C2: b1 SETMETADATA INBOX (/private/comment \"x\" /shared/comment NIL)
+        S2: b1 OK noted
+        C2: b2 SETMETADATA \"\" (/private/comment \"y\")
+        S2: b2 OK noted
+        C: a2 SETMETADATA Sent (/private/comment \"own\")
+        S: * METADATA \"INBOX\" /private/comment /shared/comment
+        S: * METADATA \"\" /private/comment
+        S: a2 OK noted
+        C2: b3 NOOP
+        S2: b3 OK done
+        C: a3 NOOP
+        S: a3 OK done
+        C: a4 IDLE
+        S: + idling
+        C2: b4 SETMETADATA Sent (/private/specialuse NIL)
+        S2: b4 OK noted
+        S: * METADATA \"Sent\" /private/specialuse
+        C: DONE
+        S: a4 OK that was the news";
+    play_with(&[], transcript).await;
+}
