@@ -125,9 +125,9 @@ impl Running {
                         let address = self.addresses(host).first().copied();
                         Mood::Wrong(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()))
                     }
-                    Names::Moved => {
-                        Mood::Moved(self.ground.world.hosts.get(host).map_or_else(String::new, |host| host.fqdn.clone()))
-                    }
+                    Names::Moved => Mood::Moved(
+                        self.ground.world.hosts.get(host).map_or_else(String::new, |host| host.fqdn.clone()),
+                    ),
                     Names::Stale => Mood::Stale,
                 };
                 vec![Remedy::Mood(self.faults.moods.inflict(about, mood))]

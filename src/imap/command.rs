@@ -13,6 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::fetch::Item;
+use super::metadata::MetadataRequest;
+use super::quota::QuotaRequest;
 use super::search::Search;
 use super::value::{Flags, SequenceSet, StoreMode};
 
@@ -52,6 +54,8 @@ pub enum Body {
     Enable(Vec<String>),
     /// `ID`, with what the client says about itself. RFC 2971 §3.1.
     Id(Vec<(String, Option<String>)>),
+    /// `COMPRESS`. RFC 4978 §3.
+    Compress,
     /// What needs mailboxes to answer.
     Request(Request),
 }
@@ -71,7 +75,12 @@ pub enum Request {
         read_only: bool,
     },
     /// `CREATE`. RFC 9051 §6.3.4.
-    Create(String),
+    Create {
+        /// Which mailbox.
+        mailbox: String,
+        /// What it shall be for, as in `\Sent`. RFC 6154 §3.
+        uses: Vec<String>,
+    },
     /// `DELETE`. RFC 9051 §6.3.5.
     Delete(String),
     /// `RENAME`. RFC 9051 §6.3.6.
@@ -106,6 +115,10 @@ pub enum Request {
         /// What to tell of it.
         items: Vec<StatusItem>,
     },
+    /// `GETMETADATA` and `SETMETADATA`. RFC 5464 §4.
+    Metadata(MetadataRequest),
+    /// `GETQUOTA` and `GETQUOTAROOT`. RFC 9208 §4.1.
+    Quota(QuotaRequest),
     /// `APPEND`. RFC 9051 §6.3.12.
     Append(Append),
     /// `CLOSE` and `UNSELECT`. RFC 9051 §6.4.1, §6.4.2.
@@ -117,6 +130,9 @@ pub enum Request {
     Expunge(Option<SequenceSet>),
     /// `SEARCH` and `UID SEARCH`. RFC 9051 §6.4.4.
     Search(Search),
+    /// A search that was to be saved speaks of an unknown charset: `$` is empty from here on, and the answer is
+    /// [`bad_charset`](super::Reply::bad_charset). RFC 5182 §2.1.
+    Unsave,
     /// `FETCH` and `UID FETCH`. RFC 9051 §6.4.5.
     Fetch {
         /// Which messages.
@@ -150,11 +166,12 @@ impl Request {
     /// Whether it makes sense only with a mailbox selected. RFC 9051 §6.4.
     pub fn needs_mailbox(&self) -> bool {
         match self {
-            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) => true,
+            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) | Self::Unsave => true,
             Self::Fetch { .. } | Self::Store { .. } | Self::Copy { .. } => true,
-            Self::Noop | Self::Idle | Self::Select { .. } | Self::Create(_) | Self::Delete(_) => false,
+            Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
+            Self::Quota(_) | Self::Metadata(_) => false,
         }
     }
 
@@ -223,20 +240,26 @@ pub enum StatusItem {
     Unseen,
     /// How many messages with `\Deleted`.
     Deleted,
+    /// The octets of messages with `\Deleted`. RFC 9208 §4.1.4.
+    DeletedStorage,
     /// The octets of all messages. RFC 8438.
     Size,
+    /// The largest message that `APPEND` takes. RFC 7889 §3.1.
+    AppendLimit,
 }
 
 impl StatusItem {
     /// All of them with their names.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),
         (Self::UidNext, "UIDNEXT"),
         (Self::UidValidity, "UIDVALIDITY"),
         (Self::Unseen, "UNSEEN"),
         (Self::Deleted, "DELETED"),
+        (Self::DeletedStorage, "DELETED-STORAGE"),
         (Self::Size, "SIZE"),
+        (Self::AppendLimit, "APPENDLIMIT"),
     ];
 }
 

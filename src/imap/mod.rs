@@ -13,7 +13,9 @@
 mod command;
 pub mod fetch;
 pub mod fuzzing;
+mod metadata;
 mod parse;
+mod quota;
 pub mod search;
 mod session;
 mod structure;
@@ -22,6 +24,8 @@ mod value;
 mod write;
 
 pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
+pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
+pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{
     Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,

@@ -127,7 +127,11 @@ impl Conversation {
         let outcomes = join_all(filing).await;
         self.report(envelope, letter.len(), id, &outcomes);
         let words = self.whims(Moment::Stored, envelope)?;
-        Ok(outcomes.into_iter().zip(words).map(|(outcome, word)| outcome.map_or_else(|no| no, |ok| word.unwrap_or(saved(&ok)))).collect())
+        Ok(outcomes
+            .into_iter()
+            .zip(words)
+            .map(|(outcome, word)| outcome.map_or_else(|no| no, |ok| word.unwrap_or(saved(&ok))))
+            .collect())
     }
 
     /// What a fault makes of the moment; the error ends the conversation.
@@ -216,8 +220,19 @@ fn saved(Delivered { mailbox, uid, .. }: &Delivered) -> Reply {
     Reply::new(250, (2, 1, 5), &format!("Saved as {mailbox} uid {uid}"))
 }
 
-/// What the MTA hears; the cause goes to the log.
+/// What the MTA hears of one recipient that got no copy; the cause of a failure goes to the log.
 fn no_room(error: Error) -> Reply {
-    tracing::error!(%error, "a message could not be filed");
-    Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
+    match error {
+        Error::OverQuota { ever: true } => {
+            Reply::new(452, (4, 2, 2), "The mailbox is full, try again when there is room")
+        }
+        // RFC 3463 §3.3: no time will make room for it.
+        Error::OverQuota { ever: false } => {
+            Reply::new(552, (5, 2, 2), "The message is larger than all that the mailbox may hold")
+        }
+        error => {
+            tracing::error!(%error, "a message could not be filed");
+            Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
+        }
+    }
 }

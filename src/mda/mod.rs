@@ -26,8 +26,8 @@ use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Brief, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes, Maildrop, Message, Messages,
-    SCHEMA, Sieve, SpecialUse, Status, Uid, View,
+    Annotated, Annotator, Brief, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes,
+    Maildrop, Message, Messages, SCHEMA, Sieve, SpecialUse, Status, Uid, Usage, View,
 };
 pub use pop3::Pop3;
 pub use site::{Site, User};
@@ -67,7 +67,10 @@ impl Mda {
     /// A host with what the world hands to it.
     pub fn new(setup: Setup) -> Self {
         let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
-        Self(Arc::new(Inner { setup, fqdn }))
+        let mda = Self(Arc::new(Inner { setup, fqdn }));
+        let users = mda.setup().world.users.iter().filter(|(_, user)| mda.serves(&user.address));
+        mda.mailboxes().limit(users.filter_map(|(key, user)| Some((key.clone(), user.quota?))));
+        mda
     }
 
     /// The host's short name.

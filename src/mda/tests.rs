@@ -27,8 +27,12 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::of(World::journey()).await
+    }
+
+    async fn of(world: World) -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        let (world, host): (_, HostName) = (Arc::new(World::journey()), "mda-sina".into());
+        let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
         let journal = Journal::new(clock, 100, true);
         let declared = &world.hosts[&host];
@@ -188,4 +192,24 @@ async fn a_silent_client_frees_its_maildrop_after_ten_minutes() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (_, event) = scene.log_in("friend@sina.test", "postroad").await;
     assert_eq!(event, pop3_client::Event::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_mailbox_a_message_beyond_all_quotas_and_an_unknown_user_are_told_apart() {
+    let users =
+        "users = [{ name = \"friend\", quota = { storage = 500 } }, { name = \"shut\", quota = { messages = 0 } }]";
+    let world = World::parse("w.toml", &world::JOURNEY.replace("users = [\"friend\"]", users)).unwrap();
+    let scene = Scene::of(world).await;
+    let recipients = ["friend@sina.test", "friend+sent@sina.test", "shut@sina.test", "nobody@sina.test"];
+    let said = scene.send(&letter(), &recipients).await;
+    let wanted = [
+        "250 2.1.5 Saved as INBOX uid 1",
+        "452 4.2.2 The mailbox is full, try again when there is room",
+        "552 5.2.2 The message is larger than all that the mailbox may hold",
+        "550 5.1.1 <nobody@sina.test> has no mailbox here",
+    ];
+    assert_eq!(said, wanted);
+    let filed = scene.journal.since(0).into_iter().filter(|event| matches!(event.step, Step::Delivered { .. }));
+    assert_eq!(filed.count(), 1);
+    assert_eq!(scene.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().messages, 0);
 }

@@ -62,7 +62,6 @@ async fn attempt(mta: &Mta, row: i64) {
                 return Ok(());
             }
             Turn::Rest(until) => {
-                mta.queue().keep(entry);
                 mta.queue().put_back(row, until);
                 return Ok(());
             }

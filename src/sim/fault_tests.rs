@@ -9,7 +9,11 @@ fn under(fault: &str, more: &str) -> Report {
          after = \"1min\"\n{more}\n[[faults]]\nfault = {{ {fault} }}\nlasts = \"1h\"\n"
     );
     let report = play(&Scenario::parse("x.toml", &text).unwrap(), 1, None, |_| {}).unwrap();
-    assert!(report.passed && report.faults.iter().any(|happened| happened.until.is_some()), "{fault}: {}", report.text());
+    assert!(
+        report.passed && report.faults.iter().any(|happened| happened.until.is_some()),
+        "{fault}: {}",
+        report.text()
+    );
     report
 }
 

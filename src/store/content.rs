@@ -1,5 +1,5 @@
 //! The bytes of letters, each stored once however many queues and mailboxes refer to it: rows here, bytes in
-//! [`super::segments`].
+//! `segments`.
 
 use std::io;
 

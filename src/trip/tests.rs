@@ -1,4 +1,5 @@
 mod lanes;
+mod quota;
 mod ways;
 
 use bytes::Bytes;

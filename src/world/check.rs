@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, WorldFile};
-use super::{Domain, Engine, Host, HostName, Mda, Mta, Role, Service, User, World};
+use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, UserTable, WorldFile};
+use super::{Domain, Engine, Host, HostName, Mda, Mta, Quota, Role, Service, User, World};
 use crate::mail::{Address, domain_key};
 
 /// What is wrong with a world file.
@@ -241,10 +241,9 @@ impl Check<'_> {
         let mut users = BTreeMap::new();
         for (domain, table) in &file.domains {
             for entry in &table.users {
-                let (name, password) = match entry.get_ref() {
-                    UserEntry::Name(name) => (name, &file.world.password),
-                    UserEntry::Full { name, password } => (name, password),
-                };
+                let UserEntry(UserTable { name, password, quota }) = entry.get_ref();
+                let password = password.as_ref().unwrap_or(&file.world.password).clone();
+                let quota = quota.as_ref().map(|quota| self.quota(quota));
                 let Ok(address) = Address::new(name, domain.get_ref()) else {
                     self.report(
                         entry.span(),
@@ -259,7 +258,7 @@ impl Check<'_> {
                         format!("`{name}` holds a +, which marks a folder of {key}; leave it out"),
                     );
                 }
-                if users.insert(key.clone(), User { address, password: password.clone() }).is_some() {
+                if users.insert(key.clone(), User { address, password, quota }).is_some() {
                     self.report(entry.span(), format!("{key} is declared twice; leave one out"));
                 }
             }
@@ -268,10 +267,18 @@ impl Check<'_> {
             // RFC 5321 §4.5.1: every domain has one.
             if let Ok(address) = Address::new("postmaster", domain.get_ref()) {
                 let password = file.world.password.clone();
-                users.entry(address.key()).or_insert(User { address, password });
+                users.entry(address.key()).or_insert(User { address, password, quota: None });
             }
         }
         users
+    }
+
+    fn quota(&mut self, quota: &Spanned<Quota>) -> Quota {
+        if *quota.get_ref() == Quota::default() {
+            let text = "a quota limits `storage`, in octets, or `messages`, or both; name one, or leave the quota out";
+            self.report(quota.span(), text.to_owned());
+        }
+        *quota.get_ref()
     }
 
     /// The declared letter, or one between the first two users who are no postmasters.

@@ -16,7 +16,9 @@ use super::{MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
 
 mod policy;
+mod user;
 pub(super) use policy::{GreylistingTable, OneOrMany, RateLimitTable, RuleTable};
+pub(super) use user::{UserEntry, UserTable};
 
 /// A world file.
 #[derive(Debug, Deserialize)]
@@ -91,13 +93,6 @@ pub(super) struct DomainTable {
     pub(super) aliases: BTreeMap<Spanned<String>, Spanned<OneOrMany>>,
     /// Where mail goes to whom nobody is; without it such mail is refused.
     pub(super) catch_all: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a name, or { name = \"…\", password = \"…\" }")]
-pub(super) enum UserEntry {
-    Name(String),
-    Full { name: String, password: String },
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Domain, Engine, Role, Target, World};
+use super::{Domain, Engine, Quota, Role, Target, World};
 
 pub(super) fn draw(world: &World) -> String {
     let mut out = String::new();
@@ -55,7 +55,7 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     }
     writeln!(out, "\nusers")?;
     for user in world.users.values() {
-        writeln!(out, "  {}", user.address)?;
+        writeln!(out, "  {}{}", user.address, user.quota.map_or_else(String::new, limits))?;
     }
     if world.elsewhere.is_some() {
         writeln!(out, "  anybody in any other domain, from the first letter on")?;
@@ -68,6 +68,12 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The quota of a user, behind the address.
+fn limits(Quota { storage, messages }: Quota) -> String {
+    let limits = [storage.map(|limit| format!("{limit} octets")), messages.map(|limit| format!("{limit} messages"))];
+    format!(", at most {}", limits.into_iter().flatten().collect::<Vec<_>>().join(" and "))
 }
 
 fn write_aliases(out: &mut String, world: &World) -> std::fmt::Result {

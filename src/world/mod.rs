@@ -13,6 +13,7 @@ mod map;
 mod network;
 mod policy;
 pub mod port;
+mod quota;
 mod retry;
 mod route;
 pub mod span;
@@ -32,6 +33,7 @@ pub use dice::Dice;
 pub use engine::{Engine, External};
 pub use network::{Clients, Network};
 pub use policy::{Answer, Greylisting, Pattern, Policy, RateLimit, Rule, Stage, UnknownRecipients};
+pub use quota::Quota;
 pub use retry::Retry;
 pub use route::{Route, TlsMode, Via};
 
@@ -156,6 +158,8 @@ pub struct User {
     pub address: Address,
     /// The password, in the clear: this is a test world, and challenge-response logins need it.
     pub password: String,
+    /// How much they may keep; without one, anything.
+    pub quota: Option<Quota>,
 }
 
 /// A way into the world for real programs.

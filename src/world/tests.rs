@@ -155,6 +155,31 @@ fn a_policy_that_cannot_be_meant_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_user_may_have_a_password_and_a_quota() {
+    let with = |users: &str| JOURNEY.replace("users = [\"friend\"]", &format!("users = [{users}]"));
+    let text = with("\"friend\", { name = \"ann\", quota = { storage = 1048576, messages = 100 } }");
+    let world = World::parse("w.toml", &text).unwrap();
+    let quota = Quota { storage: Some(1_048_576), messages: Some(100) };
+    assert_eq!(world.users["ann@sina.test"].quota, Some(quota));
+    assert_eq!((&*world.users["ann@sina.test"].password, world.users["friend@sina.test"].quota), ("postroad", None));
+    assert!(world.map().contains("ann@sina.test, at most 1048576 octets and 100 messages\n"), "{}", world.map());
+    for (users, wanted) in [
+        ("{ name = \"friend\", quota = {} }", "a quota limits `storage`, in octets, or `messages`, or both"),
+        ("{ name = \"friend\", quota = { storage = -1 } }", "-1 is no limit; write 0"),
+        ("{ name = \"friend\", quota = { octets = 1 } }", "unknown field `octets`, expected `storage` or `messages`"),
+        ("{ name = \"friend\", quota = 5 }", "a table such as { storage = "),
+        ("{ name = \"friend\", pasword = \"x\" }", "unknown field `pasword`"),
+        ("{ password = \"x\" }", "missing field `name`"),
+        ("5", "a name, or { name ="),
+    ] {
+        let found = World::parse("w.toml", &with(users)).unwrap_err().to_string();
+        assert!(found.contains(wanted), "{users}: {found}");
+        let line = line_of("users = [\"friend\"]");
+        assert!(found.starts_with(&format!("w.toml:{line}: ")), "{users}: {found}");
+    }
+}
+
+#[test]
 fn aliases_lead_somewhere() {
     for (domain, wanted) in [
         ("aliases = { info = \"nobody\" }", "there is no mailbox and no alias nobody@sina.test"),
@@ -188,6 +213,7 @@ fn the_guide_to_the_world_file_has_every_key_and_its_examples_are_sound() {
         "[letter]",
         "[[links]]",
         "[domains.x]",
+        "[[domains.x.users]]",
         "[dns.x]",
         "[mua.x]",
         "[mda.x]",

@@ -1,7 +1,7 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, bad, fetch, list, search};
+use super::{Bad, Frame, Parsed, bad, create, fetch, list, metadata, quota, search};
 use crate::imap::command::{Append, Body, Command, MessageSet, Request};
 use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
 
@@ -26,6 +26,7 @@ fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         "AUTHENTICATE" => authenticate(scanner)?,
         "ENABLE" => enable(scanner)?,
         "ID" => id(scanner)?,
+        "COMPRESS" => compress(scanner)?,
         verb => Body::Request(request(verb, scanner)?),
     };
     scanner.end()?;
@@ -42,7 +43,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "EXPUNGE" => Request::Expunge(None),
         "SELECT" => Request::Select { mailbox: mailbox(scanner)?, read_only: false },
         "EXAMINE" => Request::Select { mailbox: mailbox(scanner)?, read_only: true },
-        "CREATE" => Request::Create(mailbox(scanner)?),
+        "CREATE" => create::create(scanner)?,
         "DELETE" => Request::Delete(mailbox(scanner)?),
         "RENAME" => Request::Rename { from: mailbox(scanner)?, to: mailbox(scanner)? },
         "SUBSCRIBE" => Request::Subscribe { mailbox: mailbox(scanner)?, on: true },
@@ -50,6 +51,10 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "LIST" => Request::List(list::list(scanner)?),
         "LSUB" => list::lsub(scanner)?,
         "STATUS" => Request::Status { mailbox: mailbox(scanner)?, items: list::status(scanner)? },
+        "GETMETADATA" => metadata::get(scanner)?,
+        "SETMETADATA" => metadata::set(scanner)?,
+        "GETQUOTA" => quota::of(scanner)?,
+        "GETQUOTAROOT" => quota::roots(scanner)?,
         "APPEND" => append(scanner)?,
         "UID" => uid(scanner)?,
         verb => on_messages(verb, scanner, false)?,
@@ -109,6 +114,13 @@ fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         names.push(scanner.atom()?.to_ascii_uppercase());
     }
     if names.is_empty() { bad("a capability is missing") } else { Ok(Body::Enable(names)) }
+}
+
+/// RFC 4978 §5.
+fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
+    scanner.space()?;
+    scanner.expect("DEFLATE", "only DEFLATE compresses")?;
+    Ok(Body::Compress)
 }
 
 /// RFC 2971 §3.1, §3.3: at most 30 pairs.

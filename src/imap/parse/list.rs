@@ -53,9 +53,9 @@ fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
         }
         Ok(())
     })?;
-    // RFC 9051 §6.3.9.1: RECURSIVEMATCH cannot stand alone.
-    if list.recursive_match && !list.subscribed && !list.special_use {
-        return bad("RECURSIVEMATCH needs another selection option");
+    // RFC 5258 §6 (list-select-opts), RFC 6154 §6: only SUBSCRIBED is an option that it can go with.
+    if list.recursive_match && !list.subscribed {
+        return bad("RECURSIVEMATCH needs SUBSCRIBED");
     }
     Ok(())
 }

@@ -7,8 +7,11 @@
 //! The reader knows only line ends and `{n}`, so a command that makes no sense is still skipped whole.
 
 mod command;
+mod create;
 mod fetch;
 mod list;
+mod metadata;
+mod quota;
 mod reader;
 mod scanner;
 mod search;
@@ -27,7 +30,10 @@ pub(crate) enum Bad {
     /// It is not what the grammar wants here.
     Syntax(&'static str),
     /// The charset of a search is not known: `NO [BADCHARSET]`. RFC 9051 §6.4.4.
-    Charset,
+    Charset {
+        /// Whether what it finds was to be saved.
+        saves: bool,
+    },
 }
 
 type Parsed<T> = Result<T, Bad>;

@@ -24,6 +24,14 @@ pub(crate) struct Frame {
     pub(crate) literals: Vec<Bytes>,
 }
 
+impl Frame {
+    /// Whether it is this command.
+    pub(crate) fn is(&self, verb: &str) -> bool {
+        let mut words = self.text.split(|byte| *byte == b' ');
+        words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()))
+    }
+}
+
 /// What the bytes so far amount to.
 #[derive(Debug)]
 pub(crate) enum Read {
@@ -87,6 +95,12 @@ impl Reader {
     /// Forgets what came: nothing said before the TLS handshake may count after it. RFC 9051 §6.2.1.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
+    }
+
+    /// Takes what came and was not read.
+    pub(crate) fn take(&mut self) -> BytesMut {
+        self.scanned = 0;
+        std::mem::take(&mut self.input)
     }
 
     /// Takes one line that is no command, without its end: of `AUTHENTICATE`, of `IDLE`. `Err` when it is too long.
@@ -175,17 +189,12 @@ impl Reader {
     }
 
     fn too_large(&self, octets: u64, limits: &Limits) -> Option<Refusal> {
-        let (max, refusal) = match self.is_append() {
+        let (max, refusal) = match self.frame.is("APPEND") {
             true => (limits.message, Refusal::Message),
             false => (limits.literals, Refusal::Literal),
         };
         let held: usize = self.frame.literals.iter().map(Bytes::len).sum();
         ((max as u64) < octets.saturating_add(held as u64)).then_some(refusal)
-    }
-
-    fn is_append(&self) -> bool {
-        let mut words = self.frame.text.split(|byte| *byte == b' ');
-        words.nth(1).is_some_and(|verb| verb.eq_ignore_ascii_case(b"APPEND"))
     }
 
     fn read_literal(&mut self, octets: usize) -> Option<Read> {

@@ -18,7 +18,7 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
         scanner.space()?;
     }
     if scanner.eat("CHARSET ") {
-        charset(&scanner.text()?)?;
+        charset(&scanner.text()?, reply.is_some_and(|reply| reply.save))?;
         scanner.space()?;
     }
     let mut left = KEYS_MAX;
@@ -27,9 +27,9 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
 }
 
 /// RFC 9051 §6.4.4: US-ASCII and UTF-8 are all that must be known.
-fn charset(name: &str) -> Parsed<()> {
+fn charset(name: &str, saves: bool) -> Parsed<()> {
     let known = ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(name));
-    if known { Ok(()) } else { Err(Bad::Charset) }
+    if known { Ok(()) } else { Err(Bad::Charset { saves }) }
 }
 
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {

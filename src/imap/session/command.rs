@@ -3,6 +3,7 @@
 use super::{Asked, Event, Reply, Session, Standing, State};
 use crate::auth::Mechanism;
 use crate::imap::command::{Body, Command, Request};
+use crate::imap::metadata::METADATA_OCTETS_MAX;
 use crate::imap::parse::{Bad, Frame, Read, Refusal, command};
 use crate::imap::write::Code;
 use crate::mail::Speaker;
@@ -11,13 +12,14 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
     pub(super) fn capabilities(&self) -> String {
         if !matches!(self.state, State::NotAuthenticated) {
-            return AFTER_LOGIN.to_owned();
+            // RFC 7889 §2: the same for all mailboxes.
+            return format!("{AFTER_LOGIN} APPENDLIMIT={}", self.append_limit());
         }
         let mut words = BEFORE_LOGIN.to_owned();
         if self.setup.starttls && !self.encrypted {
@@ -55,7 +57,7 @@ impl Session {
             Read::Refused(frame, refusal) => {
                 self.note_command(&frame);
                 let tag = command(&frame, self.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
-                self.refuse_size(tag.as_deref(), refusal);
+                self.refuse_size(tag.as_deref(), &frame, refusal);
             }
         }
         true
@@ -63,16 +65,23 @@ impl Session {
 
     /// RFC 9051 §7.1.3: without a tag, the refusal has none.
     fn refuse(&mut self, tag: Option<&str>, why: Bad) {
-        let reply = match why {
-            Bad::Syntax(why) => Reply::bad(why),
-            Bad::Charset => Reply::no("no such charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)")),
+        let reply = match (why, tag, self.standing()) {
+            (Bad::Charset { saves: true }, Some(tag), Some(Standing::Selected)) => {
+                return self.ask(tag.to_owned(), Request::Unsave, Standing::Selected);
+            }
+            (Bad::Charset { .. }, ..) => Reply::bad_charset(),
+            (Bad::Syntax(why), ..) => Reply::bad(why),
         };
         self.tagged(tag.unwrap_or("*"), &reply);
     }
 
     /// RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
-    fn refuse_size(&mut self, tag: Option<&str>, refusal: Refusal) {
+    fn refuse_size(&mut self, tag: Option<&str>, frame: &Frame, refusal: Refusal) {
         let reply = match refusal {
+            // RFC 5464 §4.3.
+            Refusal::Literal if frame.is("SETMETADATA") => {
+                Reply::no("the value is too large").with(Code::MetadataMaxSize(METADATA_OCTETS_MAX as u64))
+            }
             Refusal::Line => Reply::bad("the line is too long").with(Code::Word("TOOBIG")),
             Refusal::Literal => Reply::bad("the literal is too large").with(Code::Word("TOOBIG")),
             Refusal::Message => Reply::no("the message is too large").with(Code::Word("TOOBIG")),
@@ -103,9 +112,12 @@ impl Session {
                 self.tagged(&tag, &Reply::bad("you are logged in already"));
             }
             (Body::Request(Request::Noop), None) => self.tagged(&tag, &Reply::ok("nothing new")),
+            (Body::Compress, Some(_)) => self.compress(&tag),
             (Body::Enable(names), Some(_)) => self.enable(&tag, &names),
             (Body::Request(request), Some(standing)) => self.ask(tag, request, standing),
-            (Body::Enable(_) | Body::Request(_), None) => self.tagged(&tag, &Reply::bad("log in first")),
+            (Body::Enable(_) | Body::Compress | Body::Request(_), None) => {
+                self.tagged(&tag, &Reply::bad("log in first"))
+            }
         }
     }
 
@@ -116,6 +128,10 @@ impl Session {
             self.rev2 = true;
             self.out.speak_utf8();
             self.out.text(" IMAP4rev2");
+        }
+        if names.iter().any(|name| name == "METADATA") {
+            self.metadata = true;
+            self.out.text(" METADATA");
         }
         self.out.end();
         self.tagged(tag, &Reply::ok("enabled"));

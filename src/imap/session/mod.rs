@@ -12,6 +12,7 @@
 //! [`Session`] answers it. One command is in progress at a time; what the client sends meanwhile waits.
 
 mod command;
+mod compress;
 mod login;
 mod reply;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::imap::write::Out;
 use crate::mail::Dialogue;
 use crate::net::{Machine, Next};
 
+use compress::Compressed;
 pub use reply::Reply;
 
 /// Commands in a row that make no sense; one more ends the session.
@@ -85,8 +87,12 @@ pub struct Session {
     out: Out,
     event: Option<Event>,
     encrypted: bool,
+    /// Once the client has asked for it. RFC 4978.
+    compressed: Option<Box<Compressed>>,
     /// Whether the client has enabled IMAP4rev2. RFC 9051 §6.3.1.
     rev2: bool,
+    /// Whether the client has enabled METADATA. RFC 5464 §4.1.
+    metadata: bool,
     /// Say goodbye as soon as no command is in progress.
     stopping: bool,
     attempts: usize,
@@ -148,7 +154,9 @@ impl Session {
             out,
             event: None,
             encrypted,
+            compressed: None,
             rev2: false,
+            metadata: false,
             stopping: false,
             attempts: 0,
             denials: 0,
@@ -165,6 +173,17 @@ impl Session {
         &mut self.out
     }
 
+    /// From now on `APPEND` takes messages of so many octets: where the mailboxes of the user are may differ from where
+    /// the client has connected.
+    pub fn limit_append(&mut self, octets_max: usize) {
+        self.setup.message_octets_max = octets_max;
+    }
+
+    /// The largest message that `APPEND` takes, as far as a number of IMAP can tell. RFC 7889 §5.
+    pub fn append_limit(&self) -> u32 {
+        self.setup.message_octets_max.try_into().unwrap_or(u32::MAX)
+    }
+
     /// Whether the client waits for news, so that the owner may tell them as they come.
     pub fn is_idling(&self) -> bool {
         matches!(self.state, State::Idling(_))
@@ -173,6 +192,11 @@ impl Session {
     /// Whether the client speaks IMAP4rev2: no `RECENT`, and always `ESEARCH`. RFC 9051 Appendix E.
     pub fn is_rev2(&self) -> bool {
         self.rev2
+    }
+
+    /// Whether the client wants to be told which annotations others have changed. RFC 5464 §4.4.
+    pub fn tells_annotated(&self) -> bool {
+        self.metadata
     }
 
     /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.
@@ -230,6 +254,8 @@ impl Machine for Session {
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.state = State::Over;
+        } else if let Some(compressed) = &mut self.compressed {
+            compressed.receive(bytes);
         } else if !matches!(self.state, State::Over) {
             self.reader.receive(bytes);
         }
@@ -238,19 +264,20 @@ impl Machine for Session {
     fn next(&mut self) -> Next<Event> {
         loop {
             if OUT_OCTETS_FULL <= self.out.len()
-                && let Some(bytes) = self.out.take()
+                && let Some(bytes) = self.outgoing()
             {
                 return Next::Send(bytes);
             }
             if let Some(event) = self.event.take() {
                 return Next::Event(event);
             }
-            if self.read() {
+            if self.read() || self.inflate() {
                 continue;
             }
-            if let Some(bytes) = self.out.take() {
+            if let Some(bytes) = self.outgoing() {
                 return Next::Send(bytes);
             }
+            self.rest();
             return match self.state {
                 State::Over => Next::Close,
                 State::Checking { .. } | State::Opening { .. } | State::Securing | State::Answering(_) => Next::Answer,

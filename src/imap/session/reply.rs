@@ -32,6 +32,11 @@ impl Reply {
         Self { outcome: Outcome::Bad, code: None, text }
     }
 
+    /// A search speaks of a charset that is not known. RFC 9051 §6.4.4.
+    pub fn bad_charset() -> Self {
+        Self::no("no such charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)"))
+    }
+
     /// The same with a code.
     pub fn with(self, code: Code) -> Self {
         Self { code: Some(code), ..self }

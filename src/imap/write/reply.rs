@@ -39,6 +39,10 @@ pub enum Code {
     UidValidity(u32),
     /// `UNSEEN`: the first message without `\Seen`. RFC 3501 §7.1.
     Unseen(u32),
+    /// `METADATA LONGENTRIES`: the size of the largest value that was left out. RFC 5464 §4.2.1.
+    LongEntries(u64),
+    /// `METADATA MAXSIZE`: no value may be larger. RFC 5464 §4.3.
+    MetadataMaxSize(u64),
     /// `APPENDUID`: where the message is now.
     AppendUid {
         /// `UIDVALIDITY` of the mailbox it went to.
@@ -146,6 +150,8 @@ impl Out {
             Code::UidNext(uid) => self.text("UIDNEXT ").number(*uid),
             Code::UidValidity(validity) => self.text("UIDVALIDITY ").number(*validity),
             Code::Unseen(number) => self.text("UNSEEN ").number(*number),
+            Code::LongEntries(octets) => self.text("METADATA LONGENTRIES ").number(*octets),
+            Code::MetadataMaxSize(octets) => self.text("METADATA MAXSIZE ").number(*octets),
             Code::AppendUid { validity, uid } => self.text("APPENDUID ").number(*validity).text(" ").number(*uid),
             Code::CopyUid { validity, from, to } => {
                 self.text("COPYUID ").number(*validity).text(" ").numbers(from).text(" ").numbers(to)

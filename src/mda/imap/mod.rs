@@ -3,6 +3,8 @@
 //! ```text
 //! Imap --a connection--> log in --> Visit --requests--> tree.rs      CREATE, LIST, STATUS ...
 //!                                     |                 change.rs    APPEND, STORE, COPY, EXPUNGE ...
+//!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
+//!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
 //!                                     |                 search.rs    SEARCH
 //!                                     '-- Selected: what the client knows of its mailbox, and what it is told
@@ -13,6 +15,8 @@
 mod change;
 mod fetch;
 mod letters;
+mod metadata;
+mod quota;
 mod refusal;
 mod search;
 mod selected;
@@ -66,6 +70,9 @@ impl Imap {
                 }
                 Event::Open { user } => {
                     let user = self.open(&user).await;
+                    if let Some((user, _)) = &user {
+                        conn.machine.limit_append(user.home.setup().settings.size_max);
+                    }
                     conn.machine.opened(user.is_some());
                     if user.is_some() {
                         return Ok(user);

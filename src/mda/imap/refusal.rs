@@ -30,7 +30,9 @@ pub(super) fn refusal(error: &Error) -> Reply {
         Error::NoMailbox(_) => ("no such mailbox", "NONEXISTENT"),
         Error::Exists(_) => ("there is a mailbox of that name already", "ALREADYEXISTS"),
         Error::BadName(why) => (*why, "CANNOT"),
+        Error::BadUse => ("no mailbox can have that use", "USEATTR"),
         Error::TooMany(_) => ("that would be too many", "LIMIT"),
+        Error::OverQuota { .. } => ("that is more than the quota allows", "OVERQUOTA"),
         Error::InUse => ("another session holds it", "INUSE"),
         Error::Store(_) => {
             tracing::error!(%error, "a mailbox cannot be used");

@@ -27,6 +27,14 @@ impl Visit {
         self.conn.machine.found(search.uid, search.returns.as_ref(), if search.uid { &uids } else { &numbers });
         Ok(Reply::ok("searched"))
     }
+
+    /// RFC 5182 §2.1: a search that fails leaves nothing saved.
+    pub(super) fn unsave(&mut self) -> Reply {
+        if let Some(selected) = &mut self.selected {
+            selected.saved = Numbers::default();
+        }
+        Reply::bad_charset()
+    }
 }
 
 /// RFC 9051 §6.4.4.4: who asks only for the lowest or highest saves only those.

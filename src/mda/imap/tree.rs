@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::refusal::Failure;
 use super::visit::Visit;
-use crate::imap::{Attribute, List, ListEntry, ListReturn, Out, Reply, StatusItem, pattern_matches};
-use crate::mda::{Error, Listed, SpecialUse};
+use crate::imap::{Attribute, List, ListEntry, Out, Reply, StatusItem, pattern_matches};
+use crate::mda::{Error, Listed, SpecialUse, Status};
 
 /// What stands between two levels of a name.
 const DELIMITER: char = '/';
 
 impl Visit {
-    pub(super) async fn create(&mut self, name: &str) -> Result<Reply, Failure> {
-        self.mailboxes().create(&self.account, name).await?;
+    pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
+        self.mailboxes().create_for(&self.account, name, uses).await?;
         Ok(Reply::ok("made"))
     }
 
@@ -37,12 +37,13 @@ impl Visit {
     }
 
     pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Result<Reply, Failure> {
-        self.tell_status(name, items)?;
+        let status = self.mailboxes().status(&self.account, name)?;
+        self.tell_status(name, items, &status);
         Ok(Reply::ok("counted"))
     }
 
-    fn tell_status(&mut self, name: &str, items: &[StatusItem]) -> Result<(), Error> {
-        let status = self.mailboxes().status(&self.account, name)?;
+    fn tell_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
+        let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => status.messages.into(),
             StatusItem::Recent => status.recent.into(),
@@ -50,10 +51,11 @@ impl Visit {
             StatusItem::UidValidity => status.uidvalidity.into(),
             StatusItem::Unseen => status.unseen.into(),
             StatusItem::Deleted => status.deleted.into(),
+            StatusItem::DeletedStorage => status.deleted_size,
             StatusItem::Size => status.size,
+            StatusItem::AppendLimit => append_limit.into(),
         };
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
-        Ok(())
     }
 
     /// RFC 9051 §6.3.9, RFC 3501 §6.3.8.
@@ -66,25 +68,31 @@ impl Visit {
             return Ok(Reply::ok("that is the delimiter"));
         }
         let all = self.mailboxes().list(&self.account)?;
-        let selects = |listed: &Listed| {
-            let wanted = if list.subscribed { listed.subscribed } else { listed.exists || listed.has_children };
-            wanted && (!list.special_use || listed.special_use.is_some())
-        };
         let patterns: Vec<String> = list.patterns.iter().map(|pattern| join(&list.reference, pattern)).collect();
-        for listed in &all {
-            let is_below =
-                |other: &&Listed| other.name.strip_prefix(&listed.name).is_some_and(|rest| rest.starts_with(DELIMITER));
-            // RFC 9051 §6.3.9.6: a parent is told if something below is what is looked for.
-            let child_info = list.recursive_match && all.iter().filter(is_below).any(&selects);
-            if (selects(listed) || child_info) && patterns.iter().any(|pattern| matches(pattern, &listed.name)) {
-                self.list_one(list, listed, child_info)?;
+        let is_named = |listed: &Listed| patterns.iter().any(|pattern| matches(pattern, &listed.name));
+        for listed in all.iter().filter(|listed| is_named(listed)) {
+            let found = Found {
+                itself: selects(list, listed),
+                below: list.recursive_match && below(&all, listed).any(|other| selects(list, other)),
+            };
+            // RFC 5258 §3.3: what does not fit itself is told for those below it that are not told themselves.
+            let hides = || below(&all, listed).any(|other| selects(list, other) && !is_named(other));
+            let missing = is_missing_level(list, listed);
+            let plain = list.returns.is_none();
+            if found.itself || (missing && plain) || ((found.below || missing) && hides()) {
+                self.list_one(list, listed, &found)?;
             }
         }
         Ok(Reply::ok("that is all"))
     }
 
-    fn list_one(&mut self, list: &List, listed: &Listed, child_info: bool) -> Result<(), Error> {
-        let Listed { name, exists, has_children, subscribed, special_use } = listed;
+    fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) -> Result<(), Error> {
+        let Listed { name, exists, has_children, subscribed, special_uses } = listed;
+        let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
+        // RFC 5819 §2, §3: no STATUS of what cannot be selected, nor of what is told for others below it.
+        let asked = found.itself && *exists && !items.is_empty();
+        let status = if asked { self.status_if_there(name)? } else { None };
+        let exists = *exists && (!asked || status.is_some());
         let extended = list.returns.is_some();
         let subscribed =
             *subscribed && (list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed));
@@ -92,17 +100,25 @@ impl Visit {
             (!exists).then_some(if extended { Attribute::NonExistent } else { Attribute::NoSelect }),
             subscribed.then_some(Attribute::Subscribed),
             Some(if *has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }),
-            special_use.map(attribute),
         ]
         .into_iter()
         .flatten()
+        .chain(special_uses.iter().map(|special| attribute(*special)))
         .collect();
-        let entry = ListEntry { attributes: &attributes, delimiter: DELIMITER, name, child_info };
+        let entry = ListEntry { attributes: &attributes, delimiter: DELIMITER, name, child_info: found.below };
         self.conn.machine.out().list(&entry);
-        match &list.returns {
-            // RFC 5819 §2: no STATUS of what cannot be selected.
-            Some(ListReturn { status, .. }) if !status.is_empty() && *exists => self.tell_status(name, status),
-            _ => Ok(()),
+        if let Some(status) = status {
+            self.tell_status(name, items, &status);
+        }
+        Ok(())
+    }
+
+    /// `None` when the mailbox was deleted just now.
+    fn status_if_there(&self, name: &str) -> Result<Option<Status>, Error> {
+        match self.mailboxes().status(&self.account, name) {
+            Ok(status) => Ok(Some(status)),
+            Err(Error::NoMailbox(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -128,6 +144,32 @@ impl Visit {
     pub(super) fn list_selected(out: &mut Out, name: &str) {
         out.list(&ListEntry { attributes: &[], delimiter: DELIMITER, name, child_info: false });
     }
+}
+
+/// Why a name is told.
+struct Found {
+    /// It is what the selection options ask for.
+    itself: bool,
+    /// Something below it is, and the client wants to know (CHILDINFO). RFC 5258 §3.5.
+    below: bool,
+}
+
+/// Whether a name is what the selection options ask for. RFC 5258 §3.1, RFC 6154 §2.
+fn selects(list: &List, listed: &Listed) -> bool {
+    let wanted = if list.subscribed { listed.subscribed } else { listed.exists };
+    wanted && (!list.special_use || !listed.special_uses.is_empty())
+}
+
+/// Whether it is no mailbox, but there are some below it, and all are asked for. RFC 5258 §3.5, §5 (11).
+fn is_missing_level(list: &List, listed: &Listed) -> bool {
+    !list.subscribed && !list.special_use && !listed.exists && listed.has_children
+}
+
+/// Those below one; all stand in order.
+fn below<'a>(all: &'a [Listed], top: &Listed) -> impl Iterator<Item = &'a Listed> {
+    let top = format!("{}{DELIMITER}", top.name);
+    let first = all.partition_point(|listed| listed.name < top);
+    all[first..].iter().take_while(move |listed| listed.name.starts_with(&top))
 }
 
 /// A pattern relative to a reference. RFC 9051 §6.3.9: our names all begin at the root, so it is put in front.

@@ -1,9 +1,14 @@
 //! One user at their mailboxes: each request in turn, and the news that belong between.
 
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+
 use super::refusal::{Failure, refusal};
 use super::selected::{Selected, Terms};
 use crate::imap::{Code, Event, Reply, Request, Session};
-use crate::mda::{Error, Mailboxes, Uid, User};
+use crate::mda::{Annotated, Annotator, Error, Mailboxes, Uid, User};
 use crate::net::{self, Conn};
 
 /// While so much waits for a client that does not read, it is told no more.
@@ -16,11 +21,16 @@ pub(super) struct Visit {
     /// The key of the user's account.
     pub(super) account: String,
     pub(super) selected: Option<Selected>,
+    /// What is changed of annotations, and who we are when we change them.
+    pub(super) annotated: broadcast::Receiver<Arc<Annotated>>,
+    pub(super) annotator: Annotator,
 }
 
 impl Visit {
     pub(super) fn new(conn: Conn<Session>, user: User, account: String) -> Self {
-        Self { conn, user, account, selected: None }
+        let mailboxes = user.home.mailboxes();
+        let (annotated, annotator) = (mailboxes.annotated(), mailboxes.annotator());
+        Self { conn, user, account, selected: None, annotated, annotator }
     }
 
     pub(super) async fn run(mut self) -> Result<(), net::Error> {
@@ -62,6 +72,7 @@ impl Visit {
     /// Tells what is new and ends the command.
     fn finish(&mut self, reply: &Reply, terms: &Terms<'_>) {
         self.tell(terms);
+        self.tell_annotated();
         self.conn.machine.done(reply);
     }
 
@@ -69,7 +80,7 @@ impl Visit {
         match request {
             Request::Noop | Request::Idle => Ok(Reply::ok("done")),
             Request::Select { mailbox, read_only } => self.select(&mailbox, read_only).await,
-            Request::Create(mailbox) => self.create(&mailbox).await,
+            Request::Create { mailbox, uses } => self.create(&mailbox, &uses).await,
             Request::Delete(mailbox) => self.delete(&mailbox).await,
             Request::Rename { from, to } => self.rename(&from, &to).await,
             Request::Subscribe { mailbox, on } => self.subscribe(&mailbox, on).await,
@@ -77,9 +88,12 @@ impl Visit {
             Request::Lsub { reference, pattern } => self.lsub(&reference, &pattern),
             Request::Namespace => Ok(self.namespace()),
             Request::Status { mailbox, items } => self.status(&mailbox, &items),
+            Request::Metadata(request) => self.metadata(request).await,
+            Request::Quota(request) => self.quota(&request),
             Request::Append(append) => self.append(append).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,
+            Request::Unsave => Ok(self.unsave()),
             Request::Search(search) => self.search(&search).await,
             Request::Fetch { set, items } => self.fetch(&set, &items).await,
             Request::Store { set, mode, silent, flags } => self.store(&set, mode, silent, flags).await,
@@ -170,11 +184,12 @@ impl Visit {
 
     /// Tells what changes until the client is done with its IDLE; `false` when it is gone.
     async fn follow(&mut self) -> Result<bool, net::Error> {
-        let Some(selected) = &self.selected else {
+        let tells_annotated = self.conn.machine.tells_annotated();
+        let mut changes = self.selected.as_ref().map(|selected| selected.mailbox.changes());
+        if changes.is_none() && !tells_annotated {
             // Without a mailbox there is no news; the next event is its end.
             return Ok(true);
-        };
-        let mut changes = selected.mailbox.changes();
+        }
         // What came before we followed.
         self.tell(&Terms::default());
         loop {
@@ -189,8 +204,22 @@ impl Visit {
                     Some(_) => unreachable!("nothing else happens in IDLE"),
                     None => return Ok(false),
                 },
-                Ok(()) = changes.changed(), if unread < UNREAD_OCTETS_MAX => self.tell(&Terms::default()),
+                Ok(()) = changed(&mut changes), if unread < UNREAD_OCTETS_MAX => self.tell(&Terms::default()),
+                annotated = self.annotated.recv(), if tells_annotated && unread < UNREAD_OCTETS_MAX => {
+                    // Who is told too late is told the rest.
+                    if let Ok(annotated) = annotated {
+                        self.tell_change(&annotated);
+                    }
+                }
             }
         }
+    }
+}
+
+/// Waits for the next change, if there is a mailbox that could change.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => pending().await,
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::file::{Slot, check, insert};
 use super::name::canonical;
 use super::shelf::{self, Change, What};
-use super::{Error, Mailbox, Message, Uid, date, tree};
+use super::{Error, Mailbox, Message, Uid, date, quota, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::store::{Transaction, content};
 
@@ -33,7 +33,7 @@ impl Mailbox {
     /// Copies messages with their flags and internal dates into a mailbox of the account. All of them or none.
     ///
     /// # Errors
-    /// There is no such mailbox, or nothing is stored.
+    /// There is no such mailbox, it is more than the account's quota allows, or nothing is stored.
     pub async fn copy_to(&self, uids: Vec<Uid>, mailbox: &str) -> Result<Copied, Error> {
         self.transfer(uids, mailbox, false).await
     }
@@ -82,6 +82,7 @@ impl Mailbox {
 
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, leave: bool) -> Result<Copied, Error> {
         let (id, account, name, now) = (self.shelf.id, self.account, canonical(mailbox)?, self.mailboxes.now());
+        let quotas = self.mailboxes.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name))?;
             let (copied, arrived) = copy(transaction, id, &uids, target, now)?;
@@ -89,6 +90,8 @@ impl Mailbox {
             if leave {
                 let originals: Vec<Uid> = copied.uids.iter().map(|(original, _)| *original).collect();
                 changes.push(remove(transaction, id, &originals)?);
+            } else {
+                quota::check(transaction, &quotas, account, &changes)?;
             }
             Ok((copied, changes))
         };

@@ -1,4 +1,4 @@
-//! Why mailboxes did not do what was asked: the first five are the user's affair, the last is ours.
+//! Why mailboxes did not do what was asked: all but the last are the user's affair, that is ours.
 
 use crate::store;
 
@@ -14,9 +14,18 @@ pub enum Error {
     /// The name cannot be used, or not for this.
     #[error("{0}")]
     BadName(&'static str),
+    /// No mailbox can have that use. RFC 6154 §3.
+    #[error("no mailbox can have that use")]
+    BadUse,
     /// A bound is reached.
     #[error("too many {0}")]
     TooMany(&'static str),
+    /// The account would hold more than its quota allows. RFC 9208 §4.3.1.
+    #[error("that is more than the quota allows")]
+    OverQuota {
+        /// Whether it would fit if there were nothing else.
+        ever: bool,
+    },
     /// Another POP3 session holds the maildrop.
     #[error("another session holds this maildrop")]
     InUse,

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::index::number_of_date;
 use super::name::{INBOX, canonical};
 use super::shelf::{Change, What};
-use super::{Error, Mailboxes, Message, Uid, date, lock, tree};
+use super::{Error, Mailboxes, Message, Uid, date, lock, quota, tree};
 use crate::imap::{Flags, Summary};
 use crate::mail::{Content, Letter};
 use crate::store::{Transaction, content};
@@ -49,16 +49,18 @@ impl Mailboxes {
     /// (RFC 5233), in any case, if there is one, else into INBOX.
     ///
     /// # Errors
-    /// It is not stored.
+    /// It is more than the account's quota allows, or it is not stored.
     pub async fn deliver(&self, account: &str, detail: Option<&str>, letter: &Letter) -> Result<Delivered, Error> {
         let (now, account) = (self.now(), account.to_owned());
         // A detail that is no name of a mailbox is one that does not exist.
         let detail = detail.and_then(|detail| canonical(detail).ok());
-        let arrival = self.arrival(letter, Flags::default(), now);
+        let (arrival, quotas) = (self.arrival(letter, Flags::default(), now), self.quotas());
         let job = move |transaction: &Transaction<'_>| {
             let account = tree::ensure_account(transaction, &account, now)?;
             let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
-            file(transaction, mailbox, name, &arrival)
+            let filed = file(transaction, mailbox, name, &arrival)?;
+            quota::check(transaction, &quotas, account, &filed.1)?;
+            Ok(filed)
         };
         Ok(self.finish(self.change(job).await?, letter))
     }
@@ -66,7 +68,8 @@ impl Mailboxes {
     /// Files a message that a client brings. RFC 9051 §6.3.12.
     ///
     /// # Errors
-    /// There is no such mailbox, there are too many keywords, or it is not stored.
+    /// There is no such mailbox, there are too many keywords, it is more than the account's quota allows, or it is not
+    /// stored.
     pub async fn append(
         &self,
         account: &str,
@@ -78,9 +81,14 @@ impl Mailboxes {
         check(&flags)?;
         let (now, name, account) = (self.now(), canonical(mailbox)?, account.to_owned());
         let arrival = Arrival { saved: now, ..self.arrival(letter, flags, received.map_or(now, Timestamp::as_second)) };
-        let job = move |transaction: &Transaction<'_>| match tree::find(transaction, &account, &name)? {
-            Some((_, mailbox)) => file(transaction, mailbox, name, &arrival),
-            None => Err(Error::NoMailbox(name)),
+        let quotas = self.quotas();
+        let job = move |transaction: &Transaction<'_>| {
+            let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
+                return Err(Error::NoMailbox(name));
+            };
+            let filed = file(transaction, mailbox, name, &arrival)?;
+            quota::check(transaction, &quotas, account, &filed.1)?;
+            Ok(filed)
         };
         Ok(self.finish(self.change(job).await?, letter))
     }

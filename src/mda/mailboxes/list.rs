@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, params};
 
 use super::name::{canonical, superiors};
-use super::tree::{SpecialUse, find};
+use super::special_use::{SpecialUse, read_uses};
+use super::tree::find;
 use super::{Error, Mailboxes, Uid};
 use crate::imap::SystemFlags;
 
@@ -21,7 +22,7 @@ pub struct Listed {
     /// Whether it is subscribed.
     pub subscribed: bool,
     /// What it is for.
-    pub special_use: Option<SpecialUse>,
+    pub special_uses: Vec<SpecialUse>,
 }
 
 /// A mailbox in numbers. RFC 9051 §6.3.11.
@@ -35,6 +36,8 @@ pub struct Status {
     pub unseen: u32,
     /// How many with `\Deleted`.
     pub deleted: u32,
+    /// The octets of those with `\Deleted`. RFC 9208 §4.1.4.
+    pub deleted_size: u64,
     /// The octets of all. RFC 8438.
     pub size: u64,
     /// See [`super::View::uidnext`].
@@ -64,16 +67,13 @@ impl Mailboxes {
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| superiors(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
-        let special = |name: &str| {
-            let stored = mailboxes.get(name)?.as_deref()?;
-            SpecialUse::ALL.into_iter().find(|special| special.name() == stored)
-        };
+        let uses = |name: &str| mailboxes.get(name).and_then(Option::as_deref);
         let listed = names.iter().map(|name| Listed {
             name: (*name).to_owned(),
             exists: mailboxes.contains_key(*name),
             has_children: parents.contains(name),
             subscribed: subscriptions.contains(*name),
-            special_use: special(name),
+            special_uses: read_uses(uses(name)),
         });
         Ok(listed.collect())
     }
@@ -94,7 +94,8 @@ impl Mailboxes {
 
 fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
     let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
-                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq
+                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
+                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0)
                FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
     let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
     connection.prepare_cached(sql)?.query_row(flags, |row| {
@@ -107,6 +108,7 @@ fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
             uidnext: row.get(5)?,
             uidvalidity: row.get(6)?,
             modseq: row.get(7)?,
+            deleted_size: row.get(8)?,
         })
     })
 }

@@ -9,6 +9,8 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
+//!                                        metadata.rs  annotations
+//!                                        quota.rs     how much there may be
 //!                                        maildir/     the same in folders, for other programs
 //! ```
 //!
@@ -24,19 +26,23 @@ mod list;
 mod maildir;
 mod maildrop;
 mod messages;
+mod metadata;
 mod name;
+mod quota;
 mod read;
 mod schema;
 mod shelf;
 mod sieve;
+mod special_use;
 mod tree;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::store::{Disk, Store, Transaction};
 use crate::world::Clock;
@@ -48,10 +54,13 @@ pub use list::{Listed, Status};
 pub use maildir::Keeper;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
+pub use metadata::{Annotated, Annotator};
+use quota::Quotas;
+pub use quota::Usage;
 pub use schema::SCHEMA;
 use shelf::{Change, Shelf};
 pub use sieve::Sieve;
-pub use tree::SpecialUse;
+pub use special_use::SpecialUse;
 pub use view::{Changes, Message, View};
 
 /// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.
@@ -72,6 +81,11 @@ struct Inner {
     blocks: Mutex<index::Blocks>,
     /// Summaries worked out last.
     fresh: Mutex<file::Fresh>,
+    /// Accounts that may not hold everything.
+    quotas: Mutex<Quotas>,
+    /// What was changed of annotations, and who may have done it.
+    annotated: broadcast::Sender<Arc<Annotated>>,
+    annotators: AtomicU64,
     /// Wakes after each change of a mailbox.
     commits: watch::Sender<u64>,
 }
@@ -87,8 +101,9 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, fresh, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, fresh, commits };
+        let (open, held, blocks, fresh, quotas, commits) = Default::default();
+        let (annotated, annotators) = (broadcast::Sender::new(metadata::ANNOTATED_MAX), AtomicU64::default());
+        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, annotated, annotators, commits };
         Self(Arc::new(inner), Disk::default())
     }
 

@@ -3,7 +3,8 @@
 use crate::store::Schema;
 
 /// What [`crate::store::Store::open`] needs to know of us.
-pub const SCHEMA: Schema = Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3] };
+pub const SCHEMA: Schema =
+    Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP] };
 
 const STEP_1: &str = "
 CREATE TABLE account (
@@ -16,7 +17,7 @@ CREATE TABLE mailbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     account INTEGER NOT NULL REFERENCES account (id),
     name TEXT NOT NULL,
-    use TEXT, -- RFC 6154, as in Sent
+    use TEXT, -- RFC 6154, as in Sent; with a space between if several
     uidvalidity INTEGER NOT NULL,
     uidnext INTEGER NOT NULL DEFAULT 1,
     modseq INTEGER NOT NULL DEFAULT 1, -- of the last change

@@ -58,8 +58,8 @@ fn draw(mailbox: &Mailbox) -> Vec<String> {
 
 fn names(mailboxes: &Mailboxes) -> Vec<String> {
     let draw = |listed: &Listed| {
-        let Listed { name, exists, has_children, subscribed, special_use } = listed;
-        let marks = [(!*exists, "!"), (*has_children, "/"), (*subscribed, "*"), (special_use.is_some(), "\\")];
+        let Listed { name, exists, has_children, subscribed, special_uses } = listed;
+        let marks = [(!*exists, "!"), (*has_children, "/"), (*subscribed, "*"), (!special_uses.is_empty(), "\\")];
         let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
         format!("{name}{marks}")
     };
@@ -278,7 +278,9 @@ async fn status_counts() {
     let view = inbox.view().unwrap();
     let size = view.messages.iter().map(|message| message.size).sum();
     let (uidvalidity, modseq) = (view.uidvalidity, view.modseq);
-    let status = Status { messages: 4, recent: 1, unseen: 3, deleted: 1, size, uidnext: 5, uidvalidity, modseq };
+    let deleted_size = size / 4;
+    let status =
+        Status { messages: 4, recent: 1, unseen: 3, deleted: 1, deleted_size, size, uidnext: 5, uidvalidity, modseq };
     assert_eq!(mailboxes.status(ANN, "inbox").unwrap(), status);
     assert_eq!(mailboxes.claim_recent(&inbox).await.unwrap(), 4);
     assert_eq!(mailboxes.claim_recent(&inbox).await.unwrap(), 5);

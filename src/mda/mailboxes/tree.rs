@@ -4,41 +4,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::name::{INBOX, canonical, is_within, superiors};
 use super::shelf::{Change, What};
-use super::{Error, Mailboxes, Uid, change};
+use super::special_use::{SpecialUse, parse_uses, spell_uses};
+use super::{Error, Mailboxes, Uid, change, metadata};
 use crate::store::{Transaction, content};
 
 /// An account has no more mailboxes.
 const MAILBOXES_MAX: usize = 2_000;
-
-/// What a mailbox is for. RFC 6154 §2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SpecialUse {
-    /// `\Archive`.
-    Archive,
-    /// `\Drafts`.
-    Drafts,
-    /// `\Junk`.
-    Junk,
-    /// `\Sent`.
-    Sent,
-    /// `\Trash`.
-    Trash,
-}
-
-impl SpecialUse {
-    pub(super) const ALL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
-
-    /// The name of the mailbox that a new account has for it; with a `\` before, the attribute.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Archive => "Archive",
-            Self::Drafts => "Drafts",
-            Self::Junk => "Junk",
-            Self::Sent => "Sent",
-            Self::Trash => "Trash",
-        }
-    }
-}
 
 impl Mailboxes {
     /// Makes the account and the mailboxes that each has from the start, unless it is there.
@@ -58,10 +29,19 @@ impl Mailboxes {
     /// # Errors
     /// The name is taken or cannot be used, or it is not stored.
     pub async fn create(&self, account: &str, name: &str) -> Result<(), Error> {
+        self.create_for(account, name, &[]).await
+    }
+
+    /// The same for these uses, each as in `\Sent`. RFC 6154 §3.
+    ///
+    /// # Errors
+    /// As [`Mailboxes::create`], or there is no such use.
+    pub async fn create_for(&self, account: &str, name: &str, uses: &[String]) -> Result<(), Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
+        let uses = parse_uses(uses.iter().map(String::as_str))?;
         self.write(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
-            create(transaction, account, &name, now).map(drop)
+            create(transaction, account, &name, &uses, now).map(drop)
         })
         .await
     }
@@ -167,31 +147,30 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
     }
     let sql = "INSERT INTO account (key, uidvalidity) VALUES (?1, 0)";
     let account = transaction.prepare_cached(sql)?.insert([key])?;
-    let special = SpecialUse::ALL.map(|special| (special.name(), Some(special)));
-    for (name, special) in [(INBOX, None)].into_iter().chain(special) {
-        make(transaction, account, name, special, now)?;
+    let special = SpecialUse::ALL.map(|special| (special.name(), vec![special]));
+    for (name, uses) in [(INBOX, vec![])].into_iter().chain(special) {
+        make(transaction, account, name, &uses, now)?;
         subscribe(transaction, account, name, true)?;
     }
     Ok(account)
 }
 
 /// One row; UIDVALIDITY is never given twice in an account, so an old name never means old UIDs.
-fn make(
-    transaction: &Transaction<'_>,
-    account: i64,
-    name: &str,
-    special: Option<SpecialUse>,
-    now: i64,
-) -> Result<i64, Error> {
+fn make(transaction: &Transaction<'_>, account: i64, name: &str, uses: &[SpecialUse], now: i64) -> Result<i64, Error> {
     let now = u32::try_from(now).unwrap_or_default();
     let sql = "UPDATE account SET uidvalidity = max(uidvalidity + 1, ?2) WHERE id = ?1 RETURNING uidvalidity";
     let uidvalidity: u32 = transaction.prepare_cached(sql)?.query_row(params![account, now], |row| row.get(0))?;
-    let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, ?3, ?4)";
-    let special = special.map(SpecialUse::name);
-    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, special, uidvalidity])?)
+    let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, nullif(?3, ''), ?4)";
+    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, spell_uses(uses, ""), uidvalidity])?)
 }
 
-fn create(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<i64, Error> {
+fn create(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+    uses: &[SpecialUse],
+    now: i64,
+) -> Result<i64, Error> {
     if find_in(transaction, account, name)?.is_some() {
         return Err(Error::Exists(name.to_owned()));
     }
@@ -202,10 +181,10 @@ fn create(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> 
     }
     for superior in superiors(name) {
         if find_in(transaction, account, superior)?.is_none() {
-            make(transaction, account, superior, None, now)?;
+            make(transaction, account, superior, &[], now)?;
         }
     }
-    make(transaction, account, name, None, now)
+    make(transaction, account, name, uses, now)
 }
 
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<(), Error> {
@@ -235,7 +214,7 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
     }
     for superior in superiors(to) {
         if find_in(transaction, account, superior)?.is_none() {
-            make(transaction, account, superior, None, now)?;
+            make(transaction, account, superior, &[], now)?;
         }
     }
     for (mailbox, name) in renamed {
@@ -256,7 +235,8 @@ fn empty_into(
     to: &str,
     now: i64,
 ) -> Result<Vec<Change>, Error> {
-    let target = create(transaction, account, to, now)?;
+    let target = create(transaction, account, to, &[], now)?;
+    metadata::copy(transaction, inbox, target)?;
     let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
     let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;

@@ -30,7 +30,8 @@ impl Conversation {
         let moment = Moment { stage: Stage::Connect, peer, helo: None, from: None, to: &[] };
         let welcome = || Reply::plain(220, &format!("{} ESMTP Postroad", mta.fqdn()));
         let setup = mta.setup();
-        let asked = Asked { moment: whims::Moment::Greeting, peer, sender: None, recipient: None, now: setup.clock.now() };
+        let asked =
+            Asked { moment: whims::Moment::Greeting, peer, sender: None, recipient: None, now: setup.clock.now() };
         let greeting = setup.whims.obey(asked)?.or_else(|| mta.gate().rule(setup, moment)).unwrap_or_else(welcome);
         let nonce = mta.setup().dice.draw();
         let config = reception.config(stream.tls());

@@ -1,6 +1,9 @@
 //! Transcripts, each played whole, byte by byte and in odd chunks, against an owner that knows one user and one mailbox.
 
+mod compress;
 mod login;
+mod metadata;
+mod quota;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -12,7 +15,8 @@ use crate::imap::write::Code;
 const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 \
     AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
 const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
-    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES] welcome";
+    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
+    APPENDLIMIT=100000] welcome";
 
 fn setup() -> Setup {
     Setup {
@@ -52,6 +56,15 @@ fn answer(session: &mut Session, event: Event) {
             session.found(search.uid, search.returns.as_ref(), &found);
             session.done(&Reply::ok("searched"));
         }
+        Event::Request(Request::Quota(request)) => quota::answer(session, &request),
+        Event::Request(Request::Metadata(request)) => metadata::answer(session, request),
+        Event::Request(Request::Create { uses, .. }) => match uses.as_slice() {
+            [] => session.done(&Reply::ok("made for nothing")),
+            [first, second] if first == "\\Drafts" && second == "\\Sent" => {
+                session.done(&Reply::ok("made for \\Drafts \\Sent"));
+            }
+            _ => session.done(&Reply::no("not for that")),
+        },
         Event::Request(Request::Status { mailbox, .. }) => {
             session.out().status(&mailbox, []);
             session.done(&Reply::ok("done"));

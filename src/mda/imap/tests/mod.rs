@@ -3,7 +3,11 @@
 //! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a letter with that subject to INBOX.
 
 mod changing;
+mod compress;
+mod listing;
+mod metadata;
 mod model;
+mod quota;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -36,8 +40,12 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::of(World::journey()).await
+    }
+
+    async fn of(world: World) -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        let (world, host): (_, HostName) = (Arc::new(World::journey()), "mda-sina".into());
+        let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
         let journal = Journal::new(clock, 100, true);
         let declared = world.hosts[&host].clone();

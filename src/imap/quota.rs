@@ -1,0 +1,51 @@
+//! What a client asks about its quota, and what it is told. RFC 9208.
+
+use super::write::Out;
+
+/// `GETQUOTA` or `GETQUOTAROOT`. RFC 9208 §4.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuotaRequest {
+    /// Of this quota root. RFC 9208 §4.1.1.
+    Of(String),
+    /// Of the roots that this mailbox belongs to, or would if it existed. RFC 9208 §4.1.2.
+    Roots(String),
+}
+
+/// What is limited. RFC 9208 §5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Units of 1024 octets. RFC 9208 §5.1.
+    Storage,
+    /// Messages. RFC 9208 §5.2.
+    Message,
+}
+
+impl Resource {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Storage => "STORAGE",
+            Self::Message => "MESSAGE",
+        }
+    }
+}
+
+impl Out {
+    /// `QUOTA`: of each resource its usage and its limit. RFC 9208 §4.2.1.
+    pub fn quota(&mut self, root: &str, resources: impl IntoIterator<Item = (Resource, u64, u64)>) {
+        self.text("* QUOTA ").astring(root).text(" (");
+        for (at, (resource, usage, limit)) in resources.into_iter().enumerate() {
+            self.text(if at == 0 { "" } else { " " }).text(resource.name());
+            self.text(" ").number(usage).text(" ").number(limit);
+        }
+        self.text(")").end();
+    }
+
+    /// `QUOTAROOT`: the root of a mailbox, if it has one. RFC 9208 §4.2.2.
+    pub fn quota_root(&mut self, mailbox: &str, root: Option<&str>) {
+        self.text("* QUOTAROOT ").mailbox(mailbox);
+        if let Some(root) = root {
+            self.text(" ").astring(root);
+        }
+        self.end();
+    }
+}

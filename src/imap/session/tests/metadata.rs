@@ -1,0 +1,128 @@
+//! METADATA and CREATE-SPECIAL-USE. RFC 5464, RFC 6154 §3.
+
+use super::*;
+use crate::imap::metadata::{GetMetadata, MetadataRequest};
+
+/// An owner that tells what it was asked, in the place of values.
+pub(super) fn answer(session: &mut Session, request: MetadataRequest) {
+    match request {
+        MetadataRequest::Get(GetMetadata { mailbox, entries, depth, size_max }) => {
+            let asked = format!("{depth:?} {}", size_max.unwrap_or_default());
+            let value = |entry: &str| match entry.rsplit('/').next() {
+                Some("none") => None,
+                Some("nul") => Some(&b"a\0b"[..]),
+                Some("lines") => Some(&b"a\r\nb"[..]),
+                Some("noise") => Some(&b"\xff"[..]),
+                _ => Some(asked.as_bytes()),
+            };
+            let values: Vec<_> = entries.iter().map(|entry| (entry.as_str(), value(entry))).collect();
+            session.out().metadata(&mailbox, &values);
+            session.done(&Reply::ok("done").with(Code::LongEntries(9)));
+        }
+        MetadataRequest::Set { mailbox, values } => {
+            let values: Vec<_> = values.iter().map(|(entry, value)| (entry.as_str(), value.as_deref())).collect();
+            session.out().metadata(&mailbox, &values);
+            session.done(&Reply::no("not here").with(Code::MetadataMaxSize(7)));
+        }
+    }
+}
+
+/// RFC 5464 §4.2, §5.
+#[test]
+fn annotations_are_asked_with_options_before_the_mailbox_or_behind_it() {
+    play_as_ann(
+        "
+        C: a1 GETMETADATA \"\" /shared/comment
+        S: * METADATA \"\" (/shared/comment \"Itself 0\")
+        S: a1 OK [METADATA LONGENTRIES 9] done
+        C: a2 GETMETADATA (MAXSIZE 1024 DEPTH infinity) inbox (/private/a \"/Private/b c\")
+        S: * METADATA \"INBOX\" (/private/a \"All 1024\" \"/Private/b c\" \"All 1024\")
+        S: a2 OK [METADATA LONGENTRIES 9] done
+        C: a3 GETMETADATA INBOX (DEPTH 1) /private
+        S: * METADATA \"INBOX\" (/private \"Children 0\")
+        S: a3 OK [METADATA LONGENTRIES 9] done
+        C: a4 GETMETADATA INBOX (MAXSIZE 5) (/private/none)
+        S: * METADATA \"INBOX\" (/private/none NIL)
+        S: a4 OK [METADATA LONGENTRIES 9] done
+        C: a5 GETMETADATA INBOX (/private/nul {14+}
+        C: /private/lines)
+        S: * METADATA \"INBOX\" (/private/nul ~{3}
+    "
+        .replace("~{3}", "~{3}\nS: a\0b /private/lines {4}\nS: a\nS: b)\nS: a5 OK [METADATA LONGENTRIES 9] done")
+        .as_str(),
+    );
+}
+
+/// RFC 5464 §4.3, §5.
+#[test]
+fn annotations_are_set_by_strings_literals_and_nil() {
+    play_as_ann(
+        "
+        C: a1 SETMETADATA INBOX (/private/comment {3}
+        S: + go ahead
+        C: two /shared/a \"\" /shared/b NIL)
+        S: * METADATA \"INBOX\" (/private/comment \"two\" /shared/a \"\" /shared/b NIL)
+        S: a1 NO [METADATA MAXSIZE 7] not here
+        C: a2 SETMETADATA \"\" (/private/a ~{3+}
+        C: a\0b)
+        S: * METADATA \"\" (/private/a ~{3}
+        S: a\0b)
+        S: a2 NO [METADATA MAXSIZE 7] not here
+        C: a3 SETMETADATA INBOX (/private/a {70000}
+        S: a3 NO [METADATA MAXSIZE 32768] the value is too large
+    ",
+    );
+}
+
+/// RFC 5464 §3.2.
+#[test]
+fn names_that_no_entry_has_make_no_sense() {
+    for (command, why) in [
+        ("GETMETADATA INBOX /other/a", "an entry is /private/... or /shared/..."),
+        ("GETMETADATA INBOX /private//a", "the name of an entry has parts with a / before each"),
+        ("GETMETADATA INBOX /private/", "the name of an entry has parts with a / before each"),
+        ("GETMETADATA INBOX private/a", "the name of an entry has parts with a / before each"),
+        ("GETMETADATA INBOX \"/private/*\"", "the name of an entry is ASCII without * and %"),
+        ("GETMETADATA INBOX ()", "a string is missing"),
+        ("GETMETADATA (DEPTH 2) INBOX /private/a", "a depth is 0, 1 or infinity"),
+        ("GETMETADATA (SIZE 2) INBOX /private/a", "no such option"),
+        ("SETMETADATA INBOX (/private \"a\")", "the name of an entry has two parts at least"),
+        ("SETMETADATA INBOX (/private/vendor/x \"a\")", "an entry of a vendor has four parts at least"),
+        ("SETMETADATA INBOX (/private/a)", "a space is missing"),
+        ("SETMETADATA INBOX (/private/a b)", "a value is missing"),
+        ("SETMETADATA INBOX ()", "an entry is missing"),
+    ] {
+        play_as_ann(&format!("C: a1 {command}\nS: a1 BAD {why}"));
+    }
+}
+
+/// RFC 6154 §3, §6.
+#[test]
+fn a_mailbox_is_made_for_its_uses() {
+    play_as_ann(
+        "
+        C: a1 CREATE Mine (USE (\\Drafts \\Sent))
+        S: a1 OK made for \\Drafts \\Sent
+        C: a2 CREATE Mine (use ())
+        S: a2 OK made for nothing
+        C: a3 CREATE Mine
+        S: a3 OK made for nothing
+        C: a4 CREATE Mine (COLOUR blue)
+        S: a4 BAD only USE can be said of a new mailbox
+        C: a5 CREATE Mine (USE (Sent))
+        S: a5 BAD a use begins with a backslash
+    ",
+    );
+}
+
+/// RFC 5464 §4.1.
+#[test]
+fn metadata_is_one_of_what_can_be_enabled() {
+    play_as_ann(
+        "
+        C: a1 ENABLE METADATA IMAP4rev2
+        S: * ENABLED IMAP4rev2 METADATA
+        S: a1 OK enabled
+    ",
+    );
+}

@@ -1,0 +1,248 @@
+//! Annotations of mailboxes, and of an account as a whole: entries with values, as the users set them. RFC 5464.
+//!
+//! They lie beside the mailbox, so they are renamed with it, and a trigger removes them with it. What a mailbox is for is
+//! one of them, and the same as LIST tells (RFC 6154 §4).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::broadcast;
+
+use super::name::canonical;
+use super::special_use::{parse_uses, spell_uses, uses_of};
+use super::{Error, Mailboxes, tree};
+use crate::store::Transaction;
+
+/// The step of [`super::SCHEMA`] that makes the table.
+pub(super) const STEP: &str = "
+CREATE TABLE metadata (
+    account INTEGER NOT NULL REFERENCES account (id),
+    mailbox INTEGER NOT NULL, -- 0 for the account as a whole
+    entry TEXT NOT NULL COLLATE NOCASE,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, mailbox, entry)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER metadata_ends AFTER DELETE ON mailbox BEGIN
+    DELETE FROM metadata WHERE account = old.account AND mailbox = old.id;
+END;
+";
+
+/// A mailbox, or an account as a whole, has no more entries. RFC 5464 §4.1 asks for 10 at least.
+const ENTRIES_MAX: usize = 100;
+/// An account has no more entries, with those of its mailboxes.
+const ACCOUNT_ENTRIES_MAX: usize = 1_000;
+/// What a mailbox is for. RFC 6154 §4.
+const SPECIAL_USE: &str = "/private/specialuse";
+/// Stands for the account in the place of a mailbox.
+const ACCOUNT: i64 = 0;
+/// So many changes are kept for sessions that are slow to tell them.
+pub(super) const ANNOTATED_MAX: usize = 64;
+
+/// Entries that somebody has changed, for all who tell of it. RFC 5464 §4.4.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotated {
+    /// The key of the account.
+    pub account: String,
+    /// The mailbox; `None` for the account as a whole.
+    pub mailbox: Option<String>,
+    /// The names of the entries.
+    pub entries: Vec<String>,
+    /// Who has changed them.
+    pub by: Annotator,
+}
+
+/// Someone who changes annotations, and knows what they have changed themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Annotator(u64);
+
+impl Mailboxes {
+    /// All entries of a mailbox, or of the account as a whole, with their values, in order.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or the store cannot be read.
+    pub fn annotations(&self, account: &str, mailbox: Option<&str>) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mailbox = mailbox.map(canonical).transpose()?;
+        let found = self.0.store.read(|connection| match find(connection, account, mailbox.as_deref())? {
+            Some((account, place)) => read(connection, account, place).map(Some),
+            None => Ok(None),
+        })?;
+        found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))
+    }
+
+    /// Someone who is no other.
+    pub fn annotator(&self) -> Annotator {
+        Annotator(self.0.annotators.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Follows what is changed from now on, by whomever. Who is too slow misses the oldest.
+    pub fn annotated(&self) -> broadcast::Receiver<Arc<Annotated>> {
+        self.0.annotated.subscribe()
+    }
+
+    /// Sets entries of a mailbox, or of the account as a whole; `None` removes one. All of them or none.
+    ///
+    /// # Errors
+    /// There is no such mailbox or no such use of one, there would be too many entries, or it is not stored.
+    pub async fn annotate(
+        &self,
+        account: &str,
+        mailbox: Option<&str>,
+        values: Vec<(String, Option<Bytes>)>,
+        by: Annotator,
+    ) -> Result<(), Error> {
+        let (account, mailbox) = (account.to_owned(), mailbox.map(canonical).transpose()?);
+        let entries = values.iter().map(|(entry, _)| entry.clone()).collect();
+        let annotated = Annotated { account: account.clone(), mailbox: mailbox.clone(), entries, by };
+        self.write(move |transaction| {
+            let place = find(transaction, &account, mailbox.as_deref())?;
+            let (account, place) = place.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))?;
+            for (entry, value) in &values {
+                set(transaction, account, place, entry, value.as_deref())?;
+            }
+            let grows = values.iter().any(|(_, value)| value.is_some());
+            if grows && is_full(transaction, account, place)? { Err(Error::TooMany("annotations")) } else { Ok(()) }
+        })
+        .await?;
+        // Nobody may be listening.
+        let _ = self.0.annotated.send(annotated.into());
+        Ok(())
+    }
+}
+
+/// The ids of the account and of the mailbox.
+fn find(connection: &Connection, account: &str, mailbox: Option<&str>) -> rusqlite::Result<Option<(i64, i64)>> {
+    if let Some(mailbox) = mailbox {
+        return tree::find(connection, account, mailbox);
+    }
+    let sql = "SELECT id FROM account WHERE key = ?1";
+    connection.prepare_cached(sql)?.query_row([account], |row| Ok((row.get(0)?, ACCOUNT))).optional()
+}
+
+fn read(connection: &Connection, account: i64, place: i64) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let sql = "SELECT entry, value FROM metadata WHERE account = ?1 AND mailbox = ?2 ORDER BY entry";
+    let mut all = connection.prepare_cached(sql)?;
+    let all = all.query_map([account, place], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut all: Vec<(String, Vec<u8>)> = all.collect::<Result<_, _>>()?;
+    let uses = if place == ACCOUNT { vec![] } else { uses_of(connection, place)? };
+    if !uses.is_empty() {
+        all.push((SPECIAL_USE.to_owned(), spell_uses(&uses, "\\").into_bytes()));
+        all.sort();
+    }
+    Ok(all)
+}
+
+fn set(
+    transaction: &Transaction<'_>,
+    account: i64,
+    place: i64,
+    entry: &str,
+    value: Option<&[u8]>,
+) -> Result<(), Error> {
+    if place != ACCOUNT && entry.eq_ignore_ascii_case(SPECIAL_USE) {
+        let value = std::str::from_utf8(value.unwrap_or_default()).map_err(|_| Error::BadUse)?;
+        let uses = spell_uses(&parse_uses(value.split_ascii_whitespace())?, "");
+        let sql = "UPDATE mailbox SET use = nullif(?2, '') WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![place, uses])?;
+        return Ok(());
+    }
+    match value {
+        Some(value) => {
+            let sql = "INSERT OR REPLACE INTO metadata (account, mailbox, entry, value) VALUES (?1, ?2, ?3, ?4)";
+            transaction.prepare_cached(sql)?.execute(params![account, place, entry, value])?;
+        }
+        None => {
+            let sql = "DELETE FROM metadata WHERE account = ?1 AND mailbox = ?2 AND entry = ?3";
+            transaction.prepare_cached(sql)?.execute(params![account, place, entry])?;
+        }
+    }
+    Ok(())
+}
+
+fn is_full(transaction: &Transaction<'_>, account: i64, place: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*), ifnull(sum(mailbox = ?2), 0) FROM metadata WHERE account = ?1";
+    let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let (all, here): (usize, usize) = transaction.prepare_cached(sql)?.query_row([account, place], counts)?;
+    Ok(ENTRIES_MAX < here || ACCOUNT_ENTRIES_MAX < all)
+}
+
+/// RFC 5464 §4.1: what is said of INBOX is said of the mailbox that its messages go to, and of INBOX still.
+pub(super) fn copy(transaction: &Transaction<'_>, from: i64, to: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO metadata SELECT account, ?2, entry, value FROM metadata
+               WHERE account = (SELECT account FROM mailbox WHERE id = ?1) AND mailbox = ?1";
+    transaction.prepare_cached(sql)?.execute([from, to]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mda::SCHEMA;
+    use crate::store::Store;
+    use crate::world::Clock;
+
+    const ANN: &str = "ann@a.test";
+
+    async fn on(store: Store) -> Mailboxes {
+        let mailboxes = Mailboxes::new(store, Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()));
+        mailboxes.ensure_account(ANN).await.unwrap();
+        mailboxes
+    }
+
+    async fn note(mailboxes: &Mailboxes, mailbox: Option<&str>, entry: &str, value: &str) -> Result<(), Error> {
+        let value = Some(Bytes::from(value.to_owned()));
+        mailboxes.annotate(ANN, mailbox, vec![(entry.to_owned(), value)], mailboxes.annotator()).await
+    }
+
+    /// Entries with their values, as `entry=value`.
+    fn draw(mailboxes: &Mailboxes, mailbox: Option<&str>) -> Vec<String> {
+        let all = mailboxes.annotations(ANN, mailbox).unwrap();
+        all.iter().map(|(entry, value)| format!("{entry}={}", String::from_utf8_lossy(value))).collect()
+    }
+
+    #[tokio::test]
+    async fn annotations_last_move_with_their_mailbox_and_end_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(&folder.path().join("post.db"), &[SCHEMA]).unwrap();
+        let before = on(open()).await;
+        before.create(ANN, "a/b").await.unwrap();
+        note(&before, Some("a/b"), "/private/comment", "one").await.unwrap();
+        note(&before, Some("a/b"), "/PRIVATE/Comment", "two").await.unwrap();
+        note(&before, None, "/private/comment", "mine").await.unwrap();
+        before.rename(ANN, "a", "c").await.unwrap();
+        drop(before);
+        let mailboxes = on(open()).await;
+        assert_eq!(draw(&mailboxes, Some("c/b")), ["/PRIVATE/Comment=two"]);
+        assert_eq!(draw(&mailboxes, None), ["/private/comment=mine"]);
+        mailboxes.delete(ANN, "c/b").await.unwrap();
+        mailboxes.create(ANN, "c/b").await.unwrap();
+        assert!(draw(&mailboxes, Some("c/b")).is_empty());
+        note(&mailboxes, Some("INBOX"), "/shared/comment", "in").await.unwrap();
+        mailboxes.rename(ANN, "INBOX", "old").await.unwrap();
+        assert_eq!(draw(&mailboxes, Some("INBOX")), draw(&mailboxes, Some("old")));
+        assert!(matches!(mailboxes.annotations(ANN, Some("none")), Err(Error::NoMailbox(_))));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_set_when_there_would_be_too_many() {
+        let mailboxes = on(Store::in_memory(&[SCHEMA]).unwrap()).await;
+        let many = |from: usize, to: usize| {
+            let value = Some(Bytes::from_static(b"x"));
+            (from..to).map(|at| (format!("/private/{at:03}"), value.clone())).collect::<Vec<_>>()
+        };
+        let set = async |name: &str, values| mailboxes.annotate(ANN, Some(name), values, mailboxes.annotator()).await;
+        set("INBOX", many(0, 99)).await.unwrap();
+        let refused = set("INBOX", many(99, 101)).await;
+        assert!(matches!(refused, Err(Error::TooMany(_))));
+        assert_eq!(draw(&mailboxes, Some("INBOX")).len(), 99);
+        set("INBOX", many(0, 100)).await.unwrap();
+        for place in 0..9 {
+            let name = format!("m{place}");
+            mailboxes.create(ANN, &name).await.unwrap();
+            set(&name, many(0, 100)).await.unwrap();
+        }
+        assert!(matches!(note(&mailboxes, None, "/private/x", "x").await, Err(Error::TooMany(_))));
+        mailboxes.delete(ANN, "m0").await.unwrap();
+        note(&mailboxes, None, "/private/x", "x").await.unwrap();
+    }
+}

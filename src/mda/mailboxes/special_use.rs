@@ -1,0 +1,70 @@
+//! What mailboxes are for. RFC 6154.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Error;
+
+/// What a mailbox is for; several may have the same use. RFC 6154 §2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SpecialUse {
+    /// `\Archive`.
+    Archive,
+    /// `\Drafts`.
+    Drafts,
+    /// `\Junk`.
+    Junk,
+    /// `\Sent`.
+    Sent,
+    /// `\Trash`.
+    Trash,
+}
+
+impl SpecialUse {
+    pub(super) const ALL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
+
+    /// The name of the mailbox that a new account has for it; with a `\` before, the attribute.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Archive => "Archive",
+            Self::Drafts => "Drafts",
+            Self::Junk => "Junk",
+            Self::Sent => "Sent",
+            Self::Trash => "Trash",
+        }
+    }
+}
+
+/// Uses by their attributes, as in `\Sent`.
+///
+/// # Errors
+/// There is no such use, or no mailbox can have it: none of ours is `\All` or `\Flagged`.
+pub(super) fn parse_uses<'a>(attributes: impl IntoIterator<Item = &'a str>) -> Result<Vec<SpecialUse>, Error> {
+    let named = |attribute: &str| {
+        let name = attribute.strip_prefix('\\')?;
+        SpecialUse::ALL.into_iter().find(|special| special.name().eq_ignore_ascii_case(name))
+    };
+    let mut uses =
+        attributes.into_iter().map(|word| named(word).ok_or(Error::BadUse)).collect::<Result<Vec<_>, _>>()?;
+    uses.sort();
+    uses.dedup();
+    Ok(uses)
+}
+
+/// Names with a space between; with `\` before each, their attributes.
+pub(super) fn spell_uses(uses: &[SpecialUse], before: &str) -> String {
+    uses.iter().map(|special| format!("{before}{}", special.name())).collect::<Vec<_>>().join(" ")
+}
+
+/// Uses as the tables keep them.
+pub(super) fn read_uses(kept: Option<&str>) -> Vec<SpecialUse> {
+    let words = kept.unwrap_or_default().split_ascii_whitespace();
+    words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()
+}
+
+/// The uses of a mailbox.
+pub(super) fn uses_of(connection: &Connection, mailbox: i64) -> rusqlite::Result<Vec<SpecialUse>> {
+    let sql = "SELECT use FROM mailbox WHERE id = ?1";
+    let kept: Option<Option<String>> =
+        connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0)).optional()?;
+    Ok(read_uses(kept.flatten().as_deref()))
+}

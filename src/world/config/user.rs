@@ -1,0 +1,49 @@
+//! A user of a domain as it is written: a name, or a table.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::super::Quota;
+
+/// One of `users`: `"ann"`, or `{ name = "ann", password = "secret" }`.
+#[derive(Debug)]
+pub(in crate::world) struct UserEntry(pub(in crate::world) UserTable);
+
+/// `[[domains.NAME.users]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::world) struct UserTable {
+    /// The local part.
+    pub(in crate::world) name: String,
+    /// Without one, that of the world.
+    pub(in crate::world) password: Option<String>,
+    /// How much they may keep; anything without it.
+    pub(in crate::world) quota: Option<Spanned<Quota>>,
+}
+
+/// Reads either form, so that what is wrong in a table is told with its key.
+impl<'de> Deserialize<'de> for UserEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = UserEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, or { name = \"…\", password = \"…\", quota = { … } }")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<UserEntry, E> {
+                Ok(UserEntry(UserTable { name: name.to_owned(), password: None, quota: None }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserEntry, A::Error> {
+                UserTable::deserialize(MapAccessDeserializer::new(map)).map(UserEntry)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
