@@ -16,6 +16,7 @@ use super::fetch::Item;
 use super::metadata::MetadataRequest;
 use super::quota::QuotaRequest;
 use super::search::Search;
+use super::sync::{ChangedSince, Resync};
 use super::value::{Flags, SequenceSet, StoreMode};
 
 /// One command line with its literals.
@@ -73,6 +74,10 @@ pub enum Request {
         mailbox: String,
         /// `EXAMINE`.
         read_only: bool,
+        /// `CONDSTORE`. RFC 7162 §3.1.8.
+        condstore: bool,
+        /// `QRESYNC`: what the client knows already. RFC 7162 §3.2.5.
+        resync: Option<Resync>,
     },
     /// `CREATE`. RFC 9051 §6.3.4.
     Create {
@@ -139,18 +144,11 @@ pub enum Request {
         set: MessageSet,
         /// What to tell of them, macros written out.
         items: Vec<Item>,
+        /// Only those that have changed. RFC 7162 §3.1.4.1.
+        since: Option<ChangedSince>,
     },
     /// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
-    Store {
-        /// Which messages.
-        set: MessageSet,
-        /// Whether to set, add or remove.
-        mode: StoreMode,
-        /// `.SILENT`: the client does not want to be told.
-        silent: bool,
-        /// Which flags.
-        flags: Flags,
-    },
+    Store(Store),
     /// `COPY`, `MOVE` and their `UID` variants. RFC 9051 §6.4.7, §6.4.8.
     Copy {
         /// Which messages.
@@ -167,7 +165,7 @@ impl Request {
     pub fn needs_mailbox(&self) -> bool {
         match self {
             Self::Close { .. } | Self::Expunge(_) | Self::Search(_) | Self::Unsave => true,
-            Self::Fetch { .. } | Self::Store { .. } | Self::Copy { .. } => true,
+            Self::Fetch { .. } | Self::Store(_) | Self::Copy { .. } => true,
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
@@ -179,11 +177,50 @@ impl Request {
     /// RFC 9051 §7.5.1.
     pub fn holds_expunges(&self) -> bool {
         match self {
-            Self::Fetch { set, .. } | Self::Store { set, .. } => !set.uid,
+            Self::Fetch { set, .. } | Self::Store(Store { set, .. }) => !set.uid,
             Self::Search(search) => !search.uid,
             _ => false,
         }
     }
+
+    /// Whether only a client that has enabled QRESYNC may ask this. RFC 7162 §3.2.5, §3.2.6.
+    pub fn needs_qresync(&self) -> bool {
+        match self {
+            Self::Select { resync, .. } => resync.is_some(),
+            Self::Fetch { since, .. } => since.is_some_and(|since| since.vanished),
+            _ => false,
+        }
+    }
+
+    /// Whether a client that asks this wants to hear of modification sequences from now on. RFC 7162 §3.1.
+    pub fn enables_condstore(&self) -> bool {
+        match self {
+            Self::Select { condstore, resync, .. } => *condstore || resync.is_some(),
+            Self::Status { items, .. } => items.contains(&StatusItem::HighestModSeq),
+            Self::List(list) => {
+                list.returns.as_ref().is_some_and(|returns| returns.status.contains(&StatusItem::HighestModSeq))
+            }
+            Self::Fetch { items, since, .. } => since.is_some() || items.contains(&Item::ModSeq),
+            Self::Search(search) => search.key.asks_modseq(),
+            Self::Store(store) => store.unchanged_since.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// Which messages.
+    pub set: MessageSet,
+    /// Whether to set, add or remove.
+    pub mode: StoreMode,
+    /// `.SILENT`: the client does not want to be told.
+    pub silent: bool,
+    /// Messages with a later change stay as they are. RFC 7162 §3.1.3.
+    pub unchanged_since: Option<u64>,
+    /// Which flags.
+    pub flags: Flags,
 }
 
 /// Messages named by sequence number or by UID.
@@ -246,11 +283,13 @@ pub enum StatusItem {
     Size,
     /// The largest message that `APPEND` takes. RFC 7889 §3.1.
     AppendLimit,
+    /// The number of the last change. RFC 7162 §3.1.7.
+    HighestModSeq,
 }
 
 impl StatusItem {
     /// All of them with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),
         (Self::UidNext, "UIDNEXT"),
@@ -260,6 +299,7 @@ impl StatusItem {
         (Self::DeletedStorage, "DELETED-STORAGE"),
         (Self::Size, "SIZE"),
         (Self::AppendLimit, "APPENDLIMIT"),
+        (Self::HighestModSeq, "HIGHESTMODSEQ"),
     ];
 }
 

@@ -13,6 +13,8 @@ pub enum Item {
     Size,
     /// `UID`.
     Uid,
+    /// `MODSEQ`: the number of its last change. RFC 7162 §3.1.4.2.
+    ModSeq,
     /// `BODYSTRUCTURE`, or `BODY` without a section, which leaves out extension data.
     BodyStructure {
         /// Whether extension data is told.
@@ -60,7 +62,7 @@ impl Item {
             Self::Body { section, .. } => *section != Section::default(),
             Self::BodyStructure { extensible } => !extensible,
             Self::Binary { .. } | Self::BinarySize(_) => true,
-            Self::Envelope | Self::Flags | Self::InternalDate | Self::Size | Self::Uid => false,
+            Self::Envelope | Self::Flags | Self::InternalDate | Self::Size | Self::Uid | Self::ModSeq => false,
         }
     }
 

@@ -65,6 +65,7 @@ pub fn search(input: &[u8]) {
     let summary = Summary::of(&letter.content);
     let text = Text::new(&letter, &structure);
     let facts = Facts {
+        modseq: 7,
         number: 3,
         number_last: 9,
         uid: 30,

@@ -20,10 +20,11 @@ pub mod search;
 mod session;
 mod structure;
 mod summary;
+mod sync;
 mod value;
 mod write;
 
-pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem};
+pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
 pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
 pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
@@ -32,6 +33,7 @@ pub use structure::{
     unfold,
 };
 pub use summary::{SEARCHED_FIELDS, Summary};
+pub use sync::{ChangedSince, Enabled, Resync};
 pub use value::{
     Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, day_of, format_date_time, parse_date, parse_date_time,
     pattern_matches, utf7_decode, utf7_encode,

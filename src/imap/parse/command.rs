@@ -1,8 +1,9 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, bad, create, fetch, list, metadata, quota, search};
-use crate::imap::command::{Append, Body, Command, MessageSet, Request};
+use super::{Bad, Frame, Parsed, bad, create, fetch, list, metadata, quota, search, sync};
+use crate::imap::command::{Append, Body, Command, MessageSet, Request, Store};
+use crate::imap::fetch::Item;
 use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
 
 /// Reads a command; with a tag even when the rest makes no sense, so that the refusal can bear it. RFC 9051 §7.1.3.
@@ -41,8 +42,8 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "CLOSE" => Request::Close { expunge: true },
         "UNSELECT" => Request::Close { expunge: false },
         "EXPUNGE" => Request::Expunge(None),
-        "SELECT" => Request::Select { mailbox: mailbox(scanner)?, read_only: false },
-        "EXAMINE" => Request::Select { mailbox: mailbox(scanner)?, read_only: true },
+        "SELECT" => sync::select(scanner, false)?,
+        "EXAMINE" => sync::select(scanner, true)?,
         "CREATE" => create::create(scanner)?,
         "DELETE" => Request::Delete(mailbox(scanner)?),
         "RENAME" => Request::Rename { from: mailbox(scanner)?, to: mailbox(scanner)? },
@@ -76,7 +77,15 @@ fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
 fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(match verb {
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
-        "FETCH" => Request::Fetch { set: messages(scanner, uid)?, items: fetch::items(scanner, uid)? },
+        "FETCH" => {
+            let (set, mut items) = (messages(scanner, uid)?, fetch::items(scanner, uid)?);
+            let since = sync::changed_since(scanner, uid)?;
+            // RFC 7162 §3.1.4.1: who asks what has changed is told when.
+            if since.is_some() && !items.contains(&Item::ModSeq) {
+                items.push(Item::ModSeq);
+            }
+            Request::Fetch { set, items, since }
+        }
         "STORE" => store(scanner, uid)?,
         "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: false },
         "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: true },
@@ -161,6 +170,7 @@ fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
     scanner.space()?;
+    let unchanged_since = sync::unchanged_since(scanner)?;
     let mode = match scanner.peek() {
         Some(b'+') => StoreMode::Add,
         Some(b'-') => StoreMode::Remove,
@@ -181,7 +191,7 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
             flags
         }
     };
-    Ok(Request::Store { set, mode, silent, flags })
+    Ok(Request::Store(Store { set, mode, silent, unchanged_since, flags }))
 }
 
 fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {

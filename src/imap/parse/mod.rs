@@ -15,6 +15,7 @@ mod quota;
 mod reader;
 mod scanner;
 mod search;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::scanner::Scanner;
-use super::{Bad, DEPTH_MAX, Parsed, bad};
+use super::{Bad, DEPTH_MAX, Parsed, bad, sync};
 use crate::imap::search::{Key, Search, SearchReturn, When};
 use crate::imap::value::{SystemFlags, parse_date};
 
@@ -119,6 +119,7 @@ fn plain(word: &str) -> Option<Key> {
 fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     Ok(match word {
         "UID" => Key::Uid(scanner.set()?),
+        "MODSEQ" => Key::ModSeq(sync::searched(scanner)?),
         "LARGER" => Key::Larger(scanner.number()?),
         "SMALLER" => Key::Smaller(scanner.number()?),
         "KEYWORD" => Key::Keyword(scanner.atom()?.to_owned()),

@@ -1,9 +1,10 @@
 //! Commands as text and as types; what is refused, with its reason.
 
 use super::*;
-use crate::imap::command::{Append, Body, List, ListReturn, MessageSet, Request, StatusItem};
+use crate::imap::command::{Append, Body, List, ListReturn, MessageSet, Request, StatusItem, Store};
 use crate::imap::fetch::{BodyName, Item, Section, SectionText};
 use crate::imap::search::{Key, Search, SearchReturn, When};
+use crate::imap::sync::{ChangedSince, Resync};
 use crate::imap::value::{Flags, SequenceSet, StoreMode, SystemFlags, parse_date, parse_date_time};
 
 const LIMITS: Limits = Limits { line: 1_000, message: 2_000, literals: 100 };
@@ -43,8 +44,11 @@ fn commands_on_mailboxes_are_read() {
     for (text, wanted) in [
         ("NOOP", Request::Noop),
         ("check", Request::Noop),
-        ("SELECT inbox", Request::Select { mailbox: own("INBOX"), read_only: false }),
-        ("EXAMINE \"a \\\"b\\\\\"", Request::Select { mailbox: own("a \"b\\"), read_only: true }),
+        ("SELECT inbox", Request::Select { mailbox: own("INBOX"), read_only: false, condstore: false, resync: None }),
+        (
+            "EXAMINE \"a \\\"b\\\\\"",
+            Request::Select { mailbox: own("a \"b\\"), read_only: true, condstore: false, resync: None },
+        ),
         ("CREATE {3}\r\na/b", Request::Create { mailbox: own("a/b"), uses: vec![] }),
         ("DELETE &U,BTFw-", Request::Delete(own("\u{53f0}\u{5317}"))),
         ("RENAME a {1+}\r\nb", Request::Rename { from: own("a"), to: own("b") }),
@@ -111,15 +115,42 @@ fn messages_are_appended_with_flags_and_date() {
 #[test]
 fn flags_are_stored_in_and_out_of_parentheses() {
     let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::DELETED), keywords: vec![] };
-    let wanted = |uid, mode, silent| Request::Store {
-        set: MessageSet { set: set("1:2"), uid },
-        mode,
-        silent,
-        flags: flags.clone(),
+    let wanted = |uid, mode, silent| {
+        let set = MessageSet { set: set("1:2"), uid };
+        Request::Store(Store { set, mode, silent, unchanged_since: None, flags: flags.clone() })
     };
     assert_eq!(request("STORE 1:2 FLAGS (\\Seen \\Deleted \\Recent)"), wanted(false, StoreMode::Replace, false));
     assert_eq!(request("STORE 1:2 +FLAGS.SILENT \\Deleted \\Seen"), wanted(false, StoreMode::Add, true));
     assert_eq!(request("UID STORE 1:2 -flags (\\Seen \\Deleted)"), wanted(true, StoreMode::Remove, false));
+}
+
+#[test]
+fn modification_sequences_are_read() {
+    let uids = |text: &str| MessageSet { set: set(text), uid: true };
+    let flags = Flags { system: SystemFlags::SEEN, keywords: vec![] };
+    let store = Store { set: uids("1"), mode: StoreMode::Add, silent: true, unchanged_since: Some(0), flags };
+    let resync = |known| Some(Resync { uidvalidity: 7, modseq: 9, known });
+    let select = |resync| Request::Select { mailbox: own("a"), read_only: false, condstore: false, resync };
+    let since = |vanished| Some(ChangedSince { modseq: 4, vanished });
+    let fetch = |items, since| Request::Fetch { set: uids("1"), items, since };
+    for (text, wanted) in [
+        ("UID STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT (\\Seen)", Request::Store(store)),
+        ("SELECT a (QRESYNC (7 9))", select(resync(None))),
+        ("SELECT a (QRESYNC (7 9 1:3))", select(resync(Some(set("1:3"))))),
+        ("SELECT a (QRESYNC (7 9 1:3 (1,2 3,4)))", select(resync(Some(set("1:3"))))),
+        ("SELECT a (QRESYNC (7 9 (1,2 3,4)))", select(resync(None))),
+        (
+            "EXAMINE a (CONDSTORE)",
+            Request::Select { mailbox: own("a"), read_only: true, condstore: true, resync: None },
+        ),
+        ("UID FETCH 1 (MODSEQ) (CHANGEDSINCE 4)", fetch(vec![Item::Uid, Item::ModSeq], since(false))),
+        ("UID FETCH 1 FLAGS (CHANGEDSINCE 4 VANISHED)", fetch(vec![Item::Uid, Item::Flags, Item::ModSeq], since(true))),
+    ] {
+        let request = request(text);
+        assert_eq!(request, wanted, "{text}");
+        assert_eq!(request.needs_qresync(), text.contains("QRESYNC") || text.contains("VANISHED"), "{text}");
+        assert!(request.enables_condstore(), "{text}");
+    }
 }
 
 fn items(text: &str) -> Vec<Item> {
@@ -211,7 +242,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a NOOP ", "there is more than belongs here"),
         ("a UID NOOP", "no such command"),
         ("a SELECT", "a space is missing"),
-        ("a SELECT a b", "there is more than belongs here"),
+        ("a SELECT a b", "a list in parentheses is missing"),
         ("a SELECT \"a", "the quotes do not close"),
         ("a SELECT \"\\a\"", "only a quote or a backslash is escaped"),
         ("a SELECT {1} a", "a literal begins on a new line"),
@@ -228,6 +259,16 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a FETCH 1 BODY[HEADER.FIELDS ()]", "a field name is missing"),
         ("a STORE 1 FLAGS (\\Bold)", "no such system flag"),
         ("a STORE 1 LABELS (a)", "only FLAGS can be stored"),
+        ("a STORE 1 (UNCHANGEDSINCE) FLAGS a", "a space is missing"),
+        ("a STORE 1 () FLAGS a", "UNCHANGEDSINCE is missing"),
+        ("a FETCH 1 FLAGS (CHANGEDSINCE 0)", "the number may not be 0"),
+        ("a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "VANISHED needs UID FETCH"),
+        ("a UID FETCH 1 FLAGS (VANISHED)", "CHANGEDSINCE is missing"),
+        ("a SELECT b (QRESYNC (1 0))", "the number may not be 0"),
+        ("a SELECT b (QRESYNC (1 2 1:*))", "the set may hold only numbers"),
+        ("a SELECT b (QRESYNC (1 2 3 4))", "QRESYNC takes a set of UIDs and a pair of sets"),
+        ("a SELECT b (FAST)", "no such parameter"),
+        ("a SEARCH MODSEQ \"/x/y\" all 1", "no such entry"),
         ("a SEARCH", "a space is missing"),
         ("a SEARCH OR SEEN", "a space is missing"),
         ("a SEARCH (SEEN", "the parentheses do not close"),

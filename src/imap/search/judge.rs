@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub keywords: &'a [String],
     /// When it arrived.
     pub internal_date: Timestamp,
+    /// The number of its last change.
+    pub modseq: u64,
     /// Its octets.
     pub size: u64,
     /// What its summary says, if it was looked into.
@@ -76,6 +78,7 @@ pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bo
         Key::Sequence(set) => Some(set.contains(facts.number, facts.number_last)),
         Key::Uid(set) => Some(set.contains(facts.uid, facts.uid_last)),
         Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
+        Key::ModSeq(modseq) => Some(*modseq <= facts.modseq),
         Key::Larger(octets) => Some(*octets < facts.size),
         Key::Smaller(octets) => Some(facts.size < *octets),
         Key::Sent(when, day) => {
@@ -137,6 +140,7 @@ mod tests {
             recent: false,
             keywords: &[],
             internal_date: "2024-01-03T00:00:00Z".parse().unwrap(),
+            modseq: 7,
             size: 600,
             known: None,
             lacks: &[],
@@ -158,6 +162,8 @@ mod tests {
         assert_eq!(judge(&Key::Not(body.into()), &facts(), None), None);
         assert_eq!(judge(&Key::Larger(599), &facts(), None), Some(true));
         assert_eq!(judge(&Key::Smaller(600), &facts(), None), Some(false));
+        assert_eq!(judge(&Key::ModSeq(7), &facts(), None), Some(true));
+        assert_eq!(judge(&Key::ModSeq(8), &facts(), None), Some(false));
     }
 
     #[test]

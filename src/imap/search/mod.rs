@@ -67,6 +67,8 @@ pub enum Key {
     Arrived(When, Date),
     /// `SENTBEFORE`, `SENTON`, `SENTSINCE`: by the Date field.
     Sent(When, Date),
+    /// `MODSEQ`: changed in this change or later. RFC 7162 §3.1.5.
+    ModSeq(u64),
     /// `LARGER`.
     Larger(u64),
     /// `SMALLER`.
@@ -80,6 +82,17 @@ pub enum Key {
 }
 
 impl Key {
+    /// Whether it asks for changes, and so the answer tells the last of them. RFC 7162 §3.1.5.
+    pub fn asks_modseq(&self) -> bool {
+        match self {
+            Self::And(keys) => keys.iter().any(Self::asks_modseq),
+            Self::Or(first, second) => first.asks_modseq() || second.asks_modseq(),
+            Self::Not(key) => key.asks_modseq(),
+            Self::ModSeq(_) => true,
+            _ => false,
+        }
+    }
+
     /// The texts that are looked for in whole messages.
     pub fn texts(&self) -> Vec<&str> {
         match self {

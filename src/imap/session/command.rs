@@ -12,7 +12,7 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
@@ -49,14 +49,14 @@ impl Session {
             }
             Read::Command(frame) => {
                 self.note_command(&frame);
-                match command(&frame, self.rev2) {
+                match command(&frame, self.enabled.rev2) {
                     Ok(command) => self.obey(command),
                     Err((tag, why)) => self.refuse(tag.as_deref(), why),
                 }
             }
             Read::Refused(frame, refusal) => {
                 self.note_command(&frame);
-                let tag = command(&frame, self.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
+                let tag = command(&frame, self.enabled.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
                 self.refuse_size(tag.as_deref(), &frame, refusal);
             }
         }
@@ -124,14 +124,24 @@ impl Session {
     /// RFC 9051 §6.3.1: what is not known is left out of the reply.
     fn enable(&mut self, tag: &str, names: &[String]) {
         self.out.text("* ENABLED");
-        if names.iter().any(|name| name == "IMAP4REV2") {
-            self.rev2 = true;
+        let asked = |word: &str| names.iter().any(|name| name == word);
+        if asked("IMAP4REV2") {
+            self.enabled.rev2 = true;
             self.out.speak_utf8();
             self.out.text(" IMAP4rev2");
         }
-        if names.iter().any(|name| name == "METADATA") {
-            self.metadata = true;
+        if asked("METADATA") {
+            self.enabled.metadata = true;
             self.out.text(" METADATA");
+        }
+        if asked("CONDSTORE") {
+            self.enabled.condstore = true;
+            self.out.text(" CONDSTORE");
+        }
+        // RFC 7162 §3.2.3: this brings CONDSTORE with it.
+        if asked("QRESYNC") {
+            (self.enabled.condstore, self.enabled.qresync) = (true, true);
+            self.out.text(" QRESYNC");
         }
         self.out.end();
         self.tagged(tag, &Reply::ok("enabled"));
@@ -141,6 +151,9 @@ impl Session {
     fn ask(&mut self, tag: String, request: Request, standing: Standing) {
         if request.needs_mailbox() && standing != Standing::Selected {
             return self.tagged(&tag, &Reply::bad("select a mailbox first"));
+        }
+        if request.needs_qresync() && !self.enabled.qresync {
+            return self.tagged(&tag, &Reply::bad("enable QRESYNC first"));
         }
         let (after, otherwise) = match request {
             // RFC 9051 §6.3.2: even a failed SELECT leaves the mailbox that was selected.

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::auth::Exchange;
 use crate::imap::command::Request;
 use crate::imap::parse::{Limits, Reader};
+use crate::imap::sync::Enabled;
 use crate::imap::write::Out;
 use crate::mail::Dialogue;
 use crate::net::{Machine, Next};
@@ -89,10 +90,7 @@ pub struct Session {
     encrypted: bool,
     /// Once the client has asked for it. RFC 4978.
     compressed: Option<Box<Compressed>>,
-    /// Whether the client has enabled IMAP4rev2. RFC 9051 §6.3.1.
-    rev2: bool,
-    /// Whether the client has enabled METADATA. RFC 5464 §4.1.
-    metadata: bool,
+    enabled: Enabled,
     /// Say goodbye as soon as no command is in progress.
     stopping: bool,
     attempts: usize,
@@ -155,8 +153,7 @@ impl Session {
             event: None,
             encrypted,
             compressed: None,
-            rev2: false,
-            metadata: false,
+            enabled: Enabled::default(),
             stopping: false,
             attempts: 0,
             denials: 0,
@@ -189,14 +186,14 @@ impl Session {
         matches!(self.state, State::Idling(_))
     }
 
-    /// Whether the client speaks IMAP4rev2: no `RECENT`, and always `ESEARCH`. RFC 9051 Appendix E.
-    pub fn is_rev2(&self) -> bool {
-        self.rev2
+    /// What the client has enabled.
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
     }
 
-    /// Whether the client wants to be told which annotations others have changed. RFC 5464 §4.4.
-    pub fn tells_annotated(&self) -> bool {
-        self.metadata
+    /// The client has asked for modification sequences; whether that is new. RFC 7162 §3.1.
+    pub fn enable_condstore(&mut self) -> bool {
+        !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
     /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.

@@ -57,20 +57,21 @@ impl Session {
         }
     }
 
-    /// Tells what a search found, in the reply that its command wants.
-    pub fn found(&mut self, uid: bool, returns: Option<&SearchReturn>, found: &Numbers) {
+    /// Tells what a search found, in the reply that its command wants; `modseq` is the last change of what is told, if
+    /// the command asks for it.
+    pub fn found(&mut self, uid: bool, returns: Option<&SearchReturn>, found: &Numbers, modseq: Option<u64>) {
         let all = SearchReturn { all: true, ..SearchReturn::default() };
         let returns = match returns {
             Some(returns) => returns,
             // RFC 9051 §6.4.4: IMAP4rev2 knows no other.
-            None if self.rev2 => &all,
-            None => return self.out.search(found.iter()),
+            None if self.enabled.rev2 => &all,
+            None => return self.out.search(found.iter(), modseq),
         };
         // RFC 5182 §2.1: who only saves is told nothing.
         if let State::Answering(Asked { tag, .. }) = &self.state
             && (returns.min || returns.max || returns.all || returns.count)
         {
-            self.out.esearch(tag, &SearchReply { returns, uid, found });
+            self.out.esearch(tag, &SearchReply { returns, uid, found, modseq });
         }
     }
 

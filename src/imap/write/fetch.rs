@@ -36,6 +36,11 @@ impl FetchReply<'_> {
         self.item(b"UID ").number(uid);
     }
 
+    /// `MODSEQ`. RFC 7162 §3.1.4.2.
+    pub fn modseq(&mut self, modseq: u64) {
+        self.item(b"MODSEQ (").number(modseq).raw(b")");
+    }
+
     /// `FLAGS`.
     pub fn flags(&mut self, system: SystemFlags, recent: bool, keywords: &[impl AsRef<str>]) {
         self.item(b"FLAGS (");

@@ -43,6 +43,10 @@ pub enum Code {
     LongEntries(u64),
     /// `METADATA MAXSIZE`: no value may be larger. RFC 5464 §4.3.
     MetadataMaxSize(u64),
+    /// `HIGHESTMODSEQ`: the number of the last change. RFC 7162 §3.1.2.1.
+    HighestModSeq(u64),
+    /// `MODIFIED`: messages that were not changed, for somebody was quicker. RFC 7162 §3.1.3.
+    Modified(Numbers),
     /// `APPENDUID`: where the message is now.
     AppendUid {
         /// `UIDVALIDITY` of the mailbox it went to.
@@ -135,6 +139,8 @@ pub struct SearchReply<'a> {
     pub uid: bool,
     /// What was found.
     pub found: &'a Numbers,
+    /// The last change of what is told, if the client has asked for changes. RFC 7162 §3.1.10.
+    pub modseq: Option<u64>,
 }
 
 impl Out {
@@ -152,6 +158,8 @@ impl Out {
             Code::Unseen(number) => self.text("UNSEEN ").number(*number),
             Code::LongEntries(octets) => self.text("METADATA LONGENTRIES ").number(*octets),
             Code::MetadataMaxSize(octets) => self.text("METADATA MAXSIZE ").number(*octets),
+            Code::HighestModSeq(modseq) => self.text("HIGHESTMODSEQ ").number(*modseq),
+            Code::Modified(numbers) => self.text("MODIFIED ").numbers(numbers),
             Code::AppendUid { validity, uid } => self.text("APPENDUID ").number(*validity).text(" ").number(*uid),
             Code::CopyUid { validity, from, to } => {
                 self.text("COPYUID ").number(*validity).text(" ").numbers(from).text(" ").numbers(to)
@@ -178,6 +186,12 @@ impl Out {
     /// `EXPUNGE`: all higher sequence numbers go down by one. RFC 9051 §7.5.1.
     pub fn expunge(&mut self, number: u32) {
         self.text("* ").number(number).text(" EXPUNGE").end();
+    }
+
+    /// `VANISHED`: what is gone, by UID; `earlier` for what went before the client came, so that no number shifts.
+    /// RFC 7162 §3.2.10.
+    pub fn vanished(&mut self, uids: &Numbers, earlier: bool) {
+        self.text(if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " }).numbers(uids).end();
     }
 
     /// `FLAGS`: which flags there are. RFC 9051 §7.3.5.
@@ -232,18 +246,22 @@ impl Out {
         self.text(")").end();
     }
 
-    /// `SEARCH`. RFC 3501 §7.2.5.
-    pub fn search(&mut self, found: impl IntoIterator<Item = u32>) {
+    /// `SEARCH`, with the last change of what was found if the client has asked for changes. RFC 3501 §7.2.5,
+    /// RFC 7162 §3.1.5.
+    pub fn search(&mut self, found: impl IntoIterator<Item = u32>, modseq: Option<u64>) {
         self.text("* SEARCH");
         for number in found {
             self.text(" ").number(number);
+        }
+        if let Some(modseq) = modseq {
+            self.text(" (MODSEQ ").number(modseq).text(")");
         }
         self.end();
     }
 
     /// `ESEARCH`, for the command of this tag. RFC 9051 §7.3.4.
     pub(crate) fn esearch(&mut self, tag: &str, reply: &SearchReply<'_>) {
-        let SearchReply { returns, uid, found } = reply;
+        let SearchReply { returns, uid, found, modseq } = reply;
         self.text("* ESEARCH (TAG \"").text(tag).text("\")").text(if *uid { " UID" } else { "" });
         // RFC 4731 §3.1: what is not there is not told.
         if let (true, Some(first)) = (returns.min, found.first()) {
@@ -257,6 +275,9 @@ impl Out {
         }
         if returns.count {
             self.text(" COUNT ").number(found.count());
+        }
+        if let Some(modseq) = modseq {
+            self.text(" MODSEQ ").number(*modseq);
         }
         self.end();
     }

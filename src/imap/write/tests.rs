@@ -68,6 +68,9 @@ fn replies_look_as_the_rfc_wants() {
     let cases: Vec<(String, &str)> = vec![
         (written(|out| out.exists(4_000_000_000)), "* 4000000000 EXISTS\r\n"),
         (written(|out| out.expunge(0)), "* 0 EXPUNGE\r\n"),
+        (written(|out| out.vanished(&[3, 1, 2].into_iter().collect(), true)), "* VANISHED (EARLIER) 1:3\r\n"),
+        (written(|out| out.vanished(&[9].into_iter().collect(), false)), "* VANISHED 9\r\n"),
+        (written(|out| out.search([1, 5], Some(8))), "* SEARCH 1 5 (MODSEQ 8)\r\n"),
         (written(|out| out.flags(&flags)), "* FLAGS (\\Answered \\Seen $Junk)\r\n"),
         (written(|out| out.list(&entry)), "* LIST (\\HasNoChildren \\Trash) \"/\" \"a b\"\r\n"),
         (
@@ -79,7 +82,7 @@ fn replies_look_as_the_rfc_wants() {
             written(|out| out.status("a", [(StatusItem::Messages, 1), (StatusItem::Size, u64::MAX)])),
             "* STATUS \"a\" (MESSAGES 1 SIZE 18446744073709551615)\r\n",
         ),
-        (written(|out| out.search([])), "* SEARCH\r\n"),
+        (written(|out| out.search([], None)), "* SEARCH\r\n"),
         (written(|out| out.note(&Code::UidNext(9), "next")), "* OK [UIDNEXT 9] next\r\n"),
         (
             written(|out| out.note(&Code::PermanentFlags(flags.clone(), true), "")),

@@ -3,7 +3,7 @@
 use super::refusal::{Failure, gone, no_such_message, read_only, refusal_of_target};
 use super::selected::Terms;
 use super::visit::Visit;
-use crate::imap::{Append, Code, Flags, MessageSet, Numbers, Reply, SequenceSet, StoreMode};
+use crate::imap::{Append, Code, MessageSet, Numbers, Reply, SequenceSet, Store};
 use crate::mail::Letter;
 use crate::mda::{Copied, Delivered, Uid};
 
@@ -21,31 +21,50 @@ impl Visit {
     }
 
     /// RFC 9051 §6.4.6.
-    pub(super) async fn store(
-        &mut self,
-        set: &MessageSet,
-        mode: StoreMode,
-        silent: bool,
-        flags: Flags,
-    ) -> Result<Reply, Failure> {
+    pub(super) async fn store(&mut self, store: Store) -> Result<Reply, Failure> {
+        let Store { set, mode, silent, unchanged_since, flags } = store;
         let Some(selected) = &self.selected else { return Ok(no_such_message()) };
         if selected.read_only {
             return Ok(read_only());
         }
-        let Some(places) = selected.places(set) else { return Ok(no_such_message()) };
-        let (mailbox, uids) = (selected.mailbox.clone(), selected.uids(&places));
+        let Some(places) = selected.places(&set) else { return Ok(no_such_message()) };
+        let (mailbox, mut uids) = (selected.mailbox.clone(), selected.uids(&places));
+        let mut modified = vec![];
         if !uids.is_empty() {
-            mailbox.store(uids.clone(), mode, flags).await?;
+            modified = mailbox.store_unchanged(uids.clone(), mode, flags, unchanged_since).await?;
+            uids.retain(|uid| modified.binary_search(uid).is_err());
         }
         self.tell(&Terms { hold_expunges: true, quiet: &uids, ..Terms::default() });
         let Some(selected) = &self.selected else { return Ok(gone()) };
         let (lost, kept): (Vec<Uid>, Vec<Uid>) = uids.into_iter().partition(|uid| selected.is_gone(*uid));
-        if !silent {
-            for uid in kept {
-                selected.tell_flags_of(self.conn.machine.out(), uid, set.uid);
+        let enabled = self.conn.machine.enabled();
+        for uid in kept {
+            match silent {
+                false => selected.tell_flags_of(self.conn.machine.out(), uid, set.uid, enabled),
+                true if enabled.condstore => selected.tell_modseq_of(self.conn.machine.out(), uid, set.uid),
+                true => {}
             }
         }
-        Ok(if lost.is_empty() { Reply::ok("stored") } else { gone() })
+        // RFC 7162 §3.1.3.
+        let numbers: Numbers = match set.uid {
+            true => modified.into_iter().collect(),
+            false => {
+                modified.iter().filter_map(|uid| selected.view.messages.place(*uid)).map(|at| at as u32 + 1).collect()
+            }
+        };
+        let reply = if lost.is_empty() { Reply::ok("stored") } else { gone() };
+        Ok(if numbers.is_empty() { reply } else { reply.with(Code::Modified(numbers)) })
+    }
+
+    /// RFC 7162 §3.2.7, RFC 6851 §4.4: who has removed messages learns which change that was. All up to it is told
+    /// before the reply.
+    fn removed(&self, reply: Reply) -> Result<Reply, Failure> {
+        match &self.selected {
+            Some(selected) if self.conn.machine.enabled().condstore => {
+                Ok(reply.with(Code::HighestModSeq(selected.mailbox.view()?.modseq)))
+            }
+            _ => Ok(reply),
+        }
     }
 
     /// RFC 9051 §6.4.7, §6.4.8; RFC 4315 §3 (COPYUID).
@@ -69,7 +88,7 @@ impl Visit {
             Some(code) if leave => {
                 // RFC 9051 §6.4.8: where they are now is told before they go.
                 self.conn.machine.out().note(&code, "moved");
-                Ok(Reply::ok("done"))
+                self.removed(Reply::ok("done"))
             }
             Some(code) => Ok(Reply::ok("copied").with(code)),
         }
@@ -85,8 +104,9 @@ impl Visit {
             let places = selected.places(&MessageSet { set, uid: true }).unwrap_or_default();
             selected.uids(&places)
         });
-        selected.mailbox.expunge(only).await?;
-        Ok(Reply::ok("expunged"))
+        let expunged = selected.mailbox.expunge(only).await?;
+        let reply = Reply::ok("expunged");
+        if expunged.is_empty() { Ok(reply) } else { self.removed(reply) }
     }
 }
 

@@ -8,7 +8,8 @@ use super::selected::{Selected, Terms};
 use super::visit::Visit;
 use crate::imap::fetch::{Item, Section, SectionText};
 use crate::imap::{
-    Code, FetchReply, Flags, MessageSet, Out, Reply, StoreMode, Structure, SystemFlags, decode_body, partial,
+    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Out, Reply, StoreMode, Structure, SystemFlags,
+    decode_body, partial,
 };
 use crate::journey::{Protocol, Step};
 use crate::mail::Letter;
@@ -22,14 +23,23 @@ struct Wanted<'a> {
     items: &'a [Item],
     /// UIDs of messages that have just got `\Seen`, ascending; so their flags are told too.
     seen_now: &'a [Uid],
+    enabled: Enabled,
 }
 
 impl Visit {
-    pub(super) async fn fetch(&mut self, set: &MessageSet, items: &[Item]) -> Result<Reply, Failure> {
+    pub(super) async fn fetch(
+        &mut self,
+        set: &MessageSet,
+        items: &[Item],
+        since: Option<ChangedSince>,
+    ) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message()) };
-        let Some(places) = selected.places(set) else { return Ok(no_such_message()) };
+        let Some(mut places) = selected.places(set) else { return Ok(no_such_message()) };
+        if let Some(since) = since {
+            places = self.changed(set, places, since)?;
+        }
         let seen_now = self.mark_seen(&places, items).await?;
-        let wanted = Wanted { items, seen_now: &seen_now };
+        let wanted = Wanted { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
         let Some(selected) = &self.selected else { return Ok(gone()) };
         let mut sources = Sources::of(&selected.mailbox, items);
         let mut reply = Reply::ok("fetched");
@@ -147,8 +157,12 @@ impl Source<'_> {
         for item in wanted.items {
             told &= self.tell_item(&mut fetch, selected, item);
         }
-        if wanted.seen_now.binary_search(&self.message.uid).is_ok() && !wanted.items.contains(&Item::Flags) {
+        let is_seen_now = wanted.seen_now.binary_search(&self.message.uid).is_ok();
+        if is_seen_now && !wanted.items.contains(&Item::Flags) {
             self.tell_flags(&mut fetch, selected);
+        }
+        if is_seen_now && wanted.enabled.condstore && !wanted.items.contains(&Item::ModSeq) {
+            fetch.modseq(self.message.modseq);
         }
         fetch.end();
         told
@@ -164,6 +178,7 @@ impl Source<'_> {
         match (item, &self.structure, &self.letter) {
             (Item::Flags, ..) => self.tell_flags(fetch, selected),
             (Item::Uid, ..) => fetch.uid(self.message.uid),
+            (Item::ModSeq, ..) => fetch.modseq(self.message.modseq),
             (Item::Size, ..) => fetch.size(self.message.size),
             (Item::InternalDate, ..) => fetch.internal_date(self.message.received),
             (Item::Envelope, ..) => fetch.kept_envelope(self.brief.map_or(b"NIL", |brief| brief.envelope)),

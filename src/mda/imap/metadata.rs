@@ -86,7 +86,7 @@ impl Visit {
     }
 
     pub(super) fn tell_change(&mut self, Annotated { account, mailbox, entries, by }: &Annotated) {
-        if self.conn.machine.tells_annotated() && *account == self.account && *by != self.annotator {
+        if self.conn.machine.enabled().metadata && *account == self.account && *by != self.annotator {
             self.conn.machine.out().annotated(mailbox.as_deref().unwrap_or_default(), entries);
         }
     }

@@ -6,6 +6,7 @@
 //!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
 //!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
+//!                                     |                 resync.rs    what has changed since the client was here last
 //!                                     |                 search.rs    SEARCH
 //!                                     '-- Selected: what the client knows of its mailbox, and what it is told
 //! ```
@@ -18,6 +19,7 @@ mod letters;
 mod metadata;
 mod quota;
 mod refusal;
+mod resync;
 mod search;
 mod selected;
 #[cfg(test)]

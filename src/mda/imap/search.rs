@@ -5,7 +5,7 @@ use super::selected::Selected;
 use super::visit::Visit;
 use crate::imap::search::{Facts, Key, Known, Search, SearchReturn, Text, judge};
 use crate::imap::{Numbers, Reply};
-use crate::mda::{Error, Index, Mailbox, Message, Sieve, Uid};
+use crate::mda::{Error, Index, Mailbox, Message, Sieve, Uid, View};
 
 impl Visit {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
@@ -24,7 +24,10 @@ impl Visit {
         if let Some(returns) = search.returns.filter(|returns| returns.save) {
             selected.saved = saved(&returns, uids.clone());
         }
-        self.conn.machine.found(search.uid, search.returns.as_ref(), if search.uid { &uids } else { &numbers });
+        let modseq =
+            search.key.asks_modseq().then(|| last_change(&selected.view, search.returns.as_ref(), &uids)).flatten();
+        let found = if search.uid { &uids } else { &numbers };
+        self.conn.machine.found(search.uid, search.returns.as_ref(), found, modseq);
         Ok(Reply::ok("searched"))
     }
 
@@ -46,6 +49,15 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     ends.into_iter().flatten().collect()
 }
 
+/// The last change of the messages that are told: who asks only for the ends is told of those. RFC 7162 §3.1.10.
+fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
+    let told = match returns {
+        Some(returns) => saved(returns, uids.clone()),
+        None => uids.clone(),
+    };
+    told.iter().filter_map(|uid| view.find(uid)).map(|message| message.modseq).max()
+}
+
 /// What the view knows of a message.
 fn facts<'a>(selected: &Selected, place: usize, message: &'a Message) -> Facts<'a> {
     Facts {
@@ -56,6 +68,7 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a Message) -> Facts<'
         saved: selected.saved.contains(message.uid),
         flags: message.flags.system,
         recent: selected.is_recent(message.uid),
+        modseq: message.modseq,
         keywords: &message.flags.keywords,
         internal_date: message.received,
         size: message.size,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::imap::{Flags, MessageSet, Numbers, Out, SequenceSet, SystemFlags};
+use crate::imap::{Enabled, Flags, MessageSet, Numbers, Out, SequenceSet, SystemFlags};
 use crate::mda::{Error, Mailbox, Mailboxes, Message, Uid, View};
 
 /// More keywords are not named in `FLAGS`.
@@ -38,8 +38,8 @@ pub(super) struct Terms<'a> {
     pub(super) hold_expunges: bool,
     /// UIDs of messages whose flags the command itself tells, ascending.
     pub(super) quiet: &'a [Uid],
-    /// Whether the client speaks IMAP4rev2, which has no `RECENT`.
-    pub(super) rev2: bool,
+    /// What the client has enabled.
+    pub(super) enabled: Enabled,
 }
 
 impl Selected {
@@ -136,7 +136,7 @@ impl Selected {
             self.view = Arc::new(held(&old, &new, &changes.expunged));
             self.gone = changes.expunged.into_iter().collect();
         } else {
-            tell_expunged(out, &old, &changes.expunged);
+            tell_expunged(out, &old, &changes.expunged, terms.enabled);
             self.view = new;
             self.gone.clear();
         }
@@ -150,7 +150,7 @@ impl Selected {
             return;
         }
         out.exists(self.view.messages.len() as u32);
-        if !terms.rev2 {
+        if !terms.enabled.rev2 {
             arrived.iter().for_each(|uid| self.recent.push(*uid));
             self.claims |= !self.read_only;
             out.recent(self.recent_count());
@@ -167,19 +167,34 @@ impl Selected {
             out.flags(&self.known_flags());
         }
         for uid in changed.iter().filter(|uid| terms.quiet.binary_search(uid).is_err()) {
-            self.tell_flags_of(out, *uid, false);
+            self.tell_flags_of(out, *uid, terms.enabled.qresync, terms.enabled);
         }
     }
 
-    /// `FETCH` with the flags of one message, and with its UID if the command speaks of UIDs.
-    pub(super) fn tell_flags_of(&self, out: &mut Out, uid: Uid, by_uid: bool) {
+    /// `FETCH` with the flags of one message, and with its UID if the command speaks of UIDs. RFC 7162 §3.1: who wants to
+    /// hear of modification sequences hears of them whenever flags have changed.
+    pub(super) fn tell_flags_of(&self, out: &mut Out, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
-        let Flags { system, keywords } = &self.view.messages[place].flags;
+        let Message { flags: Flags { system, keywords }, modseq, .. } = &self.view.messages[place];
         let mut fetch = out.fetch(place as u32 + 1);
         if by_uid {
             fetch.uid(uid);
         }
         fetch.flags(*system, self.is_recent(uid), keywords);
+        if enabled.condstore {
+            fetch.modseq(*modseq);
+        }
+        fetch.end();
+    }
+
+    /// `FETCH` with the modification sequence alone, for who knows the flags. RFC 7162 §3.1.3.
+    pub(super) fn tell_modseq_of(&self, out: &mut Out, uid: Uid, by_uid: bool) {
+        let Some(place) = self.view.messages.place(uid) else { return };
+        let mut fetch = out.fetch(place as u32 + 1);
+        if by_uid {
+            fetch.uid(uid);
+        }
+        fetch.modseq(self.view.messages[place].modseq);
         fetch.end();
     }
 
@@ -194,8 +209,11 @@ impl Selected {
     }
 }
 
-/// Each number counts with those before it already gone, so the highest goes first. RFC 9051 §7.5.1.
-fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid]) {
+/// Each number counts with those before it already gone, so the highest goes first. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
+fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid], enabled: Enabled) {
+    if enabled.qresync && !expunged.is_empty() {
+        return out.vanished(&expunged.iter().copied().collect(), false);
+    }
     for uid in expunged.iter().rev() {
         if let Some(place) = old.messages.place(*uid) {
             out.expunge(place as u32 + 1);

@@ -54,6 +54,7 @@ impl Visit {
             StatusItem::DeletedStorage => status.deleted_size,
             StatusItem::Size => status.size,
             StatusItem::AppendLimit => append_limit.into(),
+            StatusItem::HighestModSeq => status.modseq,
         };
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
     }

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::refusal::{Failure, refusal};
 use super::selected::{Selected, Terms};
-use crate::imap::{Code, Event, Reply, Request, Session};
+use crate::imap::{Code, Event, Reply, Request, Resync, Session};
 use crate::mda::{Annotated, Annotator, Error, Mailboxes, Uid, User};
 use crate::net::{self, Conn};
 
@@ -60,6 +60,9 @@ impl Visit {
 
     async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
         let terms = Terms { hold_expunges: request.holds_expunges(), ..Terms::default() };
+        if request.enables_condstore() {
+            self.begin_modseqs();
+        }
         let reply = match self.handle(request).await {
             Ok(reply) => reply,
             Err(Failure::Mailboxes(error)) => refusal(&error),
@@ -79,7 +82,9 @@ impl Visit {
     async fn handle(&mut self, request: Request) -> Result<Reply, Failure> {
         match request {
             Request::Noop | Request::Idle => Ok(Reply::ok("done")),
-            Request::Select { mailbox, read_only } => self.select(&mailbox, read_only).await,
+            Request::Select { mailbox, read_only, resync, .. } => {
+                self.select(&mailbox, read_only, resync.as_ref()).await
+            }
             Request::Create { mailbox, uses } => self.create(&mailbox, &uses).await,
             Request::Delete(mailbox) => self.delete(&mailbox).await,
             Request::Rename { from, to } => self.rename(&from, &to).await,
@@ -95,8 +100,8 @@ impl Visit {
             Request::Expunge(only) => self.expunge(only).await,
             Request::Unsave => Ok(self.unsave()),
             Request::Search(search) => self.search(&search).await,
-            Request::Fetch { set, items } => self.fetch(&set, &items).await,
-            Request::Store { set, mode, silent, flags } => self.store(&set, mode, silent, flags).await,
+            Request::Fetch { set, items, since } => self.fetch(&set, &items, since).await,
+            Request::Store(store) => self.store(store).await,
             Request::Copy { set, mailbox, leave } => self.copy(&set, &mailbox, leave).await,
         }
     }
@@ -104,7 +109,7 @@ impl Visit {
     /// Tells the client what is new in its mailbox, if it has selected one.
     pub(super) fn tell(&mut self, terms: &Terms<'_>) {
         let Some(selected) = &mut self.selected else { return };
-        let terms = Terms { rev2: self.conn.machine.is_rev2(), ..*terms };
+        let terms = Terms { enabled: self.conn.machine.enabled(), ..*terms };
         match selected.tell(self.conn.machine.out(), &terms) {
             Ok(()) => {}
             Err(Error::NoMailbox(_)) => {
@@ -117,11 +122,11 @@ impl Visit {
     }
 
     /// RFC 9051 §6.3.2, §6.3.3.
-    async fn select(&mut self, name: &str, read_only: bool) -> Result<Reply, Failure> {
+    async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.leave().await;
         let mailboxes = self.mailboxes();
         let mailbox = mailboxes.open(&self.account, name)?;
-        let (recent, view) = match (self.conn.machine.is_rev2(), read_only) {
+        let (recent, view) = match (self.conn.machine.enabled().rev2, read_only) {
             (true, _) => (Uid::MAX, mailbox.view()?),
             (false, false) => (mailboxes.claim_recent(&mailbox).await?, mailbox.view()?),
             (false, true) => {
@@ -132,13 +137,16 @@ impl Visit {
             }
         };
         self.describe(name, Selected::new(mailbox, read_only, view, recent));
+        if let Some(known) = known {
+            self.resync(known)?;
+        }
         let (text, code) = if read_only { ("to be read only", "READ-ONLY") } else { ("to be used", "READ-WRITE") };
         Ok(Reply::ok(text).with(Code::Word(code)))
     }
 
     /// What a client must know of a mailbox from the start. RFC 9051 §6.3.2, RFC 3501 §6.3.1.
     fn describe(&mut self, name: &str, selected: Selected) {
-        let rev2 = self.conn.machine.is_rev2();
+        let rev2 = self.conn.machine.enabled().rev2;
         let out = self.conn.machine.out();
         let (view, flags) = (&selected.view, selected.known_flags());
         out.flags(&flags);
@@ -156,6 +164,7 @@ impl Visit {
         out.note(&Code::PermanentFlags(permanent, !selected.read_only), "are kept");
         out.note(&Code::UidValidity(view.uidvalidity), "holds for all UIDs");
         out.note(&Code::UidNext(view.uidnext), "comes next");
+        out.note(&Code::HighestModSeq(view.modseq), "is the last change");
         self.selected = Some(selected);
     }
 
@@ -184,7 +193,7 @@ impl Visit {
 
     /// Tells what changes until the client is done with its IDLE; `false` when it is gone.
     async fn follow(&mut self) -> Result<bool, net::Error> {
-        let tells_annotated = self.conn.machine.tells_annotated();
+        let tells_annotated = self.conn.machine.enabled().metadata;
         let mut changes = self.selected.as_ref().map(|selected| selected.mailbox.changes());
         if changes.is_none() && !tells_annotated {
             // Without a mailbox there is no news; the next event is its end.

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::file::{Slot, check, insert};
 use super::name::canonical;
 use super::shelf::{self, Change, What};
+use super::vanished::forget;
 use super::{Error, Mailbox, Message, Uid, date, quota, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::store::{Transaction, content};
@@ -28,6 +29,38 @@ impl Mailbox {
         check(&flags)?;
         let id = self.shelf.id;
         self.mailboxes.change(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await
+    }
+
+    /// The same, but messages with a change after this one stay as they are: their UIDs are returned, ascending.
+    /// RFC 7162 §3.1.3.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn store_unchanged(
+        &self,
+        mut uids: Vec<Uid>,
+        mode: StoreMode,
+        flags: Flags,
+        since: Option<u64>,
+    ) -> Result<Vec<Uid>, Error> {
+        let Some(since) = since else { return self.store(uids, mode, flags).await.map(|_| vec![]) };
+        check(&flags)?;
+        let id = self.shelf.id;
+        let job = move |transaction: &Transaction<'_>| {
+            let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2 AND ?3 < modseq";
+            let mut changed = transaction.prepare_cached(sql)?;
+            let mut modified = vec![];
+            for uid in &uids {
+                if changed.exists(params![id, uid, since])? {
+                    modified.push(*uid);
+                }
+            }
+            modified.sort_unstable();
+            uids.retain(|uid| modified.binary_search(uid).is_err());
+            let changes = if uids.is_empty() { vec![] } else { set_flags(transaction, id, &uids, mode, &flags)?.1 };
+            Ok((modified, changes))
+        };
+        self.mailboxes.change(job).await
     }
 
     /// Copies messages with their flags and internal dates into a mailbox of the account. All of them or none.
@@ -199,6 +232,7 @@ pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) 
             removed.push(*uid);
         }
     }
+    forget(transaction, mailbox, modseq)?;
     Ok(Change { mailbox, modseq, what: What::Expunged(removed) })
 }
 

@@ -7,6 +7,7 @@
 //!   Sent       1                         change.rs    flags, copy, move, expunge
 //!   Archive                              view.rs      what a session sees of one mailbox, from shelf.rs
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
+//!                                        vanished.rs  what is no longer there
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
 //!                                        metadata.rs  annotations
@@ -35,6 +36,7 @@ mod shelf;
 mod sieve;
 mod special_use;
 mod tree;
+mod vanished;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

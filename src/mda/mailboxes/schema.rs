@@ -3,8 +3,10 @@
 use crate::store::Schema;
 
 /// What [`crate::store::Store::open`] needs to know of us.
-pub const SCHEMA: Schema =
-    Schema { room: "mda", steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP] };
+pub const SCHEMA: Schema = Schema {
+    room: "mda",
+    steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP, super::vanished::STEP],
+};
 
 const STEP_1: &str = "
 CREATE TABLE account (

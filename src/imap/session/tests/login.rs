@@ -103,14 +103,15 @@ fn the_dialogue_has_neither_passwords_nor_messages() {
     );
     let mut session = play_in_chunks(&setup(), &transcript, 5);
     let dialogue = session.take_dialogue();
-    let lines: Vec<_> = dialogue.lines.iter().map(|(_, line)| line.as_str()).collect();
+    // Long lines end early.
+    let lines: Vec<_> = dialogue.lines.iter().map(|(_, line)| line.split(" [CAPA").next().unwrap()).collect();
     assert_eq!(
         lines[1..],
         [
             "a0 AUTHENTICATE PLAIN",
             "a0 BAD the initial response is not base64",
             "a1 LOGIN ***",
-            &format!("a1 {WELCOME}"),
+            "a1 OK",
             "a2 APPEND INBOX {10+}",
             "(10 octets of message)",
             "",

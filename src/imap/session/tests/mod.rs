@@ -15,7 +15,7 @@ use crate::imap::write::Code;
 const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 \
     AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
 const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
-    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
+    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
     APPENDLIMIT=100000] welcome";
 
 fn setup() -> Setup {
@@ -53,7 +53,7 @@ fn answer(session: &mut Session, event: Event) {
         }
         Event::Request(Request::Search(search)) => {
             let found: Numbers = [1, 2, 4].into_iter().collect();
-            session.found(search.uid, search.returns.as_ref(), &found);
+            session.found(search.uid, search.returns.as_ref(), &found, None);
             session.done(&Reply::ok("searched"));
         }
         Event::Request(Request::Quota(request)) => quota::answer(session, &request),
@@ -263,7 +263,7 @@ fn imap4rev2_speaks_utf8_once_enabled() {
         S: * STATUS \"&ZeVnLIqe-\" ()
         S: a1 OK done
         C: a2 ENABLE CONDSTORE IMAP4rev2
-        S: * ENABLED IMAP4rev2
+        S: * ENABLED IMAP4rev2 CONDSTORE
         S: a2 OK enabled
         C: a3 STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" (MESSAGES)
         S: * STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" ()

@@ -4,6 +4,7 @@
 
 mod changing;
 mod compress;
+mod condstore;
 mod listing;
 mod metadata;
 mod model;
@@ -156,6 +157,7 @@ fn selected(tag: &str, count: u32, recent: u32, next: u32) -> String {
         S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT {next}] comes next
+        S: * OK [HIGHESTMODSEQ {next}] is the last change
         S: {tag} OK [READ-WRITE] to be used"
     )
 }
@@ -245,6 +247,7 @@ async fn a_mailbox_that_is_deleted_is_no_longer_selected() {
         S: * OK [PERMANENTFLAGS ()] are kept
         S: * OK [UIDVALIDITY 1767225606] holds for all UIDs
         S: * OK [UIDNEXT 1] comes next
+        S: * OK [HIGHESTMODSEQ 1] is the last change
         S: a2 OK [READ-ONLY] to be read only
         C: a3 IDLE
         S: + idling

@@ -3,6 +3,8 @@
 //! The model is what the mailboxes must hold. A client's mirror is what it was told, and nothing else; whatever its
 //! command was, what it was told must fit the model.
 
+mod sync;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::AsyncWriteExt;
@@ -10,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Scene, said};
 use crate::net::Stream;
 use crate::world::Dice;
+use sync::SYNCED;
 
 /// The mailboxes that messages go between.
 const BOXES: [&str; 2] = ["INBOX", "Archive"];
@@ -76,6 +79,10 @@ impl Client {
     }
 
     fn note(&mut self, line: &str, holds_expunges: bool) {
+        if let Some(uids) = line.strip_prefix("* VANISHED ") {
+            assert!(!holds_expunges, "nothing vanishes under a command that counts");
+            return self.note_vanished(&numbers(uids));
+        }
         let mut words = line.splitn(4, ' ').skip(1);
         let Some(Ok(number)) = words.next().map(str::parse::<usize>) else { return };
         match words.next() {
@@ -131,6 +138,9 @@ impl World {
         let mut clients = vec![];
         for _ in 0..CLIENTS {
             let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![] };
+            if clients.len() == SYNCED {
+                client.ask("ENABLE QRESYNC").await;
+            }
             client.select(0).await;
             clients.push(client);
         }
@@ -176,6 +186,7 @@ impl World {
                 self.models[0].file(Flags::new());
             }
             2 => self.append(who).await,
+            4 if who == SYNCED && self.pick(2) == 0 => self.store_unchanged(who, by_uid, uid).await,
             3 | 4 => self.store(who, by_uid, uid).await,
             5 => self.copy(who, by_uid, uid).await,
             6 => self.expunge(who, by_uid).await,
@@ -284,12 +295,16 @@ impl World {
     fn check(&self, who: usize, all: bool) {
         let Client { mirror, selected, .. } = &self.clients[who];
         let held = &self.models[*selected].held;
-        let known = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
+        let told = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
+        let told: Vec<_> = told.map(|known| (known.uid, &known.flags)).collect();
         // While it idles it cannot ask who has come.
-        let known = known.map(|known| (known.uid, &known.flags)).filter(|(uid, _)| *uid != 0);
-        let wanted: Vec<_> = held.iter().map(|(uid, flags)| (*uid, flags)).collect();
-        let unknown = mirror.iter().filter(|known| known.uid == 0).count();
-        assert_eq!(known.collect::<Vec<_>>(), wanted[..wanted.len() - unknown], "client {who} in {}", BOXES[*selected]);
+        let heard = |at: usize| told.get(at).is_some_and(|(uid, _)| *uid == 0);
+        let wanted: Vec<_> = held.iter().map(|(uid, flags)| (*uid, flags)).enumerate().collect();
+        let blank = Flags::new();
+        let wanted: Vec<_> =
+            wanted.into_iter().map(|(at, known)| if heard(at) { (0, &blank) } else { known }).collect();
+        let told: Vec<_> = told.into_iter().map(|known| if known.0 == 0 { (0, &blank) } else { known }).collect();
+        assert_eq!(told, wanted, "client {who} in {}", BOXES[*selected]);
     }
 }
 
@@ -318,6 +333,7 @@ async fn whatever_sessions_do_each_is_told_what_the_mailbox_holds() {
             let who = world.pick(CLIENTS);
             match world.pick(6) {
                 0 => world.step_beside_idler((who + 1) % CLIENTS, who).await,
+                1 if who == SYNCED => world.come_back().await,
                 _ => world.step(who).await,
             }
             if !world.clients[who].mirror.is_empty() {

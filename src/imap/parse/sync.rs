@@ -1,0 +1,132 @@
+//! Parameters and modifiers of CONDSTORE and QRESYNC. RFC 7162 §7.
+
+use super::scanner::Scanner;
+use super::{Parsed, bad};
+use crate::imap::command::Request;
+use crate::imap::sync::{ChangedSince, Resync};
+use crate::imap::value::SequenceSet;
+
+/// `SELECT` and `EXAMINE`. RFC 7162 §3.1.8, §3.2.5.
+pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Request> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    let (mut condstore, mut resync) = (false, None);
+    if scanner.eat(" ") {
+        scanner.list(|scanner| {
+            match scanner.word()?.as_str() {
+                "CONDSTORE" => condstore = true,
+                "QRESYNC" => resync = Some(known(scanner)?),
+                _ => return bad("no such parameter"),
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Request::Select { mailbox, read_only, condstore, resync })
+}
+
+/// `(uidvalidity modseq known-uids (numbers uids))`. The last pair only spares the server the search for what is gone,
+/// which ours need not search for.
+fn known(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
+    scanner.space()?;
+    scanner.expect("(", "a list in parentheses is missing")?;
+    let uidvalidity = scanner.nonzero()?.get();
+    scanner.space()?;
+    let modseq = modseq(scanner)?;
+    let mut known = None;
+    let mut pair = false;
+    while scanner.eat(" ") {
+        match scanner.peek() {
+            Some(b'(') if !pair => {
+                pair = true;
+                scanner.expect("(", "")?;
+                plain_set(scanner)?;
+                scanner.space()?;
+                plain_set(scanner)?;
+                scanner.expect(")", "the parentheses do not close")?;
+            }
+            Some(b'0'..=b'9' | b'*' | b'$') if known.is_none() && !pair => known = Some(plain_set(scanner)?),
+            _ => return bad("QRESYNC takes a set of UIDs and a pair of sets"),
+        }
+    }
+    scanner.expect(")", "the parentheses do not close")?;
+    Ok(Resync { uidvalidity, modseq, known })
+}
+
+/// RFC 7162 §7 (known-uids, known-sequence-set): neither `*` nor `$`.
+fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
+    let set = scanner.set()?;
+    let is_plain = match &set {
+        SequenceSet::Saved => false,
+        SequenceSet::Ranges(ranges) => ranges.iter().all(|(from, to)| from.is_some() && to.is_some()),
+    };
+    if is_plain { Ok(set) } else { bad("the set may hold only numbers") }
+}
+
+/// Behind the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6.
+pub(super) fn changed_since(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Option<ChangedSince>> {
+    if !scanner.eat(" ") {
+        return Ok(None);
+    }
+    let (mut since, mut vanished) = (None, false);
+    scanner.list(|scanner| {
+        match scanner.word()?.as_str() {
+            "CHANGEDSINCE" if since.is_none() => {
+                scanner.space()?;
+                since = Some(modseq(scanner)?);
+            }
+            "VANISHED" => vanished = true,
+            _ => return bad("no such modifier"),
+        }
+        Ok(())
+    })?;
+    match since {
+        Some(_) if vanished && !uid => bad("VANISHED needs UID FETCH"),
+        Some(modseq) => Ok(Some(ChangedSince { modseq, vanished })),
+        None => bad("CHANGEDSINCE is missing"),
+    }
+}
+
+/// Before the flags of `STORE`. RFC 7162 §3.1.3.
+pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> {
+    if scanner.peek() != Some(b'(') {
+        return Ok(None);
+    }
+    let mut since = None;
+    scanner.list(|scanner| {
+        match scanner.word()?.as_str() {
+            "UNCHANGEDSINCE" if since.is_none() => {
+                scanner.space()?;
+                since = Some(scanner.number()?);
+            }
+            _ => return bad("no such modifier"),
+        }
+        Ok(())
+    })?;
+    scanner.space()?;
+    if since.is_some() { Ok(since) } else { bad("UNCHANGEDSINCE is missing") }
+}
+
+/// The argument of the key `MODSEQ`. Changes are counted for each message, so which flag it is about and whose matters
+/// not. RFC 7162 §3.1.5.
+pub(super) fn searched(scanner: &mut Scanner<'_>) -> Parsed<u64> {
+    if scanner.peek() == Some(b'"') {
+        let entry = scanner.text()?;
+        if !entry.to_ascii_lowercase().starts_with("/flags/") {
+            return bad("no such entry");
+        }
+        scanner.space()?;
+        if !matches!(scanner.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
+            return bad("no such entry type");
+        }
+        scanner.space()?;
+    }
+    scanner.number()
+}
+
+/// RFC 7162 §7 (mod-sequence-value): never 0.
+fn modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
+    match scanner.number()? {
+        0 => bad("the number may not be 0"),
+        modseq => Ok(modseq),
+    }
+}
