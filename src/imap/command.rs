@@ -9,15 +9,13 @@
 //!            Fetch, Store, Search ...        RFC 9051 §6.4, with a mailbox selected
 //! ```
 
-use bytes::Bytes;
-use jiff::Timestamp;
-
+use super::append::{Append, Replace};
 use super::fetch::Item;
 use super::metadata::MetadataRequest;
 use super::quota::QuotaRequest;
 use super::search::Search;
 use super::sync::{ChangedSince, Resync};
-use super::value::{Flags, SequenceSet, StoreMode};
+use super::value::{Flags, SequenceSet, StoreMode, Window};
 
 /// One command line with its literals.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +124,8 @@ pub enum Request {
     Quota(QuotaRequest),
     /// `APPEND`. RFC 9051 §6.3.12.
     Append(Append),
+    /// `REPLACE` and `UID REPLACE`. RFC 8508.
+    Replace(Replace),
     /// `CLOSE` and `UNSELECT`. RFC 9051 §6.4.1, §6.4.2.
     Close {
         /// Whether messages with `\Deleted` go; not so for `UNSELECT`.
@@ -146,6 +146,8 @@ pub enum Request {
         items: Vec<Item>,
         /// Only those that have changed. RFC 7162 §3.1.4.1.
         since: Option<ChangedSince>,
+        /// `PARTIAL`: only a page of them. RFC 9394 §3.3.
+        page: Option<Window>,
     },
     /// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
     Store(Store),
@@ -165,7 +167,7 @@ impl Request {
     pub fn needs_mailbox(&self) -> bool {
         match self {
             Self::Close { .. } | Self::Expunge(_) | Self::Search(_) | Self::Unsave => true,
-            Self::Fetch { .. } | Self::Store(_) | Self::Copy { .. } => true,
+            Self::Fetch { .. } | Self::Store(_) | Self::Copy { .. } | Self::Replace(_) => true,
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
@@ -301,17 +303,4 @@ impl StatusItem {
         (Self::AppendLimit, "APPENDLIMIT"),
         (Self::HighestModSeq, "HIGHESTMODSEQ"),
     ];
-}
-
-/// One message to file. RFC 9051 §6.3.12.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Append {
-    /// Where to.
-    pub mailbox: String,
-    /// With which flags.
-    pub flags: Flags,
-    /// When it arrived, if the client says so.
-    pub internal_date: Option<Timestamp>,
-    /// The message as the client sent it.
-    pub message: Bytes,
 }

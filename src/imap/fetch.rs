@@ -13,6 +13,8 @@ pub enum Item {
     Size,
     /// `UID`.
     Uid,
+    /// `SAVEDATE`: when it came into this mailbox. RFC 8514 §4.2.
+    SaveDate,
     /// `MODSEQ`: the number of its last change. RFC 7162 §3.1.4.2.
     ModSeq,
     /// `BODYSTRUCTURE`, or `BODY` without a section, which leaves out extension data.
@@ -62,7 +64,13 @@ impl Item {
             Self::Body { section, .. } => *section != Section::default(),
             Self::BodyStructure { extensible } => !extensible,
             Self::Binary { .. } | Self::BinarySize(_) => true,
-            Self::Envelope | Self::Flags | Self::InternalDate | Self::Size | Self::Uid | Self::ModSeq => false,
+            Self::Envelope
+            | Self::Flags
+            | Self::InternalDate
+            | Self::Size
+            | Self::Uid
+            | Self::ModSeq
+            | Self::SaveDate => false,
         }
     }
 

@@ -65,6 +65,8 @@ pub fn search(input: &[u8]) {
     let summary = Summary::of(&letter.content);
     let text = Text::new(&letter, &structure);
     let facts = Facts {
+        save_date: Timestamp::UNIX_EPOCH,
+        now: Timestamp::UNIX_EPOCH,
         modseq: 7,
         number: 3,
         number_last: 9,

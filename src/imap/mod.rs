@@ -10,6 +10,7 @@
 //! [`Structure`] is what a message is made of, worked out once; [`search`] judges messages. A new extension is a
 //! variant of [`Request`], [`fetch::Item`], [`search::Key`] or [`Code`], with its line in the parser's table.
 
+mod append;
 mod command;
 pub mod fetch;
 pub mod fuzzing;
@@ -24,18 +25,19 @@ mod sync;
 mod value;
 mod write;
 
-pub use command::{Append, Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
+pub use append::{Append, NewMessage, Replace};
+pub use command::{Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
 pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
 pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{
     Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,
-    unfold,
+    unfold, without_binary,
 };
 pub use summary::{SEARCHED_FIELDS, Summary};
 pub use sync::{ChangedSince, Enabled, Resync};
 pub use value::{
-    Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, day_of, format_date_time, parse_date, parse_date_time,
-    pattern_matches, utf7_decode, utf7_encode,
+    Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, Window, day_of, format_date_time, parse_date,
+    parse_date_time, pattern_matches, utf7_decode, utf7_encode,
 };
 pub use write::{Attribute, Code, FetchReply, ListEntry, Out, Outcome, SearchReply};

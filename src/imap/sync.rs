@@ -7,6 +7,8 @@ use super::value::SequenceSet;
 pub struct Enabled {
     /// IMAP4rev2: no `RECENT`, always `ESEARCH`, names in UTF-8. RFC 9051 Appendix E.
     pub rev2: bool,
+    /// UTF8=ACCEPT: names in UTF-8. RFC 6855 §3.
+    pub utf8: bool,
     /// The client is told which annotations others have changed. RFC 5464 §4.4.
     pub metadata: bool,
     /// Flags that have changed are told with `MODSEQ`. RFC 7162 §3.1.

@@ -26,7 +26,7 @@ use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Annotated, Annotator, Brief, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes,
+    Annotated, Annotator, Brief, Brought, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes,
     Maildrop, Message, Messages, SCHEMA, Sieve, SpecialUse, Status, Uid, Usage, View,
 };
 pub use pop3::Pop3;

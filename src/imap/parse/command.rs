@@ -1,10 +1,10 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, bad, create, fetch, list, metadata, quota, search, sync};
-use crate::imap::command::{Append, Body, Command, MessageSet, Request, Store};
+use super::{Bad, Frame, Parsed, append, bad, create, fetch, list, metadata, quota, search, sync};
+use crate::imap::command::{Body, Command, MessageSet, Request, Store};
 use crate::imap::fetch::Item;
-use crate::imap::value::{Flags, StoreMode, SystemFlags, parse_date_time};
+use crate::imap::value::{Flags, StoreMode, SystemFlags};
 
 /// Reads a command; with a tag even when the rest makes no sense, so that the refusal can bear it. RFC 9051 §7.1.3.
 pub(crate) fn command(frame: &Frame, utf8: bool) -> Result<Command, (Option<String>, Bad)> {
@@ -56,7 +56,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "SETMETADATA" => metadata::set(scanner)?,
         "GETQUOTA" => quota::of(scanner)?,
         "GETQUOTAROOT" => quota::roots(scanner)?,
-        "APPEND" => append(scanner)?,
+        "APPEND" => append::append(scanner)?,
         "UID" => uid(scanner)?,
         verb => on_messages(verb, scanner, false)?,
     })
@@ -79,14 +79,15 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
         "FETCH" => {
             let (set, mut items) = (messages(scanner, uid)?, fetch::items(scanner, uid)?);
-            let since = sync::changed_since(scanner, uid)?;
+            let (since, page) = sync::fetch_modifiers(scanner, uid)?;
             // RFC 7162 §3.1.4.1: who asks what has changed is told when.
             if since.is_some() && !items.contains(&Item::ModSeq) {
                 items.push(Item::ModSeq);
             }
-            Request::Fetch { set, items, since }
+            Request::Fetch { set, items, since, page }
         }
         "STORE" => store(scanner, uid)?,
+        "REPLACE" => append::replace(scanner, uid)?,
         "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: false },
         "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: true },
         _ => return bad("no such command"),
@@ -148,24 +149,6 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Id(pairs))
 }
 
-/// RFC 9051 §6.3.12.
-fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
-    let mailbox = mailbox(scanner)?;
-    scanner.space()?;
-    let mut append = Append { mailbox, flags: Flags::default(), internal_date: None, message: Default::default() };
-    if scanner.peek() == Some(b'(') {
-        append.flags = flag_list(scanner)?;
-        scanner.space()?;
-    }
-    if scanner.peek() == Some(b'"') {
-        let date = scanner.text()?;
-        append.internal_date = Some(parse_date_time(&date).ok_or(Bad::Syntax("the date is not a date-time"))?);
-        scanner.space()?;
-    }
-    append.message = scanner.literal()?;
-    Ok(Request::Append(append))
-}
-
 /// RFC 9051 §9 (store, store-att-flags): the flags stand in a list, or bare.
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
@@ -194,7 +177,7 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Store(Store { set, mode, silent, unchanged_since, flags }))
 }
 
-fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
+pub(super) fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
     let mut flags = Flags::default();
     scanner.list(|scanner| flag(scanner, &mut flags))?;
     Ok(flags)

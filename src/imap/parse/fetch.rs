@@ -55,6 +55,7 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
         "INTERNALDATE" => Item::InternalDate,
         "UID" => Item::Uid,
         "MODSEQ" => Item::ModSeq,
+        "SAVEDATE" => Item::SaveDate,
         "RFC822.SIZE" => Item::Size,
         "RFC822" => rfc822(BodyName::Rfc822, SectionText::All, false),
         "RFC822.HEADER" => rfc822(BodyName::Rfc822Header, SectionText::Header, true),

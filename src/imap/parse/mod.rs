@@ -6,6 +6,7 @@
 //!
 //! The reader knows only line ends and `{n}`, so a command that makes no sense is still skipped whole.
 
+mod append;
 mod command;
 mod create;
 mod fetch;

@@ -4,12 +4,15 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// A command may bring as many octets as so many of the largest messages. RFC 3502.
+const MESSAGES: usize = 2;
+
 /// How much of a peer's command is held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// All lines of a command together, in octets.
     pub(crate) line: usize,
-    /// All literals of an `APPEND` together, in octets.
+    /// Each message that a command brings, in octets; all of them together may be twice as long.
     pub(crate) message: usize,
     /// All literals of another command together, in octets.
     pub(crate) literals: usize,
@@ -29,6 +32,14 @@ impl Frame {
     pub(crate) fn is(&self, verb: &str) -> bool {
         let mut words = self.text.split(|byte| *byte == b' ');
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()))
+    }
+
+    /// Whether its literals are messages.
+    fn brings_messages(&self) -> bool {
+        let is = |word: Option<&[u8]>, verb: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()));
+        let mut words = self.text.split(|byte| *byte == b' ').skip(1);
+        let (verb, next) = (words.next(), words.next());
+        is(verb, "APPEND") || is(verb, "REPLACE") || (is(verb, "UID") && is(next, "REPLACE"))
     }
 }
 
@@ -189,12 +200,12 @@ impl Reader {
     }
 
     fn too_large(&self, octets: u64, limits: &Limits) -> Option<Refusal> {
-        let (max, refusal) = match self.frame.is("APPEND") {
-            true => (limits.message, Refusal::Message),
-            false => (limits.literals, Refusal::Literal),
+        let (each, all, refusal) = match self.frame.brings_messages() {
+            true => (limits.message, limits.message.saturating_mul(MESSAGES), Refusal::Message),
+            false => (limits.literals, limits.literals, Refusal::Literal),
         };
         let held: usize = self.frame.literals.iter().map(Bytes::len).sum();
-        ((max as u64) < octets.saturating_add(held as u64)).then_some(refusal)
+        ((each as u64) < octets || (all as u64) < octets.saturating_add(held as u64)).then_some(refusal)
     }
 
     fn read_literal(&mut self, octets: usize) -> Option<Read> {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 
 use super::{Bad, Frame, Parsed, bad};
-use crate::imap::value::{Number, SequenceSet, utf7_decode};
+use crate::imap::value::{Number, SequenceSet, Window, utf7_decode};
 
 /// Where we are in a command.
 pub(super) struct Scanner<'a> {
@@ -39,6 +39,11 @@ impl<'a> Scanner<'a> {
         let text = frame.text.strip_suffix(b"\n").unwrap_or(&frame.text);
         let rest = text.strip_suffix(b"\r").unwrap_or(text);
         Self { rest, literals: frame.literals.iter(), utf8 }
+    }
+
+    /// Whether the client has enabled UTF-8.
+    pub(super) fn speaks_utf8(&self) -> bool {
+        self.utf8
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -211,6 +216,14 @@ impl<'a> Scanner<'a> {
 
     fn set_number(&mut self) -> Parsed<Number> {
         if self.eat("*") { Ok(None) } else { self.nonzero().map(Some) }
+    }
+
+    /// RFC 9394 §4 (partial-range): both bounds from the beginning, or both from the end.
+    pub(super) fn window(&mut self) -> Parsed<Window> {
+        let from_end = self.eat("-");
+        let from = self.nonzero()?;
+        self.expect(if from_end { ":-" } else { ":" }, "the bounds are not like 1:9 or -1:-9")?;
+        Ok(Window { from_end, bounds: (from, self.nonzero()?) })
     }
 
     /// Items in parentheses, one space between each; may be empty.

@@ -17,13 +17,14 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
         reply = Some(returns(scanner)?);
         scanner.space()?;
     }
-    if scanner.eat("CHARSET ") {
+    let names_charset = scanner.eat("CHARSET ");
+    if names_charset {
         charset(&scanner.text()?, reply.is_some_and(|reply| reply.save))?;
         scanner.space()?;
     }
     let mut left = KEYS_MAX;
     let key = keys(scanner, DEPTH_MAX, &mut left)?;
-    Ok(Search { uid, returns: reply, key })
+    Ok(Search { uid, returns: reply, names_charset, key })
 }
 
 /// RFC 9051 §6.4.4: US-ASCII and UTF-8 are all that must be known.
@@ -36,6 +37,11 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     let mut returns = SearchReturn::default();
     scanner.list(|scanner| {
         let option = match scanner.word()?.as_str() {
+            "PARTIAL" => {
+                scanner.space()?;
+                returns.page = Some(scanner.window()?);
+                return Ok(());
+            }
             "MIN" => &mut returns.min,
             "MAX" => &mut returns.max,
             "ALL" => &mut returns.all,
@@ -46,6 +52,10 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
         *option = true;
         Ok(())
     })?;
+    // RFC 9394 §3.1: it is all of them or a page.
+    if returns.all && returns.page.is_some() {
+        return bad("ALL and PARTIAL exclude each other");
+    }
     // RFC 4731 §3.1: no option means ALL.
     returns.all |= returns == SearchReturn::default();
     Ok(returns)
@@ -110,6 +120,8 @@ fn plain(word: &str) -> Option<Key> {
         "UNFLAGGED" => not(Key::Flag(SystemFlags::FLAGGED)),
         "UNSEEN" => not(Key::Flag(SystemFlags::SEEN)),
         "RECENT" => Key::Recent,
+        // RFC 8514 §4.4: every mailbox keeps that date.
+        "SAVEDATESUPPORTED" => Key::All,
         "OLD" => not(Key::Recent),
         "NEW" => Key::And(vec![Key::Recent, not(Key::Flag(SystemFlags::SEEN))]),
         _ => return None,
@@ -127,6 +139,11 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
         "BEFORE" => Key::Arrived(When::Before, date(scanner)?),
         "ON" => Key::Arrived(When::On, date(scanner)?),
         "SINCE" => Key::Arrived(When::Since, date(scanner)?),
+        "YOUNGER" => Key::Younger(scanner.nonzero()?.get()),
+        "OLDER" => not(Key::Younger(scanner.nonzero()?.get())),
+        "SAVEDBEFORE" => Key::Saved(When::Before, date(scanner)?),
+        "SAVEDON" => Key::Saved(When::On, date(scanner)?),
+        "SAVEDSINCE" => Key::Saved(When::Since, date(scanner)?),
         "SENTBEFORE" => Key::Sent(When::Before, date(scanner)?),
         "SENTON" => Key::Sent(When::On, date(scanner)?),
         "SENTSINCE" => Key::Sent(When::Since, date(scanner)?),

@@ -4,7 +4,7 @@ use super::scanner::Scanner;
 use super::{Parsed, bad};
 use crate::imap::command::Request;
 use crate::imap::sync::{ChangedSince, Resync};
-use crate::imap::value::SequenceSet;
+use crate::imap::value::{SequenceSet, Window};
 
 /// `SELECT` and `EXAMINE`. RFC 7162 §3.1.8, §3.2.5.
 pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Request> {
@@ -62,12 +62,12 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     if is_plain { Ok(set) } else { bad("the set may hold only numbers") }
 }
 
-/// Behind the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6.
-pub(super) fn changed_since(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Option<ChangedSince>> {
+/// Behind the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
+pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(Option<ChangedSince>, Option<Window>)> {
+    let (mut since, mut vanished, mut page) = (None, false, None);
     if !scanner.eat(" ") {
-        return Ok(None);
+        return Ok((None, None));
     }
-    let (mut since, mut vanished) = (None, false);
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
             "CHANGEDSINCE" if since.is_none() => {
@@ -75,14 +75,18 @@ pub(super) fn changed_since(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Opti
                 since = Some(modseq(scanner)?);
             }
             "VANISHED" => vanished = true,
+            "PARTIAL" if page.is_none() => {
+                scanner.space()?;
+                page = Some(scanner.window()?);
+            }
             _ => return bad("no such modifier"),
         }
         Ok(())
     })?;
     match since {
         Some(_) if vanished && !uid => bad("VANISHED needs UID FETCH"),
-        Some(modseq) => Ok(Some(ChangedSince { modseq, vanished })),
-        None => bad("CHANGEDSINCE is missing"),
+        None if vanished || page.is_none() => bad("CHANGEDSINCE is missing"),
+        since => Ok((since.map(|modseq| ChangedSince { modseq, vanished }), page)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Commands as text and as types; what is refused, with its reason.
 
 use super::*;
-use crate::imap::command::{Append, Body, List, ListReturn, MessageSet, Request, StatusItem, Store};
+use crate::imap::append::{Append, NewMessage, Replace};
+use crate::imap::command::{Body, List, ListReturn, MessageSet, Request, StatusItem, Store};
 use crate::imap::fetch::{BodyName, Item, Section, SectionText};
 use crate::imap::search::{Key, Search, SearchReturn, When};
 use crate::imap::sync::{ChangedSince, Resync};
@@ -103,13 +104,21 @@ fn patterns_are_bounded() {
 
 #[test]
 fn messages_are_appended_with_flags_and_date() {
-    let append = Append { mailbox: own("a"), flags: Flags::default(), internal_date: None, message: "hello".into() };
-    assert_eq!(request("APPEND a {5}\r\nhello"), Request::Append(append.clone()));
+    let append = |message| Request::Append(Append { mailbox: own("a"), messages: vec![message] });
+    let hello = NewMessage { message: "hello".into(), ..NewMessage::default() };
+    assert_eq!(request("APPEND a {5}\r\nhello"), append(hello.clone()));
     let mut flags = Flags { system: SystemFlags::SEEN, keywords: vec![] };
     flags.add_keyword("$Junk");
     let date = "17-Jul-1996 02:44:25 -0700";
-    let wanted = Append { flags, internal_date: parse_date_time(date), ..append };
-    assert_eq!(request(&format!("APPEND a (\\seen $Junk) \"{date}\" {{5}}\r\nhello")), Request::Append(wanted));
+    let wanted = NewMessage { flags, internal_date: parse_date_time(date), ..hello.clone() };
+    assert_eq!(request(&format!("APPEND a (\\seen $Junk) \"{date}\" {{5}}\r\nhello")), append(wanted));
+    let binary = NewMessage { is_binary: true, ..hello.clone() };
+    assert_eq!(request("APPEND a ~{5+}\r\nhello"), append(binary.clone()));
+    let both = Append { mailbox: own("a"), messages: vec![hello, binary.clone()] };
+    assert_eq!(request("APPEND a {5}\r\nhello () ~{5}\r\nhello"), Request::Append(both));
+    let old = MessageSet { set: set("*"), uid: true };
+    let replace = Replace { old, mailbox: own("a"), message: binary };
+    assert_eq!(request("UID REPLACE * a ~{5}\r\nhello"), Request::Replace(replace));
 }
 
 #[test]
@@ -132,7 +141,7 @@ fn modification_sequences_are_read() {
     let resync = |known| Some(Resync { uidvalidity: 7, modseq: 9, known });
     let select = |resync| Request::Select { mailbox: own("a"), read_only: false, condstore: false, resync };
     let since = |vanished| Some(ChangedSince { modseq: 4, vanished });
-    let fetch = |items, since| Request::Fetch { set: uids("1"), items, since };
+    let fetch = |items, since| Request::Fetch { set: uids("1"), items, since, page: None };
     for (text, wanted) in [
         ("UID STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT (\\Seen)", Request::Store(store)),
         ("SELECT a (QRESYNC (7 9))", select(resync(None))),
@@ -206,14 +215,20 @@ fn search_keys_are_read() {
         ("SINCE 1-Feb-1994", Key::Arrived(When::Since, day("1-Feb-1994"))),
         ("SENTBEFORE \"01-feb-1994\"", Key::Sent(When::Before, day("1-Feb-1994"))),
         ("LARGER 5000000000", Key::Larger(5_000_000_000)),
+        ("OLDER 5", not(Key::Younger(5))),
+        (
+            "SAVEDSINCE 1-Feb-1994 SAVEDATESUPPORTED",
+            Key::And(vec![Key::Saved(When::Since, day("1-Feb-1994")), Key::All]),
+        ),
         ("UNKEYWORD $Junk", not(Key::Keyword(own("$Junk")))),
         ("TEXT a", Key::Text(own("a"))),
     ] {
-        let wanted = Search { uid: false, returns: None, key: wanted };
+        let names_charset = text.contains("CHARSET");
+        let wanted = Search { uid: false, returns: None, names_charset, key: wanted };
         assert_eq!(request(&format!("SEARCH {text}")), Request::Search(wanted), "{text}");
     }
     let returns = SearchReturn { min: true, count: true, ..SearchReturn::default() };
-    let wanted = Search { uid: true, returns: Some(returns), key: Key::All };
+    let wanted = Search { uid: true, returns: Some(returns), names_charset: true, key: Key::All };
     assert_eq!(request("UID SEARCH RETURN (MIN COUNT) CHARSET UTF-8 ALL"), Request::Search(wanted));
 }
 
@@ -263,6 +278,10 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a STORE 1 () FLAGS a", "UNCHANGEDSINCE is missing"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 0)", "the number may not be 0"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "VANISHED needs UID FETCH"),
+        ("a SEARCH YOUNGER 0 ALL", "the number may not be 0"),
+        ("a SEARCH RETURN (ALL PARTIAL 1:2) ALL", "ALL and PARTIAL exclude each other"),
+        ("a SEARCH RETURN (PARTIAL 1:-2) ALL", "a number is missing"),
+        ("a SEARCH RETURN (PARTIAL -1:2) ALL", "the bounds are not like 1:9 or -1:-9"),
         ("a UID FETCH 1 FLAGS (VANISHED)", "CHANGEDSINCE is missing"),
         ("a SELECT b (QRESYNC (1 0))", "the number may not be 0"),
         ("a SELECT b (QRESYNC (1 2 1:*))", "the set may hold only numbers"),
@@ -275,6 +294,9 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a SEARCH BEFORE 1-Feb", "the date is not like 1-Feb-1994"),
         ("a STATUS a ()", "a status item is missing"),
         ("a LIST (RECURSIVEMATCH) \"\" *", "RECURSIVEMATCH needs SUBSCRIBED"),
+        ("a APPEND a UTF8 (~{1}\r\nx)", "enable UTF8=ACCEPT first"),
+        ("a REPLACE 1:2 a {1}\r\nx", "one message is replaced at a time"),
+        ("a REPLACE $ a {1}\r\nx", "one message is replaced at a time"),
         ("a APPEND a \"soon\" {1}\r\nx", "the date is not a date-time"),
         ("a ENABLE", "a capability is missing"),
     ] {

@@ -30,6 +30,10 @@ pub struct Facts<'a> {
     pub keywords: &'a [String],
     /// When it arrived.
     pub internal_date: Timestamp,
+    /// When it came into this mailbox.
+    pub save_date: Timestamp,
+    /// What time it is.
+    pub now: Timestamp,
     /// The number of its last change.
     pub modseq: u64,
     /// Its octets.
@@ -78,6 +82,8 @@ pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bo
         Key::Sequence(set) => Some(set.contains(facts.number, facts.number_last)),
         Key::Uid(set) => Some(set.contains(facts.uid, facts.uid_last)),
         Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
+        Key::Saved(when, day) => Some(is_when(*when, day_of(facts.save_date), *day)),
+        Key::Younger(seconds) => Some(facts.now.as_second() - i64::from(*seconds) < facts.internal_date.as_second()),
         Key::ModSeq(modseq) => Some(*modseq <= facts.modseq),
         Key::Larger(octets) => Some(*octets < facts.size),
         Key::Smaller(octets) => Some(facts.size < *octets),
@@ -140,6 +146,8 @@ mod tests {
             recent: false,
             keywords: &[],
             internal_date: "2024-01-03T00:00:00Z".parse().unwrap(),
+            save_date: "2024-02-03T00:00:00Z".parse().unwrap(),
+            now: "2024-01-03T00:01:00Z".parse().unwrap(),
             modseq: 7,
             size: 600,
             known: None,
@@ -164,6 +172,11 @@ mod tests {
         assert_eq!(judge(&Key::Smaller(600), &facts(), None), Some(false));
         assert_eq!(judge(&Key::ModSeq(7), &facts(), None), Some(true));
         assert_eq!(judge(&Key::ModSeq(8), &facts(), None), Some(false));
+        assert_eq!(judge(&Key::Younger(61), &facts(), None), Some(true));
+        assert_eq!(judge(&Key::Younger(60), &facts(), None), Some(false));
+        let february = parse_date("3-Feb-2024").unwrap();
+        assert_eq!(judge(&Key::Saved(When::On, february), &facts(), None), Some(true));
+        assert_eq!(judge(&Key::Saved(When::Before, february), &facts(), None), Some(false));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use grams::{Grams, Wanted};
 pub use judge::{Facts, Known, judge};
 pub use text::Text;
 
-use super::value::{SequenceSet, SystemFlags};
+use super::value::{SequenceSet, SystemFlags, Window};
 
 /// `SEARCH` with its options.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Search {
     pub uid: bool,
     /// `RETURN (...)`, which makes the answer an `ESEARCH`; `None` asks for the `SEARCH` of RFC 3501.
     pub returns: Option<SearchReturn>,
+    /// Whether the client has named a charset.
+    pub names_charset: bool,
     /// What is looked for.
     pub key: Key,
 }
@@ -40,6 +42,8 @@ pub struct SearchReturn {
     pub count: bool,
     /// Remember them as `$`.
     pub save: bool,
+    /// `PARTIAL`: a page of them. RFC 9394 §3.1.
+    pub page: Option<Window>,
 }
 
 /// What is looked for. RFC 9051 §6.4.4.
@@ -65,6 +69,10 @@ pub enum Key {
     Uid(SequenceSet),
     /// `BEFORE`, `ON`, `SINCE`: by arrival.
     Arrived(When, Date),
+    /// `YOUNGER`, and without it `OLDER`: arrived within so many seconds. RFC 5032 §3.
+    Younger(u32),
+    /// `SAVEDBEFORE`, `SAVEDON`, `SAVEDSINCE`: by when it came into this mailbox. RFC 8514 §4.3.
+    Saved(When, Date),
     /// `SENTBEFORE`, `SENTON`, `SENTSINCE`: by the Date field.
     Sent(When, Date),
     /// `MODSEQ`: changed in this change or later. RFC 7162 §3.1.5.

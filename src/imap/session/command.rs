@@ -12,7 +12,7 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
@@ -49,14 +49,15 @@ impl Session {
             }
             Read::Command(frame) => {
                 self.note_command(&frame);
-                match command(&frame, self.enabled.rev2) {
+                match command(&frame, self.enabled.rev2 || self.enabled.utf8) {
                     Ok(command) => self.obey(command),
                     Err((tag, why)) => self.refuse(tag.as_deref(), why),
                 }
             }
             Read::Refused(frame, refusal) => {
                 self.note_command(&frame);
-                let tag = command(&frame, self.enabled.rev2).map_or_else(|(tag, _)| tag, |command| Some(command.tag));
+                let tag = command(&frame, self.enabled.rev2 || self.enabled.utf8)
+                    .map_or_else(|(tag, _)| tag, |command| Some(command.tag));
                 self.refuse_size(tag.as_deref(), &frame, refusal);
             }
         }
@@ -130,6 +131,11 @@ impl Session {
             self.out.speak_utf8();
             self.out.text(" IMAP4rev2");
         }
+        if asked("UTF8=ACCEPT") {
+            self.enabled.utf8 = true;
+            self.out.speak_utf8();
+            self.out.text(" UTF8=ACCEPT");
+        }
         if asked("METADATA") {
             self.enabled.metadata = true;
             self.out.text(" METADATA");
@@ -154,6 +160,10 @@ impl Session {
         }
         if request.needs_qresync() && !self.enabled.qresync {
             return self.tagged(&tag, &Reply::bad("enable QRESYNC first"));
+        }
+        // RFC 6855 §3.
+        if self.enabled.utf8 && matches!(&request, Request::Search(search) if search.names_charset) {
+            return self.tagged(&tag, &Reply::bad("the charset is UTF-8 since UTF8=ACCEPT was enabled"));
         }
         let (after, otherwise) = match request {
             // RFC 9051 §6.3.2: even a failed SELECT leaves the mailbox that was selected.

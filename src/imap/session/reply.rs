@@ -69,7 +69,7 @@ impl Session {
         };
         // RFC 5182 §2.1: who only saves is told nothing.
         if let State::Answering(Asked { tag, .. }) = &self.state
-            && (returns.min || returns.max || returns.all || returns.count)
+            && (returns.min || returns.max || returns.all || returns.count || returns.page.is_some())
         {
             self.out.esearch(tag, &SearchReply { returns, uid, found, modseq });
         }

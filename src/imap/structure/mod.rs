@@ -17,6 +17,7 @@
 
 mod address;
 mod decode;
+mod encode;
 mod field;
 mod header;
 mod mime;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use address::addresses;
 pub use decode::decode_body;
+pub use encode::without_binary;
 pub use field::{Field, fields, unfold};
 pub use section::partial;
 

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
+use super::Window;
+
 /// A number of a set; `None` is `*`, the highest in use.
 pub type Number = Option<NonZeroU32>;
 
@@ -76,6 +78,12 @@ impl Numbers {
     /// Every number, lowest first. A set may span all 32 bits: bound it by what exists before walking it.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().cloned().flatten()
+    }
+
+    /// The numbers at the places that a page shows. RFC 9394 §3.1.
+    pub fn page(&self, page: Window) -> Self {
+        let places = page.places(self.count() as usize);
+        self.iter().skip(places.start).take(places.len()).collect()
     }
 
     /// How many numbers there are.

@@ -56,6 +56,11 @@ impl FetchReply<'_> {
         self.item(b"INTERNALDATE \"").raw(&format_date_time(time)).raw(b"\"");
     }
 
+    /// `SAVEDATE`. RFC 8514 §4.2.
+    pub fn save_date(&mut self, time: Timestamp) {
+        self.item(b"SAVEDATE \"").raw(&format_date_time(time)).raw(b"\"");
+    }
+
     /// `RFC822.SIZE`.
     pub fn size(&mut self, octets: u64) {
         self.item(b"RFC822.SIZE ").number(octets);

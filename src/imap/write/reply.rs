@@ -47,12 +47,12 @@ pub enum Code {
     HighestModSeq(u64),
     /// `MODIFIED`: messages that were not changed, for somebody was quicker. RFC 7162 §3.1.3.
     Modified(Numbers),
-    /// `APPENDUID`: where the message is now.
+    /// `APPENDUID`: where the messages are now. RFC 3502 §6.3.11.
     AppendUid {
-        /// `UIDVALIDITY` of the mailbox it went to.
+        /// `UIDVALIDITY` of the mailbox they went to.
         validity: u32,
-        /// Its UID there.
-        uid: u32,
+        /// Their UIDs there, in their order.
+        uids: Numbers,
     },
     /// `COPYUID`: where the messages are now.
     CopyUid {
@@ -160,7 +160,7 @@ impl Out {
             Code::MetadataMaxSize(octets) => self.text("METADATA MAXSIZE ").number(*octets),
             Code::HighestModSeq(modseq) => self.text("HIGHESTMODSEQ ").number(*modseq),
             Code::Modified(numbers) => self.text("MODIFIED ").numbers(numbers),
-            Code::AppendUid { validity, uid } => self.text("APPENDUID ").number(*validity).text(" ").number(*uid),
+            Code::AppendUid { validity, uids } => self.text("APPENDUID ").number(*validity).text(" ").numbers(uids),
             Code::CopyUid { validity, from, to } => {
                 self.text("COPYUID ").number(*validity).text(" ").numbers(from).text(" ").numbers(to)
             }
@@ -272,6 +272,12 @@ impl Out {
         }
         if returns.all && !found.is_empty() {
             self.text(" ALL ").numbers(found);
+        }
+        // RFC 9394 §3.1: a page without numbers is told too.
+        if let Some(page) = returns.page {
+            let shown = found.page(page);
+            self.text(" PARTIAL (").text(&page.to_string()).text(" ");
+            if shown.is_empty() { self.text("NIL") } else { self.numbers(&shown) }.text(")");
         }
         if returns.count {
             self.text(" COUNT ").number(found.count());

@@ -1,25 +1,12 @@
-//! What changes mailboxes: APPEND, STORE, COPY, MOVE, EXPUNGE. RFC 9051 §6.3.12, §6.4.
+//! What changes messages: STORE, COPY, MOVE, EXPUNGE. RFC 9051 §6.4.
 
 use super::refusal::{Failure, gone, no_such_message, read_only, refusal_of_target};
 use super::selected::Terms;
 use super::visit::Visit;
-use crate::imap::{Append, Code, MessageSet, Numbers, Reply, SequenceSet, Store};
-use crate::mail::Letter;
-use crate::mda::{Copied, Delivered, Uid};
+use crate::imap::{Code, MessageSet, Numbers, Reply, SequenceSet, Store};
+use crate::mda::{Copied, Uid};
 
 impl Visit {
-    /// RFC 9051 §6.3.12; RFC 4315 §3 (APPENDUID).
-    pub(super) async fn append(&mut self, append: Append) -> Result<Reply, Failure> {
-        let Append { mailbox, flags, internal_date, message } = append;
-        let letter = Letter::new(message);
-        match self.mailboxes().append(&self.account, &mailbox, &letter, flags, internal_date).await {
-            Ok(Delivered { uidvalidity, uid, .. }) => {
-                Ok(Reply::ok("filed").with(Code::AppendUid { validity: uidvalidity, uid }))
-            }
-            Err(error) => refusal_of_target(error),
-        }
-    }
-
     /// RFC 9051 §6.4.6.
     pub(super) async fn store(&mut self, store: Store) -> Result<Reply, Failure> {
         let Store { set, mode, silent, unchanged_since, flags } = store;
@@ -58,7 +45,7 @@ impl Visit {
 
     /// RFC 7162 §3.2.7, RFC 6851 §4.4: who has removed messages learns which change that was. All up to it is told
     /// before the reply.
-    fn removed(&self, reply: Reply) -> Result<Reply, Failure> {
+    pub(super) fn removed(&self, reply: Reply) -> Result<Reply, Failure> {
         match &self.selected {
             Some(selected) if self.conn.machine.enabled().condstore => {
                 Ok(reply.with(Code::HighestModSeq(selected.mailbox.view()?.modseq)))

@@ -8,7 +8,7 @@ use super::selected::{Selected, Terms};
 use super::visit::Visit;
 use crate::imap::fetch::{Item, Section, SectionText};
 use crate::imap::{
-    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Out, Reply, StoreMode, Structure, SystemFlags,
+    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Out, Reply, StoreMode, Structure, SystemFlags, Window,
     decode_body, partial,
 };
 use crate::journey::{Protocol, Step};
@@ -31,12 +31,16 @@ impl Visit {
         &mut self,
         set: &MessageSet,
         items: &[Item],
-        since: Option<ChangedSince>,
+        (since, page): (Option<ChangedSince>, Option<Window>),
     ) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message()) };
         let Some(mut places) = selected.places(set) else { return Ok(no_such_message()) };
         if let Some(since) = since {
             places = self.changed(set, places, since)?;
+        }
+        // RFC 9394 §3.3.
+        if let Some(page) = page {
+            places = places[page.places(places.len())].to_vec();
         }
         let seen_now = self.mark_seen(&places, items).await?;
         let wanted = Wanted { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
@@ -178,6 +182,7 @@ impl Source<'_> {
         match (item, &self.structure, &self.letter) {
             (Item::Flags, ..) => self.tell_flags(fetch, selected),
             (Item::Uid, ..) => fetch.uid(self.message.uid),
+            (Item::SaveDate, ..) => fetch.save_date(self.message.saved),
             (Item::ModSeq, ..) => fetch.modseq(self.message.modseq),
             (Item::Size, ..) => fetch.size(self.message.size),
             (Item::InternalDate, ..) => fetch.internal_date(self.message.received),

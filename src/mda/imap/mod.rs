@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Imap --a connection--> log in --> Visit --requests--> tree.rs      CREATE, LIST, STATUS ...
-//!                                     |                 change.rs    APPEND, STORE, COPY, EXPUNGE ...
+//!                                     |                 append.rs    APPEND, REPLACE
+//!                                     |                 change.rs    STORE, COPY, EXPUNGE ...
 //!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
 //!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
@@ -13,6 +14,7 @@
 //!
 //! Nothing is said to be done before it is durable.
 
+mod append;
 mod change;
 mod fetch;
 mod letters;

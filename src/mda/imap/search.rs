@@ -1,5 +1,7 @@
 //! SEARCH. RFC 9051 §6.4.4.
 
+use jiff::Timestamp;
+
 use super::refusal::Failure;
 use super::selected::Selected;
 use super::visit::Visit;
@@ -11,10 +13,11 @@ impl Visit {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("nothing is selected")) };
         let (mut numbers, mut uids) = (Numbers::default(), Numbers::default());
+        let now = self.user.home.setup().clock.now();
         let mut seeker = Seeker::new(&selected.mailbox, &search.key);
         for place in 0..selected.view.messages.len() {
             let message = &selected.view.messages[place];
-            if seeker.is_found(facts(selected, place, message))? {
+            if seeker.is_found(facts(selected, place, message, now))? {
                 numbers.push(place as u32 + 1);
                 uids.push(message.uid);
             }
@@ -40,13 +43,14 @@ impl Visit {
     }
 }
 
-/// RFC 9051 §6.4.4.4: who asks only for the lowest or highest saves only those.
+/// RFC 9051 §6.4.4.4, RFC 9394 §3.2: who asks only for the lowest, the highest or a page saves only those.
 fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
-    if returns.all || returns.count || !(returns.min || returns.max) {
+    if returns.all || returns.count || !(returns.min || returns.max || returns.page.is_some()) {
         return uids;
     }
     let ends: [Option<Uid>; 2] = [uids.first().filter(|_| returns.min), uids.last().filter(|_| returns.max)];
-    ends.into_iter().flatten().collect()
+    let page = returns.page.map(|page| uids.page(page));
+    ends.into_iter().flatten().chain(page.iter().flat_map(Numbers::iter)).collect()
 }
 
 /// The last change of the messages that are told: who asks only for the ends is told of those. RFC 7162 §3.1.10.
@@ -59,7 +63,7 @@ fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> O
 }
 
 /// What the view knows of a message.
-fn facts<'a>(selected: &Selected, place: usize, message: &'a Message) -> Facts<'a> {
+fn facts<'a>(selected: &Selected, place: usize, message: &'a Message, now: Timestamp) -> Facts<'a> {
     Facts {
         number: place as u32 + 1,
         number_last: selected.view.messages.len() as u32,
@@ -68,6 +72,8 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a Message) -> Facts<'
         saved: selected.saved.contains(message.uid),
         flags: message.flags.system,
         recent: selected.is_recent(message.uid),
+        save_date: message.saved,
+        now,
         modseq: message.modseq,
         keywords: &message.flags.keywords,
         internal_date: message.received,

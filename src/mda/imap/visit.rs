@@ -96,11 +96,12 @@ impl Visit {
             Request::Metadata(request) => self.metadata(request).await,
             Request::Quota(request) => self.quota(&request),
             Request::Append(append) => self.append(append).await,
+            Request::Replace(replace) => self.replace(replace).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,
             Request::Unsave => Ok(self.unsave()),
             Request::Search(search) => self.search(&search).await,
-            Request::Fetch { set, items, since } => self.fetch(&set, &items, since).await,
+            Request::Fetch { set, items, since, page } => self.fetch(&set, &items, (since, page)).await,
             Request::Store(store) => self.store(store).await,
             Request::Copy { set, mailbox, leave } => self.copy(&set, &mailbox, leave).await,
         }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::change::remove;
 use super::index::number_of_date;
 use super::name::{INBOX, canonical};
 use super::shelf::{Change, What};
-use super::{Error, Mailboxes, Message, Uid, date, lock, quota, tree};
+use super::{Error, Mailbox, Mailboxes, Message, Uid, date, lock, quota, tree};
 use crate::imap::{Flags, Summary};
 use crate::mail::{Content, Letter};
 use crate::store::{Transaction, content};
@@ -30,6 +31,17 @@ pub struct Delivered {
     pub uidvalidity: u32,
     /// The message there.
     pub uid: Uid,
+}
+
+/// A message that a client brings.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// The message.
+    pub letter: Letter,
+    /// With which flags.
+    pub flags: Flags,
+    /// When it arrived; `None` for now.
+    pub received: Option<Timestamp>,
 }
 
 /// Summaries worked out last: the next recipient of a message needs the same one.
@@ -65,37 +77,43 @@ impl Mailboxes {
         Ok(self.finish(self.change(job).await?, letter))
     }
 
-    /// Files a message that a client brings. RFC 9051 §6.3.12.
+    /// Files messages that a client brings, all of them or none. RFC 9051 §6.3.12, RFC 3502.
     ///
     /// # Errors
-    /// There is no such mailbox, there are too many keywords, it is more than the account's quota allows, or it is not
+    /// There is no such mailbox, there are too many keywords, it is more than the account's quota allows, or nothing is
     /// stored.
-    pub async fn append(
-        &self,
-        account: &str,
-        mailbox: &str,
-        letter: &Letter,
-        flags: Flags,
-        received: Option<Timestamp>,
-    ) -> Result<Delivered, Error> {
-        check(&flags)?;
-        let (now, name, account) = (self.now(), canonical(mailbox)?, account.to_owned());
-        let arrival = Arrival { saved: now, ..self.arrival(letter, flags, received.map_or(now, Timestamp::as_second)) };
+    pub async fn append(&self, account: &str, mailbox: &str, messages: Vec<Brought>) -> Result<Vec<Delivered>, Error> {
+        let (name, account) = (canonical(mailbox)?, account.to_owned());
+        let letters: Vec<Letter> = messages.iter().map(|message| message.letter.clone()).collect();
+        let arrivals = messages.into_iter().map(|message| self.brought(message)).collect::<Result<Vec<_>, _>>()?;
         let quotas = self.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
                 return Err(Error::NoMailbox(name));
             };
-            let filed = file(transaction, mailbox, name, &arrival)?;
-            quota::check(transaction, &quotas, account, &filed.1)?;
-            Ok(filed)
+            let (mut all, mut changes) = (vec![], vec![]);
+            for arrival in &arrivals {
+                let (filed, more) = file(transaction, mailbox, name.clone(), arrival)?;
+                all.push(filed);
+                changes.extend(more);
+            }
+            quota::check(transaction, &quotas, account, &changes)?;
+            Ok((all, changes))
         };
-        Ok(self.finish(self.change(job).await?, letter))
+        let filed = self.change(job).await?;
+        Ok(filed.into_iter().zip(&letters).map(|(filed, letter)| self.finish(filed, letter)).collect())
     }
 
     /// The same letter, with the content that is at hand already where there is one.
     pub fn share(&self, letter: Letter) -> Letter {
         Letter { content: self.0.store.share(letter.content), ..letter }
+    }
+
+    /// Refuses flags that could grow without bound.
+    fn brought(&self, Brought { letter, flags, received }: Brought) -> Result<Arrival, Error> {
+        check(&flags)?;
+        let now = self.now();
+        Ok(Arrival { saved: now, ..self.arrival(&letter, flags, received.map_or(now, Timestamp::as_second)) })
     }
 
     fn arrival(&self, letter: &Letter, flags: Flags, received: i64) -> Arrival {
@@ -122,6 +140,32 @@ impl Mailboxes {
     fn finish(&self, filed: Filed, letter: &Letter) -> Delivered {
         self.0.store.remember(filed.content, &letter.content);
         filed.delivered
+    }
+}
+
+impl Mailbox {
+    /// Files a message in a mailbox of the account, and removes one from this mailbox, at one moment. `None` when that one
+    /// is gone already; then nothing is filed. RFC 8508.
+    ///
+    /// # Errors
+    /// As for [`Mailboxes::append`].
+    pub async fn replace(&self, uid: Uid, mailbox: &str, message: Brought) -> Result<Option<Delivered>, Error> {
+        let (id, account, name) = (self.shelf.id, self.account, canonical(mailbox)?);
+        let (letter, quotas) = (message.letter.clone(), self.mailboxes.quotas());
+        let arrival = self.mailboxes.brought(message)?;
+        let job = move |transaction: &Transaction<'_>| {
+            let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
+            let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
+            if !transaction.prepare_cached(sql)?.exists(params![id, uid])? {
+                return Ok((None, vec![]));
+            }
+            let (filed, mut changes) = file(transaction, target, name, &arrival)?;
+            changes.push(remove(transaction, id, &[uid])?);
+            quota::check(transaction, &quotas, account, &changes)?;
+            Ok((Some(filed), changes))
+        };
+        let filed = self.mailboxes.change(job).await?;
+        Ok(filed.map(|filed| self.mailboxes.finish(filed, &letter)))
     }
 }
 

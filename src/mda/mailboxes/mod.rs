@@ -50,7 +50,7 @@ use crate::store::{Disk, Store, Transaction};
 use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;
-pub use file::Delivered;
+pub use file::{Brought, Delivered};
 pub use index::{Brief, Index};
 pub use list::{Listed, Status};
 pub use maildir::Keeper;

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::imap::{Flags, StoreMode, SystemFlags};
     use crate::mail::Letter;
-    use crate::mda::SCHEMA;
+    use crate::mda::{Brought, SCHEMA};
     use crate::store::{Schema, Store};
     use crate::world::Clock;
 
@@ -139,7 +139,8 @@ mod tests {
         let letter = Letter::new(Bytes::from_static(b"Subject: ten\r\n")).stamped("Received: x");
         let size = letter.len() as u64;
         mailboxes.deliver(ANN, None, &letter).await.unwrap();
-        mailboxes.append(ANN, "Sent", &letter, Flags::default(), None).await.unwrap();
+        let brought = Brought { letter: letter.clone(), flags: Flags::default(), received: None };
+        mailboxes.append(ANN, "Sent", vec![brought]).await.unwrap();
         assert_eq!(counted(&mailboxes), (2 * size, 2));
         let inbox = mailboxes.open(ANN, "INBOX").unwrap();
         inbox.copy_to(vec![1], "INBOX").await.unwrap();

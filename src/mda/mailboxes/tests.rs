@@ -255,7 +255,8 @@ async fn a_mailbox_made_again_has_another_uidvalidity_and_its_old_sessions_learn
     mailboxes.create(ANN, "x").await.unwrap();
     let old = mailboxes.open(ANN, "x").unwrap();
     let (uidvalidity, mut changes) = (old.view().unwrap().uidvalidity, old.changes());
-    mailboxes.append(ANN, "x", &letter("one"), Flags::default(), None).await.unwrap();
+    let brought = Brought { letter: letter("one"), flags: Flags::default(), received: None };
+    mailboxes.append(ANN, "x", vec![brought]).await.unwrap();
     changes.changed().await.unwrap();
     mailboxes.delete(ANN, "x").await.unwrap();
     assert!(changes.has_changed().unwrap());

@@ -15,7 +15,7 @@ use crate::imap::write::Code;
 const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 \
     AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
 const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
-    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
+    CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
     APPENDLIMIT=100000] welcome";
 
 fn setup() -> Setup {
@@ -48,8 +48,8 @@ fn answer(session: &mut Session, event: Event) {
             session.done(&Reply::ok("selected").with(Code::Word("READ-WRITE")));
         }
         Event::Request(Request::Append(append)) => {
-            assert_eq!(append.message, "hello\r\nyou");
-            session.done(&Reply::ok("appended").with(Code::AppendUid { validity: 7, uid: 8 }));
+            assert_eq!(append.messages[0].message, "hello\r\nyou");
+            session.done(&Reply::ok("appended").with(Code::AppendUid { validity: 7, uids: [8].into_iter().collect() }));
         }
         Event::Request(Request::Search(search)) => {
             let found: Numbers = [1, 2, 4].into_iter().collect();

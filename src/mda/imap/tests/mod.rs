@@ -2,6 +2,7 @@
 //!
 //! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a letter with that subject to INBOX.
 
+mod appending;
 mod changing;
 mod compress;
 mod condstore;
@@ -10,6 +11,7 @@ mod metadata;
 mod model;
 mod quota;
 mod reading;
+mod searching;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

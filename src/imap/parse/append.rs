@@ -1,0 +1,57 @@
+//! `APPEND` and `REPLACE`. RFC 9051 §6.3.12, RFC 3502 §6.3.11, RFC 8508 §3.3.
+
+use super::scanner::Scanner;
+use super::{Bad, Parsed, bad, command};
+use crate::imap::append::{Append, NewMessage, Replace};
+use crate::imap::command::{MessageSet, Request};
+use crate::imap::value::{SequenceSet, parse_date_time};
+
+pub(super) fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    let mut messages = Vec::new();
+    while messages.is_empty() || scanner.peek() == Some(b' ') {
+        messages.push(message(scanner)?);
+    }
+    Ok(Request::Append(Append { mailbox, messages }))
+}
+
+pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
+    scanner.space()?;
+    let set = scanner.set()?;
+    if !matches!(&set, SequenceSet::Ranges(ranges) if matches!(ranges.as_slice(), [(from, to)] if from == to)) {
+        return bad("one message is replaced at a time");
+    }
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    Ok(Request::Replace(Replace { old: MessageSet { set, uid }, mailbox, message: message(scanner)? }))
+}
+
+/// Flags and a date, both if wanted, and the message.
+fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
+    scanner.space()?;
+    let mut new = NewMessage::default();
+    if scanner.peek() == Some(b'(') {
+        new.flags = command::flag_list(scanner)?;
+        scanner.space()?;
+    }
+    if scanner.peek() == Some(b'"') {
+        let date = scanner.text()?;
+        new.internal_date = Some(parse_date_time(&date).ok_or(Bad::Syntax("the date is not a date-time"))?);
+        scanner.space()?;
+    }
+    // RFC 6855 §4: its header may be in UTF-8.
+    let in_utf8 = scanner.eat("UTF8 (");
+    if in_utf8 && !scanner.speaks_utf8() {
+        return bad("enable UTF8=ACCEPT first");
+    }
+    new.is_binary = scanner.eat("~");
+    if in_utf8 && !new.is_binary {
+        return bad("a literal8 is missing");
+    }
+    new.message = scanner.literal()?;
+    if in_utf8 {
+        scanner.expect(")", "the parentheses do not close")?;
+    }
+    Ok(new)
+}

@@ -1,0 +1,64 @@
+//! What searches and fetches tell beside numbers: pages, ages, when messages came into the mailbox. RFC 5032, RFC 8514,
+//! RFC 9394.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn lists_come_by_the_page() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 UID SEARCH RETURN (PARTIAL 1:2 COUNT) ALL
+        S: * ESEARCH (TAG \"a2\") UID PARTIAL (1:2 1:2) COUNT 4
+        S: a2 OK searched
+        C: a3 SEARCH RETURN (PARTIAL -1:-2 SAVE) NOT 2
+        S: * ESEARCH (TAG \"a3\") PARTIAL (-1:-2 3:4)
+        S: a3 OK searched
+        C: a4 FETCH $ UID
+        S: * 3 FETCH (UID 3)
+        S: * 4 FETCH (UID 4)
+        S: a4 OK fetched
+        C: a5 SEARCH RETURN (PARTIAL 9:10) ALL
+        S: * ESEARCH (TAG \"a5\") PARTIAL (9:10 NIL)
+        S: a5 OK searched
+        C: a6 UID FETCH 1:* (UID) (PARTIAL -1:-1)
+        S: * 4 FETCH (UID 4)
+        S: a6 OK fetched
+        C: a7 UID FETCH 1:* (UID) (PARTIAL 1:1 CHANGEDSINCE 3)
+        S: * OK [HIGHESTMODSEQ 5] is the last change
+        S: * 3 FETCH (UID 3 MODSEQ (4))
+        S: a7 OK fetched",
+        selected("a1", 4, 4, 5),
+    );
+    play_with(&["one", "two", "three", "four"], &transcript).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_found_by_age_and_by_when_they_came_into_the_mailbox() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 APPEND INBOX \" 2-Feb-2024 03:04:05 +0000\" {{3+}}
+        C: old
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: a2 OK [APPENDUID 1767225600 2] filed
+        C: a3 SEARCH YOUNGER 3600
+        S: * SEARCH 1
+        S: a3 OK searched
+        C: a4 SEARCH OLDER 3600
+        S: * SEARCH 2
+        S: a4 OK searched
+        C: a5 SEARCH SAVEDSINCE 1-Jan-2026 SAVEDATESUPPORTED
+        S: * SEARCH 1 2
+        S: a5 OK searched
+        C: a6 SEARCH SAVEDBEFORE 1-Jan-2026
+        S: * SEARCH
+        S: a6 OK searched
+        C: a7 FETCH 2 (INTERNALDATE SAVEDATE)
+        S: * 2 FETCH (INTERNALDATE \"02-Feb-2024 03:04:05 +0000\" SAVEDATE \"01-Jan-2026 00:00:03 +0000\")
+        S: a7 OK fetched",
+        selected("a1", 1, 1, 2),
+    );
+    play_with(&["one"], &transcript).await;
+}
