@@ -14,7 +14,9 @@ use super::fetch::Item;
 use super::metadata::MetadataRequest;
 use super::quota::QuotaRequest;
 use super::search::Search;
+use super::sort::Sort;
 use super::sync::{ChangedSince, Resync};
+use super::thread::Thread;
 use super::value::{Flags, SequenceSet, StoreMode, Window};
 
 /// One command line with its literals.
@@ -135,6 +137,10 @@ pub enum Request {
     Expunge(Option<SequenceSet>),
     /// `SEARCH` and `UID SEARCH`. RFC 9051 §6.4.4.
     Search(Search),
+    /// `SORT` and `UID SORT`. RFC 5256.
+    Sort(Sort),
+    /// `THREAD` and `UID THREAD`. RFC 5256.
+    Thread(Thread),
     /// A search that was to be saved speaks of an unknown charset: `$` is empty from here on, and the answer is
     /// [`bad_charset`](super::Reply::bad_charset). RFC 5182 §2.1.
     Unsave,
@@ -166,7 +172,12 @@ impl Request {
     /// Whether it makes sense only with a mailbox selected. RFC 9051 §6.4.
     pub fn needs_mailbox(&self) -> bool {
         match self {
-            Self::Close { .. } | Self::Expunge(_) | Self::Search(_) | Self::Unsave => true,
+            Self::Close { .. }
+            | Self::Expunge(_)
+            | Self::Search(_)
+            | Self::Unsave
+            | Self::Sort(_)
+            | Self::Thread(_) => true,
             Self::Fetch { .. } | Self::Store(_) | Self::Copy { .. } | Self::Replace(_) => true,
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
@@ -180,7 +191,7 @@ impl Request {
     pub fn holds_expunges(&self) -> bool {
         match self {
             Self::Fetch { set, .. } | Self::Store(Store { set, .. }) => !set.uid,
-            Self::Search(search) => !search.uid,
+            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => !search.uid,
             _ => false,
         }
     }
@@ -203,7 +214,9 @@ impl Request {
                 list.returns.as_ref().is_some_and(|returns| returns.status.contains(&StatusItem::HighestModSeq))
             }
             Self::Fetch { items, since, .. } => since.is_some() || items.contains(&Item::ModSeq),
-            Self::Search(search) => search.key.asks_modseq(),
+            Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
+                search.key.asks_modseq()
+            }
             Self::Store(store) => store.unchanged_since.is_some(),
             _ => false,
         }
@@ -287,11 +300,13 @@ pub enum StatusItem {
     AppendLimit,
     /// The number of the last change. RFC 7162 §3.1.7.
     HighestModSeq,
+    /// The id of the mailbox. RFC 8474 §4.3.
+    MailboxId,
 }
 
 impl StatusItem {
     /// All of them with their names.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),
         (Self::UidNext, "UIDNEXT"),
@@ -302,5 +317,6 @@ impl StatusItem {
         (Self::Size, "SIZE"),
         (Self::AppendLimit, "APPENDLIMIT"),
         (Self::HighestModSeq, "HIGHESTMODSEQ"),
+        (Self::MailboxId, "MAILBOXID"),
     ];
 }

@@ -13,6 +13,12 @@ pub enum Item {
     Size,
     /// `UID`.
     Uid,
+    /// `PREVIEW`: how its text begins. RFC 8970 §3.1.
+    Preview,
+    /// `EMAILID`: the same for all copies. RFC 8474 §5.1.
+    EmailId,
+    /// `THREADID`, which no message of ours has. RFC 8474 §5.2.
+    ThreadId,
     /// `SAVEDATE`: when it came into this mailbox. RFC 8514 §4.2.
     SaveDate,
     /// `MODSEQ`: the number of its last change. RFC 7162 §3.1.4.2.
@@ -64,13 +70,7 @@ impl Item {
             Self::Body { section, .. } => *section != Section::default(),
             Self::BodyStructure { extensible } => !extensible,
             Self::Binary { .. } | Self::BinarySize(_) => true,
-            Self::Envelope
-            | Self::Flags
-            | Self::InternalDate
-            | Self::Size
-            | Self::Uid
-            | Self::ModSeq
-            | Self::SaveDate => false,
+            _ => false,
         }
     }
 

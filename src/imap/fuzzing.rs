@@ -65,6 +65,7 @@ pub fn search(input: &[u8]) {
     let summary = Summary::of(&letter.content);
     let text = Text::new(&letter, &structure);
     let facts = Facts {
+        email_id: 1,
         save_date: Timestamp::UNIX_EPOCH,
         now: Timestamp::UNIX_EPOCH,
         modseq: 7,

@@ -19,9 +19,11 @@ mod parse;
 mod quota;
 pub mod search;
 mod session;
+pub mod sort;
 mod structure;
 mod summary;
 mod sync;
+pub mod thread;
 mod value;
 mod write;
 

@@ -4,6 +4,7 @@
 use jiff::civil::Date;
 
 use super::search::{Grams, Text};
+use super::sort::Standing;
 use super::structure::Structure;
 use super::write::Out;
 use crate::mail::{Content, Letter};
@@ -24,6 +25,10 @@ pub struct Summary {
     pub fields: [String; SEARCHED_FIELDS.len()],
     /// The day in the Date field.
     pub sent: Option<Date>,
+    /// Where it stands among others.
+    pub standing: Standing,
+    /// How its text begins. RFC 8970.
+    pub preview: String,
     /// [`Structure::to_bytes`].
     pub structure: Vec<u8>,
     /// Which searches for text it may answer.
@@ -52,6 +57,8 @@ impl Summary {
             body_structure: body_structure.into_bytes(),
             fields,
             sent: text.sent(),
+            standing: Standing::of(&text, &structure),
+            preview: text.preview(),
             grams: Grams::of(&text),
             structure: structure.to_bytes(),
         }

@@ -77,6 +77,8 @@ fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
 fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(match verb {
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
+        "SORT" => Request::Sort(search::sort(scanner, uid)?),
+        "THREAD" => Request::Thread(search::thread(scanner, uid)?),
         "FETCH" => {
             let (set, mut items) = (messages(scanner, uid)?, fetch::items(scanner, uid)?);
             let (since, page) = sync::fetch_modifiers(scanner, uid)?;

@@ -56,6 +56,9 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
         "UID" => Item::Uid,
         "MODSEQ" => Item::ModSeq,
         "SAVEDATE" => Item::SaveDate,
+        "EMAILID" => Item::EmailId,
+        "THREADID" => Item::ThreadId,
+        "PREVIEW" => preview(scanner),
         "RFC822.SIZE" => Item::Size,
         "RFC822" => rfc822(BodyName::Rfc822, SectionText::All, false),
         "RFC822.HEADER" => rfc822(BodyName::Rfc822Header, SectionText::Header, true),
@@ -69,6 +72,12 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
         "BINARY.SIZE" => Item::BinarySize(binary_part(scanner)?),
         _ => return bad("no such item"),
     })
+}
+
+/// RFC 8970 §3.1, §3.2: previews are kept, so who would rather not wait does not.
+fn preview(scanner: &mut Scanner<'_>) -> Item {
+    let _ = scanner.eat(" (LAZY)");
+    Item::Preview
 }
 
 fn body(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {

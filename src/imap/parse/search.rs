@@ -5,10 +5,14 @@ use jiff::civil::Date;
 use super::scanner::Scanner;
 use super::{Bad, DEPTH_MAX, Parsed, bad, sync};
 use crate::imap::search::{Key, Search, SearchReturn, When};
+use crate::imap::sort::{By, Criterion, Sort};
+use crate::imap::thread::{Thread, Threading};
 use crate::imap::value::{SystemFlags, parse_date};
 
 /// How many keys one search may have; each is judged for each message.
 const KEYS_MAX: usize = 2_000;
+/// How many criteria one `SORT` may have; there are seven.
+const CRITERIA_MAX: usize = 20;
 
 pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
@@ -25,6 +29,56 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     let mut left = KEYS_MAX;
     let key = keys(scanner, DEPTH_MAX, &mut left)?;
     Ok(Search { uid, returns: reply, names_charset, key })
+}
+
+/// RFC 5256 §3 (SORT).
+pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
+    scanner.space()?;
+    let mut criteria = Vec::new();
+    scanner.list(|scanner| {
+        criteria.push(criterion(scanner)?);
+        if criteria.len() <= CRITERIA_MAX { Ok(()) } else { bad("there are too many criteria") }
+    })?;
+    if criteria.is_empty() {
+        return bad("a criterion is missing");
+    }
+    Ok(Sort { criteria, search: in_charset(scanner, uid)? })
+}
+
+fn criterion(scanner: &mut Scanner<'_>) -> Parsed<Criterion> {
+    let reverse = scanner.eat("REVERSE ");
+    let by = match scanner.word()?.as_str() {
+        "ARRIVAL" => By::Arrival,
+        "CC" => By::Cc,
+        "DATE" => By::Date,
+        "FROM" => By::From,
+        "SIZE" => By::Size,
+        "SUBJECT" => By::Subject,
+        "TO" => By::To,
+        _ => return bad("no such criterion"),
+    };
+    Ok(Criterion { reverse, by })
+}
+
+/// RFC 5256 §3 (THREAD).
+pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
+    scanner.space()?;
+    let by = match scanner.word()?.as_str() {
+        "ORDEREDSUBJECT" => Threading::OrderedSubject,
+        "REFERENCES" => Threading::References,
+        _ => return bad("no such way of threading"),
+    };
+    Ok(Thread { by, search: in_charset(scanner, uid)? })
+}
+
+/// What is sorted: a charset, which must be named, and keys.
+fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
+    scanner.space()?;
+    charset(&scanner.text()?, false)?;
+    scanner.space()?;
+    let mut left = KEYS_MAX;
+    let key = keys(scanner, DEPTH_MAX, &mut left)?;
+    Ok(Search { uid, returns: None, names_charset: false, key })
 }
 
 /// RFC 9051 §6.4.4: US-ASCII and UTF-8 are all that must be known.
@@ -131,6 +185,12 @@ fn plain(word: &str) -> Option<Key> {
 fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     Ok(match word {
         "UID" => Key::Uid(scanner.set()?),
+        "EMAILID" => Key::EmailId(scanner.atom()?.strip_prefix('M').and_then(|id| id.parse().ok())),
+        // RFC 8474 §6: no message of ours has one.
+        "THREADID" => {
+            scanner.atom()?;
+            not(Key::All)
+        }
         "MODSEQ" => Key::ModSeq(sync::searched(scanner)?),
         "LARGER" => Key::Larger(scanner.number()?),
         "SMALLER" => Key::Smaller(scanner.number()?),

@@ -220,6 +220,7 @@ fn search_keys_are_read() {
             "SAVEDSINCE 1-Feb-1994 SAVEDATESUPPORTED",
             Key::And(vec![Key::Saved(When::Since, day("1-Feb-1994")), Key::All]),
         ),
+        ("EMAILID M7 THREADID T7", Key::And(vec![Key::EmailId(Some(7)), not(Key::All)])),
         ("UNKEYWORD $Junk", not(Key::Keyword(own("$Junk")))),
         ("TEXT a", Key::Text(own("a"))),
     ] {
@@ -278,6 +279,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a STORE 1 () FLAGS a", "UNCHANGEDSINCE is missing"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 0)", "the number may not be 0"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "VANISHED needs UID FETCH"),
+        ("a SORT (REVERSE) UTF-8 ALL", "no such criterion"),
+        ("a SORT (DATE REVERSE REVERSE TO) UTF-8 ALL", "no such criterion"),
         ("a SEARCH YOUNGER 0 ALL", "the number may not be 0"),
         ("a SEARCH RETURN (ALL PARTIAL 1:2) ALL", "ALL and PARTIAL exclude each other"),
         ("a SEARCH RETURN (PARTIAL 1:-2) ALL", "a number is missing"),

@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub keywords: &'a [String],
     /// When it arrived.
     pub internal_date: Timestamp,
+    /// The same for all its copies. RFC 8474 §5.1.
+    pub email_id: u64,
     /// When it came into this mailbox.
     pub save_date: Timestamp,
     /// What time it is.
@@ -82,6 +84,7 @@ pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bo
         Key::Sequence(set) => Some(set.contains(facts.number, facts.number_last)),
         Key::Uid(set) => Some(set.contains(facts.uid, facts.uid_last)),
         Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
+        Key::EmailId(id) => Some(*id == Some(facts.email_id)),
         Key::Saved(when, day) => Some(is_when(*when, day_of(facts.save_date), *day)),
         Key::Younger(seconds) => Some(facts.now.as_second() - i64::from(*seconds) < facts.internal_date.as_second()),
         Key::ModSeq(modseq) => Some(*modseq <= facts.modseq),
@@ -146,6 +149,7 @@ mod tests {
             recent: false,
             keywords: &[],
             internal_date: "2024-01-03T00:00:00Z".parse().unwrap(),
+            email_id: 1,
             save_date: "2024-02-03T00:00:00Z".parse().unwrap(),
             now: "2024-01-03T00:01:00Z".parse().unwrap(),
             modseq: 7,

@@ -77,6 +77,8 @@ pub enum Key {
     Sent(When, Date),
     /// `MODSEQ`: changed in this change or later. RFC 7162 §3.1.5.
     ModSeq(u64),
+    /// `EMAILID`; `None` for what is no id of ours. RFC 8474 §6.
+    EmailId(Option<u64>),
     /// `LARGER`.
     Larger(u64),
     /// `SMALLER`.

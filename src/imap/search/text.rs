@@ -4,10 +4,14 @@ use std::cell::OnceCell;
 
 use jiff::civil::Date;
 use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::html::html_to_text;
 use mail_parser::parsers::MessageStream;
 
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
 use crate::mail::Letter;
+
+/// RFC 8970 §3.1: no more is told.
+const PREVIEW_CHARS: usize = 200;
 
 /// A message to search in. What is decoded once serves all keys.
 pub struct Text<'a> {
@@ -21,6 +25,29 @@ impl<'a> Text<'a> {
     /// Takes a message with its structure.
     pub fn new(letter: &'a Letter, structure: &'a Structure) -> Self {
         Self { letter, structure, body: OnceCell::new() }
+    }
+
+    /// When it was sent, in seconds since 1970. RFC 5256 §2.2.
+    pub(crate) fn sent_at(&self) -> Option<i64> {
+        let date = self.structure.envelope.date.as_deref()?;
+        mail_parser::DateTime::parse_rfc822(date)
+            .filter(mail_parser::DateTime::is_valid)
+            .map(|date| date.to_timestamp())
+    }
+
+    /// The beginning of what there is to read, spaces between words. RFC 8970 §4.
+    pub(crate) fn preview(&self) -> String {
+        let mut preview = String::new();
+        let text = first_text(&self.structure.part).map(|part| self.decoded_part(part)).unwrap_or_default();
+        for word in text.split_whitespace() {
+            let space = if preview.is_empty() { "" } else { " " };
+            preview.push_str(space);
+            preview.push_str(word);
+            if PREVIEW_CHARS <= preview.chars().count() {
+                break;
+            }
+        }
+        preview.chars().filter(|char| !char.is_control()).take(PREVIEW_CHARS).collect()
     }
 
     /// The day in the Date field, as its writer saw it: RFC 9051 §6.4.4 disregards time and zone.
@@ -48,6 +75,11 @@ impl<'a> Text<'a> {
     /// Names and values of all header fields, the values decoded and folded.
     pub(crate) fn each_field(&self, mut take: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| take(field.name, &decoded(&field)));
+    }
+
+    /// Names and values of all header fields, as they stand there.
+    pub(crate) fn each_raw_field(&self, mut take: impl FnMut(&[u8], &str)) {
+        self.fields().for_each(|field| take(field.name, &String::from_utf8_lossy(field.value)));
     }
 
     /// All that [`Text::holds`] looks into, piece by piece.
@@ -87,12 +119,28 @@ impl<'a> Text<'a> {
                 self.collect(&message.part, text);
             }
             PartContent::Leaf if part.kind == "text" => {
-                let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
-                text.push_str(&fold(&in_charset(part.parameter("charset"), &body)));
+                text.push_str(&fold(&self.decoded_part(part)));
                 text.push('\n');
             }
             PartContent::Leaf => {}
         }
+    }
+
+    /// A part of text as it is read: without its encodings, HTML without its tags.
+    fn decoded_part(&self, part: &Part) -> String {
+        let content = self.letter.content.bytes();
+        let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
+        let text = in_charset(part.parameter("charset"), &body);
+        if part.subtype == "html" { html_to_text(&text) } else { text }
+    }
+}
+
+/// The first part that is text.
+fn first_text(part: &Part) -> Option<&Part> {
+    match &part.content {
+        PartContent::Multipart(parts) => parts.iter().find_map(first_text),
+        PartContent::Message(message) => first_text(&message.part),
+        PartContent::Leaf => Some(part).filter(|part| part.kind == "text"),
     }
 }
 

@@ -56,6 +56,21 @@ impl FetchReply<'_> {
         self.item(b"INTERNALDATE \"").raw(&format_date_time(time)).raw(b"\"");
     }
 
+    /// `PREVIEW`. RFC 8970 §3.1.
+    pub fn preview(&mut self, text: &str) {
+        self.item(b"PREVIEW ").string(text);
+    }
+
+    /// `EMAILID`. RFC 8474 §5.1.
+    pub fn email_id(&mut self, id: u64) {
+        self.item(b"EMAILID (M").number(id).raw(b")");
+    }
+
+    /// `THREADID` of a message that has none. RFC 8474 §5.2.
+    pub fn no_thread_id(&mut self) {
+        self.item(b"THREADID NIL");
+    }
+
     /// `SAVEDATE`. RFC 8514 §4.2.
     pub fn save_date(&mut self, time: Timestamp) {
         self.item(b"SAVEDATE \"").raw(&format_date_time(time)).raw(b"\"");

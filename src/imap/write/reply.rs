@@ -3,6 +3,7 @@
 use super::Out;
 use crate::imap::command::StatusItem;
 use crate::imap::search::SearchReturn;
+use crate::imap::thread::{Mark, Threads};
 use crate::imap::value::{Flags, Numbers, SystemFlags};
 
 /// How a command went. RFC 9051 §7.1.
@@ -47,6 +48,8 @@ pub enum Code {
     HighestModSeq(u64),
     /// `MODIFIED`: messages that were not changed, for somebody was quicker. RFC 7162 §3.1.3.
     Modified(Numbers),
+    /// `MAILBOXID`. RFC 8474 §4.
+    MailboxId(u64),
     /// `APPENDUID`: where the messages are now. RFC 3502 §6.3.11.
     AppendUid {
         /// `UIDVALIDITY` of the mailbox they went to.
@@ -160,6 +163,7 @@ impl Out {
             Code::MetadataMaxSize(octets) => self.text("METADATA MAXSIZE ").number(*octets),
             Code::HighestModSeq(modseq) => self.text("HIGHESTMODSEQ ").number(*modseq),
             Code::Modified(numbers) => self.text("MODIFIED ").numbers(numbers),
+            Code::MailboxId(id) => self.text("MAILBOXID (F").number(*id).text(")"),
             Code::AppendUid { validity, uids } => self.text("APPENDUID ").number(*validity).text(" ").numbers(uids),
             Code::CopyUid { validity, from, to } => {
                 self.text("COPYUID ").number(*validity).text(" ").numbers(from).text(" ").numbers(to)
@@ -241,7 +245,11 @@ impl Out {
         self.text("* STATUS ").mailbox(mailbox).text(" (");
         for (at, (item, value)) in values.into_iter().enumerate() {
             let name = StatusItem::ALL.iter().find(|(known, _)| *known == item).map_or("", |(_, name)| name);
-            self.text(if at == 0 { "" } else { " " }).text(name).text(" ").number(value);
+            self.text(if at == 0 { "" } else { " " }).text(name);
+            match item {
+                StatusItem::MailboxId => self.text(" (F").number(value).text(")"),
+                _ => self.text(" ").number(value),
+            };
         }
         self.text(")").end();
     }
@@ -256,6 +264,39 @@ impl Out {
         if let Some(modseq) = modseq {
             self.text(" (MODSEQ ").number(modseq).text(")");
         }
+        self.end();
+    }
+
+    /// `SORT`, with the last change of what was found if the client has asked for changes. RFC 5256 §4, RFC 7162 §3.1.6.
+    pub fn sort(&mut self, found: &[u32], modseq: Option<u64>) {
+        self.text("* SORT");
+        for number in found {
+            self.text(" ").number(*number);
+        }
+        if let Some(modseq) = modseq {
+            self.text(" (MODSEQ ").number(modseq).text(")");
+        }
+        self.end();
+    }
+
+    /// `THREAD`. RFC 5256 §4.
+    pub fn thread(&mut self, threads: &Threads) {
+        self.text("* THREAD");
+        let mut space = " ";
+        threads.write(|mark| match mark {
+            Mark::Open => {
+                self.text(space).text("(");
+                space = "";
+            }
+            Mark::Number(number) => {
+                self.text(space).number(number);
+                space = " ";
+            }
+            Mark::Close => {
+                self.text(")");
+                space = "";
+            }
+        });
         self.end();
     }
 

@@ -106,6 +106,7 @@ struct Sources {
     index: Option<Index>,
     letters: Option<Letters>,
     structures: bool,
+    previews: bool,
 }
 
 impl Sources {
@@ -115,6 +116,7 @@ impl Sources {
             index: needs(Item::needs_summary).then(|| mailbox.index()),
             letters: needs(Item::needs_octets).then(|| Letters::new(mailbox.clone())),
             structures: needs(Item::needs_structure),
+            previews: items.contains(&Item::Preview),
             mailbox: mailbox.clone(),
         }
     }
@@ -122,7 +124,7 @@ impl Sources {
     /// The message at the first of these places, where the others come next; `None` when it is gone.
     fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Option<Source<'a>>, Error> {
         let message = &selected.view.messages[places[0]];
-        let mut source = Source { message, brief: None, letter: None, structure: None };
+        let mut source = Source { message, brief: None, letter: None, structure: None, preview: None };
         if let Some(letters) = &mut self.letters {
             source.letter = letters.first(&selected.view, places)?;
             if source.letter.is_none() {
@@ -132,6 +134,12 @@ impl Sources {
         if self.structures {
             source.structure = self.mailbox.structure(message.uid)?;
             if source.structure.is_none() {
+                return Ok(None);
+            }
+        }
+        if self.previews {
+            source.preview = self.mailbox.preview(message.uid)?;
+            if source.preview.is_none() {
                 return Ok(None);
             }
         }
@@ -151,6 +159,7 @@ struct Source<'a> {
     brief: Option<Brief<'a>>,
     letter: Option<Letter>,
     structure: Option<Structure>,
+    preview: Option<String>,
 }
 
 impl Source<'_> {
@@ -182,6 +191,9 @@ impl Source<'_> {
         match (item, &self.structure, &self.letter) {
             (Item::Flags, ..) => self.tell_flags(fetch, selected),
             (Item::Uid, ..) => fetch.uid(self.message.uid),
+            (Item::EmailId, ..) => fetch.email_id(self.message.email),
+            (Item::ThreadId, ..) => fetch.no_thread_id(),
+            (Item::Preview, ..) => fetch.preview(self.preview.as_deref().unwrap_or_default()),
             (Item::SaveDate, ..) => fetch.save_date(self.message.saved),
             (Item::ModSeq, ..) => fetch.modseq(self.message.modseq),
             (Item::Size, ..) => fetch.size(self.message.size),

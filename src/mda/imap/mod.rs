@@ -9,6 +9,7 @@
 //!                                     |                 fetch.rs     FETCH
 //!                                     |                 resync.rs    what has changed since the client was here last
 //!                                     |                 search.rs    SEARCH
+//!                                     |                 sort.rs      SORT, THREAD
 //!                                     '-- Selected: what the client knows of its mailbox, and what it is told
 //! ```
 //!
@@ -24,6 +25,7 @@ mod refusal;
 mod resync;
 mod search;
 mod selected;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -11,19 +11,10 @@ use crate::mda::{Error, Index, Mailbox, Message, Sieve, Uid, View};
 
 impl Visit {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
+        let uids = self.find(&search.key).await?;
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("nothing is selected")) };
-        let (mut numbers, mut uids) = (Numbers::default(), Numbers::default());
-        let now = self.user.home.setup().clock.now();
-        let mut seeker = Seeker::new(&selected.mailbox, &search.key);
-        for place in 0..selected.view.messages.len() {
-            let message = &selected.view.messages[place];
-            if seeker.is_found(facts(selected, place, message, now))? {
-                numbers.push(place as u32 + 1);
-                uids.push(message.uid);
-            }
-            // A long search gives way to others.
-            tokio::task::consume_budget().await;
-        }
+        let place = |uid| selected.view.messages.place(uid);
+        let numbers: Numbers = uids.iter().filter_map(place).map(|place| place as u32 + 1).collect();
         if let Some(returns) = search.returns.filter(|returns| returns.save) {
             selected.saved = saved(&returns, uids.clone());
         }
@@ -32,6 +23,22 @@ impl Visit {
         let found = if search.uid { &uids } else { &numbers };
         self.conn.machine.found(search.uid, search.returns.as_ref(), found, modseq);
         Ok(Reply::ok("searched"))
+    }
+
+    /// UIDs of the messages that a key finds.
+    pub(super) async fn find(&self, key: &Key) -> Result<Numbers, Failure> {
+        let mut uids = Numbers::default();
+        let Some(selected) = &self.selected else { return Ok(uids) };
+        let now = self.user.home.setup().clock.now();
+        let mut seeker = Seeker::new(&selected.mailbox, key);
+        for (place, message) in selected.view.messages.iter().enumerate() {
+            if seeker.is_found(facts(selected, place, message, now))? {
+                uids.push(message.uid);
+            }
+            // A long search gives way to others.
+            tokio::task::consume_budget().await;
+        }
+        Ok(uids)
     }
 
     /// RFC 5182 §2.1: a search that fails leaves nothing saved.
@@ -54,7 +61,7 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
 }
 
 /// The last change of the messages that are told: who asks only for the ends is told of those. RFC 7162 §3.1.10.
-fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
+pub(super) fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
     let told = match returns {
         Some(returns) => saved(returns, uids.clone()),
         None => uids.clone(),
@@ -72,6 +79,7 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a Message, now: Times
         saved: selected.saved.contains(message.uid),
         flags: message.flags.system,
         recent: selected.is_recent(message.uid),
+        email_id: message.email,
         save_date: message.saved,
         now,
         modseq: message.modseq,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::refusal::Failure;
 use super::visit::Visit;
-use crate::imap::{Attribute, List, ListEntry, Out, Reply, StatusItem, pattern_matches};
+use crate::imap::{Attribute, Code, List, ListEntry, Out, Reply, StatusItem, pattern_matches};
 use crate::mda::{Error, Listed, SpecialUse, Status};
 
 /// What stands between two levels of a name.
@@ -12,8 +12,8 @@ const DELIMITER: char = '/';
 
 impl Visit {
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
-        self.mailboxes().create_for(&self.account, name, uses).await?;
-        Ok(Reply::ok("made"))
+        let id = self.mailboxes().create_for(&self.account, name, uses).await?;
+        Ok(Reply::ok("made").with(Code::MailboxId(id)))
     }
 
     pub(super) async fn delete(&mut self, name: &str) -> Result<Reply, Failure> {
@@ -55,6 +55,7 @@ impl Visit {
             StatusItem::Size => status.size,
             StatusItem::AppendLimit => append_limit.into(),
             StatusItem::HighestModSeq => status.modseq,
+            StatusItem::MailboxId => status.id,
         };
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
     }

@@ -99,6 +99,8 @@ impl Visit {
             Request::Replace(replace) => self.replace(replace).await,
             Request::Close { expunge } => self.close(expunge).await,
             Request::Expunge(only) => self.expunge(only).await,
+            Request::Sort(sort) => self.sort(&sort).await,
+            Request::Thread(thread) => self.thread(&thread).await,
             Request::Unsave => Ok(self.unsave()),
             Request::Search(search) => self.search(&search).await,
             Request::Fetch { set, items, since, page } => self.fetch(&set, &items, (since, page)).await,
@@ -166,6 +168,7 @@ impl Visit {
         out.note(&Code::UidValidity(view.uidvalidity), "holds for all UIDs");
         out.note(&Code::UidNext(view.uidnext), "comes next");
         out.note(&Code::HighestModSeq(view.modseq), "is the last change");
+        out.note(&Code::MailboxId(selected.mailbox.id()), "is the mailbox under any name");
         self.selected = Some(selected);
     }
 

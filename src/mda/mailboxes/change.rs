@@ -194,7 +194,7 @@ pub(super) fn copy(
     let mut uids = uids.to_vec();
     uids.sort_unstable();
     uids.dedup();
-    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content FROM message
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
                WHERE mailbox = ?1 AND uid = ?2";
     let mut find = transaction.prepare_cached(sql)?;
     let mut found: Vec<Message> = Vec::new();

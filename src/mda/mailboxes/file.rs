@@ -212,6 +212,7 @@ pub(super) fn file(
         saved: date(*saved),
         size: letter.len() as u64,
         content,
+        email: (mailbox as u64) << 32 | u64::from(uid),
     };
     insert(transaction, mailbox, &message)?;
     let delivered = Delivered { mailbox: name, uidvalidity, uid };
@@ -221,20 +222,21 @@ pub(super) fn file(
 
 /// The row of a message.
 pub(super) fn insert(transaction: &Transaction<'_>, mailbox: i64, message: &Message) -> rusqlite::Result<()> {
-    let Message { uid, flags, modseq, received, saved, size, content } = message;
-    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let Message { uid, flags, modseq, received, saved, size, content, email } = message;
+    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let (received, saved) = (received.as_second(), saved.as_second());
     let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
-    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size];
+    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
 /// A content that is filed once more has its summary already.
 fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
-    let Summary { envelope, body_structure, fields, sent, structure, grams } = summary;
+    let Summary { envelope, body_structure, fields, sent, standing, preview, structure, grams } = summary;
     let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
-               sent, structure, grams) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+               sent, structure, grams, standing, sent_at, preview)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
     let sent = sent.map(number_of_date);
     let values = params![
@@ -249,6 +251,9 @@ fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) 
         sent,
         structure,
         grams.bytes(),
+        standing.to_bytes(),
+        standing.sent,
+        preview,
     ];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }

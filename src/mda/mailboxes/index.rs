@@ -13,14 +13,15 @@ use jiff::civil::Date;
 use rusqlite::Row;
 
 use super::{Error, Mailbox, Uid, lock};
+use crate::imap::sort::Standing;
 use crate::imap::{SEARCHED_FIELDS, Summary};
 
 /// A block holds the summaries of `1 << BLOCK_BITS` UIDs.
 const BLOCK_BITS: u32 = 6;
 /// Blocks kept in memory, of all mailboxes, in octets.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
-/// Pieces of a message's summary: envelope, body structure, fields.
-const PIECES: usize = 2 + SEARCHED_FIELDS.len();
+/// Pieces of a message's summary: envelope, body structure, fields, standing.
+const PIECES: usize = 2 + SEARCHED_FIELDS.len() + 1;
 
 /// What is known of one message without a look into it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,15 @@ pub struct Brief<'a> {
     pub fields: [&'a [u8]; SEARCHED_FIELDS.len()],
     /// See [`Summary::sent`].
     pub sent: Option<Date>,
+    standing: &'a [u8],
+    sent_at: Option<i64>,
+}
+
+impl Brief<'_> {
+    /// See [`Summary::standing`].
+    pub fn standing(&self) -> Standing {
+        Standing::from_bytes(self.standing, self.sent_at)
+    }
 }
 
 /// Goes through a mailbox; best in the order of UIDs.
@@ -58,6 +68,7 @@ struct Entry {
     /// Where its pieces begin, and where the last one ends.
     bounds: [u32; PIECES + 1],
     sent: Option<Date>,
+    sent_at: Option<i64>,
 }
 
 /// The blocks read last, oldest out first.
@@ -100,8 +111,8 @@ impl Index {
     }
 
     fn load(&self, key: Key) -> Result<Block, Error> {
-        let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject
-                   FROM message LEFT JOIN summary USING (content)
+        let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject,
+                          standing, sent_at FROM message LEFT JOIN summary USING (content)
                    WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
         let first = i64::from(key.1 << BLOCK_BITS);
         let mut block = Block { key, entries: vec![], octets: vec![] };
@@ -134,7 +145,7 @@ impl Block {
             *piece = octets;
         }
         let sent = row.get::<_, Option<i32>>(2)?.and_then(date_of_number);
-        self.push(row.get(0)?, pieces, sent);
+        self.push(row.get(0)?, pieces, sent, row.get(3 + PIECES)?);
         Ok(true)
     }
 
@@ -142,16 +153,18 @@ impl Block {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
         (pieces[0], pieces[1]) = (&summary.envelope, &summary.body_structure);
         pieces[2..].iter_mut().zip(&summary.fields).for_each(|(piece, field)| *piece = field.as_bytes());
-        self.push(uid, pieces, summary.sent);
+        let standing = summary.standing.to_bytes();
+        pieces[PIECES - 1] = &standing;
+        self.push(uid, pieces, summary.sent, summary.standing.sent);
     }
 
-    fn push(&mut self, uid: Uid, pieces: [&[u8]; PIECES], sent: Option<Date>) {
+    fn push(&mut self, uid: Uid, pieces: [&[u8]; PIECES], sent: Option<Date>, sent_at: Option<i64>) {
         let mut bounds = [self.octets.len() as u32; PIECES + 1];
         for (at, piece) in pieces.into_iter().enumerate() {
             self.octets.extend_from_slice(piece);
             bounds[at + 1] = self.octets.len() as u32;
         }
-        self.entries.push(Entry { uid, bounds, sent });
+        self.entries.push(Entry { uid, bounds, sent, sent_at });
     }
 
     fn place(&self, uid: Uid) -> Option<usize> {
@@ -159,10 +172,11 @@ impl Block {
     }
 
     fn brief(&self, place: usize) -> Option<Brief<'_>> {
-        let Entry { bounds, sent, .. } = self.entries.get(place)?;
+        let Entry { bounds, sent, sent_at, .. } = self.entries.get(place)?;
         let piece = |at: usize| &self.octets[bounds[at] as usize..bounds[at + 1] as usize];
         let fields = std::array::from_fn(|at| piece(2 + at));
-        Some(Brief { envelope: piece(0), body_structure: piece(1), fields, sent: *sent })
+        let standing = piece(PIECES - 1);
+        Some(Brief { envelope: piece(0), body_structure: piece(1), fields, sent: *sent, standing, sent_at: *sent_at })
     }
 
     /// About how much memory it takes.

@@ -46,6 +46,8 @@ pub struct Status {
     pub uidvalidity: u32,
     /// See [`super::View::modseq`].
     pub modseq: u64,
+    /// The same under any name. RFC 8474 §4.
+    pub id: u64,
 }
 
 impl Mailboxes {
@@ -95,7 +97,7 @@ impl Mailboxes {
 fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
     let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
                       ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
-                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0)
+                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0), mailbox.id
                FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
     let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
     connection.prepare_cached(sql)?.query_row(flags, |row| {
@@ -109,6 +111,7 @@ fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
             uidvalidity: row.get(6)?,
             modseq: row.get(7)?,
             deleted_size: row.get(8)?,
+            id: row.get(9)?,
         })
     })
 }

@@ -252,7 +252,7 @@ mod tests {
 
     fn message(uid: Uid, modseq: u64) -> Message {
         let (received, saved) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
-        Message { uid, flags: Flags::default(), modseq, received, saved, size: 1, content: 1 }
+        Message { uid, flags: Flags::default(), modseq, received, saved, size: 1, content: 1, email: 1 }
     }
 
     fn drawn(messages: &Messages) -> BTreeMap<Uid, u64> {

@@ -178,6 +178,11 @@ impl Mailbox {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shelf.modseq.subscribe()
     }
+
+    /// The same under any name. RFC 8474 §4.
+    pub fn id(&self) -> u64 {
+        self.shelf.id as u64
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -164,7 +164,11 @@ mod tests {
         let at = SCHEMA.steps.iter().position(|step| *step == STEP).unwrap();
         let before = Schema { steps: &SCHEMA.steps[..at], ..SCHEMA };
         let older = mailboxes(Store::open(&file, &[before]).unwrap());
-        older.deliver(ANN, None, &Letter::new(Bytes::from_static(b"Subject: x\r\n"))).await.unwrap();
+        let message = "INSERT INTO account VALUES (1, 'ann@a.test', 1);
+            INSERT INTO mailbox (id, account, name, uidvalidity) VALUES (1, 1, 'INBOX', 1);
+            INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size)
+            VALUES (1, 1, 1, 0, '', 2, 0, 0, 12)";
+        older.write(move |transaction| Ok(transaction.execute_batch(message)?)).await.unwrap();
         drop(older);
         assert_eq!(counted(&mailboxes(Store::open(&file, &[SCHEMA]).unwrap())), (12, 1));
     }

@@ -56,6 +56,27 @@ impl Mailbox {
     }
 }
 
+impl Mailbox {
+    /// How the text of a message begins, as it was worked out when it was filed; `None` when it is gone. RFC 8970.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn preview(&self, uid: Uid) -> Result<Option<String>, Error> {
+        let sql =
+            "SELECT preview, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
+        let found: Option<(Option<String>, i64)> = self.mailboxes.0.store.read(|connection| {
+            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], found).optional()
+        })?;
+        match found {
+            Some((Some(preview), _)) => Ok(Some(preview)),
+            // An older version of ours has filed it.
+            Some((None, content)) => Ok(Some(self.mailboxes.summary_of(content)?.preview)),
+            None => Ok(None),
+        }
+    }
+}
+
 impl Mailboxes {
     /// The summary of a content that has none in the tables, as an older version of ours has left it.
     pub(super) fn summary_of(&self, content: i64) -> Result<Summary, Error> {

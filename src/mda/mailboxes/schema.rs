@@ -5,7 +5,7 @@ use crate::store::Schema;
 /// What [`crate::store::Store::open`] needs to know of us.
 pub const SCHEMA: Schema = Schema {
     room: "mda",
-    steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP, super::vanished::STEP],
+    steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP, super::vanished::STEP, STEP_OBJECTS],
 };
 
 const STEP_1: &str = "
@@ -88,6 +88,15 @@ CREATE TABLE summary (
     grams BLOB NOT NULL
 ) STRICT;
 CREATE TRIGGER summary_ends AFTER DELETE ON content BEGIN DELETE FROM summary WHERE content = old.id; END;
+";
+
+// RFC 5256, RFC 8474, RFC 8970: what SORT, THREAD, EMAILID and PREVIEW ask for.
+const STEP_OBJECTS: &str = "
+ALTER TABLE message ADD COLUMN email INTEGER NOT NULL DEFAULT 0; -- the same for all copies
+UPDATE message SET email = mailbox << 32 | uid;
+ALTER TABLE summary ADD COLUMN standing BLOB; -- imap::sort::Standing
+ALTER TABLE summary ADD COLUMN sent_at INTEGER;
+ALTER TABLE summary ADD COLUMN preview TEXT;
 ";
 
 // What lies in Maildirs, as it was last seen there.

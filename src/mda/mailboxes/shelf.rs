@@ -154,13 +154,13 @@ pub(super) fn load(connection: &Connection, mailbox: i64) -> rusqlite::Result<Op
     let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let state = moment.prepare_cached(sql)?.query_row([mailbox], state).optional()?;
     let Some((uidvalidity, uidnext, modseq)) = state else { return Ok(None) };
-    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content FROM message
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
                WHERE mailbox = ?1 ORDER BY uid";
     let messages = moment.prepare_cached(sql)?.query_map([mailbox], message)?.collect::<Result<_, _>>()?;
     Ok(Some(View { uidvalidity, uidnext, modseq, messages }))
 }
 
-/// A message as a row of `uid, flags, keywords, modseq, received, saved, size, content`.
+/// A message as a row of `uid, flags, keywords, modseq, received, saved, size, content, email`.
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         uid: row.get(0)?,
@@ -170,6 +170,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         saved: date(row.get(5)?),
         size: row.get(6)?,
         content: row.get(7)?,
+        email: row.get(8)?,
     })
 }
 

@@ -42,8 +42,16 @@ async fn deliver(mailboxes: &Mailboxes, subjects: &[&str]) -> Vec<Uid> {
 fn draw(mailbox: &Mailbox) -> Vec<String> {
     let view = mailbox.view().unwrap();
     let draw = |message: &Message| {
-        let Message { uid, flags: Flags { system, keywords }, modseq: _, received: _, saved: _, size, content: _ } =
-            message;
+        let Message {
+            uid,
+            flags: Flags { system, keywords },
+            modseq: _,
+            received: _,
+            saved: _,
+            size,
+            content: _,
+            email: _,
+        } = message;
         let letter = mailbox.letter(*uid).unwrap().unwrap();
         assert_eq!(letter.len() as u64, *size);
         let text = String::from_utf8(letter.content.bytes().to_vec()).unwrap();
@@ -280,8 +288,18 @@ async fn status_counts() {
     let size = view.messages.iter().map(|message| message.size).sum();
     let (uidvalidity, modseq) = (view.uidvalidity, view.modseq);
     let deleted_size = size / 4;
-    let status =
-        Status { messages: 4, recent: 1, unseen: 3, deleted: 1, deleted_size, size, uidnext: 5, uidvalidity, modseq };
+    let status = Status {
+        messages: 4,
+        recent: 1,
+        unseen: 3,
+        deleted: 1,
+        deleted_size,
+        size,
+        uidnext: 5,
+        uidvalidity,
+        modseq,
+        id: 1,
+    };
     assert_eq!(mailboxes.status(ANN, "inbox").unwrap(), status);
     assert_eq!(mailboxes.claim_recent(&inbox).await.unwrap(), 4);
     assert_eq!(mailboxes.claim_recent(&inbox).await.unwrap(), 5);

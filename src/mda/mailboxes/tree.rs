@@ -29,19 +29,19 @@ impl Mailboxes {
     /// # Errors
     /// The name is taken or cannot be used, or it is not stored.
     pub async fn create(&self, account: &str, name: &str) -> Result<(), Error> {
-        self.create_for(account, name, &[]).await
+        self.create_for(account, name, &[]).await.map(drop)
     }
 
-    /// The same for these uses, each as in `\Sent`. RFC 6154 §3.
+    /// The same for these uses, each as in `\Sent`; returns its id. RFC 6154 §3, RFC 8474 §4.1.
     ///
     /// # Errors
     /// As [`Mailboxes::create`], or there is no such use.
-    pub async fn create_for(&self, account: &str, name: &str, uses: &[String]) -> Result<(), Error> {
+    pub async fn create_for(&self, account: &str, name: &str, uses: &[String]) -> Result<u64, Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
         let uses = parse_uses(uses.iter().map(String::as_str))?;
         self.write(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
-            create(transaction, account, &name, &uses, now).map(drop)
+            Ok(create(transaction, account, &name, &uses, now)? as u64)
         })
         .await
     }

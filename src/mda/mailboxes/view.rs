@@ -35,6 +35,8 @@ pub struct Message {
     pub size: u64,
     /// The id of what is below the trace; copies share it.
     pub content: i64,
+    /// The same for all copies. RFC 8474 §5.1.
+    pub email: u64,
 }
 
 /// How a newer view differs from an older one, by UID, ascending.

@@ -63,6 +63,7 @@ async fn a_message_takes_the_place_of_another() {
         S2: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S2: * OK [UIDNEXT 4] comes next
         S2: * OK [HIGHESTMODSEQ 6] is the last change
+        S2: * OK [MAILBOXID (F1)] is the mailbox under any name
         S2: b1 OK [READ-WRITE] to be used
         C2: b2 MOVE 1 Trash
         S2: * OK [COPYUID 1767225605 2 1] moved
@@ -81,6 +82,7 @@ async fn a_message_takes_the_place_of_another() {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT 4] comes next
         S: * OK [HIGHESTMODSEQ 7] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: a7 OK [READ-ONLY] to be read only
         C: a8 REPLACE 1 INBOX {{3+}}
         C: new
@@ -128,7 +130,7 @@ async fn what_comes_as_literal8_may_hold_any_octet_and_is_read_in_either_way() {
         C: a7 CREATE \u{fc}
         S: a7 BAD a string is missing
         C: a8 CREATE \"\u{fc}\"
-        S: a8 OK made
+        S: a8 OK [MAILBOXID (F7)] made
         C: a9 LIST \"\" \"\u{fc}\"
         S: * LIST (\\HasNoChildren) \"/\" \"\u{fc}\"
         S: a9 OK that is all

@@ -68,9 +68,9 @@ async fn the_tree_is_listed_and_changed() {
         S: * LIST (\\Noselect) \"/\" \"\"
         S: a1 OK that is the delimiter
         C: a2 CREATE Lists/rust/
-        S: a2 OK made
+        S: a2 OK [MAILBOXID (F8)] made
         C: a3 CREATE lists&AOk-
-        S: a3 OK made
+        S: a3 OK [MAILBOXID (F9)] made
         C: a4 CREATE Sent
         S: a4 NO [ALREADYEXISTS] there is a mailbox of that name already
         C: a5 LIST \"\" %

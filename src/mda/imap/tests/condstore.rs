@@ -115,6 +115,7 @@ async fn who_comes_back_is_told_what_has_vanished_and_what_has_changed() {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT 5] comes next
         S: * OK [HIGHESTMODSEQ 8] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: * VANISHED (EARLIER) 1,3
         S: * 1 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (8))
         S: a3 OK [READ-WRITE] to be used
@@ -141,6 +142,7 @@ async fn who_comes_back_is_told_what_has_vanished_and_what_has_changed() {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT 5] comes next
         S: * OK [HIGHESTMODSEQ 10] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: a6 OK [READ-WRITE] to be used",
         selected("b1", 4, 4, 5).replace("S: ", "S2: "),
     );

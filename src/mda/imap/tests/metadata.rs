@@ -80,7 +80,7 @@ async fn limits_have_codes_of_their_own() {
 async fn mailboxes_are_made_for_uses_that_there_are() {
     let transcript = "
         C: a1 CREATE Special/Mine (USE (\\Drafts \\sent))
-        S: a1 OK made
+        S: a1 OK [MAILBOXID (F8)] made
         C: a2 CREATE Everything (USE (\\All))
         S: a2 NO [USEATTR] no mailbox can have that use
         C: a3 STATUS Everything (MESSAGES)

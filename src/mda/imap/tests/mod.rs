@@ -12,6 +12,7 @@ mod model;
 mod quota;
 mod reading;
 mod searching;
+mod sorting;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -160,6 +161,7 @@ fn selected(tag: &str, count: u32, recent: u32, next: u32) -> String {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT {next}] comes next
         S: * OK [HIGHESTMODSEQ {next}] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: {tag} OK [READ-WRITE] to be used"
     )
 }
@@ -241,7 +243,7 @@ async fn numbers_do_not_shift_while_a_command_counts_by_them() {
 async fn a_mailbox_that_is_deleted_is_no_longer_selected() {
     let transcript = "
         C: a1 CREATE x
-        S: a1 OK made
+        S: a1 OK [MAILBOXID (F7)] made
         C: a2 EXAMINE x
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 0 EXISTS
@@ -250,6 +252,7 @@ async fn a_mailbox_that_is_deleted_is_no_longer_selected() {
         S: * OK [UIDVALIDITY 1767225606] holds for all UIDs
         S: * OK [UIDNEXT 1] comes next
         S: * OK [HIGHESTMODSEQ 1] is the last change
+        S: * OK [MAILBOXID (F7)] is the mailbox under any name
         S: a2 OK [READ-ONLY] to be read only
         C: a3 IDLE
         S: + idling

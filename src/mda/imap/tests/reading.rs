@@ -61,6 +61,7 @@ async fn an_examined_mailbox_stays_as_it_is() {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT 2] comes next
         S: * OK [HIGHESTMODSEQ 2] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: a1 OK [READ-ONLY] to be read only
         C: a2 FETCH 1 (BODY[TEXT] FLAGS)
         S: * 1 FETCH (BODY[TEXT] {7}
@@ -148,6 +149,7 @@ async fn imap4rev2_is_spoken_once_enabled() {
         S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
         S: * OK [UIDNEXT 2] comes next
         S: * OK [HIGHESTMODSEQ 2] is the last change
+        S: * OK [MAILBOXID (F1)] is the mailbox under any name
         S: a2 OK [READ-WRITE] to be used
         D: two
         C: a3 SEARCH ALL

@@ -1,0 +1,370 @@
+//! `THREAD`: messages by who answers whom. RFC 5256 §3 (THREAD).
+
+use std::collections::BTreeMap;
+
+use super::search::Search;
+use super::sort::Standing;
+
+/// `THREAD` and `UID THREAD`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thread {
+    /// How.
+    pub by: Threading,
+    /// Which messages.
+    pub search: Search,
+}
+
+/// How messages are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// By subject alone; all others answer the first.
+    OrderedSubject,
+    /// By the ids that they name, and by subject where those end.
+    References,
+}
+
+/// A message to put in its place.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What the client calls it.
+    pub number: u32,
+    /// When it was sent, or else came.
+    pub sent: i64,
+    /// What is known of it.
+    pub standing: Standing,
+}
+
+/// A message, or the place of one that is not there, with those that answer it below.
+#[derive(Debug, Default)]
+struct Node {
+    member: Option<usize>,
+    parent: Option<usize>,
+    children: Vec<usize>,
+}
+
+/// Messages in trees; the children of the first node are the threads.
+#[derive(Debug)]
+pub struct Threads {
+    members: Vec<Member>,
+    nodes: Vec<Node>,
+}
+
+const ROOT: usize = 0;
+
+impl Threads {
+    /// Puts messages together.
+    pub fn of(mut members: Vec<Member>, by: Threading) -> Self {
+        members.sort_by_key(|member| (member.sent, member.number));
+        let mut threads = Self { members, nodes: vec![Node::default()] };
+        match by {
+            Threading::OrderedSubject => threads.by_subject(),
+            Threading::References => threads.by_references(),
+        }
+        threads
+    }
+
+    /// Tells numbers and parentheses in the order in which they are written. RFC 5256 §4 (thread-data).
+    pub fn write(&self, mut put: impl FnMut(Mark)) {
+        let mut stack: Vec<Step> = self.nodes[ROOT].children.iter().rev().map(|node| Step::Thread(*node)).collect();
+        while let Some(step) = stack.pop() {
+            match step {
+                Step::Close => put(Mark::Close),
+                Step::Thread(node) => {
+                    put(Mark::Open);
+                    stack.push(Step::Close);
+                    stack.push(Step::Inside(node));
+                }
+                Step::Inside(node) => {
+                    let Node { member, children, .. } = &self.nodes[node];
+                    if let Some(member) = member {
+                        put(Mark::Number(self.members[*member].number));
+                    }
+                    match children.as_slice() {
+                        [only] => stack.push(Step::Inside(*only)),
+                        many => stack.extend(many.iter().rev().map(|node| Step::Thread(*node))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, member: Option<usize>) -> usize {
+        self.nodes.push(Node { member, ..Node::default() });
+        self.nodes.len() - 1
+    }
+
+    fn link(&mut self, parent: usize, child: usize) {
+        self.nodes[child].parent = Some(parent);
+        self.nodes[parent].children.push(child);
+    }
+
+    fn unlink(&mut self, child: usize) {
+        if let Some(parent) = self.nodes[child].parent.take() {
+            self.nodes[parent].children.retain(|node| *node != child);
+        }
+    }
+
+    /// RFC 5256 §3 (ORDEREDSUBJECT).
+    fn by_subject(&mut self) {
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for member in 0..self.members.len() {
+            let node = self.add(Some(member));
+            let parent = *first.entry(self.members[member].standing.subject.clone()).or_insert(node);
+            self.link(if parent == node { ROOT } else { parent }, node);
+        }
+    }
+
+    /// RFC 5256 §3 (REFERENCES), steps 1 to 6.
+    fn by_references(&mut self) {
+        self.follow_ids();
+        for node in 1..self.nodes.len() {
+            if self.nodes[node].parent.is_none() {
+                self.link(ROOT, node);
+            }
+        }
+        self.prune();
+        self.sort();
+        self.merge_subjects();
+        self.sort();
+    }
+
+    /// Step 1: who names whom.
+    fn follow_ids(&mut self) {
+        let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
+        // Messages first, so that whoever has an id is found under it.
+        let own: Vec<usize> = (0..self.members.len())
+            .map(|member| {
+                let node = self.add(Some(member));
+                if let Some(id) = &self.members[member].standing.id {
+                    by_id.entry(id.clone()).or_insert(node);
+                }
+                node
+            })
+            .collect();
+        for (member, node) in own.into_iter().enumerate() {
+            let mut before = None;
+            for id in std::mem::take(&mut self.members[member].standing.references) {
+                let next = by_id.get(&id).copied().unwrap_or_else(|| self.add(None));
+                by_id.insert(id, next);
+                if let Some(before) = before
+                    && self.nodes[next].parent.is_none()
+                    && !self.is_above(next, before)
+                {
+                    self.link(before, next);
+                }
+                before = Some(next);
+            }
+            let is_new = |parent: &usize| self.nodes[node].parent != Some(*parent) && !self.is_above(node, *parent);
+            if let Some(parent) = before.filter(is_new) {
+                self.unlink(node);
+                self.link(parent, node);
+            }
+        }
+    }
+
+    /// Whether one is the other, or stands above it.
+    fn is_above(&self, one: usize, other: usize) -> bool {
+        if one == other {
+            return true;
+        }
+        // Who has nobody below stands above nobody.
+        let mut at = if self.nodes[one].children.is_empty() { None } else { self.nodes[other].parent };
+        while let Some(node) = at {
+            if node == one {
+                return true;
+            }
+            at = self.nodes[node].parent;
+        }
+        false
+    }
+
+    /// All nodes below the root, each before those below it.
+    fn downward(&self) -> Vec<usize> {
+        let mut order = self.nodes[ROOT].children.clone();
+        let mut at = 0;
+        while at < order.len() {
+            order.extend(&self.nodes[order[at]].children);
+            at += 1;
+        }
+        order
+    }
+
+    /// Step 3: places of messages that are not there go, but for those that hold a thread together.
+    fn prune(&mut self) {
+        for node in self.downward().into_iter().rev().chain([ROOT]) {
+            for child in std::mem::take(&mut self.nodes[node].children) {
+                let Node { member, children, .. } = &self.nodes[child];
+                if member.is_some() || (node == ROOT && 1 < children.len()) {
+                    self.nodes[node].children.push(child);
+                } else {
+                    let below = std::mem::take(&mut self.nodes[child].children);
+                    below.into_iter().for_each(|child| self.link(node, child));
+                }
+            }
+        }
+    }
+
+    /// Steps 4 and 6: by date; a place without a message counts as its first child.
+    fn sort(&mut self) {
+        let mut dates = vec![(i64::MAX, u32::MAX); self.nodes.len()];
+        let order = self.downward();
+        for node in order.into_iter().rev().chain([ROOT]) {
+            let mut children = std::mem::take(&mut self.nodes[node].children);
+            children.sort_by_key(|child| dates[*child]);
+            let first = children.first().map(|child| dates[*child]);
+            let own = self.nodes[node].member.map(|member| (self.members[member].sent, self.members[member].number));
+            dates[node] = own.or(first).unwrap_or((i64::MAX, u32::MAX));
+            self.nodes[node].children = children;
+        }
+    }
+
+    /// The subject of a thread, and whether that is a reply.
+    fn subject(&self, node: usize) -> (&str, bool) {
+        let of = |node: usize| {
+            self.nodes[node]
+                .member
+                .or_else(|| self.nodes[node].children.first().and_then(|child| self.nodes[*child].member))
+        };
+        of(node).map_or(("", false), |member| {
+            let standing = &self.members[member].standing;
+            (standing.subject.as_str(), standing.is_reply)
+        })
+    }
+
+    /// Step 5: threads of one subject become one.
+    fn merge_subjects(&mut self) {
+        let roots = self.nodes[ROOT].children.clone();
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for node in &roots {
+            let (subject, is_reply) = self.subject(*node);
+            let is_better = |known: usize| {
+                let known_is_place = self.nodes[known].member.is_none();
+                let is_place = self.nodes[*node].member.is_none();
+                (is_place && !known_is_place) || (!known_is_place && self.subject(known).1 && !is_reply)
+            };
+            if !subject.is_empty() && first.get(subject).is_none_or(|known| is_better(*known)) {
+                first.insert(subject.to_owned(), *node);
+            }
+        }
+        for node in roots {
+            let (subject, is_reply) = self.subject(node);
+            let Some(known) = first.get(subject).copied().filter(|known| *known != node) else { continue };
+            let subject = subject.to_owned();
+            let (is_place, known_is_place) = (self.nodes[node].member.is_none(), self.nodes[known].member.is_none());
+            if is_place && known_is_place {
+                let children = std::mem::take(&mut self.nodes[node].children);
+                children.into_iter().for_each(|child| self.link(known, child));
+                self.nodes[node].parent = None;
+            } else if known_is_place || (is_reply && !self.subject(known).1) {
+                self.link(known, node);
+            } else {
+                let place = self.add(None);
+                self.link(ROOT, place);
+                self.link(place, known);
+                self.link(place, node);
+                first.insert(subject, place);
+            }
+        }
+        let mut roots = std::mem::take(&mut self.nodes[ROOT].children);
+        roots.retain(|node| self.nodes[*node].parent == Some(ROOT));
+        self.nodes[ROOT].children = roots;
+    }
+}
+
+enum Step {
+    Thread(usize),
+    Inside(usize),
+    Close,
+}
+
+/// A piece of the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A thread begins.
+    Open,
+    /// A message.
+    Number(u32),
+    /// A thread ends.
+    Close,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::Out;
+
+    /// `number date subject id references...`; a dot for no id.
+    fn draw(by: Threading, members: &[&str]) -> String {
+        let member = |line: &&str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let (subject, is_reply) = words[2].strip_prefix("re:").map_or((words[2], false), |rest| (rest, true));
+            let standing = Standing {
+                subject: subject.trim_matches('.').to_owned(),
+                is_reply,
+                id: Some(words[3].to_owned()).filter(|id| id != "."),
+                references: words[4..].iter().map(|id| (*id).to_owned()).collect(),
+                ..Standing::default()
+            };
+            Member { number: words[0].parse().unwrap(), sent: words[1].parse().unwrap(), standing }
+        };
+        let mut out = Out::default();
+        out.thread(&Threads::of(members.iter().map(member).collect(), by));
+        String::from_utf8(out.into_bytes()).unwrap().trim_end().trim_start_matches("* THREAD").trim_start().to_owned()
+    }
+
+    #[test]
+    fn subjects_alone_make_threads_by_date() {
+        for (members, wanted) in [
+            (vec![], ""),
+            (vec!["1 5 a .", "2 4 b .", "3 3 a ."], "(3 1)(2)"),
+            (vec!["1 1 a .", "2 2 re:a .", "3 3 a .", "4 0 . ."], "(4)(1 (2)(3))"),
+        ] {
+            assert_eq!(draw(Threading::OrderedSubject, &members), wanted, "{members:?}");
+        }
+    }
+
+    #[test]
+    fn references_make_trees() {
+        for (members, wanted) in [
+            (vec!["1 1 a x", "2 2 b y x", "3 3 c z x y"], "(1 2 3)"),
+            (vec!["3 3 c z x y", "2 2 b y x", "1 1 a x"], "(1 2 3)"),
+            (vec!["1 1 a x", "2 2 b y x", "3 3 c z x"], "(1 (2)(3))"),
+            // The message between is not there.
+            (vec!["1 1 a x", "3 3 c z x y"], "(1 3)"),
+            // Nor is the first, which two answer.
+            (vec!["2 2 b y x", "3 3 c z x"], "((2)(3))"),
+            (vec!["2 2 b y x"], "(2)"),
+            // Who answers each other, or oneself.
+            (vec!["1 1 a x y", "2 2 b y x"], "(2 1)"),
+            (vec!["1 1 a x x"], "(1)"),
+            // Two of one id are two.
+            (vec!["1 1 a x", "2 2 b x", "3 3 c y x"], "(1 3)(2)"),
+            // What the last one says about itself counts more than what others say.
+            (vec!["1 1 a x", "2 2 b y", "3 3 c z y", "4 4 d w x z"], "(1)(2 3 4)"),
+            // By subject where ids end.
+            (vec!["1 1 a x", "2 2 re:a y"], "(1 2)"),
+            (vec!["1 2 a x", "2 1 re:a y"], "(1 2)"),
+            (vec!["1 1 a x", "2 2 a y"], "((1)(2))"),
+            (vec!["1 1 a x", "2 2 a y", "3 3 a z"], "((1)(2)(3))"),
+            (vec!["1 1 . x", "2 2 . y"], "(1)(2)"),
+            (vec!["1 1 a x p", "2 2 a y p", "3 3 a z q", "4 4 a w q"], "((1)(2)(3)(4))"),
+            (vec!["1 1 a x p", "2 2 a y p", "3 3 a z"], "((1)(2)(3))"),
+        ] {
+            assert_eq!(draw(Threading::References, &members), wanted, "{members:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_any_length_is_one_thread() {
+        let member = |number: u32| {
+            let id = |number: u32| format!("{number}@x");
+            let standing = Standing { id: Some(id(number)), references: vec![id(number - 1)], ..Standing::default() };
+            Member { number, sent: -i64::from(number), standing }
+        };
+        let mut numbers = 0;
+        Threads::of((1..=50_000).map(member).collect(), Threading::References).write(|mark| {
+            numbers += u32::from(matches!(mark, Mark::Number(_)));
+        });
+        assert_eq!(numbers, 50_000);
+    }
+}
