@@ -16,6 +16,10 @@ use serde_json::Value;
 mod changes;
 #[path = "live/crash.rs"]
 mod crash;
+#[path = "live/faults.rs"]
+mod faults;
+#[path = "live/mailboxes.rs"]
+mod mailboxes;
 #[path = "live/mailin.rs"]
 mod mailin;
 

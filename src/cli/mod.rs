@@ -9,6 +9,7 @@ mod fetch;
 mod get;
 mod greeter;
 mod host;
+mod mailbox;
 mod manual;
 mod queue;
 mod run;
@@ -44,6 +45,7 @@ enum Command {
     Fetch(fetch::Fetch),
     Sendmail(sendmail::Sendmail),
     Queue(queue::Queue),
+    Mailbox(mailbox::MailboxCommand),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
     Udp(udp::Udp),
@@ -80,6 +82,7 @@ impl Cli {
             Command::Fetch(command) => command.run().await,
             Command::Sendmail(command) => command.run().await,
             Command::Queue(command) => command.run().await,
+            Command::Mailbox(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,
             Command::Udp(command) => command.run().await,

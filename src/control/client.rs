@@ -81,7 +81,7 @@ impl Client {
     /// # Errors
     /// There is no answer, or it is no.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.ask(Method::GET, path, Bytes::new()).await
+        self.ask_json(Method::GET, path, Bytes::new()).await
     }
 
     /// Sends something.
@@ -90,7 +90,23 @@ impl Client {
     /// There is no answer, or it is no.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::Nonsense(error.to_string()))?;
-        self.ask(Method::POST, path, body.into()).await
+        self.ask_json(Method::POST, path, body.into()).await
+    }
+
+    /// Reads octets.
+    ///
+    /// # Errors
+    /// There is no answer, or it is no.
+    pub async fn octets(&self, path: &str) -> Result<Bytes, Failure> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Sends octets.
+    ///
+    /// # Errors
+    /// There is no answer, or it is no.
+    pub async fn post_octets<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, Failure> {
+        self.ask_json(Method::POST, path, body).await
     }
 
     /// Ends something.
@@ -98,16 +114,21 @@ impl Client {
     /// # Errors
     /// There is no answer, or it is no.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.ask(Method::DELETE, path, Bytes::new()).await
+        self.ask_json(Method::DELETE, path, Bytes::new()).await
     }
 
     /// One request on a connection of its own.
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         let asking = self.ask_now(method, path, body);
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(Failure::Silent { at: self.at(), within: PATIENCE }))
     }
 
-    async fn ask_now<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+    async fn ask_json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let body = self.ask(method, path, body).await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::Nonsense(error.to_string()))
+    }
+
+    async fn ask_now(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         let at = self.at();
         let unreachable = |why| Failure::Unreachable { at: at.clone(), why };
         let failed = |why| Failure::Http { at: at.clone(), why };
@@ -124,7 +145,7 @@ impl Client {
         let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
         let body = body.map_err(|error| Failure::Nonsense(error.to_string()))?.to_bytes();
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| Failure::Nonsense(error.to_string()));
+            return Ok(body);
         }
         let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let said = said.and_then(|said| said["error"].as_str().map(|said| said.replace(char::is_control, " ")));

@@ -8,6 +8,9 @@
 //! | `/api/v1/queue?host=NAME&id=ID&limit=N` | what waits in the queues, oldest first; ID of a message or a journey |
 //! | `/api/v1/queue/ID` | one message of a queue, with its header |
 //! | `POST /api/v1/queue/hold`, `release`, `flush`, `delete` | does that to those of `?host=NAME&id=ID`, or to all with `?all=true` |
+//! | `/api/v1/mailboxes?account=ADDRESS` | mailboxes in numbers, of all accounts or of one |
+//! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N` | messages of one, without octets; `POST` files one, with `&flags=FLAGS&received=TIME` |
+//! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | a message as it is |
 //! | `/api/v1/ports` | where each service is bound |
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
@@ -18,6 +21,7 @@ mod answers;
 mod client;
 mod faults;
 mod listen;
+mod mailboxes;
 mod queue;
 mod share;
 
@@ -37,6 +41,7 @@ use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
 pub use client::{Client, Failure};
+pub use mailboxes::{FiledReport, MailboxReport, MessageReport};
 pub use queue::{Action, Done, Shown};
 pub use share::{Batch, News, follow_events, send_events};
 
@@ -65,6 +70,12 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/hosts/{name}/{power}", post(power))
         .route("/api/v1/queue", get(queue::list))
         .route("/api/v1/queue/{what}", get(queue::show).post(queue::act))
+        .route("/api/v1/mailboxes", get(mailboxes::list))
+        .route(
+            "/api/v1/mailboxes/messages",
+            get(mailboxes::messages).post(mailboxes::file).layer(DefaultBodyLimit::max(mailboxes::MESSAGE_OCTETS_MAX)),
+        )
+        .route("/api/v1/mailboxes/message", get(mailboxes::message))
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
@@ -85,6 +96,10 @@ POST /api/v1/hosts/NAME/on|off
 /api/v1/queue?host=NAME&id=ID&limit=N
 /api/v1/queue/ID
 POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
+/api/v1/mailboxes?account=ADDRESS
+/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N
+POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&received=TIME
+/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
 /api/v1/journeys?limit=N
 /api/v1/journeys/ID

@@ -239,6 +239,17 @@ pub fn has_bare_line_end(text: &[u8]) -> bool {
     false
 }
 
+/// The same message as files of this system hold it: lines end in LF.
+pub fn with_line_feeds(message: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(message.len());
+    for (at, byte) in message.iter().enumerate() {
+        if !(*byte == b'\r' && message.get(at + 1) == Some(&b'\n')) {
+            octets.push(*byte);
+        }
+    }
+    octets
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

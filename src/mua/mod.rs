@@ -5,8 +5,10 @@
 //! ```
 
 mod compose;
+mod filing;
 mod handed;
 mod imap;
+mod mbox;
 mod pop3;
 mod source;
 mod submit;
@@ -17,6 +19,7 @@ use crate::net::{self, Interface, Stop, Stream, Trust};
 use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
+pub use filing::{Export, Filed, Form, read_filed};
 pub use handed::{Handed, Missing};
 pub use imap::{ImapMailbox, ImapWatch};
 pub use pop3::Maildrop;

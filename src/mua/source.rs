@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::mbox::Mbox;
 use crate::mail::normalize;
 
 /// A message to be sent, made fit for SMTP.
@@ -44,14 +45,15 @@ pub fn read_sources(path: &Path) -> Result<Vec<Source>, SourceError> {
     collect(path, &mut files)?;
     let mut sources = Vec::new();
     for file in &files {
-        let bytes = std::fs::read(file).map_err(|why| SourceError::Unreadable { path: file.clone(), why })?;
+        let unreadable = |why| SourceError::Unreadable { path: file.clone(), why };
+        let bytes = std::fs::read(file).map_err(unreadable)?;
         let name = file.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(file);
-        sources.extend(split(&name.display().to_string(), &bytes));
+        sources.extend(split(&name.display().to_string(), &bytes).map_err(unreadable)?);
     }
     if sources.is_empty() { Err(SourceError::Empty(path.into())) } else { Ok(sources) }
 }
 
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+pub(super) fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
     let unreadable = |why| SourceError::Unreadable { path: path.into(), why };
     if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         files.push(path.into());
@@ -71,39 +73,17 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn split(name: &str, bytes: &[u8]) -> Vec<Source> {
+fn split(name: &str, bytes: &[u8]) -> io::Result<Vec<Source>> {
     if name.ends_with(".eml") || !bytes.starts_with(b"From ") {
-        return vec![source(name.to_owned(), bytes)];
+        return Ok(vec![source(name.to_owned(), bytes)]);
     }
-    let messages = mbox(bytes).into_iter().enumerate();
-    messages.map(|(at, message)| source(format!("{name}#{}", at + 1), &message)).collect()
+    let messages = Mbox::new(bytes).enumerate();
+    messages.map(|(at, boxed)| Ok(source(format!("{name}#{}", at + 1), &boxed?.octets))).collect()
 }
 
 fn source(name: String, bytes: &[u8]) -> Source {
     let (message, mended) = normalize(bytes);
     Source { name, message: Bytes::from(message.into_owned()), mended }
-}
-
-/// The messages of an mbox file: each begins behind a `From ` line; `>From ` is quoted (the mboxrd form). RFC 4155.
-fn mbox(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut messages: Vec<Vec<u8>> = Vec::new();
-    let mut after_empty = true;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        if after_empty && line.starts_with(b"From ") {
-            messages.push(Vec::new());
-        } else if let Some(message) = messages.last_mut() {
-            let quotes = line.iter().take_while(|byte| **byte == b'>').count();
-            let quoted = 0 < quotes && line[quotes..].starts_with(b"From ");
-            message.extend_from_slice(&line[usize::from(quoted)..]);
-        }
-        after_empty = line.trim_ascii_end().is_empty();
-    }
-    // The empty line before the next `From ` belongs to the file, not to the message.
-    for message in &mut messages {
-        let end = if message.ends_with(b"\r\n\r\n") { 2 } else { usize::from(message.ends_with(b"\n\n")) };
-        message.truncate(message.len() - end);
-    }
-    messages
 }
 
 #[cfg(test)]
@@ -114,7 +94,7 @@ mod tests {
     fn an_mbox_is_split_and_unquoted() {
         let file =
             b"From a Mon\nSubject: 1\n\n>From here\n>>From there\nFrom no blank line\n\nFrom b Tue\nSubject: 2\n\n";
-        let sources = split("box", file);
+        let sources = split("box", file).unwrap();
         let texts: Vec<_> = sources.iter().map(|source| (source.name.as_str(), source.message.as_ref())).collect();
         let first = b"Subject: 1\r\n\r\nFrom here\r\n>From there\r\nFrom no blank line\r\n".as_slice();
         assert_eq!(texts, [("box#1", first), ("box#2", b"Subject: 2\r\n".as_slice())]);

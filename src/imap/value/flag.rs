@@ -75,6 +75,48 @@ impl Flags {
     }
 }
 
+/// Flags in the names of files in a Maildir, in the order that the format wants.
+const LETTERS: [(char, SystemFlags); 5] = [
+    ('D', SystemFlags::DRAFT),
+    ('F', SystemFlags::FLAGGED),
+    ('R', SystemFlags::ANSWERED),
+    ('S', SystemFlags::SEEN),
+    ('T', SystemFlags::DELETED),
+];
+/// Passed on, which is a keyword of IMAP's.
+const PASSED: char = 'P';
+const FORWARDED: &str = "$Forwarded";
+
+impl Flags {
+    /// Whether a Maildir knows the letter.
+    pub fn is_letter(letter: char) -> bool {
+        letter == PASSED || LETTERS.iter().any(|(known, _)| *known == letter)
+    }
+
+    /// The letters that a Maildir has for these, in order.
+    pub fn to_letters(&self) -> String {
+        let system = LETTERS.iter().filter(|(_, flag)| self.system.contains(*flag)).map(|(letter, _)| *letter);
+        let passed = self.keywords.iter().any(|word| word.eq_ignore_ascii_case(FORWARDED)).then_some(PASSED);
+        let mut letters: Vec<char> = system.chain(passed).collect();
+        letters.sort_unstable();
+        letters.into_iter().collect()
+    }
+
+    /// What the letters of a Maildir stand for; strange ones stand for nothing.
+    pub fn from_letters(letters: &str) -> Self {
+        let named = LETTERS.iter().filter(|(letter, _)| letters.contains(*letter));
+        let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));
+        let passed = letters.contains(PASSED).then(|| FORWARDED.to_owned());
+        Self { system, keywords: passed.into_iter().collect() }
+    }
+
+    /// The keywords for which a Maildir has no letter.
+    pub fn without_letters(&self) -> Vec<&str> {
+        let words = self.keywords.iter().map(String::as_str);
+        words.filter(|word| !word.eq_ignore_ascii_case(FORWARDED)).collect()
+    }
+}
+
 /// What `STORE` does with its flags. RFC 9051 §6.4.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {

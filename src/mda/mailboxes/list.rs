@@ -80,6 +80,18 @@ impl Mailboxes {
         Ok(listed.collect())
     }
 
+    /// The keys of all accounts, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn accounts(&self) -> Result<Vec<String>, Error> {
+        let keys = self.0.store.read(|connection| {
+            let mut all = connection.prepare_cached("SELECT key FROM account ORDER BY key")?;
+            all.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
+        })?;
+        Ok(keys)
+    }
+
     /// Counts a mailbox.
     ///
     /// # Errors

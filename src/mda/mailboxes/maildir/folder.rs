@@ -14,7 +14,7 @@ use super::files::{Files, Found};
 use super::merge::{Noted, Plan, plan};
 use super::{FRESH, Keeper, Seen, apart, names};
 use crate::imap::{Flags, StoreMode, Summary};
-use crate::mail::{Letter, normalize};
+use crate::mail::{Letter, normalize, with_line_feeds};
 use crate::mda::mailboxes::change::{remove, set_flags};
 use crate::mda::mailboxes::file::{Arrival, file};
 use crate::mda::mailboxes::shelf::{self, Change};
@@ -234,14 +234,4 @@ fn is_done(outcome: io::Result<()>) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn with_line_feeds(message: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(message.len());
-    for (at, byte) in message.iter().enumerate() {
-        if !(*byte == b'\r' && message.get(at + 1) == Some(&b'\n')) {
-            octets.push(*byte);
-        }
-    }
-    octets
 }

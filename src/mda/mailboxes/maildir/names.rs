@@ -2,23 +2,12 @@
 //!
 //! A message is `1790000000.M12U345.postroad,S=1234:2,FS`: when it arrived, which one it is, its octets, its flags.
 
-use crate::imap::{Flags, SystemFlags, utf7_decode, utf7_encode};
+use crate::imap::{Flags, utf7_decode, utf7_encode};
 use crate::mda::Message;
 use crate::mda::mailboxes::name::{INBOX, canonical};
 
 /// What stands between the name of a message and its flags.
 const MARK: &str = ":2,";
-/// In the order of the letters, as the format wants them. `P`, passed on, is a keyword of IMAP's.
-const LETTERS: [(char, SystemFlags); 5] = [
-    ('D', SystemFlags::DRAFT),
-    ('F', SystemFlags::FLAGGED),
-    ('R', SystemFlags::ANSWERED),
-    ('S', SystemFlags::SEEN),
-    ('T', SystemFlags::DELETED),
-];
-const PASSED: char = 'P';
-const FORWARDED: &str = "$Forwarded";
-
 /// The folder of an account: its address, with what file systems may not like in hexadecimal.
 pub(super) fn account(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
@@ -77,10 +66,9 @@ pub(super) fn join(base: &str, letters: &str) -> String {
 
 /// The flags of a message as letters. Those of `foreign`, which mean something to others, stay.
 pub(super) fn letters(flags: &Flags, foreign: &str) -> String {
-    let ours = LETTERS.iter().filter(|(_, flag)| flags.system.contains(*flag)).map(|(letter, _)| *letter);
-    let passed = flags.keywords.iter().any(|word| word.eq_ignore_ascii_case(FORWARDED)).then_some(PASSED);
-    let known = |letter: char| letter == PASSED || LETTERS.iter().any(|(ours, _)| *ours == letter);
-    let mut all: Vec<char> = ours.chain(passed).chain(foreign.chars().filter(|letter| !known(*letter))).collect();
+    let known = |letter: &char| Flags::is_letter(*letter);
+    let mut all: Vec<char> =
+        flags.to_letters().chars().chain(foreign.chars().filter(|letter| !known(letter))).collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter().collect()
@@ -88,19 +76,15 @@ pub(super) fn letters(flags: &Flags, foreign: &str) -> String {
 
 /// The flags that letters stand for; keywords that have no letter are as they were.
 pub(super) fn flags(letters: &str, before: &Flags) -> Flags {
-    let named = LETTERS.iter().filter(|(letter, _)| letters.contains(*letter));
-    let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));
-    let mut flags = Flags { system, keywords: before.keywords.clone() };
-    match letters.contains(PASSED) {
-        true => flags.add_keyword(FORWARDED),
-        false => flags.keywords.retain(|word| !word.eq_ignore_ascii_case(FORWARDED)),
-    }
+    let mut flags = Flags::from_letters(letters);
+    before.without_letters().iter().for_each(|word| flags.add_keyword(word));
     flags
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::SystemFlags;
 
     #[test]
     fn mailboxes_and_folders_name_each_other() {
