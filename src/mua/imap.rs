@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use async_imap::Session;
+use async_imap::imap_proto::{MailboxDatum, RequestId, Response, Status};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Desk, Error, Login, Security, Server};
 use crate::net::{self, Stream};
@@ -45,6 +46,43 @@ impl ImapMailbox {
             }
         }
         Ok(())
+    }
+
+    /// Waits in IDLE until the mailbox holds more messages than before, or for so long. RFC 9051 §6.3.13 asks clients to
+    /// begin anew after 29 minutes.
+    ///
+    /// # Errors
+    /// As [`ImapMailbox::fetch`].
+    pub async fn idle(&mut self, patience: Duration) -> Result<(), Error> {
+        let server = self.server.clone();
+        let id = in_time(&server, self.session.run_command("IDLE")).await?;
+        let until = Instant::now() + patience;
+        let before = self.messages;
+        while self.messages <= before {
+            let Ok(heard) = timeout_at(until, self.hear()).await else { break };
+            heard?;
+        }
+        in_time(&server, self.session.run_command_untagged("DONE")).await?;
+        while timeout(PATIENCE, self.hear()).await.unwrap_or_else(|_| Err(silent(&server)))?.as_ref() != Some(&id) {}
+        Ok(())
+    }
+
+    /// The next thing that the server says; the tag if it ends a command.
+    async fn hear(&mut self) -> Result<Option<RequestId>, Error> {
+        let net = |why| Error::Net { server: self.server.clone(), why };
+        let heard = self.session.read_response().await.map_err(|error| net(net::Error::Io(error)))?;
+        let heard = heard.ok_or_else(|| net(net::Error::Closed))?;
+        match heard.parsed() {
+            Response::MailboxData(MailboxDatum::Exists(count)) => self.messages = *count,
+            Response::Data { status: Status::Bye, .. } => return Err(net(net::Error::Closed)),
+            Response::Done { tag, status: Status::Ok, .. } => return Ok(Some(tag.clone())),
+            Response::Done { .. } => {
+                let why = "refused a command".to_owned();
+                return Err(Error::Protocol { server: self.server.clone(), why });
+            }
+            _ => {}
+        }
+        Ok(None)
     }
 
     /// Says goodbye.
@@ -104,6 +142,10 @@ async fn session(desk: &Desk, server: &Server, login: &Login) -> Result<Session<
     }
 }
 
+fn silent(server: &str) -> Error {
+    Error::Protocol { server: server.to_owned(), why: format!("no answer within {PATIENCE:?}") }
+}
+
 async fn in_time<T, E>(server: &str, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: std::fmt::Display,
@@ -112,6 +154,6 @@ where
     match timeout(PATIENCE, answer).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(protocol(error.to_string())),
-        Err(_) => Err(protocol(format!("no answer within {PATIENCE:?}"))),
+        Err(_) => Err(silent(server)),
     }
 }

@@ -123,7 +123,7 @@ pub(super) struct ReaderTable {
     pub(super) who: Vec<String>,
     #[serde(default)]
     pub(super) by: By,
-    /// How often.
+    /// How often; with `idle`, how soon after the connection is lost.
     #[serde(with = "span")]
     pub(super) every: Duration,
     /// From which hour of the day to which, in UTC; at other times the machine is off.
@@ -137,6 +137,8 @@ pub(super) enum By {
     #[default]
     Pop3,
     Imap,
+    /// IMAP, and the connection stays: what comes is fetched at once.
+    Idle,
 }
 
 /// A fault, and when.

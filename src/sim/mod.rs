@@ -4,7 +4,7 @@
 //! ```text
 //!  file ─▶ Scenario ─▶ stage: a runtime with a paused clock
 //!                        ├─ traffic ─▶ outbox ─▶ the providers, over SMTP
-//!                        ├─ readers: POP3, IMAP
+//!                        ├─ readers: POP3, IMAP, IDLE
 //!                        ├─ timeline: faults come and go
 //!                        └─ tally: hears every event
 //!                      judge: what is in the store against what was promised; expect ─▶ Report

@@ -99,3 +99,29 @@ fn the_same_seed_gives_the_same_report_and_another_seed_another() {
 fn a_host_that_is_turned_on_again_does_not_try_a_message_beside_an_attempt_of_before() {
     weather(148);
 }
+
+#[test]
+fn who_sits_in_idle_reads_a_letter_at_once_also_after_the_server_was_away() {
+    let fetched_after = |by: &str, fault: &str| {
+        let text = format!(
+            "[scenario]\nname = \"x\"\nlasts = \"1 day\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\n\
+             count = 20\nafter = \"1h\"\nevery = \"47min\"\n[[readers]]\nwho = [\"friend@sina.test\"]\nby = \"{by}\"\n\
+             every = \"10min\"\n{fault}"
+        );
+        let report = run(&text, 3);
+        assert_eq!((report.fates.delivered, report.retrieved), (20, 20), "{by}: {}", report.text());
+        let at = |events: &[crate::journey::Event], is_it: fn(&crate::journey::Step) -> bool| {
+            events.iter().find(|event| is_it(&event.step)).map(|event| event.at)
+        };
+        let waits = report.worst.iter().map(|story| {
+            let delivered = at(&story.events, |step| matches!(step, crate::journey::Step::Delivered { .. })).unwrap();
+            let read = at(&story.events, |step| matches!(step, crate::journey::Step::Retrieved { .. })).unwrap();
+            read.duration_since(delivered).as_secs_f64()
+        });
+        waits.fold(0.0, f64::max)
+    };
+    assert!(fetched_after("imap", "") > 60.0);
+    assert!(fetched_after("idle", "") < 1.0);
+    let away = "[[faults]]\nfault = { kind = \"crash\", host = \"mda-sina\" }\nafter = \"3h\"\nlasts = \"5min\"\n";
+    assert!(fetched_after("idle", away) < 1.0);
+}
