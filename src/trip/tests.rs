@@ -244,7 +244,8 @@ fn the_same_letter_makes_the_same_dialogues_live_and_in_virtual_time() {
         let ground = Ground::simulated(World::journey(), 9, now, true).unwrap();
         let net = crate::net::Net::loopback(ground.world.addresses());
         let journal = crate::journey::Journal::new(clock, usize::MAX, true);
-        dialogues(Ground { net, clock, journal, ..ground }).await
+        let authority = crate::net::Authority::seeded("journey", clock, crate::world::Dice::seeded(9)).unwrap().into();
+        dialogues(Ground { net, clock, journal, authority, ..ground }).await
     });
     assert!(simulated.len() == 3 && simulated[0].contains("Client: MAIL FROM:<me@163.test>"), "{simulated:#?}");
     assert_eq!(simulated, live);

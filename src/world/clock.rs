@@ -27,6 +27,11 @@ impl Clock {
         Self(Kind::Virtual { start, origin: Instant::now() })
     }
 
+    /// Whether it is not the machine's.
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.0, Kind::Virtual { .. })
+    }
+
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match self.0 {
