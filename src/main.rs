@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use postroad::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
+/// Messages and sessions come and go in sizes that the allocator of the system is slow with, that of musl above all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Errors of ours are one line; `POSTROAD_LOG=debug` tells more.
 #[tokio::main]
 async fn main() -> ExitCode {

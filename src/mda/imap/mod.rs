@@ -108,7 +108,7 @@ impl Service for Imap {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let session = self.session(&stream);
         let mut conn = Conn::new(stream, session, stop);
-        match self.log_in(&mut conn).await? {
+        match Box::pin(self.log_in(&mut conn)).await? {
             Some((user, account)) => Visit::new(conn, user, account).run().await,
             None => Ok(()),
         }

@@ -63,7 +63,8 @@ impl Visit {
         if request.enables_condstore() {
             self.begin_modseqs();
         }
-        let reply = match self.handle(request).await {
+        // Apart, so that who waits between two requests, or in IDLE, does not hold room for the largest of them.
+        let reply = match Box::pin(self.handle(request)).await {
             Ok(reply) => reply,
             Err(Failure::Mailboxes(error)) => refusal(&error),
             Err(Failure::Net(error)) => return Err(error),
