@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use postroad::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
-/// Messages and sessions come and go in sizes that the allocator of the system is slow with, that of musl above all.
+/// That of musl is slow with messages and sessions, which come and go in many sizes.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -17,6 +17,8 @@ use crate::mail::{has_bare_line_end, normalize};
 
 /// At most this much is set aside on the strength of `SIZE=` alone.
 const RESERVED_OCTETS_MAX: u64 = 1 << 20;
+/// Who has sent some of what was declared is believed so many times as much: a buffer that grows is a copy more.
+const BELIEVED: u64 = 32;
 /// So much beyond the limit is read and thrown away before the peer is cut off.
 const SWALLOWED_OCTETS_MAX: u64 = 16 << 20;
 
@@ -27,6 +29,8 @@ pub(super) struct Incoming {
     /// All octets so far, kept or not.
     octets: u64,
     octets_max: u64,
+    /// What `SIZE=` has declared.
+    declared: u64,
     has_bare_line_end: bool,
     at: At,
 }
@@ -52,9 +56,9 @@ pub(super) enum Fault {
 
 impl Incoming {
     pub(super) fn new(octets_max: u64, declared: Option<u64>) -> Self {
-        let reserved = declared.unwrap_or(0).min(octets_max).min(RESERVED_OCTETS_MAX) as usize;
-        let message = BytesMut::with_capacity(reserved);
-        Self { message, octets: 0, octets_max, has_bare_line_end: false, at: At::LineStart }
+        let declared = declared.unwrap_or(0).min(octets_max);
+        let message = BytesMut::with_capacity(declared.min(RESERVED_OCTETS_MAX) as usize);
+        Self { message, octets: 0, octets_max, declared, has_bare_line_end: false, at: At::LineStart }
     }
 
     /// Takes text with dots stuffed. Says how much of it belonged to the message once its end is there.
@@ -122,9 +126,18 @@ impl Incoming {
     fn keep(&mut self, part: &[u8]) {
         self.octets += part.len() as u64;
         if self.octets <= self.octets_max {
+            self.make_room(part.len());
             self.message.extend_from_slice(part);
         } else {
             self.message = BytesMut::new();
+        }
+    }
+
+    fn make_room(&mut self, octets: usize) {
+        let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
+        if room < octets {
+            let expected = self.declared.saturating_sub(len as u64).min(len as u64 * BELIEVED) as usize;
+            self.message.reserve(octets.max(expected));
         }
     }
 

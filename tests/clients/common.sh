@@ -3,12 +3,14 @@
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d)
+[[ -n ${as:-} ]] && chown "$as:$as" "$work" && chmod 755 "$work"
 server=
 
-# serve: starts the world on free ports; each port is a variable of its service's name.
+# serve: starts the world, or $world, on free ports, as the user $as if there is one; each port is a variable of its
+# service's name.
 serve() {
     rm -f "$work/ports.json"
-    "$postroad" serve --free-ports --data "$work/data" --ports-file "$work/ports.json" >"$work/serve.log" 2>&1 &
+    ${as:+setpriv --reuid="$as" --regid="$as" --clear-groups} "$postroad" serve ${world:+"$world"} --free-ports --data "$work/data" --ports-file "$work/ports.json" >"$work/serve.log" 2>&1 &
     server=$!
     for _ in $(seq 200); do [[ -f $work/ports.json ]] && break; sleep 0.05; done
     [[ -f $work/ports.json ]] || { cat "$work/serve.log"; exit 1; }

@@ -18,10 +18,10 @@ pub struct Grams(Vec<u8>);
 impl Grams {
     /// Works it out.
     pub fn of(text: &Text<'_>) -> Self {
-        let octets = text.len();
-        if TEXT_OCTETS_MAX < octets {
+        if TEXT_OCTETS_MAX < text.raw_len() {
             return Self::default();
         }
+        let octets = text.len();
         let mut filter = vec![0; (octets / 8).next_power_of_two().clamp(OCTETS_MIN, OCTETS_MAX)];
         text.each(|piece| {
             for run in runs(piece) {

@@ -12,6 +12,8 @@ use crate::mail::Letter;
 
 /// RFC 8970 §3.1: no more is told.
 const PREVIEW_CHARS: usize = 200;
+/// So much of a part is read for it; whole lines of base64, where they have 76 characters.
+const PREVIEW_OCTETS: u32 = 78 * 840;
 
 /// A message to search in. What is decoded once serves all keys.
 pub struct Text<'a> {
@@ -38,7 +40,7 @@ impl<'a> Text<'a> {
     /// The beginning of what there is to read, spaces between words. RFC 8970 §4.
     pub(crate) fn preview(&self) -> String {
         let mut preview = String::new();
-        let text = first_text(&self.structure.part).map(|part| self.decoded_part(part)).unwrap_or_default();
+        let text = first_text(&self.structure.part).map(|part| self.decoded_part(&beginning(part))).unwrap_or_default();
         for word in text.split_whitespace() {
             let space = if preview.is_empty() { "" } else { " " };
             preview.push_str(space);
@@ -88,6 +90,19 @@ impl<'a> Text<'a> {
         take(self.body());
     }
 
+    /// How many octets the text takes in the message, before anything is decoded.
+    pub(super) fn raw_len(&self) -> usize {
+        fn of(part: &Part) -> usize {
+            match &part.content {
+                PartContent::Multipart(parts) => parts.iter().map(of).sum(),
+                PartContent::Message(message) => message.part.header.len() + of(&message.part),
+                PartContent::Leaf if part.kind == "text" => part.body.len(),
+                PartContent::Leaf => 0,
+            }
+        }
+        self.letter.trace.len() + self.structure.part.header.len() + of(&self.structure.part)
+    }
+
     /// About how many octets there are to look into.
     pub(super) fn len(&self) -> usize {
         self.letter.trace.len() + self.structure.part.header.len() + self.body().len()
@@ -133,6 +148,13 @@ impl<'a> Text<'a> {
         let text = in_charset(part.parameter("charset"), &body);
         if part.subtype == "html" { html_to_text(&text) } else { text }
     }
+}
+
+/// The part without what comes too late for a preview.
+fn beginning(part: &Part) -> Part {
+    let mut part = part.clone();
+    part.body.end = part.body.end.min(part.body.start + PREVIEW_OCTETS);
+    part
 }
 
 /// The first part that is text.
