@@ -24,6 +24,9 @@ pub struct Violation {
     pub what: String,
 }
 
+/// The promise that nothing stays behind of what has come and gone.
+pub(super) const NOTHING_LEAKS: &str = "nothing leaks";
+
 /// What a run left behind.
 pub(super) struct Evidence<'a> {
     pub(super) sent: &'a [Sent],
@@ -75,7 +78,7 @@ impl Evidence<'_> {
         self.accepted(&mut violations);
         if self.census.leaked != 0 {
             let what = format!("{} contents in the store have a wrong count of uses", self.census.leaked);
-            violations.push(Violation { promise: "nothing leaks", journey: None, what });
+            violations.push(Violation { promise: NOTHING_LEAKS, journey: None, what });
         }
         let mut named: BTreeMap<&str, usize> = BTreeMap::new();
         violations.retain(|violation| {

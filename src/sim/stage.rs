@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::expect::{Facts, percentile};
-use super::judge::Evidence;
+use super::judge::{Evidence, NOTHING_LEAKS, Violation};
 use super::outbox::{Ledger, Outboxes};
 use super::report::{Bucket, Pace, Queue, Report, Took, Worst};
 use super::tally::{Notes, Tally};
@@ -20,6 +20,8 @@ use crate::journey::Journal;
 const SAMPLES: u32 = 400;
 /// The shortest time from one look to the next.
 const SAMPLE_MIN: Duration = Duration::from_secs(1);
+/// So long after the last message nothing is left of it but what is stored.
+const SETTLED: Duration = Duration::from_secs(2 * 60 * 60);
 /// Queues in the report.
 const QUEUES_MAX: usize = 20;
 /// Messages whose story is told.
@@ -61,6 +63,9 @@ struct Play<'a> {
     queues: BTreeMap<String, Vec<(f64, usize)>>,
     began: Instant,
     ended: Instant,
+    /// Tasks before any mail was written, and how many more there are once all is done.
+    tasks: usize,
+    left: usize,
 }
 
 impl<'a> Stage<'a> {
@@ -88,8 +93,12 @@ impl<'a> Stage<'a> {
             queues: BTreeMap::new(),
             began: now,
             ended: now,
+            tasks: tasks(),
+            left: 0,
         };
-        play.run(&progress).await?;
+        if play.run(&progress).await? {
+            play.settle().await;
+        }
         let report = play.report();
         play.running.stop().await;
         if let Some(trace) = flushing {
@@ -100,7 +109,8 @@ impl<'a> Stage<'a> {
 }
 
 impl Play<'_> {
-    async fn run(&mut self, progress: &impl Fn(Progress)) -> Result<(), Error> {
+    /// Until the end, or until all mail has found its own: then `true`.
+    async fn run(&mut self, progress: &impl Fn(Progress)) -> Result<bool, Error> {
         let dice = &self.running.ground.dice;
         let outboxes = Arc::new(Outboxes::new(self.running.clone(), self.ledger.clone())?);
         let busy = Arc::new(Mutex::new(0_usize));
@@ -133,12 +143,22 @@ impl Play<'_> {
                 // What the last hop has yet to settle.
                 sleep(SAMPLE_MIN).await;
                 if self.running.mtas.values().all(|mta| mta.queue().is_empty()) {
-                    break;
+                    self.ended = Instant::now();
+                    return Ok(true);
                 }
             }
         }
         self.ended = Instant::now();
-        Ok(())
+        Ok(false)
+    }
+
+    /// Connections that wait for more end, and with them everything that was there for the mail.
+    async fn settle(&mut self) {
+        let end = Instant::now() + SETTLED;
+        while self.tasks < tasks() && Instant::now() < end {
+            sleep(SETTLED / 100).await;
+        }
+        self.left = tasks().saturating_sub(self.tasks);
     }
 
     fn sample(&mut self) {
@@ -157,7 +177,11 @@ impl Play<'_> {
         let census = Census::of(&self.running.ground.store).map_err(crate::host::Error::Store)?;
         let (sent, notes, faults) = (self.ledger.take(), self.tally.take(), self.chronicle.list());
         let evidence = Evidence { sent: &sent, notes: &notes, census: &census, happened: &faults };
-        let (fates, violations) = evidence.judge();
+        let (fates, mut violations) = evidence.judge();
+        if self.left != 0 {
+            let what = format!("{} tasks are still there after the last message", self.left);
+            violations.push(Violation { promise: NOTHING_LEAKS, journey: None, what });
+        }
         let took = journey_times(&notes);
         let queues = self.longest_queues();
         let expectations = Facts { fates, notes: &notes, took: &took, queues: &queues }.compare(&self.scenario.expect);
@@ -282,4 +306,9 @@ fn worst(notes: &Notes) -> Vec<Worst> {
         events: notes.kept.iter().filter(|event| event.journey == *journey).cloned().collect(),
     });
     told.collect()
+}
+
+/// Tasks of this runtime: each connection, session and attempt is one.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
