@@ -40,13 +40,13 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
     box.unselect_folder()
     box.delete_folder("Projekte/Blau")
     assert box.folder_status("Trash", ["MESSAGES"])[b"MESSAGES"] == 1
-    if box.has_capability("SORT"):
-        box.select_folder("INBOX")
-        assert len(box.sort("REVERSE DATE")) == total
-    if box.has_capability("THREAD=REFERENCES"):
-        assert sum(len(thread) for thread in box.thread("REFERENCES")) == total
-    if box.has_capability("QUOTA"):
-        box.get_quota("INBOX")
+    known = box.select_folder("INBOX")[b"HIGHESTMODSEQ"]
+    assert len(box.sort("REVERSE DATE")) == total
+    assert sum(len(thread) for thread in box.thread("REFERENCES")) == total
+    assert box.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"]) == {}
+    box.add_flags(five, [b"\\Answered"])
+    assert list(box.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"])) == five
+    box.get_quota("INBOX")
 
     box.select_folder("INBOX")
     box.idle()
