@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId};
+use crate::store::content::{self, Found};
 use crate::store::{self, Store};
 
 /// Everything that a world holds at one moment.
@@ -27,7 +28,7 @@ impl Census {
     /// # Errors
     /// The store cannot be read.
     pub fn of(store: &Store) -> Result<Self, store::Error> {
-        store.read(|connection| {
+        let (mut census, reports) = store.read(|connection| {
             let mut census = Self::default();
             let mut rows = connection.prepare("SELECT host, name, envelope FROM queue ORDER BY id")?;
             let mut rows = rows.query([])?;
@@ -54,27 +55,32 @@ impl Census {
                  UNION ALL SELECT content, count(*) FROM message GROUP BY 1) GROUP BY id) USING (id)
                 WHERE uses <> ifnull(used, 0)";
             census.leaked = connection.query_row(sql, [], |row| row.get(0))?;
-            census.failures = failures(connection)?;
-            Ok(census)
-        })
+            Ok((census, reports(connection)?))
+        })?;
+        for report in reports {
+            census.read(store.found(report)?.bytes());
+        }
+        Ok(census)
+    }
+
+    fn read(&mut self, report: &[u8]) {
+        let Some(DeliveryReport { journey: Some(journey), recipients, .. }) = DeliveryReport::read(report) else {
+            return;
+        };
+        let failed = recipients.into_iter().filter(|told| told.action == Action::Failed);
+        self.failures.extend(failed.filter_map(|told| Some((journey, told.address?))));
     }
 }
 
-/// Reads every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
-fn failures(connection: &Connection) -> rusqlite::Result<BTreeSet<(JourneyId, Address)>> {
-    let sql = "SELECT content.bytes FROM content JOIN
+/// Finds every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
+fn reports(connection: &Connection) -> rusqlite::Result<Vec<Found>> {
+    let sql = format!(
+        "SELECT {} FROM content JOIN
         (SELECT content FROM trace JOIN message USING (mailbox, uid)
          WHERE CAST(substr(octets, 1, 15) AS TEXT) = 'Return-Path: <>'
          UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL)
-        AS reports ON reports.content = content.id";
-    let mut found = BTreeSet::new();
-    let mut rows = connection.prepare(sql)?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let Some(report) = DeliveryReport::read(&row.get::<_, Vec<u8>>(0)?) else { continue };
-        let Some(journey) = report.journey else { continue };
-        let failed = report.recipients.into_iter().filter(|told| told.action == Action::Failed);
-        found.extend(failed.filter_map(|told| Some((journey, told.address?))));
-    }
-    Ok(found)
+        AS reports ON reports.content = content.id ORDER BY content.id",
+        content::COLUMNS
+    );
+    connection.prepare(&sql)?.query_map([], |row| Found::read(row, 0))?.collect()
 }

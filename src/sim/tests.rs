@@ -41,6 +41,12 @@ fn nor_does_any_of_these() {
     weathers(51..=100);
 }
 
+/// A host is killed between the commit of reports and their events: that they are in mailboxes is what counts.
+#[test]
+fn a_report_counts_by_what_is_stored() {
+    weather(1410);
+}
+
 /// Its seed of storms was 29: what the next host had taken was sent to it again every five seconds, as long as the disk
 /// could not hold that it had.
 #[test]
