@@ -114,6 +114,11 @@ impl Notes {
             taken: Vec::new(),
             in_doubt: false,
         });
+        // A host that was killed between the commit and the event has told nobody that it took it, and yet passes it on.
+        let has_it = matches!(event.step, Step::Relayed { .. } | Step::Deferred { .. } | Step::Failed { .. });
+        if has_it && course.taken.iter().all(|(host, _)| *host != event.host) {
+            course.taken.push((event.host.clone(), course.began));
+        }
         match &event.step {
             Step::Received { reverse_path, recipients, protocol, .. } => {
                 if !is_known {

@@ -47,6 +47,13 @@ fn a_report_counts_by_what_is_stored() {
     weather(1410);
 }
 
+/// And so does a message that a host had and nobody heard of: killed before it could store that the next one took it,
+/// it sends it again.
+#[test]
+fn a_host_had_what_it_passes_on() {
+    weather(1596);
+}
+
 /// Its seed of storms was 29: what the next host had taken was sent to it again every five seconds, as long as the disk
 /// could not hold that it had.
 #[test]
