@@ -101,10 +101,9 @@ pub(super) fn bars(bars: &[(String, f64)]) -> String {
     out + "</svg>"
 }
 
-/// One row for each fault that happened.
+/// One row for each fault that happened, below its name; time is where it is in the other plots.
 pub(super) fn timeline(shades: &[Shade], seconds: f64) -> String {
-    const ROW: f64 = 18.0;
-    const NAMES: f64 = 330.0;
+    const ROW: f64 = 32.0;
     let mut rows: Vec<&str> = Vec::new();
     for (_, _, what) in shades {
         if !rows.contains(&what.as_str()) {
@@ -113,19 +112,19 @@ pub(super) fn timeline(shades: &[Shade], seconds: f64) -> String {
     }
     let height = ROW * rows.len() as f64 + 4.0;
     let mut out = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
-    let x = |at: f64| NAMES + at / seconds.max(f64::MIN_POSITIVE) * (WIDTH - NAMES - 10.0);
+    let x = scale_x(seconds);
     for (row, name) in rows.iter().enumerate() {
         let top = row as f64 * ROW;
-        let _ = write!(out, "<text x=\"0\" y=\"{:.1}\">{}</text>", top + ROW - 5.0, escape(name));
+        let _ = write!(out, "<text x=\"{LEFT}\" y=\"{:.1}\">{}</text>", top + 13.0, escape(name));
         for (from, to, _) in shades.iter().filter(|(_, _, what)| what == name) {
             let _ = write!(
                 out,
                 "<rect fill=\"{}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{} to {}</title></rect>",
                 COLOURS[1],
                 x(*from),
-                top + 3.0,
+                top + 18.0,
                 (x(*to) - x(*from)).max(1.5),
-                ROW - 6.0,
+                ROW - 22.0,
                 human(*from),
                 human(*to)
             );
