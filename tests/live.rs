@@ -12,6 +12,8 @@ use postroad::Postroad;
 use postroad::host::{Fault, Way};
 use serde_json::Value;
 
+#[path = "live/async_imap.rs"]
+mod async_imap;
 #[path = "live/changes.rs"]
 mod changes;
 #[path = "live/crash.rs"]

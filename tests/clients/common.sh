@@ -3,8 +3,15 @@
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d)
+own_home=$HOME
 [[ -n ${as:-} ]] && chown "$as:$as" "$work" && chmod 755 "$work"
 server=
+
+# With the argument `maildir`, or where $store says so, the mailboxes are Maildirs.
+if [[ ${store:-${1:-}} = maildir ]]; then
+    world=$work/world.toml
+    sed '/^\[mda\./a mailboxes = "maildir"' config/journey.toml >"$world"
+fi
 
 # serve: starts the world, or $world, on free ports, as the user $as if there is one; each port is a variable of its
 # service's name.
@@ -17,7 +24,7 @@ serve() {
     for name in smtp submission submissions pop3 pop3s imap imaps http greeter; do
         printf -v "$name" '%s' "$(sed -E "s/.*\"$name\":\"127.0.0.1:([0-9]+)\".*/\1/" "$work/ports.json")"
     done
-    export imap imaps pop3 pop3s submission
+    export imap imaps pop3 pop3s smtp submission submissions
 }
 
 # quit: ends the world as the system would, within 20 s; true if it exited with 0.
@@ -45,7 +52,7 @@ miss() {
     fi
 }
 
-# check NAME COMMAND...: the command must end well, within 20 s.
+# check NAME COMMAND...: the command must end well, within 20 s; true if it did.
 check() {
     local name=$1
     shift
@@ -54,7 +61,21 @@ check() {
     else
         fail "$name"
         sed 's/^/         | /' "$work/out" | tail -15
+        return 1
     fi
+}
+
+# The columns of the table, and its rows: what each client did in the order in which they came.
+actions=(send read flag move search delete sync)
+clients=()
+declare -A done_by
+
+# seen CLIENT ACTION...: this client did it, in the check before.
+seen() {
+    local client=$1
+    shift
+    [[ -n ${done_by[$client]:-} ]] || clients+=("$client")
+    done_by[$client]+=" $* "
 }
 
 # restart: the world ends in good order and comes back with the same data, on other ports.
@@ -79,16 +100,27 @@ need() {
     return 1
 }
 
-# status: how many messages friend's INBOX holds, as the server says it.
-status() { curl -s "imap://127.0.0.1:$imap/" -u "$user" -X 'STATUS INBOX (MESSAGES)'; }
+# ask COMMAND [MAILBOX]: what the server says to it in friend's INBOX, or in another mailbox.
+ask() { curl -sS "imap://127.0.0.1:$imap/${2-INBOX}" -u "$user" -X "$1"; }
 
-# has N: whether friend's INBOX comes to hold N messages.
+# status [MAILBOX]: how many messages friend's INBOX holds, or another mailbox, as the server says it.
+status() { ask "STATUS ${1:-INBOX} (MESSAGES)" ''; }
+
+# has N [MAILBOX]: whether friend's INBOX comes to hold N messages, or another mailbox.
 has() {
     for _ in $(seq 100); do
-        status | grep -q "MESSAGES $1)" && return
+        status "${2:-INBOX}" | grep -q "MESSAGES $1)" && return
         sleep 0.1
     done
-    status
+    status "${2:-INBOX}"
+    return 1
+}
+
+# holds KEY N: whether N messages of friend's INBOX match the search key.
+holds() {
+    local found
+    found=$(ask "SEARCH $1") && [[ $(tr -d '\r' <<<"$found" | grep '^\* SEARCH' | wc -w) = $(($2 + 2)) ]] && return
+    printf '%s\n' "$found"
     return 1
 }
 
@@ -110,16 +142,32 @@ home() {
 # count_of FOLDER: the messages in one folder of a Maildir.
 count_of() { find "$1/cur" "$1/new" -type f | wc -l; }
 
-# total: the closing line; true if all is well.
+# table: what was seen, as docs/clients.md has it; a row that is not there is a failure.
+table() {
+    local client action row
+    for client in "${clients[@]}"; do
+        row="| $client |"
+        for action in "${actions[@]}"; do
+            [[ ${done_by[$client]} = *" $action "* ]] && row+=' yes |' || row+=' |'
+        done
+        printf '%s\n' "$row"
+        [[ $failed != 0 ]] || grep -qxF -- "$row" docs/clients.md || fail "docs/clients.md says something else about $client"
+    done
+}
+
+# total: the table and the closing line; true if all is well.
 total() {
+    table
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [[ $failed = 0 && $passed != 0 ]]
 }
 
-cargo build --locked --quiet || exit 1
-postroad=${CARGO_TARGET_DIR:-$PWD/target}/debug/postroad
+# $POSTROAD names a program that is already built.
+postroad=${POSTROAD:-${CARGO_TARGET_DIR:-$PWD/target}/debug/postroad}
+[[ -n ${POSTROAD:-} ]] || cargo build --locked --quiet || exit 1
+source tests/clients/walks.sh
 user=friend@sina.test:postroad
-export -f has status gives count_of
+export -f ask has holds status gives count_of
 export work user
 
 # Every step asks by curl whether the mail is there.

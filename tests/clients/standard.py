@@ -29,15 +29,17 @@ with imaplib.IMAP4_SSL("localhost", imaps, ssl_context=context) as box:
     answer = box.fetch(found[0], "(UID FLAGS ENVELOPE BODYSTRUCTURE RFC822.SIZE)")[1]
     assert b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=" in answer[0], answer
     assert b"from smtplib" in box.fetch(found[0], "(BODY.PEEK[TEXT])")[1][0][1]
-    assert box.append("Archive", "(\\Seen)", None, b"Subject: kept\r\n\r\nkept\r\n")[0] == "OK"
+    assert box.create("Kept/2026")[0] == "OK"
+    assert box.append("Kept", "(\\Seen)", None, b"Subject: kept\r\n\r\nkept\r\n")[0] == "OK"
     assert box.store(found[0], "+FLAGS", "(\\Answered $Label1)")[0] == "OK"
-    assert box.copy(found[0], "Archive")[0] == "OK"
-    assert box.create("Archive/2026")[0] == "OK"
-    assert box.select("Archive")[1] == [b"2"]
+    assert box.copy(found[0], "Kept")[0] == "OK"
+    assert box.select("Kept")[1] == [b"2"]
     assert box.search(None, "ANSWERED", "KEYWORD", "$Label1")[1] == [b"2"]
     assert box.store("1", "+FLAGS", "(\\Deleted)")[0] == "OK"
     assert box.expunge()[1] == [b"1"]
-    assert any(b"Archive/2026" in line for line in box.list()[1])
+    assert box._simple_command("MOVE", "1", "Kept/2026")[0] == "OK"
+    assert box.select("Kept")[1] == [b"0"] and box.select("Kept/2026")[1] == [b"1"]
+    assert any(b"Kept/2026" in line for line in box.list()[1])
 
 with imaplib.IMAP4("localhost", imap) as box:
     box.starttls(context)

@@ -22,12 +22,12 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
     assert body[b"BODYSTRUCTURE"].is_multipart and body[b"BODY[2]"].strip() == b"AAECAwQFBgcICQ=="
     assert body[b"ENVELOPE"].message_id == b"<20@163.test>"
 
-    five = box.search(["HEADER", "Message-ID", "<5@163.test>"])
-    assert {b"\\Seen", b"urgent"} <= set(box.add_flags(five, [b"\\Seen", b"urgent"])[five[0]])
-    assert box.search(["KEYWORD", "urgent"]) == five
+    nine = box.search(["HEADER", "Message-ID", "<9@163.test>"])
+    assert {b"\\Seen", b"urgent"} <= set(box.add_flags(nine, [b"\\Seen", b"urgent"])[nine[0]])
+    assert box.search(["KEYWORD", "urgent"]) == nine
     box.create_folder("Projekte/Gr\u00fcn")
     assert any(name == "Projekte/Gr\u00fcn" for _, _, name in box.list_folders())
-    box.copy(five, "Projekte/Gr\u00fcn")
+    box.copy(nine, "Projekte/Gr\u00fcn")
     box.rename_folder("Projekte/Gr\u00fcn", "Projekte/Blau")
     assert box.folder_status("Projekte/Blau", ["MESSAGES"])[b"MESSAGES"] == 1
     box.append("Projekte/Blau", b"Subject: appended\r\n\r\nhere\r\n", flags=[b"\\Draft"])
@@ -43,9 +43,10 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
     known = box.select_folder("INBOX")[b"HIGHESTMODSEQ"]
     assert len(box.sort("REVERSE DATE")) == total
     assert sum(len(thread) for thread in box.thread("REFERENCES")) == total
-    assert box.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"]) == {}
-    box.add_flags(five, [b"\\Answered"])
-    assert list(box.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"])) == five
+    everything = box.search()
+    assert box.fetch(everything, ["FLAGS"], [f"CHANGEDSINCE {known}"]) == {}
+    box.add_flags(nine, [b"\\Answered"])
+    assert list(box.fetch(everything, ["FLAGS"], [f"CHANGEDSINCE {known}"])) == nine
     box.get_quota("INBOX")
 
     box.select_folder("INBOX")
@@ -61,3 +62,38 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
         told += heard
     box.idle_done()
     assert len(box.search(["SUBJECT", "while idle"])) == 1
+
+
+# Offline: what others did meanwhile, and what was done here, is the same for both after the next connection.
+def connect():
+    other = IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10)
+    other.login("friend@sina.test", "postroad")
+    return other, other.select_folder("INBOX")
+
+
+box, before = connect()
+copy = box.search()
+box.logout()
+other, _ = connect()
+appended = other.append("INBOX", b"Subject: while offline\r\n\r\nhello\r\n")
+other.add_flags(nine, [b"\\Flagged"])
+gone = other.search(["SUBJECT", "while idle"])
+other.delete_messages(gone)
+other.uid_expunge(gone)
+other.logout()
+
+box, now = connect()
+assert now[b"UIDVALIDITY"] == before[b"UIDVALIDITY"] and now[b"HIGHESTMODSEQ"] > before[b"HIGHESTMODSEQ"]
+changed = box.fetch(copy, ["FLAGS"], [f"CHANGEDSINCE {before[b'HIGHESTMODSEQ']}"])
+assert list(changed) == nine and b"\\Flagged" in changed[nine[0]][b"FLAGS"], changed
+left = box.search()
+assert set(copy) - set(left) == set(gone)
+new = set(left) - set(copy)
+assert len(new) == 1 and min(new) >= before[b"UIDNEXT"] and str(min(new)).encode() in appended, (new, appended)
+box.remove_flags(nine, [b"\\Flagged"])
+box.delete_messages(new)
+box.uid_expunge(new)
+box.logout()
+other, _ = connect()
+assert other.search(["FLAGGED", "UID", nine[0]]) == [] and set(other.search()) == set(copy) - set(gone)
+other.logout()

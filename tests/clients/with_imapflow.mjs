@@ -4,7 +4,7 @@ import { ImapFlow } from 'imapflow';
 
 const open = async () => {
     const client = new ImapFlow({
-        host: 'localhost', port: Number(process.argv[2]), secure: true, logger: false,
+        host: 'localhost', port: Number(process.argv[2]), secure: true, logger: false, qresync: true,
         auth: { user: 'friend@sina.test', pass: 'postroad' },
     });
     await client.connect();
@@ -63,3 +63,31 @@ assert.ok(await client.messageDelete(String(extra.uid), { uid: true }));
 assert.equal(client.mailbox.exists, total);
 await other.logout();
 await client.logout();
+
+// Offline: what others did meanwhile is told when the mailbox is opened again (QRESYNC), and what was done here reaches them.
+const writer = await open();
+await writer.mailboxOpen('INBOX');
+const { uidValidity, highestModseq: changedSince, uidNext } = writer.mailbox;
+await writer.messageFlagsAdd(uid, ['$Meanwhile'], { uid: true });
+const { uid: doomed } = await writer.append('INBOX', 'Subject: doomed\r\n\r\nhere\r\n');
+const { uid: fresh } = await writer.append('INBOX', 'Subject: while offline\r\n\r\nhere\r\n');
+await writer.messageDelete(String(doomed), { uid: true });
+const [victim] = await writer.search({ header: { 'message-id': '<19@163.test>' } }, { uid: true });
+await writer.messageMove(String(victim), 'Archive', { uid: true });
+
+const back = await open();
+const heard = { flags: new Map(), gone: [] };
+back.on('flags', event => heard.flags.set(event.uid, event.flags));
+back.on('expunge', event => heard.gone.push(event.uid));
+await back.mailboxOpen('INBOX', { uidValidity, changedSince });
+assert.ok(heard.flags.get(uid).has('$Meanwhile'));
+assert.deepEqual(heard.gone.filter(gone => gone < uidNext), [victim]);
+assert.deepEqual(await back.search({ uid: `${uidNext}:*` }, { uid: true }), [fresh]);
+assert.equal(back.mailbox.exists, total);
+await back.messageFlagsRemove(uid, ['$Meanwhile'], { uid: true });
+await back.messageDelete(String(fresh), { uid: true });
+await back.logout();
+await writer.noop();
+assert.equal(writer.mailbox.exists, total - 1);
+assert.deepEqual(await writer.search({ keyword: '$Meanwhile' }), []);
+await writer.logout();

@@ -1,4 +1,5 @@
-"""Thunderbird, without a screen, driven by Marionette: reads, flags, searches, moves, deletes, works offline and sends.
+"""Thunderbird, without a screen, driven by Marionette: reads, flags, tags, searches, moves, deletes, sends, hears of new
+letters while idle, works offline, and afterwards has what others did meanwhile, as they have what it did.
 
 Arguments: CA file, a new folder for its profile, ports of IMAPS and submission, how many letters INBOX holds.
 """
@@ -118,7 +119,8 @@ class Thunderbird:
         with (profile / "user.js").open("a") as prefs:
             prefs.write(f'user_pref("marionette.port", {port});\n')
         self.process = subprocess.Popen(
-            ["thunderbird", "--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "--profile", profile]
+            ["thunderbird", "--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "--profile", profile],
+            stderr=(profile / "stderr").open("w"),
         )
         self.driver = Marionette("127.0.0.1", port=port, socket_timeout=60, startup_timeout=60)
         self.driver.start_session(timeout=60)
@@ -139,18 +141,25 @@ class Thunderbird:
             self.process.kill()
 
 
-def on_server(query):
-    """Another client finds one such letter, soon."""
+def other_client():
+    """Another client of the same user, in INBOX."""
+    box = imaplib.IMAP4_SSL("localhost", imaps, ssl_context=ssl.create_default_context(cafile=ca))
+    box.login("me@163.test", "postroad")
+    box.select("INBOX")
+    return box
+
+
+def on_server(query, mailbox="INBOX", count=1):
+    """Another client finds so many such letters, soon."""
     found = None
     for _ in range(100):
-        with imaplib.IMAP4_SSL("localhost", imaps, ssl_context=ssl.create_default_context(cafile=ca)) as box:
-            box.login("me@163.test", "postroad")
-            box.select("INBOX", readonly=True)
-            found = box.search(None, query)[1][0].decode()
-        if found.isdigit():
+        with other_client() as box:
+            box.select(mailbox, readonly=True)
+            found = box.search(None, query)[1][0].split()
+        if len(found) == count:
             break
         time.sleep(0.1)
-    wanted(f"SEARCH {query}", found.isdigit(), True)
+    wanted(f"SEARCH {query} in {mailbox}", len(found), count)
 
 
 def walk(bird):
@@ -210,20 +219,6 @@ def walk(bird):
     )
     wanted("a letter is deleted, to", deleted, "Trash")
 
-    offline = bird.do(
-        """await url(listener => inbox().downloadAllForOffline(listener, null));
-        await until("kept", () => inbox().hasMsgOffline(letter(inbox(), "12@163.test").messageKey));
-        const manager = Cc["@mozilla.org/messenger/offline-manager;1"].getService(Ci.nsIMsgOfflineManager);
-        Services.io.offline = true;
-        const text = await source(letter(inbox(), "12@163.test"));
-        inbox().markMessagesFlagged([letter(inbox(), "12@163.test")], true);
-        Services.io.offline = false;
-        manager.goOnline(false, true, null);
-        return text.includes("Body 12");"""
-    )
-    wanted("a letter is read offline", offline, True)
-    on_server("FLAGGED HEADER Message-ID 12@163.test")
-
     sent = bird.do(
         """const fields = Cc["@mozilla.org/messengercompose/composefields;1"].createInstance(Ci.nsIMsgCompFields);
         const identity = MailServices.accounts.accounts[0].defaultIdentity;
@@ -244,6 +239,46 @@ def walk(bird):
         return kept.name;"""
     )
     wanted("a letter is sent, with a copy in", sent, "Sent")
+
+    with other_client() as box:
+        box.append("INBOX", None, None, b"Subject: while idle\r\nMessage-ID: <idle@163.test>\r\n\r\nhere\r\n")
+    bird.do('await until("told", () => letter(inbox(), "idle@163.test"));')
+    print("told of a new letter while idle")
+
+    offline = bird.do(
+        """await url(listener => inbox().downloadAllForOffline(listener, null));
+        await until("kept", () => all(inbox()).every(header => inbox().hasMsgOffline(header.messageKey)));
+        Services.io.offline = true;
+        const text = await source(letter(inbox(), "12@163.test"));
+        inbox().markMessagesFlagged([letter(inbox(), "12@163.test")], true);
+        inbox().markMessagesRead([letter(inbox(), "15@163.test")], true);
+        inbox().deleteMessages([letter(inbox(), "13@163.test")], null, false, true, null, false);
+        MailServices.copy.copyMessages(inbox(), [letter(inbox(), "14@163.test")], child("Kept"), true, null, null, false);
+        return text.includes("Body 12");"""
+    )
+    wanted("a letter is read offline", offline, True)
+    with other_client() as box:
+        number = lambda id: box.search(None, f"HEADER Message-ID {id}@163.test")[1][0].decode()
+        box.store(number(16), "+FLAGS", "(\\Flagged)")
+        box.store(number(17), "+FLAGS", "(\\Deleted)")
+        box.expunge()
+        box.append("INBOX", None, None, b"Subject: meanwhile\r\nMessage-ID: <meanwhile@163.test>\r\n\r\nhere\r\n")
+    bird.do(
+        """const manager = Cc["@mozilla.org/messenger/offline-manager;1"].getService(Ci.nsIMsgOfflineManager);
+        Services.io.offline = false;
+        manager.goOnline(false, true, null);
+        await until("played back", () => !inbox().getFlag(Ci.nsMsgFolderFlags.OfflineEvents));
+        await until("told of a letter", () => { inbox().updateFolder(null); return letter(inbox(), "meanwhile@163.test"); });
+        await until("told of a flag", () => letter(inbox(), "16@163.test").isFlagged);
+        await until("told of a deletion", () => !letter(inbox(), "17@163.test"));"""
+    )
+    print("what others did meanwhile is here")
+    on_server("FLAGGED HEADER Message-ID 12@163.test")
+    on_server("SEEN HEADER Message-ID 15@163.test")
+    on_server("HEADER Message-ID 13@163.test", count=0)
+    on_server("HEADER Message-ID 13@163.test", mailbox="Trash")
+    on_server("HEADER Message-ID 14@163.test", count=0)
+    on_server("HEADER Message-ID 14@163.test", mailbox="Kept")
 
 
 bird = Thunderbird()
