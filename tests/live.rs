@@ -24,6 +24,8 @@ mod faults;
 mod mailboxes;
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/output.rs"]
+mod output;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);

@@ -60,6 +60,9 @@ impl FaultCommand {
             return Ok(ExitCode::SUCCESS);
         }
         let all = answer.as_array().map_or(std::slice::from_ref(&answer), Vec::as_slice);
+        if all.is_empty() {
+            println!("nothing is wrong");
+        }
         let word = if matches!(self.action, Action::End { .. }) { "ended" } else { "since" };
         for active in all {
             let text = |key: &str| printable(active[key].as_str().unwrap_or_default());

@@ -1,6 +1,5 @@
 //! `postroad fetch`: the MUA by hand, inwards.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,26 +83,23 @@ impl Fetch {
         }
         for (number, bytes) in messages {
             let file = self.output.as_deref().map(|folder| save(folder, *number, bytes)).transpose()?;
-            self.print(*number, bytes, file.as_deref())?;
+            self.print(*number, bytes, file.as_deref());
         }
         Ok(())
     }
 
-    fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) -> anyhow::Result<()> {
+    fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) {
         let message = MessageParser::new().parse_headers(bytes);
         let subject = message.as_ref().and_then(|message| message.subject()).unwrap_or_default();
         let from = message.as_ref().and_then(|message| message.from()?.first()?.address()).unwrap_or_default();
-        let mut out = std::io::stdout().lock();
         if self.json {
-            writeln!(
-                out,
+            println!(
                 "{}",
                 json!({ "number": number, "octets": bytes.len(), "from": from, "subject": subject, "file": file })
-            )?;
+            );
         } else {
-            writeln!(out, "{number:>6}  {:>9} octets  {}  {}", bytes.len(), printable(from), printable(subject))?;
+            println!("{number:>6}  {:>9} octets  {}  {}", bytes.len(), printable(from), printable(subject));
         }
-        Ok(())
     }
 }
 

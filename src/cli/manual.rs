@@ -1,6 +1,5 @@
 //! `postroad completions` and `postroad man`: from the definition of the commands.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, out};
 
 /// Prints completions for a shell.
 #[derive(Debug, Args)]
@@ -19,7 +18,9 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(&self) -> ExitCode {
-        clap_complete::generate(self.shell, &mut Cli::command(), "postroad", &mut io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "postroad", &mut script);
+        out::print(script);
         ExitCode::SUCCESS
     }
 }
@@ -37,7 +38,11 @@ impl Man {
     /// The folder cannot be written to.
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         match &self.output {
-            None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?,
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                out::print(page);
+            }
             Some(folder) => {
                 let written =
                     std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));

@@ -1,5 +1,15 @@
 //! The commands: one file each. They print, show progress and choose the exit code; the rooms below do the work.
 
+/// In this room, a reader who hangs up is no reason to panic. See [`out`].
+macro_rules! println {
+    ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
+}
+
+/// As `println`, without the line end.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::out::print(format!($($text)*)) };
+}
+
 mod bench;
 mod ca;
 mod check;
@@ -11,6 +21,7 @@ mod greeter;
 mod host;
 mod mailbox;
 mod manual;
+mod out;
 mod queue;
 mod run;
 mod send;

@@ -137,9 +137,16 @@ async fn session(desk: &Desk, server: &Server, login: &Login) -> Result<Session<
     let refused = |why: String| Error::Login { server: name.clone(), user: login.user.clone(), why };
     match timeout(PATIENCE, client.login(&login.user, &login.password)).await {
         Ok(Ok(session)) => Ok(session),
-        Ok(Err((error, _))) => Err(refused(error.to_string())),
+        Ok(Err((error, _))) => Err(refused(said(&error.to_string()))),
         Err(_) => Err(refused(format!("no answer within {PATIENCE:?}"))),
     }
+}
+
+/// The server's own words where it refused something; the library has them in the form for its developers,
+/// `no response: code: None, info: Some("the words")`.
+fn said(error: &str) -> String {
+    let words = error.split_once("info: Some(\"").and_then(|(_, words)| words.strip_suffix("\")"));
+    words.unwrap_or(error).replace("\\\"", "\"")
 }
 
 fn silent(server: &str) -> Error {
@@ -153,7 +160,7 @@ where
     let protocol = |why: String| Error::Protocol { server: server.to_owned(), why };
     match timeout(PATIENCE, answer).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(protocol(error.to_string())),
+        Ok(Err(error)) => Err(protocol(said(&error.to_string()))),
         Err(_) => Err(silent(server)),
     }
 }

@@ -53,10 +53,9 @@ pub(super) struct Reader {
 
 /// What is wrong with a scenario file, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}:{line}: {text}")]
+#[error("{place}: {text}")]
 pub struct Unsound {
-    path: String,
-    line: usize,
+    place: String,
     text: String,
 }
 
@@ -67,11 +66,8 @@ impl Scenario {
     /// It cannot be read, or something in it is wrong.
     pub fn read(path: &Path) -> Result<Self, Unsound> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| Unsound {
-            path: shown.clone(),
-            line: 1,
-            text: format!("cannot be read: {error}"),
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Unsound { place: shown.clone(), text: format!("cannot be read: {error}") })?;
         Self::parse(&shown, &text)
     }
 
@@ -100,7 +96,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn unsound(&self, place: Place<usize>, text: String) -> Unsound {
         let line = 1 + self.text.bytes().take(place.start).filter(|byte| *byte == b'\n').count();
-        Unsound { path: self.path.to_owned(), line, text: text.replace('\n', " ") }
+        Unsound { place: format!("{}:{line}", self.path), text: text.replace('\n', " ") }
     }
 
     fn beside(&self, path: &Path) -> PathBuf {
