@@ -3,14 +3,14 @@
 
 # walk_mutt PROGRAM: sends, reads, searches, flags, moves and deletes.
 walk_mutt() {
-    local program=$1 url kind take
+    local program=$1 url kind take kept
     home "$program"
     cat >"$HOME/rc" <<RC
 set ssl_ca_certificates_file="$work/ca.pem" certificate_file="$work/ca.pem"
 set imap_user=friend@sina.test imap_pass=postroad pop_user=friend@sina.test pop_pass=postroad
 set smtp_url="smtps://me@163.test@localhost:$submissions/" smtp_pass=postroad from=me@163.test realname=Me
-set header_cache="" record="" mbox="$HOME/mbox" folder="$HOME" confirmcreate=no move=no quit=yes wait_key=no
-set pop_delete=no pop_checkinterval=0 delete=yes confirmappend=no sleep_time=0
+set header_cache="$HOME/headers" imap_qresync=yes record="" mbox="$HOME/mbox" folder="$HOME" confirmcreate=no move=no
+set quit=yes wait_key=no pop_delete=no pop_checkinterval=0 delete=yes confirmappend=no sleep_time=0
 RC
     printf 'sent by %s\n' "$program" >"$HOME/words"
     export run_mutt="$program -n -F '$HOME/rc'"
@@ -34,10 +34,20 @@ RC
         "imaps://localhost:$imaps/INBOX" "set imap_deflate=yes; $take" deflate "$count"
     check "$program has the server search" copied \
         "imaps://localhost:$imaps/INBOX" "push <tag-pattern>=b${program}<enter><tag-prefix>" found 1 && seen "$program" search
+    # It keeps headers and flags, and asks only for what has changed since (QRESYNC).
     ask 'STORE 1:* -FLAGS.SILENT (\Flagged)' >/dev/null
+    ask 'STORE 2 +FLAGS.SILENT (\Flagged)' >/dev/null
+    ask 'STORE 3 +FLAGS.SILENT (\Deleted)' >/dev/null
+    ask EXPUNGE >/dev/null
+    check "$program hears of what others flagged, QRESYNC" copied \
+        "imaps://localhost:$imaps/INBOX" 'push <tag-pattern>~F<enter><tag-prefix>' flagged 1
+    check "$program hears of what others deleted, QRESYNC" copied \
+        "imaps://localhost:$imaps/INBOX" "$take" left $((count -= 1))
+    ask 'STORE 2 -FLAGS.SILENT (\Flagged)' >/dev/null
+    kept=$(status Archive | grep -oE '[0-9]+')
     check "$program flags one and moves one to Archive" bash -c "box 'imaps://localhost:$imaps/INBOX' \
-        'push <first-entry><flag-message><last-entry><save-message>=Archive<enter><quit>'; has $((count -= 1)) && holds FLAGGED 1" &&
-        seen "$program" flag move
+        'push <first-entry><flag-message><last-entry><save-message>imaps://localhost:$imaps/Archive<enter><quit>'; \
+        has $((count -= 1)) && has $((kept + 1)) Archive && holds FLAGGED 1" && seen "$program" flag move
     check "$program deletes one" bash -c "box 'imaps://localhost:$imaps/INBOX' \
         'push <last-entry><delete-message><sync-mailbox><quit>'; has $((count -= 1))" && seen "$program" delete
 }

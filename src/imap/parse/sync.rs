@@ -70,9 +70,10 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
     }
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
+            // The grammar has no 0 here; Thunderbird says it of a mailbox that it does not know yet.
             "CHANGEDSINCE" if since.is_none() => {
                 scanner.space()?;
-                since = Some(modseq(scanner)?);
+                since = Some(scanner.number()?);
             }
             "VANISHED" => vanished = true,
             "PARTIAL" if page.is_none() => {

@@ -277,7 +277,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a STORE 1 LABELS (a)", "only FLAGS can be stored"),
         ("a STORE 1 (UNCHANGEDSINCE) FLAGS a", "a space is missing"),
         ("a STORE 1 () FLAGS a", "UNCHANGEDSINCE is missing"),
-        ("a FETCH 1 FLAGS (CHANGEDSINCE 0)", "the number may not be 0"),
+        ("a FETCH 1 FLAGS (CHANGEDSINCE)", "a space is missing"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "VANISHED needs UID FETCH"),
         ("a SORT (REVERSE) UTF-8 ALL", "no such criterion"),
         ("a SORT (DATE REVERSE REVERSE TO) UTF-8 ALL", "no such criterion"),

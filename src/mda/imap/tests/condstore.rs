@@ -55,6 +55,21 @@ async fn flags_are_told_with_the_number_of_their_change_once_asked_for() {
     play_with(&["one", "two"], &transcript).await;
 }
 
+/// As Thunderbird does where CONDSTORE is turned on. RFC 7162 §3.1.4.1.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_knows_nothing_yet_asks_for_changes_since_0() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX (CONDSTORE)
+        {}
+        C: a2 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 0)
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent) MODSEQ (2))
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent) MODSEQ (3))
+        S: a2 OK fetched",
+        selected("a1", 2, 2, 3),
+    );
+    play_with(&["one", "two"], &transcript).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_has_changed_is_not_overwritten() {
     let transcript = format!(
