@@ -12,6 +12,7 @@
 use super::append::{Append, Replace};
 use super::fetch::Item;
 use super::metadata::MetadataRequest;
+use super::notify::Notify;
 use super::quota::QuotaRequest;
 use super::search::Search;
 use super::sort::Sort;
@@ -68,6 +69,8 @@ pub enum Request {
     Noop,
     /// `IDLE`: tell what changes as it happens. RFC 9051 §6.3.13.
     Idle,
+    /// `NOTIFY`; `None` for `NOTIFY NONE`. RFC 5465 §3.1.
+    Notify(Option<Notify>),
     /// `SELECT` and `EXAMINE`. RFC 9051 §6.3.2, §6.3.3.
     Select {
         /// Which mailbox.
@@ -182,7 +185,7 @@ impl Request {
             Self::Noop | Self::Idle | Self::Select { .. } | Self::Create { .. } | Self::Delete(_) => false,
             Self::Rename { .. } | Self::Subscribe { .. } | Self::List(_) | Self::Lsub { .. } => false,
             Self::Namespace | Self::Status { .. } | Self::Append(_) => false,
-            Self::Quota(_) | Self::Metadata(_) => false,
+            Self::Quota(_) | Self::Metadata(_) | Self::Notify(_) => false,
         }
     }
 
@@ -218,6 +221,7 @@ impl Request {
                 search.key.asks_modseq()
             }
             Self::Store(store) => store.unchanged_since.is_some(),
+            Self::Notify(Some(Notify { selected: Some(selected), .. })) => selected.items.contains(&Item::ModSeq),
             _ => false,
         }
     }

@@ -170,7 +170,8 @@ mod tests {
             k STORE 1,2:* +FLAGS.SILENT (\\Seen x)\r\n|l APPEND INBOX (\\Seen) {5+}\r\nhello\r\n|m APPEND INBOX {600}\r\n|\
             n APPEND INBOX {600+}\r\n|o LIST (SUBSCRIBED) \"\" (% *) RETURN (CHILDREN STATUS (MESSAGES))\r\n|p CLOSE\r\n|\
             q LOGOUT\r\n|r STARTTLS\r\n|s ENABLE IMAP4rev2\r\n|t STATUS x (MESSAGES UIDNEXT)\r\n|u ID NIL\r\n|v CAPABILITY\r\n|\
-            w COPY 1 {4}\r\n|x MOVE $ b\r\n|((((|\\|{99999999999999999999}\r\n|\"|\r\n|x";
+            w COPY 1 {4}\r\n|x MOVE $ b\r\n|y NOTIFY NONE\r\n|\
+            z NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge)) (SUBTREE (a b) (FlagChange MailboxName))\r\n|((((|\\|{99999999999999999999}\r\n|\"|\r\n|x";
         shake("imap session", session, 3000, words);
     }
 

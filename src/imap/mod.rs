@@ -15,6 +15,7 @@ mod command;
 pub mod fetch;
 pub mod fuzzing;
 mod metadata;
+mod notify;
 mod parse;
 mod quota;
 pub mod search;
@@ -30,6 +31,7 @@ mod write;
 pub use append::{Append, NewMessage, Replace};
 pub use command::{Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
 pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
+pub use notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
 pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, Setup};
 pub use structure::{

@@ -26,9 +26,10 @@ use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Annotated, Annotator, Brief, Brought, Changes, Copied, Delivered, Error, Index, Keeper, Listed, Mailbox, Mailboxes,
-    Maildrop, Message, Messages, SCHEMA, Sieve, SpecialUse, Status, Uid, Usage, View,
+    Author, Brief, Brought, Changes, Copied, Delivered, Error, Heard, Index, Keeper, Listed, Mailbox, Mailboxes,
+    Maildrop, Message, Messages, News, Reader, SCHEMA, Sieve, SpecialUse, Status, Uid, Usage, View,
 };
+use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;
 pub use site::{Site, User};
 

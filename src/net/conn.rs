@@ -60,6 +60,24 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
+    /// Writes all that the machine has to say, and then does not wait for the peer: `None` when there is no event yet.
+    /// An owner that tells things nobody has asked for calls this before it tells more.
+    ///
+    /// May be dropped like [`Conn::event`].
+    ///
+    /// # Errors
+    /// As [`Conn::event`].
+    pub async fn catch_up(&mut self) -> Result<Option<M::Event>, Error> {
+        loop {
+            self.write_unsent().await?;
+            match self.machine.next() {
+                Next::Send(bytes) => self.unsent = bytes,
+                Next::Event(event) => return Ok(Some(event)),
+                Next::Close | Next::Read | Next::Answer => return Ok(None),
+            }
+        }
+    }
+
     /// Writes what the machine has to say now, without reading. An owner that produces a long answer calls this
     /// between its pieces, so that what is unsent stays bounded.
     ///

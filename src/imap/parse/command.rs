@@ -1,7 +1,7 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, append, bad, create, fetch, list, metadata, quota, search, sync};
+use super::{Bad, Frame, Parsed, append, bad, create, fetch, list, metadata, notify, quota, search, sync};
 use crate::imap::command::{Body, Command, MessageSet, Request, Store};
 use crate::imap::fetch::Item;
 use crate::imap::value::{Flags, StoreMode, SystemFlags};
@@ -39,6 +39,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
         "NOOP" | "CHECK" => Request::Noop,
         "IDLE" => Request::Idle,
         "NAMESPACE" => Request::Namespace,
+        "NOTIFY" => notify::notify(scanner)?,
         "CLOSE" => Request::Close { expunge: true },
         "UNSELECT" => Request::Close { expunge: false },
         "EXPUNGE" => Request::Expunge(None),

@@ -11,25 +11,36 @@ const FIELDS_MAX: usize = 500;
 
 pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
     scanner.space()?;
-    let mut items = Vec::new();
-    if scanner.peek() == Some(b'(') {
-        scanner.list(|scanner| {
-            items.push(item(scanner)?);
-            if items.len() <= ITEMS_MAX { Ok(()) } else { bad("there are too many items") }
-        })?;
+    let mut items = if scanner.eat("(") {
+        rest_of_list(scanner)?
     } else if let Some(list) = macro_items(scanner) {
-        items.extend(list);
+        list
     } else {
-        items.push(item(scanner)?);
-    }
-    if items.is_empty() {
-        return bad("an item is missing");
-    }
+        vec![item(scanner)?]
+    };
     // RFC 9051 §6.4.9: UID FETCH tells the UID, asked or not.
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
     Ok(items)
+}
+
+/// Items behind a parenthesis, one at least.
+pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
+    let mut items = Vec::new();
+    if scanner.peek() == Some(b')') {
+        return bad("an item is missing");
+    }
+    loop {
+        items.push(item(scanner)?);
+        if ITEMS_MAX < items.len() {
+            return bad("there are too many items");
+        }
+        if scanner.eat(")") {
+            return Ok(items);
+        }
+        scanner.space()?;
+    }
 }
 
 /// RFC 9051 §6.4.5: macros stand alone.

@@ -12,6 +12,7 @@ mod create;
 mod fetch;
 mod list;
 mod metadata;
+mod notify;
 mod quota;
 mod reader;
 mod scanner;
@@ -36,6 +37,8 @@ pub(crate) enum Bad {
         /// Whether what it finds was to be saved.
         saves: bool,
     },
+    /// An event is not known: `NO [BADEVENT]`. RFC 5465 §3.1.
+    Event,
 }
 
 type Parsed<T> = Result<T, Bad>;

@@ -4,6 +4,7 @@ use super::{Asked, Event, Reply, Session, Standing, State};
 use crate::auth::Mechanism;
 use crate::imap::command::{Body, Command, Request};
 use crate::imap::metadata::METADATA_OCTETS_MAX;
+use crate::imap::notify::BAD_EVENT;
 use crate::imap::parse::{Bad, Frame, Read, Refusal, command};
 use crate::imap::write::Code;
 use crate::mail::Speaker;
@@ -12,7 +13,7 @@ use crate::mail::Speaker;
 const BEFORE_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What works after it.
 const AFTER_LOGIN: &str = " IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE CHILDREN \
-    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES PREVIEW OBJECTID QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
+    SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL NOTIFY SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES PREVIEW OBJECTID QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 impl Session {
     /// What works now, each after a space. RFC 9051 §6.1.1, §7.2.2.
@@ -71,6 +72,7 @@ impl Session {
                 return self.ask(tag.to_owned(), Request::Unsave, Standing::Selected);
             }
             (Bad::Charset { .. }, ..) => Reply::bad_charset(),
+            (Bad::Event, ..) => Reply::no("there is no such event").with(Code::Word(BAD_EVENT)),
             (Bad::Syntax(why), ..) => Reply::bad(why),
         };
         self.tagged(tag.unwrap_or("*"), &reply);

@@ -91,11 +91,15 @@ impl Session {
 
     /// The selected mailbox is no more, by whosever hand: whatever the command in progress comes to, none is selected.
     pub fn deselect(&mut self) {
-        if let State::Answering(asked) | State::Idling(asked) = &mut self.state {
-            asked.after = Standing::Authenticated;
-            asked.otherwise = Standing::Authenticated;
-            self.out.note(&Code::Word("CLOSED"), "the mailbox was deleted");
+        match &mut self.state {
+            State::Answering(asked) | State::Idling(asked) => {
+                asked.after = Standing::Authenticated;
+                asked.otherwise = Standing::Authenticated;
+            }
+            State::Standing(standing) => *standing = Standing::Authenticated,
+            _ => return,
         }
+        self.out.note(&Code::Word("CLOSED"), "the mailbox was deleted");
     }
 
     /// RFC 9051 §6.3.13: nothing but `DONE` may come.

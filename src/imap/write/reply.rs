@@ -131,6 +131,15 @@ pub struct ListEntry<'a> {
     pub name: &'a str,
     /// Listed because children of it are subscribed. RFC 9051 §6.3.9.6 (CHILDINFO).
     pub child_info: bool,
+    /// The name that it had before. RFC 5465 §5.4 (OLDNAME).
+    pub old_name: Option<&'a str>,
+}
+
+impl<'a> ListEntry<'a> {
+    /// A name with its attributes, and nothing else.
+    pub fn new(attributes: &'a [Attribute], delimiter: char, name: &'a str) -> Self {
+        Self { attributes, delimiter, name, child_info: false, old_name: None }
+    }
 }
 
 /// What a search found, in the numbers that the client asked for. RFC 9051 §7.3.4.
@@ -230,6 +239,9 @@ impl Out {
         self.text(") ").string(entry.delimiter.encode_utf8(&mut [0; 4])).text(" ").mailbox(entry.name);
         if entry.child_info {
             self.text(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+        }
+        if let Some(old_name) = entry.old_name {
+            self.text(" (\"OLDNAME\" (").mailbox(old_name).text("))");
         }
         self.end();
     }

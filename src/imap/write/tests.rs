@@ -59,12 +59,7 @@ fn replies_look_as_the_rfc_wants() {
     let numbers: Numbers = [1, 2, 3, 7].into_iter().collect();
     let keywords = ["$Junk".to_owned()];
     let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::ANSWERED), keywords: keywords.to_vec() };
-    let entry = ListEntry {
-        attributes: &[Attribute::HasNoChildren, Attribute::Trash],
-        delimiter: '/',
-        name: "a b",
-        child_info: false,
-    };
+    let entry = ListEntry::new(&[Attribute::HasNoChildren, Attribute::Trash], '/', "a b");
     let cases: Vec<(String, &str)> = vec![
         (written(|out| out.exists(4_000_000_000)), "* 4000000000 EXISTS\r\n"),
         (written(|out| out.expunge(0)), "* 0 EXPUNGE\r\n"),
@@ -76,6 +71,10 @@ fn replies_look_as_the_rfc_wants() {
         (
             written(|out| out.lsub(&ListEntry { attributes: &[], child_info: true, ..entry.clone() })),
             "* LSUB () \"/\" \"a b\" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
+        ),
+        (
+            written(|out| out.list(&ListEntry { attributes: &[], old_name: Some("Z\u{fc}rich"), ..entry.clone() })),
+            "* LIST () \"/\" \"a b\" (\"OLDNAME\" (\"Z&APw-rich\"))\r\n",
         ),
         (written(|out| out.namespace("", '/')), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"),
         (

@@ -13,8 +13,11 @@ impl Visit {
             return Ok(cancelled());
         }
         let messages = messages.into_iter().map(brought).collect();
-        match self.mailboxes().append(&self.account, &mailbox, messages).await {
-            Ok(delivered) => Ok(Reply::ok("filed").with(append_uid(&delivered))),
+        match self.mailboxes.append(&self.account, &mailbox, messages).await {
+            Ok(delivered) => {
+                self.made(delivered.iter().map(|filed| (filed.uidvalidity, filed.uid)));
+                Ok(Reply::ok("filed").with(append_uid(&delivered)))
+            }
             Err(error) => refusal_of_target(error),
         }
     }
@@ -33,6 +36,8 @@ impl Visit {
         let uid = selected.view.messages[place].uid;
         match selected.mailbox.replace(uid, &mailbox, brought(message)).await {
             Ok(Some(delivered)) => {
+                self.made([(delivered.uidvalidity, delivered.uid)]);
+                self.took(vec![uid]);
                 self.conn.machine.out().note(&append_uid(&[delivered]), "is the new one");
                 self.removed(Reply::ok("replaced"))
             }

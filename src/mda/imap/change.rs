@@ -44,11 +44,12 @@ impl Visit {
     }
 
     /// RFC 7162 §3.2.7, RFC 6851 §4.4: who has removed messages learns which change that was. All up to it is told
-    /// before the reply.
+    /// before the reply; who does not want to hear of all that others do (RFC 5465 §6.1) does not get further.
     pub(super) fn removed(&self, reply: Reply) -> Result<Reply, Failure> {
         match &self.selected {
             Some(selected) if self.conn.machine.enabled().condstore => {
-                Ok(reply.with(Code::HighestModSeq(selected.mailbox.view()?.modseq)))
+                let modseq = if self.wants().messages { selected.mailbox.view()?.modseq } else { selected.view.modseq };
+                Ok(reply.with(Code::HighestModSeq(modseq)))
             }
             _ => Ok(reply),
         }
@@ -67,7 +68,13 @@ impl Visit {
             true => selected.mailbox.move_to(uids, target).await,
         };
         let code = match copied {
-            Ok(copied) => copy_uid(copied),
+            Ok(copied) => {
+                self.made(copied.uids.iter().map(|(_, to)| (copied.uidvalidity, *to)));
+                if leave {
+                    self.took(copied.uids.iter().map(|(from, _)| *from).collect());
+                }
+                copy_uid(copied)
+            }
             Err(error) => return refusal_of_target(error),
         };
         match code {
@@ -93,7 +100,25 @@ impl Visit {
         });
         let expunged = selected.mailbox.expunge(only).await?;
         let reply = Reply::ok("expunged");
-        if expunged.is_empty() { Ok(reply) } else { self.removed(reply) }
+        if expunged.is_empty() {
+            return Ok(reply);
+        }
+        self.took(expunged);
+        self.removed(reply)
+    }
+
+    /// The client knows of messages that it has made: UIDVALIDITY of their mailbox, and their UIDs.
+    pub(super) fn made(&mut self, messages: impl IntoIterator<Item = (u32, Uid)>) {
+        let Some(selected) = &mut self.selected else { return };
+        let here = messages.into_iter().filter(|(validity, _)| *validity == selected.view.uidvalidity);
+        selected.made.extend(here.map(|(_, uid)| uid));
+    }
+
+    /// The client has taken these messages, ascending, out of the selected mailbox, and is told when they are gone.
+    pub(super) fn took(&mut self, uids: Vec<Uid>) {
+        if let Some(selected) = &mut self.selected {
+            selected.taken = uids;
+        }
     }
 }
 

@@ -16,14 +16,14 @@ use crate::mail::Letter;
 use crate::mda::{Brief, Error, Index, Mailbox, Message, Uid};
 
 /// So much is gathered before it is sent.
-const PIECE_OCTETS: usize = 64 * 1024;
+pub(super) const PIECE_OCTETS: usize = 64 * 1024;
 
 /// What is asked of each message.
-struct Wanted<'a> {
-    items: &'a [Item],
+pub(super) struct Wanted<'a> {
+    pub(super) items: &'a [Item],
     /// UIDs of messages that have just got `\Seen`, ascending; so their flags are told too.
-    seen_now: &'a [Uid],
-    enabled: Enabled,
+    pub(super) seen_now: &'a [Uid],
+    pub(super) enabled: Enabled,
 }
 
 impl Visit {
@@ -101,7 +101,7 @@ fn is_whole(item: &Item, len: usize) -> bool {
 }
 
 /// Where messages come from, as far as the items need it.
-struct Sources {
+pub(super) struct Sources {
     mailbox: Mailbox,
     index: Option<Index>,
     letters: Option<Letters>,
@@ -110,7 +110,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
+    pub(super) fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
         let needs = |need: fn(&Item) -> bool| items.iter().any(need);
         Self {
             index: needs(Item::needs_summary).then(|| mailbox.index()),
@@ -122,7 +122,11 @@ impl Sources {
     }
 
     /// The message at the first of these places, where the others come next; `None` when it is gone.
-    fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Option<Source<'a>>, Error> {
+    pub(super) fn next<'a>(
+        &'a mut self,
+        selected: &'a Selected,
+        places: &[usize],
+    ) -> Result<Option<Source<'a>>, Error> {
         let message = &selected.view.messages[places[0]];
         let mut source = Source { message, brief: None, letter: None, structure: None, preview: None };
         if let Some(letters) = &mut self.letters {
@@ -154,7 +158,7 @@ impl Sources {
 }
 
 /// A message with what had to be loaded of it.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     message: &'a Message,
     brief: Option<Brief<'a>>,
     letter: Option<Letter>,
@@ -164,7 +168,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// Tells all items; `false` when a part cannot be decoded. RFC 3516 §4.3 (UNKNOWN-CTE).
-    fn tell(&self, out: &mut Out, selected: &Selected, place: usize, wanted: &Wanted<'_>) -> bool {
+    pub(super) fn tell(&self, out: &mut Out, selected: &Selected, place: usize, wanted: &Wanted<'_>) -> bool {
         let mut told = true;
         let mut fetch = out.fetch(place as u32 + 1);
         for item in wanted.items {

@@ -2,12 +2,11 @@
 //! share of the server is ours to say.
 
 use bytes::Bytes;
-use tokio::sync::broadcast::error::TryRecvError;
 
 use super::refusal::Failure;
 use super::visit::Visit;
 use crate::imap::{Code, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest, Reply};
-use crate::mda::{Annotated, Error};
+use crate::mda::Error;
 
 /// How to reach who runs the server. RFC 5464 §3.2.1.1.
 const ADMIN: &str = "/shared/admin";
@@ -23,7 +22,7 @@ impl Visit {
     /// RFC 5464 §4.2. An entry that does not exist is told once, as `NIL`.
     fn get_metadata(&mut self, get: &GetMetadata) -> Result<Reply, Failure> {
         let GetMetadata { mailbox, entries, depth, size_max } = get;
-        let mut all = self.mailboxes().annotations(&self.account, place(mailbox))?;
+        let mut all = self.mailboxes.annotations(&self.account, place(mailbox))?;
         if mailbox.is_empty() {
             let admin = format!("mailto:postmaster@{}", self.user.address.domain());
             all.push((ADMIN.to_owned(), admin.into_bytes()));
@@ -61,33 +60,12 @@ impl Visit {
         if mailbox.is_empty() && values.iter().any(|(entry, _)| is_shared(entry)) {
             return Ok(Reply::no("what all users share is not yours to change").with(Code::Word("NOPERM")));
         }
-        match self.mailboxes().annotate(&self.account, place(mailbox), values, self.annotator).await {
+        match self.mailboxes.annotate(&self.account, place(mailbox), values).await {
             Ok(()) => Ok(Reply::ok("noted")),
             Err(Error::TooMany(_)) => {
                 Ok(Reply::no("there would be too many entries").with(Code::Word("METADATA TOOMANY")))
             }
             Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// What a session knows of changes by others. RFC 5464 §4.4.2.
-impl Visit {
-    /// Tells what has been changed since this was last called.
-    pub(super) fn tell_annotated(&mut self) {
-        loop {
-            match self.annotated.try_recv() {
-                Ok(annotated) => self.tell_change(&annotated),
-                // More was changed than is kept; the rest is told.
-                Err(TryRecvError::Lagged(_)) => {}
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
-        }
-    }
-
-    pub(super) fn tell_change(&mut self, Annotated { account, mailbox, entries, by }: &Annotated) {
-        if self.conn.machine.enabled().metadata && *account == self.account && *by != self.annotator {
-            self.conn.machine.out().annotated(mailbox.as_deref().unwrap_or_default(), entries);
         }
     }
 }

@@ -5,6 +5,7 @@
 //!                                     |                 append.rs    APPEND, REPLACE
 //!                                     |                 change.rs    STORE, COPY, EXPUNGE ...
 //!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
+//!                                     |                 notify.rs    NOTIFY
 //!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
 //!                                     |                 resync.rs    what has changed since the client was here last
@@ -20,6 +21,7 @@ mod change;
 mod fetch;
 mod letters;
 mod metadata;
+mod notify;
 mod quota;
 mod refusal;
 mod resync;
@@ -31,7 +33,7 @@ mod tests;
 mod tree;
 mod visit;
 
-use super::{Site, User};
+use super::{Mailboxes, Reader, Site, User};
 use crate::imap::{Event, Session, Setup};
 use crate::net::{Conn, Error, Service, Stop, Stream};
 use visit::Visit;
@@ -41,6 +43,17 @@ use visit::Visit;
 pub struct Imap {
     site: Site,
     cleartext_login: bool,
+}
+
+/// A user who is in.
+struct Guest {
+    user: User,
+    /// The key of the user's account.
+    account: String,
+    /// Its mailboxes, and who we are when we change them.
+    mailboxes: Mailboxes,
+    /// What others do there.
+    reader: Reader,
 }
 
 impl Imap {
@@ -63,7 +76,7 @@ impl Imap {
     }
 
     /// Goes on until a user is in; `None` when the client left before.
-    async fn log_in(&self, conn: &mut Conn<Session>) -> Result<Option<(User, String)>, Error> {
+    async fn log_in(&self, conn: &mut Conn<Session>) -> Result<Option<Guest>, Error> {
         while let Some(event) = conn.event().await? {
             match event {
                 Event::StartTls => {
@@ -75,13 +88,13 @@ impl Imap {
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
-                    let user = self.open(&user).await;
-                    if let Some((user, _)) = &user {
-                        conn.machine.limit_append(user.home.setup().settings.size_max);
+                    let guest = self.open(&user).await;
+                    if let Some(guest) = &guest {
+                        conn.machine.limit_append(guest.user.home.setup().settings.size_max);
                     }
-                    conn.machine.opened(user.is_some());
-                    if user.is_some() {
-                        return Ok(user);
+                    conn.machine.opened(guest.is_some());
+                    if guest.is_some() {
+                        return Ok(guest);
                     }
                 }
                 Event::Request(_) | Event::IdleEnd => unreachable!("nobody is asked before a user is in"),
@@ -90,12 +103,13 @@ impl Imap {
         Ok(None)
     }
 
-    /// The user with the account of that user.
-    async fn open(&self, login: &str) -> Option<(User, String)> {
+    /// The user with the mailboxes of that user.
+    async fn open(&self, login: &str) -> Option<Guest> {
         let user = self.site.user(login)?;
         let account = user.address.key();
-        match user.home.mailboxes().ensure_account(&account).await {
-            Ok(()) => Some((user, account)),
+        let mailboxes = user.home.mailboxes().as_somebody();
+        match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {
+            Ok(reader) => Some(Guest { user, account, mailboxes, reader }),
             Err(error) => {
                 tracing::error!(%error, account, "an account cannot be opened");
                 None
@@ -109,7 +123,7 @@ impl Service for Imap {
         let session = self.session(&stream);
         let mut conn = Conn::new(stream, session, stop);
         match Box::pin(self.log_in(&mut conn)).await? {
-            Some((user, account)) => Visit::new(conn, user, account).run().await,
+            Some(guest) => Visit::new(conn, guest).run().await,
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ const STORAGE_UNIT_OCTETS: u64 = 1024;
 
 impl Visit {
     pub(super) fn quota(&mut self, request: &QuotaRequest) -> Result<Reply, Failure> {
-        let quota = self.mailboxes().quota(&self.account);
+        let quota = self.mailboxes.quota(&self.account);
         match (request, quota) {
             (QuotaRequest::Of(root), Some(quota)) if *root == self.account => self.tell_quota(quota)?,
             (QuotaRequest::Of(_), _) => {
@@ -27,7 +27,7 @@ impl Visit {
     }
 
     fn tell_quota(&mut self, Quota { storage, messages }: Quota) -> Result<(), Error> {
-        let Usage { octets, messages: count } = self.mailboxes().usage(&self.account)?;
+        let Usage { octets, messages: count } = self.mailboxes.usage(&self.account)?;
         let (used, limit) =
             (octets.div_ceil(STORAGE_UNIT_OCTETS), storage.map(|storage| storage / STORAGE_UNIT_OCTETS));
         let resources = [

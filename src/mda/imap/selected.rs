@@ -29,6 +29,12 @@ pub(super) struct Selected {
     keywords: BTreeSet<String>,
     /// Whether messages have arrived that the next session shall not call recent.
     claims: bool,
+    /// UIDs of messages that have arrived, of which more is to be told. RFC 5465 §5.2.
+    pub(super) new: Vec<Uid>,
+    /// UIDs of messages that the client has made itself, until it is told that they are there.
+    pub(super) made: Vec<Uid>,
+    /// UIDs of messages that the client has taken out itself, ascending, until it is told that they are gone.
+    pub(super) taken: Vec<Uid>,
 }
 
 /// What the client is told, and what it knows already.
@@ -40,6 +46,28 @@ pub(super) struct Terms<'a> {
     pub(super) quiet: &'a [Uid],
     /// What the client has enabled.
     pub(super) enabled: Enabled,
+    /// What it wants to hear of what others do.
+    pub(super) wants: Wants,
+}
+
+/// What a client wants to hear of what others do. RFC 5465 §6.1.
+#[derive(Clone, Copy)]
+pub(super) struct Wants {
+    /// That messages come and go. If not, the client sees those that were there.
+    pub(super) messages: bool,
+    /// That messages have other flags.
+    pub(super) flags: bool,
+    /// More of new messages than that they are there.
+    pub(super) items: bool,
+    /// Flags with UIDs. RFC 5465 §5.1.
+    pub(super) uids: bool,
+}
+
+impl Default for Wants {
+    /// Without NOTIFY.
+    fn default() -> Self {
+        Self { messages: true, flags: true, items: false, uids: false }
+    }
 }
 
 impl Selected {
@@ -54,6 +82,9 @@ impl Selected {
             gone: BTreeSet::new(),
             keywords: BTreeSet::new(),
             claims: false,
+            new: vec![],
+            made: vec![],
+            taken: vec![],
         };
         let first = view.messages.count_before(recent);
         view.messages.iter_from(first).for_each(|message| selected.recent.push(message.uid));
@@ -131,23 +162,30 @@ impl Selected {
         if new.modseq == old.modseq {
             return Ok(());
         }
-        let changes = new.changes_since(&old);
-        if terms.hold_expunges && !changes.expunged.is_empty() {
-            self.view = Arc::new(held(&old, &new, &changes.expunged));
-            self.gone = changes.expunged.into_iter().collect();
-        } else {
-            tell_expunged(out, &old, &changes.expunged, terms.enabled);
-            self.view = new;
-            self.gone.clear();
-        }
+        let mut changes = new.changes_since(&old);
+        let taken = std::mem::take(&mut self.taken);
+        let stays = |uid: &Uid| terms.hold_expunges || (!terms.wants.messages && taken.binary_search(uid).is_err());
+        let (gone, told): (Vec<Uid>, Vec<Uid>) = changes.expunged.into_iter().partition(stays);
+        let unseen = if terms.wants.messages { vec![] } else { std::mem::take(&mut changes.arrived) };
+        tell_expunged(out, &old, &told, terms.enabled);
+        self.view = match gone.is_empty() && unseen.is_empty() {
+            true => new,
+            false => Arc::new(held(&old, &new, &gone, &unseen)),
+        };
+        self.gone = gone.into_iter().collect();
         self.tell_arrived(out, &changes.arrived, terms);
+        changes.changed.retain(|uid| terms.wants.flags || terms.quiet.binary_search(uid).is_ok());
         self.tell_flags(out, &changes.changed, terms);
         Ok(())
     }
 
     fn tell_arrived(&mut self, out: &mut Out, arrived: &[Uid], terms: &Terms<'_>) {
+        let made = std::mem::take(&mut self.made);
         if arrived.is_empty() {
             return;
+        }
+        if terms.wants.items {
+            self.new.extend(arrived.iter().filter(|uid| !made.contains(uid)));
         }
         out.exists(self.view.messages.len() as u32);
         if !terms.enabled.rev2 {
@@ -167,7 +205,7 @@ impl Selected {
             out.flags(&self.known_flags());
         }
         for uid in changed.iter().filter(|uid| terms.quiet.binary_search(uid).is_err()) {
-            self.tell_flags_of(out, *uid, terms.enabled.qresync, terms.enabled);
+            self.tell_flags_of(out, *uid, terms.enabled.qresync || terms.wants.uids, terms.enabled);
         }
     }
 
@@ -221,10 +259,11 @@ fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid], enabled: Enabled) 
     }
 }
 
-/// The new view with the messages that are gone still in it. It keeps the old number, so that the difference is found
-/// when it may be told.
-fn held(old: &View, new: &View, expunged: &[Uid]) -> View {
+/// The new view with the messages that are gone still in it, and without those that are not told. It keeps the old
+/// number, so that the difference is found when it may be told.
+fn held(old: &View, new: &View, gone: &[Uid], unseen: &[Uid]) -> View {
     let mut messages = new.messages.clone();
-    expunged.iter().filter_map(|uid| old.find(*uid)).for_each(|message| messages.insert(message.clone()));
+    messages.remove(unseen);
+    gone.iter().filter_map(|uid| old.find(*uid)).for_each(|message| messages.insert(message.clone()));
     View { modseq: old.modseq, messages, ..*new }
 }

@@ -8,26 +8,26 @@ use crate::imap::{Attribute, Code, List, ListEntry, Out, Reply, StatusItem, patt
 use crate::mda::{Error, Listed, SpecialUse, Status};
 
 /// What stands between two levels of a name.
-const DELIMITER: char = '/';
+pub(super) const DELIMITER: char = '/';
 
 impl Visit {
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
-        let id = self.mailboxes().create_for(&self.account, name, uses).await?;
+        let id = self.mailboxes.create_for(&self.account, name, uses).await?;
         Ok(Reply::ok("made").with(Code::MailboxId(id)))
     }
 
     pub(super) async fn delete(&mut self, name: &str) -> Result<Reply, Failure> {
-        self.mailboxes().delete(&self.account, name).await?;
+        self.mailboxes.delete(&self.account, name).await?;
         Ok(Reply::ok("deleted"))
     }
 
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<Reply, Failure> {
-        self.mailboxes().rename(&self.account, from, to).await?;
+        self.mailboxes.rename(&self.account, from, to).await?;
         Ok(Reply::ok("renamed"))
     }
 
     pub(super) async fn subscribe(&mut self, name: &str, on: bool) -> Result<Reply, Failure> {
-        self.mailboxes().subscribe(&self.account, name, on).await?;
+        self.mailboxes.subscribe(&self.account, name, on).await?;
         Ok(Reply::ok(if on { "subscribed" } else { "no longer subscribed" }))
     }
 
@@ -37,12 +37,12 @@ impl Visit {
     }
 
     pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Result<Reply, Failure> {
-        let status = self.mailboxes().status(&self.account, name)?;
+        let status = self.mailboxes.status(&self.account, name)?;
         self.tell_status(name, items, &status);
         Ok(Reply::ok("counted"))
     }
 
-    fn tell_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
+    pub(super) fn tell_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
         let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => status.messages.into(),
@@ -64,12 +64,10 @@ impl Visit {
     pub(super) fn list(&mut self, list: &List) -> Result<Reply, Failure> {
         // An empty pattern asks for the delimiter.
         if list.returns.is_none() && list.patterns.iter().all(String::is_empty) {
-            let entry =
-                ListEntry { attributes: &[Attribute::NoSelect], delimiter: DELIMITER, name: "", child_info: false };
-            self.conn.machine.out().list(&entry);
+            self.conn.machine.out().list(&entry(&[Attribute::NoSelect], ""));
             return Ok(Reply::ok("that is the delimiter"));
         }
-        let all = self.mailboxes().list(&self.account)?;
+        let all = self.mailboxes.list(&self.account)?;
         let patterns: Vec<String> = list.patterns.iter().map(|pattern| join(&list.reference, pattern)).collect();
         let is_named = |listed: &Listed| patterns.iter().any(|pattern| matches(pattern, &listed.name));
         for listed in all.iter().filter(|listed| is_named(listed)) {
@@ -89,26 +87,17 @@ impl Visit {
     }
 
     fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) -> Result<(), Error> {
-        let Listed { name, exists, has_children, subscribed, special_uses } = listed;
+        let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
         // RFC 5819 §2, §3: no STATUS of what cannot be selected, nor of what is told for others below it.
-        let asked = found.itself && *exists && !items.is_empty();
+        let asked = found.itself && listed.exists() && !items.is_empty();
         let status = if asked { self.status_if_there(name)? } else { None };
-        let exists = *exists && (!asked || status.is_some());
-        let extended = list.returns.is_some();
-        let subscribed =
-            *subscribed && (list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed));
-        let attributes: Vec<Attribute> = [
-            (!exists).then_some(if extended { Attribute::NonExistent } else { Attribute::NoSelect }),
-            subscribed.then_some(Attribute::Subscribed),
-            Some(if *has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }),
-        ]
-        .into_iter()
-        .flatten()
-        .chain(special_uses.iter().map(|special| attribute(*special)))
-        .collect();
-        let entry = ListEntry { attributes: &attributes, delimiter: DELIMITER, name, child_info: found.below };
-        self.conn.machine.out().list(&entry);
+        let gone = asked && status.is_none();
+        let listed = Listed { id: listed.id.filter(|_| !gone), ..listed.clone() };
+        let missing = if list.returns.is_some() { Attribute::NonExistent } else { Attribute::NoSelect };
+        let tells_subscribed = list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed);
+        let attributes = attributes(&listed, missing, tells_subscribed);
+        self.conn.machine.out().list(&ListEntry { child_info: found.below, ..entry(&attributes, name) });
         if let Some(status) = status {
             self.tell_status(name, items, &status);
         }
@@ -116,8 +105,8 @@ impl Visit {
     }
 
     /// `None` when the mailbox was deleted just now.
-    fn status_if_there(&self, name: &str) -> Result<Option<Status>, Error> {
-        match self.mailboxes().status(&self.account, name) {
+    pub(super) fn status_if_there(&self, name: &str) -> Result<Option<Status>, Error> {
+        match self.mailboxes.status(&self.account, name) {
             Ok(status) => Ok(Some(status)),
             Err(Error::NoMailbox(_)) => Ok(None),
             Err(error) => Err(error),
@@ -127,7 +116,7 @@ impl Visit {
     /// RFC 3501 §6.3.9: with `%`, a parent stands for subscriptions below it.
     pub(super) fn lsub(&mut self, reference: &str, pattern: &str) -> Result<Reply, Failure> {
         let pattern = join(reference, pattern);
-        let all = self.mailboxes().list(&self.account)?;
+        let all = self.mailboxes.list(&self.account)?;
         let subscribed: BTreeSet<&str> =
             all.iter().filter(|listed| listed.subscribed).map(|listed| listed.name.as_str()).collect();
         let parents = subscribed.iter().filter(|name| !matches(&pattern, name)).flat_map(|name| {
@@ -137,14 +126,14 @@ impl Visit {
         let names: BTreeSet<&str> = own.chain(parents).collect();
         for name in names {
             let attributes: &[Attribute] = if subscribed.contains(name) { &[] } else { &[Attribute::NoSelect] };
-            self.conn.machine.out().lsub(&ListEntry { attributes, delimiter: DELIMITER, name, child_info: false });
+            self.conn.machine.out().lsub(&entry(attributes, name));
         }
         Ok(Reply::ok("that is all"))
     }
 
     /// RFC 9051 §6.3.2: `SELECT` tells the name under which the mailbox is listed.
     pub(super) fn list_selected(out: &mut Out, name: &str) {
-        out.list(&ListEntry { attributes: &[], delimiter: DELIMITER, name, child_info: false });
+        out.list(&entry(&[], name));
     }
 }
 
@@ -158,13 +147,13 @@ struct Found {
 
 /// Whether a name is what the selection options ask for. RFC 5258 §3.1, RFC 6154 §2.
 fn selects(list: &List, listed: &Listed) -> bool {
-    let wanted = if list.subscribed { listed.subscribed } else { listed.exists };
+    let wanted = if list.subscribed { listed.subscribed } else { listed.exists() };
     wanted && (!list.special_use || !listed.special_uses.is_empty())
 }
 
 /// Whether it is no mailbox, but there are some below it, and all are asked for. RFC 5258 §3.5, §5 (11).
 fn is_missing_level(list: &List, listed: &Listed) -> bool {
-    !list.subscribed && !list.special_use && !listed.exists && listed.has_children
+    !list.subscribed && !list.special_use && !listed.exists() && listed.has_children
 }
 
 /// Those below one; all stand in order.
@@ -183,6 +172,22 @@ fn join(reference: &str, pattern: &str) -> String {
 fn matches(pattern: &str, name: &str) -> bool {
     let any_case = || name == "INBOX" && pattern_matches(&pattern.to_ascii_uppercase(), name, DELIMITER);
     pattern_matches(pattern, name, DELIMITER) || any_case()
+}
+
+/// A name with its attributes.
+pub(super) fn entry<'a>(attributes: &'a [Attribute], name: &'a str) -> ListEntry<'a> {
+    ListEntry::new(attributes, DELIMITER, name)
+}
+
+/// What is known of a name; one without a mailbox is `missing`.
+pub(super) fn attributes(listed: &Listed, missing: Attribute, tells_subscribed: bool) -> Vec<Attribute> {
+    let Listed { has_children, subscribed, special_uses, .. } = listed;
+    let attributes = [
+        (!listed.exists()).then_some(missing),
+        (*subscribed && tells_subscribed).then_some(Attribute::Subscribed),
+        Some(if *has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }),
+    ];
+    attributes.into_iter().flatten().chain(special_uses.iter().map(|special| attribute(*special))).collect()
 }
 
 fn attribute(special: SpecialUse) -> Attribute {

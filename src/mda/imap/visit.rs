@@ -1,18 +1,15 @@
 //! One user at their mailboxes: each request in turn, and the news that belong between.
 
 use std::future::pending;
-use std::sync::Arc;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
+use super::Guest;
 use super::refusal::{Failure, refusal};
 use super::selected::{Selected, Terms};
-use crate::imap::{Code, Event, Reply, Request, Resync, Session};
-use crate::mda::{Annotated, Annotator, Error, Mailboxes, Uid, User};
+use crate::imap::{Code, Event, Notify, Reply, Request, Resync, Session};
+use crate::mda::{Error, Mailboxes, Reader, Uid, User};
 use crate::net::{self, Conn};
-
-/// While so much waits for a client that does not read, it is told no more.
-const UNREAD_OCTETS_MAX: usize = 1024 * 1024;
 
 /// A user who is in.
 pub(super) struct Visit {
@@ -20,17 +17,18 @@ pub(super) struct Visit {
     pub(super) user: User,
     /// The key of the user's account.
     pub(super) account: String,
+    /// Its mailboxes, and who we are when we change them.
+    pub(super) mailboxes: Mailboxes,
     pub(super) selected: Option<Selected>,
-    /// What is changed of annotations, and who we are when we change them.
-    pub(super) annotated: broadcast::Receiver<Arc<Annotated>>,
-    pub(super) annotator: Annotator,
+    /// What others do in the account.
+    pub(super) reader: Reader,
+    /// What of it is told all the time, if the client has ever said so.
+    pub(super) notify: Option<Notify>,
 }
 
 impl Visit {
-    pub(super) fn new(conn: Conn<Session>, user: User, account: String) -> Self {
-        let mailboxes = user.home.mailboxes();
-        let (annotated, annotator) = (mailboxes.annotated(), mailboxes.annotator());
-        Self { conn, user, account, selected: None, annotated, annotator }
+    pub(super) fn new(conn: Conn<Session>, Guest { user, account, mailboxes, reader }: Guest) -> Self {
+        Self { conn, user, account, mailboxes, selected: None, reader, notify: None }
     }
 
     pub(super) async fn run(mut self) -> Result<(), net::Error> {
@@ -40,22 +38,15 @@ impl Visit {
     }
 
     async fn serve(&mut self) -> Result<(), net::Error> {
-        while let Some(event) = self.conn.event().await? {
+        while let Some(event) = self.event().await? {
             match event {
                 Event::Request(Request::Idle) => self.idle(),
                 Event::Request(request) => self.answer(request).await?,
-                Event::IdleEnd => self.finish(&Reply::ok("that was the news"), &Terms::default()),
+                Event::IdleEnd => self.finish(&Reply::ok("that was the news"), &Terms::default()).await?,
                 Event::StartTls | Event::Who(_) | Event::Open { .. } => unreachable!("nobody logs in twice"),
-            }
-            if self.conn.machine.is_idling() && !self.follow().await? {
-                break;
             }
         }
         Ok(())
-    }
-
-    pub(super) fn mailboxes(&self) -> Mailboxes {
-        self.user.home.mailboxes().clone()
     }
 
     async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
@@ -69,20 +60,25 @@ impl Visit {
             Err(Failure::Mailboxes(error)) => refusal(&error),
             Err(Failure::Net(error)) => return Err(error),
         };
-        self.finish(&reply, &terms);
-        Ok(())
+        self.finish(&reply, &terms).await
     }
 
     /// Tells what is new and ends the command.
-    fn finish(&mut self, reply: &Reply, terms: &Terms<'_>) {
+    async fn finish(&mut self, reply: &Reply, terms: &Terms<'_>) -> Result<(), net::Error> {
         self.tell(terms);
-        self.tell_annotated();
+        self.tell_news();
+        while self.has_new() {
+            self.conn.flush().await?;
+            self.tell_new();
+        }
         self.conn.machine.done(reply);
+        Ok(())
     }
 
     async fn handle(&mut self, request: Request) -> Result<Reply, Failure> {
         match request {
             Request::Noop | Request::Idle => Ok(Reply::ok("done")),
+            Request::Notify(notify) => self.set_notify(notify).await,
             Request::Select { mailbox, read_only, resync, .. } => {
                 self.select(&mailbox, read_only, resync.as_ref()).await
             }
@@ -112,8 +108,8 @@ impl Visit {
 
     /// Tells the client what is new in its mailbox, if it has selected one.
     pub(super) fn tell(&mut self, terms: &Terms<'_>) {
+        let terms = Terms { enabled: self.conn.machine.enabled(), wants: self.wants(), ..*terms };
         let Some(selected) = &mut self.selected else { return };
-        let terms = Terms { enabled: self.conn.machine.enabled(), ..*terms };
         match selected.tell(self.conn.machine.out(), &terms) {
             Ok(()) => {}
             Err(Error::NoMailbox(_)) => {
@@ -128,7 +124,7 @@ impl Visit {
     /// RFC 9051 §6.3.2, §6.3.3.
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.leave().await;
-        let mailboxes = self.mailboxes();
+        let mailboxes = &self.mailboxes;
         let mailbox = mailboxes.open(&self.account, name)?;
         let (recent, view) = match (self.conn.machine.enabled().rev2, read_only) {
             (true, _) => (Uid::MAX, mailbox.view()?),
@@ -187,7 +183,7 @@ impl Visit {
 
     async fn leave(&mut self) {
         if let Some(selected) = self.selected.take() {
-            selected.leave(self.user.home.mailboxes()).await;
+            selected.leave(&self.mailboxes).await;
         }
     }
 
@@ -196,41 +192,39 @@ impl Visit {
         self.conn.machine.idle();
     }
 
-    /// Tells what changes until the client is done with its IDLE; `false` when it is gone.
-    async fn follow(&mut self) -> Result<bool, net::Error> {
-        let tells_annotated = self.conn.machine.enabled().metadata;
-        let mut changes = self.selected.as_ref().map(|selected| selected.mailbox.changes());
-        if changes.is_none() && !tells_annotated {
-            // Without a mailbox there is no news; the next event is its end.
-            return Ok(true);
+    /// The next event. Until it comes, who idles (RFC 9051 §6.3.13) or listens all the time (RFC 5465 §3.1) is told what
+    /// changes.
+    async fn event(&mut self) -> Result<Option<Event>, net::Error> {
+        let (idles, listens) = (self.conn.machine.is_idling(), self.notify.is_some());
+        if !idles && !listens {
+            return self.conn.event().await;
         }
+        let terms = Terms { hold_expunges: self.holds_expunges(), ..Terms::default() };
+        let mut changes = self.selected.as_ref().map(|selected| selected.mailbox.changes());
+        let mut news = (listens || self.conn.machine.enabled().metadata).then(|| self.reader.changes());
         // What came before we followed.
-        self.tell(&Terms::default());
+        self.tell(&terms);
+        self.tell_news();
         loop {
-            let unread = self.conn.machine.out().len();
+            // A client that does not read is told no more; what changes meanwhile is told as one.
+            if let Some(event) = self.conn.catch_up().await? {
+                return Ok(Some(event));
+            }
+            if self.has_new() {
+                self.tell_new();
+                continue;
+            }
             tokio::select! {
                 biased;
-                event = self.conn.event() => match event? {
-                    Some(Event::IdleEnd) => {
-                        self.finish(&Reply::ok("that was the news"), &Terms::default());
-                        return Ok(true);
-                    }
-                    Some(_) => unreachable!("nothing else happens in IDLE"),
-                    None => return Ok(false),
-                },
-                Ok(()) = changed(&mut changes), if unread < UNREAD_OCTETS_MAX => self.tell(&Terms::default()),
-                annotated = self.annotated.recv(), if tells_annotated && unread < UNREAD_OCTETS_MAX => {
-                    // Who is told too late is told the rest.
-                    if let Ok(annotated) = annotated {
-                        self.tell_change(&annotated);
-                    }
-                }
+                event = self.conn.event() => return event,
+                Ok(()) = changed(&mut changes) => self.tell(&terms),
+                Ok(()) = changed(&mut news) => self.tell_news(),
             }
         }
     }
 }
 
-/// Waits for the next change, if there is a mailbox that could change.
+/// Waits for the next change, if there is anything that is followed.
 async fn changed(changes: &mut Option<watch::Receiver<u64>>) -> Result<(), watch::error::RecvError> {
     match changes {
         Some(changes) => changes.changed().await,

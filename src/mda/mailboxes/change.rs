@@ -132,10 +132,10 @@ impl Mailbox {
     }
 }
 
-/// The number of the change that is being made.
-fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<u64> {
-    let sql = "UPDATE mailbox SET modseq = modseq + 1 WHERE id = ?1 RETURNING modseq";
-    transaction.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))
+/// The account, and the number of the change that is being made.
+fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<(i64, u64)> {
+    let sql = "UPDATE mailbox SET modseq = modseq + 1 WHERE id = ?1 RETURNING account, modseq";
+    transaction.prepare_cached(sql)?.query_row([mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 pub(super) fn set_flags(
@@ -145,7 +145,7 @@ pub(super) fn set_flags(
     mode: StoreMode,
     given: &Flags,
 ) -> Result<(u64, Vec<Change>), Error> {
-    let modseq = next_modseq(transaction, mailbox)?;
+    let (account, modseq) = next_modseq(transaction, mailbox)?;
     let sql = "SELECT uid, flags, keywords FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
     let mut find = transaction.prepare_cached(sql)?;
     let mut changed: Vec<(Uid, Flags)> = Vec::new();
@@ -165,7 +165,7 @@ pub(super) fn set_flags(
     for (uid, flags) in &changed {
         update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
     }
-    Ok((modseq, vec![Change { mailbox, modseq, what: What::Flagged(changed) }]))
+    Ok((modseq, vec![Change { account, mailbox, modseq, what: What::Flagged(changed) }]))
 }
 
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
@@ -202,7 +202,7 @@ pub(super) fn copy(
         found.extend(find.query_row(params![mailbox, uid], shelf::message).optional()?);
     }
     let count = u32::try_from(found.len()).map_err(|_| Error::TooMany("messages"))?;
-    let Slot { uidvalidity, uid: first, modseq } = Slot::take(transaction, target, count)?;
+    let Slot { account, uidvalidity, uid: first, modseq } = Slot::take(transaction, target, count)?;
     let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let mut trace = transaction.prepare_cached(sql)?;
     let mut copied = Copied { uidvalidity, uids: Vec::with_capacity(found.len()) };
@@ -213,12 +213,12 @@ pub(super) fn copy(
         insert(transaction, target, message)?;
         content::reuse(transaction, message.content)?;
     }
-    Ok((copied, Change { mailbox: target, modseq, what: What::Arrived(found) }))
+    Ok((copied, Change { account, mailbox: target, modseq, what: What::Arrived(found) }))
 }
 
 /// Removes messages and keeps in mind that they were there.
 pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) -> Result<Change, Error> {
-    let modseq = next_modseq(transaction, mailbox)?;
+    let (account, modseq) = next_modseq(transaction, mailbox)?;
     let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content";
     let mut delete = transaction.prepare_cached(sql)?;
     let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
@@ -233,7 +233,7 @@ pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) 
         }
     }
     forget(transaction, mailbox, modseq)?;
-    Ok(Change { mailbox, modseq, what: What::Expunged(removed) })
+    Ok(Change { account, mailbox, modseq, what: What::Expunged(removed) })
 }
 
 impl Change {

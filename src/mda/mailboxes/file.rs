@@ -198,7 +198,7 @@ pub(super) fn file(
     let Arrival { letter, summary, flags, received, saved } = arrival;
     let content = content::put(transaction, &letter.content)?;
     keep_summary(transaction, content, summary)?;
-    let Slot { uidvalidity, uid, modseq } = Slot::take(transaction, mailbox, 1)?;
+    let Slot { account, uidvalidity, uid, modseq } = Slot::take(transaction, mailbox, 1)?;
     if !letter.trace.is_empty() {
         let journey = letter.journey().map(|journey| journey.to_string());
         let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
@@ -216,7 +216,7 @@ pub(super) fn file(
     };
     insert(transaction, mailbox, &message)?;
     let delivered = Delivered { mailbox: name, uidvalidity, uid };
-    let change = Change { mailbox, modseq, what: What::Arrived(vec![message]) };
+    let change = Change { account, mailbox, modseq, what: What::Arrived(vec![message]) };
     Ok((Filed { delivered, content }, vec![change]))
 }
 
@@ -260,6 +260,7 @@ fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) 
 
 /// UIDs taken for messages that come into a mailbox, and the number of that change.
 pub(super) struct Slot {
+    pub(super) account: i64,
     pub(super) uidvalidity: u32,
     /// The first of them.
     pub(super) uid: Uid,
@@ -270,9 +271,9 @@ impl Slot {
     /// Takes the next UIDs, which nobody gets again. Since there is one writer, they ascend in the order of commits.
     pub(super) fn take(transaction: &Transaction<'_>, mailbox: i64, count: u32) -> Result<Self, Error> {
         let sql = "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = modseq + 1 WHERE id = ?1
-                   RETURNING uidvalidity, uidnext - ?2, modseq";
+                   RETURNING account, uidvalidity, uidnext - ?2, modseq";
         let slot = transaction.prepare_cached(sql)?.query_row(params![mailbox, count], |row| {
-            Ok(Self { uidvalidity: row.get(0)?, uid: row.get(1)?, modseq: row.get(2)? })
+            Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
         })?;
         Ok(slot)
     }

@@ -15,8 +15,8 @@ use crate::imap::SystemFlags;
 pub struct Listed {
     /// The name, levels with `/` between.
     pub name: String,
-    /// Whether there is a mailbox of that name, or only others below it, or a subscription.
-    pub exists: bool,
+    /// The id of the mailbox of that name; `None` if there are only others below it, or a subscription.
+    pub id: Option<u64>,
     /// Whether there are mailboxes below it.
     pub has_children: bool,
     /// Whether it is subscribed.
@@ -50,6 +50,13 @@ pub struct Status {
     pub id: u64,
 }
 
+impl Listed {
+    /// Whether there is a mailbox of that name.
+    pub fn exists(&self) -> bool {
+        self.id.is_some()
+    }
+}
+
 impl Mailboxes {
     /// All names of an account, in order.
     ///
@@ -57,10 +64,10 @@ impl Mailboxes {
     /// The store cannot be read.
     pub fn list(&self, account: &str) -> Result<Vec<Listed>, Error> {
         let (mailboxes, subscriptions) = self.0.store.read(|connection| {
-            let sql = "SELECT name, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
+            let sql = "SELECT name, id, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
             let mut mailboxes = connection.prepare_cached(sql)?;
-            let mailboxes = mailboxes.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let mailboxes: BTreeMap<String, Option<String>> = mailboxes.collect::<Result<_, _>>()?;
+            let mailboxes = mailboxes.query_map([account], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
+            let mailboxes: BTreeMap<String, (u64, Option<String>)> = mailboxes.collect::<Result<_, _>>()?;
             let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
             let mut subscriptions = connection.prepare_cached(sql)?;
             let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
@@ -69,13 +76,15 @@ impl Mailboxes {
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| superiors(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
-        let uses = |name: &str| mailboxes.get(name).and_then(Option::as_deref);
-        let listed = names.iter().map(|name| Listed {
-            name: (*name).to_owned(),
-            exists: mailboxes.contains_key(*name),
-            has_children: parents.contains(name),
-            subscribed: subscriptions.contains(*name),
-            special_uses: read_uses(uses(name)),
+        let listed = names.iter().map(|name| {
+            let (id, uses) = mailboxes.get(*name).map(|(id, uses)| (*id, uses.as_deref())).unzip();
+            Listed {
+                name: (*name).to_owned(),
+                id,
+                has_children: parents.contains(name),
+                subscribed: subscriptions.contains(*name),
+                special_uses: read_uses(uses.flatten()),
+            }
         });
         Ok(listed.collect())
     }

@@ -123,7 +123,7 @@ impl Messages {
     }
 
     /// Takes messages out; UIDs that are not there are passed over.
-    pub(super) fn remove(&mut self, uids: &[Uid]) {
+    pub(in crate::mda) fn remove(&mut self, uids: &[Uid]) {
         for uid in uids {
             let Ok(at) = self.block(*uid) else { continue };
             let block = &mut self.blocks[at];

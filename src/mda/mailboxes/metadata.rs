@@ -3,14 +3,11 @@
 //! They lie beside the mailbox, so they are renamed with it, and a trigger removes them with it. What a mailbox is for is
 //! one of them, and the same as LIST tells (RFC 6154 §4).
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::broadcast;
 
 use super::name::canonical;
+use super::news::{News, Told};
 use super::special_use::{parse_uses, spell_uses, uses_of};
 use super::{Error, Mailboxes, tree};
 use crate::store::Transaction;
@@ -37,25 +34,6 @@ const ACCOUNT_ENTRIES_MAX: usize = 1_000;
 const SPECIAL_USE: &str = "/private/specialuse";
 /// Stands for the account in the place of a mailbox.
 const ACCOUNT: i64 = 0;
-/// So many changes are kept for sessions that are slow to tell them.
-pub(super) const ANNOTATED_MAX: usize = 64;
-
-/// Entries that somebody has changed, for all who tell of it. RFC 5464 §4.4.2.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Annotated {
-    /// The key of the account.
-    pub account: String,
-    /// The mailbox; `None` for the account as a whole.
-    pub mailbox: Option<String>,
-    /// The names of the entries.
-    pub entries: Vec<String>,
-    /// Who has changed them.
-    pub by: Annotator,
-}
-
-/// Someone who changes annotations, and knows what they have changed themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Annotator(u64);
 
 impl Mailboxes {
     /// All entries of a mailbox, or of the account as a whole, with their values, in order.
@@ -71,16 +49,6 @@ impl Mailboxes {
         found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))
     }
 
-    /// Someone who is no other.
-    pub fn annotator(&self) -> Annotator {
-        Annotator(self.0.annotators.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Follows what is changed from now on, by whomever. Who is too slow misses the oldest.
-    pub fn annotated(&self) -> broadcast::Receiver<Arc<Annotated>> {
-        self.0.annotated.subscribe()
-    }
-
     /// Sets entries of a mailbox, or of the account as a whole; `None` removes one. All of them or none.
     ///
     /// # Errors
@@ -90,24 +58,23 @@ impl Mailboxes {
         account: &str,
         mailbox: Option<&str>,
         values: Vec<(String, Option<Bytes>)>,
-        by: Annotator,
     ) -> Result<(), Error> {
         let (account, mailbox) = (account.to_owned(), mailbox.map(canonical).transpose()?);
-        let entries = values.iter().map(|(entry, _)| entry.clone()).collect();
-        let annotated = Annotated { account: account.clone(), mailbox: mailbox.clone(), entries, by };
-        self.write(move |transaction| {
+        self.change(move |transaction| {
             let place = find(transaction, &account, mailbox.as_deref())?;
-            let (account, place) = place.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))?;
+            let (account, place) = place.ok_or_else(|| Error::NoMailbox(mailbox.clone().unwrap_or_default()))?;
             for (entry, value) in &values {
                 set(transaction, account, place, entry, value.as_deref())?;
             }
             let grows = values.iter().any(|(_, value)| value.is_some());
-            if grows && is_full(transaction, account, place)? { Err(Error::TooMany("annotations")) } else { Ok(()) }
+            if grows && is_full(transaction, account, place)? {
+                return Err(Error::TooMany("annotations"));
+            }
+            let entries = values.into_iter().map(|(entry, _)| entry).collect();
+            let news = vec![(account, News::Annotated { mailbox, entries })];
+            Ok(((), Told { news, ..Told::default() }))
         })
-        .await?;
-        // Nobody may be listening.
-        let _ = self.0.annotated.send(annotated.into());
-        Ok(())
+        .await
     }
 }
 
@@ -191,7 +158,7 @@ mod tests {
 
     async fn note(mailboxes: &Mailboxes, mailbox: Option<&str>, entry: &str, value: &str) -> Result<(), Error> {
         let value = Some(Bytes::from(value.to_owned()));
-        mailboxes.annotate(ANN, mailbox, vec![(entry.to_owned(), value)], mailboxes.annotator()).await
+        mailboxes.annotate(ANN, mailbox, vec![(entry.to_owned(), value)]).await
     }
 
     /// Entries with their values, as `entry=value`.
@@ -230,7 +197,7 @@ mod tests {
             let value = Some(Bytes::from_static(b"x"));
             (from..to).map(|at| (format!("/private/{at:03}"), value.clone())).collect::<Vec<_>>()
         };
-        let set = async |name: &str, values| mailboxes.annotate(ANN, Some(name), values, mailboxes.annotator()).await;
+        let set = async |name: &str, values| mailboxes.annotate(ANN, Some(name), values).await;
         set("INBOX", many(0, 99)).await.unwrap();
         let refused = set("INBOX", many(99, 101)).await;
         assert!(matches!(refused, Err(Error::TooMany(_))));

@@ -11,6 +11,7 @@
 //!                                        index.rs     envelopes, structures, fields to search, in memory
 //!                                        read.rs      whole letters
 //!                                        metadata.rs  annotations
+//!                                        news.rs      what happens in the account, for who follows
 //!                                        quota.rs     how much there may be
 //!                                        maildir/     the same in folders, for other programs
 //! ```
@@ -29,6 +30,7 @@ mod maildrop;
 mod messages;
 mod metadata;
 mod name;
+mod news;
 mod quota;
 mod read;
 mod schema;
@@ -44,7 +46,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
 use jiff::Timestamp;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::store::{Disk, Store, Transaction};
 use crate::world::Clock;
@@ -56,11 +58,13 @@ pub use list::{Listed, Status};
 pub use maildir::Keeper;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
-pub use metadata::{Annotated, Annotator};
+pub(super) use name::is_within;
+pub use news::{Author, Heard, News, Reader};
+use news::{Bulletin, Told};
 use quota::Quotas;
 pub use quota::Usage;
 pub use schema::SCHEMA;
-use shelf::{Change, Shelf};
+use shelf::Shelf;
 pub use sieve::Sieve;
 pub use special_use::SpecialUse;
 pub use view::{Changes, Message, View};
@@ -70,7 +74,7 @@ pub type Uid = u32;
 
 /// All mailboxes of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailboxes(Arc<Inner>, Disk);
+pub struct Mailboxes(Arc<Inner>, Disk, Author);
 
 struct Inner {
     store: Store,
@@ -85,9 +89,10 @@ struct Inner {
     fresh: Mutex<file::Fresh>,
     /// Accounts that may not hold everything.
     quotas: Mutex<Quotas>,
-    /// What was changed of annotations, and who may have done it.
-    annotated: broadcast::Sender<Arc<Annotated>>,
-    annotators: AtomicU64,
+    /// What happens in accounts that somebody follows, by id.
+    bulletins: Mutex<BTreeMap<i64, Weak<Bulletin>>>,
+    /// How many have become somebody.
+    authors: AtomicU64,
     /// Wakes after each change of a mailbox.
     commits: watch::Sender<u64>,
 }
@@ -103,15 +108,14 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, fresh, quotas, commits) = Default::default();
-        let (annotated, annotators) = (broadcast::Sender::new(metadata::ANNOTATED_MAX), AtomicU64::default());
-        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, annotated, annotators, commits };
-        Self(Arc::new(inner), Disk::default())
+        let (open, held, blocks, fresh, quotas, bulletins, authors, commits) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, bulletins, authors, commits };
+        Self(Arc::new(inner), Disk::default(), Author::default())
     }
 
     /// The same mailboxes, as a host with this disk sees them.
     pub fn on(&self, disk: Disk) -> Self {
-        Self(self.0.clone(), disk)
+        Self(self.0.clone(), disk, self.2)
     }
 
     /// Opens a mailbox of an account.
@@ -138,15 +142,16 @@ impl Mailboxes {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
-        self.change(move |transaction| Ok((job(transaction)?, vec![]))).await
+        self.change(move |transaction| Ok((job(transaction)?, Told::default()))).await
     }
 
     /// The same, with what the job changes in mailboxes: once it is durable, all who look see it, even if the caller
     /// waits no longer.
-    async fn change<T, F>(&self, job: F) -> Result<T, Error>
+    async fn change<T, W, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<(T, Vec<Change>), Error> + Send + 'static,
+        W: Into<Told> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
     {
         let (refuse, refused) = mpsc::channel();
         let job = move |transaction: &Transaction<'_>| {
@@ -156,9 +161,9 @@ impl Mailboxes {
                 rusqlite::Error::QueryReturnedNoRows
             })
         };
-        let inner = self.0.clone();
-        let tell = move |(value, changes)| {
-            inner.tell(changes);
+        let (inner, by) = (self.0.clone(), self.2);
+        let tell = move |(value, told): (T, W)| {
+            inner.tell(told.into(), by);
             value
         };
         let outcome = self.0.store.on(self.1.clone()).write_then(job, tell).await;
@@ -187,6 +192,11 @@ impl Mailbox {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The spelling under which a mailbox of this name is kept; `None` when no mailbox can have it.
+pub(super) fn canonical_name(name: &str) -> Option<String> {
+    name::canonical(name).ok()
 }
 
 /// A date of our tables; what nobody of us wrote reads as the beginning of time.

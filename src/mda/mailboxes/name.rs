@@ -38,7 +38,7 @@ fn is_or_below(rest: &str) -> bool {
 }
 
 /// Whether `name` is `top` or a mailbox below it.
-pub(super) fn is_within(name: &str, top: &str) -> bool {
+pub(in crate::mda) fn is_within(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(is_or_below)
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::watch;
 
+use super::news::{Author, Told};
 use super::{Error, Inner, Mailbox, Message, Uid, View, date, lock};
 use crate::imap::{Flags, SystemFlags};
 
@@ -21,6 +22,7 @@ const GONE: u64 = u64::MAX;
 
 /// What a commit did to one mailbox.
 pub(super) struct Change {
+    pub(super) account: i64,
     pub(super) mailbox: i64,
     /// Its number, one more than that of the change before.
     pub(super) modseq: u64,
@@ -106,9 +108,10 @@ impl View {
 
 impl Inner {
     /// Brings what a commit changed to those who look.
-    pub(super) fn tell(&self, changes: Vec<Change>) {
+    pub(super) fn tell(&self, told: Told, by: Author) {
+        self.publish(&told, by);
         let mut by_mailbox: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
-        changes.into_iter().for_each(|change| by_mailbox.entry(change.mailbox).or_default().push(change));
+        told.changes.into_iter().for_each(|change| by_mailbox.entry(change.mailbox).or_default().push(change));
         for (mailbox, changes) in by_mailbox {
             let shelf = lock(&self.open).get(&mailbox).and_then(Weak::upgrade);
             if let Some(shelf) = shelf {

@@ -66,8 +66,8 @@ fn draw(mailbox: &Mailbox) -> Vec<String> {
 
 fn names(mailboxes: &Mailboxes) -> Vec<String> {
     let draw = |listed: &Listed| {
-        let Listed { name, exists, has_children, subscribed, special_uses } = listed;
-        let marks = [(!*exists, "!"), (*has_children, "/"), (*subscribed, "*"), (!special_uses.is_empty(), "\\")];
+        let Listed { name, id, has_children, subscribed, special_uses } = listed;
+        let marks = [(id.is_none(), "!"), (*has_children, "/"), (*subscribed, "*"), (!special_uses.is_empty(), "\\")];
         let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
         format!("{name}{marks}")
     };

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::name::{INBOX, canonical, is_within, superiors};
+use super::news::{News, Told};
 use super::shelf::{Change, What};
 use super::special_use::{SpecialUse, parse_uses, spell_uses};
 use super::{Error, Mailboxes, Uid, change, metadata};
@@ -39,9 +40,10 @@ impl Mailboxes {
     pub async fn create_for(&self, account: &str, name: &str, uses: &[String]) -> Result<u64, Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
         let uses = parse_uses(uses.iter().map(String::as_str))?;
-        self.write(move |transaction| {
+        self.change(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
-            Ok(create(transaction, account, &name, &uses, now)? as u64)
+            let (mailbox, made) = create(transaction, account, &name, &uses, now)?;
+            Ok((mailbox as u64, Told::names(account, made)))
         })
         .await
     }
@@ -56,7 +58,8 @@ impl Mailboxes {
             return Err(Error::BadName("INBOX cannot be deleted"));
         }
         let job = move |transaction: &Transaction<'_>| {
-            let (_, mailbox) = find(transaction, &account, &name)?.ok_or(Error::NoMailbox(name))?;
+            let found = find(transaction, &account, &name)?;
+            let (account, mailbox) = found.ok_or_else(|| Error::NoMailbox(name.clone()))?;
             let sql = "DELETE FROM message WHERE mailbox = ?1 RETURNING content";
             let mut delete = transaction.prepare_cached(sql)?;
             let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
@@ -64,7 +67,8 @@ impl Mailboxes {
             transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
-            Ok(((), vec![Change { mailbox, modseq: 0, what: What::Gone }]))
+            let changes = vec![Change { account, mailbox, modseq: 0, what: What::Gone }];
+            Ok(((), Told { changes, ..Told::names(account, [name]) }))
         };
         self.change(job).await
     }
@@ -80,14 +84,12 @@ impl Mailboxes {
         }
         let job = move |transaction: &Transaction<'_>| {
             let (account, inbox) = find(transaction, &account, INBOX)?.ok_or_else(|| Error::NoMailbox(from.clone()))?;
-            let changes = match from == INBOX {
+            let mut told = match from == INBOX {
                 true => empty_into(transaction, account, inbox, &to, now)?,
-                false => {
-                    rename(transaction, account, &from, &to, now)?;
-                    vec![]
-                }
+                false => rename(transaction, account, &from, &to, now)?,
             };
-            Ok(((), changes))
+            told.news.push((account, News::Named { name: to, was: Some(from) }));
+            Ok(((), told))
         };
         self.change(job).await
     }
@@ -98,9 +100,11 @@ impl Mailboxes {
     /// The name cannot be used, there are too many, or it is not stored.
     pub async fn subscribe(&self, account: &str, name: &str, on: bool) -> Result<(), Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
-        self.write(move |transaction| {
+        self.change(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
-            subscribe(transaction, account, &name, on)
+            let is_new = subscribe(transaction, account, &name, on)?;
+            let news = is_new.then_some((account, News::Subscribed(name))).into_iter().collect();
+            Ok(((), Told { news, ..Told::default() }))
         })
         .await
     }
@@ -164,13 +168,14 @@ fn make(transaction: &Transaction<'_>, account: i64, name: &str, uses: &[Special
     Ok(transaction.prepare_cached(sql)?.insert(params![account, name, spell_uses(uses, ""), uidvalidity])?)
 }
 
+/// A mailbox, and the names of all that were made for it.
 fn create(
     transaction: &Transaction<'_>,
     account: i64,
     name: &str,
     uses: &[SpecialUse],
     now: i64,
-) -> Result<i64, Error> {
+) -> Result<(i64, Vec<String>), Error> {
     if find_in(transaction, account, name)?.is_some() {
         return Err(Error::Exists(name.to_owned()));
     }
@@ -179,32 +184,39 @@ fn create(
     if MAILBOXES_MAX <= count {
         return Err(Error::TooMany("mailboxes"));
     }
+    let mut made = make_superiors(transaction, account, name, now)?;
+    made.push(name.to_owned());
+    Ok((make(transaction, account, name, uses, now)?, made))
+}
+
+/// Makes the mailboxes that a mailbox is below, and names those that were not there.
+fn make_superiors(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<Vec<String>, Error> {
+    let mut made = Vec::new();
     for superior in superiors(name) {
         if find_in(transaction, account, superior)?.is_none() {
             make(transaction, account, superior, &[], now)?;
+            made.push(superior.to_owned());
         }
     }
-    make(transaction, account, name, uses, now)
+    Ok(made)
 }
 
-fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<(), Error> {
+/// Whether that is new.
+fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
         let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
-        transaction.prepare_cached(sql)?.execute(params![account, name])?;
-        return Ok(());
+        return Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0);
     }
     let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
     let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
     if MAILBOXES_MAX <= count {
         return Err(Error::TooMany("subscriptions"));
     }
-    transaction
-        .prepare_cached("INSERT OR IGNORE INTO subscription VALUES (?1, ?2)")?
-        .execute(params![account, name])?;
-    Ok(())
+    let sql = "INSERT OR IGNORE INTO subscription VALUES (?1, ?2)";
+    Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
 }
 
-fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<(), Error> {
+fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<Told, Error> {
     let mut all = transaction.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
     let all = all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut renamed: Vec<(i64, String)> = all.collect::<Result<_, _>>()?;
@@ -212,11 +224,7 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
     if renamed.is_empty() {
         return Err(Error::NoMailbox(from.to_owned()));
     }
-    for superior in superiors(to) {
-        if find_in(transaction, account, superior)?.is_none() {
-            make(transaction, account, superior, &[], now)?;
-        }
-    }
+    let made = make_superiors(transaction, account, to, now)?;
     for (mailbox, name) in renamed {
         let new = canonical(&format!("{to}{}", &name[from.len()..]))?;
         if find_in(transaction, account, &new)?.is_some() {
@@ -225,21 +233,16 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
         let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![mailbox, new])?;
     }
-    Ok(())
+    Ok(Told::names(account, made))
 }
 
-fn empty_into(
-    transaction: &Transaction<'_>,
-    account: i64,
-    inbox: i64,
-    to: &str,
-    now: i64,
-) -> Result<Vec<Change>, Error> {
-    let target = create(transaction, account, to, &[], now)?;
+fn empty_into(transaction: &Transaction<'_>, account: i64, inbox: i64, to: &str, now: i64) -> Result<Told, Error> {
+    let (target, mut made) = create(transaction, account, to, &[], now)?;
+    made.pop();
     metadata::copy(transaction, inbox, target)?;
     let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
     let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;
     let left = change::remove(transaction, inbox, &uids)?;
-    Ok(vec![arrived, left])
+    Ok(Told { changes: vec![arrived, left], ..Told::names(account, made) })
 }

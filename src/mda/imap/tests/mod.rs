@@ -9,6 +9,7 @@ mod condstore;
 mod listing;
 mod metadata;
 mod model;
+mod notify;
 mod quota;
 mod reading;
 mod searching;

@@ -3,6 +3,7 @@
 //! The model is what the mailboxes must hold. A client's mirror is what it was told, and nothing else; whatever its
 //! command was, what it was told must fit the model.
 
+mod notify;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,18 +13,19 @@ use tokio::io::AsyncWriteExt;
 use super::{Scene, said};
 use crate::net::Stream;
 use crate::world::Dice;
+use notify::LISTENER;
 use sync::SYNCED;
 
 /// The mailboxes that messages go between.
 const BOXES: [&str; 2] = ["INBOX", "Archive"];
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$later"];
-const CLIENTS: usize = 3;
+const CLIENTS: usize = 4;
 const STEPS: usize = 120;
 
 type Flags = BTreeSet<String>;
 
 /// A mailbox that is a plain list.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Model {
     last_uid: u32,
     held: BTreeMap<u32, Flags>,
@@ -48,6 +50,8 @@ struct Client {
     stream: Stream,
     selected: usize,
     mirror: Vec<Known>,
+    /// What it was told of mailboxes that it has not selected.
+    statuses: Vec<String>,
 }
 
 /// What a command was answered.
@@ -82,6 +86,9 @@ impl Client {
         if let Some(uids) = line.strip_prefix("* VANISHED ") {
             assert!(!holds_expunges, "nothing vanishes under a command that counts");
             return self.note_vanished(&numbers(uids));
+        }
+        if line.starts_with("* STATUS ") {
+            self.statuses.push(line.to_owned());
         }
         let mut words = line.splitn(4, ' ').skip(1);
         let Some(Ok(number)) = words.next().map(str::parse::<usize>) else { return };
@@ -130,6 +137,8 @@ struct World {
     dice: Dice,
     models: [Model; 2],
     clients: Vec<Client>,
+    /// Who has done something since it was last checked what the listener was told.
+    acted: BTreeSet<usize>,
 }
 
 impl World {
@@ -137,14 +146,17 @@ impl World {
         let scene = Scene::new().await;
         let mut clients = vec![];
         for _ in 0..CLIENTS {
-            let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![] };
+            let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![], statuses: vec![] };
             if clients.len() == SYNCED {
                 client.ask("ENABLE QRESYNC").await;
+            }
+            if clients.len() == LISTENER {
+                client.listen().await;
             }
             client.select(0).await;
             clients.push(client);
         }
-        Self { scene, dice: Dice::seeded(seed), models: Default::default(), clients }
+        Self { scene, dice: Dice::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
     }
 
     fn pick(&self, below: usize) -> usize {
@@ -177,7 +189,12 @@ impl World {
     }
 
     async fn step(&mut self, who: usize) {
-        let by_uid = self.pick(2) == 0;
+        self.acted.insert(who);
+        if who == LISTENER {
+            // What `*` means has changed when it hears of it, whether it has asked or not.
+            self.clients[who].hear(false).await;
+        }
+        let by_uid = self.pick(2) == 0 || who == LISTENER;
         let uid = if by_uid { "UID " } else { "" };
         let at = self.clients[who].selected;
         match self.pick(10) {
@@ -330,12 +347,13 @@ async fn whatever_sessions_do_each_is_told_what_the_mailbox_holds() {
     for seed in 0..40 {
         let mut world = World::new(seed).await;
         for _ in 0..STEPS {
-            let who = world.pick(CLIENTS);
+            let (who, before) = (world.pick(CLIENTS), world.models.clone());
             match world.pick(6) {
                 0 => world.step_beside_idler((who + 1) % CLIENTS, who).await,
                 1 if who == SYNCED => world.come_back().await,
                 _ => world.step(who).await,
             }
+            world.check_listener(&before).await;
             if !world.clients[who].mirror.is_empty() {
                 world.clients[who].ask("FETCH 1:* FLAGS").await;
                 world.check(who, false);

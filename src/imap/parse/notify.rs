@@ -1,0 +1,147 @@
+//! `NOTIFY`. RFC 5465 §8.
+
+use super::scanner::Scanner;
+use super::{Bad, Parsed, bad, fetch};
+use crate::imap::command::Request;
+use crate::imap::fetch::Item;
+use crate::imap::notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
+
+pub(super) fn notify(scanner: &mut Scanner<'_>) -> Parsed<Request> {
+    scanner.space()?;
+    match scanner.word()?.as_str() {
+        "NONE" => Ok(Request::Notify(None)),
+        "SET" => set(scanner).map(|notify| Request::Notify(Some(notify))),
+        _ => bad("what to notify of is SET or NONE"),
+    }
+}
+
+fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
+    let mut notify = Notify { status: scanner.eat(" STATUS"), ..Notify::default() };
+    let (mut is_selected_told, mut is_any_unknown) = (false, false);
+    loop {
+        scanner.expect(" (", "a group of events is missing")?;
+        let (selector, listed) = group(scanner)?;
+        is_any_unknown |= listed.is_any_unknown;
+        match selector {
+            // RFC 5465 §6.1.
+            Selector::Selected { .. } if is_selected_told => return bad("the selected mailbox is named twice"),
+            Selector::Selected { delayed } => {
+                is_selected_told = true;
+                notify.selected = listed.of_selected(delayed)?;
+            }
+            Selector::Other(_) if listed.items.is_some() => return bad("items are only told of the selected mailbox"),
+            Selector::Other(filter) => notify.groups.push(EventGroup { filter, events: listed.events }),
+        }
+        if scanner.peek().is_none() {
+            break;
+        }
+    }
+    // RFC 5465 §3.1: only what makes sense otherwise is refused for this.
+    if is_any_unknown { Err(Bad::Event) } else { Ok(notify) }
+}
+
+enum Selector {
+    Selected { delayed: bool },
+    Other(Filter),
+}
+
+/// What stands behind the parenthesis.
+fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
+    let selector = match scanner.word()?.as_str() {
+        "SELECTED" => Selector::Selected { delayed: false },
+        "SELECTED-DELAYED" => Selector::Selected { delayed: true },
+        "PERSONAL" | "INBOXES" => Selector::Other(Filter::Personal),
+        "SUBSCRIBED" => Selector::Other(Filter::Subscribed),
+        "SUBTREE" => Selector::Other(Filter::Subtree(mailboxes(scanner)?)),
+        "MAILBOXES" => Selector::Other(Filter::Mailboxes(mailboxes(scanner)?)),
+        _ => return bad("no such selector of mailboxes"),
+    };
+    scanner.space()?;
+    let listed = Listed::read(scanner)?;
+    scanner.expect(")", "the group of events does not close")?;
+    Ok((selector, listed))
+}
+
+/// RFC 5465 §8 (one-or-more-mailbox).
+fn mailboxes(scanner: &mut Scanner<'_>) -> Parsed<Vec<String>> {
+    scanner.space()?;
+    let mut names = Vec::new();
+    if scanner.peek() != Some(b'(') {
+        return Ok(vec![scanner.mailbox()?]);
+    }
+    scanner.list(|scanner| {
+        names.push(scanner.mailbox()?);
+        Ok(())
+    })?;
+    if names.is_empty() { bad("the name of a mailbox is missing") } else { Ok(names) }
+}
+
+/// Events as they are listed.
+#[derive(Default)]
+struct Listed {
+    events: Events,
+    message_new: bool,
+    message_expunge: bool,
+    annotations: bool,
+    is_any_unknown: bool,
+    items: Option<Vec<Item>>,
+}
+
+impl Listed {
+    fn read(scanner: &mut Scanner<'_>) -> Parsed<Self> {
+        let mut listed = Self::default();
+        if scanner.eat("NONE") {
+            return Ok(listed);
+        }
+        let mut count = 0;
+        scanner.list(|scanner| {
+            count += 1;
+            listed.event(scanner)
+        })?;
+        if count == 0 {
+            return bad("an event is missing");
+        }
+        // RFC 5465 §5.
+        if listed.message_new != listed.message_expunge {
+            return bad("MessageNew and MessageExpunge go together");
+        }
+        listed.events.messages = listed.message_new;
+        if (listed.events.flags || listed.annotations) && !listed.events.messages {
+            return bad("FlagChange and AnnotationChange need MessageNew and MessageExpunge");
+        }
+        Ok(listed)
+    }
+
+    fn event(&mut self, scanner: &mut Scanner<'_>) -> Parsed<()> {
+        let name = scanner.atom()?.to_ascii_uppercase();
+        match name.as_str() {
+            "MESSAGENEW" => {
+                self.message_new = true;
+                if scanner.eat(" (") {
+                    self.items = Some(fetch::rest_of_list(scanner)?);
+                }
+            }
+            "MESSAGEEXPUNGE" => self.message_expunge = true,
+            "FLAGCHANGE" => self.events.flags = true,
+            "MAILBOXNAME" => self.events.names = true,
+            "SUBSCRIPTIONCHANGE" => self.events.subscriptions = true,
+            "MAILBOXMETADATACHANGE" => self.events.metadata = true,
+            "SERVERMETADATACHANGE" => self.events.server_metadata = true,
+            _ => {
+                self.annotations |= name == "ANNOTATIONCHANGE";
+                self.is_any_unknown = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 5465 §6.1: there is more to be told of the selected mailbox, but not by this selector.
+    fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
+        let Events { messages, flags, .. } = self.events;
+        if (Events { messages, flags, ..Events::NONE }) != self.events {
+            return bad("only events of messages are those of the selected mailbox");
+        }
+        let items = self.items.unwrap_or_default();
+        Ok(messages.then_some(SelectedEvents { delayed, flags, items }))
+    }
+}

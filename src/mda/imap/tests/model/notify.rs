@@ -1,0 +1,40 @@
+//! One client listens all the time: it knows the mailbox that it has selected without asking, and hears how the other
+//! one stands whenever somebody else has changed it. RFC 5465 §3.1, §5.
+
+use super::*;
+
+/// Its number. It speaks of UIDs only, since numbers may shift at any time.
+pub(super) const LISTENER: usize = 0;
+
+impl Client {
+    pub(super) async fn listen(&mut self) {
+        let items = "(UID FLAGS)";
+        self.ask(&format!(
+            "NOTIFY SET (SELECTED (MessageNew {items} MessageExpunge FlagChange)) \
+             (PERSONAL (MessageNew MessageExpunge FlagChange))"
+        ))
+        .await;
+    }
+}
+
+impl World {
+    /// What it was told since, without a command, is all there is.
+    pub(super) async fn check_listener(&mut self, before: &[Model; 2]) {
+        self.clients[LISTENER].hear(false).await;
+        self.check(LISTENER, true);
+        let other = 1 - self.clients[LISTENER].selected;
+        let statuses = std::mem::take(&mut self.clients[LISTENER].statuses);
+        // Nobody is told what they have done themselves.
+        if !std::mem::take(&mut self.acted).contains(&LISTENER) && before[other] != self.models[other] {
+            let Model { held, .. } = &self.models[other];
+            let unseen = held.values().filter(|flags| !flags.contains("\\Seen")).count();
+            let told = statuses.last().unwrap_or_else(|| panic!("{} has changed", BOXES[other]));
+            assert!(told.starts_with(&format!("* STATUS \"{}\" (", BOXES[other])), "{told}");
+            assert!(told.contains(&format!("UNSEEN {unseen}")), "{told}: there are {unseen}");
+            let counted = told.split_once("MESSAGES ").map(|(_, rest)| rest.split(' ').next().unwrap());
+            assert!(counted.is_none_or(|count| count == held.len().to_string()), "{told}: there are {}", held.len());
+            let came_or_went = !before[other].held.keys().eq(held.keys());
+            assert!(!came_or_went || statuses.iter().any(|told| told.contains("MESSAGES ")), "{statuses:?}");
+        }
+    }
+}

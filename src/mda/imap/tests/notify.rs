@@ -1,0 +1,501 @@
+//! NOTIFY. RFC 5465.
+
+use super::*;
+
+/// What is said of an empty INBOX when it is selected.
+fn empty_inbox(tag: &str) -> String {
+    selected(tag, 0, 0, 1)
+}
+
+/// RFC 5465 §3.1, §5.1, §5.2, §5.3.
+#[tokio::test(start_paused = true)]
+async fn the_selected_mailbox_is_told_of_without_a_command() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (selected (MessageNew (UID BODY.PEEK[HEADER.FIELDS (Subject)]) MessageExpunge FlagChange))
+        S: a2 OK you hear of it from now on
+        D: one
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: * 1 FETCH (UID 1 BODY[HEADER.FIELDS (Subject)] {{16}}
+        S: Subject: one
+        S:
+        S: )
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1 +FLAGS (\\Deleted)
+        S2: * 1 FETCH (FLAGS (\\Recent \\Deleted))
+        S2: b2 OK stored
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted))
+        C2: b3 EXPUNGE
+        S2: * 1 EXPUNGE
+        S2: b3 OK expunged
+        S: * 1 EXPUNGE",
+        empty_inbox("a1"),
+        selected("b1", 1, 1, 2).replace("S: ", "S2: "),
+    );
+    play_with(&[], &transcript).await;
+}
+
+/// RFC 5465 §5.2: of what the client has made itself it is told only that it is there.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_what_they_have_brought_themselves() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (selected (MessageNew (UID) MessageExpunge)) (personal (MessageNew MessageExpunge))
+        S: a2 OK you hear of it from now on
+        C: a3 APPEND INBOX {{1+}}
+        C: x
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: a3 OK [APPENDUID 1767225600 1] filed
+        C: a4 APPEND Sent {{1+}}
+        C: x
+        S: a4 OK [APPENDUID 1767225604 1] filed
+        C: a5 UID COPY 1 INBOX
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: a5 OK [COPYUID 1767225600 1 2] copied
+        D: new
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * 3 FETCH (UID 3)
+        C2: b1 APPEND Sent {{1+}}
+        C2: y
+        S2: b1 OK [APPENDUID 1767225604 2] filed
+        S: * STATUS \"Sent\" (MESSAGES 2 UIDNEXT 3 UNSEEN 2)",
+        empty_inbox("a1")
+    );
+    play_with(&[], &transcript).await;
+}
+
+/// RFC 5465 §6.1.2.
+#[tokio::test(start_paused = true)]
+async fn selected_delayed_keeps_what_goes_for_a_command_that_allows_it() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange))
+        S: a2 OK you hear of it from now on
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1 +FLAGS.SILENT (\\Deleted)
+        S2: b2 OK stored
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted))
+        C2: b3 EXPUNGE
+        S2: * 1 EXPUNGE
+        S2: b3 OK expunged
+        D: three
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        C: a3 FETCH 2:3 UID
+        S: * 2 FETCH (UID 2)
+        S: * 3 FETCH (UID 3)
+        S: a3 OK fetched
+        C: a4 IDLE
+        S: * 1 EXPUNGE
+        S: + idling
+        D: four
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        C: DONE
+        S: a4 OK that was the news",
+        selected("a1", 2, 2, 3),
+        selected("b1", 2, 0, 3).replace("S: ", "S2: "),
+    );
+    play_with(&["one", "two"], &transcript).await;
+}
+
+/// RFC 5465 §3.1, §4, §5: who asks for nothing of the selected mailbox has a snapshot of it, in IDLE too; and what has
+/// come together is told by the next NOTIFY.
+#[tokio::test(start_paused = true)]
+async fn without_events_the_selected_mailbox_stays_as_it_was() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (mailboxes INBOX (MessageNew MessageExpunge))
+        S: a2 OK you hear of it from now on
+        D: three
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1:2 +FLAGS.SILENT (\\Deleted)
+        S2: b2 OK stored
+        C2: b3 UID EXPUNGE 1
+        S2: * 1 EXPUNGE
+        S2: b3 OK expunged
+        C: a3 NOOP
+        S: a3 OK done
+        C: a4 IDLE
+        S: + idling
+        C: DONE
+        S: a4 OK that was the news
+        C: a5 SEARCH UID 1:*
+        S: * SEARCH 1 2
+        S: a5 OK searched
+        C: a6 FETCH 1 BODY.PEEK[]
+        S: a6 NO [EXPUNGEISSUED] some of the messages are gone
+        C: a7 EXPUNGE
+        S: * 2 EXPUNGE
+        S: a7 OK expunged
+        C: a8 NOTIFY SET (selected (MessageNew (UID) MessageExpunge))
+        S: * 1 EXPUNGE
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: a8 OK you hear of it from now on
+        C: a9 NOTIFY NONE
+        S: a9 OK you hear of nothing from now on
+        D: four
+        C: b1 NOOP
+        S: b1 OK done
+        C: b2 SELECT INBOX
+        S: * OK [CLOSED] what follows is of the mailbox selected now
+        {}
+        C: b3 NOTIFY SET (mailboxes INBOX NONE)
+        S: b3 OK you hear of it from now on
+        C2: b4 NOOP
+        S2: * 1 EXPUNGE
+        S2: * 2 EXISTS
+        S2: * 2 RECENT
+        S2: b4 OK done",
+        selected("a1", 2, 2, 3),
+        selected("b1", 3, 1, 4).replace("S: ", "S2: "),
+        selected("b2", 2, 0, 5).replace("[HIGHESTMODSEQ 5]", "[HIGHESTMODSEQ 8]"),
+    );
+    play_with(&["one", "two"], &transcript).await;
+}
+
+/// RFC 5465 §5.1: flags are told only to who asks for them.
+#[tokio::test(start_paused = true)]
+async fn flags_are_an_event_of_their_own() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes Sent (MessageNew MessageExpunge))
+        S: a2 OK you hear of it from now on
+        C2: b1 APPEND Sent {{1+}}
+        C2: x
+        S2: b1 OK [APPENDUID 1767225604 1] filed
+        S: * STATUS \"Sent\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1)
+        C2: b2 EXAMINE Sent
+        S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S2: * 1 EXISTS
+        S2: * 1 RECENT
+        S2: * OK [UNSEEN 1] is the first that is not read
+        S2: * OK [PERMANENTFLAGS ()] are kept
+        S2: * OK [UIDVALIDITY 1767225604] holds for all UIDs
+        S2: * OK [UIDNEXT 2] comes next
+        S2: * OK [HIGHESTMODSEQ 2] is the last change
+        S2: * OK [MAILBOXID (F5)] is the mailbox under any name
+        S2: b2 OK [READ-ONLY] to be read only
+        C2: b3 SELECT INBOX
+        S2: * OK [CLOSED] what follows is of the mailbox selected now
+        {}
+        C2: b4 STORE 1 FLAGS (\\Seen)
+        S2: * 1 FETCH (FLAGS (\\Seen))
+        S2: b4 OK stored
+        C: a3 NOOP
+        S: a3 OK done
+        C: a4 UID FETCH 1 FLAGS
+        S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent))
+        S: a4 OK fetched
+        C: a5 UID STORE 1 +FLAGS (\\Flagged)
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Flagged \\Seen))
+        S: a5 OK stored",
+        selected("a1", 1, 1, 2),
+        selected("b3", 1, 0, 2).replace("S: ", "S2: "),
+    )
+    .replace("(\\Seen \\Recent)", "(\\Recent \\Seen)");
+    play_with(&["one"], &transcript).await;
+}
+
+/// RFC 5465 §3.1, §5.1 to §5.3, §6.2 to §6.6.
+#[tokio::test(start_paused = true)]
+async fn other_mailboxes_are_told_of_by_status() {
+    let transcript = "
+        C: a1 CREATE Lists/a
+        S: a1 OK [MAILBOXID (F8)] made
+        C: a2 CREATE Lists/b
+        S: a2 OK [MAILBOXID (F9)] made
+        C: a3 NOTIFY SET STATUS (subtree Lists (MessageNew MessageExpunge FlagChange)) (mailboxes (Sent Nowhere) (MessageNew MessageExpunge)) (mailboxes Lists/b NONE)
+        S: * STATUS \"Lists\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225606 UNSEEN 0 HIGHESTMODSEQ 1)
+        S: * STATUS \"Lists/a\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225607 UNSEEN 0 HIGHESTMODSEQ 1)
+        S: * STATUS \"Sent\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225604 UNSEEN 0)
+        S: a3 OK you hear of it from now on
+        D: not asked for
+        C2: b1 APPEND Lists/a {1+}
+        C2: x
+        S2: b1 OK [APPENDUID 1767225607 1] filed
+        S: * STATUS \"Lists/a\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1)
+        C2: b2 SELECT Lists/a
+        S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S2: * 1 EXISTS
+        S2: * 1 RECENT
+        S2: * OK [UNSEEN 1] is the first that is not read
+        S2: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
+        S2: * OK [UIDVALIDITY 1767225607] holds for all UIDs
+        S2: * OK [UIDNEXT 2] comes next
+        S2: * OK [HIGHESTMODSEQ 2] is the last change
+        S2: * OK [MAILBOXID (F8)] is the mailbox under any name
+        S2: b2 OK [READ-WRITE] to be used
+        C2: b3 STORE 1 FLAGS.SILENT (\\Seen \\Deleted)
+        S2: b3 OK stored
+        S: * STATUS \"Lists/a\" (UIDVALIDITY 1767225607 UNSEEN 0 HIGHESTMODSEQ 3)
+        C2: b4 COPY 1 Lists/b
+        S2: b4 OK [COPYUID 1767225608 1 1] copied
+        C: a4 ENABLE CONDSTORE
+        S: * ENABLED CONDSTORE
+        S: a4 OK enabled
+        C2: b5 MOVE 1 Sent
+        S2: * OK [COPYUID 1767225604 1 1] moved
+        S2: * 1 EXPUNGE
+        S2: b5 OK done
+        S: * STATUS \"Lists/a\" (MESSAGES 0 UIDNEXT 2 UNSEEN 0 HIGHESTMODSEQ 4)
+        S: * STATUS \"Sent\" (MESSAGES 1 UIDNEXT 2 UNSEEN 0 HIGHESTMODSEQ 2)
+        C2: b6 CREATE Nowhere
+        S2: b6 OK [MAILBOXID (F10)] made
+        C2: b7 APPEND Nowhere {1+}
+        C2: x
+        S2: b7 OK [APPENDUID 1767225616 1] filed
+        S: * STATUS \"Nowhere\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1 HIGHESTMODSEQ 2)";
+    play_with(&[], transcript).await;
+}
+
+/// RFC 5465 §6.4: the subscriptions that count are those of the moment.
+#[tokio::test(start_paused = true)]
+async fn subscribed_is_what_is_subscribed_when_it_happens() {
+    let transcript = "
+        C: a1 NOTIFY SET (subscribed (MessageNew MessageExpunge SubscriptionChange))
+        S: a1 OK you hear of it from now on
+        C2: b1 UNSUBSCRIBE INBOX
+        S2: b1 OK no longer subscribed
+        S: * LIST (\\HasNoChildren) \"/\" \"INBOX\"
+        D: one
+        C2: b2 SUBSCRIBE INBOX
+        S2: b2 OK subscribed
+        S: * LIST (\\Subscribed \\HasNoChildren) \"/\" \"INBOX\"
+        C2: b3 SUBSCRIBE INBOX
+        S2: b3 OK subscribed
+        D: two
+        S: * STATUS \"INBOX\" (MESSAGES 2 UIDNEXT 3 UNSEEN 2)
+        C2: b4 SUBSCRIBE None
+        S2: b4 OK subscribed
+        S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"None\"
+        C: a2 SUBSCRIBE Own
+        S: a2 OK subscribed";
+    play_with(&[], transcript).await;
+}
+
+/// RFC 5465 §5.4.
+#[tokio::test(start_paused = true)]
+async fn names_that_come_go_and_change_are_listed() {
+    let transcript = "
+        C: a1 NOTIFY SET (personal (MailboxName))
+        S: a1 OK you hear of it from now on
+        C2: b1 CREATE Lists/a/b (USE (\\Junk))
+        S2: b1 OK [MAILBOXID (F9)] made
+        S: * LIST (\\HasChildren) \"/\" \"Lists\"
+        S: * LIST (\\HasChildren) \"/\" \"Lists/a\"
+        S: * LIST (\\HasNoChildren \\Junk) \"/\" \"Lists/a/b\"
+        C2: b2 DELETE Lists/a
+        S2: b2 OK deleted
+        S: * LIST (\\HasChildren) \"/\" \"Lists\"
+        S: * LIST (\\NonExistent \\HasChildren) \"/\" \"Lists/a\"
+        C2: b3 RENAME Lists &U,BTFw-/x
+        S2: b3 OK renamed
+        S: * LIST (\\HasChildren) \"/\" \"&U,BTFw-\"
+        S: * LIST (\\HasChildren) \"/\" \"&U,BTFw-/x\" (\"OLDNAME\" (\"Lists\"))
+        C: a2 ENABLE UTF8=ACCEPT
+        S: * ENABLED UTF8=ACCEPT
+        S: a2 OK enabled
+        C2: b4 RENAME &U,BTFw-/x &U,BTFw-/y
+        S2: b4 OK renamed
+        S: * LIST (\\HasChildren) \"/\" \"台北/y\" (\"OLDNAME\" (\"台北/x\"))
+        C2: b5 RENAME INBOX Old
+        S2: b5 OK renamed
+        S: * LIST (\\HasNoChildren) \"/\" \"Old\" (\"OLDNAME\" (\"INBOX\"))
+        C2: b6 DELETE Drafts
+        S2: b6 OK deleted
+        S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
+        C: a3 CREATE Own
+        S: a3 OK [MAILBOXID (F12)] made
+        C: a4 NOTIFY SET (subtree a (MailboxName))
+        S: a4 OK you hear of it from now on
+        C2: b7 CREATE b
+        S2: b7 OK [MAILBOXID (F13)] made
+        C2: b8 RENAME b a
+        S2: b8 OK renamed
+        S: * LIST (\\HasNoChildren) \"/\" \"a\" (\"OLDNAME\" (\"b\"))
+        C2: b9 RENAME a c
+        S2: b9 OK renamed
+        S: * LIST (\\HasNoChildren) \"/\" \"c\" (\"OLDNAME\" (\"a\"))";
+    play_with(&[], transcript).await;
+}
+
+/// RFC 5465 §5.6, §5.7: without ENABLE METADATA, and then not even with it.
+#[tokio::test(start_paused = true)]
+async fn annotations_are_told_to_who_asks_for_them() {
+    let transcript = "
+        C: a1 NOTIFY SET (mailboxes Sent (MailboxMetadataChange ServerMetadataChange))
+        S: a1 OK you hear of it from now on
+        C2: b1 SETMETADATA Sent (/private/comment \"x\" /shared/comment NIL)
+        S2: b1 OK noted
+        S: * METADATA \"Sent\" /private/comment /shared/comment
+        C2: b2 SETMETADATA \"\" (/private/comment \"y\")
+        S2: b2 OK noted
+        S: * METADATA \"\" /private/comment
+        C2: b3 SETMETADATA INBOX (/private/comment \"x\")
+        S2: b3 OK noted
+        C: a2 SETMETADATA Sent (/private/comment \"own\")
+        S: a2 OK noted
+        C: a3 NOTIFY SET (selected NONE)
+        S: a3 OK you hear of it from now on
+        C: a4 ENABLE METADATA
+        S: * ENABLED METADATA
+        S: a4 OK enabled
+        C2: b4 SETMETADATA Sent (/private/comment \"z\")
+        S2: b4 OK noted
+        C: a5 NOOP
+        S: a5 OK done";
+    play_with(&[], transcript).await;
+}
+
+/// RFC 5465 §3.1, §5, §6.1, §8.
+#[tokio::test(start_paused = true)]
+async fn what_makes_no_sense_is_refused() {
+    let many: Vec<String> = (0..1_001).map(|at| format!("m{at}")).collect();
+    let supported = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange \
+                     ServerMetadataChange";
+    let transcript = format!(
+        "C: a01 NOTIFY SET (selected (MessageNew MessageExpunge AnnotationChange))
+        S: a01 NO [BADEVENT ({supported})] there is no such event
+        C: a02 NOTIFY SET (personal (Whatever))
+        S: a02 NO [BADEVENT ({supported})] there is no such event
+        C: a03 NOTIFY SET (personal (Whatever)) (personal
+        S: a03 BAD a space is missing
+        C: a04 NOTIFY SET (selected (MessageNew))
+        S: a04 BAD MessageNew and MessageExpunge go together
+        C: a05 NOTIFY SET (personal (AnnotationChange))
+        S: a05 BAD FlagChange and AnnotationChange need MessageNew and MessageExpunge
+        C: a06 NOTIFY SET (selected (MessageNew MessageExpunge)) (selected-delayed NONE)
+        S: a06 BAD the selected mailbox is named twice
+        C: a07 NOTIFY SET (selected-delayed (MailboxName))
+        S: a07 BAD only events of messages are those of the selected mailbox
+        C: a08 NOTIFY SET (inboxes (MessageNew (UID) MessageExpunge))
+        S: a08 BAD items are only told of the selected mailbox
+        C: a09 NOTIFY SET (mailboxes ({}) (MailboxName))
+        S: a09 NO [NOTIFICATIONOVERFLOW] these are too many mailboxes
+        C: a10 NOTIFY SET (subtree () NONE)
+        S: a10 BAD the name of a mailbox is missing
+        C2: b1 CREATE m1
+        S2: b1 OK [MAILBOXID (F7)] made
+        D: not told
+        C: a11 NOTIFY SET STATUS
+        S: a11 BAD a group of events is missing",
+        many.join(" ")
+    );
+    play_with(&[], &transcript).await;
+}
+
+/// RFC 5465 §5.8.
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_told_all_is_told_so_and_nothing_more() {
+    let scene = Scene::new().await;
+    let mut client = scene.log_in().await;
+    client.write_all(b"a NOTIFY SET (personal (MailboxName))\r\n").await.unwrap();
+    assert_eq!(said(&mut client).await, "a OK you hear of it from now on\r\n");
+    // The client reads nothing, until far more has happened than the wire and the server keep for it.
+    let names = ["x".repeat(200), "y".repeat(200)];
+    scene.mailboxes.create(USER, &names[0]).await.unwrap();
+    for at in 0..2_000 {
+        scene.mailboxes.rename(USER, &names[at % 2], &names[1 - at % 2]).await.unwrap();
+    }
+    let told = said(&mut client).await;
+    let overflow = "* OK [NOTIFICATIONOVERFLOW] too much has happened; from now on you hear of nothing\r\n";
+    assert!(told.starts_with("* LIST (") && told.ends_with(overflow), "{} octets", told.len());
+    assert!(told.matches("OLDNAME").count() < 1_500);
+    scene.mailboxes.delete(USER, &names[0]).await.unwrap();
+    client.write_all(b"b NOOP\r\n").await.unwrap();
+    assert_eq!(said(&mut client).await, "b OK done\r\n");
+}
+
+/// RFC 7162 §3.2.10, RFC 5465 §5.3.
+#[tokio::test(start_paused = true)]
+async fn with_qresync_it_is_told_by_uid() {
+    let transcript = format!(
+        "C: a0 ENABLE QRESYNC
+        S: * ENABLED QRESYNC
+        S: a0 OK enabled
+        C: a1 SELECT INBOX
+        {}
+        C: a2 NOTIFY SET (selected (MessageNew (UID MODSEQ) MessageExpunge FlagChange))
+        S: a2 OK you hear of it from now on
+        D: two
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: * 2 FETCH (UID 2 MODSEQ (3))
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1 FLAGS.SILENT (\\Deleted)
+        S2: b2 OK stored
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted) MODSEQ (4))
+        C2: b3 CLOSE
+        S2: b3 OK closed
+        S: * VANISHED 1",
+        selected("a1", 1, 1, 2),
+        selected("b1", 2, 1, 3).replace("S: ", "S2: "),
+    );
+    play_with(&["one"], &transcript).await;
+}
+
+/// A mailbox that somebody deletes is no longer selected, and that is told at once.
+#[tokio::test(start_paused = true)]
+async fn who_listens_hears_at_once_that_the_mailbox_was_deleted() {
+    let transcript = "
+        C: a1 SELECT Drafts
+        S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S: * 0 EXISTS
+        S: * 0 RECENT
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
+        S: * OK [UIDVALIDITY 1767225602] holds for all UIDs
+        S: * OK [UIDNEXT 1] comes next
+        S: * OK [HIGHESTMODSEQ 1] is the last change
+        S: * OK [MAILBOXID (F3)] is the mailbox under any name
+        S: a1 OK [READ-WRITE] to be used
+        C: a2 NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))
+        S: a2 OK you hear of it from now on
+        C2: b1 DELETE Drafts
+        S2: b1 OK deleted
+        S: * OK [CLOSED] the mailbox was deleted
+        S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
+        C: a3 FETCH 1 FLAGS
+        S: a3 BAD select a mailbox first";
+    play_with(&[], transcript).await;
+}
+
+/// Much is told piece by piece, and commands are answered between.
+#[tokio::test(start_paused = true)]
+async fn new_messages_are_told_whole_however_large() {
+    let scene = Scene::new().await;
+    let mut client = scene.log_in().await;
+    client
+        .write_all(b"a SELECT INBOX\r\nb NOTIFY SET (selected (MessageNew (UID BODY[]) MessageExpunge))\r\n")
+        .await
+        .unwrap();
+    said(&mut client).await;
+    let text = "x".repeat(50_000);
+    let messages = (0..20).map(|_| crate::mda::Brought {
+        letter: Letter::new(Bytes::from(format!("Subject: large\r\n\r\n{text}"))),
+        flags: crate::imap::Flags::default(),
+        received: None,
+    });
+    scene.mailboxes.append(USER, "INBOX", messages.collect()).await.unwrap();
+    let told = said(&mut client).await;
+    assert_eq!(told.matches("* FETCH (").count() + told.matches(" FETCH (UID ").count(), 20);
+    assert_eq!(told.len(), told.matches(&text).count() * text.len() + told.replace(&text, "").len());
+    assert_eq!(told.matches(&text).count(), 20);
+    client.write_all(b"c UID SEARCH UNSEEN\r\n").await.unwrap();
+    let all: Vec<String> = (1..=20).map(|uid| uid.to_string()).collect();
+    assert_eq!(said(&mut client).await, format!("* SEARCH {}\r\nc OK searched\r\n", all.join(" ")));
+}
