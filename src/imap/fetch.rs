@@ -17,7 +17,7 @@ pub enum Item {
     Preview,
     /// `EMAILID`: the same for all copies. RFC 8474 §5.1.
     EmailId,
-    /// `THREADID`, which no message of ours has. RFC 8474 §5.2.
+    /// `THREADID`: the same for all that answer the same message, at first or second hand. RFC 8474 §5.2.
     ThreadId,
     /// `SAVEDATE`: when it came into this mailbox. RFC 8514 §4.2.
     SaveDate,
@@ -58,9 +58,9 @@ impl Item {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
 
-    /// Whether the message's summary has it ready to be sent.
+    /// Whether the message's summary has it ready.
     pub fn needs_summary(&self) -> bool {
-        matches!(self, Self::Envelope | Self::BodyStructure { extensible: true })
+        matches!(self, Self::Envelope | Self::BodyStructure { extensible: true } | Self::ThreadId)
     }
 
     /// Whether the message's structure must be known to tell it.

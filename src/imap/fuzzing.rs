@@ -91,7 +91,9 @@ pub fn search(input: &[u8]) {
     };
     let lacks: Vec<&str> = texts.iter().filter(|words| !may_hold(words)).copied().collect();
     // Trace lines are not in the summary, and hold none of its fields.
-    let known = Known { fields: summary.fields.each_ref().map(|values| values.as_bytes()), sent: summary.sent };
+    let standing = &summary.standing.to_bytes();
+    let fields = summary.fields.each_ref().map(|values| values.as_bytes());
+    let known = Known { fields, sent: summary.sent, standing };
     let quick = judge(&key, &Facts { known: Some(known), lacks: &lacks, ..facts }, None);
     assert!(quick.is_none() || quick == found, "{key:?}: {quick:?} without the message, {found:?} with it");
 }
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_summary_never_hides_what_a_search_finds() {
-        let words = "TEXT caf|TEXT \u{e9}t\u{e9}|TEXT \"a b\"|BODY sch|SUBJECT hell|FROM ann|HEADER X-A val|NOT |OR |(|)| |SENTON 1-Jan-2026|\
+        let words = "THREADID T1|TEXT caf|TEXT \u{e9}t\u{e9}|TEXT \"a b\"|BODY sch|SUBJECT hell|FROM ann|HEADER X-A val|NOT |OR |(|)| |SENTON 1-Jan-2026|\
             SENTSINCE 2-Jan-2026|\n|\nReceived: by caf\r\n|Subject: hello\r\n|From: Ann <ann@a.test>\r\n|Received: by caf\r\n|X-A: value\r\n|\
             Date: Thu, 1 Jan 2026 23:00:00 -0800\r\n|\r\n\r\n|\r\n|caf\u{e9} |sch\u{f6}n|=C3=A9t=C3=A9|&eacute;|\
             Content-Type: text/html\r\n|Content-Transfer-Encoding: quoted-printable\r\n|=\r\n|a b|a\r\n b";

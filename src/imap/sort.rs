@@ -61,8 +61,10 @@ pub struct Standing {
     pub sent: Option<i64>,
 }
 
-/// More references are left out, the oldest first.
+/// More references are left out, the oldest first but for the first of all, which began the thread.
 const REFERENCES_MAX: usize = 100;
+/// Values of a stored [`Standing`] before the references; the last of them is its own id.
+const FIXED_VALUES: usize = 6;
 /// Longer ids are no ids.
 const ID_OCTETS_MAX: usize = 1_000;
 
@@ -87,7 +89,9 @@ impl Standing {
             references = envelope.in_reply_to.as_deref().map(ids).unwrap_or_default();
             references.truncate(1);
         }
-        references.drain(..references.len().saturating_sub(REFERENCES_MAX));
+        if REFERENCES_MAX < references.len() {
+            references.drain(1..=references.len() - REFERENCES_MAX);
+        }
         let (subject, is_reply) = subject.unwrap_or_default();
         Self {
             people: [person(&envelope.from), person(&envelope.to), person(&envelope.cc)],
@@ -114,7 +118,7 @@ impl Standing {
     pub fn to_bytes(&self) -> Vec<u8> {
         let [from, to, cc] = &self.people;
         let reply = if self.is_reply { "R" } else { "" };
-        let fixed = [from, to, cc, &self.subject, reply, self.id.as_deref().unwrap_or_default()];
+        let fixed: [&str; FIXED_VALUES] = [from, to, cc, &self.subject, reply, self.id.as_deref().unwrap_or_default()];
         let values = fixed.into_iter().chain(self.references.iter().map(String::as_str));
         values.flat_map(|value| [value, "\0"]).collect::<String>().into_bytes()
     }
@@ -129,6 +133,20 @@ impl Standing {
         let references = values.filter(|id| !id.is_empty()).collect();
         Self { people, subject, is_reply, id, references, sent }
     }
+}
+
+/// The thread of a message, by its [`Standing`] as it is stored and by what all its copies have in common: the same for
+/// all that name the same message as the first of those they answer, and for that one. RFC 8474 §5.2.
+pub fn thread_of(standing: &[u8], email: u64) -> u64 {
+    let mut ids = standing.split(|byte| *byte == 0).skip(FIXED_VALUES - 1);
+    let mut next = || ids.next().filter(|id| !id.is_empty());
+    let (own, first) = (next(), next());
+    let hash = match first.or(own) {
+        Some(id) => blake3::hash(id),
+        None => blake3::hash(&email.to_le_bytes()),
+    };
+    let octets = hash.as_bytes();
+    u64::from_le_bytes(std::array::from_fn(|at| octets[at]))
 }
 
 /// Text as it is compared: the collation i;unicode-casemap. RFC 5051 §2.
@@ -245,5 +263,28 @@ mod tests {
         let plain = of("In-Reply-To: <c@c> <d@d>\r\n\r\n");
         assert_eq!(plain.references, ["c@c"]);
         assert_eq!(Standing::from_bytes(&plain.to_bytes(), None), plain);
+        let long: String = (0..150).map(|at| format!(" <{at}@a>")).collect();
+        let references = of(&format!("References:{long}\r\n\r\n")).references;
+        assert_eq!((references.len(), &references[0][..], &references[1][..]), (REFERENCES_MAX, "0@a", "51@a"));
+    }
+
+    #[test]
+    fn a_thread_is_what_began_it() {
+        let of = |header: &str, email| {
+            let letter = Letter::new(format!("{header}\r\n").into());
+            let structure = Structure::of(letter.content.bytes());
+            thread_of(&Standing::of(&Text::new(&letter, &structure), &structure).to_bytes(), email)
+        };
+        let first = of("Message-ID: <1@a>\r\n", 1);
+        for answer in [
+            "Message-ID: <2@a>\r\nIn-Reply-To: <1@a>\r\n",
+            "Message-ID: <3@a>\r\nReferences: <1@a> <2@a>\r\nIn-Reply-To: <2@a>\r\n",
+            "References: <1@a>\r\nSubject: another one\r\n",
+        ] {
+            assert_eq!(of(answer, 2), first, "{answer}");
+        }
+        assert_ne!(of("Message-ID: <2@a>\r\n", 1), first);
+        assert_ne!(of("Subject: x\r\n", 1), of("Subject: x\r\n", 2));
+        assert_eq!(of("Subject: x\r\n", 1), of("", 1));
     }
 }

@@ -186,11 +186,7 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     Ok(match word {
         "UID" => Key::Uid(scanner.set()?),
         "EMAILID" => Key::EmailId(scanner.atom()?.strip_prefix('M').and_then(|id| id.parse().ok())),
-        // RFC 8474 §6: no message of ours has one.
-        "THREADID" => {
-            scanner.atom()?;
-            not(Key::All)
-        }
+        "THREADID" => Key::ThreadId(scanner.atom()?.strip_prefix('T').and_then(|id| id.parse().ok())),
         "MODSEQ" => Key::ModSeq(sync::searched(scanner)?),
         "LARGER" => Key::Larger(scanner.number()?),
         "SMALLER" => Key::Smaller(scanner.number()?),

@@ -220,7 +220,10 @@ fn search_keys_are_read() {
             "SAVEDSINCE 1-Feb-1994 SAVEDATESUPPORTED",
             Key::And(vec![Key::Saved(When::Since, day("1-Feb-1994")), Key::All]),
         ),
-        ("EMAILID M7 THREADID T7", Key::And(vec![Key::EmailId(Some(7)), not(Key::All)])),
+        (
+            "EMAILID M7 THREADID T7 THREADID M7",
+            Key::And(vec![Key::EmailId(Some(7)), Key::ThreadId(Some(7)), Key::ThreadId(None)]),
+        ),
         ("UNKEYWORD $Junk", not(Key::Keyword(own("$Junk")))),
         ("TEXT a", Key::Text(own("a"))),
     ] {

@@ -6,6 +6,9 @@ use memchr::memmem;
 
 use super::text::fold;
 use super::{Key, Text, When};
+#[cfg(doc)]
+use crate::imap::sort::Standing;
+use crate::imap::sort::thread_of;
 use crate::imap::summary::SEARCHED_FIELDS;
 use crate::imap::value::{SequenceSet, SystemFlags, day_of};
 
@@ -53,6 +56,8 @@ pub struct Known<'a> {
     pub fields: [&'a [u8]; SEARCHED_FIELDS.len()],
     /// The day in the Date field.
     pub sent: Option<Date>,
+    /// [`Standing::to_bytes`].
+    pub standing: &'a [u8],
 }
 
 impl Known<'_> {
@@ -85,6 +90,14 @@ pub fn judge(key: &Key, facts: &Facts<'_>, text: Option<&Text<'_>>) -> Option<bo
         Key::Uid(set) => Some(set.contains(facts.uid, facts.uid_last)),
         Key::Arrived(when, day) => Some(is_when(*when, day_of(facts.internal_date), *day)),
         Key::EmailId(id) => Some(*id == Some(facts.email_id)),
+        Key::ThreadId(None) => Some(false),
+        Key::ThreadId(Some(id)) => {
+            let thread = match (facts.known, text) {
+                (Some(known), _) => thread_of(known.standing, facts.email_id),
+                (None, text) => thread_of(&text?.standing().to_bytes(), facts.email_id),
+            };
+            Some(thread == *id)
+        }
         Key::Saved(when, day) => Some(is_when(*when, day_of(facts.save_date), *day)),
         Key::Younger(seconds) => Some(facts.now.as_second() - i64::from(*seconds) < facts.internal_date.as_second()),
         Key::ModSeq(modseq) => Some(*modseq <= facts.modseq),
@@ -202,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_summary_decides_without_the_message() {
-        let known = Known { fields: [b"ann\0", b"", b"\0", b"", b"one\0two\0"], sent: parse_date("3-Jan-2024") };
+        let known =
+            Known { fields: [b"ann\0", b"", b"\0", b"", b"one\0two\0"], sent: parse_date("3-Jan-2024"), standing: b"" };
         let facts = Facts { known: Some(known), lacks: &["secret"], ..facts() };
         let header = |name: &str, text: &str| Key::Header(words(name), words(text));
         for (key, wanted) in [
@@ -217,6 +231,29 @@ mod tests {
             (Key::Body(words("open")), None),
         ] {
             assert_eq!(judge(&key, &facts, None), wanted, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn html_is_searched_as_it_is_shown_and_text_in_its_charset() {
+        let html = "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+            <html><body><p class=3Dhidden>Gr=C3=BC&szlig;e <b>an</b> alle &amp; jeden</p></body></html>\r\n";
+        let russian = "Subject: =?koi8-r?B?8NLJ18XU?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\n8NLJ18XU\r\n";
+        let japanese =
+            "Content-Type: text/plain; charset=shift_jis\r\nContent-Transfer-Encoding: base64\r\n\r\nk/qWew==\r\n";
+        for (message, key, wanted) in [
+            (html, Key::Body(words("gr\u{fc}\u{df}e an alle & jeden")), true),
+            (html, Key::Text(words("class")), false),
+            (html, Key::Text(words("<b>")), false),
+            (html, Key::Text(words("szlig")), false),
+            (russian, Key::Body(words("\u{43f}\u{420}\u{438}\u{432}\u{435}\u{442}")), true),
+            (russian, Key::Header(words("Subject"), words("\u{43f}\u{440}\u{438}")), true),
+            (japanese, Key::Text(words("\u{65e5}\u{672c}")), true),
+        ] {
+            let letter = Letter::new(message.into());
+            let structure = Structure::of(letter.content.bytes());
+            assert_eq!(judge(&key, &facts(), Some(&Text::new(&letter, &structure))), Some(wanted), "{key:?}");
         }
     }
 

@@ -79,6 +79,8 @@ pub enum Key {
     ModSeq(u64),
     /// `EMAILID`; `None` for what is no id of ours. RFC 8474 §6.
     EmailId(Option<u64>),
+    /// `THREADID`; `None` for what is no id of ours. RFC 8474 §6.
+    ThreadId(Option<u64>),
     /// `LARGER`.
     Larger(u64),
     /// `SMALLER`.

@@ -7,6 +7,7 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::parsers::MessageStream;
 
+use crate::imap::sort::Standing;
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
 use crate::mail::Letter;
 
@@ -27,6 +28,11 @@ impl<'a> Text<'a> {
     /// Takes a message with its structure.
     pub fn new(letter: &'a Letter, structure: &'a Structure) -> Self {
         Self { letter, structure, body: OnceCell::new() }
+    }
+
+    /// What decides about its place among others.
+    pub(super) fn standing(&self) -> Standing {
+        Standing::of(self, self.structure)
     }
 
     /// When it was sent, in seconds since 1970. RFC 5256 §2.2.

@@ -66,9 +66,9 @@ impl FetchReply<'_> {
         self.item(b"EMAILID (M").number(id).raw(b")");
     }
 
-    /// `THREADID` of a message that has none. RFC 8474 §5.2.
-    pub fn no_thread_id(&mut self) {
-        self.item(b"THREADID NIL");
+    /// `THREADID`. RFC 8474 §5.2.
+    pub fn thread_id(&mut self, id: u64) {
+        self.item(b"THREADID (T").number(id).raw(b")");
     }
 
     /// `SAVEDATE`. RFC 8514 §4.2.

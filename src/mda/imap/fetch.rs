@@ -196,7 +196,7 @@ impl Source<'_> {
             (Item::Flags, ..) => self.tell_flags(fetch, selected),
             (Item::Uid, ..) => fetch.uid(self.message.uid),
             (Item::EmailId, ..) => fetch.email_id(self.message.email),
-            (Item::ThreadId, ..) => fetch.no_thread_id(),
+            (Item::ThreadId, ..) => fetch.thread_id(self.brief.map_or(0, |brief| brief.thread(self.message.email))),
             (Item::Preview, ..) => fetch.preview(self.preview.as_deref().unwrap_or_default()),
             (Item::SaveDate, ..) => fetch.save_date(self.message.saved),
             (Item::ModSeq, ..) => fetch.modseq(self.message.modseq),

@@ -112,7 +112,8 @@ impl<'a> Seeker<'a> {
         }
         // What is gone meanwhile is not found.
         let Some(brief) = self.index.find(facts.uid)? else { return Ok(false) };
-        let facts = Facts { known: Some(Known { fields: brief.fields, sent: brief.sent }), ..facts };
+        let facts =
+            Facts { known: Some(Known { fields: brief.fields, sent: brief.sent, standing: brief.standing }), ..facts };
         if let Some(found) = judge(self.key, &facts, None) {
             return Ok(found);
         }

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use rusqlite::Row;
 
 use super::{Error, Mailbox, Uid, lock};
-use crate::imap::sort::Standing;
+use crate::imap::sort::{Standing, thread_of};
 use crate::imap::{SEARCHED_FIELDS, Summary};
 
 /// A block holds the summaries of `1 << BLOCK_BITS` UIDs.
@@ -34,11 +34,17 @@ pub struct Brief<'a> {
     pub fields: [&'a [u8]; SEARCHED_FIELDS.len()],
     /// See [`Summary::sent`].
     pub sent: Option<Date>,
-    standing: &'a [u8],
+    /// [`Standing::to_bytes`].
+    pub standing: &'a [u8],
     sent_at: Option<i64>,
 }
 
 impl Brief<'_> {
+    /// The thread of a message with this email id. RFC 8474 §5.2.
+    pub fn thread(&self, email: u64) -> u64 {
+        thread_of(self.standing, email)
+    }
+
     /// See [`Summary::standing`].
     pub fn standing(&self) -> Standing {
         Standing::from_bytes(self.standing, self.sent_at)

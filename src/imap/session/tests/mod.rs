@@ -285,6 +285,23 @@ fn nonsense_is_refused_and_ends_in_goodbye() {
     play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK nothing new");
 }
 
+/// RFC 9051 §5.5: what is sent on waits; no more is read than has come.
+#[test]
+fn one_command_is_in_progress_however_many_come() {
+    let mut session = play_in_chunks(&setup(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
+    session.receive(b"b NOOP\r\nc NOOP\r\nd NOOP\r\n");
+    for reply in ["", "b OK done\r\n", "c OK done\r\n"] {
+        assert!(matches!(session.next(), Next::Event(Event::Request(Request::Noop))));
+        let mut next = session.next();
+        if let Next::Send(bytes) = &next {
+            assert_eq!(bytes, reply);
+            next = session.next();
+        }
+        assert!(matches!(next, Next::Answer), "nothing is read before it is answered");
+        session.done(&Reply::ok("done"));
+    }
+}
+
 #[test]
 fn the_farewell_waits_for_the_command_in_progress() {
     let mut session = play_in_chunks(&setup(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);

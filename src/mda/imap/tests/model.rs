@@ -3,6 +3,7 @@
 //! The model is what the mailboxes must hold. A client's mirror is what it was told, and nothing else; whatever its
 //! command was, what it was told must fit the model.
 
+mod modseq;
 mod notify;
 mod sync;
 
@@ -13,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Scene, said};
 use crate::net::Stream;
 use crate::world::Dice;
+use modseq::Observed;
 use notify::LISTENER;
 use sync::SYNCED;
 
@@ -139,6 +141,8 @@ struct World {
     clients: Vec<Client>,
     /// Who has done something since it was last checked what the listener was told.
     acted: BTreeSet<usize>,
+    /// For each mailbox.
+    observed: [Observed; 2],
 }
 
 impl World {
@@ -156,7 +160,8 @@ impl World {
             client.select(0).await;
             clients.push(client);
         }
-        Self { scene, dice: Dice::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
+        let observed = [Observed::new(&scene, 0).await, Observed::new(&scene, 1).await];
+        Self { observed, scene, dice: Dice::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
     }
 
     fn pick(&self, below: usize) -> usize {
@@ -348,12 +353,16 @@ async fn whatever_sessions_do_each_is_told_what_the_mailbox_holds() {
         let mut world = World::new(seed).await;
         for _ in 0..STEPS {
             let (who, before) = (world.pick(CLIENTS), world.models.clone());
-            match world.pick(6) {
+            let way = world.pick(6);
+            match way {
                 0 => world.step_beside_idler((who + 1) % CLIENTS, who).await,
                 1 if who == SYNCED => world.come_back().await,
                 _ => world.step(who).await,
             }
             world.check_listener(&before).await;
+            for (observed, model) in world.observed.iter_mut().zip(&world.models) {
+                observed.check(model, way != 1).await;
+            }
             if !world.clients[who].mirror.is_empty() {
                 world.clients[who].ask("FETCH 1:* FLAGS").await;
                 world.check(who, false);

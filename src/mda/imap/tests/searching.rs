@@ -62,3 +62,40 @@ async fn messages_are_found_by_age_and_by_when_they_came_into_the_mailbox() {
     );
     play_with(&["one"], &transcript).await;
 }
+
+/// RFC 9051 §6.4.4: by what people read, also where the filter of stored messages decides.
+#[tokio::test(start_paused = true)]
+async fn messages_are_found_by_what_they_show() {
+    let scene = Scene::new().await;
+    for message in [
+        "Subject: one\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+         <p class=3Dhidden>Gr=C3=BC&szlig;e <b>an</b> alle</p>\r\n",
+        "Subject: =?koi8-r?B?8NLJ18XU?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n8NLJ18XU\r\n",
+    ] {
+        scene.deliver(message).await;
+    }
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 SEARCH CHARSET UTF-8 BODY {{7+}}
+        C: GRü\u{df}E
+        S: * SEARCH 1
+        S: a2 OK searched
+        C: a3 SEARCH TEXT hidden
+        S: * SEARCH
+        S: a3 OK searched
+        C: a4 SEARCH CHARSET UTF-8 SUBJECT {{6+}}
+        C: \u{43f}\u{440}\u{438}
+        S: * SEARCH 2
+        S: a4 OK searched
+        C: a5 SEARCH CHARSET UTF-8 TEXT {{12+}}
+        C: \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}
+        S: * SEARCH 2
+        S: a5 OK searched
+        C: a6 CHECK
+        S: a6 OK done",
+        selected("a1", 2, 2, 3),
+    );
+    play(&scene, &transcript).await;
+}

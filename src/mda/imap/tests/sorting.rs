@@ -91,9 +91,16 @@ async fn previews_and_ids_are_told() {
         C: a4 COPY 2 Archive
         S: a4 OK [COPYUID 1767225601 2 1] copied
         C: a5 FETCH 1:2 (EMAILID THREADID)
-        S: * 1 FETCH (EMAILID (M4294967297) THREADID NIL)
-        S: * 2 FETCH (EMAILID (M4294967298) THREADID NIL)
+        S: * 1 FETCH (EMAILID (M4294967297) THREADID (T13214051174387660628))
+        S: * 2 FETCH (EMAILID (M4294967298) THREADID (T12315461812691899806))
         S: a5 OK fetched
+        C: a51 FETCH 3:4 THREADID
+        S: * 3 FETCH (THREADID (T12315461812691899806))
+        S: * 4 FETCH (THREADID (T13214051174387660628))
+        S: a51 OK fetched
+        C: a52 SEARCH THREADID T12315461812691899806
+        S: * SEARCH 2 3
+        S: a52 OK searched
         C2: b1 EXAMINE Archive
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S2: * 1 EXISTS

@@ -18,7 +18,7 @@ impl Client {
     }
 
     /// The same flags have the same number, whoever asks; other flags another one.
-    async fn modseqs(&mut self) -> BTreeMap<u32, u64> {
+    pub(super) async fn modseqs(&mut self) -> BTreeMap<u32, u64> {
         let answer = self.ask("UID FETCH 1:* (MODSEQ)").await;
         let number = |line: &str, name: &str| {
             let digits = line.split_once(name)?.1.split([')', ' ']).next()?;
