@@ -19,6 +19,7 @@ mod receive;
 mod report;
 mod route;
 mod schedule;
+mod settle;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

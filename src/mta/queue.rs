@@ -12,8 +12,9 @@
 //!                                       since the same commit
 //! ```
 //!
-//! A row that is held is Q1, too, until the operator releases or deletes it. In memory there is only when each row is
-//! due, and so many new entries as are likely to go on at once; all else is read when its time has come.
+//! Each recipient of a row has a state of its own: who is settled stands no more in its envelope, while others are still
+//! tried or wait. A row that is held is Q1, too, until the operator releases or deletes it. In memory there is only when
+//! each row is due, and so many new entries as are likely to go on at once; all else is read when its time has come.
 
 mod operator;
 mod pending;
@@ -94,14 +95,31 @@ pub struct Entry {
 /// What an attempt leads to, stored in one commit.
 #[derive(Clone, Debug, Default)]
 pub struct Settlement {
-    /// The recipients that still wait, and until when; empty when none does.
-    pub waiting: Option<(Envelope, Timestamp)>,
-    /// Whether the sender has been told, with these reports at the latest, that it is late.
-    pub warned: bool,
-    /// Why it still waits, for the operator.
-    pub reason: Option<String>,
+    /// The recipients that are left.
+    pub rest: Rest,
     /// New messages that tell the sender.
     pub reports: Vec<Mail>,
+}
+
+/// The recipients of a message that are left after an attempt, or while others of it are still tried.
+#[derive(Clone, Debug, Default)]
+pub enum Rest {
+    /// None: the message goes.
+    #[default]
+    Nobody,
+    /// These; their attempt is still under way.
+    Underway(Envelope),
+    /// These wait.
+    Until {
+        /// They, and who sent it.
+        envelope: Envelope,
+        /// The next attempt.
+        due: Timestamp,
+        /// Whether the sender has been told, with these reports at the latest, that it is late.
+        warned: bool,
+        /// Why it still waits, for the operator.
+        reason: Option<String>,
+    },
 }
 
 /// The queue of one host. Cheap to clone.
@@ -210,18 +228,20 @@ impl Queue {
         found.map(|stored| stored.entry(&self.0.store)).transpose()
     }
 
-    /// Stores what an attempt led to.
+    /// Stores what an attempt led to. The row stays under way if recipients of it still are.
     ///
     /// # Errors
     /// It could not be stored; the message waits as before.
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
-        let until = settlement.waiting.as_ref().map(|(_, until)| *until);
+        let is_underway = matches!(settlement.rest, Rest::Underway(_));
         let host = self.0.host.clone();
-        let (waits, reports) =
+        let (until, reports) =
             self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
         self.change(|pending| {
-            pending.end(row, until.filter(|_| waits));
+            if !is_underway {
+                pending.end(row, until);
+            }
             reports.into_iter().for_each(|(due, row)| pending.add(due, row));
         });
         Ok(())
@@ -289,30 +309,38 @@ fn insert(transaction: &Transaction<'_>, host: &str, mail: Mail) -> rusqlite::Re
     Ok(Entry { row, content, mail, attempts: 0, warned: false })
 }
 
-/// Says whether it goes on waiting by itself, and when the reports are due.
+/// When a row is due.
+type Due = (Timestamp, i64);
+
+/// Says until when it waits by itself, if it does, and when the reports are due.
 fn apply(
     transaction: &Transaction<'_>,
     host: &str,
     row: i64,
     content: i64,
     settlement: &Settlement,
-) -> rusqlite::Result<(bool, Vec<(Timestamp, i64)>)> {
-    let waits = match &settlement.waiting {
-        Some((envelope, until)) => {
-            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
-                WHERE id = ?1 RETURNING held";
-            let (until, reason) = (until.as_millisecond(), &settlement.reason);
-            let values = params![row, json(envelope)?, until, settlement.warned, reason];
-            !transaction.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?
-        }
-        None => {
+) -> rusqlite::Result<(Option<Timestamp>, Vec<Due>)> {
+    let until = match &settlement.rest {
+        Rest::Nobody => {
             transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
             content::release(transaction, content)?;
-            false
+            None
+        }
+        Rest::Underway(envelope) => {
+            let sql = "UPDATE queue SET envelope = ?2 WHERE id = ?1";
+            transaction.prepare_cached(sql)?.execute(params![row, json(envelope)?])?;
+            None
+        }
+        Rest::Until { envelope, due, warned, reason } => {
+            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
+                WHERE id = ?1 RETURNING held";
+            let values = params![row, json(envelope)?, due.as_millisecond(), warned, reason];
+            let is_held = transaction.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?;
+            Some(*due).filter(|_| !is_held)
         }
     };
     let put = |report: &Mail| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
-    Ok((waits, settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?))
+    Ok((until, settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?))
 }
 
 /// A row as it stands in the store.

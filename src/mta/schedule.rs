@@ -1,30 +1,27 @@
-//! Takes each message when it is due, tries its recipients, and settles what came of it.
+//! Takes each message when it is due, and tries its recipients: [`super::settle`] stores what came of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use jiff::Timestamp;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::deliver::{Attempt, Verdict};
 use super::lane::Turn;
-use super::report::{self, Action, Told};
 use super::route::{NextHop, Protection};
-use super::{Entry, Failure, Mta, Settlement};
-use crate::journey::{Protocol, Step};
-use crate::mail::{Address, Envelope, JourneyId, Recipient};
+use super::settle::{self, Outcome, PAUSE};
+use super::{Entry, Mta};
+use crate::mail::{Envelope, Recipient};
 use crate::net::Stop;
 use crate::store;
 use crate::world::{Retry, later};
 
 /// Messages that are tried at once by one host.
 const ATTEMPTS_MAX: usize = 400;
-/// The wait after the store failed.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How long what is known of some recipients waits for the others, to share one commit and one report.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long transactions under way may go on after a stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -48,7 +45,7 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
 /// One attempt for all recipients of one message.
 async fn attempt(mta: &Mta, row: i64) {
     let tried = async {
-        let Some(entry) = mta.queue().load(row)? else {
+        let Some(mut entry) = mta.queue().load(row)? else {
             mta.queue().forget(row);
             mta.lanes().excuse(mta, row);
             return Ok(());
@@ -66,8 +63,7 @@ async fn attempt(mta: &Mta, row: i64) {
                 return Ok(());
             }
         }
-        let outcomes = try_all(mta, &entry, groups).await;
-        settle(mta, &entry, outcomes).await;
+        try_all(mta, &mut entry, groups).await;
         Ok::<_, store::Error>(())
     };
     if let Err(error) = tried.await {
@@ -75,9 +71,6 @@ async fn attempt(mta: &Mta, row: i64) {
         mta.queue().put_back(row, later(mta.setup().clock.now(), PAUSE));
     }
 }
-
-/// Recipients that share a next hop, and what became of them there.
-type Outcome = (NextHop, Vec<Recipient>, Attempt);
 
 /// The recipients by where they go next.
 fn groups(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
@@ -96,159 +89,32 @@ fn is_urgent(mta: &Mta, entry: &Entry) -> bool {
     is_over(give_up) || (!entry.warned && is_over(warn))
 }
 
-async fn try_all(mta: &Mta, entry: &Entry, groups: BTreeMap<NextHop, Vec<Recipient>>) -> Vec<Outcome> {
-    let tries = groups.into_iter().map(|(hop, recipients)| async move {
-        let envelope = Envelope { recipients: recipients.clone(), ..entry.mail.envelope.clone() };
-        let attempt = mta.lanes().send(mta, &hop, envelope, entry.mail.letter.clone()).await;
-        (hop, recipients, attempt)
-    });
-    join_all(tries).await
-}
-
-/// What becomes of each recipient after an attempt.
-#[derive(Default)]
-struct Sorted {
-    /// Passed on, or in the mailbox.
-    passed: Vec<(Recipient, Action, Told)>,
-    /// To be tried again.
-    waiting: Vec<(Recipient, Failure)>,
-    /// Given up.
-    failed: Vec<(Recipient, Failure)>,
-    /// The sender is told, once, that some still wait. RFC 5321 §4.5.4.1 leaves it to us.
-    is_late: bool,
-}
-
-async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
-    let now = mta.setup().clock.now();
-    let sorted = sort(mta, entry, &outcomes, now);
-    let setup = mta.setup();
-    let until = later(now, setup.settings.retry.wait(entry.attempts, &setup.dice));
-    let reports = report::all(mta, &entry.mail, &sorted.told(), now);
-    let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
-    let settlement = Settlement {
-        waiting: (!waiting.is_empty())
-            .then(|| (Envelope { recipients: waiting, ..entry.mail.envelope.clone() }, until)),
-        warned: entry.warned || sorted.is_late,
-        reason: sorted.waiting.first().map(|(_, failure)| failure.to_string()),
-        reports: reports.clone(),
-    };
-    keep(mta, entry, settlement).await;
-    for report in &reports {
-        let step = report::step(report, entry.mail.id.journey);
-        mta.setup().recorder.report(report.id.journey, Some(report.id), step, None);
-    }
-    let journey = reports.first().map(|mail| mail.id.journey);
-    tell(mta, entry, outcomes, &sorted, until, journey);
-}
-
-/// Stores what came of an attempt, as soon as the store allows it. What the next host took must not be sent to it again
-/// because our own disk is full.
-async fn keep(mta: &Mta, entry: &Entry, settlement: Settlement) {
-    while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
-        tracing::error!(host = %mta.host(), %error, "what became of a message cannot be stored; trying again soon");
-        sleep(PAUSE).await;
-    }
-}
-
-fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {
-    let Retry { give_up, warn, .. } = mta.setup().settings.retry;
-    let give_up = later(entry.mail.arrived, give_up);
-    let mut sorted = Sorted::default();
-    for (hop, recipients, attempt) in outcomes {
-        for (recipient, verdict) in recipients.iter().cloned().zip(&attempt.verdicts) {
-            match verdict {
-                Verdict::Accepted(reply) => {
-                    let action = if hop.is_lmtp() {
-                        Action::Delivered
-                    } else if attempt.keeps_dsn {
-                        // RFC 3461 §5.2.1: the next host took over the duty to tell.
-                        Action::PassedOn
-                    } else {
-                        Action::Relayed
-                    };
-                    let told = Told { status: (2, 0, 0), host: attempt.host.clone(), words: Some(reply.to_string()) };
-                    sorted.passed.push((recipient, action, told));
-                }
-                Verdict::Failed(failure) if failure.is_permanent() => sorted.failed.push((recipient, failure.clone())),
-                Verdict::Failed(failure) if give_up <= now => {
-                    let last = Box::new(failure.clone());
-                    sorted.failed.push((recipient, Failure::Expired { attempts: entry.attempts + 1, last }));
-                }
-                Verdict::Failed(failure) => sorted.waiting.push((recipient, failure.clone())),
+/// Tries all destinations at once. A slow one does not keep what the others took from being settled: whatever happens to
+/// us meanwhile, it is not sent there again.
+async fn try_all(mta: &Mta, entry: &mut Entry, groups: BTreeMap<NextHop, Vec<Recipient>>) {
+    let (envelope, letter) = (entry.mail.envelope.clone(), entry.mail.letter.clone());
+    let mut tries: FuturesUnordered<_> = groups
+        .into_iter()
+        .map(|(hop, recipients)| {
+            let envelope = Envelope { recipients: recipients.clone(), ..envelope.clone() };
+            let letter = letter.clone();
+            async move {
+                let attempt = mta.lanes().send(mta, &hop, envelope, letter).await;
+                Outcome { hop, recipients, attempt }
             }
-        }
-    }
-    sorted.is_late = !sorted.waiting.is_empty() && !entry.warned && later(entry.mail.arrived, warn) <= now;
-    sorted
-}
-
-impl Sorted {
-    /// What there is to tell the sender about each recipient, as far as the sender wants to know.
-    fn told(&self) -> Vec<(&Recipient, Action, Told)> {
-        let passed = self.passed.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
-        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
-        let late = self.waiting.iter().filter(|_| self.is_late);
-        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
-        passed.chain(failed).chain(late).collect()
-    }
-}
-
-/// Reports to the journal.
-fn tell(
-    mta: &Mta,
-    entry: &Entry,
-    outcomes: Vec<Outcome>,
-    sorted: &Sorted,
-    until: Timestamp,
-    report: Option<JourneyId>,
-) {
-    let (journey, id) = (entry.mail.id.journey, Some(entry.mail.id));
-    for (hop, recipients, attempt) in outcomes {
-        let Attempt { verdicts, host, tls, took, mut dialogue, .. } = attempt;
-        let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
-            Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
-            Verdict::Failed(_) => None,
-        });
-        let accepted: Vec<_> = accepted.collect();
-        if let Some(reply) = accepted.first().map(|(_, reply)| reply.to_string()) {
-            let step = Step::Relayed {
-                protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
-                to: host.unwrap_or_default(),
-                recipients: accepted.into_iter().map(|(address, _)| address).collect(),
-                reply,
-                tls,
-                took_ms: took.as_secs_f64() * 1e3,
-            };
-            mta.setup().recorder.report(journey, id, step, dialogue.take());
-        }
-        for (addresses, failure, is_final) in sorted.failures(&recipients) {
-            let reason = failure.to_string();
-            let (host, in_doubt) = (failure.host().map(str::to_owned), failure.is_in_doubt());
-            let step = if is_final {
-                Step::Failed { recipients: addresses, by: host, reason, report, in_doubt }
-            } else {
-                Step::Deferred { recipients: addresses, to: host, reason, until, in_doubt }
-            };
-            mta.setup().recorder.report(journey, id, step, dialogue.take());
-        }
-    }
-}
-
-impl Sorted {
-    /// The failures among these recipients, those with the same words together.
-    fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
-        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
-        let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));
-        let mut found: Vec<(Vec<Address>, &Failure, bool)> = Vec::new();
-        for (recipient, failure, is_final) in failed.chain(waiting).filter(|(recipient, ..)| among.contains(recipient))
-        {
-            let address = recipient.address.clone();
-            let words = failure.to_string();
-            match found.iter_mut().find(|(_, known, last)| *last == is_final && known.to_string() == words) {
-                Some((addresses, ..)) => addresses.push(address),
-                None => found.push((vec![address], failure, is_final)),
+        })
+        .collect();
+    let mut known = Vec::new();
+    while let Some(outcome) = tries.next().await {
+        known.push(outcome);
+        let others = async {
+            while let Some(outcome) = tries.next().await {
+                known.push(outcome);
             }
+        };
+        if timeout(PATIENCE, others).await.is_err() {
+            known = settle::part(mta, entry, known).await;
         }
-        found
     }
+    settle::all(mta, entry, known).await;
 }

@@ -1,7 +1,7 @@
 //! The queue over restarts, and under the operator's hands.
 
 use super::*;
-use crate::mail::JourneyId;
+use crate::mail::{JourneyId, Recipient};
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -13,8 +13,12 @@ fn open(store: &Store) -> Queue {
     Queue::open("mta".into(), store.clone()).unwrap()
 }
 
+fn address(text: &str) -> Recipient {
+    text.parse::<crate::mail::Address>().unwrap().into()
+}
+
 fn mail(stay: u64) -> Mail {
-    let recipients = vec![crate::mail::Recipient::from("friend@sina.test".parse::<crate::mail::Address>().unwrap())];
+    let recipients = vec![address("friend@sina.test")];
     Mail {
         id: JourneyId::of(stay).stay(stay),
         envelope: Envelope { recipients, ..Envelope::default() },
@@ -44,8 +48,9 @@ fn take(queue: &Queue) -> Entry {
 }
 
 fn later(mail: &Mail) -> Settlement {
-    let until = START + jiff::SignedDuration::from_mins(5);
-    Settlement { waiting: Some((mail.envelope.clone(), until)), reason: Some("busy".into()), ..Settlement::default() }
+    let (due, reason) = (START + jiff::SignedDuration::from_mins(5), Some("busy".into()));
+    let rest = Rest::Until { envelope: mail.envelope.clone(), due, warned: false, reason };
+    Settlement { rest, reports: Vec::new() }
 }
 
 fn count(store: &Store, table: &str) -> i64 {
@@ -91,6 +96,18 @@ async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commi
     let again = open(&store);
     assert_eq!(take(&again).mail.id, mail(2).id);
     assert_eq!((next(&again), count(&store, "content")), (Next::Nothing, 1));
+}
+
+#[tokio::test]
+async fn q3_a_recipient_that_is_settled_before_the_others_is_not_tried_again() {
+    let (store, queue, _) = one().await;
+    let entry = take(&queue);
+    let envelope = Envelope { recipients: vec![address("other@sina.test")], ..entry.mail.envelope.clone() };
+    queue.settle(&entry, Settlement { rest: Rest::Underway(envelope), reports: vec![mail(2)] }).await.unwrap();
+    assert_eq!(take(&queue).mail.id, mail(2).id, "the bounce may go");
+    assert_eq!(next(&queue), Next::Nothing, "its other recipient is still tried");
+    let again = take(&open(&store));
+    assert_eq!((again.attempts, again.mail.envelope.recipients), (0, vec![address("other@sina.test")]));
 }
 
 #[tokio::test]

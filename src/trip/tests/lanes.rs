@@ -94,6 +94,10 @@ async fn with_peers(rooms: &[Option<usize>]) -> (Running, Vec<Peer>) {
 
 /// Queues so many messages at mta-163, in one commit.
 async fn queue(running: &Running, from: &str, to: &[&str], count: usize) {
+    queue_text(running, from, to, count, b"Subject: s\r\n\r\n").await;
+}
+
+async fn queue_text(running: &Running, from: &str, to: &[&str], count: usize, text: &'static [u8]) {
     let mail = |_| Mail {
         id: JourneyId::of(running.ground.dice.draw()).stay(1),
         envelope: Envelope {
@@ -101,7 +105,7 @@ async fn queue(running: &Running, from: &str, to: &[&str], count: usize) {
             recipients: to.iter().map(|to| to.parse::<Address>().unwrap().into()).collect(),
             ..Envelope::default()
         },
-        letter: Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n")),
+        letter: Letter::new(Bytes::from_static(text)),
         arrived: running.ground.clock.now(),
     };
     let mails: Vec<_> = (0..count).map(mail).collect();
@@ -139,5 +143,43 @@ async fn a_hop_that_takes_two_connections_gets_no_more_and_all_mail() {
     let seen = peers[0].seen();
     assert_eq!((seen.messages, deferrals(&running)), (90, vec![]));
     assert!(seen.connections <= 10, "{} connections", seen.connections);
+    running.stop().await;
+}
+
+fn waiting(running: &Running) -> Vec<crate::mta::Waiting> {
+    running.mtas["mta-163"].queue().list(crate::mta::Which::All, 9).unwrap().messages
+}
+
+/// What a quick hop took, and what failed for good, is settled while a slow hop is still tried.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_killed_while_a_slow_hop_is_tried_does_not_send_again_to_a_quick_one() {
+    let (running, peers) = with_peers(&[None, Some(usize::MAX)]).await;
+    queue(&running, "me@163.test", &["x@a.test", "x@b.test", "nobody@163.test"], 1).await;
+    for start in 1..=3 {
+        sleep(Duration::from_secs(60)).await;
+        let queued = waiting(&running);
+        assert_eq!((queued.len(), queued[0].state), (1, crate::mta::State::Underway), "{queued:?}");
+        assert_eq!(queued[0].recipients, ["x@a.test".parse().unwrap()]);
+        assert_eq!((peers[0].seen().connections, peers[1].seen().messages), (start, 1));
+        assert_eq!(maildrop(&running, "me@163.test").await.len(), 1, "its bounce");
+        running.crash("mta-163").await;
+        running.turn_on("mta-163").await.unwrap();
+    }
+    running.stop().await;
+}
+
+/// A lone LF is refused by ourselves, at each hop for itself.
+#[tokio::test(start_paused = true)]
+async fn what_fails_together_comes_back_in_one_report_that_does_not_wait_for_a_slow_hop() {
+    let (running, _peers) = with_peers(&[None, Some(usize::MAX)]).await;
+    let recipients = ["x@a.test", "x@b.test", "me@163.test"];
+    queue_text(&running, "me@163.test", &recipients, 1, b"Subject: s\n\r\n").await;
+    sleep(Duration::from_secs(5)).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    let [report] = &drop[..] else { panic!("{} messages", drop.len()) };
+    let told = DeliveryReport::read(report).unwrap().recipients;
+    let mut told: Vec<_> = told.iter().map(|told| told.address.as_ref().unwrap().to_string()).collect();
+    told.sort();
+    assert_eq!(told, ["me@163.test", "x@b.test"]);
     running.stop().await;
 }
