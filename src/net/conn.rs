@@ -114,8 +114,8 @@ impl<M: Machine + Unpin> Conn<M> {
         if self.unsent.is_empty() {
             return Ok(());
         }
-        let (patience, began) = (self.machine.patience(), Instant::now());
-        while self.unsent.has_remaining() {
+        let (mut patience, mut began) = (self.machine.patience(), Instant::now());
+        loop {
             let Self { stream, unsent, .. } = self;
             let write = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, unsent));
             let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))?;
@@ -124,6 +124,12 @@ impl<M: Machine + Unpin> Conn<M> {
                 return Err(Error::Closed);
             }
             self.unsent.advance(written);
+            if self.unsent.is_empty() {
+                break;
+            }
+            // A peer that takes an octet now and then holds nobody up for ever.
+            self.machine.waited(began.elapsed());
+            (patience, began) = (self.machine.patience(), Instant::now());
         }
         let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
         timeout(patience, flush).await.map_err(|_| Error::Silent(patience))?.map_err(Error::of_stream)?;

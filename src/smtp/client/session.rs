@@ -22,6 +22,9 @@ use crate::auth::Claim;
 use crate::mail::{Dialogue, Envelope, Letter, Recipient, Speaker};
 use crate::net::{Machine, Next};
 
+/// A peer that takes a message more slowly than this is given up.
+const OCTETS_A_SECOND_MIN: u64 = 500;
+
 /// The client's end of one connection.
 ///
 /// ```
@@ -50,6 +53,8 @@ pub struct Session {
     pub(super) claims: usize,
     /// The peer has a transaction open that we gave up.
     needs_reset: bool,
+    /// How long the peer has kept us waiting for what it owes us now.
+    waited: Duration,
     is_stopping: bool,
     dialogue: Option<Dialogue>,
 }
@@ -88,6 +93,7 @@ impl Session {
             used: Used::default(),
             claims: 0,
             needs_reset: false,
+            waited: Duration::ZERO,
             is_stopping: false,
             dialogue,
         }
@@ -150,6 +156,7 @@ impl Session {
 
     pub(super) fn begin(&mut self, state: State) {
         assert!(matches!(self.state, State::Idle), "it is not the owner's turn");
+        self.waited = Duration::ZERO;
         self.state = state;
     }
 
@@ -254,6 +261,7 @@ impl Session {
     }
 
     fn reply(&mut self, reply: Reply) {
+        self.waited = Duration::ZERO;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Quit | State::Over => {}
             state if reply.is_farewell() => {
@@ -295,13 +303,17 @@ impl Session {
     /// The next part of the message, if one goes out now.
     fn part(&mut self) -> Option<Bytes> {
         let State::Transaction(transaction) = &mut self.state else { return None };
-        let part = transaction.part()?;
-        if transaction.stage() == Stage::Dot
-            && let Some(dialogue) = &mut self.dialogue
-        {
-            dialogue.note_data(Speaker::Client, transaction.octets());
+        if transaction.stage() != Stage::Message {
+            return None;
         }
-        Some(part)
+        let part = transaction.part();
+        if part.is_none() {
+            self.waited = Duration::ZERO;
+            if let Some(dialogue) = &mut self.dialogue {
+                dialogue.note_data(Speaker::Client, transaction.octets());
+            }
+        }
+        part
     }
 }
 
@@ -339,16 +351,25 @@ impl Machine for Session {
         }
     }
 
+    /// What a stage may take in all, however often the peer shows that it is alive. RFC 5321 §4.5.3.2.
     fn patience(&self) -> Duration {
         let patience = &self.config.patience;
-        match self.stage() {
-            Stage::Greeting => patience.greeting,
-            Stage::Rcpt => patience.rcpt,
-            Stage::Data => patience.data,
-            Stage::Message => patience.block,
-            Stage::Dot => patience.dot,
+        let most = match (self.stage(), &self.state) {
+            (Stage::Greeting, _) => patience.greeting,
+            (Stage::Rcpt, _) => patience.rcpt,
+            (Stage::Data, _) => patience.data,
+            (Stage::Message, State::Transaction(transaction)) => {
+                let whole = patience.block + Duration::from_secs(transaction.octets() as u64 / OCTETS_A_SECOND_MIN);
+                return whole.saturating_sub(self.waited).min(patience.block);
+            }
+            (Stage::Dot, _) => patience.dot,
             _ => patience.command,
-        }
+        };
+        most.saturating_sub(self.waited)
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.waited = self.waited.saturating_add(time);
     }
 
     /// A transaction goes on to its end; otherwise the session quits when the peer is ready for it.

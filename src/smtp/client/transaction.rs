@@ -207,11 +207,10 @@ impl Transaction {
         }
     }
 
-    /// The next part of the message.
+    /// The next part of the message. It is asked for when the one before is out, so after the last one all of it is.
     pub(super) fn part(&mut self) -> Option<Bytes> {
-        let outgoing = self.outgoing.as_mut()?;
-        let part = outgoing.next();
-        if outgoing.is_over() {
+        let part = self.outgoing.as_mut()?.next();
+        if part.is_none() {
             self.outgoing = None;
         }
         part

@@ -3,6 +3,7 @@
 
 mod conversations;
 mod endings;
+mod pace;
 
 use std::collections::VecDeque;
 
