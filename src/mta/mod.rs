@@ -18,6 +18,8 @@ mod queue;
 mod receive;
 mod report;
 mod route;
+#[cfg(test)]
+mod scene;
 mod schedule;
 mod settle;
 

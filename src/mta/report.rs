@@ -145,7 +145,14 @@ fn compose(
     let envelope = &mail.envelope;
     let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls;
     let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && may_be_whole;
-    let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
+    // RFC 6533 §4.
+    let is_utf8 = envelope.smtputf8 && !mail.letter.pieces().iter().all(|piece| header(piece).is_ascii());
+    let kind = match (whole, is_utf8) {
+        (true, false) => "message/rfc822",
+        (false, false) => "text/rfc822-headers",
+        (true, true) => "message/global",
+        (false, true) => "message/global-headers",
+    };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();
     for piece in mail.letter.pieces() {

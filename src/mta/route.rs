@@ -180,36 +180,4 @@ fn prefer_temporary(known: Option<Failure>, new: Failure) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn exchanges(list: &[(u16, &str)]) -> Vec<Exchange> {
-        list.iter().map(|(preference, host)| Exchange { preference: *preference, host: (*host).to_owned() }).collect()
-    }
-
-    fn names(hosts: &[Exchange]) -> Vec<&str> {
-        hosts.iter().map(|exchange| exchange.host.as_str()).collect()
-    }
-
-    #[test]
-    fn exchanges_are_tried_by_preference_and_equal_ones_by_chance_the_same_from_the_same_seed() {
-        let hosts = exchanges(&[(20, "c"), (10, "a"), (10, "b"), (5, "first")]);
-        let orders = |seed| {
-            let dice = Dice::seeded(seed);
-            (0..100).map(|_| names(&in_order(hosts.clone(), &dice)).join(" ")).collect::<Vec<_>>()
-        };
-        assert_eq!(orders(1), orders(1));
-        let seen: BTreeSet<_> = orders(1).into_iter().collect();
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["first a b c", "first b a c"]);
-    }
-
-    #[test]
-    fn a_host_does_not_send_to_itself_nor_to_those_that_are_no_nearer() {
-        let hosts = exchanges(&[(5, "a"), (10, "b"), (10, "mx"), (20, "c")]);
-        assert_eq!(names(&nearer(hosts.clone(), "mx")), ["a"]);
-        assert_eq!(names(&nearer(hosts.clone(), "other")), ["a", "b", "mx", "c"]);
-        assert!(nearer(hosts, "a").is_empty());
-    }
-}
+mod tests;

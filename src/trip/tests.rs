@@ -1,5 +1,7 @@
 mod lanes;
 mod quota;
+mod relaying;
+mod reports;
 mod ways;
 
 use bytes::Bytes;

@@ -10,13 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::*;
-use crate::dns::Resolver;
 use crate::journey::{Journal, Step};
-use crate::mta::{Mta, SCHEMA, Setup, Which};
-use crate::net::{Authority, Door, Limits, Net, serve};
-use crate::smtp::whims::Whims;
-use crate::store::Store;
-use crate::world::{Clock, Dice, JOURNEY, Role, World};
+use crate::mta::{Mta, Which, scene};
+use crate::net::{Door, Limits, Net, serve};
+use crate::world::{JOURNEY, World};
 
 /// The MTA of sina.test, which only receives.
 struct Scene {
@@ -31,36 +28,19 @@ struct Scene {
 impl Scene {
     /// With these keys at the host and these at the domain.
     async fn new(keys: &str, domain: &str) -> Self {
+        Self::of(Kind::Relay, keys, domain).await
+    }
+
+    async fn of(kind: Kind, keys: &str, domain: &str) -> Self {
         let text = JOURNEY.replace("users = [\"friend\"]", &format!("users = [\"friend\", \"ann\"]\n{domain}"));
         let text = text.replace("[mta.mta-sina]\n", &format!("[mta.mta-sina]\n{keys}\n"));
-        let (world, host): (_, HostName) = (Arc::new(World::parse("w.toml", &text).unwrap()), "mta-sina".into());
-        let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        let (journal, dice) = (Journal::new(clock, 1000, false), Dice::seeded(1));
-        let authority = Authority::seeded("journey", clock, dice.fork("authority")).unwrap();
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(1)));
-        let declared = world.hosts[&host].clone();
-        let Role::Mta(settings) = declared.role.clone() else { panic!("it is an MTA") };
-        let interface = net.interface(&declared.addresses);
-        let mta = Mta::new(Setup {
-            settings: *settings,
-            resolver: Resolver::new(interface.clone(), vec![], dice.fork("dns")),
-            store: Store::in_memory(&[SCHEMA]).unwrap(),
-            recorder: journal.recorder(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
-            trust: authority.trust().unwrap(),
-            authority: authority.trust().unwrap(),
-            whims: Whims::default(),
-            world: world.clone(),
-            host,
-            interface: interface.clone(),
-            clock,
-            dice,
-        })
-        .unwrap();
+        let (mta, journal) = scene::mta(&text, "mta-sina", &net, vec![]);
+        let (world, interface) = (mta.setup().world.clone(), mta.setup().interface.clone());
         let (listener, stop) = (interface.listen(25).await.unwrap().remove(0), Stop::new());
         let at = listener.address();
         let door = Door { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(door, Reception::of(mta.clone(), Kind::Relay), stop.clone()));
+        tokio::spawn(serve(door, Reception::of(mta.clone(), kind), stop.clone()));
         Self { world, mta, journal, net, at, stop }
     }
 
@@ -210,6 +190,35 @@ async fn nobody_relays_but_who_may() {
         let scene = Scene::new(keys, "").await;
         let talk = format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<friend@sina.test>\nS: 250\n");
         scene.play(&format!("{talk}{outside}S: {wanted}\nC: RCPT TO:<x%163.test@sina.test>\nS: 550")).await;
+    }
+}
+
+/// Where no login is needed, that is for programs on this machine and for hosts of the world; where one is, for nobody
+/// else. RFC 6409 §4.3.
+#[tokio::test(start_paused = true)]
+async fn doors_for_programs_relay_for_nobody_from_outside() {
+    for (kind, who, mail, rcpt) in [
+        (Kind::Open, "mta-163", "250", "250"),
+        (Kind::Open, "127.0.0.1", "250", "250"),
+        (Kind::Open, "203.0.113.250", "250", "550 5.7.1"),
+        (Kind::Submission, "127.0.0.1", "530 5.7.0", "503"),
+        (Kind::Submission, "mta-163", "530 5.7.0", "503"),
+    ] {
+        let scene = Scene::of(kind, "relay_from = [\"mta-163\"]", "").await;
+        let talk = format!("C: MAIL FROM:<friend@sina.test>\nS: {mail}\nC: RCPT TO:<x@163.test>\nS: {rcpt}");
+        scene.play(&format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\n{talk}")).await;
+    }
+}
+
+/// RFC 5321 §6.3: so many trace fields are a loop, whoever wrote them.
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_passed_a_hundred_hosts_is_in_a_loop() {
+    for (hops, wanted) in [(99, "250 2.0.0"), (100, "554 5.4.6 Too many hops")] {
+        let scene = Scene::new("", "").await;
+        let trace = "C: Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\n".repeat(hops);
+        let rest = format!("C: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 354\n{trace}C: Subject: s\nC: \nC: .");
+        scene.play(&hello(&format!("{rest}\nS: {wanted}"))).await;
+        assert_eq!(scene.queued().len(), usize::from(wanted.starts_with('2')));
     }
 }
 
