@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::load::Line;
+use super::line::Line;
 use super::{Error, Load, Sent};
 use crate::mua::ImapWatch;
 use crate::net::Interface;

@@ -1,8 +1,8 @@
 //! The letters of a load: of one size, no two alike, so that no server can store one for all.
 
-use bytes::{BufMut, BytesMut};
+use std::io::Write;
 
-use crate::mail::{Address, Content, Envelope, Letter};
+use crate::mail::Address;
 
 /// The longest line of the filling, its line end included; most mail is folded about there.
 const LINE_OCTETS: usize = 78;
@@ -10,7 +10,9 @@ const LINE_OCTETS: usize = 78;
 /// Letters from one address to another.
 #[derive(Clone, Debug)]
 pub struct Letters {
-    envelope: Envelope,
+    from: Address,
+    to: Address,
+    commands: [String; 2],
     octets: usize,
     /// Distinguishes this load from others.
     run: u64,
@@ -20,9 +22,12 @@ pub struct Letters {
 impl Letters {
     /// Letters of so many octets, or as many as a header needs; `run` is drawn anew for each load.
     pub fn new(from: Address, to: Address, octets: usize, run: u64) -> Self {
-        let envelope = Envelope { reverse_path: Some(from), recipients: vec![to.into()], ..Envelope::default() };
-        let mut letters = Self { envelope, octets, run, filling: Vec::new() };
-        letters.filling = filling(octets.saturating_sub(letters.header(0).len()));
+        let commands = [format!("MAIL FROM:<{from}>\r\n"), format!("RCPT TO:<{to}>\r\n")];
+        let mut letters = Self { from, to, commands, octets, run, filling: Vec::new() };
+        let mut header = Vec::new();
+        letters.write(0, &mut header);
+        letters.filling = filling(octets.saturating_sub(header.len()));
+        letters.octets = header.len() + letters.filling.len();
         letters
     }
 
@@ -31,28 +36,21 @@ impl Letters {
         self.octets
     }
 
-    /// Who sends them, to whom.
-    pub fn envelope(&self) -> &Envelope {
-        &self.envelope
+    /// MAIL and RCPT of each.
+    pub(super) fn commands(&self) -> &[String; 2] {
+        &self.commands
     }
 
-    /// The letter of this number.
-    pub fn letter(&self, number: u64) -> Letter {
-        let header = self.header(number);
-        let mut text = BytesMut::with_capacity(header.len() + self.filling.len());
-        text.put_slice(header.as_bytes());
-        text.put_slice(&self.filling);
-        Letter { trace: bytes::Bytes::new(), content: Content::new(text.freeze()) }
-    }
-
-    fn header(&self, number: u64) -> String {
-        let address = |address: Option<&Address>| address.map_or(String::new(), Address::to_string);
-        format!(
-            "From: <{}>\r\nTo: <{}>\r\nSubject: letter {number:010}\r\nMessage-ID: <{number:010}.{:016x}@bench.invalid>\r\n\r\n",
-            address(self.envelope.reverse_path.as_ref()),
-            address(self.envelope.recipients.first().map(|recipient| &recipient.address)),
-            self.run,
-        )
+    /// The letter of this number; no line of it begins with a dot.
+    pub(super) fn write(&self, number: u64, out: &mut Vec<u8>) {
+        let Self { from, to, run, filling, .. } = self;
+        // Writing to memory cannot fail.
+        let _ = write!(
+            out,
+            "From: <{from}>\r\nTo: <{to}>\r\nSubject: letter {number:010}\r\n\
+             Message-ID: <{number:010}.{run:016x}@bench.invalid>\r\n\r\n",
+        );
+        out.extend_from_slice(filling);
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
+use super::line::Line;
 use super::{Error, Letters};
-use crate::net::{Conn, Interface, Stop};
-use crate::smtp::client::{Config, Event, Session, Verdict};
+use crate::net::Interface;
 
 /// What to send, and how much of it.
 #[derive(Clone, Debug)]
@@ -71,20 +71,7 @@ impl Load {
     }
 }
 
-/// One connection.
-pub(super) struct Line(Conn<Session>);
-
 impl Line {
-    pub(super) async fn open(interface: &Interface, server: SocketAddr) -> Result<Self, Error> {
-        let stream = interface.connect(server).await?;
-        let config = Config { hello: "bench.invalid".to_owned(), ..Config::default() };
-        let mut line = Self(Conn::new(stream, Session::new(config), Stop::new()));
-        match line.0.event().await? {
-            Some(Event::Ready) => Ok(line),
-            other => Err(Error::Refused(format!("{other:?}"))),
-        }
-    }
-
     async fn work(
         mut self,
         load: &Load,
@@ -103,23 +90,5 @@ impl Line {
             took.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
             sent.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Sends one letter, until it is accepted.
-    pub(super) async fn send(&mut self, letters: &Letters, number: u64) -> Result<(), Error> {
-        self.0.machine.send(letters.envelope().clone(), &letters.letter(number));
-        match self.0.event().await? {
-            Some(Event::Sent(outcome)) => match outcome.verdicts.first() {
-                Some(Verdict::Accepted(_)) => Ok(()),
-                other => Err(Error::Refused(format!("{other:?}"))),
-            },
-            Some(Event::Failed(failure)) => Err(Error::Refused(failure.to_string())),
-            other => Err(Error::Refused(format!("{other:?}"))),
-        }
-    }
-
-    pub(super) async fn quit(mut self) {
-        self.0.machine.quit();
-        while let Ok(Some(_)) = self.0.event().await {}
     }
 }

@@ -12,6 +12,7 @@
 
 mod arrivals;
 mod letters;
+mod line;
 mod load;
 mod processes;
 mod served;

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::net::{Door, Limits, Net, Service, Stop, Stream, serve};
@@ -16,12 +19,16 @@ fn letters(octets: usize) -> Letters {
 fn letters_have_their_size_and_are_all_different() {
     for octets in [300, 4096, 4097, 100 << 10] {
         let letters = letters(octets);
-        let some: Vec<_> = (0..20).map(|number| letters.letter(number)).collect();
-        let contents: BTreeSet<_> = some.iter().map(|letter| letter.content.bytes().clone()).collect();
-        assert_eq!(contents.len(), some.len());
-        for letter in some {
-            let text = letter.to_bytes();
-            assert_eq!(text.len(), octets);
+        let some: BTreeSet<_> = (0..20)
+            .map(|number| {
+                let mut text = Vec::new();
+                letters.write(number, &mut text);
+                text
+            })
+            .collect();
+        assert_eq!(some.len(), 20);
+        for text in some {
+            assert_eq!((text.len(), letters.octets()), (octets, octets));
             assert!(text.ends_with(b"\r\n") && !crate::mail::has_bare_line_end(&text));
             assert!(text.split(|octet| *octet == b'\n').all(|line| line.len() <= 78 && !line.starts_with(b".")));
         }
@@ -53,13 +60,57 @@ impl Service for Taker {
     }
 }
 
+/// Knows a few commands and these extensions, and counts the octets of the messages.
+#[derive(Clone)]
+struct Plain(&'static str, Arc<AtomicU64>);
+
+impl Service for Plain {
+    async fn converse(self, mut stream: Stream, _: Stop) -> Result<(), crate::net::Error> {
+        let (mut input, mut is_message) = (Vec::new(), false);
+        stream.write_all(b"220 hello\r\n").await.unwrap();
+        while stream.read_buf(&mut input).await.unwrap() != 0 {
+            while let Some(end) = memchr::memchr(b'\n', &input) {
+                let line: Vec<_> = input.drain(..=end).collect();
+                let reply = match &line[..] {
+                    b".\r\n" if is_message => "250 taken\r\n",
+                    line if is_message => {
+                        self.1.fetch_add(line.len() as u64, Ordering::Relaxed);
+                        continue;
+                    }
+                    [b'E', b'H', ..] => self.0,
+                    b"DATA\r\n" => "354 go\r\n",
+                    [b'M' | b'R' | b'Q', ..] => "250 ok\r\n",
+                    _ => "500 what?\r\n",
+                };
+                assert!(self.0.contains("PIPELINING") || input.is_empty(), "a client that does not wait");
+                is_message = reply.starts_with("354");
+                stream.write_all(reply.as_bytes()).await.unwrap();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_load_asks_of_a_server_only_what_it_offers() {
+    for offers in ["250 hello\r\n", "250-hello\r\n250 PIPELINING\r\n", "250-hello\r\n250 CHUNKING\r\n"] {
+        let octets = Arc::new(AtomicU64::new(0));
+        let sent = load_of(Plain(offers, octets.clone()), 7, 2).await.unwrap();
+        assert_eq!((sent.letters(), octets.load(Ordering::Relaxed)), (7, 7000), "{offers}");
+    }
+}
+
 /// Loads a server each of whose connections takes so many letters.
 async fn load(taken: u64, count: u64, connections: usize) -> Result<Sent, Error> {
+    load_of(Taker(taken), count, connections).await
+}
+
+async fn load_of(service: impl Service, count: u64, connections: usize) -> Result<Sent, Error> {
     let interface = Net::sockets().interface(&[]);
     let listener = interface.open_door("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (server, stop) = (listener.address(), Stop::new());
     let door = Door { listener, tls: None, limits: Limits::default() };
-    tokio::spawn(serve(door, Taker(taken), stop.clone()));
+    tokio::spawn(serve(door, service, stop.clone()));
     let load = Load { server, letters: letters(1000), connections, count, time: Duration::from_secs(60) };
     let sent = AtomicU64::new(0);
     let outcome = load.run(&interface, &sent).await;

@@ -20,7 +20,12 @@ pub(super) struct Line {
     /// The peer's name, as far as we know it.
     host: String,
     began: Instant,
+    /// When it last answered.
+    heard: Instant,
 }
+
+/// Behind a longer pause the peer may have hung up.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What became of one message at one next hop.
 #[derive(Debug)]
@@ -118,7 +123,7 @@ impl Line {
         for target in &targets {
             for address in &target.addresses {
                 match Self::reach(mta, hop, target, *address).await {
-                    Ok(line) => return Ok(Self { began, ..line }),
+                    Ok(line) => return Ok(Self { began, heard: Instant::now(), ..line }),
                     Err((failure, dialogue)) => worst = fail(failure, dialogue),
                 }
             }
@@ -164,7 +169,12 @@ impl Line {
         };
         let trust = if hop.tls == TlsMode::Verified { &setup.authority } else { &setup.trust };
         let host = target.name.clone();
-        let mut line = Self { conn: Conn::new(stream, Session::new(config), Stop::new()), host, began: Instant::now() };
+        let mut line = Self {
+            conn: Conn::new(stream, Session::new(config), Stop::new()),
+            host,
+            began: Instant::now(),
+            heard: Instant::now(),
+        };
         loop {
             match line.conn.event().await.map_err(broken)? {
                 Some(Event::Ready)
@@ -203,12 +213,15 @@ impl Line {
 
     /// One transaction; the connection comes back if it can be used again.
     pub(super) async fn send(mut self, envelope: &Envelope, letter: &Letter) -> (Attempt, Option<Self>) {
+        if PAUSE < self.heard.elapsed() {
+            self.conn.machine.may_be_alone();
+        }
         self.conn.machine.send(envelope.clone(), letter);
         match self.outcome().await {
             Ok(outcome) => {
                 let verdicts = outcome.verdicts.into_iter().map(|verdict| self.verdict(verdict)).collect();
                 let attempt = self.attempt(verdicts);
-                self.began = Instant::now();
+                (self.began, self.heard) = (Instant::now(), Instant::now());
                 (attempt, Some(self))
             }
             Err(failure) => {

@@ -235,9 +235,11 @@ impl Queue {
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
         let is_underway = matches!(settlement.rest, Rest::Underway(_));
-        let host = self.0.host.clone();
-        let (until, reports) =
-            self.0.store.write(move |transaction| apply(transaction, &host, row, content, &settlement)).await?;
+        let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
+        let settle = move |transaction: &Transaction<'_>| apply(transaction, &host, row, content, &settlement);
+        // Nobody waits to hear that it is done; that reports are on their way, somebody may.
+        let settled = if is_quiet { store.write_soon(settle).await } else { store.write(settle).await };
+        let (until, reports) = settled?;
         self.change(|pending| {
             if !is_underway {
                 pending.end(row, until);

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout};
 
-use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
+use super::{Error, Identity, Machine, Next, Stop, Stream, Trust, unsent::Unsent};
 
 /// How much is read at once. The buffer lives on the stack of one poll, so an idle connection holds none.
 const READ_BYTES: usize = 16 * 1024;
@@ -22,7 +22,7 @@ pub struct Conn<M> {
     /// The protocol end. Answer its events here.
     pub machine: M,
     stream: Stream,
-    unsent: Bytes,
+    unsent: Unsent,
     stop: Stop,
     stopped: bool,
 }
@@ -30,7 +30,7 @@ pub struct Conn<M> {
 impl<M: Machine + Unpin> Conn<M> {
     /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
-        Self { machine, stream, unsent: Bytes::new(), stop, stopped: false }
+        Self { machine, stream, unsent: Unsent::default(), stop, stopped: false }
     }
 
     /// The stream below: who the peer is, whether it is encrypted.
@@ -48,7 +48,7 @@ impl<M: Machine + Unpin> Conn<M> {
         loop {
             self.write_unsent().await?;
             match self.machine.next() {
-                Next::Send(bytes) => self.unsent = bytes,
+                Next::Send(bytes) => self.gather(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close => {
                     self.close().await;
@@ -71,9 +71,20 @@ impl<M: Machine + Unpin> Conn<M> {
         loop {
             self.write_unsent().await?;
             match self.machine.next() {
-                Next::Send(bytes) => self.unsent = bytes,
+                Next::Send(bytes) => self.gather(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close | Next::Read | Next::Answer => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes a piece from the machine, and those behind it that can go out with it.
+    fn gather(&mut self, bytes: Bytes) {
+        self.unsent.push(bytes);
+        while !self.unsent.is_full() && self.machine.has_more() {
+            match self.machine.next() {
+                Next::Send(bytes) => self.unsent.push(bytes),
+                _ => unreachable!("a machine that has more to send sends it"),
             }
         }
     }
@@ -87,7 +98,7 @@ impl<M: Machine + Unpin> Conn<M> {
         loop {
             self.write_unsent().await?;
             match self.machine.next() {
-                Next::Send(bytes) => self.unsent = bytes,
+                Next::Send(bytes) => self.gather(bytes),
                 _ => return Ok(()),
             }
         }
@@ -117,13 +128,12 @@ impl<M: Machine + Unpin> Conn<M> {
         let (mut patience, mut began) = (self.machine.patience(), Instant::now());
         loop {
             let Self { stream, unsent, .. } = self;
-            let write = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, unsent));
+            let write = poll_fn(|cx| unsent.poll_write(stream, cx));
             let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))?;
             let written = written.map_err(Error::of_stream)?;
             if written == 0 {
                 return Err(Error::Closed);
             }
-            self.unsent.advance(written);
             if self.unsent.is_empty() {
                 break;
             }
@@ -155,12 +165,8 @@ impl<M: Machine + Unpin> Conn<M> {
             Ok(result) => result.map_err(Error::of_stream),
             Err(_) => {
                 self.machine.expire();
-                while let Next::Send(bytes) = self.machine.next() {
-                    self.unsent = bytes;
-                    if self.write_unsent().await.is_err() {
-                        break;
-                    }
-                }
+                // A peer that does not take it is not there any more.
+                let _ = self.flush().await;
                 self.close().await;
                 Err(Error::Silent(patience))
             }

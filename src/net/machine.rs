@@ -21,6 +21,11 @@ pub trait Machine {
     /// Replies to pipelined commands gather into one [`Next::Send`] (RFC 2920 §3.2).
     fn next(&mut self) -> Next<Self::Event>;
 
+    /// Whether the next step is one more [`Next::Send`], which may go out together with the last.
+    fn has_more(&self) -> bool {
+        false
+    }
+
     /// How long the peer may keep us waiting now, for a byte from it or for room to send to it.
     fn patience(&self) -> Duration;
 

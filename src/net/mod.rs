@@ -33,6 +33,7 @@ mod serve;
 mod slow;
 mod stream;
 mod tls;
+mod unsent;
 
 pub use conn::Conn;
 pub use error::Error;

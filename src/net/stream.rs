@@ -155,6 +155,18 @@ impl AsyncWrite for Stream {
         delegate!(self, inner => inner.poll_write(cx, bytes))
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, inner => inner.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, inner => inner.poll_flush(cx))
     }
@@ -220,6 +232,21 @@ impl AsyncWrite for Wire {
             Raw::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Raw::Memory(end) => Pin::new(end).poll_write(cx, bytes),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().raw {
+            Raw::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Raw::Memory(end) => Pin::new(end).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        matches!(self.raw, Raw::Tcp(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

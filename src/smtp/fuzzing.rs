@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::command::Command;
-use super::reply::Reader;
+use super::reply::Replies;
 use super::{BareLineEnds, Reply, client, server};
 use crate::mail::{Address, DeliveryReport, Envelope, Letter};
 use crate::net::fuzzing::hear;
@@ -133,7 +133,7 @@ pub fn command(input: &[u8]) {
 /// # Panics
 /// As [`server()`].
 pub fn reply(input: &[u8]) {
-    let mut reader = Reader::default();
+    let mut reader = Replies::default();
     for line in input.split(|octet| *octet == b'\n') {
         match reader.line(line) {
             Ok(Some(reply)) => check_written(&reply),
@@ -145,7 +145,7 @@ pub fn reply(input: &[u8]) {
 
 fn check_written(reply: &Reply) {
     let written = reply.to_string();
-    let mut reader = Reader::default();
+    let mut reader = Replies::default();
     let read = written.split("\r\n").map(|line| reader.line(line.as_bytes())).last();
     assert_eq!(read, Some(Ok(Some(reply.clone()))), "{written}");
 }

@@ -27,4 +27,4 @@ mod xtext;
 mod pair;
 
 pub use crate::mail::BareLineEnds;
-pub use reply::{InvalidReply, Reply};
+pub use reply::{InvalidReply, Replies, Reply};

@@ -51,6 +51,11 @@ impl Outgoing {
         Self { pieces, encoding, tail: *b"\r\n", is_dotted: false, held: None, is_ended: false }
     }
 
+    /// Whether everything has been handed out, the end included.
+    pub(super) fn is_over(&self) -> bool {
+        self.held.is_none() && self.pieces.is_empty() && (self.is_ended || self.encoding == Encoding::Counted)
+    }
+
     /// The next octets for the wire, `None` when all are out.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let first = self.held.take().or_else(|| self.part())?;
@@ -115,7 +120,10 @@ mod tests {
     use super::*;
 
     fn all(mut outgoing: Outgoing) -> Vec<Bytes> {
-        let parts = std::iter::from_fn(|| outgoing.next()).collect();
+        let mut parts = Vec::new();
+        while !outgoing.is_over() {
+            parts.extend(outgoing.next());
+        }
         assert_eq!(outgoing.next(), None);
         parts
     }

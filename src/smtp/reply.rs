@@ -112,13 +112,16 @@ impl fmt::Display for Reply {
 
 /// Puts replies together from lines. Strict about the digits, tolerant about the text.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub struct Replies {
     lines: Vec<(u16, String)>,
 }
 
-impl Reader {
+impl Replies {
     /// Takes one line without its line end; the reply is whole when its last line is.
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, InvalidReply> {
+    ///
+    /// # Errors
+    /// The line is no part of a reply.
+    pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, InvalidReply> {
         let (code, is_last, text) = split(line).ok_or(InvalidReply::Code)?;
         if self.lines.first().is_some_and(|(first, _)| *first != code) {
             return Err(InvalidReply::Mixed);
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<Reply>, InvalidReply> {
-        let mut reader = Reader::default();
+        let mut reader = Replies::default();
         let mut last = Ok(None);
         for line in text.split("\r\n") {
             last = reader.line(line.as_bytes());

@@ -12,6 +12,10 @@ use crate::mail::Content;
 /// A content with fewer octets lies in its row: a commit of such waits for one file. A larger one would be written
 /// twice there.
 const SMALL: usize = 16 * 1024;
+/// The same where many jobs share a commit: they share the wait for a second file, too.
+const SMALL_AMONG_MANY: usize = 1024;
+/// So many are many.
+const MANY: usize = 24;
 
 /// Contents in memory, by id.
 pub(super) type Memory = Mutex<BTreeMap<i64, Content>>;
@@ -46,9 +50,10 @@ impl Keeper {
         }
     }
 
-    /// Contents with fewer octets lie in their rows.
-    pub(super) fn small(&self) -> usize {
+    /// Contents with fewer octets lie in their rows, in a commit of so many jobs.
+    pub(super) fn small(&self, jobs: usize) -> usize {
         match &self.way {
+            Way::Files(_) if MANY <= jobs => SMALL_AMONG_MANY,
             Way::Files(_) => SMALL,
             Way::Memory(_) => 0,
         }
@@ -72,6 +77,14 @@ impl Keeper {
             self.broken = Some(format!("the disk failed, and has to be looked at before a new start: {error}").into());
             refused(error)
         })
+    }
+
+    /// Makes room for the next contents, where a sync would wait for the file to grow.
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
+        match &mut self.way {
+            Way::Files(segments) => segments.make_room(),
+            Way::Memory(_) => Ok(()),
+        }
     }
 
     /// The commit is durable.

@@ -11,6 +11,7 @@
 //! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in files beside the
 //! database, where they are written once and in one piece.
 
+mod ahead;
 mod cache;
 pub mod content;
 mod disk;
@@ -32,7 +33,7 @@ pub use disk::Disk;
 use keeper::{Keeper, Memory};
 use segments::{Files, Segments};
 pub use transaction::Transaction;
-use writer::{Job, Writer};
+use writer::{Haste, Job, Writer};
 
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
@@ -119,7 +120,7 @@ impl Store {
         let (live, connection) = ready.map_err(|error| unusable(&error))?;
         let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
         let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files };
-        Ok(Self::with(Writer::thread(connection, Keeper::files(segments))?, readers))
+        Ok(Self::with(Writer::thread(connection, Keeper::files(segments), ahead::Log::of(path))?, readers))
     }
 
     /// A database in memory that commits at once, without a thread: for virtual time and for tests of rooms above.
@@ -156,12 +157,34 @@ impl Store {
         self.write_then(job, |value| value).await
     }
 
+    /// The same where nobody waits for it: it shares the next commit, and has one of its own after some milliseconds.
+    ///
+    /// # Errors
+    /// The job failed, or the commit did: then nothing of it is stored.
+    pub async fn write_soon<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.submit(job, |value| value, Haste::Soon).await
+    }
+
     /// The same, and once it is durable, `then` with what the job made: in the order of commits, before anybody is
     /// answered, and whether or not the caller still waits. It must be short and must not ask the store.
     ///
     /// # Errors
     /// The job failed, or the commit did: then nothing of it is stored.
     pub async fn write_then<T, U, F, G>(&self, job: F, then: G) -> Result<U, Error>
+    where
+        T: Send + 'static,
+        U: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        G: FnOnce(T) -> U + Send + 'static,
+    {
+        self.submit(job, then, Haste::Now).await
+    }
+
+    async fn submit<T, U, F, G>(&self, job: F, then: G, haste: Haste) -> Result<U, Error>
     where
         T: Send + 'static,
         U: Send + 'static,
@@ -180,8 +203,10 @@ impl Store {
         });
         self.1.work().await;
         self.1.check()?;
-        self.0.writer.submit(job).await?;
+        let caller = (haste == Haste::Now).then(|| self.0.writer.enter());
+        self.0.writer.submit(job, haste).await;
         let outcome = answered.await.map_err(|_| Error::Closed)?;
+        drop(caller);
         self.1.work().await;
         outcome
     }

@@ -57,6 +57,47 @@ async fn whoever_waits_shares_one_commit() {
     assert!(store.commits() <= 3, "{} commits", store.commits());
 }
 
+/// The thread on which a job is done.
+async fn place(store: &Store) -> String {
+    store.write(|_| Ok(std::thread::current().name().unwrap_or_default().to_owned())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_alone_commits_without_handing_over_and_who_does_not_leaves_it_to_the_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
+    assert_ne!(place(&store).await, "store");
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(move |_| Ok(gate.recv().is_err())).await }
+    });
+    let other = tokio::spawn({
+        let store = store.clone();
+        async move { (store.write(note("a")).await, place(&store).await) }
+    });
+    drop(open);
+    assert!(busy.await.unwrap().unwrap());
+    assert!(other.await.unwrap().0.is_ok());
+    assert_eq!(notes(&store), ["a"]);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_shares_a_commit_or_gets_one_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
+    store.write_soon(note("a")).await.unwrap();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let first = store.write(move |_| Ok(gate.recv().is_err()));
+    let all = join(first, join(store.write_soon(note("b")), store.write(note("c"))));
+    tokio::pin!(all);
+    assert!(futures_util::poll!(&mut all).is_pending());
+    drop(open);
+    let (_, (soon, now)) = all.await;
+    assert!(soon.is_ok() && now.is_ok());
+    assert_eq!((notes(&store), store.commits() <= 3), (["a", "b", "c"].map(str::to_owned).to_vec(), true));
+}
+
 #[tokio::test]
 async fn a_content_is_stored_once_and_goes_with_its_last_use() {
     let store = Store::in_memory(&[]).unwrap();
@@ -156,6 +197,34 @@ async fn named(store: &Store, content: Content) -> i64 {
         Ok(id)
     };
     store.write(job).await.unwrap()
+}
+
+#[tokio::test]
+async fn contents_that_share_a_commit_lie_in_a_file_even_when_they_are_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[]).unwrap();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let first = store.write(move |_| Ok(gate.recv().is_err()));
+    let mut all = Box::pin(join(first, join_all((0..30).map(|fill| put(&store, content(fill, 4096))))));
+    assert!(futures_util::poll!(&mut all).is_pending());
+    drop(open);
+    let ids: Vec<_> = all.await.1.into_iter().map(Result::unwrap).collect();
+    let held = || std::fs::metadata(folder.path().join("contents/1")).unwrap().len();
+    assert_eq!(held(), 30 * 4096);
+    drop(store);
+    let store = Store::open(&path, &[]).unwrap();
+    for (fill, id) in ids.iter().enumerate() {
+        assert_eq!(store.content(*id).unwrap(), content(fill as u8, 4096));
+    }
+    // Those that are left when the others go are moved to another file, and not into their rows.
+    for id in &ids[1..] {
+        let id = *id;
+        store.write(move |tx| content::release(tx, id)).await.unwrap();
+    }
+    store.write(|_| Ok(())).await.unwrap();
+    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
+    assert_eq!(store.content(ids[0]).unwrap(), content(0, 4096));
 }
 
 #[tokio::test]

@@ -35,8 +35,9 @@ pub(super) struct Mark {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(sql: rusqlite::Transaction<'a>, keeper: &mut Keeper) -> Self {
-        let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small: keeper.small() };
+    /// Contents with fewer octets than `small` lie in their rows.
+    pub(super) fn new(sql: rusqlite::Transaction<'a>, keeper: &mut Keeper, small: usize) -> Self {
+        let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small };
         Self { sql, batch: RefCell::new(batch) }
     }
 

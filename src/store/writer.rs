@@ -1,12 +1,22 @@
 //! The one writer: takes every job that waits into one transaction, and their contents into one piece of a segment.
+//!
+//! ```text
+//!  write ──── nobody else writes ───▶ the caller commits at once, and all that waits with it
+//!  write ──── others do ────┐
+//!  write_soon ──────────────┴─▶ waits ─▶ the writer's thread commits all that waits
+//! ```
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
+use super::ahead::Log;
 use super::keeper::Keeper;
 use super::{Error, Transaction, content};
 
@@ -14,10 +24,21 @@ use super::{Error, Transaction, content};
 const WAITING_MAX: usize = 4096;
 /// Jobs in one transaction, so that the first of them does not wait for ever.
 const BATCH_MAX: usize = 2048;
+/// So long a job waits for others that nobody is in a hurry for.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What one caller wants stored: does it, and says whether to keep it and whom to tell about the commit.
 pub(super) type Job = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Tell) + Send>;
 pub(super) type Tell = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// How soon a job should be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Somebody waits.
+    Now,
+    /// With the next commit, or after [`PATIENCE`].
+    Soon,
+}
 
 pub(super) struct Writer {
     way: Way,
@@ -25,27 +46,57 @@ pub(super) struct Writer {
 }
 
 enum Way {
-    Thread(mpsc::Sender<Job>),
+    Shared(Arc<Shared>),
     Inline(Arc<Mutex<Connection>>, Mutex<Keeper>),
 }
 
+/// What the writer's thread and its callers work on.
+struct Shared {
+    /// Whoever holds it commits.
+    desk: Mutex<Desk>,
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+    room: Semaphore,
+    /// Callers who want something now and have no answer yet.
+    callers: AtomicUsize,
+    commits: Arc<AtomicU64>,
+}
+
+struct Desk {
+    connection: Connection,
+    keeper: Keeper,
+    log: Log,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// One of them is wanted now.
+    is_urgent: bool,
+    /// A segment is to be emptied.
+    is_untidy: bool,
+    is_closed: bool,
+}
+
 impl Writer {
-    /// Commits on a thread of its own, which ends when the writer is dropped.
-    pub(super) fn thread(mut connection: Connection, mut keeper: Keeper) -> Result<Self, Error> {
-        let (sender, mut waiting) = mpsc::channel::<Job>(WAITING_MAX);
+    /// Commits on a thread of its own where several want something, which ends when the writer is dropped.
+    pub(super) fn thread(connection: Connection, keeper: Keeper, log: Log) -> Result<Self, Error> {
         let commits = Arc::new(AtomicU64::new(0));
-        let count = commits.clone();
-        let work = move || {
-            while let Some(first) = waiting.blocking_recv() {
-                let rest = std::iter::from_fn(|| waiting.try_recv().ok());
-                commit(&mut connection, &mut keeper, std::iter::once(first).chain(rest).take(BATCH_MAX));
-                count.fetch_add(1, Ordering::Relaxed);
-                tidy(&mut connection, &mut keeper);
-            }
+        let shared = Arc::new(Shared {
+            desk: Mutex::new(Desk { connection, keeper, log }),
+            waiting: Mutex::default(),
+            bell: Condvar::new(),
+            room: Semaphore::new(WAITING_MAX),
+            callers: AtomicUsize::new(0),
+            commits: commits.clone(),
+        });
+        let work = {
+            let shared = shared.clone();
+            move || while shared.work() {}
         };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(work);
         thread.map_err(|error| Error::Refused(error.to_string().into()))?;
-        Ok(Self { way: Way::Thread(sender), commits })
+        Ok(Self { way: Way::Shared(shared), commits })
     }
 
     /// Commits at once, in the caller's own task.
@@ -53,17 +104,29 @@ impl Writer {
         Self { way: Way::Inline(connection, Mutex::new(keeper)), commits: Arc::default() }
     }
 
-    pub(super) async fn submit(&self, job: Job) -> Result<(), Error> {
+    /// Sees to it that the job is done and told of, which may be later.
+    pub(super) async fn submit(&self, job: Job, haste: Haste) {
         match &self.way {
-            Way::Thread(sender) => sender.send(job).await.map_err(|_| Error::Closed)?,
+            Way::Shared(shared) => {
+                let Some(job) = shared.lead(job, haste) else { return };
+                if let Ok(room) = shared.room.acquire().await {
+                    room.forget();
+                }
+                shared.wait_in_line(job, haste);
+            }
             Way::Inline(connection, keeper) => {
-                let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut keeper = keeper.lock().unwrap_or_else(PoisonError::into_inner);
-                commit(&mut connection, &mut keeper, std::iter::once(job));
+                let mut connection = lock(connection);
+                commit(&mut connection, &mut lock(keeper), vec![job]);
                 self.commits.fetch_add(1, Ordering::Relaxed);
             }
         }
-        Ok(())
+    }
+
+    /// Counts a caller who wants something now, for as long as the guard lives.
+    pub(super) fn enter(&self) -> Option<Caller<'_>> {
+        let Way::Shared(shared) = &self.way else { return None };
+        shared.callers.fetch_add(1, Ordering::Relaxed);
+        Some(Caller(&shared.callers))
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -71,8 +134,99 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Way::Shared(shared) = &self.way {
+            lock(&shared.waiting).is_closed = true;
+            shared.bell.notify_one();
+        }
+    }
+}
+
+/// See [`Writer::enter`].
+pub(super) struct Caller<'a>(&'a AtomicUsize);
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Commits here and now if nobody else writes: two hand-overs between threads take as long as a fast disk. Where
+    /// others do, gives the job back, since it can share their commit.
+    fn lead(&self, job: Job, haste: Haste) -> Option<Job> {
+        let is_alone = haste == Haste::Now && self.callers.load(Ordering::Relaxed) <= 1;
+        let may_block = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if !is_alone || !may_block() {
+            return Some(job);
+        }
+        let Ok(mut desk) = self.desk.try_lock() else { return Some(job) };
+        tokio::task::block_in_place(|| self.commit(&mut desk, Some(job)));
+        if desk.keeper.sparse().is_some() {
+            lock(&self.waiting).is_untidy = true;
+            self.bell.notify_one();
+        }
+        None
+    }
+
+    fn wait_in_line(&self, job: Job, haste: Haste) {
+        let mut waiting = lock(&self.waiting);
+        waiting.jobs.push_back(job);
+        // Who is patient wakes nobody but a thread that knows of none.
+        if waiting.jobs.len() == 1 || (haste == Haste::Now && !waiting.is_urgent) {
+            self.bell.notify_one();
+        }
+        waiting.is_urgent |= haste == Haste::Now;
+    }
+
+    /// The thread's round: waits for work and does it; `false` when there will be no more.
+    fn work(&self) -> bool {
+        let is_idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.is_untidy && !waiting.is_closed;
+        let is_patient = |waiting: &mut Waiting| !(waiting.is_urgent || waiting.is_untidy || waiting.is_closed);
+        let waiting = lock(&self.waiting);
+        let waiting = self.bell.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.bell.wait_timeout_while(waiting, PATIENCE, is_patient);
+        let (mut waiting, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let (is_last, is_untidy) = (waiting.is_closed, std::mem::take(&mut waiting.is_untidy));
+        drop(waiting);
+        let mut desk = lock(&self.desk);
+        self.commit(&mut desk, None);
+        if is_untidy || desk.keeper.sparse().is_some() {
+            let Desk { connection, keeper, .. } = &mut *desk;
+            tidy(connection, keeper);
+        }
+        !(is_last && lock(&self.waiting).jobs.is_empty())
+    }
+
+    /// Everything that waits, and this job behind it.
+    fn commit(&self, desk: &mut Desk, own: Option<Job>) {
+        let jobs: Vec<_> = {
+            let mut waiting = lock(&self.waiting);
+            let taken = waiting.jobs.len().min(BATCH_MAX);
+            waiting.is_urgent &= taken < waiting.jobs.len();
+            self.room.add_permits(taken);
+            waiting.jobs.drain(..taken).chain(own).collect()
+        };
+        if jobs.is_empty() {
+            return;
+        }
+        let Desk { connection, keeper, log } = desk;
+        commit(connection, keeper, jobs);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = log.keep().and_then(|()| keeper.make_room()) {
+            tracing::debug!(%error, "no room is made ahead; commits take longer");
+        }
+    }
+}
+
+/// What a panic elsewhere has left is whole: transactions end with their jobs.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs the jobs in one transaction and tells each what became of it.
-fn commit(connection: &mut Connection, keeper: &mut Keeper, jobs: impl Iterator<Item = Job>) {
+fn commit(connection: &mut Connection, keeper: &mut Keeper, jobs: Vec<Job>) {
     let mut tells = Vec::new();
     let outcome = transact(connection, keeper, jobs, &mut tells);
     if let Err(error) = &outcome {
@@ -86,10 +240,11 @@ fn commit(connection: &mut Connection, keeper: &mut Keeper, jobs: impl Iterator<
 fn transact(
     connection: &mut Connection,
     keeper: &mut Keeper,
-    jobs: impl Iterator<Item = Job>,
+    jobs: Vec<Job>,
     tells: &mut Vec<Tell>,
 ) -> Result<(), Error> {
-    let transaction = Transaction::new(connection.transaction()?, keeper);
+    let small = keeper.small(jobs.len());
+    let transaction = Transaction::new(connection.transaction()?, keeper, small);
     for job in jobs {
         attempt(&transaction, job, tells)?;
     }
@@ -111,7 +266,7 @@ fn finish(transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error
 fn tidy(connection: &mut Connection, keeper: &mut Keeper) {
     let Some((segment, files)) = keeper.sparse() else { return };
     let gathered = connection.transaction().map_err(Error::from).and_then(|sql| {
-        let transaction = Transaction::new(sql, keeper);
+        let transaction = Transaction::new(sql, keeper, 0);
         content::gather(&transaction, segment, &files)?;
         finish(transaction, keeper)
     });

@@ -37,7 +37,7 @@ pub struct Offers {
 
 impl Offers {
     /// Reads the answer to EHLO or LHLO; its first line only greets. What is unknown is passed over.
-    pub(super) fn read(reply: &Reply) -> Self {
+    pub fn read(reply: &Reply) -> Self {
         let mut offers = Self { esmtp: true, ..Self::default() };
         for line in reply.text.iter().skip(1) {
             let line = line.to_ascii_uppercase();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::super::command::Command;
 use super::super::lines::{Line, Lines};
-use super::super::reply::{Reader, Reply};
+use super::super::reply::{Replies, Reply};
 use super::limits::Used;
 use super::transaction::Transaction;
 use super::{Cause, Config, Event, Failure, Offers, Stage, needs};
@@ -42,7 +42,7 @@ const OCTETS_A_SECOND_MIN: u64 = 500;
 pub struct Session {
     pub(super) config: Config,
     pub(super) lines: Lines,
-    replies: Reader,
+    replies: Replies,
     output: String,
     pub(super) event: Option<Event>,
     pub(super) state: State,
@@ -55,6 +55,8 @@ pub struct Session {
     needs_reset: bool,
     /// How long the peer has kept us waiting for what it owes us now.
     waited: Duration,
+    /// See [`Session::may_be_alone`].
+    is_wary: bool,
     is_stopping: bool,
     dialogue: Option<Dialogue>,
 }
@@ -85,7 +87,7 @@ impl Session {
         Self {
             config,
             lines: Lines::default(),
-            replies: Reader::default(),
+            replies: Replies::default(),
             output: String::new(),
             event: None,
             state: State::Greeting,
@@ -94,6 +96,7 @@ impl Session {
             claims: 0,
             needs_reset: false,
             waited: Duration::ZERO,
+            is_wary: false,
             is_stopping: false,
             dialogue,
         }
@@ -118,8 +121,17 @@ impl Session {
         let letter = needs::mended(&envelope, letter, self.config.bare_line_ends);
         let room = self.room(&envelope.recipients);
         self.used.note(&self.offers.limits, &envelope.recipients[..room]);
-        let transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset, room);
+        let mut transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset, room);
+        if std::mem::take(&mut self.is_wary) {
+            transaction.hold_message();
+        }
         self.begin(State::Transaction(Box::new(transaction)));
+    }
+
+    /// The connection was idle, and the peer may be gone: the next message waits until the peer takes its envelope, so
+    /// that it is not in doubt if nobody answers.
+    pub fn may_be_alone(&mut self) {
+        self.is_wary = true;
     }
 
     /// Says goodbye; the conversation is over when the peer has answered.
@@ -203,7 +215,13 @@ impl Session {
     }
 
     fn failure(&mut self, cause: Cause) -> Failure {
-        let stage = self.stage();
+        let stage = match &self.state {
+            // Whatever reply was next, the message is with the peer.
+            State::Transaction(transaction) if transaction.has_sent() && !matches!(cause, Cause::Refused(_)) => {
+                Stage::Dot
+            }
+            _ => self.stage(),
+        };
         let verdicts = match std::mem::replace(&mut self.state, State::Over) {
             State::Transaction(transaction) => transaction.verdicts(),
             _ => Vec::new(),
@@ -349,6 +367,11 @@ impl Machine for Session {
                 _ => Next::Read,
             };
         }
+    }
+
+    fn has_more(&self) -> bool {
+        let has_part = || matches!(&self.state, State::Transaction(transaction) if transaction.has_part());
+        self.event.is_none() && (!self.output.is_empty() || has_part())
     }
 
     /// What a stage may take in all, however often the peer shows that it is alive. RFC 5321 §4.5.3.2.

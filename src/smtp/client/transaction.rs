@@ -10,6 +10,8 @@
 //!   outgoing            the message; behind it one reply, or in LMTP one for each accepted recipient
 //! ```
 //!
+//! A short message goes out with its group by BDAT (RFC 3030 §4.2): one way there and back for the whole transaction.
+//!
 //! Where the peer takes only so many recipients of a message (RFC 9422 §4.2), the others follow in batches, each with
 //! the same message and in a transaction of its own.
 
@@ -28,6 +30,9 @@ use crate::mail::{Envelope, Letter, Recipient};
 /// A group of pipelined commands is no longer, so that neither end's buffers fill while both write. RFC 2920 §3.1.
 const GROUP_MAX: usize = 50;
 
+/// A longer message waits until the peer takes a recipient: it would have travelled in vain.
+const PROMPT_OCTETS_MAX: usize = 32 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Transaction {
     mail: Mail,
@@ -36,6 +41,8 @@ pub(super) struct Transaction {
     is_lmtp: bool,
     group_max: usize,
     has_chunking: bool,
+    /// A message up to this length goes out with its envelope.
+    prompt_max: usize,
     /// Recipients whose transaction has not begun, by their places.
     batches: VecDeque<Vec<usize>>,
     to_take: VecDeque<Step>,
@@ -54,6 +61,7 @@ enum Step {
     Mail,
     Rcpt(usize),
     Data,
+    /// It brings the message along. The reply to it is for the recipients that are accepted by then.
     Bdat,
     /// The reply to the whole message, for these recipients.
     Verdict(Vec<usize>),
@@ -96,6 +104,7 @@ impl Transaction {
             is_lmtp: config.lmtp,
             group_max: if offers.pipelining { GROUP_MAX } else { 1 },
             has_chunking: offers.chunking,
+            prompt_max: PROMPT_OCTETS_MAX,
             is_open: reset,
             batches,
             to_take: VecDeque::new(),
@@ -104,6 +113,11 @@ impl Transaction {
             accepted: Vec::new(),
             verdicts,
         }
+    }
+
+    /// The message waits until a recipient is taken, however short it is.
+    pub(super) fn hold_message(&mut self) {
+        self.prompt_max = 0;
     }
 
     /// Whether replies are due, or the message is on its way.
@@ -128,11 +142,10 @@ impl Transaction {
                 // All replies are in and no recipient is left: the last step falls away.
                 Step::Data | Step::Bdat if group.is_empty() && self.accepted.is_empty() => break,
                 Step::Data => Command::Data,
-                Step::Bdat if group.is_empty() => {
-                    self.begin_chunk();
-                    break;
+                Step::Bdat if group.is_empty() || self.letter.len() <= self.prompt_max => {
+                    self.outgoing = Some(Outgoing::counted(self.letter.pieces()));
+                    Command::Bdat { octets: self.letter.len() as u64, is_last: true }
                 }
-                // It brings the message along, so it waits until a recipient is known.
                 Step::Bdat => {
                     self.to_take.push_front(step);
                     break;
@@ -164,6 +177,10 @@ impl Transaction {
         if let Some(violation) = violation(self.in_flight.front(), &reply) {
             return Err(Cause::Violation(violation));
         }
+        if let Some(Step::Bdat) = self.in_flight.front() {
+            self.in_flight.pop_front();
+            self.await_verdicts();
+        }
         match self.in_flight.pop_front() {
             Some(Step::Mail) if reply.is_positive() => self.is_open = true,
             Some(Step::Mail) => {
@@ -176,31 +193,28 @@ impl Transaction {
             Some(Step::Data) if reply.is_intermediate() => {
                 // RFC 2920 §3.1: with no recipient left the message is a lone dot.
                 let is_wanted = !self.accepted.is_empty();
-                self.begin(Outgoing::stuffed(self.letter.pieces().into_iter().filter(|_| is_wanted)));
+                self.outgoing = Some(Outgoing::stuffed(self.letter.pieces().into_iter().filter(|_| is_wanted)));
+                self.await_verdicts();
             }
             Some(Step::Data) => {
                 let accepted = std::mem::take(&mut self.accepted);
                 self.refuse(accepted, Stage::Data, &reply);
             }
             Some(Step::Verdict(recipients)) => {
-                self.is_open = false;
+                // Without a recipient it is the command that was refused, and not the end of the transaction.
+                self.is_open &= recipients.is_empty() && self.has_chunking;
                 self.judge(recipients, &reply);
             }
+            // The message has made way for its verdicts.
             Some(Step::Reset | Step::Bdat) | None => {}
         }
         Ok(())
     }
 
-    /// The command is the first piece of what it announces.
-    fn begin_chunk(&mut self) {
-        let command = format!("{}\r\n", Command::Bdat { octets: self.letter.len() as u64, is_last: true });
-        let [trace, content] = self.letter.pieces();
-        self.begin(Outgoing::counted([command.into(), trace, content]));
-    }
-
-    fn begin(&mut self, outgoing: Outgoing) {
-        self.outgoing = Some(outgoing);
-        if self.is_lmtp {
+    /// All recipients are answered, and the replies to the message are next. RFC 2033 §4.2: with no recipient left, LMTP
+    /// answers once, as SMTP does.
+    fn await_verdicts(&mut self) {
+        if self.is_lmtp && !self.accepted.is_empty() {
             self.in_flight.extend(self.accepted.iter().map(|at| Step::Verdict(vec![*at])));
         } else {
             self.in_flight.push_back(Step::Verdict(self.accepted.clone()));
@@ -214,6 +228,11 @@ impl Transaction {
             self.outgoing = None;
         }
         part
+    }
+
+    /// Whether some of the message is still to be handed out.
+    pub(super) fn has_part(&self) -> bool {
+        self.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_over())
     }
 
     fn judge(&mut self, recipients: Vec<usize>, reply: &Reply) {
@@ -246,9 +265,14 @@ impl Transaction {
             _ if self.outgoing.is_some() => Stage::Message,
             Some(Step::Rcpt(_)) => Stage::Rcpt,
             Some(Step::Data) => Stage::Data,
-            Some(Step::Verdict(_)) => Stage::Dot,
+            Some(Step::Bdat | Step::Verdict(_)) => Stage::Dot,
             _ => Stage::Mail,
         }
+    }
+
+    /// Whether the whole message is out, so that the peer may have taken it.
+    pub(super) fn has_sent(&self) -> bool {
+        self.outgoing.is_none() && self.in_flight.iter().any(|step| matches!(step, Step::Bdat | Step::Verdict(_)))
     }
 
     /// What the peer has said for good so far.

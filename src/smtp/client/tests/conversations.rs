@@ -2,7 +2,7 @@
 
 use super::super::{Cause, Config, Event, Failure, Stage};
 use super::Turn::{Login, Send, StartTls};
-use super::{config, failure, play, verdicts};
+use super::{config, failure, lmtp, play, verdicts};
 use crate::smtp::Reply;
 
 /// RFC 5321 §3.2: servers that do not know EHLO.
@@ -97,12 +97,89 @@ fn commands_go_together_where_the_server_can_take_it() {
     assert_eq!(verdicts(&events[3]), ["MAIL: 451 not now"]);
 }
 
-/// RFC 3030 §2: without a recipient the chunk is not sent at all.
+/// RFC 3030 §4.2. Where no recipient was taken the message is refused, and the transaction is still open.
 #[test]
-fn a_chunk_waits_for_its_recipients() {
+fn a_short_message_goes_along_with_its_envelope() {
     let events = play(
         config(),
-        &[Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test"], ".\r\n")],
+        &[Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test", "no@b.test"], ".\r\n")],
+        "
+        S: 220 hi
+        C: EHLO a.test
+        S: 250-b.test
+        S: 250-PIPELINING
+        S: 250 CHUNKING
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<no@b.test>
+        C: BDAT 3 LAST
+        C: x
+        S: 250 ok
+        S: 550 no
+        S: 503 to whom?
+        C: RSET
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<bob@b.test>
+        C: RCPT TO:<no@b.test>
+        C: BDAT 3 LAST
+        C: .
+        S: 250 ok
+        S: 250 ok
+        S: 250 ok
+        S: 550 no
+        S: 250 taken
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+        ",
+    );
+    assert_eq!(verdicts(&events[1]), ["RCPT: 550 no"]);
+    assert_eq!(verdicts(&events[2]), ["250 taken", "RCPT: 550 no"]);
+}
+
+/// RFC 2033 §4.2.
+#[test]
+fn over_lmtp_it_is_answered_for_each_recipient_that_was_taken() {
+    let events = play(
+        lmtp(),
+        &[Send(&["a@b.test", "no@b.test", "c@b.test"], "x\r\n"), Send(&["no@b.test"], "y\r\n")],
+        "
+        S: 220 hi
+        C: LHLO a.test
+        S: 250-b.test
+        S: 250-PIPELINING
+        S: 250 CHUNKING
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<a@b.test>
+        C: RCPT TO:<no@b.test>
+        C: RCPT TO:<c@b.test>
+        C: BDAT 3 LAST
+        C: x
+        S: 250 ok
+        S: 250 ok
+        S: 550 no
+        S: 250 ok
+        S: 250 taken
+        S: 452 full
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<no@b.test>
+        C: BDAT 3 LAST
+        C: y
+        S: 451 not now
+        S: 503 whose?
+        S: 503 to whom?
+        C: QUIT
+        S: 221 bye
+        C: (closes)
+        ",
+    );
+    assert_eq!(verdicts(&events[1]), ["250 taken", "RCPT: 550 no", "the end of the message: 452 full"]);
+    assert_eq!(verdicts(&events[2]), ["MAIL: 451 not now"]);
+}
+
+#[test]
+fn a_long_message_waits_for_its_recipients() {
+    let message: &str = String::leak("x".repeat(40_000) + "\r\n");
+    let transcript = format!(
         "
         S: 220 hi
         C: EHLO a.test
@@ -119,14 +196,14 @@ fn a_chunk_waits_for_its_recipients() {
         S: 250 ok
         S: 250 ok
         S: 250 ok
-        C: BDAT 3 LAST
-        C: .
-        S: 250 taken
+        C: BDAT 40002 LAST
+        C: {message}        S: 250 taken
         C: QUIT
         S: 221 bye
         C: (closes)
-        ",
+        "
     );
+    let events = play(config(), &[Send(&["no@b.test"], message), Send(&["bob@b.test"], message)], &transcript);
     assert_eq!((verdicts(&events[1]), verdicts(&events[2])), (vec!["RCPT: 550 no".into()], vec!["250 taken".into()]));
 }
 

@@ -1,5 +1,7 @@
 //! What goes wrong, what is known then, and what holds for the session as a whole.
 
+use std::collections::VecDeque;
+
 use super::super::{Cause, Config, Failure, Stage, Verdict};
 use super::Turn::{Login, Send, StartTls};
 use super::{Owner, config, failure, lmtp, play, verdicts};
@@ -60,6 +62,36 @@ fn conversations_that_fail_say_where_and_why() {
         assert_eq!((failure.stage, failure.cause.to_string().as_str()), (stage, cause));
         assert_eq!(failure.is_in_doubt(), stage == Stage::Dot && failure.cause == Cause::HungUp);
     }
+}
+
+/// RFC 3030 §4.2: it has gone along with its envelope.
+#[test]
+fn a_message_may_have_been_taken_though_no_reply_came() {
+    let begun = "S: 220 hi\nC: EHLO a.test\nS: 250-b\nS: 250-PIPELINING\nS: 250 CHUNKING\nC: MAIL FROM:<ann@a.test>\n\
+        C: RCPT TO:<bob@b.test>\nC: BDAT 3 LAST\nC: x\n";
+    for (end, stage, in_doubt) in [
+        ("S: (hangs up)", Stage::Dot, true),
+        ("S: 250 ok\nS: (hangs up)", Stage::Dot, true),
+        ("S: 421 closing", Stage::Mail, false),
+        ("S: 250 ok\nS: 421 closing", Stage::Rcpt, false),
+    ] {
+        let events = play(config(), &[Send(&["bob@b.test"], "x\r\n")], &format!("{begun}{end}\nC: (closes)"));
+        let failure = failure(&events);
+        assert_eq!((failure.stage, failure.is_in_doubt()), (stage, in_doubt), "{end}");
+    }
+}
+
+#[test]
+fn behind_a_pause_the_message_waits_for_its_envelope() {
+    let mut owner = Owner::new(config(), &[]);
+    owner.session.may_be_alone();
+    owner.turns = VecDeque::from([Send(&["bob@b.test"], "x\r\n"), Send(&["bob@b.test"], "y\r\n")]);
+    owner.replies("220 hi\n250-b\n250-PIPELINING\n250 CHUNKING");
+    assert!(owner.said.ends_with("RCPT TO:<bob@b.test>\r\n"), "{}", owner.said);
+    owner.replies("250 ok\n250 ok");
+    assert!(owner.said.ends_with("BDAT 3 LAST\r\nx\r\n"), "{}", owner.said);
+    owner.replies("250 ok");
+    assert!(owner.said.ends_with("BDAT 3 LAST\r\ny\r\n"), "the next one need not: {}", owner.said);
 }
 
 /// RFC 2033 §4.2: whose verdict is known must not get the message twice.
