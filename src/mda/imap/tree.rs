@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::refusal::Failure;
 use super::visit::Visit;
 use crate::imap::{Attribute, Code, List, ListEntry, Out, Reply, StatusItem, pattern_matches};
-use crate::mda::{Error, Listed, SpecialUse, Status};
+use crate::mda::{Error, Listed, SpecialUse, Status, canonical_name};
 
 /// What stands between two levels of a name.
 pub(super) const DELIMITER: char = '/';
@@ -13,6 +13,11 @@ pub(super) const DELIMITER: char = '/';
 impl Visit {
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
         let id = self.mailboxes.create_for(&self.account, name, uses).await?;
+        let name = name.strip_suffix(DELIMITER).unwrap_or(name);
+        let kept = canonical_name(name).filter(|kept| kept != name);
+        if let Some(kept) = kept.filter(|_| self.conn.machine.enabled().rev2) {
+            list_as(self.conn.machine.out(), &kept, name);
+        }
         Ok(Reply::ok("made").with(Code::MailboxId(id)))
     }
 
@@ -23,6 +28,9 @@ impl Visit {
 
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<Reply, Failure> {
         self.mailboxes.rename(&self.account, from, to).await?;
+        if self.conn.machine.enabled().rev2 {
+            list_as(self.conn.machine.out(), &canonical_name(to).unwrap_or_default(), from);
+        }
         Ok(Reply::ok("renamed"))
     }
 
@@ -133,8 +141,16 @@ impl Visit {
 
     /// RFC 9051 §6.3.2: `SELECT` tells the name under which the mailbox is listed.
     pub(super) fn list_selected(out: &mut Out, name: &str) {
-        out.list(&entry(&[], name));
+        match canonical_name(name) {
+            Some(kept) if kept != name => list_as(out, &kept, name),
+            _ => out.list(&entry(&[], name)),
+        }
     }
+}
+
+/// `LIST` with the name that a mailbox has now, and the one that it had or under which it was asked for. RFC 9051 §6.3.9.7.
+fn list_as(out: &mut Out, name: &str, old_name: &str) {
+    out.list(&ListEntry { old_name: Some(old_name), ..entry(&[], name) });
 }
 
 /// Why a name is told.

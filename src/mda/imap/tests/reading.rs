@@ -162,6 +162,36 @@ async fn imap4rev2_is_spoken_once_enabled() {
     play_with(&["one"], transcript).await;
 }
 
+/// RFC 9051 §6.3.6, §6.3.9.7: in the first level INBOX may be spelled in any case.
+#[tokio::test(start_paused = true)]
+async fn imap4rev2_is_told_the_name_that_a_mailbox_has_now() {
+    let transcript = "
+        C: a1 ENABLE IMAP4rev2
+        S: * ENABLED IMAP4rev2
+        S: a1 OK enabled
+        C: a2 CREATE inbox/a
+        S: * LIST () \"/\" \"INBOX/a\" (\"OLDNAME\" (\"inbox/a\"))
+        S: a2 OK [MAILBOXID (F7)] made
+        C: a3 CREATE b/
+        S: a3 OK [MAILBOXID (F8)] made
+        C: a4 RENAME b inbox/b
+        S: * LIST () \"/\" \"INBOX/b\" (\"OLDNAME\" (\"b\"))
+        S: a4 OK renamed
+        C: a5 EXAMINE Inbox/b
+        S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
+        S: * 0 EXISTS
+        S: * LIST () \"/\" \"INBOX/b\" (\"OLDNAME\" (\"Inbox/b\"))
+        S: * OK [PERMANENTFLAGS ()] are kept
+        S: * OK [UIDVALIDITY 1767225607] holds for all UIDs
+        S: * OK [UIDNEXT 1] comes next
+        S: * OK [HIGHESTMODSEQ 1] is the last change
+        S: * OK [MAILBOXID (F8)] is the mailbox under any name
+        S: a5 OK [READ-ONLY] to be read only
+        C2: b1 RENAME INBOX/b c
+        S2: b1 OK renamed";
+    play_with(&[], transcript).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn long_answers_arrive_whole() {
     let scene = Scene::new().await;
