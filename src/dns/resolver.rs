@@ -151,9 +151,13 @@ impl Resolver {
 
     async fn recall_or_ask(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let known = self.cache().find(name, kind, Instant::now());
-        if let Some(known) = known {
-            return Ok(known);
+        match known {
+            Some(known) => Ok(known),
+            None => Box::pin(self.ask(name, kind)).await,
         }
+    }
+
+    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let question = Question { id: self.0.dice.draw() as u16, name: name.clone(), kind };
         let query = question.encode().ok_or_else(|| failure(name, "it cannot be asked about"))?;
         let (mut reply, server) = self.ask_by_datagram(&question, &query).await?;

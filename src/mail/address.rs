@@ -165,8 +165,9 @@ fn unquote(rest: &str) -> Option<(String, &str)> {
 
 /// Atoms joined by single dots. RFC 5321 §4.1.2 (Dot-string).
 fn is_dot_string(text: &str) -> bool {
-    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
-    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext))
+    let atext =
+        |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet) || !octet.is_ascii();
+    text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext))
 }
 
 impl fmt::Display for Address {

@@ -46,11 +46,8 @@ impl JourneyId {
 }
 
 fn write(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Result {
-    for at in (0..len).rev() {
-        let digit = DIGITS[(value >> (5 * at)) as usize & 31];
-        write!(f, "{}", digit as char)?;
-    }
-    Ok(())
+    let digits: String = (0..len).rev().map(|at| DIGITS[(value >> (5 * at)) as usize & 31] as char).collect();
+    f.write_str(&digits)
 }
 
 fn read(text: &str, len: usize) -> Result<u64, InvalidId> {

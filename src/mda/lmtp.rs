@@ -26,7 +26,7 @@ impl Lmtp {
 
 impl Service for Lmtp {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        Conversation::new(self.0, stream, stop)?.run().await
+        Box::new(Conversation::new(self.0, stream, stop)?).run().await
     }
 
     fn farewell(&self) -> &'static str {
@@ -68,7 +68,7 @@ impl Conversation {
         Ok(Self { mda, conn: Conn::new(stream, session, stop), began: Instant::now() })
     }
 
-    async fn run(mut self) -> Result<(), net::Error> {
+    async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::Hello { .. } => {

@@ -69,8 +69,9 @@ impl Mda {
     pub fn new(setup: Setup) -> Self {
         let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
         let mda = Self(Arc::new(Inner { setup, fqdn }));
-        let users = mda.setup().world.users.iter().filter(|(_, user)| mda.serves(&user.address));
-        mda.mailboxes().limit(users.filter_map(|(key, user)| Some((key.clone(), user.quota?))));
+        let limited = mda.setup().world.users.iter().filter_map(|(key, user)| Some((key, user, user.quota?)));
+        let limited = limited.filter(|(_, user, _)| mda.serves(&user.address));
+        mda.mailboxes().limit(limited.map(|(key, _, quota)| (key.clone(), quota)));
         mda
     }
 

@@ -19,7 +19,7 @@ impl Pop3 {
 
 impl Service for Pop3 {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        Conversation::new(self.0, stream, stop).run().await
+        Box::new(Conversation::new(self.0, stream, stop)).run().await
     }
 
     fn farewell(&self) -> &'static str {
@@ -48,7 +48,7 @@ impl Conversation {
         Self { conn: Conn::new(stream, session, stop), site, open: None }
     }
 
-    async fn run(mut self) -> Result<(), net::Error> {
+    async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::StartTls => {

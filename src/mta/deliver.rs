@@ -16,7 +16,7 @@ use crate::world::TlsMode;
 
 /// An open connection that waits for a message.
 pub(super) struct Line {
-    conn: Conn<Session>,
+    conn: Box<Conn<Session>>,
     /// The peer's name, as far as we know it.
     host: String,
     began: Instant,
@@ -169,12 +169,8 @@ impl Line {
         };
         let trust = if hop.tls == TlsMode::Verified { &setup.authority } else { &setup.trust };
         let host = target.name.clone();
-        let mut line = Self {
-            conn: Conn::new(stream, Session::new(config), Stop::new()),
-            host,
-            began: Instant::now(),
-            heard: Instant::now(),
-        };
+        let conn = Box::new(Conn::new(stream, Session::new(config), Stop::new()));
+        let mut line = Self { conn, host, began: Instant::now(), heard: Instant::now() };
         loop {
             match line.conn.event().await.map_err(broken)? {
                 Some(Event::Ready)

@@ -111,6 +111,8 @@ impl Mta {
     /// Runs a task for as long as the host lives.
     fn living(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
         let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Boxed where it is made: a task that starts is copied a few times.
+        let task = Box::pin(task);
         async move { end.run_until_cancelled_owned(task).await.unwrap_or_default() }
     }
 

@@ -10,7 +10,7 @@ pub use crate::smtp::client::Verdict;
 
 /// A connection to the provider that takes one message after the other.
 pub struct Submitter {
-    conn: Conn<Session>,
+    conn: Box<Conn<Session>>,
     server: String,
 }
 
@@ -22,8 +22,8 @@ impl Submitter {
     pub async fn connect(desk: &Desk, server: &Server, login: Option<&Login>) -> Result<Self, Error> {
         let stream = desk.connect(server).await?;
         let config = Config { hello: desk.hello.clone(), dialogue: desk.dialogues, ..Config::default() };
-        let mut submitter =
-            Self { conn: Conn::new(stream, Session::new(config), unstoppable()), server: server.name.clone() };
+        let conn = Box::new(Conn::new(stream, Session::new(config), unstoppable()));
+        let mut submitter = Self { conn, server: server.name.clone() };
         submitter.ready().await?;
         if server.security == Security::Upgrade {
             submitter.upgrade(desk).await?;

@@ -26,7 +26,7 @@ mod faults;
 mod flaws;
 pub mod fuzzing;
 mod interface;
-mod kx;
+mod keys;
 mod machine;
 mod memory;
 mod serve;

@@ -74,7 +74,8 @@ pub async fn serve_until(door: Door, service: impl Service, stop: Stop, end: Sto
         open.spawn(async move {
             let (peer, _seat) = (accepted.peer(), seat);
             let Some(_guest) = guest else { return turn_away(accepted, service.farewell()).await };
-            match end.run_until_cancelled(converse(service, accepted, tls, stop)).await {
+            // Boxed where it is made: a task that starts is copied a few times.
+            match end.run_until_cancelled(Box::pin(converse(service, accepted, tls, stop))).await {
                 Some(Err(error)) => tracing::debug!(%peer, %error, "conversation ended early"),
                 None => tracing::debug!(%peer, "conversation cut off at the end of the grace period"),
                 Some(Ok(())) => {}

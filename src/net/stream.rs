@@ -90,7 +90,8 @@ impl Stream {
     pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
         let wire = self.take_plain()?;
         let config = identity.config().ok_or_else(|| self.tls_error("this server has no TLS"))?;
-        let tls = TlsAcceptor::from(config).accept(wire).await.map_err(|error| self.tls_error(error))?;
+        let shake = Box::pin(TlsAcceptor::from(config).accept(wire));
+        let tls = shake.await.map_err(|error| self.tls_error(error))?;
         self.layer = Layer::Tls(Box::new(tls.into()));
         Ok(())
     }
@@ -104,8 +105,8 @@ impl Stream {
         let server =
             rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(|error| fail(error.to_string()))?;
         let wire = self.take_plain()?;
-        let tls =
-            TlsConnector::from(trust.config()).connect(server, wire).await.map_err(|error| fail(error.to_string()))?;
+        let shake = Box::pin(TlsConnector::from(trust.config()).connect(server, wire));
+        let tls = shake.await.map_err(|error| fail(error.to_string()))?;
         self.layer = Layer::Tls(Box::new(tls.into()));
         Ok(())
     }

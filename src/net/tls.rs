@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::time_provider::TimeProvider;
 use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::{Error, Flaw, Flaws, kx};
+use super::{Error, Flaw, Flaws, keys};
 use crate::world::{Clock, Dice};
 
 /// How long the authority's own certificate holds.
@@ -134,13 +134,15 @@ impl Authority {
         }
         let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
-        let config = ServerConfig::builder_with_details(provider(self.clock), Arc::new(self.clock))
+        let mut config = ServerConfig::builder_with_details(provider(self.clock), Arc::new(self.clock))
             .with_safe_default_protocol_versions()
             .and_then(|builder| {
                 let chain = vec![certificate.der().clone(), self.root.clone()];
                 builder.with_no_client_auth().with_single_cert(chain, private)
             })
             .map_err(broken)?;
+        // One for the next connection is enough: it brings another.
+        config.send_tls13_tickets = 1;
         Ok(Identity { config: Arc::new(config), flaws: Flaws::default() })
     }
 
@@ -188,7 +190,7 @@ fn provider(clock: Clock) -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     if clock.is_virtual() {
-        provider.kx_groups = vec![&kx::Open];
+        keys::lighten(&mut provider);
     }
     Arc::new(provider)
 }

@@ -45,7 +45,7 @@ impl Command {
     /// Reads a line without its line end; the error is what to reply.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
         let line = std::str::from_utf8(line).map_err(|_| Reply::new(500, (5, 5, 2), "that is not UTF-8"))?;
-        if line.chars().any(|char| char.is_ascii_control() && char != '\t') {
+        if line.bytes().any(|octet| octet.is_ascii_control() && octet != b'\t') {
             return Err(Reply::new(500, (5, 5, 2), "a command holds no control characters; lines end with CR LF"));
         }
         let line = line.trim_end_matches([' ', '\t']);

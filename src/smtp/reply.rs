@@ -85,6 +85,9 @@ impl Reply {
 
 /// One line of text: nothing that could end it early, and not too much of it.
 fn clean(line: &str) -> String {
+    if line.len() <= TEXT_OCTETS_MAX && line.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return line.to_owned();
+    }
     let end =
         line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= TEXT_OCTETS_MAX).last();
     line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()

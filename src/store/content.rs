@@ -61,13 +61,17 @@ pub fn reuse(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
 /// # Errors
 /// SQLite refuses.
 pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE content SET uses = uses - 1 WHERE id = ?1 RETURNING uses";
-    let uses: Option<i64> = transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
-    if uses == Some(0) {
-        let gone = "DELETE FROM content WHERE id = ?1 RETURNING segment, start, octets";
-        let place = transaction.prepare_cached(gone)?.query_row([id], |row| place(row, 0))?;
-        transaction.free(id, place);
+    // RETURNING would cost a table of its own each time.
+    let sql = "SELECT uses, segment, start, octets FROM content WHERE id = ?1";
+    let found = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, place(row, 1)?));
+    let Some((uses, place)) = transaction.prepare_cached(sql)?.query_row([id], found).optional()? else {
+        return Ok(());
+    };
+    if uses != 1 {
+        return transaction.prepare_cached("UPDATE content SET uses = uses - 1 WHERE id = ?1")?.execute([id]).map(drop);
     }
+    transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
+    transaction.free(id, place);
     Ok(())
 }
 

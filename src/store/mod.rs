@@ -15,6 +15,7 @@ mod ahead;
 mod cache;
 pub mod content;
 mod disk;
+mod inline;
 mod keeper;
 mod recovery;
 mod segments;
@@ -112,7 +113,7 @@ impl Store {
         let unusable =
             |error: &dyn std::fmt::Display| Error::Unusable { path: path.into(), why: error.to_string().into() };
         let files = Arc::new(Files::new(path.with_file_name(CONTENTS)));
-        let ready = Connection::open(path).and_then(|connection| {
+        let ready = open_writer(path).and_then(|connection| {
             let mut connection = prepare(connection, schemas)?;
             recovery::forget_torn(&mut connection, &files)?;
             Ok((recovery::live(&connection)?, connection))
@@ -123,12 +124,13 @@ impl Store {
         Ok(Self::with(Writer::thread(connection, Keeper::files(segments), ahead::Log::of(path))?, readers))
     }
 
-    /// A database in memory that commits at once, without a thread: for virtual time and for tests of rooms above.
+    /// A database in memory that commits at the same moment, without a thread: for virtual time and for tests of rooms
+    /// above.
     ///
     /// # Errors
     /// A schema is wrong.
     pub fn in_memory(schemas: &[Schema]) -> Result<Self, Error> {
-        let connection = Arc::new(Mutex::new(prepare(Connection::open_in_memory()?, schemas)?));
+        let connection = Arc::new(Mutex::new(prepare(open_memory()?, schemas)?));
         let memory = Arc::new(Memory::default());
         let writer = Writer::inline(connection.clone(), Keeper::memory(memory.clone()));
         Ok(Self::with(writer, Readers::Shared(connection, memory)))
@@ -305,19 +307,33 @@ impl Store {
 }
 
 fn prepare(mut connection: Connection, schemas: &[Schema]) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
     // Uses are counted. SQLite would look through every queue for each content that goes.
     connection.pragma_update(None, "foreign_keys", false)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(128);
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS schema (room TEXT PRIMARY KEY, steps INTEGER NOT NULL) STRICT")?;
     for schema in std::iter::once(&content::SCHEMA).chain(schemas) {
         migrate(&mut connection, schema)?;
     }
+    Ok(connection)
+}
+
+/// The writer's connection, all of whose commits are durable.
+fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    Ok(connection)
+}
+
+/// A database in memory. SQLite looks through all pages of such a one after most commits that split one, so they are
+/// large: few, and seldom split.
+fn open_memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    connection.pragma_update(None, "page_size", 16_384)?;
     Ok(connection)
 }
 

@@ -99,6 +99,18 @@ async fn what_nobody_waits_for_shares_a_commit_or_gets_one_soon() {
 }
 
 #[tokio::test]
+async fn in_memory_those_of_one_moment_share_a_commit_and_who_is_killed_before_it_stores_nothing() {
+    let store = Store::in_memory(&[NOTES]).unwrap();
+    let mut killed = Box::pin(store.write(note("killed")));
+    let others = ["a", "b", "c"].map(|text| store.write(note(text)));
+    let mut others = Box::pin(join_all(others));
+    assert!(futures_util::poll!(&mut killed).is_pending() && futures_util::poll!(&mut others).is_pending());
+    drop(killed);
+    assert!(others.await.iter().all(Result::is_ok));
+    assert_eq!((notes(&store), store.commits()), (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 1));
+}
+
+#[tokio::test]
 async fn a_content_is_stored_once_and_goes_with_its_last_use() {
     let store = Store::in_memory(&[]).unwrap();
     let content = Content::new(Bytes::from_static(b"Subject: hello\r\n\r\nHello!\r\n"));

@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 
+use rusqlite::Connection;
+
 use super::keeper::Keeper;
 use super::segments::Place;
 use crate::mail::Content;
 
-/// A transaction of the writer; several jobs share one.
+/// A transaction of the writer; several jobs share one. Dropped before its commit, it changes nothing.
 pub struct Transaction<'a> {
-    sql: rusqlite::Transaction<'a>,
+    sql: &'a Connection,
     batch: RefCell<Batch>,
 }
 
@@ -36,13 +38,20 @@ pub(super) struct Mark {
 
 impl<'a> Transaction<'a> {
     /// Contents with fewer octets than `small` lie in their rows.
-    pub(super) fn new(sql: rusqlite::Transaction<'a>, keeper: &mut Keeper, small: usize) -> Self {
+    pub(super) fn begin(sql: &'a mut Connection, keeper: &mut Keeper, small: usize) -> rusqlite::Result<Self> {
+        sql.prepare_cached("BEGIN")?.execute([])?;
         let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small };
-        Self { sql, batch: RefCell::new(batch) }
+        Ok(Self { sql, batch: RefCell::new(batch) })
     }
 
-    pub(super) fn into_parts(self) -> (rusqlite::Transaction<'a>, Batch) {
-        (self.sql, self.batch.into_inner())
+    /// What happened to contents.
+    pub(super) fn take_batch(&mut self) -> Batch {
+        let Batch { added, freed, end, small } = self.batch.get_mut();
+        Batch { added: std::mem::take(added), freed: std::mem::take(freed), end: *end, small: *small }
+    }
+
+    pub(super) fn commit(self) -> rusqlite::Result<()> {
+        self.sql.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
     /// Where a content of so many octets is going to lie.
@@ -77,10 +86,20 @@ impl<'a> Transaction<'a> {
     }
 }
 
-impl<'a> Deref for Transaction<'a> {
-    type Target = rusqlite::Transaction<'a>;
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.sql.is_autocommit()
+            && let Err(error) = self.sql.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction cannot be taken back");
+        }
+    }
+}
 
-    fn deref(&self) -> &Self::Target {
-        &self.sql
+impl Deref for Transaction<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.sql
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use super::ahead::Log;
+use super::inline::Inline;
 use super::keeper::Keeper;
 use super::{Error, Transaction, content};
 
@@ -47,7 +48,7 @@ pub(super) struct Writer {
 
 enum Way {
     Shared(Arc<Shared>),
-    Inline(Arc<Mutex<Connection>>, Mutex<Keeper>),
+    Inline(Inline),
 }
 
 /// What the writer's thread and its callers work on.
@@ -99,9 +100,9 @@ impl Writer {
         Ok(Self { way: Way::Shared(shared), commits })
     }
 
-    /// Commits at once, in the caller's own task.
+    /// Commits in the callers' own tasks, at the same moment of virtual time.
     pub(super) fn inline(connection: Arc<Mutex<Connection>>, keeper: Keeper) -> Self {
-        Self { way: Way::Inline(connection, Mutex::new(keeper)), commits: Arc::default() }
+        Self { way: Way::Inline(Inline::new(connection, keeper)), commits: Arc::default() }
     }
 
     /// Sees to it that the job is done and told of, which may be later.
@@ -114,10 +115,9 @@ impl Writer {
                 }
                 shared.wait_in_line(job, haste);
             }
-            Way::Inline(connection, keeper) => {
-                let mut connection = lock(connection);
-                commit(&mut connection, &mut lock(keeper), vec![job]);
-                self.commits.fetch_add(1, Ordering::Relaxed);
+            Way::Inline(inline) => {
+                let commits = inline.submit(job).await;
+                self.commits.fetch_add(commits, Ordering::Relaxed);
             }
         }
     }
@@ -221,12 +221,12 @@ impl Shared {
 }
 
 /// What a panic elsewhere has left is whole: transactions end with their jobs.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the jobs in one transaction and tells each what became of it.
-fn commit(connection: &mut Connection, keeper: &mut Keeper, jobs: Vec<Job>) {
+pub(super) fn commit(connection: &mut Connection, keeper: &mut Keeper, jobs: Vec<Job>) {
     let mut tells = Vec::new();
     let outcome = transact(connection, keeper, jobs, &mut tells);
     if let Err(error) = &outcome {
@@ -244,18 +244,23 @@ fn transact(
     tells: &mut Vec<Tell>,
 ) -> Result<(), Error> {
     let small = keeper.small(jobs.len());
-    let transaction = Transaction::new(connection.transaction()?, keeper, small);
+    let transaction = Transaction::begin(connection, keeper, small)?;
+    // One that has the transaction for itself needs no savepoint.
+    let is_alone = jobs.len() == 1;
     for job in jobs {
-        attempt(&transaction, job, tells)?;
+        let kept = if is_alone { run(&transaction, job, tells) } else { attempt(&transaction, job, tells)? };
+        if is_alone && !kept {
+            return Ok(());
+        }
     }
     finish(transaction, keeper)
 }
 
 /// Makes a transaction durable: its bytes and its rows side by side.
-fn finish(transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error> {
-    let (sql, batch) = transaction.into_parts();
+fn finish(mut transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error> {
+    let batch = transaction.take_batch();
     keeper.write(&batch)?;
-    let committed = sql.commit();
+    let committed = transaction.commit();
     keeper.wait()?;
     committed?;
     keeper.settle(batch);
@@ -265,8 +270,7 @@ fn finish(transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error
 /// Empties a segment in which little lives.
 fn tidy(connection: &mut Connection, keeper: &mut Keeper) {
     let Some((segment, files)) = keeper.sparse() else { return };
-    let gathered = connection.transaction().map_err(Error::from).and_then(|sql| {
-        let transaction = Transaction::new(sql, keeper, 0);
+    let gathered = Transaction::begin(connection, keeper, 0).map_err(Error::from).and_then(|transaction| {
         content::gather(&transaction, segment, &files)?;
         finish(transaction, keeper)
     });
@@ -276,18 +280,18 @@ fn tidy(connection: &mut Connection, keeper: &mut Keeper) {
     }
 }
 
-/// One job on a savepoint. A job that panics is one that failed; the writer goes on for the others.
-fn attempt(transaction: &Transaction<'_>, job: Job, tells: &mut Vec<Tell>) -> rusqlite::Result<()> {
+/// Does a job and says whether to keep it. One that panics has failed; the writer goes on for the others.
+fn run(transaction: &Transaction<'_>, job: Job, tells: &mut Vec<Tell>) -> bool {
+    let Ok((kept, tell)) = catch_unwind(AssertUnwindSafe(|| job(transaction))) else { return false };
+    tells.push(tell);
+    kept
+}
+
+/// The same on a savepoint.
+fn attempt(transaction: &Transaction<'_>, job: Job, tells: &mut Vec<Tell>) -> rusqlite::Result<bool> {
     transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
     let mark = transaction.mark();
-    let outcome = catch_unwind(AssertUnwindSafe(|| job(transaction)));
-    let kept = match outcome {
-        Ok((kept, tell)) => {
-            tells.push(tell);
-            kept
-        }
-        Err(_) => false,
-    };
+    let kept = run(transaction, job, tells);
     if transaction.is_autocommit() {
         // A full disk makes SQLite give up the whole transaction, with the jobs before this one.
         let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
@@ -298,5 +302,5 @@ fn attempt(transaction: &Transaction<'_>, job: Job, tells: &mut Vec<Tell>) -> ru
         transaction.rewind(mark);
     }
     transaction.prepare_cached("RELEASE job")?.execute([])?;
-    Ok(())
+    Ok(kept)
 }

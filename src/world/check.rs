@@ -94,6 +94,8 @@ impl Check<'_> {
         self.targets(&aliases, &users, &domains);
         let letter = self.letter(file, &users);
         let links = self.links(&file.links, &hosts);
+        let places = hosts.values().flat_map(|host| host.addresses.iter().map(|ip| (*ip, host.name.clone())));
+        let places = places.collect();
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
         self.routes(file, &hosts);
@@ -112,6 +114,7 @@ impl Check<'_> {
             latency: file.world.latency,
             letter,
             links,
+            places,
         })
     }
 

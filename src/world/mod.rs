@@ -69,6 +69,8 @@ pub struct World {
     /// The letter that `postroad run` sends: from whom, to whom.
     pub letter: Option<(Address, Address)>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
+    /// Whose each address is.
+    places: BTreeMap<IpAddr, HostName>,
 }
 
 /// A machine of the world.
@@ -267,7 +269,7 @@ impl World {
 
     /// The host with this address.
     pub fn host_at(&self, ip: IpAddr) -> Option<&Host> {
-        self.hosts.values().find(|host| host.addresses.contains(&ip))
+        self.hosts.get(self.places.get(&ip)?)
     }
 
     /// Every address of every host.

@@ -270,11 +270,13 @@ pub(super) struct Slot {
 impl Slot {
     /// Takes the next UIDs, which nobody gets again. Since there is one writer, they ascend in the order of commits.
     pub(super) fn take(transaction: &Transaction<'_>, mailbox: i64, count: u32) -> Result<Self, Error> {
-        let sql = "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = modseq + 1 WHERE id = ?1
-                   RETURNING account, uidvalidity, uidnext - ?2, modseq";
-        let slot = transaction.prepare_cached(sql)?.query_row(params![mailbox, count], |row| {
+        // RETURNING would cost a table of its own each time.
+        let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
+        let slot = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
             Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
         })?;
+        let sql = "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3 WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, count, slot.modseq])?;
         Ok(slot)
     }
 }

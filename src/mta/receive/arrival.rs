@@ -215,9 +215,9 @@ impl Conversation {
 /// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
 /// world has (RFC 5321 §4.5.1), and who is named twice gets one copy.
 fn settled(mut envelope: Envelope, mta: &Mta) -> Envelope {
-    if let Some(postmaster) = mta.postmaster() {
-        for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
-            recipient.address = postmaster.clone();
+    for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
+        if let Some(postmaster) = mta.postmaster() {
+            recipient.address = postmaster;
         }
     }
     let mut seen = BTreeSet::new();

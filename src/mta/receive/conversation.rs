@@ -39,7 +39,7 @@ impl Conversation {
         Ok(Self { conn: Conn::new(stream, session, stop), reception, began: Instant::now() })
     }
 
-    pub(super) async fn run(mut self) -> Result<(), Error> {
+    pub(super) async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::Hello { name, .. } => {

@@ -110,7 +110,7 @@ impl Reception {
 
 impl Service for Reception {
     async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        Conversation::new(self, stream, stop)?.run().await
+        Box::new(Conversation::new(self, stream, stop)?).run().await
     }
 
     fn farewell(&self) -> &'static str {
