@@ -89,7 +89,7 @@ impl Simulate {
                 .with_context(|| format!("cannot write {}", path.display()))
         };
         let trace = self.trace.as_ref().map(open).transpose()?;
-        let (bar, began) = (bar("{msg}", 0), Instant::now());
+        let (bar, began) = (bar("{wide_msg}", 0), Instant::now());
         let report = play(scenario, self.seed, trace, |progress| bar.set_message(line(progress, began)))?;
         bar.finish_and_clear();
         Ok(report)
@@ -167,11 +167,14 @@ fn bar(template: &str, len: u64) -> ProgressBar {
 }
 
 fn line(progress: Progress, began: Instant) -> String {
-    let Progress { passed, written, open, hops } = progress;
+    let Progress { passed, written, open, queued, delivered, bounced, hops } = progress;
     let real = began.elapsed().max(Duration::from_millis(1));
     let speed = passed.as_secs_f64() / real.as_secs_f64();
     let passed = human(passed.as_secs_f64());
-    format!("{passed} of virtual time, {speed:.0} times as fast; written {written}, underway {open}, hops {hops}")
+    format!(
+        "{passed} at {speed:.0}x: written {written}, underway {open}, queued {queued}, delivered {delivered}, \
+         bounced {bounced}, hops {hops}"
+    )
 }
 
 /// `1..1000`, both ends included.

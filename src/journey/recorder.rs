@@ -31,8 +31,8 @@ struct Inner {
     watcher: Option<Watcher>,
 }
 
-/// Hears of every event, at once and in order.
-type Watcher = Box<dyn Fn(&Event) + Send + Sync>;
+/// Gets every event, at once and in order.
+type Watcher = Box<dyn Fn(Event) + Send + Sync>;
 
 #[derive(Default)]
 struct Pages {
@@ -49,8 +49,8 @@ impl Journal {
         Self::with(clock, capacity, dialogues, None)
     }
 
-    /// A journal that keeps nothing: `watcher` hears of every event as it happens, and misses none.
-    pub fn watched(clock: Clock, dialogues: bool, watcher: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+    /// A journal that keeps nothing: `watcher` gets every event as it happens, and misses none. Nobody can follow it.
+    pub fn watched(clock: Clock, dialogues: bool, watcher: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self::with(clock, 0, dialogues, Some(Box::new(watcher)))
     }
 
@@ -122,7 +122,7 @@ impl Journal {
         pages.seq += 1;
         event.seq = pages.seq;
         if let Some(watcher) = &self.0.watcher {
-            watcher(&event);
+            return watcher(event);
         }
         pages.octets += event.weight();
         pages.events.push_back(event.clone());

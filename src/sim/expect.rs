@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::course::{Copy, Course};
 use super::file::{Expect, QueueExpect, Range};
 use super::judge::Fates;
 use super::report::{Queue, Verdict, human};
 use super::tally::Notes;
+use crate::world::later;
 
 /// Messages that a failed expectation names.
 const NAMED_MAX: usize = 10;
@@ -15,6 +17,8 @@ const NAMED_MAX: usize = 10;
 /// What there is to compare with.
 pub(super) struct Facts<'a> {
     pub(super) fates: Fates,
+    /// The world's time at the start.
+    pub(super) began: Timestamp,
     pub(super) notes: &'a Notes,
     /// Journey times in seconds, ascending.
     pub(super) took: &'a [f64],
@@ -41,7 +45,7 @@ impl Facts<'_> {
             ("bounced", expect.bounced, bounced),
             ("duplicates", expect.duplicates, duplicates),
             ("waiting at the end", expect.waiting, waiting),
-            ("attempts that failed for now", expect.deferred, self.notes.deferred),
+            ("attempts that failed for now", expect.deferred, self.notes.deferred.len() as u64),
         ] {
             verdicts.extend(range.map(|range| self.count(what, range, value)));
         }
@@ -87,37 +91,46 @@ impl Facts<'_> {
         let queue = self.queues.iter().find(|queue| queue.host == expected.host);
         let before = |queue: &Queue| queue.samples.iter().take_while(|(time, _)| *time <= at).last().copied();
         let length = queue.and_then(before).map_or(0, |(_, length)| length);
+        let held = expected.length.holds(length as u64);
         Verdict {
             expected: format!("queue of {} after {}: {}", expected.host, human(at), expected.length),
             found: length.to_string(),
-            held: expected.length.holds(length as u64),
-            messages: Vec::new(),
+            held,
+            messages: if held { Vec::new() } else { self.waiting(&expected.host, later(self.began, expected.after)) },
         }
+    }
+
+    /// Copies that a host had taken by then, and that arrived later or never.
+    fn waiting(&self, host: &str, then: Timestamp) -> Vec<String> {
+        self.name(|course, copy| {
+            let is_taken = course.taken.iter().any(|(by, at)| **by == *host && *at <= then);
+            is_taken && copy.delivered.first().is_none_or(|at| then < *at)
+        })
     }
 
     /// Copies that did not arrive within so many seconds.
     fn late(&self, bound: f64) -> Vec<String> {
-        self.name(|began, delivered, _| {
-            let took = delivered.first().map(|at| at.duration_since(began).as_secs_f64());
-            took.is_none_or(|took| bound < took)
+        self.name(|course, copy| {
+            let took = course.seconds(copy);
+            took.is_infinite() || bound < took
         })
     }
 
     /// Copies that count for an expectation.
     fn odd(&self, what: &str) -> Vec<String> {
-        self.name(|_, delivered, failed| match what {
-            "bounced" => failed != 0,
-            "duplicates" => 1 < delivered.len(),
-            "waiting at the end" => delivered.is_empty() && failed == 0,
-            _ => false,
+        self.name(|_, copy| match what {
+            "bounced" => copy.failed != 0,
+            "duplicates" => 1 < copy.delivered.len(),
+            "waiting at the end" => copy.delivered.is_empty() && copy.failed == 0,
+            _ => copy.deferred != 0,
         })
     }
 
-    fn name(&self, fits: impl Fn(Timestamp, &[Timestamp], u32) -> bool) -> Vec<String> {
+    fn name(&self, fits: impl Fn(&Course, &Copy) -> bool) -> Vec<String> {
         let people = self.notes.courses.iter().filter(|(_, course)| course.is_of_people());
         let copies = people
             .flat_map(|(journey, course)| course.copies.iter().map(move |(to, copy)| (journey, course, to, copy)));
-        let named = copies.filter(|(_, course, _, copy)| fits(course.began, &copy.delivered, copy.failed));
+        let named = copies.filter(|(_, course, _, copy)| fits(course, copy));
         let words = named.map(|(journey, _, to, copy)| {
             let why = copy.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("{journey} for {to}{why}")

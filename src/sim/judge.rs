@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::course::Course;
 use super::outbox::Sent;
-use super::tally::{Course, Notes};
+use super::tally::Notes;
 use super::timeline::Happened;
 use crate::host::Census;
 use crate::mail::{Address, JourneyId};
@@ -52,18 +53,22 @@ pub struct Fates {
 
 /// Where the copies of each journey are.
 struct Places {
-    filed: BTreeMap<(JourneyId, String), u64>,
+    /// How often, by account.
+    filed: BTreeMap<JourneyId, BTreeMap<String, u64>>,
     queued: BTreeMap<(JourneyId, Address), u64>,
 }
 
 impl Places {
     fn of(census: &Census) -> Self {
-        let filed = census.filed.iter().map(|(account, journey, count)| ((*journey, account.clone()), *count));
+        let mut filed: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (account, journey, count) in &census.filed {
+            filed.entry(*journey).or_default().insert(account.clone(), *count);
+        }
         let mut queued = BTreeMap::new();
         for (_, journey, address) in &census.queued {
             *queued.entry((*journey, address.clone())).or_default() += 1;
         }
-        Self { filed: filed.collect(), queued }
+        Self { filed, queued }
     }
 }
 
@@ -74,7 +79,7 @@ impl Evidence<'_> {
         for (journey, course) in &self.notes.courses {
             self.course(*journey, course, &places, &mut fates, &mut violations);
         }
-        self.strangers(&mut violations);
+        self.strangers(&places, &mut violations);
         self.accepted(&mut violations);
         if self.census.leaked != 0 {
             let what = format!("{} contents in the store have a wrong count of uses", self.census.leaked);
@@ -101,8 +106,9 @@ impl Evidence<'_> {
         let excused = self.is_excused(course);
         let about = course.about.and_then(|about| self.notes.courses.get(&about));
         let is_about_report = about.is_some_and(|about| about.null_sender);
+        let filed = places.filed.get(&journey);
         for (recipient, copy) in course.copies.iter().filter(|(_, copy)| !copy.is_led_on) {
-            let filed = places.filed.get(&(journey, recipient.key())).copied().unwrap_or(0);
+            let filed = filed.and_then(|filed| filed.get(&recipient.key())).copied().unwrap_or(0);
             let queued = places.queued.get(&(journey, recipient.clone())).copied().unwrap_or(0);
             let told = || self.census.failures.contains(&(journey, recipient.clone()));
             // Who gives up on a report tells the postmaster at most; one that is killed right after leaves no event.
@@ -142,11 +148,10 @@ impl Evidence<'_> {
     }
 
     /// Nobody has mail that was not for them.
-    fn strangers(&self, violations: &mut Vec<Violation>) {
-        for (account, journey, _) in &self.census.filed {
-            let theirs =
-                self.notes.courses.get(journey).is_some_and(|course| Notes::accounts(course).contains(account));
-            if !theirs {
+    fn strangers(&self, places: &Places, violations: &mut Vec<Violation>) {
+        for (journey, accounts) in &places.filed {
+            let theirs = self.notes.courses.get(journey).map(Course::accounts).unwrap_or_default();
+            for account in accounts.keys().filter(|account| !theirs.contains(*account)) {
                 let what = format!("it is in the mailbox of {account}, to whom nobody sent it");
                 violations.push(Violation { promise: "nobody gets others' mail", journey: Some(*journey), what });
             }

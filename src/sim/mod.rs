@@ -10,6 +10,7 @@
 //!                      judge: what is in the store against what was promised; expect ─▶ Report
 //! ```
 
+mod course;
 mod expect;
 mod file;
 mod html;
@@ -62,6 +63,12 @@ pub struct Progress {
     pub written: usize,
     /// Copies on their way.
     pub open: u64,
+    /// Messages that wait in queues.
+    pub queued: usize,
+    /// Copies that arrived.
+    pub delivered: u64,
+    /// Copies that were given up.
+    pub bounced: u64,
     /// Times that a host took responsibility for a message.
     pub hops: u64,
 }

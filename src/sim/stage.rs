@@ -10,7 +10,7 @@ use super::expect::{Facts, percentile};
 use super::judge::{Evidence, NOTHING_LEAKS, Violation};
 use super::outbox::{Ledger, Outboxes};
 use super::report::{Bucket, Pace, Queue, Report, Took, Worst};
-use super::tally::{Notes, Tally};
+use super::tally::{Counts, Notes, Tally, WORST_MAX};
 use super::timeline::{self, Chronicle};
 use super::{Error, Progress, Scenario, Trace, readers, traffic};
 use crate::host::{Census, Doors, Fault, Ground, Running};
@@ -24,8 +24,6 @@ const SAMPLE_MIN: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(2 * 60 * 60);
 /// Queues in the report.
 const QUEUES_MAX: usize = 20;
-/// Messages whose story is told.
-const WORST_MAX: usize = 5;
 /// Stretches of time in the report.
 const PACES: usize = 100;
 
@@ -111,35 +109,16 @@ impl<'a> Stage<'a> {
 impl Play<'_> {
     /// Until the end, or until all mail has found its own: then `true`.
     async fn run(&mut self, progress: &impl Fn(Progress)) -> Result<bool, Error> {
-        let dice = &self.running.ground.dice;
-        let outboxes = Arc::new(Outboxes::new(self.running.clone(), self.ledger.clone())?);
-        let busy = Arc::new(Mutex::new(0_usize));
-        for (number, traffic) in self.scenario.traffic.iter().enumerate() {
-            let dice = dice.fork(&format!("traffic {number}"));
-            let write = traffic::write(traffic.clone(), self.running.clone(), outboxes.clone(), dice);
-            tokio::spawn(counted(busy.clone(), write));
-        }
-        for (number, episode) in self.scenario.episodes.iter().enumerate() {
-            let dice = dice.fork(&format!("fault {number}"));
-            let unfold = timeline::unfold(episode.clone(), self.running.clone(), self.chronicle.clone(), dice);
-            tokio::spawn(counted(busy.clone(), unfold));
-        }
-        for (number, reader) in self.scenario.readers.iter().enumerate() {
-            for who in &reader.who {
-                let dice = dice.fork(&format!("reader {number} {who}"));
-                tokio::spawn(readers::read(who.clone(), reader.table.clone(), self.running.clone(), dice));
-            }
-        }
+        let busy = unleash(self.scenario, &self.running, &self.ledger, &self.chronicle)?;
         let end = self.began + self.scenario.lasts;
         let step = (self.scenario.lasts / SAMPLES).max(SAMPLE_MIN);
         while Instant::now() < end {
             sleep_until((Instant::now() + step).min(end)).await;
             self.sample();
-            let (open, hops) = self.tally.counts();
-            let passed = self.began.elapsed();
-            progress(Progress { passed, written: self.ledger.len(), open, hops });
+            let counts = self.tally.counts();
+            progress(self.progress(counts));
             let is_idle = *busy.lock().unwrap_or_else(PoisonError::into_inner) == 0;
-            if is_idle && open == 0 && self.ledger.pending() == 0 && self.scenario.readers.is_empty() {
+            if is_idle && counts.open == 0 && self.ledger.pending() == 0 && self.scenario.readers.is_empty() {
                 // What the last hop has yet to settle.
                 sleep(SAMPLE_MIN).await;
                 if self.running.mtas.values().all(|mta| mta.queue().is_empty()) {
@@ -159,6 +138,11 @@ impl Play<'_> {
             sleep(SETTLED / 100).await;
         }
         self.left = tasks().saturating_sub(self.tasks);
+    }
+
+    fn progress(&self, Counts { hops, open, delivered, bounced }: Counts) -> Progress {
+        let queued = self.running.mtas.values().map(|mta| mta.queue().len()).sum();
+        Progress { passed: self.began.elapsed(), written: self.ledger.len(), open, queued, delivered, bounced, hops }
     }
 
     fn sample(&mut self) {
@@ -184,7 +168,8 @@ impl Play<'_> {
         }
         let took = journey_times(&notes);
         let queues = self.longest_queues();
-        let expectations = Facts { fates, notes: &notes, took: &took, queues: &queues }.compare(&self.scenario.expect);
+        let expectations = Facts { fates, began: self.scenario.start, notes: &notes, took: &took, queues: &queues }
+            .compare(&self.scenario.expect);
         let seconds = (self.ended - self.began).as_secs_f64();
         Ok(Report {
             scenario: self.scenario.name.clone(),
@@ -197,8 +182,8 @@ impl Play<'_> {
             refused: sent.iter().filter(|sent| sent.refused.is_some()).count() as u64,
             unsent: sent.iter().filter(|sent| sent.refused.is_none() && sent.journeys.is_empty()).count() as u64,
             fates,
-            hops: notes.hops,
-            deferred: notes.deferred,
+            hops: notes.counts.hops,
+            deferred: notes.deferred.len() as u64,
             retrieved: notes.retrieved,
             took: Took {
                 p50: percentile(&took, 50.0),
@@ -236,16 +221,41 @@ impl Play<'_> {
             let place = (at.duration_since(self.scenario.start).as_secs_f64() / width) as usize;
             place.min(PACES - 1)
         };
-        for copy in notes.courses.values().flat_map(|course| course.copies.values()) {
+        for (_, copy) in notes.courses.values().flat_map(|course| &course.copies) {
             copy.delivered.iter().for_each(|at| paces[stretch(*at)].delivered += 1);
         }
-        for event in &notes.kept {
-            if matches!(event.step, crate::journey::Step::Deferred { .. }) {
-                paces[stretch(event.at)].deferred += 1;
-            }
-        }
+        notes.deferred.iter().for_each(|at| paces[stretch(*at)].deferred += 1);
         paces
     }
+}
+
+/// Lets everything happen that the scenario says. The answer counts what is still to come, readers apart.
+pub(super) fn unleash(
+    scenario: &Scenario,
+    running: &Arc<Running>,
+    ledger: &Ledger,
+    chronicle: &Chronicle,
+) -> Result<Arc<Mutex<usize>>, Error> {
+    let dice = &running.ground.dice;
+    let outboxes = Arc::new(Outboxes::new(running.clone(), ledger.clone())?);
+    let busy = Arc::new(Mutex::new(0_usize));
+    for (number, traffic) in scenario.traffic.iter().enumerate() {
+        let dice = dice.fork(&format!("traffic {number}"));
+        let write = traffic::write(traffic.clone(), running.clone(), outboxes.clone(), dice);
+        tokio::spawn(counted(busy.clone(), write));
+    }
+    for (number, episode) in scenario.episodes.iter().enumerate() {
+        let dice = dice.fork(&format!("fault {number}"));
+        let unfold = timeline::unfold(episode.clone(), running.clone(), chronicle.clone(), dice);
+        tokio::spawn(counted(busy.clone(), unfold));
+    }
+    for (number, reader) in scenario.readers.iter().enumerate() {
+        for who in &reader.who {
+            let dice = dice.fork(&format!("reader {number} {who}"));
+            tokio::spawn(readers::read(who.clone(), reader.table.clone(), running.clone(), dice));
+        }
+    }
+    Ok(busy)
 }
 
 /// Runs a task and counts it as long as it runs.
@@ -260,11 +270,8 @@ fn counted(busy: Arc<Mutex<usize>>, task: impl Future<Output = ()> + Send) -> im
 /// Of the copies of people's messages that arrived, in seconds, ascending.
 fn journey_times(notes: &Notes) -> Vec<f64> {
     let people = notes.courses.values().filter(|course| course.is_of_people());
-    let times = people.flat_map(|course| {
-        let first = course.copies.values().filter_map(|copy| copy.delivered.first());
-        first.map(|at| at.duration_since(course.began).as_secs_f64())
-    });
-    let mut times: Vec<_> = times.collect();
+    let times = people.flat_map(|course| course.copies.iter().map(|(_, copy)| course.seconds(copy)));
+    let mut times: Vec<_> = times.filter(|seconds| seconds.is_finite()).collect();
     times.sort_by(f64::total_cmp);
     times
 }
@@ -286,15 +293,12 @@ fn distribution(took: &[f64]) -> Vec<Bucket> {
 fn worst(notes: &Notes) -> Vec<Worst> {
     let people = notes.courses.iter().filter(|(_, course)| course.is_of_people());
     let copies = people.flat_map(|(journey, course)| {
-        course.copies.iter().map(move |(to, copy)| {
-            let took = copy.delivered.first().map(|at| at.duration_since(course.began).as_secs_f64());
-            (took.unwrap_or(f64::INFINITY), journey, to, copy)
-        })
+        course.copies.iter().map(move |(to, copy)| (course.seconds(copy), journey, course, to, copy))
     });
     let mut copies: Vec<_> = copies.collect();
     copies.sort_by(|one, other| other.0.total_cmp(&one.0));
     copies.truncate(WORST_MAX);
-    let told = copies.into_iter().map(|(took, journey, to, copy)| Worst {
+    let told = copies.into_iter().map(|(took, journey, course, to, copy)| Worst {
         journey: *journey,
         recipient: to.clone(),
         fate: match (took.is_finite(), &copy.reason) {
@@ -303,7 +307,7 @@ fn worst(notes: &Notes) -> Vec<Worst> {
             (false, Some(reason)) => format!("waiting: {reason}"),
             (false, None) => "waiting".to_owned(),
         },
-        events: notes.kept.iter().filter(|event| event.journey == *journey).cloned().collect(),
+        events: course.story().to_vec(),
     });
     told.collect()
 }
