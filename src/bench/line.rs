@@ -24,6 +24,8 @@ pub(super) struct Line {
     input: BytesMut,
     replies: Replies,
     output: Vec<u8>,
+    /// Something has been answered since the last write.
+    is_answered: bool,
     way: Way,
 }
 
@@ -42,7 +44,7 @@ impl Line {
     pub(super) async fn open(interface: &Interface, server: SocketAddr) -> Result<Self, Error> {
         let stream = interface.connect(server).await?;
         let (input, replies) = (BytesMut::with_capacity(READ_OCTETS), Replies::default());
-        let mut line = Self { stream, input, replies, output: Vec::new(), way: Way::Stepwise };
+        let mut line = Self { stream, input, replies, output: Vec::new(), is_answered: false, way: Way::Stepwise };
         line.expect(2).await?;
         line.output.extend_from_slice(b"EHLO bench.invalid\r\n");
         line.flush().await?;
@@ -97,6 +99,7 @@ impl Line {
     async fn flush(&mut self) -> Result<(), Error> {
         let written = timeout(PATIENCE, self.stream.write_all(&self.output)).await;
         self.output.clear();
+        self.is_answered = false;
         written.map_err(|_| silent())?.map_err(|error| Error::Refused(error.to_string()))
     }
 
@@ -112,8 +115,13 @@ impl Line {
                 let reply = self.replies.line(self.input[..end].trim_ascii_end());
                 self.input.advance(end + 1);
                 if let Some(reply) = reply.map_err(|error| Error::Refused(error.to_string()))? {
+                    self.is_answered = true;
                     return Ok(reply);
                 }
+            }
+            // Servers may hold back the rest until then; how long is no matter of theirs.
+            if self.is_answered {
+                self.stream.acknowledge();
             }
             if READ_OCTETS <= self.input.len() {
                 return Err(Error::Refused("a line without end".to_owned()));

@@ -54,7 +54,12 @@ impl<M: Machine + Unpin> Conn<M> {
                     self.close().await;
                     return Ok(None);
                 }
-                Next::Read => self.read().await?,
+                Next::Read => {
+                    if self.machine.awaits_rest() {
+                        self.stream.acknowledge();
+                    }
+                    self.read().await?;
+                }
                 Next::Answer => unreachable!("the owner goes on only after it answered"),
             }
         }

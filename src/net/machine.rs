@@ -21,6 +21,11 @@ pub trait Machine {
     /// Replies to pipelined commands gather into one [`Next::Send`] (RFC 2920 §3.2).
     fn next(&mut self) -> Next<Self::Event>;
 
+    /// Whether the peer has said only a part of what it owes, and waits for nothing but our acknowledgement of it.
+    fn awaits_rest(&self) -> bool {
+        false
+    }
+
     /// Whether the next step is one more [`Next::Send`], which may go out together with the last.
     fn has_more(&self) -> bool {
         false

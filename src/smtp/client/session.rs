@@ -369,6 +369,10 @@ impl Machine for Session {
         }
     }
 
+    fn awaits_rest(&self) -> bool {
+        matches!(&self.state, State::Transaction(transaction) if transaction.awaits_rest())
+    }
+
     fn has_more(&self) -> bool {
         let has_part = || matches!(&self.state, State::Transaction(transaction) if transaction.has_part());
         self.event.is_none() && (!self.output.is_empty() || has_part())

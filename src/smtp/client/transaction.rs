@@ -47,6 +47,8 @@ pub(super) struct Transaction {
     batches: VecDeque<Vec<usize>>,
     to_take: VecDeque<Step>,
     in_flight: VecDeque<Step>,
+    /// Some of the group is answered.
+    is_answered: bool,
     outgoing: Option<Outgoing>,
     /// Recipients the peer took, by their place.
     accepted: Vec<usize>,
@@ -109,6 +111,7 @@ impl Transaction {
             batches,
             to_take: VecDeque::new(),
             in_flight: VecDeque::new(),
+            is_answered: false,
             outgoing: None,
             accepted: Vec::new(),
             verdicts,
@@ -125,12 +128,18 @@ impl Transaction {
         !self.in_flight.is_empty() || self.outgoing.is_some()
     }
 
+    /// Whether some replies to the group have come, and others are due.
+    pub(super) fn awaits_rest(&self) -> bool {
+        self.is_answered && self.is_waiting()
+    }
+
     /// The commands to send next, when nothing is waited for. None of them may mean that the message itself is next,
     /// or that nothing is left to do.
     pub(super) fn group(&mut self) -> Vec<String> {
         if self.to_take.is_empty() {
             self.begin_batch();
         }
+        self.is_answered = false;
         let mut group = Vec::new();
         while group.len() < self.group_max
             && let Some(step) = self.to_take.pop_front()
@@ -170,6 +179,7 @@ impl Transaction {
 
     /// Takes the reply to the first command in flight.
     pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Cause> {
+        self.is_answered = true;
         if reply.is_farewell() {
             return Err(Cause::Refused(reply));
         }
@@ -194,6 +204,7 @@ impl Transaction {
                 // RFC 2920 §3.1: with no recipient left the message is a lone dot.
                 let is_wanted = !self.accepted.is_empty();
                 self.outgoing = Some(Outgoing::stuffed(self.letter.pieces().into_iter().filter(|_| is_wanted)));
+                self.is_answered = false;
                 self.await_verdicts();
             }
             Some(Step::Data) => {

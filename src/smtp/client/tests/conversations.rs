@@ -2,7 +2,8 @@
 
 use super::super::{Cause, Config, Event, Failure, Stage};
 use super::Turn::{Login, Send, StartTls};
-use super::{config, failure, lmtp, play, verdicts};
+use super::{Owner, config, failure, lmtp, play, verdicts};
+use crate::net::Machine;
 use crate::smtp::Reply;
 
 /// RFC 5321 §3.2: servers that do not know EHLO.
@@ -134,6 +135,17 @@ fn a_short_message_goes_along_with_its_envelope() {
     );
     assert_eq!(verdicts(&events[1]), ["RCPT: 550 no"]);
     assert_eq!(verdicts(&events[2]), ["250 taken", "RCPT: 550 no"]);
+}
+
+#[test]
+fn half_of_the_replies_are_acknowledged_since_the_rest_may_wait_for_that() {
+    let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x\r\n")]);
+    owner.replies("220 hi\n250-b\n250-PIPELINING\n250 CHUNKING");
+    assert!(!owner.session.awaits_rest(), "nothing has been answered");
+    owner.replies("250 ok\n250 ok");
+    assert!(owner.session.awaits_rest());
+    owner.replies("250 taken");
+    assert!(!owner.session.awaits_rest());
 }
 
 /// RFC 2033 §4.2.
