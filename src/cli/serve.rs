@@ -134,8 +134,7 @@ impl Serve {
 
 /// The greeter over TCP and the echo over UDP, on one port number.
 async fn demos(running: &mut Running) -> anyhow::Result<()> {
-    let Some(listener) = running.open_door(Service::Greeter).await? else { return Ok(()) };
-    let socket = running.ground.net.interface(&[]).open_udp_door(listener.address()).await?;
+    let Some((listener, socket)) = running.open_both_doors(Service::Greeter).await? else { return Ok(()) };
     let greeter = greeter::Greeter { delay: GREETER_DELAY, report: Arc::new(|_| {}) };
     running.serve(listener, None, greeter);
     running.spawn(echo::serve(socket, running.stopping(), |_| {}));

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::{Error, Faults, Ground, start};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::{Mailin, Mta};
-use crate::net::{Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
+use crate::net::{Datagrams, Door, Identity, Limits, Listener, Service as Serving, Stop, serve_until};
 use crate::world::{HostName, Service};
 
 /// Where real programs find the world.
@@ -229,6 +229,18 @@ impl Running {
         let listener = outside.open_door(*address).await.map_err(|why| Error::Door { service, why })?;
         self.bound.insert(service, listener.address());
         Ok(Some(listener))
+    }
+
+    /// The same for TCP and UDP on one port.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used.
+    pub async fn open_both_doors(&mut self, service: Service) -> Result<Option<(Listener, Datagrams)>, Error> {
+        let Some(address) = self.doors.services.get(&service) else { return Ok(None) };
+        let outside = self.ground.net.interface(&[]);
+        let both = outside.open_both_doors(*address).await.map_err(|why| Error::Door { service, why })?;
+        self.bound.insert(service, both.0.address());
+        Ok(Some(both))
     }
 
     /// Fires when the world stops.

@@ -185,10 +185,7 @@ async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
     if !world.dns().any(|dns| cast.plays(&dns.name)) {
         return Ok(());
     }
-    if let Some(listener) = running.open_door(Service::Dns).await? {
-        let outside = running.ground.net.interface(&[]);
-        let socket = outside.open_udp_door(listener.address()).await;
-        let socket = socket.map_err(|why| Error::Door { service: Service::Dns, why })?;
+    if let Some((listener, socket)) = running.open_both_doors(Service::Dns).await? {
         let names = NameServer::new(Zones::of_world(&world)?);
         running.serve(listener, None, names.clone());
         running.spawn(names.serve_udp(socket, running.stopping()));

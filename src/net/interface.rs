@@ -16,6 +16,8 @@ use super::stream::Raw;
 use super::{Error, Faults, Stream};
 
 /// How long a connection may take to come up when the caller does not say. RFC 5321 §4.5.3.2 asks SMTP for minutes
+/// So often another port is taken where one is not free for both TCP and UDP.
+const FREE_TRIES: u32 = 16;
 /// after it; before it, one unanswered address must not hold up the next.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// Datagrams of one port that a slow link holds back; more are lost.
@@ -192,6 +194,22 @@ impl Interface {
             Kind::Sockets => None,
         };
         Listener::tcp(address, directory)
+    }
+
+    /// The same for TCP and UDP on one port. Where any will do, one that is free for both.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used, or the address is not of this machine.
+    pub async fn open_both_doors(&self, address: SocketAddr) -> Result<(Listener, Datagrams), Error> {
+        let mut tries = 0..if address.port() == 0 { FREE_TRIES } else { 0 };
+        loop {
+            let listener = self.open_door(address).await?;
+            match self.open_udp_door(listener.address()).await {
+                // The number that was free for the one belongs to somebody else for the other.
+                Err(Error::PortTaken(_)) if tries.next().is_some() => {}
+                outcome => return Ok((listener, outcome?)),
+            }
+        }
     }
 
     /// Connects from this host's address of the same family, within 30 s.

@@ -195,6 +195,13 @@ async fn what_cannot_be_is_said_in_one_line() {
         open.open_door(taken.address()).await.err().map(said).unwrap(),
         format!("port {port} of 127.0.0.1 is taken by another program; stop it, or choose another port")
     );
+    let (listener, datagrams) = open.open_both_doors("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    assert_eq!(listener.address(), datagrams.address());
+    let port = listener.address().port();
+    drop(listener);
+    // Its number is still taken for UDP.
+    let both = open.open_both_doors(datagrams.address()).await.map(drop);
+    assert!(said(both.unwrap_err()).starts_with(&format!("port {port} of 127.0.0.1 is taken")));
     let foreign = open.open_door("240.0.0.1:0".parse().unwrap()).await.err().map(said);
     assert_eq!(foreign.unwrap(), "240.0.0.1 is not an address of this machine");
     drop(taken);
