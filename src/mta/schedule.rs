@@ -15,7 +15,6 @@ use super::settle::{self, Outcome, PAUSE};
 use super::{Entry, Mta};
 use crate::mail::{Envelope, Recipient};
 use crate::net::Stop;
-use crate::store;
 use crate::world::{Retry, later};
 
 /// Messages that are tried at once by one host.
@@ -29,9 +28,11 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
     let (attempts, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(ATTEMPTS_MAX)));
     while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
         let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.setup().clock)).await else { break };
+        // Most that are due while their hop is dead or busy go no further: they cost no task.
+        let Some((mut entry, groups)) = begin(&mta, row) else { continue };
         let trying = mta.clone();
         attempts.spawn(mta.living(async move {
-            attempt(&trying, row).await;
+            try_all(&trying, &mut entry, groups).await;
             drop(seat);
         }));
     }
@@ -42,39 +43,33 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
     attempts.wait().await;
 }
 
-/// One attempt for all recipients of one message.
-async fn attempt(mta: &Mta, row: i64) {
-    let tried = async {
-        let Some(mut entry) = mta.queue().load(row)? else {
-            mta.queue().forget(row);
-            mta.lanes().excuse(mta, row);
-            return Ok(());
-        };
-        let groups = groups(mta, &entry);
-        let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.mail.envelope.reverse_path);
-        match mta.lanes().turn(mta, row, sender, &hops, is_urgent(mta, &entry)) {
-            Turn::Go => {}
-            Turn::Parked => {
-                mta.queue().keep(entry);
-                return Ok(());
-            }
-            Turn::Rest(until) => {
-                mta.queue().put_back(row, until);
-                return Ok(());
-            }
-        }
-        try_all(mta, &mut entry, groups).await;
-        Ok::<_, store::Error>(())
-    };
-    if let Err(error) = tried.await {
-        tracing::error!(host = %mta.host(), %error, "the queue cannot be read or written; trying again soon");
+/// The recipients of one message by where they go next.
+type Groups = BTreeMap<NextHop, Vec<Recipient>>;
+
+/// Begins an attempt for all recipients of one message, if it is its turn.
+fn begin(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
+    let loaded = mta.queue().load(row).inspect_err(|error| {
+        tracing::error!(host = %mta.host(), %error, "the queue cannot be read; trying again soon");
         mta.queue().put_back(row, later(mta.setup().clock.now(), PAUSE));
+    });
+    let Some(entry) = loaded.ok()? else {
+        mta.queue().forget(row);
+        mta.lanes().excuse(mta, row);
+        return None;
+    };
+    let groups = groups(mta, &entry);
+    let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.mail.envelope.reverse_path);
+    match mta.lanes().turn(mta, row, sender, &hops, is_urgent(mta, &entry)) {
+        Turn::Go => return Some((entry, groups)),
+        Turn::Parked => mta.queue().keep(entry),
+        Turn::Rest(until) => mta.queue().put_back(row, until),
     }
+    None
 }
 
 /// The recipients by where they go next.
-fn groups(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
-    let mut groups: BTreeMap<NextHop, Vec<Recipient>> = BTreeMap::new();
+fn groups(mta: &Mta, entry: &Entry) -> Groups {
+    let mut groups = Groups::new();
     let protection = Protection::asked(&entry.mail.envelope, &entry.mail.letter);
     for recipient in &entry.mail.envelope.recipients {
         groups.entry(NextHop::of(mta, &recipient.address, protection)).or_default().push(recipient.clone());
@@ -91,7 +86,7 @@ fn is_urgent(mta: &Mta, entry: &Entry) -> bool {
 
 /// Tries all destinations at once. A slow one does not keep what the others took from being settled: whatever happens to
 /// us meanwhile, it is not sent there again.
-async fn try_all(mta: &Mta, entry: &mut Entry, groups: BTreeMap<NextHop, Vec<Recipient>>) {
+async fn try_all(mta: &Mta, entry: &mut Entry, groups: Groups) {
     let (envelope, letter) = (entry.mail.envelope.clone(), entry.mail.letter.clone());
     let mut tries: FuturesUnordered<_> = groups
         .into_iter()
