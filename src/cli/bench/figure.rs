@@ -9,6 +9,8 @@ use crate::world::Dice;
 
 /// Octets of a letter, about.
 const LETTER_OCTETS: usize = 4096;
+/// No letter has fewer.
+pub(super) const LETTER_OCTETS_MIN: usize = LETTER_OCTETS - 100;
 /// So many letters from one to the next that SEARCH finds.
 const RARE: u32 = 100;
 /// What SEARCH looks for in subjects and in texts.
@@ -42,9 +44,16 @@ impl Figure {
 pub(super) struct Figures {
     pub(super) list: Vec<Figure>,
     pub(super) quiet: bool,
+    /// Only cases whose name begins like one of these are measured; without any, all.
+    pub(super) only: Vec<String>,
 }
 
 impl Figures {
+    /// Whether to measure this case.
+    pub(super) fn wants(&self, what: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|start| what.starts_with(start.as_str()))
+    }
+
     pub(super) fn add(&mut self, figure: Figure) {
         if !self.quiet {
             println!("{}", figure.line());
@@ -70,6 +79,13 @@ pub(super) async fn repeat(
         rounds += 1;
     }
     Ok((rounds, began.elapsed()))
+}
+
+/// Whether an answer is as long as what is told of so many messages.
+pub(super) fn whole(messages: usize, least: usize, octets: usize) -> anyhow::Result<()> {
+    let least = messages * least;
+    anyhow::ensure!(least <= octets, "{messages} messages came in {octets} octets; there are {least} at least");
+    Ok(())
 }
 
 /// A letter of 4 KiB, not the same as any other.
@@ -118,7 +134,7 @@ mod tests {
     fn letters_have_4_kib_and_one_in_a_hundred_is_found() {
         let dice = Dice::seeded(1);
         let letters: Vec<String> = (0..200).map(|number| letter(number, &dice)).collect();
-        assert!(letters.iter().all(|letter| letter.len().abs_diff(LETTER_OCTETS) < 100));
+        assert!(letters.iter().all(|letter| letter.len().abs_diff(LETTER_OCTETS) <= LETTER_OCTETS - LETTER_OCTETS_MIN));
         let found = |text: &str| letters.iter().filter(|letter| letter.contains(text)).count();
         assert_eq!((found(RARE_SUBJECT), found(RARE_TEXT)), (2, 2));
         assert!(letters.iter().all(|letter| letter.lines().all(|line| line.len() <= 120)));

@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::figure::{Figure, Figures, RARE_SUBJECT, RARE_TEXT, letter, repeat};
+use super::figure::{Figure, Figures, LETTER_OCTETS_MIN, RARE_SUBJECT, RARE_TEXT, letter, repeat, whole};
 use super::target::{Aim, Service, Target};
 use super::wire::Imap;
 use crate::world::Dice;
@@ -19,11 +19,15 @@ const ASIDE: &str = "BenchAside";
 /// Everything that a client lists a mailbox with.
 const METADATA: &str = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
 const BODIES: &str = "FETCH 1:* (BODY.PEEK[])";
+/// `* 1 FETCH (FLAGS ())` and its line end; the shortest metadata of a letter.
+const FLAGS_OCTETS_MIN: usize = 23;
+const METADATA_OCTETS_MIN: usize = 300;
 /// Letters in the case of one APPEND at a time.
 const APPENDS: u32 = 1_000;
 /// Connections that fill the mailbox.
 const WRITERS: u32 = 10;
 const READERS: usize = 4;
+const FIRST_SELECT: &str = "first SELECT after a start";
 /// Connections that log in at once, where many are needed.
 const LOGINS_AT_ONCE: usize = 100;
 
@@ -45,14 +49,14 @@ impl ImapBench {
     /// The server does not start, cannot be reached, or does not do what it is asked.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut target = self.aim.find(Service::Imap, None).await?;
-        let mut figures = Figures { quiet: self.aim.json, ..Figures::default() };
+        let mut figures = self.aim.figures();
         self.fill(&target, &mut figures).await?;
         self.read(&target, &mut figures).await?;
         self.change(&target, &mut figures).await?;
         if let Some(count) = self.idle {
             idle(&target, count, &mut figures).await?;
         }
-        if target.restart().await? {
+        if figures.wants(FIRST_SELECT) && target.restart().await? {
             first_select(&target, &mut figures).await?;
         } else {
             let mut imap = Imap::open(&target, 0).await?;
@@ -74,12 +78,15 @@ impl ImapBench {
             imap.say(&format!("CREATE {mailbox}")).await?;
         }
         let dice = Dice::from_entropy();
-        let letters: Vec<String> = (0..APPENDS.min(self.aim.messages)).map(|number| letter(number, &dice)).collect();
-        let began = Instant::now();
-        for letter in &letters {
-            imap.append(ASIDE, letter).await?;
+        if figures.wants("APPEND") {
+            let letters: Vec<String> =
+                (0..APPENDS.min(self.aim.messages)).map(|number| letter(number, &dice)).collect();
+            let began = Instant::now();
+            for letter in &letters {
+                imap.append(ASIDE, letter).await?;
+            }
+            figures.rate("APPEND", "messages/s", letters.len() as f64, began.elapsed());
         }
-        figures.rate("APPEND", "messages/s", letters.len() as f64, began.elapsed());
         let began = Instant::now();
         let writers = (0..WRITERS).map(|writer| append(target, writer, self.aim.messages));
         try_join_all(writers).await?;
@@ -88,48 +95,65 @@ impl ImapBench {
     }
 
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
-        let (count, time) = (f64::from(self.aim.messages), self.aim.time);
+        let (messages, time) = (self.aim.messages as usize, self.aim.time);
         let mut imap = selected(target).await?;
-        for (what, command) in [
-            ("FETCH 1:* FLAGS", "FETCH 1:* (FLAGS)"),
-            ("FETCH 1:* metadata", METADATA),
-            ("FETCH 1:* BODY.PEEK[]", BODIES),
+        for (what, command, least) in [
+            ("FETCH 1:* FLAGS", "FETCH 1:* (FLAGS)", FLAGS_OCTETS_MIN),
+            ("FETCH 1:* metadata", METADATA, METADATA_OCTETS_MIN),
+            ("FETCH 1:* BODY.PEEK[]", BODIES, LETTER_OCTETS_MIN),
         ] {
-            let (rounds, took) = repeat(time, async || imap.say(command).await).await?;
-            figures.rate(what, "messages/s", count * f64::from(rounds), took);
+            if figures.wants(what) {
+                let fetch = async || whole(messages, least, imap.say(command).await?);
+                let (rounds, took) = repeat(time, fetch).await?;
+                figures.rate(what, "messages/s", messages as f64 * f64::from(rounds), took);
+            }
         }
-        let mut readers = try_join_all((0..READERS).map(|_| selected(target))).await?;
-        let (rounds, took) =
-            repeat(time, async || try_join_all(readers.iter_mut().map(|imap| imap.say(BODIES))).await.map(drop))
-                .await?;
         let what = "FETCH 1:* BODY.PEEK[], 4 connections";
-        figures.rate(what, "messages/s", count * READERS as f64 * f64::from(rounds), took);
-        for (what, key, text) in [("SEARCH SUBJECT", "SUBJECT", RARE_SUBJECT), ("SEARCH TEXT", "TEXT", RARE_TEXT)] {
-            let command = format!("SEARCH {key} {text}");
-            let (rounds, took) = repeat(time, async || imap.say(&command).await).await?;
-            figures.add(Figure::new(what, "ms", "less", took.as_secs_f64() * 1e3 / f64::from(rounds)));
+        if figures.wants(what) {
+            let mut readers = try_join_all((0..READERS).map(|_| selected(target))).await?;
+            let (rounds, took) = repeat(time, async || {
+                let answers = try_join_all(readers.iter_mut().map(|imap| imap.say(BODIES))).await?;
+                answers.into_iter().try_for_each(|octets| whole(messages, LETTER_OCTETS_MIN, octets))
+            })
+            .await?;
+            figures.rate(what, "messages/s", (messages * READERS) as f64 * f64::from(rounds), took);
         }
-        let dice = Dice::from_entropy();
-        let (rounds, took) = repeat(time, async || {
-            let number = dice.below(self.aim.messages.into()) + 1;
-            imap.say(&format!("FETCH {number} (BODY.PEEK[])")).await
-        })
-        .await?;
-        figures.rate("FETCH of a random message", "messages/s", rounds.into(), took);
+        for (what, key, text) in [("SEARCH SUBJECT", "SUBJECT", RARE_SUBJECT), ("SEARCH TEXT", "TEXT", RARE_TEXT)] {
+            if figures.wants(what) {
+                let command = format!("SEARCH {key} {text}");
+                let (rounds, took) = repeat(time, async || imap.say(&command).await.map(drop)).await?;
+                figures.add(Figure::new(what, "ms", "less", took.as_secs_f64() * 1e3 / f64::from(rounds)));
+            }
+        }
+        let what = "FETCH of a random message";
+        if figures.wants(what) {
+            let dice = Dice::from_entropy();
+            let (rounds, took) = repeat(time, async || {
+                let number = dice.below(messages as u64) + 1;
+                whole(1, LETTER_OCTETS_MIN, imap.say(&format!("FETCH {number} (BODY.PEEK[])")).await?)
+            })
+            .await?;
+            figures.rate(what, "messages/s", rounds.into(), took);
+        }
         Ok(())
     }
 
     async fn change(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
-        let mut imap = selected(target).await?;
-        let mut sign = ['+', '-'].into_iter().cycle();
-        let (rounds, took) = repeat(self.aim.time, async || {
-            let sign = sign.next().unwrap_or('+');
-            imap.say(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)")).await
-        })
-        .await?;
-        figures.rate("STORE 1:*", "messages/s", f64::from(self.aim.messages) * f64::from(rounds), took);
-        let (rounds, took) = repeat(self.aim.time, async || Imap::open(target, 0).await?.say("LOGOUT").await).await?;
-        figures.rate("login to logout", "sessions/s", rounds.into(), took);
+        if figures.wants("STORE 1:*") {
+            let mut imap = selected(target).await?;
+            let mut sign = ['+', '-'].into_iter().cycle();
+            let (rounds, took) = repeat(self.aim.time, async || {
+                let sign = sign.next().unwrap_or('+');
+                imap.say(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)")).await.map(drop)
+            })
+            .await?;
+            figures.rate("STORE 1:*", "messages/s", f64::from(self.aim.messages) * f64::from(rounds), took);
+        }
+        if figures.wants("login to logout") {
+            let visit = async || Imap::open(target, 0).await?.say("LOGOUT").await.map(drop);
+            let (rounds, took) = repeat(self.aim.time, visit).await?;
+            figures.rate("login to logout", "sessions/s", rounds.into(), took);
+        }
         Ok(())
     }
 }
@@ -155,7 +179,7 @@ async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<
     let mut imap = Imap::open(target, 0).await?;
     let began = Instant::now();
     imap.say(&format!("SELECT {MAILBOX}")).await?;
-    figures.add(Figure::new("first SELECT after a start", "ms", "less", began.elapsed().as_secs_f64() * 1e3));
+    figures.add(Figure::new(FIRST_SELECT, "ms", "less", began.elapsed().as_secs_f64() * 1e3));
     Ok(())
 }
 

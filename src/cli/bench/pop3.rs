@@ -35,36 +35,48 @@ impl Pop3Bench {
     /// The server does not start, cannot be reached, or does not do what it is asked.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let target = self.aim.find(Service::Pop3, self.imap.as_ref()).await?;
-        let mut figures = Figures { quiet: self.aim.json, ..Figures::default() };
+        let mut figures = self.aim.figures();
         try_join_all((0..MAILDROPS).map(|user| fill(&target, user, self.aim.messages))).await?;
         let mut alone = Pop3::open(&target, 0).await?;
         for (what, at_once) in [("RETR", 1), ("RETR, pipelined", PIPELINED)] {
+            if !figures.wants(what) {
+                continue;
+            }
             let all = 1..alone.messages + 1;
             let (rounds, took) = repeat(self.aim.time, async || alone.retrieve(all.clone(), at_once).await).await?;
             figures.rate(what, "messages/s", alone.messages as f64 * f64::from(rounds), took);
         }
         alone.say("QUIT").await?;
-        let mut readers = try_join_all((0..MAILDROPS).map(|user| Pop3::open(&target, user))).await?;
+        self.together(&target, &mut figures).await?;
+        if figures.wants("login to QUIT") {
+            let visit = async || Pop3::open(&target, 0).await?.say("QUIT").await.map(drop);
+            let (rounds, took) = repeat(self.aim.time, visit).await?;
+            figures.rate("login to QUIT", "sessions/s", rounds.into(), took);
+        }
+        if self.aim.json {
+            println!("{}", serde_json::to_string_pretty(&figures.list)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// RETR over several connections, each with a maildrop of its own.
+    async fn together(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
+        let what = "RETR, pipelined, 4 connections";
+        if !figures.wants(what) {
+            return Ok(());
+        }
+        let mut readers = try_join_all((0..MAILDROPS).map(|user| Pop3::open(target, user))).await?;
         let count: usize = readers.iter().map(|pop3| pop3.messages).sum();
         let (rounds, took) = repeat(self.aim.time, async || {
             let all = readers.iter_mut().map(|pop3| pop3.retrieve(1..pop3.messages + 1, PIPELINED));
             try_join_all(all).await.map(drop)
         })
         .await?;
-        figures.rate("RETR, pipelined, 4 connections", "messages/s", count as f64 * f64::from(rounds), took);
+        figures.rate(what, "messages/s", count as f64 * f64::from(rounds), took);
         for pop3 in &mut readers {
             pop3.say("QUIT").await?;
         }
-        let (rounds, took) = repeat(self.aim.time, async || {
-            let mut pop3 = Pop3::open(&target, 0).await?;
-            pop3.say("QUIT").await.map(drop)
-        })
-        .await?;
-        figures.rate("login to QUIT", "sessions/s", rounds.into(), took);
-        if self.aim.json {
-            println!("{}", serde_json::to_string_pretty(&figures.list)?);
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -79,5 +91,5 @@ async fn fill(target: &Target, user: usize, messages: u32) -> anyhow::Result<()>
         imap.append("INBOX", &letter(number, &dice)).await?;
     }
     tracing::debug!(user, took = ?began.elapsed(), "a maildrop is filled");
-    imap.say("LOGOUT").await
+    imap.say("LOGOUT").await.map(drop)
 }

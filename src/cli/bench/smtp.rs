@@ -97,19 +97,11 @@ struct Target {
 }
 
 impl Smtp {
-    /// Does it, on a thread and a runtime of its own: what waits for sockets and what reads them is one thread then.
+    /// Does it.
     ///
     /// # Errors
     /// The server does not start, does not answer, or does not take the letters.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let measured = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(self.measure())
-        });
-        measured.await.context("the measurement ended early")?
-    }
-
-    async fn measure(self) -> anyhow::Result<ExitCode> {
         let interface = Net::sockets().interface(&[]);
         let target = self.target(&interface).await?;
         let report =

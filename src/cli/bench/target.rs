@@ -8,6 +8,7 @@ use clap::Args;
 use tempfile::TempDir;
 
 use super::super::common::Endpoint;
+use super::figure::Figures;
 use crate::bench::{Processes, Served};
 use crate::net::{Interface, Net, Trust};
 use crate::world::Clock;
@@ -36,6 +37,9 @@ pub(super) struct Aim {
     /// How long each case is repeated.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::super::common::duration)]
     pub(super) time: Duration,
+    /// Measures only cases whose name begins like this, as in "FETCH 1:*". May be repeated.
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
     /// Print the figures as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -69,6 +73,11 @@ pub(super) enum Service {
 }
 
 impl Aim {
+    /// Where figures go.
+    pub(super) fn figures(&self) -> Figures {
+        Figures { quiet: self.json, only: self.only.clone(), ..Figures::default() }
+    }
+
     /// Finds the server, or starts ours. `imap` is where maildrops of a POP3 server are filled.
     pub(super) async fn find(&self, service: Service, imap: Option<&Endpoint>) -> anyhow::Result<Target> {
         let mut target = Target {
