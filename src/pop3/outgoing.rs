@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
 
 use crate::mail::Letter;
 
@@ -99,7 +100,7 @@ impl Stuffing {
         }
         // Two octets beyond the slice show whether a dot follows the line end at its very end.
         let near = &part[..part.len().min(SLICE_OCTETS_MAX + 2)];
-        let dot = near.windows(3).position(|window| window == b"\r\n.");
+        let dot = memmem::find(near, b"\r\n.");
         Some(part.slice(..dot.map_or(part.len().min(SLICE_OCTETS_MAX), |at| at + 2)))
     }
 

@@ -176,8 +176,9 @@ impl Session {
         }
     }
 
-    /// A client that idles may do so for long.
+    /// A client that is silent may be so for long.
     pub(super) fn rest(&mut self) {
+        self.out.rest();
         if let (State::Idling(_), Some(compressed)) = (&self.state, &mut self.compressed) {
             compressed.rest();
         }

@@ -23,6 +23,8 @@ pub struct Out {
     dialogue: Option<Dialogue>,
     /// Where in the tail the line begins that the dialogue has not noted.
     line: usize,
+    /// Whether the tail has room for many messages.
+    wide: bool,
     /// Whether mailbox names go out in UTF-8, as after `ENABLE IMAP4rev2`.
     utf8: bool,
 }
@@ -46,6 +48,20 @@ impl Out {
         let piece = self.ready.pop_front()?;
         self.len -= piece.len();
         Some(piece)
+    }
+
+    /// Makes room for so much at once, where much is to come.
+    pub fn widen(&mut self, octets: usize) {
+        self.tail.reserve(octets);
+        self.wide = true;
+    }
+
+    /// Nothing is to be said for a while: gives the room of a long answer back.
+    pub(crate) fn rest(&mut self) {
+        if self.tail.is_empty() && std::mem::take(&mut self.wide) {
+            self.tail = BytesMut::new();
+            self.line = 0;
+        }
     }
 
     /// All that was added, where it is not sent but kept.

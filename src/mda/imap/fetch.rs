@@ -15,8 +15,12 @@ use crate::journey::{Protocol, Step};
 use crate::mail::Letter;
 use crate::mda::{Brief, Error, Index, Mailbox, Message, Uid};
 
-/// So much is gathered before it is sent.
+/// So much is gathered before it is sent, and has room at once in a long answer.
 pub(super) const PIECE_OCTETS: usize = 64 * 1024;
+const ROOM_OCTETS: usize = PIECE_OCTETS + 16 * 1024;
+
+/// So many messages make a long answer.
+const MANY: usize = 64;
 
 /// What is asked of each message.
 pub(super) struct Wanted<'a> {
@@ -47,12 +51,16 @@ impl Visit {
         let Some(selected) = &self.selected else { return Ok(gone()) };
         let mut sources = Sources::of(&selected.mailbox, items);
         let mut reply = Reply::ok("fetched");
+        let is_long = MANY < places.len();
         for at in 0..places.len() {
             let Some(selected) = &self.selected else { return Ok(gone()) };
             let Some(message) = sources.next(selected, &places[at..])? else {
                 reply = gone();
                 continue;
             };
+            if is_long && self.conn.machine.out().is_empty() {
+                self.conn.machine.out().widen(ROOM_OCTETS);
+            }
             if !message.tell(self.conn.machine.out(), selected, places[at], &wanted) {
                 reply = Reply::no("a part cannot be decoded").with(Code::Word("UNKNOWN-CTE"));
             }

@@ -27,23 +27,20 @@ impl Letters {
             self.ahead.pop_front();
         }
         if self.ahead.front().is_none_or(|(uid, _)| *uid != message.uid) {
-            self.ahead = self.mailbox.letters(message.uid, last_of_run(view, places))?.into();
+            let run = places[..run_len(view, places)].iter().map(|place| &view.messages[*place]);
+            self.ahead = self.mailbox.letters_of(run)?.into();
         }
         let found = self.ahead.front().is_some_and(|(uid, _)| *uid == message.uid);
         Ok(if found { self.ahead.pop_front().map(|(_, letter)| letter) } else { None })
     }
 }
 
-/// The UID up to which to read.
-fn last_of_run(view: &View, places: &[usize]) -> Uid {
-    let (mut octets, mut last) = (0, 0);
-    for (place, next) in places.iter().zip(places[0]..).take(AHEAD_MAX) {
-        let message = &view.messages[*place];
-        octets += message.size;
-        if last != 0 && (*place != next || AHEAD_OCTETS_MAX < octets) {
-            break;
-        }
-        last = message.uid;
-    }
-    last
+/// How many of the places are read at once: the first one, and those next to each other behind it.
+fn run_len(view: &View, places: &[usize]) -> usize {
+    let mut octets = 0;
+    let is_near = |(place, next): &(&usize, usize)| {
+        octets += view.messages[**place].size;
+        **place == *next && (*next == places[0] || octets <= AHEAD_OCTETS_MAX)
+    };
+    places.iter().zip(places[0]..).take(AHEAD_MAX).take_while(is_near).count()
 }

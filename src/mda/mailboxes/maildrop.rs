@@ -65,10 +65,10 @@ impl Maildrop {
         if self.ahead.front().is_none_or(|(place, _)| *place != index) {
             self.ahead.clear();
             let last = if index == self.next { self.last_of_run(index) } else { index };
-            let (Some(from), Some(to)) = (self.uid(index), self.uid(last)) else { return Ok(None) };
             let messages = &self.view.messages;
+            let run = (index..=last).filter_map(|place| messages.get(place));
             let place = |(uid, letter): (Uid, Letter)| messages.place(uid).map(|place| (place, letter));
-            self.ahead = self.mailbox.letters(from, to)?.into_iter().filter_map(place).collect();
+            self.ahead = self.mailbox.letters_of(run)?.into_iter().filter_map(place).collect();
         }
         self.next = index.saturating_add(1);
         let found = self.ahead.front().is_some_and(|(place, _)| *place == index);

@@ -45,7 +45,7 @@ impl Messages {
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Message> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Message> + Clone {
         self.blocks.iter().flat_map(|block| block.messages.iter())
     }
 

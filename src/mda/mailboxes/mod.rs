@@ -9,7 +9,7 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        vanished.rs  what is no longer there
 //!                                        index.rs     envelopes, structures, fields to search, in memory
-//!                                        read.rs      whole letters
+//!                                        read.rs      whole letters; traces.rs has their trace lines at hand
 //!                                        metadata.rs  annotations
 //!                                        news.rs      what happens in the account, for who follows
 //!                                        quota.rs     how much there may be
@@ -37,6 +37,7 @@ mod schema;
 mod shelf;
 mod sieve;
 mod special_use;
+mod traces;
 mod tree;
 mod vanished;
 mod view;
@@ -85,6 +86,8 @@ struct Inner {
     held: Mutex<BTreeSet<String>>,
     /// Summaries in memory.
     blocks: Mutex<index::Blocks>,
+    /// Trace lines in memory.
+    traces: Mutex<traces::Traces>,
     /// Summaries worked out last.
     fresh: Mutex<file::Fresh>,
     /// Accounts that may not hold everything.
@@ -108,8 +111,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, fresh, quotas, bulletins, authors, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, fresh, quotas, bulletins, authors, commits };
+        let (open, held, blocks, traces, fresh, quotas, bulletins, authors, commits) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, traces, fresh, quotas, bulletins, authors, commits };
         Self(Arc::new(inner), Disk::default(), Author::default())
     }
 

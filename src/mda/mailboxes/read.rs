@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Error, Mailbox, Mailboxes, Uid};
+use super::{Error, Mailbox, Mailboxes, Message, Uid, lock};
 use crate::imap::{Structure, Summary};
 use crate::mail::{Content, Letter};
 use crate::store::content::{self, Found};
@@ -15,6 +15,32 @@ impl Mailbox {
     /// It is gone (`Ok(None)` says so) or cannot be read.
     pub fn letter(&self, uid: Uid) -> Result<Option<Letter>, Error> {
         Ok(self.letters(uid, uid)?.pop().map(|(_, letter)| letter))
+    }
+
+    /// Messages of a view, by ascending UID, out of memory if all are at hand. The caller bounds them.
+    ///
+    /// # Errors
+    /// They cannot be read; those that are gone may be left out.
+    pub fn letters_of<'a, I>(&self, messages: I) -> Result<Vec<(Uid, Letter)>, Error>
+    where
+        I: DoubleEndedIterator<Item = &'a Message> + Clone,
+    {
+        if let Some(letters) = self.at_hand(messages.clone()) {
+            return Ok(letters);
+        }
+        let mut ends = messages.map(|message| message.uid);
+        let Some(first) = ends.next() else { return Ok(vec![]) };
+        self.letters(first, ends.next_back().unwrap_or(first))
+    }
+
+    pub(super) fn at_hand<'a>(&self, messages: impl Iterator<Item = &'a Message>) -> Option<Vec<(Uid, Letter)>> {
+        let traces = lock(&self.mailboxes.0.traces);
+        let store = &self.mailboxes.0.store;
+        let letter = |message: &Message| {
+            let trace = traces.find(self.shelf.id, message.uid)?;
+            Some((message.uid, Letter { trace, content: store.at_hand(message.content)? }))
+        };
+        messages.map(letter).collect()
     }
 
     /// All messages with UIDs from one to another, in order. They are held in memory, so the caller bounds them.
@@ -34,6 +60,9 @@ impl Mailbox {
             let mut find = connection.prepare_cached(&sql)?;
             find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, Found::read(row, 2)?)))?.collect()
         })?;
+        let mut traces = lock(&self.mailboxes.0.traces);
+        found.iter().for_each(|(uid, trace, _)| traces.keep(self.shelf.id, *uid, trace));
+        drop(traces);
         let letter = |(uid, trace, found)| Ok((uid, Letter { trace, content: store.found(found)? }));
         found.into_iter().map(letter).collect()
     }

@@ -380,6 +380,26 @@ async fn messages_in_a_row_come_by_one_read() {
 }
 
 #[tokio::test]
+async fn messages_of_a_view_are_the_same_out_of_the_tables_and_out_of_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    deliver(&on_disk(folder.path()), &["one", "two", "three"]).await;
+    let mailboxes = on_disk(folder.path());
+    let inbox = mailboxes.open(ANN, "INBOX").unwrap();
+    let view = inbox.view().unwrap();
+    let all = || inbox.letters_of(view.messages.iter()).unwrap();
+    assert!(inbox.at_hand(view.messages.iter()).is_none(), "nobody has read them");
+    let read = all();
+    assert_eq!(read, [(1, letter("one")), (2, letter("two")), (3, letter("three"))]);
+    assert_eq!(inbox.at_hand(view.messages.iter()), Some(read.clone()));
+    assert_eq!(all(), read);
+    inbox.remove(vec![2]).await.unwrap();
+    deliver(&mailboxes, &["four"]).await;
+    let view = inbox.view().unwrap();
+    let read: Vec<Uid> = inbox.letters_of(view.messages.iter()).unwrap().into_iter().map(|(uid, _)| uid).collect();
+    assert_eq!(read, [1, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_change_is_seen_even_if_who_asked_for_it_waits_no_longer() {
     let folder = tempfile::tempdir().unwrap();
     let mailboxes = on_disk(folder.path());
