@@ -18,6 +18,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory now, in octets; what processes share counts for each.
     pub resident: u64,
+    /// The most that it was so far.
+    pub peak: u64,
 }
 
 impl Processes {
@@ -40,8 +42,8 @@ impl Processes {
         }
         let ticks: u64 = family.iter().map(|id| table[id].ticks).sum();
         let cpu = Duration::from_secs_f64(ticks as f64 / TICKS);
-        let resident = family.iter().filter_map(|id| resident(*id)).sum();
-        (!family.is_empty()).then_some(Usage { cpu, resident })
+        let sum = |field| family.iter().filter_map(|id| memory(*id, field)).sum();
+        (!family.is_empty()).then_some(Usage { cpu, resident: sum("VmRSS:"), peak: sum("VmHWM:") })
     }
 
     /// CPU time since `before`.
@@ -68,9 +70,9 @@ fn parse(stat: &str) -> Option<Row> {
     Some(Row { parent: words.get(1)?.parse().ok()?, ticks: ticks.ok()? })
 }
 
-fn resident(id: u32) -> Option<u64> {
+fn memory(id: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
@@ -89,7 +91,8 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_uses_memory_and_a_missing_one_is_missed() {
-        assert!(1 << 20 < Processes::new(vec![std::process::id()]).usage().unwrap().resident);
+        let usage = Processes::new(vec![std::process::id()]).usage().unwrap();
+        assert!(1 << 20 < usage.resident && usage.resident <= usage.peak);
         assert_eq!(Processes::new(vec![u32::MAX]).usage(), None);
     }
 }

@@ -98,6 +98,12 @@ impl Address {
         self.local.is_ascii() && self.spelled.is_none()
     }
 
+    /// The same address with its domain in A-labels: what is left of it beyond ASCII is its local part. RFC 5890 §2.3.2.1.
+    #[must_use]
+    pub fn in_a_labels(self) -> Self {
+        Self { spelled: None, ..self }
+    }
+
     /// What makes two addresses the same.
     fn identity(&self) -> (&str, &str) {
         (&self.local, &self.domain)

@@ -175,12 +175,13 @@ impl Queue {
             mails.into_iter().map(|mail| insert(transaction, &host, mail)).collect::<rusqlite::Result<Vec<_>>>()
         };
         let entries = self.0.store.write(put).await?;
-        for entry in &entries {
-            self.0.store.remember(entry.content, &entry.mail.letter.content);
-        }
         self.change(|pending| {
             for entry in entries {
                 pending.add(entry.mail.arrived, entry.row);
+                // What waits for long must not take the room of what goes on soon.
+                if pending.is_short() {
+                    self.0.store.remember(entry.content, &entry.mail.letter.content);
+                }
                 pending.keep(entry);
             }
         });
@@ -190,6 +191,11 @@ impl Queue {
     /// Keeps an entry at hand that is still to be tried, where there is room.
     pub(super) fn keep(&self, entry: Entry) {
         self.pending().keep(entry);
+    }
+
+    /// The message goes on now: the next host may be one of this process, and share its content.
+    pub(super) fn show(&self, entry: &Entry) {
+        self.0.store.remember(entry.content, &entry.mail.letter.content);
     }
 
     /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
@@ -375,7 +381,7 @@ impl Stored {
         let odd = |what: &str| {
             store::Error::Refused(format!("row {} of the queue has an unreadable {what}", self.row).into())
         };
-        let content: Content = store.content(self.content)?;
+        let content: Content = store.glance(self.content)?;
         let mail = Mail {
             id: self.name.parse().map_err(|_| odd("name"))?,
             envelope: serde_json::from_str(&self.envelope).map_err(|_| odd("envelope"))?,

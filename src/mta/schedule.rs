@@ -60,7 +60,10 @@ fn begin(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
     let groups = groups(mta, &entry);
     let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.mail.envelope.reverse_path);
     match mta.lanes().turn(mta, row, sender, &hops, is_urgent(mta, &entry)) {
-        Turn::Go => return Some((entry, groups)),
+        Turn::Go => {
+            mta.queue().show(&entry);
+            return Some((entry, groups));
+        }
         Turn::Parked => mta.queue().keep(entry),
         Turn::Rest(until) => mta.queue().put_back(row, until),
     }

@@ -359,6 +359,28 @@ fn what_the_peer_cannot_take_is_not_sent() {
     }
 }
 
+/// RFC 6531 §3.2: what is ASCII but for its domains goes to a server from before SMTPUTF8, with those in A-labels.
+#[test]
+fn domains_go_in_a_labels_where_the_peer_does_not_know_u_labels() {
+    for (hidden, sender, recipient) in [
+        ("SMTPUTF8", "ann@xn--bcher-kva.test", "bob@xn--efvx5o.test"),
+        ("NOTHING", "ann@b\u{fc}cher.test", "bob@\u{65b0}\u{6d6a}.test"),
+    ] {
+        let mut pair = Pair::new(client(), server());
+        pair.hidden = Some(hidden);
+        let sent = Envelope {
+            reverse_path: Some("ann@b\u{fc}cher.test".parse().unwrap()),
+            smtputf8: true,
+            ..envelope(&["bob@\u{65b0}\u{6d6a}.test"])
+        };
+        let pair = pair.letter(sent, letter("a\r\n")).run().check_intact(b"a\r\n");
+        let (came, _) = &pair.arrived[0];
+        let shown = (came.reverse_path.as_ref().unwrap().to_string(), came.recipients[0].address.to_string());
+        assert_eq!(shown, (sender.to_owned(), recipient.to_owned()));
+        assert_eq!(came.smtputf8, hidden == "NOTHING");
+    }
+}
+
 /// Both ends may be told to let bad line ends through; the server still finds the right end.
 #[test]
 fn bare_line_ends_pass_where_both_ends_keep_them() {

@@ -7,6 +7,8 @@ use crate::mail::Content;
 
 /// Contents kept at hand, in octets.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// What each takes beside its own octets, about.
+const EACH_BYTES: usize = 320;
 
 /// The contents used last, oldest out first.
 #[derive(Default)]
@@ -35,10 +37,10 @@ impl Cache {
     pub(super) fn keep(&self, id: i64, content: &Content) {
         content.set_place(id);
         let mut shelf = self.shelf();
-        if CACHE_BYTES < content.bytes().len() || shelf.by_id.contains_key(&id) {
+        if CACHE_BYTES < weight(content) || shelf.by_id.contains_key(&id) {
             return;
         }
-        shelf.octets += content.bytes().len();
+        shelf.octets += weight(content);
         shelf.by_hash.insert(half(content), id);
         shelf.by_id.insert(id, content.clone());
         shelf.order.push_back(id);
@@ -46,7 +48,7 @@ impl Cache {
             && let Some(oldest) = shelf.order.pop_front()
         {
             if let Some(content) = shelf.by_id.remove(&oldest) {
-                shelf.octets -= content.bytes().len();
+                shelf.octets -= weight(&content);
                 shelf.by_hash.remove(&half(&content));
             }
         }
@@ -55,6 +57,10 @@ impl Cache {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn weight(content: &Content) -> usize {
+    content.bytes().len() + EACH_BYTES
 }
 
 fn half(content: &Content) -> u128 {

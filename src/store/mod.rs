@@ -36,6 +36,8 @@ use segments::{Files, Segments};
 pub use transaction::Transaction;
 use writer::{Haste, Job, Writer};
 
+/// Pages that the writer keeps, in KiB: what a few commits touch; the rest is as near in the memory of the system.
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
 /// The folder of contents, beside the database.
@@ -233,11 +235,22 @@ impl Store {
         }
     }
 
-    /// The content stored under this id, from memory where possible.
+    /// The content stored under this id, from memory where possible; it is at hand from now on.
     ///
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn content(&self, id: i64) -> Result<Content, Error> {
+        if let Some(content) = self.at_hand(id) {
+            return Ok(content);
+        }
+        self.glance(id).inspect(|content| self.remember(id, content))
+    }
+
+    /// The same for somebody who may be the last to ask for a while: it takes no room at hand from others.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn glance(&self, id: i64) -> Result<Content, Error> {
         let mut tries = 0..MOVES_MAX;
         loop {
             if let Some(content) = self.at_hand(id) {
@@ -260,7 +273,10 @@ impl Store {
         let id = found.id;
         match self.at_hand(id) {
             Some(content) => Ok(content),
-            None => self.open_content(found).or_else(|_| self.content(id)),
+            None => {
+                let opened = self.open_content(found).inspect(|content| self.remember(id, content));
+                opened.or_else(|_| self.content(id))
+            }
         }
     }
 
@@ -270,7 +286,7 @@ impl Store {
             Readers::Pool { files, .. } => found.open(files)?,
             Readers::Shared(..) => return Err(io::ErrorKind::NotFound.into()),
         };
-        self.0.cache.keep(id, &content);
+        content.set_place(id);
         Ok(content)
     }
 
@@ -325,7 +341,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     Ok(connection)
 }
 

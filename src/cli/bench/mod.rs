@@ -2,6 +2,7 @@
 
 mod figure;
 mod imap;
+mod memory;
 mod pop3;
 mod simulate;
 mod smtp;
@@ -26,6 +27,7 @@ enum What {
     Smtp(Box<smtp::Smtp>),
     Imap(imap::ImapBench),
     Pop3(pop3::Pop3Bench),
+    Memory(memory::Memory),
 }
 
 impl Bench {
@@ -39,6 +41,7 @@ impl Bench {
             What::Smtp(smtp) => alone(async || smtp.run().await).await,
             What::Imap(imap) => alone(async || imap.run().await).await,
             What::Pop3(pop3) => alone(async || pop3.run().await).await,
+            What::Memory(memory) => alone(async || memory.run().await).await,
         }
     }
 }

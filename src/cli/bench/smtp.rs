@@ -241,7 +241,7 @@ impl Lone {
 }
 
 /// Runs it beside a bar, on a terminal only.
-async fn shown<T>(count: &AtomicU64, all: u64, work: impl Future<Output = T>) -> T {
+pub(super) async fn shown<T>(count: &AtomicU64, all: u64, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{wide_bar:.cyan} {pos}/{len} {per_sec} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -260,7 +260,7 @@ async fn shown<T>(count: &AtomicU64, all: u64, work: impl Future<Output = T>) ->
 }
 
 /// Reads `4096`, `4KiB` or `1MiB`.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let wrong = || format!("`{text}` is not a size such as 4KiB, 1MiB or a number of octets up to 50MiB");
     let (number, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
         (Some(number), _) => (number, 1 << 10),

@@ -10,7 +10,7 @@ pub(super) struct Needs {
     octets: u64,
     /// There is an octet above 127. RFC 6152.
     eight_bit: bool,
-    /// The sender or a header field is not ASCII. RFC 6531 §3.
+    /// The local part of the sender or a header field is not ASCII. RFC 6531 §3.
     pub(super) utf8: bool,
     /// There is a lone CR or LF where there should be lines. RFC 5321 §2.3.8.
     bare_line_ends: bool,
@@ -39,7 +39,7 @@ impl Needs {
         let header_len = memchr::memmem::find(content, b"\r\n\r\n").unwrap_or(content.len());
         let is_ascii_header = letter.trace.is_ascii() && content[..header_len].is_ascii();
         let may_be_binary = envelope.body == Body::Binary;
-        let is_ascii_sender = envelope.reverse_path.as_ref().is_none_or(|address| address.is_ascii());
+        let is_ascii_sender = envelope.reverse_path.as_ref().is_none_or(|address| address.local().is_ascii());
         Self {
             octets: letter.len() as u64,
             eight_bit: !(letter.trace.is_ascii() && content.is_ascii()),
@@ -68,7 +68,7 @@ impl Needs {
             None => (!is_ascii && !offers.smtputf8).then(no_utf8),
         };
         let verdict = |reply| Verdict::Refused { stage: Stage::Offers, reply };
-        envelope.recipients.iter().map(|recipient| refusal(recipient.address.is_ascii()).map(verdict)).collect()
+        envelope.recipients.iter().map(|recipient| refusal(recipient.address.local().is_ascii()).map(verdict)).collect()
     }
 
     fn refusal(&self, offers: &Offers, config: &Config) -> Option<Reply> {

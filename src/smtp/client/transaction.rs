@@ -25,7 +25,7 @@ use super::super::outgoing::Outgoing;
 use super::super::parameters::Mail;
 use super::needs::Needs;
 use super::{Cause, Config, Offers, Outcome, Stage, Verdict};
-use crate::mail::{Envelope, Letter, Recipient};
+use crate::mail::{Address, Envelope, Letter, Recipient};
 
 /// A group of pipelined commands is no longer, so that neither end's buffers fill while both write. RFC 2920 §3.1.
 const GROUP_MAX: usize = 50;
@@ -85,17 +85,23 @@ impl Transaction {
             verdict.get_or_insert_with(no_room);
         }
         let dsn = offers.dsn;
-        let has_utf8_recipient = envelope.recipients.iter().any(|recipient| !recipient.address.is_ascii());
+        let to = envelope.recipients.iter().map(|recipient| &recipient.address);
+        let has_utf8_address = to.chain(&envelope.reverse_path).any(|address| !address.is_ascii());
+        // The domain in A-labels is the same to all who know U-labels.
+        let known = |address: Address| if offers.smtputf8 { address } else { address.in_a_labels() };
         let mail = Mail {
             size: offers.size.map(|_| letter.len() as u64),
             body: needs.body(envelope.body, offers),
-            smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_recipient),
+            smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_address),
             ret: envelope.ret.filter(|_| dsn),
             envid: envelope.envid.filter(|_| dsn),
             require_tls: envelope.require_tls,
-            reverse_path: envelope.reverse_path,
+            reverse_path: envelope.reverse_path.map(known),
         };
-        let recipient = |recipient: Recipient| if dsn { recipient } else { recipient.address.into() };
+        let recipient = |recipient: Recipient| match dsn {
+            true => Recipient { address: known(recipient.address), ..recipient },
+            false => known(recipient.address).into(),
+        };
         let recipients: Vec<_> = envelope.recipients.into_iter().map(recipient).collect();
         let open: Vec<_> = (0..recipients.len()).filter(|at| verdicts[*at].is_none()).collect();
         let batches = open.chunks(offers.limits.each()).map(<[usize]>::to_vec).collect();
