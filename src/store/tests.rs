@@ -216,8 +216,11 @@ async fn contents_that_share_a_commit_lie_in_a_file_even_when_they_are_small() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("post.db");
     let store = Store::open(&path, &[]).unwrap();
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let first = store.write(move |_| Ok(gate.recv().is_err()));
+    let ((open, gate), (begun, wait)) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel::<()>());
+    let mut first = Box::pin(store.write(move |_| Ok(begun.send(()).is_ok() && gate.recv().is_err())));
+    // The others must not share its commit.
+    assert!(futures_util::poll!(&mut first).is_pending());
+    wait.recv().unwrap();
     let mut all = Box::pin(join(first, join_all((0..30).map(|fill| put(&store, content(fill, 4096))))));
     assert!(futures_util::poll!(&mut all).is_pending());
     drop(open);
