@@ -285,6 +285,11 @@ impl Queue {
         self.len() == 0
     }
 
+    /// Whether it keeps nothing of any message in mind: none waits, is under way, or is at hand.
+    pub fn is_at_rest(&self) -> bool {
+        self.pending().is_at_rest()
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> T {
         let changed = change(&mut self.pending());
         self.0.changed.notify_one();

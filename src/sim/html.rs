@@ -13,7 +13,8 @@ const EVENTS_MAX: usize = 40;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;\
 background:#fff}h1{margin-bottom:0}h2{margin-top:1.6em;font-size:1.15em}svg{width:100%;height:auto}svg text{font-size:11px;\
 fill:#555}.grid{stroke:#ddd}.fault{fill:#d55e00;opacity:.13}table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;\
-text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}.good{color:#00664b}.bad{color:#b00020}\
+text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}td.n,td.h{white-space:nowrap}\
+details{margin:.5em 0}.good{color:#00664b}.bad{color:#b00020}\
 .legend,.dim{color:#666;font-size:.9em}summary{cursor:pointer}code{font-size:.92em}\
 @media(prefers-color-scheme:dark){body{background:#16181b;color:#ddd}svg text{fill:#aaa}.grid{stroke:#333}\
 .good{color:#4cc9a0}.bad{color:#ff7a85}.legend,.dim{color:#999}}";
@@ -146,7 +147,7 @@ impl Report {
                 let at = human(event.at.duration_since(first.at).as_secs_f64());
                 write!(
                     out,
-                    "<tr><td class=\"n\">+{at}</td><td>{}</td><td>{}</td></tr>",
+                    "<tr><td class=\"n\">+{at}</td><td class=\"h\">{}</td><td>{}</td></tr>",
                     escape(&event.host),
                     escape(&words(event))
                 )?;
@@ -167,7 +168,10 @@ fn words(event: &Event) -> String {
         Step::Expanded { recipient, targets, .. } => format!("led it on from {recipient} to {} others", targets.len()),
         Step::Reported { about, .. } => format!("wrote a report about {about}"),
         Step::Relayed { to, reply, .. } => format!("passed it to {to}: {reply}"),
-        Step::Deferred { reason, until, .. } => format!("could not pass it on: {reason}; next attempt at {until}"),
+        Step::Deferred { reason, until, .. } => {
+            let wait = human(until.duration_since(event.at).as_secs_f64());
+            format!("could not pass it on: {reason}; next attempt {wait} later")
+        }
         Step::Failed { reason, .. } => format!("gave up: {reason}"),
         Step::Deleted { .. } => "deleted it, as the operator asked".to_owned(),
         Step::Delivered { recipient, mailbox, uid, .. } => format!("filed it for {recipient} in {mailbox}, uid {uid}"),

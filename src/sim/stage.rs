@@ -61,9 +61,10 @@ struct Play<'a> {
     queues: BTreeMap<String, Vec<(f64, usize)>>,
     began: Instant,
     ended: Instant,
-    /// Tasks before any mail was written, and how many more there are once all is done.
+    /// Tasks before any mail was written.
     tasks: usize,
-    left: usize,
+    /// What is left of mail that is gone, in a few words each.
+    left: Vec<String>,
 }
 
 impl<'a> Stage<'a> {
@@ -92,7 +93,7 @@ impl<'a> Stage<'a> {
             began: now,
             ended: now,
             tasks: tasks(),
-            left: 0,
+            left: Vec::new(),
         };
         if play.run(&progress).await? {
             play.settle().await;
@@ -137,7 +138,12 @@ impl Play<'_> {
         while self.tasks < tasks() && Instant::now() < end {
             sleep(SETTLED / 100).await;
         }
-        self.left = tasks().saturating_sub(self.tasks);
+        match tasks().saturating_sub(self.tasks) {
+            0 => {}
+            more => self.left.push(format!("{more} tasks are still there after the last message")),
+        }
+        let restless = self.running.mtas.iter().filter(|(_, mta)| !mta.queue().is_at_rest());
+        self.left.extend(restless.map(|(host, _)| format!("the queue of {host} keeps a message in mind that is gone")));
     }
 
     fn progress(&self, Counts { hops, open, delivered, bounced }: Counts) -> Progress {
@@ -162,10 +168,8 @@ impl Play<'_> {
         let (sent, notes, faults) = (self.ledger.take(), self.tally.take(), self.chronicle.list());
         let evidence = Evidence { sent: &sent, notes: &notes, census: &census, happened: &faults };
         let (fates, mut violations) = evidence.judge();
-        if self.left != 0 {
-            let what = format!("{} tasks are still there after the last message", self.left);
-            violations.push(Violation { promise: NOTHING_LEAKS, journey: None, what });
-        }
+        let left = std::mem::take(&mut self.left).into_iter();
+        violations.extend(left.map(|what| Violation { promise: NOTHING_LEAKS, journey: None, what }));
         let took = journey_times(&notes);
         let queues = self.longest_queues();
         let expectations = Facts { fates, began: self.scenario.start, notes: &notes, took: &took, queues: &queues }

@@ -46,6 +46,10 @@ impl Pending {
         self.due.len() + self.parked.len()
     }
 
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.len() == 0 && self.underway.is_empty() && self.fresh.is_empty() && self.fresh_octets == 0
+    }
+
     pub(super) fn next(&mut self, now: Timestamp) -> Next {
         match self.due.first().copied() {
             Some((due, row)) if due <= now => {
