@@ -73,7 +73,7 @@ impl Arrivals {
     /// # Errors
     /// As [`Arrivals::of_load`].
     pub async fn of_lone_letters(&mut self, load: &Load, interface: &Interface) -> Result<Vec<f64>, Error> {
-        let mut line = Line::open(interface, load.server).await?;
+        let mut line = Line::open(interface, load).await?;
         let mut took = Vec::new();
         for number in 0..load.count {
             let before = self.0.uid_next().await?;

@@ -1,14 +1,13 @@
 //! One connection of a load. It does as little as it can, since it shares the machine with the server that it measures:
 //! a letter goes out in one write where the server offers that, and of the replies only what matters is read.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Error, Letters};
+use super::{Error, Letters, Load};
 use crate::net::{Interface, Stream};
 use crate::smtp::client::Offers;
 use crate::smtp::{Replies, Reply};
@@ -41,15 +40,15 @@ enum Way {
 }
 
 impl Line {
-    pub(super) async fn open(interface: &Interface, server: SocketAddr) -> Result<Self, Error> {
-        let stream = interface.connect(server).await?;
+    pub(super) async fn open(interface: &Interface, load: &Load) -> Result<Self, Error> {
+        let stream = interface.connect(load.server).await?;
         let (input, replies) = (BytesMut::with_capacity(READ_OCTETS), Replies::default());
         let mut line = Self { stream, input, replies, output: Vec::new(), is_answered: false, way: Way::Stepwise };
         line.expect(2).await?;
         line.output.extend_from_slice(b"EHLO bench.invalid\r\n");
         line.flush().await?;
         let offers = Offers::read(&line.expect(2).await?);
-        line.way = match (offers.pipelining, offers.chunking) {
+        line.way = match (offers.pipelining, offers.chunking && !load.by_data) {
             (true, true) => Way::Whole,
             (true, false) => Way::Grouped,
             (false, _) => Way::Stepwise,

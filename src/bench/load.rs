@@ -16,6 +16,8 @@ use crate::net::Interface;
 pub struct Load {
     /// The server.
     pub server: SocketAddr,
+    /// Letters go by DATA even where the server offers CHUNKING.
+    pub by_data: bool,
     /// What it gets.
     pub letters: Letters,
     /// Connections at once, open before the clock starts.
@@ -54,7 +56,7 @@ impl Load {
     /// # Errors
     /// The server cannot be reached, hangs up, or refuses a letter.
     pub async fn run(&self, interface: &Interface, sent: &AtomicU64) -> Result<Sent, Error> {
-        let lines = (0..self.connections).map(|_| Line::open(interface, self.server));
+        let lines = (0..self.connections).map(|_| Line::open(interface, self));
         let lines = try_join_all(lines).await?;
         let (began, numbers) = (Instant::now(), AtomicU64::new(0));
         let tasks = lines.into_iter().map(|line| line.work(self, began + self.time, &numbers, sent));

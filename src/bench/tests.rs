@@ -111,7 +111,8 @@ async fn load_of(service: impl Service, count: u64, connections: usize) -> Resul
     let (server, stop) = (listener.address(), Stop::new());
     let door = Door { listener, tls: None, limits: Limits::default() };
     tokio::spawn(serve(door, service, stop.clone()));
-    let load = Load { server, letters: letters(1000), connections, count, time: Duration::from_secs(60) };
+    let load =
+        Load { server, by_data: false, letters: letters(1000), connections, count, time: Duration::from_secs(60) };
     let sent = AtomicU64::new(0);
     let outcome = load.run(&interface, &sent).await;
     stop.cancel();

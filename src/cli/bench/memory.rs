@@ -63,7 +63,14 @@ impl Memory {
         let (interface, sent) = (Net::sockets().interface(&[]), AtomicU64::new(0));
         let load = |count| {
             let letters = Letters::new("me@163.test".parse()?, "sink@away.test".parse()?, self.size, drawn());
-            anyhow::Ok(Load { server: served.port("smtp")?, letters, connections: CONNECTIONS, count, time: TIME })
+            anyhow::Ok(Load {
+                server: served.port("smtp")?,
+                by_data: false,
+                letters,
+                connections: CONNECTIONS,
+                count,
+                time: TIME,
+            })
         };
         load(1)?.run(&interface, &sent).await?;
         let before = usage(&served)?;
@@ -94,7 +101,14 @@ impl Memory {
         let mut arrivals = Arrivals(ImapWatch::open(&desk, &server, &login).await?);
         let load = |octets| {
             let letters = Letters::new("me@163.test".parse()?, "friend@sina.test".parse()?, octets, drawn());
-            anyhow::Ok(Load { server: served.port("smtp")?, letters, connections: 1, count: 1, time: TIME })
+            anyhow::Ok(Load {
+                server: served.port("smtp")?,
+                by_data: false,
+                letters,
+                connections: 1,
+                count: 1,
+                time: TIME,
+            })
         };
         arrivals.of_lone_letters(&load(1000)?, &interface).await?;
         let before = usage(&served)?;

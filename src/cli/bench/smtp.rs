@@ -43,6 +43,9 @@ pub(super) struct Smtp {
     /// Whole ways instead: through three MTAs into a mailbox, until the last letter is there; and letters one at a time.
     #[arg(long)]
     chain: bool,
+    /// Send by DATA even to a server that offers CHUNKING: some take that faster.
+    #[arg(long = "data-command")]
+    by_data: bool,
     /// Load this server instead of ours.
     #[arg(long, value_name = "HOST:PORT")]
     target: Option<Endpoint>,
@@ -152,6 +155,7 @@ impl Smtp {
         let (to, dice) = (self.recipient()?, Dice::from_entropy());
         let case = |(octets, connections): (usize, u16)| Load {
             server: target.smtp,
+            by_data: self.by_data,
             letters: Letters::new(self.from.clone(), to.clone(), octets, dice.draw()),
             connections: connections.into(),
             count: self.count,
