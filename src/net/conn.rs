@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::{Error, Identity, Machine, Next, Stop, Stream, Trust, unsent::Unsent};
+use super::awake::{Awake, PROMPT};
+use super::unsent::Unsent;
+use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
 
 /// How much is read at once. The buffer lives on the stack of one poll, so an idle connection holds none.
 const READ_BYTES: usize = 16 * 1024;
@@ -23,6 +26,8 @@ pub struct Conn<M> {
     pub machine: M,
     stream: Stream,
     unsent: Unsent,
+    /// When the peer was last heard, if it spoke soon enough that staying awake was worth it.
+    prompt: Option<Instant>,
     stop: Stop,
     stopped: bool,
 }
@@ -30,7 +35,7 @@ pub struct Conn<M> {
 impl<M: Machine + Unpin> Conn<M> {
     /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
-        Self { machine, stream, unsent: Unsent::default(), stop, stopped: false }
+        Self { machine, stream, unsent: Unsent::default(), prompt: None, stop, stopped: false }
     }
 
     /// The stream below: who the peer is, whether it is encrypted.
@@ -154,6 +159,14 @@ impl<M: Machine + Unpin> Conn<M> {
 
     async fn read(&mut self) -> Result<(), Error> {
         let (patience, began) = (self.machine.patience(), Instant::now());
+        // Who was answered only after a commit does not notice that we must be woken.
+        let is_quick = self.prompt.take().is_some_and(|heard| began - heard < PROMPT);
+        if is_quick && !self.stop.is_cancelled() && self.look(began).await? {
+            let now = Instant::now();
+            self.prompt = Some(now);
+            self.machine.waited(now - began);
+            return Ok(());
+        }
         let Self { machine, stream, stop, stopped, .. } = self;
         let arrived = timeout(patience, poll_fn(|cx| poll_receive(machine, stream, cx)));
         let outcome = tokio::select! {
@@ -165,7 +178,9 @@ impl<M: Machine + Unpin> Conn<M> {
                 return Ok(());
             }
         };
-        self.machine.waited(began.elapsed());
+        let now = Instant::now();
+        self.prompt = (now - began < PROMPT).then_some(now);
+        self.machine.waited(now - began);
         match outcome {
             Ok(result) => result.map_err(Error::of_stream),
             Err(_) => {
@@ -176,6 +191,20 @@ impl<M: Machine + Unpin> Conn<M> {
                 Err(Error::Silent(patience))
             }
         }
+    }
+
+    /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
+    async fn look(&mut self, began: Instant) -> Result<bool, Error> {
+        let Self { machine, stream, .. } = self;
+        // What runs in virtual time, no system has to wake.
+        let Some(_awake) = stream.is_socket().then(Awake::take).flatten() else { return Ok(false) };
+        while began.elapsed() < PROMPT {
+            if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(poll_receive(machine, stream, cx))).await {
+                return arrived.map(|()| true).map_err(Error::of_stream);
+            }
+            yield_now().await;
+        }
+        Ok(false)
     }
 
     async fn close(&mut self) {

@@ -80,7 +80,11 @@ impl Stream {
         }
     }
 
-    #[cfg(target_os = "linux")]
+    /// Whether a socket is below, which the system must wake us for.
+    pub(super) fn is_socket(&self) -> bool {
+        matches!(self.wire(), Some(Wire { raw: Raw::Tcp(_), .. }))
+    }
+
     fn wire(&self) -> Option<&Wire> {
         match &self.layer {
             Layer::Plain(wire) => Some(wire),

@@ -266,6 +266,29 @@ async fn pipelined_lines_are_answered_together_and_silence_ends_the_conversation
     server.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_peer_that_speaks_at_once_is_answered_at_once_and_hears_of_a_stop_all_the_same() {
+    let (net, stop) = (Net::loopback([ip(1), ip(2)].into()), Stop::new());
+    let server = serving(&net, Limits { grace: SECOND * 600, ..Limits::default() }, &stop).await;
+    let mut client = call(&net).await;
+    let talk = async {
+        for line in 0.. {
+            client.write_all(b"a\n").await.unwrap();
+            let mut reply = [0; 2];
+            client.read_exact(&mut reply).await.unwrap();
+            match &reply {
+                b"a\n" if line == 100 => stop.cancel(),
+                b"a\n" => {}
+                _ => return reply,
+            }
+        }
+        unreachable!()
+    };
+    assert_eq!(timeout(SECOND * 30, talk).await.unwrap(), *b"by");
+    drop(client);
+    timeout(SECOND * 30, server).await.unwrap().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_many_from_one_address_are_turned_away_and_too_many_in_all_wait() {
     let (net, stop) = (slow(), Stop::new());
