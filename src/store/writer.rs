@@ -15,6 +15,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::ahead::Log;
 use super::inline::Inline;
@@ -27,6 +29,9 @@ const WAITING_MAX: usize = 4096;
 const BATCH_MAX: usize = 2048;
 /// So long a job waits for others that nobody is in a hurry for.
 const PATIENCE: Duration = Duration::from_millis(5);
+/// A commit that takes no longer may hold up the other tasks of its thread: to hand them to another thread costs a third
+/// of that on a fast disk.
+const BRIEF: Duration = Duration::from_millis(1);
 
 /// What one caller wants stored: does it, and says whether to keep it and whom to tell about the commit.
 pub(super) type Job = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Tell) + Send>;
@@ -67,6 +72,8 @@ struct Desk {
     connection: Connection,
     keeper: Keeper,
     log: Log,
+    /// How long the last commit took.
+    took: Duration,
 }
 
 #[derive(Default)]
@@ -84,7 +91,7 @@ impl Writer {
     pub(super) fn thread(connection: Connection, keeper: Keeper, log: Log) -> Result<Self, Error> {
         let commits = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
-            desk: Mutex::new(Desk { connection, keeper, log }),
+            desk: Mutex::new(Desk { connection, keeper, log, took: BRIEF }),
             waiting: Mutex::default(),
             bell: Condvar::new(),
             room: Semaphore::new(WAITING_MAX),
@@ -109,7 +116,14 @@ impl Writer {
     pub(super) async fn submit(&self, job: Job, haste: Haste) {
         match &self.way {
             Way::Shared(shared) => {
-                let Some(job) = shared.lead(job, haste) else { return };
+                let job = if haste == Haste::Now && shared.may_lead() {
+                    // Others of this thread may be about to write.
+                    yield_now().await;
+                    shared.lead(job)
+                } else {
+                    Some(job)
+                };
+                let Some(job) = job else { return };
                 if let Ok(room) = shared.room.acquire().await {
                     room.forget();
                 }
@@ -153,16 +167,24 @@ impl Drop for Caller<'_> {
 }
 
 impl Shared {
+    /// Whether nobody else writes, in a runtime whose threads may wait for a disk.
+    fn may_lead(&self) -> bool {
+        let may_wait = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        self.callers.load(Ordering::Relaxed) <= 1 && may_wait()
+    }
+
     /// Commits here and now if nobody else writes: two hand-overs between threads take as long as a fast disk. Where
-    /// others do, gives the job back, since it can share their commit.
-    fn lead(&self, job: Job, haste: Haste) -> Option<Job> {
-        let is_alone = haste == Haste::Now && self.callers.load(Ordering::Relaxed) <= 1;
-        let may_block = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if !is_alone || !may_block() {
+    /// others do, gives the job back, since it can share their commit. On a slow disk, other tasks of this thread go on.
+    fn lead(&self, job: Job) -> Option<Job> {
+        if !self.may_lead() {
             return Some(job);
         }
         let Ok(mut desk) = self.desk.try_lock() else { return Some(job) };
-        tokio::task::block_in_place(|| self.commit(&mut desk, Some(job)));
+        if desk.took < BRIEF {
+            self.commit(&mut desk, Some(job));
+        } else {
+            tokio::task::block_in_place(|| self.commit(&mut desk, Some(job)));
+        }
         if desk.keeper.sparse().is_some() {
             lock(&self.waiting).is_untidy = true;
             self.bell.notify_one();
@@ -211,12 +233,14 @@ impl Shared {
         if jobs.is_empty() {
             return;
         }
-        let Desk { connection, keeper, log } = desk;
+        let Desk { connection, keeper, log, took } = desk;
+        let began = Instant::now();
         commit(connection, keeper, jobs);
         self.commits.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = log.keep().and_then(|()| keeper.make_room()) {
             tracing::debug!(%error, "no room is made ahead; commits take longer");
         }
+        *took = began.elapsed();
     }
 }
 
