@@ -63,7 +63,7 @@ impl FaultCommand {
         if all.is_empty() {
             println!("nothing is wrong");
         }
-        let word = if matches!(self.action, Action::End { .. }) { "ended" } else { "since" };
+        let word = if matches!(self.action, Action::End { .. }) { "which held from" } else { "since" };
         for active in all {
             let text = |key: &str| printable(active[key].as_str().unwrap_or_default());
             println!("{:>4}  {}, {word} {}", active["id"], text("title"), text("since"));

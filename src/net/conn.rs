@@ -132,20 +132,36 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     async fn write_unsent(&mut self) -> Result<(), Error> {
-        if self.unsent.is_empty() {
-            return Ok(());
+        // What goes out at once, as most does, needs no timer.
+        match poll_fn(|cx| Poll::Ready(self.poll_unsent(cx))).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => self.write_patiently().await,
         }
+    }
+
+    /// Writes and flushes all there is, if the stream takes it now.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.unsent.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.unsent.is_empty() {
+            let written = ready!(self.unsent.poll_write(&mut self.stream, cx)).map_err(Error::of_stream)?;
+            if written == 0 {
+                return Poll::Ready(Err(Error::Closed));
+            }
+        }
+        Pin::new(&mut self.stream).poll_flush(cx).map_err(Error::of_stream)
+    }
+
+    /// The same for a stream that does not take it all at once.
+    async fn write_patiently(&mut self) -> Result<(), Error> {
         let (mut patience, mut began) = (self.machine.patience(), Instant::now());
-        loop {
+        while !self.unsent.is_empty() {
             let Self { stream, unsent, .. } = self;
             let write = poll_fn(|cx| unsent.poll_write(stream, cx));
             let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))?;
-            let written = written.map_err(Error::of_stream)?;
-            if written == 0 {
+            if written.map_err(Error::of_stream)? == 0 {
                 return Err(Error::Closed);
-            }
-            if self.unsent.is_empty() {
-                break;
             }
             // A peer that takes an octet now and then holds nobody up for ever.
             self.machine.waited(began.elapsed());
@@ -179,7 +195,8 @@ impl<M: Machine + Unpin> Conn<M> {
             }
         };
         let now = Instant::now();
-        self.prompt = (now - began < PROMPT).then_some(now);
+        // What runs in virtual time, no system has to wake.
+        self.prompt = (self.stream.is_socket() && now - began < PROMPT).then_some(now);
         self.machine.waited(now - began);
         match outcome {
             Ok(result) => result.map_err(Error::of_stream),
@@ -196,8 +213,7 @@ impl<M: Machine + Unpin> Conn<M> {
     /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
     async fn look(&mut self, began: Instant) -> Result<bool, Error> {
         let Self { machine, stream, .. } = self;
-        // What runs in virtual time, no system has to wake.
-        let Some(_awake) = stream.is_socket().then(Awake::take).flatten() else { return Ok(false) };
+        let Some(_awake) = Awake::take() else { return Ok(false) };
         while began.elapsed() < PROMPT {
             if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(poll_receive(machine, stream, cx))).await {
                 return arrived.map(|()| true).map_err(Error::of_stream);

@@ -237,19 +237,17 @@ impl AsyncRead for End {
         loop {
             let due = {
                 let mut state = lock(&self.read.state);
+                let Some(due) = state.chunks.front().map(|(due, _)| *due).or(state.ended) else {
+                    state.reader = Some(cx.waker().clone());
+                    return Poll::Pending;
+                };
                 let now = Instant::now();
-                match (state.chunks.front().map(|(due, _)| *due), state.ended) {
-                    (Some(due), _) if due <= now => {
-                        state.take(now, buffer);
-                        return Poll::Ready(Ok(()));
-                    }
-                    (None, Some(ended)) if ended <= now => return Poll::Ready(Ok(())),
-                    (Some(due), _) | (None, Some(due)) => due,
-                    (None, None) => {
-                        state.reader = Some(cx.waker().clone());
-                        return Poll::Pending;
-                    }
+                if due <= now {
+                    // Without a chunk, it is the end.
+                    state.take(now, buffer);
+                    return Poll::Ready(Ok(()));
                 }
+                due
             };
             let arrival = self.arrival.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if arrival.deadline() != due {

@@ -135,12 +135,12 @@ fn who_sits_in_idle_reads_a_letter_at_once_also_after_the_server_was_away() {
         );
         let report = run(&text, 3);
         assert_eq!((report.fates.delivered, report.retrieved), (20, 20), "{by}: {}", report.text());
-        let at = |events: &[crate::journey::Event], is_it: fn(&crate::journey::Step) -> bool| {
+        let at = |events: &[Event], is_it: fn(&Step) -> bool| {
             events.iter().find(|event| is_it(&event.step)).map(|event| event.at)
         };
         let waits = report.worst.iter().map(|story| {
-            let delivered = at(&story.events, |step| matches!(step, crate::journey::Step::Delivered { .. })).unwrap();
-            let read = at(&story.events, |step| matches!(step, crate::journey::Step::Retrieved { .. })).unwrap();
+            let delivered = at(&story.events, |step| matches!(step, Step::Delivered { .. })).unwrap();
+            let read = at(&story.events, |step| matches!(step, Step::Retrieved { .. })).unwrap();
             read.duration_since(delivered).as_secs_f64()
         });
         waits.fold(0.0, f64::max)
@@ -149,6 +149,75 @@ fn who_sits_in_idle_reads_a_letter_at_once_also_after_the_server_was_away() {
     assert!(fetched_after("idle", "") < 1.0);
     let away = "[[faults]]\nfault = { kind = \"crash\", host = \"mda-sina\" }\nafter = \"3h\"\nlasts = \"5min\"\n";
     assert!(fetched_after("idle", away) < 1.0);
+}
+
+/// Everything that happened while it was played for its whole time.
+fn events(scenario: &Scenario) -> Vec<Event> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let ground = Ground::simulated(scenario.world.clone(), 9, scenario.start, false).unwrap();
+        let running = Arc::new(Running::start(ground, Doors::shut()).await.unwrap());
+        stage::unleash(scenario, &running, &Ledger::default(), &Chronicle::default()).unwrap();
+        sleep(scenario.lasts).await;
+        running.stop().await;
+        running.ground.journal.since(0)
+    })
+}
+
+#[test]
+fn a_machine_that_is_off_at_night_reads_in_the_morning_what_came_meanwhile() {
+    for (by, hours, longest) in [("pop3", "[8, 22]", 10), ("imap", "[22, 6]", 16), ("idle", "[8, 22]", 10)] {
+        let text = format!(
+            "[scenario]\nname = \"x\"\nstart = \"2026-11-23T06:30:00Z\"\nlasts = \"2 days\"\n[[traffic]]\n\
+             from = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\ncount = 24\nevery = \"1h\"\n[[readers]]\n\
+             who = [\"friend@sina.test\"]\nby = \"{by}\"\nevery = \"10min\"\nhours = {hours}\n"
+        );
+        let events = events(&Scenario::parse("x.toml", &text).unwrap());
+        let at = |journey, is_it: fn(&Step) -> bool| {
+            events.iter().find(|event| event.journey == journey && is_it(&event.step)).map(|event| event.at)
+        };
+        let delivered = events.iter().filter(|event| matches!(event.step, Step::Delivered { .. }));
+        let waits = delivered.map(|event| {
+            let read = at(event.journey, |step| matches!(step, Step::Retrieved { .. })).unwrap();
+            read.duration_since(event.at).as_hours()
+        });
+        let waits: Vec<i64> = waits.collect();
+        // The last letter of the evening comes half an hour after the machine went off.
+        assert_eq!((waits.len(), waits.iter().max()), (24, Some(&(longest - 1))), "{by} {hours}: {waits:?}");
+    }
+}
+
+#[test]
+fn messages_of_ones_own_are_sent_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.toml");
+    std::fs::create_dir(folder.path().join("letters")).unwrap();
+    let lines = [100, 200, 400];
+    for (at, lines) in lines.iter().enumerate() {
+        let letter = format!("Subject: {at}\r\n\r\n{}", "The mail must get through.\r\n".repeat(*lines));
+        std::fs::write(folder.path().join(format!("letters/{at}.eml")), letter).unwrap();
+    }
+    let traffic = "[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\ncount = 6\nevery = \"1min\"\n";
+    std::fs::write(&file, format!("{HEAD}{traffic}mail = \"letters\"\n")).unwrap();
+    let sizes = events(&Scenario::read(&file).unwrap()).into_iter().filter_map(|event| match event.step {
+        Step::Received { size, .. } if &*event.host == "mta-163" => Some(size),
+        _ => None,
+    });
+    // A line of them has 28 octets; what is above that is the header, a stamp among it.
+    let sizes: Vec<usize> = sizes.map(|size| size / 2800).collect();
+    assert_eq!(sizes, [1, 2, 4, 1, 2, 4]);
+}
+
+/// The newsletter, which is larger than all the others together, is left to `postroad simulate`.
+#[test]
+fn shipped_scenarios_do_what_they_promise() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios");
+    for name in ["crashes", "disk-full", "greylisting", "loop", "outage", "partition"] {
+        let scenario = Scenario::read(&folder.join(name).with_extension("toml")).unwrap();
+        let report = play(&scenario, 1, None, |_| {}).unwrap();
+        assert!(report.passed && !report.expectations.is_empty(), "{name}: {}", report.text());
+    }
 }
 
 /// What the hosts said while it was played, and what came of each letter.

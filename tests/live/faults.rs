@@ -18,38 +18,94 @@ fn reason(served: &Served, fault: &str) -> String {
     })
 }
 
+/// Begins a fault that is written in one line, with `_` for a space in a value; the way to end it.
+fn begin(served: &Served, line: &str) -> String {
+    let words: Vec<String> = line.split(' ').map(|word| word.replace('_', " ")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let begun = fault(served, &[&["begin"], &words[..]].concat());
+    assert_eq!(fault(served, &["list"]).as_array().unwrap().len(), 1, "{begun}");
+    begun["id"].to_string()
+}
+
+/// Waits until so many letters have found their end, while queues are told to try again.
+fn settled(served: &Served, count: usize) -> Value {
+    eventually("delivery", || {
+        assert!(postroad(&["queue", "--control", served.at("http"), "flush", "--all"]).status.success());
+        let journeys = served.json("/api/v1/journeys");
+        let all = journeys.as_array().unwrap();
+        (all.len() == count && all.iter().all(|journey| journey["settled"] == true)).then_some(journeys)
+    })
+}
+
+fn delivered(journeys: &Value) -> usize {
+    journeys.as_array().unwrap().iter().filter(|journey| journey.to_string().contains("elivered")).count()
+}
+
+/// Each in a world of its own: an open connection would be used again, and an answer of the DNS be known already.
 #[test]
 fn a_fault_holds_mail_up_until_it_ends() {
-    let served = Served::ephemeral();
-    for (at, (fault_line, why)) in [
+    for (line, why) in [
         ("reply host=mta-sina at=rcpt reply=450_4.2.0_not_now", "450 4.2.0 not now"),
         ("reply host=mda-sina at=data reply=421_4.3.2_busy", "421 4.3.2 busy"),
         ("reset between=mta-relay,mta-sina after=0", ""),
+        ("refuse between=mta-relay,mta-sina", "refused"),
         ("disk-full host=mta-sina", "452"),
+        ("greylist host=mta-sina wait=1h", "Greylisted"),
+        ("dns names=server-failure about=sina.test", "sina.test"),
         ("off host=mta-sina", ""),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let words: Vec<String> = fault_line.split(' ').map(|word| word.replace('_', " ")).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let begun = fault(&served, &[&["begin"], &words[..]].concat());
-        assert_eq!(fault(&served, &["list"]).as_array().unwrap().len(), 1, "{begun}");
-        send(&served, "friend@sina.test", &format!("letter {at}"));
-        let reason = reason(&served, fault_line);
-        assert!(reason.contains(why), "{fault_line}: {reason}");
-        fault(&served, &["end", &begun["id"].to_string()]);
-        let flush = |served: &Served| postroad(&["queue", "--control", served.at("http"), "flush", "--all"]);
-        eventually("delivery", || {
-            assert!(flush(&served).status.success());
-            let settled = served.json("/api/v1/journeys");
-            let all = settled.as_array().unwrap();
-            (all.len() == at + 1 && all.iter().all(|journey| journey["settled"] == true)).then_some(())
-        });
+        ("crash host=mta-sina", ""),
+    ] {
+        let served = Served::ephemeral();
+        let id = begin(&served, line);
+        send(&served, "friend@sina.test", "a letter");
+        let reason = reason(&served, line);
+        assert!(reason.contains(why), "{line}: {reason}");
+        fault(&served, &["end", &id]);
+        assert_eq!(delivered(&settled(&served, 1)), 1, "{line}");
     }
-    let stories = served.json("/api/v1/journeys");
-    let delivered = |journey: &&Value| journey.to_string().contains("elivered");
-    assert_eq!(stories.as_array().unwrap().iter().filter(delivered).count(), 5, "{stories}");
+}
+
+#[test]
+fn what_a_link_swallows_arrives_when_it_is_whole_again() {
+    let served = Served::ephemeral();
+    for (at, line) in
+        ["cut between=mta-relay,mta-sina", "stall between=mta-relay,mta-sina after=100"].iter().enumerate()
+    {
+        let id = begin(&served, line);
+        send(&served, "friend@sina.test", &format!("letter {at}"));
+        let waits = || {
+            let queue = served.json("/api/v1/queue");
+            queue["messages"].as_array()?.iter().any(|message| message["host"] == "mta-relay").then_some(())
+        };
+        eventually("the wait at the cut", waits);
+        assert_eq!(delivered(&served.json("/api/v1/journeys")), at, "{line}");
+        fault(&served, &["end", &id]);
+        settled(&served, at + 1);
+    }
+    assert_eq!(delivered(&served.json("/api/v1/journeys")), 2);
+}
+
+#[test]
+fn a_fault_makes_a_hop_slow_or_plain() {
+    for (line, at_least_ms, is_encrypted) in [
+        ("slow between=mta-relay,mta-sina latency=300ms", 600.0, true),
+        ("disk-slow host=mta-sina by=500ms", 500.0, true),
+        ("tls host=mta-sina certificate=absent", 0.0, false),
+        ("tls host=mta-sina certificate=expired", 0.0, true),
+    ] {
+        // Of its own, since a connection that is kept open has its TLS already.
+        let served = Served::ephemeral();
+        begin(&served, line);
+        send(&served, "friend@sina.test", "a letter");
+        let journeys = settled(&served, 1);
+        let path = format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap());
+        // The host that passed it on hears of it after the next one has it.
+        let hop = eventually(&format!("the hop under {line}"), || {
+            served.json(&path)["events"].as_array()?.iter().find(|event| event["to"] == "mx.sina.test").cloned()
+        });
+        assert!(at_least_ms <= hop["took_ms"].as_f64().unwrap(), "{line}: {hop}");
+        assert_eq!(hop["tls"].is_string(), is_encrypted, "{line}: {hop}");
+    }
 }
 
 #[test]
