@@ -17,6 +17,8 @@ use crate::world::Dice;
 
 /// Octets of every key.
 const OCTETS: usize = 32;
+/// Of so many words.
+const LANES: usize = OCTETS / 8;
 /// RFC 5869 §2.3.
 const BLOCKS_MAX: usize = 255;
 
@@ -93,7 +95,7 @@ impl ActiveKeyExchange for Half {
     }
 }
 
-/// The key schedule, by the keyed hash of BLAKE3 where HKDF has HMAC.
+/// The key schedule, by a quick keyed hash where HKDF has HMAC.
 struct Schedule;
 
 impl Hkdf for Schedule {
@@ -141,8 +143,27 @@ impl HkdfExpander for Secret {
     }
 }
 
+/// Spreads a message over a key, lane by lane, as SplitMix64 spreads its seed.
 fn hash(key: &Key, message: &[u8]) -> Key {
-    *blake3::keyed_hash(key, message).as_bytes()
+    let word =
+        |octets: &[u8]| octets.iter().rev().fold(octets.len() as u64, |word, octet| word << 8 | u64::from(*octet));
+    let mut lanes: [u64; LANES] = std::array::from_fn(|at| word(&key[8 * at..8 * at + 8]));
+    for (at, part) in message.chunks(8).enumerate() {
+        lanes[at % LANES] = mix(lanes[at % LANES] ^ word(part)).wrapping_add(lanes[(at + 1) % LANES]);
+    }
+    for at in 0..2 * LANES {
+        lanes[at % LANES] = mix(lanes[at % LANES] ^ lanes[(at + 1) % LANES].rotate_left(32));
+    }
+    let mut spread = [0; OCTETS];
+    spread.chunks_mut(8).zip(lanes).for_each(|(octets, lane)| octets.copy_from_slice(&lane.to_le_bytes()));
+    spread
+}
+
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
 }
 
 /// What is no key by its length becomes one.
