@@ -24,8 +24,10 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Makes room again in a file that has grown beyond what it had, while nobody writes to it: as much as it has octets,
     /// within bounds. The room is durable with the next sync. A disk that has none for it changes nothing.
-    pub(super) fn keep(&mut self, file: &File) -> io::Result<()> {
-        let octets = file.metadata()?.len();
+    pub(super) fn keep(&mut self, mut file: &File) -> io::Result<()> {
+        // Not by its metadata: once somebody has seen the times of a file, the next write to it changes them, and the
+        // sync after that writes them, too (multigrain timestamps of Linux).
+        let octets = file.seek(SeekFrom::End(0))?;
         if octets <= self.end || octets < WORTHWHILE_OCTETS {
             self.end = octets.min(self.end);
             return Ok(());
