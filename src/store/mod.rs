@@ -274,7 +274,7 @@ impl Store {
         match self.at_hand(id) {
             Some(content) => Ok(content),
             None => {
-                let opened = self.open_content(found).inspect(|content| self.remember(id, content));
+                let opened = self.open_content(found).inspect(|content| self.0.cache.offer(id, content));
                 opened.or_else(|_| self.content(id))
             }
         }
