@@ -1,7 +1,8 @@
-//! Room in a file before it is needed.
+//! Room in the log before it is needed.
 //!
-//! A sync of a file that has grown writes the journal of the file system too, and takes several times as long as one of
-//! octets that are overwritten. So a file that grows is filled with zeros some way ahead.
+//! A sync of a file that has grown writes more than what it holds, and takes several times as long as one of octets that
+//! are overwritten. So the log, which is overwritten again and again, is filled with zeros some way ahead. Where contents
+//! lie, all would be written twice.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};

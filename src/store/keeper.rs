@@ -79,14 +79,6 @@ impl Keeper {
         })
     }
 
-    /// Makes room for the next contents, where a sync would wait for the file to grow.
-    pub(super) fn make_room(&mut self) -> io::Result<()> {
-        match &mut self.way {
-            Way::Files(segments) => segments.make_room(),
-            Way::Memory(_) => Ok(()),
-        }
-    }
-
     /// The commit is durable.
     pub(super) fn settle(&mut self, batch: Batch) {
         match &mut self.way {

@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use bytes::Bytes;
 
-use super::ahead::Ahead;
 use crate::mail::Content;
 
 /// A segment is sealed when it has so many octets.
@@ -102,7 +101,6 @@ pub(super) struct Segments {
     last: i64,
     /// The last one, once something was written to it.
     file: Option<Arc<File>>,
-    ahead: Ahead,
     syncer: Syncer,
 }
 
@@ -128,7 +126,7 @@ impl Segments {
         }
         last = last.max(live.last_key_value().map_or(0, |(segment, _)| *segment)) + 1;
         sizes.insert(last, Size::default());
-        Ok(Self { files, sizes, last, file: None, ahead: Ahead::default(), syncer: Syncer::start()? })
+        Ok(Self { files, sizes, last, file: None, syncer: Syncer::start()? })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -138,20 +136,11 @@ impl Segments {
     /// Where the next content goes.
     pub(super) fn end(&mut self) -> Place {
         if SEGMENT_OCTETS <= self.size().octets {
-            self.seal();
+            self.file = None;
             self.last += 1;
             self.sizes.insert(self.last, Size::default());
         }
         Place { segment: self.last, start: self.size().octets, octets: 0 }
-    }
-
-    /// Nothing more is written to the last one: its room goes.
-    fn seal(&mut self) {
-        self.ahead = Ahead::default();
-        if let Some(file) = self.file.take() {
-            // If it cannot be cut, it is longer than it need be.
-            let _ = file.set_len(self.size().octets);
-        }
     }
 
     fn size(&self) -> Size {
@@ -185,11 +174,6 @@ impl Segments {
         self.syncer.wait()
     }
 
-    /// Makes room for the next, see [`Ahead`].
-    pub(super) fn make_room(&mut self) -> io::Result<()> {
-        self.file.as_ref().map_or(Ok(()), |file| self.ahead.keep(file))
-    }
-
     /// What was written is to stay, and these others are gone.
     pub(super) fn settle(&mut self, added: &[(i64, Content)], freed: &[Place]) {
         let octets: u64 = added.iter().map(|(_, content)| content.bytes().len() as u64).sum();
@@ -217,12 +201,6 @@ impl Segments {
         if let Some(size) = self.sizes.get_mut(&segment) {
             size.octets = size.live;
         }
-    }
-}
-
-impl Drop for Segments {
-    fn drop(&mut self) {
-        self.seal();
     }
 }
 
