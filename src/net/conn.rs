@@ -10,7 +10,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::alarm::Alarm;
 use super::awake::{Awake, PROMPT};
 use super::unsent::Unsent;
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
@@ -28,14 +30,18 @@ pub struct Conn<M> {
     unsent: Unsent,
     /// When the peer was last heard, if it spoke soon enough that staying awake was worth it.
     prompt: Option<Instant>,
+    alarm: Alarm,
     stop: Stop,
+    /// Until the machine was asked to say farewell; from the first wait on.
+    stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stopped: bool,
 }
 
 impl<M: Machine + Unpin> Conn<M> {
     /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
-        Self { machine, stream, unsent: Unsent::default(), prompt: None, stop, stopped: false }
+        let (unsent, alarm) = (Unsent::default(), Alarm::default());
+        Self { machine, stream, unsent, prompt: None, alarm, stop, stopping: None, stopped: false }
     }
 
     /// The stream below: who the peer is, whether it is encrypted.
@@ -183,31 +189,39 @@ impl<M: Machine + Unpin> Conn<M> {
             self.machine.waited(now - began);
             return Ok(());
         }
-        let Self { machine, stream, stop, stopped, .. } = self;
-        let arrived = timeout(patience, poll_fn(|cx| poll_receive(machine, stream, cx)));
-        let outcome = tokio::select! {
-            biased;
-            outcome = arrived => outcome,
-            () = stop.cancelled(), if !*stopped => {
-                *stopped = true;
-                machine.stop();
-                return Ok(());
-            }
-        };
+        let heard = poll_fn(|cx| self.poll_heard(began.checked_add(patience), cx)).await;
+        if let Heard::Stop = heard {
+            (self.stopped, self.stopping) = (true, None);
+            self.machine.stop();
+            return Ok(());
+        }
         let now = Instant::now();
         // What runs in virtual time, no system has to wake.
         self.prompt = (self.stream.is_socket() && now - began < PROMPT).then_some(now);
         self.machine.waited(now - began);
-        match outcome {
-            Ok(result) => result.map_err(Error::of_stream),
-            Err(_) => {
-                self.machine.expire();
-                // A peer that does not take it is not there any more.
-                let _ = self.flush().await;
-                self.close().await;
-                Err(Error::Silent(patience))
-            }
+        if let Heard::Peer(outcome) = heard {
+            return outcome.map_err(Error::of_stream);
         }
+        self.machine.expire();
+        // A peer that does not take it is not there any more.
+        let _ = self.flush().await;
+        self.close().await;
+        Err(Error::Silent(patience))
+    }
+
+    fn poll_heard(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<Heard> {
+        let Self { machine, stream, alarm, stop, stopping, stopped, .. } = self;
+        if let Poll::Ready(outcome) = poll_receive(machine, stream, cx) {
+            return Poll::Ready(Heard::Peer(outcome));
+        }
+        if alarm.poll(end, cx).is_ready() {
+            return Poll::Ready(Heard::Nobody);
+        }
+        if *stopped {
+            return Poll::Pending;
+        }
+        let stopping = stopping.get_or_insert_with(|| Box::pin(stop.clone().cancelled_owned()));
+        stopping.as_mut().poll(cx).map(|()| Heard::Stop)
     }
 
     /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
@@ -228,6 +242,14 @@ impl<M: Machine + Unpin> Conn<M> {
         // The peer may be gone already, and then there is nobody to tell.
         let _ = timeout(HANDSHAKE_PATIENCE, shutdown).await;
     }
+}
+
+/// What ends a wait for the peer.
+enum Heard {
+    Peer(Result<(), std::io::Error>),
+    /// It was silent for too long.
+    Nobody,
+    Stop,
 }
 
 fn poll_receive<M: Machine>(

@@ -19,6 +19,7 @@
 //!
 //! Nothing outside this room opens a socket.
 
+mod alarm;
 mod awake;
 mod conn;
 mod directory;
