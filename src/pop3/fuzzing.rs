@@ -70,6 +70,8 @@ pub fn client(input: &[u8]) {
             session.quit();
         }
         client::Event::Message { bytes, .. } => assert!(bytes.len() <= OCTETS_MAX),
+        // Without a list there is nothing to do.
+        client::Event::Refused { command, .. } if command == "LIST" => session.quit(),
         _ => {}
     });
 }
@@ -86,6 +88,15 @@ mod tests {
             TOP 2 0\r\n|TOP 1 99999999999999999999\r\n|DELE 3\r\n|DELE 1\r\n|RSET\r\n|NOOP\r\n|QUIT\r\n|APOP ann 0\r\n|LANG *\r\n|UTF8\r\n|\
             \r\n|x";
         shake("pop3 server", server, 5000, words);
+    }
+
+    #[test]
+    fn a_client_that_is_told_no_list_is_answered_like_any_other() {
+        client(
+            b"\xff\xf8+OK\r\n+OK\r\nSASL PLAIN\r\n(((((((((xx+OK\r\n+OK\n\rNS\nE2 u2\rRWAxxx\r\r\nxxxxxxx\
+            xK\r\n+OK hi\r\n..\rxxxixxRR [Ixxxx+OK hiSASLK\r\n.OK\r\n.\r\n+OK\r\n-ERR [IN-USE] no\r\n+O\
+            K\r\n+OK\r\n\r`S%\nRx+OK\r\n-ERR no\r\n-ER\r\nxxxxx(((((x",
+        );
     }
 
     #[test]

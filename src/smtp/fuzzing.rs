@@ -180,6 +180,11 @@ mod tests {
     use crate::net::fuzzing::shake;
 
     #[test]
+    fn a_long_line_that_gets_a_code_is_read_again_as_it_was_written() {
+        reply([b"554-5.6.0 \n554 ", [0xa4; 200].as_slice()].concat().as_slice());
+    }
+
+    #[test]
     fn no_client_harms_the_server() {
         let words = "EHLO a\r\n|HELO a\r\n|LHLO a\r\n|MAIL FROM:<>|MAIL FROM:<ann@a.test>|RCPT TO:<b@b.test>|RCPT TO:<no@b.test>|\
             \r\n|\r\n|\r\n| SIZE=9| BODY=BINARYMIME| BODY=8BITMIME| SMTPUTF8| RET=FULL| ENVID=a+2B| NOTIFY=NEVER|DATA\r\n|\

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// A line of ours holds at most this many octets of text, so that the whole stays below 512. RFC 5321 §4.5.3.1.5.
 const TEXT_OCTETS_MAX: usize = 480;
+/// The longest enhanced code and the space behind it, as in `5.999.999 `. RFC 3463 §2.
+const ENHANCED_OCTETS_MAX: usize = 10;
 /// A reply of a peer may have so many lines.
 const LINES_MAX: usize = 128;
 
@@ -50,7 +52,7 @@ impl Reply {
 
     /// A reply without one: the greeting, the answer to EHLO, and the `3yz` that ask for more.
     pub fn plain(code: u16, text: &str) -> Self {
-        let mut lines: Vec<_> = text.lines().map(clean).collect();
+        let mut lines: Vec<_> = text.lines().map(|line| clean(line, TEXT_OCTETS_MAX)).collect();
         if lines.is_empty() {
             lines.push(String::new());
         }
@@ -84,12 +86,11 @@ impl Reply {
 }
 
 /// One line of text: nothing that could end it early, and not too much of it.
-fn clean(line: &str) -> String {
-    if line.len() <= TEXT_OCTETS_MAX && line.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+fn clean(line: &str, octets_max: usize) -> String {
+    if line.len() <= octets_max && line.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
         return line.to_owned();
     }
-    let end =
-        line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= TEXT_OCTETS_MAX).last();
+    let end = line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= octets_max).last();
     line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
@@ -132,7 +133,7 @@ impl Replies {
         if self.lines.len() == LINES_MAX {
             return Err(InvalidReply::TooLong);
         }
-        self.lines.push((code, clean(&String::from_utf8_lossy(text))));
+        self.lines.push((code, clean(&String::from_utf8_lossy(text), TEXT_OCTETS_MAX + ENHANCED_OCTETS_MAX)));
         Ok(is_last.then(|| whole(std::mem::take(&mut self.lines))))
     }
 }
@@ -156,8 +157,8 @@ fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
     let strip = |text: String| match enhanced(code, &text) {
-        Some((_, rest)) if first.is_some() => rest.to_owned(),
-        _ => text,
+        Some((_, rest)) if first.is_some() => clean(rest, TEXT_OCTETS_MAX),
+        _ => clean(&text, TEXT_OCTETS_MAX),
     };
     let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
     Reply { code, enhanced: first, text }
