@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// A commit that takes no longer may hold up the other tasks of its thread: to hand them to another thread costs a third
 /// of that on a fast disk.
 const BRIEF: Duration = Duration::from_millis(1);
+/// To write more takes longer than that.
+const BRIEF_OCTETS: usize = 256 << 10;
 
 /// What one caller wants stored: does it, and says whether to keep it and whom to tell about the commit.
 pub(super) type Job = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Tell) + Send>;
@@ -169,7 +171,6 @@ impl Drop for Caller<'_> {
 impl Shared {
     /// Whether nobody else writes, in a runtime whose threads may wait for a disk.
     fn may_lead(&self) -> bool {
-        let may_wait = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
         self.callers.load(Ordering::Relaxed) <= 1 && may_wait()
     }
 
@@ -283,12 +284,22 @@ fn transact(
 /// Makes a transaction durable: its bytes and its rows side by side.
 fn finish(mut transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error> {
     let batch = transaction.take_batch();
-    keeper.write(&batch)?;
-    let committed = transaction.commit();
-    keeper.wait()?;
-    committed?;
+    let octets: usize = batch.added.iter().map(|(_, content)| content.bytes().len()).sum();
+    let store = || {
+        keeper.write(&batch)?;
+        let committed = transaction.commit();
+        keeper.wait()?;
+        Ok::<(), Error>(committed?)
+    };
+    // A large letter holds nobody up whose task has this thread, too.
+    if BRIEF_OCTETS < octets && may_wait() { tokio::task::block_in_place(store) } else { store() }?;
     keeper.settle(batch);
     Ok(())
+}
+
+/// Whether this is a runtime whose threads may wait for a disk.
+fn may_wait() -> bool {
+    Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 /// Empties a segment in which little lives.
