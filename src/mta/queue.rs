@@ -18,6 +18,7 @@
 
 mod operator;
 mod pending;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -34,13 +35,14 @@ use crate::world::HostName;
 
 pub use operator::{Listing, State, Waiting, Which};
 use pending::{Next, Pending};
+use rows::{OF_HOST, Rows};
 
 /// The tables of this room.
 pub const SCHEMA: Schema = Schema {
     room: "mta",
     steps: &[
         "CREATE TABLE queue (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY,      -- see Rows
         host TEXT NOT NULL,
         name TEXT NOT NULL,          -- JOURNEY-STAY
         envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
@@ -50,10 +52,10 @@ pub const SCHEMA: Schema = Schema {
         due INTEGER NOT NULL,        -- the same; the next attempt
         attempts INTEGER NOT NULL,   -- made so far
         warned INTEGER NOT NULL      -- 1: the sender was told that it is late
-    ) STRICT;
-    CREATE INDEX queue_host ON queue (host, due);",
+    ) STRICT;",
         "ALTER TABLE queue ADD COLUMN held INTEGER NOT NULL DEFAULT 0; -- 1: until the operator releases it
     ALTER TABLE queue ADD COLUMN reason TEXT;                      -- why the last attempt failed",
+        "DROP INDEX IF EXISTS queue_host; -- of the first builds",
     ],
 };
 
@@ -127,7 +129,7 @@ pub enum Rest {
 pub struct Queue(Arc<Inner>);
 
 struct Inner {
-    host: HostName,
+    rows: Arc<Rows>,
     store: Store,
     pending: Mutex<Pending>,
     changed: Notify,
@@ -139,8 +141,9 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
-        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &host))?));
-        Ok(Self(Arc::new(Inner { host, store, pending, changed: Notify::new() })))
+        let rows = Arc::new(store.read(|connection| Rows::open(connection, host))?);
+        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &rows))?));
+        Ok(Self(Arc::new(Inner { rows, store, pending, changed: Notify::new() })))
     }
 
     /// Forgets what it knew and reads the store again, as after a crash.
@@ -148,7 +151,7 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn reload(&self) -> Result<(), store::Error> {
-        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
+        let due = self.0.store.read(|connection| waiting(connection, &self.0.rows))?;
         *self.pending() = Pending::new(due);
         Ok(())
     }
@@ -170,9 +173,9 @@ impl Queue {
         if mails.is_empty() {
             return Ok(Receipt { id });
         }
-        let host = self.0.host.clone();
+        let rows = self.0.rows.clone();
         let put = move |transaction: &Transaction<'_>| {
-            mails.into_iter().map(|mail| insert(transaction, &host, mail)).collect::<rusqlite::Result<Vec<_>>>()
+            mails.into_iter().map(|mail| insert(transaction, &rows, mail)).collect::<rusqlite::Result<Vec<_>>>()
         };
         let entries = self.0.store.write(put).await?;
         self.change(|pending| {
@@ -241,8 +244,8 @@ impl Queue {
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
         let is_underway = matches!(settlement.rest, Rest::Underway(_));
-        let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
-        let settle = move |transaction: &Transaction<'_>| apply(transaction, &host, row, content, &settlement);
+        let (rows, store, is_quiet) = (self.0.rows.clone(), &self.0.store, settlement.reports.is_empty());
+        let settle = move |transaction: &Transaction<'_>| apply(transaction, &rows, row, content, &settlement);
         // Nobody waits to hear that it is done; that reports are on their way, somebody may.
         let settled = if is_quiet { store.write_soon(settle).await } else { store.write(settle).await };
         let (until, reports) = settled?;
@@ -302,23 +305,24 @@ impl Queue {
     }
 }
 
-fn waiting(connection: &Connection, host: &str) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
-    let mut query = connection.prepare("SELECT due, id FROM queue WHERE host = ?1 AND held = 0")?;
-    query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
+fn waiting(connection: &Connection, rows: &Rows) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
+    let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
+    query.query_map(params![rows.first, rows.host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
 }
 
-fn insert(transaction: &Transaction<'_>, host: &str, mail: Mail) -> rusqlite::Result<Entry> {
+fn insert(transaction: &Transaction<'_>, rows: &Rows, mail: Mail) -> rusqlite::Result<Entry> {
     let content = content::put(transaction, &mail.letter.content)?;
-    let sql = "INSERT INTO queue (host, name, envelope, trace, content, arrived, due, attempts, warned)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
-    let row = transaction.prepare_cached(sql)?.insert(params![
-        host,
-        mail.id.to_string(),
-        json(&mail.envelope)?,
-        mail.letter.trace.as_ref(),
-        content,
-        mail.arrived.as_millisecond(),
-    ])?;
+    let sql = "INSERT INTO queue (id, host, name, envelope, trace, content, arrived, due, attempts, warned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0) ON CONFLICT (id) DO NOTHING";
+    let (name, envelope, arrived) = (mail.id.to_string(), json(&mail.envelope)?, mail.arrived.as_millisecond());
+    let (host, trace) = (&rows.host, mail.letter.trace.as_ref());
+    let mut insert = transaction.prepare_cached(sql)?;
+    let row = loop {
+        let row = rows.draw();
+        if insert.execute(params![row, host, name, envelope, trace, content, arrived])? == 1 {
+            break row;
+        }
+    };
     Ok(Entry { row, content, mail, attempts: 0, warned: false })
 }
 
@@ -328,7 +332,7 @@ type Due = (Timestamp, i64);
 /// Says until when it waits by itself, if it does, and when the reports are due.
 fn apply(
     transaction: &Transaction<'_>,
-    host: &str,
+    rows: &Rows,
     row: i64,
     content: i64,
     settlement: &Settlement,
@@ -352,7 +356,7 @@ fn apply(
             Some(*due).filter(|_| !is_held)
         }
     };
-    let put = |report: &Mail| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
+    let put = |report: &Mail| Ok((report.arrived, insert(transaction, rows, report.clone())?.row));
     Ok((until, settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?))
 }
 

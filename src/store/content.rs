@@ -13,7 +13,7 @@ pub(super) const SCHEMA: Schema = Schema {
     room: "store",
     steps: &[
         "CREATE TABLE content (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY, -- given once while the process lives
         hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
         bytes BLOB NOT NULL, -- empty where they lie in a segment
         uses INTEGER NOT NULL
@@ -38,9 +38,10 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     }
     let place = transaction.next_place(content.bytes().len());
     let bytes = if place.segment == 0 { content.bytes().as_ref() } else { &[] };
-    let new = "INSERT INTO content (hash, bytes, uses, segment, start, octets) VALUES (?1, ?2, 1, ?3, ?4, ?5)";
-    let values = params![hash, bytes, place.segment, place.start, place.octets];
-    let id = transaction.prepare_cached(new)?.insert(values)?;
+    let id = transaction.next_id();
+    let new = "INSERT INTO content (id, hash, bytes, uses, segment, start, octets) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)";
+    let values = params![id, hash, bytes, place.segment, place.start, place.octets];
+    transaction.prepare_cached(new)?.execute(values)?;
     content.set_place(id);
     if place.segment != 0 {
         transaction.add(id, content.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
@@ -23,6 +24,8 @@ pub(super) type Memory = Mutex<BTreeMap<i64, Content>>;
 /// The writer's end of it.
 pub(super) struct Keeper {
     way: Way,
+    /// The last id that a content got.
+    ids: Arc<AtomicI64>,
     /// Why nothing is kept any more: what the disk was asked to keep may be lost, and asking again would not tell.
     broken: Option<Arc<str>>,
 }
@@ -33,12 +36,18 @@ enum Way {
 }
 
 impl Keeper {
-    pub(super) fn files(segments: Segments) -> Self {
-        Self { way: Way::Files(segments), broken: None }
+    /// Contents in files, the last of which has this id.
+    pub(super) fn files(segments: Segments, last: i64) -> Self {
+        Self { way: Way::Files(segments), ids: Arc::new(last.into()), broken: None }
     }
 
     pub(super) fn memory(memory: Arc<Memory>) -> Self {
-        Self { way: Way::Memory(memory), broken: None }
+        Self { way: Way::Memory(memory), ids: Arc::default(), broken: None }
+    }
+
+    /// Where new contents get their ids from.
+    pub(super) fn ids(&self) -> Arc<AtomicI64> {
+        self.ids.clone()
     }
 
     /// Where the next content goes.

@@ -118,12 +118,12 @@ impl Store {
         let ready = open_writer(path).and_then(|connection| {
             let mut connection = prepare(connection, schemas)?;
             recovery::forget_torn(&mut connection, &files)?;
-            Ok((recovery::live(&connection)?, connection))
+            Ok((recovery::live(&connection)?, recovery::last(&connection)?, connection))
         });
-        let (live, connection) = ready.map_err(|error| unusable(&error))?;
+        let (live, last, connection) = ready.map_err(|error| unusable(&error))?;
         let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
         let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files };
-        Ok(Self::with(Writer::thread(connection, Keeper::files(segments), ahead::Log::of(path))?, readers))
+        Ok(Self::with(Writer::thread(connection, Keeper::files(segments, last), ahead::Log::of(path))?, readers))
     }
 
     /// A database in memory that commits at the same moment, without a thread: for virtual time and for tests of rooms

@@ -44,3 +44,8 @@ pub(super) fn live(connection: &Connection) -> rusqlite::Result<BTreeMap<i64, u6
     let sql = "SELECT segment, sum(octets) FROM content WHERE segment != 0 GROUP BY segment";
     connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
+
+/// The highest id of a content.
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(id), 0) FROM content", [], |row| row.get(0))
+}

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::Connection;
 
@@ -12,6 +14,7 @@ use crate::mail::Content;
 /// A transaction of the writer; several jobs share one. Dropped before its commit, it changes nothing.
 pub struct Transaction<'a> {
     sql: &'a Connection,
+    ids: Arc<AtomicI64>,
     batch: RefCell<Batch>,
 }
 
@@ -41,7 +44,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn begin(sql: &'a mut Connection, keeper: &mut Keeper, small: usize) -> rusqlite::Result<Self> {
         sql.prepare_cached("BEGIN")?.execute([])?;
         let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small };
-        Ok(Self { sql, batch: RefCell::new(batch) })
+        Ok(Self { sql, ids: keeper.ids(), batch: RefCell::new(batch) })
     }
 
     /// What happened to contents.
@@ -52,6 +55,11 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn commit(self) -> rusqlite::Result<()> {
         self.sql.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    /// The id of a new content; nobody gets it again while the process lives.
+    pub(super) fn next_id(&self) -> i64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Where a content of so many octets is going to lie.

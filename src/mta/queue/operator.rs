@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::rows::OF_HOST;
 use super::{Queue, time};
 use crate::journey::Step;
 use crate::mail::{Address, Envelope, JourneyId, QueueId, ReversePath};
@@ -38,7 +39,7 @@ impl std::str::FromStr for Which {
 }
 
 impl Which {
-    /// As the second parameter of [`FILTER`].
+    /// As the third parameter of [`filter`].
     fn name(self) -> Option<String> {
         match self {
             Self::All => None,
@@ -49,7 +50,9 @@ impl Which {
 }
 
 /// Of a host, and of a name if there is one: JOURNEY-STAY or JOURNEY.
-const FILTER: &str = "host = ?1 AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')";
+fn filter() -> String {
+    format!("{OF_HOST} AND (?3 IS NULL OR name = ?3 OR name LIKE ?3 || '-%')")
+}
 
 /// What a message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,19 +106,20 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, which: Which, limit: usize) -> Result<Listing, store::Error> {
-        let (host, name) = (&self.0.host, which.name());
-        let count = format!("SELECT count(*) FROM queue WHERE {FILTER}");
+        let (rows, name, filter) = (&self.0.rows, which.name(), filter());
+        let count = format!("SELECT count(*) FROM queue WHERE {filter}");
         let sql = format!(
             "SELECT id, name, envelope, length(trace)
                     + (SELECT length(bytes) + octets FROM content WHERE content.id = queue.content),
-                arrived, due, attempts, held, reason FROM queue WHERE {FILTER} ORDER BY arrived, id LIMIT ?3"
+                arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?4"
         );
-        let (total, rows) = self.0.store.read(|connection| {
-            let total = connection.query_row(&count, params![host, name], |row| row.get(0))?;
+        let (total, listed) = self.0.store.read(|connection| {
+            let of = (rows.first, &rows.host, &name);
+            let total = connection.query_row(&count, of, |row| row.get(0))?;
             let mut query = connection.prepare_cached(&sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = query.query_map(params![host, name, limit], |row| seen(host, row))?;
-            Ok((total, rows.collect::<rusqlite::Result<Vec<_>>>()?))
+            let listed = query.query_map(params![rows.first, rows.host, name, limit], |row| seen(&rows.host, row))?;
+            Ok((total, listed.collect::<rusqlite::Result<Vec<_>>>()?))
         })?;
         let pending = self.pending();
         let state = |(row, mut message): (i64, Waiting)| {
@@ -124,7 +128,7 @@ impl Queue {
             }
             message
         };
-        Ok(Listing { total, messages: rows.into_iter().map(state).collect() })
+        Ok(Listing { total, messages: listed.into_iter().map(state).collect() })
     }
 
     /// The header of a message, trace lines included, as far as it can be shown.
@@ -132,11 +136,11 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn header(&self, id: QueueId) -> Result<Option<String>, store::Error> {
-        let sql = "SELECT trace, content FROM queue WHERE host = ?1 AND name = ?2";
-        let name = id.to_string();
+        let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?3");
+        let (rows, name) = (&self.0.rows, id.to_string());
         let found = self.0.store.read(|connection| {
             let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?));
-            connection.query_row(sql, params![self.0.host, name], read).optional()
+            connection.query_row(&sql, (rows.first, &rows.host, name), read).optional()
         })?;
         let Some((mut header, content)) = found else { return Ok(None) };
         let content = self.0.store.content(content)?;
@@ -161,7 +165,7 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn release(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let released = self.update("held = 0, due = ?3", "held = 1", which, now).await?;
+        let released = self.update("held = 0, due = ?4", "held = 1", which, now).await?;
         self.change(|pending| pending.wake(&released.rows, now));
         Ok(released.ids)
     }
@@ -171,20 +175,21 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.update("due = ?3", "held = 0", which, now).await?;
+        let flushed = self.update("due = ?4", "held = 0", which, now).await?;
         self.change(|pending| pending.wake(&flushed.rows, now));
         Ok(flushed.ids)
     }
 
     async fn update(&self, set: &str, only: &str, which: Which, now: Timestamp) -> Result<Touched, store::Error> {
-        // Every statement names ?3, so that all take the same values.
-        let sql = format!("UPDATE queue SET {set} WHERE {FILTER} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
-        let (host, name) = (self.0.host.clone(), which.name());
+        // Every statement names ?4, so that all take the same values.
+        let filter = filter();
+        let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?4 IS NOT NULL RETURNING id, name");
+        let (of, name) = (self.0.rows.clone(), which.name());
         let change = move |transaction: &Transaction<'_>| {
             let mut update = transaction.prepare_cached(&sql)?;
             let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-            let rows = update.query_map(params![host, name, now.as_millisecond()], read)?;
-            rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()
+            let touched = update.query_map(params![of.first, of.host, name, now.as_millisecond()], read)?;
+            touched.collect::<rusqlite::Result<Vec<(i64, String)>>>()
         };
         let touched = self.0.store.write(change).await?;
         let rows = touched.iter().map(|(row, _)| *row).collect();
@@ -197,10 +202,10 @@ impl Queue {
         which: Which,
         now: Timestamp,
     ) -> Result<Vec<(QueueId, Vec<Address>)>, store::Error> {
-        let (host, name) = (&self.0.host, which.name());
-        let sql = format!("SELECT id FROM queue WHERE {FILTER}");
+        let (of, name) = (&self.0.rows, which.name());
+        let sql = format!("SELECT id FROM queue WHERE {}", filter());
         let rows: BTreeSet<i64> = self.0.store.read(|connection| {
-            connection.prepare_cached(&sql)?.query_map(params![host, name], |row| row.get(0))?.collect()
+            connection.prepare_cached(&sql)?.query_map((of.first, &of.host, name), |row| row.get(0))?.collect()
         })?;
         let claimed = self.change(|pending| pending.claim(&rows));
         let wanted = claimed.clone();
