@@ -70,7 +70,7 @@ fn write_letter(out: &mut String, letter: &Letter, transcript: bool) -> std::fmt
 }
 
 fn write_dialogue(out: &mut String, dialogue: &Dialogue) -> std::fmt::Result {
-    for (speaker, line) in &dialogue.lines {
+    for (speaker, line) in dialogue.lines() {
         let line = super::common::printable(line);
         match speaker {
             Speaker::Client => writeln!(out, "      {} {line}", style("C:").blue())?,

@@ -33,10 +33,7 @@ pub struct Event {
 impl Event {
     /// Roughly how many octets of memory it takes.
     pub(super) fn weight(&self) -> usize {
-        /// What one line of a dialogue takes beside its text.
-        const LINE: usize = 40;
-        let dialogue = self.dialogue.iter().flat_map(|dialogue| &dialogue.lines);
-        size_of::<Self>() + 256 + dialogue.map(|(_, line)| LINE + line.len()).sum::<usize>()
+        size_of::<Self>() + 256 + self.dialogue.as_ref().map_or(0, |dialogue| dialogue.weight())
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
     fn a_batch_has_at_least_one_event_and_ends_somewhere() {
         let journal = journal();
         let mut dialogue = Dialogue::default();
-        dialogue.lines.push((crate::mail::Speaker::Client, "x".repeat(BATCH_OCTETS_MAX)));
+        (0..400).for_each(|_| dialogue.note(crate::mail::Speaker::Client, &"😀".repeat(300)));
         for _ in 0..2 {
             let step = Step::Reported { about: JourneyId::of(1), recipients: Vec::new() };
             journal.recorder("mta").report(JourneyId::of(1), None, step, Some(dialogue.clone()));

@@ -92,7 +92,7 @@ impl Attempt {
         self.took += rest.took;
         self.keeps_dsn &= rest.keeps_dsn;
         match (&mut self.dialogue, rest.dialogue) {
-            (Some(dialogue), Some(more)) => dialogue.lines.extend(more.lines),
+            (Some(dialogue), Some(more)) => dialogue.append(&more),
             (dialogue, more) => *dialogue = dialogue.take().or(more),
         }
         self
@@ -264,7 +264,7 @@ impl Line {
     }
 
     fn take_dialogue(&mut self) -> Option<Dialogue> {
-        Some(self.conn.machine.take_dialogue()).filter(|dialogue| !dialogue.lines.is_empty())
+        Some(self.conn.machine.take_dialogue()).filter(|dialogue| !dialogue.is_empty())
     }
 
     fn verdict(&self, verdict: client::Verdict) -> Verdict {

@@ -57,6 +57,7 @@ pub const SCHEMA: Schema = Schema {
     ALTER TABLE queue ADD COLUMN reason TEXT;                      -- why the last attempt failed",
         "DROP INDEX IF EXISTS queue_host; -- of the first builds",
     ],
+    forget: None,
 };
 
 /// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may

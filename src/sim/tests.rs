@@ -237,7 +237,7 @@ async fn said(ground: Ground, scenario: &Scenario) -> (Vec<String>, Vec<String>)
         _ => None,
     };
     let lines = |event: &Event| {
-        let lines = event.dialogue.as_ref()?.lines.iter().map(|(who, line)| format!("{who:?}: {line}"));
+        let lines = event.dialogue.as_ref()?.lines().map(|(who, line)| format!("{who:?}: {line}"));
         Some(format!("{}\n{}", event.host, lines.collect::<Vec<_>>().join("\n")))
     };
     let events = journal.since(0);

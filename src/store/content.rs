@@ -22,6 +22,7 @@ pub(super) const SCHEMA: Schema = Schema {
     ALTER TABLE content ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE content ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;",
     ],
+    forget: None,
 };
 
 /// Stores a content, or finds it where it says that it is, and counts one more use. Returns its id.
@@ -72,8 +73,7 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
         return transaction.prepare_cached("UPDATE content SET uses = uses - 1 WHERE id = ?1")?.execute([id]).map(drop);
     }
     transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
-    transaction.free(id, place);
-    Ok(())
+    transaction.free(id, place)
 }
 
 /// Moves what lives in a segment to where new contents go.
@@ -90,7 +90,7 @@ pub(super) fn gather(transaction: &Transaction<'_>, segment: i64, files: &Files)
         let sql = "UPDATE content SET segment = ?2, start = ?3 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![id, segment, start])?;
         transaction.add(id, content);
-        transaction.free(id, place);
+        transaction.vacate(id, place);
     }
     Ok(())
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
 use super::segments::{Files, Place, Segments};
-use super::transaction::Batch;
+use super::transaction::{Batch, Contents};
 use crate::mail::Content;
 
 /// A content with fewer octets lies in its row: a commit of such waits for one file. A larger one would be written
@@ -24,8 +23,7 @@ pub(super) type Memory = Mutex<BTreeMap<i64, Content>>;
 /// The writer's end of it.
 pub(super) struct Keeper {
     way: Way,
-    /// The last id that a content got.
-    ids: Arc<AtomicI64>,
+    contents: Arc<Contents>,
     /// Why nothing is kept any more: what the disk was asked to keep may be lost, and asking again would not tell.
     broken: Option<Arc<str>>,
 }
@@ -36,18 +34,16 @@ enum Way {
 }
 
 impl Keeper {
-    /// Contents in files, the last of which has this id.
-    pub(super) fn files(segments: Segments, last: i64) -> Self {
-        Self { way: Way::Files(segments), ids: Arc::new(last.into()), broken: None }
+    pub(super) fn files(segments: Segments, contents: Contents) -> Self {
+        Self { way: Way::Files(segments), contents: Arc::new(contents), broken: None }
     }
 
-    pub(super) fn memory(memory: Arc<Memory>) -> Self {
-        Self { way: Way::Memory(memory), ids: Arc::default(), broken: None }
+    pub(super) fn memory(memory: Arc<Memory>, contents: Contents) -> Self {
+        Self { way: Way::Memory(memory), contents: Arc::new(contents), broken: None }
     }
 
-    /// Where new contents get their ids from.
-    pub(super) fn ids(&self) -> Arc<AtomicI64> {
-        self.ids.clone()
+    pub(super) fn contents(&self) -> Arc<Contents> {
+        self.contents.clone()
     }
 
     /// Where the next content goes.

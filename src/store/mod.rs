@@ -33,6 +33,7 @@ use crate::mail::Content;
 pub use disk::Disk;
 use keeper::{Keeper, Memory};
 use segments::{Files, Segments};
+use transaction::Contents;
 pub use transaction::Transaction;
 use writer::{Haste, Job, Writer};
 
@@ -54,6 +55,8 @@ pub struct Schema {
     pub room: &'static str,
     /// What made them so far.
     pub steps: &'static [&'static str],
+    /// Forgets what they know of the content ?1, which has gone. A trigger would make SQLite keep a journal for each.
+    pub forget: Option<&'static str>,
 }
 
 /// Why something was not stored or not found.
@@ -78,9 +81,9 @@ pub enum Error {
     Closed,
 }
 
-/// Pages in the log before they go into the database: few checkpoints, each of which makes the writer wait for the disk.
-/// Short of 64 MiB, which a start after a crash reads in a moment.
-const CHECKPOINT_PAGES: u32 = 16_000;
+/// Pages in the log before they go into the database, 8 MiB: so much of it is filled ahead, and read by a start after a
+/// crash. With more, fewer pages go there twice, but the memory and the disk that the log takes cost as much.
+const CHECKPOINT_PAGES: u32 = 2_000;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -123,7 +126,10 @@ impl Store {
         let (live, last, connection) = ready.map_err(|error| unusable(&error))?;
         let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
         let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files };
-        Ok(Self::with(Writer::thread(connection, Keeper::files(segments, last), ahead::Log::of(path))?, readers))
+        Ok(Self::with(
+            Writer::thread(connection, Keeper::files(segments, Contents::new(last, schemas)), ahead::Log::of(path))?,
+            readers,
+        ))
     }
 
     /// A database in memory that commits at the same moment, without a thread: for virtual time and for tests of rooms
@@ -134,7 +140,7 @@ impl Store {
     pub fn in_memory(schemas: &[Schema]) -> Result<Self, Error> {
         let connection = Arc::new(Mutex::new(prepare(open_memory()?, schemas)?));
         let memory = Arc::new(Memory::default());
-        let writer = Writer::inline(connection.clone(), Keeper::memory(memory.clone()));
+        let writer = Writer::inline(connection.clone(), Keeper::memory(memory.clone(), Contents::new(0, schemas)));
         Ok(Self::with(writer, Readers::Shared(connection, memory)))
     }
 

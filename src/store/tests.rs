@@ -3,7 +3,8 @@ use futures_util::future::{join, join_all};
 
 use super::*;
 
-const NOTES: Schema = Schema { room: "notes", steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"] };
+const NOTES: Schema =
+    Schema { room: "notes", steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"], forget: None };
 
 fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
     move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)
@@ -199,6 +200,7 @@ async fn contents_are_found_after_reopening_and_come_after_each_other() {
 const NAMES: Schema = Schema {
     room: "names",
     steps: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
+    forget: None,
 };
 
 /// A content, and a row that names it.

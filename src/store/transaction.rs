@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::Connection;
 
+use super::Schema;
 use super::keeper::Keeper;
 use super::segments::Place;
 use crate::mail::Content;
@@ -14,8 +15,23 @@ use crate::mail::Content;
 /// A transaction of the writer; several jobs share one. Dropped before its commit, it changes nothing.
 pub struct Transaction<'a> {
     sql: &'a Connection,
-    ids: Arc<AtomicI64>,
+    contents: Arc<Contents>,
     batch: RefCell<Batch>,
+}
+
+/// What every transaction has to know of contents.
+pub(super) struct Contents {
+    /// The id that one got last.
+    last: AtomicI64,
+    /// See [`Schema::forget`].
+    forget: Vec<&'static str>,
+}
+
+impl Contents {
+    /// What was there before has no higher id than `last`.
+    pub(super) fn new(last: i64, schemas: &[Schema]) -> Self {
+        Self { last: last.into(), forget: schemas.iter().filter_map(|schema| schema.forget).collect() }
+    }
 }
 
 /// What happens to contents in one commit.
@@ -44,7 +60,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn begin(sql: &'a mut Connection, keeper: &mut Keeper, small: usize) -> rusqlite::Result<Self> {
         sql.prepare_cached("BEGIN")?.execute([])?;
         let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small };
-        Ok(Self { sql, ids: keeper.ids(), batch: RefCell::new(batch) })
+        Ok(Self { sql, contents: keeper.contents(), batch: RefCell::new(batch) })
     }
 
     /// What happened to contents.
@@ -59,7 +75,7 @@ impl<'a> Transaction<'a> {
 
     /// The id of a new content; nobody gets it again while the process lives.
     pub(super) fn next_id(&self) -> i64 {
-        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+        self.contents.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Where a content of so many octets is going to lie.
@@ -75,8 +91,14 @@ impl<'a> Transaction<'a> {
         batch.added.push((id, content));
     }
 
+    /// Its row is gone, so its place is free, and nobody needs to know anything of it.
+    pub(super) fn free(&self, id: i64, place: Place) -> rusqlite::Result<()> {
+        self.vacate(id, place);
+        self.contents.forget.iter().try_for_each(|sql| self.prepare_cached(sql)?.execute([id]).map(drop))
+    }
+
     /// It is gone from its place.
-    pub(super) fn free(&self, id: i64, place: Place) {
+    pub(super) fn vacate(&self, id: i64, place: Place) {
         self.batch.borrow_mut().freed.push((id, place));
     }
 

@@ -47,7 +47,7 @@ pub(super) async fn all(
     let mut outcomes = Vec::new();
     for (some, said) in results {
         outcomes.extend(some);
-        dialogue.lines.extend(said.lines);
+        dialogue.append(&said);
     }
     outcomes.sort_by_key(|(at, _)| *at);
     Ok((outcomes.into_iter().map(|(_, outcome)| outcome).collect(), dialogue))

@@ -224,7 +224,7 @@ async fn dialogues(ground: Ground) -> Vec<String> {
     let events = running.ground.journal.since(0).into_iter();
     // Mailboxes are numbered by the time at which they were made, so only what MTAs said is the same.
     let said = events.filter(|event| event.host.starts_with("mta")).filter_map(|event| {
-        let lines = event.dialogue?.lines.iter().map(|(who, line)| format!("{who:?}: {line}")).collect::<Vec<_>>();
+        let lines = event.dialogue?.lines().map(|(who, line)| format!("{who:?}: {line}")).collect::<Vec<_>>();
         Some(format!("{}\n{}", event.host, lines.join("\n")))
     });
     let mut said: Vec<_> = said.collect();

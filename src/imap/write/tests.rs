@@ -181,7 +181,7 @@ fn the_dialogue_leaves_literals_out() {
         fetch.section(BodyName::Body, &Section::default(), None, Some(&[vec![b'x'; octets].into()]));
         fetch.end();
     }
-    let lines: Vec<_> = out.dialogue_mut().unwrap().lines.iter().map(|(_, line)| line.as_str()).collect();
+    let lines: Vec<_> = out.dialogue_mut().unwrap().lines().map(|(_, line)| line).collect();
     let wanted = [
         "* 1 EXISTS",
         "* 1 FETCH (BODY[] {5}",

@@ -4,6 +4,7 @@
 //! that are gone stay in its view, so that no number shifts under the client's feet (RFC 9051 §7.5.1).
 
 use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::imap::{Enabled, Flags, MessageSet, Numbers, Out, SequenceSet, SystemFlags};
@@ -109,7 +110,7 @@ impl Selected {
 
     /// How many messages are recent.
     pub(super) fn recent_count(&self) -> u32 {
-        self.view.messages.iter().filter(|message| self.is_recent(message.uid)).count() as u32
+        self.recent.ranges().iter().map(|range| self.between(range).len()).sum::<usize>() as u32
     }
 
     /// Whether there are keywords among these that the client has not heard of.
@@ -126,15 +127,8 @@ impl Selected {
     /// Places in the view of the messages in a set, ascending. `None` when the client names a sequence number that no
     /// message has; a UID that no message has is passed over. RFC 9051 §6.4.9.
     pub(super) fn places(&self, set: &MessageSet) -> Option<Vec<usize>> {
-        let messages = &self.view.messages;
-        let count = messages.len() as u32;
-        let by_uid = |numbers: &Numbers| {
-            let between = |range: &std::ops::RangeInclusive<Uid>| {
-                let after = range.end().checked_add(1).map_or(messages.len(), |after| messages.count_before(after));
-                messages.count_before(*range.start())..after
-            };
-            numbers.ranges().iter().flat_map(between).collect()
-        };
+        let count = self.view.messages.len() as u32;
+        let by_uid = |numbers: &Numbers| numbers.ranges().iter().flat_map(|range| self.between(range)).collect();
         match (&set.set, set.uid) {
             (SequenceSet::Saved, _) => Some(by_uid(&self.saved)),
             (uids, true) => Some(by_uid(&uids.resolve(self.last_uid()))),
@@ -144,6 +138,13 @@ impl Selected {
                 exists.then(|| numbers.iter().map(|number| number as usize - 1).collect())
             }
         }
+    }
+
+    /// The places of the messages with these UIDs.
+    fn between(&self, uids: &RangeInclusive<Uid>) -> Range<usize> {
+        let messages = &self.view.messages;
+        let after = uids.end().checked_add(1).map_or(messages.len(), |after| messages.count_before(after));
+        messages.count_before(*uids.start())..after
     }
 
     pub(super) fn last_uid(&self) -> Uid {

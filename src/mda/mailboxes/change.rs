@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::file::{Slot, check, insert};
 use super::name::canonical;
+use super::quota::Usage;
 use super::shelf::{self, Change, What};
 use super::vanished::forget;
 use super::{Error, Mailbox, Message, Uid, date, quota, tree};
@@ -201,8 +202,7 @@ pub(super) fn copy(
     for uid in uids {
         found.extend(find.query_row(params![mailbox, uid], shelf::message).optional()?);
     }
-    let count = u32::try_from(found.len()).map_err(|_| Error::TooMany("messages"))?;
-    let Slot { account, uidvalidity, uid: first, modseq } = Slot::take(transaction, target, count)?;
+    let Slot { account, uidvalidity, uid: first, modseq } = Slot::take(transaction, target, Usage::of(&found))?;
     let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let mut trace = transaction.prepare_cached(sql)?;
     let mut copied = Copied { uidvalidity, uids: Vec::with_capacity(found.len()) };
@@ -219,19 +219,23 @@ pub(super) fn copy(
 /// Removes messages and keeps in mind that they were there.
 pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) -> Result<Change, Error> {
     let (account, modseq) = next_modseq(transaction, mailbox)?;
-    let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content";
+    let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content, size";
     let mut delete = transaction.prepare_cached(sql)?;
     let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
     let mut remember = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
-    let mut removed = Vec::new();
+    let (mut removed, mut octets) = (Vec::new(), 0);
     for uid in uids {
-        if let Some(content) = delete.query_row(params![mailbox, uid], |row| row.get(0)).optional()? {
+        let gone = delete.query_row(params![mailbox, uid], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?)));
+        if let Some((content, size)) = gone.optional()? {
+            octets += size;
             content::release(transaction, content)?;
             delete_trace.execute(params![mailbox, uid])?;
             remember.execute(params![mailbox, uid, modseq])?;
             removed.push(*uid);
         }
     }
+    let sql = "UPDATE mailbox SET messages = messages - ?2, octets = octets - ?3 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![mailbox, removed.len(), octets])?;
     forget(transaction, mailbox, modseq)?;
     Ok(Change { account, mailbox, modseq, what: What::Expunged(removed) })
 }

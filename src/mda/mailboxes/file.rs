@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::change::remove;
 use super::index::number_of_date;
 use super::name::{INBOX, canonical};
+use super::quota::Usage;
 use super::shelf::{Change, What};
 use super::{Error, Mailbox, Mailboxes, Message, Uid, date, lock, quota, tree};
 use crate::imap::{Flags, Summary};
@@ -198,7 +199,8 @@ pub(super) fn file(
     let Arrival { letter, summary, flags, received, saved } = arrival;
     let content = content::put(transaction, &letter.content)?;
     keep_summary(transaction, content, summary)?;
-    let Slot { account, uidvalidity, uid, modseq } = Slot::take(transaction, mailbox, 1)?;
+    let Slot { account, uidvalidity, uid, modseq } =
+        Slot::take(transaction, mailbox, Usage { octets: letter.len() as u64, messages: 1 })?;
     if !letter.trace.is_empty() {
         let journey = letter.journey().map(|journey| journey.to_string());
         let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
@@ -268,15 +270,18 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Takes the next UIDs, which nobody gets again. Since there is one writer, they ascend in the order of commits.
-    pub(super) fn take(transaction: &Transaction<'_>, mailbox: i64, count: u32) -> Result<Self, Error> {
+    /// Takes the next UIDs, which nobody gets again, and counts what comes. Since there is one writer, UIDs ascend in the
+    /// order of commits.
+    pub(super) fn take(transaction: &Transaction<'_>, mailbox: i64, comes: Usage) -> Result<Self, Error> {
         // RETURNING would cost a table of its own each time.
         let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
         let slot = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
             Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
         })?;
-        let sql = "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3 WHERE id = ?1";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, count, slot.modseq])?;
+        let sql =
+            "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3, messages = messages + ?2, octets = octets + ?4
+                   WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, comes.messages, slot.modseq, comes.octets])?;
         Ok(slot)
     }
 }

@@ -1,7 +1,7 @@
 //! How much an account holds, and what keeps it from holding more. RFC 9208.
 //!
-//! The tables count what comes into a mailbox and what goes, so a usage is one sum over the mailboxes of an account. What
-//! would go beyond a quota is not filed: the job that brings it fails as a whole. Moving within the account always works,
+//! Whoever files or removes messages counts them with their mailbox, so a usage is one sum over the mailboxes of an
+//! account. What would go beyond a quota is not filed: the job that brings it fails as a whole. Moving within the account always works,
 //! and so does what other programs put into a Maildir, which counts all the same.
 
 use std::collections::BTreeMap;
@@ -10,23 +10,17 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::shelf::{Change, What};
-use super::{Error, Mailboxes, lock};
+use super::{Error, Mailboxes, Message, lock};
 use crate::store::Transaction;
 use crate::world::Quota;
 
 /// The step of [`super::SCHEMA`] that counts.
 pub(super) const STEP: &str = "
-ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: kept by the triggers
+ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: what is there
 ALTER TABLE mailbox ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
 UPDATE mailbox SET
     messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),
     octets = (SELECT ifnull(sum(size), 0) FROM message WHERE message.mailbox = mailbox.id);
-CREATE TRIGGER message_comes AFTER INSERT ON message BEGIN
-    UPDATE mailbox SET messages = messages + 1, octets = octets + new.size WHERE id = new.mailbox;
-END;
-CREATE TRIGGER message_goes AFTER DELETE ON message BEGIN
-    UPDATE mailbox SET messages = messages - 1, octets = octets - old.size WHERE id = old.mailbox;
-END;
 ";
 
 /// Quotas by the key of the account.
@@ -65,6 +59,16 @@ impl Mailboxes {
     }
 }
 
+impl Usage {
+    /// Of these messages.
+    pub(super) fn of<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Self {
+        messages.into_iter().fold(Self::default(), |Self { octets, messages }, message| Self {
+            octets: octets + message.size,
+            messages: messages + 1,
+        })
+    }
+}
+
 fn usage(connection: &Connection, account: &str) -> rusqlite::Result<Usage> {
     let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
                WHERE account = (SELECT id FROM account WHERE key = ?1)";
@@ -98,10 +102,7 @@ fn sum(changes: &[Change]) -> Usage {
         What::Arrived(messages) => Some(messages),
         What::Flagged(_) | What::Expunged(_) | What::Gone => None,
     });
-    arrived.flatten().fold(Usage::default(), |Usage { octets, messages }, message| Usage {
-        octets: octets + message.size,
-        messages: messages + 1,
-    })
+    Usage::of(arrived.flatten())
 }
 
 #[cfg(test)]

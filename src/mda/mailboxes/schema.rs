@@ -5,7 +5,17 @@ use crate::store::Schema;
 /// What [`crate::store::Store::open`] needs to know of us.
 pub const SCHEMA: Schema = Schema {
     room: "mda",
-    steps: &[STEP_1, STEP_2, STEP_3, super::quota::STEP, super::metadata::STEP, super::vanished::STEP, STEP_OBJECTS],
+    steps: &[
+        STEP_1,
+        STEP_2,
+        STEP_3,
+        super::quota::STEP,
+        super::metadata::STEP,
+        super::vanished::STEP,
+        STEP_OBJECTS,
+        STEP_UNTRIGGERED,
+    ],
+    forget: Some("DELETE FROM summary WHERE content = ?1"),
 };
 
 const STEP_1: &str = "
@@ -87,7 +97,6 @@ CREATE TABLE summary (
     structure BLOB NOT NULL,
     grams BLOB NOT NULL
 ) STRICT;
-CREATE TRIGGER summary_ends AFTER DELETE ON content BEGIN DELETE FROM summary WHERE content = old.id; END;
 ";
 
 // RFC 5256, RFC 8474, RFC 8970: what SORT, THREAD, EMAILID and PREVIEW ask for.
@@ -97,6 +106,13 @@ UPDATE message SET email = mailbox << 32 | uid;
 ALTER TABLE summary ADD COLUMN standing BLOB; -- imap::sort::Standing
 ALTER TABLE summary ADD COLUMN sent_at INTEGER;
 ALTER TABLE summary ADD COLUMN preview TEXT;
+";
+
+// The first builds had triggers for every message, for each of which SQLite keeps a journal.
+const STEP_UNTRIGGERED: &str = "
+DROP TRIGGER IF EXISTS summary_ends;
+DROP TRIGGER IF EXISTS message_comes;
+DROP TRIGGER IF EXISTS message_goes;
 ";
 
 // What lies in Maildirs, as it was last seen there.

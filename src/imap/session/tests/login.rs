@@ -104,7 +104,7 @@ fn the_dialogue_has_neither_passwords_nor_messages() {
     let mut session = play_in_chunks(&setup(), &transcript, 5);
     let dialogue = session.take_dialogue();
     // Long lines end early.
-    let lines: Vec<_> = dialogue.lines.iter().map(|(_, line)| line.split(" [CAPA").next().unwrap()).collect();
+    let lines: Vec<_> = dialogue.lines().map(|(_, line)| line.split(" [CAPA").next().unwrap()).collect();
     assert_eq!(
         lines[1..],
         [

@@ -160,9 +160,8 @@ fn the_record_shows_no_secret_and_no_message() {
     let mut owner = Owner::new(Config { dialogue: true, ..config() }, &[Login, Send(&["bob@b.test"], "hidden")]);
     owner.replies("220 hi\n250-b\n250 AUTH LOGIN\n334 YQ==\n334 YQ==\n235 yes");
     owner.replies("250 ok\n250 ok\n354 go\n250 taken");
-    let said: Vec<_> = owner.session.take_dialogue().lines;
-    let client: Vec<_> =
-        said.iter().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line.as_str()).collect();
+    let said = owner.session.take_dialogue();
+    let client: Vec<_> = said.lines().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line).collect();
     let wanted = [
         "EHLO a.test",
         "AUTH LOGIN",
