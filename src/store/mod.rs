@@ -271,6 +271,27 @@ impl Store {
         }
     }
 
+    /// Contents by their ids, those that are not at hand by one read; `None` for those that are gone. They take no room
+    /// at hand from others.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn contents(&self, ids: &[i64]) -> Result<Vec<Option<Content>>, Error> {
+        let mut contents: Vec<_> = ids.iter().map(|id| self.at_hand(*id)).collect();
+        let missing = || ids.iter().enumerate().filter(|(at, _)| contents[*at].is_none());
+        if missing().next().is_none() {
+            return Ok(contents);
+        }
+        let found: Vec<(usize, Option<content::Found>)> = self.read(|connection| {
+            let _moment = connection.unchecked_transaction()?;
+            missing().map(|(at, id)| Ok((at, content::find(connection, *id)?))).collect()
+        })?;
+        for (at, found) in found {
+            contents[at] = found.map(|found| self.found(found)).transpose()?;
+        }
+        Ok(contents)
+    }
+
     /// A content whose place was found beside other things.
     ///
     /// # Errors

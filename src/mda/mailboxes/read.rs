@@ -1,5 +1,7 @@
 //! Messages out of the tables: whole letters, one or several by one read, and what they are made of.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
@@ -28,9 +30,37 @@ impl Mailbox {
         if let Some(letters) = self.at_hand(messages.clone()) {
             return Ok(letters);
         }
-        let mut ends = messages.map(|message| message.uid);
-        let Some(first) = ends.next() else { return Ok(vec![]) };
-        self.letters(first, ends.next_back().unwrap_or(first))
+        let messages: Vec<&Message> = messages.collect();
+        let ids: Vec<i64> = messages.iter().map(|message| message.content).collect();
+        let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.0.store.contents(&ids)?);
+        let letter = |(message, (trace, content)): (&&Message, (Option<Bytes>, Option<Content>))| {
+            Some((message.uid, Letter { trace: trace?, content: content? }))
+        };
+        Ok(messages.iter().zip(parts).filter_map(letter).collect())
+    }
+
+    /// The trace lines of messages by ascending UID; `None` for those that are gone.
+    fn traces(&self, messages: &[&Message]) -> Result<Vec<Option<Bytes>>, Error> {
+        let traces = &self.mailboxes.0.traces;
+        let at_hand = || {
+            let traces = lock(traces);
+            messages.iter().map(|message| traces.find(self.shelf.id, message.uid)).collect::<Vec<_>>()
+        };
+        let found = at_hand();
+        let (Some(first), Some(last), false) = (messages.first(), messages.last(), found.iter().all(Option::is_some))
+        else {
+            return Ok(found);
+        };
+        let sql = "SELECT message.uid, trace.octets FROM message LEFT JOIN trace USING (mailbox, uid)
+                   WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3";
+        let range = [self.shelf.id, first.uid.into(), last.uid.into()];
+        let read: BTreeMap<Uid, Bytes> = self.mailboxes.0.store.read(|connection| {
+            let mut find = connection.prepare_cached(sql)?;
+            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?)))?.collect()
+        })?;
+        let mut traces = lock(traces);
+        read.iter().for_each(|(uid, trace)| traces.keep(self.shelf.id, *uid, trace));
+        Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
     }
 
     pub(super) fn at_hand<'a>(&self, messages: impl Iterator<Item = &'a Message>) -> Option<Vec<(Uid, Letter)>> {
