@@ -58,6 +58,7 @@ pub const SCHEMA: Schema = Schema {
         "DROP INDEX IF EXISTS queue_host; -- of the first builds",
     ],
     forget: None,
+    recount: None,
 };
 
 /// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may

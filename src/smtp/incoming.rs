@@ -18,7 +18,7 @@ use crate::mail::{has_bare_line_end, normalize};
 /// At most this much is set aside on the strength of `SIZE=` alone.
 const RESERVED_OCTETS_MAX: u64 = 1 << 20;
 /// Who has sent some of what was declared is believed so many times as much: a buffer that grows is a copy more.
-const BELIEVED: u64 = 32;
+const BELIEVED: u64 = 64;
 /// So much beyond the limit is read and thrown away before the peer is cut off.
 const SWALLOWED_OCTETS_MAX: u64 = 16 << 20;
 

@@ -23,6 +23,7 @@ pub(super) const SCHEMA: Schema = Schema {
     ALTER TABLE content ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;",
     ],
     forget: None,
+    recount: None,
 };
 
 /// Stores a content, or finds it where it says that it is, and counts one more use. Returns its id.

@@ -57,6 +57,8 @@ pub struct Schema {
     pub steps: &'static [&'static str],
     /// Forgets what they know of the content ?1, which has gone. A trigger would make SQLite keep a journal for each.
     pub forget: Option<&'static str>,
+    /// Counts again what is in them, after a start has forgotten rows.
+    pub recount: Option<&'static str>,
 }
 
 /// Why something was not stored or not found.
@@ -120,7 +122,7 @@ impl Store {
         let files = Arc::new(Files::new(path.with_file_name(CONTENTS)));
         let ready = open_writer(path).and_then(|connection| {
             let mut connection = prepare(connection, schemas)?;
-            recovery::forget_torn(&mut connection, &files)?;
+            recovery::forget_torn(&mut connection, &files, schemas)?;
             Ok((recovery::live(&connection)?, recovery::last(&connection)?, connection))
         });
         let (live, last, connection) = ready.map_err(|error| unusable(&error))?;

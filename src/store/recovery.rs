@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use super::content;
 use super::segments::Files;
+use super::{Schema, content};
 
 /// Forgets contents whose bytes are not there, and all that names them.
 ///
 /// Rows and bytes of a commit become durable side by side, and only when both are is anybody told. A commit that a crash
 /// has cut off may have left its rows alone, in the last segment that rows name; nobody relies on them.
-pub(super) fn forget_torn(connection: &mut Connection, files: &Files) -> rusqlite::Result<()> {
+pub(super) fn forget_torn(connection: &mut Connection, files: &Files, schemas: &[Schema]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let sql = format!("SELECT {} FROM content WHERE segment = (SELECT max(segment) FROM content)", content::COLUMNS);
     let torn: Vec<i64> = transaction
@@ -22,6 +22,7 @@ pub(super) fn forget_torn(connection: &mut Connection, files: &Files) -> rusqlit
     if !torn.is_empty() {
         tracing::warn!(contents = torn.len(), "a crash cut off the last commit; what nobody was told of is forgotten");
         forget(&transaction, &torn)?;
+        schemas.iter().filter_map(|schema| schema.recount).try_for_each(|sql| transaction.execute_batch(sql))?;
     }
     transaction.commit()
 }

@@ -3,8 +3,12 @@ use futures_util::future::{join, join_all};
 
 use super::*;
 
-const NOTES: Schema =
-    Schema { room: "notes", steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"], forget: None };
+const NOTES: Schema = Schema {
+    room: "notes",
+    steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"],
+    forget: None,
+    recount: None,
+};
 
 fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
     move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)
@@ -201,6 +205,7 @@ const NAMES: Schema = Schema {
     room: "names",
     steps: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
     forget: None,
+    recount: None,
 };
 
 /// A content, and a row that names it.

@@ -14,10 +14,17 @@ use super::{Error, Mailboxes, Message, lock};
 use crate::store::Transaction;
 use crate::world::Quota;
 
-/// The step of [`super::SCHEMA`] that counts.
+/// The step of [`super::SCHEMA`] from which on messages are counted.
 pub(super) const STEP: &str = "
 ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: what is there
 ALTER TABLE mailbox ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+UPDATE mailbox SET
+    messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),
+    octets = (SELECT ifnull(sum(size), 0) FROM message WHERE message.mailbox = mailbox.id);
+";
+
+/// Counts what is in mailboxes that have lost messages otherwise than by one who counts.
+pub(super) const RECOUNT: &str = "
 UPDATE mailbox SET
     messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),
     octets = (SELECT ifnull(sum(size), 0) FROM message WHERE message.mailbox = mailbox.id);
@@ -156,6 +163,24 @@ mod tests {
         old.store(vec![1], StoreMode::Add, Flags { system: SystemFlags::DELETED, keywords: vec![] }).await.unwrap();
         old.expunge(None).await.unwrap();
         assert_eq!(counted(&mailboxes), (2 * size, 2));
+    }
+
+    #[tokio::test]
+    async fn a_message_that_a_crash_has_cut_off_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(&folder.path().join("post.db"), &[SCHEMA]).unwrap();
+        let before = mailboxes(open());
+        for _ in 0..2 {
+            before.deliver(ANN, None, &Letter::new(vec![b'x'; 100_000].into())).await.unwrap();
+        }
+        before.deliver(ANN, None, &Letter::new(vec![b'y'; 50_000].into())).await.unwrap();
+        assert_eq!(counted(&before), (250_000, 3));
+        drop(before);
+        let segment = std::fs::File::options().write(true).open(folder.path().join("contents/1")).unwrap();
+        let octets = segment.metadata().unwrap().len();
+        segment.set_len(octets - 10_000).unwrap();
+        segment.set_len(octets).unwrap();
+        assert_eq!(counted(&mailboxes(open())), (200_000, 2));
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ pub const SCHEMA: Schema = Schema {
         STEP_UNTRIGGERED,
     ],
     forget: Some("DELETE FROM summary WHERE content = ?1"),
+    recount: Some(super::quota::RECOUNT),
 };
 
 const STEP_1: &str = "
