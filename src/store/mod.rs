@@ -19,6 +19,7 @@ mod inline;
 mod keeper;
 mod recovery;
 mod segments;
+mod straight;
 mod transaction;
 mod writer;
 

@@ -6,7 +6,7 @@
 //!  contents/3   ▓▓▓▓▓▓┊        new contents come here; each commit writes its own in one piece
 //! ```
 //!
-//! Bytes are written once, and reach the disk while the rows that name them do. A crash between the two may leave rows
+//! What a commit writes begins at a whole block. Bytes are written once, and reach the disk while the rows that name them do. A crash between the two may leave rows
 //! without bytes, of a commit that nobody was told of: [`super::recovery`] finds them.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use bytes::Bytes;
 
+use super::straight::{BLOCK_OCTETS, Straight};
 use crate::mail::Content;
 
 /// A segment is sealed when it has so many octets.
@@ -100,7 +101,7 @@ pub(super) struct Segments {
     sizes: BTreeMap<i64, Size>,
     last: i64,
     /// The last one, once something was written to it.
-    file: Option<Arc<File>>,
+    file: Option<(Arc<File>, Straight)>,
     syncer: Syncer,
 }
 
@@ -149,24 +150,26 @@ impl Segments {
 
     /// Writes contents at the end, and begins to put them on stable storage.
     pub(super) fn write(&mut self, contents: &[(i64, Content)]) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file.clone(),
-            None => self.begin()?,
+        let start = self.size().octets;
+        let (file, straight) = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let path = self.files.path(self.last);
+                let file = Arc::new(File::create(&path)?);
+                sync_folder(&self.files.folder)?;
+                self.file.insert((file, Straight::open(&path)))
+            }
         };
-        let written = write_at(&file, self.size().octets, contents);
+        let written = straight.write(start, contents).and_then(|is_written| match is_written {
+            true => Ok(()),
+            false => write_at(file, start, contents),
+        });
         if written.is_err() {
             // What is half there would be in the way of nobody, but take room.
-            let _ = file.set_len(self.size().octets);
+            let _ = file.set_len(start);
         }
         written?;
-        self.syncer.begin(file)
-    }
-
-    fn begin(&mut self) -> io::Result<Arc<File>> {
-        let file = Arc::new(File::create(self.files.path(self.last))?);
-        sync_folder(&self.files.folder)?;
-        self.file = Some(file.clone());
-        Ok(file)
+        self.syncer.begin(file.clone())
     }
 
     /// Waits until what was written is on stable storage.
@@ -178,7 +181,7 @@ impl Segments {
     pub(super) fn settle(&mut self, added: &[(i64, Content)], freed: &[Place]) {
         let octets: u64 = added.iter().map(|(_, content)| content.bytes().len() as u64).sum();
         let size = self.sizes.entry(self.last).or_default();
-        size.octets += octets;
+        size.octets = (size.octets + octets).next_multiple_of(BLOCK_OCTETS as u64);
         size.live += octets;
         for place in freed {
             let Some(size) = self.sizes.get_mut(&place.segment) else { continue };
