@@ -17,8 +17,9 @@ use super::awake::{Awake, PROMPT};
 use super::unsent::Unsent;
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
 
-/// How much is read at once. The buffer lives on the stack of one poll, so an idle connection holds none.
-const READ_BYTES: usize = 16 * 1024;
+/// How much is read at once: a letter in a few pieces. The buffer lives on the stack of one poll, so an idle connection
+/// holds none.
+const READ_BYTES: usize = 64 * 1024;
 /// How long a TLS handshake or a farewell may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
 
