@@ -6,8 +6,9 @@
 //!  contents/3   ▓▓▓▓▓▓┊        new contents come here; each commit writes its own in one piece
 //! ```
 //!
-//! What a commit writes begins at a whole block. Bytes are written once, and reach the disk while the rows that name them do. A crash between the two may leave rows
-//! without bytes, of a commit that nobody was told of: [`super::recovery`] finds them.
+//! What a commit writes begins at a whole block. Bytes are written once, where they can be straight to the disk, and are
+//! made durable while the rows that name them are. A crash between the two may leave rows without bytes, of a commit that
+//! nobody was told of: [`super::recovery`] finds them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! Writes that go straight to the disk.
 //!
 //! The system's memory for files would take a copy of everything, page by page, which nobody reads soon: what came last
-//! is at hand anyway. That copy costs a letter of 100 KiB a sixth of its time, and a batch of them a third.
+//! is at hand anyway. That copy costs a letter of 100 KiB an eighth of its time, and a batch of them a quarter.
 
 use std::fs::File;
 use std::io;
