@@ -1,8 +1,8 @@
 //! How much an account holds, and what keeps it from holding more. RFC 9208.
 //!
 //! Whoever files or removes messages counts them with their mailbox, so a usage is one sum over the mailboxes of an
-//! account. What would go beyond a quota is not filed: the job that brings it fails as a whole. Moving within the account always works,
-//! and so does what other programs put into a Maildir, which counts all the same.
+//! account. What would go beyond a quota is not filed: the job that brings it fails as a whole. Moving within the account
+//! always works, and so does what other programs put into a Maildir, which counts all the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
