@@ -158,7 +158,7 @@ impl Letter {
 }
 
 /// Length of the leading trace fields, with the lines they are folded over.
-fn trace_len(message: &[u8]) -> usize {
+pub(crate) fn trace_len(message: &[u8]) -> usize {
     let (mut end, mut at) = (0, 0);
     while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
         let line = &message[at..at + len + 2];

@@ -18,5 +18,6 @@ pub use domain::domain_key;
 pub use dsn::{Action, DeliveryReport, RecipientReport};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
+pub(crate) use letter::trace_len;
 pub use letter::{BareLineEnds, Content, Letter, has_bare_line_end, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};

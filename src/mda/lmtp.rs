@@ -1,6 +1,5 @@
 //! Takes mail over LMTP and files it: the end of a message's way. RFC 2033.
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -58,6 +57,10 @@ impl Conversation {
             },
             // The MTA has judged the line ends; what it let through is kept as it is.
             bare_line_ends: BareLineEnds::Keep,
+            known: {
+                let mailboxes = mda.mailboxes().clone();
+                server::Known::by(move |start| mailboxes.like(start))
+            },
             ..server::Config::default()
         };
         let welcome = || Reply::plain(220, &format!("{} LMTP Postroad", mda.fqdn()));
@@ -94,8 +97,8 @@ impl Conversation {
                     let reply = whim.unwrap_or_else(|| self.rcpt(&recipient.address));
                     self.conn.machine.answer(reply);
                 }
-                Event::Message { envelope, data } => {
-                    let replies = self.deliver(&envelope, data).await?;
+                Event::Message { envelope, letter } => {
+                    let replies = self.deliver(&envelope, letter).await?;
                     self.conn.machine.answer_each(&replies);
                 }
                 Event::Verify(_) => self.conn.machine.answer(Reply::new(252, (2, 5, 0), "Cannot verify")),
@@ -114,9 +117,9 @@ impl Conversation {
     }
 
     /// Files the message for each recipient, all in one commit if it can be: one reply each, RFC 2033 §4.2.
-    async fn deliver(&self, envelope: &Envelope, data: Bytes) -> Result<Vec<Reply>, net::Error> {
+    async fn deliver(&self, envelope: &Envelope, letter: Letter) -> Result<Vec<Reply>, net::Error> {
         let refusals = self.whims(Moment::Data, envelope)?;
-        let letter = self.mda.mailboxes().share(Letter::new(data));
+        let letter = self.mda.mailboxes().share(letter);
         let id = self.journey(&letter).stay(self.mda.setup().dice.draw());
         let filing = envelope.recipients.iter().zip(refusals).map(|(recipient, refusal)| async {
             match refusal {

@@ -65,9 +65,9 @@ fn decide(session: &mut server::Session, event: server::Event) {
         server::Event::Rcpt(recipient) if recipient.address.local().starts_with("no") => {
             session.answer(Reply::new(550, (5, 1, 1), "no such user"));
         }
-        server::Event::Message { envelope, data } => {
+        server::Event::Message { envelope, letter } => {
             // What is mended may grow: each lone octet becomes two.
-            assert!(data.len() <= 2 * SIZE_MAX && (1..=RECIPIENTS_MAX).contains(&envelope.recipients.len()));
+            assert!(letter.len() <= 2 * SIZE_MAX && (1..=RECIPIENTS_MAX).contains(&envelope.recipients.len()));
             match session.with_protocol().contains("LMTP") {
                 true => session.answer_each(&vec![ok; envelope.recipients.len()]),
                 false => session.answer(ok),

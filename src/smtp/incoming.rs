@@ -10,26 +10,33 @@
 //!        └── other: a stuffed dot, dropped ──▶ Text
 //! ```
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::BareLineEnds;
-use crate::mail::{has_bare_line_end, normalize};
+use super::known::{Known, Same};
+use crate::mail::{Letter, has_bare_line_end, normalize, trace_len};
 
-/// At most this much is set aside on the strength of `SIZE=` alone.
+/// At most this much is set aside on the strength of what was declared alone.
 const RESERVED_OCTETS_MAX: u64 = 1 << 20;
 /// Who has sent some of what was declared is believed so many times as much: a buffer that grows is a copy more.
 const BELIEVED: u64 = 64;
 /// So much beyond the limit is read and thrown away before the peer is cut off.
 const SWALLOWED_OCTETS_MAX: u64 = 16 << 20;
+/// So much has come before we look whether it is [known](Known).
+const START_OCTETS: usize = 64 << 10;
 
 /// A message that arrives.
 #[derive(Debug)]
 pub(super) struct Incoming {
     message: BytesMut,
+    known: Known,
+    /// What comes behind `message`, as long as it is the same as a content at hand.
+    same: Option<Same>,
+    has_looked: bool,
     /// All octets so far, kept or not.
     octets: u64,
     octets_max: u64,
-    /// What `SIZE=` has declared.
+    /// How many octets there will be, as far as `SIZE=` or BDAT has said.
     declared: u64,
     has_bare_line_end: bool,
     at: At,
@@ -55,10 +62,19 @@ pub(super) enum Fault {
 }
 
 impl Incoming {
-    pub(super) fn new(octets_max: u64, declared: Option<u64>) -> Self {
+    pub(super) fn new(octets_max: u64, declared: Option<u64>, known: Known) -> Self {
         let declared = declared.unwrap_or(0).min(octets_max);
-        let message = BytesMut::with_capacity(declared.min(RESERVED_OCTETS_MAX) as usize);
-        Self { message, octets: 0, octets_max, declared, has_bare_line_end: false, at: At::LineStart }
+        Self {
+            message: BytesMut::new(),
+            known,
+            same: None,
+            has_looked: false,
+            octets: 0,
+            octets_max,
+            declared,
+            has_bare_line_end: false,
+            at: At::LineStart,
+        }
     }
 
     /// Takes text with dots stuffed. Says how much of it belonged to the message once its end is there.
@@ -125,20 +141,52 @@ impl Incoming {
 
     fn keep(&mut self, part: &[u8]) {
         self.octets += part.len() as u64;
-        if self.octets <= self.octets_max {
-            self.make_room(part.len());
-            self.message.extend_from_slice(part);
-        } else {
-            self.message = BytesMut::new();
+        if self.octets_max < self.octets {
+            (self.message, self.same) = (BytesMut::new(), None);
+            return;
+        }
+        if let Some(same) = &mut self.same {
+            if same.goes_on(part) {
+                return;
+            }
+            self.part_ways();
+        }
+        self.make_room(part.len());
+        self.message.extend_from_slice(part);
+        if START_OCTETS <= self.message.len() && !std::mem::replace(&mut self.has_looked, true) {
+            self.look();
+        }
+    }
+
+    /// Keeps no more than the trace of a message whose content is known.
+    fn look(&mut self) {
+        let (trace, start) = self.message.split_at(trace_len(&self.message));
+        self.same = self.known.find(start);
+        if self.same.is_some() {
+            self.message = BytesMut::from(trace);
+        }
+    }
+
+    /// It is not that content, so what came of it is kept.
+    fn part_ways(&mut self) {
+        if let Some(same) = self.same.take() {
+            self.make_room(same.start().len());
+            self.message.extend_from_slice(same.start());
         }
     }
 
     fn make_room(&mut self, octets: usize) {
         let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
         if room < octets {
-            let expected = self.declared.saturating_sub(len as u64).min(len as u64 * BELIEVED) as usize;
+            let believed = RESERVED_OCTETS_MAX.max(len as u64 * BELIEVED);
+            let expected = self.declared.saturating_sub(len as u64).min(believed) as usize;
             self.message.reserve(octets.max(expected));
         }
+    }
+
+    /// So many octets more are about to come.
+    pub(super) fn expect(&mut self, octets: u64) {
+        self.declared = self.declared.max(self.octets.saturating_add(octets)).min(self.octets_max);
     }
 
     /// All octets that came, kept or not.
@@ -157,25 +205,41 @@ impl Incoming {
     }
 
     /// The message that arrived by DATA; its octets are not copied again.
-    pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Bytes, Fault> {
+    pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> Result<Letter, Fault> {
         match rule {
             _ if self.is_too_large() => Err(Fault::TooLarge),
             BareLineEnds::Refuse if self.has_bare_line_end => Err(Fault::BareLineEnd),
-            BareLineEnds::Normalize if self.has_bare_line_end => Ok(normalize(&self.message).0.into_owned().into()),
-            _ => Ok(self.message.freeze()),
+            BareLineEnds::Normalize if self.has_bare_line_end => {
+                self.part_ways();
+                Ok(Letter::new(normalize(&self.message).0.into_owned().into()))
+            }
+            _ => Ok(self.letter()),
         }
     }
 
     /// The message that arrived by BDAT.
-    pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Bytes, Fault> {
-        self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
+    pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Letter, Fault> {
+        // A trace ends with a whole line.
+        let mut parts = std::iter::once(self.message.as_ref()).chain(self.same.as_ref().map(Same::start));
+        self.has_bare_line_end = rule != BareLineEnds::Keep && parts.any(has_bare_line_end);
         self.finish_stuffed(rule)
+    }
+
+    fn letter(mut self) -> Letter {
+        if let Some(content) = self.same.as_ref().and_then(Same::whole) {
+            return Letter { trace: self.message.freeze(), content: content.clone() };
+        }
+        self.part_ways();
+        Letter::new(self.message.freeze())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::mail::Content;
 
     /// What follows DATA on the wire, the message it holds, how much is left over; `None` where no end is found.
     type Case = (&'static [u8], Option<(Result<&'static [u8], Fault>, usize)>);
@@ -215,10 +279,11 @@ mod tests {
     ];
 
     fn read(wire: &[u8], chunk: usize, rule: BareLineEnds) -> Option<(Result<Bytes, Fault>, usize)> {
-        let mut incoming = Incoming::new(100, None);
+        let mut incoming = Incoming::new(100, None, Known::default());
         for (number, part) in wire.chunks(chunk).enumerate() {
             if let Some(used) = incoming.take_stuffed(part) {
-                return Some((incoming.finish_stuffed(rule), wire.len() - number * chunk - used));
+                let message = incoming.finish_stuffed(rule).map(|letter| letter.to_bytes());
+                return Some((message, wire.len() - number * chunk - used));
             }
         }
         None
@@ -278,12 +343,83 @@ mod tests {
 
     #[test]
     fn a_message_beyond_the_limit_is_counted_but_not_kept() {
-        let mut incoming = Incoming::new(10, Some(u64::MAX));
+        let mut incoming = Incoming::new(10, Some(u64::MAX), Known::default());
         assert_eq!(incoming.take_stuffed(b"0123456789"), None);
         assert!(!incoming.is_too_large());
         assert_eq!(incoming.take_stuffed(b"0"), None);
         assert!(incoming.is_too_large() && incoming.message.is_empty() && !incoming.is_endless());
         assert_eq!(incoming.take_stuffed(b"\r\n.\r\n"), Some(5));
         assert_eq!(incoming.finish_stuffed(BareLineEnds::Refuse), Err(Fault::TooLarge));
+    }
+
+    const TRACE: &str = "Received: from a;\r\n\tnow\r\n";
+
+    /// A large content, and who knows it.
+    fn known() -> (Content, Known) {
+        let text = format!("Subject: large\r\n\r\n{}", "0123456789\r\n..\r\n.x\r\n".repeat(10_000));
+        let content = Content::new(text.into());
+        (content.clone(), Known::by(move |start| content.bytes().starts_with(start).then(|| content.clone())))
+    }
+
+    /// By DATA or by BDAT; and how many octets were in a buffer of its own.
+    fn arrived(message: &[u8], known: &Known, is_stuffed: bool) -> (usize, Result<Letter, Fault>) {
+        let mut incoming = Incoming::new(1 << 20, Some(message.len() as u64), known.clone());
+        let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n.", "\r\n..") + ".\r\n";
+        for part in if is_stuffed { text.as_bytes() } else { message }.chunks(10_007) {
+            match is_stuffed {
+                true => assert!(incoming.take_stuffed(part).is_none_or(|used| used == part.len())),
+                false => incoming.take_counted(part),
+            }
+        }
+        let held = incoming.message.len();
+        let letter = match is_stuffed {
+            true => incoming.finish_stuffed(BareLineEnds::Refuse),
+            false => incoming.finish_counted(BareLineEnds::Refuse),
+        };
+        (held, letter)
+    }
+
+    #[test]
+    fn a_content_at_hand_is_shared_and_one_that_only_begins_the_same_is_not() {
+        let (content, known) = known();
+        // Inside a line.
+        let (early, half, whole) = (18 + 3500 * 20 + 4, 18 + 5000 * 20 + 4, content.bytes().len());
+        for is_stuffed in [true, false] {
+            let message = [TRACE.as_bytes(), content.bytes()].concat();
+            let (held, letter) = arrived(&message, &known, is_stuffed);
+            let letter = letter.unwrap();
+            assert_eq!((held, letter.trace.as_ref(), &letter.content), (TRACE.len(), TRACE.as_bytes(), &content));
+            assert_eq!(letter.content.bytes().as_ptr(), content.bytes().as_ptr(), "it is the same buffer");
+
+            // It ends sooner, goes on for longer, or says something else on its way.
+            for (kept, behind) in [(half, "\r\n"), (whole, "and more\r\n"), (half, "?\r\n"), (early, "x\r\n")] {
+                let message = [TRACE.as_bytes(), &content.bytes()[..kept], behind.as_bytes()].concat();
+                let (_, letter) = arrived(&message, &known, is_stuffed);
+                let letter = letter.unwrap();
+                assert!(letter.to_bytes() == message, "{kept} octets and {behind:?}");
+                assert!(letter == Letter::new(message.into()));
+            }
+
+            let bare = [TRACE.as_bytes(), content.bytes(), b"a\nb\r\n"].concat();
+            assert_eq!(arrived(&bare, &known, is_stuffed).1, Err(Fault::BareLineEnd));
+        }
+    }
+
+    #[test]
+    fn bare_line_ends_of_a_content_at_hand_are_no_less_refused() {
+        let content = Content::new("with a lone\nline feed\r\n".repeat(10_000).into());
+        let known = Known::by(move |_| Some(content.clone()));
+        let message = "with a lone\nline feed\r\n".repeat(10_000);
+        for is_stuffed in [true, false] {
+            assert_eq!(arrived(message.as_bytes(), &known, is_stuffed).1, Err(Fault::BareLineEnd));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_known_but_too_large_is_not_kept() {
+        let (content, known) = known();
+        let mut incoming = Incoming::new(100_000, None, known);
+        incoming.take_counted(content.bytes());
+        assert!(incoming.is_too_large() && incoming.same.is_none() && incoming.message.is_empty());
     }
 }

@@ -14,6 +14,7 @@ pub mod client;
 mod command;
 pub mod fuzzing;
 mod incoming;
+mod known;
 mod lines;
 mod outgoing;
 mod parameters;

@@ -148,10 +148,10 @@ impl Pair {
             server::Event::Rcpt(recipient) if recipient.address.local().starts_with("no") => {
                 self.server.answer(Reply::new(550, (5, 1, 1), "no such user"));
             }
-            server::Event::Message { envelope, data } => {
+            server::Event::Message { envelope, letter } => {
                 self.with.push(self.server.with_protocol());
                 let replies: Vec<_> = envelope.recipients.iter().map(later).collect();
-                self.arrived.push((envelope, data));
+                self.arrived.push((envelope, letter.to_bytes()));
                 match replies.len() {
                     1 => self.server.answer(replies[0].clone()),
                     _ if self.with.last().is_some_and(|with| with.contains("LMTP")) => {

@@ -338,6 +338,11 @@ impl Store {
         self.0.cache.same(&content).unwrap_or(content)
     }
 
+    /// A large content at hand that may begin like this, for who receives one: it may be that.
+    pub fn like(&self, start: &[u8]) -> Option<Content> {
+        self.0.cache.like(start)
+    }
+
     /// The folder that the database lies in; `None` when it is in memory.
     pub fn folder(&self) -> Option<&Path> {
         match &self.0.readers {

@@ -110,6 +110,11 @@ impl Mailboxes {
         Letter { content: self.0.store.share(letter.content), ..letter }
     }
 
+    /// A large content at hand that may begin like this.
+    pub fn like(&self, start: &[u8]) -> Option<Content> {
+        self.0.store.like(start)
+    }
+
     /// Refuses flags that could grow without bound.
     fn brought(&self, Brought { letter, flags, received }: Brought) -> Result<Arrival, Error> {
         check(&flags)?;

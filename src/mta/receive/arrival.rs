@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::Kind;
@@ -153,9 +152,8 @@ impl Arrival {
 
 impl Conversation {
     /// What is said to a whole message.
-    pub(super) async fn store(&self, envelope: Envelope, data: Bytes) -> Result<Reply, Reply> {
+    pub(super) async fn store(&self, envelope: Envelope, letter: Letter) -> Result<Reply, Reply> {
         let mta = self.home(envelope.reverse_path.as_ref());
-        let letter = Letter::new(data);
         let journey = self.journey(mta, &letter);
         let stamp = |id: QueueId, envelope: &Envelope, now: Timestamp| self.received_field(mta, id, envelope, now);
         let arrival = Arrival::new(mta, envelope, letter, journey, stamp);

@@ -1,10 +1,9 @@
 //! One connection: each command is judged by the host's faults, its rules, and what it relays for whom.
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Kind, Reception};
-use crate::mail::{Address, Envelope, Recipient, ReversePath};
+use crate::mail::{Address, Envelope, Letter, Recipient, ReversePath};
 use crate::mta::Mta;
 use crate::mta::expand::Expansion;
 use crate::mta::policy::Moment;
@@ -62,8 +61,8 @@ impl Conversation {
                     let reply = self.rule_of_envelope(Stage::Data, self.conn.machine.envelope());
                     self.conn.machine.answer(reply.unwrap_or(Reply::plain(250, "")));
                 }
-                Event::Message { envelope, data } => {
-                    let reply = self.message(envelope, data).await?;
+                Event::Message { envelope, letter } => {
+                    let reply = self.message(envelope, letter).await?;
                     self.conn.machine.answer(reply);
                 }
                 // RFC 5321 §3.5.3: nobody is told who has a mailbox here without sending to it.
@@ -162,7 +161,7 @@ impl Conversation {
         self.conn.machine.user().is_some() || setup.settings.relay_from.contain(&setup.world, self.peer())
     }
 
-    async fn message(&self, envelope: Envelope, data: Bytes) -> Result<Reply, Error> {
+    async fn message(&self, envelope: Envelope, letter: Letter) -> Result<Reply, Error> {
         let sender = envelope.reverse_path.clone();
         if let Some(reply) = self.whim(whims::Moment::Data, sender.as_ref(), None)? {
             return Ok(reply);
@@ -170,7 +169,7 @@ impl Conversation {
         if let Some(reply) = self.rule_of_envelope(Stage::End, Some(&envelope)) {
             return Ok(reply);
         }
-        match self.store(envelope, data).await {
+        match self.store(envelope, letter).await {
             Ok(reply) => Ok(self.whim(whims::Moment::Stored, sender.as_ref(), None)?.unwrap_or(reply)),
             Err(reply) => Ok(reply),
         }

@@ -103,6 +103,10 @@ impl Reception {
             plain_login: matches!(self.site, Site::Any { .. }),
             bare_line_ends: policy.bare_line_ends,
             dialogue: setup.recorder.wants_dialogues(),
+            known: {
+                let store = setup.store.clone();
+                server::Known::by(move |start| store.like(start))
+            },
             ..server::Config::default()
         }
     }

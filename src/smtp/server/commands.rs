@@ -215,7 +215,7 @@ impl Session {
                 self.complain(&sequence("BINARYMIME comes by BDAT"));
             }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
-                let incoming = Incoming::new(self.config.size_max, *size);
+                let incoming = Incoming::new(self.config.size_max, *size, self.config.known.clone());
                 self.ask(Question::Data(incoming), Event::Data);
             }
             Some(Transaction { chunks: Some(_), .. }) => self.complain(&sequence("the message comes by BDAT")),

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::super::incoming::{Fault, Incoming};
+use super::super::known::Known;
 use super::super::{BareLineEnds, Reply};
 use super::commands::{sequence, too_large};
 use super::session::{Question, Session, State};
 use super::{Event, Protocol};
-use crate::mail::Body;
+use crate::mail::{Body, Letter};
 
 /// A chunk that is refused is read and thrown away up to this size; beyond it the connection ends.
 const REFUSED_OCTETS_MAX: u64 = 16 << 20;
@@ -59,8 +58,12 @@ impl Session {
             Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("no valid recipients")),
             Some(transaction) => {
                 let is_first = transaction.chunks.is_none();
-                let chunks = transaction.chunks.get_or_insert_with(|| Incoming::new(size_max, transaction.size));
+                let new = || Incoming::new(size_max, transaction.size, self.config.known.clone());
+                let chunks = transaction.chunks.get_or_insert_with(new);
                 let refusal = (size_max < octets.saturating_add(chunks.octets() as u64)).then(too_large);
+                if refusal.is_none() {
+                    chunks.expect(octets);
+                }
                 if is_first && refusal.is_none() {
                     return self.ask(Question::Chunk { octets, is_last }, Event::Data);
                 }
@@ -104,7 +107,7 @@ impl Session {
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
-                let incoming = std::mem::replace(chunks, Incoming::new(0, None));
+                let incoming = std::mem::replace(chunks, Incoming::new(0, None, Known::default()));
                 self.note_data(incoming.octets());
                 self.message(incoming.finish_counted(rule));
             }
@@ -127,13 +130,13 @@ impl Session {
     }
 
     /// The message is over: the owner decides, if it may be taken at all.
-    fn message(&mut self, message: Result<Bytes, Fault>) {
+    fn message(&mut self, message: Result<Letter, Fault>) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
-            (Ok(data), Some(transaction)) => {
+            (Ok(letter), Some(transaction)) => {
                 let envelope = transaction.envelope;
                 let question = Question::Message { recipients: envelope.recipients.len() };
-                self.ask(question, Event::Message { envelope, data });
+                self.ask(question, Event::Message { envelope, letter });
             }
             (Err(fault), transaction) => {
                 self.transaction = transaction;

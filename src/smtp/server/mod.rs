@@ -22,10 +22,9 @@ mod tests;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::BareLineEnds;
-use crate::mail::{Envelope, Recipient};
+pub use super::known::Known;
+use crate::mail::{Envelope, Letter, Recipient};
 
 pub use session::Session;
 
@@ -63,6 +62,8 @@ pub struct Config {
     pub message_patience: Duration,
     /// Keep a [record](Session::take_dialogue) of what both ends said.
     pub dialogue: bool,
+    /// Large contents at hand: one that comes again is not kept twice.
+    pub known: Known,
 }
 
 impl Default for Config {
@@ -84,6 +85,7 @@ impl Default for Config {
             patience: Duration::from_secs(300),
             message_patience: Duration::from_secs(3600),
             dialogue: false,
+            known: Known::default(),
         }
     }
 }
@@ -150,8 +152,8 @@ pub enum Event {
     Message {
         /// Who gets it.
         envelope: Envelope,
-        /// Its octets, dot stuffing undone.
-        data: Bytes,
+        /// The message, dot stuffing undone.
+        letter: Letter,
     },
     /// `VRFY`.
     Verify(String),

@@ -73,11 +73,11 @@ impl Stage {
                 local if local.starts_with("later") => Reply::new(421, (4, 3, 2), "not now"),
                 _ => ok,
             }),
-            Event::Message { envelope, data } => {
+            Event::Message { envelope, letter } => {
                 let recipients = envelope.recipients.iter();
                 let replies: Vec<_> =
                     recipients.map(|to| Reply::new(250, (2, 1, 5), &format!("{} has it", to.address))).collect();
-                self.arrived.push((envelope, data));
+                self.arrived.push((envelope, letter.to_bytes()));
                 match self.session.with_protocol().contains("LMTP") {
                     true => self.session.answer_each(&replies),
                     false => self.session.answer(ok),
