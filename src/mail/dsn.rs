@@ -7,12 +7,16 @@
 //!   message/rfc822 or headers    what came back of the message
 //! ```
 
-use mail_parser::{MessageParser, MessagePart, MimeHeaders};
+use std::borrow::Cow;
+
+use mail_parser::{MessageParser, MimeHeaders};
 
 use super::{Address, JourneyId, Letter};
 
 /// A report is read no further.
 const RECIPIENTS_MAX: usize = 10_000;
+/// One has three parts.
+const PARTS_MAX: usize = 16;
 
 /// What a delivery status notification says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,16 +68,14 @@ pub enum Action {
 impl DeliveryReport {
     /// Reads a message; `None` if it is no report that tells of at least one recipient.
     pub fn read(message: &[u8]) -> Option<Self> {
-        let parsed = MessageParser::new().parse(message)?;
+        let parts = parts(message)?;
         let status =
-            parsed.parts.iter().find(|part| is_message(part, &["delivery-status", "global-delivery-status"]))?;
-        let mut report = Self::status(&String::from_utf8_lossy(status.contents()))?;
-        let is_returned = |part: &&MessagePart<'_>| {
-            is_message(part, &["rfc822", "global", "global-headers"])
-                || part.content_type().is_some_and(|kind| kind.subtype() == Some("rfc822-headers"))
-        };
-        if let Some(returned) = parsed.parts.iter().find(is_returned) {
-            report.note_returned(returned.contents());
+            parts.iter().find(|part| part.is(&["message/delivery-status", "message/global-delivery-status"]))?;
+        let mut report = Self::status(&String::from_utf8_lossy(&status.decoded()))?;
+        let message = ["message/rfc822", "message/global"];
+        let header = ["text/rfc822-headers", "message/global-headers"];
+        if let Some(returned) = parts.iter().find(|part| part.is(&message) || part.is(&header)) {
+            report.note_returned(if returned.is(&message) { returned.body.into() } else { returned.decoded() });
         }
         Some(report)
     }
@@ -92,11 +94,11 @@ impl DeliveryReport {
         (!report.recipients.is_empty()).then_some(report)
     }
 
-    fn note_returned(&mut self, header: &[u8]) {
-        let returned = Letter::new(header.to_vec().into());
-        self.journey = self.journey.or_else(|| returned.journey());
-        let parsed = MessageParser::new().parse_headers(header);
+    fn note_returned(&mut self, header: Cow<'_, [u8]>) {
+        let parsed = MessageParser::new().parse_headers(&*header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
+        let returned = Letter::new(header.into_owned().into());
+        self.journey = self.journey.or_else(|| returned.journey());
     }
 }
 
@@ -165,11 +167,66 @@ fn status(text: &str) -> Option<(u8, u16, u16)> {
     (numbers.next().is_none() && subject < 1000 && detail < 1000).then_some((class, subject, detail))
 }
 
-fn is_message(part: &MessagePart<'_>, subtypes: &[&str]) -> bool {
-    let Some(kind) = part.content_type().filter(|kind| kind.ctype().eq_ignore_ascii_case("message")) else {
-        return false;
+/// One part of a report.
+struct Part<'a> {
+    /// With its header.
+    whole: &'a [u8],
+    /// As it is encoded.
+    body: &'a [u8],
+    /// Such as `message/rfc822`, in lower case.
+    kind: String,
+}
+
+impl<'a> Part<'a> {
+    fn of(whole: &'a [u8]) -> Option<Self> {
+        let parsed = MessageParser::new().parse_headers(whole)?;
+        let kind = parsed.content_type()?;
+        let body = body(whole);
+        let kind = format!("{}/{}", kind.ctype(), kind.subtype()?).to_ascii_lowercase();
+        Some(Self { whole, body, kind })
+    }
+
+    fn is(&self, kinds: &[&str]) -> bool {
+        kinds.contains(&self.kind.as_str())
+    }
+
+    /// What it holds, if that is no message.
+    fn decoded(&self) -> Cow<'a, [u8]> {
+        let parsed = MessageParser::new().parse(self.whole);
+        parsed.map_or(self.body.into(), |parsed| parsed.root_part().contents().to_vec().into())
+    }
+}
+
+/// What is behind the first empty line.
+fn body(message: &[u8]) -> &[u8] {
+    let mut rest = message;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        if matches!(line, b"" | b"\r") {
+            break;
+        }
+    }
+    rest
+}
+
+/// The parts of a multipart message. What they hold is not looked into: it is whatever somebody sent, and parsers have
+/// stumbled over messages in messages. RFC 2046 §5.1.1.
+fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
+    let parsed = MessageParser::new().parse_headers(message)?;
+    let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);
+    let body = body(message);
+    let starts: Vec<usize> = memchr::memmem::find_iter(body, &delimiter)
+        .filter(|at| *at == 0 || body[*at - 1] == b'\n')
+        .take(PARTS_MAX)
+        .chain([body.len()])
+        .collect();
+    let inside = |start: usize, end: usize| {
+        let part = &body[start + delimiter.len()..end];
+        // Behind the rest of the delimiter's line.
+        Part::of(&part[memchr::memchr(b'\n', part)? + 1..])
     };
-    kind.subtype().is_some_and(|subtype| subtypes.iter().any(|known| subtype.eq_ignore_ascii_case(known)))
+    Some(starts.windows(2).filter_map(|ends| inside(ends[0], ends[1])).collect())
 }
 
 #[cfg(test)]
@@ -209,6 +266,33 @@ mod tests {
         let local =
             RecipientReport { original: None, address: None, action, status, remote_mta: None, diagnostic: None };
         assert_eq!(read.recipients, [bob, local]);
+    }
+
+    /// RFC 6533 §3: parts may be encoded; a report may be inside a message that came back.
+    #[test]
+    fn parts_are_decoded_and_only_those_of_the_report_itself_count() {
+        let inner = report(
+            "Reporting-MTA: dns; inner.test\r\n\r\nFinal-Recipient: rfc822; x@y.test\r\nAction: failed\r\n\
+             Status: 5.0.0\r\n",
+        );
+        let whole = format!(
+            "Content-Type: Multipart/Report; boundary=\"o ut\"\r\n\r\n\
+             --o ut\r\nContent-Type: message/global-delivery-status\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n\
+             UmVwb3J0aW5nLU1UQTogZG5zOyBhLnRlc3QKCkZpbmFsLVJlY2lwaWVudDogcmZjODIyOyBiQGIudGVzdApBY3Rpb246IGRlbGF5\r\n\
+             ZWQKU3RhdHVzOiA0LjQuMQo=\r\n\
+             --o ut \r\ncontent-type: Message/RFC822\r\n\r\nMessage-ID: <2@a.test>\r\n{inner}\r\n--o ut--\r\n"
+        );
+        let read = DeliveryReport::read(whole.as_bytes()).unwrap();
+        assert_eq!((read.reporting_mta.as_deref(), read.message_id.as_deref()), (Some("a.test"), Some("2@a.test")));
+        assert_eq!((read.recipients.len(), read.recipients[0].status), (1, (4, 4, 1)));
+    }
+
+    #[test]
+    fn messages_in_messages_do_not_make_it_stumble() {
+        let message = "Content-Type:message/rfc822\n\n";
+        let nested = format!("Content-Type:multipart/report;boundary=b\n\n--b{message}{message}\n--b--");
+        assert_eq!(DeliveryReport::read(nested.as_bytes()), None);
     }
 
     #[test]
