@@ -23,8 +23,8 @@ const BODIES: &str = "FETCH 1:* (BODY.PEEK[])";
 /// `* 1 FETCH (FLAGS ())` and its line end; the shortest metadata of a letter.
 const FLAGS_OCTETS_MIN: usize = 23;
 const METADATA_OCTETS_MIN: usize = 300;
-/// Letters in the case of one APPEND at a time.
-const APPENDS: u32 = 1_000;
+/// Letters that are written before they are appended one by one.
+const APPENDS: u32 = 100;
 /// Connections that fill the mailbox.
 const WRITERS: u32 = 10;
 const READERS: usize = 4;
@@ -78,21 +78,35 @@ impl ImapBench {
             let _ = imap.say(&format!("DELETE {mailbox}")).await;
             imap.say(&format!("CREATE {mailbox}")).await?;
         }
-        let dice = Dice::from_entropy();
         if figures.wants("APPEND") {
-            let letters: Vec<String> =
-                (0..APPENDS.min(self.aim.messages)).map(|number| letter(number, &dice)).collect();
-            let began = Instant::now();
-            for letter in &letters {
-                imap.append(ASIDE, letter).await?;
-            }
-            figures.rate("APPEND", "messages/s", letters.len() as f64, began.elapsed());
+            let (appended, took) = self.append(&mut imap).await?;
+            figures.rate("APPEND", "messages/s", f64::from(appended), took);
         }
         let began = Instant::now();
         let writers = (0..WRITERS).map(|writer| append(target, writer, self.aim.messages));
         try_join_all(writers).await?;
         figures.rate("APPEND, 10 connections", "messages/s", f64::from(self.aim.messages), began.elapsed());
         Ok(())
+    }
+
+    /// One letter after the other for a time, behind some that warm up.
+    async fn append(&self, imap: &mut Imap) -> anyhow::Result<(u32, Duration)> {
+        let (dice, count) = (Dice::from_entropy(), APPENDS.min(self.aim.messages));
+        let (mut appended, mut took) = (0, Duration::ZERO);
+        loop {
+            let letters: Vec<_> = (0..count).map(|number| letter(appended + number, &dice)).collect();
+            let began = Instant::now();
+            for letter in &letters {
+                imap.append(ASIDE, letter).await?;
+            }
+            if appended != 0 {
+                took += began.elapsed();
+            }
+            appended += count;
+            if self.aim.time <= took {
+                return Ok((appended - count, took));
+            }
+        }
     }
 
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {

@@ -47,11 +47,13 @@ impl<'a> Text<'a> {
     pub(crate) fn preview(&self) -> String {
         let mut preview = String::new();
         let text = first_text(&self.structure.part).map(|part| self.decoded_part(&beginning(part))).unwrap_or_default();
+        let mut chars = 0;
         for word in text.split_whitespace() {
             let space = if preview.is_empty() { "" } else { " " };
             preview.push_str(space);
             preview.push_str(word);
-            if PREVIEW_CHARS <= preview.chars().count() {
+            chars += space.len() + word.chars().count();
+            if PREVIEW_CHARS <= chars {
                 break;
             }
         }
@@ -190,8 +192,34 @@ fn decoded(field: &Field<'_>) -> String {
 }
 
 fn in_charset(charset: Option<&str>, octets: &[u8]) -> String {
-    match charset.filter(|name| !name.is_empty()).and_then(|name| charset_decoder(name.as_bytes())) {
-        Some(decode) => decode(octets),
-        None => String::from_utf8_lossy(octets).into_owned(),
+    let charset = charset.filter(|name| !name.is_empty());
+    // The decoder goes character by character.
+    let decoder = match charset {
+        Some(name) if octets.is_ascii() && has_ascii(name) => None,
+        Some(name) => charset_decoder(name.as_bytes()),
+        None => None,
+    };
+    decoder.map_or_else(|| String::from_utf8_lossy(octets).into_owned(), |decode| decode(octets))
+}
+
+/// Whether octets that are ASCII say the same in this charset, as they do not where they shift to others (ISO-2022).
+fn has_ascii(charset: &str) -> bool {
+    let begins = |name: &str| charset.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    begins("us-ascii") || begins("utf-8") || begins("iso-8859-") || begins("windows-125")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_is_read_the_same_with_and_without_its_decoder() {
+        let octets: Vec<u8> = (0..0x80).collect();
+        for charset in ["US-ASCII", "utf-8", "ISO-8859-1", "iso-8859-15", "Windows-1252", "windows-1251", "koi8-r"] {
+            let decoded = charset_decoder(charset.as_bytes()).map(|decode| decode(&octets));
+            assert!(decoded.is_none_or(|decoded| decoded == in_charset(Some(charset), &octets)), "{charset}");
+        }
+        assert_eq!(in_charset(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), "\u{3042}", "these are shifted");
+        assert_eq!(in_charset(Some("iso-8859-1"), b"caf\xe9"), "caf\u{e9}");
     }
 }
