@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// A peer that speaks within this time is prompt; it is looked for as long.
-pub(super) const PROMPT: Duration = Duration::from_micros(100);
+pub(super) const PROMPT: Duration = Duration::from_micros(200);
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 static HAS_CORES: LazyLock<bool> = LazyLock::new(|| 1 < available_parallelism().map_or(1, NonZero::get));

@@ -29,8 +29,12 @@ pub struct Conn<M> {
     pub machine: M,
     stream: Stream,
     unsent: Unsent,
-    /// When the peer was last heard, if it spoke soon enough that staying awake was worth it.
-    prompt: Option<Instant>,
+    /// The last read was filled to its end: there is more.
+    is_input_left: bool,
+    /// What is unsent goes out when the machine wants more.
+    is_held: bool,
+    /// The peer spoke last time so soon that staying awake for it is worth it.
+    is_prompt: bool,
     alarm: Alarm,
     stop: Stop,
     /// Until the machine was asked to say farewell; from the first wait on.
@@ -42,7 +46,18 @@ impl<M: Machine + Unpin> Conn<M> {
     /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
         let (unsent, alarm) = (Unsent::default(), Alarm::default());
-        Self { machine, stream, unsent, prompt: None, alarm, stop, stopping: None, stopped: false }
+        Self {
+            machine,
+            stream,
+            unsent,
+            is_input_left: false,
+            is_held: false,
+            is_prompt: false,
+            alarm,
+            stop,
+            stopping: None,
+            stopped: false,
+        }
     }
 
     /// The stream below: who the peer is, whether it is encrypted.
@@ -58,14 +73,20 @@ impl<M: Machine + Unpin> Conn<M> {
     /// The network failed, or the peer was silent for longer than the protocol's patience.
     pub async fn event(&mut self) -> Result<Option<M::Event>, Error> {
         loop {
-            self.write_unsent().await?;
+            if !self.is_held || self.unsent.is_full() {
+                self.write_unsent().await?;
+            }
             match self.machine.next() {
                 Next::Send(bytes) => self.gather(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close => {
+                    self.write_unsent().await?;
                     self.close().await;
                     return Ok(None);
                 }
+                // RFC 2920 §3.2: replies go out together when all that came is read.
+                Next::Read if std::mem::take(&mut self.is_input_left) => self.read_on().await?,
+                Next::Read if std::mem::take(&mut self.is_held) => {}
                 Next::Read => {
                     if self.machine.awaits_rest() {
                         self.stream.acknowledge();
@@ -180,13 +201,19 @@ impl<M: Machine + Unpin> Conn<M> {
         Ok(())
     }
 
+    /// Reads what has come already.
+    async fn read_on(&mut self) -> Result<(), Error> {
+        match poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
+            Poll::Ready(outcome) => outcome.map_err(Error::of_stream),
+            Poll::Pending => Ok(()),
+        }
+    }
+
     async fn read(&mut self) -> Result<(), Error> {
         let (patience, began) = (self.machine.patience(), Instant::now());
-        // Who was answered only after a commit does not notice that we must be woken.
-        let is_quick = self.prompt.take().is_some_and(|heard| began - heard < PROMPT);
-        if is_quick && !self.stop.is_cancelled() && self.look(began).await? {
+        if std::mem::take(&mut self.is_prompt) && !self.stop.is_cancelled() && self.look(began).await? {
             let now = Instant::now();
-            self.prompt = Some(now);
+            self.is_prompt = true;
             self.machine.waited(now - began);
             return Ok(());
         }
@@ -198,7 +225,7 @@ impl<M: Machine + Unpin> Conn<M> {
         }
         let now = Instant::now();
         // What runs in virtual time, no system has to wake.
-        self.prompt = (self.stream.is_socket() && now - began < PROMPT).then_some(now);
+        self.is_prompt = self.stream.is_socket() && now - began < PROMPT;
         self.machine.waited(now - began);
         if let Heard::Peer(outcome) = heard {
             return outcome.map_err(Error::of_stream);
@@ -211,10 +238,10 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     fn poll_heard(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<Heard> {
-        let Self { machine, stream, alarm, stop, stopping, stopped, .. } = self;
-        if let Poll::Ready(outcome) = poll_receive(machine, stream, cx) {
+        if let Poll::Ready(outcome) = self.poll_receive(cx) {
             return Poll::Ready(Heard::Peer(outcome));
         }
+        let Self { alarm, stop, stopping, stopped, .. } = self;
         if alarm.poll(end, cx).is_ready() {
             return Poll::Ready(Heard::Nobody);
         }
@@ -225,12 +252,27 @@ impl<M: Machine + Unpin> Conn<M> {
         stopping.as_mut().poll(cx).map(|()| Heard::Stop)
     }
 
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            Ok(()) => {
+                self.is_input_left = buffer.remaining() == 0;
+                self.is_held |= self.is_input_left;
+                self.machine.receive(buffer.filled());
+            }
+            // Peers that close without a TLS close_notify, or with a reset after QUIT, have merely hung up.
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => self.machine.receive(&[]),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
     async fn look(&mut self, began: Instant) -> Result<bool, Error> {
-        let Self { machine, stream, .. } = self;
         let Some(_awake) = Awake::take() else { return Ok(false) };
         while began.elapsed() < PROMPT {
-            if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(poll_receive(machine, stream, cx))).await {
+            if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
                 return arrived.map(|()| true).map_err(Error::of_stream);
             }
             yield_now().await;
@@ -251,22 +293,6 @@ enum Heard {
     /// It was silent for too long.
     Nobody,
     Stop,
-}
-
-fn poll_receive<M: Machine>(
-    machine: &mut M,
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), std::io::Error>> {
-    let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
-    let mut buffer = ReadBuf::uninit(&mut buffer);
-    match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
-        Ok(()) => machine.receive(buffer.filled()),
-        // Peers that close without a TLS close_notify, or with a reset after QUIT, have merely hung up.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => machine.receive(&[]),
-        Err(error) => return Poll::Ready(Err(error)),
-    }
-    Poll::Ready(Ok(()))
 }
 
 async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {

@@ -266,6 +266,33 @@ async fn pipelined_lines_are_answered_together_and_silence_ends_the_conversation
     server.await.unwrap();
 }
 
+/// RFC 2920 §3.2.
+#[tokio::test]
+async fn replies_wait_until_all_that_came_is_read_and_no_longer() {
+    const FULL: usize = 64 * 1024;
+    let [_, net] = networks();
+    let (mut client, server) = joined(&net).await;
+    let mut server = Conn::new(server, Echo::default(), Stop::default());
+    let long = |octets: usize| [vec![b'x'; octets - 1], b"\n".to_vec()].concat();
+    let sent = [b"one\n".to_vec(), long(FULL)].concat();
+    client.write_all(&sent).await.unwrap();
+    // The system has taken it all before the first of it is read.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.event().await.unwrap().unwrap(), "one\n");
+    assert_eq!(server.event().await.unwrap().unwrap().len(), FULL);
+    let mut heard = vec![0; sent.len()];
+    assert!(timeout(Duration::from_millis(50), client.read(&mut heard)).await.is_err(), "nothing is said yet");
+    let (event, read) = tokio::join!(timeout(SECOND / 4, server.event()), client.read_exact(&mut heard));
+    assert!(event.is_err() && read.is_ok() && heard == sent);
+
+    // A read that was filled to its end may have been the last one.
+    client.write_all(&long(FULL)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let answered = async { while server.event().await.unwrap().is_some() {} };
+    let read = client.read_exact(&mut heard[..FULL]);
+    tokio::select! { () = answered => panic!("it hung up"), read = timeout(SECOND, read) => assert!(read.is_ok()) }
+}
+
 #[tokio::test]
 async fn a_peer_that_speaks_at_once_is_answered_at_once_and_hears_of_a_stop_all_the_same() {
     let (net, stop) = (Net::loopback([ip(1), ip(2)].into()), Stop::new());
