@@ -229,15 +229,15 @@ pub enum BareLineEnds {
 
 /// Whether there is a CR or LF that is not part of a CR LF, as RFC 5321 §2.3.8 forbids in text.
 pub fn has_bare_line_end(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
-        if !rest[at..].starts_with(b"\r\n") {
-            return true;
-        }
-        rest = &rest[at + 2..];
-    }
-    false
+    let ([first, ..], [.., last]) = (text, text) else { return false };
+    // Each pair of neighbours by itself: many of them are looked at in one step.
+    let is_bare = |(before, octet): (&u8, &u8)| (*before == b'\r') != (*octet == b'\n');
+    let has_bare = |pairs: (&[u8], &[u8])| pairs.0.iter().zip(pairs.1).fold(false, |found, pair| found | is_bare(pair));
+    *first == b'\n' || *last == b'\r' || text[..text.len() - 1].chunks(PAIRS).zip(text[1..].chunks(PAIRS)).any(has_bare)
 }
+
+/// Pairs that are looked at before it is asked whether one was found.
+const PAIRS: usize = 4096;
 
 /// The same message as files of this system hold it: lines end in LF.
 pub fn with_line_feeds(message: &[u8]) -> Vec<u8> {
@@ -327,6 +327,16 @@ mod tests {
             (b"\r\n\n", true),
         ] {
             assert_eq!(has_bare_line_end(text), wanted, "{text:?}");
+        }
+        for at in PAIRS - 3..PAIRS + 3 {
+            let mut text = vec![b'x'; 3 * PAIRS];
+            text.splice(at..at, *b"\r\n");
+            assert!(!has_bare_line_end(&text), "{at}");
+            for octet in [at, at + 1] {
+                let mut text = text.clone();
+                text[octet] = b'x';
+                assert!(has_bare_line_end(&text), "{at}, {octet}");
+            }
         }
     }
 }
