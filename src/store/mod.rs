@@ -18,7 +18,6 @@ mod disk;
 mod inline;
 mod keeper;
 mod recovery;
-mod scribe;
 mod segments;
 mod straight;
 mod transaction;
@@ -40,7 +39,7 @@ pub use transaction::Transaction;
 use writer::{Haste, Job, Writer};
 
 /// Pages that the writer keeps, in KiB: what a few commits touch; the rest is as near in the memory of the system.
-const WRITER_CACHE_KIB: i64 = 2 * 1024;
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
 /// The folder of contents, beside the database.
@@ -378,7 +377,6 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update(None, "cache_spill", false)?;
     Ok(connection)
 }
 

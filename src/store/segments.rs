@@ -12,14 +12,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use bytes::Bytes;
 
-use super::scribe::{Scribe, Sheet, trim};
-use super::straight::BLOCK_OCTETS;
+use super::straight::{BLOCK_OCTETS, Straight};
 use crate::mail::Content;
 
 /// A segment is sealed when it has so many octets.
@@ -41,27 +40,17 @@ pub(super) struct Place {
 /// The files, for whoever reads them.
 pub(super) struct Files {
     folder: PathBuf,
-    held: Mutex<Held>,
-}
-
-#[derive(Default)]
-struct Held {
-    open: BTreeMap<i64, Arc<File>>,
-    /// What is being written, by segment and start: who sees its rows already may look for it.
-    fresh: BTreeMap<(i64, u64), Bytes>,
+    open: Mutex<BTreeMap<i64, Arc<File>>>,
 }
 
 impl Files {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, held: Mutex::default() }
+        Self { folder, open: Mutex::default() }
     }
 
     pub(super) fn read(&self, place: Place) -> io::Result<Bytes> {
         if place.octets == 0 {
             return Ok(Bytes::new());
-        }
-        if let Some(bytes) = self.held().fresh.get(&(place.segment, place.start)) {
-            return Ok(bytes.clone());
         }
         let too_long = |_| io::Error::from(io::ErrorKind::InvalidData);
         let mut bytes = vec![0; usize::try_from(place.octets).map_err(too_long)?];
@@ -70,7 +59,7 @@ impl Files {
     }
 
     fn open(&self, segment: i64) -> io::Result<Arc<File>> {
-        let open = &mut self.held().open;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = open.get(&segment) {
             return Ok(file.clone());
         }
@@ -82,16 +71,12 @@ impl Files {
         Ok(file)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn path(&self, segment: i64) -> PathBuf {
         self.folder.join(segment.to_string())
     }
 
     fn remove(&self, segment: i64) {
-        self.held().open.remove(&segment);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&segment);
         // If it cannot go now, the next start removes it.
         let _ = fs::remove_file(self.path(segment));
     }
@@ -106,7 +91,7 @@ fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
 fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
     // The position is the handle's, so each read has a handle of its own.
     let mut file = file.try_clone()?;
-    io::Seek::seek(&mut file, io::SeekFrom::Start(start))?;
+    file.seek(SeekFrom::Start(start))?;
     io::Read::read_exact(&mut file, bytes)
 }
 
@@ -117,8 +102,8 @@ pub(super) struct Segments {
     sizes: BTreeMap<i64, Size>,
     last: i64,
     /// The last one, once something was written to it.
-    sheet: Option<Sheet>,
-    scribe: Scribe,
+    file: Option<(Arc<File>, Straight)>,
+    syncer: Syncer,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,13 +126,9 @@ impl Segments {
                 None => files.remove(segment),
             }
         }
-        if let Some((last, _)) = sizes.last_key_value() {
-            // A crash left it the room that was set aside.
-            trim(&File::options().write(true).open(files.path(*last))?)?;
-        }
         last = last.max(live.last_key_value().map_or(0, |(segment, _)| *segment)) + 1;
         sizes.insert(last, Size::default());
-        Ok(Self { files, sizes, last, sheet: None, scribe: Scribe::start()? })
+        Ok(Self { files, sizes, last, file: None, syncer: Syncer::start()? })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -157,9 +138,7 @@ impl Segments {
     /// Where the next content goes.
     pub(super) fn end(&mut self) -> Place {
         if SEGMENT_OCTETS <= self.size().octets {
-            if let Some(sheet) = self.sheet.take() {
-                sheet.seal();
-            }
+            self.file = None;
             self.last += 1;
             self.sizes.insert(self.last, Size::default());
         }
@@ -170,29 +149,33 @@ impl Segments {
         self.sizes.get(&self.last).copied().unwrap_or_default()
     }
 
-    /// Begins to write contents at the end, and to put them on stable storage.
+    /// Writes contents at the end, and begins to put them on stable storage.
     pub(super) fn write(&mut self, contents: &[(i64, Content)]) -> io::Result<()> {
         let start = self.size().octets;
-        let sheet = match &mut self.sheet {
-            Some(sheet) => sheet,
-            None => self.sheet.insert(Sheet::create(&self.files.path(self.last))?),
+        let (file, straight) = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let path = self.files.path(self.last);
+                let file = Arc::new(File::create(&path)?);
+                sync_folder(&self.files.folder)?;
+                self.file.insert((file, Straight::open(&path)))
+            }
         };
-        let bytes: Vec<_> = contents.iter().map(|(_, content)| content.bytes().clone()).collect();
-        let mut end = start;
-        let placed = bytes.iter().map(|bytes| {
-            let place = ((self.last, end), bytes.clone());
-            end += bytes.len() as u64;
-            place
+        let written = straight.write(start, contents).and_then(|is_written| match is_written {
+            true => Ok(()),
+            false => write_at(file, start, contents),
         });
-        self.files.held().fresh.extend(placed);
-        self.scribe.begin(sheet, start, bytes).inspect_err(|_| self.files.held().fresh.clear())
+        if written.is_err() {
+            // What is half there would be in the way of nobody, but take room.
+            let _ = file.set_len(start);
+        }
+        written?;
+        self.syncer.begin(file.clone())
     }
 
-    /// Waits until what was begun is on stable storage.
+    /// Waits until what was written is on stable storage.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let outcome = self.scribe.wait();
-        self.files.held().fresh.clear();
-        outcome
+        self.syncer.wait()
     }
 
     /// What was written is to stay, and these others are gone.
@@ -225,25 +208,59 @@ impl Segments {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contents_are_found_from_when_they_are_handed_over_and_later_in_their_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = Arc::new(Files::new(folder.path().join("contents")));
-        let mut segments = Segments::open(files.clone(), &BTreeMap::new()).unwrap();
-        let place = segments.end();
-        let content = Content::new(vec![7; 10_000].into());
-        let added = [(1, content.clone()), (2, Content::new(vec![8; 100].into()))];
-        segments.write(&added).unwrap();
-        assert_eq!(files.held().fresh.len(), 2, "its rows may be seen before it is on the disk");
-        let other = Place { start: place.start + 10_000, octets: 100, ..place };
-        let place = Place { octets: 10_000, ..place };
-        assert_eq!((files.read(place).unwrap(), files.read(other).unwrap()[0]), (content.bytes().clone(), 8));
-        segments.wait().unwrap();
-        assert!(files.held().fresh.is_empty());
-        assert_eq!((files.read(place).unwrap(), files.read(other).unwrap()[0]), (content.bytes().clone(), 8));
+fn write_at(mut file: &File, start: u64, contents: &[(i64, Content)]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut slices: Vec<_> = contents.iter().map(|(_, content)| IoSlice::new(content.bytes())).collect();
+    let mut left = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
+}
+
+/// A new file is there after a crash only if its folder says so.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Puts a file on stable storage while the writer commits its rows: two waits for the disk at once.
+struct Syncer {
+    work: mpsc::Sender<Arc<File>>,
+    done: mpsc::Receiver<io::Result<()>>,
+    is_busy: bool,
+}
+
+impl Syncer {
+    fn start() -> io::Result<Self> {
+        let (work, files) = mpsc::channel::<Arc<File>>();
+        let (tell, done) = mpsc::channel();
+        std::thread::Builder::new().name("store-sync".to_owned()).spawn(move || {
+            while let Ok(file) = files.recv() {
+                if tell.send(file.sync_data()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { work, done, is_busy: false })
+    }
+
+    fn begin(&mut self, file: Arc<File>) -> io::Result<()> {
+        self.work.send(file).map_err(|_| gone())?;
+        self.is_busy = true;
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_busy) { self.done.recv().map_err(|_| gone())? } else { Ok(()) }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the thread that waits for the disk has ended")
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use bytes::Bytes;
+use crate::mail::Content;
 
 /// Where such a write begins and ends, in the file and in memory, is a multiple of this.
 pub(super) const BLOCK_OCTETS: usize = 4096;
@@ -27,15 +27,9 @@ impl Straight {
         Self { file: open(path).ok(), room: Vec::new() }
     }
 
-    /// As where there are no such writes.
-    #[cfg(test)]
-    pub(super) fn none() -> Self {
-        Self { file: None, room: Vec::new() }
-    }
-
     /// Writes contents one after the other from `start` on, which is a multiple of [`BLOCK_OCTETS`], and zeros up to the
     /// end of the last block. `false` if that has to be done the usual way.
-    pub(super) fn write(&mut self, start: u64, contents: &[Bytes]) -> io::Result<bool> {
+    pub(super) fn write(&mut self, start: u64, contents: &[(i64, Content)]) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(false) };
         if self.room.is_empty() {
             self.room = vec![0; PIECE_OCTETS + BLOCK_OCTETS];
@@ -53,10 +47,10 @@ impl Straight {
     }
 }
 
-fn write_in_pieces(file: &File, mut at: u64, contents: &[Bytes], room: &mut [u8]) -> io::Result<()> {
+fn write_in_pieces(file: &File, mut at: u64, contents: &[(i64, Content)], room: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
-    for content in contents {
-        let mut rest: &[u8] = content;
+    for (_, content) in contents {
+        let mut rest: &[u8] = content.bytes();
         while !rest.is_empty() {
             let (part, more) = rest.split_at(rest.len().min(room.len() - filled));
             room[filled..filled + part.len()].copy_from_slice(part);
@@ -75,7 +69,7 @@ fn write_in_pieces(file: &File, mut at: u64, contents: &[Bytes], room: &mut [u8]
 #[cfg(target_os = "linux")]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().write(true).custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed()).open(path)
+    File::options().write(true).custom_flags(libc::O_DIRECT).open(path)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -97,8 +91,9 @@ fn write_all_at(_: &File, _: &[u8], _: u64) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn contents(sizes: &[usize]) -> Vec<Bytes> {
-        (1..).zip(sizes).map(|(fill, octets)| vec![fill; *octets].into()).collect()
+    fn contents(sizes: &[usize]) -> Vec<(i64, Content)> {
+        let content = |(id, octets): (u8, &usize)| (id.into(), Content::new(vec![id; *octets].into()));
+        (1..).zip(sizes).map(content).collect()
     }
 
     #[test]
@@ -113,7 +108,7 @@ mod tests {
                 eprintln!("skipped: this file system has no such writes");
                 return;
             }
-            let whole: Vec<u8> = contents.concat();
+            let whole: Vec<u8> = contents.iter().flat_map(|(_, content)| content.bytes().to_vec()).collect();
             let held = std::fs::read(&path).unwrap();
             let (head, rest) = held.split_at(BLOCK_OCTETS);
             let (body, tail) = rest.split_at(whole.len());
