@@ -7,15 +7,45 @@
 
 use std::num::NonZero;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// A peer that speaks within this time is prompt; it is looked for as long.
-pub(super) const PROMPT: Duration = Duration::from_micros(200);
+use tokio::time::Instant;
+
+/// Who was answered within this time is quick, and so is who speaks within it.
+const QUICK: Duration = Duration::from_micros(100);
+/// Who is alone is looked for as long: a commit, behind which it has gone to sleep, too, is worth more than a command.
+const ALONE: Duration = Duration::from_micros(200);
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+static TURNS: AtomicU64 = AtomicU64::new(0);
 static HAS_CORES: LazyLock<bool> = LazyLock::new(|| 1 < available_parallelism().map_or(1, NonZero::get));
+
+/// When a peer was heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    at: Instant,
+    number: u64,
+}
+
+impl Turn {
+    /// A peer is heard, after it was waited for so long; `None` if it is not prompt.
+    pub(super) fn of(at: Instant, waited: Duration) -> Option<Self> {
+        let number = TURNS.fetch_add(1, Ordering::Relaxed) + 1;
+        (waited < ALONE).then_some(Self { at, number })
+    }
+
+    /// How long it is worth to stay awake for the same peer, from now on.
+    pub(super) fn patience(self, now: Instant) -> Duration {
+        match TURNS.load(Ordering::Relaxed) == self.number {
+            // Nobody else has spoken since.
+            true => ALONE,
+            false if now - self.at < QUICK => QUICK,
+            false => Duration::ZERO,
+        }
+    }
+}
 
 /// The leave to stay awake, until it is dropped.
 pub(super) struct Awake(());

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::alarm::Alarm;
-use super::awake::{Awake, PROMPT};
+use super::awake::{Awake, Turn};
 use super::unsent::Unsent;
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
 
@@ -33,8 +33,8 @@ pub struct Conn<M> {
     is_input_left: bool,
     /// What is unsent goes out when the machine wants more.
     is_held: bool,
-    /// The peer spoke last time so soon that staying awake for it is worth it.
-    is_prompt: bool,
+    /// When the peer was heard, if it spoke soon.
+    turn: Option<Turn>,
     alarm: Alarm,
     stop: Stop,
     /// Until the machine was asked to say farewell; from the first wait on.
@@ -52,7 +52,7 @@ impl<M: Machine + Unpin> Conn<M> {
             unsent,
             is_input_left: false,
             is_held: false,
-            is_prompt: false,
+            turn: None,
             alarm,
             stop,
             stopping: None,
@@ -211,9 +211,10 @@ impl<M: Machine + Unpin> Conn<M> {
 
     async fn read(&mut self) -> Result<(), Error> {
         let (patience, began) = (self.machine.patience(), Instant::now());
-        if std::mem::take(&mut self.is_prompt) && !self.stop.is_cancelled() && self.look(began).await? {
+        let awake = self.turn.take().map_or(Duration::ZERO, |turn| turn.patience(began));
+        if !awake.is_zero() && !self.stop.is_cancelled() && self.look(began, awake).await? {
             let now = Instant::now();
-            self.is_prompt = true;
+            self.turn = Turn::of(now, now - began);
             self.machine.waited(now - began);
             return Ok(());
         }
@@ -225,7 +226,7 @@ impl<M: Machine + Unpin> Conn<M> {
         }
         let now = Instant::now();
         // What runs in virtual time, no system has to wake.
-        self.is_prompt = self.stream.is_socket() && now - began < PROMPT;
+        self.turn = if self.stream.is_socket() { Turn::of(now, now - began) } else { None };
         self.machine.waited(now - began);
         if let Heard::Peer(outcome) = heard {
             return outcome.map_err(Error::of_stream);
@@ -269,9 +270,9 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
-    async fn look(&mut self, began: Instant) -> Result<bool, Error> {
+    async fn look(&mut self, began: Instant, awake: Duration) -> Result<bool, Error> {
         let Some(_awake) = Awake::take() else { return Ok(false) };
-        while began.elapsed() < PROMPT {
+        while began.elapsed() < awake {
             if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
                 return arrived.map(|()| true).map_err(Error::of_stream);
             }
