@@ -29,6 +29,7 @@ impl Zones {
                 declare(domain, Data::Mail { preference, exchange: host.to_owned() });
             }
         }
+        world.no_mail.iter().for_each(|domain| declare(domain, Data::NoMail));
         let servers: Vec<_> = world.dns().map(|host| host.fqdn.as_str()).collect();
         let elsewhere = world.elsewhere.as_ref().and_then(|served| served.mx.first()).and_then(fqdn);
         Self::new(&servers, &records, elsewhere)

@@ -13,7 +13,7 @@ use crate::host::{Doors, Ground, Running};
 use crate::journey::Step;
 use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId, Letter};
 use crate::mta::Mail;
-use crate::world::World;
+use crate::world::{JOURNEY, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -195,6 +195,23 @@ async fn a_world_without_elsewhere_bounces_mail_to_unknown_domains() {
     let drop = maildrop(&running, "me@163.test").await;
     let bounce = std::str::from_utf8(&drop[0]).unwrap();
     assert!(bounce.contains("Status: 5.1.2\r\n") && bounce.contains("example.com does not exist"), "{bounce}");
+    running.stop().await;
+}
+
+/// RFC 7505 §4.
+#[tokio::test(start_paused = true)]
+async fn mail_to_a_domain_that_takes_none_comes_back_at_once() {
+    let start = "2026-11-01T08:00:00Z".parse().unwrap();
+    let text = JOURNEY.replace("[world]", "[world]\nno_mail = [\"Quiet.test\"]");
+    let declared = World::parse("w.toml", &text).unwrap();
+    let running = Running::start(Ground::simulated(declared, 6, start, false).unwrap(), Doors::shut()).await.unwrap();
+    send(&running, "anybody@quiet.test", HOUR).await;
+    let drop = maildrop(&running, "me@163.test").await;
+    let bounce = std::str::from_utf8(&drop[0]).unwrap();
+    assert!(bounce.contains("Status: 5.1.10\r\n") && bounce.contains("quiet.test takes no mail"), "{bounce}");
+    // Nor does anything below it go elsewhere.
+    send(&running, "anybody@below.quiet.test", HOUR).await;
+    assert_eq!(maildrop(&running, "me@163.test").await.len(), 2);
     running.stop().await;
 }
 

@@ -88,6 +88,7 @@ impl Check<'_> {
     fn world(&mut self, file: &WorldFile) -> Option<World> {
         let hosts = self.hosts(file);
         let domains = self.domains(file, &hosts);
+        let no_mail = self.no_mail(file, &domains);
         let elsewhere = file.elsewhere.as_ref().map(|elsewhere| self.elsewhere(elsewhere, &hosts));
         let users = self.users(file);
         let aliases = self.aliases(file, &users);
@@ -107,6 +108,7 @@ impl Check<'_> {
             entry: entry?,
             hosts,
             domains,
+            no_mail,
             elsewhere,
             users,
             aliases,
@@ -230,6 +232,26 @@ impl Check<'_> {
             }
         }
         domains
+    }
+
+    fn no_mail(&mut self, file: &WorldFile, domains: &BTreeMap<String, Domain>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for domain in &file.world.no_mail {
+            match domain_key(domain.get_ref()) {
+                Some(name) if domains.contains_key(name.as_ref()) => {
+                    self.report(
+                        domain.span(),
+                        format!("{name} has an mx; leave it out of no_mail, or out of [domains]"),
+                    );
+                }
+                Some(name) => drop(all.insert(name.into_owned())),
+                None => {
+                    let text = domain.get_ref();
+                    self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"quiet.test\""));
+                }
+            }
+        }
+        all
     }
 
     fn elsewhere(&mut self, elsewhere: &Elsewhere, hosts: &BTreeMap<HostName, Host>) -> Domain {

@@ -54,6 +54,9 @@ pub(super) struct WorldTable {
     pub(super) password: String,
     /// The MTA that takes mail of senders who have no provider here; without it the first by name.
     pub(super) entry: Option<Spanned<String>>,
+    /// Domains that say in the DNS that they take no mail.
+    #[serde(default)]
+    pub(super) no_mail: Vec<Spanned<String>>,
     /// How long a byte travels between two hosts, one way, where no link says otherwise. Only in virtual time.
     #[serde(default, with = "span")]
     pub(super) latency: Duration,

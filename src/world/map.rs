@@ -50,6 +50,9 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     for (name, domain) in &world.domains {
         write_way(out, world, name, domain)?;
     }
+    for name in &world.no_mail {
+        writeln!(out, "  to {name}: it takes no mail")?;
+    }
     if let Some(domain) = &world.elsewhere {
         write_way(out, world, "any other domain", domain)?;
     }

@@ -56,6 +56,8 @@ pub struct World {
     pub hosts: BTreeMap<HostName, Host>,
     /// Every declared mail domain, by its [key](domain_key).
     pub domains: BTreeMap<String, Domain>,
+    /// Domains that take no mail at all, by their [key](domain_key). RFC 7505.
+    pub no_mail: BTreeSet<String>,
     /// Where mail to all other domains goes; `None`: they do not exist.
     pub elsewhere: Option<Domain>,
     /// Every declared user, by [`Address::key`].
@@ -237,7 +239,7 @@ impl World {
     fn is_within(&self, domain: &str) -> bool {
         let mut name = domain;
         loop {
-            if self.domains.contains_key(name) || name == "invalid" {
+            if self.domains.contains_key(name) || self.no_mail.contains(name) || name == "invalid" {
                 return true;
             }
             match name.split_once('.') {

@@ -67,6 +67,11 @@ fn names_that_lead_nowhere_are_refused() {
         "w.toml:{line}: there is no mda `mda-sena`; declare [mda.mda-sena], or choose one of mda-163, mda-elsewhere, mda-sina"
     );
     assert_eq!(found, [wanted]);
+    let no_mail = |domain| problems(|text| text.replace("entry = ", &format!("no_mail = [\"{domain}\"]\nentry = ")));
+    let line = line_of("entry = ");
+    let wanted = format!("w.toml:{line}: sina.test has an mx; leave it out of no_mail, or out of [domains]");
+    assert_eq!(no_mail("Sina.test"), [wanted]);
+    assert!(no_mail("no domain")[0].contains("is not a domain"), "{:?}", no_mail("no domain"));
     let found = problems(|text| text.replace("mx = [\"mta-sina\"]", "mx = [\"mda-sina\"]"));
     assert!(found[0].contains("there is no mta `mda-sina`"), "{found:?}");
 }
@@ -209,6 +214,7 @@ fn keys_of(table: &str) -> Vec<String> {
 fn the_guide_to_the_world_file_has_every_key_and_its_examples_are_sound() {
     let guide = include_str!("../../docs/world-file.md");
     for table in [
+        "",
         "[elsewhere]",
         "[letter]",
         "[[links]]",
