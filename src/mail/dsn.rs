@@ -9,6 +9,8 @@
 
 use std::borrow::Cow;
 
+use mail_parser::decoders::base64::base64_decode;
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{MessageParser, MimeHeaders};
 
 use super::{Address, JourneyId, Letter};
@@ -72,10 +74,9 @@ impl DeliveryReport {
         let status =
             parts.iter().find(|part| part.is(&["message/delivery-status", "message/global-delivery-status"]))?;
         let mut report = Self::status(&String::from_utf8_lossy(&status.decoded()))?;
-        let message = ["message/rfc822", "message/global"];
-        let header = ["text/rfc822-headers", "message/global-headers"];
-        if let Some(returned) = parts.iter().find(|part| part.is(&message) || part.is(&header)) {
-            report.note_returned(if returned.is(&message) { returned.body.into() } else { returned.decoded() });
+        let returned = ["message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"];
+        if let Some(returned) = parts.iter().find(|part| part.is(&returned)) {
+            report.note_returned(&returned.decoded());
         }
         Some(report)
     }
@@ -94,10 +95,10 @@ impl DeliveryReport {
         (!report.recipients.is_empty()).then_some(report)
     }
 
-    fn note_returned(&mut self, header: Cow<'_, [u8]>) {
-        let parsed = MessageParser::new().parse_headers(&*header);
+    fn note_returned(&mut self, header: &[u8]) {
+        let parsed = MessageParser::new().parse_headers(header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
-        let returned = Letter::new(header.into_owned().into());
+        let returned = Letter::new(header.to_vec().into());
         self.journey = self.journey.or_else(|| returned.journey());
     }
 }
@@ -169,31 +170,35 @@ fn status(text: &str) -> Option<(u8, u16, u16)> {
 
 /// One part of a report.
 struct Part<'a> {
-    /// With its header.
-    whole: &'a [u8],
     /// As it is encoded.
     body: &'a [u8],
     /// Such as `message/rfc822`, in lower case.
     kind: String,
+    /// RFC 2045 §6.1, in lower case.
+    encoding: String,
 }
 
 impl<'a> Part<'a> {
     fn of(whole: &'a [u8]) -> Option<Self> {
         let parsed = MessageParser::new().parse_headers(whole)?;
         let kind = parsed.content_type()?;
-        let body = body(whole);
         let kind = format!("{}/{}", kind.ctype(), kind.subtype()?).to_ascii_lowercase();
-        Some(Self { whole, body, kind })
+        let encoding = parsed.content_transfer_encoding().unwrap_or_default().to_ascii_lowercase();
+        Some(Self { body: body(whole), kind, encoding })
     }
 
     fn is(&self, kinds: &[&str]) -> bool {
         kinds.contains(&self.kind.as_str())
     }
 
-    /// What it holds, if that is no message.
+    /// RFC 6532 §3.7 lets messages be encoded, too.
     fn decoded(&self) -> Cow<'a, [u8]> {
-        let parsed = MessageParser::new().parse(self.whole);
-        parsed.map_or(self.body.into(), |parsed| parsed.root_part().contents().to_vec().into())
+        let decoded = match self.encoding.as_str() {
+            "base64" => base64_decode(self.body),
+            "quoted-printable" => quoted_printable_decode(self.body),
+            _ => None,
+        };
+        decoded.map_or(self.body.into(), Cow::from)
     }
 }
 
@@ -216,17 +221,26 @@ fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
     let parsed = MessageParser::new().parse_headers(message)?;
     let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);
     let body = body(message);
-    let starts: Vec<usize> = memchr::memmem::find_iter(body, &delimiter)
-        .filter(|at| *at == 0 || body[*at - 1] == b'\n')
-        .take(PARTS_MAX)
-        .chain([body.len()])
-        .collect();
+    let mut ends = Vec::new();
+    for at in memchr::memmem::find_iter(body, &delimiter).filter(|at| *at == 0 || body[*at - 1] == b'\n') {
+        let rest = &body[at + delimiter.len()..];
+        let rest = rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())].trim_ascii_end();
+        if matches!(rest, b"" | b"--") {
+            ends.push(at);
+        }
+        if rest == b"--" || PARTS_MAX < ends.len() {
+            break;
+        }
+    }
+    // One that is cut off has no last delimiter.
+    ends.push(body.len());
     let inside = |start: usize, end: usize| {
         let part = &body[start + delimiter.len()..end];
-        // Behind the rest of the delimiter's line.
-        Part::of(&part[memchr::memchr(b'\n', part)? + 1..])
+        // Behind the rest of the delimiter's line, and not behind the last one.
+        let line = memchr::memchr(b'\n', part)?;
+        if part.starts_with(b"--") { None } else { Part::of(&part[line + 1..]) }
     };
-    Some(starts.windows(2).filter_map(|ends| inside(ends[0], ends[1])).collect())
+    Some(ends.windows(2).filter_map(|ends| inside(ends[0], ends[1])).collect())
 }
 
 #[cfg(test)]
@@ -289,10 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn what_came_back_may_be_encoded_and_what_is_behind_the_end_does_not_count() {
+        let part = "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a.test\r\n\r\n\
+            Final-Recipient: rfc822; b@b.test\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n";
+        let header = "Content-Type: multipart/report; boundary=b\r\n\r\n";
+        let back = "--b\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+            TWVzc2FnZS1JRDogPDNAYS50ZXN0Pg0KDQo=\r\n";
+        let read = DeliveryReport::read(format!("{header}{part}{back}--b--\r\n").as_bytes()).unwrap();
+        assert_eq!(read.message_id.as_deref(), Some("3@a.test"));
+        assert!(DeliveryReport::read(format!("{header}{part}").as_bytes()).is_some(), "cut off");
+        assert_eq!(DeliveryReport::read(format!("{header}{back}--b--\r\n{part}").as_bytes()), None);
+        let other = part.replace("--b\r\n", "--bc\r\n");
+        assert_eq!(DeliveryReport::read(format!("{header}{other}--b--\r\n").as_bytes()), None, "another delimiter");
+    }
+
+    #[test]
     fn messages_in_messages_do_not_make_it_stumble() {
         let message = "Content-Type:message/rfc822\n\n";
-        let nested = format!("Content-Type:multipart/report;boundary=b\n\n--b{message}{message}\n--b--");
-        assert_eq!(DeliveryReport::read(nested.as_bytes()), None);
+        for start in ["--b", "--b\n"] {
+            let nested = format!("Content-Type:multipart/report;boundary=b\n\n{start}{message}{message}\n--b--");
+            assert_eq!(DeliveryReport::read(nested.as_bytes()), None);
+        }
     }
 
     #[test]

@@ -161,6 +161,10 @@ impl Incoming {
     /// Keeps no more than the trace of a message whose content is known.
     fn look(&mut self) {
         let (trace, start) = self.message.split_at(trace_len(&self.message));
+        // A line that goes on may yet be of the trace.
+        if memchr::memmem::find(start, b"\r\n").is_none() {
+            return;
+        }
         self.same = self.known.find(start);
         if self.same.is_some() {
             self.message = BytesMut::from(trace);
@@ -403,6 +407,16 @@ mod tests {
             let bare = [TRACE.as_bytes(), content.bytes(), b"a\nb\r\n"].concat();
             assert_eq!(arrived(&bare, &known, is_stuffed).1, Err(Fault::BareLineEnd));
         }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_split_as_it_always_is() {
+        let content = Content::new(format!(" {}\r\n", "x".repeat(300_000)).into());
+        let message = [TRACE.as_bytes(), content.bytes()].concat();
+        let known = Known::by(move |_| Some(content.clone()));
+        let letter = arrived(&message, &known, false).1.unwrap();
+        let wanted = Letter::new(message.into());
+        assert_eq!((letter.trace, letter.content), (wanted.trace, wanted.content));
     }
 
     #[test]
