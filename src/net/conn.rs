@@ -29,6 +29,8 @@ pub struct Conn<M> {
     pub machine: M,
     stream: Stream,
     unsent: Unsent,
+    /// What was written may still lie in the stream.
+    is_unflushed: bool,
     /// The last read was filled to its end: there is more.
     is_input_left: bool,
     /// What is unsent goes out when the machine wants more.
@@ -50,6 +52,7 @@ impl<M: Machine + Unpin> Conn<M> {
             machine,
             stream,
             unsent,
+            is_unflushed: false,
             is_input_left: false,
             is_held: false,
             turn: None,
@@ -169,7 +172,7 @@ impl<M: Machine + Unpin> Conn<M> {
 
     /// Writes and flushes all there is, if the stream takes it now.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && !self.is_unflushed {
             return Poll::Ready(Ok(()));
         }
         while !self.unsent.is_empty() {
@@ -178,7 +181,13 @@ impl<M: Machine + Unpin> Conn<M> {
                 return Poll::Ready(Err(Error::Closed));
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(Error::of_stream)
+        self.poll_flush(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.is_unflushed = flushed.is_pending();
+        flushed.map_err(Error::of_stream)
     }
 
     /// The same for a stream that does not take it all at once.
@@ -195,8 +204,8 @@ impl<M: Machine + Unpin> Conn<M> {
             self.machine.waited(began.elapsed());
             (patience, began) = (self.machine.patience(), Instant::now());
         }
-        let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
-        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))?.map_err(Error::of_stream)?;
+        let flush = poll_fn(|cx| self.poll_flush(cx));
+        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))??;
         self.machine.waited(began.elapsed());
         Ok(())
     }
