@@ -10,7 +10,7 @@
 //!        └── other: a stuffed dot, dropped ──▶ Text
 //! ```
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
 use super::known::{Known, Same};
@@ -234,14 +234,21 @@ impl Incoming {
             return Letter { trace: self.message.freeze(), content: content.clone() };
         }
         self.part_ways();
-        Letter::new(self.message.freeze())
+        Letter::new(self.fitted())
+    }
+
+    /// The octets, in no more than twice the room that they need: who declares much and sends little must not hold it for
+    /// as long as the message waits.
+    fn fitted(self) -> Bytes {
+        match self.message.len() < self.message.capacity() / 2 {
+            true => Bytes::copy_from_slice(&self.message),
+            false => self.message.freeze(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::mail::Content;
 
@@ -354,6 +361,16 @@ mod tests {
         assert!(incoming.is_too_large() && incoming.message.is_empty() && !incoming.is_endless());
         assert_eq!(incoming.take_stuffed(b"\r\n.\r\n"), Some(5));
         assert_eq!(incoming.finish_stuffed(BareLineEnds::Refuse), Err(Fault::TooLarge));
+    }
+
+    #[test]
+    fn a_message_smaller_than_declared_does_not_keep_the_room() {
+        for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
+            let mut incoming = Incoming::new(60 << 20, Some(declared), Known::default());
+            vec![b'x'; sent].chunks(4000).for_each(|part| incoming.take_counted(part));
+            let room = incoming.fitted().try_into_mut().unwrap().capacity();
+            assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");
+        }
     }
 
     const TRACE: &str = "Received: from a;\r\n\tnow\r\n";
