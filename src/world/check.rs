@@ -5,6 +5,7 @@ mod engine;
 mod policy;
 mod route;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -60,6 +61,11 @@ pub(super) fn world(path: &str, text: &str) -> Result<World, Unsound> {
         Some(world) if check.problems.is_empty() => Ok(world),
         _ => Err(Unsound { path: path.to_owned(), problems: check.problems }),
     }
+}
+
+/// The key of a domain that can stand in the DNS, as an address literal cannot.
+fn named(domain: &str) -> Option<String> {
+    domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }
 
 /// What a name must be, to be named in some place.
@@ -216,7 +222,7 @@ impl Check<'_> {
     fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
         let mut domains = BTreeMap::new();
         for (domain, table) in &file.domains {
-            let name = domain_key(domain.get_ref()).unwrap_or_default().into_owned();
+            let name = named(domain.get_ref()).unwrap_or_default();
             if name.is_empty() {
                 let text = domain.get_ref();
                 self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"163.test\""));
@@ -237,14 +243,14 @@ impl Check<'_> {
     fn no_mail(&mut self, file: &WorldFile, domains: &BTreeMap<String, Domain>) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         for domain in &file.world.no_mail {
-            match domain_key(domain.get_ref()) {
-                Some(name) if domains.contains_key(name.as_ref()) => {
+            match named(domain.get_ref()) {
+                Some(name) if domains.contains_key(&name) => {
                     self.report(
                         domain.span(),
                         format!("{name} has an mx; leave it out of no_mail, or out of [domains]"),
                     );
                 }
-                Some(name) => drop(all.insert(name.into_owned())),
+                Some(name) => drop(all.insert(name)),
                 None => {
                     let text = domain.get_ref();
                     self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"quiet.test\""));

@@ -71,7 +71,11 @@ fn names_that_lead_nowhere_are_refused() {
     let line = line_of("entry = ");
     let wanted = format!("w.toml:{line}: sina.test has an mx; leave it out of no_mail, or out of [domains]");
     assert_eq!(no_mail("Sina.test"), [wanted]);
-    assert!(no_mail("no domain")[0].contains("is not a domain"), "{:?}", no_mail("no domain"));
+    for odd in ["no domain", "[192.0.2.1]"] {
+        assert!(no_mail(odd)[0].contains("is not a domain"), "{:?}", no_mail(odd));
+        let found = problems(|text| text.replace("[domains.\"sina.test\"]", &format!("[domains.\"{odd}\"]")));
+        assert!(found.iter().any(|text| text.contains(&format!("`{odd}` is not a domain"))), "{found:?}");
+    }
     let found = problems(|text| text.replace("mx = [\"mta-sina\"]", "mx = [\"mda-sina\"]"));
     assert!(found[0].contains("there is no mta `mda-sina`"), "{found:?}");
 }
