@@ -33,8 +33,10 @@ pub use encode::without_binary;
 pub use field::{Field, fields, unfold};
 pub use section::partial;
 
-/// How deep parts may nest; what lies deeper is not taken apart. The stored form must stay within what JSON readers take.
+/// How deep parts may nest; what lies deeper is not taken apart.
 const DEPTH_MAX: usize = 30;
+/// Stored forms begin with it. Whatever changes in a [`Structure`] changes it.
+const VERSION: u8 = 1;
 /// How many parts a message may have; the rest is left out.
 const PARTS_MAX: usize = 1_000;
 
@@ -186,13 +188,13 @@ impl Structure {
 
     /// For the store.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Strings and numbers always have a JSON form.
-        serde_json::to_vec(self).unwrap_or_default()
+        // Strings, numbers and lists of them always have a form.
+        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
     }
 
     /// From the store; `None` if it was not written by [`Structure::to_bytes`] of this version, and then the message
     /// is to be taken apart again.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        postcard::from_bytes(bytes.strip_prefix(&[VERSION])?).ok()
     }
 }
