@@ -5,6 +5,7 @@ use std::io;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::keeper::PIECE_OCTETS_MAX;
 use super::segments::{Files, Place};
 use super::{Schema, Transaction};
 use crate::mail::Content;
@@ -118,10 +119,21 @@ impl Found {
         Ok(Self { id: row.get(at)?, place: place(row, at + 1)?, bytes: row.get(at + 4)?, hash: row.get(at + 5)? })
     }
 
-    /// Its bytes; from a file if it lies in a segment.
+    /// Its bytes; from a file if it lies in a segment. [`io::ErrorKind::NotFound`] if they are gone since it was found.
     pub(super) fn open(self, files: &Files) -> io::Result<Content> {
-        let bytes = if self.place.segment == 0 { self.bytes.into() } else { files.read(self.place)? };
-        Ok(Content::stored(bytes, self.hash))
+        if self.place.segment == 0 {
+            return Ok(Content::stored(self.bytes.into(), self.hash));
+        }
+        match files.read(self.place) {
+            // What was gone before it was written to its file has left a hole there, or something else in its place.
+            Ok(bytes) if self.place.octets <= PIECE_OCTETS_MAX => {
+                let content = Content::new(bytes);
+                let is_same = *content.hash().as_bytes() == self.hash;
+                if is_same { Ok(content) } else { Err(io::ErrorKind::NotFound.into()) }
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::ErrorKind::NotFound.into()),
+            read => Ok(Content::stored(read?, self.hash)),
+        }
     }
 
     /// Whether its bytes are there.

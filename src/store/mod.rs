@@ -2,21 +2,22 @@
 //!
 //! ```text
 //!   write(job) ---.
-//!   write(job) ----> writer: BEGIN, job, job, job, COMMIT (fsync) --> all three futures resolve
+//!   write(job) ----> writer: BEGIN, job, job, job, COMMIT, sync --> all three futures resolve
 //!   write(job) ---'
 //!   read(query) -----> a reader beside it, which sees the last commit (WAL)
 //! ```
 //!
-//! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. Rooms above bring
-//! their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in files beside the
-//! database, where they are written once and in one piece.
+//! A future of [`Store::write`] resolves after its commit is on stable storage, and only then: see `mirror`. Rooms above
+//! bring their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in their rows or in
+//! files beside the database.
 
-mod ahead;
 mod cache;
 pub mod content;
 mod disk;
 mod inline;
 mod keeper;
+mod log;
+mod mirror;
 mod recovery;
 mod segments;
 mod straight;
@@ -32,14 +33,15 @@ use tokio::sync::oneshot;
 
 use crate::mail::Content;
 pub use disk::Disk;
-use keeper::{Keeper, Memory};
+use keeper::{Keeper, Memory, Unsure};
+use mirror::Mirror;
 use segments::{Files, Segments};
 use transaction::Contents;
 pub use transaction::Transaction;
 use writer::{Haste, Job, Writer};
 
 /// Pages that the writer keeps, in KiB: what a few commits touch; the rest is as near in the memory of the system.
-const WRITER_CACHE_KIB: i64 = 32 * 1024;
+const WRITER_CACHE_KIB: i64 = 4 * 1024;
 /// Waits this long for another process that holds the database, in milliseconds.
 const BUSY_PATIENCE_MS: u32 = 5_000;
 /// The folder of contents, beside the database.
@@ -84,10 +86,6 @@ pub enum Error {
     Closed,
 }
 
-/// Pages in the log before they go into the database, 8 MiB: so much of it is filled ahead, and read by a start after a
-/// crash. With more, fewer pages go there twice, but the memory and the disk that the log takes cost as much.
-const CHECKPOINT_PAGES: u32 = 2_000;
-
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Refused(error.to_string().into())
@@ -107,7 +105,7 @@ struct Inner {
 /// Where reads happen.
 enum Readers {
     /// Connections of their own, as many as were ever needed at once.
-    Pool { path: PathBuf, idle: Mutex<Vec<Connection>>, files: Arc<Files> },
+    Pool { path: PathBuf, idle: Mutex<Vec<Connection>>, files: Arc<Files>, unsure: Arc<Unsure> },
     /// The writer's connection, and the contents.
     Shared(Arc<Mutex<Connection>>, Arc<Memory>),
 }
@@ -121,18 +119,20 @@ impl Store {
         let unusable =
             |error: &dyn std::fmt::Display| Error::Unusable { path: path.into(), why: error.to_string().into() };
         let files = Arc::new(Files::new(path.with_file_name(CONTENTS)));
+        let has_crashed = mirror::restore(path, &files).map_err(|error| unusable(&error))?;
         let ready = open_writer(path).and_then(|connection| {
             let mut connection = prepare(connection, schemas)?;
-            recovery::forget_torn(&mut connection, &files, schemas)?;
+            if has_crashed {
+                recovery::forget_torn(&mut connection, &files, schemas)?;
+            }
             Ok((recovery::live(&connection)?, recovery::last(&connection)?, connection))
         });
         let (live, last, connection) = ready.map_err(|error| unusable(&error))?;
         let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
-        let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files };
-        Ok(Self::with(
-            Writer::thread(connection, Keeper::files(segments, Contents::new(last, schemas)), ahead::Log::of(path))?,
-            readers,
-        ))
+        let log = Mirror::start(&connection, path).map_err(|error| unusable(&error))?.map(Box::new);
+        let keeper = Keeper::files(segments, log, Contents::new(last, schemas));
+        let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files, unsure: keeper.unsure() };
+        Ok(Self::with(Writer::thread(connection, keeper)?, readers))
     }
 
     /// A database in memory that commits at the same moment, without a thread: for virtual time and for tests of rooms
@@ -231,13 +231,14 @@ impl Store {
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         match &self.0.readers {
             Readers::Shared(connection, _) => Ok(query(&connection.lock().unwrap_or_else(PoisonError::into_inner))?),
-            Readers::Pool { path, idle, .. } => {
+            Readers::Pool { path, idle, unsure, .. } => {
                 let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let connection = match pooled {
                     Some(connection) => connection,
                     None => open_reader(path)?,
                 };
                 let result = query(&connection);
+                unsure.wait();
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 Ok(result?)
             }
@@ -290,7 +291,10 @@ impl Store {
             missing().map(|(at, id)| Ok((at, content::find(connection, *id)?))).collect()
         })?;
         for (at, found) in found {
-            contents[at] = found.map(|found| self.found(found)).transpose()?;
+            contents[at] = match found.map(|found| self.found(found)).transpose() {
+                Err(Error::Missing(_)) => None,
+                outcome => outcome?,
+            };
         }
         Ok(contents)
     }
@@ -369,13 +373,12 @@ fn prepare(mut connection: Connection, schemas: &[Schema]) -> rusqlite::Result<C
     Ok(connection)
 }
 
-/// The writer's connection, all of whose commits are durable.
+/// The writer's connection, which syncs what it commits until a mirror of its log does.
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     Ok(connection)
 }
@@ -410,4 +413,4 @@ fn open_reader(path: &Path) -> Result<Connection, Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,15 +6,16 @@
 //!  contents/3   ▓▓▓▓▓▓┊        new contents come here; each commit writes its own in one piece
 //! ```
 //!
-//! What a commit writes begins at a whole block. Bytes are written once, where they can be straight to the disk, and are
-//! made durable while the rows that name them are. A crash between the two may leave rows without bytes, of a commit that
-//! nobody was told of: [`super::recovery`] finds them.
+//! Contents go straight to the disk where they can. Many of them are made durable while the rows that name them are; a crash
+//! between the two may leave rows without bytes, of a commit that nobody was told of: [`super::recovery`] finds them. Few are
+//! durable in [`super::mirror`] first, and come here later with others, each commit's as a [`Piece`], unless they are gone by
+//! then. What is written at once begins at a whole block, and nothing comes into that block later.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
 
@@ -25,6 +26,7 @@ use crate::mail::Content;
 pub(super) const SEGMENT_OCTETS: u64 = 32 << 20;
 /// Segments that are held open for readers.
 const OPEN_MAX: usize = 64;
+static BLOCK: [u8; BLOCK_OCTETS] = [0; BLOCK_OCTETS];
 /// What lives in a sealed segment is moved elsewhere when it is less than one in so many octets.
 const SPARSE: u64 = 4;
 
@@ -41,21 +43,79 @@ pub(super) struct Place {
 pub(super) struct Files {
     folder: PathBuf,
     open: Mutex<BTreeMap<i64, Arc<File>>>,
+    /// Those that are not in their files yet, by segment and start.
+    waiting: Mutex<BTreeMap<(i64, u64), Bytes>>,
+}
+
+/// Contents of one commit, one after the other.
+pub(super) struct Piece {
+    pub(super) segment: i64,
+    pub(super) start: u64,
+    contents: Vec<Content>,
+}
+
+impl Piece {
+    pub(super) fn new(segment: i64, start: u64, contents: Vec<Content>) -> Self {
+        Self { segment, start, contents }
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.contents.iter().map(|content| content.bytes().as_ref())
+    }
+
+    pub(super) fn octets(&self) -> u64 {
+        self.contents.iter().map(|content| content.bytes().len() as u64).sum()
+    }
+
+    /// Where each content begins.
+    fn starts(&self) -> impl Iterator<Item = (i64, u64)> {
+        let starts = self.contents.iter().scan(self.start, |end, content| {
+            let start = *end;
+            *end += content.bytes().len() as u64;
+            Some(start)
+        });
+        starts.map(|start| (self.segment, start))
+    }
+
+    fn end(&self) -> u64 {
+        self.start + self.octets()
+    }
 }
 
 impl Files {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, open: Mutex::default() }
+        Self { folder, open: Mutex::default(), waiting: Mutex::default() }
     }
 
     pub(super) fn read(&self, place: Place) -> io::Result<Bytes> {
         if place.octets == 0 {
             return Ok(Bytes::new());
         }
+        if let Some(bytes) = self.waiting().get(&(place.segment, place.start)) {
+            return Ok(bytes.clone());
+        }
         let too_long = |_| io::Error::from(io::ErrorKind::InvalidData);
         let mut bytes = vec![0; usize::try_from(place.octets).map_err(too_long)?];
         read_exact_at(&*self.open(place.segment)?, &mut bytes, place.start)?;
         Ok(bytes.into())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<(i64, u64), Bytes>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes contents that a crash has kept from their files, which may be gone: segment, start and octets of each.
+    pub(super) fn restore(&self, pieces: &[(i64, u64, &[u8])]) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let mut files = BTreeMap::new();
+        for (segment, start, octets) in pieces {
+            let mut file = File::options().create(true).write(true).truncate(false).open(self.path(*segment))?;
+            file.seek(SeekFrom::Start(*start))?;
+            file.write_all(octets)?;
+            files.insert(segment, file);
+        }
+        files.into_values().try_for_each(|file| file.sync_all())?;
+        sync_folder(&self.folder)
     }
 
     fn open(&self, segment: i64) -> io::Result<Arc<File>> {
@@ -83,12 +143,12 @@ impl Files {
 }
 
 #[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
 }
 
 #[cfg(not(unix))]
-fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
     // The position is the handle's, so each read has a handle of its own.
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(start))?;
@@ -102,7 +162,12 @@ pub(super) struct Segments {
     sizes: BTreeMap<i64, Size>,
     last: i64,
     /// The last one, once something was written to it.
-    file: Option<(Arc<File>, Straight)>,
+    file: Option<Straight>,
+    /// What is to be written to it, in order, and how many octets that is.
+    pieces: Vec<Piece>,
+    unwritten: u64,
+    /// Why what was written may be lost: the system tells it once.
+    lost: Option<io::ErrorKind>,
     syncer: Syncer,
 }
 
@@ -128,7 +193,16 @@ impl Segments {
         }
         last = last.max(live.last_key_value().map_or(0, |(segment, _)| *segment)) + 1;
         sizes.insert(last, Size::default());
-        Ok(Self { files, sizes, last, file: None, syncer: Syncer::start()? })
+        Ok(Self {
+            files,
+            sizes,
+            last,
+            file: None,
+            pieces: Vec::new(),
+            unwritten: 0,
+            lost: None,
+            syncer: Syncer::start()?,
+        })
     }
 
     pub(super) fn files(&self) -> &Arc<Files> {
@@ -137,8 +211,13 @@ impl Segments {
 
     /// Where the next content goes.
     pub(super) fn end(&mut self) -> Place {
-        if SEGMENT_OCTETS <= self.size().octets {
+        let size = self.size();
+        if SEGMENT_OCTETS <= size.octets && self.sync().is_ok() {
             self.file = None;
+            if size.live == 0 {
+                self.sizes.remove(&self.last);
+                self.files.remove(self.last);
+            }
             self.last += 1;
             self.sizes.insert(self.last, Size::default());
         }
@@ -149,28 +228,84 @@ impl Segments {
         self.sizes.get(&self.last).copied().unwrap_or_default()
     }
 
-    /// Writes contents at the end, and begins to put them on stable storage.
+    /// Writes contents at the end, behind all that was to be written later, and begins to put them on stable storage.
     pub(super) fn write(&mut self, contents: &[(i64, Content)]) -> io::Result<()> {
-        let start = self.size().octets;
-        let (file, straight) = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let path = self.files.path(self.last);
-                let file = Arc::new(File::create(&path)?);
-                sync_folder(&self.files.folder)?;
-                self.file.insert((file, Straight::open(&path)))
+        let piece = self.piece_of(contents);
+        self.write_with(Some(&piece))?;
+        let file = opened(&mut self.file, &self.files, self.last)?.file().clone();
+        self.syncer.begin(file)
+    }
+
+    /// Contents at the end that are to be written later. Until then, readers find them all the same.
+    pub(super) fn piece(&self, contents: &[(i64, Content)]) -> Piece {
+        let piece = self.piece_of(contents);
+        let bytes = piece.contents.iter().map(|content| content.bytes().clone());
+        self.files.waiting().extend(piece.starts().zip(bytes));
+        piece
+    }
+
+    fn piece_of(&self, contents: &[(i64, Content)]) -> Piece {
+        let contents = contents.iter().map(|(_, content)| content.clone()).collect();
+        Piece::new(self.last, self.size().octets, contents)
+    }
+
+    /// Its commit has failed.
+    pub(super) fn give_up(&self, piece: &Piece) {
+        let mut waiting = self.files.waiting();
+        piece.starts().for_each(|start| drop(waiting.remove(&start)));
+    }
+
+    /// Writes a piece that nothing else keeps, and puts it on stable storage.
+    pub(super) fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        self.write_with(Some(piece))?;
+        self.give_up(piece);
+        self.sync()
+    }
+
+    /// How many octets are still to be written.
+    pub(super) fn unwritten(&self) -> u64 {
+        self.unwritten
+    }
+
+    /// Writes what was to be written later and is not gone meanwhile.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.write_with(None)
+    }
+
+    /// The same, and this piece behind it. What comes next begins at a block of its own.
+    fn write_with(&mut self, last: Option<&Piece>) -> io::Result<()> {
+        let block = BLOCK_OCTETS as u64;
+        let files = &self.files;
+        self.pieces.retain(|piece| piece.starts().any(|start| files.waiting().contains_key(&start)));
+        let pieces: Vec<_> = self.pieces.iter().chain(last).collect();
+        // Those that lie in one block, or next to each other, are written together.
+        for row in pieces.chunk_by(|one, next| next.start <= one.end().next_multiple_of(block)) {
+            let straight = opened(&mut self.file, files, self.last)?;
+            let start = row[0].start - row[0].start % block;
+            let ends = std::iter::once(start).chain(row.iter().map(|piece| piece.end()));
+            let gaps = row.iter().zip(ends).map(|(piece, end)| &BLOCK[..(piece.start - end) as usize]);
+            let parts = gaps.zip(row).flat_map(|(gap, piece)| std::iter::once(gap).chain(piece.parts()));
+            let written = straight.write(start, parts);
+            if written.is_err() {
+                // What is half there would be in the way of nobody, but take room.
+                let _ = straight.file().set_len(start);
             }
-        };
-        let written = straight.write(start, contents).and_then(|is_written| match is_written {
-            true => Ok(()),
-            false => write_at(file, start, contents),
-        });
-        if written.is_err() {
-            // What is half there would be in the way of nobody, but take room.
-            let _ = file.set_len(start);
+            written?;
         }
-        written?;
-        self.syncer.begin(file.clone())
+        let mut waiting = self.files.waiting();
+        self.pieces.drain(..).for_each(|piece| piece.starts().for_each(|start| drop(waiting.remove(&start))));
+        self.unwritten = 0;
+        let size = self.sizes.entry(self.last).or_default();
+        size.octets = size.octets.next_multiple_of(block);
+        Ok(())
+    }
+
+    /// The same, and puts it on stable storage.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let synced = self.file.as_ref().map_or(Ok(()), |straight| straight.file().sync_data());
+        self.lost = self.lost.or(synced.err().map(|error| error.kind()));
+        self.lost.map_or(Ok(()), |lost| Err(lost.into()))
     }
 
     /// Waits until what was written is on stable storage.
@@ -178,13 +313,19 @@ impl Segments {
         self.syncer.wait()
     }
 
-    /// What was written is to stay, and these others are gone.
-    pub(super) fn settle(&mut self, added: &[(i64, Content)], freed: &[Place]) {
-        let octets: u64 = added.iter().map(|(_, content)| content.bytes().len() as u64).sum();
+    /// What was written, up to here, is to stay, or will be written as a piece; and these others are gone.
+    pub(super) fn settle(&mut self, octets: u64, end: u64, piece: Option<Piece>, freed: &[Place]) {
         let size = self.sizes.entry(self.last).or_default();
-        size.octets = (size.octets + octets).next_multiple_of(BLOCK_OCTETS as u64);
         size.live += octets;
+        if octets != 0 {
+            size.octets = if piece.is_some() { end } else { end.next_multiple_of(BLOCK_OCTETS as u64) };
+        }
+        if let Some(piece) = piece {
+            self.unwritten += octets;
+            self.pieces.push(piece);
+        }
         for place in freed {
+            self.files.waiting().remove(&(place.segment, place.start));
             let Some(size) = self.sizes.get_mut(&place.segment) else { continue };
             size.live = size.live.saturating_sub(place.octets);
             if size.live == 0 && place.segment != self.last {
@@ -208,24 +349,18 @@ impl Segments {
     }
 }
 
-fn write_at(mut file: &File, start: u64, contents: &[(i64, Content)]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(start))?;
-    let mut slices: Vec<_> = contents.iter().map(|(_, content)| IoSlice::new(content.bytes())).collect();
-    let mut left = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match file.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// The last segment, made if nothing was written to it yet.
+fn opened<'a>(file: &'a mut Option<Straight>, files: &Files, segment: i64) -> io::Result<&'a mut Straight> {
+    if file.is_none() {
+        let straight = Straight::create(&files.path(segment))?;
+        sync_folder(&files.folder)?;
+        *file = Some(straight);
     }
-    Ok(())
+    file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// A new file is there after a crash only if its folder says so.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 

@@ -33,6 +33,17 @@ async fn what_was_answered_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_store_is_one_process_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[NOTES]).unwrap();
+    let second = Store::open(&path, &[NOTES]).err().unwrap().to_string();
+    assert!(second.ends_with("post.db cannot be used: another process uses it"), "{second}");
+    store.write(note("a")).await.unwrap();
+    assert_eq!(notes(&store), ["a"]);
+}
+
+#[tokio::test]
 async fn a_job_that_fails_harms_no_other_of_its_commit() {
     let folder = tempfile::tempdir().unwrap();
     for store in [Store::in_memory(&[NOTES]).unwrap(), Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap()] {
@@ -175,13 +186,184 @@ async fn a_content_that_cannot_be_written_is_refused_with_its_rows() {
     std::fs::create_dir(&segment).unwrap();
     let with_note = store.write(|tx| {
         note("a")(tx)?;
-        content::put(tx, &content(1, 20_000))
+        content::put(tx, &content(1, 200_000))
     });
     assert!(with_note.await.is_err());
     assert!(notes(&store).is_empty());
     std::fs::remove_dir(&segment).unwrap();
-    let id = put(&store, content(1, 20_000)).await.unwrap();
-    assert_eq!(store.content(id).unwrap(), content(1, 20_000));
+    let id = put(&store, content(1, 200_000)).await.unwrap();
+    assert_eq!(store.content(id).unwrap(), content(1, 200_000));
+}
+
+/// What a process that ends now leaves behind.
+pub(crate) fn left_behind(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("contents")).unwrap();
+    let contents = segments(&folder.join("contents")).into_iter().map(|file| format!("contents/{file}"));
+    for file in ["post.db", "post.db-wal", "post.db-mirror"].map(str::to_owned).into_iter().chain(contents) {
+        std::fs::copy(folder.join(&file), copy.path().join(&file)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn contents_that_are_not_large_come_to_their_file_later_and_are_there_all_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[NAMES]).unwrap();
+    // Room is made once something was written.
+    let first = named(&store, content(0, 100)).await;
+    let held = || std::fs::metadata(folder.path().join("contents/1")).map_or(0, |file| file.len());
+    let mut ids = Vec::new();
+    for fill in 1..=100 {
+        ids.push(named(&store, content(fill, 50_000)).await);
+        if fill == 20 {
+            assert_eq!(held(), 0, "nothing yet");
+        }
+    }
+    assert!((30 * 50_000..100 * 50_000).contains(&held()), "{}", held());
+    let is_there = |store: &Store| {
+        ids.iter().zip(1..).for_each(|(id, fill)| assert_eq!(store.content(*id).unwrap(), content(fill, 50_000)));
+        assert_eq!(store.content(first).unwrap(), content(0, 100));
+    };
+    is_there(&store);
+    // Another program may have looked into the database in between, and put the log into it.
+    for is_visited in [false, true] {
+        let copy = left_behind(folder.path());
+        let path = copy.path().join("post.db");
+        if is_visited {
+            Connection::open(&path).unwrap().execute_batch("SELECT * FROM name").unwrap();
+            assert!(!copy.path().join("post.db-wal").exists());
+        }
+        is_there(&Store::open(&path, &[NAMES]).unwrap());
+    }
+    drop(store);
+    let blocks = (100 * 50_000_u64).div_ceil(4096);
+    assert!((blocks..blocks + 10).contains(&(held() / 4096)), "they lie one after the other");
+    is_there(&Store::open(&path, &[NAMES]).unwrap());
+}
+
+#[tokio::test]
+async fn contents_of_all_sizes_that_come_and_go_are_what_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    for seed in 0..4 {
+        let (dice, mut there) = (crate::world::Dice::seeded(seed), std::collections::BTreeMap::new());
+        let store = Store::open(&path, &[]).unwrap();
+        for fill in 0..200 {
+            let octets = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][dice.below(7) as usize] + dice.below(3);
+            there.insert(put(&store, content(fill, octets as usize)).await.unwrap(), content(fill, octets as usize));
+            let gone: Vec<i64> = there.keys().copied().filter(|_| dice.below(20) == 0).collect();
+            for id in gone {
+                store.write(move |tx| content::release(tx, id)).await.unwrap();
+                there.remove(&id);
+            }
+            if dice.below(20) == 0 {
+                there.iter().for_each(|(id, content)| assert_eq!(&store.content(*id).unwrap(), content));
+            }
+        }
+        let copy = left_behind(folder.path());
+        drop(store);
+        for path in [&path, &copy.path().join("post.db")] {
+            let store = Store::open(path, &[]).unwrap();
+            there.iter().for_each(|(id, content)| assert_eq!(&store.content(*id).unwrap(), content));
+        }
+        let store = Store::open(&path, &[]).unwrap();
+        for id in there.into_keys() {
+            store.write(move |tx| content::release(tx, id)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn contents_that_are_gone_by_then_never_come_to_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
+    put(&store, content(0, 100)).await.unwrap();
+    let kept = put(&store, content(1, 50_000)).await.unwrap();
+    for fill in 2..100 {
+        let id = put(&store, content(fill, 50_000)).await.unwrap();
+        store.write(move |tx| content::release(tx, id)).await.unwrap();
+    }
+    assert_eq!(store.content(kept).unwrap(), content(1, 50_000));
+    drop(store);
+    // The last one of each time that some are written is there still.
+    let file = std::fs::metadata(folder.path().join("contents/1")).unwrap();
+    let held = std::os::unix::fs::MetadataExt::blocks(&file) * 512;
+    assert!((1..=5).contains(&(held / 50_000)), "{held}");
+}
+
+#[tokio::test]
+async fn contents_whose_file_cannot_be_written_are_not_lost_and_no_more_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let store = Store::open(&path, &[]).unwrap();
+    put(&store, content(0, 100)).await.unwrap();
+    let segment = folder.path().join("contents/1");
+    std::fs::create_dir(&segment).unwrap();
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for fill in 1..100 {
+        match put(&store, content(fill, 50_000)).await {
+            Ok(id) => taken.push((id, fill)),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(30 < taken.len() && 30 < refused, "{} and {refused}", taken.len());
+    for (id, fill) in &taken {
+        assert_eq!(store.content(*id).unwrap(), content(*fill, 50_000));
+    }
+    drop(store);
+    std::fs::remove_dir(&segment).unwrap();
+    let store = Store::open(&path, &[]).unwrap();
+    for (id, fill) in &taken {
+        assert_eq!(store.content(*id).unwrap(), content(*fill, 50_000));
+    }
+}
+
+#[tokio::test]
+async fn contents_that_are_gone_since_they_were_found_are_not_read_as_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
+    put(&store, content(0, 100)).await.unwrap();
+    let gone = put(&store, content(1, 50_000)).await.unwrap();
+    let find = |id| store.read(|connection| content::find(connection, id)).unwrap().unwrap();
+    let found = [find(gone), find(gone)];
+    store.write(move |tx| content::release(tx, gone)).await.unwrap();
+    let mut found = found.into_iter();
+    assert!(matches!(store.found(found.next().unwrap()), Err(Error::Missing(_))), "there is no file");
+    // It leaves a hole in the file.
+    let large = put(&store, content(2, 200_000)).await.unwrap();
+    assert!(matches!(store.found(found.next().unwrap()), Err(Error::Missing(_))));
+    assert_eq!(store.contents(&[gone, large]).unwrap(), [None, Some(content(2, 200_000))]);
+    assert!(store.share(content(1, 50_000)) == content(1, 50_000));
+}
+
+#[tokio::test]
+async fn a_segment_in_which_nothing_lives_when_it_is_sealed_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
+    for fill in 0..9 {
+        let id = put(&store, content(fill, segments::SEGMENT_OCTETS as usize / 8)).await.unwrap();
+        store.write(move |tx| content::release(tx, id)).await.unwrap();
+    }
+    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_answer_once_what_they_saw_is_durable() {
+    let unsure = keeper::Unsure::default();
+    let guard = unsure.begin();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            unsure.wait();
+            tell.send(()).unwrap();
+        });
+        assert!(told.recv_timeout(std::time::Duration::from_millis(50)).is_err());
+        drop(guard);
+        told.recv().unwrap();
+    });
+    unsure.wait();
 }
 
 #[tokio::test]
@@ -232,9 +414,8 @@ async fn contents_that_share_a_commit_lie_in_a_file_even_when_they_are_small() {
     assert!(futures_util::poll!(&mut all).is_pending());
     drop(open);
     let ids: Vec<_> = all.await.1.into_iter().map(Result::unwrap).collect();
-    let held = || std::fs::metadata(folder.path().join("contents/1")).unwrap().len();
-    assert_eq!(held(), 30 * 4096);
     drop(store);
+    assert_eq!(std::fs::metadata(folder.path().join("contents/1")).unwrap().len(), 30 * 4096);
     let store = Store::open(&path, &[]).unwrap();
     for (fill, id) in ids.iter().enumerate() {
         assert_eq!(store.content(*id).unwrap(), content(fill as u8, 4096));
@@ -245,8 +426,10 @@ async fn contents_that_share_a_commit_lie_in_a_file_even_when_they_are_small() {
         store.write(move |tx| content::release(tx, id)).await.unwrap();
     }
     store.write(|_| Ok(())).await.unwrap();
-    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
     assert_eq!(store.content(ids[0]).unwrap(), content(0, 4096));
+    drop(store);
+    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
+    assert_eq!(Store::open(&path, &[]).unwrap().content(ids[0]).unwrap(), content(0, 4096));
 }
 
 #[tokio::test]
@@ -254,14 +437,14 @@ async fn rows_whose_bytes_a_crash_has_cut_off_are_forgotten_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("post.db");
     let store = Store::open(&path, &[NAMES]).unwrap();
-    let (whole, torn) = (named(&store, content(1, 100_000)).await, named(&store, content(2, 100_000)).await);
-    drop(store);
+    let (whole, torn) = (named(&store, content(1, 200_000)).await, named(&store, content(2, 200_000)).await);
+    let copy = left_behind(folder.path());
     // The power failed when the rows were on the disk, and of the bytes only some.
-    let segment = std::fs::File::options().write(true).open(folder.path().join("contents/1")).unwrap();
-    segment.set_len(150_000).unwrap();
-    segment.set_len(200_000).unwrap();
-    let store = Store::open(&path, &[NAMES]).unwrap();
-    assert_eq!(store.content(whole).unwrap(), content(1, 100_000));
+    let segment = std::fs::File::options().write(true).open(copy.path().join("contents/1")).unwrap();
+    segment.set_len(300_000).unwrap();
+    segment.set_len(400_000).unwrap();
+    let store = Store::open(&copy.path().join("post.db"), &[NAMES]).unwrap();
+    assert_eq!(store.content(whole).unwrap(), content(1, 200_000));
     assert!(matches!(store.content(torn), Err(Error::Missing(_))));
     let named: i64 = store.read(|sql| sql.query_row("SELECT sum(content) FROM name", [], |row| row.get(0))).unwrap();
     assert_eq!(named, whole);

@@ -42,7 +42,7 @@ pub(super) struct Batch {
     /// Those that are gone.
     pub(super) freed: Vec<(i64, Place)>,
     /// Where the next one goes.
-    end: Place,
+    pub(super) end: Place,
     /// Smaller ones lie in their rows.
     small: usize,
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -18,9 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::ahead::Log;
 use super::inline::Inline;
 use super::keeper::Keeper;
+use super::segments::Files;
 use super::{Error, Transaction, content};
 
 /// Jobs that may wait; more make their senders wait.
@@ -54,8 +55,9 @@ pub(super) struct Writer {
 }
 
 enum Way {
-    Shared(Arc<Shared>),
-    Inline(Inline),
+    /// With the writer's thread.
+    Shared(Arc<Shared>, Option<JoinHandle<()>>),
+    Inline(Box<Inline>),
 }
 
 /// What the writer's thread and its callers work on.
@@ -73,9 +75,14 @@ struct Shared {
 struct Desk {
     connection: Connection,
     keeper: Keeper,
-    log: Log,
     /// How long the last commit took.
     took: Duration,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.keeper.close(&self.connection);
+    }
 }
 
 #[derive(Default)]
@@ -90,10 +97,10 @@ struct Waiting {
 
 impl Writer {
     /// Commits on a thread of its own where several want something, which ends when the writer is dropped.
-    pub(super) fn thread(connection: Connection, keeper: Keeper, log: Log) -> Result<Self, Error> {
+    pub(super) fn thread(connection: Connection, keeper: Keeper) -> Result<Self, Error> {
         let commits = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
-            desk: Mutex::new(Desk { connection, keeper, log, took: BRIEF }),
+            desk: Mutex::new(Desk { connection, keeper, took: BRIEF }),
             waiting: Mutex::default(),
             bell: Condvar::new(),
             room: Semaphore::new(WAITING_MAX),
@@ -105,19 +112,19 @@ impl Writer {
             move || while shared.work() {}
         };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(work);
-        thread.map_err(|error| Error::Refused(error.to_string().into()))?;
-        Ok(Self { way: Way::Shared(shared), commits })
+        let thread = thread.map_err(|error| Error::Refused(error.to_string().into()))?;
+        Ok(Self { way: Way::Shared(shared, Some(thread)), commits })
     }
 
     /// Commits in the callers' own tasks, at the same moment of virtual time.
     pub(super) fn inline(connection: Arc<Mutex<Connection>>, keeper: Keeper) -> Self {
-        Self { way: Way::Inline(Inline::new(connection, keeper)), commits: Arc::default() }
+        Self { way: Way::Inline(Box::new(Inline::new(connection, keeper))), commits: Arc::default() }
     }
 
     /// Sees to it that the job is done and told of, which may be later.
     pub(super) async fn submit(&self, job: Job, haste: Haste) {
         match &self.way {
-            Way::Shared(shared) => {
+            Way::Shared(shared, _) => {
                 let job = if haste == Haste::Now && shared.may_lead() {
                     // Others of this thread may be about to write.
                     yield_now().await;
@@ -140,7 +147,7 @@ impl Writer {
 
     /// Counts a caller who wants something now, for as long as the guard lives.
     pub(super) fn enter(&self) -> Option<Caller<'_>> {
-        let Way::Shared(shared) = &self.way else { return None };
+        let Way::Shared(shared, _) = &self.way else { return None };
         shared.callers.fetch_add(1, Ordering::Relaxed);
         Some(Caller(&shared.callers))
     }
@@ -152,9 +159,12 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Way::Shared(shared) = &self.way {
-            lock(&shared.waiting).is_closed = true;
-            shared.bell.notify_one();
+        let Way::Shared(shared, thread) = &mut self.way else { return };
+        lock(&shared.waiting).is_closed = true;
+        shared.bell.notify_one();
+        // Afterwards the files are closed, unless the last who knew of the store was told of something by that thread.
+        if let Some(thread) = thread.take_if(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
         }
     }
 }
@@ -234,14 +244,12 @@ impl Shared {
         if jobs.is_empty() {
             return;
         }
-        let Desk { connection, keeper, log, took } = desk;
+        let Desk { connection, keeper, took } = desk;
         let began = Instant::now();
         commit(connection, keeper, jobs);
         self.commits.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = log.keep() {
-            tracing::debug!(%error, "no room is made ahead; commits take longer");
-        }
         *took = began.elapsed();
+        keeper.tidy(connection);
     }
 }
 
@@ -268,6 +276,7 @@ fn transact(
     jobs: Vec<Job>,
     tells: &mut Vec<Tell>,
 ) -> Result<(), Error> {
+    keeper.check()?;
     let small = keeper.small(jobs.len());
     let transaction = Transaction::begin(connection, keeper, small)?;
     // One that has the transaction for itself needs no savepoint.
@@ -287,14 +296,20 @@ fn finish(mut transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), E
     let octets: usize = batch.added.iter().map(|(_, content)| content.bytes().len()).sum();
     let store = || {
         keeper.write(&batch)?;
-        let committed = transaction.commit();
-        keeper.wait()?;
-        Ok::<(), Error>(committed?)
+        commit_rows(transaction, keeper)
     };
     // A large letter holds nobody up whose task has this thread, too.
     if BRIEF_OCTETS < octets && may_wait() { tokio::task::block_in_place(store) } else { store() }?;
     keeper.settle(batch);
     Ok(())
+}
+
+fn commit_rows(transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), Error> {
+    let unsure = keeper.unsure();
+    let _unsure = unsure.begin();
+    let committed = transaction.commit();
+    keeper.wait()?;
+    Ok(committed?)
 }
 
 /// Whether this is a runtime whose threads may wait for a disk.
@@ -305,14 +320,22 @@ fn may_wait() -> bool {
 /// Empties a segment in which little lives.
 fn tidy(connection: &mut Connection, keeper: &mut Keeper) {
     let Some((segment, files)) = keeper.sparse() else { return };
-    let gathered = Transaction::begin(connection, keeper, 0).map_err(Error::from).and_then(|transaction| {
-        content::gather(&transaction, segment, &files)?;
-        finish(transaction, keeper)
-    });
+    let gathered = gather(connection, keeper, segment, &files);
     if let Err(error) = gathered {
         tracing::error!(%error, segment, "contents cannot be moved; their segment stays as it is");
         keeper.leave(segment);
     }
+}
+
+fn gather(connection: &mut Connection, keeper: &mut Keeper, segment: i64, files: &Files) -> Result<(), Error> {
+    let mut transaction = Transaction::begin(connection, keeper, 0)?;
+    content::gather(&transaction, segment, files)?;
+    let batch = transaction.take_batch();
+    // Somebody relies on them: no row must say where bytes are not yet.
+    keeper.moved(&batch)?;
+    commit_rows(transaction, keeper)?;
+    keeper.settle(batch);
+    Ok(())
 }
 
 /// Does a job and says whether to keep it. One that panics has failed; the writer goes on for the others.

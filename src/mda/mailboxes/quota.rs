@@ -114,12 +114,15 @@ fn sum(changes: &[Change]) -> Usage {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use bytes::Bytes;
 
     use super::*;
     use crate::imap::{Flags, StoreMode, SystemFlags};
     use crate::mail::Letter;
     use crate::mda::{Brought, SCHEMA};
+    use crate::store::tests::left_behind;
     use crate::store::{Schema, Store};
     use crate::world::Clock;
 
@@ -168,19 +171,20 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_a_crash_has_cut_off_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Store::open(&folder.path().join("post.db"), &[SCHEMA]).unwrap();
-        let before = mailboxes(open());
+        let open = |folder: &Path| mailboxes(Store::open(&folder.join("post.db"), &[SCHEMA]).unwrap());
+        let before = open(folder.path());
+        // Contents that go to their file at once.
         for _ in 0..2 {
-            before.deliver(ANN, None, &Letter::new(vec![b'x'; 100_000].into())).await.unwrap();
+            before.deliver(ANN, None, &Letter::new(vec![b'x'; 200_000].into())).await.unwrap();
         }
-        before.deliver(ANN, None, &Letter::new(vec![b'y'; 50_000].into())).await.unwrap();
-        assert_eq!(counted(&before), (250_000, 3));
-        drop(before);
-        let segment = std::fs::File::options().write(true).open(folder.path().join("contents/1")).unwrap();
+        before.deliver(ANN, None, &Letter::new(vec![b'y'; 150_000].into())).await.unwrap();
+        assert_eq!(counted(&before), (550_000, 3));
+        let copy = left_behind(folder.path());
+        let segment = std::fs::File::options().write(true).open(copy.path().join("contents/1")).unwrap();
         let octets = segment.metadata().unwrap().len();
         segment.set_len(octets - 10_000).unwrap();
         segment.set_len(octets).unwrap();
-        assert_eq!(counted(&mailboxes(open())), (200_000, 2));
+        assert_eq!(counted(&open(copy.path())), (400_000, 2));
     }
 
     #[tokio::test]
