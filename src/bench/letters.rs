@@ -25,7 +25,7 @@ impl Letters {
         let commands = [format!("MAIL FROM:<{from}>\r\n"), format!("RCPT TO:<{to}>\r\n")];
         let mut letters = Self { from, to, commands, octets, run, filling: Vec::new() };
         let mut header = Vec::new();
-        letters.write(0, &mut header);
+        letters.header(0, &mut header);
         letters.filling = filling(octets.saturating_sub(header.len()));
         letters.octets = header.len() + letters.filling.len();
         letters
@@ -41,16 +41,20 @@ impl Letters {
         &self.commands
     }
 
-    /// The letter of this number; no line of it begins with a dot.
-    pub(super) fn write(&self, number: u64, out: &mut Vec<u8>) {
-        let Self { from, to, run, filling, .. } = self;
+    /// How the letter of this number begins; [`Letters::filling`] follows. No line of either begins with a dot.
+    pub(super) fn header(&self, number: u64, out: &mut Vec<u8>) {
+        let Self { from, to, run, .. } = self;
         // Writing to memory cannot fail.
         let _ = write!(
             out,
             "From: <{from}>\r\nTo: <{to}>\r\nSubject: letter {number:010}\r\n\
              Message-ID: <{number:010}.{run:016x}@bench.invalid>\r\n\r\n",
         );
-        out.extend_from_slice(filling);
+    }
+
+    /// What all letters have in common.
+    pub(super) fn filling(&self) -> &[u8] {
+        &self.filling
     }
 }
 

@@ -46,7 +46,7 @@ impl Line {
         let mut line = Self { stream, input, replies, output: Vec::new(), is_answered: false, way: Way::Stepwise };
         line.expect(2).await?;
         line.output.extend_from_slice(b"EHLO bench.invalid\r\n");
-        line.flush().await?;
+        line.flush(&[], &[]).await?;
         let offers = Offers::read(&line.expect(2).await?);
         line.way = match (offers.pipelining, offers.chunking && !load.by_data) {
             (true, true) => Way::Whole,
@@ -61,17 +61,18 @@ impl Line {
         for command in letters.commands() {
             self.output.extend_from_slice(command.as_bytes());
             if self.way == Way::Stepwise {
-                self.flush().await?;
+                self.flush(&[], &[]).await?;
                 self.expect(2).await?;
             }
         }
         if self.way == Way::Whole {
             self.output.extend_from_slice(format!("BDAT {} LAST\r\n", letters.octets()).as_bytes());
-            letters.write(number, &mut self.output);
+            letters.header(number, &mut self.output);
+            self.flush(letters.filling(), &[]).await?;
         } else {
             self.output.extend_from_slice(b"DATA\r\n");
+            self.flush(&[], &[]).await?;
         }
-        self.flush().await?;
         if self.way != Way::Stepwise {
             for _ in letters.commands() {
                 self.expect(2).await?;
@@ -80,9 +81,8 @@ impl Line {
         if self.way != Way::Whole {
             self.expect(3).await?;
             // No line of these letters begins with a dot.
-            letters.write(number, &mut self.output);
-            self.output.extend_from_slice(b".\r\n");
-            self.flush().await?;
+            letters.header(number, &mut self.output);
+            self.flush(letters.filling(), b".\r\n").await?;
         }
         self.expect(2).await.map(drop)
     }
@@ -90,13 +90,15 @@ impl Line {
     pub(super) async fn quit(mut self) {
         self.output.extend_from_slice(b"QUIT\r\n");
         // All letters are accepted; how it parts is the server's own affair.
-        if self.flush().await.is_ok() {
+        if self.flush(&[], &[]).await.is_ok() {
             let _ = self.expect(2).await;
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Error> {
-        let written = timeout(PATIENCE, self.stream.write_all(&self.output)).await;
+    /// Sends the output, and these behind it, without a copy of them.
+    async fn flush(&mut self, filling: &[u8], end: &[u8]) -> Result<(), Error> {
+        let mut all = Buf::chain(Buf::chain(self.output.as_slice(), filling), end);
+        let written = timeout(PATIENCE, self.stream.write_all_buf(&mut all)).await;
         self.output.clear();
         self.is_answered = false;
         written.map_err(|_| silent())?.map_err(|error| Error::Refused(error.to_string()))

@@ -22,7 +22,8 @@ fn letters_have_their_size_and_are_all_different() {
         let some: BTreeSet<_> = (0..20)
             .map(|number| {
                 let mut text = Vec::new();
-                letters.write(number, &mut text);
+                letters.header(number, &mut text);
+                text.extend_from_slice(letters.filling());
                 text
             })
             .collect();
