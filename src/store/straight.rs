@@ -34,11 +34,6 @@ impl Straight {
         &self.file
     }
 
-    /// Whether writes go straight to the disk, as far as is known.
-    pub(super) fn is_straight(&self) -> bool {
-        self.direct.is_some()
-    }
-
     /// Writes parts one after the other from `start` on, which is a multiple of [`BLOCK_OCTETS`], and zeros up to the end
     /// of the last block.
     pub(super) fn write<'a>(&mut self, start: u64, parts: impl Iterator<Item = &'a [u8]> + Clone) -> io::Result<()> {

@@ -84,8 +84,8 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// Begins, for a connection that so far syncs all that it writes; `None` where a file system has no writes straight to
-    /// the disk, or somebody else reads the log: then the connection goes on to sync.
+    /// Begins, for a connection that so far syncs all that it writes; `None` where somebody else reads the log: then it goes on
+    /// to sync.
     ///
     /// # Errors
     /// The files cannot be made or synced.
@@ -99,10 +99,6 @@ impl Mirror {
         let mut copy = Straight::create(&path)?;
         // It names no log.
         copy.write(0, [&ZEROS[..RECORDS_AT as usize]].into_iter())?;
-        if !copy.is_straight() {
-            fs::remove_file(&path)?;
-            return Ok(None);
-        }
         // Two who think that it is theirs would lose what the other has.
         copy.file().lock()?;
         copy.file().sync_all()?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::super::log::{Header, word};
@@ -20,7 +20,7 @@ const LOGS_MAX: i32 = 1 << 20;
 /// The files cannot be read or written.
 pub(in crate::store) fn restore(database: &Path, files: &Files) -> io::Result<bool> {
     let (log, path) = (beside(database, "wal"), beside(database, "mirror"));
-    let file = match File::open(&path) {
+    let mut file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(fs::metadata(&log).is_ok_and(|log| log.len() != 0));
         }
@@ -29,7 +29,9 @@ pub(in crate::store) fn restore(database: &Path, files: &Files) -> io::Result<bo
     if file.try_lock().is_err() {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it"));
     }
-    let mirror = fs::read(&path)?;
+    let mut mirror = Vec::new();
+    file.read_to_end(&mut mirror)?;
+    drop(file);
     let mirrored = latest(&mirror).map(|header| (header, Mirrored::of(&header, &mirror)));
     files.restore(mirrored.as_ref().map_or(&[], |(_, mirrored)| mirrored.pieces.as_slice()))?;
     if log.exists() {

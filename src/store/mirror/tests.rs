@@ -54,7 +54,7 @@ fn open(database: &Path) -> (Connection, Mirror) {
     connection.pragma_update(None, "synchronous", "FULL").unwrap();
     let columns = "id INTEGER PRIMARY KEY, bytes BLOB NOT NULL, start INTEGER NOT NULL, octets INTEGER NOT NULL";
     connection.execute_batch(&format!("CREATE TABLE row ({columns})")).unwrap();
-    let mirror = Mirror::start(&connection, database).unwrap().expect("writes straight to the disk");
+    let mirror = Mirror::start(&connection, database).unwrap().expect("nobody reads it");
     (connection, mirror)
 }
 
