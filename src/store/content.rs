@@ -5,7 +5,6 @@ use std::io;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::keeper::PIECE_OCTETS_MAX;
 use super::segments::{Files, Place};
 use super::{Schema, Transaction};
 use crate::mail::Content;
@@ -125,8 +124,8 @@ impl Found {
             return Ok(Content::stored(self.bytes.into(), self.hash));
         }
         match files.read(self.place) {
-            // What was gone before it was written to its file has left a hole there, or something else in its place.
-            Ok(bytes) if self.place.octets <= PIECE_OCTETS_MAX => {
+            // It may be gone, and before it was written.
+            Ok(bytes) if files.has_holes(self.place.segment) => {
                 let content = Content::new(bytes);
                 let is_same = *content.hash().as_bytes() == self.hash;
                 if is_same { Ok(content) } else { Err(io::ErrorKind::NotFound.into()) }

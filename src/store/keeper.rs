@@ -22,7 +22,7 @@ const SMALL_ALONE: usize = 16 * 1024;
 const MANY: usize = 24;
 
 /// More contents of one commit go to their file at once: to write them twice takes longer than to wait for a second file.
-pub(super) const PIECE_OCTETS_MAX: u64 = 128 << 10;
+const PIECE_OCTETS_MAX: u64 = 128 << 10;
 /// So many octets are gathered before they are written to their file.
 const GATHERED_OCTETS: u64 = 2 << 20;
 

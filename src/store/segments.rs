@@ -11,7 +11,7 @@
 //! durable in [`super::mirror`] first, and come here later with others, each commit's as a [`Piece`], unless they are gone by
 //! then. What is written at once begins at a whole block, and nothing comes into that block later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub(super) struct Files {
     open: Mutex<BTreeMap<i64, Arc<File>>>,
     /// Those that are not in their files yet, by segment and start.
     waiting: Mutex<BTreeMap<(i64, u64), Bytes>>,
+    /// Segments in which some were gone before they were written, so that something else lies in their place.
+    holes: Mutex<BTreeSet<i64>>,
 }
 
 /// Contents of one commit, one after the other.
@@ -84,7 +86,7 @@ impl Piece {
 
 impl Files {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, open: Mutex::default(), waiting: Mutex::default() }
+        Self { folder, open: Mutex::default(), waiting: Mutex::default(), holes: Mutex::default() }
     }
 
     pub(super) fn read(&self, place: Place) -> io::Result<Bytes> {
@@ -98,6 +100,15 @@ impl Files {
         let mut bytes = vec![0; usize::try_from(place.octets).map_err(too_long)?];
         read_exact_at(&*self.open(place.segment)?, &mut bytes, place.start)?;
         Ok(bytes.into())
+    }
+
+    /// Whether what lies in a place may be something else than it was.
+    pub(super) fn has_holes(&self, segment: i64) -> bool {
+        self.holes().contains(&segment)
+    }
+
+    fn holes(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+        self.holes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<(i64, u64), Bytes>> {
@@ -325,7 +336,9 @@ impl Segments {
             self.pieces.push(piece);
         }
         for place in freed {
-            self.files.waiting().remove(&(place.segment, place.start));
+            if self.files.waiting().remove(&(place.segment, place.start)).is_some() {
+                self.files.holes().insert(place.segment);
+            }
             let Some(size) = self.sizes.get_mut(&place.segment) else { continue };
             size.live = size.live.saturating_sub(place.octets);
             if size.live == 0 && place.segment != self.last {
