@@ -42,8 +42,14 @@ fn forget(connection: &Connection, contents: &[i64]) -> rusqlite::Result<()> {
 
 /// The octets that live in each segment.
 pub(super) fn live(connection: &Connection) -> rusqlite::Result<BTreeMap<i64, u64>> {
-    let sql = "SELECT segment, sum(octets) FROM content WHERE segment != 0 GROUP BY segment";
-    connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    // SQLite would sort all of them first.
+    let mut live = BTreeMap::new();
+    let mut find = connection.prepare("SELECT segment, octets FROM content WHERE segment != 0")?;
+    let mut rows = find.query([])?;
+    while let Some(row) = rows.next()? {
+        *live.entry(row.get(0)?).or_default() += row.get::<_, u64>(1)?;
+    }
+    Ok(live)
 }
 
 /// The highest id of a content.
