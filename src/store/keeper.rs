@@ -159,8 +159,10 @@ impl Keeper {
 
     /// The connection is about to be closed.
     pub(super) fn close(&mut self, connection: &Connection) {
-        let (Way::Files(segments), Some(log), None) = (&mut self.way, self.log.take(), &self.broken) else { return };
-        let closed = segments.sync().and_then(|()| log.close(connection).map_err(io::Error::other));
+        let (Way::Files(segments), Some(mut log), None) = (&mut self.way, self.log.take(), &self.broken) else {
+            return;
+        };
+        let closed = segments.sync().and_then(|()| log.close(connection));
         if let Err(error) = closed {
             tracing::debug!(%error, "the log is left for the next start");
         }

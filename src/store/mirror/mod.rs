@@ -79,7 +79,7 @@ pub(super) struct Mirror {
     is_put_away: bool,
     /// The log has more, which was synced there.
     is_behind: bool,
-    /// What is too long is left alone up to so many octets of both.
+    /// What is too long is left alone until the mirror has so many octets.
     patience: u64,
 }
 
@@ -228,12 +228,17 @@ impl Mirror {
     ///
     /// # Errors
     /// Then the next start does it.
-    pub(super) fn close(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        if empty(connection)? && self.log.sync_all().is_ok() {
+    pub(super) fn close(&mut self, connection: &Connection) -> io::Result<()> {
+        if self.is_behind {
+            self.checkpoint(connection)?;
+        }
+        connection.pragma_update(None, "synchronous", "FULL").map_err(io::Error::other)?;
+        // A mirror that lacks something must not be found beside an empty log.
+        if !self.is_behind && empty(connection).map_err(io::Error::other)? {
+            self.log.sync_all()?;
             // If it cannot go, a start puts into the database what is there already.
             let _ = fs::remove_file(&self.path);
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(io::Error::other)?;
         }
         Ok(())
     }

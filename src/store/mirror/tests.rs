@@ -150,17 +150,23 @@ fn whenever_the_power_fails_what_was_kept_is_there() {
     assert_eq!(whole.rows(60), 60);
 }
 
-#[test]
-fn what_cannot_be_mirrored_is_kept_by_the_log_and_mirrored_with_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("post.db");
-    let (connection, mut mirror) = open(&database);
+/// A log with two rows, and a mirror that has one of them and was full then; and what it is without that.
+fn lacking(database: &Path) -> (Connection, Mirror, Straight) {
+    let (connection, mut mirror) = open(database);
     insert(&connection, 10_000);
     assert!(mirror.keep(None).unwrap());
     let full = Straight::create(Path::new("/dev/full")).unwrap();
     let copy = std::mem::replace(&mut mirror.copy, full);
     insert(&connection, 10_000);
-    assert!(!mirror.keep(None).unwrap());
+    assert!(!mirror.keep(None).unwrap() && mirror.is_long());
+    (connection, mirror, copy)
+}
+
+#[test]
+fn what_cannot_be_mirrored_is_kept_by_the_log_and_mirrored_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("post.db");
+    let (connection, mut mirror, copy) = lacking(&database);
     let state = State::of(&database);
     assert_eq!(state.rows(2), 2);
     assert_eq!(State { log: Vec::new(), ..state }.rows(1), 1, "of the mirror alone");
@@ -174,13 +180,7 @@ fn what_cannot_be_mirrored_is_kept_by_the_log_and_mirrored_with_the_next() {
 fn what_the_mirror_lacks_is_brought_into_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("post.db");
-    let (connection, mut mirror) = open(&database);
-    insert(&connection, 10_000);
-    assert!(mirror.keep(None).unwrap());
-    let full = Straight::create(Path::new("/dev/full")).unwrap();
-    let copy = std::mem::replace(&mut mirror.copy, full);
-    insert(&connection, 10_000);
-    assert!(!mirror.keep(None).unwrap() && mirror.is_long());
+    let (connection, mut mirror, copy) = lacking(&database);
     assert!(mirror.checkpoint(&connection).is_err(), "a mirror that lacks something must not stay");
     mirror.copy = copy;
     mirror.checkpoint(&connection).unwrap();
@@ -190,6 +190,22 @@ fn what_the_mirror_lacks_is_brought_into_the_database() {
     insert(&connection, 10_000);
     assert!(mirror.keep(None).unwrap());
     assert_eq!(State { log: old.log, ..State::of(&database) }.rows(3), 3);
+}
+
+#[test]
+fn a_mirror_that_lacks_something_is_not_left_beside_an_empty_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("post.db");
+    let (connection, mut mirror, copy) = lacking(&database);
+    assert!(mirror.close(&connection).is_err());
+    assert_eq!(State::of(&database).rows(2), 2);
+    assert!(!State::of(&database).log.is_empty());
+    mirror.copy = copy;
+    mirror.close(&connection).unwrap();
+    drop(connection);
+    assert!(!beside(&database, "wal").exists() && !beside(&database, "mirror").exists());
+    let whole = State { database: fs::read(&database).unwrap(), ..State::default() };
+    assert_eq!(whole.rows(2), 2);
 }
 
 #[test]
