@@ -23,8 +23,10 @@ const MANY: usize = 24;
 
 /// More contents of one commit go to their file at once: to write them twice takes longer than to wait for a second file.
 const PIECE_OCTETS_MAX: u64 = 128 << 10;
-/// So many octets are gathered before they are written to their file.
+/// So many octets are gathered before the first of them are written to their file: they may be gone soon.
 const GATHERED_OCTETS: u64 = 2 << 20;
+/// More are not.
+const GATHERED_OCTETS_MAX: u64 = 4 << 20;
 
 /// Contents in memory, by id.
 pub(super) type Memory = Mutex<BTreeMap<i64, Content>>;
@@ -110,7 +112,7 @@ impl Keeper {
         let has_room = is_little && self.log.as_deref().is_some_and(|log| log.has_room(octets));
         if octets == 0 {
             Ok(())
-        } else if has_room && segments.unwritten() <= GATHERED_OCTETS {
+        } else if has_room && segments.unwritten() <= GATHERED_OCTETS_MAX {
             self.piece = Some(segments.piece(&batch.added));
             Ok(())
         } else {
@@ -142,7 +144,10 @@ impl Keeper {
             return;
         }
         let is_long = log.is_long();
-        if (is_long || GATHERED_OCTETS <= segments.unwritten())
+        if !is_long {
+            segments.thin(GATHERED_OCTETS);
+        }
+        if (is_long || GATHERED_OCTETS_MAX <= segments.unwritten())
             && let Err(error) = segments.flush()
         {
             // The mirror has them. Contents that come go to their file at once, and so are refused.

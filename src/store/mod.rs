@@ -11,6 +11,7 @@
 //! bring their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in their rows or in
 //! files beside the database.
 
+mod aside;
 mod cache;
 pub mod content;
 mod disk;

@@ -9,17 +9,19 @@
 //! Contents go straight to the disk where they can. Many of them are made durable while the rows that name them are; a crash
 //! between the two may leave rows without bytes, of a commit that nobody was told of: [`super::recovery`] finds them. Few are
 //! durable in [`super::mirror`] first, and come here later with others, each commit's as a [`Piece`], unless they are gone by
-//! then. What is written at once begins at a whole block, and nothing comes into that block later.
+//! then: the oldest first, on a thread of their own. What is written at once begins at a whole block, and nothing comes into
+//! that block later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::straight::{BLOCK_OCTETS, Straight};
+use super::aside::{Aside, Doing};
+use super::straight::{BLOCK_OCTETS, LARGE_OCTETS, Straight};
 use crate::mail::Content;
 
 /// A segment is sealed when it has so many octets.
@@ -27,6 +29,8 @@ pub(super) const SEGMENT_OCTETS: u64 = 32 << 20;
 /// Segments that are held open for readers.
 const OPEN_MAX: usize = 64;
 static BLOCK: [u8; BLOCK_OCTETS] = [0; BLOCK_OCTETS];
+/// So many octets are written together, beside the writer.
+const ROW_OCTETS: u64 = 256 << 10;
 /// What lives in a sealed segment is moved elsewhere when it is less than one in so many octets.
 const SPARSE: u64 = 4;
 
@@ -100,6 +104,18 @@ impl Files {
         let mut bytes = vec![0; usize::try_from(place.octets).map_err(too_long)?];
         read_exact_at(&*self.open(place.segment)?, &mut bytes, place.start)?;
         Ok(bytes.into())
+    }
+
+    /// Whether some of it is neither gone nor written.
+    fn awaits(&self, piece: &Piece) -> bool {
+        let waiting = self.waiting();
+        piece.starts().any(|start| waiting.contains_key(&start))
+    }
+
+    /// These lie in their files now, or never will.
+    fn forget(&self, pieces: &[Piece]) {
+        let mut waiting = self.waiting();
+        pieces.iter().flat_map(Piece::starts).for_each(|start| drop(waiting.remove(&start)));
     }
 
     /// Whether what lies in a place may be something else than it was.
@@ -179,7 +195,10 @@ pub(super) struct Segments {
     unwritten: u64,
     /// Why what was written may be lost: the system tells it once.
     lost: Option<io::ErrorKind>,
-    syncer: Syncer,
+    aside: Aside,
+    syncing: Option<Doing<io::Result<()>>>,
+    /// The file is there, with these.
+    writing: Option<Doing<(Straight, Vec<Piece>)>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -212,7 +231,9 @@ impl Segments {
             pieces: Vec::new(),
             unwritten: 0,
             lost: None,
-            syncer: Syncer::start()?,
+            aside: Aside::start()?,
+            syncing: None,
+            writing: None,
         })
     }
 
@@ -244,7 +265,8 @@ impl Segments {
         let piece = self.piece_of(contents);
         self.write_with(Some(&piece))?;
         let file = opened(&mut self.file, &self.files, self.last)?.file().clone();
-        self.syncer.begin(file)
+        self.syncing = Some(self.aside.begin(move || file.sync_data()));
+        Ok(())
     }
 
     /// Contents at the end that are to be written later. Until then, readers find them all the same.
@@ -262,8 +284,7 @@ impl Segments {
 
     /// Its commit has failed.
     pub(super) fn give_up(&self, piece: &Piece) {
-        let mut waiting = self.files.waiting();
-        piece.starts().for_each(|start| drop(waiting.remove(&start)));
+        self.files.forget(std::slice::from_ref(piece));
     }
 
     /// Writes a piece that nothing else keeps, and puts it on stable storage.
@@ -285,30 +306,73 @@ impl Segments {
 
     /// The same, and this piece behind it. What comes next begins at a block of its own.
     fn write_with(&mut self, last: Option<&Piece>) -> io::Result<()> {
-        let block = BLOCK_OCTETS as u64;
+        self.take_back()?;
         let files = &self.files;
-        self.pieces.retain(|piece| piece.starts().any(|start| files.waiting().contains_key(&start)));
+        self.pieces.retain(|piece| files.awaits(piece));
         let pieces: Vec<_> = self.pieces.iter().chain(last).collect();
-        // Those that lie in one block, or next to each other, are written together.
-        for row in pieces.chunk_by(|one, next| next.start <= one.end().next_multiple_of(block)) {
-            let straight = opened(&mut self.file, files, self.last)?;
-            let start = row[0].start - row[0].start % block;
-            let ends = std::iter::once(start).chain(row.iter().map(|piece| piece.end()));
-            let gaps = row.iter().zip(ends).map(|(piece, end)| &BLOCK[..(piece.start - end) as usize]);
-            let parts = gaps.zip(row).flat_map(|(gap, piece)| std::iter::once(gap).chain(piece.parts()));
-            let written = straight.write(start, parts);
-            if written.is_err() {
-                // What is half there would be in the way of nobody, but take room.
-                let _ = straight.file().set_len(start);
-            }
-            written?;
+        if !pieces.is_empty() {
+            write(opened(&mut self.file, files, self.last)?, &pieces)?;
         }
-        let mut waiting = self.files.waiting();
-        self.pieces.drain(..).for_each(|piece| piece.starts().for_each(|start| drop(waiting.remove(&start))));
+        files.forget(&self.pieces);
+        self.pieces.clear();
         self.unwritten = 0;
         let size = self.sizes.entry(self.last).or_default();
-        size.octets = size.octets.next_multiple_of(block);
+        size.octets = size.octets.next_multiple_of(BLOCK_OCTETS as u64);
         Ok(())
+    }
+
+    /// Begins to write the oldest of what was to be written later, beside the writer, if that is more than so many octets.
+    pub(super) fn thin(&mut self, keep: u64) {
+        match self.writing.take().map(Doing::try_end) {
+            Some(Err(busy)) => self.writing = Some(busy),
+            Some(Ok(back)) => self.put_back(back),
+            None => {}
+        }
+        while self.writing.is_none() && keep < self.unwritten {
+            let (first, next) = (self.pieces.first().map_or(0, |piece| piece.start), self.pieces.iter().skip(1));
+            // Nothing else may come into the last block.
+            let ends = |(piece, next): (&Piece, &Piece)| {
+                first + ROW_OCTETS <= next.start && piece.end().next_multiple_of(BLOCK_OCTETS as u64) <= next.start
+            };
+            let Some(end) = self.pieces.iter().zip(next).position(ends) else { return };
+            if opened(&mut self.file, &self.files, self.last).is_err() {
+                // Whoever waits for it is told.
+                return;
+            }
+            let mut row: Vec<_> = self.pieces.drain(..=end).collect();
+            self.unwritten -= row.iter().map(Piece::octets).sum::<u64>();
+            row.retain(|piece| self.files.awaits(piece));
+            if let Some(mut file) = self.file.take_if(|_| !row.is_empty()) {
+                let files = self.files.clone();
+                self.writing = Some(self.aside.begin(move || {
+                    if write(&mut file, &row.iter().collect::<Vec<_>>()).is_ok() {
+                        files.forget(&row);
+                        row.clear();
+                    }
+                    (file, row)
+                }));
+            }
+        }
+    }
+
+    /// Waits for the file, and for what is being written to it.
+    fn take_back(&mut self) -> io::Result<()> {
+        if let Some(writing) = self.writing.take() {
+            self.put_back(writing.end());
+        }
+        self.lost.map_or(Ok(()), |lost| Err(lost.into()))
+    }
+
+    /// The file is here again, with what could not be written.
+    fn put_back(&mut self, back: io::Result<(Straight, Vec<Piece>)>) {
+        match back {
+            Ok((file, row)) => {
+                self.file = Some(file);
+                self.unwritten += row.iter().map(Piece::octets).sum::<u64>();
+                self.pieces.splice(..0, row);
+            }
+            Err(error) => self.lost = Some(error.kind()),
+        }
     }
 
     /// The same, and puts it on stable storage.
@@ -321,7 +385,7 @@ impl Segments {
 
     /// Waits until what was written is on stable storage.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        self.syncer.wait()
+        self.syncing.take().map_or(Ok(()), |syncing| syncing.end()?)
     }
 
     /// What was written, up to here, is to stay, or will be written as a piece; and these others are gone.
@@ -329,7 +393,11 @@ impl Segments {
         let size = self.sizes.entry(self.last).or_default();
         size.live += octets;
         if octets != 0 {
-            size.octets = if piece.is_some() { end } else { end.next_multiple_of(BLOCK_OCTETS as u64) };
+            // What is large lies in blocks of its own; so does a row of what is not.
+            let is_packed = piece
+                .as_ref()
+                .is_some_and(|piece| octets < LARGE_OCTETS as u64 && piece.start / ROW_OCTETS == end / ROW_OCTETS);
+            size.octets = if is_packed { end } else { end.next_multiple_of(BLOCK_OCTETS as u64) };
         }
         if let Some(piece) = piece {
             self.unwritten += octets;
@@ -372,43 +440,26 @@ fn opened<'a>(file: &'a mut Option<Straight>, files: &Files, segment: i64) -> io
     file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// Writes pieces at their places. What comes next begins at a block of its own.
+fn write(file: &mut Straight, pieces: &[&Piece]) -> io::Result<()> {
+    let block = BLOCK_OCTETS as u64;
+    // Those that lie in one block, or next to each other, are written together.
+    for row in pieces.chunk_by(|one, next| next.start <= one.end().next_multiple_of(block)) {
+        let start = row[0].start - row[0].start % block;
+        let ends = std::iter::once(start).chain(row.iter().map(|piece| piece.end()));
+        let gaps = row.iter().zip(ends).map(|(piece, end)| &BLOCK[..(piece.start - end) as usize]);
+        let parts = gaps.zip(row).flat_map(|(gap, piece)| std::iter::once(gap).chain(piece.parts()));
+        let written = file.write(start, parts);
+        if written.is_err() {
+            // What is half there would be in the way of nobody, but take room.
+            let _ = file.file().set_len(start);
+        }
+        written?;
+    }
+    Ok(())
+}
+
 /// A new file is there after a crash only if its folder says so.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-/// Puts a file on stable storage while the writer commits its rows: two waits for the disk at once.
-struct Syncer {
-    work: mpsc::Sender<Arc<File>>,
-    done: mpsc::Receiver<io::Result<()>>,
-    is_busy: bool,
-}
-
-impl Syncer {
-    fn start() -> io::Result<Self> {
-        let (work, files) = mpsc::channel::<Arc<File>>();
-        let (tell, done) = mpsc::channel();
-        std::thread::Builder::new().name("store-sync".to_owned()).spawn(move || {
-            while let Ok(file) = files.recv() {
-                if tell.send(file.sync_data()).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { work, done, is_busy: false })
-    }
-
-    fn begin(&mut self, file: Arc<File>) -> io::Result<()> {
-        self.work.send(file).map_err(|_| gone())?;
-        self.is_busy = true;
-        Ok(())
-    }
-
-    fn wait(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.is_busy) { self.done.recv().map_err(|_| gone())? } else { Ok(()) }
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::other("the thread that waits for the disk has ended")
 }

@@ -238,7 +238,7 @@ async fn contents_that_are_not_large_come_to_their_file_later_and_are_there_all_
         is_there(&Store::open(&path, &[NAMES]).unwrap());
     }
     drop(store);
-    let blocks = (100 * 50_000_u64).div_ceil(4096);
+    let blocks = 100 * 50_000_u64.div_ceil(4096);
     assert!((blocks..blocks + 10).contains(&(held() / 4096)), "they lie one after the other");
     is_there(&Store::open(&path, &[NAMES]).unwrap());
 }
@@ -302,7 +302,7 @@ async fn contents_whose_file_cannot_be_written_are_not_lost_and_no_more_are_take
     let segment = folder.path().join("contents/1");
     std::fs::create_dir(&segment).unwrap();
     let (mut taken, mut refused) = (Vec::new(), 0);
-    for fill in 1..100 {
+    for fill in 1..150 {
         match put(&store, content(fill, 50_000)).await {
             Ok(id) => taken.push((id, fill)),
             Err(_) => refused += 1,
@@ -478,6 +478,45 @@ async fn what_lives_in_a_sparse_segment_is_moved_and_the_file_goes() {
     drop(store);
     let store = Store::open(&path, &[]).unwrap();
     assert_eq!(store.content(last).unwrap(), content(7, octets));
+}
+
+#[test]
+fn the_oldest_contents_are_written_aside_unless_they_are_gone() {
+    const OCTETS: u64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contents");
+    let files = Arc::new(Files::new(path.clone()));
+    let mut segments = Segments::open(files.clone(), &Default::default()).unwrap();
+    let keep = |fill| {
+        let place = segments::Place { octets: OCTETS, ..segments.end() };
+        let piece = segments.piece(&[(0, content(fill, OCTETS as usize))]);
+        segments.settle(OCTETS, place.start + OCTETS, Some(piece), &[]);
+        place
+    };
+    let places: Vec<_> = (0..30).map(keep).collect();
+    // The third is the last of the first row; nothing of the second row lives.
+    let (gone, third) = ([&places[..2], &places[3..6]].concat(), places[2]);
+    segments.settle(0, 0, None, &gone);
+    // What cannot be written stays.
+    std::fs::remove_dir(&path).unwrap();
+    segments.thin(20 * OCTETS);
+    assert_eq!(segments.unwritten(), 30 * OCTETS);
+    std::fs::create_dir(&path).unwrap();
+    while 20 * OCTETS < segments.unwritten() {
+        segments.thin(20 * OCTETS);
+    }
+    segments.thin(20 * OCTETS);
+    assert_eq!(segments.unwritten(), 18 * OCTETS);
+    let live = (0..).zip(&places).filter(|(_, place)| !gone.contains(place));
+    let all_are_there =
+        || live.clone().all(|(fill, place)| files.read(*place).unwrap() == *content(fill, OCTETS as usize).bytes());
+    assert!(all_are_there());
+    segments.sync().unwrap();
+    assert!(all_are_there());
+    let file = std::fs::read(path.join("1")).unwrap();
+    let octets = |place: segments::Place| &file[place.start as usize..][..OCTETS as usize];
+    assert_eq!(octets(third), content(2, OCTETS as usize).bytes());
+    assert!(places[3..6].iter().all(|place| octets(*place).iter().all(|octet| *octet == 0)));
 }
 
 #[tokio::test]

@@ -37,13 +37,13 @@ use rusqlite::config::DbConfig;
 
 use super::log::Header;
 use super::segments::{Piece, read_exact_at, sync_folder};
-use super::straight::{BLOCK_OCTETS, Straight};
+use super::straight::{BLOCK_OCTETS, LARGE_OCTETS, Straight};
 pub(super) use restore::restore;
 
 /// Where the records begin: behind the two headers.
 const RECORDS_AT: u64 = 2 * BLOCK_OCTETS as u64;
 /// Octets of a record before its frames: salts of the log (8), number of the first frame (4), how many there are (4); segment
-/// of the contents (8), where they begin (8), how many octets they are (8). In network order.
+/// of the contents (8), where they begin there (8), how many octets they are (8). In network order.
 const HEAD_OCTETS: usize = 40;
 /// So many frames at most are in one record.
 const FRAMES_MAX: u32 = 256;
@@ -164,8 +164,10 @@ impl Mirror {
             read_exact_at(&self.log, &mut self.added, header.at(at))?;
             let head = head(&header, at..next, piece);
             let contents = piece.into_iter().flat_map(Piece::parts);
-            self.copy.write(end, [head.as_slice(), &self.added].into_iter().chain(contents))?;
-            let octets = head.len() + self.added.len() + piece.map_or(0, Piece::octets) as usize;
+            let (octets, length) = (head.len() + self.added.len(), piece.map_or(0, Piece::octets));
+            let gap = &ZEROS[..contents_at(octets, length) - octets];
+            self.copy.write(end, [head.as_slice(), &self.added, gap].into_iter().chain(contents))?;
+            let octets = octets + gap.len() + length as usize;
             (at, end) = (next, end + octets.next_multiple_of(BLOCK_OCTETS) as u64);
         }
         self.copy.file().sync_data()?;
@@ -242,6 +244,11 @@ impl Mirror {
         }
         Ok(())
     }
+}
+
+/// Where contents of so many octets begin in a record, behind its frames: large ones at a whole block.
+fn contents_at(frames_end: usize, octets: u64) -> usize {
+    if (LARGE_OCTETS as u64) <= octets { frames_end.next_multiple_of(BLOCK_OCTETS) } else { frames_end }
 }
 
 /// What a record begins with.

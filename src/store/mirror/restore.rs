@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::log::{Header, word};
 use super::super::segments::Files;
 use super::super::straight::BLOCK_OCTETS;
-use super::{HEAD_OCTETS, RECORDS_AT, beside, sync_folder_of};
+use super::{HEAD_OCTETS, RECORDS_AT, beside, contents_at, sync_folder_of};
 
 /// No process begins so many logs.
 const LOGS_MAX: i32 = 1 << 20;
@@ -93,6 +93,8 @@ fn next<'a>(header: &Header, record: &'a [u8], log: &mut Vec<u8>) -> Option<(Opt
     let [segment, start, octets] =
         [16, 24, 32].map(|at| u64::from(word(&head[at..])) << 32 | u64::from(word(&head[at + 4..])));
     log.extend_from_slice(left.split_off(..usize::try_from(header.at(frames) - header.at(0)).ok()?)?);
+    let end = record.len() - left.len();
+    left.split_off(..contents_at(end, octets) - end)?;
     let contents = left.split_off(..usize::try_from(octets).ok()?)?;
     let piece = (octets != 0).then_some((segment.cast_signed(), start, contents));
     Some((piece, record.len() - left.len()))
