@@ -60,6 +60,14 @@ pub(super) fn mdas(
     ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
+/// Keeps the summaries of messages in a database on disk; in memory nobody waits for one.
+pub(super) fn keep_summaries(running: &Running) {
+    if running.ground.store.folder().is_some() && !running.mdas.is_empty() {
+        let (mailboxes, stop) = (running.mailboxes.clone(), running.stopping());
+        running.spawn(async move { mailboxes.keep_summaries(stop.cancelled()).await });
+    }
+}
+
 /// Keeps the mailboxes of hosts that want them so as Maildirs too, beside the database if that is on disk.
 pub(super) fn keep_maildirs(running: &Running) {
     let wants = |mda: &Mda| mda.form() == MailboxForm::Maildir;

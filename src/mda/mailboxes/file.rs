@@ -1,17 +1,16 @@
 //! The way in: delivery and APPEND.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::change::remove;
-use super::index::number_of_date;
 use super::name::{INBOX, canonical};
 use super::quota::Usage;
 use super::shelf::{Change, What};
-use super::{Error, Mailbox, Mailboxes, Message, Uid, date, lock, quota, tree};
+use super::summaries::keep_summary;
+use super::{Error, Mailbox, Mailboxes, Message, Uid, date, quota, tree};
 use crate::imap::{Flags, Summary};
 use crate::mail::{Content, Letter};
 use crate::store::{Transaction, content};
@@ -20,8 +19,6 @@ use crate::store::{Transaction, content};
 const KEYWORDS_MAX: usize = 64;
 /// Longer keywords are refused, in octets.
 const KEYWORD_OCTETS_MAX: usize = 128;
-/// So many summaries wait for more recipients of the same message.
-const FRESH_MAX: usize = 16;
 
 /// Where a message was filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +42,11 @@ pub struct Brought {
     pub received: Option<Timestamp>,
 }
 
-/// Summaries worked out last: the next recipient of a message needs the same one.
-pub(super) type Fresh = VecDeque<(Content, Arc<Summary>)>;
-
 /// A message on its way into a mailbox.
 pub(super) struct Arrival {
     pub(super) letter: Letter,
-    pub(super) summary: Arc<Summary>,
+    /// `None` for one that comes later.
+    pub(super) summary: Option<Arc<Summary>>,
     pub(super) flags: Flags,
     pub(super) received: i64,
     pub(super) saved: i64,
@@ -123,28 +118,15 @@ impl Mailboxes {
     }
 
     fn arrival(&self, letter: &Letter, flags: Flags, received: i64) -> Arrival {
-        let summary = self.summary(&letter.content);
+        let summary = self.0.summaries.at_once(&letter.content);
         Arrival { letter: letter.clone(), summary, flags, received, saved: received }
-    }
-
-    /// What is worked out once for all recipients of a message.
-    fn summary(&self, content: &Content) -> Arc<Summary> {
-        let known = |fresh: &Fresh| {
-            let found = fresh.iter().find(|(known, _)| known.hash() == content.hash());
-            found.map(|(_, summary)| summary.clone())
-        };
-        if let Some(summary) = known(&lock(&self.0.fresh)) {
-            return summary;
-        }
-        let summary = Arc::new(Summary::of(content));
-        let mut fresh = lock(&self.0.fresh);
-        fresh.truncate(FRESH_MAX - 1);
-        fresh.push_front((content.clone(), summary.clone()));
-        summary
     }
 
     fn finish(&self, filed: Filed, letter: &Letter) -> Delivered {
         self.0.store.remember(filed.content, &letter.content);
+        if filed.lacks_summary {
+            self.0.summaries.lacks(filed.content, &letter.content);
+        }
         filed.delivered
     }
 }
@@ -178,6 +160,7 @@ impl Mailbox {
 pub(super) struct Filed {
     pub(super) delivered: Delivered,
     content: i64,
+    lacks_summary: bool,
 }
 
 /// The mailbox for a detail, else INBOX, which every account has.
@@ -203,7 +186,9 @@ pub(super) fn file(
 ) -> Result<(Filed, Vec<Change>), Error> {
     let Arrival { letter, summary, flags, received, saved } = arrival;
     let content = content::put(transaction, &letter.content)?;
-    keep_summary(transaction, content, summary)?;
+    if let Some(summary) = summary {
+        keep_summary(transaction, content, summary)?;
+    }
     let Slot { account, uidvalidity, uid, modseq } =
         Slot::take(transaction, mailbox, Usage { octets: letter.len() as u64, messages: 1 })?;
     if !letter.trace.is_empty() {
@@ -224,7 +209,7 @@ pub(super) fn file(
     insert(transaction, mailbox, &message)?;
     let delivered = Delivered { mailbox: name, uidvalidity, uid };
     let change = Change { account, mailbox, modseq, what: What::Arrived(vec![message]) };
-    Ok((Filed { delivered, content }, vec![change]))
+    Ok((Filed { delivered, content, lacks_summary: summary.is_none() }, vec![change]))
 }
 
 /// The row of a message.
@@ -235,33 +220,6 @@ pub(super) fn insert(transaction: &Transaction<'_>, mailbox: i64, message: &Mess
     let (received, saved) = (received.as_second(), saved.as_second());
     let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
     let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
-    transaction.prepare_cached(sql)?.execute(values).map(drop)
-}
-
-/// A content that is filed once more has its summary already.
-fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
-    let Summary { envelope, body_structure, fields, sent, standing, preview, structure, grams } = summary;
-    let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
-               sent, structure, grams, standing, sent_at, preview)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
-    let sent = sent.map(number_of_date);
-    let values = params![
-        content,
-        envelope,
-        body_structure,
-        sender,
-        recipient,
-        cc,
-        bcc,
-        subject,
-        sent,
-        structure,
-        grams.bytes(),
-        standing.to_bytes(),
-        standing.sent,
-        preview,
-    ];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -135,7 +135,7 @@ impl Index {
             Ok(())
         })?;
         for (uid, content) in without {
-            block.add(uid, &mailboxes.summary_of(content)?);
+            block.add(uid, mailboxes.summary_of(content)?.as_ref());
         }
         block.entries.sort_unstable_by_key(|entry| entry.uid);
         Ok(block)

@@ -9,6 +9,7 @@
 //!   Archive/2026                         maildrop.rs  what POP3 sees of it
 //!                                        vanished.rs  what is no longer there
 //!                                        index.rs     envelopes, structures, fields to search, in memory
+//!                                        summaries.rs works out what these hold
 //!                                        read.rs      whole letters; traces.rs has their trace lines at hand
 //!                                        metadata.rs  annotations
 //!                                        news.rs      what happens in the account, for who follows
@@ -37,6 +38,7 @@ mod schema;
 mod shelf;
 mod sieve;
 mod special_use;
+mod summaries;
 mod traces;
 mod tree;
 mod vanished;
@@ -88,8 +90,8 @@ struct Inner {
     blocks: Mutex<index::Blocks>,
     /// Trace lines in memory.
     traces: Mutex<traces::Traces>,
-    /// Summaries worked out last.
-    fresh: Mutex<file::Fresh>,
+    /// Summaries that are worked out.
+    summaries: summaries::Summaries,
     /// Accounts that may not hold everything.
     quotas: Mutex<Quotas>,
     /// What happens in accounts that somebody follows, by id.
@@ -111,8 +113,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, traces, fresh, quotas, bulletins, authors, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, traces, fresh, quotas, bulletins, authors, commits };
+        let (open, held, blocks, traces, summaries, quotas, bulletins, authors, commits) = Default::default();
+        let inner = Inner { store, clock, open, held, blocks, traces, summaries, quotas, bulletins, authors, commits };
         Self(Arc::new(inner), Disk::default(), Author::default())
     }
 

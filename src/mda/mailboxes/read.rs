@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Error, Mailbox, Mailboxes, Message, Uid, lock};
-use crate::imap::{Structure, Summary};
+use super::{Error, Mailbox, Message, Uid, lock};
+use crate::imap::Structure;
 use crate::mail::{Content, Letter};
 use crate::store::content::{self, Found};
 
@@ -102,15 +102,16 @@ impl Mailbox {
     /// # Errors
     /// The store cannot be read.
     pub fn structure(&self, uid: Uid) -> Result<Option<Structure>, Error> {
-        let sql = "SELECT structure FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
-        let found: Option<Option<Vec<u8>>> = self.mailboxes.0.store.read(|connection| {
-            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], |row| row.get(0)).optional()
+        let sql =
+            "SELECT structure, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
+        let found: Option<(Option<Vec<u8>>, i64)> = self.mailboxes.0.store.read(|connection| {
+            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], found).optional()
         })?;
-        let Some(kept) = found else { return Ok(None) };
+        let Some((kept, content)) = found else { return Ok(None) };
         match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
             Some(structure) => Ok(Some(structure)),
-            // An older version of ours has filed it.
-            None => Ok(self.letter(uid)?.map(|letter| Structure::of(letter.content.bytes()))),
+            None => Ok(Structure::from_bytes(&self.mailboxes.summary_of(content)?.structure)),
         }
     }
 }
@@ -129,18 +130,9 @@ impl Mailbox {
         })?;
         match found {
             Some((Some(preview), _)) => Ok(Some(preview)),
-            // An older version of ours has filed it.
-            Some((None, content)) => Ok(Some(self.mailboxes.summary_of(content)?.preview)),
+            Some((None, content)) => Ok(Some(self.mailboxes.summary_of(content)?.preview.clone())),
             None => Ok(None),
         }
-    }
-}
-
-impl Mailboxes {
-    /// The summary of a content that has none in the tables, as an older version of ours has left it.
-    pub(super) fn summary_of(&self, content: i64) -> Result<Summary, Error> {
-        let content: Content = self.0.store.content(content)?;
-        Ok(Summary::of(&content))
     }
 }
 

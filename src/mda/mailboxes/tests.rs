@@ -8,7 +8,7 @@ use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::mail::{JourneyId, Letter};
 use crate::store::tests::left_behind;
 
-const ANN: &str = "ann@a.test";
+pub(super) const ANN: &str = "ann@a.test";
 
 fn clock() -> Clock {
     Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap())
@@ -18,11 +18,11 @@ fn mailboxes() -> Mailboxes {
     Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock())
 }
 
-fn on_disk(folder: &Path) -> Mailboxes {
+pub(super) fn on_disk(folder: &Path) -> Mailboxes {
     Mailboxes::new(Store::open(&folder.join("post.db"), &[SCHEMA]).unwrap(), clock())
 }
 
-fn letter(subject: &str) -> Letter {
+pub(super) fn letter(subject: &str) -> Letter {
     Letter::new(Bytes::from(format!("Received: x\r\nSubject: {subject}\r\n\r\nhello\r\n")))
 }
 
@@ -31,7 +31,7 @@ fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
 }
 
 /// Delivers letters with these subjects, one after the other.
-async fn deliver(mailboxes: &Mailboxes, subjects: &[&str]) -> Vec<Uid> {
+pub(super) async fn deliver(mailboxes: &Mailboxes, subjects: &[&str]) -> Vec<Uid> {
     let mut uids = Vec::new();
     for subject in subjects {
         uids.push(mailboxes.deliver(ANN, None, &letter(subject)).await.unwrap().uid);

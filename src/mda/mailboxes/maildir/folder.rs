@@ -180,7 +180,7 @@ impl Outcome {
             let Ok((octets, written)) = files.read(found) else { continue };
             let letter = Letter::new(Bytes::from(normalize(&octets).0.into_owned()));
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
-            let summary = Arc::new(Summary::of(&letter.content));
+            let summary = Some(Arc::new(Summary::of(&letter.content)));
             let flags = names::flags(&found.letters, &Flags::default());
             let arrival = Arrival { letter, summary, flags, received, saved: received };
             self.added.push((Noted { base, letters: found.letters.clone() }, arrival));
