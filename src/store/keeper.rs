@@ -145,7 +145,8 @@ impl Keeper {
         }
         let is_long = log.is_long();
         if !is_long {
-            segments.thin(GATHERED_OCTETS);
+            // Little is left for the time when everybody waits.
+            segments.thin(if log.is_nearly_long() { 0 } else { GATHERED_OCTETS });
         }
         if (is_long || GATHERED_OCTETS_MAX <= segments.unwritten())
             && let Err(error) = segments.flush()
@@ -156,9 +157,14 @@ impl Keeper {
             if let Err(error) = log.make_room() {
                 tracing::debug!(%error, "no room is made ahead; commits take longer");
             }
-        } else if let Err(error) = segments.sync().and_then(|()| log.checkpoint(connection)) {
-            let error = self.fail(error);
-            tracing::error!(%error, "the log cannot be brought into the database");
+        } else {
+            // Side by side: what the mirror has stays until the next commit.
+            segments.begin_sync();
+            let done = log.checkpoint(connection);
+            if let Err(error) = segments.wait().and(done) {
+                let error = self.fail(error);
+                tracing::error!(%error, "the log cannot be brought into the database");
+            }
         }
     }
 

@@ -264,9 +264,16 @@ impl Segments {
     pub(super) fn write(&mut self, contents: &[(i64, Content)]) -> io::Result<()> {
         let piece = self.piece_of(contents);
         self.write_with(Some(&piece))?;
-        let file = opened(&mut self.file, &self.files, self.last)?.file().clone();
-        self.syncing = Some(self.aside.begin(move || file.sync_data()));
+        self.begin_sync();
         Ok(())
+    }
+
+    /// Begins to put what was written on stable storage; [`Segments::wait`] waits for it.
+    pub(super) fn begin_sync(&mut self) {
+        if let Some(straight) = &self.file {
+            let file = straight.file().clone();
+            self.syncing = Some(self.aside.begin(move || file.sync_data()));
+        }
     }
 
     /// Contents at the end that are to be written later. Until then, readers find them all the same.

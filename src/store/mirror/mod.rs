@@ -196,12 +196,21 @@ impl Mirror {
 
     /// Whether it is time for [`Mirror::checkpoint`].
     pub(super) fn is_long(&self) -> bool {
-        let is_long = LOG_OCTETS <= self.header.at(self.frames) || MIRROR_OCTETS <= self.end;
-        self.is_behind || is_long && self.patience <= self.end
+        self.is_behind || self.fills(4) && self.patience <= self.end
     }
 
-    /// Brings all that is durable into the database file, so that the log can begin anew; contents are in their files, and
-    /// these are synced. Readers who are at work, or a full disk, may keep some of it back until next time.
+    /// Whether that comes soon.
+    pub(super) fn is_nearly_long(&self) -> bool {
+        self.fills(3)
+    }
+
+    /// Whether log or mirror take so many quarters of what they may.
+    fn fills(&self, quarters: u64) -> bool {
+        LOG_OCTETS / 4 * quarters <= self.header.at(self.frames) || MIRROR_OCTETS / 4 * quarters <= self.end
+    }
+
+    /// Brings all that is durable into the database file, so that the log can begin anew once contents are in their files,
+    /// too, and these are synced. Readers who are at work, or a full disk, may keep some of it back until next time.
     ///
     /// # Errors
     /// The disk has failed: nobody knows what is on it.
