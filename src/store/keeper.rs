@@ -105,8 +105,6 @@ impl Keeper {
     /// Writes what is new, and begins to put it on stable storage, or sees to it that the log does.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         let Way::Files(segments) = &mut self.way else { return Ok(()) };
-        // That of a commit that failed.
-        self.piece.take().iter().for_each(|piece| segments.give_up(piece));
         let octets = batch.added.iter().map(|(_, content)| content.bytes().len() as u64).sum();
         let is_little = batch.added.len() < MANY && octets <= PIECE_OCTETS_MAX;
         let has_room = is_little && self.log.as_deref().is_some_and(|log| log.has_room(octets));
@@ -117,6 +115,13 @@ impl Keeper {
             Ok(())
         } else {
             segments.write(&batch.added).map_err(refused)
+        }
+    }
+
+    /// The commit has failed.
+    pub(super) fn give_up(&mut self) {
+        if let (Way::Files(segments), Some(piece)) = (&self.way, self.piece.take()) {
+            segments.give_up(&piece);
         }
     }
 
@@ -133,6 +138,7 @@ impl Keeper {
     }
 
     fn fail(&mut self, error: io::Error) -> Error {
+        tracing::error!(%error, "nothing is stored any more");
         self.broken = Some(format!("the disk failed, and has to be looked at before a new start: {error}").into());
         refused(error)
     }
@@ -151,19 +157,20 @@ impl Keeper {
         if (is_long || GATHERED_OCTETS_MAX <= segments.unwritten())
             && let Err(error) = segments.flush()
         {
-            // The mirror has them. Contents that come go to their file at once, and so are refused.
-            tracing::error!(%error, "contents cannot be written to their file");
+            if segments.has_lost() {
+                drop(self.fail(error));
+            } else {
+                // The mirror has them. Contents that come go to their file at once, and so are refused.
+                tracing::error!(%error, "contents cannot be written to their file");
+            }
         } else if !is_long {
             if let Err(error) = log.make_room() {
                 tracing::debug!(%error, "no room is made ahead; commits take longer");
             }
         } else {
-            // Side by side: what the mirror has stays until the next commit.
             segments.begin_sync();
-            let done = log.checkpoint(connection);
-            if let Err(error) = segments.wait().and(done) {
-                let error = self.fail(error);
-                tracing::error!(%error, "the log cannot be brought into the database");
+            if let Err(error) = log.checkpoint(connection, || segments.wait()) {
+                drop(self.fail(error));
             }
         }
     }

@@ -164,6 +164,7 @@ impl Files {
 
     fn remove(&self, segment: i64) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&segment);
+        self.holes().remove(&segment);
         // If it cannot go now, the next start removes it.
         let _ = fs::remove_file(self.path(segment));
     }
@@ -174,12 +175,15 @@ pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Re
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
 }
 
-#[cfg(not(unix))]
-pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], start: u64) -> io::Result<()> {
-    // The position is the handle's, so each read has a handle of its own.
-    let mut file = file.try_clone()?;
-    file.seek(SeekFrom::Start(start))?;
-    io::Read::read_exact(&mut file, bytes)
+#[cfg(windows)]
+pub(super) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut start: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, start)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => (bytes, start) = (&mut bytes[read..], start + read as u64),
+        }
+    }
+    Ok(())
 }
 
 /// The files, for the one who writes them.
@@ -301,6 +305,11 @@ impl Segments {
         self.sync()
     }
 
+    /// Whether what was written may be lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// How many octets are still to be written.
     pub(super) fn unwritten(&self) -> u64 {
         self.unwritten
@@ -334,6 +343,10 @@ impl Segments {
             Some(Err(busy)) => self.writing = Some(busy),
             Some(Ok(back)) => self.put_back(back),
             None => {}
+        }
+        if self.lost.is_some() {
+            // It may be the file itself, which must not be made anew.
+            return;
         }
         while self.writing.is_none() && keep < self.unwritten {
             let (first, next) = (self.pieces.first().map_or(0, |piece| piece.start), self.pieces.iter().skip(1));
@@ -434,6 +447,14 @@ impl Segments {
         if let Some(size) = self.sizes.get_mut(&segment) {
             size.octets = size.live;
         }
+    }
+}
+
+impl Drop for Segments {
+    /// Nothing is written to the files afterwards: they may be another's then.
+    fn drop(&mut self) {
+        let _ = self.take_back();
+        let _ = self.wait();
     }
 }
 

@@ -308,6 +308,9 @@ fn commit_rows(transaction: Transaction<'_>, keeper: &mut Keeper) -> Result<(), 
     let unsure = keeper.unsure();
     let _unsure = unsure.begin();
     let committed = transaction.commit();
+    if committed.is_err() {
+        keeper.give_up();
+    }
     keeper.wait()?;
     Ok(committed?)
 }

@@ -62,7 +62,7 @@ impl Mailboxes {
         let (now, account) = (self.now(), account.to_owned());
         // A detail that is no name of a mailbox is one that does not exist.
         let detail = detail.and_then(|detail| canonical(detail).ok());
-        let (arrival, quotas) = (self.arrival(letter, Flags::default(), now), self.quotas());
+        let (arrival, quotas) = (self.arrival(letter, Flags::default(), now, true), self.quotas());
         let job = move |transaction: &Transaction<'_>| {
             let account = tree::ensure_account(transaction, &account, now)?;
             let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
@@ -81,7 +81,9 @@ impl Mailboxes {
     pub async fn append(&self, account: &str, mailbox: &str, messages: Vec<Brought>) -> Result<Vec<Delivered>, Error> {
         let (name, account) = (canonical(mailbox)?, account.to_owned());
         let letters: Vec<Letter> = messages.iter().map(|message| message.letter.clone()).collect();
-        let arrivals = messages.into_iter().map(|message| self.brought(message)).collect::<Result<Vec<_>, _>>()?;
+        let is_alone = letters.len() == 1;
+        let arrivals =
+            messages.into_iter().map(|message| self.brought(message, is_alone)).collect::<Result<Vec<_>, _>>()?;
         let quotas = self.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
@@ -111,14 +113,16 @@ impl Mailboxes {
     }
 
     /// Refuses flags that could grow without bound.
-    fn brought(&self, Brought { letter, flags, received }: Brought) -> Result<Arrival, Error> {
+    fn brought(&self, Brought { letter, flags, received }: Brought, is_alone: bool) -> Result<Arrival, Error> {
         check(&flags)?;
         let now = self.now();
-        Ok(Arrival { saved: now, ..self.arrival(&letter, flags, received.map_or(now, Timestamp::as_second)) })
+        let received = received.map_or(now, Timestamp::as_second);
+        Ok(Arrival { saved: now, ..self.arrival(&letter, flags, received, is_alone) })
     }
 
-    fn arrival(&self, letter: &Letter, flags: Flags, received: i64) -> Arrival {
-        let summary = self.0.summaries.at_once(&letter.content);
+    fn arrival(&self, letter: &Letter, flags: Flags, received: i64, is_alone: bool) -> Arrival {
+        let (summaries, content) = (&self.0.summaries, &letter.content);
+        let summary = if is_alone { summaries.at_once(content) } else { Some(summaries.of(content)) };
         Arrival { letter: letter.clone(), summary, flags, received, saved: received }
     }
 
@@ -140,7 +144,7 @@ impl Mailbox {
     pub async fn replace(&self, uid: Uid, mailbox: &str, message: Brought) -> Result<Option<Delivered>, Error> {
         let (id, account, name) = (self.shelf.id, self.account, canonical(mailbox)?);
         let (letter, quotas) = (message.letter.clone(), self.mailboxes.quotas());
-        let arrival = self.mailboxes.brought(message)?;
+        let arrival = self.mailboxes.brought(message, true)?;
         let job = move |transaction: &Transaction<'_>| {
             let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
             let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
@@ -187,7 +191,7 @@ pub(super) fn file(
     let Arrival { letter, summary, flags, received, saved } = arrival;
     let content = content::put(transaction, &letter.content)?;
     if let Some(summary) = summary {
-        keep_summary(transaction, content, summary)?;
+        keep_summary(transaction, content, summary, "IGNORE")?;
     }
     let Slot { account, uidvalidity, uid, modseq } =
         Slot::take(transaction, mailbox, Usage { octets: letter.len() as u64, messages: 1 })?;

@@ -1,4 +1,4 @@
-//! What FETCH and SEARCH ask of many messages, in memory: the summaries that were worked out when they were filed.
+//! What FETCH and SEARCH ask of many messages, in memory: their summaries, which were worked out once.
 //!
 //! ```text
 //! Index --find(uid)--> block of 64 UIDs, by one read --> Brief: ENVELOPE, BODYSTRUCTURE, From ... Subject, Date
@@ -86,7 +86,7 @@ pub(super) struct Blocks {
 }
 
 impl Mailbox {
-    /// What was worked out when the messages were filed.
+    /// What was worked out for the messages.
     pub fn index(&self) -> Index {
         Index { mailbox: self.clone(), block: None }
     }
@@ -135,7 +135,9 @@ impl Index {
             Ok(())
         })?;
         for (uid, content) in without {
-            block.add(uid, mailboxes.summary_of(content)?.as_ref());
+            if let Some(summary) = mailboxes.summary_of(content)? {
+                block.add(uid, &summary);
+            }
         }
         block.entries.sort_unstable_by_key(|entry| entry.uid);
         Ok(block)

@@ -97,7 +97,7 @@ impl Mailbox {
         found.into_iter().map(letter).collect()
     }
 
-    /// What a message is made of, as it was worked out when it was filed; `None` when it is gone.
+    /// What a message is made of; `None` when it is gone.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -111,13 +111,16 @@ impl Mailbox {
         let Some((kept, content)) = found else { return Ok(None) };
         match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
             Some(structure) => Ok(Some(structure)),
-            None => Ok(Structure::from_bytes(&self.mailboxes.summary_of(content)?.structure)),
+            None => {
+                let summary = self.mailboxes.summary_of(content)?;
+                Ok(summary.and_then(|summary| Structure::from_bytes(&summary.structure)))
+            }
         }
     }
 }
 
 impl Mailbox {
-    /// How the text of a message begins, as it was worked out when it was filed; `None` when it is gone. RFC 8970.
+    /// How the text of a message begins; `None` when it is gone. RFC 8970.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -130,7 +133,7 @@ impl Mailbox {
         })?;
         match found {
             Some((Some(preview), _)) => Ok(Some(preview)),
-            Some((None, content)) => Ok(Some(self.mailboxes.summary_of(content)?.preview.clone())),
+            Some((None, content)) => Ok(self.mailboxes.summary_of(content)?.map(|summary| summary.preview.clone())),
             None => Ok(None),
         }
     }

@@ -1,4 +1,4 @@
-//! Finds out which messages cannot hold a text, by the filters that were worked out when they were filed.
+//! Finds out which messages cannot hold a text, by filters that were worked out once.
 
 use super::{Error, Mailbox, Uid};
 use crate::imap::search::Wanted;
@@ -49,7 +49,7 @@ impl Sieve {
                 let grams = row.get_ref(1)?.as_blob_or_null()?;
                 let trace = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
                 for (wanted, passed) in self.wanted.iter().zip(&mut passed) {
-                    // Without a filter, as an older version of ours has filed it, everything may be there.
+                    // Without a filter yet, everything may be there.
                     let in_content = !wanted.is_selective() || grams.is_none_or(|grams| wanted.may_be_in(grams));
                     if in_content || wanted.may_be_in_trace(trace) {
                         passed.push(row.get(0)?);

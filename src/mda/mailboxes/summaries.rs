@@ -22,15 +22,15 @@ use super::index::number_of_date;
 use super::{Error, Mailboxes, lock};
 use crate::imap::Summary;
 use crate::mail::Content;
-use crate::store::Transaction;
+use crate::store::{self, Transaction};
 
 /// So many share a commit, or those that come within [`PATIENCE`].
 const MANY: usize = 32;
 const PATIENCE: Duration = Duration::from_millis(5);
 /// A content with more octets does not wait.
-const OCTETS_MAX: usize = 64 << 10;
-/// Nor does any while so many octets wait.
-const WAITING_OCTETS_MAX: usize = 4 << 20;
+const OCTETS_MAX: usize = 32 << 10;
+/// Nor does one that comes while so many wait.
+const WAITING_MAX: usize = 256;
 /// So many summaries are at hand for more recipients of the same message.
 const FRESH_MAX: usize = 16;
 
@@ -48,45 +48,58 @@ pub(super) struct Summaries {
 struct Waiting {
     /// Somebody will do it.
     is_kept: bool,
-    /// By id.
-    contents: BTreeMap<i64, Content>,
-    octets: usize,
+    /// By the id of the content.
+    lacking: BTreeMap<i64, Lacking>,
+}
+
+/// What the tables lack.
+enum Lacking {
+    /// The summary of this.
+    Of(Content),
+    /// This, which a reader has worked out.
+    Summary(Arc<Summary>),
 }
 
 impl Summaries {
-    /// What a content has to be stored with, if its summary cannot wait.
+    /// What a content that comes alone has to be stored with, if its summary cannot wait.
     pub(super) fn at_once(&self, content: &Content) -> Option<Arc<Summary>> {
         let waiting = lock(&self.waiting);
-        let may_wait = waiting.is_kept && content.bytes().len() <= OCTETS_MAX && waiting.octets <= WAITING_OCTETS_MAX;
+        let may_wait = waiting.is_kept && content.bytes().len() <= OCTETS_MAX && waiting.lacking.len() < WAITING_MAX;
         drop(waiting);
         (!may_wait).then(|| self.of(content))
     }
 
-    /// A content is stored, and has no summary yet.
+    /// A content was stored without its summary.
     pub(super) fn lacks(&self, id: i64, content: &Content) {
-        let mut waiting = lock(&self.waiting);
-        if !waiting.is_kept || WAITING_OCTETS_MAX < waiting.octets {
+        self.add(&mut lock(&self.waiting), id, Lacking::Of(content.clone()));
+    }
+
+    fn add(&self, waiting: &mut Waiting, id: i64, lacking: Lacking) {
+        if !waiting.is_kept {
             // A reader will have it done.
             return;
         }
-        if waiting.contents.insert(id, content.clone()).is_none() {
-            waiting.octets += content.bytes().len();
-        }
-        match waiting.contents.len() {
+        waiting.lacking.insert(id, lacking);
+        match waiting.lacking.len() {
             1 => self.some.notify_one(),
             MANY => self.many.notify_one(),
             _ => {}
         }
     }
 
-    fn take(&self) -> BTreeMap<i64, Content> {
-        let mut waiting = lock(&self.waiting);
-        waiting.octets = 0;
-        std::mem::take(&mut waiting.contents)
+    fn take(&self) -> BTreeMap<i64, Lacking> {
+        std::mem::take(&mut lock(&self.waiting).lacking)
+    }
+
+    fn work_out(&self, lacking: Lacking) -> Arc<Summary> {
+        match lacking {
+            Lacking::Of(content) => self.of(&content),
+            Lacking::Summary(summary) => summary,
+        }
     }
 
     /// The summary of a content, which the next recipient of a message needs again.
-    fn of(&self, content: &Content) -> Arc<Summary> {
+    pub(super) fn of(&self, content: &Content) -> Arc<Summary> {
         let same = lock(&self.fresh).iter().find(|(known, _)| known == content).map(|(_, summary)| summary.clone());
         if let Some(summary) = same {
             return summary;
@@ -117,32 +130,41 @@ impl Mailboxes {
         self.store_summaries(last).await;
     }
 
-    async fn store_summaries(&self, contents: BTreeMap<i64, Content>) {
-        let mut rows = Vec::with_capacity(contents.len());
-        if contents.len() < MANY {
+    async fn store_summaries(&self, lacking: BTreeMap<i64, Lacking>) {
+        let mut rows = Vec::with_capacity(lacking.len());
+        if lacking.len() < MANY {
             // Whoever brings so few waits for the disk meanwhile, with its thread.
             let inner = self.0.clone();
-            let work = move || contents.into_iter().map(|(id, content)| (id, inner.summaries.of(&content))).collect();
-            rows = spawn_blocking(work).await.unwrap_or_default();
+            let work_out = move |(id, lacking)| (id, inner.summaries.work_out(lacking));
+            rows = spawn_blocking(|| lacking.into_iter().map(work_out).collect()).await.unwrap_or_default();
         } else {
-            for (id, content) in contents {
-                rows.push((id, self.0.summaries.of(&content)));
+            for (id, lacking) in lacking {
+                rows.push((id, self.0.summaries.work_out(lacking)));
                 yield_now().await;
             }
         }
         let job = move |transaction: &Transaction<'_>| {
-            rows.iter().try_for_each(|(id, summary)| keep_summary(transaction, *id, summary))
+            rows.iter().try_for_each(|(id, summary)| keep_summary(transaction, *id, summary, "REPLACE"))
         };
         if let Err(error) = self.0.store.write_soon(job).await {
             tracing::debug!(%error, "summaries are not stored; readers work them out");
         }
     }
 
-    /// The summary of a content that has none in the tables.
-    pub(super) fn summary_of(&self, content: i64) -> Result<Arc<Summary>, Error> {
-        let (id, content) = (content, self.0.store.content(content)?);
-        self.0.summaries.lacks(id, &content);
-        Ok(self.0.summaries.of(&content))
+    /// The summary of a content for which the tables have none, or one of an older version of ours. `None` when the content
+    /// is gone.
+    pub(super) fn summary_of(&self, id: i64) -> Result<Option<Arc<Summary>>, Error> {
+        let content = match self.0.store.content(id) {
+            Err(store::Error::Missing(_)) => return Ok(None),
+            content => content?,
+        };
+        let summaries = &self.0.summaries;
+        let summary = summaries.of(&content);
+        let mut waiting = lock(&summaries.waiting);
+        if waiting.lacking.len() < WAITING_MAX {
+            summaries.add(&mut waiting, id, Lacking::Summary(summary.clone()));
+        }
+        Ok(Some(summary))
     }
 }
 
@@ -162,13 +184,20 @@ impl Drop for Kept<'_> {
     }
 }
 
-/// Stores the summary of a content, unless that is gone or has one already.
-pub(super) fn keep_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
+/// Stores the summary of a content, unless that is gone. If it has one already, this is to `"IGNORE"` it or to `"REPLACE"` it.
+pub(super) fn keep_summary(
+    transaction: &Transaction<'_>,
+    content: i64,
+    summary: &Summary,
+    again: &str,
+) -> rusqlite::Result<()> {
     let Summary { envelope, body_structure, fields, sent, standing, preview, structure, grams } = summary;
-    let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
+    let sql = format!(
+        "INSERT OR {again} INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
                sent, structure, grams, standing, sent_at, preview)
                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-               WHERE EXISTS (SELECT 1 FROM content WHERE id = ?1)";
+               WHERE EXISTS (SELECT 1 FROM content WHERE id = ?1)"
+    );
     let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
     let sent = sent.map(number_of_date);
     let values = params![
@@ -187,7 +216,7 @@ pub(super) fn keep_summary(transaction: &Transaction<'_>, content: i64, summary:
         standing.sent,
         preview,
     ];
-    transaction.prepare_cached(sql)?.execute(values).map(drop)
+    transaction.prepare_cached(&sql)?.execute(values).map(drop)
 }
 
 #[cfg(test)]
@@ -195,8 +224,10 @@ mod tests {
     use bytes::Bytes;
     use tokio::sync::oneshot;
 
+    use super::super::Brought;
     use super::super::tests::{ANN, deliver, letter, on_disk};
     use super::*;
+    use crate::imap::Flags;
     use crate::store::tests::left_behind;
 
     fn stored(mailboxes: &Mailboxes) -> usize {
@@ -232,6 +263,12 @@ mod tests {
         yield_now().await;
         assert!(mailboxes.0.summaries.at_once(&content(10)).is_none());
         assert!(mailboxes.0.summaries.at_once(&content(OCTETS_MAX + 1)).is_some());
+        let brought =
+            ["one", "two"].map(|text| Brought { letter: letter(text), flags: Flags::default(), received: None });
+        mailboxes.ensure_account(ANN).await.unwrap();
+        mailboxes.append(ANN, "INBOX", brought.to_vec()).await.unwrap();
+        assert_eq!(stored(&mailboxes), 2, "many at once do not wait");
+        mailboxes.open(ANN, "INBOX").unwrap().remove(vec![1, 2]).await.unwrap();
         let texts: Vec<String> = (0..3 * MANY).map(|number| format!("text {number}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         deliver(&mailboxes, &texts).await;
@@ -243,7 +280,7 @@ mod tests {
         keeping.await.unwrap();
         assert!(mailboxes.0.summaries.at_once(&content(10)).is_some());
         check(&on_disk(left_behind(folder.path()).path()), &texts);
-        mailboxes.open(ANN, "INBOX").unwrap().remove((1..=texts.len() as u32).collect()).await.unwrap();
+        mailboxes.open(ANN, "INBOX").unwrap().remove((3..).take(texts.len()).collect()).await.unwrap();
         assert_eq!(stored(&mailboxes), 0);
     }
 
@@ -265,5 +302,23 @@ mod tests {
         drop(stop);
         keeping.await;
         assert_eq!(stored(&mailboxes), 2);
+    }
+
+    #[tokio::test]
+    async fn those_of_an_older_version_are_replaced_once_they_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailboxes = on_disk(folder.path());
+        deliver(&mailboxes, &["one"]).await;
+        let age = "UPDATE summary SET structure = x'7b7d', preview = NULL";
+        mailboxes.0.store.write(move |transaction| transaction.execute(age, [])).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut keeping = Box::pin(mailboxes.keep_summaries(async { drop(stopped.await) }));
+        assert!(futures_util::poll!(&mut keeping).is_pending());
+        check(&mailboxes, &["one"]);
+        drop(stop);
+        keeping.await;
+        let is_old = "SELECT count(*) FROM summary WHERE structure = x'7b7d' OR preview IS NULL";
+        let old: i64 = mailboxes.0.store.read(|connection| connection.query_row(is_old, [], |row| row.get(0))).unwrap();
+        assert_eq!((old, stored(&mailboxes)), (0, 1));
     }
 }

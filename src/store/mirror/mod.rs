@@ -209,12 +209,16 @@ impl Mirror {
         LOG_OCTETS / 4 * quarters <= self.header.at(self.frames) || MIRROR_OCTETS / 4 * quarters <= self.end
     }
 
-    /// Brings all that is durable into the database file, so that the log can begin anew once contents are in their files,
-    /// too, and these are synced. Readers who are at work, or a full disk, may keep some of it back until next time.
+    /// Brings all that is durable into the database file, so that the log can begin anew; `contents` waits until these are in
+    /// their files and synced. Readers who are at work, or a full disk, may keep some of it back until next time.
     ///
     /// # Errors
     /// The disk has failed: nobody knows what is on it.
-    pub(super) fn checkpoint(&mut self, connection: &Connection) -> io::Result<()> {
+    pub(super) fn checkpoint(
+        &mut self,
+        connection: &Connection,
+        contents: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         self.patience = self.end + PATIENCE_OCTETS;
         let frames = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         let is_whole = match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames) {
@@ -225,6 +229,8 @@ impl Mirror {
             }
         };
         self.database.sync_data()?;
+        // Until now a start would find them in the mirror.
+        contents()?;
         if is_whole && self.is_behind {
             // What the mirror has is less than what the database has now.
             self.copy.write(0, [&ZEROS[..RECORDS_AT as usize]].into_iter())?;
@@ -235,13 +241,13 @@ impl Mirror {
         Ok(())
     }
 
-    /// The same for the last time: the connection is about to be closed, and nothing has to be mirrored any more.
+    /// The same for the last time, with contents synced: the connection is about to be closed, and nothing has to be mirrored any more.
     ///
     /// # Errors
     /// Then the next start does it.
     pub(super) fn close(&mut self, connection: &Connection) -> io::Result<()> {
         if self.is_behind {
-            self.checkpoint(connection)?;
+            self.checkpoint(connection, || Ok(()))?;
         }
         connection.pragma_update(None, "synchronous", "FULL").map_err(io::Error::other)?;
         // A mirror that lacks something must not be found beside an empty log.

@@ -132,8 +132,15 @@ fn whenever_the_power_fails_what_was_kept_is_there() {
         }
         mirror.make_room().unwrap();
         if rng.next_u32().is_multiple_of(8) {
-            synced = contents.clone();
-            mirror.checkpoint(&connection).unwrap();
+            let before = std::mem::replace(&mut synced, contents.clone());
+            let sync = || {
+                // The power fails before the contents are synced.
+                let contents = mix(rng, &before, &contents);
+                let state = State { contents, ..State::of(&database) };
+                assert_eq!(state.rows(kept + 1), kept + 1);
+                Ok(())
+            };
+            mirror.checkpoint(&connection, sync).unwrap();
             let whole = State { contents: synced.clone(), ..State::of(&database) };
             let log = past[rng.next_u32() as usize % past.len()].log.clone();
             let halfway = mix(rng, &after.database, &whole.database);
@@ -181,10 +188,13 @@ fn what_the_mirror_lacks_is_brought_into_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("post.db");
     let (connection, mut mirror, copy) = lacking(&database);
-    assert!(mirror.checkpoint(&connection).is_err(), "a mirror that lacks something must not stay");
+    assert!(mirror.checkpoint(&connection, || Ok(())).is_err(), "a mirror that lacks something must not stay");
     mirror.copy = copy;
-    mirror.checkpoint(&connection).unwrap();
-    assert!(!mirror.is_long());
+    let names_a_log = || State::of(&database).mirror[..RECORDS_AT as usize].iter().any(|octet| *octet != 0);
+    assert!(mirror.checkpoint(&connection, || Err(io::ErrorKind::Other.into())).is_err());
+    assert!(names_a_log(), "contents of its records may be nowhere else");
+    mirror.checkpoint(&connection, || Ok(())).unwrap();
+    assert!(!mirror.is_long() && !names_a_log());
     let old = State::of(&database);
     assert_eq!((old.rows(2), State { log: Vec::new(), ..old.clone() }.rows(2)), (2, 2));
     insert(&connection, 10_000);
@@ -220,7 +230,7 @@ fn a_log_that_another_program_puts_away_keeps_its_contents() {
     insert(&connection, 10_000);
     assert!(!mirror.keep(None).unwrap(), "the log has begun anew");
     assert_eq!(State::of(&database).rows(2), 2);
-    mirror.checkpoint(&connection).unwrap();
+    mirror.checkpoint(&connection, || Ok(())).unwrap();
     insert(&connection, 10_000);
     assert!(mirror.keep(None).unwrap());
 }
@@ -253,12 +263,12 @@ fn a_log_goes_into_the_database_when_it_is_long_and_later_if_somebody_reads_an_o
     reader.execute_batch("BEGIN; SELECT * FROM row").unwrap();
     insert(&connection, LOG_OCTETS as u32);
     assert!(mirror.keep(None).unwrap() && mirror.is_long());
-    mirror.checkpoint(&connection).unwrap();
+    mirror.checkpoint(&connection, || Ok(())).unwrap();
     assert!(!mirror.is_long(), "it is tried again, but not at once");
     insert(&connection, PATIENCE_OCTETS as u32);
     assert!(mirror.keep(None).unwrap() && mirror.is_long());
     reader.execute_batch("END").unwrap();
-    mirror.checkpoint(&connection).unwrap();
+    mirror.checkpoint(&connection, || Ok(())).unwrap();
     insert(&connection, 1);
     assert!(mirror.keep(None).unwrap());
     assert!(mirror.end < 1 << 20, "the log and the mirror begin anew");
