@@ -131,6 +131,9 @@ impl Mailboxes {
     }
 
     async fn store_summaries(&self, lacking: BTreeMap<i64, Lacking>) {
+        if lacking.is_empty() {
+            return;
+        }
         let mut rows = Vec::with_capacity(lacking.len());
         if lacking.len() < MANY {
             // Whoever brings so few waits for the disk meanwhile, with its thread.
