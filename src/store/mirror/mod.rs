@@ -43,8 +43,10 @@ pub(super) use restore::restore;
 /// Where the records begin: behind the two headers.
 const RECORDS_AT: u64 = 2 * BLOCK_OCTETS as u64;
 /// Octets of a record before its frames: salts of the log (8), number of the first frame (4), how many there are (4); segment
-/// of the contents (8), where they begin there (8), how many octets they are (8). In network order.
+/// of the contents (8), where they begin there (8), how many octets they are (8, with [`AT_BLOCK`]). In network order.
 const HEAD_OCTETS: usize = 40;
+/// Set where contents begin at a whole block of the record, as large ones do.
+const AT_BLOCK: u64 = 1 << 63;
 /// So many frames at most are in one record.
 const FRAMES_MAX: u32 = 256;
 /// A log or a mirror of so many octets ends up in the database: so much is read by a start after a crash. With more, fewer
@@ -165,7 +167,8 @@ impl Mirror {
             let head = head(&header, at..next, piece);
             let contents = piece.into_iter().flat_map(Piece::parts);
             let (octets, length) = (head.len() + self.added.len(), piece.map_or(0, Piece::octets));
-            let gap = &ZEROS[..contents_at(octets, length) - octets];
+            let gap = if is_large(length) { octets.next_multiple_of(BLOCK_OCTETS) - octets } else { 0 };
+            let gap = &ZEROS[..gap];
             self.copy.write(end, [head.as_slice(), &self.added, gap].into_iter().chain(contents))?;
             let octets = octets + gap.len() + length as usize;
             (at, end) = (next, end + octets.next_multiple_of(BLOCK_OCTETS) as u64);
@@ -261,15 +264,15 @@ impl Mirror {
     }
 }
 
-/// Where contents of so many octets begin in a record, behind its frames: large ones at a whole block.
-fn contents_at(frames_end: usize, octets: u64) -> usize {
-    if (LARGE_OCTETS as u64) <= octets { frames_end.next_multiple_of(BLOCK_OCTETS) } else { frames_end }
+fn is_large(octets: u64) -> bool {
+    LARGE_OCTETS as u64 <= octets
 }
 
 /// What a record begins with.
 fn head(header: &Header, frames: Range<u32>, piece: Option<&Piece>) -> Vec<u8> {
     let (segment, start) = piece.map_or((0, 0), |piece| (piece.segment, piece.start));
     let octets = piece.map_or(0, Piece::octets);
+    let octets = if is_large(octets) { octets | AT_BLOCK } else { octets };
     let mut head = header.salts().to_vec();
     head.extend([frames.start, frames.end - frames.start].map(u32::to_be_bytes).as_flattened());
     head.extend(segment.to_be_bytes());

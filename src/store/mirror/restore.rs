@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::log::{Header, word};
 use super::super::segments::Files;
 use super::super::straight::BLOCK_OCTETS;
-use super::{HEAD_OCTETS, RECORDS_AT, beside, contents_at, sync_folder_of};
+use super::{AT_BLOCK, HEAD_OCTETS, RECORDS_AT, beside, sync_folder_of};
 
 /// No process begins so many logs.
 const LOGS_MAX: i32 = 1 << 20;
@@ -94,7 +94,9 @@ fn next<'a>(header: &Header, record: &'a [u8], log: &mut Vec<u8>) -> Option<(Opt
         [16, 24, 32].map(|at| u64::from(word(&head[at..])) << 32 | u64::from(word(&head[at + 4..])));
     log.extend_from_slice(left.split_off(..usize::try_from(header.at(frames) - header.at(0)).ok()?)?);
     let end = record.len() - left.len();
-    left.split_off(..contents_at(end, octets) - end)?;
+    let gap = if octets & AT_BLOCK == 0 { 0 } else { end.next_multiple_of(BLOCK_OCTETS) - end };
+    left.split_off(..gap)?;
+    let octets = octets & !AT_BLOCK;
     let contents = left.split_off(..usize::try_from(octets).ok()?)?;
     let piece = (octets != 0).then_some((segment.cast_signed(), start, contents));
     Some((piece, record.len() - left.len()))
