@@ -87,6 +87,7 @@ pub mod pop3;
 pub mod sim;
 pub mod smtp;
 pub mod store;
+mod sync;
 pub mod trip;
 pub mod world;
 

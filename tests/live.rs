@@ -22,6 +22,7 @@ mod crash;
 mod faults;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
+#[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
 #[path = "live/output.rs"]
@@ -71,6 +72,7 @@ impl Served {
         })
     }
 
+    #[cfg(feature = "mailin")]
     fn start_world(data: &Path, world: &Path) -> Self {
         Self::spawn(|command| {
             command.arg("--free-ports").arg(world).arg("--data").arg(data);
@@ -417,7 +419,7 @@ fn what_stands_in_the_way_is_said_in_one_line() {
         assert!(words.iter().all(|words| text.contains(words)), "{text}");
     };
     let twice = postroad(&["serve", "--free-ports", "--data", data.path().to_str().unwrap()]);
-    one_line(twice, &["another postroad works on it"]);
+    one_line(twice, &["another postroad uses it"]);
     let port: SocketAddr = served.at("imap").parse().unwrap();
     let world = include_str!("../config/journey.toml").rsplit_once("[ports]").unwrap().0;
     let world = format!("{world}[ports]\nimap = {}\n", port.port());

@@ -1,6 +1,7 @@
 //! What several commands share: how they read arguments, stop, and print what strangers said.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use anyhow::Context;
 use crate::control::Client;
 use crate::mua::{Desk, Security, Server};
 use crate::net::{Net, Stop, Trust};
+use crate::store::Store;
 use crate::world::{Clock, World};
 
 /// The world of a file, or the default one.
@@ -146,6 +148,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// What a peer said, without the control characters that would steer a terminal.
 pub(super) fn printable(text: &str) -> String {
     text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
+}
+
+/// The exit code of a world whose disk failed: EX_IOERR of sysexits.h. A supervisor may start it again.
+const EXIT_IO_ERROR: u8 = 74;
+
+/// Waits for the signal, or for the store to stop after a failure of the disk, and says how the process is to end.
+pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
+    tokio::select! {
+        biased;
+        () = signal.cancelled() => ExitCode::SUCCESS,
+        error = store.stopped() => {
+            eprintln!("postroad: {error}");
+            ExitCode::from(EXIT_IO_ERROR)
+        }
+    }
 }
 
 /// A stop that fires at Ctrl-C or SIGTERM.

@@ -81,14 +81,14 @@ impl Host {
             tokio::spawn(control::send_events(journal, collector, self.name.clone(), instance, told.clone()))
         });
         println!("{} of world {} is up", self.name, running.ground.world.name);
-        signal.cancelled().await;
+        let code = common::until_stopped(&signal, &running.ground.store).await;
         println!("stopping");
         running.stop().await;
         told.cancel();
         if let Some(telling) = telling {
             telling.await.context("the last events were not sent")?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(code)
     }
 }
 

@@ -10,6 +10,7 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::out::print(format!($($text)*)) };
 }
 
+mod backup;
 mod bench;
 mod ca;
 mod check;
@@ -56,6 +57,7 @@ enum Command {
     Fetch(fetch::Fetch),
     Sendmail(sendmail::Sendmail),
     Queue(queue::Queue),
+    Backup(backup::Backup),
     Mailbox(mailbox::MailboxCommand),
     Ca(ca::Ca),
     Greeter(greeter::Greeter),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Fetch(command) => command.run().await,
             Command::Sendmail(command) => command.run().await,
             Command::Queue(command) => command.run().await,
+            Command::Backup(command) => command.run().await,
             Command::Mailbox(command) => command.run().await,
             Command::Ca(command) => command.run(),
             Command::Greeter(command) => command.run().await,

@@ -90,12 +90,12 @@ impl Serve {
             running.spawn(control::serve(listener, running.clone(), running.stopping()));
         }
         self.announce(&running, &folder)?;
-        signal.cancelled().await;
+        let code = common::until_stopped(&signal, &running.ground.store).await;
         if !self.json {
             println!("stopping");
         }
         running.stop().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(code)
     }
 
     fn announce(&self, running: &Running, folder: &Path) -> anyhow::Result<()> {

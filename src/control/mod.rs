@@ -15,9 +15,11 @@
 //! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
 //! | `/api/v1/journeys/ID` | one journey with every event and what was said |
 //! | `/api/v1/events?since=N` | events from number N on, as many as fit; `POST` brings those of another process |
+//! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | the faults that hold now; POST one as JSON to begin it, DELETE `/api/v1/faults/ID` ends it |
 
 mod answers;
+mod backup;
 mod client;
 mod faults;
 mod listen;
@@ -40,6 +42,7 @@ use crate::journey::Audit;
 use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
+pub use backup::{BackupRequest, PATH as BACKUP};
 pub use client::{Client, Failure};
 pub use mailboxes::{FiledReport, MailboxReport, MessageReport};
 pub use queue::{Action, Done, Shown};
@@ -80,6 +83,7 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
         .route(share::EVENTS, get(events).post(adopt).layer(DefaultBodyLimit::max(BATCH_MAX)))
+        .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin))
         .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
@@ -104,6 +108,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/journeys?limit=N
 /api/v1/journeys/ID
 /api/v1/events?since=N
+POST /api/v1/backup
 /api/v1/faults
 "
 }
@@ -112,7 +117,7 @@ async fn ready(State(running): World) -> Response {
     if running.stopping().is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the world is stopping");
     }
-    match running.ground.store.read(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))) {
+    match running.ground.store.health() {
         Ok(()) => "ok\n".into_response(),
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use crate::mail::{Action, Address, DeliveryReport, Envelope, JourneyId};
-use crate::store::content::{self, Found};
 use crate::store::{self, Store};
 
 /// Everything that a world holds at one moment.
@@ -30,7 +29,8 @@ impl Census {
     pub fn of(store: &Store) -> Result<Self, store::Error> {
         let (mut census, reports) = store.read(|connection| {
             let mut census = Self::default();
-            let mut rows = connection.prepare("SELECT host, name, envelope FROM queue ORDER BY id")?;
+            let mut rows = connection
+                .prepare("SELECT host, name, envelope FROM queue JOIN queue_host ON number = id >> 32 ORDER BY id")?;
             let mut rows = rows.query([])?;
             while let Some(row) = rows.next()? {
                 let (host, name, envelope): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -58,7 +58,7 @@ impl Census {
             Ok((census, reports(connection)?))
         })?;
         for report in reports {
-            census.read(store.found(report)?.bytes());
+            census.read(store.get(report)?.bytes());
         }
         Ok(census)
     }
@@ -73,14 +73,9 @@ impl Census {
 }
 
 /// Finds every report. Those of mailboxes begin with a null Return-Path, those of queues have a null reverse-path.
-fn reports(connection: &Connection) -> rusqlite::Result<Vec<Found>> {
-    let sql = format!(
-        "SELECT {} FROM content JOIN
-        (SELECT content FROM trace JOIN message USING (mailbox, uid)
+fn reports(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT content FROM trace JOIN message USING (mailbox, uid)
          WHERE CAST(substr(octets, 1, 15) AS TEXT) = 'Return-Path: <>'
-         UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL)
-        AS reports ON reports.content = content.id ORDER BY content.id",
-        content::COLUMNS
-    );
-    connection.prepare(&sql)?.query_map([], |row| Found::read(row, 0))?.collect()
+         UNION SELECT content FROM queue WHERE json_extract(envelope, '$.reverse_path') IS NULL ORDER BY 1";
+    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }

@@ -1,7 +1,6 @@
-//! The data folder of a world: its database, its certificate authority, and a lock, so that two processes never work
-//! on one queue.
+//! The data folder of a world: its database, and its certificate authority.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,35 +10,28 @@ use crate::store::Store;
 use crate::world::{Clock, World};
 use crate::{mda, mta};
 
-/// A data folder, held by this process.
+/// A data folder.
 pub struct Data {
     folder: PathBuf,
-    /// Unlocked when the process ends, however it ends.
-    _lock: File,
 }
 
+/// The files of the certificate authority.
+const AUTHORITY_FILES: [&str; 2] = ["ca.pem", "ca-key.pem"];
+
 impl Data {
-    /// Makes the folder if it is not there, and takes it for this process.
+    /// Makes the folder, readable by its owner only, if it is not there.
     ///
     /// # Errors
-    /// It cannot be made, or another process has it.
+    /// It cannot be made.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let fail = |why: String| Error::Data { path: folder.into(), why };
-        fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
-        let lock = File::create(folder.join("lock")).map_err(|error| fail(error.to_string()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.into(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                Err(fail("another postroad works on it; stop that one, or name another folder with --data".to_owned()))
-            }
-            Err(TryLockError::Error(error)) => Err(fail(error.to_string())),
-        }
+        create_private(folder).map_err(|error| Error::Data { path: folder.into(), why: error.to_string() })?;
+        Ok(Self { folder: folder.into() })
     }
 
-    /// Opens the database.
+    /// Opens the database, which one process at a time may do.
     ///
     /// # Errors
-    /// It cannot be made, or is not ours.
+    /// It cannot be made, another process uses it, or it is not ours.
     pub fn store(&self) -> Result<Store, Error> {
         Ok(Store::open(&self.folder.join("post.db"), &[mta::SCHEMA, mda::SCHEMA])?)
     }
@@ -61,7 +53,7 @@ impl Data {
         fs::create_dir_all(folder).map_err(fail)?;
         let lock = File::create(folder.join("ca.lock")).map_err(fail)?;
         lock.lock().map_err(fail)?;
-        let (root, key) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
+        let [root, key] = AUTHORITY_FILES.map(|file| folder.join(file));
         match (fs::read_to_string(&root), fs::read_to_string(&key)) {
             (Ok(root), Ok(key)) => Authority::from_pem(&world.name, &root, &key, clock).map_err(Error::Authority),
             _ => {
@@ -71,6 +63,21 @@ impl Data {
                 Ok(authority)
             }
         }
+    }
+
+    /// Copies the data folder that a store lies in, as it is at one moment, into an empty folder. Blocks for as long as
+    /// the copy takes.
+    ///
+    /// # Errors
+    /// The target holds something, or a file cannot be read or written.
+    pub fn backup(store: &Store, target: &Path) -> Result<(), Error> {
+        store.backup(target)?;
+        let Some(folder) = store.folder() else { return Ok(()) };
+        for file in AUTHORITY_FILES.into_iter().filter(|file| folder.join(file).exists()) {
+            let copied = fs::copy(folder.join(file), target.join(file));
+            copied.map_err(|error| Error::Data { path: target.join(file), why: error.to_string() })?;
+        }
+        Ok(())
     }
 
     /// The root certificate in a data folder, for clients; the folder may be in use.
@@ -83,6 +90,15 @@ impl Data {
             |error: std::io::Error| format!("{error}; it is made when `postroad serve` starts for the first time");
         fs::read_to_string(&path).map_err(|error| Error::Data { why: why(error), path })
     }
+}
+
+/// Makes a folder that is readable by its owner only, with those above it. One that is there stays as it is.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Readable by the owner only.

@@ -13,12 +13,12 @@ use crate::dns::{Mood, Moods};
 use crate::net::{Flaw, Flaws, Link, LinkFault};
 use crate::smtp::Reply;
 use crate::smtp::whims::{Moment, Rule, Whim, Whims};
-use crate::store::Disk;
+use crate::store::DiskFaults;
 use crate::world::{Dice, Engine, HostName};
 
 /// What may be made to go wrong at each host; the links are those of the ground's network.
 pub struct Faults {
-    disks: BTreeMap<HostName, Disk>,
+    disks: BTreeMap<HostName, DiskFaults>,
     whims: BTreeMap<HostName, Whims>,
     flaws: BTreeMap<HostName, Flaws>,
     moods: Moods,
@@ -44,7 +44,7 @@ impl Faults {
     pub(super) fn of(ground: &Ground) -> Self {
         let hosts = || ground.world.hosts.keys().cloned();
         Self {
-            disks: hosts().map(|host| (host, Disk::default())).collect(),
+            disks: hosts().map(|host| (host, DiskFaults::default())).collect(),
             whims: hosts().map(|host| (host, Whims::default())).collect(),
             flaws: hosts().map(|host| (host, Flaws::default())).collect(),
             moods: Moods::default(),
@@ -53,7 +53,7 @@ impl Faults {
         }
     }
 
-    pub(super) fn disk(&self, host: &str) -> Disk {
+    pub(super) fn disk(&self, host: &str) -> DiskFaults {
         self.disks.get(host).cloned().unwrap_or_default()
     }
 
@@ -88,11 +88,11 @@ impl Running {
                 vec![Remedy::TurnOn(host.clone(), *startup)]
             }
             Fault::DiskFull { host } => {
-                self.faults.disk(host).fill(true);
+                self.faults.disk(host).set_full(true);
                 vec![Remedy::EmptyDisk(host.clone())]
             }
             Fault::DiskSlow { host, by } => {
-                self.faults.disk(host).slow_down(*by);
+                self.faults.disk(host).set_delay(*by);
                 vec![Remedy::SpeedUp(host.clone())]
             }
             Fault::Cut { between, way } => self.on_links(between, *way, || LinkFault::Cut),
@@ -143,8 +143,8 @@ impl Running {
         for remedy in cure.0 {
             match remedy {
                 Remedy::TurnOn(host, startup) => self.turn_on_slowly(&host, startup).await?,
-                Remedy::EmptyDisk(host) => self.faults.disk(&host).fill(false),
-                Remedy::SpeedUp(host) => self.faults.disk(&host).slow_down(std::time::Duration::ZERO),
+                Remedy::EmptyDisk(host) => self.faults.disk(&host).set_full(false),
+                Remedy::SpeedUp(host) => self.faults.disk(&host).set_delay(std::time::Duration::ZERO),
                 Remedy::Link(id) => self.ground.net.faults().lift(id),
                 Remedy::Whim(host, id) => self.faults.whims(&host).lift(id),
                 Remedy::Flaw(host, id) => self.faults.flaws(&host).lift(id),

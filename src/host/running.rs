@@ -176,7 +176,6 @@ impl Running {
         let (outside, hosts) = (Power::default(), Mutex::default());
         let (bound, reach, mailins) = (BTreeMap::new(), Mutex::default(), Mutex::default());
         let mut running = Self { ground, mtas, mdas, mailboxes, faults, doors, bound, reach, mailins, outside, hosts };
-        start::keep_summaries(&running);
         start::keep_maildirs(&running);
         match start::all(&mut running, cast).await {
             Ok(()) => Ok(running),

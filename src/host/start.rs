@@ -20,7 +20,7 @@ pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTre
             settings: settings.clone(),
             interface: ground.interface(host),
             resolver: ground.resolver(host),
-            store: ground.store.on(faults.disk(&host.name)),
+            store: ground.store.with_disk_faults(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
@@ -47,7 +47,7 @@ pub(super) fn mdas(
             world: ground.world.clone(),
             host: host.name.clone(),
             settings: *settings,
-            mailboxes: mailboxes.on(faults.disk(&host.name)),
+            mailboxes: mailboxes.with_disk_faults(faults.disk(&host.name)),
             clock: ground.clock,
             dice: ground.dice.fork(&host.name),
             recorder: ground.journal.recorder(&host.name),
@@ -58,14 +58,6 @@ pub(super) fn mdas(
     };
     let ours = ground.world.mdas().filter(|(host, _)| cast.plays(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
-}
-
-/// Keeps the summaries of messages in a database on disk; in memory nobody waits for one.
-pub(super) fn keep_summaries(running: &Running) {
-    if running.ground.store.folder().is_some() && !running.mdas.is_empty() {
-        let (mailboxes, stop) = (running.mailboxes.clone(), running.stopping());
-        running.spawn(async move { mailboxes.keep_summaries(stop.cancelled()).await });
-    }
 }
 
 /// Keeps the mailboxes of hosts that want them so as Maildirs too, beside the database if that is on disk.

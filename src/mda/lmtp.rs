@@ -57,10 +57,6 @@ impl Conversation {
             },
             // The MTA has judged the line ends; what it let through is kept as it is.
             bare_line_ends: BareLineEnds::Keep,
-            known: {
-                let mailboxes = mda.mailboxes().clone();
-                server::Known::by(move |start| mailboxes.like(start))
-            },
             ..server::Config::default()
         };
         let welcome = || Reply::plain(220, &format!("{} LMTP Postroad", mda.fqdn()));
@@ -119,7 +115,6 @@ impl Conversation {
     /// Files the message for each recipient, all in one commit if it can be: one reply each, RFC 2033 §4.2.
     async fn deliver(&self, envelope: &Envelope, letter: Letter) -> Result<Vec<Reply>, net::Error> {
         let refusals = self.whims(Moment::Data, envelope)?;
-        let letter = self.mda.mailboxes().share(letter);
         let id = self.journey(&letter).stay(self.mda.setup().dice.draw());
         let filing = envelope.recipients.iter().zip(refusals).map(|(recipient, refusal)| async {
             match refusal {

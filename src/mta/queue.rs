@@ -18,7 +18,7 @@
 
 mod operator;
 mod pending;
-mod rows;
+mod row_ids;
 #[cfg(test)]
 mod tests;
 
@@ -35,30 +35,36 @@ use crate::world::HostName;
 
 pub use operator::{Listing, State, Waiting, Which};
 use pending::{Next, Pending};
-use rows::{OF_HOST, Rows};
+use row_ids::OF_HOST;
 
 /// The tables of this room.
 pub const SCHEMA: Schema = Schema {
-    room: "mta",
-    steps: &[
-        "CREATE TABLE queue (
-        id INTEGER PRIMARY KEY,      -- see Rows
-        host TEXT NOT NULL,
-        name TEXT NOT NULL,          -- JOURNEY-STAY
-        envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
-        trace BLOB NOT NULL,
-        content INTEGER NOT NULL REFERENCES content (id),
-        arrived INTEGER NOT NULL,    -- milliseconds since 1970
-        due INTEGER NOT NULL,        -- the same; the next attempt
-        attempts INTEGER NOT NULL,   -- made so far
-        warned INTEGER NOT NULL      -- 1: the sender was told that it is late
-    ) STRICT;",
-        "ALTER TABLE queue ADD COLUMN held INTEGER NOT NULL DEFAULT 0; -- 1: until the operator releases it
-    ALTER TABLE queue ADD COLUMN reason TEXT;                      -- why the last attempt failed",
-        "DROP INDEX IF EXISTS queue_host; -- of the first builds",
-    ],
-    forget: None,
-    recount: None,
+    module: "mta",
+    migrations: &["
+CREATE TABLE queue_host (
+    number INTEGER PRIMARY KEY,  -- rows of the host have the ids (number << 32) + 1 and on
+    host TEXT NOT NULL UNIQUE,
+    last INTEGER NOT NULL        -- the last that was given to a row
+) STRICT;
+CREATE TABLE queue (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,          -- JOURNEY-STAY
+    envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
+    trace BLOB NOT NULL,
+    content INTEGER NOT NULL REFERENCES content (id),
+    arrived INTEGER NOT NULL,    -- milliseconds since 1970
+    due INTEGER NOT NULL,        -- the same; the next attempt
+    attempts INTEGER NOT NULL,   -- made so far
+    warned INTEGER NOT NULL,     -- 1: the sender was told that it is late
+    held INTEGER NOT NULL DEFAULT 0, -- 1: until the operator releases it
+    reason TEXT                  -- why the last attempt failed, or why it is held
+) STRICT;
+"],
+    on_content_deleted: None,
+    content_owners: Some(
+        "SELECT 'message ' || name || ' in the queue of ' || host FROM queue
+         JOIN queue_host ON number = id >> 32 WHERE content = ?1",
+    ),
 };
 
 /// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may
@@ -131,7 +137,7 @@ pub enum Rest {
 pub struct Queue(Arc<Inner>);
 
 struct Inner {
-    rows: Arc<Rows>,
+    host: HostName,
     store: Store,
     pending: Mutex<Pending>,
     changed: Notify,
@@ -143,9 +149,8 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
-        let rows = Arc::new(store.read(|connection| Rows::open(connection, host))?);
-        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &rows))?));
-        Ok(Self(Arc::new(Inner { rows, store, pending, changed: Notify::new() })))
+        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &host))?));
+        Ok(Self(Arc::new(Inner { host, store, pending, changed: Notify::new() })))
     }
 
     /// Forgets what it knew and reads the store again, as after a crash.
@@ -153,7 +158,7 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn reload(&self) -> Result<(), store::Error> {
-        let due = self.0.store.read(|connection| waiting(connection, &self.0.rows))?;
+        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
         *self.pending() = Pending::new(due);
         Ok(())
     }
@@ -175,18 +180,14 @@ impl Queue {
         if mails.is_empty() {
             return Ok(Receipt { id });
         }
-        let rows = self.0.rows.clone();
+        let host = self.0.host.clone();
         let put = move |transaction: &Transaction<'_>| {
-            mails.into_iter().map(|mail| insert(transaction, &rows, mail)).collect::<rusqlite::Result<Vec<_>>>()
+            mails.into_iter().map(|mail| insert(transaction, &host, mail)).collect::<Result<Vec<_>, store::Error>>()
         };
         let entries = self.0.store.write(put).await?;
         self.change(|pending| {
             for entry in entries {
                 pending.add(entry.mail.arrived, entry.row);
-                // What waits for long must not take the room of what goes on soon.
-                if pending.is_short() {
-                    self.0.store.remember(entry.content, &entry.mail.letter.content);
-                }
                 pending.keep(entry);
             }
         });
@@ -196,11 +197,6 @@ impl Queue {
     /// Keeps an entry at hand that is still to be tried, where there is room.
     pub(super) fn keep(&self, entry: Entry) {
         self.pending().keep(entry);
-    }
-
-    /// The message goes on now: the next host may be one of this process, and share its content.
-    pub(super) fn show(&self, entry: &Entry) {
-        self.0.store.remember(entry.content, &entry.mail.letter.content);
     }
 
     /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
@@ -246,10 +242,11 @@ impl Queue {
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
         let is_underway = matches!(settlement.rest, Rest::Underway(_));
-        let (rows, store, is_quiet) = (self.0.rows.clone(), &self.0.store, settlement.reports.is_empty());
-        let settle = move |transaction: &Transaction<'_>| apply(transaction, &rows, row, content, &settlement);
-        // Nobody waits to hear that it is done; that reports are on their way, somebody may.
-        let settled = if is_quiet { store.write_soon(settle).await } else { store.write(settle).await };
+        let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
+        let settle = move |transaction: &Transaction<'_>| {
+            Ok::<_, store::Error>(apply(transaction, &host, row, content, &settlement)?)
+        };
+        let settled = if is_quiet { store.write_batched(settle).await } else { store.write(settle).await };
         let (until, reports) = settled?;
         self.change(|pending| {
             if !is_underway {
@@ -307,24 +304,19 @@ impl Queue {
     }
 }
 
-fn waiting(connection: &Connection, rows: &Rows) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
+fn waiting(connection: &Connection, host: &HostName) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
     let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
-    query.query_map(params![rows.first, rows.host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
+    query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
 }
 
-fn insert(transaction: &Transaction<'_>, rows: &Rows, mail: Mail) -> rusqlite::Result<Entry> {
-    let content = content::put(transaction, &mail.letter.content)?;
-    let sql = "INSERT INTO queue (id, host, name, envelope, trace, content, arrived, due, attempts, warned)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 0) ON CONFLICT (id) DO NOTHING";
+fn insert(transaction: &Transaction<'_>, host: &HostName, mut mail: Mail) -> Result<Entry, store::Error> {
+    let (content, shared) = content::put(transaction, &mail.letter.content)?;
+    mail.letter.content = shared;
+    let sql = "INSERT INTO queue (id, name, envelope, trace, content, arrived, due, attempts, warned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
     let (name, envelope, arrived) = (mail.id.to_string(), json(&mail.envelope)?, mail.arrived.as_millisecond());
-    let (host, trace) = (&rows.host, mail.letter.trace.as_ref());
-    let mut insert = transaction.prepare_cached(sql)?;
-    let row = loop {
-        let row = rows.draw();
-        if insert.execute(params![row, host, name, envelope, trace, content, arrived])? == 1 {
-            break row;
-        }
-    };
+    let (row, trace) = (row_ids::next(transaction, host)?, mail.letter.trace.as_ref());
+    transaction.prepare_cached(sql)?.execute(params![row, name, envelope, trace, content, arrived])?;
     Ok(Entry { row, content, mail, attempts: 0, warned: false })
 }
 
@@ -334,11 +326,11 @@ type Due = (Timestamp, i64);
 /// Says until when it waits by itself, if it does, and when the reports are due.
 fn apply(
     transaction: &Transaction<'_>,
-    rows: &Rows,
+    host: &HostName,
     row: i64,
     content: i64,
     settlement: &Settlement,
-) -> rusqlite::Result<(Option<Timestamp>, Vec<Due>)> {
+) -> Result<(Option<Timestamp>, Vec<Due>), store::Error> {
     let until = match &settlement.rest {
         Rest::Nobody => {
             transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
@@ -358,8 +350,8 @@ fn apply(
             Some(*due).filter(|_| !is_held)
         }
     };
-    let put = |report: &Mail| Ok((report.arrived, insert(transaction, rows, report.clone())?.row));
-    Ok((until, settlement.reports.iter().map(put).collect::<rusqlite::Result<Vec<_>>>()?))
+    let put = |report: &Mail| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
+    Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, store::Error>>()?))
 }
 
 /// A row as it stands in the store.
@@ -390,9 +382,9 @@ impl Stored {
 
     fn entry(self, store: &Store) -> Result<Entry, store::Error> {
         let odd = |what: &str| {
-            store::Error::Refused(format!("row {} of the queue has an unreadable {what}", self.row).into())
+            store::Error::Corrupt(format!("row {} of the queue has an unreadable {what}", self.row).into())
         };
-        let content: Content = store.glance(self.content)?;
+        let content: Content = store.get(self.content)?;
         let mail = Mail {
             id: self.name.parse().map_err(|_| odd("name"))?,
             envelope: serde_json::from_str(&self.envelope).map_err(|_| odd("envelope"))?,

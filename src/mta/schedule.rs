@@ -61,7 +61,6 @@ fn begin(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
     let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.mail.envelope.reverse_path);
     match mta.lanes().turn(mta, row, sender, &hops, is_urgent(mta, &entry)) {
         Turn::Go => {
-            mta.queue().show(&entry);
             return Some((entry, groups));
         }
         Turn::Parked => mta.queue().keep(entry),

@@ -1,153 +1,148 @@
-//! The contents used last, at hand.
+//! The contents used last, in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::mail::Content;
+use crate::sync::lock;
 
-/// Contents kept at hand, in octets.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
-/// What each takes beside its own octets, about.
-const EACH_BYTES: usize = 320;
-/// A content of at least so many octets is found by its beginning, too.
-const LARGE_OCTETS: usize = 256 << 10;
-/// So much of it is its beginning.
-const START_OCTETS: usize = 4096;
-/// Of so many contents that are read in a row, one is kept once there is no more room.
-const OFFERS: usize = 8;
+/// The size of the cache, in bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// What an entry takes beside the bytes of its content, about.
+const ENTRY_BYTES: usize = 320;
+/// In a full cache, one content in this many that are read takes the place of the oldest: if all of a large mailbox
+/// did that, each would be gone before it is read again.
+const SCAN_ADMIT_EVERY: usize = 8;
 
-/// The contents used last, oldest out first.
+/// Contents by id and by hash; the oldest leave first.
 #[derive(Default)]
-pub(super) struct Cache(Mutex<Shelf>);
+pub(super) struct Cache(Mutex<CacheState>);
 
 #[derive(Default)]
-struct Shelf {
+struct CacheState {
     by_id: BTreeMap<i64, Content>,
     /// By the first half of the hash.
     by_hash: BTreeMap<u128, i64>,
-    /// Large ones by that of their beginning: the last of those that begin the same.
-    by_start: BTreeMap<u128, i64>,
     order: VecDeque<i64>,
-    octets: usize,
-    offers: usize,
+    bytes: usize,
+    reads: usize,
 }
 
 impl Cache {
     pub(super) fn find(&self, id: i64) -> Option<Content> {
-        self.shelf().by_id.get(&id).cloned()
+        self.state().by_id.get(&id).cloned()
     }
 
-    pub(super) fn same(&self, content: &Content) -> Option<Content> {
-        let shelf = self.shelf();
-        let kept = shelf.by_id.get(shelf.by_hash.get(&half(content.hash()))?)?;
-        (kept == content).then(|| kept.clone())
+    /// An equal content, and its id.
+    pub(super) fn find_equal(&self, content: &Content) -> Option<(i64, Content)> {
+        let state = self.state();
+        let id = *state.by_hash.get(&half(content))?;
+        let cached = state.by_id.get(&id)?;
+        (cached == content).then(|| (id, cached.clone()))
     }
 
-    /// A large content that may begin like this.
-    pub(super) fn like(&self, start: &[u8]) -> Option<Content> {
-        let start = blake3::hash(start.get(..START_OCTETS)?);
-        let shelf = self.shelf();
-        shelf.by_id.get(shelf.by_start.get(&half(&start))?).cloned()
+    /// Caches a content that was just stored.
+    pub(super) fn insert(&self, id: i64, content: &Content) {
+        self.state().insert(id, content);
     }
 
-    pub(super) fn keep(&self, id: i64, content: &Content) {
-        content.set_place(id);
-        let mut shelf = self.shelf();
-        if CACHE_BYTES < weight(content) || shelf.by_id.contains_key(&id) {
+    /// Caches a content that was just read, if there is room or it is its turn.
+    pub(super) fn insert_if_room(&self, id: i64, content: &Content) {
+        let mut state = self.state();
+        state.reads += 1;
+        if state.bytes + cost(content) <= MAX_BYTES || state.reads.is_multiple_of(SCAN_ADMIT_EVERY) {
+            state.insert(id, content);
+        }
+    }
+
+    /// Removes a content that was deleted.
+    pub(super) fn remove(&self, id: i64) {
+        self.state().remove(id);
+    }
+
+    /// Removes all.
+    pub(super) fn clear(&self) {
+        *self.state() = CacheState::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, CacheState> {
+        lock(&self.0)
+    }
+}
+
+impl CacheState {
+    fn insert(&mut self, id: i64, content: &Content) {
+        if MAX_BYTES < cost(content) || self.by_id.contains_key(&id) {
             return;
         }
-        if let Some(start) = start(content) {
-            shelf.by_start.insert(start, id);
-        }
-        shelf.octets += weight(content);
-        shelf.by_hash.insert(half(content.hash()), id);
-        shelf.by_id.insert(id, content.clone());
-        shelf.order.push_back(id);
-        while CACHE_BYTES < shelf.octets
-            && let Some(oldest) = shelf.order.pop_front()
+        self.bytes += cost(content);
+        self.by_hash.insert(half(content), id);
+        self.by_id.insert(id, content.clone());
+        self.order.push_back(id);
+        while MAX_BYTES < self.bytes
+            && let Some(oldest) = self.order.pop_front()
         {
-            if let Some(content) = shelf.by_id.remove(&oldest) {
-                shelf.octets -= weight(&content);
-                shelf.by_hash.remove(&half(content.hash()));
-                if let Some(start) = start(&content).filter(|start| shelf.by_start.get(start) == Some(&oldest)) {
-                    shelf.by_start.remove(&start);
-                }
-            }
+            self.remove(oldest);
+        }
+        // Ids of contents that were removed otherwise.
+        if 2 * self.by_id.len() + 1024 < self.order.len() {
+            self.order.retain(|id| self.by_id.contains_key(id));
         }
     }
 
-    /// Keeps some of what is read in a row, such as a whole mailbox: if all were kept and there were no room for all,
-    /// each would be gone when its turn comes again.
-    pub(super) fn offer(&self, id: i64, content: &Content) {
-        let has_room = {
-            let mut shelf = self.shelf();
-            shelf.offers += 1;
-            shelf.octets + weight(content) <= CACHE_BYTES || shelf.offers.is_multiple_of(OFFERS)
-        };
-        if has_room {
-            self.keep(id, content);
+    fn remove(&mut self, id: i64) {
+        let Some(content) = self.by_id.remove(&id) else { return };
+        self.bytes -= cost(&content);
+        if self.by_hash.get(&half(&content)) == Some(&id) {
+            self.by_hash.remove(&half(&content));
         }
     }
-
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn weight(content: &Content) -> usize {
-    content.bytes().len() + EACH_BYTES
+fn cost(content: &Content) -> usize {
+    content.bytes().len() + ENTRY_BYTES
 }
 
-/// By what a large content is found before all of it is there.
-fn start(content: &Content) -> Option<u128> {
-    let bytes = content.bytes();
-    (LARGE_OCTETS <= bytes.len()).then(|| half(&blake3::hash(&bytes[..START_OCTETS])))
-}
-
-fn half(hash: &blake3::Hash) -> u128 {
-    u128::from_le_bytes(std::array::from_fn(|at| hash.as_bytes()[at]))
+fn half(content: &Content) -> u128 {
+    u128::from_le_bytes(std::array::from_fn(|at| content.hash().as_bytes()[at]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_large_content_is_found_by_its_beginning_for_as_long_as_it_is_at_hand() {
-        let large = |octet: u8, octets: usize| {
-            let start = [b'a'].repeat(START_OCTETS);
-            Content::new([start, vec![octet; octets - START_OCTETS]].concat().into())
-        };
-        let (one, other) = (large(1, LARGE_OCTETS), large(2, LARGE_OCTETS));
-        let cache = Cache::default();
-        let start = [b'a'].repeat(START_OCTETS + 10);
-        cache.keep(1, &large(0, LARGE_OCTETS - 1));
-        assert_eq!(cache.like(&start), None, "not a large one");
-        cache.keep(2, &one);
-        assert_eq!(cache.like(&start), Some(one));
-        cache.keep(3, &other);
-        assert_eq!(cache.like(&start), Some(other), "the last of two");
-        assert_eq!((cache.like(&start[..START_OCTETS - 1]), cache.like(&[b'b'; START_OCTETS])), (None, None));
-        (4..70).for_each(|id| cache.keep(id, &Content::new(vec![id as u8; 1 << 20].into())));
-        assert_eq!(cache.like(&start), None);
-        assert_eq!(cache.shelf().by_start.len(), 63, "what is not at hand is not listed");
+    fn content(number: u32, repeats: usize) -> Content {
+        Content::new(number.to_le_bytes().repeat(repeats).into())
     }
 
     #[test]
-    fn what_does_not_fit_is_found_in_part_by_who_reads_it_again_and_again() {
-        let contents: Vec<_> = (0..100_u32).map(|at| Content::new(at.to_le_bytes().repeat(1 << 18).into())).collect();
+    fn cache_when_contents_do_not_fit_keeps_part_of_them_for_the_next_scan() {
+        let contents: Vec<_> = (0..100_u32).map(|at| content(at, 1 << 18)).collect();
         let cache = Cache::default();
         let mut found = 0;
         for _ in 0..3 {
             for (id, content) in (0..).zip(&contents) {
                 match cache.find(id) {
                     Some(_) => found += 1,
-                    None => cache.offer(id, content),
+                    None => cache.insert_if_room(id, content),
                 }
             }
-            assert!(cache.shelf().octets <= CACHE_BYTES);
+            assert!(cache.state().bytes <= MAX_BYTES);
         }
         // Six of ten fit.
         assert!(80 < found, "{found}");
+    }
+
+    #[test]
+    fn cache_when_contents_are_removed_does_not_grow() {
+        let cache = Cache::default();
+        for id in 0..10_000 {
+            cache.insert(id, &content(7, 2));
+            assert_eq!(cache.find_equal(&content(7, 2)).map(|(id, _)| id), Some(id));
+            cache.remove(id);
+        }
+        let state = cache.state();
+        assert_eq!((state.bytes, state.by_id.len(), state.by_hash.len()), (0, 0, 0));
+        assert!(state.order.len() <= 1025, "{}", state.order.len());
     }
 }

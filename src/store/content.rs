@@ -1,152 +1,194 @@
-//! The bytes of letters, each stored once however many queues and mailboxes refer to it: rows here, bytes in
-//! `segments`.
+//! The bytes of messages, each stored once however many queues and mailboxes refer to it: a row here, and the bytes in
+//! the row or in a segment.
 
 use std::io;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::segments::{Files, Place};
-use super::{Schema, Transaction};
+use super::segment_files::SegmentFiles;
+use super::segments::Location;
+use super::{Error, Schema, Transaction};
 use crate::mail::Content;
 
+/// No content is longer, in bytes, whatever its row says.
+const MAX_LENGTH: usize = 1 << 31;
+
 pub(super) const SCHEMA: Schema = Schema {
-    room: "store",
-    steps: &[
-        "CREATE TABLE content (
-        id INTEGER PRIMARY KEY, -- given once while the process lives
-        hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
-        bytes BLOB NOT NULL, -- empty where they lie in a segment
-        uses INTEGER NOT NULL
-    ) STRICT",
-        "ALTER TABLE content ADD COLUMN segment INTEGER NOT NULL DEFAULT 0; -- 0: none
-    ALTER TABLE content ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE content ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;",
-    ],
-    forget: None,
-    recount: None,
+    module: "store",
+    migrations: &["
+CREATE TABLE content (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice: it may still be referenced in memory
+    hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
+    uses INTEGER NOT NULL,
+    bytes BLOB, -- NULL where they lie in a segment
+    segment INTEGER,
+    start INTEGER,
+    length INTEGER NOT NULL
+) STRICT;
+CREATE INDEX content_segment ON content (segment, start) WHERE segment IS NOT NULL;
+
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY, -- the name of the file
+    end INTEGER NOT NULL, -- where the next content would go
+    live INTEGER NOT NULL -- bytes of contents that are not deleted
+) STRICT;
+"],
+    on_content_deleted: None,
+    content_owners: None,
 };
 
-/// Stores a content, or finds it where it says that it is, and counts one more use. Returns its id.
+/// Stores a content, or counts one more use of an equal one that was stored lately. Returns its id, and the content
+/// whose buffer is shared with the others that hold it.
 ///
 /// # Errors
 /// SQLite refuses.
-pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<i64> {
+pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<(i64, Content)> {
     let hash = content.hash().as_bytes();
-    if let Some(id) = content.place() {
+    let cached = transaction.cache().find_equal(content);
+    let known = cached.as_ref().map(|(id, _)| *id).or_else(|| content.place());
+    if let Some(id) = known {
         let again = "UPDATE content SET uses = uses + 1 WHERE id = ?1 AND hash = ?2";
         if transaction.prepare_cached(again)?.execute(params![id, hash])? == 1 {
-            return Ok(id);
+            content.set_place(id);
+            return Ok((id, cached.map_or_else(|| content.clone(), |(_, content)| content)));
         }
     }
-    let place = transaction.next_place(content.bytes().len());
-    let bytes = if place.segment == 0 { content.bytes().as_ref() } else { &[] };
-    let id = transaction.next_id();
-    let new = "INSERT INTO content (id, hash, bytes, uses, segment, start, octets) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)";
-    let values = params![id, hash, bytes, place.segment, place.start, place.octets];
-    transaction.prepare_cached(new)?.execute(values)?;
+    let location = transaction.place(content);
+    let bytes = location.is_none().then(|| content.bytes().as_ref());
+    let (segment, start) = location.map(|location| (location.segment, location.start)).unzip();
+    let sql = "INSERT INTO content (hash, uses, bytes, segment, start, length) VALUES (?1, 1, ?2, ?3, ?4, ?5)";
+    transaction.prepare_cached(sql)?.execute(params![hash, bytes, segment, start, content.bytes().len()])?;
+    let id = transaction.last_insert_rowid();
     content.set_place(id);
-    if place.segment != 0 {
-        transaction.add(id, content.clone());
-    }
-    Ok(id)
+    transaction.note_new(id, content);
+    Ok((id, content.clone()))
 }
 
 /// Counts one more use of a stored content, as a copy in another mailbox is.
 ///
 /// # Errors
 /// SQLite refuses.
-pub fn reuse(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+pub fn add_ref(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     transaction.prepare_cached("UPDATE content SET uses = uses + 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
-/// Counts one use less, and forgets the content with its last use.
+/// Counts one use less, and deletes the content with its last use.
 ///
 /// # Errors
 /// SQLite refuses.
 pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
-    // RETURNING would cost a table of its own each time.
-    let sql = "SELECT uses, segment, start, octets FROM content WHERE id = ?1";
-    let found = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, place(row, 1)?));
-    let Some((uses, place)) = transaction.prepare_cached(sql)?.query_row([id], found).optional()? else {
+    // RETURNING would cost a temporary table each time.
+    let sql = "SELECT uses, segment, start, length FROM content WHERE id = ?1";
+    let found = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, location(row, 1)?));
+    let Some((uses, location)) = transaction.prepare_cached(sql)?.query_row([id], found).optional()? else {
         return Ok(());
     };
     if uses != 1 {
         return transaction.prepare_cached("UPDATE content SET uses = uses - 1 WHERE id = ?1")?.execute([id]).map(drop);
     }
     transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
-    transaction.free(id, place)
+    transaction.note_deleted(id, location)
 }
 
-/// Moves what lives in a segment to where new contents go.
-pub(super) fn gather(transaction: &Transaction<'_>, segment: i64, files: &Files) -> rusqlite::Result<()> {
+/// Moves the live contents of a segment to the end of the last one.
+///
+/// # Errors
+/// One of them cannot be read, or SQLite refuses.
+pub(super) fn compact_segment(
+    transaction: &Transaction<'_>,
+    segment: i64,
+    files: &dyn SegmentFiles,
+) -> Result<(), Error> {
     let sql = format!("SELECT {COLUMNS} FROM content WHERE segment = ?1 ORDER BY start");
-    let found: Vec<Found> = transaction
-        .prepare_cached(&sql)?
-        .query_map([segment], |row| Found::read(row, 0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for Found { id, place, hash, .. } in found {
-        let odd = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
-        let content = Content::stored(files.read(place).map_err(odd)?, hash);
-        let Place { segment, start, .. } = transaction.next_place(content.bytes().len());
+    let found: Vec<ContentRef> =
+        transaction.prepare_cached(&sql)?.query_map([segment], ContentRef::read)?.collect::<rusqlite::Result<_>>()?;
+    for content in found {
+        let (id, Some(old)) = (content.id, content.location) else { continue };
+        let content = content.load(files).map_err(|error| error.of(id))?;
+        let Location { segment, start, .. } = transaction.append(&content);
         let sql = "UPDATE content SET segment = ?2, start = ?3 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![id, segment, start])?;
-        transaction.add(id, content);
-        transaction.vacate(id, place);
+        transaction.release_location(old);
     }
     Ok(())
 }
 
-/// The columns of a [`Found`].
-pub const COLUMNS: &str = "content.id, content.segment, content.start, content.octets, content.bytes, content.hash";
+/// The columns of a [`ContentRef`].
+const COLUMNS: &str = "id, segment, start, length, bytes, hash";
 
-/// A content whose place is known, and which is still to be read.
+/// A content whose row was read, and whose bytes may still lie in a segment.
 #[derive(Debug)]
-pub struct Found {
-    pub(super) id: i64,
-    place: Place,
-    /// Its bytes, where the tables have them.
-    bytes: Vec<u8>,
+pub(super) struct ContentRef {
+    id: i64,
+    location: Option<Location>,
+    bytes: Option<Vec<u8>>,
     hash: [u8; 32],
 }
 
-impl Found {
-    /// Out of a row of any table joined with ours, with [`COLUMNS`] from column `at` on.
-    ///
-    /// # Errors
-    /// These are other columns.
-    pub fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(at)?, place: place(row, at + 1)?, bytes: row.get(at + 4)?, hash: row.get(at + 5)? })
+impl ContentRef {
+    pub(super) fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Self>> {
+        connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM content WHERE id = ?1"))?
+            .query_row([id], Self::read)
+            .optional()
     }
 
-    /// Its bytes; from a file if it lies in a segment. [`io::ErrorKind::NotFound`] if they are gone since it was found.
-    pub(super) fn open(self, files: &Files) -> io::Result<Content> {
-        if self.place.segment == 0 {
-            return Ok(Content::stored(self.bytes.into(), self.hash));
-        }
-        match files.read(self.place) {
-            // It may be gone, and before it was written.
-            Ok(bytes) if files.has_holes(self.place.segment) => {
-                let content = Content::new(bytes);
-                let is_same = *content.hash().as_bytes() == self.hash;
-                if is_same { Ok(content) } else { Err(io::ErrorKind::NotFound.into()) }
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::ErrorKind::NotFound.into()),
-            read => Ok(Content::stored(read?, self.hash)),
-        }
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, location: location(row, 1)?, bytes: row.get(4)?, hash: row.get(5)? })
     }
 
-    /// Whether its bytes are there.
-    pub(super) fn is_sound(&self, files: &Files) -> bool {
-        self.place.segment == 0
-            || files.read(self.place).is_ok_and(|bytes| *Content::new(bytes).hash().as_bytes() == self.hash)
+    /// Reads its bytes and compares them with their hash.
+    pub(super) fn load(self, files: &dyn SegmentFiles) -> Result<Content, LoadError> {
+        let (content, origin) = match (self.location, self.bytes) {
+            (Some(location), _) => (read(files, location)?, origin(location)),
+            (None, Some(bytes)) => (Content::new(bytes.into()), "its row".to_owned()),
+            (None, None) => return Err(LoadError::Damaged("its row names no bytes".into())),
+        };
+        if *content.hash().as_bytes() != self.hash {
+            return Err(LoadError::Damaged(format!("the bytes in {origin} do not match their hash").into()));
+        }
+        content.set_place(self.id);
+        Ok(content)
     }
 }
 
-pub(super) fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Found>> {
-    let sql = format!("SELECT {COLUMNS} FROM content WHERE id = ?1");
-    connection.prepare_cached(&sql)?.query_row([id], |row| Found::read(row, 0)).optional()
+fn read(files: &dyn SegmentFiles, location: Location) -> Result<Content, LoadError> {
+    let damaged = |error: io::Error| LoadError::Damaged(format!("{}: {error}", origin(location)).into());
+    let length = usize::try_from(location.length).ok().filter(|length| *length <= MAX_LENGTH);
+    let length = length.ok_or_else(|| damaged(io::Error::other("its row has an impossible length")))?;
+    let mut bytes = vec![0; length];
+    match files.read(location.segment, location.start, &mut bytes) {
+        Ok(()) => Ok(Content::new(Bytes::from(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(LoadError::NoFile(damaged(error).to_string())),
+        Err(error) => Err(damaged(error)),
+    }
 }
 
-fn place(row: &Row<'_>, at: usize) -> rusqlite::Result<Place> {
-    Ok(Place { segment: row.get(at)?, start: row.get(at + 1)?, octets: row.get(at + 2)? })
+fn origin(location: Location) -> String {
+    format!("contents/{} at {}", location.segment, location.start)
+}
+
+/// Why the bytes of a content could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// There is no such segment: a compaction may have moved the content since its row was read.
+    #[error("{0}")]
+    NoFile(String),
+    /// The bytes are not those that were stored.
+    #[error("{0}")]
+    Damaged(Arc<str>),
+}
+
+impl LoadError {
+    /// The error of a content that is not being moved.
+    pub(super) fn of(self, id: i64) -> Error {
+        Error::Damaged { id, reason: self.to_string().into() }
+    }
+}
+
+fn location(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Location>> {
+    let Some(segment) = row.get(at)? else { return Ok(None) };
+    Ok(Some(Location { segment, start: row.get(at + 1)?, length: row.get(at + 2)? }))
 }

@@ -1,160 +1,177 @@
-//! Durable storage: one SQLite database, one writer, and one commit for everything that waits.
+//! Durable storage: one SQLite database, one writer, and one commit for every job that waits.
 //!
 //! ```text
 //!   write(job) ---.
-//!   write(job) ----> writer: BEGIN, job, job, job, COMMIT, sync --> all three futures resolve
+//!   write(job) ----> store thread: BEGIN, job, job, job, COMMIT --> all three futures resolve
 //!   write(job) ---'
-//!   read(query) -----> a reader beside it, which sees the last commit (WAL)
+//!   read(query) -----> a connection beside it, which sees the last commit (WAL)
 //! ```
 //!
-//! A future of [`Store::write`] resolves after its commit is on stable storage, and only then: see `mirror`. Rooms above
-//! bring their own tables as a [`Schema`]; the bytes of letters are kept here, once each, by [`content`], in their rows or in
-//! files beside the database.
+//! Modules above bring their own tables as a [`Schema`]. The bytes of messages are kept here, once each, by
+//! [`content`]: small ones in their rows, larger ones in segment files beside the database.
+//!
+//! # The contract
+//!
+//! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. A commit is, in this order:
+//!
+//! 1. `BEGIN IMMEDIATE`; each job runs in a savepoint, and one that fails changes nothing.
+//! 2. Large contents are appended to the last segment. A new segment's name is made durable first. A write that fails, as
+//!    on a full disk, is taken back; the jobs are refused, and the store goes on.
+//! 3. `fdatasync` of that segment. If it fails, the store stops for good: what the system believes to be written may be
+//!    lost, and a second sync would not tell.
+//! 4. The end of the segment moves, and never back: a COMMIT that failed may still come to life after a crash, so no
+//!    place that it named is written again.
+//! 5. `COMMIT`: SQLite writes the rows to its WAL and syncs it (`synchronous=FULL`). `SQLITE_FULL` and `SQLITE_BUSY`
+//!    refuse the jobs; an I/O error stops the store.
+//! 6. Completions run, and callers are answered. A completion that panics harms no other.
+//! 7. On the same thread, when no caller waits for it: the WAL is copied into the database from 8 MiB on, a segment of
+//!    which little is needed is compacted by a commit of its own, and segments that hold nothing are removed.
+//!
+//! So bytes are durable before the rows that name them, whatever a power cut interrupts, and nothing is deleted at a
+//! start: SQLite replays its WAL, and files that no row names are removed. A segment that is missing or too short is
+//! damage, and the store refuses to open. Bytes are compared with their hash when they are read.
+//!
+//! A stopped store answers every write with [`Error::Stopped`] and why; it goes on reading. [`Store::health`] tells it.
 
-mod aside;
+mod backup;
 mod cache;
+mod commit;
 pub mod content;
-mod disk;
-mod inline;
-mod keeper;
-mod log;
-mod mirror;
-mod recovery;
+mod disk_faults;
+mod error;
+mod open;
+mod segment_files;
 mod segments;
-mod straight;
+mod simulated_writer;
 mod transaction;
 mod writer;
 
-use std::io;
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OpenFlags};
-use tokio::sync::oneshot;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
 
 use crate::mail::Content;
-pub use disk::Disk;
-use keeper::{Keeper, Memory, Unsure};
-use mirror::Mirror;
-use segments::{Files, Segments};
-use transaction::Contents;
+use crate::sync::lock;
+use cache::Cache;
+use commit::{CommitState, Job};
+use content::{ContentRef, LoadError};
+pub use disk_faults::DiskFaults;
+pub use error::Error;
+use segment_files::{DiskFiles, MemoryFiles, SegmentFiles};
+use segments::Segments;
+use simulated_writer::SimulatedWriter;
+use transaction::ContentRegistry;
 pub use transaction::Transaction;
-use writer::{Haste, Job, Writer};
+use writer::{Priority, Writer};
 
-/// Pages that the writer keeps, in KiB: what a few commits touch; the rest is as near in the memory of the system.
-const WRITER_CACHE_KIB: i64 = 4 * 1024;
-/// Waits this long for another process that holds the database, in milliseconds.
-const BUSY_PATIENCE_MS: u32 = 5_000;
-/// The folder of contents, beside the database.
+/// The folder of segments, beside the database.
 const CONTENTS: &str = "contents";
-/// So often a content may be moved while somebody looks for it.
-const MOVES_MAX: usize = 8;
-/// So much of the file is read where the system has it in memory, without a call for each page.
-const READ_MAPPED_BYTES: i64 = 4 << 30;
+/// Retries of a content read that races with segment compaction.
+const MAX_READ_RETRIES: usize = 8;
+/// Damaged contents that are remembered, so that each is reported once.
+const MAX_REPORTED: usize = 10_000;
 
-/// The tables of one room: SQL steps, run once each, in order. To change a table, add a step.
+/// The tables of one module.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
     /// Whose tables they are.
-    pub room: &'static str,
-    /// What made them so far.
-    pub steps: &'static [&'static str],
-    /// Forgets what they know of the content ?1, which has gone. A trigger would make SQLite keep a journal for each.
-    pub forget: Option<&'static str>,
-    /// Counts again what is in them, after a start has forgotten rows.
-    pub recount: Option<&'static str>,
-}
-
-/// Why something was not stored or not found.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
-    /// No room, or no right to write.
-    #[error("the disk refused to store it: {0}")]
-    Refused(Arc<str>),
-    /// What should be there is not.
-    #[error("no such content: {0}")]
-    Missing(i64),
-    /// The database or its folder cannot be used.
-    #[error("the store {path} cannot be used: {why}")]
-    Unusable {
-        /// The database file.
-        path: PathBuf,
-        /// What SQLite says.
-        why: Arc<str>,
-    },
-    /// The process is about to end.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Refused(error.to_string().into())
-    }
+    pub module: &'static str,
+    /// SQL that makes them, run once each, in order. To change a table, add a migration.
+    pub migrations: &'static [&'static str],
+    /// Deletes what the tables know of the content `?1`, which is deleted. A trigger would make SQLite keep a journal for
+    /// each.
+    pub on_content_deleted: Option<&'static str>,
+    /// Selects what refers to the content `?1`, as one text a row, for the report of damage.
+    pub content_owners: Option<&'static str>,
 }
 
 /// The store of one process. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>, Disk);
-
-struct Inner {
-    writer: Writer,
-    readers: Readers,
-    cache: cache::Cache,
+pub struct Store {
+    inner: Arc<Inner>,
+    faults: DiskFaults,
 }
 
-/// Where reads happen.
-enum Readers {
-    /// Connections of their own, as many as were ever needed at once.
-    Pool { path: PathBuf, idle: Mutex<Vec<Connection>>, files: Arc<Files>, unsure: Arc<Unsure> },
-    /// The writer's connection, and the contents.
-    Shared(Arc<Mutex<Connection>>, Arc<Memory>),
+struct Inner {
+    backend: Backend,
+    cache: Arc<Cache>,
+    schemas: Vec<Schema>,
+    stopped: watch::Receiver<Option<Error>>,
+    /// Damaged contents that were reported.
+    reported: Mutex<BTreeSet<i64>>,
+}
+
+enum Backend {
+    Disk(Disk),
+    Memory(Memory),
+}
+
+/// A database file and segments beside it.
+struct Disk {
+    /// Connections for readers, as many as were ever needed at once. Closed before the writer, which then copies the WAL.
+    readers: Mutex<Vec<Connection>>,
+    writer: Writer,
+    path: PathBuf,
+    files: Arc<DiskFiles>,
+    /// Released when the store is closed.
+    _lock: File,
+}
+
+/// A database in memory, and segments in memory that know what a power cut would leave.
+struct Memory {
+    writer: SimulatedWriter,
+    connection: Arc<Mutex<Connection>>,
+    files: Arc<MemoryFiles>,
 }
 
 impl Store {
-    /// Opens the database file, or makes it, and starts the writer's thread.
+    /// Opens the database file, or makes it, and starts the store thread.
     ///
     /// # Errors
-    /// The file cannot be made or is not a database of ours.
+    /// [`Error::Unusable`]: another process has it, an older build wrote it, it is not ours, or a segment is missing.
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Self, Error> {
-        let unusable =
-            |error: &dyn std::fmt::Display| Error::Unusable { path: path.into(), why: error.to_string().into() };
-        let files = Arc::new(Files::new(path.with_file_name(CONTENTS)));
-        let has_crashed = mirror::restore(path, &files).map_err(|error| unusable(&error))?;
-        let ready = open_writer(path).and_then(|connection| {
-            let mut connection = prepare(connection, schemas)?;
-            if has_crashed {
-                recovery::forget_torn(&mut connection, &files, schemas)?;
-            }
-            Ok((recovery::live(&connection)?, recovery::last(&connection)?, connection))
-        });
-        let (live, last, connection) = ready.map_err(|error| unusable(&error))?;
-        let segments = Segments::open(files.clone(), &live).map_err(|error| unusable(&error))?;
-        let log = Mirror::start(&connection, path).map_err(|error| unusable(&error))?.map(Box::new);
-        let keeper = Keeper::files(segments, log, Contents::new(last, schemas));
-        let readers = Readers::Pool { path: path.into(), idle: Mutex::default(), files, unsure: keeper.unsure() };
-        Ok(Self::with(Writer::thread(connection, keeper)?, readers))
+        let unusable = |reason: String| Error::Unusable { path: path.into(), reason: reason.into() };
+        let lock = open::lock_database(path).map_err(unusable)?;
+        let files = Arc::new(DiskFiles::new(path.with_file_name(CONTENTS)));
+        let opened = open::open_writer(path, &files, schemas)
+            .and_then(|connection| Ok((Segments::open(files.clone(), &connection)?, connection)));
+        let (segments, connection) = opened.map_err(|error| unusable(error.to_string()))?;
+        let cache = Arc::new(Cache::default());
+        let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), schemas));
+        let stopped = state.stopped();
+        let writer = Writer::start(connection, state)?;
+        let disk = Disk { readers: Mutex::default(), writer, path: path.into(), files, _lock: lock };
+        Ok(Self::with(Backend::Disk(disk), cache, schemas, stopped))
     }
 
-    /// A database in memory that commits at the same moment, without a thread: for virtual time and for tests of rooms
-    /// above.
+    /// A database in memory, with segments in memory, that commits at the same moment without a thread: for virtual time,
+    /// and for tests of modules above.
     ///
     /// # Errors
     /// A schema is wrong.
     pub fn in_memory(schemas: &[Schema]) -> Result<Self, Error> {
-        let connection = Arc::new(Mutex::new(prepare(open_memory()?, schemas)?));
-        let memory = Arc::new(Memory::default());
-        let writer = Writer::inline(connection.clone(), Keeper::memory(memory.clone(), Contents::new(0, schemas)));
-        Ok(Self::with(writer, Readers::Shared(connection, memory)))
+        let (connection, files) = (open::open_in_memory(schemas)?, Arc::new(MemoryFiles::default()));
+        let cache = Arc::new(Cache::default());
+        let registry = ContentRegistry::new(cache.clone(), schemas);
+        let state = CommitState::new(Segments::open(files.clone(), &connection)?, registry);
+        let stopped = state.stopped();
+        let connection = Arc::new(Mutex::new(connection));
+        let memory = Memory { writer: SimulatedWriter::new(connection.clone(), state), connection, files };
+        Ok(Self::with(Backend::Memory(memory), cache, schemas, stopped))
     }
 
-    fn with(writer: Writer, readers: Readers) -> Self {
-        Self(Arc::new(Inner { writer, readers, cache: cache::Cache::default() }), Disk::default())
+    fn with(backend: Backend, cache: Arc<Cache>, schemas: &[Schema], stopped: watch::Receiver<Option<Error>>) -> Self {
+        let inner = Inner { backend, cache, schemas: schemas.to_vec(), stopped, reported: Mutex::default() };
+        Self { inner: Arc::new(inner), faults: DiskFaults::default() }
     }
 
-    /// The same store, as a host with this disk sees it.
-    pub fn on(&self, disk: Disk) -> Self {
-        Self(self.0.clone(), disk)
+    /// The same store, used with the injected faults of a host's disk.
+    pub fn with_disk_faults(&self, faults: DiskFaults) -> Self {
+        Self { inner: self.inner.clone(), faults }
     }
 
     /// Runs `job` in the next transaction and waits until it is durable.
@@ -162,66 +179,65 @@ impl Store {
     /// A job that fails changes nothing, and the others of its transaction are not touched.
     ///
     /// # Errors
-    /// The job failed, or the commit did: then nothing of it is stored.
-    pub async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    /// The job's own, or why the commit failed; then nothing of it is stored.
+    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.write_then(job, |value| value).await
+        self.write_with(job, |value| value).await
     }
 
-    /// The same where nobody waits for it: it shares the next commit, and has one of its own after some milliseconds.
+    /// The same where no caller waits for it: it shares the next commit, and has one of its own after some milliseconds.
     ///
     /// # Errors
-    /// The job failed, or the commit did: then nothing of it is stored.
-    pub async fn write_soon<T, F>(&self, job: F) -> Result<T, Error>
+    /// As for [`Store::write`].
+    pub async fn write_batched<T, E, F>(&self, job: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.submit(job, |value| value, Haste::Soon).await
+        self.submit(job, |value| value, Priority::Batched).await
     }
 
-    /// The same, and once it is durable, `then` with what the job made: in the order of commits, before anybody is
-    /// answered, and whether or not the caller still waits. It must be short and must not ask the store.
+    /// The same as [`Store::write`], and once it is durable, `then` with what the job made: in the order of commits,
+    /// before any caller is answered, and whether or not this one still waits. It must be short and must not use the
+    /// store.
     ///
     /// # Errors
-    /// The job failed, or the commit did: then nothing of it is stored.
-    pub async fn write_then<T, U, F, G>(&self, job: F, then: G) -> Result<U, Error>
+    /// As for [`Store::write`].
+    pub async fn write_with<T, U, E, F, G>(&self, job: F, then: G) -> Result<U, E>
     where
         T: Send + 'static,
         U: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
     {
-        self.submit(job, then, Haste::Now).await
+        self.submit(job, then, Priority::Immediate).await
     }
 
-    async fn submit<T, U, F, G>(&self, job: F, then: G, haste: Haste) -> Result<U, Error>
+    async fn submit<T, U, E, F, G>(&self, job: F, then: G, priority: Priority) -> Result<U, E>
     where
         T: Send + 'static,
         U: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
     {
+        self.faults.delay().await;
+        self.faults.check()?;
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
-            let result = job(transaction);
-            let kept = result.is_ok();
-            let tell = move |commit: Result<(), Error>| {
-                // Whoever asked may have gone; what was stored stays stored.
-                let _ = answer.send(commit.and_then(|()| Ok(then(result?))));
-            };
-            (kept, Box::new(tell))
-        });
-        self.1.work().await;
-        self.1.check()?;
-        let caller = (haste == Haste::Now).then(|| self.0.writer.enter());
-        self.0.writer.submit(job, haste).await;
-        let outcome = answered.await.map_err(|_| Error::Closed)?;
-        drop(caller);
-        self.1.work().await;
+        let job = Box::new(Task { job: Some(job), then, result: None, answer });
+        match &self.inner.backend {
+            Backend::Disk(disk) => disk.writer.submit(job, priority).await,
+            Backend::Memory(memory) => memory.writer.submit(job).await,
+        }
+        // Unanswered are jobs whose completion panicked.
+        let outcome = answered.await.unwrap_or_else(|_| Err(Error::Panicked.into()));
+        self.faults.delay().await;
         outcome
     }
 
@@ -230,187 +246,204 @@ impl Store {
     /// # Errors
     /// SQLite cannot answer.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        match &self.0.readers {
-            Readers::Shared(connection, _) => Ok(query(&connection.lock().unwrap_or_else(PoisonError::into_inner))?),
-            Readers::Pool { path, idle, unsure, .. } => {
-                let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match &self.inner.backend {
+            Backend::Memory(memory) => Ok(query(&lock(&memory.connection))?),
+            Backend::Disk(disk) => {
+                let pooled = lock(&disk.readers).pop();
                 let connection = match pooled {
                     Some(connection) => connection,
-                    None => open_reader(path)?,
+                    None => open::open_reader(&disk.path)?,
                 };
                 let result = query(&connection);
-                unsure.wait();
-                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                lock(&disk.readers).push(connection);
                 Ok(result?)
             }
         }
     }
 
-    /// The content stored under this id, from memory where possible; it is at hand from now on.
+    /// The content with this id, from the cache where possible.
     ///
     /// # Errors
-    /// There is none, or it cannot be read.
-    pub fn content(&self, id: i64) -> Result<Content, Error> {
-        if let Some(content) = self.at_hand(id) {
+    /// [`Error::Missing`], or [`Error::Damaged`], which is reported once with all that refers to the content.
+    pub fn get(&self, id: i64) -> Result<Content, Error> {
+        if let Some(content) = self.inner.cache.find(id) {
             return Ok(content);
         }
-        self.glance(id).inspect(|content| self.remember(id, content))
+        self.load(id, self.read(|connection| ContentRef::find(connection, id))?)
     }
 
-    /// The same for somebody who may be the last to ask for a while: it takes no room at hand from others.
+    /// Contents by their ids, those that are not cached by one look at the tables.
     ///
     /// # Errors
-    /// There is none, or it cannot be read.
-    pub fn glance(&self, id: i64) -> Result<Content, Error> {
-        let mut tries = 0..MOVES_MAX;
-        loop {
-            if let Some(content) = self.at_hand(id) {
-                return Ok(content);
-            }
-            let found = self.read(|connection| content::find(connection, id))?.ok_or(Error::Missing(id))?;
-            match self.open_content(found) {
-                // It was moved between the two steps.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
-                outcome => return outcome.map_err(|error| Error::Refused(error.to_string().into())),
-            }
+    /// The tables cannot be read. That a content is missing or damaged is said in its place.
+    pub fn get_many(&self, ids: &[i64]) -> Result<Vec<Result<Content, Error>>, Error> {
+        let cached: Vec<_> = ids.iter().map(|id| self.inner.cache.find(*id)).collect();
+        if cached.iter().all(Option::is_some) {
+            return Ok(cached.into_iter().flatten().map(Ok).collect());
         }
-    }
-
-    /// Contents by their ids, those that are not at hand by one read; `None` for those that are gone. They take no room
-    /// at hand from others.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    pub fn contents(&self, ids: &[i64]) -> Result<Vec<Option<Content>>, Error> {
-        let mut contents: Vec<_> = ids.iter().map(|id| self.at_hand(*id)).collect();
-        let missing = || ids.iter().enumerate().filter(|(at, _)| contents[*at].is_none());
-        if missing().next().is_none() {
-            return Ok(contents);
-        }
-        let found: Vec<(usize, Option<content::Found>)> = self.read(|connection| {
-            let _moment = connection.unchecked_transaction()?;
-            missing().map(|(at, id)| Ok((at, content::find(connection, *id)?))).collect()
-        })?;
-        for (at, found) in found {
-            contents[at] = match found.map(|found| self.found(found)).transpose() {
-                Err(Error::Missing(_)) => None,
-                outcome => outcome?,
+        let find = |connection: &Connection| {
+            let _snapshot = connection.unchecked_transaction()?;
+            let one = |(id, cached): (&i64, &Option<Content>)| match cached {
+                Some(_) => Ok(None),
+                None => ContentRef::find(connection, *id),
             };
-        }
-        Ok(contents)
+            ids.iter().zip(&cached).map(one).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let found = self.read(find)?;
+        let all = ids.iter().zip(cached).zip(found);
+        Ok(all.map(|((id, cached), found)| cached.map_or_else(|| self.load(*id, found), Ok)).collect())
     }
 
-    /// A content whose place was found beside other things.
+    /// Reads a content whose row was looked for, and caches it if there is room.
+    fn load(&self, id: i64, found: Option<ContentRef>) -> Result<Content, Error> {
+        let mut found = found;
+        for attempt in 0.. {
+            let content = found.ok_or(Error::Missing(id))?.load(self.files());
+            match content {
+                Ok(content) => {
+                    self.inner.cache.insert_if_room(id, &content);
+                    return Ok(content);
+                }
+                Err(LoadError::NoFile(_)) if attempt < MAX_READ_RETRIES => {}
+                Err(error) => return Err(self.report_damage(id, error.of(id))),
+            }
+            found = self.read(|connection| ContentRef::find(connection, id))?;
+        }
+        Err(Error::Missing(id))
+    }
+
+    /// Reports a damaged content once, with all that refers to it.
+    fn report_damage(&self, id: i64, error: Error) -> Error {
+        let is_new = {
+            let mut reported = lock(&self.inner.reported);
+            reported.len() < MAX_REPORTED && reported.insert(id)
+        };
+        if is_new {
+            let owners = self.owners(id).unwrap_or_default();
+            let owners = if owners.is_empty() { "nothing".to_owned() } else { owners.join("; ") };
+            tracing::error!("{error}; it is the content of {owners}");
+        }
+        error
+    }
+
+    /// What refers to a content, in words.
+    fn owners(&self, id: i64) -> Result<Vec<String>, Error> {
+        let mut owners = Vec::new();
+        for sql in self.inner.schemas.iter().filter_map(|schema| schema.content_owners) {
+            owners.extend(self.read(|connection| {
+                connection.prepare(sql)?.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+            })?);
+        }
+        Ok(owners)
+    }
+
+    fn files(&self) -> &dyn SegmentFiles {
+        match &self.inner.backend {
+            Backend::Disk(disk) => &*disk.files,
+            Backend::Memory(memory) => &*memory.files,
+        }
+    }
+
+    /// Whether the store still stores.
     ///
     /// # Errors
-    /// It is gone, or cannot be read.
-    pub fn found(&self, found: content::Found) -> Result<Content, Error> {
-        let id = found.id;
-        match self.at_hand(id) {
-            Some(content) => Ok(content),
-            None => {
-                let opened = self.open_content(found).inspect(|content| self.0.cache.offer(id, content));
-                opened.or_else(|_| self.content(id))
-            }
+    /// [`Error::Stopped`], or why the database cannot be read.
+    pub fn health(&self) -> Result<(), Error> {
+        if let Some(error) = self.inner.stopped.borrow().clone() {
+            return Err(error);
+        }
+        self.read(|connection| connection.query_row("SELECT 1", [], |_| Ok(())))
+    }
+
+    /// Resolves when the store has stopped, with why.
+    pub async fn stopped(&self) -> Error {
+        let mut stopped = self.inner.stopped.clone();
+        let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(error) => error,
+            // The writer is gone without having failed.
+            None => std::future::pending().await,
         }
     }
 
-    fn open_content(&self, found: content::Found) -> io::Result<Content> {
-        let id = found.id;
-        let content = match &self.0.readers {
-            Readers::Pool { files, .. } => found.open(files)?,
-            Readers::Shared(..) => return Err(io::ErrorKind::NotFound.into()),
-        };
-        content.set_place(id);
-        Ok(content)
-    }
-
-    /// The content stored under this id if it is in memory.
-    pub fn at_hand(&self, id: i64) -> Option<Content> {
-        match &self.0.readers {
-            Readers::Shared(_, memory) => memory.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned(),
-            Readers::Pool { .. } => self.0.cache.find(id),
+    /// Copies the store, as it is at one moment, into an empty folder, while it goes on. Blocks for as long as the copy
+    /// takes.
+    ///
+    /// # Errors
+    /// The folder holds something, a file cannot be read or written, or the store is in memory.
+    pub fn backup(&self, folder: &Path) -> Result<(), Error> {
+        match &self.inner.backend {
+            Backend::Disk(disk) => backup::backup(&disk.path, &disk.files, folder),
+            Backend::Memory(_) => Err(Error::Io("a world in memory has no files to copy".into())),
         }
     }
 
-    /// Keeps a content that was just stored or read at hand, since the next to ask for it is near.
-    pub fn remember(&self, id: i64, content: &Content) {
-        self.0.cache.keep(id, content);
-    }
-
-    /// The buffer already at hand for the same content, so that hops of one process share it; else the given one.
-    pub fn share(&self, content: Content) -> Content {
-        self.0.cache.same(&content).unwrap_or(content)
-    }
-
-    /// A large content at hand that may begin like this, for who receives one: it may be that.
-    pub fn like(&self, start: &[u8]) -> Option<Content> {
-        self.0.cache.like(start)
+    /// Loses what a power cut would lose, and opens what is left; jobs that wait go on. For simulated worlds: a store on
+    /// a disk is not touched.
+    ///
+    /// # Errors
+    /// What is left cannot be opened: something was named before it was on stable storage.
+    pub fn cut_power(&self) -> Result<(), Error> {
+        let Backend::Memory(memory) = &self.inner.backend else { return Ok(()) };
+        memory.files.cut_power();
+        self.inner.cache.clear();
+        let segments = Segments::open(memory.files.clone(), &lock(&memory.connection))?;
+        memory.writer.replace_segments(segments);
+        Ok(())
     }
 
     /// The folder that the database lies in; `None` when it is in memory.
     pub fn folder(&self) -> Option<&Path> {
-        match &self.0.readers {
-            Readers::Pool { path, .. } => path.parent(),
-            Readers::Shared(..) => None,
+        match &self.inner.backend {
+            Backend::Disk(disk) => disk.path.parent(),
+            Backend::Memory(_) => None,
         }
     }
 
-    /// How many transactions were committed since the start, for the benchmark and the group commit test.
+    /// How many transactions were committed since the start.
     pub fn commits(&self) -> u64 {
-        self.0.writer.commits()
+        match &self.inner.backend {
+            Backend::Disk(disk) => disk.writer.commits(),
+            Backend::Memory(memory) => memory.writer.commits(),
+        }
     }
 }
 
-fn prepare(mut connection: Connection, schemas: &[Schema]) -> rusqlite::Result<Connection> {
-    // Uses are counted. SQLite would look through every queue for each content that goes.
-    connection.pragma_update(None, "foreign_keys", false)?;
-    connection.set_prepared_statement_cache_capacity(128);
-    connection
-        .execute_batch("CREATE TABLE IF NOT EXISTS schema (room TEXT PRIMARY KEY, steps INTEGER NOT NULL) STRICT")?;
-    for schema in std::iter::once(&content::SCHEMA).chain(schemas) {
-        migrate(&mut connection, schema)?;
+/// A caller's job, its completion, and the way to answer the caller.
+struct Task<T, U, E, F, G> {
+    job: Option<F>,
+    then: G,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<U, E>>,
+}
+
+impl<T, U, E, F, G> Job for Task<T, U, E, F, G>
+where
+    T: Send,
+    U: Send,
+    E: From<Error> + Send,
+    F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send,
+    G: FnOnce(T) -> U + Send,
+{
+    fn run(&mut self, transaction: &Transaction<'_>) -> bool {
+        self.result = self.job.take().map(|job| job(transaction));
+        matches!(self.result, Some(Ok(_)))
     }
-    Ok(connection)
-}
 
-/// The writer's connection, which syncs what it commits until a mirror of its log does.
-fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    Ok(connection)
-}
-
-/// A database in memory. SQLite looks through all pages of such a one after most commits that split one, so they are
-/// large: few, and seldom split.
-fn open_memory() -> rusqlite::Result<Connection> {
-    let connection = Connection::open_in_memory()?;
-    connection.pragma_update(None, "page_size", 16_384)?;
-    Ok(connection)
-}
-
-fn migrate(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    let sql = "INSERT INTO schema VALUES (?1, 0) ON CONFLICT (room) DO UPDATE SET steps = steps RETURNING steps";
-    let done: usize = transaction.query_row(sql, [schema.room], |row| row.get(0))?;
-    for step in schema.steps.iter().skip(done) {
-        transaction.execute_batch(step)?;
+    fn complete(self: Box<Self>, outcome: Result<(), Error>) {
+        let Self { job, then, result, answer } = *self;
+        let answer_with = match (result, outcome) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(error.into()),
+            (Some(Ok(value)), Ok(())) => Ok(then(value)),
+            (None, Ok(())) => {
+                debug_assert!(job.is_none(), "a job that was committed has run");
+                Err(Error::Panicked.into())
+            }
+        };
+        // The caller may be gone; what was stored stays stored.
+        let _ = answer.send(answer_with);
     }
-    let steps = done.max(schema.steps.len());
-    transaction.execute("UPDATE schema SET steps = ?2 WHERE room = ?1", rusqlite::params![schema.room, steps])?;
-    transaction.commit()
-}
-
-fn open_reader(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_PATIENCE_MS.into()))?;
-    connection.pragma_update(None, "mmap_size", READ_MAPPED_BYTES)?;
-    connection.set_prepared_statement_cache_capacity(128);
-    Ok(connection)
 }
 
 #[cfg(test)]

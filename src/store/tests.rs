@@ -1,17 +1,89 @@
+use std::fs;
+use std::sync::mpsc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::*;
+use crate::world::Dice;
 
 const NOTES: Schema = Schema {
-    room: "notes",
-    steps: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"],
-    forget: None,
-    recount: None,
+    module: "notes",
+    migrations: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"],
+    on_content_deleted: None,
+    content_owners: None,
 };
 
-fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
-    move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)
+const NAMES: Schema = Schema {
+    module: "names",
+    migrations: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
+    on_content_deleted: Some("DELETE FROM name WHERE content = ?1"),
+    content_owners: Some("SELECT 'the name ' || text FROM name WHERE content = ?1"),
+};
+
+/// A store in a folder of its own.
+struct Fixture {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).unwrap();
+        Self { folder, store }
+    }
+
+    fn reopen(self) -> Self {
+        let Self { folder, store } = self;
+        drop(store);
+        let store = open(folder.path()).unwrap();
+        Self { folder, store }
+    }
+
+    fn segments(&self) -> Vec<String> {
+        segments(&self.folder.path().join(CONTENTS))
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, Error> {
+    Store::open(&folder.join("post.db"), &[NOTES, NAMES])
+}
+
+fn reason(folder: &Path) -> String {
+    open(folder).err().unwrap().to_string()
+}
+
+/// A store in memory, and its segment files.
+fn in_memory() -> (Store, Arc<MemoryFiles>) {
+    let store = Store::in_memory(&[NOTES, NAMES]).unwrap();
+    let Backend::Memory(memory) = &store.inner.backend else { unreachable!() };
+    let files = memory.files.clone();
+    (store, files)
+}
+
+/// A store on a disk whose segment files are in memory, to make them fail.
+fn with_memory_files(folder: &Path) -> (Store, Arc<MemoryFiles>) {
+    let (path, files) = (folder.join("post.db"), Arc::new(MemoryFiles::default()));
+    let disk_files = Arc::new(DiskFiles::new(folder.join(CONTENTS)));
+    let connection = open::open_writer(&path, &disk_files, &[NOTES, NAMES]).unwrap();
+    let cache = Arc::new(Cache::default());
+    let segments = Segments::open(files.clone(), &connection).unwrap();
+    let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), &[NAMES]));
+    let stopped = state.stopped();
+    let writer = Writer::start(connection, state).unwrap();
+    let lock = open::lock_database(&path).unwrap();
+    let disk = Disk { readers: Mutex::default(), writer, path, files: disk_files, _lock: lock };
+    (Store::with(Backend::Disk(disk), cache, &[NOTES, NAMES], stopped), files)
+}
+
+fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> Result<(), Error> + Send {
+    move |transaction| Ok(transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)?)
+}
+
+fn long_note(bytes: usize) -> impl FnOnce(&Transaction<'_>) -> Result<(), Error> + Send {
+    move |transaction| Ok(transaction.execute("INSERT INTO note VALUES (?1)", ["x".repeat(bytes)]).map(drop)?)
 }
 
 fn notes(store: &Store) -> Vec<String> {
@@ -21,48 +93,104 @@ fn notes(store: &Store) -> Vec<String> {
     store.read(query).unwrap()
 }
 
-#[tokio::test]
-async fn what_was_answered_is_there_after_reopening() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[NOTES]).unwrap();
-    store.write(note("a")).await.unwrap();
-    drop(store);
-    let store = Store::open(&path, &[NOTES]).unwrap();
-    assert_eq!(notes(&store), ["a"]);
+fn content(fill: u8, bytes: usize) -> Content {
+    Content::new(Bytes::from(vec![fill; bytes]))
+}
+
+async fn put(store: &Store, content: Content) -> Result<i64, Error> {
+    store.write(move |tx| Ok(content::put(tx, &content)?.0)).await
+}
+
+async fn release(store: &Store, id: i64) {
+    store.write(move |tx| Ok::<_, Error>(content::release(tx, id)?)).await.unwrap();
+}
+
+/// A content, and a row that names it.
+async fn put_named(store: &Store, content: Content) -> Result<i64, Error> {
+    let job = move |tx: &Transaction<'_>| {
+        let (id, _) = content::put(tx, &content)?;
+        tx.execute("INSERT INTO name VALUES ('x', ?1)", [id])?;
+        Ok(id)
+    };
+    store.write(job).await
+}
+
+fn segments(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// What a process that ends now leaves in its data folder.
+pub(crate) fn copy_of_data_dir(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir(copy.path().join(CONTENTS)).unwrap();
+    let segments = segments(&folder.join(CONTENTS)).into_iter().map(|file| format!("{CONTENTS}/{file}"));
+    for file in ["post.db", "post.db-wal"].map(str::to_owned).into_iter().chain(segments) {
+        fs::copy(folder.join(&file), copy.path().join(&file)).unwrap();
+    }
+    copy
 }
 
 #[tokio::test]
-async fn a_store_is_one_process_s() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[NOTES]).unwrap();
-    let second = Store::open(&path, &[NOTES]).err().unwrap().to_string();
-    assert!(second.ends_with("post.db cannot be used: another process uses it"), "{second}");
-    store.write(note("a")).await.unwrap();
-    assert_eq!(notes(&store), ["a"]);
+async fn write_when_answered_is_there_after_reopening() {
+    let fixture = Fixture::new();
+    fixture.store.write(note("a")).await.unwrap();
+    assert_eq!(notes(&fixture.reopen().store), ["a"]);
 }
 
 #[tokio::test]
-async fn a_job_that_fails_harms_no_other_of_its_commit() {
-    let folder = tempfile::tempdir().unwrap();
-    for store in [Store::in_memory(&[NOTES]).unwrap(), Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap()] {
-        let jobs = ["a", "b", "a", "c"].map(|text| store.write(note(text)));
-        let outcomes = join_all(jobs).await;
+async fn open_when_another_process_uses_it_is_refused() {
+    let fixture = Fixture::new();
+    let second = reason(fixture.folder.path());
+    assert!(second.contains("another postroad uses it"), "{second}");
+    fixture.store.write(note("a")).await.unwrap();
+    assert_eq!(notes(&fixture.store), ["a"]);
+}
+
+#[tokio::test]
+async fn write_when_a_job_fails_keeps_the_others_of_its_commit() {
+    let fixture = Fixture::new();
+    for store in [in_memory().0, fixture.store] {
+        let outcomes = join_all(["a", "b", "a", "c"].map(|text| store.write(note(text)))).await;
         assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
         assert_eq!(notes(&store), ["a", "b", "c"]);
     }
 }
 
+/// A caller's own error type.
+#[derive(Debug)]
+enum Refusal {
+    Own,
+    Store,
+}
+
+impl From<Error> for Refusal {
+    fn from(_: Error) -> Self {
+        Self::Store
+    }
+}
+
 #[tokio::test]
-async fn whoever_waits_shares_one_commit() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    // The first job keeps the writer busy until all the others wait.
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let first = store.write(move |_| Ok(gate.recv().is_err()));
-    let rest =
-        (0..100).map(|number| store.write(move |tx| tx.execute("INSERT INTO note VALUES (?1)", [number.to_string()])));
+async fn write_when_a_job_fails_returns_the_error_of_its_caller() {
+    let (store, _) = in_memory();
+    assert!(matches!(store.write(|_| Err::<(), _>(Refusal::Own)).await, Err(Refusal::Own)));
+    let faults = DiskFaults::default();
+    faults.set_full(true);
+    let full = store.with_disk_faults(faults).write(|_| Err::<(), _>(Refusal::Own)).await;
+    assert!(matches!(full, Err(Refusal::Store)));
+}
+
+#[tokio::test]
+async fn write_when_many_wait_shares_one_commit() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    // The first job keeps the store thread busy until all the others wait.
+    let (open, gate) = mpsc::channel::<()>();
+    let first = store.write(move |_| Ok::<_, Error>(gate.recv().is_err()));
+    let rest = (0..100).map(|number| {
+        store.write(move |tx| Ok::<_, Error>(tx.execute("INSERT INTO note VALUES (?1)", [number.to_string()])?))
+    });
     let all = join(first, join_all(rest));
     tokio::pin!(all);
     assert!(futures_util::poll!(&mut all).is_pending());
@@ -73,458 +201,456 @@ async fn whoever_waits_shares_one_commit() {
     assert!(store.commits() <= 3, "{} commits", store.commits());
 }
 
-/// The thread on which a job is done.
-async fn place(store: &Store) -> String {
-    store.write(|_| Ok(std::thread::current().name().unwrap_or_default().to_owned())).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_writes_alone_commits_without_handing_over_and_who_does_not_leaves_it_to_the_writer() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    assert_ne!(place(&store).await, "store");
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let busy = tokio::spawn({
-        let store = store.clone();
-        async move { store.write(move |_| Ok(gate.recv().is_err())).await }
-    });
-    let other = tokio::spawn({
-        let store = store.clone();
-        async move { (store.write(note("a")).await, place(&store).await) }
-    });
-    drop(open);
-    assert!(busy.await.unwrap().unwrap());
-    assert!(other.await.unwrap().0.is_ok());
-    assert_eq!(notes(&store), ["a"]);
+async fn write_when_alone_commits_on_the_store_thread() {
+    let fixture = Fixture::new();
+    let name = |_: &Transaction<'_>| Ok::<_, Error>(std::thread::current().name().map(str::to_owned));
+    let tell = |name: Option<String>| (name, std::thread::current().name().map(str::to_owned));
+    let (job, completion) = fixture.store.write_with(name, tell).await.unwrap();
+    assert_eq!((job.as_deref(), completion.as_deref()), (Some("store"), Some("store")));
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_shares_a_commit_or_gets_one_soon() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    store.write_soon(note("a")).await.unwrap();
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let first = store.write(move |_| Ok(gate.recv().is_err()));
-    let all = join(first, join(store.write_soon(note("b")), store.write(note("c"))));
+async fn write_batched_when_no_other_writes_is_committed_soon_and_else_with_them() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    store.write_batched(note("a")).await.unwrap();
+    let (open, gate) = mpsc::channel::<()>();
+    let first = store.write(move |_| Ok::<_, Error>(gate.recv().is_err()));
+    let all = join(first, join(store.write_batched(note("b")), store.write(note("c"))));
     tokio::pin!(all);
     assert!(futures_util::poll!(&mut all).is_pending());
     drop(open);
-    let (_, (soon, now)) = all.await;
-    assert!(soon.is_ok() && now.is_ok());
+    let (_, (batched, now)) = all.await;
+    assert!(batched.is_ok() && now.is_ok());
     assert_eq!((notes(&store), store.commits() <= 3), (["a", "b", "c"].map(str::to_owned).to_vec(), true));
 }
 
 #[tokio::test]
-async fn in_memory_those_of_one_moment_share_a_commit_and_who_is_killed_before_it_stores_nothing() {
-    let store = Store::in_memory(&[NOTES]).unwrap();
-    let mut killed = Box::pin(store.write(note("killed")));
-    let others = ["a", "b", "c"].map(|text| store.write(note(text)));
-    let mut others = Box::pin(join_all(others));
-    assert!(futures_util::poll!(&mut killed).is_pending() && futures_util::poll!(&mut others).is_pending());
-    drop(killed);
+async fn in_memory_jobs_of_one_moment_share_a_commit_and_a_dropped_caller_stores_nothing() {
+    let (store, _) = in_memory();
+    let mut dropped = Box::pin(store.write(note("dropped")));
+    let mut others = Box::pin(join_all(["a", "b", "c"].map(|text| store.write(note(text)))));
+    assert!(futures_util::poll!(&mut dropped).is_pending() && futures_util::poll!(&mut others).is_pending());
+    drop(dropped);
     assert!(others.await.iter().all(Result::is_ok));
     assert_eq!((notes(&store), store.commits()), (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 1));
 }
 
 #[tokio::test]
-async fn a_content_is_stored_once_and_goes_with_its_last_use() {
-    let store = Store::in_memory(&[]).unwrap();
-    let content = Content::new(Bytes::from_static(b"Subject: hello\r\n\r\nHello!\r\n"));
-    let put = |content: Content| store.write(move |tx| content::put(tx, &content));
-    let (first, second) = (put(content.clone()).await.unwrap(), put(content.clone()).await.unwrap());
-    assert_eq!(first, second);
-    assert_eq!(store.content(first).unwrap(), content);
-    store.write(move |tx| content::release(tx, first)).await.unwrap();
-    assert!(store.content(first).is_ok());
-    store.write(move |tx| content::release(tx, first)).await.unwrap();
-    assert!(matches!(store.content(first), Err(Error::Missing(_))));
-}
-
-#[test]
-fn equal_contents_share_one_buffer() {
-    let store = Store::in_memory(&[]).unwrap();
-    let kept = Content::new(Bytes::from(b"one".to_vec()));
-    store.remember(1, &kept);
-    let shared = store.share(Content::new(Bytes::from(b"one".to_vec())));
-    assert_eq!(shared.bytes().as_ptr(), kept.bytes().as_ptr());
-}
-
-fn long_note(octets: usize) -> impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send {
-    move |transaction| transaction.execute("INSERT INTO note VALUES (?1)", ["x".repeat(octets)]).map(drop)
+async fn content_when_equal_is_stored_once_shares_its_buffer_and_goes_with_its_last_use() {
+    let fixture = Fixture::new();
+    for (store, bytes) in [(&fixture.store, 100), (&fixture.store, 100_000), (&in_memory().0, 100_000)] {
+        let id = put(store, content(1, bytes)).await.unwrap();
+        let again = content(1, bytes);
+        let (same, shared) = store.write(move |tx| Ok::<_, Error>(content::put(tx, &again)?)).await.unwrap();
+        assert_eq!((same, shared.bytes().as_ptr()), (id, store.get(id).unwrap().bytes().as_ptr()));
+        release(store, id).await;
+        assert!(store.get(id).is_ok());
+        release(store, id).await;
+        assert!(matches!(store.get(id), Err(Error::Missing(_))));
+        let next = put(store, content(1, bytes)).await.unwrap();
+        assert!(id < next, "an id is never given twice");
+    }
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_does_not_fit_and_the_store_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    let pages =
-        |count: u32| store.write(move |tx| tx.pragma_update_and_check(None, "max_page_count", count, |_| Ok(())));
+async fn commit_when_the_database_is_full_refuses_what_does_not_fit_and_goes_on() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    let pages = |count: u32| {
+        store.write(move |tx| Ok::<_, Error>(tx.pragma_update_and_check(None, "max_page_count", count, |_| Ok(()))?))
+    };
     pages(64).await.unwrap();
     store.write(note("a")).await.unwrap();
     let (fits, large) = join(store.write(note("b")), store.write(long_note(1 << 20))).await;
-    assert!(large.is_err());
+    assert!(matches!(large, Err(Error::Full)), "{large:?}");
     assert_eq!(fits.is_ok(), notes(&store).contains(&"b".to_owned()), "what was answered is there");
     pages(100_000).await.unwrap();
     store.write(long_note(1 << 20)).await.unwrap();
     assert!(notes(&store).contains(&"a".to_owned()));
-}
-
-fn content(fill: u8, octets: usize) -> Content {
-    Content::new(Bytes::from(vec![fill; octets]))
-}
-
-async fn put(store: &Store, content: Content) -> Result<i64, Error> {
-    store.write(move |tx| content::put(tx, &content)).await
+    store.health().unwrap();
 }
 
 #[tokio::test]
-async fn a_content_that_cannot_be_written_is_refused_with_its_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    // The first segment cannot be made.
-    let segment = folder.path().join("contents/1");
-    std::fs::create_dir(&segment).unwrap();
-    let with_note = store.write(|tx| {
-        note("a")(tx)?;
-        content::put(tx, &content(1, 200_000))
-    });
-    assert!(with_note.await.is_err());
-    assert!(notes(&store).is_empty());
-    std::fs::remove_dir(&segment).unwrap();
-    let id = put(&store, content(1, 200_000)).await.unwrap();
-    assert_eq!(store.content(id).unwrap(), content(1, 200_000));
-}
-
-/// What a process that ends now leaves behind.
-pub(crate) fn left_behind(folder: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::create_dir(copy.path().join("contents")).unwrap();
-    let contents = segments(&folder.join("contents")).into_iter().map(|file| format!("contents/{file}"));
-    for file in ["post.db", "post.db-wal", "post.db-mirror"].map(str::to_owned).into_iter().chain(contents) {
-        std::fs::copy(folder.join(&file), copy.path().join(&file)).unwrap();
-    }
-    copy
+async fn commit_when_sqlite_gives_up_the_transaction_tells_each_job_the_reason_and_runs_the_rest() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    let (open, gate) = mpsc::channel::<()>();
+    let first = store.write(move |_| Ok::<_, Error>(gate.recv().is_err()));
+    // It does what SQLite does when there is no room for what it has to write before the commit.
+    let aborts = store.write(|tx| Ok::<_, Error>(tx.execute_batch("ROLLBACK")?));
+    let all = join(first, join(join(store.write(note("before")), aborts), store.write(note("after"))));
+    tokio::pin!(all);
+    assert!(futures_util::poll!(&mut all).is_pending());
+    drop(open);
+    let (_, ((before, aborts), after)) = all.await;
+    assert!(matches!((&before, &aborts), (Err(Error::Full), Err(Error::Full))), "{before:?} {aborts:?}");
+    after.unwrap();
+    assert_eq!(notes(&store), ["after"]);
 }
 
 #[tokio::test]
-async fn contents_that_are_not_large_come_to_their_file_later_and_are_there_all_the_time() {
+async fn commit_when_a_segment_has_no_room_refuses_the_rows_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[NAMES]).unwrap();
-    // Room is made once something was written.
-    let first = named(&store, content(0, 100)).await;
-    let held = || std::fs::metadata(folder.path().join("contents/1")).map_or(0, |file| file.len());
-    let mut ids = Vec::new();
-    for fill in 1..=100 {
-        ids.push(named(&store, content(fill, 50_000)).await);
-        if fill == 20 {
-            assert_eq!(held(), 0, "nothing yet");
-        }
+    for (store, files) in [in_memory(), with_memory_files(folder.path())] {
+        let first = put(&store, content(1, 50_000)).await.unwrap();
+        files.set_full(true);
+        assert!(matches!(put_named(&store, content(2, 50_000)).await, Err(Error::Full)));
+        put(&store, content(3, 100)).await.unwrap();
+        files.set_full(false);
+        put(&store, content(2, 50_000)).await.unwrap();
+        let names = store.read(|connection| connection.query_row("SELECT count(*) FROM name", [], |row| row.get(0)));
+        assert_eq!((names.unwrap(), store.get(first).unwrap() == content(1, 50_000)), (0, true));
+        assert_eq!(files.list().unwrap(), [(1, 100_000)].into(), "the place of what was refused is used");
     }
-    assert!((30 * 50_000..100 * 50_000).contains(&held()), "{}", held());
-    let is_there = |store: &Store| {
-        ids.iter().zip(1..).for_each(|(id, fill)| assert_eq!(store.content(*id).unwrap(), content(fill, 50_000)));
-        assert_eq!(store.content(first).unwrap(), content(0, 100));
-    };
-    is_there(&store);
-    // Another program may have looked into the database in between, and put the log into it.
-    for is_visited in [false, true] {
-        let copy = left_behind(folder.path());
-        let path = copy.path().join("post.db");
-        if is_visited {
-            Connection::open(&path).unwrap().execute_batch("SELECT * FROM name").unwrap();
-            assert!(!copy.path().join("post.db-wal").exists());
+}
+
+#[tokio::test]
+async fn commit_when_a_segment_cannot_be_made_refuses_the_rows_and_goes_on() {
+    let fixture = Fixture::new();
+    fs::write(fixture.folder.path().join(CONTENTS), "in the way").unwrap();
+    assert!(put_named(&fixture.store, content(1, 200_000)).await.is_err());
+    fs::remove_file(fixture.folder.path().join(CONTENTS)).unwrap();
+    let id = put(&fixture.store, content(1, 200_000)).await.unwrap();
+    assert_eq!(fixture.reopen().store.get(id).unwrap(), content(1, 200_000));
+}
+
+#[tokio::test]
+async fn commit_when_a_sync_fails_stops_the_store_and_every_caller_is_told_why() {
+    let folder = tempfile::tempdir().unwrap();
+    for (store, files) in [in_memory(), with_memory_files(folder.path())] {
+        let kept = put(&store, content(1, 50_000)).await.unwrap();
+        store.health().unwrap();
+        files.fail_next_sync();
+        let failed = join(put(&store, content(2, 50_000)), store.write(note("small"))).await;
+        for error in [failed.0.unwrap_err(), store.write(note("later")).await.unwrap_err(), store.health().unwrap_err()]
+        {
+            let text = "storage failed: write failed: the device reports an error; check the disk, then restart";
+            assert_eq!(error.to_string(), text);
         }
-        is_there(&Store::open(&path, &[NAMES]).unwrap());
+        assert!(matches!(store.stopped().await, Error::Stopped(_)));
+        assert_eq!(store.get(kept).unwrap(), content(1, 50_000), "it goes on reading");
+        let acknowledged = failed.1.is_ok();
+        assert_eq!(notes(&store).len(), usize::from(acknowledged));
     }
-    drop(store);
-    let blocks = 100 * 50_000_u64.div_ceil(4096);
-    assert!((blocks..blocks + 10).contains(&(held() / 4096)), "they lie one after the other");
-    is_there(&Store::open(&path, &[NAMES]).unwrap());
+}
+
+#[tokio::test]
+async fn completion_when_it_panics_strands_no_other_caller() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    for _ in 0..3 {
+        let panics = store.write_with(|_| Ok::<_, Error>(()), |()| -> () { panic!("a bug") });
+        let (panicked, others) = join(panics, join_all((0..10).map(|_| store.write(|_| Ok::<_, Error>(()))))).await;
+        assert!(matches!(panicked, Err(Error::Panicked)));
+        assert!(others.iter().all(Result::is_ok));
+    }
+}
+
+#[tokio::test]
+async fn job_when_it_panics_fails_alone() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    let panics = store.write(|_| -> Result<(), Error> { panic!("a bug") });
+    let (panicked, kept) = join(panics, store.write(note("kept"))).await;
+    assert!(matches!(panicked, Err(Error::Panicked)) && kept.is_ok());
+    assert_eq!(notes(&store), ["kept"]);
 }
 
 #[tokio::test]
 async fn contents_of_all_sizes_that_come_and_go_are_what_they_were() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
+    let mut fixture = Fixture::new();
     for seed in 0..4 {
-        let (dice, mut there) = (crate::world::Dice::seeded(seed), std::collections::BTreeMap::new());
-        let store = Store::open(&path, &[]).unwrap();
+        let (dice, mut there) = (Dice::seeded(seed), std::collections::BTreeMap::new());
         for fill in 0..200 {
-            let octets = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][dice.below(7) as usize] + dice.below(3);
-            there.insert(put(&store, content(fill, octets as usize)).await.unwrap(), content(fill, octets as usize));
+            let bytes = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][dice.below(7) as usize] + dice.below(3);
+            let content = content(fill, bytes as usize);
+            there.insert(put(&fixture.store, content.clone()).await.unwrap(), content);
             let gone: Vec<i64> = there.keys().copied().filter(|_| dice.below(20) == 0).collect();
             for id in gone {
-                store.write(move |tx| content::release(tx, id)).await.unwrap();
+                release(&fixture.store, id).await;
                 there.remove(&id);
             }
-            if dice.below(20) == 0 {
-                there.iter().for_each(|(id, content)| assert_eq!(&store.content(*id).unwrap(), content));
+        }
+        let copy = copy_of_data_dir(fixture.folder.path());
+        fixture = fixture.reopen();
+        for store in [&fixture.store, &open(copy.path()).unwrap()] {
+            let ids: Vec<i64> = there.keys().copied().collect();
+            for (found, wanted) in store.get_many(&ids).unwrap().into_iter().zip(there.values()) {
+                assert_eq!(&found.unwrap(), wanted);
             }
         }
-        let copy = left_behind(folder.path());
-        drop(store);
-        for path in [&path, &copy.path().join("post.db")] {
-            let store = Store::open(path, &[]).unwrap();
-            there.iter().for_each(|(id, content)| assert_eq!(&store.content(*id).unwrap(), content));
-        }
-        let store = Store::open(&path, &[]).unwrap();
         for id in there.into_keys() {
-            store.write(move |tx| content::release(tx, id)).await.unwrap();
+            release(&fixture.store, id).await;
         }
     }
+    assert_eq!(fixture.segments().len(), 1);
 }
 
 #[tokio::test]
-async fn contents_that_are_gone_by_then_never_come_to_their_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
-    put(&store, content(0, 100)).await.unwrap();
-    let kept = put(&store, content(1, 50_000)).await.unwrap();
-    for fill in 2..100 {
-        let id = put(&store, content(fill, 50_000)).await.unwrap();
-        store.write(move |tx| content::release(tx, id)).await.unwrap();
-    }
-    assert_eq!(store.content(kept).unwrap(), content(1, 50_000));
-    drop(store);
-    // The last one of each time that some are written is there still.
-    let file = std::fs::metadata(folder.path().join("contents/1")).unwrap();
-    let held = std::os::unix::fs::MetadataExt::blocks(&file) * 512;
-    assert!((1..=5).contains(&(held / 50_000)), "{held}");
-}
-
-#[tokio::test]
-async fn contents_whose_file_cannot_be_written_are_not_lost_and_no_more_are_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[]).unwrap();
-    put(&store, content(0, 100)).await.unwrap();
-    let segment = folder.path().join("contents/1");
-    std::fs::create_dir(&segment).unwrap();
-    let (mut taken, mut refused) = (Vec::new(), 0);
-    for fill in 1..150 {
-        match put(&store, content(fill, 50_000)).await {
-            Ok(id) => taken.push((id, fill)),
-            Err(_) => refused += 1,
-        }
-    }
-    assert!(30 < taken.len() && 30 < refused, "{} and {refused}", taken.len());
-    for (id, fill) in &taken {
-        assert_eq!(store.content(*id).unwrap(), content(*fill, 50_000));
-    }
-    drop(store);
-    std::fs::remove_dir(&segment).unwrap();
-    let store = Store::open(&path, &[]).unwrap();
-    for (id, fill) in &taken {
-        assert_eq!(store.content(*id).unwrap(), content(*fill, 50_000));
-    }
-}
-
-#[tokio::test]
-async fn contents_that_are_gone_since_they_were_found_are_not_read_as_something_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
-    put(&store, content(0, 100)).await.unwrap();
-    let gone = put(&store, content(1, 50_000)).await.unwrap();
-    let find = |id| store.read(|connection| content::find(connection, id)).unwrap().unwrap();
-    let found = [find(gone), find(gone)];
-    store.write(move |tx| content::release(tx, gone)).await.unwrap();
-    let mut found = found.into_iter();
-    assert!(matches!(store.found(found.next().unwrap()), Err(Error::Missing(_))), "there is no file");
-    // It leaves a hole in the file.
-    let large = put(&store, content(2, 200_000)).await.unwrap();
-    assert!(matches!(store.found(found.next().unwrap()), Err(Error::Missing(_))));
-    assert_eq!(store.contents(&[gone, large]).unwrap(), [None, Some(content(2, 200_000))]);
-    assert!(store.share(content(1, 50_000)) == content(1, 50_000));
-}
-
-#[tokio::test]
-async fn a_segment_in_which_nothing_lives_when_it_is_sealed_goes() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[]).unwrap();
-    for fill in 0..9 {
-        let id = put(&store, content(fill, segments::SEGMENT_OCTETS as usize / 8)).await.unwrap();
-        store.write(move |tx| content::release(tx, id)).await.unwrap();
-    }
-    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_answer_once_what_they_saw_is_durable() {
-    let unsure = keeper::Unsure::default();
-    let guard = unsure.begin();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            unsure.wait();
-            tell.send(()).unwrap();
-        });
-        assert!(told.recv_timeout(std::time::Duration::from_millis(50)).is_err());
-        drop(guard);
-        told.recv().unwrap();
-    });
-    unsure.wait();
-}
-
-#[tokio::test]
-async fn contents_are_found_after_reopening_and_come_after_each_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
+async fn contents_after_reopening_lie_one_after_the_other_in_the_same_segment() {
+    let mut fixture = Fixture::new();
     let mut ids = Vec::new();
     for round in 0..3 {
-        let store = Store::open(&path, &[]).unwrap();
-        let contents =
-            [content(round, 50_000), content(round, 0), content(round, 20_000)].map(|content| put(&store, content));
+        let contents = [content(round, 50_000), content(round, 0), content(round, 20_000)]
+            .map(|content| put(&fixture.store, content));
         ids.extend(join_all(contents).await.into_iter().map(Result::unwrap));
+        fixture = fixture.reopen();
     }
-    let store = Store::open(&path, &[]).unwrap();
-    let found: Vec<_> = ids.iter().map(|id| store.content(*id).unwrap().bytes().len()).collect();
+    let found: Vec<_> = ids.iter().map(|id| fixture.store.get(*id).unwrap().bytes().len()).collect();
     assert_eq!(found, [50_000, 0, 20_000].repeat(3));
-    assert_eq!(store.content(ids[3]).unwrap(), content(1, 50_000));
-}
-
-const NAMES: Schema = Schema {
-    room: "names",
-    steps: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
-    forget: None,
-    recount: None,
-};
-
-/// A content, and a row that names it.
-async fn named(store: &Store, content: Content) -> i64 {
-    let job = move |tx: &Transaction<'_>| {
-        let id = content::put(tx, &content)?;
-        tx.execute("INSERT INTO name VALUES ('x', ?1)", [id])?;
-        Ok(id)
-    };
-    store.write(job).await.unwrap()
+    assert_eq!(fixture.segments(), ["1"]);
 }
 
 #[tokio::test]
-async fn contents_that_share_a_commit_lie_in_a_file_even_when_they_are_small() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[]).unwrap();
-    let ((open, gate), (begun, wait)) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel::<()>());
-    let mut first = Box::pin(store.write(move |_| Ok(begun.send(()).is_ok() && gate.recv().is_err())));
+async fn contents_that_share_a_commit_with_many_lie_in_a_segment_even_when_they_are_small() {
+    let fixture = Fixture::new();
+    let ((open, gate), (begun, wait)) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    let job = move |_: &Transaction<'_>| Ok::<_, Error>(begun.send(()).is_ok() && gate.recv().is_err());
+    let mut first = Box::pin(fixture.store.write(job));
     // The others must not share its commit.
     assert!(futures_util::poll!(&mut first).is_pending());
     wait.recv().unwrap();
-    let mut all = Box::pin(join(first, join_all((0..30).map(|fill| put(&store, content(fill, 4096))))));
+    let mut all = Box::pin(join(first, join_all((0..30).map(|fill| put(&fixture.store, content(fill, 4096))))));
     assert!(futures_util::poll!(&mut all).is_pending());
     drop(open);
     let ids: Vec<_> = all.await.1.into_iter().map(Result::unwrap).collect();
-    drop(store);
-    assert_eq!(std::fs::metadata(folder.path().join("contents/1")).unwrap().len(), 30 * 4096);
-    let store = Store::open(&path, &[]).unwrap();
+    assert_eq!(fs::metadata(fixture.folder.path().join("contents/1")).unwrap().len(), 30 * 4096);
+    let fixture = fixture.reopen();
     for (fill, id) in ids.iter().enumerate() {
-        assert_eq!(store.content(*id).unwrap(), content(fill as u8, 4096));
+        assert_eq!(fixture.store.get(*id).unwrap(), content(fill as u8, 4096));
     }
-    // Those that are left when the others go are moved to another file, and not into their rows.
-    for id in &ids[1..] {
-        let id = *id;
-        store.write(move |tx| content::release(tx, id)).await.unwrap();
-    }
-    store.write(|_| Ok(())).await.unwrap();
-    assert_eq!(store.content(ids[0]).unwrap(), content(0, 4096));
-    drop(store);
-    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
-    assert_eq!(Store::open(&path, &[]).unwrap().content(ids[0]).unwrap(), content(0, 4096));
 }
+
+const LARGE: usize = segments::SEGMENT_BYTES as usize / 8;
 
 #[tokio::test]
-async fn rows_whose_bytes_a_crash_has_cut_off_are_forgotten_and_no_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[NAMES]).unwrap();
-    let (whole, torn) = (named(&store, content(1, 200_000)).await, named(&store, content(2, 200_000)).await);
-    let copy = left_behind(folder.path());
-    // The power failed when the rows were on the disk, and of the bytes only some.
-    let segment = std::fs::File::options().write(true).open(copy.path().join("contents/1")).unwrap();
-    segment.set_len(300_000).unwrap();
-    segment.set_len(400_000).unwrap();
-    let store = Store::open(&copy.path().join("post.db"), &[NAMES]).unwrap();
-    assert_eq!(store.content(whole).unwrap(), content(1, 200_000));
-    assert!(matches!(store.content(torn), Err(Error::Missing(_))));
-    let named: i64 = store.read(|sql| sql.query_row("SELECT sum(content) FROM name", [], |row| row.get(0))).unwrap();
-    assert_eq!(named, whole);
-}
-
-fn segments(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-#[tokio::test]
-async fn what_lives_in_a_sparse_segment_is_moved_and_the_file_goes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("post.db");
-    let store = Store::open(&path, &[]).unwrap();
-    let (mut ids, octets) = (Vec::new(), segments::SEGMENT_OCTETS as usize / 8);
+async fn segment_when_nothing_of_it_is_needed_is_removed_and_when_it_is_sparse_compacted() {
+    let fixture = Fixture::new();
+    let mut ids = Vec::new();
     for fill in 0..10 {
-        ids.push(put(&store, content(fill, octets)).await.unwrap());
+        ids.push(put(&fixture.store, content(fill, LARGE)).await.unwrap());
     }
-    assert_eq!(segments(&folder.path().join("contents")), ["1", "2"]);
+    assert_eq!(fixture.segments(), ["1", "2"]);
     let last = ids.remove(7);
     for id in ids {
-        store.write(move |tx| content::release(tx, id)).await.unwrap();
+        release(&fixture.store, id).await;
     }
-    // The writer tidies up after it has answered; one more job comes after that.
-    store.write(|_| Ok(())).await.unwrap();
-    assert_eq!(segments(&folder.path().join("contents")), ["2"]);
-    assert_eq!(store.content(last).unwrap(), content(7, octets));
-    drop(store);
-    let store = Store::open(&path, &[]).unwrap();
-    assert_eq!(store.content(last).unwrap(), content(7, octets));
-}
-
-#[test]
-fn the_oldest_contents_are_written_aside_unless_they_are_gone() {
-    const OCTETS: u64 = 100_000;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("contents");
-    let files = Arc::new(Files::new(path.clone()));
-    let mut segments = Segments::open(files.clone(), &Default::default()).unwrap();
-    let keep = |fill| {
-        let place = segments::Place { octets: OCTETS, ..segments.end() };
-        let piece = segments.piece(&[(0, content(fill, OCTETS as usize))]);
-        segments.settle(OCTETS, place.start + OCTETS, Some(piece), &[]);
-        place
-    };
-    let places: Vec<_> = (0..30).map(keep).collect();
-    // The third is the last of the first row; nothing of the second row lives.
-    let (gone, third) = ([&places[..2], &places[3..6]].concat(), places[2]);
-    segments.settle(0, 0, None, &gone);
-    // What cannot be written stays.
-    std::fs::remove_dir(&path).unwrap();
-    segments.thin(20 * OCTETS);
-    assert_eq!(segments.unwritten(), 30 * OCTETS);
-    std::fs::create_dir(&path).unwrap();
-    while 20 * OCTETS < segments.unwritten() {
-        segments.thin(20 * OCTETS);
+    // Compaction comes behind the answer; one more job comes behind that.
+    fixture.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    assert_eq!(fixture.segments(), ["2"]);
+    fixture.store.inner.cache.clear();
+    assert_eq!(fixture.store.get(last).unwrap(), content(7, LARGE));
+    let fixture = fixture.reopen();
+    assert_eq!(fixture.store.get(last).unwrap(), content(7, LARGE));
+    for fill in 0..9 {
+        let id = put(&fixture.store, content(fill, LARGE)).await.unwrap();
+        release(&fixture.store, id).await;
     }
-    segments.thin(20 * OCTETS);
-    assert_eq!(segments.unwritten(), 18 * OCTETS);
-    let live = (0..).zip(&places).filter(|(_, place)| !gone.contains(place));
-    let all_are_there =
-        || live.clone().all(|(fill, place)| files.read(*place).unwrap() == *content(fill, OCTETS as usize).bytes());
-    assert!(all_are_there());
-    segments.sync().unwrap();
-    assert!(all_are_there());
-    let file = std::fs::read(path.join("1")).unwrap();
-    let octets = |place: segments::Place| &file[place.start as usize..][..OCTETS as usize];
-    assert_eq!(octets(third), content(2, OCTETS as usize).bytes());
-    assert!(places[3..6].iter().all(|place| octets(*place).iter().all(|octet| *octet == 0)));
+    fixture.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    assert_eq!(fixture.segments(), ["3"], "the one that was moved was moved again");
 }
 
 #[tokio::test]
-async fn a_job_that_panics_fails_alone() {
+async fn compaction_of_a_store_with_many_contents_looks_only_at_its_segment() {
+    let fixture = Fixture::new();
+    let plan = fixture.store.read(|connection| {
+        let sql = "EXPLAIN QUERY PLAN SELECT id FROM content WHERE segment = 1 ORDER BY start";
+        connection.query_row(sql, [], |row| row.get::<_, String>("detail"))
+    });
+    let plan = plan.unwrap();
+    assert!(plan.contains("USING INDEX content_segment") || plan.contains("USING COVERING INDEX"), "{plan}");
+}
+
+#[tokio::test]
+async fn compaction_when_power_is_cut_at_any_moment_loses_nothing() {
+    let (store, files) = in_memory();
+    let kept = put(&store, content(200, 1000 * 32)).await.unwrap();
+    for fill in 0..20 {
+        let id = put(&store, content(fill, LARGE)).await.unwrap();
+        store.cut_power().unwrap();
+        assert_eq!(store.get(id).unwrap(), content(fill, LARGE));
+        release(&store, id).await;
+        store.cut_power().unwrap();
+        assert_eq!(store.get(kept).unwrap(), content(200, 1000 * 32));
+    }
+    assert!(files.list().unwrap().len() <= 2);
+}
+
+#[tokio::test]
+async fn commit_after_a_failed_one_does_not_use_its_place_again() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("post.db"), &[NOTES]).unwrap();
-    let panics = store.write(|_| -> rusqlite::Result<()> { panic!("a bug") });
-    let (panicked, kept) = futures_util::future::join(panics, store.write(note("kept"))).await;
-    assert!(panicked.is_err() && kept.is_ok());
-    assert_eq!(notes(&store), ["kept"]);
+    let (store, files) = with_memory_files(folder.path());
+    put(&store, content(1, 50_000)).await.unwrap();
+    // The rows are refused at COMMIT, when the bytes are in the segment already.
+    let refuse = |tx: &Transaction<'_>| {
+        content::put(tx, &content(2, 50_000))?;
+        tx.commit_hook(Some(|| true));
+        Ok::<_, Error>(())
+    };
+    store.write(refuse).await.unwrap_err();
+    assert_eq!(files.list().unwrap()[&1], 100_000, "the bytes were written");
+    let accept = |tx: &Transaction<'_>| {
+        tx.commit_hook(None::<fn() -> bool>);
+        Ok::<_, Error>(())
+    };
+    store.write(accept).await.unwrap();
+    put(&store, content(3, 50_000)).await.unwrap();
+    assert_eq!(files.list().unwrap()[&1], 150_000);
+    let bytes = |start: u64| {
+        let mut bytes = vec![0; 1];
+        files.read(1, start, &mut bytes).map(|()| bytes[0]).unwrap()
+    };
+    assert_eq!((bytes(0), bytes(50_000), bytes(100_000)), (1, 2, 3));
+}
+
+#[tokio::test]
+async fn content_when_a_bit_of_it_flipped_is_refused_by_name_and_the_rest_is_served() {
+    let fixture = Fixture::new();
+    let ids = [
+        put_named(&fixture.store, content(1, 50_000)).await.unwrap(),
+        put_named(&fixture.store, content(2, 50_000)).await.unwrap(),
+        put_named(&fixture.store, content(3, 100)).await.unwrap(),
+        put_named(&fixture.store, content(4, 100)).await.unwrap(),
+    ];
+    let fixture = {
+        let Fixture { folder, store } = fixture;
+        drop(store);
+        let segment = folder.path().join("contents/1");
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[60_000] ^= 4;
+        fs::write(&segment, bytes).unwrap();
+        let sql = "UPDATE content SET bytes = zeroblob(100) WHERE id = ?1";
+        Connection::open(folder.path().join("post.db")).unwrap().execute(sql, [ids[2]]).unwrap();
+        Fixture { store: open(folder.path()).unwrap(), folder }
+    };
+    let damaged = |error: Error| matches!(error, Error::Damaged { .. });
+    assert_eq!(
+        fixture.store.get(ids[1]).unwrap_err().to_string(),
+        "content 2 is damaged: the bytes in contents/1 at 50000 do not match their hash"
+    );
+    assert!(damaged(fixture.store.get(ids[2]).unwrap_err()));
+    let many = fixture.store.get_many(&ids).unwrap();
+    assert_eq!(many.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
+    assert_eq!(fixture.store.owners(ids[1]).unwrap(), ["the name x"]);
+    assert_eq!(lock(&fixture.store.inner.reported).len(), 2, "each is reported once");
+}
+
+#[tokio::test]
+async fn open_when_a_segment_is_missing_or_short_or_the_database_is_gone_is_refused() {
+    let fixture = Fixture::new();
+    put(&fixture.store, content(1, 50_000)).await.unwrap();
+    let Fixture { folder, store } = fixture;
+    drop(store);
+    let (segment, database) = (folder.path().join("contents/1"), folder.path().join("post.db"));
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, &whole[..40_000]).unwrap();
+    let short = reason(folder.path());
+    assert!(short.contains("contents/1 has 40000 bytes, and 50000 were stored in it; restore"), "{short}");
+    fs::remove_file(&segment).unwrap();
+    let missing = reason(folder.path());
+    assert!(missing.contains("segment contents/1 is missing; restore"), "{missing}");
+    fs::write(&segment, &whole).unwrap();
+    open(folder.path()).unwrap();
+    fs::write(&database, "").unwrap();
+    let emptied = reason(folder.path());
+    assert!(emptied.contains("the database is missing or empty, but contents beside it holds 1 segments"), "{emptied}");
+    fs::remove_file(&database).unwrap();
+    assert_eq!(reason(folder.path()), emptied);
+    assert_eq!(fs::read(&segment).unwrap(), whole, "nothing was removed");
+}
+
+#[tokio::test]
+async fn open_when_another_build_or_program_wrote_the_database_is_refused_with_what_to_do() {
+    let older = "an older build wrote it, which this one cannot read; export its mail with that build";
+    let with_mirror = tempfile::tempdir().unwrap();
+    fs::write(with_mirror.path().join("post.db-mirror"), "x").unwrap();
+    assert!(reason(with_mirror.path()).contains(older));
+    for (sql, text) in [
+        ("CREATE TABLE schema (room TEXT PRIMARY KEY, steps INTEGER NOT NULL) STRICT", older),
+        ("CREATE TABLE cooking (recipe TEXT)", "it is no database of Postroad"),
+        ("PRAGMA application_id = 7", "it is no database of Postroad"),
+        ("PRAGMA application_id = 0x504f5354; PRAGMA user_version = 9", "a newer build wrote it"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        Connection::open(folder.path().join("post.db")).unwrap().execute_batch(sql).unwrap();
+        let reason = reason(folder.path());
+        assert!(reason.contains(text), "{sql}: {reason}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("post.db"), "x".repeat(5000)).unwrap();
+    assert!(reason(folder.path()).contains("cannot be used"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn database_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new();
+    fixture.store.write(note("a")).await.unwrap();
+    for file in ["post.db", "post.db-wal"] {
+        let mode = fs::metadata(fixture.folder.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_while_segments_are_compacted_holds_all_that_was_acknowledged_before() {
+    let fixture = Fixture::new();
+    let mut ids = Vec::new();
+    for fill in 0..20 {
+        ids.push(put(&fixture.store, content(fill, LARGE)).await.unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("backup");
+    let copying = tokio::task::spawn_blocking({
+        let (store, target) = (fixture.store.clone(), target.clone());
+        move || store.backup(&target)
+    });
+    // All but three go, so that two segments are compacted or removed under the copy.
+    for id in ids.iter().enumerate().filter(|(at, _)| at % 7 != 0).map(|(_, id)| *id) {
+        release(&fixture.store, id).await;
+    }
+    copying.await.unwrap().unwrap();
+    fixture.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    let copy = open(&target).unwrap();
+    let mut there = 0;
+    for (fill, id) in (0..).zip(&ids) {
+        match copy.get(*id) {
+            Ok(found) => {
+                assert_eq!(found, content(fill, LARGE));
+                there += 1;
+            }
+            Err(error) => assert!(matches!(error, Error::Missing(_)), "{error}"),
+        }
+    }
+    assert!(3 <= there, "{there}");
+    let again = fixture.store.backup(&target).unwrap_err().to_string();
+    assert!(again.contains("is not empty"), "{again}");
+    // What waited for the copy is removed.
+    assert!(fixture.segments().len() <= 2, "{:?}", fixture.segments());
+}
+
+#[tokio::test]
+async fn wal_when_it_is_long_is_copied_into_the_database_behind_the_answers() {
+    let fixture = Fixture::new();
+    for _ in 0..30 {
+        fixture
+            .store
+            .write(|tx| {
+                tx.execute("DELETE FROM note", [])?;
+                long_note(1 << 20)(tx)
+            })
+            .await
+            .unwrap();
+    }
+    fixture.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    let wal = fs::metadata(fixture.folder.path().join("post.db-wal")).unwrap().len();
+    assert!((8 << 20..12 << 20).contains(&wal), "{wal}");
+}
+
+#[tokio::test]
+async fn write_when_its_caller_is_gone_is_stored_all_the_same() {
+    let Fixture { folder: _folder, store } = Fixture::new();
+    let mut gone = Box::pin(store.write(note("a")));
+    assert!(futures_util::poll!(&mut gone).is_pending());
+    drop(gone);
+    tokio::time::timeout(Duration::from_secs(10), store.write(|_| Ok::<_, Error>(()))).await.unwrap().unwrap();
+    assert_eq!(notes(&store), ["a"]);
 }

@@ -3,125 +3,147 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::Connection;
 
 use super::Schema;
-use super::keeper::Keeper;
-use super::segments::Place;
+use super::cache::Cache;
+use super::segments::Location;
 use crate::mail::Content;
 
 /// A transaction of the writer; several jobs share one. Dropped before its commit, it changes nothing.
 pub struct Transaction<'a> {
-    sql: &'a Connection,
-    contents: Arc<Contents>,
+    connection: &'a Connection,
+    registry: &'a ContentRegistry,
+    /// Contents below this size are stored in their row.
+    inline_limit: usize,
     batch: RefCell<Batch>,
 }
 
 /// What every transaction has to know of contents.
-pub(super) struct Contents {
-    /// The id that one got last.
-    last: AtomicI64,
-    /// See [`Schema::forget`].
-    forget: Vec<&'static str>,
+pub(super) struct ContentRegistry {
+    pub(super) cache: Arc<Cache>,
+    /// See [`Schema::on_content_deleted`].
+    on_deleted: Vec<&'static str>,
 }
 
-impl Contents {
-    /// What was there before has no higher id than `last`.
-    pub(super) fn new(last: i64, schemas: &[Schema]) -> Self {
-        Self { last: last.into(), forget: schemas.iter().filter_map(|schema| schema.forget).collect() }
+impl ContentRegistry {
+    pub(super) fn new(cache: Arc<Cache>, schemas: &[Schema]) -> Self {
+        Self { cache, on_deleted: schemas.iter().filter_map(|schema| schema.on_content_deleted).collect() }
     }
 }
 
 /// What happens to contents in one commit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// New ones with their ids, as they lie one after the other.
-    pub(super) added: Vec<(i64, Content)>,
-    /// Those that are gone.
-    pub(super) freed: Vec<(i64, Place)>,
-    /// Where the next one goes.
-    pub(super) end: Place,
-    /// Smaller ones lie in their rows.
-    small: usize,
+    /// New contents of a segment, one after the other.
+    pub(super) added: Vec<Added>,
+    /// New contents, to be cached once they are committed.
+    pub(super) new: Vec<(i64, Content)>,
+    /// Places whose contents are deleted or were moved.
+    pub(super) freed: Vec<Location>,
+    /// Contents that are deleted.
+    pub(super) deleted: Vec<i64>,
+    /// Where the next content goes.
+    end: Location,
 }
 
-/// How far a batch was before a job.
+/// A content on its way into a segment.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub(super) location: Location,
+    pub(super) content: Content,
+}
+
+/// The state of a batch before a job.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct Savepoint {
     added: usize,
+    new: usize,
     freed: usize,
-    end: Place,
+    deleted: usize,
+    end: Location,
 }
 
 impl<'a> Transaction<'a> {
-    /// Contents with fewer octets than `small` lie in their rows.
-    pub(super) fn begin(sql: &'a mut Connection, keeper: &mut Keeper, small: usize) -> rusqlite::Result<Self> {
-        sql.prepare_cached("BEGIN")?.execute([])?;
-        let batch = Batch { added: Vec::new(), freed: Vec::new(), end: keeper.end(), small };
-        Ok(Self { sql, contents: keeper.contents(), batch: RefCell::new(batch) })
+    pub(super) fn begin(
+        connection: &'a Connection,
+        registry: &'a ContentRegistry,
+        end: Location,
+        inline_limit: usize,
+    ) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let batch = Batch { end, ..Batch::default() };
+        Ok(Self { connection, registry, inline_limit, batch: RefCell::new(batch) })
     }
 
-    /// What happened to contents.
-    pub(super) fn take_batch(&mut self) -> Batch {
-        let Batch { added, freed, end, small } = self.batch.get_mut();
-        Batch { added: std::mem::take(added), freed: std::mem::take(freed), end: *end, small: *small }
+    /// What happened to contents, taken out of the transaction.
+    pub(super) fn take_batch(&self) -> Batch {
+        self.batch.take()
     }
 
     pub(super) fn commit(self) -> rusqlite::Result<()> {
-        self.sql.prepare_cached("COMMIT")?.execute([]).map(drop)
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
-    /// The id of a new content; nobody gets it again while the process lives.
-    pub(super) fn next_id(&self) -> i64 {
-        self.contents.last.fetch_add(1, Ordering::Relaxed) + 1
+    pub(super) fn cache(&self) -> &Cache {
+        &self.registry.cache
     }
 
-    /// Where a content of so many octets is going to lie.
-    pub(super) fn next_place(&self, octets: usize) -> Place {
-        let batch = self.batch.borrow();
-        if octets < batch.small { Place::default() } else { Place { octets: octets as u64, ..batch.end } }
+    /// Gives a content a place in a segment, unless it is small enough for its row.
+    pub(super) fn place(&self, content: &Content) -> Option<Location> {
+        (self.inline_limit <= content.bytes().len()).then(|| self.append(content))
     }
 
-    /// It lies in the next place.
-    pub(super) fn add(&self, id: i64, content: Content) {
+    /// Gives a content a place in a segment.
+    pub(super) fn append(&self, content: &Content) -> Location {
         let mut batch = self.batch.borrow_mut();
-        batch.end.start += content.bytes().len() as u64;
-        batch.added.push((id, content));
+        let location = Location { length: content.bytes().len() as u64, ..batch.end };
+        batch.end.start += location.length;
+        batch.added.push(Added { location, content: content.clone() });
+        location
     }
 
-    /// Its row is gone, so its place is free, and nobody needs to know anything of it.
-    pub(super) fn free(&self, id: i64, place: Place) -> rusqlite::Result<()> {
-        self.vacate(id, place);
-        self.contents.forget.iter().try_for_each(|sql| self.prepare_cached(sql)?.execute([id]).map(drop))
+    /// Notes a new content, which is cached after the commit.
+    pub(super) fn note_new(&self, id: i64, content: &Content) {
+        self.batch.borrow_mut().new.push((id, content.clone()));
     }
 
-    /// It is gone from its place.
-    pub(super) fn vacate(&self, id: i64, place: Place) {
-        self.batch.borrow_mut().freed.push((id, place));
+    /// Notes that a content is deleted, and lets the modules delete what they know of it.
+    pub(super) fn note_deleted(&self, id: i64, location: Option<Location>) -> rusqlite::Result<()> {
+        location.into_iter().for_each(|location| self.release_location(location));
+        self.batch.borrow_mut().deleted.push(id);
+        self.registry.on_deleted.iter().try_for_each(|sql| self.prepare_cached(sql)?.execute([id]).map(drop))
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    /// Notes that a place is no longer used.
+    pub(super) fn release_location(&self, location: Location) {
+        self.batch.borrow_mut().freed.push(location);
+    }
+
+    pub(super) fn savepoint(&self) -> Savepoint {
         let batch = self.batch.borrow();
-        Mark { added: batch.added.len(), freed: batch.freed.len(), end: batch.end }
+        let Batch { added, new, freed, deleted, end } = &*batch;
+        Savepoint { added: added.len(), new: new.len(), freed: freed.len(), deleted: deleted.len(), end: *end }
     }
 
-    /// What happened since the mark did not.
-    pub(super) fn rewind(&self, mark: Mark) {
+    /// Undoes what happened to contents since the savepoint.
+    pub(super) fn rollback_to(&self, savepoint: Savepoint) {
         let mut batch = self.batch.borrow_mut();
-        batch.added.truncate(mark.added);
-        batch.freed.truncate(mark.freed);
-        batch.end = mark.end;
+        batch.added.truncate(savepoint.added);
+        batch.new.truncate(savepoint.new);
+        batch.freed.truncate(savepoint.freed);
+        batch.deleted.truncate(savepoint.deleted);
+        batch.end = savepoint.end;
     }
 }
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if !self.sql.is_autocommit()
-            && let Err(error) = self.sql.execute_batch("ROLLBACK")
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "a transaction cannot be taken back");
+            tracing::error!(%error, "ROLLBACK failed");
         }
     }
 }
@@ -130,6 +152,6 @@ impl Deref for Transaction<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.sql
+        self.connection
     }
 }

@@ -211,7 +211,7 @@ pub(super) fn copy(
         copied.uids.push((message.uid, uid));
         (message.uid, message.modseq, message.saved) = (uid, modseq, date(now));
         insert(transaction, target, message)?;
-        content::reuse(transaction, message.content)?;
+        content::add_ref(transaction, message.content)?;
     }
     Ok((copied, Change { account, mailbox: target, modseq, what: What::Arrived(found) }))
 }

@@ -9,10 +9,10 @@ use super::change::remove;
 use super::name::{INBOX, canonical};
 use super::quota::Usage;
 use super::shelf::{Change, What};
-use super::summaries::keep_summary;
+use super::summaries::insert_summary;
 use super::{Error, Mailbox, Mailboxes, Message, Uid, date, quota, tree};
 use crate::imap::{Flags, Summary};
-use crate::mail::{Content, Letter};
+use crate::mail::Letter;
 use crate::store::{Transaction, content};
 
 /// More keywords on one message are refused.
@@ -45,8 +45,7 @@ pub struct Brought {
 /// A message on its way into a mailbox.
 pub(super) struct Arrival {
     pub(super) letter: Letter,
-    /// `None` for one that comes later.
-    pub(super) summary: Option<Arc<Summary>>,
+    pub(super) summary: Arc<Summary>,
     pub(super) flags: Flags,
     pub(super) received: i64,
     pub(super) saved: i64,
@@ -62,7 +61,7 @@ impl Mailboxes {
         let (now, account) = (self.now(), account.to_owned());
         // A detail that is no name of a mailbox is one that does not exist.
         let detail = detail.and_then(|detail| canonical(detail).ok());
-        let (arrival, quotas) = (self.arrival(letter, Flags::default(), now, true), self.quotas());
+        let (arrival, quotas) = (self.arrival(letter, Flags::default(), now), self.quotas());
         let job = move |transaction: &Transaction<'_>| {
             let account = tree::ensure_account(transaction, &account, now)?;
             let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
@@ -70,7 +69,7 @@ impl Mailboxes {
             quota::check(transaction, &quotas, account, &filed.1)?;
             Ok(filed)
         };
-        Ok(self.finish(self.change(job).await?, letter))
+        self.change(job).await
     }
 
     /// Files messages that a client brings, all of them or none. RFC 9051 §6.3.12, RFC 3502.
@@ -80,10 +79,7 @@ impl Mailboxes {
     /// stored.
     pub async fn append(&self, account: &str, mailbox: &str, messages: Vec<Brought>) -> Result<Vec<Delivered>, Error> {
         let (name, account) = (canonical(mailbox)?, account.to_owned());
-        let letters: Vec<Letter> = messages.iter().map(|message| message.letter.clone()).collect();
-        let is_alone = letters.len() == 1;
-        let arrivals =
-            messages.into_iter().map(|message| self.brought(message, is_alone)).collect::<Result<Vec<_>, _>>()?;
+        let arrivals = messages.into_iter().map(|message| self.brought(message)).collect::<Result<Vec<_>, _>>()?;
         let quotas = self.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
@@ -98,40 +94,20 @@ impl Mailboxes {
             quota::check(transaction, &quotas, account, &changes)?;
             Ok((all, changes))
         };
-        let filed = self.change(job).await?;
-        Ok(filed.into_iter().zip(&letters).map(|(filed, letter)| self.finish(filed, letter)).collect())
-    }
-
-    /// The same letter, with the content that is at hand already where there is one.
-    pub fn share(&self, letter: Letter) -> Letter {
-        Letter { content: self.0.store.share(letter.content), ..letter }
-    }
-
-    /// A large content at hand that may begin like this.
-    pub fn like(&self, start: &[u8]) -> Option<Content> {
-        self.0.store.like(start)
+        self.change(job).await
     }
 
     /// Refuses flags that could grow without bound.
-    fn brought(&self, Brought { letter, flags, received }: Brought, is_alone: bool) -> Result<Arrival, Error> {
+    fn brought(&self, Brought { letter, flags, received }: Brought) -> Result<Arrival, Error> {
         check(&flags)?;
         let now = self.now();
         let received = received.map_or(now, Timestamp::as_second);
-        Ok(Arrival { saved: now, ..self.arrival(&letter, flags, received, is_alone) })
+        Ok(Arrival { saved: now, ..self.arrival(&letter, flags, received) })
     }
 
-    fn arrival(&self, letter: &Letter, flags: Flags, received: i64, is_alone: bool) -> Arrival {
-        let (summaries, content) = (&self.0.summaries, &letter.content);
-        let summary = if is_alone { summaries.at_once(content) } else { Some(summaries.of(content)) };
+    fn arrival(&self, letter: &Letter, flags: Flags, received: i64) -> Arrival {
+        let summary = self.0.summaries.of(&letter.content);
         Arrival { letter: letter.clone(), summary, flags, received, saved: received }
-    }
-
-    fn finish(&self, filed: Filed, letter: &Letter) -> Delivered {
-        self.0.store.remember(filed.content, &letter.content);
-        if filed.lacks_summary {
-            self.0.summaries.lacks(filed.content, &letter.content);
-        }
-        filed.delivered
     }
 }
 
@@ -143,8 +119,8 @@ impl Mailbox {
     /// As for [`Mailboxes::append`].
     pub async fn replace(&self, uid: Uid, mailbox: &str, message: Brought) -> Result<Option<Delivered>, Error> {
         let (id, account, name) = (self.shelf.id, self.account, canonical(mailbox)?);
-        let (letter, quotas) = (message.letter.clone(), self.mailboxes.quotas());
-        let arrival = self.mailboxes.brought(message, true)?;
+        let quotas = self.mailboxes.quotas();
+        let arrival = self.mailboxes.brought(message)?;
         let job = move |transaction: &Transaction<'_>| {
             let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
             let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
@@ -156,15 +132,8 @@ impl Mailbox {
             quota::check(transaction, &quotas, account, &changes)?;
             Ok((Some(filed), changes))
         };
-        let filed = self.mailboxes.change(job).await?;
-        Ok(filed.map(|filed| self.mailboxes.finish(filed, &letter)))
+        self.mailboxes.change(job).await
     }
-}
-
-pub(super) struct Filed {
-    pub(super) delivered: Delivered,
-    content: i64,
-    lacks_summary: bool,
 }
 
 /// The mailbox for a detail, else INBOX, which every account has.
@@ -187,12 +156,10 @@ pub(super) fn file(
     mailbox: i64,
     name: String,
     arrival: &Arrival,
-) -> Result<(Filed, Vec<Change>), Error> {
+) -> Result<(Delivered, Vec<Change>), Error> {
     let Arrival { letter, summary, flags, received, saved } = arrival;
-    let content = content::put(transaction, &letter.content)?;
-    if let Some(summary) = summary {
-        keep_summary(transaction, content, summary, "IGNORE")?;
-    }
+    let (content, _) = content::put(transaction, &letter.content)?;
+    insert_summary(transaction, content, summary)?;
     let Slot { account, uidvalidity, uid, modseq } =
         Slot::take(transaction, mailbox, Usage { octets: letter.len() as u64, messages: 1 })?;
     if !letter.trace.is_empty() {
@@ -213,7 +180,7 @@ pub(super) fn file(
     insert(transaction, mailbox, &message)?;
     let delivered = Delivered { mailbox: name, uidvalidity, uid };
     let change = Change { account, mailbox, modseq, what: What::Arrived(vec![message]) };
-    Ok((Filed { delivered, content, lacks_summary: summary.is_none() }, vec![change]))
+    Ok((delivered, vec![change]))
 }
 
 /// The row of a message.

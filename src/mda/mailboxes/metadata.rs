@@ -12,20 +12,6 @@ use super::special_use::{parse_uses, spell_uses, uses_of};
 use super::{Error, Mailboxes, tree};
 use crate::store::Transaction;
 
-/// The step of [`super::SCHEMA`] that makes the table.
-pub(super) const STEP: &str = "
-CREATE TABLE metadata (
-    account INTEGER NOT NULL REFERENCES account (id),
-    mailbox INTEGER NOT NULL, -- 0 for the account as a whole
-    entry TEXT NOT NULL COLLATE NOCASE,
-    value BLOB NOT NULL,
-    PRIMARY KEY (account, mailbox, entry)
-) STRICT, WITHOUT ROWID;
-CREATE TRIGGER metadata_ends AFTER DELETE ON mailbox BEGIN
-    DELETE FROM metadata WHERE account = old.account AND mailbox = old.id;
-END;
-";
-
 /// A mailbox, or an account as a whole, has no more entries. RFC 5464 §4.1 asks for 10 at least.
 const ENTRIES_MAX: usize = 100;
 /// An account has no more entries, with those of its mailboxes.

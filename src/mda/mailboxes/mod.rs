@@ -46,12 +46,12 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::store::{Disk, Store, Transaction};
+use crate::store::{DiskFaults, Store, Transaction};
 use crate::world::Clock;
 pub use change::Copied;
 pub use error::Error;
@@ -77,7 +77,7 @@ pub type Uid = u32;
 
 /// All mailboxes of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailboxes(Arc<Inner>, Disk, Author);
+pub struct Mailboxes(Arc<Inner>, DiskFaults, Author);
 
 struct Inner {
     store: Store,
@@ -115,11 +115,11 @@ impl Mailboxes {
     pub fn new(store: Store, clock: Clock) -> Self {
         let (open, held, blocks, traces, summaries, quotas, bulletins, authors, commits) = Default::default();
         let inner = Inner { store, clock, open, held, blocks, traces, summaries, quotas, bulletins, authors, commits };
-        Self(Arc::new(inner), Disk::default(), Author::default())
+        Self(Arc::new(inner), DiskFaults::default(), Author::default())
     }
 
     /// The same mailboxes, as a host with this disk sees them.
-    pub fn on(&self, disk: Disk) -> Self {
+    pub fn with_disk_faults(&self, disk: DiskFaults) -> Self {
         Self(self.0.clone(), disk, self.2)
     }
 
@@ -158,24 +158,12 @@ impl Mailboxes {
         W: Into<Told> + Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
     {
-        let (refuse, refused) = mpsc::channel();
-        let job = move |transaction: &Transaction<'_>| {
-            job(transaction).map_err(|error| {
-                // The receiver waits below, unless its task was dropped.
-                let _ = refuse.send(error);
-                rusqlite::Error::QueryReturnedNoRows
-            })
-        };
         let (inner, by) = (self.0.clone(), self.2);
         let tell = move |(value, told): (T, W)| {
             inner.tell(told.into(), by);
             value
         };
-        let outcome = self.0.store.on(self.1.clone()).write_then(job, tell).await;
-        match refused.try_recv() {
-            Ok(error) => Err(error),
-            Err(_) => Ok(outcome?),
-        }
+        self.0.store.with_disk_faults(self.1.clone()).write_with(job, tell).await
     }
 
     fn now(&self) -> i64 {

@@ -14,22 +14,6 @@ use super::{Error, Mailboxes, Message, lock};
 use crate::store::Transaction;
 use crate::world::Quota;
 
-/// The step of [`super::SCHEMA`] from which on messages are counted.
-pub(super) const STEP: &str = "
-ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: what is there
-ALTER TABLE mailbox ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
-UPDATE mailbox SET
-    messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),
-    octets = (SELECT ifnull(sum(size), 0) FROM message WHERE message.mailbox = mailbox.id);
-";
-
-/// Counts what is in mailboxes that have lost messages otherwise than by one who counts.
-pub(super) const RECOUNT: &str = "
-UPDATE mailbox SET
-    messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),
-    octets = (SELECT ifnull(sum(size), 0) FROM message WHERE message.mailbox = mailbox.id);
-";
-
 /// Quotas by the key of the account.
 pub(super) type Quotas = Arc<BTreeMap<String, Quota>>;
 
@@ -114,7 +98,6 @@ fn sum(changes: &[Change]) -> Usage {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use bytes::Bytes;
 
@@ -122,8 +105,7 @@ mod tests {
     use crate::imap::{Flags, StoreMode, SystemFlags};
     use crate::mail::Letter;
     use crate::mda::{Brought, SCHEMA};
-    use crate::store::tests::left_behind;
-    use crate::store::{Schema, Store};
+    use crate::store::Store;
     use crate::world::Clock;
 
     const ANN: &str = "ann@a.test";
@@ -166,40 +148,5 @@ mod tests {
         old.store(vec![1], StoreMode::Add, Flags { system: SystemFlags::DELETED, keywords: vec![] }).await.unwrap();
         old.expunge(None).await.unwrap();
         assert_eq!(counted(&mailboxes), (2 * size, 2));
-    }
-
-    #[tokio::test]
-    async fn a_message_that_a_crash_has_cut_off_does_not_count() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = |folder: &Path| mailboxes(Store::open(&folder.join("post.db"), &[SCHEMA]).unwrap());
-        let before = open(folder.path());
-        // Contents that go to their file at once.
-        for _ in 0..2 {
-            before.deliver(ANN, None, &Letter::new(vec![b'x'; 200_000].into())).await.unwrap();
-        }
-        before.deliver(ANN, None, &Letter::new(vec![b'y'; 150_000].into())).await.unwrap();
-        assert_eq!(counted(&before), (550_000, 3));
-        let copy = left_behind(folder.path());
-        let segment = std::fs::File::options().write(true).open(copy.path().join("contents/1")).unwrap();
-        let octets = segment.metadata().unwrap().len();
-        segment.set_len(octets - 10_000).unwrap();
-        segment.set_len(octets).unwrap();
-        assert_eq!(counted(&open(copy.path())), (400_000, 2));
-    }
-
-    #[tokio::test]
-    async fn a_store_that_did_not_count_before_knows_what_it_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("post.db");
-        let at = SCHEMA.steps.iter().position(|step| *step == STEP).unwrap();
-        let before = Schema { steps: &SCHEMA.steps[..at], ..SCHEMA };
-        let older = mailboxes(Store::open(&file, &[before]).unwrap());
-        let message = "INSERT INTO account VALUES (1, 'ann@a.test', 1);
-            INSERT INTO mailbox (id, account, name, uidvalidity) VALUES (1, 1, 'INBOX', 1);
-            INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size)
-            VALUES (1, 1, 1, 0, '', 2, 0, 0, 12)";
-        older.write(move |transaction| Ok(transaction.execute_batch(message)?)).await.unwrap();
-        drop(older);
-        assert_eq!(counted(&mailboxes(Store::open(&file, &[SCHEMA]).unwrap())), (12, 1));
     }
 }

@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::{Error, Mailbox, Message, Uid, lock};
 use crate::imap::Structure;
-use crate::mail::{Content, Letter};
-use crate::store::content::{self, Found};
+use crate::mail::Letter;
+use crate::store;
 
 impl Mailbox {
     /// A whole message; its content is shared with all who hold it.
@@ -27,16 +27,20 @@ impl Mailbox {
     where
         I: DoubleEndedIterator<Item = &'a Message> + Clone,
     {
-        if let Some(letters) = self.at_hand(messages.clone()) {
-            return Ok(letters);
-        }
         let messages: Vec<&Message> = messages.collect();
         let ids: Vec<i64> = messages.iter().map(|message| message.content).collect();
-        let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.0.store.contents(&ids)?);
-        let letter = |(message, (trace, content)): (&&Message, (Option<Bytes>, Option<Content>))| {
-            Some((message.uid, Letter { trace: trace?, content: content? }))
-        };
-        Ok(messages.iter().zip(parts).filter_map(letter).collect())
+        let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.0.store.get_many(&ids)?);
+        let mut letters = Vec::with_capacity(messages.len());
+        for (message, (trace, content)) in messages.iter().zip(parts) {
+            match (trace, content) {
+                (Some(trace), Ok(content)) => letters.push((message.uid, Letter { trace, content })),
+                (None, _) | (_, Err(store::Error::Missing(_))) => {}
+                // A damaged one is an error for who asks for it first, and else ends the run.
+                (_, Err(error)) if message.uid == messages[0].uid => return Err(error.into()),
+                (_, Err(_)) => break,
+            }
+        }
+        Ok(letters)
     }
 
     /// The trace lines of messages by ascending UID; `None` for those that are gone.
@@ -63,38 +67,28 @@ impl Mailbox {
         Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
     }
 
-    pub(super) fn at_hand<'a>(&self, messages: impl Iterator<Item = &'a Message>) -> Option<Vec<(Uid, Letter)>> {
-        let traces = lock(&self.mailboxes.0.traces);
-        let store = &self.mailboxes.0.store;
-        let letter = |message: &Message| {
-            let trace = traces.find(self.shelf.id, message.uid)?;
-            Some((message.uid, Letter { trace, content: store.at_hand(message.content)? }))
-        };
-        messages.map(letter).collect()
-    }
-
     /// All messages with UIDs from one to another, in order. They are held in memory, so the caller bounds them.
     ///
     /// # Errors
     /// They cannot be read; those that are gone are left out.
     pub fn letters(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Letter)>, Error> {
-        let sql = format!(
-            "SELECT message.uid, trace.octets, {} FROM message
-             JOIN content ON content.id = message.content LEFT JOIN trace USING (mailbox, uid)
-             WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid",
-            content::COLUMNS
-        );
+        let sql = "SELECT message.uid, trace.octets, message.content FROM message
+             LEFT JOIN trace USING (mailbox, uid)
+             WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
         let range = [self.shelf.id, from.into(), to.into()];
         let store = &self.mailboxes.0.store;
-        let found: Vec<(Uid, Bytes, Found)> = store.read(|connection| {
-            let mut find = connection.prepare_cached(&sql)?;
-            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, Found::read(row, 2)?)))?.collect()
+        let found: Vec<(Uid, Bytes, i64)> = store.read(|connection| {
+            let mut find = connection.prepare_cached(sql)?;
+            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, row.get(2)?)))?.collect()
         })?;
         let mut traces = lock(&self.mailboxes.0.traces);
         found.iter().for_each(|(uid, trace, _)| traces.keep(self.shelf.id, *uid, trace));
         drop(traces);
-        let letter = |(uid, trace, found)| Ok((uid, Letter { trace, content: store.found(found)? }));
-        found.into_iter().map(letter).collect()
+        let letter = |(uid, trace, content)| match store.get(content) {
+            Err(store::Error::Missing(_)) => None,
+            content => Some(content.map(|content| (uid, Letter { trace, content })).map_err(Error::from)),
+        };
+        found.into_iter().filter_map(letter).collect()
     }
 
     /// What a message is made of; `None` when it is gone.

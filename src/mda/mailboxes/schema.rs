@@ -2,24 +2,10 @@
 
 use crate::store::Schema;
 
-/// What [`crate::store::Store::open`] needs to know of us.
+/// What [`crate::store::Store::open`] needs to know of this module.
 pub const SCHEMA: Schema = Schema {
-    room: "mda",
-    steps: &[
-        STEP_1,
-        STEP_2,
-        STEP_3,
-        super::quota::STEP,
-        super::metadata::STEP,
-        super::vanished::STEP,
-        STEP_OBJECTS,
-        STEP_UNTRIGGERED,
-    ],
-    forget: Some("DELETE FROM summary WHERE content = ?1"),
-    recount: Some(super::quota::RECOUNT),
-};
-
-const STEP_1: &str = "
+    module: "mda",
+    migrations: &["
 CREATE TABLE account (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE, -- the address, lower case, without detail
@@ -35,6 +21,9 @@ CREATE TABLE mailbox (
     uidnext INTEGER NOT NULL DEFAULT 1,
     modseq INTEGER NOT NULL DEFAULT 1, -- of the last change
     recent INTEGER NOT NULL DEFAULT 1, -- no session was told of messages from this uid on
+    messages INTEGER NOT NULL DEFAULT 0, -- this and octets: what is there
+    octets INTEGER NOT NULL DEFAULT 0,
+    forgotten INTEGER NOT NULL DEFAULT 0, -- what went up to this change is not in expunged
     UNIQUE (account, name)
 ) STRICT;
 
@@ -44,33 +33,32 @@ CREATE TABLE subscription (
     PRIMARY KEY (account, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE metadata (
+    account INTEGER NOT NULL REFERENCES account (id),
+    mailbox INTEGER NOT NULL, -- 0 for the account as a whole
+    entry TEXT NOT NULL COLLATE NOCASE,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account, mailbox, entry)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER metadata_ends AFTER DELETE ON mailbox BEGIN
+    DELETE FROM metadata WHERE account = old.account AND mailbox = old.id;
+END;
+
 CREATE TABLE message (
     mailbox INTEGER NOT NULL,
     uid INTEGER NOT NULL,
     content INTEGER NOT NULL,
-    trace BLOB NOT NULL, -- the header lines above the content
     flags INTEGER NOT NULL, -- imap::SystemFlags
     keywords TEXT NOT NULL, -- with a space between
     modseq INTEGER NOT NULL, -- of its last change
     received INTEGER NOT NULL, -- internal date
     saved INTEGER NOT NULL, -- in this mailbox
     size INTEGER NOT NULL, -- octets, trace included
-    journey TEXT, -- mail::JourneyId, where it came from
-    structure BLOB, -- worked out when first asked for
+    email INTEGER NOT NULL, -- RFC 8474: the same for all copies
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX message_modseq ON message (mailbox, modseq);
 
-CREATE TABLE expunged (
-    mailbox INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    modseq INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, modseq, uid)
-) STRICT, WITHOUT ROWID;
-";
-
-// Flags change often and are few octets; what never changes is kept apart, once for each content.
-const STEP_2: &str = "
+-- What never changes of a message.
 CREATE TABLE trace (
     mailbox INTEGER NOT NULL,
     uid INTEGER NOT NULL,
@@ -78,16 +66,18 @@ CREATE TABLE trace (
     journey TEXT, -- mail::JourneyId, where it came from
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO trace SELECT mailbox, uid, trace, journey FROM message WHERE length(trace) != 0;
 
-DROP INDEX message_modseq;
-ALTER TABLE message DROP COLUMN trace;
-ALTER TABLE message DROP COLUMN journey;
-ALTER TABLE message DROP COLUMN structure;
+CREATE TABLE expunged (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    modseq INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, modseq, uid)
+) STRICT, WITHOUT ROWID;
 
+-- What is worked out of a content once, before it is committed: imap::Summary.
 CREATE TABLE summary (
     content INTEGER PRIMARY KEY,
-    envelope BLOB NOT NULL, -- this and the others: imap::Summary
+    envelope BLOB NOT NULL,
     body_structure BLOB NOT NULL,
     sender BLOB NOT NULL,
     recipient BLOB NOT NULL,
@@ -96,34 +86,18 @@ CREATE TABLE summary (
     subject BLOB NOT NULL,
     sent INTEGER,
     structure BLOB NOT NULL,
-    grams BLOB NOT NULL
+    grams BLOB NOT NULL,
+    standing BLOB, -- imap::sort::Standing
+    sent_at INTEGER,
+    preview TEXT
 ) STRICT;
-";
 
-// RFC 5256, RFC 8474, RFC 8970: what SORT, THREAD, EMAILID and PREVIEW ask for.
-const STEP_OBJECTS: &str = "
-ALTER TABLE message ADD COLUMN email INTEGER NOT NULL DEFAULT 0; -- the same for all copies
-UPDATE message SET email = mailbox << 32 | uid;
-ALTER TABLE summary ADD COLUMN standing BLOB; -- imap::sort::Standing
-ALTER TABLE summary ADD COLUMN sent_at INTEGER;
-ALTER TABLE summary ADD COLUMN preview TEXT;
-";
-
-// The first builds had triggers for every message, for each of which SQLite keeps a journal.
-const STEP_UNTRIGGERED: &str = "
-DROP TRIGGER IF EXISTS summary_ends;
-DROP TRIGGER IF EXISTS message_comes;
-DROP TRIGGER IF EXISTS message_goes;
-";
-
-// What lies in Maildirs, as it was last seen there.
-const STEP_3: &str = "
+-- What lies in Maildirs, as it was last seen there.
 CREATE TABLE maildir (
     mailbox INTEGER PRIMARY KEY, -- which may be gone, and then its folder goes too
     account INTEGER NOT NULL,
     directory TEXT NOT NULL -- empty for INBOX
 ) STRICT;
-
 CREATE TABLE maildir_file (
     mailbox INTEGER NOT NULL,
     uid INTEGER NOT NULL, -- of a message, which may be gone, and then its file goes too
@@ -131,4 +105,11 @@ CREATE TABLE maildir_file (
     letters TEXT NOT NULL, -- its flags
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
-";
+"],
+    on_content_deleted: Some("DELETE FROM summary WHERE content = ?1"),
+    content_owners: Some(
+        "SELECT 'the message with UID ' || uid || ' in ' || mailbox.name || ' of ' || account.key FROM message
+         JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
+         WHERE content = ?1",
+    ),
+};

@@ -9,11 +9,6 @@ use super::{Error, Mailbox};
 use crate::imap::Numbers;
 use crate::store::Transaction;
 
-/// The step of [`super::SCHEMA`] that counts.
-pub(super) const STEP: &str = "
-ALTER TABLE mailbox ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0; -- what went up to this change is not in expunged
-";
-
 /// So many are kept of each mailbox, and about as many more as go in [`ROUND`] changes.
 const KEPT: u32 = 100_000;
 /// Once in so many changes it is looked whether there are too many.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::rows::OF_HOST;
+use super::row_ids::OF_HOST;
 use super::{Queue, time};
 use crate::journey::Step;
 use crate::mail::{Address, Envelope, JourneyId, QueueId, ReversePath};
@@ -39,7 +39,7 @@ impl std::str::FromStr for Which {
 }
 
 impl Which {
-    /// As the third parameter of [`filter`].
+    /// As the second parameter of [`filter`].
     fn name(self) -> Option<String> {
         match self {
             Self::All => None,
@@ -51,7 +51,7 @@ impl Which {
 
 /// Of a host, and of a name if there is one: JOURNEY-STAY or JOURNEY.
 fn filter() -> String {
-    format!("{OF_HOST} AND (?3 IS NULL OR name = ?3 OR name LIKE ?3 || '-%')")
+    format!("{OF_HOST} AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')")
 }
 
 /// What a message waits for.
@@ -106,19 +106,19 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, which: Which, limit: usize) -> Result<Listing, store::Error> {
-        let (rows, name, filter) = (&self.0.rows, which.name(), filter());
+        let (host, name, filter) = (&self.0.host, which.name(), filter());
         let count = format!("SELECT count(*) FROM queue WHERE {filter}");
         let sql = format!(
             "SELECT id, name, envelope, length(trace)
-                    + (SELECT length(bytes) + octets FROM content WHERE content.id = queue.content),
-                arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?4"
+                    + (SELECT length FROM content WHERE content.id = queue.content),
+                arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?3"
         );
         let (total, listed) = self.0.store.read(|connection| {
-            let of = (rows.first, &rows.host, &name);
+            let of = (host, &name);
             let total = connection.query_row(&count, of, |row| row.get(0))?;
             let mut query = connection.prepare_cached(&sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let listed = query.query_map(params![rows.first, rows.host, name, limit], |row| seen(&rows.host, row))?;
+            let listed = query.query_map(params![host, name, limit], |row| seen(host, row))?;
             Ok((total, listed.collect::<rusqlite::Result<Vec<_>>>()?))
         })?;
         let pending = self.pending();
@@ -136,14 +136,14 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn header(&self, id: QueueId) -> Result<Option<String>, store::Error> {
-        let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?3");
-        let (rows, name) = (&self.0.rows, id.to_string());
+        let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
+        let (host, name) = (&self.0.host, id.to_string());
         let found = self.0.store.read(|connection| {
             let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?));
-            connection.query_row(&sql, (rows.first, &rows.host, name), read).optional()
+            connection.query_row(&sql, (host, name), read).optional()
         })?;
         let Some((mut header, content)) = found else { return Ok(None) };
-        let content = self.0.store.content(content)?;
+        let content = self.0.store.get(content)?;
         let start = content.bytes();
         let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
         header.extend_from_slice(&start[..end.min(HEADER_MAX)]);
@@ -165,7 +165,7 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn release(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let released = self.update("held = 0, due = ?4", "held = 1", which, now).await?;
+        let released = self.update("held = 0, due = ?3", "held = 1", which, now).await?;
         self.change(|pending| pending.wake(&released.rows, now));
         Ok(released.ids)
     }
@@ -175,21 +175,21 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.update("due = ?4", "held = 0", which, now).await?;
+        let flushed = self.update("due = ?3", "held = 0", which, now).await?;
         self.change(|pending| pending.wake(&flushed.rows, now));
         Ok(flushed.ids)
     }
 
     async fn update(&self, set: &str, only: &str, which: Which, now: Timestamp) -> Result<Touched, store::Error> {
-        // Every statement names ?4, so that all take the same values.
+        // Every statement names ?3, so that all take the same values.
         let filter = filter();
-        let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?4 IS NOT NULL RETURNING id, name");
-        let (of, name) = (self.0.rows.clone(), which.name());
+        let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
+        let (host, name) = (self.0.host.clone(), which.name());
         let change = move |transaction: &Transaction<'_>| {
             let mut update = transaction.prepare_cached(&sql)?;
             let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-            let touched = update.query_map(params![of.first, of.host, name, now.as_millisecond()], read)?;
-            touched.collect::<rusqlite::Result<Vec<(i64, String)>>>()
+            let touched = update.query_map(params![host, name, now.as_millisecond()], read)?;
+            Ok::<_, store::Error>(touched.collect::<rusqlite::Result<Vec<(i64, String)>>>()?)
         };
         let touched = self.0.store.write(change).await?;
         let rows = touched.iter().map(|(row, _)| *row).collect();
@@ -202,11 +202,12 @@ impl Queue {
         which: Which,
         now: Timestamp,
     ) -> Result<Vec<(QueueId, Vec<Address>)>, store::Error> {
-        let (of, name) = (&self.0.rows, which.name());
+        let (host, name) = (&self.0.host, which.name());
         let sql = format!("SELECT id FROM queue WHERE {}", filter());
-        let rows: BTreeSet<i64> = self.0.store.read(|connection| {
-            connection.prepare_cached(&sql)?.query_map((of.first, &of.host, name), |row| row.get(0))?.collect()
-        })?;
+        let rows: BTreeSet<i64> = self
+            .0
+            .store
+            .read(|connection| connection.prepare_cached(&sql)?.query_map((host, name), |row| row.get(0))?.collect())?;
         let claimed = self.change(|pending| pending.claim(&rows));
         let wanted = claimed.clone();
         let deleted = self
@@ -214,7 +215,7 @@ impl Queue {
             .store
             .write(move |transaction| {
                 let gone: rusqlite::Result<Vec<_>> = wanted.iter().map(|row| remove(transaction, *row)).collect();
-                Ok(gone?.into_iter().flatten().collect())
+                Ok::<_, store::Error>(gone?.into_iter().flatten().collect())
             })
             .await;
         // What could not be deleted is tried again; a row that is gone, or held, is found to be so.

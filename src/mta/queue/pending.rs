@@ -62,11 +62,6 @@ impl Pending {
         }
     }
 
-    /// Whether what is new goes on soon, as far as the others that wait let it.
-    pub(super) fn is_short(&self) -> bool {
-        self.len() <= FRESH_MAX
-    }
-
     /// Keeps an entry at hand until it is asked for, where there is room.
     pub(super) fn keep(&mut self, entry: Entry) {
         let octets = self.fresh_octets + entry.mail.letter.len();

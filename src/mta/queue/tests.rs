@@ -62,11 +62,10 @@ fn count(store: &Store, table: &str) -> i64 {
 async fn q0_what_was_not_committed_leaves_nothing() {
     let store = store();
     let queue = open(&store);
-    let rows = queue.0.rows.clone();
-    let broken: Result<(), _> = store
+    let broken: Result<(), store::Error> = store
         .write(move |transaction| {
-            insert(transaction, &rows, mail(1))?;
-            Err(rusqlite::Error::InvalidQuery)
+            insert(transaction, &"mta".into(), mail(1))?;
+            Err(rusqlite::Error::InvalidQuery.into())
         })
         .await;
     assert!(broken.is_err() && next(&queue) == Next::Nothing && next(&open(&store)) == Next::Nothing);
@@ -191,40 +190,24 @@ async fn what_is_parked_may_be_held_or_deleted_and_is_not_tried_twice() {
 }
 
 #[tokio::test]
-async fn rows_of_a_host_lie_together_and_two_hosts_may_share_their_numbers() {
+async fn rows_of_a_host_lie_together_and_no_id_is_given_twice() {
     let store = store();
     let all = |store: &Store| -> Vec<(i64, String)> {
-        let sql = "SELECT id, host FROM queue ORDER BY id";
+        let sql = "SELECT queue.id, host FROM queue JOIN queue_host ON number = id >> 32 ORDER BY queue.id";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         store.read(|it| it.prepare(sql)?.query_map([], read)?.collect()).unwrap()
     };
-    let rows = |host: &str| {
-        let mut rows = store.read(|connection| Rows::open(connection, host.into())).unwrap();
-        rows.first = 7 << 32;
-        Arc::new(rows)
-    };
-    let (one, other) = (rows("one"), rows("other"));
-    for (stay, rows) in [(1, &one), (2, &other), (3, &one), (4, &other)] {
-        let rows = rows.clone();
-        store.write(move |transaction| insert(transaction, &rows, mail(stay))).await.unwrap();
+    for (number, host) in [(1, "one"), (2, "other"), (3, "one"), (4, "other")] {
+        store.write(move |transaction| insert(transaction, &host.into(), mail(number))).await.unwrap();
     }
-    let row = |low: i64, host: &str| ((7 << 32) + low, host.to_owned());
-    assert_eq!(all(&store), [row(1, "one"), row(2, "other"), row(3, "one"), row(4, "other")]);
-    let due = |rows: &Rows| store.read(|connection| waiting(connection, rows)).unwrap();
-    assert_eq!(due(&one), BTreeSet::from([(START, (7 << 32) + 1), (START, (7 << 32) + 3)]));
-    assert_eq!(due(&other), BTreeSet::from([(START, (7 << 32) + 2), (START, (7 << 32) + 4)]));
-}
-
-#[tokio::test]
-async fn a_row_number_is_drawn_once_and_one_of_the_first_builds_is_found() {
-    let (store, queue, id) = one().await;
-    let first = take(&queue);
-    queue.settle(&first, Settlement::default()).await.unwrap();
-    let _ = queue.put(mail(2)).await.unwrap();
-    let second = take(&queue);
-    assert_eq!(second.row, first.row + 1, "the row that is gone may still be spoken of");
-    store.write(|transaction| transaction.execute("UPDATE queue SET id = 5", [])).await.unwrap();
-    let queue = open(&store);
-    assert_eq!(take(&queue).row, 5);
-    assert_ne!(queue.list(Which::All, 9).unwrap().messages[0].id, id);
+    let row = |number: i64, low: i64, host: &str| ((number << 32) + low, host.to_owned());
+    assert_eq!(all(&store), [row(1, 1, "one"), row(1, 2, "one"), row(2, 1, "other"), row(2, 2, "other")]);
+    let due = |host: &str| store.read(|connection| waiting(connection, &host.into())).unwrap();
+    assert_eq!(due("one"), BTreeSet::from([(START, (1 << 32) + 1), (START, (1 << 32) + 2)]));
+    assert_eq!(due("other"), BTreeSet::from([(START, (2 << 32) + 1), (START, (2 << 32) + 2)]));
+    assert_eq!(due("third"), BTreeSet::new());
+    let delete = |transaction: &Transaction<'_>| Ok::<_, store::Error>(transaction.execute("DELETE FROM queue", [])?);
+    store.write(delete).await.unwrap();
+    store.write(move |transaction| insert(transaction, &"one".into(), mail(5))).await.unwrap();
+    assert_eq!(all(&store), [row(1, 3, "one")], "the row that is gone may still be referenced");
 }

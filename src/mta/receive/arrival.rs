@@ -57,7 +57,6 @@ impl Arrival {
             return Err("Too many hops, this message is in a loop");
         }
         let (setup, arrived) = (mta.setup(), mta.setup().clock.now());
-        let letter = Letter { content: setup.store.share(letter.content.clone()), ..letter };
         let envelope = settled(envelope, mta);
         let mail = |id: QueueId| {
             let letter = letter.stamped(&stamp(id, &envelope, arrived));

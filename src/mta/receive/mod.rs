@@ -10,6 +10,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(feature = "mailin")]
 pub(super) use arrival::Arrival;
 use conversation::Conversation;
 
@@ -103,10 +104,6 @@ impl Reception {
             plain_login: matches!(self.site, Site::Any { .. }),
             bare_line_ends: policy.bare_line_ends,
             dialogue: setup.recorder.wants_dialogues(),
-            known: {
-                let store = setup.store.clone();
-                server::Known::by(move |start| store.like(start))
-            },
             ..server::Config::default()
         }
     }

@@ -180,7 +180,7 @@ impl Outcome {
             let Ok((octets, written)) = files.read(found) else { continue };
             let letter = Letter::new(Bytes::from(normalize(&octets).0.into_owned()));
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
-            let summary = Some(Arc::new(Summary::of(&letter.content)));
+            let summary = Arc::new(Summary::of(&letter.content));
             let flags = names::flags(&found.letters, &Flags::default());
             let arrival = Arrival { letter, summary, flags, received, saved: received };
             self.added.push((Noted { base, letters: found.letters.clone() }, arrival));
@@ -209,7 +209,7 @@ impl Outcome {
         }
         for (Noted { base, letters }, arrival) in &self.added {
             let (filed, more) = file(transaction, mailbox, String::new(), arrival)?;
-            note.execute(params![mailbox, filed.delivered.uid, base, letters])?;
+            note.execute(params![mailbox, filed.uid, base, letters])?;
             changes.extend(more);
         }
         Ok(((), changes))

@@ -1,0 +1,289 @@
+//! The files that hold the bytes of large contents: on a disk, or in memory for a simulated world.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::sync::lock;
+
+/// Segment files kept open, for readers.
+const MAX_OPEN: usize = 64;
+
+/// What segments need of a file system. A segment is a file whose name is its number.
+pub(super) trait SegmentFiles: Send + Sync {
+    /// All segments, with their lengths in bytes.
+    fn list(&self) -> io::Result<BTreeMap<i64, u64>>;
+
+    /// Makes an empty segment whose name survives a power cut.
+    fn create(&self, segment: i64) -> io::Result<()>;
+
+    /// Writes at a position; a power cut may lose it until [`SegmentFiles::sync`].
+    fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts on stable storage what was written.
+    fn sync(&self, segment: i64) -> io::Result<()>;
+
+    /// Cuts a segment to a length, to give back the room of a write that failed.
+    fn truncate(&self, segment: i64, length: u64) -> io::Result<()>;
+
+    /// Fills the buffer from a position. [`io::ErrorKind::NotFound`] if there is no such segment.
+    fn read(&self, segment: i64, start: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Removes a segment. If that fails, the next start of the store does it.
+    fn remove(&self, segment: i64);
+}
+
+/// Files of a folder.
+pub(super) struct DiskFiles {
+    folder: PathBuf,
+    open: Mutex<BTreeMap<i64, Arc<File>>>,
+    removals: Mutex<Removals>,
+}
+
+/// Removals wait while a backup copies files.
+#[derive(Default)]
+struct Removals {
+    backups: usize,
+    waiting: Vec<i64>,
+}
+
+impl DiskFiles {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, open: Mutex::default(), removals: Mutex::default() }
+    }
+
+    pub(super) fn path(&self, segment: i64) -> PathBuf {
+        self.folder.join(segment.to_string())
+    }
+
+    /// Keeps every segment until the guard is dropped, also those that hold nothing any more.
+    pub(super) fn keep_all(&self) -> KeepAll<'_> {
+        lock(&self.removals).backups += 1;
+        KeepAll(self)
+    }
+
+    /// The file, opened for reading and writing. The one with the highest number, which is written to, stays open: a
+    /// file handle that is opened after a failed write-back may not be told of it.
+    fn open(&self, segment: i64) -> io::Result<Arc<File>> {
+        let mut open = lock(&self.open);
+        if let Some(file) = open.get(&segment) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(File::options().read(true).write(true).open(self.path(segment))?);
+        if MAX_OPEN <= open.len() {
+            open.pop_first();
+        }
+        open.insert(segment, file.clone());
+        Ok(file)
+    }
+
+    fn remove_now(&self, segment: i64) {
+        lock(&self.open).remove(&segment);
+        if let Err(error) = fs::remove_file(self.path(segment)) {
+            tracing::debug!(segment, %error, "cannot remove a segment; the next start does it");
+        }
+    }
+}
+
+impl SegmentFiles for DiskFiles {
+    fn list(&self) -> io::Result<BTreeMap<i64, u64>> {
+        let mut segments = BTreeMap::new();
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(segments),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if let Some(segment) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                segments.insert(segment, entry.metadata()?.len());
+            }
+        }
+        Ok(segments)
+    }
+
+    fn create(&self, segment: i64) -> io::Result<()> {
+        if !self.folder.is_dir() {
+            fs::create_dir_all(&self.folder)?;
+            sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
+        }
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
+        sync_folder(&self.folder)?;
+        lock(&self.open).insert(segment, Arc::new(file));
+        Ok(())
+    }
+
+    fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()> {
+        write_all_at(&*self.open(segment)?, bytes, start)
+    }
+
+    fn sync(&self, segment: i64) -> io::Result<()> {
+        self.open(segment)?.sync_data()
+    }
+
+    fn truncate(&self, segment: i64, length: u64) -> io::Result<()> {
+        self.open(segment)?.set_len(length)
+    }
+
+    fn read(&self, segment: i64, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+        read_exact_at(&*self.open(segment)?, buffer, start)
+    }
+
+    fn remove(&self, segment: i64) {
+        let mut removals = lock(&self.removals);
+        if removals.backups != 0 {
+            removals.waiting.push(segment);
+            return;
+        }
+        drop(removals);
+        self.remove_now(segment);
+    }
+}
+
+/// See [`DiskFiles::keep_all`].
+pub(super) struct KeepAll<'a>(&'a DiskFiles);
+
+impl Drop for KeepAll<'_> {
+    fn drop(&mut self) {
+        let mut removals = lock(&self.0.removals);
+        removals.backups -= 1;
+        let waiting = if removals.backups == 0 { std::mem::take(&mut removals.waiting) } else { Vec::new() };
+        drop(removals);
+        waiting.into_iter().for_each(|segment| self.0.remove_now(segment));
+    }
+}
+
+/// Makes new and removed names of a folder durable: a new file is there after a power cut only if its folder says so.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], start: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], start: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, start)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut start: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, start)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => (buffer, start) = (&mut buffer[read..], start + read as u64),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut bytes: &[u8], mut start: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, start)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => (bytes, start) = (&bytes[written..], start + written as u64),
+        }
+    }
+    Ok(())
+}
+
+/// Files in memory that know what a power cut would leave of them, for simulated worlds and for tests.
+#[derive(Default)]
+pub(super) struct MemoryFiles(Mutex<MemoryState>);
+
+#[derive(Default)]
+struct MemoryState {
+    files: BTreeMap<i64, MemoryFile>,
+    /// Refuses writes as a full disk does.
+    is_full: bool,
+    /// Fails the next sync, and loses what was not synced before, as Linux does.
+    fails_next_sync: bool,
+}
+
+#[derive(Default)]
+struct MemoryFile {
+    bytes: Vec<u8>,
+    /// How much of it is on stable storage.
+    synced: usize,
+}
+
+impl MemoryFiles {
+    /// Forgets what was not synced, as a power cut does.
+    pub(super) fn cut_power(&self) {
+        lock(&self.0).files.values_mut().for_each(|file| file.bytes.truncate(file.synced));
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_full(&self, is_full: bool) {
+        lock(&self.0).is_full = is_full;
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail_next_sync(&self) {
+        lock(&self.0).fails_next_sync = true;
+    }
+}
+
+impl SegmentFiles for MemoryFiles {
+    fn list(&self) -> io::Result<BTreeMap<i64, u64>> {
+        Ok(lock(&self.0).files.iter().map(|(segment, file)| (*segment, file.bytes.len() as u64)).collect())
+    }
+
+    fn create(&self, segment: i64) -> io::Result<()> {
+        lock(&self.0).files.insert(segment, MemoryFile::default());
+        Ok(())
+    }
+
+    fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        if state.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = state.files.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        let start = usize::try_from(start).map_err(io::Error::other)?;
+        if file.bytes.len() < start + bytes.len() {
+            file.bytes.resize(start + bytes.len(), 0);
+        }
+        file.bytes[start..][..bytes.len()].copy_from_slice(bytes);
+        file.synced = file.synced.min(start);
+        Ok(())
+    }
+
+    fn sync(&self, segment: i64) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        let fails = std::mem::take(&mut state.fails_next_sync);
+        let file = state.files.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        if fails {
+            file.bytes.truncate(file.synced);
+            return Err(io::Error::other("the device reports an error"));
+        }
+        file.synced = file.bytes.len();
+        Ok(())
+    }
+
+    fn truncate(&self, segment: i64, length: u64) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        let file = state.files.get_mut(&segment).ok_or(io::ErrorKind::NotFound)?;
+        file.bytes.truncate(usize::try_from(length).map_err(io::Error::other)?);
+        file.synced = file.synced.min(file.bytes.len());
+        Ok(())
+    }
+
+    fn read(&self, segment: i64, start: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let state = lock(&self.0);
+        let file = state.files.get(&segment).ok_or(io::ErrorKind::NotFound)?;
+        let start = usize::try_from(start).map_err(io::Error::other)?;
+        let bytes = file.bytes.get(start..).and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn remove(&self, segment: i64) {
+        lock(&self.0).files.remove(&segment);
+    }
+}

@@ -1,0 +1,77 @@
+//! Commits without a thread, for virtual time: jobs of the same moment share a commit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use tokio::task::yield_now;
+
+use super::commit::{CommitState, Job};
+use super::segments::Segments;
+use crate::sync::lock;
+
+pub(super) struct SimulatedWriter {
+    connection: Arc<Mutex<Connection>>,
+    state: Mutex<CommitState>,
+    queue: Mutex<Queue>,
+    commits: AtomicU64,
+}
+
+/// Jobs that wait for the others of their moment.
+#[derive(Default)]
+struct Queue {
+    last_ticket: u64,
+    jobs: Vec<(u64, Box<dyn Job>)>,
+}
+
+impl SimulatedWriter {
+    pub(super) fn new(connection: Arc<Mutex<Connection>>, state: CommitState) -> Self {
+        Self { connection, state: Mutex::new(state), queue: Mutex::default(), commits: AtomicU64::new(0) }
+    }
+
+    /// Lets all other tasks run that can; the first that runs again then commits for all.
+    pub(super) async fn submit(&self, job: Box<dyn Job>) {
+        let _ticket = self.enqueue(job);
+        yield_now().await;
+        self.commit();
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with what a crash left of the segments.
+    pub(super) fn replace_segments(&self, segments: Segments) {
+        lock(&self.state).replace_segments(segments);
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Ticket<'_> {
+        let mut queue = lock(&self.queue);
+        queue.last_ticket += 1;
+        let id = queue.last_ticket;
+        queue.jobs.push((id, job));
+        Ticket { queue: &self.queue, id }
+    }
+
+    fn commit(&self) {
+        let mut jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
+        while !jobs.is_empty() {
+            let (connection, mut state) = (lock(&self.connection), lock(&self.state));
+            jobs = state.commit(&connection, jobs);
+            while state.compact(&connection) {}
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The place of a caller in the queue. One that is dropped before the commit takes its job along.
+struct Ticket<'a> {
+    queue: &'a Mutex<Queue>,
+    id: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        lock(self.queue).jobs.retain(|(id, _)| *id != self.id);
+    }
+}
