@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -19,6 +20,8 @@ const CONNECTIONS: u64 = 4;
 const LETTERS_MAX: u64 = 40;
 /// From the start of serving to the kill, at most.
 const LIFE_MAX_MS: u64 = 400;
+/// From a start on what a kill has left to the second kill, at most.
+const RECOVERY_MAX_MS: u64 = 150;
 /// How often the queue is looked at in the end, with a short wait between.
 const LOOKS_MAX: usize = 6000;
 
@@ -58,6 +61,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_at_random_moments_under_load() {
             ledger.unanswered.extend(unanswered);
         }
         look_into(data.path(), &mut ledger);
+        kill_during_recovery(data.path(), Duration::from_millis(dice.draw() % RECOVERY_MAX_MS));
     }
     let served = Served::start(data.path());
     drain(&served);
@@ -79,7 +83,7 @@ fn write_letters(at: &str, name: &str) -> (Vec<String>, Option<String>) {
         if !commands.iter().all(|command| matches!(say(&mut smtp, command).as_bytes(), [b'2' | b'3', ..])) {
             return (acknowledged, None);
         }
-        // Contents lie in their rows, come to their file later, or are written to it at once.
+        // Contents lie in their rows, or in a segment.
         let lines = "x\r\n".repeat(match number % 8 {
             3 => 10_000,
             7 => 100_000,
@@ -92,6 +96,16 @@ fn write_letters(at: &str, name: &str) -> (Vec<String>, Option<String>) {
         acknowledged.push(letter);
     }
     (acknowledged, None)
+}
+
+/// Starts the program on what a kill has left, and kills it again before it serves, or shortly after.
+fn kill_during_recovery(data: &Path, after: Duration) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
+    command.args(["serve", "--free-ports", "--data"]).arg(data).stdout(Stdio::null());
+    let mut starting = command.spawn().unwrap();
+    wait(after);
+    starting.kill().unwrap();
+    starting.wait().unwrap();
 }
 
 fn hear(smtp: &mut BufReader<TcpStream>) -> String {
@@ -124,7 +138,7 @@ fn look_into(data: &Path, ledger: &mut Ledger) {
     let ask = |sql: &str| database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(ask("PRAGMA quick_check"), "ok");
     let bare =
-        "SELECT CAST(count(*) AS TEXT) FROM queue LEFT JOIN content ON content.id = content WHERE octets IS NULL";
+        "SELECT CAST(count(*) AS TEXT) FROM queue LEFT JOIN content ON content.id = content WHERE length IS NULL";
     assert_eq!(ask(bare), "0");
     let mut names = database.prepare("SELECT name FROM queue").unwrap();
     for name in names.query_map([], |row| row.get::<_, String>(0)).unwrap() {
