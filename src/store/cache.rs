@@ -51,7 +51,7 @@ impl Cache {
     }
 
     pub(super) fn keep(&self, id: i64, content: &Content) {
-        content.set_place(id);
+        content.set_stored_id(id);
         let mut shelf = self.shelf();
         if CACHE_BYTES < weight(content) || shelf.by_id.contains_key(&id) {
             return;

@@ -32,7 +32,7 @@ pub(super) const SCHEMA: Schema = Schema {
 /// SQLite refuses.
 pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<i64> {
     let hash = content.hash().as_bytes();
-    if let Some(id) = content.place() {
+    if let Some(id) = content.stored_id() {
         let again = "UPDATE content SET uses = uses + 1 WHERE id = ?1 AND hash = ?2";
         if transaction.prepare_cached(again)?.execute(params![id, hash])? == 1 {
             return Ok(id);
@@ -44,7 +44,7 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     let new = "INSERT INTO content (id, hash, bytes, uses, segment, start, octets) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)";
     let values = params![id, hash, bytes, place.segment, place.start, place.octets];
     transaction.prepare_cached(new)?.execute(values)?;
-    content.set_place(id);
+    content.set_stored_id(id);
     if place.segment != 0 {
         transaction.add(id, content.clone());
     }

@@ -321,7 +321,7 @@ impl Store {
             Readers::Pool { files, .. } => found.open(files)?,
             Readers::Shared(..) => return Err(io::ErrorKind::NotFound.into()),
         };
-        content.set_place(id);
+        content.set_stored_id(id);
         Ok(content)
     }
 

@@ -248,17 +248,17 @@ async fn contents_of_all_sizes_that_come_and_go_are_what_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("post.db");
     for seed in 0..4 {
-        let (dice, mut there) = (crate::world::Dice::seeded(seed), std::collections::BTreeMap::new());
+        let (rng, mut there) = (crate::world::Rng::seeded(seed), std::collections::BTreeMap::new());
         let store = Store::open(&path, &[]).unwrap();
         for fill in 0..200 {
-            let octets = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][dice.below(7) as usize] + dice.below(3);
+            let octets = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][rng.below(7) as usize] + rng.below(3);
             there.insert(put(&store, content(fill, octets as usize)).await.unwrap(), content(fill, octets as usize));
-            let gone: Vec<i64> = there.keys().copied().filter(|_| dice.below(20) == 0).collect();
+            let gone: Vec<i64> = there.keys().copied().filter(|_| rng.below(20) == 0).collect();
             for id in gone {
                 store.write(move |tx| content::release(tx, id)).await.unwrap();
                 there.remove(&id);
             }
-            if dice.below(20) == 0 {
+            if rng.below(20) == 0 {
                 there.iter().for_each(|(id, content)| assert_eq!(&store.content(*id).unwrap(), content));
             }
         }

@@ -63,7 +63,7 @@ enum Way {
 /// What the writer's thread and its callers work on.
 struct Shared {
     /// Whoever holds it commits.
-    desk: Mutex<Desk>,
+    desk: Mutex<ClientContext>,
     waiting: Mutex<Waiting>,
     bell: Condvar,
     room: Semaphore,
@@ -72,14 +72,14 @@ struct Shared {
     commits: Arc<AtomicU64>,
 }
 
-struct Desk {
+struct ClientContext {
     connection: Connection,
     keeper: Keeper,
     /// How long the last commit took.
     took: Duration,
 }
 
-impl Drop for Desk {
+impl Drop for ClientContext {
     fn drop(&mut self) {
         self.keeper.close(&self.connection);
     }
@@ -100,7 +100,7 @@ impl Writer {
     pub(super) fn thread(connection: Connection, keeper: Keeper) -> Result<Self, Error> {
         let commits = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
-            desk: Mutex::new(Desk { connection, keeper, took: BRIEF }),
+            desk: Mutex::new(ClientContext { connection, keeper, took: BRIEF }),
             waiting: Mutex::default(),
             bell: Condvar::new(),
             room: Semaphore::new(WAITING_MAX),
@@ -226,14 +226,14 @@ impl Shared {
         let mut desk = lock(&self.desk);
         self.commit(&mut desk, None);
         if is_untidy || desk.keeper.sparse().is_some() {
-            let Desk { connection, keeper, .. } = &mut *desk;
+            let ClientContext { connection, keeper, .. } = &mut *desk;
             tidy(connection, keeper);
         }
         !(is_last && lock(&self.waiting).jobs.is_empty())
     }
 
     /// Everything that waits, and this job behind it.
-    fn commit(&self, desk: &mut Desk, own: Option<Job>) {
+    fn commit(&self, desk: &mut ClientContext, own: Option<Job>) {
         let jobs: Vec<_> = {
             let mut waiting = lock(&self.waiting);
             let taken = waiting.jobs.len().min(BATCH_MAX);
@@ -244,7 +244,7 @@ impl Shared {
         if jobs.is_empty() {
             return;
         }
-        let Desk { connection, keeper, took } = desk;
+        let ClientContext { connection, keeper, took } = desk;
         let began = Instant::now();
         commit(connection, keeper, jobs);
         self.commits.fetch_add(1, Ordering::Relaxed);

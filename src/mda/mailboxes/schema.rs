@@ -2,7 +2,7 @@
 
 use crate::store::Schema;
 
-/// What [`crate::store::Store::open`] needs to know of us.
+/// The schema of this module for [`crate::store::Store::open`].
 pub const SCHEMA: Schema = Schema {
     room: "mda",
     steps: &[
@@ -69,7 +69,7 @@ CREATE TABLE expunged (
 ) STRICT, WITHOUT ROWID;
 ";
 
-// Flags change often and are few octets; what never changes is kept apart, once for each content.
+// Flags change often and are small; what never changes has tables of its own, the summary once per content.
 const STEP_2: &str = "
 CREATE TABLE trace (
     mailbox INTEGER NOT NULL,
@@ -100,23 +100,23 @@ CREATE TABLE summary (
 ) STRICT;
 ";
 
-// RFC 5256, RFC 8474, RFC 8970: what SORT, THREAD, EMAILID and PREVIEW ask for.
+// RFC 5256, RFC 8474, RFC 8970: columns for SORT, THREAD, EMAILID and PREVIEW.
 const STEP_OBJECTS: &str = "
 ALTER TABLE message ADD COLUMN email INTEGER NOT NULL DEFAULT 0; -- the same for all copies
 UPDATE message SET email = mailbox << 32 | uid;
-ALTER TABLE summary ADD COLUMN standing BLOB; -- imap::sort::Standing
+ALTER TABLE summary ADD COLUMN standing BLOB; -- imap::sort::SortKeys
 ALTER TABLE summary ADD COLUMN sent_at INTEGER;
 ALTER TABLE summary ADD COLUMN preview TEXT;
 ";
 
-// The first builds had triggers for every message, for each of which SQLite keeps a journal.
+// The first versions had triggers for every message, for each of which SQLite writes a journal.
 const STEP_UNTRIGGERED: &str = "
 DROP TRIGGER IF EXISTS summary_ends;
 DROP TRIGGER IF EXISTS message_comes;
 DROP TRIGGER IF EXISTS message_goes;
 ";
 
-// What lies in Maildirs, as it was last seen there.
+// The files in Maildirs, as they were last seen.
 const STEP_3: &str = "
 CREATE TABLE maildir (
     mailbox INTEGER PRIMARY KEY, -- which may be gone, and then its folder goes too
