@@ -1,4 +1,4 @@
-# The postroad binary, static, in an image that holds nothing else.
+# An image with the static postroad binary only.
 #
 #   docker build -t postroad .                                          builds it inside
 #   docker build -t postroad --target prebuilt --build-arg BINARY=…     takes a static one from the build context
@@ -7,7 +7,7 @@
 
 ARG BINARY=postroad
 
-# Folders that a nameless user may write to; the image has no shell to make them.
+# Folders that the unprivileged user can write to; the image has no shell to create them.
 FROM debian:bookworm-slim AS folders
 RUN mkdir -p /root-of-image/data /root-of-image/authority /root-of-image/tmp && chown -R 10001:10001 /root-of-image \
  && chmod 1777 /root-of-image/tmp
@@ -27,7 +27,7 @@ CMD ["serve"]
 
 FROM base AS prebuilt
 ARG BINARY
-# With a file that is always there, since some builders make this stage even when it is not asked for.
+# Includes a file that always exists, because some builders build this stage even if it is not requested.
 COPY LICENSE-MIT ${BINARY}* /
 
 FROM rust:1-bookworm AS build
@@ -35,7 +35,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY config config
-# A static glibc; paths of the build do not show in the binary, so that the same sources give the same bytes.
+# A static glibc; build paths are removed from the binary, so that builds are reproducible.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo"
 RUN cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && cp target/*/release/postroad /postroad

@@ -1,72 +1,73 @@
 //! Postroad: a mail world on one machine.
 //!
-//! # The way of one message
+//! # The path of a message
 //!
 //! ```text
 //! mua ──submission──▶ mta ──SMTP──▶ mta ──SMTP──▶ mta ──LMTP──▶ mda ◀──POP3, IMAP── mua
 //! ```
 //!
-//! 1. A [`mua::Draft`] is written, or a file becomes a [`mua::Source`]. A [`mua::Submitter`] logs in at the sender's
-//!    provider and sends it: [`mua::Submitter::submit`].
-//! 2. There an [`smtp::server::Session`] reads commands and bytes. It knows no socket: [`net::Conn`] runs it, as it
-//!    runs every [`net::Machine`]. What it cannot decide alone it asks the [`mta::Reception`]: may this user write to
-//!    that [`mail::Recipient`]?
-//! 3. The bytes become a [`mail::Letter`]: trace lines, which each hop puts on top, and a [`mail::Content`], which no
-//!    hop touches. The `Received` line carries the [`mail::JourneyId`] by which every host knows the message.
-//! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], with all else that waits, in one commit. Only then
-//!    there is an [`mta::Receipt`], and only from that the `250` that takes over responsibility (RFC 5321 §6.1).
-//! 5. [`mta::Mta::start`] takes it out when it is due, and asks the [`dns::Resolver`] for the next host:
-//!    [`dns::Resolver::mx`].
-//! 6. An [`smtp::client::Session`] passes it on. Its verdict on each recipient decides: done, wait, or give up, which
-//!    an [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.
-//! 7. The next host does the same from step 2, until one serves the recipient's domain. That one speaks LMTP to
-//!    [`mda::Lmtp`], which files the letter by [`mda::Mailboxes::deliver`]; whoever waits in IDLE is woken.
-//! 8. [`mda::Pop3`] and [`mda::Imap`] hand it out, to a [`mua::Maildrop`], a [`mua::ImapMailbox`], or any program.
+//! 1. A [`mua::Draft`] is composed, or a file is read as a [`mua::Source`]. A [`mua::Submitter`] logs in at the
+//!    sender's provider and sends it: [`mua::Submitter::submit`].
+//! 2. At the provider, an [`smtp::server::Session`] parses commands and message data. It does no I/O: [`net::Conn`]
+//!    drives it, as it drives every [`net::Machine`]. Decisions are left to the [`mta::SmtpService`]: may this user
+//!    write to that [`mail::Recipient`]?
+//! 3. The data becomes a [`mail::Message`]: trace fields, to which each hop adds, and a [`mail::Content`], which no hop
+//!    changes. The `Received` field has the [`mail::JourneyId`], which identifies the message at all hosts.
+//! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], together with all other messages that arrive during
+//!    a commit. It returns an [`mta::Receipt`], without which no `250` can be sent: `250` means responsibility for the
+//!    message (RFC 5321 §6.1).
+//! 5. [`mta::Mta::start`] takes the message from the queue when it is due, and looks up the next host with the
+//!    [`dns::Resolver`]: [`dns::Resolver::mx`].
+//! 6. An [`smtp::client::Session`] relays it. Each recipient is then done, retried later, or failed, which an
+//!    [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.
+//! 7. The next host continues with step 2. The last MTA, which serves the recipient's domain, sends the message over
+//!    LMTP to [`mda::Lmtp`], which stores it with [`mda::Mailboxes::deliver`] and notifies clients in IDLE.
+//! 8. [`mda::Pop3`] and [`mda::Imap`] serve it to a [`mua::Maildrop`], a [`mua::ImapMailbox`], or any other client.
 //!
-//! Every step is one [`journey::Event`]; a [`journey::Audit`] makes a [`journey::Story`] of them.
+//! Every step is recorded as a [`journey::Event`]; a [`journey::JourneyIndex`] groups them into [`journey::Journey`]s.
 //!
 //! # Worlds
 //!
-//! A [`world::World`] is declared in a file, and checked as a whole. [`host::Ground`] is what its hosts stand on: the
-//! wire, the disk, the clock, the dice. [`host::Running`] is the hosts themselves; [`control`] answers over HTTP about
-//! them. When tokio's clock is paused, a trip takes no real time, not even past a host that is off for six hours:
+//! A [`world::World`] is declared in a file, and checked as a whole. [`host::Environment`] has the dependencies of its
+//! hosts: network, store, clock, random numbers. [`host::RunningWorld`] is the running hosts, and [`control`] is its
+//! HTTP interface. With tokio's clock paused, a round trip takes no real time, even if a host is off for six hours:
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use postroad::host::{Doors, Ground, Running};
+//! use postroad::host::{Environment, PublicPorts, RunningWorld};
 //! use postroad::mua::Source;
-//! use postroad::trip::{Plan, travel};
+//! use postroad::roundtrip::{self, Plan};
 //! use postroad::world::World;
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let ground = Ground::simulated(World::journey(), 1, "2026-11-01T08:00:00Z".parse()?, false)?;
-//! let running = Running::start(ground, Doors::shut()).await?;
+//! let env = Environment::simulated(World::journey(), 1, "2026-11-01T08:00:00Z".parse()?, false)?;
+//! let running = RunningWorld::start(env, PublicPorts::none()).await?;
 //!
 //! let message = "Subject: hello\r\n\r\nHello!\r\n".into();
 //! let plan = Plan {
 //!     from: "me@163.test".parse()?,
 //!     to: "friend@sina.test".parse()?,
-//!     sources: vec![Source { name: "a letter".to_owned(), message, mended: false }],
-//!     patience: Duration::from_secs(24 * 3600),
+//!     sources: vec![Source { name: "a message".to_owned(), message, mended: false }],
+//!     timeout: Duration::from_secs(24 * 3600),
 //! };
 //! running.turn_off("mta-sina").await;
-//! let mended = async {
+//! let turned_on = async {
 //!     tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
 //!     running.turn_on("mta-sina").await
 //! };
-//! let (report, mended) = tokio::join!(travel(&running.ground, plan, |_| {}), mended);
-//! mended?;
+//! let (report, turned_on) = tokio::join!(roundtrip::run(&running.env, plan, |_| {}), turned_on);
+//! turned_on?;
 //! assert!(report?.is_intact());
 //! running.stop().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Rooms
+//! # Modules
 //!
-//! A room names only rooms on lower floors; ARCHITECTURE.md draws them, and `tests/tidy.rs` keeps it true.
+//! A module names only modules of lower layers; ARCHITECTURE.md lists them, and `tests/tidy.rs` checks it.
 
 pub mod auth;
 pub mod bench;
@@ -84,11 +85,11 @@ pub mod mta;
 pub mod mua;
 pub mod net;
 pub mod pop3;
+pub mod roundtrip;
 pub mod sim;
 pub mod smtp;
 pub mod store;
 mod sync;
-pub mod trip;
 pub mod world;
 
 pub use embed::Postroad;

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The world of docker-compose.yml, from nothing: builds the image, brings it up, sends real mail through the containers,
-# stops, kills, pauses and disconnects them in the middle, checks that nothing acknowledged is lost, and takes it down.
+# Tests docker-compose.yml: builds the image, starts the containers, sends mail through them,
+# stops, kills, pauses and disconnects some of them, checks that no acknowledged message is lost, and removes them.
 # Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image, unless
 # POSTROAD_BINARY names one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 export POSTROAD_TARGET=prebuilt COMPOSE_PROJECT_NAME=postroad-test DOCKER_BUILDKIT=0
-letters=${POSTROAD_LETTERS:-40}
+messages=${POSTROAD_MESSAGES:-40}
 profile=${POSTROAD_PROFILE:-release}
 work=$(mktemp -d)
 passed=0 failed=0
@@ -24,7 +24,7 @@ count() {
     fi
 }
 
-# check NAME COMMAND...: the command must end well; refuse NAME COMMAND...: it must not.
+# check NAME COMMAND...: the command must exit with 0; refuse NAME COMMAND...: it must not.
 check() { local name=$1; shift; "$@" >"$work/out" 2>&1; count $? "$name"; }
 refuse() { local name=$1; shift; "$@" >"$work/out" 2>&1 && count 1 "$name" || count 0 "$name"; }
 dc() { "${compose[@]}" "$@"; }
@@ -55,28 +55,28 @@ network() { docker network ls -q --filter "label=com.docker.compose.project=$COM
 
 postroad() { target/image/postroad "$@"; }
 
-# send FROM TO: letters with these numbers, each one acknowledged or the command fails.
+# send FROM TO: sends messages with these numbers; fails if one is not acknowledged.
 send() {
     local number
     for number in $(seq "$1" "$2"); do
-        postroad send --server 127.0.0.1:1587 --from me@163.test --to friend@sina.test --subject "letter $number." || return
+        postroad send --server 127.0.0.1:1587 --from me@163.test --to friend@sina.test --subject "message $number." || return
     done
 }
 
-# have FROM TO: all of them are in the mailbox; says how many are there more than once.
+# have FROM TO: whether all of them are in the mailbox; prints the number of duplicates.
 have() {
     rm -rf "$work/mail"
     postroad fetch --imap --server 127.0.0.1:1143 --user friend@sina.test -o "$work/mail" >/dev/null || return
     local number missing=0
     for number in $(seq "$1" "$2"); do
-        grep -qrF "Subject: letter $number." "$work/mail" || missing=$((missing + 1))
+        grep -qrF "Subject: message $number." "$work/mail" || missing=$((missing + 1))
     done
     echo "$missing of $2 missing"
     [[ $missing = 0 ]]
 }
 
 arrive() { for _ in $(seq 60); do have "$@" && return; sleep 1; done; return 1; }
-once() { [[ $(grep -rhF 'Subject: letter ' "$work/mail" | sort | uniq -d | wc -l) = 0 ]]; }
+once() { [[ $(grep -rhF 'Subject: message ' "$work/mail" | sort | uniq -d | wc -l) = 0 ]]; }
 bounced() {
     for _ in $(seq 60); do
         postroad fetch --imap --server 127.0.0.1:2143 --user me@163.test -o "$work/bounces" && grep -qrF nobody@sina.test "$work/bounces" && return
@@ -94,7 +94,7 @@ journey_across() {
 
 check 'a static binary' static_binary
 check 'an image of it' dc build control
-printf '         image of %s octets, binary of %s\n' "$(docker image inspect -f '{{.Size}}' postroad:latest)" "$(stat -c %s target/image/postroad)"
+printf '         image of %s bytes, binary of %s\n' "$(docker image inspect -f '{{.Size}}' postroad:latest)" "$(stat -c %s target/image/postroad)"
 began=$(date +%s%N)
 check 'all containers start' dc up -d
 check 'all are healthy' all_healthy
@@ -102,32 +102,32 @@ printf '         ready after %d ms\n' $((($(date +%s%N) - began) / 1000000))
 dc ps 2>/dev/null | sed 's/^/         /'
 check 'nothing runs as root' test "$(docker inspect -f '{{.Config.User}}' "$(container mta-163)")" = 10001:10001
 dc run --rm tests >"$work/out" 2>&1
-count $? 'docker-compose run --rm tests: a letter through the containers, intact by POP3 and by IMAP'
+count $? 'docker-compose run --rm tests: a message through the containers, intact by POP3 and by IMAP'
 sed 's/^/         /' "$work/out"
 refuse 'the mua cannot reach the recipient'\''s servers' docker exec "$(container mua)" /postroad get http://198.18.0.218:8025/readyz --timeout 3s -o /tmp/ready
 check 'while it reaches its own' docker exec "$(container mua)" /postroad get http://198.18.0.26:8025/readyz --timeout 3s -o /tmp/ready
 check 'one journey across four containers' journey_across
-check 'a letter for nobody' postroad send --server 127.0.0.1:1587 --from me@163.test --to nobody@sina.test
+check 'a message to an unknown user' postroad send --server 127.0.0.1:1587 --from me@163.test --to nobody@sina.test
 check 'its bounce comes back' bounced
 
 check 'the relay stops' dc stop mta-relay
-check "$letters letters meanwhile" send 1 "$letters"
+check "$messages messages meanwhile" send 1 "$messages"
 check 'the relay starts' dc start mta-relay
-check 'all arrive' arrive 1 "$letters"
+check 'all arrive' arrive 1 "$messages"
 check 'each once' once
 
 check 'a host is paused' dc pause mta-sina
-check "$letters more meanwhile" send $((letters + 1)) $((letters * 2))
+check "$messages more meanwhile" send $((messages + 1)) $((messages * 2))
 check 'it goes on' dc unpause mta-sina
-check 'all arrive' arrive 1 $((letters * 2))
+check 'all arrive' arrive 1 $((messages * 2))
 
 check 'a link is cut' docker network disconnect "$(network link-sina)" "$(container mta-sina)"
-check "$letters more meanwhile" send $((letters * 2 + 1)) $((letters * 3))
+check "$messages more meanwhile" send $((messages * 2 + 1)) $((messages * 3))
 check 'the link is back' docker network connect --ip 198.18.0.154 "$(network link-sina)" "$(container mta-sina)"
-check 'all arrive' arrive 1 $((letters * 3))
+check 'all arrive' arrive 1 $((messages * 3))
 
-# Killed while mail goes through them: the last reply may be lost, so a copy may be there twice, but none is missing.
-send $((letters * 3 + 1)) $((letters * 5)) >"$work/sent" 2>&1 &
+# Hosts are killed under load: the last reply may be lost, so that a message may arrive twice, but none is missing.
+send $((messages * 3 + 1)) $((messages * 5)) >"$work/sent" 2>&1 &
 sending=$!
 for host in mta-relay mta-sina mda-sina mta-relay; do
     sleep 0.3
@@ -135,15 +135,15 @@ for host in mta-relay mta-sina mda-sina mta-relay; do
     check "$host starts again" dc start "$host"
 done
 wait "$sending"
-count $? "$((letters * 2)) letters were acknowledged meanwhile"
-check 'all arrive' arrive 1 $((letters * 5))
+count $? "$((messages * 2)) messages were acknowledged meanwhile"
+check 'all arrive' arrive 1 $((messages * 5))
 dc restart -t 40 mda-sina >/dev/null 2>&1
 check 'all healthy again' all_healthy
-check 'and all are there after the mailbox host restarted' arrive 1 $((letters * 5))
+check 'and all are there after the mailbox host restarted' arrive 1 $((messages * 5))
 dc run --rm tests >"$work/out" 2>&1
-count $? 'a last letter through all of it'
+count $? 'a last message through all hosts'
 
-# The same with real neighbours: Postfix where the relay was, and Dovecot.
+# The same with Postfix as the relay, and Dovecot.
 neighbours() { dc -f docker-compose.yml -f docker-compose.neighbours.yml "$@"; }
 dovecot_has() {
     for _ in $(seq 60); do
@@ -155,10 +155,10 @@ dovecot_has() {
 check 'images of Postfix and Dovecot' neighbours build mta-relay dovecot
 check 'they come up in the middle' neighbours up -d
 check 'all are healthy' all_healthy
-check "$letters letters through Postfix" send $((letters * 5 + 1)) $((letters * 6))
-check 'all arrive' arrive $((letters * 5 + 1)) $((letters * 6))
+check "$messages messages through Postfix" send $((messages * 5 + 1)) $((messages * 6))
+check 'all arrive' arrive $((messages * 5 + 1)) $((messages * 6))
 check 'they came through Postfix' grep -qrF '(Postfix)' "$work/mail"
-check 'a letter for a mailbox at Dovecot' postroad send --server 127.0.0.1:1587 --from me@163.test --to ann@dovecot.test --subject 'beside ours'
+check 'a message for a mailbox at Dovecot' postroad send --server 127.0.0.1:1587 --from me@163.test --to ann@dovecot.test --subject 'beside ours'
 check 'it is there' dovecot_has 'beside ours'
 
 printf '%d passed, %d failed\n' "$passed" "$failed"

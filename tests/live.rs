@@ -1,4 +1,4 @@
-//! The real program on real sockets, as its users start it.
+//! Tests of the program on real sockets.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use postroad::Postroad;
-use postroad::host::{Fault, Way};
+use postroad::host::{Direction, Fault};
 use serde_json::Value;
 
 #[path = "live/async_imap.rs"]
@@ -28,8 +28,8 @@ mod mailin;
 #[path = "live/output.rs"]
 mod output;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 fn postroad(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_postroad")).args(arguments).output().unwrap()
@@ -43,20 +43,20 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Asks again until there is an answer.
+/// Polls until `ask` returns a value.
 fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / POLL_INTERVAL.as_millis() {
         if let Some(answer) = ask() {
             return answer;
         }
         pause();
     }
-    panic!("{what} did not happen within {PATIENCE:?}");
+    panic!("{what} did not happen within {TIMEOUT:?}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "another process is waited for, in real time")]
 fn pause() {
-    thread::sleep(PAUSE);
+    thread::sleep(POLL_INTERVAL);
 }
 
 /// A running `postroad serve`, killed when it goes out of scope.
@@ -108,7 +108,7 @@ impl Served {
 
     fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.at("http")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let close = "Host: localhost\r\nContent-Length: 0\r\nConnection: close";
         write!(stream, "{method} {path} HTTP/1.1\r\n{close}\r\n\r\n").unwrap();
         let mut page = String::new();
@@ -120,7 +120,7 @@ impl Served {
         serde_json::from_str(&self.get(path)).unwrap()
     }
 
-    /// Ends it as the system does, and says with which code it exited.
+    /// Sends SIGTERM and returns the exit code.
     fn terminate(mut self) -> Option<i32> {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
@@ -135,56 +135,56 @@ impl Drop for Served {
     }
 }
 
-/// A conversation in lines, written by hand.
-struct Line(BufReader<TcpStream>);
+/// A client for line-based protocols.
+struct LineClient(BufReader<TcpStream>);
 
-impl Line {
+impl LineClient {
     fn open(at: &str) -> Self {
         let stream = TcpStream::connect(at).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut line = Self(BufReader::new(stream));
-        line.hear();
+        line.read_line();
         line
     }
 
-    fn hear(&mut self) -> String {
+    fn read_line(&mut self) -> String {
         let mut text = String::new();
         self.0.read_line(&mut text).unwrap();
         text.trim_end().to_owned()
     }
 
-    fn say(&mut self, text: &str) -> String {
+    fn command(&mut self, text: &str) -> String {
         self.0.get_mut().write_all(format!("{text}\r\n").as_bytes()).unwrap();
-        self.hear()
+        self.read_line()
     }
 
-    /// The lines up to the lone dot.
-    fn hear_all(&mut self) -> Vec<String> {
-        std::iter::repeat_with(|| self.hear()).take_while(|line| line != ".").collect()
+    /// Reads lines up to the final dot.
+    fn read_multiline(&mut self) -> Vec<String> {
+        std::iter::repeat_with(|| self.read_line()).take_while(|line| line != ".").collect()
     }
 }
 
 fn send(served: &Served, to: &str, subject: &str) {
-    let mut smtp = Line::open(served.at("smtp"));
-    assert!(smtp.say("HELO program.test").starts_with("250"));
-    assert!(smtp.say("MAIL FROM:<me@163.test>").starts_with("250"));
-    assert!(smtp.say(&format!("RCPT TO:<{to}>")).starts_with("250"));
-    assert!(smtp.say("DATA").starts_with("354"));
-    let reply = smtp.say(&format!("Subject: {subject}\r\n\r\n..dot\r\n."));
+    let mut smtp = LineClient::open(served.at("smtp"));
+    assert!(smtp.command("HELO program.test").starts_with("250"));
+    assert!(smtp.command("MAIL FROM:<me@163.test>").starts_with("250"));
+    assert!(smtp.command(&format!("RCPT TO:<{to}>")).starts_with("250"));
+    assert!(smtp.command("DATA").starts_with("354"));
+    let reply = smtp.command(&format!("Subject: {subject}\r\n\r\n..dot\r\n."));
     assert!(reply.starts_with("250"), "{reply}");
 }
 
-fn maildrop(served: &Served, user: &str) -> (Line, Vec<String>) {
-    let mut pop3 = Line::open(served.at("pop3"));
-    pop3.say(&format!("USER {user}"));
-    let reply = pop3.say("PASS postroad");
+fn maildrop(served: &Served, user: &str) -> (LineClient, Vec<String>) {
+    let mut pop3 = LineClient::open(served.at("pop3"));
+    pop3.command(&format!("USER {user}"));
+    let reply = pop3.command("PASS postroad");
     assert!(reply.starts_with("+OK"), "{reply}");
-    assert!(pop3.say("UIDL").starts_with("+OK"));
-    let uids = pop3.hear_all();
+    assert!(pop3.command("UIDL").starts_with("+OK"));
+    let uids = pop3.read_multiline();
     (pop3, uids)
 }
 
-/// The messages of a user, once there are so many.
+/// Waits until a user has `count` messages, and returns them.
 fn messages(served: &Served, user: &str, count: usize) -> Vec<String> {
     let there = || {
         let (mut pop3, uids) = maildrop(served, user);
@@ -192,21 +192,21 @@ fn messages(served: &Served, user: &str, count: usize) -> Vec<String> {
             return Some((pop3, uids));
         }
         // One session holds the maildrop; the next try must find it free.
-        pop3.say("QUIT");
+        pop3.command("QUIT");
         None
     };
     let (mut pop3, uids) = eventually("delivery", there);
     let mut retrieve = |number| {
-        assert!(pop3.say(&format!("RETR {number}")).starts_with("+OK"));
-        pop3.hear_all().join("\n")
+        assert!(pop3.command(&format!("RETR {number}")).starts_with("+OK"));
+        pop3.read_multiline().join("\n")
     };
     let messages = (1..=uids.len()).map(&mut retrieve).collect();
-    pop3.say("QUIT");
+    pop3.command("QUIT");
     messages
 }
 
 #[test]
-fn run_shows_the_whole_journey_and_exits_with_0() {
+fn run_of_default_world_reports_intact_message() {
     let run = postroad(&["run", "--json"]);
     let report: Value = serde_json::from_str(&out(&run)).unwrap();
     assert!(run.status.success() && report["intact"] == true, "{report:#}");
@@ -219,25 +219,25 @@ fn run_shows_the_whole_journey_and_exits_with_0() {
 }
 
 #[test]
-fn folders_and_mbox_files_go_through_byte_for_byte() {
+fn run_with_folder_and_mbox_delivers_unchanged_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let odd = b"Subject: odd\n\nlone LF, \xff\xfe\x00 octets\r\n.\r\n..\rlone CR\n";
+    let odd = b"Subject: odd\n\nlone LF, \xff\xfe\x00 bytes\r\n.\r\n..\rlone CR\n";
     let mbox = "From a\nSubject: 1\n\none\n\nFrom b\nSubject: 2\n\n>From two\n";
     fs::write(folder.path().join("odd.eml"), odd).unwrap();
     fs::write(folder.path().join("empty.eml"), "").unwrap();
     fs::write(folder.path().join("box.mbox"), mbox).unwrap();
     let run = postroad(&["run", "--json", "--mail", folder.path().to_str().unwrap()]);
     let report: Value = serde_json::from_str(&out(&run)).unwrap();
-    let letters = report["report"]["letters"].as_array().unwrap();
-    let names: Vec<_> = letters.iter().map(|letter| letter["name"].as_str().unwrap()).collect();
+    let messages = report["report"]["letters"].as_array().unwrap();
+    let names: Vec<_> = messages.iter().map(|message| message["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["box.mbox#1", "box.mbox#2", "empty.eml", "odd.eml"]);
     assert!(run.status.success(), "{report:#}");
-    assert!(letters.iter().all(|letter| letter["pop3"] == "intact" && letter["imap"] == "intact"));
-    assert_eq!(letters[3]["mended"], true);
+    assert!(messages.iter().all(|message| message["pop3"] == "intact" && message["imap"] == "intact"));
+    assert_eq!(messages[3]["mended"], true);
 }
 
 #[test]
-fn mail_is_found_again_after_a_restart_under_the_same_name() {
+fn mailbox_after_restart_keeps_messages_and_uids() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     send(&served, "friend@sina.test", "kept");
@@ -246,7 +246,7 @@ fn mail_is_found_again_after_a_restart_under_the_same_name() {
     assert!(message.ends_with("Subject: kept\n\n..dot"), "{message}");
     let uids = |served: &Served| {
         let (mut pop3, uids) = maildrop(served, "friend@sina.test");
-        pop3.say("QUIT");
+        pop3.command("QUIT");
         uids
     };
     let before = uids(&served);
@@ -254,10 +254,10 @@ fn mail_is_found_again_after_a_restart_under_the_same_name() {
     assert_eq!(uids(&Served::start(data.path())), before);
 }
 
-/// The kill may come when the next host has the letter and nobody knows it yet, so there may be a second copy of one:
-/// the duplicate that SMTP cannot close. `crash` shows that there are no others.
+/// A kill after the next host accepted the message, before that is stored, causes a duplicate, which SMTP cannot avoid.
+/// `crash` checks that there are no others.
 #[test]
-fn what_was_acknowledged_survives_kill_9() {
+fn acknowledged_message_survives_kill_9() {
     let data = tempfile::tempdir().unwrap();
     for count in 1..=5 {
         let mut served = Served::start(data.path());
@@ -270,14 +270,14 @@ fn what_was_acknowledged_survives_kill_9() {
     let (mut pop3, uids) = maildrop(&served, "friend@sina.test");
     let mut subjects = std::collections::BTreeSet::new();
     for number in 1..=uids.len() {
-        pop3.say(&format!("RETR {number}"));
-        subjects.extend(pop3.hear_all().into_iter().filter(|line| line.starts_with("Subject: ")));
+        pop3.command(&format!("RETR {number}"));
+        subjects.extend(pop3.read_multiline().into_iter().filter(|line| line.starts_with("Subject: ")));
     }
     assert_eq!(subjects.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(|count| format!("Subject: kill {count}")));
 }
 
 #[test]
-fn unknown_users_bounce_and_every_other_domain_has_mailboxes() {
+fn mail_to_unknown_user_bounces_and_to_other_domain_is_delivered() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     send(&served, "nobody@sina.test", "lost");
@@ -300,7 +300,7 @@ fn unknown_users_bounce_and_every_other_domain_has_mailboxes() {
 }
 
 #[test]
-fn a_host_is_turned_off_and_on_while_the_world_runs() {
+fn host_turned_off_queues_mail_until_turned_on() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let turn = |what: &str| served.ask("POST", &format!("/api/v1/hosts/{what}"));
@@ -318,7 +318,7 @@ fn a_host_is_turned_off_and_on_while_the_world_runs() {
 }
 
 #[test]
-fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
+fn queue_command_lists_holds_releases_flushes_and_deletes() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let queue = |served: &Served, arguments: &[&str]| {
@@ -375,7 +375,7 @@ fn the_operator_lists_holds_releases_flushes_and_deletes_what_waits() {
 }
 
 #[test]
-fn send_and_fetch_work_over_tls_with_the_worlds_own_authority() {
+fn send_and_fetch_over_tls_accept_certificate_of_world() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let (ca, folder) = (data.path().join("root.pem"), data.path().join("out"));
@@ -385,8 +385,8 @@ fn send_and_fetch_work_over_tls_with_the_worlds_own_authority() {
     let ca = ca.to_str().unwrap();
     for (security, service) in [("upgrade", "submission"), ("tls", "submissions")] {
         let server = ["send", "--security", security, "--server", &at(service)];
-        let letter = ["--from", "me@163.test", "--to", "friend@sina.test", "--ca", ca];
-        let sent = postroad(&[&server[..], &letter].concat());
+        let message = ["--from", "me@163.test", "--to", "friend@sina.test", "--ca", ca];
+        let sent = postroad(&[&server[..], &message].concat());
         assert!(sent.status.success(), "{}{}", out(&sent), err(&sent));
     }
     messages(&served, "friend@sina.test", 2);
@@ -410,7 +410,7 @@ fn send_and_fetch_work_over_tls_with_the_worlds_own_authority() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_said_in_one_line() {
+fn errors_are_one_line() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let one_line = |output: Output, words: &[&str]| {
@@ -419,24 +419,24 @@ fn what_stands_in_the_way_is_said_in_one_line() {
         assert!(words.iter().all(|words| text.contains(words)), "{text}");
     };
     let twice = postroad(&["serve", "--free-ports", "--data", data.path().to_str().unwrap()]);
-    one_line(twice, &["another postroad uses it"]);
+    one_line(twice, &["another postroad process uses it"]);
     let port: SocketAddr = served.at("imap").parse().unwrap();
     let world = include_str!("../config/journey.toml").rsplit_once("[ports]").unwrap().0;
     let world = format!("{world}[ports]\nimap = {}\n", port.port());
-    let (taken, unsound) = (data.path().join("taken.toml"), data.path().join("unsound.toml"));
+    let (taken, invalid) = (data.path().join("taken.toml"), data.path().join("invalid.toml"));
     fs::write(&taken, world).unwrap();
     let other = tempfile::tempdir().unwrap();
     let taken = postroad(&["serve", taken.to_str().unwrap(), "--data", other.path().to_str().unwrap()]);
     one_line(taken, &["imap port", "is taken by another program"]);
-    fs::write(&unsound, "[world]\nname = \"x\"\npassword = \"y\"\ncolour = 1\n").unwrap();
+    fs::write(&invalid, "[world]\nname = \"x\"\npassword = \"y\"\ncolour = 1\n").unwrap();
     for command in ["check", "run", "serve"] {
-        one_line(postroad(&[command, unsound.to_str().unwrap()]), &["unsound.toml:4: ", "colour"]);
+        one_line(postroad(&[command, invalid.to_str().unwrap()]), &["invalid.toml:4: ", "colour"]);
     }
     one_line(postroad(&["run", "--mail", "/nowhere/at/all"]), &["cannot read /nowhere/at/all"]);
 }
 
 #[test]
-fn the_demos_serve_other_programs_and_call_them() {
+fn demos_serve_and_call_over_tcp_udp_and_http() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start(data.path());
     let mut greeter = TcpStream::connect(served.at("greeter")).unwrap();
@@ -451,7 +451,7 @@ fn the_demos_serve_other_programs_and_call_them() {
     greeter.write_all(b"exit").unwrap();
     assert_eq!(read(&mut greeter), "");
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    udp.set_read_timeout(Some(TIMEOUT)).unwrap();
     udp.send_to(b"Tracy", served.at("greeter")).unwrap();
     let mut datagram = [0; 64];
     let len = udp.recv(&mut datagram).unwrap();
@@ -468,7 +468,7 @@ fn the_demos_serve_other_programs_and_call_them() {
 }
 
 #[test]
-fn the_tutorials_own_programs_work_with_ours() {
+fn demos_work_with_programs_of_python_tutorial() {
     let Ok(python) = Command::new("python3").arg("--version").output() else {
         println!("skipped: python3 is not there");
         return;
@@ -497,7 +497,7 @@ fn sendmail(at: &str, arguments: &[&str], input: &str) -> Output {
 }
 
 #[test]
-fn sendmail_takes_what_programs_hand_it_and_exits_as_they_expect() {
+fn sendmail_submits_message_and_returns_sysexits_codes() {
     let served = Served::ephemeral();
     let smtp = served.at("smtp");
     let text = "To: ann@shop.example\nBcc: bob@shop.example\nSubject: by sendmail\n\nhello\n.\nnot this\n";
@@ -505,7 +505,7 @@ fn sendmail_takes_what_programs_hand_it_and_exits_as_they_expect() {
     assert_eq!(sent.status.code(), Some(0), "{}", err(&sent));
     for user in ["ann@shop.example", "bob@shop.example"] {
         let folder = tempfile::tempdir().unwrap();
-        let message = eventually("the letter", || {
+        let message = eventually("the message", || {
             let saved = folder.path().to_str().unwrap();
             postroad(&["fetch", "--server", served.at("imap"), "--user", user, "-o", saved]);
             fs::read_to_string(folder.path().join("1.eml")).ok()
@@ -523,7 +523,7 @@ fn sendmail_takes_what_programs_hand_it_and_exits_as_they_expect() {
 }
 
 #[test]
-fn an_ephemeral_world_leaves_nothing_behind() {
+fn ephemeral_world_removes_its_folder_at_exit() {
     let temporary = tempfile::tempdir().unwrap();
     let served = Served::spawn(|command| {
         command.arg("--ephemeral").env("TMPDIR", temporary.path());
@@ -534,7 +534,7 @@ fn an_ephemeral_world_leaves_nothing_behind() {
 }
 
 #[test]
-fn shells_and_man_learn_every_command() {
+fn completions_and_man_pages_cover_commands() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(out(&postroad(&["completions", shell])).contains("sendmail"), "{shell}");
     }
@@ -545,16 +545,16 @@ fn shells_and_man_learn_every_command() {
 }
 
 #[test]
-fn a_host_that_the_world_does_not_have_is_one_line() {
+fn host_with_unknown_name_fails_with_one_line() {
     let refused = postroad(&["host", "mta-nowhere", "--data", "."]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).starts_with("postroad: there is no host mta-nowhere in world journey; choose one of dns, "));
     assert_eq!(err(&refused).lines().count(), 1);
 }
 
-/// A world in the test's own process, and one of its hosts down for a while.
+/// A world in the process of the test, with one host down for a while.
 #[tokio::test]
-async fn an_embedded_world_has_mailboxes_faults_and_stories() {
+async fn embedded_world_provides_mailboxes_faults_and_journeys() {
     let post = Postroad::builder().user("ann@shop.test").user("bob@home.test").start().await.unwrap();
     post.turn_off("mta-home-test").await;
     let smtp = post.smtp().to_string();
@@ -564,30 +564,33 @@ async fn an_embedded_world_has_mailboxes_faults_and_stories() {
     assert_eq!(sent.await.unwrap().status.code(), Some(0));
     let elsewhere = post.mailbox("eve@any.example").wait_for(|message| message.subject() == "later").await.unwrap();
     assert!(elsewhere.parsed().unwrap().from().is_some());
-    let missing = post.mailbox("bob@home.test").patience(PAUSE).wait_for(|_| true).await.unwrap_err();
-    assert!(missing.to_string().starts_with("nothing like that came to INBOX of bob@home.test"), "{missing}");
+    let missing = post.mailbox("bob@home.test").timeout(POLL_INTERVAL).wait_for(|_| true).await.unwrap_err();
+    assert!(
+        missing.to_string().starts_with("the expected message did not arrive in INBOX of bob@home.test"),
+        "{missing}"
+    );
     post.turn_on("mta-home-test").await.unwrap();
     post.mailbox("bob@home.test").wait_for(|message| message.subject() == "later").await.unwrap();
-    let cut = Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], way: Way::Both };
+    let cut = Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], way: Direction::Both };
     let cut = post.begin(cut).await.unwrap();
     post.end(cut).await.unwrap();
     let nowhere = post.begin(Fault::Off { host: "nowhere".to_owned(), startup: Duration::ZERO }).await.unwrap_err();
     assert!(nowhere.to_string().contains("nowhere"), "{nowhere}");
-    // The mailbox has it a moment before the host that brought it knows.
-    let is_told = || post.stories().iter().all(|story| story.arrived_once());
+    // The message is in the mailbox before the relaying host has read the reply.
+    let is_told = || post.journeys().iter().all(|story| story.arrived_once());
     for _ in 0..100 {
         if is_told() {
             break;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    let stories = post.stories();
+    let stories = post.journeys();
     assert!(stories.len() == 1 && is_told(), "{stories:#?}");
     post.stop().await;
 }
 
 #[test]
-fn two_processes_with_one_seed_give_the_same_report_and_trace_to_the_byte() {
+fn simulate_in_two_processes_with_same_seed_gives_same_report_and_trace() {
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str, seed: &str| {
         let trace = folder.path().join(name);
@@ -602,7 +605,7 @@ fn two_processes_with_one_seed_give_the_same_report_and_trace_to_the_byte() {
 }
 
 #[test]
-fn a_scenario_that_misses_what_it_expects_exits_with_1_and_one_that_is_wrong_says_where() {
+fn simulate_with_failed_expectation_or_invalid_scenario_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     let text = "[scenario]\nname = \"x\"\nlasts = \"1h\"\n[[traffic]]\nfrom = [\"*\"]\nto = [\"nobody@sina.test\"]\n";

@@ -1,7 +1,7 @@
-//! MD5 (RFC 1321), for APOP alone (RFC 1939 §7), which is defined with it. It protects nothing else here.
+//! MD5 (RFC 1321), used only for APOP (RFC 1939 §7), which is defined with it.
 
-/// How far each step turns its sum. RFC 1321 §3.4.
-const TURNS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+/// Rotation of each step. RFC 1321 §3.4.
+const ROTATIONS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The digest as 32 hexadecimal digits, lower case.
 pub(super) fn hex(message: &[u8]) -> String {
@@ -12,11 +12,11 @@ pub(super) fn hex(message: &[u8]) -> String {
     }
     padded.extend_from_slice(&(message.len() as u64).wrapping_mul(8).to_le_bytes());
     let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
-    padded.chunks_exact(64).for_each(|block| take(&mut state, block));
+    padded.chunks_exact(64).for_each(|block| add_block(&mut state, block));
     state.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn take(state: &mut [u32; 4], block: &[u8]) {
+fn add_block(state: &mut [u32; 4], block: &[u8]) {
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| block[4 * at + byte]));
     let [mut a, mut b, mut c, mut d] = *state;
     for step in 0..64 {
@@ -26,11 +26,11 @@ fn take(state: &mut [u32; 4], block: &[u8]) {
             2 => (b ^ c ^ d, (3 * step + 5) % 16),
             _ => (c ^ (b | !d), 7 * step % 16),
         };
-        // RFC 1321 §3.4: the table is made of the sine.
+        // RFC 1321 §3.4: the table is computed from the sine.
         let sine = (((step + 1) as f64).sin().abs() * 4_294_967_296.0) as u32;
         let sum = a.wrapping_add(mixed).wrapping_add(sine).wrapping_add(word(at));
-        let turned = b.wrapping_add(sum.rotate_left(TURNS[step / 16][step % 4]));
-        (a, d, c, b) = (d, c, b, turned);
+        let rotated = b.wrapping_add(sum.rotate_left(ROTATIONS[step / 16][step % 4]));
+        (a, d, c, b) = (d, c, b, rotated);
     }
     state.iter_mut().zip([a, b, c, d]).for_each(|(word, more)| *word = word.wrapping_add(more));
 }

@@ -1,26 +1,27 @@
-//! The mechanisms this world speaks, by their registered names.
+//! The supported SASL mechanisms and their registered names.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A way to prove who one is. RFC 4422 §3.1.
+/// A SASL mechanism. RFC 4422 §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mechanism {
     /// Name and password in one message. RFC 4616.
     Plain,
-    /// Name and password, each asked for; obsolete, but many clients know nothing else. draft-murchison-sasl-login.
+    /// Name and password, each after a challenge; obsolete, but many clients support nothing else.
+    /// draft-murchison-sasl-login.
     Login,
-    /// Proof of the password that does not show it, by both ends. RFC 5802, RFC 7677.
+    /// Both ends prove that they know the password without sending it. RFC 5802, RFC 7677.
     ScramSha256,
 }
 
-/// No mechanism of this world has that name.
+/// Error: the name is not that of a supported mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such SASL mechanism here")]
+#[error("unsupported SASL mechanism")]
 pub struct UnknownMechanism;
 
 impl Mechanism {
-    /// All of them, the strongest first, as a server announces them.
+    /// All mechanisms, strongest first, in the order in which a server announces them.
     pub const ALL: [Self; 3] = [Self::ScramSha256, Self::Plain, Self::Login];
 
     /// The registered name.
@@ -32,7 +33,7 @@ impl Mechanism {
         }
     }
 
-    /// Whether the client speaks first, so that an initial response saves a round trip. RFC 4422 §5 (2a).
+    /// Whether the client sends the first message, so that an initial response saves a round trip. RFC 4422 §5 (2a).
     pub fn is_client_first(self) -> bool {
         self != Self::Login
     }

@@ -1,22 +1,22 @@
-//! SASL (RFC 4422), both ends, without I/O: who may log in, shared by SMTP, POP3 and IMAP.
+//! SASL (RFC 4422), client and server, without I/O; shared by SMTP, POP3 and IMAP.
 //!
 //! ```text
-//!   client line ──line::response──▶ Exchange::start / respond ──▶ Challenge ──line::encode──▶ client
+//!   client line ──line::response──▶ SaslServer::start / respond ──▶ Challenge ──line::encode──▶ client
 //!                                        │
-//!                                        ├─▶ Who(user) ──▶ the owner looks the secret up ──▶ Exchange::secret
+//!                                        ├─▶ NeedSecret(user) ──▶ the owner looks up the secret ──▶ SaslServer::secret
 //!                                        └─▶ Granted / Denied
 //! ```
 //!
-//! The server's end is an [`Exchange`], the client's a [`Claim`]; [`mod@line`] is the base64 around both.
-//! The exchange compares secrets itself, in the same time whether the user exists or not.
+//! The server's end is an [`SaslServer`], the client's a [`SaslClient`]; [`mod@line`] is the base64 around both.
+//! The server compares secrets itself, in a time that does not depend on whether the user exists.
 
-mod claim;
-mod exchange;
+mod client;
 pub mod line;
 mod md5;
 mod mechanism;
 mod scram;
+mod server;
 
-pub use claim::{Broken, Claim};
-pub use exchange::{Exchange, Step};
+pub use client::{SaslClient, SaslError};
 pub use mechanism::{Mechanism, UnknownMechanism};
+pub use server::{SaslServer, Step};

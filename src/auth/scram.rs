@@ -1,10 +1,10 @@
-//! The messages and the arithmetic of SCRAM-SHA-256. RFC 5802 §3, §5, §7; RFC 7677.
+//! Messages and signatures of SCRAM-SHA-256. RFC 5802 §3, §5, §7; RFC 7677.
 //!
 //! ```text
 //! C: n,,n=user,r=CNONCE                    first
 //! S: r=CNONCE+SNONCE,s=SALT,i=4096         challenge
 //! C: c=biws,r=CNONCE+SNONCE,p=PROOF        last
-//! S: v=SIGNATURE                           proof that the server knows the password too
+//! S: v=SIGNATURE                           proves that the server knows the password as well
 //! ```
 
 use std::num::NonZeroU32;
@@ -13,17 +13,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 
-/// Rounds of PBKDF2 that our server asks for: the least RFC 7677 §4 allows.
+/// PBKDF2 iterations that our server asks for: the minimum of RFC 7677 §4.
 pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
-/// A server may make us work no longer than this.
-const ITERATIONS_MAX: u32 = 1_000_000;
+/// Maximum number of iterations that a client accepts from a server.
+const MAX_ITERATIONS: u32 = 1_000_000;
 
 /// The client's first message. RFC 5802 §7 (client-first-message).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct First {
     /// The channel binding flag and authorization identity, which the last message repeats.
     pub(super) gs2_header: String,
-    /// What enters the signed text.
+    /// The part that is signed.
     pub(super) bare: String,
     pub(super) user: String,
     pub(super) nonce: String,
@@ -35,7 +35,8 @@ impl First {
         Self { gs2_header: "n,,".to_owned(), bare, user: user.to_owned(), nonce: nonce.to_owned() }
     }
 
-    /// `None` for what is malformed, asks for channel binding (we announce no -PLUS), or acts for someone else.
+    /// `None` if the message is malformed, asks for channel binding (no -PLUS mechanism is announced), or names another
+    /// authorization identity.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let message = std::str::from_utf8(message).ok()?;
         let (flag, rest) = message.split_once(',')?;
@@ -77,7 +78,7 @@ impl Challenge {
         Self { text, nonce, salt, iterations }
     }
 
-    /// Reads the server's answer to `first`, whose nonce it must continue.
+    /// Parses the server's answer to `first`, whose nonce it must continue.
     pub(super) fn parse(message: &[u8], first: &First) -> Option<Self> {
         let text = std::str::from_utf8(message).ok()?;
         let mut attributes = text.split(',');
@@ -85,7 +86,7 @@ impl Challenge {
         let salt = STANDARD.decode(attributes.next()?.strip_prefix("s=")?).ok()?;
         let iterations: NonZeroU32 = attributes.next()?.strip_prefix("i=")?.parse().ok()?;
         let continues = nonce.len() > first.nonce.len() && nonce.starts_with(&first.nonce) && is_nonce(nonce);
-        (continues && iterations.get() <= ITERATIONS_MAX).then(|| Self {
+        (continues && iterations.get() <= MAX_ITERATIONS).then(|| Self {
             text: text.to_owned(),
             nonce: nonce.to_owned(),
             salt,
@@ -99,7 +100,7 @@ impl Challenge {
     }
 }
 
-/// What each end computes from the password and the three messages before.
+/// What both ends compute from the password and the previous three messages.
 pub(super) struct Signatures {
     pub(super) client_proof: [u8; digest::SHA256_OUTPUT_LEN],
     pub(super) server_signature: hmac::Tag,
@@ -125,7 +126,7 @@ impl Signatures {
         Self { client_proof, server_signature: sign(server_key.as_ref(), signed.as_bytes()) }
     }
 
-    /// Compares in constant time, as the proof of a wrong password must not be found octet by octet.
+    /// Compares in constant time, so that a proof cannot be guessed byte by byte.
     pub(super) fn is_proven_by(&self, proof: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.server_signature.as_ref());
         hmac::verify(&key, proof, sign(self.server_signature.as_ref(), &self.client_proof).as_ref()).is_ok()
@@ -137,7 +138,7 @@ impl Signatures {
     }
 }
 
-/// The proof in the client's last message, if the rest of it is `expected`.
+/// The proof in the client's last message, if the rest of the message equals `expected`.
 pub(super) fn parse_last(message: &[u8], expected: &str) -> Option<Vec<u8>> {
     let (rest, proof) = std::str::from_utf8(message).ok()?.rsplit_once(",p=")?;
     if rest != expected {
@@ -150,12 +151,12 @@ fn sign(key: &[u8], message: &[u8]) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message)
 }
 
-/// Printable ASCII without the comma. RFC 5802 §7 (printable).
+/// Printable ASCII without comma. RFC 5802 §7 (printable).
 fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
-/// RFC 5802 §5.1: `=2C` and `=3D` are the only escapes of a name.
+/// Decodes a user name, in which `=2C` and `=3D` are the only escapes. RFC 5802 §5.1.
 fn unescape(name: &str) -> Option<String> {
     let mut parts = name.split('=');
     let mut plain = parts.next()?.to_owned();
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_rfc_7677_section_3_comes_out() {
+    fn scram_example_of_rfc_7677_section_3_gives_its_signatures() {
         let first = First::new("user", "rOprNGfwEbeRWgbNEkqO");
         assert_eq!(First::parse(&first.message()).unwrap(), first);
         let text = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
@@ -191,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn names_keep_their_commas_and_equal_signs() {
+    fn user_name_with_commas_and_equal_signs_is_unescaped() {
         let first = First::new("a=b,c", "x");
         assert_eq!(first.bare, "n=a=3Db=2Cc,r=x");
         assert_eq!(First::parse(&first.message()).unwrap().user, "a=b,c");
     }
 
     #[test]
-    fn what_is_no_first_message_is_refused() {
+    fn first_message_when_invalid_is_rejected() {
         for message in [
             "",
             "n",
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_must_continue_the_nonce_and_may_not_ask_for_endless_work() {
+    fn challenge_with_other_nonce_or_too_many_iterations_is_rejected() {
         let first = First::new("user", "abc");
         for message in
             ["r=abc,s=AAAA,i=4096", "r=xbcd,s=AAAA,i=4096", "r=abcd,s=AAAA,i=0", "r=abcd,s=AAAA,i=4000000000"]

@@ -1,29 +1,29 @@
-//! Watches letters arrive at the end of a chain: asks for the mailbox's next unique id, which any IMAP server knows at
-//! once, again and again.
+//! Watches messages arrive at the end of a chain of MTAs, by polling the mailbox's UIDNEXT, which is cheap for any IMAP
+//! server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::line::Line;
+use super::load_connection::LoadConnection;
 use super::{Error, Load, Sent};
 use crate::mua::ImapWatch;
 use crate::net::Interface;
 
-/// Between two looks while many letters come.
-const PAUSE: Duration = Duration::from_millis(10);
-/// Without a new letter for so long the rest is lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Interval between two polls while many messages arrive.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Without a new message for this time, the missing ones are regarded as lost.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The INBOX at the end of a chain.
-pub struct Arrivals(pub ImapWatch);
+pub struct ArrivalWatcher(pub ImapWatch);
 
-impl Arrivals {
-    /// Sends a load, and waits until all of it is there; the seconds from the first letter to that.
+impl ArrivalWatcher {
+    /// Runs a load and waits until all its messages have arrived; returns the seconds that this took.
     ///
     /// # Errors
-    /// The load cannot be sent, or letters of it do not arrive.
+    /// The load failed, or messages do not arrive.
     pub async fn of_load(
         &mut self,
         load: &Load,
@@ -38,7 +38,7 @@ impl Arrivals {
                     Ok(next) => arrived.store(u64::from(next) - before, Ordering::Relaxed),
                     Err(error) => return Error::from(error),
                 }
-                sleep(PAUSE).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         let outcome = tokio::select! {
@@ -46,7 +46,7 @@ impl Arrivals {
             outcome = load.run(interface, &sent) => outcome?,
             failed = watching => return Err(failed),
         };
-        self.wait(before, outcome.letters(), arrived).await?;
+        self.wait(before, outcome.messages(), arrived).await?;
         Ok((outcome, began.elapsed().as_secs_f64()))
     }
 
@@ -61,31 +61,31 @@ impl Arrivals {
             if last < count {
                 (last, since) = (count, Instant::now());
             }
-            if PATIENCE < since.elapsed() {
+            if ARRIVAL_TIMEOUT < since.elapsed() {
                 return Err(Error::Missing { missing: sent - count, sent });
             }
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Sends letters one at a time, each when the one before is in the mailbox: how long each took, in milliseconds.
+    /// Sends messages one by one, each after the one before has arrived; returns their times in milliseconds.
     ///
     /// # Errors
-    /// As [`Arrivals::of_load`].
-    pub async fn of_lone_letters(&mut self, load: &Load, interface: &Interface) -> Result<Vec<f64>, Error> {
-        let mut line = Line::open(interface, load).await?;
+    /// As [`ArrivalWatcher::of_load`].
+    pub async fn one_by_one(&mut self, load: &Load, interface: &Interface) -> Result<Vec<f64>, Error> {
+        let mut line = LoadConnection::open(interface, load).await?;
         let mut took = Vec::new();
         for number in 0..load.count {
             let before = self.0.uid_next().await?;
             let began = Instant::now();
-            line.send(&load.letters, number).await?;
+            line.send(&load.messages, number).await?;
             while self.0.uid_next().await? == before {
-                if PATIENCE < began.elapsed() {
+                if ARRIVAL_TIMEOUT < began.elapsed() {
                     return Err(Error::Missing { missing: 1, sent: number + 1 });
                 }
             }
             took.push(began.elapsed().as_secs_f64() * 1e3);
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
         line.quit().await;
         Ok(took)

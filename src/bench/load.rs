@@ -1,4 +1,4 @@
-//! The load: connections that send one letter after the other, each as soon as the one before is accepted.
+//! The load: connections that each send one message after the other.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,43 +7,43 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
-use super::line::Line;
-use super::{Error, Letters};
+use super::load_connection::LoadConnection;
+use super::{Error, Messages};
 use crate::net::Interface;
 
-/// What to send, and how much of it.
+/// What to send, and how much.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The server.
     pub server: SocketAddr,
     /// Letters go by DATA even where the server offers CHUNKING.
     pub by_data: bool,
-    /// What it gets.
-    pub letters: Letters,
-    /// Connections at once, open before the clock starts.
+    /// The messages.
+    pub messages: Messages,
+    /// Concurrent connections, which are opened before the measurement starts.
     pub connections: usize,
-    /// No more letters than these.
+    /// The maximum number of messages.
     pub count: u64,
-    /// No new letter after this time.
+    /// The maximum time; messages that were started before are completed.
     pub time: Duration,
 }
 
-/// How long each letter took until it was accepted.
+/// The time that each message took until it was accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Sent {
-    /// From the first letter to the last reply.
+    /// Time from the first message to the last reply.
     pub seconds: f64,
-    /// In microseconds, in order.
+    /// Time per message in microseconds, sorted.
     took: Vec<u32>,
 }
 
 impl Sent {
-    /// How many were accepted.
-    pub fn letters(&self) -> u64 {
+    /// The number of accepted messages.
+    pub fn messages(&self) -> u64 {
         self.took.len() as u64
     }
 
-    /// So large a share of the letters took no longer, in milliseconds.
+    /// The time within which this share of the messages was accepted, in milliseconds.
     pub fn percentile_ms(&self, share: f64) -> f64 {
         let at = (self.took.len() as f64 * share).ceil() as usize;
         self.took.get(at.saturating_sub(1)).map_or(0.0, |took| f64::from(*took) / 1e3)
@@ -51,12 +51,12 @@ impl Sent {
 }
 
 impl Load {
-    /// Sends it; `sent` counts along.
+    /// Runs the load; `sent` is the progress.
     ///
     /// # Errors
-    /// The server cannot be reached, hangs up, or refuses a letter.
+    /// The server cannot be reached, closes a connection, or refuses a message.
     pub async fn run(&self, interface: &Interface, sent: &AtomicU64) -> Result<Sent, Error> {
-        let lines = (0..self.connections).map(|_| Line::open(interface, self));
+        let lines = (0..self.connections).map(|_| LoadConnection::open(interface, self));
         let lines = try_join_all(lines).await?;
         let (began, numbers) = (Instant::now(), AtomicU64::new(0));
         let tasks = lines.into_iter().map(|line| line.work(self, began + self.time, &numbers, sent));
@@ -68,12 +68,12 @@ impl Load {
         }
         let seconds = began.elapsed().as_secs_f64();
         took.sort_unstable();
-        join_all(lines.into_iter().map(Line::quit)).await;
+        join_all(lines.into_iter().map(LoadConnection::quit)).await;
         Ok(Sent { seconds, took })
     }
 }
 
-impl Line {
+impl LoadConnection {
     async fn work(
         mut self,
         load: &Load,
@@ -88,7 +88,7 @@ impl Line {
             if load.count <= number || end <= began {
                 return Ok((self, took));
             }
-            self.send(&load.letters, number).await?;
+            self.send(&load.messages, number).await?;
             took.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
             sent.fetch_add(1, Ordering::Relaxed);
         }

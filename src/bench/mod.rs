@@ -1,19 +1,19 @@
-//! How fast servers take mail, ours or any other: many letters over a few connections, and what they cost the server.
+//! Measures how fast a server accepts mail, ours or any other, and what that costs the server.
 //!
 //! ```text
-//!   Letters ─▶ Load ══SMTP══▶ a server, in a process of its own (Served, or somebody else's)
+//!   Messages ─▶ Load ══SMTP══▶ a server in its own process (Served, or another one)
 //!               │                │                     ╎
-//!     how long each took    its CPU time, its memory   ╎ the chain behind it
+//!     time per message      CPU time and memory        ╎ the MTAs behind it
 //!               ▼                ▼                     ▼
-//!            Figures  ◀────── Processes           a mailbox, which Arrivals watches
+//!            Figures  ◀────── Processes           a mailbox, polled by ArrivalWatcher
 //! ```
 //!
-//! The load is its own process, so that what the server costs can be read apart.
+//! The load runs in a process of its own, so that the cost of the server can be measured separately.
 
 mod arrivals;
-mod letters;
-mod line;
 mod load;
+mod load_connection;
+mod messages;
 mod processes;
 mod served;
 
@@ -21,69 +21,71 @@ use serde::Serialize;
 
 use crate::{mua, net};
 
-pub use arrivals::Arrivals;
-pub use letters::Letters;
+pub use arrivals::ArrivalWatcher;
 pub use load::{Load, Sent};
+pub use messages::Messages;
 pub use processes::{Processes, Usage};
 pub use served::{FRONT, Served};
 
-/// Why something could not be measured.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server cannot be reached, or hung up.
+    /// The server cannot be reached, or closed the connection.
     #[error("the server under load: {0}")]
     Net(#[from] net::Error),
-    /// It does not take the letters.
-    #[error("the server under load does not take the letters: {0}")]
+    /// The server does not accept the messages.
+    #[error("the server under load does not accept the messages: {0}")]
     Refused(String),
     /// The mailbox cannot be watched.
     #[error(transparent)]
     Mailbox(#[from] mua::Error),
-    /// Letters were accepted and did not come.
-    #[error("{missing} of {sent} letters did not arrive in time")]
+    /// Messages were accepted, but did not arrive.
+    #[error("{missing} of {sent} messages did not arrive in time")]
     Missing {
-        /// So many.
+        /// The number of missing messages.
         missing: u64,
-        /// Of so many.
+        /// The number of sent messages.
         sent: u64,
     },
-    /// Our own server does not start.
-    #[error("the server to be measured: {0}")]
+    /// Our own server cannot be started.
+    #[error("the measured server: {0}")]
     Served(String),
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Figures {
-    /// Octets of each letter.
-    pub octets: usize,
-    /// Connections at once.
+    /// Bytes of each message.
+    #[serde(rename = "octets")]
+    pub message_bytes: usize,
+    /// Concurrent connections.
     pub connections: usize,
-    /// Letters accepted, or in the mailbox where the chain was measured.
-    pub letters: u64,
-    /// For how long.
+    /// Messages accepted, or delivered to the mailbox if a chain was measured.
+    #[serde(rename = "letters")]
+    pub messages: u64,
+    /// Duration.
     pub seconds: f64,
-    /// Letters a second.
+    /// Messages a second.
     pub per_second: f64,
-    /// CPU time of the server for each, in milliseconds, as far as that can be known.
+    /// CPU time of the server per message in milliseconds, if it is known.
     pub cpu_ms: Option<f64>,
-    /// Half of the letters were accepted in so many milliseconds.
+    /// Median time to accept a message, in milliseconds.
     pub p50_ms: f64,
-    /// 99 of 100 were.
+    /// 99th percentile of the same.
     pub p99_ms: f64,
 }
 
 impl Figures {
-    /// What a load came to, with the CPU time it cost.
+    /// The figures of a load, with the CPU time of the server.
     pub fn of(load: &Load, sent: &Sent, seconds: f64, cpu: Option<std::time::Duration>) -> Self {
-        let letters = sent.letters();
-        let each = |cpu: std::time::Duration| cpu.as_secs_f64() * 1e3 / letters.max(1) as f64;
+        let messages = sent.messages();
+        let each = |cpu: std::time::Duration| cpu.as_secs_f64() * 1e3 / messages.max(1) as f64;
         Self {
-            octets: load.letters.octets(),
+            message_bytes: load.messages.bytes(),
             connections: load.connections,
-            letters,
+            messages,
             seconds,
-            per_second: letters as f64 / seconds.max(f64::MIN_POSITIVE),
+            per_second: messages as f64 / seconds.max(f64::MIN_POSITIVE),
             cpu_ms: cpu.map(each),
             p50_ms: sent.percentile_ms(0.50),
             p99_ms: sent.percentile_ms(0.99),

@@ -1,34 +1,34 @@
-//! What a server's processes cost: CPU time and memory, from /proc. Elsewhere than on Linux nothing is known.
+//! CPU time and memory of a server's processes, from /proc; only on Linux.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-/// Ticks of /proc in a second; Linux shows all programs 100, whatever it counts in.
-const TICKS: f64 = 100.0;
+/// Clock ticks of /proc per second, which is always 100 on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Processes and all that they started.
+/// Processes with all their descendants.
 #[derive(Clone, Debug)]
 pub struct Processes(Vec<u32>);
 
-/// What processes have used so far.
+/// The resource usage of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// CPU time, that of children which have ended included.
+    /// CPU time, including children that have ended.
     pub cpu: Duration,
-    /// Resident memory now, in octets; what processes share counts for each.
+    /// Current resident memory in bytes; shared memory counts for each process.
     pub resident: u64,
-    /// The most that it was so far.
+    /// Peak resident memory in bytes.
     pub peak: u64,
 }
 
 impl Processes {
-    /// These, and all that they start.
+    /// These processes and their descendants.
     pub fn new(ids: Vec<u32>) -> Self {
         Self(ids)
     }
 
-    /// What they have used; `None` where there is no /proc, or no such process.
+    /// Their usage; `None` without /proc, or if there is no such process.
     pub fn usage(&self) -> Option<Usage> {
         let table: BTreeMap<u32, Row> = fs::read_dir("/proc").ok()?.filter_map(row).collect();
         let mut family: BTreeSet<u32> = self.0.iter().copied().filter(|id| table.contains_key(id)).collect();
@@ -41,7 +41,7 @@ impl Processes {
             family.extend(children);
         }
         let ticks: u64 = family.iter().map(|id| table[id].ticks).sum();
-        let cpu = Duration::from_secs_f64(ticks as f64 / TICKS);
+        let cpu = Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND);
         let sum = |field| family.iter().filter_map(|id| memory(*id, field)).sum();
         (!family.is_empty()).then_some(Usage { cpu, resident: sum("VmRSS:"), peak: sum("VmHWM:") })
     }
@@ -62,7 +62,8 @@ fn row(entry: std::io::Result<fs::DirEntry>) -> Option<(u32, Row)> {
     Some((id, parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))
 }
 
-/// `ID (NAME) STATE PARENT ...`, where the name may hold anything; utime, stime, cutime and cstime are the 14th to 17th.
+/// Parses `ID (NAME) STATE PARENT ...`, where the name may contain any characters; utime, stime, cutime and cstime are
+/// the fields 14 to 17.
 fn parse(stat: &str) -> Option<Row> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_proc_is_read_whatever_the_process_is_called() {
+    fn proc_stat_with_any_process_name_is_parsed() {
         let stat = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 1 0 9 0 0";
         let row = parse(stat).unwrap();
         assert_eq!((row.parent, row.ticks), (3, 124));
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_process_uses_memory_and_a_missing_one_is_missed() {
+    fn usage_of_a_missing_process_is_none() {
         let usage = Processes::new(vec![std::process::id()]).usage().unwrap();
         assert!(1 << 20 < usage.resident && usage.resident <= usage.peak);
         assert_eq!(Processes::new(vec![u32::MAX]).usage(), None);

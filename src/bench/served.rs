@@ -1,4 +1,4 @@
-//! Our own server to be measured: `postroad serve` of this same program, as its users start it, on a folder of its own.
+//! Runs our own server for a measurement: `postroad serve` as a child process, with its own data folder.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,29 +12,30 @@ use tokio::time::sleep;
 
 use super::{Error, Processes};
 
-/// One MTA that accepts for a host which is away: what is measured with it is accepting, and nothing else.
+/// A world with one MTA, which accepts mail for a host that is off: for measuring acceptance only.
 pub const FRONT: &str = include_str!("front.toml");
 
-/// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(10);
+/// Time limit for the start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interval at which the ports file is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A served world, killed when it is dropped.
+/// A serving process, which is killed when this is dropped.
 pub struct Served {
     child: Child,
     ports: BTreeMap<String, SocketAddr>,
 }
 
 impl Served {
-    /// Serves a world, or the default one, with data and free ports in `folder`.
+    /// Starts serving a world, or the default one, on free ports with data in `folder`.
     ///
     /// # Errors
-    /// It does not start.
+    /// The process does not start.
     pub async fn start(folder: &Path, world: Option<&str>) -> Result<Self, Error> {
         let fail = |error: std::io::Error| Error::Served(error.to_string());
         fs::create_dir_all(folder).map_err(fail)?;
         let mut command = Command::new(std::env::current_exe().map_err(fail)?);
-        // Nothing of the caller's surroundings changes what is measured.
+        // Settings of the caller must not influence the measurement.
         let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"POSTROAD_"));
         ours.for_each(|(name, _)| {
             command.env_remove(name);
@@ -60,22 +61,22 @@ impl Served {
     }
 
     async fn wait(&mut self, ports: &Path) -> Result<BTreeMap<String, SocketAddr>, Error> {
-        for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        for _ in 0..START_TIMEOUT.as_millis() / POLL_INTERVAL.as_millis() {
             if let Ok(text) = fs::read_to_string(ports) {
                 return serde_json::from_str(&text).map_err(|error| Error::Served(error.to_string()));
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(Error::Served(format!("it ended: {status}")));
             }
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
-        Err(Error::Served(format!("it did not listen within {PATIENCE:?}")))
+        Err(Error::Served(format!("it did not listen within {START_TIMEOUT:?}")))
     }
 
     /// Where a service listens.
     ///
     /// # Errors
-    /// Its world has no such port.
+    /// The world does not have this service.
     pub fn port(&self, service: &str) -> Result<SocketAddr, Error> {
         self.ports.get(service).copied().ok_or_else(|| Error::Served(format!("it has no {service} port")))
     }

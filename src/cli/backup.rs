@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::common::Controlled;
+use super::common::ControlArgs;
 use crate::control::{BACKUP, BackupRequest};
-use crate::host::Data;
+use crate::host::DataDir;
 
 /// Copies the data of a world, while it runs, into a folder from which `serve --data` can start.
 ///
@@ -21,7 +21,7 @@ pub(super) struct Backup {
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["control", "ports_file"])]
     data: Option<PathBuf>,
     #[command(flatten)]
-    at: Controlled,
+    at: ControlArgs,
 }
 
 impl Backup {
@@ -34,7 +34,7 @@ impl Backup {
         match &self.data {
             Some(data) => {
                 anyhow::ensure!(data.join("post.db").is_file(), "{} holds no data of a world", data.display());
-                Data::backup(&Data::open(data)?.store()?, &folder)?;
+                DataDir::backup(&DataDir::open(data)?.store()?, &folder)?;
             }
             None => {
                 let request = BackupRequest { folder: folder.clone() };

@@ -1,4 +1,4 @@
-//! `postroad ca`: the root certificate to import.
+//! `postroad ca`: prints the root certificate of a world.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::common;
-use crate::host::Data;
+use crate::host::DataDir;
 
-/// Prints the root certificate of a world that was served, for clients to import.
+/// Prints the root certificate of a served world, for import into clients.
 #[derive(Debug, Args)]
 pub(super) struct Ca {
-    /// A world file; without it, the default world.
+    /// A world file. Default: the built-in world.
     world: Option<PathBuf>,
     /// The data folder of `postroad serve`.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_DATA")]
@@ -19,13 +19,13 @@ pub(super) struct Ca {
 }
 
 impl Ca {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The world was never served with that folder.
+    /// No world was served with that folder.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let world = common::world(self.world.as_deref())?;
-        print!("{}", Data::root_pem(&self.data.unwrap_or_else(|| common::data_folder(&world)))?);
+        print!("{}", DataDir::root_pem(&self.data.unwrap_or_else(|| common::data_folder(&world)))?);
         Ok(ExitCode::SUCCESS)
     }
 }

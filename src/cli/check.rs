@@ -1,4 +1,4 @@
-//! `postroad check [WORLD]`: whether a world is sound, and its map.
+//! `postroad check [WORLD]`: validates a world file and prints its map.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,21 +7,21 @@ use clap::Args;
 
 use super::common;
 
-/// Says whether a world file is sound, and draws the world.
+/// Validates a world file and prints a map of the world.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// A world file; without it, the default world.
+    /// A world file. Default: the built-in world.
     world: Option<PathBuf>,
-    /// Print the outcome as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Check {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The file cannot be read, or is not sound: every problem has a line of its own.
+    /// The file cannot be read or is invalid; each problem is one line.
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let checked = common::world(self.world.as_deref());
         if !self.json {

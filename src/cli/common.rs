@@ -1,4 +1,4 @@
-//! What several commands share: how they read arguments, stop, and print what strangers said.
+//! Shared by several commands: arguments, signals, and safe output of text from peers.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::control::Client;
-use crate::mua::{Desk, Security, Server};
+use crate::mua::{ClientContext, Security, Server};
 use crate::net::{Net, Stop, Trust};
 use crate::store::Store;
 use crate::world::{Clock, World};
 
-/// The world of a file, or the default one.
+/// Reads a world file, or returns the built-in world.
 pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
     match path {
         None => Ok(World::journey()),
@@ -24,40 +24,40 @@ pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
     }
 }
 
-/// Where a world keeps its data when nobody says: under the user's data folder.
+/// The default data folder of a world, under the user's data folder.
 pub(super) fn data_folder(world: &World) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
     home.map_or_else(|| PathBuf::from("postroad-data"), |home| home.join("postroad")).join(&world.name)
 }
 
-/// How a command reaches a server of the user's.
+/// Options for the connection to a server.
 #[derive(Debug, clap::Args)]
-pub(super) struct Reach {
+pub(super) struct ExternalPorts {
     /// How the connection is encrypted.
     #[arg(long, value_enum, default_value = "upgrade")]
     security: SecurityChoice,
-    /// Trust this certificate authority (PEM), as `postroad ca` prints it.
+    /// Trust this certificate authority (PEM), as printed by `postroad ca`.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
-    /// Trust any certificate. On 127.0.0.1, where nobody can listen in, that is so anyway unless --ca is given.
+    /// Trust any certificate. This is the default on loopback addresses, unless --ca is given.
     #[arg(long)]
     insecure: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum SecurityChoice {
-    /// Not at all.
+    /// Not encrypted.
     Plain,
-    /// By STARTTLS or STLS, before the login.
+    /// STARTTLS or STLS before the login.
     Upgrade,
-    /// From the start.
+    /// TLS from the start.
     Tls,
 }
 
-impl Reach {
-    /// A desk on real sockets, and the server to go to.
-    pub(super) async fn find(&self, to: &Endpoint) -> anyhow::Result<(Desk, Server)> {
+impl ExternalPorts {
+    /// A context on real sockets, and the server to go to.
+    pub(super) async fn find(&self, to: &Endpoint) -> anyhow::Result<(ClientContext, Server)> {
         let interface = Net::sockets().interface(&[]);
         let addresses = interface.lookup(&to.host, to.port).await?;
         let is_here = addresses.iter().all(|address| address.ip().is_loopback());
@@ -66,7 +66,7 @@ impl Reach {
                 let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
                 Trust::pem(&pem, Clock::wall())?
             }
-            None if self.insecure || is_here => Trust::anyone(Clock::wall())?,
+            None if self.insecure || is_here => Trust::any_certificate(Clock::wall())?,
             None => Trust::public(Clock::wall())?,
         };
         let security = match self.security {
@@ -75,27 +75,27 @@ impl Reach {
             SecurityChoice::Tls => Security::Immediate,
         };
         let name = to.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let desk = Desk { interface, trust, hello: "localhost".to_owned(), dialogues: false };
-        Ok((desk, Server { name, addresses, security }))
+        let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };
+        Ok((context, Server { name, addresses, security }))
     }
 }
 
-/// Where the control interface of a running world is.
+/// Options for the address of the control interface.
 #[derive(Debug, clap::Args)]
-pub(super) struct Controlled {
-    /// Where the world's control interface is; without it, 127.0.0.1 at port 8025.
+pub(super) struct ControlArgs {
+    /// The address of the world's control interface. Default: 127.0.0.1:8025.
     #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_CONTROL", global = true)]
     control: Option<Endpoint>,
-    /// Finds the control interface in the file that `postroad serve --ports-file` wrote.
+    /// Reads the address of the control interface from the file written by `postroad serve --ports-file`.
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE", global = true)]
     ports_file: Option<PathBuf>,
 }
 
-impl Controlled {
-    /// Who asks there.
+impl ControlArgs {
+    /// A client for the control interface.
     ///
     /// # Errors
-    /// The file cannot be read, or names no such port.
+    /// The file cannot be read, or has no `http` port.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let Endpoint { host, port } = self.endpoint()?;
         Ok(Client::new(Net::sockets().interface(&[]), &host, port))
@@ -111,11 +111,11 @@ impl Controlled {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let http = ports["http"].as_str().and_then(|http| http.parse().ok());
-        http.with_context(|| format!("{} names no `http` port of a world", path.display()))
+        http.with_context(|| format!("{} has no valid `http` address", path.display()))
     }
 }
 
-/// A host, by name or address, and a port.
+/// A host name or address and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) host: String,
@@ -126,26 +126,26 @@ impl FromStr for Endpoint {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
-        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
+        let invalid = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
+        let (host, port) = text.rsplit_once(':').ok_or(invalid)?;
         if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
-            return Err(wrong);
+            return Err(invalid);
         }
-        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong)? })
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| invalid)? })
     }
 }
 
-/// Reads `2s`, `250ms`, `1min`, or a bare number of seconds.
+/// Parses `2s`, `250ms`, `1min`, or a number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time such as 2s, 250ms or 1min");
+    let invalid = || format!("`{text}` is not a time such as 2s, 250ms or 1min");
     if let Ok(seconds) = text.parse() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+        return Duration::try_from_secs_f64(seconds).map_err(|_| invalid());
     }
-    let time: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(time).map_err(|_| wrong())
+    let time: jiff::SignedDuration = text.parse().map_err(|_| invalid())?;
+    Duration::try_from(time).map_err(|_| invalid())
 }
 
-/// What a peer said, without the control characters that would steer a terminal.
+/// Replaces control characters in text from a peer, which could control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
 }
@@ -165,7 +165,7 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     }
 }
 
-/// A stop that fires at Ctrl-C or SIGTERM.
+/// Returns a stop that is triggered by Ctrl-C or SIGTERM.
 pub(super) fn stop_at_signal() -> Stop {
     let stop = Stop::new();
     let fired = stop.clone();
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_places_are_read_as_people_write_them() {
+    fn duration_and_endpoint_parse_valid_text_only() {
         for (text, millis) in [("2", 2000), ("0.5", 500), ("250ms", 250), ("1min", 60_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_steer_the_terminal() {
+    fn printable_replaces_control_characters() {
         assert_eq!(printable("a\u{1b}[2J\tb\n"), "a\u{fffd}[2J\tb\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `postroad fault`: makes something go wrong in a world that is being served.
+//! `postroad fault`: injects faults into a running world.
 
 use std::process::ExitCode;
 
@@ -6,48 +6,48 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::common::{Controlled, printable};
+use super::common::{ControlArgs, printable};
 
-/// Where the control interface has them.
+/// The path of the faults in the control interface.
 const FAULTS: &str = "/api/v1/faults";
 
-/// Makes something go wrong in a served world, shows what is wrong, or mends it.
+/// Injects a fault into a running world, lists the active faults, or clears one.
 #[derive(Debug, Args)]
 pub(super) struct FaultCommand {
     #[command(subcommand)]
     action: Action,
     #[command(flatten)]
-    at: Controlled,
-    /// Print the answer as JSON.
+    at: ControlArgs,
+    /// Print the response as JSON.
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Begins a fault, in the words of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
+    /// Injects a fault, with the keys of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
     /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`.
     Begin {
         /// off, crash, disk-full, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
         kind: String,
-        /// What it needs to know, each as KEY=VALUE.
+        /// The settings of the fault.
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },
-    /// Shows the faults that hold.
+    /// Lists the active faults.
     List,
-    /// Ends a fault.
+    /// Clears a fault.
     End {
-        /// Its number.
+        /// The number of the fault.
         id: u64,
     },
 }
 
 impl FaultCommand {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// No world answers there, or it does not know the fault.
+    /// The world is unreachable, or the fault is invalid.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let world = self.at.client()?;
         let answer: Value = match &self.action {
@@ -61,9 +61,9 @@ impl FaultCommand {
         }
         let all = answer.as_array().map_or(std::slice::from_ref(&answer), Vec::as_slice);
         if all.is_empty() {
-            println!("nothing is wrong");
+            println!("no active faults");
         }
-        let word = if matches!(self.action, Action::End { .. }) { "which held from" } else { "since" };
+        let word = if matches!(self.action, Action::End { .. }) { "cleared; was active since" } else { "active since" };
         for active in all {
             let text = |key: &str| printable(active[key].as_str().unwrap_or_default());
             println!("{:>4}  {}, {word} {}", active["id"], text("title"), text("since"));
@@ -72,7 +72,7 @@ impl FaultCommand {
     }
 }
 
-/// The fault as JSON. Numbers are numbers, and `between=a,b` is a list.
+/// Converts the settings to JSON: numbers as numbers, `between=a,b` as a list.
 fn fault(kind: &str, settings: &[String]) -> anyhow::Result<Value> {
     let mut table = Map::from_iter([("kind".to_owned(), Value::from(kind))]);
     for setting in settings {
@@ -95,7 +95,7 @@ mod tests {
     use crate::host::Fault;
 
     #[test]
-    fn settings_become_the_fault_that_a_scenario_file_would_name() {
+    fn settings_parse_as_fault_of_scenario_file() {
         for line in [
             "off host=a",
             "cut between=a,b way=there",

@@ -1,4 +1,4 @@
-//! `postroad fetch`: the MUA by hand, inwards.
+//! `postroad fetch`: fetches messages over POP3 or IMAP.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,75 +9,75 @@ use clap::Args;
 use mail_parser::MessageParser;
 use serde_json::json;
 
-use super::common::{Endpoint, Reach, printable};
+use super::common::{Endpoint, ExternalPorts, printable};
 use crate::mua::{ImapMailbox, Login, Maildrop};
 
 /// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.
 #[derive(Debug, Args)]
 pub(super) struct Fetch {
-    /// Over IMAP; this is also so without --pop3.
+    /// Use IMAP (the default).
     #[arg(long, conflicts_with = "pop3")]
     imap: bool,
-    /// Over POP3.
+    /// Use POP3.
     #[arg(long)]
     pop3: bool,
-    /// The login: the whole address.
+    /// The login: the full address.
     #[arg(long)]
     user: String,
     /// The password.
     #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
     password: String,
-    /// The server; without it, 127.0.0.1 at port 1143 for IMAP, 1110 for POP3.
+    /// The server. Default: 127.0.0.1, port 1143 for IMAP, 1110 for POP3.
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<Endpoint>,
-    /// The mailbox, over IMAP.
+    /// The mailbox (IMAP only).
     #[arg(long, default_value = "INBOX")]
     mailbox: String,
-    /// Saves each message in this folder, as NUMBER.eml.
+    /// Saves each message in this folder as NUMBER.eml.
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Deletes what was fetched, over POP3.
+    /// Deletes the fetched messages (POP3 only).
     #[arg(long, requires = "pop3")]
     delete: bool,
     #[command(flatten)]
-    reach: Reach,
+    reach: ExternalPorts,
     /// Print a line of JSON for each message.
     #[arg(long)]
     json: bool,
 }
 
 impl Fetch {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The server cannot be reached or does not let us in, or a file cannot be written.
+    /// The server is unreachable or refuses the login, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let default = if self.pop3 { 1110 } else { 1143 };
         let default = || Endpoint { host: "127.0.0.1".to_owned(), port: default };
-        let (desk, server) = self.reach.find(&self.server.clone().unwrap_or_else(default)).await?;
+        let (context, server) = self.reach.find(&self.server.clone().unwrap_or_else(default)).await?;
         let login = Login { user: self.user.clone(), password: self.password.clone() };
         let mut messages: Vec<(u32, Bytes)> = Vec::new();
         if self.pop3 {
-            let mut maildrop = Maildrop::open(&desk, &server, &login).await?;
+            let mut maildrop = Maildrop::open(&context, &server, &login).await?;
             let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();
             maildrop.retrieve(&numbers, |number, bytes| messages.push((number as u32, bytes))).await?;
-            self.keep(&messages)?;
+            self.save_all(&messages)?;
             for number in numbers.iter().filter(|_| self.delete) {
                 maildrop.delete(*number).await?;
             }
             maildrop.quit().await?;
         } else {
-            let mut mailbox = ImapMailbox::open(&desk, &server, &login, &self.mailbox).await?;
+            let mut mailbox = ImapMailbox::open(&context, &server, &login, &self.mailbox).await?;
             if mailbox.messages != 0 {
                 mailbox.fetch("1:*", |uid, bytes| messages.push((uid, bytes))).await?;
             }
             mailbox.logout().await?;
-            self.keep(&messages)?;
+            self.save_all(&messages)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn keep(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
+    fn save_all(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
         if let Some(folder) = &self.output {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
@@ -98,7 +98,7 @@ impl Fetch {
                 json!({ "number": number, "octets": bytes.len(), "from": from, "subject": subject, "file": file })
             );
         } else {
-            println!("{number:>6}  {:>9} octets  {}  {}", bytes.len(), printable(from), printable(subject));
+            println!("{number:>6}  {:>9} bytes  {}  {}", bytes.len(), printable(from), printable(subject));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `postroad greeter serve|call`: the smallest conversation over TCP.
+//! `postroad greeter serve|call`: a minimal TCP server and client.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::common::{Endpoint, duration, printable, stop_at_signal};
-use crate::demo::greeter::{self, Calling, Greeter as Service, Happening};
-use crate::net::{Door, Limits, Net, serve};
+use crate::demo::greeter::{self, Greeter as Service, GreeterClient, GreeterEvent};
+use crate::net::{Limits, Net, ServerConfig, serve};
 
-/// Greets callers over TCP, or calls a greeter.
+/// Runs the greeter server over TCP, or calls one.
 #[derive(Debug, Args)]
 pub(super) struct Greeter {
     #[command(subcommand)]
@@ -21,9 +21,9 @@ pub(super) struct Greeter {
 
 #[derive(Debug, Subcommand)]
 enum Side {
-    /// Says welcome to everybody who connects and greets each name they say.
+    /// Sends a welcome to each client and replies to each name.
     Serve(Serve),
-    /// Says names to a greeter and prints what it answers.
+    /// Sends names to a greeter and prints its replies.
     Call(Call),
 }
 
@@ -32,32 +32,32 @@ struct Serve {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
-    /// How long to think about each name.
+    /// Delay before each reply.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     delay: Duration,
 }
 
 #[derive(Debug, Args)]
 struct Call {
-    /// The names to say.
-    #[arg(required = true, value_name = "NAME", value_parser = greeter::sayable)]
+    /// The names to send.
+    #[arg(required = true, value_name = "NAME", value_parser = greeter::parse_name)]
     names: Vec<String>,
     /// The greeter.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
     to: Endpoint,
-    /// How long to wait for each answer.
+    /// Timeout for each reply.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
-    /// Print the answers as JSON.
+    /// Print the replies as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Greeter {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The network failed, or the greeter did not answer everything.
+    /// The network failed, or a reply is missing.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.side {
             Side::Serve(serve) => serve.run().await,
@@ -73,17 +73,17 @@ impl Serve {
         let stop = stop_at_signal();
         for listener in place.listen(self.listen.port()).await? {
             println!("Waiting for connections at {}...", listener.address());
-            let door = Door { listener, tls: None, limits: Limits::default() };
-            serve(door, service.clone(), stop.clone()).await;
+            let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+            serve(config, service.clone(), stop.clone()).await;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn report(happening: Happening) {
-    match happening {
-        Happening::Came(peer) => println!("Accept new connection from {peer}..."),
-        Happening::Went(peer) => println!("Connection from {peer} closed."),
+fn report(event: GreeterEvent) {
+    match event {
+        GreeterEvent::Connected(peer) => println!("Accept new connection from {peer}..."),
+        GreeterEvent::Disconnected(peer) => println!("Connection from {peer} closed."),
     }
 }
 
@@ -92,17 +92,17 @@ impl Call {
         let place = Net::sockets().interface(&[]);
         let addresses = place.lookup(&self.to.host, self.to.port).await?;
         let stream = place.connect_any(&self.to.host, &addresses).await?;
-        let mut said = Vec::new();
-        let hear = |words: String| {
+        let mut replies = Vec::new();
+        let on_reply = |text: String| {
             if !self.json {
-                println!("{}", printable(&words));
+                println!("{}", printable(&text));
             }
-            said.push(words);
+            replies.push(text);
         };
-        let calling = Calling::new(self.names.clone(), self.timeout);
-        greeter::call(stream, calling, hear).await.context("the greeter did not answer everything")?;
+        let client = GreeterClient::new(self.names.clone(), self.timeout);
+        greeter::call(stream, client, on_reply).await.context("the greeter did not reply to every name")?;
         if self.json {
-            println!("{}", serde_json::json!({ "names": self.names, "said": said }));
+            println!("{}", serde_json::json!({ "names": self.names, "said": replies }));
         }
         Ok(ExitCode::SUCCESS)
     }

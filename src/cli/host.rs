@@ -1,4 +1,4 @@
-//! `postroad host`: one host of a world in a process of its own.
+//! `postroad host`: runs one host of a world in its own process.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -10,98 +10,100 @@ use clap::Args;
 
 use super::common::{self, Endpoint, stop_at_signal};
 use crate::control::{self, Client};
-use crate::host::{Cast, Data, Doors, Ground, Running};
-use crate::journey::Journal;
+use crate::host::{DataDir, Environment, HostSelection, PublicPorts, RunningWorld};
+use crate::journey::EventLog;
 use crate::net::{Net, Stop};
-use crate::world::{Clock, Dice, Engine, Service, World};
+use crate::world::{Clock, Engine, Rng, Service, World};
 
-/// Events kept here until the collector has them, or by the collector.
-const EVENTS_MAX: usize = 200_000;
-/// The name under which a process runs that collects the events of all others.
+/// Events kept until they are sent to the collector, or by the collector itself.
+const MAX_EVENTS: usize = 200_000;
+/// The host name that selects the collector process.
 const COLLECTOR: &str = "control";
 
-/// Runs one host of a world, for a container or a machine of its own.
+/// Runs one host of a world in its own container or machine.
 ///
-/// It listens on the usual ports (25, 53, 110, 143, …) at all addresses of the machine, which must have the host's
-/// address in the world file; the other hosts are found at theirs, through the world's own DNS. The ports under [ports]
-/// that belong to the host are open beside them, and so is the HTTP port, with /livez and /readyz.
+/// It listens on the standard ports (25, 53, 110, 143, …) at all addresses of the machine, which must have the host's
+/// address in the world file. It reaches the other hosts at their addresses through the world's DNS. It also opens the
+/// host's public ports of [ports] and the HTTP port with /livez and /readyz.
 #[derive(Debug, Args)]
 pub(super) struct Host {
-    /// The host's name in the world file; or `control`, which runs no host, but collects the events of all of them.
+    /// The host's name in the world file; or `control`, which runs no host and collects the events of all hosts.
     name: String,
-    /// A world file; without it, the default world.
+    /// A world file. Default: the built-in world.
     #[arg(env = "POSTROAD_WORLD")]
     world: Option<PathBuf>,
-    /// Where the host keeps its mail and its queue.
+    /// The folder of the host's mail and queue.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_DATA")]
     data: PathBuf,
-    /// Where the certificate authority is kept, which all hosts share; the first one makes it. Without it, in --data.
+    /// The folder of the certificate authority, shared by all hosts; the first host creates it. Default: the --data folder.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_AUTHORITY")]
     authority: Option<PathBuf>,
-    /// The control interface that collects the events of all hosts, usually that of `postroad host control`.
+    /// The control interface to which events are sent, usually that of `postroad host control`.
     #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_COLLECTOR")]
     collector: Option<Endpoint>,
-    /// The address at which the ports under [ports] are open.
+    /// The address of the public ports of [ports].
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::UNSPECIFIED.into())]
     bind: IpAddr,
 }
 
 impl Host {
-    /// Does it, until it is told to stop.
+    /// Runs the command until Ctrl-C or SIGTERM.
     ///
     /// # Errors
-    /// There is no such host, a port is taken, or the data folder cannot be used.
+    /// There is no such host, a port is in use, or the data folder is unusable.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
         let world = Arc::new(common::world(self.world.as_deref())?);
-        let cast = cast(&world, &self.name)?;
-        let (data, clock, dice) = (Data::open(&self.data)?, Clock::wall(), Dice::from_entropy());
+        let selection = selection(&world, &self.name)?;
+        let (data, clock, rng) = (DataDir::open(&self.data)?, Clock::wall(), Rng::from_entropy());
         let authority = self.authority.as_ref().unwrap_or(&self.data);
-        let instance = dice.draw();
-        let ground = Ground {
+        let instance = rng.next_u64();
+        let env = Environment {
             net: Net::sockets(),
             store: data.store()?,
             clock,
-            dice,
-            journal: Journal::new(clock, EVENTS_MAX, true),
-            authority: Arc::new(Data::authority_in(authority, &world, clock)?),
+            rng,
+            event_log: EventLog::new(clock, MAX_EVENTS, true),
+            authority: Arc::new(DataDir::authority_in(authority, &world, clock)?),
             world,
         };
-        let journal = ground.journal.clone();
-        let doors = Doors::of(&ground.world.ports, self.bind, 0)?;
-        let mut running = Running::start_cast(ground, doors, &cast).await?;
-        let http = running.open_door(Service::Http).await?;
+        let event_log = env.event_log.clone();
+        let public_ports = PublicPorts::with_offset(&env.world.ports, self.bind, 0)?;
+        let mut running = RunningWorld::start_selected(env, public_ports, &selection).await?;
+        let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), running.stopping()));
         }
-        let told = Stop::new();
-        let telling = self.collector.map(|at| {
+        let stop_sending = Stop::new();
+        let sender = self.collector.map(|at| {
             let collector = Client::new(Net::sockets().interface(&[]), &at.host, at.port);
-            tokio::spawn(control::send_events(journal, collector, self.name.clone(), instance, told.clone()))
+            tokio::spawn(control::send_events(event_log, collector, self.name.clone(), instance, stop_sending.clone()))
         });
-        println!("{} of world {} is up", self.name, running.ground.world.name);
-        let code = common::until_stopped(&signal, &running.ground.store).await;
+        println!("{} of world {} is up", self.name, running.env.world.name);
+        let code = common::until_stopped(&signal, &running.env.store).await;
         println!("stopping");
         running.stop().await;
-        told.cancel();
-        if let Some(telling) = telling {
-            telling.await.context("the last events were not sent")?;
+        stop_sending.cancel();
+        if let Some(sender) = sender {
+            sender.await.context("cannot send the last events")?;
         }
         Ok(code)
     }
 }
 
-fn cast(world: &World, name: &str) -> anyhow::Result<Cast> {
+fn selection(world: &World, name: &str) -> anyhow::Result<HostSelection> {
     if name == COLLECTOR {
-        return Ok(Cast::Nobody);
+        return Ok(HostSelection::None);
     }
     let foreign = world.mtas().find(|(host, mta)| &*host.name == name && !matches!(mta.engine, Engine::Postroad));
     if let Some((_, mta)) = foreign {
         let engine = mta.engine.name();
-        anyhow::bail!("{name} has engine = \"{engine}\", which is reached within `postroad serve` or `run` only");
+        anyhow::bail!(
+            "{name} has engine = \"{engine}\", which is supported by `postroad serve` and `postroad run` only"
+        );
     }
-    let host = world.hosts.get(name).map(|host| Cast::Only(host.name.clone()));
+    let host = world.hosts.get(name).map(|host| HostSelection::Only(host.name.clone()));
     host.with_context(|| {
         let names: Vec<_> = world.hosts.keys().map(ToString::to_string).collect();
         format!("there is no host {name} in world {}; choose one of {}, or {COLLECTOR}", world.name, names.join(", "))

@@ -1,4 +1,4 @@
-//! `postroad mailbox`: the mailboxes of a running world, and the way of messages between them and files.
+//! `postroad mailbox`: lists the mailboxes of a running world, and imports and exports messages.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,23 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use console::style;
 
-use super::common::{Controlled, printable};
-use crate::control::{Client, FiledReport, MailboxReport, MessageReport};
+use super::common::{ControlArgs, printable};
+use crate::control::{Client, MailboxReport, MessageReport, UploadReport};
 use crate::imap::{Flags, SystemFlags};
-use crate::mua::{Export, Filed, Form, read_filed};
+use crate::mua::{Export, Form, MessageFile, read_mail_files};
 
-/// Where the control interface has them.
+/// The path of the mailboxes in the control interface.
 const MAILBOXES: &str = "/api/v1/mailboxes";
-/// So many messages are listed by one request.
+/// Messages listed by one request.
 const PAGE: usize = 1_000;
 
-/// Lists the mailboxes of a running world; brings mail into them from files, and out of them into files.
+/// Lists the mailboxes of a running world, imports messages from files and exports messages to files.
 #[derive(Debug, Args)]
 pub(super) struct MailboxCommand {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    at: Controlled,
+    at: ControlArgs,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -32,35 +32,35 @@ pub(super) struct MailboxCommand {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// All mailboxes, or those of one account.
+    /// Lists all mailboxes, or those of one account.
     List {
-        /// Whose, as in `friend@sina.test`.
+        /// The account, such as `friend@sina.test`.
         account: Option<String>,
     },
-    /// Files messages in a mailbox, which is made if it is missing: .eml files, mbox files, Maildirs, folders of these.
+    /// Imports .eml files, mbox files, Maildirs or folders of these into a mailbox, which is created if it does not exist.
     ///
-    /// Flags and dates come along as far as the files have them. A message that was imported is durable; one that cannot
-    /// be read is named, and the others are imported. What is imported twice is there twice.
+    /// Flags and dates are imported if the files have them. Imported messages are durable. Messages that cannot be read are
+    /// reported, and the others are imported. Messages that are imported twice are stored twice.
     Import {
-        /// Whose.
+        /// The account.
         account: String,
         /// Files and folders.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// Which mailbox.
+        /// The mailbox.
         #[arg(long, default_value = "INBOX")]
         mailbox: String,
     },
-    /// Writes the messages of a mailbox into files.
+    /// Exports the messages of a mailbox to files.
     Export {
-        /// Whose.
+        /// The account.
         account: String,
-        /// The file of an mbox, which must be new, or the folder for the other forms.
+        /// The new mbox file, or the folder for the other formats.
         path: PathBuf,
-        /// Which mailbox.
+        /// The mailbox.
         #[arg(long, default_value = "INBOX")]
         mailbox: String,
-        /// How; otherwise what the path says: `.mbox` is an mbox, a folder with `cur` a Maildir, the rest .eml files.
+        /// The format. Default: mbox for a path with `.mbox`, Maildir for a folder with `cur`, else .eml files.
         #[arg(long)]
         form: Option<FormName>,
     },
@@ -68,11 +68,11 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormName {
-    /// One file, mboxrd; flags stay behind.
+    /// One mboxrd file, without flags.
     Mbox,
-    /// A file each, with flags.
+    /// A Maildir: one file per message, with flags.
     Maildir,
-    /// A file each, octets as they are; flags stay behind.
+    /// One file per message, unchanged, without flags.
     Eml,
 }
 
@@ -95,10 +95,10 @@ impl FormName {
 }
 
 impl MailboxCommand {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The world cannot be reached, or a file cannot be read or written.
+    /// The world is unreachable, or a file cannot be read or written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let client = self.at.client()?;
         match &self.command {
@@ -123,9 +123,9 @@ impl MailboxCommand {
     async fn import(&self, client: &Client, to: (&str, &str), paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let (mut imported, mut failed) = (0, 0);
         for path in paths {
-            for filed in read_filed(path)? {
+            for filed in read_mail_files(path)? {
                 let outcome = match filed {
-                    Ok(filed) => bring(client, to, filed).await,
+                    Ok(filed) => upload(client, to, filed).await,
                     Err(error) => Err(error.into()),
                 };
                 match outcome {
@@ -137,7 +137,7 @@ impl MailboxCommand {
                 }
             }
         }
-        self.tell(imported, "imported", &format!(" into {} of {}", to.1, to.0))?;
+        self.print_count(imported, "imported", &format!(" into {} of {}", to.1, to.0))?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -150,17 +150,17 @@ impl MailboxCommand {
             for message in &page {
                 let uid = message.uid.to_string();
                 let query = query(&[("account", from.0), ("mailbox", from.1), ("uid", &uid)]);
-                let octets = client.octets(&format!("{MAILBOXES}/message{query}")).await?;
-                export.put(&uid, &message.flags(), message.received, &octets).with_context(writing)?;
+                let bytes = client.bytes(&format!("{MAILBOXES}/message{query}")).await?;
+                export.put(&uid, &message.flags(), message.received, &bytes).with_context(writing)?;
             }
             page = messages(client, from, after).await?;
         }
         let count = export.finish().with_context(writing)?;
-        self.tell(count, "exported", &format!(" from {} of {} to {}", from.1, from.0, path.display()))?;
+        self.print_count(count, "exported", &format!(" from {} of {} to {}", from.1, from.0, path.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn tell(&self, count: usize, what: &str, more: &str) -> anyhow::Result<()> {
+    fn print_count(&self, count: usize, what: &str, more: &str) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(&serde_json::json!({ what: count }))?);
         } else {
@@ -176,18 +176,18 @@ async fn messages(client: &Client, from: (&str, &str), after: u32) -> anyhow::Re
     Ok(client.get(&format!("{MAILBOXES}/messages{query}")).await?)
 }
 
-async fn bring(client: &Client, to: (&str, &str), filed: Filed) -> anyhow::Result<()> {
-    let Filed { name, flags, received, message } = filed;
+async fn upload(client: &Client, to: (&str, &str), filed: MessageFile) -> anyhow::Result<()> {
+    let MessageFile { name, flags, received, message } = filed;
     ensure!(!message.is_empty(), "{name} is empty");
-    let (flags, received) = (words(&flags), received.map(|received| received.to_string()));
+    let (flags, received) = (flag_list(&flags), received.map(|received| received.to_string()));
     let mut pairs = vec![("account", to.0), ("mailbox", to.1), ("flags", &flags)];
     pairs.extend(received.as_deref().map(|received| ("received", received)));
     let path = format!("{MAILBOXES}/messages{}", query(&pairs));
-    let _: FiledReport = client.post_octets(&path, message).await.with_context(|| format!("{name} is not imported"))?;
+    let _: UploadReport = client.post_bytes(&path, message).await.with_context(|| format!("cannot import {name}"))?;
     Ok(())
 }
 
-fn words(flags: &Flags) -> String {
+fn flag_list(flags: &Flags) -> String {
     let system = SystemFlags::ALL.iter().filter(|(flag, _)| flags.system.contains(*flag)).map(|(_, name)| *name);
     system.chain(flags.keywords.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
@@ -204,13 +204,13 @@ fn table(all: &[MailboxReport]) -> String {
         // Writing to a String cannot fail.
         if account != report.account {
             account = &report.account;
-            let head = format!("{}  messages  unseen      octets", " ".repeat(wide));
+            let head = format!("{}  messages  unseen       bytes", " ".repeat(wide));
             let _ = writeln!(out, "{}\n  {}", style(printable(account)).bold(), style(head).dim());
         }
         let name = printable(&report.mailbox);
         let name = console::pad_str(&name, wide, console::Alignment::Left, None);
-        let MailboxReport { messages, unseen, octets, .. } = report;
-        let _ = writeln!(out, "  {name}  {messages:>8}  {unseen:>6}  {octets:>10}");
+        let MailboxReport { messages, unseen, octets: bytes, .. } = report;
+        let _ = writeln!(out, "  {name}  {messages:>8}  {unseen:>6}  {bytes:>10}");
     }
     out
 }

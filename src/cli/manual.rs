@@ -1,4 +1,4 @@
-//! `postroad completions` and `postroad man`: from the definition of the commands.
+//! `postroad completions` and `postroad man`, generated from the definition of the commands.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use clap_complete::Shell;
 
 use super::{Cli, out};
 
-/// Prints completions for a shell.
+/// Prints a completion script for a shell.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// Which one.
+    /// The shell.
     shell: Shell,
 }
 
@@ -25,17 +25,19 @@ impl Completions {
     }
 }
 
-/// Prints the manual page, or writes those of all commands.
+/// Prints the manual page, or writes the pages of all commands to a folder.
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// Writes a page for each command into this folder.
+    /// Writes a page for each command to this folder.
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
 }
 
 impl Man {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// The folder cannot be written to.
+    /// The folder is not writable.
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         match &self.output {
             None => {

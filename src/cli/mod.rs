@@ -1,6 +1,7 @@
-//! The commands: one file each. They print, show progress and choose the exit code; the rooms below do the work.
+//! The commands, one file each. They parse arguments, print, show progress and choose the exit code; lower modules do the
+//! work.
 
-/// In this room, a reader who hangs up is no reason to panic. See [`out`].
+/// Replaces the standard macro, which panics if standard output is closed. See [`out`].
 macro_rules! println {
     ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
 }
@@ -68,20 +69,21 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line. Called by the name of sendmail, as through a link, it is `postroad sendmail`.
+    /// Parses the command line. If the program is called by the name `sendmail`, as through a link, the command is
+    /// `postroad sendmail`.
     pub fn read() -> Self {
-        let mut words: Vec<_> = std::env::args_os().collect();
-        let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
+        let mut arguments: Vec<_> = std::env::args_os().collect();
+        let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
         if name.is_some_and(|name| name == "sendmail") {
-            words.insert(1, "sendmail".into());
+            arguments.insert(1, "sendmail".into());
         }
-        Self::parse_from(words)
+        Self::parse_from(arguments)
     }
 
-    /// Runs the command; the exit code says whether it went well.
+    /// Runs the command; returns its exit code.
     ///
     /// # Errors
-    /// What could not be done, and what to do about it, in one line.
+    /// The reason of the failure and what to do about it, in one line.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(command) => command.run().await,

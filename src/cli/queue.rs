@@ -1,4 +1,4 @@
-//! `postroad queue`: what waits in the queues of a running world, and what an operator does about it.
+//! `postroad queue`: lists the queues of a running world, and holds, releases, flushes or deletes messages.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -8,21 +8,21 @@ use clap::{Args, Subcommand};
 use console::style;
 use jiff::Timestamp;
 
-use super::common::{Controlled, printable};
-use crate::control::{Done, Shown};
-use crate::mta::{Listing, State, Waiting};
+use super::common::{ControlArgs, printable};
+use crate::control::{ActionReport, QueueMessage};
+use crate::mta::{Listing, QueueEntry, State};
 use crate::world::Clock;
 
-/// Where the control interface has it.
+/// The path of the queues in the control interface.
 const QUEUE: &str = "/api/v1/queue";
 
-/// Lists what waits in the queues of a running world; holds, releases, flushes or deletes it.
+/// Lists the queues of a running world, and holds, releases, flushes or deletes messages.
 #[derive(Debug, Args)]
 pub(super) struct Queue {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    at: Controlled,
+    at: ControlArgs,
     /// Only the queue of this host.
     #[arg(long, value_name = "NAME", global = true)]
     host: Option<String>,
@@ -33,44 +33,44 @@ pub(super) struct Queue {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What waits, oldest first.
+    /// Lists messages, oldest first.
     List {
-        /// A message, or a journey.
+        /// The id of a message or of a journey.
         id: Option<String>,
-        /// So many at most.
+        /// The largest number of messages listed.
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// One message: its recipients, why it waits, its header.
+    /// Shows one message: its recipients, the last error and its header.
     Show {
         /// The message, or its journey.
         id: String,
     },
-    /// Keeps messages from being tried until they are released.
-    Hold(Choice),
-    /// Lets held messages be tried again, now.
-    Release(Choice),
-    /// Tries messages now.
-    Flush(Choice),
-    /// Deletes messages for good; nobody is told. Those under way just now are left alone.
-    Delete(Choice),
+    /// Suspends delivery of messages until they are released.
+    Hold(MessageArgs),
+    /// Ends a hold and tries delivery now.
+    Release(MessageArgs),
+    /// Tries delivery now.
+    Flush(MessageArgs),
+    /// Deletes messages without a report. Messages that are being delivered are skipped.
+    Delete(MessageArgs),
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Choice {
+struct MessageArgs {
     /// The message, or its journey.
     id: Option<String>,
-    /// Every message, or every one of --host.
+    /// All messages, or all of --host.
     #[arg(long)]
     all: bool,
 }
 
 impl Queue {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The world cannot be reached, or does not have what was named.
+    /// The world is unreachable, or the message does not exist.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match &self.command {
             Command::List { id, limit } => {
@@ -79,7 +79,7 @@ impl Queue {
                 self.print(&listing, |listing| table(listing, Clock::wall().now()))?;
             }
             Command::Show { id } => {
-                let shown: Shown = self.at.client()?.get(&format!("{QUEUE}/{}", encoded(id))).await?;
+                let shown: QueueMessage = self.at.client()?.get(&format!("{QUEUE}/{}", encoded(id))).await?;
                 self.print(&shown, |shown| details(shown, Clock::wall().now()))?;
             }
             Command::Hold(choice) => return self.act("hold", "held", choice).await,
@@ -90,18 +90,18 @@ impl Queue {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Exits with 1 if the one that was named is not among those to which something was done.
-    async fn act(&self, action: &str, done: &str, choice: &Choice) -> anyhow::Result<ExitCode> {
+    /// Performs an action; exits with 1 if a message was named and the action did not apply to it.
+    async fn act(&self, action: &str, done: &str, choice: &MessageArgs) -> anyhow::Result<ExitCode> {
         let all = choice.all.to_string();
         let query = self.query(choice.id.as_deref(), &[("all", &all)]);
-        let answer: Done = self.at.client()?.post(&format!("{QUEUE}/{action}{query}"), &()).await?;
+        let answer: ActionReport = self.at.client()?.post(&format!("{QUEUE}/{action}{query}"), &()).await?;
         self.print(&answer, |answer| {
             let ids = answer.messages.iter().map(|id| format!("{id}  {done}\n"));
             let count = answer.messages.len();
             ids.chain([format!("{count} {}\n", if count == 1 { "message" } else { "messages" })]).collect()
         })?;
-        let is_missed = choice.id.is_some() && answer.messages.is_empty();
-        Ok(if is_missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        let not_found = choice.id.is_some() && answer.messages.is_empty();
+        Ok(if not_found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn print<T: serde::Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
@@ -128,16 +128,16 @@ fn encoded(id: &str) -> String {
 fn table(listing: &Listing, now: Timestamp) -> String {
     let mut out = String::new();
     let rows: Vec<_> = listing.messages.iter().map(|message| cells(message, now)).collect();
-    let head = ["message", "host", "state", "age", "tries", "octets"].map(str::to_owned);
+    let head = ["message", "host", "state", "age", "tries", "bytes"].map(str::to_owned);
     let wide: [usize; 6] = std::array::from_fn(|at| {
         rows.iter().chain([&head]).map(|row| console::measure_text_width(&row[at])).max().unwrap_or(0)
     });
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "{}", style(format!("{}  who", line(&head, &wide))).dim());
+    let _ = writeln!(out, "{}", style(format!("{}  addresses", line(&head, &wide))).dim());
     for (row, message) in rows.iter().zip(&listing.messages) {
         let text = line(row, &wide);
         let text = if message.state == State::Held { style(text).yellow() } else { style(text) };
-        let _ = writeln!(out, "{text}  {}", who(message));
+        let _ = writeln!(out, "{text}  {}", addresses(message));
         if let Some(reason) = &message.reason {
             let _ = writeln!(out, "    {}", style(printable(reason)).dim());
         }
@@ -157,16 +157,16 @@ fn line(row: &[String; 6], wide: &[usize; 6]) -> String {
     cells.collect::<Vec<_>>().join("  ")
 }
 
-fn cells(message: &Waiting, now: Timestamp) -> [String; 6] {
-    let Waiting { id, host, attempts, size, arrived, .. } = message;
-    let age = about(since(*arrived, now));
+fn cells(message: &QueueEntry, now: Timestamp) -> [String; 6] {
+    let QueueEntry { id, host, attempts, size, arrived, .. } = message;
+    let age = rounded(since(*arrived, now));
     [id.to_string(), host.to_string(), state(message, now), age, attempts.to_string(), size.to_string()]
 }
 
-fn state(message: &Waiting, now: Timestamp) -> String {
+fn state(message: &QueueEntry, now: Timestamp) -> String {
     match message.state {
         State::Waiting if message.due <= now => "due".to_owned(),
-        State::Waiting => format!("in {}", about(since(now, message.due))),
+        State::Waiting => format!("in {}", rounded(since(now, message.due))),
         State::Held => "held".to_owned(),
         State::Underway => "under way".to_owned(),
     }
@@ -176,8 +176,8 @@ fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Of whole seconds only: a queue is watched by people.
-fn about(time: Duration) -> String {
+/// Formats a duration in its largest suitable unit.
+fn rounded(time: Duration) -> String {
     match time.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
@@ -186,7 +186,7 @@ fn about(time: Duration) -> String {
     }
 }
 
-fn who(message: &Waiting) -> String {
+fn addresses(message: &QueueEntry) -> String {
     let from = message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let more = match message.recipients.len() {
         0 | 1 => String::new(),
@@ -196,21 +196,21 @@ fn who(message: &Waiting) -> String {
     printable(&format!("{from} -> {to}{more}"))
 }
 
-fn details(shown: &Shown, now: Timestamp) -> String {
+fn details(shown: &QueueMessage, now: Timestamp) -> String {
     let message = &shown.message;
     let mut out = String::new();
-    let mut tell = |what: &str, value: String| {
-        let _ = writeln!(out, "{}  {}", style(format!("{what:<9}")).dim(), printable(&value));
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(out, "{}  {}", style(format!("{name:<9}")).dim(), printable(&value));
     };
-    tell("message", message.id.to_string());
-    tell("host", message.host.to_string());
-    tell("state", state(message, now));
-    tell("arrived", format!("{:.0}, {} ago", message.arrived, about(since(message.arrived, now))));
-    tell("tries", message.attempts.to_string());
-    tell("octets", message.size.to_string());
-    tell("from", message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
-    message.recipients.iter().for_each(|recipient| tell("to", recipient.to_string()));
-    message.reason.iter().for_each(|reason| tell("because", reason.clone()));
+    field("message", message.id.to_string());
+    field("host", message.host.to_string());
+    field("state", state(message, now));
+    field("arrived", format!("{:.0}, {} ago", message.arrived, rounded(since(message.arrived, now))));
+    field("tries", message.attempts.to_string());
+    field("bytes", message.size.to_string());
+    field("from", message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
+    message.recipients.iter().for_each(|recipient| field("to", recipient.to_string()));
+    message.reason.iter().for_each(|reason| field("because", reason.clone()));
     let _ = write!(out, "\n{}", printable(&shown.header));
     out
 }
@@ -220,14 +220,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_told_in_the_unit_that_suits() {
-        let told = [0, 119, 120, 7199, 7200, 172_800].map(|seconds| about(Duration::from_secs(seconds)));
-        assert_eq!(told, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    fn rounded_uses_suitable_unit() {
+        let texts = [0, 119, 120, 7199, 7200, 172_800].map(|seconds| rounded(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
     }
 
     #[test]
-    fn a_list_tells_state_and_reason_and_how_many_more_there_are() {
-        let message = Waiting {
+    fn table_shows_state_reason_and_total() {
+        let message = QueueEntry {
             id: "3FK9Q2XW7T-04KMX".parse().unwrap(),
             host: "mta".into(),
             state: State::Waiting,
@@ -244,6 +244,6 @@ mod tests {
         let text = console::strip_ansi_codes(&text);
         let line = "3FK9Q2XW7T-04KMX  mta   in 2 min  60 s      2     620  <> -> a@x.test and 1 more\n";
         assert!(text.contains(line) && text.ends_with("3 messages, the oldest 1 shown\n"), "{text}");
-        assert!(!text.contains('\u{1b}'), "a peer cannot steer the terminal");
+        assert!(!text.contains('\u{1b}'), "control characters are replaced");
     }
 }

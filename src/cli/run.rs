@@ -1,4 +1,4 @@
-//! `postroad run`: the whole journey, once.
+//! `postroad run`: starts a world and sends messages through it once.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,80 +11,81 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::common::{self, Endpoint, duration};
 use super::table;
 use crate::control::{self, Client};
-use crate::host::{Data, Doors, Ground, Running};
-use crate::journey::{Journal, Protocol};
+use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
+use crate::journey::{EventLog, Protocol};
 use crate::mail::Address;
 use crate::mua::{Draft, Source, read_sources};
 use crate::net::Net;
+use crate::roundtrip::{self, Plan, Progress, Report};
 use crate::store::Store;
-use crate::trip::{self, Plan, Progress, Report};
-use crate::world::{Clock, Dice, World};
+use crate::world::{Clock, Rng, World};
 
-/// Events kept while a trip runs: enough for the steps of some hundred thousand messages.
-const EVENTS_MAX: usize = 2_000_000;
-/// How long events of other processes may take to come here.
-const AFTERMATH: Duration = Duration::from_millis(300);
-/// With more messages than this, each gets a line of the summary instead of a table.
-const TABLES_MAX: usize = 3;
+/// Events kept during a run: enough for about a hundred thousand messages.
+const MAX_EVENTS: usize = 2_000_000;
+/// How long events of other processes may take to arrive.
+const EVENT_DELAY: Duration = Duration::from_millis(300);
+/// The largest number of messages with a table each; more are summarized.
+const MAX_TABLES: usize = 3;
 
-/// Runs the whole journey once: starts the world, sends, follows each hop, fetches over POP3 and IMAP, compares.
+/// Sends messages through the world once: starts it, submits, traces each hop, fetches over POP3 and IMAP and compares.
 ///
-/// Exits with 0 only if every message arrived, once and intact, by both protocols.
+/// Exits with 0 only if every message arrived exactly once and intact over both protocols.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// A world file; without it, the default world.
+    /// A world file. Default: the built-in world.
     #[arg(env = "POSTROAD_WORLD")]
     world: Option<PathBuf>,
-    /// Send these messages instead of a sample letter: a file with one message, an mbox, or a folder of them.
+    /// Messages to send instead of a sample: a message file, an mbox, or a folder of these.
     #[arg(long, value_name = "FILE-OR-FOLDER")]
     mail: Vec<PathBuf>,
-    /// Who sends; a user of the world.
+    /// The sender, a user of the world.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Address>,
-    /// Who shall get it.
+    /// The recipient.
     #[arg(long, value_name = "ADDRESS")]
     to: Option<Address>,
-    /// Start nothing: send through the hosts that `postroad host` runs elsewhere, and follow the letters by what this
-    /// collector of theirs hears. Run it where the world's MUA is.
+    /// Starts no hosts: sends through hosts started by `postroad host`, and reads their events from this collector. Run it on
+    /// the machine of the world's MUA.
     #[arg(long, value_name = "HOST:PORT", requires = "authority", env = "POSTROAD_COLLECTOR")]
     join: Option<Endpoint>,
-    /// The folder of the certificate authority that those hosts share.
+    /// The folder of the certificate authority shared by those hosts.
     #[arg(long, value_name = "FOLDER", requires = "join", env = "POSTROAD_AUTHORITY")]
     authority: Option<PathBuf>,
-    /// Show what was said on each hop.
+    /// Print the protocol transcript of each hop.
     #[arg(long)]
     transcript: bool,
-    /// How long all messages may take to arrive.
+    /// Timeout for the arrival of all messages.
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
     timeout: Duration,
-    /// Print the outcome as JSON.
+    /// Print the report as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Run {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// A file cannot be read, the world does not start, or its servers do not talk to the user.
+    /// A file cannot be read, the world does not start, or a server refuses the user.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let world = common::world(self.world.as_deref())?;
-        let (clock, dice) = (Clock::wall(), Dice::from_entropy());
-        let plan = self.plan(&world, clock, &dice)?;
-        let journal = Journal::new(clock, EVENTS_MAX, self.transcript || self.json);
+        let (clock, rng) = (Clock::wall(), Rng::from_entropy());
+        let plan = self.plan(&world, clock, &rng)?;
+        let event_log = EventLog::new(clock, MAX_EVENTS, self.transcript || self.json);
         let report = match (&self.join, &self.authority) {
             (Some(collector), Some(authority)) => {
-                let authority = Arc::new(Data::authority_in(authority, &world, clock)?);
+                let authority = Arc::new(DataDir::authority_in(authority, &world, clock)?);
                 let (net, store) = (Net::sockets(), Store::in_memory(&[])?);
-                let ground = Ground { net, store, clock, dice, journal, authority, world: Arc::new(world) };
-                self.join(&ground, collector, plan).await?
+                let env = Environment { net, store, clock, rng, event_log, authority, world: Arc::new(world) };
+                self.join(&env, collector, plan).await?
             }
             _ => {
                 let folder = tempfile::Builder::new().prefix("postroad-").tempdir()?;
-                let data = Data::open(folder.path())?;
+                let data = DataDir::open(folder.path())?;
                 let authority = Arc::new(data.authority(&world, clock)?);
                 let (net, store) = (Net::loopback(world.addresses()), data.store()?);
-                self.alone(Ground { net, store, clock, dice, journal, authority, world: Arc::new(world) }, plan).await?
+                self.alone(Environment { net, store, clock, rng, event_log, authority, world: Arc::new(world) }, plan)
+                    .await?
             }
         };
         if self.json {
@@ -93,83 +94,81 @@ impl Run {
                 serde_json::to_string_pretty(&serde_json::json!({ "intact": report.is_intact(), "report": report }))?
             );
         } else {
-            print!("{}", table::report(&report, TABLES_MAX, self.transcript));
+            print!("{}", table::report(&report, MAX_TABLES, self.transcript));
         }
         Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// With every host in this process.
-    async fn alone(&self, ground: Ground, plan: Plan) -> anyhow::Result<Report> {
-        let running = Running::start(ground, Doors::shut()).await?;
-        let report = travel(&running.ground, plan).await;
+    /// Runs with all hosts in this process.
+    async fn alone(&self, env: Environment, plan: Plan) -> anyhow::Result<Report> {
+        let running = RunningWorld::start(env, PublicPorts::none()).await?;
+        let report = travel(&running.env, plan).await;
         running.stop().await;
         report
     }
 
-    /// With hosts that run elsewhere.
-    async fn join(&self, ground: &Ground, collector: &Endpoint, plan: Plan) -> anyhow::Result<Report> {
-        let collector = Client::new(ground.net.interface(&[]), &collector.host, collector.port);
-        let news = control::follow_events(ground.journal.clone(), collector).await?;
+    /// Runs with the hosts of other processes.
+    async fn join(&self, env: &Environment, collector: &Endpoint, plan: Plan) -> anyhow::Result<Report> {
+        let collector = Client::new(env.net.interface(&[]), &collector.host, collector.port);
+        let news = control::follow_events(env.event_log.clone(), collector).await?;
         let report = async {
-            let mut report = travel(ground, plan).await?;
-            // The last steps are still on their way here.
-            tokio::time::sleep(AFTERMATH).await;
-            report.retell(&ground.journal);
+            let mut report = travel(env, plan).await?;
+            // The last events may still be in transit.
+            tokio::time::sleep(EVENT_DELAY).await;
+            report.refresh(&env.event_log);
             anyhow::Ok(report)
         };
         tokio::select! {
             biased;
             report = report => report,
-            () = news => anyhow::bail!("the collector has no more news"),
+            () = news => anyhow::bail!("the collector has no more events"),
         }
     }
 
-    fn plan(&self, world: &World, clock: Clock, dice: &Dice) -> anyhow::Result<Plan> {
-        let letter = || world.letter.clone();
+    fn plan(&self, world: &World, clock: Clock, rng: &Rng) -> anyhow::Result<Plan> {
+        let default = || world.letter.clone();
         let (Some(from), Some(to)) = (
-            self.from.clone().or_else(|| letter().map(|(from, _)| from)),
-            self.to.clone().or_else(|| letter().map(|(_, to)| to)),
+            self.from.clone().or_else(|| default().map(|(from, _)| from)),
+            self.to.clone().or_else(|| default().map(|(_, to)| to)),
         ) else {
-            anyhow::bail!(
-                "this world has no users to send a letter; declare some under [domains], or name --from and --to"
-            );
+            anyhow::bail!("this world has no users; declare some under [domains], or use --from and --to");
         };
-        anyhow::ensure!(world.has_mailbox(&from), "{from} is no user of this world; `postroad check` lists them");
+        anyhow::ensure!(world.has_mailbox(&from), "{from} is not a user of this world; `postroad check` lists them");
         let mut sources = Vec::new();
         for path in &self.mail {
             sources.extend(read_sources(path)?);
         }
         if self.mail.is_empty() {
-            sources.push(sample(&from, &to, clock, dice)?);
+            sources.push(sample(&from, &to, clock, rng)?);
         }
-        Ok(Plan { from, to, sources, patience: self.timeout })
+        Ok(Plan { from, to, sources, timeout: self.timeout })
     }
 }
 
-async fn travel(ground: &Ground, plan: Plan) -> anyhow::Result<Report> {
+async fn travel(env: &Environment, plan: Plan) -> anyhow::Result<Report> {
     let bar = Bar::new(plan.sources.len());
-    let report = trip::travel(ground, plan, |progress| bar.show(progress)).await;
+    let report = roundtrip::run(env, plan, |progress| bar.show(progress)).await;
     bar.finish();
     Ok(report?)
 }
 
-fn sample(from: &Address, to: &Address, clock: Clock, dice: &Dice) -> anyhow::Result<Source> {
+fn sample(from: &Address, to: &Address, clock: Clock, rng: &Rng) -> anyhow::Result<Source> {
     let draft = Draft {
         from: from.clone(),
         to: vec![to.clone()],
         cc: Vec::new(),
-        subject: "A letter by the post road".to_owned(),
-        text: "Dear friend,\n\nthis letter has travelled from server to server, and each has put its stamp on it.\n\
-               Read the Received lines from the bottom up, and you see the way it took.\n\nYours\n"
+        subject: "A message by the post road".to_owned(),
+        text: "Dear friend,\n\nthis message has been relayed from server to server, and each has added a Received field.\n\
+               Read these fields from the bottom up to follow the route.\n\nYours\n"
             .to_owned(),
         attachments: Vec::new(),
         date: clock.now(),
-        id: format!("{:016x}", dice.draw()),
+        id: format!("{:016x}", rng.next_u64()),
     };
-    Ok(Source { name: "sample letter".to_owned(), message: draft.write()?.into(), mended: false })
+    Ok(Source { name: "sample message".to_owned(), message: draft.write()?.into(), mended: false })
 }
 
-/// One bar for each part of the trip, on a terminal only.
+/// A progress bar for each phase, on a terminal only.
 struct Bar {
     bar: ProgressBar,
     total: usize,
@@ -186,7 +185,7 @@ impl Bar {
     fn show(&self, progress: Progress) {
         let (what, count) = match progress {
             Progress::Submitted(count) => ("submitting", count),
-            Progress::Settled(count) => ("travelling", count),
+            Progress::Settled(count) => ("in transit", count),
             Progress::Fetched(Protocol::Pop3, count) => ("fetching over POP3", count),
             Progress::Fetched(_, count) => ("fetching over IMAP", count),
         };

@@ -1,4 +1,4 @@
-//! `postroad send`: the MUA by hand, outwards.
+//! `postroad send`: submits messages.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,18 +7,18 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Endpoint, Reach, printable};
-use crate::mail::{Address, Body, Envelope, Letter};
+use super::common::{Endpoint, ExternalPorts, printable};
+use crate::mail::{Address, Body, Envelope, Message};
 use crate::mua::{Attachment, Draft, Login, Source, Submitter, Verdict, read_sources};
-use crate::world::{Clock, Dice};
+use crate::world::{Clock, Rng};
 
 /// Submits a composed message, or messages from files.
 #[derive(Debug, Args)]
 pub(super) struct Send {
-    /// Who sends.
+    /// The sender.
     #[arg(long, value_name = "ADDRESS")]
     from: Address,
-    /// Who shall get it; may be given several times.
+    /// A recipient; may be repeated.
     #[arg(long, value_name = "ADDRESS", required = true)]
     to: Vec<Address>,
     /// The subject.
@@ -27,43 +27,43 @@ pub(super) struct Send {
     /// The text.
     #[arg(long, default_value = "Hello!\n")]
     text: String,
-    /// A file to attach; may be given several times.
+    /// A file to attach; may be repeated.
     #[arg(long, value_name = "FILE")]
     attach: Vec<PathBuf>,
-    /// Sends these messages as they are: a file with one message, an mbox, or a folder of them.
+    /// Messages to send unchanged: a message file, an mbox, or a folder of these; may be repeated.
     #[arg(long, value_name = "FILE-OR-FOLDER", conflicts_with_all = ["subject", "text", "attach"])]
     mail: Vec<PathBuf>,
     /// The submission server.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1587")]
     server: Endpoint,
-    /// The login; without it, the sender's address. Empty for none.
+    /// The login. Default: the sender's address; empty for no login.
     #[arg(long)]
     user: Option<String>,
     /// The password.
     #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
     password: String,
     #[command(flatten)]
-    reach: Reach,
-    /// Print the outcome as JSON.
+    reach: ExternalPorts,
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Send {
-    /// Does it. Exits with 1 if the server refused a recipient.
+    /// Runs the command; exits with 1 if the server refused a recipient.
     ///
     /// # Errors
-    /// A file cannot be read, or the server cannot be reached or does not let us in.
+    /// A file cannot be read, or the server is unreachable or refuses the login.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let sources = self.sources()?;
-        let (desk, server) = self.reach.find(&self.server).await?;
+        let (context, server) = self.reach.find(&self.server).await?;
         let user = self.user.clone().unwrap_or_else(|| self.from.to_string());
         let login = (!user.is_empty()).then(|| Login { user, password: self.password.clone() });
-        let mut submitter = Submitter::connect(&desk, &server, login.as_ref()).await?;
-        let mut all_taken = true;
+        let mut submitter = Submitter::connect(&context, &server, login.as_ref()).await?;
+        let mut all_accepted = true;
         for source in sources {
             if source.mended && !self.json {
-                eprintln!("{}: held a lone CR or LF, which was made a line end", source.name);
+                eprintln!("{}: a lone CR or LF was replaced by a line end", source.name);
             }
             let body = Body::of(&source.message);
             let envelope = Envelope {
@@ -72,31 +72,31 @@ impl Send {
                 body,
                 ..Envelope::default()
             };
-            let verdicts = submitter.submit(envelope, &Letter::new(source.message.clone())).await?;
-            all_taken &= self.print(&source, &verdicts);
+            let verdicts = submitter.submit(envelope, &Message::new(source.message.clone())).await?;
+            all_accepted &= self.print(&source, &verdicts);
         }
         submitter.quit().await;
-        Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if all_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn print(&self, source: &Source, verdicts: &[Verdict]) -> bool {
-        let mut all_taken = true;
+        let mut all_accepted = true;
         for (to, verdict) in self.to.iter().zip(verdicts) {
-            let (taken, words) = match verdict {
+            let (accepted, text) = match verdict {
                 Verdict::Accepted(reply) => (true, reply.to_string()),
                 Verdict::Refused { stage, reply } => (false, format!("refused at {stage}: {reply}")),
             };
-            all_taken &= taken;
+            all_accepted &= accepted;
             if self.json {
                 println!(
                     "{}",
-                    json!({ "mail": source.name, "to": to, "taken": taken, "reply": words, "mended": source.mended })
+                    json!({ "mail": source.name, "to": to, "taken": accepted, "reply": text, "mended": source.mended })
                 );
             } else {
-                println!("{} to {to}: {}", source.name, printable(words.trim_end()));
+                println!("{} to {to}: {}", source.name, printable(text.trim_end()));
             }
         }
-        all_taken
+        all_accepted
     }
 
     fn sources(&self) -> anyhow::Result<Vec<Source>> {
@@ -127,7 +127,7 @@ impl Send {
             text: self.text.clone(),
             attachments,
             date: Clock::wall().now(),
-            id: format!("{:016x}", Dice::from_entropy().draw()),
+            id: format!("{:016x}", Rng::from_entropy().next_u64()),
         };
         Ok(Source { name: "message".to_owned(), message: draft.write()?.into(), mended: false })
     }

@@ -8,10 +8,10 @@ use clap::Args;
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
 use super::common::{Endpoint, printable};
-use crate::mail::{Address, Body, Envelope, Letter, ReversePath};
-use crate::mua::{Desk, Error, Handed, Missing, Security, Server, Submitter, Verdict};
+use crate::mail::{Address, Body, Envelope, Message, ReversePath};
+use crate::mua::{ClientContext, Error, Handed, Missing, Security, Server, Submitter, Verdict};
 use crate::net::{Net, Trust};
-use crate::world::{Clock, Dice};
+use crate::world::{Clock, Rng};
 
 /// The largest message read, in octets.
 const SIZE_MAX: u64 = 256 * 1024 * 1024;
@@ -68,9 +68,9 @@ impl Sendmail {
         if self.mode == "s" {
             return self.pass_through().await;
         }
-        let (fallback, dice) = (login_address()?, Dice::from_entropy());
+        let (fallback, rng) = (login_address()?, Rng::from_entropy());
         let sender = self.sender()?;
-        let id = format!("{:016x}", dice.draw());
+        let id = format!("{:016x}", rng.next_u64());
         let missing = Missing {
             sender: sender.as_ref().and_then(Option::as_ref).unwrap_or(&fallback),
             name: self.name.as_deref(),
@@ -102,7 +102,7 @@ impl Sendmail {
             body: Body::of(&handed.message),
             ..Envelope::default()
         };
-        match self.hand_over(envelope, &Letter::new(handed.message)).await {
+        match self.hand_over(envelope, &Message::new(handed.message)).await {
             Ok(verdicts) => recipients.iter().zip(&verdicts).map(|(to, verdict)| self.tell(to, verdict)).max(),
             Err(error) => {
                 eprintln!("postroad sendmail: {error}");
@@ -113,14 +113,14 @@ impl Sendmail {
         .into()
     }
 
-    async fn hand_over(&self, envelope: Envelope, letter: &Letter) -> Result<Vec<Verdict>, Error> {
+    async fn hand_over(&self, envelope: Envelope, letter: &Message) -> Result<Vec<Verdict>, Error> {
         let (interface, name) = (Net::sockets().interface(&[]), self.server.host.clone());
         let failed = |why| Error::Net { server: name.clone(), why };
         let addresses = interface.lookup(&self.server.host, self.server.port).await.map_err(failed)?;
-        let trust = Trust::anyone(Clock::wall()).map_err(failed)?;
-        let desk = Desk { interface, trust, hello: "localhost".to_owned(), dialogues: false };
+        let trust = Trust::any_certificate(Clock::wall()).map_err(failed)?;
+        let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };
         let server = Server { name: name.clone(), addresses, security: Security::Plain };
-        let mut submitter = Submitter::connect(&desk, &server, None).await?;
+        let mut submitter = Submitter::connect(&context, &server, None).await?;
         let verdicts = submitter.submit(envelope, letter).await?;
         submitter.quit().await;
         Ok(verdicts)

@@ -1,4 +1,4 @@
-//! `postroad serve`: the world for real clients.
+//! `postroad serve`: runs a world for real clients.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -13,39 +13,38 @@ use console::style;
 use super::common::{self, stop_at_signal};
 use crate::control;
 use crate::demo::{echo, greeter};
-use crate::host::{Data, Doors, Ground, Running};
-use crate::journey::Journal;
+use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
+use crate::journey::EventLog;
 use crate::net::Net;
-use crate::world::{Clock, Dice, Service};
+use crate::world::{Clock, Rng, Service};
 
 /// Events kept for the control interface.
-const EVENTS_MAX: usize = 50_000;
-/// How long the greeter thinks about a name.
+const MAX_EVENTS: usize = 50_000;
+/// Delay of the greeter's replies.
 const GREETER_DELAY: Duration = Duration::from_secs(1);
 
-/// Keeps the world running for real clients. Stops cleanly on Ctrl-C or SIGTERM.
+/// Runs a world for real clients until Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// A world file; without it, the default world.
+    /// A world file. Default: the built-in world.
     #[arg(env = "POSTROAD_WORLD")]
     world: Option<PathBuf>,
-    /// Where mail, queues and the certificate authority are kept; found again at the next start. Without it, in the
-    /// user's data folder.
+    /// The folder of mail, queues and certificate authority, which survive a restart. Default: under the user's data folder.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_DATA")]
     data: Option<PathBuf>,
-    /// For one run of a test suite: data in a temporary folder that is removed at the end, and free ports.
+    /// For tests: uses free ports and a temporary data folder that is removed at the end.
     #[arg(long, env = "POSTROAD_EPHEMERAL", conflicts_with = "data")]
     ephemeral: bool,
-    /// The address that real clients connect to. Mail needs no login at the SMTP port: keep others out.
+    /// The address of the public ports. The SMTP port needs no login: do not expose it to untrusted networks.
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::LOCALHOST.into())]
     bind: IpAddr,
     /// Adds this to every port.
     #[arg(long, value_name = "N", env = "POSTROAD_PORT_OFFSET", default_value_t = 0, conflicts_with_all = ["free_ports", "ephemeral"])]
     port_offset: u16,
-    /// Takes free ports instead of those of the world.
+    /// Uses free ports instead of those of the world.
     #[arg(long, env = "POSTROAD_FREE_PORTS")]
     free_ports: bool,
-    /// Writes the bound ports to this file, as JSON, once everything listens.
+    /// Writes the bound ports to this file as JSON once all listeners are up.
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE")]
     ports_file: Option<PathBuf>,
     /// Prints the bound ports as JSON.
@@ -54,10 +53,10 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    /// Does it, until it is told to stop.
+    /// Runs the command until Ctrl-C or SIGTERM.
     ///
     /// # Errors
-    /// A port is taken, or the data folder cannot be used.
+    /// A port is in use, or the data folder is unusable.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
         let world = Arc::new(common::world(self.world.as_deref())?);
@@ -67,30 +66,30 @@ impl Serve {
             (None, Some(folder)) => folder.clone(),
             (None, None) => common::data_folder(&world),
         };
-        let (data, clock) = (Data::open(&folder)?, Clock::wall());
-        let doors = if self.free_ports || self.ephemeral {
-            Doors::free(&world.ports, self.bind)
+        let (data, clock) = (DataDir::open(&folder)?, Clock::wall());
+        let public_ports = if self.free_ports || self.ephemeral {
+            PublicPorts::free(&world.ports, self.bind)
         } else {
-            Doors::of(&world.ports, self.bind, self.port_offset)?
+            PublicPorts::with_offset(&world.ports, self.bind, self.port_offset)?
         };
-        let ground = Ground {
+        let env = Environment {
             net: Net::loopback(world.addresses()),
             store: data.store()?,
             clock,
-            dice: Dice::from_entropy(),
-            journal: Journal::new(clock, EVENTS_MAX, true),
+            rng: Rng::from_entropy(),
+            event_log: EventLog::new(clock, MAX_EVENTS, true),
             authority: Arc::new(data.authority(&world, clock)?),
             world,
         };
-        let mut running = Running::start(ground, doors).await?;
+        let mut running = RunningWorld::start(env, public_ports).await?;
         demos(&mut running).await?;
-        let http = running.open_door(Service::Http).await?;
+        let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), running.stopping()));
         }
         self.announce(&running, &folder)?;
-        let code = common::until_stopped(&signal, &running.ground.store).await;
+        let code = common::until_stopped(&signal, &running.env.store).await;
         if !self.json {
             println!("stopping");
         }
@@ -98,51 +97,51 @@ impl Serve {
         Ok(code)
     }
 
-    fn announce(&self, running: &Running, folder: &Path) -> anyhow::Result<()> {
-        let mut ports = serde_json::to_value(running.bound())?;
-        let reach = running.reach();
+    fn announce(&self, running: &RunningWorld, folder: &Path) -> anyhow::Result<()> {
+        let mut ports = serde_json::to_value(running.bound_ports())?;
+        let reach = running.external_ports();
         if !reach.is_empty() {
             ports["reach"] = serde_json::to_value(&reach)?;
         }
         let ports = ports.to_string();
         if let Some(path) = &self.ports_file {
-            write_whole(path, &ports).with_context(|| format!("cannot write {}", path.display()))?;
+            write_atomically(path, &ports).with_context(|| format!("cannot write {}", path.display()))?;
         }
         if self.json {
             println!("{ports}");
             return Ok(());
         }
-        let world = &running.ground.world;
+        let world = &running.env.world;
         println!("{} world {}, data in {}\n", style("postroad").bold(), world.name, folder.display());
-        for (service, address) in running.bound() {
+        for (service, address) in running.bound_ports() {
             println!("  {service:<11}  {}", style(address).cyan());
         }
-        for (from, to) in reach.iter().flat_map(|(from, doors)| doors.iter().map(move |(to, at)| (from, (to, at)))) {
-            println!("  {from} finds {} at {}", to.0, style(to.1).cyan());
+        for (from, to) in reach.iter().flat_map(|(from, ports)| ports.iter().map(move |(to, at)| (from, (to, at)))) {
+            println!("  {from} reaches {} at {}", to.0, style(to.1).cyan());
         }
-        println!("\nusers (login with the whole address)");
+        println!("\nusers (log in with the full address)");
         for user in world.users.values() {
             println!("  {}  password {}", user.address, user.password);
         }
         if world.elsewhere.is_some() {
-            println!("  anybody@any.other.domain, from the first letter on  password {}", world.password);
+            println!("  any other address, once it has received a message  password {}", world.password);
         }
-        println!("\nCtrl-C stops it");
+        println!("\npress Ctrl-C to stop");
         Ok(())
     }
 }
 
-/// The greeter over TCP and the echo over UDP, on one port number.
-async fn demos(running: &mut Running) -> anyhow::Result<()> {
-    let Some((listener, socket)) = running.open_both_doors(Service::Greeter).await? else { return Ok(()) };
+/// Starts the greeter over TCP and the echo over UDP on the same port number.
+async fn demos(running: &mut RunningWorld) -> anyhow::Result<()> {
+    let Some((listener, socket)) = running.bind_public_tcp_udp(Service::Greeter).await? else { return Ok(()) };
     let greeter = greeter::Greeter { delay: GREETER_DELAY, report: Arc::new(|_| {}) };
     running.serve(listener, None, greeter);
     running.spawn(echo::serve(socket, running.stopping(), |_| {}));
     Ok(())
 }
 
-/// Whoever waits for the file finds it whole or not at all.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file atomically: a reader sees the whole text or no file.
+fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     let draft = path.with_extension("part");
     std::fs::write(&draft, text)?;
     std::fs::rename(&draft, path)

@@ -1,4 +1,4 @@
-//! `postroad simulate`: a scenario in virtual time.
+//! `postroad simulate`: runs a scenario in virtual time.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -16,43 +16,43 @@ use tokio::time::Instant;
 
 use crate::sim::{self, Progress, Report, Scenario, Trace, human};
 
-/// Plays a scenario in virtual time: who writes to whom, what goes wrong when, and what came of every message.
+/// Runs a scenario in virtual time: traffic, faults and the outcome of every message.
 ///
-/// The same scenario and seed give the same report. Exits with 1 if an expectation of the scenario or a promise of
-/// ours did not hold.
+/// The same scenario and seed give the same report. Exits with 1 if an invariant or an expectation of the scenario does
+/// not hold.
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// A scenario file, such as config/scenarios/outage.toml; or `storm`, where the seed decides what goes wrong.
+    /// A scenario file, such as config/scenarios/outage.toml; or `storm`, a random scenario chosen by the seed.
     scenario: PathBuf,
-    /// Decides all that is left to chance.
+    /// The seed of all random numbers.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Plays it with each of these seeds, on all cores, and shows the worst.
+    /// Runs the scenario with each of these seeds on all cores, and reports the worst run.
     #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with_all = ["seed", "trace"])]
     seeds: Option<RangeInclusive<u64>>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Write the report to this file as one page with plots.
+    /// Write the report to this file as an HTML page with plots.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write the report to this file as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write every event to this file, a line of JSON each.
+    /// Write every event to this file as a line of JSON.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 
 impl Simulate {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The scenario is not sound, or a file cannot be written.
+    /// The scenario is invalid, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let scenario = if self.is_storm() { None } else { Some(Scenario::read(&self.scenario)?) };
-        // A runtime of its own does not start on a thread that works for another one.
-        let played = tokio::task::spawn_blocking(move || quietly(|| self.play(scenario.as_ref()))).await;
+        // A nested runtime must not be started on a worker thread of this one.
+        let played = tokio::task::spawn_blocking(move || without_log(|| self.run_and_report(scenario.as_ref()))).await;
         played.context("the simulation ended early")?
     }
 
@@ -60,7 +60,7 @@ impl Simulate {
         self.scenario.as_os_str() == "storm"
     }
 
-    fn play(self, scenario: Option<&Scenario>) -> anyhow::Result<ExitCode> {
+    fn run_and_report(self, scenario: Option<&Scenario>) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
             None => self.one(scenario)?,
@@ -78,7 +78,7 @@ impl Simulate {
         if report.passed {
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("\nto see it again: postroad simulate {} --seed {}", self.scenario.display(), report.seed);
+        eprintln!("\nto reproduce: postroad simulate {} --seed {}", self.scenario.display(), report.seed);
         Ok(ExitCode::FAILURE)
     }
 
@@ -95,7 +95,7 @@ impl Simulate {
         Ok(report)
     }
 
-    /// The worst of many: one that failed, or the slowest.
+    /// Runs many seeds; returns the worst report: one that failed, else the slowest.
     fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
         let count = seeds.end() - seeds.start() + 1;
         let bar = bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
@@ -111,22 +111,22 @@ impl Simulate {
                 failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
                 bar.inc(1);
                 let mut worst = worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if worst.as_ref().is_none_or(|known| badness(known) < badness(&report)) {
+                if worst.as_ref().is_none_or(|known| severity(known) < severity(&report)) {
                     *worst = Some(report);
                 }
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(|| quietly(work)))));
+        std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(|| without_log(work)))));
         bar.finish_and_clear();
         let failed = failed.into_inner();
-        eprintln!("{count} seeds, {failed} failed; the worst of them:\n");
+        eprintln!("{count} seeds, {failed} failed; the worst run:\n");
         let worst = worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        worst.context("there was no seed to play")?
+        worst.context("the range has no seeds")?
     }
 }
 
-/// Without a scenario, the storm of the seed.
+/// Runs a scenario; without one, the storm of the seed.
 fn play(
     scenario: Option<&Scenario>,
     seed: u64,
@@ -139,16 +139,16 @@ fn play(
     })
 }
 
-/// Faults are asked for here, so what they do is no news for the log, unless somebody asks for it.
-fn quietly<T>(work: impl FnOnce() -> T) -> T {
+/// Runs `work` without log output, because injected faults would fill the log; `POSTROAD_LOG` enables it.
+fn without_log<T>(work: impl FnOnce() -> T) -> T {
     if std::env::var_os("POSTROAD_LOG").is_some() {
         return work();
     }
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), work)
 }
 
-/// Larger is worse; of equals the lower seed, whatever thread was first.
-fn badness(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
+/// Sort key: larger is worse; for equal reports, the lower seed.
+fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
     match report {
         Err(_) => (2, 0, 0, 0),
         Ok(report) => {
@@ -177,12 +177,12 @@ fn line(progress: Progress, began: Instant) -> String {
     )
 }
 
-/// `1..1000`, both ends included.
+/// Parses `1..1000`; both ends are included.
 fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let wrong = || format!("`{text}` is not a range of seeds such as 1..1000");
-    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
-    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
-    if from <= to && to - from < u64::from(u32::MAX) { Ok(from..=to) } else { Err(wrong()) }
+    let invalid = || format!("`{text}` is not a range of seeds such as 1..1000");
+    let (from, to) = text.split_once("..").ok_or_else(invalid)?;
+    let (from, to) = (from.parse().map_err(|_| invalid())?, to.parse().map_err(|_| invalid())?);
+    if from <= to && to - from < u64::from(u32::MAX) { Ok(from..=to) } else { Err(invalid()) }
 }
 
 #[cfg(test)]
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_of_seeds_hold_both_ends() {
+    fn seeds_include_both_ends() {
         assert_eq!(seeds("1..3"), Ok(1..=3));
         assert!(["", "1", "3..1", "a..b", "0..18446744073709551615"].iter().all(|text| seeds(text).is_err()));
     }

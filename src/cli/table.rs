@@ -1,4 +1,4 @@
-//! A journey as a table that a person enjoys reading.
+//! Formats the report of `postroad run`: a table for each journey.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,79 +6,79 @@ use std::time::Duration;
 use console::{measure_text_width, pad_str, style};
 use jiff::Timestamp;
 
-use crate::journey::{Event, Fate, Step, Story};
-use crate::mail::{Address, Dialogue, Speaker};
-use crate::trip::{Arrival, Letter, Report};
+use crate::journey::{Event, EventKind, Journey, RecipientStatus};
+use crate::mail::{Address, Side, Transcript};
+use crate::roundtrip::{Comparison, MessageReport, Report};
 
-/// The report of a trip: tables for few messages, a summary for many, and the verdict.
-pub(super) fn report(report: &Report, tables_max: usize, transcript: bool) -> String {
+/// Formats a report: a table per message for up to `max_tables` messages, else a summary; then the result.
+pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write_report(&mut out, report, tables_max, transcript);
+    let _ = write_report(&mut out, report, max_tables, transcript);
     out
 }
 
-fn write_report(out: &mut String, report: &Report, tables_max: usize, transcript: bool) -> std::fmt::Result {
-    let Report { from, to, letters, .. } = report;
+fn write_report(out: &mut String, report: &Report, max_tables: usize, transcript: bool) -> std::fmt::Result {
+    let Report { from, to, messages, .. } = report;
     writeln!(out, "{} {from} {} {to}", style("postroad").bold(), style("->").dim())?;
-    if letters.len() <= tables_max || transcript {
-        for letter in letters {
-            write_letter(out, letter, transcript)?;
+    if messages.len() <= max_tables || transcript {
+        for message in messages {
+            write_message(out, message, transcript)?;
         }
         if transcript {
-            for (who, dialogue) in &report.dialogues {
-                writeln!(out, "\n{}", style(format!("the {who}")).bold())?;
-                write_dialogue(out, dialogue)?;
+            for (client, transcript) in &report.transcripts {
+                writeln!(out, "\n{}", style(format!("the {client}")).bold())?;
+                write_transcript(out, transcript)?;
             }
         }
     } else {
-        write_summary(out, letters)?;
+        write_summary(out, messages)?;
     }
     write_verdict(out, report)
 }
 
-fn write_letter(out: &mut String, letter: &Letter, transcript: bool) -> std::fmt::Result {
-    let journey = letter.journey.map_or_else(|| "no journey".to_owned(), |id| format!("journey {id}"));
-    writeln!(out, "\n{}  {}  {} octets", style(&letter.name).bold(), style(journey).cyan(), letter.size)?;
-    if letter.mended {
-        writeln!(out, "  it held a lone CR or LF, which was made a line end before it was sent")?;
+fn write_message(out: &mut String, message: &MessageReport, transcript: bool) -> std::fmt::Result {
+    let journey = message.journey.map_or_else(|| "no journey".to_owned(), |id| format!("journey {id}"));
+    writeln!(out, "\n{}  {}  {} bytes", style(&message.name).bold(), style(journey).cyan(), message.size)?;
+    if message.mended {
+        writeln!(out, "  a lone CR or LF was replaced by a line end before submission")?;
     }
-    if let Some(refused) = &letter.refused {
+    if let Some(refused) = &message.refused {
         writeln!(out, "  {} {refused}", style("refused by the provider at").red())?;
     }
-    let Some(story) = &letter.story else { return Ok(()) };
-    let rows: Vec<_> = story.events.iter().map(|event| Row::of(story.began, event)).collect();
+    let Some(journey) = &message.history else { return Ok(()) };
+    let rows: Vec<_> = journey.events.iter().map(|event| Row::of(journey.began, event)).collect();
     let wide = |cell: fn(&Row) -> &str| rows.iter().map(|row| measure_text_width(cell(row))).max().unwrap_or(0);
-    let (host, protocol, took) = (wide(|row| &row.host), wide(|row| &row.protocol), wide(|row| &row.took));
-    for (row, event) in rows.iter().zip(&story.events) {
+    let (host, protocol, duration) = (wide(|row| &row.host), wide(|row| &row.protocol), wide(|row| &row.duration));
+    for (row, event) in rows.iter().zip(&journey.events) {
         let pad = |text: &str, width: usize| pad_str(text, width, console::Alignment::Left, None).into_owned();
-        let took = pad_str(&row.took, took, console::Alignment::Right, None).into_owned();
+        let duration = pad_str(&row.duration, duration, console::Alignment::Right, None).into_owned();
         writeln!(
             out,
             "  {}  {}  {}  {}  {}",
             style(format!("{:>9}", row.time)).dim(),
             style(pad(&row.host, host)).green(),
             pad(&row.protocol, protocol),
-            style(took).dim(),
+            style(duration).dim(),
             row.what
         )?;
-        if let (true, Some(dialogue)) = (transcript, &event.dialogue) {
-            write_dialogue(out, dialogue)?;
+        if let (true, Some(transcript)) = (transcript, &event.transcript) {
+            write_transcript(out, transcript)?;
         }
     }
     Ok(())
 }
 
-fn write_dialogue(out: &mut String, dialogue: &Dialogue) -> std::fmt::Result {
-    for (speaker, line) in dialogue.lines() {
+fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
+    for (speaker, line) in transcript.lines() {
         let line = super::common::printable(line);
         match speaker {
-            Speaker::Client => writeln!(out, "      {} {line}", style("C:").blue())?,
-            Speaker::Server => writeln!(out, "      {} {line}", style("S:").magenta())?,
+            Side::Client => writeln!(out, "      {} {line}", style("C:").blue())?,
+            Side::Server => writeln!(out, "      {} {line}", style("S:").magenta())?,
         }
     }
-    if dialogue.dropped != 0 {
-        writeln!(out, "      ({} more lines)", dialogue.dropped)?;
+    if transcript.dropped != 0 {
+        writeln!(out, "      ({} more lines)", transcript.dropped)?;
     }
     Ok(())
 }
@@ -87,55 +87,54 @@ struct Row {
     time: String,
     host: String,
     protocol: String,
-    took: String,
+    duration: String,
     what: String,
 }
 
 impl Row {
     fn of(began: Timestamp, event: &Event) -> Self {
         let since = Duration::try_from(event.at.duration_since(began)).unwrap_or_default();
-        let (protocol, took, what) = cells(&event.step);
+        let (protocol, duration, what) = cells(&event.kind);
         let host = event.host.to_string();
-        Self { time: format!("+{}", human(since)), host, protocol, took, what: super::common::printable(&what) }
+        Self { time: format!("+{}", human(since)), host, protocol, duration, what: super::common::printable(&what) }
     }
 }
 
-/// Protocol, how long it took, and what happened.
-fn cells(step: &Step) -> (String, String, String) {
+/// Protocol, duration and description.
+fn cells(step: &EventKind) -> (String, String, String) {
     let ms = |ms: &f64| human(Duration::from_secs_f64(ms.max(0.0) / 1e3));
     match step {
-        Step::Received { protocol, from, tls, user, took_ms, .. } => {
+        EventKind::Received { protocol, from, tls, user, took_ms, .. } => {
             let lock = if tls.is_some() { "+TLS" } else { "" };
             let user = user.as_ref().map_or_else(String::new, |user| format!(", logged in as {user}"));
-            (format!("{protocol}{lock}"), ms(took_ms), format!("took it from {from}{user}"))
+            (format!("{protocol}{lock}"), ms(took_ms), format!("accepted from {from}{user}"))
         }
-        Step::Expanded { recipient, targets, .. } => {
-            let to =
-                if targets.is_empty() { "threw it away".to_owned() } else { format!("sent it to {}", list(targets)) };
+        EventKind::Expanded { recipient, targets, .. } => {
+            let to = if targets.is_empty() { "discarded".to_owned() } else { format!("sent it to {}", list(targets)) };
             (String::new(), String::new(), format!("<{recipient}> is an alias: {to}"))
         }
-        Step::Reported { about, recipients } => {
-            (String::new(), String::new(), format!("wrote to {} about {about}", list(recipients)))
+        EventKind::Reported { about, recipients } => {
+            (String::new(), String::new(), format!("sent a report about {about} to {}", list(recipients)))
         }
-        Step::Relayed { protocol, to, reply, tls, took_ms, .. } => {
+        EventKind::Relayed { protocol, to, reply, tls, took_ms, .. } => {
             let lock = if tls.is_some() { "+TLS" } else { "" };
-            (format!("{protocol}{lock}"), ms(took_ms), format!("passed it to {to}: {reply}"))
+            (format!("{protocol}{lock}"), ms(took_ms), format!("relayed to {to}: {reply}"))
         }
-        Step::Deferred { reason, until, recipients, .. } => {
-            (String::new(), String::new(), format!("will try again for {} at {until:.0}: {reason}", list(recipients)))
+        EventKind::Deferred { reason, until, recipients, .. } => {
+            (String::new(), String::new(), format!("deferred {} until {until:.0}: {reason}", list(recipients)))
         }
-        Step::Failed { reason, report, recipients, .. } => {
-            let report = report.map_or_else(String::new, |id| format!("; the sender is told by {id}"));
-            (String::new(), String::new(), format!("gave up on {}: {reason}{report}", list(recipients)))
+        EventKind::Failed { reason, report, recipients, .. } => {
+            let report = report.map_or_else(String::new, |id| format!("; reported by {id}"));
+            (String::new(), String::new(), format!("failed for {}: {reason}{report}", list(recipients)))
         }
-        Step::Deleted { recipients } => {
-            (String::new(), String::new(), format!("the operator deleted it for {}", list(recipients)))
+        EventKind::Deleted { recipients } => {
+            (String::new(), String::new(), format!("deleted by the operator for {}", list(recipients)))
         }
-        Step::Delivered { recipient, mailbox, uid, .. } => {
-            (String::new(), String::new(), format!("filed it for {recipient} in {mailbox}, uid {uid}"))
+        EventKind::Delivered { recipient, mailbox, uid, .. } => {
+            (String::new(), String::new(), format!("delivered to {recipient} in {mailbox}, UID {uid}"))
         }
-        Step::Retrieved { protocol, account, size } => {
-            (protocol.to_string(), String::new(), format!("handed it to {account}, {size} octets"))
+        EventKind::Retrieved { protocol, account, size } => {
+            (protocol.to_string(), String::new(), format!("retrieved by {account}, {size} bytes"))
         }
     }
 }
@@ -144,68 +143,70 @@ fn list(recipients: &[Address]) -> String {
     recipients.iter().map(|recipient| format!("<{recipient}>")).collect::<Vec<_>>().join(", ")
 }
 
-fn write_summary(out: &mut String, letters: &[Letter]) -> std::fmt::Result {
-    for letter in letters.iter().filter(|letter| !letter.is_intact()) {
-        let what = match (&letter.refused, &letter.story) {
+fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Result {
+    for message in messages.iter().filter(|message| !message.is_intact()) {
+        let what = match (&message.refused, &message.history) {
             (Some(refused), _) => format!("refused at {refused}"),
-            (None, Some(story)) => fate(story),
-            (None, None) => "nothing is known of it".to_owned(),
+            (None, Some(journey)) => fate(journey),
+            (None, None) => "no events".to_owned(),
         };
-        let (pop3, imap) = (letter.pop3, letter.imap);
-        writeln!(out, "  {} {}: {what}; POP3 {}, IMAP {}", style("✗").red(), letter.name, word(pop3), word(imap))?;
+        let (pop3, imap) = (message.pop3, message.imap);
+        writeln!(out, "  {} {}: {what}; POP3 {}, IMAP {}", style("✗").red(), message.name, word(pop3), word(imap))?;
     }
-    let mut times: Vec<_> = letters.iter().filter_map(Letter::took).collect();
+    let mut times: Vec<_> = messages.iter().filter_map(MessageReport::took).collect();
     times.sort_unstable();
     if let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) {
-        writeln!(out, "  from submission to mailbox: {} in the middle, {} at most", human(*median), human(*longest))?;
+        writeln!(out, "  from submission to mailbox: median {}, longest {}", human(*median), human(*longest))?;
     }
-    let mended = letters.iter().filter(|letter| letter.mended).count();
+    let mended = messages.iter().filter(|message| message.mended).count();
     if mended != 0 {
-        writeln!(out, "  {mended} held a lone CR or LF, which was made a line end before they were sent")?;
+        writeln!(out, "  in {mended} messages, a lone CR or LF was replaced by a line end before submission")?;
     }
     Ok(())
 }
 
-fn fate(story: &Story) -> String {
-    let fates = story.recipients.iter().map(|(recipient, fate)| match fate {
-        Fate::Underway { at } => format!("{recipient}: still at {at}"),
-        Fate::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
-        Fate::Delivered { copies, .. } if story.in_doubt => {
-            format!("{recipient}: delivered {copies} times, since the reply to it was lost")
+fn fate(journey: &Journey) -> String {
+    let fates = journey.recipients.iter().map(|(recipient, fate)| match fate {
+        RecipientStatus::Underway { at } => format!("{recipient}: in transit at {at}"),
+        RecipientStatus::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
+        RecipientStatus::Delivered { copies, .. } if journey.in_doubt => {
+            format!("{recipient}: delivered {copies} times, because a reply was lost")
         }
-        Fate::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
-        Fate::Failed { reason, .. } => format!("{recipient}: {reason}"),
-        Fate::Expanded { to } => format!("{recipient}: an alias of {}", list(to)),
-        Fate::Discarded { at } => format!("{recipient}: thrown away at {at}, as it is there for"),
-        Fate::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
+        RecipientStatus::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
+        RecipientStatus::Failed { reason, .. } => format!("{recipient}: {reason}"),
+        RecipientStatus::Expanded { to } => format!("{recipient}: an alias of {}", list(to)),
+        RecipientStatus::Discarded { at } => format!("{recipient}: discarded at {at}, as configured"),
+        RecipientStatus::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
     });
     fates.collect::<Vec<_>>().join("; ")
 }
 
-fn word(arrival: Arrival) -> &'static str {
+fn word(arrival: Comparison) -> &'static str {
     match arrival {
-        Arrival::Intact => "intact",
-        Arrival::Changed => "changed",
-        Arrival::Doubled => "doubled",
-        Arrival::Missing => "missing",
+        Comparison::Intact => "intact",
+        Comparison::Changed => "changed",
+        Comparison::Doubled => "doubled",
+        Comparison::Missing => "missing",
     }
 }
 
 fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
-    let all = report.letters.len();
-    let count =
-        |which: fn(&Letter) -> Arrival| report.letters.iter().filter(|letter| which(letter) == Arrival::Intact).count();
-    let (pop3, imap) = (count(|letter| letter.pop3), count(|letter| letter.imap));
+    let all = report.messages.len();
+    let count = |which: fn(&MessageReport) -> Comparison| {
+        report.messages.iter().filter(|message| which(message) == Comparison::Intact).count()
+    };
+    let (pop3, imap) = (count(|message| message.pop3), count(|message| message.imap));
     let verdict = format!("{pop3} of {all} intact over POP3, {imap} of {all} over IMAP");
     if report.is_intact() {
         writeln!(out, "\n{} {verdict}", style("✓").green().bold())
     } else {
-        let doubled = if pop3 == all && imap == all { "; but some were delivered twice, or to others" } else { "" };
+        let doubled =
+            if pop3 == all && imap == all { "; but some were delivered twice or to other recipients" } else { "" };
         writeln!(out, "\n{} {verdict}{doubled}", style("✗").red().bold())
     }
 }
 
-/// Three digits that matter, with the unit that suits.
+/// Formats a duration with a suitable unit.
 fn human(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

@@ -1,4 +1,4 @@
-//! `postroad udp serve|call`: the smallest exchange of datagrams.
+//! `postroad udp serve|call`: a minimal UDP server and client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
@@ -10,10 +10,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::common::{Endpoint, duration, stop_at_signal};
-use crate::demo::echo::{self, Persistence};
+use crate::demo::echo::{self, RetryPolicy};
 use crate::net::Net;
 
-/// Greets by UDP, or asks to be greeted.
+/// Runs the UDP echo server, or calls one.
 #[derive(Debug, Args)]
 pub(super) struct Udp {
     #[command(subcommand)]
@@ -22,9 +22,9 @@ pub(super) struct Udp {
 
 #[derive(Debug, Subcommand)]
 enum Side {
-    /// Answers each datagram with a greeting.
+    /// Replies to each datagram with a greeting.
     Serve(Serve),
-    /// Sends each name in a datagram and prints the answer; exits with 1 if one was lost.
+    /// Sends each name in a datagram and prints the reply; exits with 1 if one was not answered.
     Call(Call),
 }
 
@@ -43,22 +43,22 @@ struct Call {
     /// The server.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
     to: Endpoint,
-    /// How long to wait for an answer before the datagram is taken for lost.
+    /// How long to wait for a reply to one datagram.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     timeout: Duration,
-    /// How often to send each name.
+    /// Number of times each name is sent.
     #[arg(long, value_name = "COUNT", default_value = "3")]
     attempts: NonZeroU8,
-    /// Print the answers as JSON.
+    /// Print the replies as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Udp {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The port cannot be opened, or the server's name is not known.
+    /// The port cannot be opened, or the server's name cannot be resolved.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.side {
             Side::Serve(serve) => serve.run().await,
@@ -80,16 +80,16 @@ impl Call {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let net = Net::sockets();
         let found = net.interface(&[]).lookup(&self.to.host, self.to.port).await?;
-        // Nobody says whether a datagram can arrive, so there is no second address to fall back to.
+        // UDP does not report whether an address is reachable, so only one is tried.
         let server = *found.iter().find(|address| address.is_ipv4()).or(found.first()).context("no address")?;
         let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = net.interface(&[any]).bind_udp(0).await?;
-        let persistence = Persistence { patience: self.timeout, attempts: self.attempts.get().into() };
+        let retry = RetryPolicy { timeout: self.timeout, attempts: self.attempts.get().into() };
         let (mut answers, mut lost) = (Vec::new(), Vec::new());
         for name in &self.names {
-            let answer = echo::call(&socket, server, name, persistence).await?;
+            let answer = echo::call(&socket, server, name, retry).await?;
             match &answer {
-                Some(words) if !self.json => println!("{words}"),
+                Some(text) if !self.json => println!("{text}"),
                 Some(_) => {}
                 None => lost.push(name.as_str()),
             }
@@ -101,7 +101,7 @@ impl Call {
         if lost.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("lost: {} (no answer from {server} in {} attempts)", lost.join(", "), self.attempts);
+        eprintln!("lost: {} (no reply from {server} in {} attempts)", lost.join(", "), self.attempts);
         Ok(ExitCode::FAILURE)
     }
 }

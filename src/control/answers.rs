@@ -1,4 +1,4 @@
-//! What the control interface says, as JSON.
+//! JSON responses of the control interface.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::host::Running;
-use crate::journey::{Fate, Story};
+use crate::host::RunningWorld;
+use crate::journey::{Journey, RecipientStatus};
 use crate::mail::{Address, JourneyId, ReversePath};
 use crate::world::{Host, Role};
 
-/// A host.
+/// A host and its state.
 #[derive(Debug, Serialize)]
 pub struct HostReport {
     name: String,
@@ -20,13 +20,13 @@ pub struct HostReport {
     addresses: Vec<IpAddr>,
     /// Whether it is turned on.
     on: bool,
-    /// Messages that wait in its queue; only MTAs have one.
+    /// Length of its queue; MTAs only.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued: Option<usize>,
 }
 
 impl HostReport {
-    pub(super) fn of(host: &Host, running: &Running) -> Self {
+    pub(super) fn of(host: &Host, running: &RunningWorld) -> Self {
         Self {
             name: host.name.to_string(),
             fqdn: host.fqdn.clone(),
@@ -43,19 +43,19 @@ impl HostReport {
     }
 }
 
-/// A journey in a list.
+/// A journey without its events.
 #[derive(Debug, Serialize)]
 pub struct JourneyReport {
     journey: JourneyId,
     reverse_path: ReversePath,
     began: Timestamp,
     settled: bool,
-    recipients: BTreeMap<Address, Fate>,
+    recipients: BTreeMap<Address, RecipientStatus>,
     events: usize,
 }
 
 impl JourneyReport {
-    pub(super) fn of(story: &Story) -> Self {
+    pub(super) fn of(story: &Journey) -> Self {
         Self {
             journey: story.journey,
             reverse_path: story.reverse_path.clone(),

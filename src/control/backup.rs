@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::{World, problem};
-use crate::host::Data;
+use super::{AppState, error_reply};
+use crate::host::DataDir;
 
 /// Where it is asked for.
 pub const PATH: &str = "/api/v1/backup";
@@ -24,15 +24,15 @@ pub struct BackupRequest {
 }
 
 /// Makes the copy, and answers once it is on stable storage.
-pub(super) async fn create(State(running): World, Json(request): Json<BackupRequest>) -> Response {
+pub(super) async fn create(State(running): AppState, Json(request): Json<BackupRequest>) -> Response {
     let BackupRequest { folder } = request;
     if !folder.is_absolute() {
-        return problem(StatusCode::BAD_REQUEST, "`folder` must be an absolute path");
+        return error_reply(StatusCode::BAD_REQUEST, "`folder` must be an absolute path");
     }
-    let (store, target) = (running.ground.store.clone(), folder.clone());
-    match spawn_blocking(move || Data::backup(&store, &target)).await {
+    let (store, target) = (running.env.store.clone(), folder.clone());
+    match spawn_blocking(move || DataDir::backup(&store, &target)).await {
         Ok(Ok(())) => Json(BackupRequest { folder }).into_response(),
-        Ok(Err(error)) => problem(StatusCode::CONFLICT, &error.to_string()),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Ok(Err(error)) => error_reply(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }

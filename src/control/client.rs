@@ -1,4 +1,4 @@
-//! Asks the control interface of another process.
+//! HTTP client for the control interface of another process.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 
 use crate::net::{self, Interface};
 
-/// The longest answer that is read.
-const ANSWER_MAX: usize = 64 * 1024 * 1024;
-/// How long an answer may take; a host that is turned off lets its conversations end first.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest response that is read.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+/// The timeout of a request. A host that is turned off finishes its connections first.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where the control interface of a running world is.
+/// A client for the control interface at one address.
 #[derive(Clone)]
 pub struct Client {
     interface: Interface,
@@ -26,48 +26,48 @@ pub struct Client {
     port: u16,
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Nobody is there.
-    #[error("no postroad answers at {at}: {why}")]
+pub enum ClientError {
+    /// The connection failed.
+    #[error("cannot connect to postroad at {at}: {why}")]
     Unreachable {
-        /// Where it was sought.
+        /// The address.
         at: String,
-        /// What is in the way.
+        /// The cause.
         why: net::Error,
     },
-    /// It does not answer.
-    #[error("{at} did not answer within {within:?}")]
-    Silent {
-        /// Where it was asked.
+    /// There was no response in time.
+    #[error("no response from {at} within {within:?}")]
+    Timeout {
+        /// The address.
         at: String,
-        /// How long it had.
+        /// The timeout.
         within: Duration,
     },
-    /// The conversation failed.
-    #[error("{at} does not speak HTTP to us: {why}")]
+    /// The HTTP exchange failed.
+    #[error("HTTP error with {at}: {why}")]
     Http {
-        /// Where.
+        /// The address.
         at: String,
-        /// What went wrong.
+        /// The cause.
         why: hyper::Error,
     },
-    /// It said no.
-    #[error("{said}")]
+    /// The server responded with an error status.
+    #[error("{text}")]
     Refused {
-        /// With which status.
+        /// The status.
         status: StatusCode,
-        /// Why, in its words.
-        said: String,
+        /// The error text of the response.
+        text: String,
     },
-    /// The answer is not what was asked for.
-    #[error("an answer that is not understood: {0}")]
-    Nonsense(String),
+    /// The request or the response is invalid.
+    #[error("invalid response: {0}")]
+    Invalid(String),
 }
 
 impl Client {
-    /// The control interface at a host and port.
+    /// Creates a client for the control interface at a host and port.
     pub fn new(interface: Interface, host: &str, port: u16) -> Self {
         Self { interface, host: host.to_owned(), port }
     }
@@ -76,79 +76,86 @@ impl Client {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Reads something.
+    /// Sends a GET request and reads a JSON response.
     ///
     /// # Errors
-    /// There is no answer, or it is no.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.ask_json(Method::GET, path, Bytes::new()).await
+    /// The request failed, or the status is not 2xx.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.request_json(Method::GET, path, Bytes::new()).await
     }
 
-    /// Sends something.
+    /// Sends a POST request with a JSON body and reads a JSON response.
     ///
     /// # Errors
-    /// There is no answer, or it is no.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let body = serde_json::to_vec(body).map_err(|error| Failure::Nonsense(error.to_string()))?;
-        self.ask_json(Method::POST, path, body.into()).await
+    /// The request failed, or the status is not 2xx.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Invalid(error.to_string()))?;
+        self.request_json(Method::POST, path, body.into()).await
     }
 
-    /// Reads octets.
+    /// Sends a GET request and reads the response as bytes.
     ///
     /// # Errors
-    /// There is no answer, or it is no.
-    pub async fn octets(&self, path: &str) -> Result<Bytes, Failure> {
-        self.ask(Method::GET, path, Bytes::new()).await
+    /// The request failed, or the status is not 2xx.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.request(Method::GET, path, Bytes::new()).await
     }
 
-    /// Sends octets.
+    /// Sends a POST request with bytes and reads a JSON response.
     ///
     /// # Errors
-    /// There is no answer, or it is no.
-    pub async fn post_octets<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, Failure> {
-        self.ask_json(Method::POST, path, body).await
+    /// The request failed, or the status is not 2xx.
+    pub async fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, ClientError> {
+        self.request_json(Method::POST, path, body).await
     }
 
-    /// Ends something.
+    /// Sends a DELETE request and reads a JSON response.
     ///
     /// # Errors
-    /// There is no answer, or it is no.
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.ask_json(Method::DELETE, path, Bytes::new()).await
+    /// The request failed, or the status is not 2xx.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.request_json(Method::DELETE, path, Bytes::new()).await
     }
 
-    /// One request on a connection of its own.
-    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
-        let asking = self.ask_now(method, path, body);
-        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(Failure::Silent { at: self.at(), within: PATIENCE }))
+    /// MessageQuery request on a connection of its own.
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let response = self.exchange(method, path, body);
+        timeout(RESPONSE_TIMEOUT, response)
+            .await
+            .unwrap_or_else(|_| Err(ClientError::Timeout { at: self.at(), within: RESPONSE_TIMEOUT }))
     }
 
-    async fn ask_json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Failure> {
-        let body = self.ask(method, path, body).await?;
-        serde_json::from_slice(&body).map_err(|error| Failure::Nonsense(error.to_string()))
+    async fn request_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let body = self.request(method, path, body).await?;
+        serde_json::from_slice(&body).map_err(|error| ClientError::Invalid(error.to_string()))
     }
 
-    async fn ask_now(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let at = self.at();
-        let unreachable = |why| Failure::Unreachable { at: at.clone(), why };
-        let failed = |why| Failure::Http { at: at.clone(), why };
+        let unreachable = |why| ClientError::Unreachable { at: at.clone(), why };
+        let failed = |why| ClientError::Http { at: at.clone(), why };
         let addresses = self.interface.lookup(&self.host, self.port).await.map_err(unreachable)?;
         let stream = self.interface.connect_any(&self.host, &addresses).await.map_err(unreachable)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        // It ends when the sender is dropped.
+        // The task ends when the sender is dropped.
         tokio::spawn(connection);
         let request = Request::builder().method(method).uri(path).header("Host", &at);
         let request = request.header("Content-Type", "application/json").body(Full::new(body));
-        let request = request.map_err(|error| Failure::Nonsense(error.to_string()))?;
-        let answer = sender.send_request(request).await.map_err(failed)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| Failure::Nonsense(error.to_string()))?.to_bytes();
+        let request = request.map_err(|error| ClientError::Invalid(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
+        let body = body.map_err(|error| ClientError::Invalid(error.to_string()))?.to_bytes();
         if status.is_success() {
             return Ok(body);
         }
-        let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
-        let said = said.and_then(|said| said["error"].as_str().map(|said| said.replace(char::is_control, " ")));
-        Err(Failure::Refused { status, said: said.unwrap_or_else(|| format!("{at} answers {status}")) })
+        let text = serde_json::from_slice::<serde_json::Value>(&body).ok();
+        let text = text.and_then(|body| body["error"].as_str().map(|text| text.replace(char::is_control, " ")));
+        Err(ClientError::Refused { status, text: text.unwrap_or_else(|| format!("{at} responded with {status}")) })
     }
 }

@@ -1,4 +1,4 @@
-//! Lets axum accept from the core.
+//! Adapter from [`crate::net::Listener`] to the listener trait of axum.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::net::{Listener, Stream};
 
-/// The wait after the operating system could not give a connection.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Delay after a failed accept.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-pub(super) struct Adapted(pub(super) Listener);
+pub(super) struct AxumListener(pub(super) Listener);
 
-impl axum::serve::Listener for Adapted {
+impl axum::serve::Listener for AxumListener {
     type Io = Stream;
     type Addr = SocketAddr;
 
@@ -23,8 +23,8 @@ impl axum::serve::Listener for Adapted {
                     return (stream, peer);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept now");
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::warn!(%error, "accept failed; retrying");
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
         }

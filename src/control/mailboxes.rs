@@ -1,4 +1,4 @@
-//! The mailboxes of a running world, over HTTP: listed, read and filled without anybody's password.
+//! HTTP handlers for mailboxes: list, read and upload without a login.
 
 use std::sync::Arc;
 
@@ -10,63 +10,63 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{LIMIT_DEFAULT, World, problem};
-use crate::host::Running;
+use super::{AppState, DEFAULT_LIMIT, error_reply};
+use crate::host::RunningWorld;
 use crate::imap::{Flags, SystemFlags};
-use crate::mail::{Address, Letter};
-use crate::mda::{Brought, Error, Mailbox, Message};
+use crate::mail::{Address, Message};
+use crate::mda::{AppendMessage, Error, Mailbox, MessageMeta};
 
-/// The largest message that is taken, in octets.
-pub(super) const MESSAGE_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// The largest message that is accepted, in bytes.
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A mailbox in numbers.
+/// A mailbox and its totals.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxReport {
-    /// Whose it is.
+    /// Its account.
     pub account: String,
     /// Its name.
     pub mailbox: String,
-    /// How many messages.
+    /// Number of messages.
     pub messages: u32,
-    /// How many of them without `\Seen`.
+    /// Number of messages without `\Seen`.
     pub unseen: u32,
-    /// Octets of all of them.
+    /// Total size in bytes.
     pub octets: u64,
 }
 
-/// A message of a mailbox, without its octets.
+/// A message of a mailbox, without its content.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageReport {
-    /// Its unique id there.
+    /// Its UID.
     pub uid: u32,
     /// System flags with their backslash, and keywords.
     pub flags: Vec<String>,
-    /// When it arrived.
+    /// Its internal date.
     pub received: Timestamp,
-    /// Its octets.
+    /// Its size in bytes.
     pub size: u64,
 }
 
 impl MessageReport {
-    fn of(message: &Message) -> Self {
+    fn of(message: &MessageMeta) -> Self {
         let Flags { system, keywords } = &message.flags;
         let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
         let flags = system.chain(keywords.iter().map(String::as_str)).map(str::to_owned).collect();
         Self { uid: message.uid, flags, received: message.received, size: message.size }
     }
 
-    /// Its flags as mailboxes have them.
+    /// The flags as [`Flags`].
     pub fn flags(&self) -> Flags {
         read_flags(self.flags.iter().map(String::as_str))
     }
 }
 
-/// Where a message is now.
+/// Where an uploaded message was stored.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FiledReport {
-    /// In which mailbox.
+pub struct UploadReport {
+    /// The mailbox.
     pub mailbox: String,
-    /// Its unique id there.
+    /// The UID.
     pub uid: u32,
 }
 
@@ -81,9 +81,9 @@ fn read_flags<'a>(names: impl Iterator<Item = &'a str>) -> Flags {
     flags
 }
 
-type Problem = (StatusCode, String);
+type ErrorReply = (StatusCode, String);
 
-fn failed(error: &Error) -> Problem {
+fn failed(error: &Error) -> ErrorReply {
     let status = match error {
         Error::NoMailbox(_) => StatusCode::NOT_FOUND,
         Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -92,24 +92,24 @@ fn failed(error: &Error) -> Problem {
     (status, error.to_string())
 }
 
-fn answer(outcome: Result<impl Serialize, Problem>) -> Response {
+fn answer(outcome: Result<impl Serialize, ErrorReply>) -> Response {
     match outcome {
         Ok(answer) => Json(answer).into_response(),
-        Err((status, text)) => problem(status, &text),
+        Err((status, text)) => error_reply(status, &text),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Whose {
+pub(super) struct AccountQuery {
     account: Option<String>,
 }
 
-pub(super) async fn list(State(running): World, Query(whose): Query<Whose>) -> Response {
+pub(super) async fn list(State(running): AppState, Query(whose): Query<AccountQuery>) -> Response {
     answer(listed(&running, whose.account.as_deref()))
 }
 
-fn listed(running: &Running, account: Option<&str>) -> Result<Vec<MailboxReport>, Problem> {
+fn listed(running: &RunningWorld, account: Option<&str>) -> Result<Vec<MailboxReport>, ErrorReply> {
     let mailboxes = &running.mailboxes;
     let accounts = match account {
         Some(account) => vec![key(running, account)?],
@@ -126,17 +126,17 @@ fn listed(running: &Running, account: Option<&str>) -> Result<Vec<MailboxReport>
     Ok(all)
 }
 
-/// The account of a user, or of somebody elsewhere for whom mail has come.
-fn key(running: &Running, account: &str) -> Result<String, Problem> {
-    let wrong = |why: &str| (StatusCode::NOT_FOUND, format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
-    let address: Address = account.parse().map_err(|_| wrong("is no address"))?;
-    let known = running.ground.world.secret(account).is_some();
-    if known { Ok(address.key()) } else { Err(wrong("has no mailboxes in this world")) }
+/// The account key of a user, or of an address outside the world that has received mail.
+fn key(running: &RunningWorld, account: &str) -> Result<String, ErrorReply> {
+    let not_found = |why: &str| (StatusCode::NOT_FOUND, format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
+    let address: Address = account.parse().map_err(|_| not_found("is not an address"))?;
+    let known = running.env.world.secret(account).is_some();
+    if known { Ok(address.key()) } else { Err(not_found("has no mailboxes in this world")) }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(super) struct MailboxQuery {
     account: String,
     mailbox: String,
     #[serde(default)]
@@ -144,62 +144,62 @@ pub(super) struct Which {
     limit: Option<usize>,
 }
 
-fn open(running: &Running, account: &str, mailbox: &str) -> Result<Mailbox, Problem> {
+fn open(running: &RunningWorld, account: &str, mailbox: &str) -> Result<Mailbox, ErrorReply> {
     running.mailboxes.open(&key(running, account)?, mailbox).map_err(|error| failed(&error))
 }
 
-pub(super) async fn messages(State(running): World, Query(which): Query<Which>) -> Response {
+pub(super) async fn messages(State(running): AppState, Query(which): Query<MailboxQuery>) -> Response {
     let mailbox = open(&running, &which.account, &which.mailbox);
     let view = mailbox.and_then(|mailbox| mailbox.view().map_err(|error| failed(&error)));
     answer(view.map(|view| {
         let first = view.messages.count_before(which.after.saturating_add(1));
-        let page = view.messages.iter_from(first).take(which.limit.unwrap_or(LIMIT_DEFAULT));
+        let page = view.messages.iter_from(first).take(which.limit.unwrap_or(DEFAULT_LIMIT));
         page.map(MessageReport::of).collect::<Vec<_>>()
     }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct One {
+pub(super) struct MessageQuery {
     account: String,
     mailbox: String,
     uid: u32,
 }
 
-pub(super) async fn message(State(running): World, Query(one): Query<One>) -> Response {
+pub(super) async fn message(State(running): AppState, Query(one): Query<MessageQuery>) -> Response {
     let mailbox = open(&running, &one.account, &one.mailbox);
-    let letter = mailbox.and_then(|mailbox| mailbox.letter(one.uid).map_err(|error| failed(&error)));
-    match letter {
-        Ok(Some(letter)) => ([(header::CONTENT_TYPE, "message/rfc822")], letter.to_bytes()).into_response(),
-        Ok(None) => problem(StatusCode::NOT_FOUND, "no such message"),
-        Err((status, text)) => problem(status, &text),
+    let message = mailbox.and_then(|mailbox| mailbox.message(one.uid).map_err(|error| failed(&error)));
+    match message {
+        Ok(Some(message)) => ([(header::CONTENT_TYPE, "message/rfc822")], message.to_bytes()).into_response(),
+        Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such message"),
+        Err((status, text)) => error_reply(status, &text),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct New {
+pub(super) struct UploadQuery {
     account: String,
     mailbox: String,
-    /// With a space between.
+    /// Separated by spaces.
     #[serde(default)]
     flags: String,
     received: Option<Timestamp>,
 }
 
-pub(super) async fn file(State(running): World, Query(new): Query<New>, body: Bytes) -> Response {
-    // In a task of its own: a client that hangs up does not leave it half done.
-    match tokio::spawn(file_one(running, new, body)).await {
+pub(super) async fn upload(State(running): AppState, Query(new): Query<UploadQuery>, body: Bytes) -> Response {
+    // A separate task, so that it completes even if the client disconnects.
+    match tokio::spawn(store(running, new, body)).await {
         Ok(outcome) => answer(outcome),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-/// The mailbox is made if there is none of that name.
-async fn file_one(running: Arc<Running>, new: New, body: Bytes) -> Result<FiledReport, Problem> {
+/// Stores a message. Creates the mailbox if it does not exist.
+async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Result<UploadReport, ErrorReply> {
     let (account, mailboxes) = (key(&running, &new.account)?, &running.mailboxes);
     if body.is_empty() {
-        return Err((StatusCode::BAD_REQUEST, "a message without octets is no message".to_owned()));
+        return Err((StatusCode::BAD_REQUEST, "the message is empty".to_owned()));
     }
     mailboxes.ensure_account(&account).await.map_err(|error| failed(&error))?;
     match mailboxes.open(&account, &new.mailbox) {
@@ -208,8 +208,9 @@ async fn file_one(running: Arc<Running>, new: New, body: Bytes) -> Result<FiledR
         Ok(_) => {}
     }
     let flags = read_flags(new.flags.split(' '));
-    let brought = Brought { letter: Letter::new(body), flags, received: new.received };
+    let brought = AppendMessage { message: Message::new(body), flags, received: new.received };
     let filed = mailboxes.append(&account, &new.mailbox, vec![brought]).await.map_err(|error| failed(&error))?;
-    let filed = filed.into_iter().next().ok_or((StatusCode::INTERNAL_SERVER_ERROR, "nothing was filed".to_owned()))?;
-    Ok(FiledReport { mailbox: filed.mailbox, uid: filed.uid })
+    let filed =
+        filed.into_iter().next().ok_or((StatusCode::INTERNAL_SERVER_ERROR, "no message was stored".to_owned()))?;
+    Ok(UploadReport { mailbox: filed.mailbox, uid: filed.uid })
 }

@@ -1,22 +1,22 @@
-//! The control interface: HTTP and JSON about a running world, for tests, for the page, and for our own commands.
+//! The control interface of a running world: HTTP and JSON, used by tests and by the commands of this program.
 //!
-//! | path | answers |
+//! | path | response |
 //! |---|---|
-//! | `/livez`, `/readyz` | 200 while the process lives, and while the world takes mail |
-//! | `/api/v1/hosts` | the hosts, what they do, how many messages wait in each |
-//! | `POST /api/v1/hosts/NAME/on`, `…/off` | turns a host on or off, and answers once it is so |
-//! | `/api/v1/queue?host=NAME&id=ID&limit=N` | what waits in the queues, oldest first; ID of a message or a journey |
-//! | `/api/v1/queue/ID` | one message of a queue, with its header |
-//! | `POST /api/v1/queue/hold`, `release`, `flush`, `delete` | does that to those of `?host=NAME&id=ID`, or to all with `?all=true` |
-//! | `/api/v1/mailboxes?account=ADDRESS` | mailboxes in numbers, of all accounts or of one |
-//! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N` | messages of one, without octets; `POST` files one, with `&flags=FLAGS&received=TIME` |
-//! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | a message as it is |
-//! | `/api/v1/ports` | where each service is bound |
-//! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without their events |
-//! | `/api/v1/journeys/ID` | one journey with every event and what was said |
-//! | `/api/v1/events?since=N` | events from number N on, as many as fit; `POST` brings those of another process |
+//! | `/livez`, `/readyz` | 200 while the process runs; 200 while the world accepts mail |
+//! | `/api/v1/hosts` | all hosts with role, addresses, state and queue length |
+//! | `POST /api/v1/hosts/NAME/on`, `…/off` | turns a host on or off; responds when that is done |
+//! | `/api/v1/queue?host=NAME&id=ID&limit=N` | queued messages, oldest first; ID of a message or a journey |
+//! | `/api/v1/queue/ID` | one queued message with its header |
+//! | `POST /api/v1/queue/hold`, `release`, `flush`, `delete` | acts on the messages of `?host=NAME&id=ID`, or on all with `?all=true` |
+//! | `/api/v1/mailboxes?account=ADDRESS` | mailboxes of all accounts or of one, with totals |
+//! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N` | messages of a mailbox, without content; `POST` stores one, with `&flags=FLAGS&received=TIME` |
+//! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
+//! | `/api/v1/ports` | the bound address of each service |
+//! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without events |
+//! | `/api/v1/journeys/ID` | one journey with its events and transcripts |
+//! | `/api/v1/events?since=N` | a page of events from number N on; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
-//! | `/api/v1/faults` | the faults that hold now; POST one as JSON to begin it, DELETE `/api/v1/faults/ID` ends it |
+//! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it |
 
 mod answers;
 mod backup;
@@ -37,34 +37,34 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
-use crate::host::Running;
-use crate::journey::Audit;
+use crate::host::RunningWorld;
+use crate::journey::JourneyIndex;
 use crate::mail::JourneyId;
 use crate::net::{Listener, Stop};
 pub use answers::{HostReport, JourneyReport};
 pub use backup::{BackupRequest, PATH as BACKUP};
-pub use client::{Client, Failure};
-pub use mailboxes::{FiledReport, MailboxReport, MessageReport};
-pub use queue::{Action, Done, Shown};
-pub use share::{Batch, News, follow_events, send_events};
+pub use client::{Client, ClientError};
+pub use mailboxes::{MailboxReport, MessageReport, UploadReport};
+pub use queue::{Action, ActionReport, QueueMessage};
+pub use share::{EventBatch, EventPage, follow_events, send_events};
 
-/// Journeys in a list where the client does not say how many.
-const LIMIT_DEFAULT: usize = 100;
-/// Octets of the largest batch of events that is taken over.
-const BATCH_MAX: usize = 16 * 1024 * 1024;
+/// The default length of a list.
+const DEFAULT_LIMIT: usize = 100;
+/// The largest batch of events that is accepted, in bytes.
+const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-type World = State<Arc<Running>>;
+type AppState = State<Arc<RunningWorld>>;
 
-/// Answers at a listener until the world stops.
-pub async fn serve(listener: Listener, running: Arc<Running>, stop: Stop) {
+/// Serves HTTP at a listener until the world stops.
+pub async fn serve(listener: Listener, running: Arc<RunningWorld>, stop: Stop) {
     let router = router(running).into_make_service();
-    let served = axum::serve(listen::Adapted(listener), router).with_graceful_shutdown(stop.cancelled_owned());
+    let served = axum::serve(listen::AxumListener(listener), router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
-        tracing::error!(%error, "the control interface ended");
+        tracing::error!(%error, "control interface failed");
     }
 }
 
-fn router(running: Arc<Running>) -> Router {
+fn router(running: Arc<RunningWorld>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/livez", get(|| async { "ok\n" }))
@@ -76,17 +76,17 @@ fn router(running: Arc<Running>) -> Router {
         .route("/api/v1/mailboxes", get(mailboxes::list))
         .route(
             "/api/v1/mailboxes/messages",
-            get(mailboxes::messages).post(mailboxes::file).layer(DefaultBodyLimit::max(mailboxes::MESSAGE_OCTETS_MAX)),
+            get(mailboxes::messages).post(mailboxes::upload).layer(DefaultBodyLimit::max(mailboxes::MAX_MESSAGE_BYTES)),
         )
         .route("/api/v1/mailboxes/message", get(mailboxes::message))
         .route("/api/v1/ports", get(ports))
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
-        .route(share::EVENTS, get(events).post(adopt).layer(DefaultBodyLimit::max(BATCH_MAX)))
+        .route(share::EVENTS, get(events).post(import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin))
         .route("/api/v1/faults/{id}", delete(faults::end))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such path; see /") })
+        .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
         .with_state(running)
 }
 
@@ -113,98 +113,98 @@ POST /api/v1/backup
 "
 }
 
-async fn ready(State(running): World) -> Response {
+async fn ready(State(running): AppState) -> Response {
     if running.stopping().is_cancelled() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the world is stopping");
+        return error_reply(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
     }
-    match running.ground.store.health() {
+    match running.env.store.health() {
         Ok(()) => "ok\n".into_response(),
-        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
-async fn hosts(State(running): World) -> Json<Vec<HostReport>> {
-    let hosts = running.ground.world.hosts.values();
+async fn hosts(State(running): AppState) -> Json<Vec<HostReport>> {
+    let hosts = running.env.world.hosts.values();
     Json(hosts.map(|host| HostReport::of(host, &running)).collect())
 }
 
-/// What a host may be told.
+/// What to do with a host.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Power {
+enum HostAction {
     On,
     Off,
 }
 
-async fn power(State(running): World, Path((name, power)): Path<(String, Power)>) -> Response {
-    let Some(host) = running.ground.world.hosts.get(name.as_str()) else {
-        return problem(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
+async fn power(State(running): AppState, Path((name, power)): Path<(String, HostAction)>) -> Response {
+    let Some(host) = running.env.world.hosts.get(name.as_str()) else {
+        return error_reply(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
     };
     let done = match power {
-        Power::On => running.turn_on(&host.name).await,
-        Power::Off => {
+        HostAction::On => running.turn_on(&host.name).await,
+        HostAction::Off => {
             running.turn_off(&host.name).await;
             Ok(())
         }
     };
     match done {
         Ok(()) => Json(HostReport::of(host, &running)).into_response(),
-        Err(error) => problem(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => error_reply(StatusCode::CONFLICT, &error.to_string()),
     }
 }
 
-async fn ports(State(running): World) -> Response {
-    Json(running.bound()).into_response()
+async fn ports(State(running): AppState) -> Response {
+    Json(running.bound_ports()).into_response()
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default = "limit_default")]
+struct JourneyQuery {
+    #[serde(default = "default_limit")]
     limit: usize,
 }
 
-fn limit_default() -> usize {
-    LIMIT_DEFAULT
+fn default_limit() -> usize {
+    DEFAULT_LIMIT
 }
 
-async fn journeys(State(running): World, Query(page): Query<Page>) -> Json<Vec<JourneyReport>> {
-    let audit = Audit::of(running.ground.journal.since(0));
-    Json(audit.stories().rev().take(page.limit).map(JourneyReport::of).collect())
+async fn journeys(State(running): AppState, Query(page): Query<JourneyQuery>) -> Json<Vec<JourneyReport>> {
+    let index = JourneyIndex::of(running.env.event_log.since(0));
+    Json(index.journeys().rev().take(page.limit).map(JourneyReport::of).collect())
 }
 
-async fn journey(State(running): World, Path(id): Path<String>) -> Response {
+async fn journey(State(running): AppState, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<JourneyId>() else {
-        return problem(StatusCode::BAD_REQUEST, "that is no journey id; they look like 3FK9Q2XW7T");
+        return error_reply(StatusCode::BAD_REQUEST, "not a journey id; an id looks like 3FK9Q2XW7T");
     };
-    match Audit::of(running.ground.journal.since(0)).story(id) {
+    match JourneyIndex::of(running.env.event_log.since(0)).journey(id) {
         Some(story) => Json(story).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "no such journey, or it is too long ago"),
+        None => error_reply(StatusCode::NOT_FOUND, "no such journey, or its events were dropped"),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Since {
+struct EventQuery {
     #[serde(default)]
     since: u64,
 }
 
-async fn events(State(running): World, Query(Since { since }): Query<Since>) -> Json<News> {
-    let journal = &running.ground.journal;
-    // In this order, nothing falls between the number and the events.
-    let last = journal.last_seq();
-    Json(News { last, events: journal.batch_since(since) })
+async fn events(State(running): AppState, Query(EventQuery { since }): Query<EventQuery>) -> Json<EventPage> {
+    let event_log = &running.env.event_log;
+    // The number is read first, so that no event is missed between the two.
+    let last = event_log.last_seq();
+    Json(EventPage { last, events: event_log.batch_since(since) })
 }
 
-async fn adopt(State(running): World, Json(batch): Json<Batch>) -> Response {
-    if !running.ground.world.hosts.contains_key(batch.source.as_str()) {
-        return problem(StatusCode::BAD_REQUEST, &format!("{} is no host of this world", batch.source));
+async fn import(State(running): AppState, Json(batch): Json<EventBatch>) -> Response {
+    if !running.env.world.hosts.contains_key(batch.source.as_str()) {
+        return error_reply(StatusCode::BAD_REQUEST, &format!("{} is not a host of this world", batch.source));
     }
-    running.ground.journal.adopt(&batch.source, batch.instance, batch.events);
+    running.env.event_log.import(&batch.source, batch.instance, batch.events);
     Json(serde_json::json!({})).into_response()
 }
 
-fn problem(status: StatusCode, error: &str) -> Response {
+fn error_reply(status: StatusCode, error: &str) -> Response {
     (status, Json(serde_json::json!({ "error": error }))).into_response()
 }

@@ -1,4 +1,4 @@
-//! The queues of a running world, over HTTP.
+//! HTTP handlers for the queues of a running world.
 
 use std::sync::Arc;
 
@@ -8,49 +8,49 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{LIMIT_DEFAULT, World, problem};
-use crate::host::Running;
+use super::{AppState, DEFAULT_LIMIT, error_reply};
+use crate::host::RunningWorld;
 use crate::mail::QueueId;
-use crate::mta::{Listing, Mta, Waiting, Which};
+use crate::mta::{Listing, Mta, QueueEntry, Selector};
 use crate::store;
 
-/// What an operator does to messages that wait.
+/// An operator's action on queued messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// They are not tried until they are released.
+    /// Suspends delivery until a release.
     Hold,
-    /// They are not held any more.
+    /// Ends a hold.
     Release,
-    /// They are tried now.
+    /// Tries delivery now.
     Flush,
-    /// They are gone for good.
+    /// Deletes the messages without a report.
     Delete,
 }
 
-/// To which messages something was done.
+/// The result of an action.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Done {
-    /// What.
+pub struct ActionReport {
+    /// The action.
     pub action: Action,
-    /// To which.
+    /// The affected messages.
     pub messages: Vec<QueueId>,
 }
 
-/// A message in detail.
+/// A queued message in detail.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Shown {
-    /// What a list has, too.
+pub struct QueueMessage {
+    /// The fields of a list entry.
     #[serde(flatten)]
-    pub message: Waiting,
-    /// Its header, trace lines included.
+    pub message: QueueEntry,
+    /// Its header, with trace lines.
     pub header: String,
 }
 
-/// Which messages are meant.
+/// Selects queued messages.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Choice {
+pub(super) struct QueueQuery {
     host: Option<String>,
     id: Option<String>,
     #[serde(default)]
@@ -58,21 +58,22 @@ pub(super) struct Choice {
     limit: Option<usize>,
 }
 
-impl Choice {
-    fn which(&self) -> Result<Which, Problem> {
-        let wrong = "that is no message id; they look like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
-        self.id.as_ref().map_or(Ok(Which::All), |id| id.parse()).map_err(|_| (StatusCode::BAD_REQUEST, wrong.into()))
+impl QueueQuery {
+    fn which(&self) -> Result<Selector, ErrorReply> {
+        let wrong = "not a message id; an id looks like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
+        self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| (StatusCode::BAD_REQUEST, wrong.into()))
     }
 
-    /// The MTAs whose queues are meant.
-    fn mtas<'a>(&self, running: &'a Running) -> Result<Vec<&'a Mta>, Problem> {
+    /// The selected MTAs.
+    fn mtas<'a>(&self, running: &'a RunningWorld) -> Result<Vec<&'a Mta>, ErrorReply> {
         let Some(name) = &self.host else { return Ok(running.mtas.values().collect()) };
-        let wrong = || (StatusCode::NOT_FOUND, format!("`{name}` is no host with a queue; /api/v1/hosts lists them"));
+        let wrong =
+            || (StatusCode::NOT_FOUND, format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
         running.mtas.get(name.as_str()).map(|mta| vec![mta]).ok_or_else(wrong)
     }
 
-    fn list(&self, running: &Running) -> Result<Listing, Problem> {
-        let (which, limit) = (self.which()?, self.limit.unwrap_or(LIMIT_DEFAULT));
+    fn list(&self, running: &RunningWorld) -> Result<Listing, ErrorReply> {
+        let (which, limit) = (self.which()?, self.limit.unwrap_or(DEFAULT_LIMIT));
         let mut all = Listing::default();
         for mta in self.mtas(running)? {
             let Listing { total, messages } = mta.queue().list(which, limit).map_err(failed)?;
@@ -85,46 +86,50 @@ impl Choice {
     }
 }
 
-type Problem = (StatusCode, String);
+type ErrorReply = (StatusCode, String);
 
-fn failed(error: store::Error) -> Problem {
+fn failed(error: store::Error) -> ErrorReply {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-fn answer(outcome: Result<impl Serialize, Problem>) -> Response {
+fn answer(outcome: Result<impl Serialize, ErrorReply>) -> Response {
     match outcome {
         Ok(answer) => Json(answer).into_response(),
-        Err((status, text)) => problem(status, &text),
+        Err((status, text)) => error_reply(status, &text),
     }
 }
 
-pub(super) async fn list(State(running): World, Query(choice): Query<Choice>) -> Response {
+pub(super) async fn list(State(running): AppState, Query(choice): Query<QueueQuery>) -> Response {
     answer(choice.list(&running))
 }
 
-pub(super) async fn show(State(running): World, Path(id): Path<String>) -> Response {
-    let found = Choice { host: None, id: Some(id), all: false, limit: Some(1) }.list(&running);
+pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> Response {
+    let found = QueueQuery { host: None, id: Some(id), all: false, limit: Some(1) }.list(&running);
     let shown = found.and_then(|listing| {
-        let gone = || (StatusCode::NOT_FOUND, "no such message waits in a queue".to_owned());
+        let gone = || (StatusCode::NOT_FOUND, "no such message in a queue".to_owned());
         let message = listing.messages.into_iter().next().ok_or_else(gone)?;
         let mta = running.mtas.get(&message.host).ok_or_else(gone)?;
         let header = mta.queue().header(message.id).map_err(failed)?.ok_or_else(gone)?;
-        Ok(Shown { message, header })
+        Ok(QueueMessage { message, header })
     });
     answer(shown)
 }
 
-pub(super) async fn act(State(running): World, Path(action): Path<Action>, Query(choice): Query<Choice>) -> Response {
-    // In a task of its own: a client that hangs up does not leave it half done.
+pub(super) async fn act(
+    State(running): AppState,
+    Path(action): Path<Action>,
+    Query(choice): Query<QueueQuery>,
+) -> Response {
+    // A separate task, so that it completes even if the client disconnects.
     match tokio::spawn(act_on(running, action, choice)).await {
         Ok(outcome) => answer(outcome),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-async fn act_on(running: Arc<Running>, action: Action, choice: Choice) -> Result<Done, Problem> {
+async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) -> Result<ActionReport, ErrorReply> {
     if choice.host.is_none() && choice.id.is_none() && !choice.all {
-        return Err((StatusCode::BAD_REQUEST, "say which: by id, by host, or all=true".to_owned()));
+        return Err((StatusCode::BAD_REQUEST, "select messages by id, host or all=true".to_owned()));
     }
     let (which, mut messages) = (choice.which()?, Vec::new());
     for mta in choice.mtas(&running)? {
@@ -136,5 +141,5 @@ async fn act_on(running: Arc<Running>, action: Action, choice: Choice) -> Result
         };
         messages.extend(done.map_err(failed)?);
     }
-    Ok(Done { action, messages })
+    Ok(ActionReport { action, messages })
 }

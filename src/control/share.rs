@@ -1,5 +1,5 @@
-//! Events between the processes of one world: each host sends its own to a collector, and whoever follows a journey
-//! through all of them reads there.
+//! Events between the processes of one world: each host sends its events to a collector, from which a client can read
+//! the events of all hosts.
 
 use std::time::Duration;
 
@@ -7,47 +7,47 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{sleep, timeout};
 
-use super::client::{Client, Failure};
-use crate::journey::{Event, Journal};
+use super::client::{Client, ClientError};
+use crate::journey::{Event, EventLog};
 use crate::net::Stop;
 
-/// Where events are sent to, and read.
+/// Path to which events are sent and from which they are read.
 pub(super) const EVENTS: &str = "/api/v1/events";
-/// The wait after the collector could not be reached.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The wait before a reader asks for news again.
-const POLL: Duration = Duration::from_millis(50);
-/// How long the last events may take when a process stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Delay after a failed request to the collector.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Interval between two requests for new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Timeout for sending the last events at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Some events of one process.
+/// A batch of events of one process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Batch {
-    /// The host whose process it is.
+pub struct EventBatch {
+    /// The host that the process runs.
     pub source: String,
-    /// Drawn anew whenever the process starts.
+    /// A random number chosen when the process starts.
     pub instance: u64,
-    /// In the order of that process.
+    /// The events in their order.
     pub events: Vec<Event>,
 }
 
-/// What is new at a collector.
+/// A page of events from a collector.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct News {
-    /// The number of the last event that it has.
+pub struct EventPage {
+    /// The number of the collector's last event.
     pub last: u64,
-    /// The oldest of those asked for.
+    /// The oldest of the requested events.
     pub events: Vec<Event>,
 }
 
-/// Sends every event of this process to a collector, until it stops. Events that find no collector wait in the journal,
-/// within its bounds.
-pub async fn send_events(journal: Journal, collector: Client, source: String, instance: u64, stop: Stop) {
-    let mut news = journal.follow();
+/// Sends every event of this process to a collector until shutdown. While the collector is unreachable, events stay in
+/// the bounded event log.
+pub async fn send_events(event_log: EventLog, collector: Client, source: String, instance: u64, stop: Stop) {
+    let mut news = event_log.follow();
     let mut next = 1;
     loop {
-        let sent = send_batch(&journal, &collector, &source, instance, &mut next);
+        let sent = send_batch(&event_log, &collector, &source, instance, &mut next);
         let stopped = tokio::select! {
             biased;
             () = stop.cancelled() => true,
@@ -57,63 +57,66 @@ pub async fn send_events(journal: Journal, collector: Client, source: String, in
             break;
         }
     }
-    let last = async { while let Ok(true) = send_batch(&journal, &collector, &source, instance, &mut next).await {} };
-    if timeout(FAREWELL, last).await.is_err() {
-        tracing::warn!("the last events did not reach the collector");
+    let last = async { while let Ok(true) = send_batch(&event_log, &collector, &source, instance, &mut next).await {} };
+    if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
+        tracing::warn!("cannot send the last events to the collector");
     }
 }
 
-/// Sends one batch, and waits for a reason to send the next.
-async fn pace(sent: impl Future<Output = Result<bool, Failure>>, news: &mut tokio::sync::broadcast::Receiver<Event>) {
+/// Sends one batch, and waits until there may be another.
+async fn pace(
+    sent: impl Future<Output = Result<bool, ClientError>>,
+    news: &mut tokio::sync::broadcast::Receiver<Event>,
+) {
     match sent.await {
         Ok(true) => {}
         Ok(false) => {
-            // Missed ones are in the journal; a journal that is gone has no more.
+            // Skipped events are in the log; a closed log has no more.
             if let Err(RecvError::Closed) = news.recv().await {
-                sleep(PAUSE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
         Err(error) => {
-            tracing::debug!(%error, "events wait");
-            sleep(PAUSE).await;
+            tracing::debug!(%error, "cannot send events; retrying");
+            sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// Whether there was one to send.
+/// Sends one batch of events; returns false if there are none.
 async fn send_batch(
-    journal: &Journal,
+    event_log: &EventLog,
     collector: &Client,
     source: &str,
     instance: u64,
     next: &mut u64,
-) -> Result<bool, Failure> {
-    let events = journal.batch_since(*next);
+) -> Result<bool, ClientError> {
+    let events = event_log.batch_since(*next);
     let Some(last) = events.last().map(|event| event.seq) else { return Ok(false) };
-    let batch = Batch { source: source.to_owned(), instance, events };
+    let batch = EventBatch { source: source.to_owned(), instance, events };
     collector.post::<serde_json::Value>(EVENTS, &batch).await?;
     *next = last + 1;
     Ok(true)
 }
 
-/// Copies what a collector hears from now on into a journal, until it is dropped.
+/// Returns a future that copies the new events of a collector into an event log until it is dropped.
 ///
 /// # Errors
-/// The collector cannot be asked even once; later it may be away for a while.
-pub async fn follow_events(journal: Journal, collector: Client) -> Result<impl Future<Output = ()>, Failure> {
-    let now: News = collector.get(&format!("{EVENTS}?since={}", u64::MAX)).await?;
+/// The first request failed. Later failures are retried.
+pub async fn follow_events(event_log: EventLog, collector: Client) -> Result<impl Future<Output = ()>, ClientError> {
+    let now: EventPage = collector.get(&format!("{EVENTS}?since={}", u64::MAX)).await?;
     let mut next = now.last + 1;
     Ok(async move {
         loop {
-            match collector.get::<News>(&format!("{EVENTS}?since={next}")).await {
-                Ok(News { events, .. }) if !events.is_empty() => {
+            match collector.get::<EventPage>(&format!("{EVENTS}?since={next}")).await {
+                Ok(EventPage { events, .. }) if !events.is_empty() => {
                     next = events.last().map_or(next, |event| event.seq + 1);
-                    journal.adopt("collector", 0, events);
+                    event_log.import("collector", 0, events);
                 }
-                Ok(_) => sleep(POLL).await,
+                Ok(_) => sleep(POLL_INTERVAL).await,
                 Err(error) => {
-                    tracing::debug!(%error, "no news");
-                    sleep(PAUSE).await;
+                    tracing::debug!(%error, "cannot read events; retrying");
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The echo: a datagram with a name in, a greeting out. Datagrams may be lost, so the caller asks again.
+//! The echo: a UDP server that replies to a name with a greeting. Datagrams may be lost, so the client retries.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::{sleep, timeout};
 use super::greeting;
 use crate::net::{Datagrams, Error, Stop};
 
-/// The wait after the socket failed.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Delay after a socket error.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Answers every datagram until `stop`; `report` learns who sent one.
+/// Replies to every datagram until `stop`; calls `report` with the sender of each.
 pub async fn serve(socket: Datagrams, stop: Stop, report: impl Fn(SocketAddr)) {
     while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
         let outcome = match received {
@@ -22,43 +22,43 @@ pub async fn serve(socket: Datagrams, stop: Stop, report: impl Fn(SocketAddr)) {
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
-            tracing::warn!(%error, "a datagram could not be read or answered");
-            sleep(PAUSE).await;
+            tracing::warn!(%error, "cannot receive or send a datagram");
+            sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// How long and how often a caller asks.
+/// Timeout and number of attempts of a client.
 #[derive(Clone, Copy, Debug)]
-pub struct Persistence {
-    /// How long one datagram may stay unanswered.
-    pub patience: Duration,
-    /// So many datagrams are sent for a name.
+pub struct RetryPolicy {
+    /// How long to wait for the reply to one datagram.
+    pub timeout: Duration,
+    /// Number of datagrams sent for a name.
     pub attempts: usize,
 }
 
-/// Sends a name until it is answered; `None` when every attempt was lost. Late answers to other names are passed over.
+/// Sends a name and returns the reply; `None` if no attempt was answered. Ignores late replies to other names.
 ///
 /// # Errors
-/// The socket failed, or no datagram can go there.
+/// The socket failed, or the address is unreachable.
 pub async fn call(
     socket: &Datagrams,
     server: SocketAddr,
     name: &str,
-    persistence: Persistence,
+    retry: RetryPolicy,
 ) -> Result<Option<String>, Error> {
     let expected = greeting(name.as_bytes());
-    for _ in 0..persistence.attempts {
+    for _ in 0..retry.attempts {
         socket.send_to(name.as_bytes(), server).await?;
-        if let Ok(answered) = timeout(persistence.patience, answer(socket, server, &expected)).await {
-            answered?;
+        if let Ok(reply) = timeout(retry.timeout, reply(socket, server, &expected)).await {
+            reply?;
             return Ok(Some(String::from_utf8_lossy(&expected).into_owned()));
         }
     }
     Ok(None)
 }
 
-async fn answer(socket: &Datagrams, server: SocketAddr, expected: &[u8]) -> Result<(), Error> {
+async fn reply(socket: &Datagrams, server: SocketAddr, expected: &[u8]) -> Result<(), Error> {
     loop {
         let (bytes, from) = socket.recv_from().await?;
         if from == server && bytes == expected {

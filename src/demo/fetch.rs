@@ -1,4 +1,4 @@
-//! Fetches one page the plain way: connect, write a GET by hand, read until the peer is done.
+//! Fetches one page: connects, sends a GET request, reads the response until the server closes the connection.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,33 +10,33 @@ use super::header::{Header, Malformed};
 use super::response::{Exchange, Part};
 use crate::net::{self, Conn, Interface, Stop, Trust};
 
-/// What to fetch, and from where.
+/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The host to look up and to connect to; an IPv6 address stands in brackets.
+    /// The host name or address; an IPv6 address is in brackets.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Whether TLS comes first.
+    /// Whether to use TLS.
     pub tls: bool,
-    /// The last part of the path, under which the body may be saved.
+    /// The last path segment, used as the default file name.
     pub file_name: Option<String>,
-    /// Path and query, as the request line has them.
+    /// Path and query for the request line.
     path: String,
-    /// The host as the `Host` field has it, with a port that is not the usual one. RFC 9110 §7.2.
+    /// The value of the `Host` field: host, and port if it is not the default. RFC 9110 §7.2.
     authority: String,
 }
 
-/// The text names nothing that can be fetched.
+/// Why a URL is not supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
-    /// It is no URL.
+    /// It is not a URL.
     #[error("not a URL such as http://example.com/page: {0}")]
     NotUrl(#[from] url::ParseError),
-    /// It is for another protocol.
+    /// Its scheme is neither http nor https.
     #[error("`{0}` is not http or https")]
     OtherScheme(String),
-    /// It carries a login.
+    /// It contains a user name or a password.
     #[error("a URL with a user name or password is not supported")]
     Login,
 }
@@ -65,7 +65,7 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// The request. RFC 9112 §3, §9.6: after the response, the server closes.
+    /// The request. RFC 9112 §3, §9.6: the server closes the connection after the response.
     ///
     /// ```
     /// let target: postroad::demo::fetch::Target = "http://example.com:8080/a?b#c".parse().unwrap();
@@ -81,57 +81,57 @@ impl Target {
     }
 }
 
-/// Why a page could not be fetched.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The network failed.
+    /// A network error.
     #[error(transparent)]
     Net(#[from] net::Error),
-    /// What came is no whole response.
+    /// The response is malformed or incomplete.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
 /// A response whose body is still to be read.
 pub struct Download {
-    /// What came before the body.
+    /// The header of the response.
     pub header: Header,
     conn: Conn<Exchange>,
 }
 
 impl Download {
-    /// Connects, asks, and reads the header. The peer may be silent for as long as `patience`.
+    /// Connects, sends the request and reads the header. `timeout` limits each wait for the server.
     ///
     /// # Errors
-    /// The host is not reachable or not trusted, or what it says is not HTTP.
+    /// The host is unreachable or not trusted, or the response is not HTTP.
     pub async fn begin(
         interface: &Interface,
         trust: &Trust,
         target: &Target,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, Failure> {
         let addresses = interface.lookup(&target.host, target.port).await?;
         let stream = interface.connect_any(&target.host, &addresses).await?;
-        let mut conn = Conn::new(stream, Exchange::new(target.request(), patience), Stop::new());
+        let mut conn = Conn::new(stream, Exchange::new(target.request(), timeout), Stop::new());
         if target.tls {
             conn.connect_tls(trust, target.host.trim_matches(['[', ']'])).await?;
         }
         match conn.event().await? {
             Some(Part::Header(header)) => Ok(Self { header, conn }),
-            Some(Part::Broken(malformed)) => Err(malformed.into()),
+            Some(Part::Malformed(malformed)) => Err(malformed.into()),
             _ => Err(Malformed::NoHeader.into()),
         }
     }
 
-    /// More of the body; `None` when it is whole.
+    /// Reads the next part of the body; `None` at its end.
     ///
     /// # Errors
     /// The connection ended early, or the body is malformed.
     pub async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
         match self.conn.event().await? {
             Some(Part::Body(bytes)) => Ok(Some(bytes)),
-            Some(Part::Broken(malformed)) => Err(malformed.into()),
-            Some(Part::Whole | Part::Header(_)) | None => Ok(None),
+            Some(Part::Malformed(malformed)) => Err(malformed.into()),
+            Some(Part::End | Part::Header(_)) | None => Ok(None),
         }
     }
 }

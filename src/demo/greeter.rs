@@ -1,14 +1,13 @@
-//! The greeter: says welcome, greets every name it hears, and parts at `exit`. Both ends, as machines without I/O.
+//! The greeter: sends a welcome, replies to each name and closes at `exit`. Server and client as sans-I/O machines.
 //!
 //! ```text
 //! S: Welcome!
 //! C: Michael
-//! S: Hello, Michael!      (after a while)
-//! C: exit                 (or it hangs up)
+//! S: Hello, Michael!      (after a delay)
+//! C: exit                 (or close)
 //! ```
 //!
-//! Nothing marks where a name ends: what arrives in one piece is one name. That is the tutorial's protocol, and the
-//! reason why other protocols have line ends.
+//! The protocol, which is the tutorial's, has no delimiter: each read is one name.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,119 +17,119 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::{NAME_MAX, greeting};
+use super::{MAX_NAME_BYTES, greeting};
 use crate::net::{Conn, Error, Machine, Next, Service, Stop, Stream};
 
-/// What the greeter says first.
+/// The server's greeting.
 const WELCOME: &str = "Welcome!";
-/// What the caller says last.
+/// The client's last message.
 const EXIT: &str = "exit";
-/// How long a caller may think about the next name.
-const CALLER_PATIENCE: Duration = Duration::from_secs(300);
+/// How long the server waits for the next name.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The greeter's end. Its event is a name, answered by [`Greeting::greet`].
-pub struct Greeting {
+/// The server side. Its event is a name, answered by [`GreeterSession::greet`].
+pub struct GreeterSession {
     state: State,
-    heard: Bytes,
+    received: Bytes,
 }
 
 enum State {
-    Saying(Bytes),
-    Listening,
-    Pondering(Bytes),
-    Over,
+    Sending(Bytes),
+    Reading,
+    Answering(Bytes),
+    Closed,
 }
 
-impl Default for Greeting {
+impl Default for GreeterSession {
     fn default() -> Self {
-        Self { state: State::Saying(WELCOME.into()), heard: Bytes::new() }
+        Self { state: State::Sending(WELCOME.into()), received: Bytes::new() }
     }
 }
 
-impl Greeting {
-    /// Greets the name of the last event.
+impl GreeterSession {
+    /// Replies to the name of the last event.
     pub fn greet(&mut self) {
-        if let State::Pondering(name) = &self.state {
-            self.state = State::Saying(greeting(name).into());
+        if let State::Answering(name) = &self.state {
+            self.state = State::Sending(greeting(name).into());
         }
     }
 
-    fn listen(&mut self) -> Next<String> {
-        if self.heard.is_empty() {
+    fn read_name(&mut self) -> Next<String> {
+        if self.received.is_empty() {
             return Next::Read;
         }
-        let name = self.heard.split_to(self.heard.len().min(NAME_MAX));
+        let name = self.received.split_to(self.received.len().min(MAX_NAME_BYTES));
         if name == EXIT {
-            self.state = State::Over;
+            self.state = State::Closed;
             return Next::Close;
         }
         let event = String::from_utf8_lossy(&name).into_owned();
-        self.state = State::Pondering(name);
+        self.state = State::Answering(name);
         Next::Event(event)
     }
 }
 
-impl Machine for Greeting {
+impl Machine for GreeterSession {
     type Event = String;
 
     fn receive(&mut self, bytes: &[u8]) {
-        self.heard = Bytes::copy_from_slice(bytes);
+        self.received = Bytes::copy_from_slice(bytes);
         if bytes.is_empty() {
-            self.state = State::Over;
+            self.state = State::Closed;
         }
     }
 
     fn next(&mut self) -> Next<String> {
         match &mut self.state {
-            State::Saying(words) => {
+            State::Sending(words) => {
                 let words = std::mem::take(words);
-                self.state = State::Listening;
+                self.state = State::Reading;
                 Next::Send(words)
             }
-            State::Listening => self.listen(),
-            State::Pondering(_) => Next::Answer,
-            State::Over => Next::Close,
+            State::Reading => self.read_name(),
+            State::Answering(_) => Next::AwaitOwner,
+            State::Closed => Next::Close,
         }
     }
 
-    fn patience(&self) -> Duration {
-        CALLER_PATIENCE
+    fn timeout(&self) -> Duration {
+        CLIENT_TIMEOUT
     }
 
-    fn stop(&mut self) {
-        self.state = State::Over;
+    fn shut_down(&mut self) {
+        self.state = State::Closed;
     }
 }
 
-/// What happens at a greeter's door.
+/// A connection event of the greeter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// Somebody connected.
-    Came(SocketAddr),
-    /// The conversation is over.
-    Went(SocketAddr),
+pub enum GreeterEvent {
+    /// A client connected.
+    Connected(SocketAddr),
+    /// The connection was closed.
+    Disconnected(SocketAddr),
 }
 
 /// The greeter as a service for [`crate::net::serve`].
 #[derive(Clone)]
 pub struct Greeter {
-    /// How long it thinks about each name.
+    /// Delay before each reply.
     pub delay: Duration,
-    /// Who wants to know who comes and goes.
-    pub report: Arc<dyn Fn(Happening) + Send + Sync>,
+    /// Called for each connection event.
+    pub report: Arc<dyn Fn(GreeterEvent) + Send + Sync>,
 }
 
 impl Service for Greeter {
-    async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
+    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let peer = stream.peer();
-        (self.report)(Happening::Came(peer));
-        let outcome = greet_all(Conn::new(stream, Greeting::default(), stop), self.delay).await;
-        (self.report)(Happening::Went(peer));
+        (self.report)(GreeterEvent::Connected(peer));
+        let outcome = greet_all(Conn::new(stream, GreeterSession::default(), stop), self.delay).await;
+        (self.report)(GreeterEvent::Disconnected(peer));
         outcome
     }
 }
 
-async fn greet_all(mut conn: Conn<Greeting>, delay: Duration) -> Result<(), Error> {
+async fn greet_all(mut conn: Conn<GreeterSession>, delay: Duration) -> Result<(), Error> {
     while conn.event().await?.is_some() {
         sleep(delay).await;
         conn.machine.greet();
@@ -138,100 +137,100 @@ async fn greet_all(mut conn: Conn<Greeting>, delay: Duration) -> Result<(), Erro
     Ok(())
 }
 
-/// The caller's end. Its events are what the greeter says: the welcome, then an answer to each name.
-pub struct Calling {
-    /// Names still to be said.
+/// The client side. Its events are the greeter's texts: the welcome, then a reply to each name.
+pub struct GreeterClient {
+    /// Names still to be sent.
     names: VecDeque<String>,
-    /// What the greeter should say next; `None` once everything is said.
+    /// The expected next text; `None` once all replies were received.
     expected: Option<Vec<u8>>,
-    heard: Vec<u8>,
-    to_say: Option<Bytes>,
+    received: Vec<u8>,
+    to_send: Option<Bytes>,
     over: bool,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Calling {
-    /// Says these names, one after the other; waits for each answer as long as `patience`.
-    pub fn new(names: Vec<String>, patience: Duration) -> Self {
+impl GreeterClient {
+    /// Creates a client that sends these names one after the other; `timeout` limits the wait for each reply.
+    pub fn new(names: Vec<String>, timeout: Duration) -> Self {
         let expected = Some(WELCOME.as_bytes().to_vec());
-        Self { names: names.into(), expected, heard: Vec::new(), to_say: None, over: false, patience }
+        Self { names: names.into(), expected, received: Vec::new(), to_send: None, over: false, timeout }
     }
 
-    /// Whether the greeter has answered everything.
+    /// Whether all replies were received.
     pub fn is_done(&self) -> bool {
         self.expected.is_none()
     }
 
-    /// An answer is whole when it is what we expect. Anything else has no end that we could know, so it is taken as
-    /// it came.
-    fn take_answer(&mut self) -> Option<String> {
+    /// Returns the next reply once it is complete. The end of an unexpected text is unknown, so that it is returned as
+    /// received.
+    fn take_reply(&mut self) -> Option<String> {
         let expected = self.expected.as_ref()?;
-        if self.heard.is_empty() || (self.heard.len() < expected.len() && expected.starts_with(&self.heard)) {
+        if self.received.is_empty() || (self.received.len() < expected.len() && expected.starts_with(&self.received)) {
             return None;
         }
-        let length = if self.heard.starts_with(expected) { expected.len() } else { self.heard.len() };
-        let answer: Vec<u8> = self.heard.drain(..length).collect();
-        self.say_next();
+        let length = if self.received.starts_with(expected) { expected.len() } else { self.received.len() };
+        let answer: Vec<u8> = self.received.drain(..length).collect();
+        self.send_next();
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    fn say_next(&mut self) {
+    fn send_next(&mut self) {
         let name = self.names.pop_front();
         self.expected = name.as_ref().map(|name| greeting(name.as_bytes()));
         self.over |= name.is_none();
-        self.to_say = Some(name.unwrap_or_else(|| EXIT.to_owned()).into());
+        self.to_send = Some(name.unwrap_or_else(|| EXIT.to_owned()).into());
     }
 }
 
-impl Machine for Calling {
+impl Machine for GreeterClient {
     type Event = String;
 
     fn receive(&mut self, bytes: &[u8]) {
-        self.heard.extend_from_slice(bytes);
+        self.received.extend_from_slice(bytes);
         self.over |= bytes.is_empty();
     }
 
     fn next(&mut self) -> Next<String> {
-        if let Some(words) = self.to_say.take() {
+        if let Some(words) = self.to_send.take() {
             return Next::Send(words);
         }
-        match self.take_answer() {
+        match self.take_reply() {
             Some(answer) => Next::Event(answer),
             None if self.over => Next::Close,
             None => Next::Read,
         }
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    fn stop(&mut self) {
+    fn shut_down(&mut self) {
         self.over = true;
     }
 }
 
-/// Reads a name as somebody typed it: the protocol can carry one that fits in one piece and does not mean goodbye.
+/// Validates a name: not empty, not `exit`, at most 1024 bytes.
 ///
 /// # Errors
-/// It cannot be said to a greeter.
-pub fn sayable(text: &str) -> Result<String, &'static str> {
+/// The name cannot be sent to a greeter.
+pub fn parse_name(text: &str) -> Result<String, &'static str> {
     match text {
         "" => Err("an empty name cannot be sent over TCP"),
-        EXIT => Err("`exit` is how a caller says goodbye"),
-        _ if NAME_MAX < text.len() => Err("a name has at most 1024 octets"),
+        EXIT => Err("`exit` is reserved: it closes the connection"),
+        _ if MAX_NAME_BYTES < text.len() => Err("a name has at most 1024 bytes"),
         _ => Ok(text.to_owned()),
     }
 }
 
-/// Calls a greeter: says each name, hands what it says to `hear`, and parts.
+/// Runs a client on a stream; calls `on_reply` with each text of the greeter.
 ///
 /// # Errors
-/// The greeter hung up early, or was silent for longer than the patience.
-pub async fn call(stream: Stream, calling: Calling, mut hear: impl FnMut(String)) -> Result<(), Error> {
-    let mut conn = Conn::new(stream, calling, Stop::new());
-    while let Some(words) = conn.event().await? {
-        hear(words);
+/// The greeter closed the connection early, or did not reply in time.
+pub async fn call(stream: Stream, client: GreeterClient, mut on_reply: impl FnMut(String)) -> Result<(), Error> {
+    let mut conn = Conn::new(stream, client, Stop::new());
+    while let Some(text) = conn.event().await? {
+        on_reply(text);
     }
     if conn.machine.is_done() { Ok(()) } else { Err(Error::Closed) }
 }

@@ -1,9 +1,9 @@
-//! The header of an HTTP response: its status, its fields, and what they say about the body. RFC 9110, 9112.
+//! The header of an HTTP response: status, fields and framing of the body. RFC 9110, 9112.
 
-/// The status line and the fields.
+/// Status line and fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The header as it came, with plain line ends.
+    /// The header as received, with LF line ends.
     pub text: String,
     /// The status code. RFC 9110 §15.
     pub status: u16,
@@ -11,52 +11,52 @@ pub struct Header {
     pub fields: Vec<(String, String)>,
 }
 
-/// Why what came is no whole response.
+/// Why a response is malformed or incomplete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The first line is not that of HTTP.
+    /// The first line is not an HTTP status line.
     #[error("the peer does not speak HTTP")]
     NotHttp,
     /// The connection ended before the header did.
-    #[error("the connection ended before the header was whole")]
+    #[error("the connection ended within the header")]
     NoHeader,
-    /// A line is no `name: value`.
-    #[error("`{0}` is no header field")]
+    /// A line is not `name: value`.
+    #[error("`{0}` is not a header field")]
     BadField(String),
-    /// Nothing sensible is that long.
+    /// The header exceeds the limit.
     #[error("the header is too long")]
     HeaderTooLong,
-    /// RFC 9112 §6.3: no number, or two that differ.
-    #[error("Content-Length is `{0}`, which is no length")]
+    /// RFC 9112 §6.3: not a number, or two different ones.
+    #[error("invalid Content-Length `{0}`")]
     BadLength(String),
-    /// RFC 9112 §6.1: only `chunked` is.
-    #[error("the transfer coding `{0}` is not understood")]
+    /// RFC 9112 §6.1: only `chunked` is supported.
+    #[error("unsupported transfer coding `{0}`")]
     UnknownCoding(String),
     /// RFC 9112 §7.1.
-    #[error("a chunk of the body is malformed")]
+    #[error("malformed chunk")]
     BadChunk,
-    /// RFC 9112 §8; beside it how many octets are missing, if the header said how many there would be.
-    #[error("the body is incomplete: the connection ended{}", .0.map(|left| format!(" {left} octets early")).unwrap_or_default())]
+    /// RFC 9112 §8; with the number of missing bytes, if it is known.
+    #[error("the body is incomplete: the connection ended{}", .0.map(|left| format!(" {left} bytes early")).unwrap_or_default())]
     Short(Option<u64>),
 }
 
-/// How the end of the body is found. RFC 9112 §6.3.
+/// How the end of the body is determined. RFC 9112 §6.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
     Chunked,
-    ToTheEnd,
+    UntilClose,
 }
 
 impl Header {
-    /// Reads the lines before the empty one.
+    /// Parses the lines before the empty one.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         let mut lines = text.lines();
         let status = lines.next().and_then(status).ok_or(Malformed::NotHttp)?;
         let mut fields: Vec<(String, String)> = Vec::new();
         for line in lines {
             match fields.last_mut() {
-                // RFC 9112 §5.2: an old-fashioned continuation counts as a space.
+                // RFC 9112 §5.2: an obsolete line folding counts as a space.
                 Some((_, value)) if line.starts_with([' ', '\t']) => {
                     value.push(' ');
                     value.push_str(line.trim());
@@ -67,7 +67,7 @@ impl Header {
         Ok(Self { text: text.to_owned(), status, fields })
     }
 
-    /// The values of a field, whatever the case of its name.
+    /// The values of a field; the name is case-insensitive.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let wanted = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.fields.iter().filter(wanted).map(|(_, value)| value.as_str())
@@ -87,14 +87,14 @@ impl Header {
             return Err(Malformed::UnknownCoding(codings));
         }
         let mut lengths = self.values("Content-Length").flat_map(|value| value.split(',')).map(str::trim);
-        let Some(first) = lengths.next() else { return Ok(Framing::ToTheEnd) };
-        let bad = |value: &str| Malformed::BadLength(value.to_owned());
+        let Some(first) = lengths.next() else { return Ok(Framing::UntilClose) };
+        let invalid = |value: &str| Malformed::BadLength(value.to_owned());
         if let Some(other) = lengths.find(|other| *other != first) {
-            return Err(bad(other));
+            return Err(invalid(other));
         }
         match first.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => first.parse().map(Framing::Length).map_err(|_| bad(first)),
-            false => Err(bad(first)),
+            true => first.parse().map(Framing::Length).map_err(|_| invalid(first)),
+            false => Err(invalid(first)),
         }
     }
 }

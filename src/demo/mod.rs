@@ -1,11 +1,10 @@
-//! The plain network demos: greeter, echo, fetch. The smallest users of `net`.
+//! The network demos: greeter, echo and fetch. The smallest users of `net`.
 //!
-//! - [`greeter`]: a conversation over TCP, many at once.
-//! - [`echo`]: questions and answers in datagrams, some of which get lost.
-//! - [`fetch`]: one HTTP request by hand; [`response`] and [`header`] read what comes back.
+//! - [`greeter`]: a TCP server for many concurrent clients.
+//! - [`echo`]: UDP requests and replies, with retries.
+//! - [`fetch`]: one HTTP request; [`response`] and [`header`] parse the response.
 //!
-//! Their words on the wire are those of the TCP and UDP chapters of the Python tutorial that many learn from, so
-//! either side may be the tutorial's own program.
+//! They are compatible with the programs of the TCP and UDP chapters of a widely read Python tutorial.
 
 pub mod echo;
 pub mod fetch;
@@ -15,10 +14,10 @@ pub mod response;
 #[cfg(test)]
 mod tests;
 
-/// The largest piece of a stream or datagram that is one name, in octets; the tutorial reads as much at once.
-const NAME_MAX: usize = 1024;
+/// The largest name in bytes; the tutorial's programs read as much at once.
+const MAX_NAME_BYTES: usize = 1024;
 
-/// What the greeter and the echo answer to a name.
+/// The reply to a name.
 fn greeting(name: &[u8]) -> Vec<u8> {
-    [b"Hello, ".as_slice(), &name[..name.len().min(NAME_MAX)], b"!"].concat()
+    [b"Hello, ".as_slice(), &name[..name.len().min(MAX_NAME_BYTES)], b"!"].concat()
 }

@@ -1,13 +1,13 @@
-//! One HTTP request and its response, on a connection that carries no second one. RFC 9112.
+//! One HTTP request and its response on one connection, without reuse. RFC 9112.
 //!
 //! ```text
-//! Head --empty line--> Length ----> over          Content-Length
+//! Head --empty line--> Length ----> closed        Content-Length
 //!  ^ |                 ChunkSize ⇄ ChunkData
-//!  |_| 1xx               `-> Trailer -> over      Transfer-Encoding: chunked
-//!                      ToTheEnd --EOF--> over     neither
+//!  |_| 1xx               `-> Trailer -> closed    Transfer-Encoding: chunked
+//!                      UntilClose --EOF-> closed   neither
 //! ```
 //!
-//! Holds the header or one chunk of what arrived; the body is handed on as it comes.
+//! Buffers the header only; parts of the body are passed on as they arrive.
 
 use std::time::Duration;
 
@@ -16,62 +16,63 @@ use bytes::{Bytes, BytesMut};
 use super::header::{Framing, Header, Malformed};
 use crate::net::{Machine, Next};
 
-/// The longest header or trailer, in octets.
-const HEADER_MAX: usize = 64 * 1024;
-/// The longest line before a chunk, in octets.
-const CHUNK_LINE_MAX: usize = 4096;
+/// The longest header or trailer, in bytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The longest chunk size line, in bytes.
+const MAX_CHUNK_LINE_BYTES: usize = 4096;
 
-/// What a response brings, in this order.
+/// The parts of a response, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The header, once.
     Header(Header),
-    /// Some of the body.
+    /// Part of the body.
     Body(Bytes),
-    /// The body is whole.
-    Whole,
-    /// It cannot be read on.
-    Broken(Malformed),
+    /// The end of the body.
+    End,
+    /// The response is malformed.
+    Malformed(Malformed),
 }
 
-/// Sends one request and reads its response; its events are the parts.
+/// Sends one request and reads its response; the events are the parts of the response.
 pub struct Exchange {
     request: Option<Bytes>,
     state: State,
     buffer: BytesMut,
-    /// So much of the buffer was searched for a line end already.
+    /// Number of bytes of the buffer already searched for a line end.
     searched: usize,
-    /// The peer sends no more.
+    /// Whether the peer closed the connection.
     ended: bool,
-    patience: Duration,
+    timeout: Duration,
 }
 
 enum State {
     /// The header so far.
     Head(String),
-    /// So many octets of the body are to come.
+    /// Remaining bytes of the body.
     Length(u64),
     ChunkSize,
-    /// So many octets of the chunk are to come; after them a line end.
+    /// Remaining bytes of the chunk, before its line end.
     ChunkData(u64),
-    /// So many octets of fields came after the last chunk.
+    /// Bytes of trailer fields read so far.
     Trailer(usize),
-    ToTheEnd,
-    Over,
+    UntilClose,
+    Closed,
 }
 
 enum Advance {
     Part(Part),
-    Again,
-    /// More must arrive first.
-    More,
+    /// Continue with the new state.
+    Continue,
+    /// More input is needed.
+    NeedInput,
 }
 
 impl Exchange {
-    /// Sends `request`; the peer may be silent for as long as `patience`.
-    pub fn new(request: impl Into<Bytes>, patience: Duration) -> Self {
+    /// Creates an exchange that sends `request`; `timeout` limits each wait for the peer.
+    pub fn new(request: impl Into<Bytes>, timeout: Duration) -> Self {
         let (request, state) = (Some(request.into()), State::Head(String::new()));
-        Self { request, state, buffer: BytesMut::new(), searched: 0, ended: false, patience }
+        Self { request, state, buffer: BytesMut::new(), searched: 0, ended: false, timeout }
     }
 
     fn advance(&mut self) -> Result<Advance, Malformed> {
@@ -83,78 +84,78 @@ impl Exchange {
             State::ChunkData(0) => self.chunk_end(),
             State::ChunkData(left) => Ok(self.data(*left, State::ChunkData)),
             State::Trailer(read) => self.trailer(*read),
-            State::ToTheEnd if self.ended && self.buffer.is_empty() => Ok(self.finish()),
-            State::ToTheEnd => Ok(self.data(u64::MAX, |_| State::ToTheEnd)),
-            State::Over => Ok(Advance::More),
+            State::UntilClose if self.ended && self.buffer.is_empty() => Ok(self.finish()),
+            State::UntilClose => Ok(self.data(u64::MAX, |_| State::UntilClose)),
+            State::Closed => Ok(Advance::NeedInput),
         }
     }
 
     /// RFC 9112 §2.2: lines up to an empty one.
     fn head(&mut self) -> Result<Advance, Malformed> {
-        let Some(line) = self.line(HEADER_MAX, Malformed::HeaderTooLong)? else { return Ok(Advance::More) };
-        let State::Head(text) = &mut self.state else { return Ok(Advance::More) };
+        let Some(line) = self.line(MAX_HEADER_BYTES, Malformed::HeaderTooLong)? else { return Ok(Advance::NeedInput) };
+        let State::Head(text) = &mut self.state else { return Ok(Advance::NeedInput) };
         if !line.is_empty() {
             text.push_str(&line);
             text.push('\n');
             return match text.len() {
-                HEADER_MAX.. => Err(Malformed::HeaderTooLong),
+                MAX_HEADER_BYTES.. => Err(Malformed::HeaderTooLong),
                 _ if !text.starts_with("HTTP/") => Err(Malformed::NotHttp),
-                _ => Ok(Advance::Again),
+                _ => Ok(Advance::Continue),
             };
         }
         let header = Header::parse(text)?;
-        // RFC 9110 §15.2: interim responses come before the real one.
+        // RFC 9110 §15.2: interim responses precede the final one.
         if header.status / 100 == 1 && header.status != 101 {
             text.clear();
-            return Ok(Advance::Again);
+            return Ok(Advance::Continue);
         }
         self.state = match header.framing()? {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::ChunkSize,
-            Framing::ToTheEnd => State::ToTheEnd,
+            Framing::UntilClose => State::UntilClose,
         };
         Ok(Advance::Part(Part::Header(header)))
     }
 
-    /// RFC 9112 §7.1: the size in hexadecimal, then extensions that nobody has to know.
+    /// RFC 9112 §7.1: the size in hexadecimal, then optional extensions, which are ignored.
     fn chunk_size(&mut self) -> Result<Advance, Malformed> {
-        let Some(line) = self.line(CHUNK_LINE_MAX, Malformed::BadChunk)? else { return Ok(Advance::More) };
+        let Some(line) = self.line(MAX_CHUNK_LINE_BYTES, Malformed::BadChunk)? else { return Ok(Advance::NeedInput) };
         let digits = line.split(';').next().unwrap_or_default().trim();
         let size = match digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             true => u64::from_str_radix(digits, 16).map_err(|_| Malformed::BadChunk)?,
             false => return Err(Malformed::BadChunk),
         };
         self.state = if size == 0 { State::Trailer(0) } else { State::ChunkData(size) };
-        Ok(Advance::Again)
+        Ok(Advance::Continue)
     }
 
     fn chunk_end(&mut self) -> Result<Advance, Malformed> {
-        match self.line(CHUNK_LINE_MAX, Malformed::BadChunk)?.as_deref() {
+        match self.line(MAX_CHUNK_LINE_BYTES, Malformed::BadChunk)?.as_deref() {
             Some("") => {
                 self.state = State::ChunkSize;
-                Ok(Advance::Again)
+                Ok(Advance::Continue)
             }
             Some(_) => Err(Malformed::BadChunk),
-            None => Ok(Advance::More),
+            None => Ok(Advance::NeedInput),
         }
     }
 
-    /// RFC 9112 §7.1.2: fields after the body, which we pass over.
+    /// RFC 9112 §7.1.2: fields after the body, which are ignored.
     fn trailer(&mut self, read: usize) -> Result<Advance, Malformed> {
-        match self.line(HEADER_MAX, Malformed::HeaderTooLong)? {
+        match self.line(MAX_HEADER_BYTES, Malformed::HeaderTooLong)? {
             Some(line) if line.is_empty() => Ok(self.finish()),
-            Some(line) if HEADER_MAX < read + line.len() => Err(Malformed::HeaderTooLong),
+            Some(line) if MAX_HEADER_BYTES < read + line.len() => Err(Malformed::HeaderTooLong),
             Some(line) => {
                 self.state = State::Trailer(read + line.len());
-                Ok(Advance::Again)
+                Ok(Advance::Continue)
             }
-            None => Ok(Advance::More),
+            None => Ok(Advance::NeedInput),
         }
     }
 
     fn data(&mut self, left: u64, state: fn(u64) -> State) -> Advance {
         if self.buffer.is_empty() {
-            return Advance::More;
+            return Advance::NeedInput;
         }
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
         self.state = state(left - length as u64);
@@ -162,11 +163,11 @@ impl Exchange {
     }
 
     fn finish(&mut self) -> Advance {
-        self.state = State::Over;
-        Advance::Part(Part::Whole)
+        self.state = State::Closed;
+        Advance::Part(Part::End)
     }
 
-    /// Takes one line, without its end; a bare LF ends one too (RFC 9112 §2.2).
+    /// Reads one line without its line end; a bare LF is accepted (RFC 9112 §2.2).
     fn line(&mut self, longest: usize, too_long: Malformed) -> Result<Option<String>, Malformed> {
         let fresh = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(end) = fresh.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at) else {
@@ -179,8 +180,8 @@ impl Exchange {
         Ok(Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()))
     }
 
-    /// The peer hung up before the end. RFC 9112 §8.
-    fn short(&self) -> Malformed {
+    /// The error if the peer closed the connection early. RFC 9112 §8.
+    fn incomplete(&self) -> Malformed {
         match &self.state {
             State::Head(_) => Malformed::NoHeader,
             State::Length(left) => Malformed::Short(Some(*left)),
@@ -202,24 +203,24 @@ impl Machine for Exchange {
             return Next::Send(request);
         }
         loop {
-            let broken = match self.advance() {
+            let malformed = match self.advance() {
                 Ok(Advance::Part(part)) => return Next::Event(part),
-                Ok(Advance::Again) => continue,
-                Ok(Advance::More) if matches!(self.state, State::Over) => return Next::Close,
-                Ok(Advance::More) if self.ended => self.short(),
-                Ok(Advance::More) => return Next::Read,
+                Ok(Advance::Continue) => continue,
+                Ok(Advance::NeedInput) if matches!(self.state, State::Closed) => return Next::Close,
+                Ok(Advance::NeedInput) if self.ended => self.incomplete(),
+                Ok(Advance::NeedInput) => return Next::Read,
                 Err(malformed) => malformed,
             };
-            self.state = State::Over;
-            return Next::Event(Part::Broken(broken));
+            self.state = State::Closed;
+            return Next::Event(Part::Malformed(malformed));
         }
     }
 
-    fn patience(&self) -> Duration {
-        self.patience
+    fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    fn stop(&mut self) {
-        self.state = State::Over;
+    fn shut_down(&mut self) {
+        self.state = State::Closed;
     }
 }

@@ -1,4 +1,4 @@
-//! Responses as data, in chunks of every size; then each demo over an in-process network in virtual time.
+//! HTTP responses in chunks of several sizes; then each demo over an in-process network in virtual time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::echo::Persistence;
+use super::echo::RetryPolicy;
 use super::fetch::{BadUrl, Download, Failure, Target};
-use super::greeter::{Calling, Greeter, Greeting, Happening};
+use super::greeter::{Greeter, GreeterClient, GreeterEvent, GreeterSession};
 use super::header::Malformed;
 use super::response::{Exchange, Part};
-use crate::net::{Authority, Door, Error, Interface, Limits, Machine, Net, Next, Stop, Trust, serve};
-use crate::world::{Clock, Dice};
+use crate::net::{Authority, Error, Interface, Limits, Machine, Net, Next, ServerConfig, Stop, Trust, serve};
+use crate::world::{Clock, Rng};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a machine that asks for nothing more says to `input`, cut into chunks and then ended.
+/// Feeds `input` to a machine in chunks and then closes; returns what the machine sends.
 fn run<M: Machine>(machine: &mut M, input: &[u8], chunk: usize, mut answer: impl FnMut(&mut M, M::Event)) -> Vec<u8> {
     let (mut chunks, mut said) = (input.chunks(chunk), Vec::new());
     loop {
@@ -25,21 +25,21 @@ fn run<M: Machine>(machine: &mut M, input: &[u8], chunk: usize, mut answer: impl
             Next::Event(event) => answer(machine, event),
             Next::Read => machine.receive(chunks.next().unwrap_or_default()),
             Next::Close => return said,
-            Next::Answer => panic!("an event was not answered"),
+            Next::AwaitOwner => panic!("an event was not answered"),
         }
     }
 }
 
-/// Reads a response whole, byte by byte and in odd chunks; gives its status, its body and how it ended.
+/// Parses a response at once, byte by byte and in chunks of 7; returns its status, body and result.
 fn read(response: &[u8]) -> (u16, String, Result<(), Malformed>) {
     let mut outcomes = Vec::new();
     for chunk in [response.len().max(1), 1, 7] {
         let (mut status, mut body, mut end) = (0, Vec::new(), None);
-        let said = run(&mut Exchange::new("GET", PATIENCE), response, chunk, |_, part| match part {
+        let said = run(&mut Exchange::new("GET", TIMEOUT), response, chunk, |_, part| match part {
             Part::Header(header) => status = header.status,
             Part::Body(bytes) => body.extend_from_slice(&bytes),
-            Part::Whole => end = Some(Ok(())),
-            Part::Broken(malformed) => end = Some(Err(malformed)),
+            Part::End => end = Some(Ok(())),
+            Part::Malformed(malformed) => end = Some(Err(malformed)),
         });
         assert_eq!(said, b"GET");
         outcomes.push((status, String::from_utf8_lossy(&body).into_owned(), end.unwrap()));
@@ -49,7 +49,7 @@ fn read(response: &[u8]) -> (u16, String, Result<(), Malformed>) {
 }
 
 #[test]
-fn a_body_ends_where_the_header_says() {
+fn response_body_ends_according_to_framing() {
     for (response, status, body) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, ignored", 200, "hello"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nhi", 200, "hi"),
@@ -74,7 +74,7 @@ fn a_body_ends_where_the_header_says() {
 }
 
 #[test]
-fn what_is_no_whole_response_is_told_apart() {
+fn malformed_responses_give_distinct_errors() {
     let chunked = |rest: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{rest}");
     for (response, expected) in [
         (String::new(), Malformed::NoHeader),
@@ -102,21 +102,21 @@ fn what_is_no_whole_response_is_told_apart() {
 }
 
 #[test]
-fn rubbish_ends_every_demo_without_harm() {
-    let dice = Dice::seeded(80);
+fn random_input_does_not_panic_any_demo() {
+    let rng = Rng::seeded(80);
     let words: [&[u8]; 7] =
         [b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n", b"5\r\n", b"Welcome!", b"\xff\0", b"exit"];
     for _ in 0..5_000 {
-        let picks: Vec<&[u8]> = (0..dice.below(12)).map(|_| words[dice.below(words.len() as u64) as usize]).collect();
-        let (input, chunk) = (picks.concat(), 1 + dice.below(20) as usize);
-        run(&mut Exchange::new("GET", PATIENCE), &input, chunk, |_, _| ());
-        run(&mut Calling::new(vec!["a".into(), "b".into()], PATIENCE), &input, chunk, |_, _| ());
-        run(&mut Greeting::default(), &input, chunk, |machine, _| machine.greet());
+        let picks: Vec<&[u8]> = (0..rng.below(12)).map(|_| words[rng.below(words.len() as u64) as usize]).collect();
+        let (input, chunk) = (picks.concat(), 1 + rng.below(20) as usize);
+        run(&mut Exchange::new("GET", TIMEOUT), &input, chunk, |_, _| ());
+        run(&mut GreeterClient::new(vec!["a".into(), "b".into()], TIMEOUT), &input, chunk, |_, _| ());
+        run(&mut GreeterSession::default(), &input, chunk, |machine, _| machine.greet());
     }
 }
 
 #[test]
-fn a_url_says_where_to_connect_and_what_to_ask_for() {
+fn target_parse_gives_host_port_and_request() {
     for (url, host, port, first_lines) in [
         ("http://example.com", "example.com", 80, "GET / HTTP/1.1\r\nHost: example.com\r\n"),
         (
@@ -147,47 +147,49 @@ fn network() -> Net {
     Net::memory(Arc::new(|_, _| Duration::from_millis(10)))
 }
 
-/// A greeter at 192.0.2.1:9999, and what happens at its door.
-async fn greeter(net: &Net, stop: &Stop) -> Arc<Mutex<Vec<Happening>>> {
+/// Starts a greeter at 192.0.2.1:9999; returns the log of its connections.
+async fn greeter(net: &Net, stop: &Stop) -> Arc<Mutex<Vec<GreeterEvent>>> {
     let log = Arc::new(Mutex::new(Vec::new()));
     let report = {
         let log = log.clone();
-        Arc::new(move |happening| log.lock().unwrap().push(happening))
+        Arc::new(move |event| log.lock().unwrap().push(event))
     };
     let service = Greeter { delay: Duration::from_secs(1), report };
     let listener = place(net, 1).listen(9999).await.unwrap().remove(0);
-    tokio::spawn(serve(Door { listener, tls: None, limits: Limits::default() }, service, stop.clone()));
+    tokio::spawn(serve(ServerConfig { listener, tls: None, limits: Limits::default() }, service, stop.clone()));
     log
 }
 
 async fn call(net: Net, last: u8, names: &[&str]) -> Result<Vec<String>, Error> {
     let stream = place(&net, last).connect("192.0.2.1:9999".parse().unwrap()).await?;
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut heard = Vec::new();
-    super::greeter::call(stream, Calling::new(names, PATIENCE), |words| heard.push(words)).await.map(|()| heard)
+    let mut received = Vec::new();
+    super::greeter::call(stream, GreeterClient::new(names, TIMEOUT), |words| received.push(words))
+        .await
+        .map(|()| received)
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_callers_are_greeted_at_once_a_second_a_name() {
+async fn greeter_serves_100_clients_concurrently() {
     let (net, stop) = (network(), Stop::new());
     let log = greeter(&net, &stop).await;
     let started = Instant::now();
     let callers: Vec<_> =
         (2..102).map(|last| tokio::spawn(call(net.clone(), last, &["Michael", "Tracy", "\u{674e}\u{96f7}"]))).collect();
     for caller in callers {
-        let heard = caller.await.unwrap().unwrap();
-        assert_eq!(heard, ["Welcome!", "Hello, Michael!", "Hello, Tracy!", "Hello, \u{674e}\u{96f7}!"]);
+        let received = caller.await.unwrap().unwrap();
+        assert_eq!(received, ["Welcome!", "Hello, Michael!", "Hello, Tracy!", "Hello, \u{674e}\u{96f7}!"]);
     }
     let took = started.elapsed();
     assert!((3_000..3_200).contains(&took.as_millis()), "{took:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let count = |is: fn(&Happening) -> bool| log.lock().unwrap().iter().filter(|happening| is(happening)).count();
-    assert_eq!(count(|happening| matches!(happening, Happening::Came(_))), 100);
-    assert_eq!(count(|happening| matches!(happening, Happening::Went(_))), 100);
+    let count = |is: fn(&GreeterEvent) -> bool| log.lock().unwrap().iter().filter(|event| is(event)).count();
+    assert_eq!(count(|event| matches!(event, GreeterEvent::Connected(_))), 100);
+    assert_eq!(count(|event| matches!(event, GreeterEvent::Disconnected(_))), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_greeter_that_closes_early_is_an_error_for_the_caller() {
+async fn greeter_client_when_server_closes_early_fails() {
     let (net, stop) = (network(), Stop::new());
     greeter(&net, &stop).await;
     let caller = tokio::spawn(call(net.clone(), 2, &["a", "b", "c"]));
@@ -198,38 +200,39 @@ async fn a_greeter_that_closes_early_is_an_error_for_the_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_greeter_is_given_up() {
+async fn greeter_client_without_reply_times_out() {
     let net = network();
     let mut listener = place(&net, 1).listen(9999).await.unwrap().remove(0);
     let holder = tokio::spawn(async move { listener.accept().await });
     let error = call(net, 2, &["a"]).await.unwrap_err();
-    assert!(matches!(error, Error::Silent(PATIENCE)), "{error}");
+    assert!(matches!(error, Error::Silent(TIMEOUT)), "{error}");
     holder.await.unwrap().unwrap();
 }
 
 #[test]
-fn a_different_greeter_is_heard_as_it_speaks() {
-    let mut heard = Vec::new();
-    let said =
-        run(&mut Calling::new(vec!["a".into()], PATIENCE), b"Hi there!Hello, a!", 9, |_, words| heard.push(words));
-    assert_eq!((heard, said), (vec!["Hi there!".to_owned(), "Hello, a!".to_owned()], b"aexit".to_vec()));
+fn greeter_client_accepts_unexpected_replies() {
+    let mut received = Vec::new();
+    let said = run(&mut GreeterClient::new(vec!["a".into()], TIMEOUT), b"Hi there!Hello, a!", 9, |_, words| {
+        received.push(words)
+    });
+    assert_eq!((received, said), (vec!["Hi there!".to_owned(), "Hello, a!".to_owned()], b"aexit".to_vec()));
 }
 
 #[test]
-fn what_a_greeter_cannot_be_told_is_refused() {
-    use super::greeter::sayable;
-    assert_eq!(sayable("Michael"), Ok("Michael".to_owned()));
-    assert!([String::new(), "exit".into(), "a".repeat(1025)].iter().all(|name| sayable(name).is_err()));
+fn parse_name_refuses_empty_exit_and_long_names() {
+    use super::greeter::parse_name;
+    assert_eq!(parse_name("Michael"), Ok("Michael".to_owned()));
+    assert!([String::new(), "exit".into(), "a".repeat(1025)].iter().all(|name| parse_name(name).is_err()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_datagram_is_asked_for_again_and_then_given_up() {
+async fn echo_client_retries_lost_datagrams_and_gives_up() {
     let net = network();
     let (server, stop) = (SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 9999), Stop::new());
     let caller = place(&net, 2).bind_udp(0).await.unwrap();
-    let persistence = Persistence { patience: Duration::from_secs(1), attempts: 3 };
+    let retry = RetryPolicy { timeout: Duration::from_secs(1), attempts: 3 };
     let started = Instant::now();
-    assert_eq!(super::echo::call(&caller, server, "Michael", persistence).await.unwrap(), None);
+    assert_eq!(super::echo::call(&caller, server, "Michael", retry).await.unwrap(), None);
     assert_eq!(started.elapsed(), Duration::from_secs(3));
 
     let (net, seen) = (net.clone(), Arc::new(Mutex::new(Vec::new())));
@@ -239,8 +242,8 @@ async fn a_lost_datagram_is_asked_for_again_and_then_given_up() {
         let socket = place(&net, 1).bind_udp(9999).await.unwrap();
         super::echo::serve(socket, ending, |from| log.lock().unwrap().push(from)).await;
     });
-    let heard = super::echo::call(&caller, server, "Tracy", persistence).await.unwrap();
-    assert_eq!(heard.as_deref(), Some("Hello, Tracy!"));
+    let received = super::echo::call(&caller, server, "Tracy", retry).await.unwrap();
+    assert_eq!(received.as_deref(), Some("Hello, Tracy!"));
     stop.cancel();
     serving.await.unwrap();
     let address = caller.address();
@@ -248,7 +251,7 @@ async fn a_lost_datagram_is_asked_for_again_and_then_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_fetched() {
+async fn download_reads_whole_page() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let net = network();
     let mut listener = place(&net, 1).listen(8080).await.unwrap().remove(0);
@@ -262,7 +265,7 @@ async fn a_page_is_fetched() {
     });
     let target: Target = "http://192.0.2.1:8080/page".parse().unwrap();
     let mut download =
-        Download::begin(&place(&net, 2), &Trust::public(Clock::wall()).unwrap(), &target, PATIENCE).await.unwrap();
+        Download::begin(&place(&net, 2), &Trust::public(Clock::wall()).unwrap(), &target, TIMEOUT).await.unwrap();
     let mut size = 0;
     while let Some(bytes) = download.read().await.unwrap() {
         size += bytes.len();
@@ -272,7 +275,7 @@ async fn a_page_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_fetched_over_tls_only_from_whom_we_trust() {
+async fn download_over_tls_requires_trusted_certificate() {
     use tokio::io::AsyncWriteExt;
     let net = network();
     let authority = Authority::create("test", Clock::wall()).unwrap();
@@ -291,12 +294,12 @@ async fn a_page_is_fetched_over_tls_only_from_whom_we_trust() {
     let target: Target = "https://192.0.2.1/".parse().unwrap();
     let begin = |trust: Trust| {
         let (place, target) = (place(&net, 2), target.clone());
-        async move { Download::begin(&place, &trust, &target, PATIENCE).await }
+        async move { Download::begin(&place, &trust, &target, TIMEOUT).await }
     };
     let mut download = begin(authority.trust().unwrap()).await.unwrap();
     assert_eq!(download.read().await.unwrap().as_deref(), Some(b"hi".as_slice()));
     assert_eq!(download.read().await.unwrap(), None);
-    assert!(begin(Trust::anyone(Clock::wall()).unwrap()).await.is_ok());
+    assert!(begin(Trust::any_certificate(Clock::wall()).unwrap()).await.is_ok());
     let error = begin(Trust::public(Clock::wall()).unwrap()).await.err().unwrap();
     assert!(matches!(error, Failure::Net(Error::Tls { .. })), "{error}");
 }

@@ -9,25 +9,25 @@ use super::Zones;
 use super::zone::Found;
 
 /// The largest datagram without EDNS. RFC 1035 §4.2.1.
-const PLAIN_MAX: u16 = 512;
-/// The largest datagram that we send or ask for; it passes IPv6 networks unfragmented.
-pub(super) const DATAGRAM_MAX: u16 = 1232;
+const MAX_UDP_BYTES_WITHOUT_EDNS: u16 = 512;
+/// The largest datagram that we send or request; it fits into an unfragmented IPv6 packet.
+pub(super) const MAX_UDP_BYTES: u16 = 1232;
 /// The largest message over TCP. RFC 1035 §4.2.2.
-const STREAM_MAX: u16 = u16::MAX;
-/// So many aliases are followed; a longer chain is a loop.
-pub(super) const ALIASES_MAX: usize = 8;
+const MAX_TCP_BYTES: u16 = u16::MAX;
+/// The longest chain of aliases that is followed; a longer one is regarded as a loop.
+pub(super) const MAX_ALIASES: usize = 8;
 
-/// What carried the query, which decides how long the answer may be.
+/// The transport of a query, which limits the size of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A datagram: 512 octets, or what EDNS allows; a longer answer is cut and marked TC.
+    /// A datagram: 512 bytes, or what EDNS allows; a longer answer is truncated and marked TC.
     Udp,
-    /// A stream: up to 65,535 octets.
+    /// A stream: up to 65,535 bytes.
     Tcp,
 }
 
 impl Zones {
-    /// Answers one query; `None` when silence is the answer: to a response, and to what has no header.
+    /// Answers one query; `None` for a message without a valid header, or a response, which get no answer.
     pub fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let header = Header::read(&mut BinDecoder::new(query)).ok()?;
         if header.message_type == MessageType::Response {
@@ -35,54 +35,54 @@ impl Zones {
         }
         let mut response = Message::response(header.id, header.op_code);
         response.metadata = Metadata::response_from_request(&header);
-        // RFC 9619: one question, no more. Looked at first, so that a false count costs nothing.
+        // RFC 9619: at most one question. Checked before parsing, so that a false count costs nothing.
         let query = if header.counts.queries <= 1 { Message::from_vec(query).ok() } else { None };
         let Some(query) = query else {
             response.metadata.response_code = match header.op_code {
                 OpCode::Query => ResponseCode::FormErr,
                 _ => ResponseCode::NotImp,
             };
-            return encode(response, PLAIN_MAX, transport);
+            return encode(response, MAX_UDP_BYTES_WITHOUT_EDNS, transport);
         };
-        let size = introduce(&query, &mut response);
+        let size = begin_response(&query, &mut response);
         response.metadata.response_code = self.respond(&query, &mut response);
         encode(response, size, transport)
     }
 
-    /// Fills in the sections and says how it went.
+    /// Fills in the sections and returns the response code.
     fn respond(&self, query: &Message, response: &mut Message) -> ResponseCode {
         let [question] = query.queries.as_slice() else { return ResponseCode::FormErr };
         match question.query_type() {
             _ if query.metadata.op_code != OpCode::Query => ResponseCode::NotImp,
             // RFC 6891 §6.1.3.
             _ if query.version() != 0 => ResponseCode::BADVERS,
-            // The world is in the Internet class, and has no secondary servers to copy it (RFC 5936 §2.2.1).
+            // The zones are in the Internet class, and there are no secondary servers for transfers (RFC 5936 §2.2.1).
             _ if !matches!(question.query_class(), DNSClass::IN | DNSClass::ANY) => ResponseCode::Refused,
             RecordType::AXFR | RecordType::IXFR => ResponseCode::Refused,
             _ => self.resolve(question, response),
         }
     }
 
-    /// Finds the answer, from alias to alias. RFC 1034 §4.3.2 step 3.
+    /// Finds the answer, following aliases. RFC 1034 §4.3.2 step 3.
     fn resolve(&self, question: &Query, response: &mut Message) -> ResponseCode {
         response.metadata.authoritative = true;
         let mut name = question.name().clone();
-        for _ in 0..=ALIASES_MAX {
+        for _ in 0..=MAX_ALIASES {
             match self.find(&name, question.query_type()) {
                 Found::Resources(found) => {
                     self.add_addresses(&found, response);
-                    response.add_answers(found.into_iter().map(|resource| spelled(&name, resource)));
+                    response.add_answers(found.into_iter().map(|resource| with_queried_name(&name, resource)));
                     return ResponseCode::NoError;
                 }
                 Found::Alias(alias, target) => {
-                    response.add_answer(spelled(&name, *alias));
+                    response.add_answer(with_queried_name(&name, *alias));
                     name = target;
                 }
                 Found::NoData => {
                     response.add_authorities(self.authority(&name));
                     return ResponseCode::NoError;
                 }
-                // RFC 6604 §3: the code speaks of the last name of a chain.
+                // RFC 6604 §3: the code is that of the last name of a chain.
                 Found::NoSuchName => {
                     response.add_authorities(self.authority(&name));
                     return ResponseCode::NXDomain;
@@ -92,7 +92,7 @@ impl Zones {
         ResponseCode::ServFail
     }
 
-    /// The addresses of the hosts that an answer names, which the asker will want next. RFC 1035 §3.3.9, §3.3.11.
+    /// Adds the addresses of the hosts in an answer, which the client needs next. RFC 1035 §3.3.9, §3.3.11.
     fn add_addresses(&self, found: &[Resource], response: &mut Message) {
         for resource in found {
             let host = match &resource.data {
@@ -108,30 +108,31 @@ impl Zones {
     }
 }
 
-/// Repeats the question and answers EDNS with EDNS (RFC 6891 §6.1.1); gives the size that the asker takes in a datagram.
-fn introduce(query: &Message, response: &mut Message) -> u16 {
+/// Copies the question and adds EDNS if the query has it (RFC 6891 §6.1.1). Returns the maximum datagram size of the
+/// client.
+fn begin_response(query: &Message, response: &mut Message) -> u16 {
     response.add_queries(query.queries.iter().cloned());
-    let Some(edns) = &query.edns else { return PLAIN_MAX };
+    let Some(edns) = &query.edns else { return MAX_UDP_BYTES_WITHOUT_EDNS };
     let mut ours = Edns::new();
-    ours.set_max_payload(DATAGRAM_MAX);
+    ours.set_max_payload(MAX_UDP_BYTES);
     response.set_edns(ours);
-    edns.max_payload().clamp(PLAIN_MAX, DATAGRAM_MAX)
+    edns.max_payload().clamp(MAX_UDP_BYTES_WITHOUT_EDNS, MAX_UDP_BYTES)
 }
 
-/// The record under the name as it was asked for, whose case some askers check (draft-vixie-dnsext-dns0x20).
-fn spelled(name: &Name, mut resource: Resource) -> Resource {
+/// The record with the name as spelled in the query, whose case some clients check (draft-vixie-dnsext-dns0x20).
+fn with_queried_name(name: &Name, mut resource: Resource) -> Resource {
     resource.name = name.clone();
     resource
 }
 
-/// Writes the response so that it fits. Additional records go first, and nobody needs to know (RFC 2181 §9).
+/// Encodes the response within the size limit. Additional records are dropped first, without setting TC (RFC 2181 §9).
 fn encode(mut response: Message, datagram_max: u16, transport: Transport) -> Option<Vec<u8>> {
-    let limit = usize::from(if transport == Transport::Udp { datagram_max } else { STREAM_MAX });
-    let whole = response.to_vec().ok()?;
-    if whole.len() <= limit {
-        return Some(whole);
+    let limit = usize::from(if transport == Transport::Udp { datagram_max } else { MAX_TCP_BYTES });
+    let complete = response.to_vec().ok()?;
+    if complete.len() <= limit {
+        return Some(complete);
     }
     response.additionals.clear();
-    let lean = response.to_vec().ok()?;
-    if lean.len() <= limit { Some(lean) } else { response.truncate().to_vec().ok() }
+    let reduced = response.to_vec().ok()?;
+    if reduced.len() <= limit { Some(reduced) } else { response.truncate().to_vec().ok() }
 }

@@ -1,4 +1,4 @@
-//! What the resolver remembers: answers, also negative ones, until their time is up. RFC 1035 §7.4, RFC 2308 §5.
+//! The resolver's cache of positive and negative answers. RFC 1035 §7.4, RFC 2308 §5.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,46 +8,46 @@ use tokio::time::Instant;
 
 use super::question::Outcome;
 
-/// So many answers are kept; then those that end soonest make room.
-const ENTRIES_MAX: usize = 4096;
-/// No answer is kept longer, whatever it says. RFC 1035 §3.2.1 leaves the limit to us.
-const POSITIVE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// No negative answer is kept longer. RFC 2308 §5 finds one to three hours sensible.
-const NEGATIVE_MAX: Duration = Duration::from_secs(3 * 3600);
+/// The size of the cache; beyond it, the entry that expires first is evicted.
+const MAX_ENTRIES: usize = 4096;
+/// Upper limit of the TTL. RFC 1035 §3.2.1 allows implementations to have one.
+const MAX_POSITIVE_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Upper limit of the TTL of negative answers. RFC 2308 §5 recommends one to three hours.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
 
 type Key = (Name, u16);
 
-/// A bounded table of answers.
+/// A bounded cache of answers.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     entries: BTreeMap<Key, (Instant, Outcome)>,
-    /// The same keys in the order in which they end.
-    ends: BTreeSet<(Instant, Key)>,
+    /// The same keys in the order of their expiry.
+    expiries: BTreeSet<(Instant, Key)>,
 }
 
 impl Cache {
-    /// The answer to a question, if one is known and still holds.
-    pub(super) fn find(&self, name: &Name, kind: RecordType, now: Instant) -> Option<Outcome> {
-        let (end, outcome) = self.entries.get(&(name.clone(), kind.into()))?;
-        (now < *end).then(|| outcome.clone())
+    /// The cached answer to a question, if it has not expired.
+    pub(super) fn get(&self, name: &Name, kind: RecordType, now: Instant) -> Option<Outcome> {
+        let (expiry, outcome) = self.entries.get(&(name.clone(), kind.into()))?;
+        (now < *expiry).then(|| outcome.clone())
     }
 
-    /// Keeps an answer for as long as it says.
-    pub(super) fn keep(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
-        let longest = if matches!(outcome, Outcome::Found { .. }) { POSITIVE_MAX } else { NEGATIVE_MAX };
-        let time = Duration::from_secs(outcome.ttl().into()).min(longest);
+    /// Stores an answer for its TTL.
+    pub(super) fn insert(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
+        let limit = if matches!(outcome, Outcome::Found { .. }) { MAX_POSITIVE_TTL } else { MAX_NEGATIVE_TTL };
+        let time = Duration::from_secs(outcome.ttl().into()).min(limit);
         if time.is_zero() {
             return;
         }
         let key = (name, kind.into());
-        if let Some((end, _)) = self.entries.remove(&key) {
-            self.ends.remove(&(end, key.clone()));
-        } else if self.entries.len() == ENTRIES_MAX
-            && let Some((_, soonest)) = self.ends.pop_first()
+        if let Some((expiry, _)) = self.entries.remove(&key) {
+            self.expiries.remove(&(expiry, key.clone()));
+        } else if self.entries.len() == MAX_ENTRIES
+            && let Some((_, soonest)) = self.expiries.pop_first()
         {
             self.entries.remove(&soonest);
         }
-        self.ends.insert((now + time, key.clone()));
+        self.expiries.insert((now + time, key.clone()));
         self.entries.insert(key, (now + time, outcome));
     }
 }
@@ -57,50 +57,50 @@ mod tests {
     use super::super::zone::parse;
     use super::*;
 
-    fn gone(ttl: u32) -> Outcome {
+    fn no_such_name(ttl: u32) -> Outcome {
         Outcome::NoSuchName { ttl }
     }
 
-    fn keep(cache: &mut Cache, name: &str, ttl: u32, now: Instant) {
-        cache.keep(parse(name).unwrap(), RecordType::A, gone(ttl), now);
+    fn insert(cache: &mut Cache, name: &str, ttl: u32, now: Instant) {
+        cache.insert(parse(name).unwrap(), RecordType::A, no_such_name(ttl), now);
     }
 
-    fn knows(cache: &Cache, name: &str, now: Instant) -> bool {
-        cache.find(&parse(name).unwrap(), RecordType::A, now).is_some()
-    }
-
-    #[test]
-    fn an_answer_is_forgotten_when_its_time_is_up() {
-        let (mut cache, now) = (Cache::default(), Instant::now());
-        keep(&mut cache, "a.test", 60, now);
-        assert!(knows(&cache, "A.TEST", now + Duration::from_secs(59)));
-        assert!(!knows(&cache, "a.test", now + Duration::from_secs(60)));
-        assert!(cache.find(&parse("a.test").unwrap(), RecordType::MX, now).is_none());
+    fn contains(cache: &Cache, name: &str, now: Instant) -> bool {
+        cache.get(&parse(name).unwrap(), RecordType::A, now).is_some()
     }
 
     #[test]
-    fn an_answer_without_time_to_live_is_not_kept() {
+    fn cache_entry_after_its_ttl_is_not_returned() {
         let (mut cache, now) = (Cache::default(), Instant::now());
-        keep(&mut cache, "a.test", 0, now);
-        assert!(!knows(&cache, "a.test", now));
+        insert(&mut cache, "a.test", 60, now);
+        assert!(contains(&cache, "A.TEST", now + Duration::from_secs(59)));
+        assert!(!contains(&cache, "a.test", now + Duration::from_secs(60)));
+        assert!(cache.get(&parse("a.test").unwrap(), RecordType::MX, now).is_none());
     }
 
     #[test]
-    fn a_negative_answer_lasts_three_hours_at_most() {
+    fn cache_entry_with_zero_ttl_is_not_stored() {
         let (mut cache, now) = (Cache::default(), Instant::now());
-        keep(&mut cache, "a.test", u32::MAX, now);
-        assert!(!knows(&cache, "a.test", now + NEGATIVE_MAX));
+        insert(&mut cache, "a.test", 0, now);
+        assert!(!contains(&cache, "a.test", now));
     }
 
     #[test]
-    fn the_answer_that_ends_soonest_makes_room() {
+    fn cache_negative_entry_expires_after_three_hours() {
         let (mut cache, now) = (Cache::default(), Instant::now());
-        keep(&mut cache, "soon.test", 1, now);
-        for number in 0..ENTRIES_MAX {
-            keep(&mut cache, &format!("{number}.test"), 60, now);
-            keep(&mut cache, &format!("{number}.test"), 90, now);
+        insert(&mut cache, "a.test", u32::MAX, now);
+        assert!(!contains(&cache, "a.test", now + MAX_NEGATIVE_TTL));
+    }
+
+    #[test]
+    fn cache_when_full_evicts_the_entry_that_expires_first() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        insert(&mut cache, "soon.test", 1, now);
+        for number in 0..MAX_ENTRIES {
+            insert(&mut cache, &format!("{number}.test"), 60, now);
+            insert(&mut cache, &format!("{number}.test"), 90, now);
         }
-        assert!(!knows(&cache, "soon.test", now) && knows(&cache, "0.test", now + Duration::from_secs(80)));
-        assert_eq!((cache.entries.len(), cache.ends.len()), (ENTRIES_MAX, ENTRIES_MAX));
+        assert!(!contains(&cache, "soon.test", now) && contains(&cache, "0.test", now + Duration::from_secs(80)));
+        assert_eq!((cache.entries.len(), cache.expiries.len()), (MAX_ENTRIES, MAX_ENTRIES));
     }
 }

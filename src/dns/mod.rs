@@ -1,28 +1,28 @@
-//! The world's zones, the server that answers from them, and the resolver that asks. RFC 1034, 1035.
+//! The world's zones, the name server that answers from them, and the resolver. RFC 1034, 1035.
 //!
 //! ```text
 //!   Record ──> Zones ──> answer() ──> server: UDP and TCP
 //!   (plain data) (a tree of names)        │
 //!                                         │ net
-//!   mx(), addresses() <── cache <── Resolver: asks, tries again, falls back to TCP
+//!   mx(), addresses() <── cache <── Resolver: queries, retries, falls back to TCP
 //! ```
 //!
-//! Everything but the server and the resolver is without I/O. The wire format is hickory's; no type of it is public.
+//! Only the server and the resolver do I/O. The wire format is implemented by hickory, none of whose types is public.
 
 mod answer;
 mod cache;
-mod declared;
-mod moods;
+mod faults;
 mod question;
 mod resolver;
 mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod world_zones;
 mod zone;
 
 pub use answer::Transport;
-pub use moods::{Mood, Moods};
+pub use faults::{DnsFault, DnsFaults};
 pub use resolver::{Exchange, LookupError, Mx, Resolver};
 pub use server::Server;
 pub use zone::{Data, InvalidZone, Record, Zones};

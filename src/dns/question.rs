@@ -1,69 +1,69 @@
-//! One question to a name server and what its reply means. Bytes in, bytes out.
+//! Encodes one question to a name server and parses the reply, without I/O.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, RecordType};
 
-use super::answer::{ALIASES_MAX, DATAGRAM_MAX};
+use super::answer::{MAX_ALIASES, MAX_UDP_BYTES};
 
-/// So many records of an answer are used; no sane domain has more.
-const RECORDS_MAX: usize = 100;
+/// The number of records of an answer that are used.
+const MAX_RECORDS: usize = 100;
 
-/// What we ask, and the id under which we ask it.
+/// A question and its message id.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
-    /// Drawn anew for each question, so that nobody else can answer it. RFC 5452 §9.2.
+    /// Random for each question, so that an attacker cannot forge an answer. RFC 5452 §9.2.
     pub(super) id: u16,
-    /// The name asked about.
+    /// The queried name.
     pub(super) name: Name,
-    /// The type asked about.
+    /// The queried type.
     pub(super) kind: RecordType,
 }
 
-/// What a reply is to us.
+/// A parsed reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reply {
-    /// It does not answer this question: wait for the one that does.
+    /// It does not belong to this question and is ignored.
     Foreign,
-    /// It was cut: ask again over TCP. RFC 2181 §9.
+    /// It was truncated, so the query is repeated over TCP. RFC 2181 §9.
     Truncated,
-    /// The server could not or would not answer.
+    /// The server returned an error.
     Failed(ResponseCode),
     /// The answer.
     Answer(Outcome),
 }
 
-/// What is known about a name and a type.
+/// The answer for a name and a type.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
-    /// There are records of that type, at the end of the aliases if there are any.
+    /// Records of that type, found by following aliases if there are any.
     Found {
         /// The records.
         data: Vec<RData>,
-        /// How long they hold, in seconds.
+        /// Their TTL in seconds.
         ttl: u32,
     },
-    /// The name is an alias, and the reply says no more: ask about this one.
+    /// The name is an alias, and the reply does not contain its target's records.
     Alias {
-        /// The name behind it.
+        /// The name to query next.
         target: Name,
-        /// How long the alias holds, in seconds.
+        /// The TTL of the alias in seconds.
         ttl: u32,
     },
     /// The name exists without records of that type. RFC 2308 §2.2.
     NoData {
-        /// How long that holds, in seconds.
+        /// The TTL of this answer in seconds.
         ttl: u32,
     },
-    /// There is no such name. RFC 2308 §2.1.
+    /// The name does not exist. RFC 2308 §2.1.
     NoSuchName {
-        /// How long that holds, in seconds.
+        /// The TTL of this answer in seconds.
         ttl: u32,
     },
 }
 
 impl Outcome {
-    /// How long it holds, in seconds.
+    /// The TTL in seconds.
     pub(super) fn ttl(&self) -> u32 {
         match self {
             Self::Found { ttl, .. } | Self::Alias { ttl, .. } | Self::NoData { ttl } | Self::NoSuchName { ttl } => *ttl,
@@ -72,29 +72,29 @@ impl Outcome {
 }
 
 impl Question {
-    /// The query, as it goes onto the wire.
+    /// The encoded query.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let mut query = Message::new(self.id, MessageType::Query, OpCode::Query);
         query.metadata.recursion_desired = true;
         query.add_query(Query::query(self.name.clone(), self.kind));
         let mut edns = Edns::new();
-        edns.set_max_payload(DATAGRAM_MAX);
+        edns.set_max_payload(MAX_UDP_BYTES);
         query.set_edns(edns);
         query.to_vec().ok()
     }
 
-    /// Reads a reply from the server that was asked.
+    /// Parses a reply from the queried server.
     pub(super) fn read(&self, bytes: &[u8]) -> Reply {
         let Ok(reply) = Message::from_vec(bytes) else { return Reply::Foreign };
         let metadata = reply.metadata;
         if metadata.message_type != MessageType::Response || metadata.id != self.id {
             return Reply::Foreign;
         }
-        // RFC 5452 §9.1: the question must be ours too. A server that could not read it may leave it out.
-        let asked = Query::query(self.name.clone(), self.kind);
+        // RFC 5452 §9.1: the question must match. A server that could not parse it may omit it.
+        let expected = Query::query(self.name.clone(), self.kind);
         match reply.queries.as_slice() {
             [] if metadata.response_code == ResponseCode::FormErr => {}
-            [question] if *question == asked => {}
+            [question] if *question == expected => {}
             _ => return Reply::Foreign,
         }
         match metadata.response_code {
@@ -107,12 +107,12 @@ impl Question {
     fn outcome(&self, reply: &Message) -> Outcome {
         let (name, alias_ttl) = self.follow(reply);
         let ours = reply.answers.iter().filter(|known| known.name == name && known.record_type() == self.kind);
-        let ours: Vec<_> = ours.take(RECORDS_MAX).collect();
+        let ours: Vec<_> = ours.take(MAX_RECORDS).collect();
         if let Some(ttl) = ours.iter().map(|known| known.ttl).min() {
             let data = ours.into_iter().map(|known| known.data.clone()).collect();
             return Outcome::Found { data, ttl: ttl.min(alias_ttl) };
         }
-        // RFC 2308 §3, §5: without an SOA the answer is good for this once.
+        // RFC 2308 §3, §5: without an SOA the answer is not cached.
         let ttl = reply.authorities.iter().find_map(|known| match &known.data {
             RData::SOA(soa) => Some(soa.minimum.min(known.ttl).min(alias_ttl)),
             _ => None,
@@ -124,10 +124,10 @@ impl Question {
         }
     }
 
-    /// The last name of the aliases in a reply, and how long the way to it holds. RFC 1034 §3.6.2.
+    /// The last name of the alias chain in a reply, and the smallest TTL of the chain. RFC 1034 §3.6.2.
     fn follow(&self, reply: &Message) -> (Name, u32) {
         let (mut name, mut ttl) = (self.name.clone(), u32::MAX);
-        for _ in 0..ALIASES_MAX {
+        for _ in 0..MAX_ALIASES {
             let step = reply.answers.iter().find_map(|known| match &known.data {
                 RData::CNAME(CNAME(target)) if known.name == name => Some((target.clone(), known.ttl)),
                 _ => None,
@@ -143,25 +143,25 @@ impl Question {
 mod tests {
     use super::super::{Data, Record, Transport, Zones, zone};
     use super::*;
-    use crate::world::Dice;
+    use crate::world::Rng;
 
     #[test]
-    fn rubbish_answers_nothing_and_does_no_harm() {
+    fn reply_parser_with_random_bytes_does_not_panic() {
         let record = |data| Record { name: "a.test".into(), ttl: 60, data };
         let mail = record(Data::Mail { preference: 0, exchange: "a.test".into() });
         let zones = Zones::new(&["a.test"], &[mail, record(Data::Address([192, 0, 2, 1].into()))], None).unwrap();
         let question = Question { id: 7, name: zone::parse("a.test").unwrap(), kind: RecordType::MX };
-        let sound = zones.answer(&question.encode().unwrap(), Transport::Udp).unwrap();
-        assert!(matches!(question.read(&sound), Reply::Answer(Outcome::Found { ttl: 60, .. })));
+        let valid = zones.answer(&question.encode().unwrap(), Transport::Udp).unwrap();
+        assert!(matches!(question.read(&valid), Reply::Answer(Outcome::Found { ttl: 60, .. })));
 
-        let dice = Dice::seeded(7);
+        let rng = Rng::seeded(7);
         for _ in 0..20_000 {
-            let mut bytes = sound.clone();
-            bytes.truncate(dice.below(bytes.len() as u64 + 1) as usize);
-            for _ in 0..1 + dice.below(6) {
-                let at = dice.below(bytes.len() as u64) as usize;
+            let mut bytes = valid.clone();
+            bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize);
+            for _ in 0..1 + rng.below(6) {
+                let at = rng.below(bytes.len() as u64) as usize;
                 if let Some(byte) = bytes.get_mut(at) {
-                    *byte = dice.draw() as u8;
+                    *byte = rng.next_u64() as u8;
                 }
             }
             question.read(&bytes);

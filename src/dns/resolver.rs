@@ -1,5 +1,5 @@
-//! Asks the world's name server where mail goes: MX, then addresses. RFC 5321 §5.1, with the stub resolver of RFC 1034
-//! §5.3.1, the care of RFC 5452, and a cache.
+//! A stub resolver (RFC 1034 §5.3.1) with a cache, for the MX and address lookups of RFC 5321 §5.1. It follows RFC 5452
+//! against forged answers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,28 +8,28 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::answer::ALIASES_MAX;
+use super::answer::MAX_ALIASES;
 use super::cache::Cache;
 use super::question::{Outcome, Question, Reply};
-use super::stream::Asking;
+use super::stream::TcpClientSession;
 use super::zone;
 use crate::net::{self, Conn, Datagrams, Interface, Stop};
-use crate::world::Dice;
+use crate::world::Rng;
 
-/// How long one datagram may stay unanswered.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// So many datagrams are sent before we give up.
-const ATTEMPTS: usize = 3;
+/// How long to wait for the answer to one datagram.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The number of datagrams before a lookup fails.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Where a domain takes its mail. RFC 5321 §5.1.
+/// The mail hosts of a domain. RFC 5321 §5.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mx {
-    /// At these hosts, the most preferred first. Hosts of equal preference stand in the order of their names; a sender
-    /// shuffles them to spread the load.
+    /// These hosts, by preference. Hosts of equal preference are sorted by name; a sender shuffles them to spread the
+    /// load.
     Hosts(Vec<Exchange>),
-    /// At the host of the domain's own name, because it has no MX.
+    /// The host with the domain's own name, since the domain has no MX.
     Implicit,
-    /// Nowhere. RFC 7505.
+    /// None: the domain accepts no mail. RFC 7505.
     Null,
 }
 
@@ -42,30 +42,30 @@ pub struct Exchange {
     pub host: String,
 }
 
-/// Why a name could not be looked up.
+/// Why a lookup failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// NXDOMAIN, or not a domain name at all.
+    /// NXDOMAIN, or not a valid domain name.
     #[error("{0} does not exist")]
     NoSuchName(String),
     /// The name exists, but has no address.
     #[error("{0} has no address")]
     NoData(String),
-    /// The server answered that it cannot or will not say, or said nonsense.
-    #[error("the name server cannot tell about {name}: {why}")]
+    /// The server returned an error or an invalid answer.
+    #[error("the name server failed for {name}: {why}")]
     ServerFailure {
-        /// The name asked about.
+        /// The queried name.
         name: String,
-        /// What the server said.
+        /// The server's error.
         why: String,
     },
-    /// No answer came.
-    #[error("the name server did not answer about {0}")]
+    /// The server did not answer in time.
+    #[error("the name server did not answer for {0}")]
     Timeout(String),
 }
 
 impl LookupError {
-    /// Whether it may go better later: the message waits instead of going back. RFC 5321 §5.1.
+    /// Whether the lookup may succeed later, so that mail is deferred instead of returned. RFC 5321 §5.1.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::NoSuchName(_) | Self::NoData(_) => false,
@@ -74,27 +74,28 @@ impl LookupError {
     }
 }
 
-/// Asks the world's name servers and remembers the answers. Cheap to clone; clones share what they know.
+/// Queries the world's name servers, with a cache. Cheap to clone; clones share the cache.
 #[derive(Clone)]
 pub struct Resolver(Arc<Shared>);
 
 struct Shared {
     interface: Interface,
     servers: Vec<SocketAddr>,
-    dice: Dice,
+    rng: Rng,
     cache: Mutex<Cache>,
 }
 
 impl Resolver {
-    /// Asks these servers in turn, from a host's place on the network; the dice draw the ids of the questions.
-    pub fn new(interface: Interface, servers: Vec<SocketAddr>, dice: Dice) -> Self {
-        Self(Arc::new(Shared { interface, servers, dice, cache: Mutex::default() }))
+    /// Queries these servers in turn from a host's interface; `rng` generates the message ids.
+    pub fn new(interface: Interface, servers: Vec<SocketAddr>, rng: Rng) -> Self {
+        Self(Arc::new(Shared { interface, servers, rng, cache: Mutex::default() }))
     }
 
-    /// Where a domain takes its mail. RFC 5321 §5.1: only a domain that surely has no MX falls back to its own name.
+    /// The mail hosts of a domain. RFC 5321 §5.1: falls back to the domain's own name only if it is certain that there
+    /// is no MX.
     ///
     /// # Errors
-    /// The domain does not exist, or the name server could not tell.
+    /// The domain does not exist, or the lookup failed.
     pub async fn mx(&self, domain: &str) -> Result<Mx, LookupError> {
         let found = match self.lookup(domain, RecordType::MX).await {
             Ok(found) => found,
@@ -114,7 +115,7 @@ impl Resolver {
     /// The addresses of a host, the nearest ones first, then those of IPv6.
     ///
     /// # Errors
-    /// The host does not exist or has no address, or the name server could not tell about either family.
+    /// The host does not exist or has no address, or the lookup failed for both address families.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let six = self.lookup(host, RecordType::AAAA);
         let four = self.lookup(host, RecordType::A);
@@ -131,63 +132,63 @@ impl Resolver {
             return Ok(addresses);
         }
         let errors = [six.err(), four.err()].into_iter().flatten();
-        // What may go better later weighs more than what is sure about one family only.
+        // A temporary error takes precedence over a definite answer about the other family.
         Err(errors.max_by_key(LookupError::is_temporary).unwrap_or_else(|| LookupError::NoData(host.to_owned())))
     }
 
-    /// The records of a type, at the end of the aliases.
+    /// The records of a type, following aliases.
     async fn lookup(&self, text: &str, kind: RecordType) -> Result<Vec<RData>, LookupError> {
         let mut name = zone::parse(text).map_err(|_| LookupError::NoSuchName(text.to_owned()))?;
-        for _ in 0..=ALIASES_MAX {
-            match self.recall_or_ask(&name, kind).await? {
+        for _ in 0..=MAX_ALIASES {
+            match self.cached_or_query(&name, kind).await? {
                 Outcome::Found { data, .. } => return Ok(data),
                 Outcome::Alias { target, .. } => name = target,
                 Outcome::NoData { .. } => return Err(LookupError::NoData(text.to_owned())),
                 Outcome::NoSuchName { .. } => return Err(LookupError::NoSuchName(text.to_owned())),
             }
         }
-        Err(failure(&name, "its aliases go in a circle"))
+        Err(failure(&name, "its aliases form a loop"))
     }
 
-    async fn recall_or_ask(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
-        let known = self.cache().find(name, kind, Instant::now());
+    async fn cached_or_query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
+        let known = self.cache().get(name, kind, Instant::now());
         match known {
             Some(known) => Ok(known),
-            None => Box::pin(self.ask(name, kind)).await,
+            None => Box::pin(self.query(name, kind)).await,
         }
     }
 
-    async fn ask(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
-        let question = Question { id: self.0.dice.draw() as u16, name: name.clone(), kind };
-        let query = question.encode().ok_or_else(|| failure(name, "it cannot be asked about"))?;
-        let (mut reply, server) = self.ask_by_datagram(&question, &query).await?;
+    async fn query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
+        let question = Question { id: self.0.rng.next_u64() as u16, name: name.clone(), kind };
+        let query = question.encode().ok_or_else(|| failure(name, "it cannot be encoded in a query"))?;
+        let (mut reply, server) = self.query_udp(&question, &query).await?;
         if reply == Reply::Truncated {
-            reply = self.ask_by_stream(&question, &query, server).await?;
+            reply = self.query_tcp(&question, &query, server).await?;
         }
         match reply {
             Reply::Answer(outcome) => {
-                self.cache().keep(name.clone(), kind, outcome.clone(), Instant::now());
+                self.cache().insert(name.clone(), kind, outcome.clone(), Instant::now());
                 Ok(outcome)
             }
             Reply::Failed(code) => Err(failure(name, code)),
-            Reply::Foreign | Reply::Truncated => Err(failure(name, "its answer does not fit the question")),
+            Reply::Foreign | Reply::Truncated => Err(failure(name, "its answer does not match the question")),
         }
     }
 
-    /// Asks over UDP, again and again from the same port, so that a late answer counts too.
-    async fn ask_by_datagram(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
+    /// Queries over UDP, with retries from the same port, so that a late answer is accepted.
+    async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let socket = self.0.interface.bind_udp(0).await.map_err(unreachable)?;
-        for server in self.0.servers.iter().cycle().take(ATTEMPTS) {
+        for server in self.0.servers.iter().cycle().take(MAX_ATTEMPTS) {
             socket.send_to(query, *server).await.map_err(unreachable)?;
-            if let Ok(reply) = timeout(PATIENCE, self.reply(&socket, question)).await {
+            if let Ok(reply) = timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {
                 return reply.map_err(unreachable);
             }
         }
         Err(LookupError::Timeout(zone::text(&question.name)))
     }
 
-    /// Waits for the reply, passing over what comes from elsewhere or answers something else. RFC 5452 §9.1.
+    /// Waits for the reply, ignoring datagrams from other senders or for other questions. RFC 5452 §9.1.
     async fn reply(&self, socket: &Datagrams, question: &Question) -> Result<(Reply, SocketAddr), net::Error> {
         loop {
             let (bytes, from) = socket.recv_from().await?;
@@ -198,18 +199,19 @@ impl Resolver {
         }
     }
 
-    /// Asks over TCP, where answers of any length fit. RFC 7766 §5.
-    async fn ask_by_stream(&self, question: &Question, query: &[u8], server: SocketAddr) -> Result<Reply, LookupError> {
+    /// Queries over TCP, which has no limit for answers. RFC 7766 §5.
+    async fn query_tcp(&self, question: &Question, query: &[u8], server: SocketAddr) -> Result<Reply, LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
-        let asking = Asking::new(query).ok_or_else(|| failure(&question.name, "the question is too long"))?;
+        let session =
+            TcpClientSession::new(query).ok_or_else(|| failure(&question.name, "the question is too long"))?;
         let stream = self.0.interface.connect(server).await.map_err(unreachable)?;
-        match Conn::new(stream, asking, Stop::new()).event().await.map_err(unreachable)? {
+        match Conn::new(stream, session, Stop::new()).event().await.map_err(unreachable)? {
             Some(answer) => Ok(question.read(&answer)),
             None => Err(unreachable(net::Error::Closed)),
         }
     }
 
-    /// A panic elsewhere does not make the cache wrong: each change to it is whole.
+    /// A poisoned lock is ignored, since each change to the cache is complete.
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }

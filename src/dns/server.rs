@@ -1,4 +1,4 @@
-//! Serves the world's zones over UDP and TCP.
+//! The name server: answers from the world's zones over UDP and TCP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,54 +8,54 @@ use hickory_proto::op::ResponseCode;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::moods::{self, Mood};
-use super::stream::Answering;
-use super::{Moods, Transport, Zones};
+use super::faults::{self, DnsFault};
+use super::stream::TcpServerSession;
+use super::{DnsFaults, Transport, Zones};
 use crate::net::{Conn, Datagrams, Error, Service, Stop, Stream};
 
-/// The wait after the socket failed.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Delay after an error of the socket.
+const ERROR_DELAY: Duration = Duration::from_millis(100);
 
-/// Answers that are late at once; more come without delay.
-const LATE_MAX: usize = 1000;
+/// Limit of answers that are being delayed by a fault; further ones are not delayed.
+const MAX_DELAYED_ANSWERS: usize = 1000;
 
 /// The name server of the world: its TCP side is a [`Service`] for [`crate::net::serve`], its UDP side is
 /// [`Server::serve_udp`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
     zones: Arc<Zones>,
-    moods: Moods,
+    faults: DnsFaults,
 }
 
 impl Server {
-    /// Serves these zones.
+    /// A server for these zones.
     pub fn new(zones: Zones) -> Self {
-        Self { zones: Arc::new(zones), moods: Moods::default() }
+        Self { zones: Arc::new(zones), faults: DnsFaults::default() }
     }
 
-    /// The same server, with moods.
-    pub fn with_moods(self, moods: Moods) -> Self {
-        Self { moods, ..self }
+    /// The same server, with injected faults.
+    pub fn with_faults(self, faults: DnsFaults) -> Self {
+        Self { faults, ..self }
     }
 
-    /// Answers datagrams until `stop`, one after the other: an answer comes from memory, without waiting; those that
-    /// a mood delays are answered later.
+    /// Answers datagrams until `stop`, one after the other, since answers come from memory. Answers that a fault delays
+    /// are sent by tasks of their own.
     pub async fn serve_udp(self, socket: Datagrams, stop: Stop) {
-        let (socket, late) = (Arc::new(socket), TaskTracker::new());
+        let (socket, delayed) = (Arc::new(socket), TaskTracker::new());
         while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
-            let mood = received.as_ref().ok().and_then(|(query, _)| self.moods.about(query));
-            if let Some(Mood::Slow(by)) = mood
-                && late.len() < LATE_MAX
+            let fault = received.as_ref().ok().and_then(|(query, _)| self.faults.for_query(query));
+            if let Some(DnsFault::Slow(by)) = fault
+                && delayed.len() < MAX_DELAYED_ANSWERS
             {
                 let (server, socket, stop) = (self.clone(), socket.clone(), stop.clone());
-                late.spawn(async move {
+                delayed.spawn(async move {
                     if stop.run_until_cancelled(sleep(by)).await.is_some() {
                         let _ = server.reply(&socket, received, None).await;
                     }
                 });
-            } else if let Err(error) = self.reply(&socket, received, mood).await {
-                tracing::warn!(%error, "a datagram could not be read or answered");
-                sleep(PAUSE).await;
+            } else if let Err(error) = self.reply(&socket, received, fault).await {
+                tracing::warn!(%error, "cannot receive or answer a datagram");
+                sleep(ERROR_DELAY).await;
             }
         }
     }
@@ -64,38 +64,40 @@ impl Server {
         &self,
         socket: &Datagrams,
         received: Result<(Vec<u8>, SocketAddr), Error>,
-        mood: Option<Mood>,
+        fault: Option<DnsFault>,
     ) -> Result<(), Error> {
         let (query, from) = received?;
-        match self.answer(&query, mood.as_ref(), Transport::Udp) {
+        match self.answer(&query, fault.as_ref(), Transport::Udp) {
             Some(answer) => socket.send_to(&answer, from).await,
             None => Ok(()),
         }
     }
 
-    /// What is said in this mood; `None` for silence, and for what is no query.
-    fn answer(&self, query: &[u8], mood: Option<&Mood>, transport: Transport) -> Option<Vec<u8>> {
-        match mood {
-            Some(Mood::Silent) => None,
-            Some(Mood::NoSuchName) => moods::answer(query, ResponseCode::NXDomain),
-            Some(Mood::ServerFailure) => moods::answer(query, ResponseCode::ServFail),
-            Some(Mood::Wrong(address)) => moods::wrong(query, *address),
-            Some(Mood::Moved(host)) => moods::moved(query, host).or_else(|| self.zones.answer(query, transport)),
-            Some(Mood::Slow(_) | Mood::Stale) | None => self.zones.answer(query, transport),
+    /// The answer under a fault; `None` for no answer.
+    fn answer(&self, query: &[u8], fault: Option<&DnsFault>, transport: Transport) -> Option<Vec<u8>> {
+        match fault {
+            Some(DnsFault::Silent) => None,
+            Some(DnsFault::NoSuchName) => faults::error_response(query, ResponseCode::NXDomain),
+            Some(DnsFault::ServerFailure) => faults::error_response(query, ResponseCode::ServFail),
+            Some(DnsFault::Wrong(address)) => faults::forged_address(query, *address),
+            Some(DnsFault::Moved(host)) => {
+                faults::forged_mx(query, host).or_else(|| self.zones.answer(query, transport))
+            }
+            Some(DnsFault::Slow(_) | DnsFault::Stale) | None => self.zones.answer(query, transport),
         }
     }
 }
 
 impl Service for Server {
-    async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        let mut conn = Conn::new(stream, Answering::default(), stop);
+    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
+        let mut conn = Conn::new(stream, TcpServerSession::default(), stop);
         while let Some(query) = conn.event().await? {
-            let mood = self.moods.about(&query);
-            if let Some(Mood::Slow(by)) = mood {
+            let fault = self.faults.for_query(&query);
+            if let Some(DnsFault::Slow(by)) = fault {
                 sleep(by).await;
             }
-            if mood != Some(Mood::Silent) {
-                conn.machine.answer(self.answer(&query, mood.as_ref(), Transport::Tcp));
+            if fault != Some(DnsFault::Silent) {
+                conn.machine.answer(self.answer(&query, fault.as_ref(), Transport::Tcp));
             }
         }
         Ok(())

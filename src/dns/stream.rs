@@ -1,5 +1,5 @@
-//! DNS over TCP: two octets of length before each message, several messages a connection. RFC 1035 §4.2.2, RFC 7766.
-//! Both ends, as machines without I/O.
+//! DNS over TCP: a 2-byte length before each message, several messages per connection. RFC 1035 §4.2.2, RFC 7766.
+//! Client and server are sans-I/O machines.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use bytes::Bytes;
 
 use crate::net::{Machine, Next};
 
-/// How long a connection may stay idle. RFC 7766 §6.2.3: of the order of seconds.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long the server may take to answer us.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// Answers gather up to about this size before they are sent.
-const GATHER_BYTES: usize = 64 * 1024;
+/// How long a connection may be idle. RFC 7766 §6.2.3: in the order of seconds.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for the answer of a server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Size up to which answers are combined before they are sent.
+const MAX_COALESCED_BYTES: usize = 64 * 1024;
 
-/// Cuts a stream into messages. Holds at most one message and one chunk.
+/// Splits a stream into messages. Buffers at most one message and one chunk.
 #[derive(Debug, Default)]
-struct Frames(Vec<u8>);
+struct FrameReader(Vec<u8>);
 
-impl Frames {
+impl FrameReader {
     fn take(&mut self) -> Option<Vec<u8>> {
         let (length, rest) = self.0.split_first_chunk()?;
         let message = rest.get(..usize::from(u16::from_be_bytes(*length)))?.to_vec();
@@ -27,32 +27,32 @@ impl Frames {
     }
 }
 
-/// Puts the length in front; `None` for what is too long.
-fn framed(message: &[u8]) -> Option<Vec<u8>> {
+/// Prefixes a message with its length; `None` if it is too long.
+fn with_length_prefix(message: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(message.len()).ok()?.to_be_bytes();
     Some([&length, message].concat())
 }
 
-/// The server's end: its events are the queries, in turn. One that gets no answer is passed over.
+/// The server side: its events are the queries, in order. A query without an answer is skipped.
 #[derive(Default)]
-pub(super) struct Answering {
-    frames: Frames,
+pub(super) struct TcpServerSession {
+    frames: FrameReader,
     answers: Vec<u8>,
     over: bool,
 }
 
-impl Answering {
-    /// Answers the last query; nothing, where it was none.
+impl TcpServerSession {
+    /// Answers the last query; `None` if it was invalid, which closes the connection.
     pub(super) fn answer(&mut self, answer: Option<Vec<u8>>) {
-        match answer.and_then(|answer| framed(&answer)) {
+        match answer.and_then(|answer| with_length_prefix(&answer)) {
             Some(answer) => self.answers.extend(answer),
-            // Whoever sends what is no query has lost the place in the stream, or speaks something else.
-            None => (self.over, self.frames) = (true, Frames::default()),
+            // The client is out of sync, or does not speak DNS.
+            None => (self.over, self.frames) = (true, FrameReader::default()),
         }
     }
 }
 
-impl Machine for Answering {
+impl Machine for TcpServerSession {
     type Event = Vec<u8>;
 
     fn receive(&mut self, bytes: &[u8]) {
@@ -61,7 +61,7 @@ impl Machine for Answering {
     }
 
     fn next(&mut self) -> Next<Vec<u8>> {
-        if self.answers.len() < GATHER_BYTES
+        if self.answers.len() < MAX_COALESCED_BYTES
             && let Some(query) = self.frames.take()
         {
             return Next::Event(query);
@@ -73,30 +73,30 @@ impl Machine for Answering {
         }
     }
 
-    fn patience(&self) -> Duration {
-        IDLE
+    fn timeout(&self) -> Duration {
+        IDLE_TIMEOUT
     }
 
-    fn stop(&mut self) {
+    fn shut_down(&mut self) {
         self.over = true;
     }
 }
 
-/// The client's end: one query; its event is the answer.
-pub(super) struct Asking {
+/// The client side: sends one query; its event is the answer.
+pub(super) struct TcpClientSession {
     query: Option<Bytes>,
-    frames: Frames,
+    frames: FrameReader,
     over: bool,
 }
 
-impl Asking {
-    /// Asks with this message; `None` if it is too long to be one.
+impl TcpClientSession {
+    /// A session for one query; `None` if the query is too long.
     pub(super) fn new(query: &[u8]) -> Option<Self> {
-        Some(Self { query: Some(framed(query)?.into()), frames: Frames::default(), over: false })
+        Some(Self { query: Some(with_length_prefix(query)?.into()), frames: FrameReader::default(), over: false })
     }
 }
 
-impl Machine for Asking {
+impl Machine for TcpClientSession {
     type Event = Vec<u8>;
 
     fn receive(&mut self, bytes: &[u8]) {
@@ -115,11 +115,11 @@ impl Machine for Asking {
         }
     }
 
-    fn patience(&self) -> Duration {
-        ANSWER_PATIENCE
+    fn timeout(&self) -> Duration {
+        ANSWER_TIMEOUT
     }
 
-    fn stop(&mut self) {
+    fn shut_down(&mut self) {
         self.over = true;
     }
 }

@@ -1,11 +1,11 @@
-//! Zones, answers, sizes and rubbish as data; then the resolver against the server in virtual time.
+//! Zones, answers, sizes and random input.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use super::*;
 use crate::net::{Machine, Next};
-use crate::world::Dice;
+use crate::world::Rng;
 
 fn record(name: &str, data: Data) -> Record {
     Record { name: name.into(), ttl: 60, data }
@@ -61,7 +61,7 @@ fn answer(zones: &Zones, query: &Message, transport: Transport) -> Message {
     Message::from_vec(&bytes).unwrap()
 }
 
-/// Asks `NAME TYPE` and compares the code and the records: `=` answer, `!` authority, `+` additional.
+/// Queries `NAME TYPE` and compares code and records: `=` answer, `!` authority, `+` additional.
 fn check(zones: &Zones, question: &str, expected: &str) {
     let reply = answer(zones, &query(question), Transport::Udp);
     let mut lines = vec![format!("{:?}", reply.metadata.response_code)];
@@ -78,7 +78,7 @@ fn check(zones: &Zones, question: &str, expected: &str) {
 }
 
 #[test]
-fn a_domain_names_its_exchanges_and_their_addresses() {
+fn mx_query_returns_exchanges_and_their_addresses() {
     let expected = "
         NoError
         = 163.test. 60 MX 10 mx.163.test.
@@ -91,7 +91,7 @@ fn a_domain_names_its_exchanges_and_their_addresses() {
 }
 
 #[test]
-fn aliases_are_followed_inside_the_zones() {
+fn cname_within_the_zones_is_followed() {
     let zones = zones(None);
     check(
         &zones,
@@ -110,7 +110,7 @@ fn aliases_are_followed_inside_the_zones() {
 }
 
 #[test]
-fn a_name_without_the_type_is_told_from_a_name_that_is_not() {
+fn query_for_a_missing_type_is_nodata_and_for_a_missing_name_is_nxdomain() {
     for (question, expected) in [
         ("mx.163.test MX", "NoError\n! 163.test. 300 SOA"),
         ("163.test A", "NoError\n! 163.test. 300 SOA"),
@@ -125,7 +125,7 @@ fn a_name_without_the_type_is_told_from_a_name_that_is_not() {
 }
 
 #[test]
-fn elsewhere_takes_the_mail_of_every_other_domain() {
+fn elsewhere_answers_mx_for_undeclared_domains() {
     let zones = zones(Some("relay.test"));
     let taken = "= 3600 MX 0 relay.test.\n+ relay.test. 60 A 192.0.2.30";
     for name in ["gmail.com", "a.b.example.org", "test", "163.test.com"] {
@@ -139,12 +139,12 @@ fn elsewhere_takes_the_mail_of_every_other_domain() {
 }
 
 #[test]
-fn a_domain_may_take_no_mail() {
+fn no_mail_domain_has_a_null_mx() {
     check(&zones(None), "silent.test MX", "NoError\n= silent.test. 60 MX 0 .");
 }
 
 #[test]
-fn addresses_point_back_to_their_hosts() {
+fn ptr_query_returns_the_host_of_an_address() {
     let zones = zones(None);
     check(&zones, "25.2.0.192.in-addr.arpa PTR", "NoError\n= 25.2.0.192.in-addr.arpa. 3600 PTR mx.163.test.");
     let six = "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
@@ -153,7 +153,7 @@ fn addresses_point_back_to_their_hosts() {
 }
 
 #[test]
-fn every_zone_has_its_authority_and_server() {
+fn zone_has_soa_and_ns_records() {
     let zones = zones(None);
     let server = "NoError\n= silent.test. 3600 NS ns.test.\n+ ns.test. 60 A 192.0.2.53";
     check(&zones, "silent.test NS", server);
@@ -163,7 +163,7 @@ fn every_zone_has_its_authority_and_server() {
 }
 
 #[test]
-fn the_question_comes_back_in_the_case_it_was_asked_in() {
+fn answer_keeps_the_case_of_the_question() {
     let question = query("mX.163.tEST A");
     let bytes = zones(None).answer(&question.to_vec().unwrap(), Transport::Udp).unwrap();
     let reply = Message::from_vec(&bytes).unwrap();
@@ -173,7 +173,7 @@ fn the_question_comes_back_in_the_case_it_was_asked_in() {
 }
 
 #[test]
-fn what_does_not_fit_is_cut_and_marked() {
+fn udp_answer_over_the_size_limit_is_truncated() {
     let zones = zones(None);
     let size = |query: &Message, transport| zones.answer(&query.to_vec().unwrap(), transport).unwrap().len();
     let plain = query("many.test MX");
@@ -194,7 +194,7 @@ fn what_does_not_fit_is_cut_and_marked() {
 }
 
 #[test]
-fn additional_records_are_left_out_before_an_answer_is_cut() {
+fn udp_answer_over_the_size_limit_drops_additional_records_first() {
     let mut records = vec![host("ns.test", "192.0.2.53")];
     for number in 0..8 {
         let name = format!("exchange-number-{number}.a.test");
@@ -208,7 +208,7 @@ fn additional_records_are_left_out_before_an_answer_is_cut() {
 }
 
 #[test]
-fn what_we_cannot_answer_gets_the_code_that_says_why() {
+fn unsupported_query_gets_the_matching_response_code() {
     let zones = zones(None);
     let code = |query: &Message| answer(&zones, query, Transport::Udp).metadata.response_code;
     let mut chaos = query("163.test MX");
@@ -236,7 +236,7 @@ fn what_we_cannot_answer_gets_the_code_that_says_why() {
 }
 
 #[test]
-fn a_response_is_never_answered() {
+fn response_message_is_not_answered() {
     let mut response = query("163.test MX");
     response.metadata.message_type = MessageType::Response;
     assert_eq!(zones(None).answer(&response.to_vec().unwrap(), Transport::Udp), None);
@@ -244,17 +244,17 @@ fn a_response_is_never_answered() {
 }
 
 #[test]
-fn rubbish_does_no_harm() {
-    let (zones, dice) = (zones(Some("relay.test")), Dice::seeded(53));
-    let sound = query("pop.163.test A").to_vec().unwrap();
+fn answer_to_random_bytes_stays_within_its_size() {
+    let (zones, rng) = (zones(Some("relay.test")), Rng::seeded(53));
+    let valid = query("pop.163.test A").to_vec().unwrap();
     for _ in 0..20_000 {
-        let mut bytes = sound.clone();
-        bytes.extend((0..dice.below(40)).map(|_| dice.draw() as u8));
-        bytes.truncate(dice.below(bytes.len() as u64 + 1) as usize);
-        for _ in 0..dice.below(6) {
-            let at = dice.below(bytes.len() as u64) as usize;
+        let mut bytes = valid.clone();
+        bytes.extend((0..rng.below(40)).map(|_| rng.next_u64() as u8));
+        bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize);
+        for _ in 0..rng.below(6) {
+            let at = rng.below(bytes.len() as u64) as usize;
             if let Some(byte) = bytes.get_mut(at) {
-                *byte = dice.draw() as u8;
+                *byte = rng.next_u64() as u8;
             }
         }
         if let Some(answer) = zones.answer(&bytes, Transport::Udp) {
@@ -264,7 +264,7 @@ fn rubbish_does_no_harm() {
 }
 
 #[test]
-fn records_that_contradict_each_other_are_refused() {
+fn zones_with_contradicting_records_are_refused() {
     let with =
         |more: &[Record]| Zones::new(&["ns.test"], &[&records(), more].concat(), Some("relay.test")).err().unwrap();
     let alias = record("mx.163.test", Data::Alias("a.test".into()));
@@ -278,7 +278,7 @@ fn records_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_stream_carries_many_queries_in_any_chunks() {
+fn tcp_session_with_any_chunk_size_answers_all_queries() {
     let questions = ["163.test MX", "gone.163.test A", "many.test MX"];
     let framed = |message: Vec<u8>| [&(message.len() as u16).to_be_bytes(), message.as_slice()].concat();
     let sent: Vec<u8> = questions.iter().flat_map(|text| framed(query(text).to_vec().unwrap())).collect();
@@ -287,32 +287,32 @@ fn a_stream_carries_many_queries_in_any_chunks() {
         questions.iter().flat_map(|text| framed(zones.answer(&query(text).to_vec().unwrap(), Transport::Tcp).unwrap()));
     let expected: Vec<u8> = answers.collect();
     for chunk in [1, 2, 7, sent.len()] {
-        let (mut machine, mut said) = (stream::Answering::default(), Vec::new());
+        let (mut machine, mut replies) = (stream::TcpServerSession::default(), Vec::new());
         let mut chunks = sent.chunks(chunk);
         loop {
             match machine.next() {
-                Next::Send(bytes) => said.extend_from_slice(&bytes),
+                Next::Send(bytes) => replies.extend_from_slice(&bytes),
                 Next::Event(query) => machine.answer(zones.answer(&query, Transport::Tcp)),
                 Next::Read => machine.receive(chunks.next().unwrap_or_default()),
                 Next::Close => break,
-                Next::Answer => panic!("nothing was asked"),
+                Next::AwaitOwner => panic!("nothing was asked"),
             }
         }
-        assert_eq!(said, expected, "in chunks of {chunk}");
+        assert_eq!(replies, expected, "in chunks of {chunk}");
     }
 }
 
 #[test]
-fn a_stream_that_carries_no_queries_is_closed() {
-    let mut machine = stream::Answering::default();
+fn tcp_session_with_invalid_queries_is_closed() {
+    let mut machine = stream::TcpServerSession::default();
     machine.receive(b"\0\x03abcGET / HTTP/1.1\r\n\r\n");
-    let Next::Event(query) = machine.next() else { panic!("a frame is whole") };
+    let Next::Event(query) = machine.next() else { panic!("no query") };
     machine.answer(zones(None).answer(&query, Transport::Tcp));
     assert!(matches!(machine.next(), Next::Close));
 }
 
 #[test]
-fn a_world_becomes_its_zones() {
+fn world_zones_have_its_hosts_and_domains() {
     let zones = Zones::of_world(&crate::world::World::journey()).unwrap();
     for (question, expected) in [
         ("163.test MX", "NoError\n= 163.test. 300 MX 10 mx.163.test.\n+ mx.163.test. 300 A 192.0.2.25"),

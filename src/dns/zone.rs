@@ -1,8 +1,8 @@
-//! The world's zones: plain records, made into one tree of names. RFC 1034 §3, §4.2.
+//! The world's zones: a tree of names, built from plain records. RFC 1034 §3, §4.2.
 //!
-//! The declared world is the whole Internet: we are authoritative for the root, so a name nobody declared does not
-//! exist, at once and for good. Each mail domain is a zone of its own below it. Only mail `elsewhere` softens this: it
-//! is a wildcard MX at the root (RFC 4592), so that any domain outside of the declared zones takes mail (but none under `invalid`).
+//! The world is the whole Internet: the server is authoritative for the root, so undeclared names do not exist. Each
+//! mail domain is a zone of its own below the root. `elsewhere` is a wildcard MX at the root (RFC 4592): with it, any
+//! domain outside the declared zones accepts mail, except below `invalid`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,95 +10,94 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA};
 use hickory_proto::rr::{Name, RData, Record as Resource, RecordType};
 
-/// How long an answer "there is no such thing" holds, in seconds. RFC 2308 §4.
-const NEGATIVE_TTL: u32 = 300;
-/// How long the records that we add hold: SOA, NS, PTR and the MX of elsewhere, in seconds.
-const OWN_TTL: u32 = 3600;
-/// The zones of reverse names (RFC 1035 §3.5, RFC 3596 §2.5), and the one that is kept empty so that there are names
-/// which do not exist, wherever other mail goes (RFC 6761 §6.4).
+/// TTL of negative answers. RFC 2308 §4.
+const NEGATIVE_TTL_SECONDS: u32 = 300;
+/// TTL of the records that are added here: SOA, NS, PTR and the MX of `elsewhere`.
+const ZONE_TTL_SECONDS: u32 = 3600;
+/// The zones of reverse names (RFC 1035 §3.5, RFC 3596 §2.5), and `invalid`, which is always empty (RFC 6761 §6.4).
 const OWN_ZONES: [&str; 3] = ["in-addr.arpa.", "ip6.arpa.", "invalid."];
 
-/// One thing that the world declares about a name.
+/// A record that the world declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Whose record it is: a domain or a host, without regard to case. May hold Unicode labels (RFC 5890).
+    /// The domain or host, case-insensitive. May have Unicode labels (RFC 5890).
     pub name: String,
-    /// How long an answer may be kept, in seconds.
+    /// The TTL in seconds.
     pub ttl: u32,
-    /// What is said.
+    /// The data.
     pub data: Data,
 }
 
-/// What a [`Record`] says about its name.
+/// The data of a [`Record`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
     /// A or AAAA. The address then also has a PTR record that names the host.
     Address(IpAddr),
-    /// MX: a host that takes the domain's mail. RFC 5321 §5.1.
+    /// MX: a host that accepts the domain's mail. RFC 5321 §5.1.
     Mail {
         /// Lower numbers are tried first.
         preference: u16,
         /// The host.
         exchange: String,
     },
-    /// The domain takes no mail at all. RFC 7505.
+    /// A null MX: the domain accepts no mail. RFC 7505.
     NoMail,
-    /// CNAME: the name is another name for this one.
+    /// CNAME: the name is an alias of this one.
     Alias(String),
-    /// The name is a domain of its own, even if nothing more is said about it; names below it that are not declared
-    /// do not exist. [`Data::Mail`] and [`Data::NoMail`] imply it.
+    /// The name is a zone of its own, so undeclared names below it do not exist. [`Data::Mail`] and [`Data::NoMail`]
+    /// imply this.
     Domain,
 }
 
-/// The records do not make a sound tree of names.
+/// Why records cannot be zones.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidZone {
     /// RFC 1035 §2.3.4.
-    #[error("`{0}` is not a domain name: labels have 1 to 63 octets, the whole at most 255")]
+    #[error("`{0}` is not a domain name: labels have 1 to 63 bytes, the whole name at most 255")]
     BadName(String),
     /// RFC 1034 §3.6.2.
     #[error("{0} is an alias, so nothing else can be declared for it")]
     AliasBesideOthers(String),
     /// RFC 7505 §3.
-    #[error("{0} takes no mail, so it cannot have an MX")]
+    #[error("{0} accepts no mail, so it cannot have an MX")]
     NoMailBesideMail(String),
-    /// What must be reachable is not.
+    /// A required host has no address.
     #[error("{0} has no address")]
     NoAddress(String),
 }
 
-/// Every name of the world and what is known about it.
+/// All names of the world and their records.
 #[derive(Clone, Debug)]
 pub struct Zones {
     nodes: BTreeMap<Name, Node>,
-    /// The hosts named in every NS, the first of them in every SOA.
+    /// The hosts of every NS record; the first is that of every SOA.
     servers: Vec<Name>,
-    /// Where mail to undeclared domains goes.
+    /// The MX of undeclared domains.
     elsewhere: Option<RData>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
     resources: Vec<Resource>,
-    /// Whether a zone begins here.
+    /// Whether this is the apex of a zone.
     apex: bool,
 }
 
-/// What the tree holds for a name and a type.
+/// The result of a lookup in the tree.
 pub(super) enum Found {
-    /// These, whatever the spelling of the name.
+    /// Records; their name may differ in case.
     Resources(Vec<Resource>),
     /// The name is an alias of this one.
     Alias(Box<Resource>, Name),
-    /// The name exists, and has nothing of that type (NODATA, RFC 2308 §2.2).
+    /// The name exists without records of that type (NODATA, RFC 2308 §2.2).
     NoData,
-    /// There is no such name (NXDOMAIN, RFC 2308 §2.1).
+    /// The name does not exist (NXDOMAIN, RFC 2308 §2.1).
     NoSuchName,
 }
 
 impl Zones {
-    /// Makes the tree. `servers` are the hosts that answer for it, `elsewhere` is the host that takes mail to every
-    /// domain nobody declared; all must have an address among the records.
+    /// Builds the tree. `servers` are its name servers, `elsewhere` is the host that accepts mail for all undeclared
+    /// domains; all of them must have an address among the records.
     ///
     /// ```
     /// use postroad::dns::{Data, Record, Zones};
@@ -112,7 +111,7 @@ impl Zones {
     /// ```
     ///
     /// # Errors
-    /// A name is malformed, records contradict each other, or a host that is needed has no address.
+    /// A name is malformed, records contradict each other, or a required host has no address.
     pub fn new(servers: &[&str], records: &[Record], elsewhere: Option<&str>) -> Result<Self, InvalidZone> {
         let names = servers.iter().map(|server| parse(server)).collect::<Result<_, _>>()?;
         let mut zones = Self { nodes: BTreeMap::new(), servers: names, elsewhere: None };
@@ -126,11 +125,11 @@ impl Zones {
             zones.require_address(host)?;
             zones.elsewhere = Some(RData::MX(MX::new(0, parse(host)?)));
         }
-        zones.open(Name::root());
+        zones.begin_zone(Name::root());
         for zone in OWN_ZONES {
-            zones.open(parse(zone)?);
+            zones.begin_zone(parse(zone)?);
         }
-        zones.close_gaps();
+        zones.add_empty_nonterminals();
         zones.check()?;
         Ok(zones)
     }
@@ -141,36 +140,36 @@ impl Zones {
             Data::Address(ip) => {
                 let mut reverse = Name::from(*ip);
                 reverse.set_fqdn(true);
-                self.add(reverse, OWN_TTL, RData::PTR(PTR(name.clone())));
+                self.add(reverse, ZONE_TTL_SECONDS, RData::PTR(PTR(name.clone())));
                 address(*ip)
             }
             Data::Mail { preference, exchange } => RData::MX(MX::new(*preference, parse(exchange)?)),
             Data::NoMail => RData::MX(MX::new(0, Name::root())),
             Data::Alias(target) => RData::CNAME(CNAME(parse(target)?)),
             Data::Domain => {
-                self.open(name);
+                self.begin_zone(name);
                 return Ok(());
             }
         };
         if matches!(rdata, RData::MX(_)) {
-            self.open(name.clone());
+            self.begin_zone(name.clone());
         }
         self.add(name, record.ttl, rdata);
         Ok(())
     }
 
-    /// Begins a zone. RFC 1034 §4.2.1: it has one SOA and names its servers.
-    fn open(&mut self, apex: Name) {
+    /// Starts a zone with its SOA and NS records. RFC 1034 §4.2.1.
+    fn begin_zone(&mut self, apex: Name) {
         if self.nodes.get(&apex).is_some_and(|node| node.apex) {
             return;
         }
         let primary = self.servers.first().cloned().unwrap_or_else(Name::root);
         let contact = primary.prepend_label("postmaster").unwrap_or_else(|_| primary.clone());
-        // The times steer secondary servers, of which the world has none; RFC 1912 §2.2 has their usual values.
-        let soa = SOA::new(primary, contact, 1, 1200, 180, 1_209_600, NEGATIVE_TTL);
-        self.add(apex.clone(), OWN_TTL, RData::SOA(soa));
+        // The times are for secondary servers, which the world does not have; RFC 1912 §2.2 has their usual values.
+        let soa = SOA::new(primary, contact, 1, 1200, 180, 1_209_600, NEGATIVE_TTL_SECONDS);
+        self.add(apex.clone(), ZONE_TTL_SECONDS, RData::SOA(soa));
         for server in self.servers.clone() {
-            self.add(apex.clone(), OWN_TTL, RData::NS(NS(server)));
+            self.add(apex.clone(), ZONE_TTL_SECONDS, RData::NS(NS(server)));
         }
         self.nodes.entry(apex).or_default().apex = true;
     }
@@ -182,8 +181,9 @@ impl Zones {
         }
     }
 
-    /// A name exists as soon as one below it does. RFC 8020 §2. (Those in the root zone stay open for elsewhere.)
-    fn close_gaps(&mut self) {
+    /// Adds the names above existing names, which exist as well (RFC 8020 §2). In the root zone they would hide
+    /// `elsewhere`.
+    fn add_empty_nonterminals(&mut self) {
         let names: Vec<_> = self.nodes.keys().cloned().collect();
         for mut name in names {
             while !name.is_root() {
@@ -216,7 +216,7 @@ impl Zones {
         Ok(())
     }
 
-    /// What there is for a name and a type.
+    /// Looks up a name and a type.
     pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
         let Some(node) = self.nodes.get(name) else { return self.find_elsewhere(name, kind) };
         let wanted = |known: &&Resource| kind == RecordType::ANY || known.record_type() == kind;
@@ -234,7 +234,7 @@ impl Zones {
         match &self.elsewhere {
             Some(mx) if self.zone_of(name).is_root() => match kind {
                 RecordType::MX | RecordType::ANY => {
-                    Found::Resources(vec![Resource::from_rdata(name.clone(), OWN_TTL, mx.clone())])
+                    Found::Resources(vec![Resource::from_rdata(name.clone(), ZONE_TTL_SECONDS, mx.clone())])
                 }
                 _ => Found::NoData,
             },
@@ -242,20 +242,20 @@ impl Zones {
         }
     }
 
-    /// The A and AAAA records of exactly this name.
+    /// The A and AAAA records of this name, without following aliases.
     pub(super) fn addresses(&self, name: &Name) -> Vec<Resource> {
         let is_address = |known: &&Resource| matches!(known.data, RData::A(_) | RData::AAAA(_));
         self.nodes.get(name).map_or(Vec::new(), |node| node.resources.iter().filter(is_address).cloned().collect())
     }
 
-    /// The SOA of the zone that a name belongs to, with the time that a negative answer holds. RFC 2308 §3.
+    /// The SOA of the zone of a name, with the TTL of negative answers. RFC 2308 §3.
     pub(super) fn authority(&self, name: &Name) -> Option<Resource> {
         let apex = self.nodes.get(&self.zone_of(name))?;
         let soa = apex.resources.iter().find(|known| known.record_type() == RecordType::SOA)?;
-        Some(Resource::from_rdata(soa.name.clone(), soa.ttl.min(NEGATIVE_TTL), soa.data.clone()))
+        Some(Resource::from_rdata(soa.name.clone(), soa.ttl.min(NEGATIVE_TTL_SECONDS), soa.data.clone()))
     }
 
-    /// Where the zone of this name begins; the root if no other does.
+    /// The apex of the zone of a name.
     fn zone_of(&self, name: &Name) -> Name {
         let mut apex = name.clone();
         while !apex.is_root() && !self.nodes.get(&apex).is_some_and(|node| node.apex) {
@@ -272,14 +272,14 @@ fn address(ip: IpAddr) -> RData {
     }
 }
 
-/// Reads a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1).
+/// Parses a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1).
 pub(super) fn parse(text: &str) -> Result<Name, InvalidZone> {
     let mut name = Name::from_utf8(text).map_err(|_| InvalidZone::BadName(text.to_owned()))?;
     name.set_fqdn(true);
     if name.is_root() { Err(InvalidZone::BadName(text.to_owned())) } else { Ok(name) }
 }
 
-/// Writes a name as the rest of the program spells hosts: lower case, no final dot.
+/// Formats a name as host names are written elsewhere: lower case, without the final dot.
 pub(super) fn text(name: &Name) -> String {
     name.to_lowercase().to_ascii().trim_end_matches('.').to_owned()
 }

@@ -1,4 +1,4 @@
-//! A mailbox as a test looks at it.
+//! A mailbox, as tests use it.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
-use crate::host::Running;
+use crate::host::RunningWorld;
 use crate::mail::Address;
 use crate::mda::Error as MailboxError;
 
 /// One mailbox of one user.
 #[derive(Clone)]
 pub struct Mailbox<'a> {
-    running: &'a Running,
+    running: &'a RunningWorld,
     user: String,
     name: String,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A message in a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its unique id there.
+    /// Its UID in the mailbox.
     pub uid: u32,
-    /// Every byte, the trace lines of the hosts included.
+    /// All bytes, including the trace lines of the hosts.
     pub raw: Bytes,
 }
 
 impl<'a> Mailbox<'a> {
-    pub(super) fn of(running: &'a Running, user: &str, patience: Duration) -> Self {
-        Self { running, user: user.to_owned(), name: "INBOX".to_owned(), patience }
+    pub(super) fn of(running: &'a RunningWorld, user: &str, timeout: Duration) -> Self {
+        Self { running, user: user.to_owned(), name: "INBOX".to_owned(), timeout }
     }
 
     /// Another mailbox of the same user, such as `Junk`.
@@ -42,17 +42,17 @@ impl<'a> Mailbox<'a> {
         self
     }
 
-    /// How long [`Mailbox::wait_for`] waits; 10 s otherwise.
+    /// How long [`Mailbox::wait_for`] waits; by default 10 s.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
-    /// What it holds now, the oldest first.
+    /// Its current messages, the oldest first. A mailbox that does not exist yet is empty.
     ///
     /// # Errors
-    /// The user is no address, or the store cannot be read. A mailbox that nobody has written to yet is empty.
+    /// The user is not a valid address, or the store cannot be read.
     pub fn messages(&self) -> Result<Vec<Message>, Error> {
         self.messages_from(0)
     }
@@ -66,21 +66,21 @@ impl<'a> Mailbox<'a> {
         };
         let mut messages = Vec::new();
         for message in mailbox.view()?.messages.iter().filter(|message| uid <= message.uid) {
-            if let Some(letter) = mailbox.letter(message.uid)? {
-                messages.push(Message { uid: message.uid, raw: letter.to_bytes() });
+            if let Some(content) = mailbox.message(message.uid)? {
+                messages.push(Message { uid: message.uid, raw: content.to_bytes() });
             }
         }
         Ok(messages)
     }
 
-    /// The first message that is wanted, as soon as it is there.
+    /// Waits for the first message that `wanted` accepts.
     ///
     /// # Errors
-    /// It did not come in time.
+    /// It did not arrive in time.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
-        let deadline = Instant::now() + self.patience;
-        // Followed before it is read, so that nothing comes in between.
-        let mut events = self.running.ground.journal.follow();
+        let deadline = Instant::now() + self.timeout;
+        // Subscribed before the mailbox is read, so that no message is missed.
+        let mut events = self.running.env.event_log.follow();
         let mut next = 0;
         loop {
             for message in self.messages_from(next)? {
@@ -93,7 +93,7 @@ impl<'a> Mailbox<'a> {
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
                 Ok(Err(RecvError::Closed)) | Err(_) => {
                     let held = self.messages()?.iter().map(Message::subject).collect();
-                    let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.patience);
+                    let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.timeout);
                     return Err(Error::TimedOut { user, mailbox, within, held });
                 }
             }
@@ -102,7 +102,7 @@ impl<'a> Mailbox<'a> {
 }
 
 impl Message {
-    /// The decoded subject, or nothing.
+    /// The decoded subject, or an empty string.
     pub fn subject(&self) -> String {
         self.parsed().and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl Message {
         self.parsed().and_then(|message| message.body_text(0).map(Into::into)).unwrap_or_default()
     }
 
-    /// The message, taken apart.
+    /// The parsed message.
     pub fn parsed(&self) -> Option<mail_parser::Message<'_>> {
         MessageParser::default().parse(self.raw.as_ref())
     }

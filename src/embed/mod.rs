@@ -1,4 +1,4 @@
-//! Postroad inside a Rust test suite: a world of its own for each test, on free ports, gone when it is dropped.
+//! Postroad for Rust tests: each test starts its own world on free ports, which is removed when it is dropped.
 //!
 //! ```
 //! # use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let post = Postroad::builder().user("ann@shop.test").user("bob@home.test").start().await?;
 //!
-//! // Here the program under test sends, to the SMTP port of the world.
+//! // The program under test sends to the SMTP port of the world.
 //! let smtp = post.smtp();
 //! # tokio::task::spawn_blocking(move || {
 //! #     let mut lines = BufReader::new(TcpStream::connect(smtp).unwrap());
@@ -42,50 +42,50 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::control;
-use crate::host::{self, Data, Doors, Fault, Ground, Running};
-use crate::journey::{Audit, Journal, Story};
+use crate::host::{self, DataDir, Environment, Fault, PublicPorts, RunningWorld};
+use crate::journey::{EventLog, Journey, JourneyIndex};
 use crate::mda;
 use crate::net::Net;
-use crate::world::{Clock, Dice, Service, Unsound, World};
+use crate::world::{Clock, InvalidWorld, Rng, Service, World};
 
 pub use mailbox::{Mailbox, Message};
 
-/// How long [`Mailbox::wait_for`] waits, unless it is told.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Events kept.
-const EVENTS_MAX: usize = 100_000;
+/// How long [`Mailbox::wait_for`] waits by default.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Retained events.
+const MAX_EVENTS: usize = 100_000;
 
-/// Why a test world does not start, or does not show what was awaited.
+/// Why a test world cannot be started, or an expected message did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A user that is no address.
-    #[error("`{0}` is no address of a mailbox, such as ann@shop.test")]
+    /// A user is not a valid address.
+    #[error("`{0}` is not a mailbox address such as ann@shop.test")]
     NoAddress(String),
-    /// The world is not sound.
+    /// The world is invalid.
     #[error(transparent)]
-    World(#[from] Unsound),
-    /// It does not start.
+    World(#[from] InvalidWorld),
+    /// The world cannot be started.
     #[error(transparent)]
     Host(#[from] host::Error),
-    /// There is no room for its data.
+    /// The temporary folder cannot be created.
     #[error("no temporary folder: {0}")]
     Folder(#[from] std::io::Error),
-    /// A fault that this world cannot have.
+    /// A fault that is not possible in this world.
     #[error("{0}")]
     Fault(String),
     /// A mailbox cannot be read.
     #[error(transparent)]
     Mailbox(#[from] mda::Error),
-    /// No such message came in time.
-    #[error("nothing like that came to {mailbox} of {user} within {within:?}; it holds {held:?}")]
+    /// The expected message did not arrive in time.
+    #[error("the expected message did not arrive in {mailbox} of {user} within {within:?}; subjects there: {held:?}")]
     TimedOut {
-        /// Whose mailbox.
+        /// The user.
         user: String,
-        /// Which one.
+        /// The mailbox.
         mailbox: String,
-        /// How long it was awaited.
+        /// The timeout.
         within: Duration,
-        /// The subjects of what is there.
+        /// The subjects of the messages in the mailbox.
         held: Vec<String>,
     },
 }
@@ -99,32 +99,32 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A user, by address. Each domain gets an MTA and an MDA of its own, `mta-DOMAIN` and `mda-DOMAIN`; mail to all
-    /// other domains ends in mailboxes `elsewhere`.
+    /// Adds a user by address. Each domain gets its own MTA and MDA, `mta-DOMAIN` and `mda-DOMAIN`; mail to all other
+    /// domains is delivered to mailboxes in `elsewhere`.
     #[must_use]
     pub fn user(mut self, address: &str) -> Self {
         self.users.push(address.to_owned());
         self
     }
 
-    /// The password of every user; `postroad` otherwise.
+    /// The password of all users; by default `postroad`.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self
     }
 
-    /// The text of a world file, for hosts, routes and policies of its own. The users are then those of the file.
+    /// The text of a world file, which replaces the added users.
     #[must_use]
     pub fn world(mut self, text: &str) -> Self {
         self.world = Some(text.to_owned());
         self
     }
 
-    /// Starts it; when this returns, every port listens.
+    /// Starts the world; when this returns, all ports listen.
     ///
     /// # Errors
-    /// A user has no sound address, the world is not sound, or the machine has no room for it.
+    /// A user address or the world is invalid, or the world cannot be started on this machine.
     pub async fn start(self) -> Result<Postroad, Error> {
         let text = match self.world {
             Some(text) => text,
@@ -132,19 +132,19 @@ impl Builder {
         };
         let world = Arc::new(World::parse("the world of the test", &text)?);
         let folder = tempfile::Builder::new().prefix("postroad-").tempdir()?;
-        let (data, clock) = (Data::open(folder.path())?, Clock::wall());
-        let doors = Doors::free(&plan::ports(), Ipv4Addr::LOCALHOST.into());
-        let ground = Ground {
+        let (data, clock) = (DataDir::open(folder.path())?, Clock::wall());
+        let public_ports = PublicPorts::free(&plan::ports(), Ipv4Addr::LOCALHOST.into());
+        let env = Environment {
             net: Net::loopback(world.addresses()),
             store: data.store()?,
             clock,
-            dice: Dice::from_entropy(),
-            journal: Journal::new(clock, EVENTS_MAX, true),
+            rng: Rng::from_entropy(),
+            event_log: EventLog::new(clock, MAX_EVENTS, true),
             authority: Arc::new(data.authority(&world, clock)?),
             world,
         };
-        let mut running = Running::start(ground, doors).await?;
-        let http = running.open_door(Service::Http).await?;
+        let mut running = RunningWorld::start(env, public_ports).await?;
+        let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), running.stopping()));
@@ -153,89 +153,89 @@ impl Builder {
     }
 }
 
-/// A running world. Dropped, it stops, and its data is gone.
+/// A running test world. When it is dropped, it stops, and its data is removed.
 pub struct Postroad {
-    running: Arc<Running>,
-    /// Held, and removed in the end.
-    _data: (Data, TempDir),
+    running: Arc<RunningWorld>,
+    /// The lock and the folder, which are released and removed at the end.
+    _data: (DataDir, TempDir),
 }
 
 impl Postroad {
-    /// Describes a world to start.
+    /// A builder for a test world.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// Where a service listens, if the world has it.
     pub fn at(&self, service: Service) -> Option<SocketAddr> {
-        self.running.bound().get(&service).copied()
+        self.running.bound_ports().get(&service).copied()
     }
 
-    /// Every service, and where it listens.
+    /// All services, and where they listen.
     pub fn ports(&self) -> &BTreeMap<Service, SocketAddr> {
-        self.running.bound()
+        self.running.bound_ports()
     }
 
-    /// Where mail is taken without a login.
+    /// The SMTP port, which accepts mail without a login.
     ///
     /// # Panics
-    /// Never: each test world has all doors.
+    /// Never: each test world has all public ports.
     pub fn smtp(&self) -> SocketAddr {
-        self.at(Service::Smtp).expect("each test world has all doors")
+        self.at(Service::Smtp).expect("each test world has all public ports")
     }
 
-    /// The certificate, in PEM, by which clients know the servers of this world.
+    /// The root certificate in PEM, with which clients verify the servers of this world.
     pub fn root_certificate(&self) -> String {
-        self.running.ground.authority.root_pem()
+        self.running.env.authority.root_pem()
     }
 
-    /// The INBOX of a user, or of anybody elsewhere.
+    /// The INBOX of a user, or of any address in `elsewhere`.
     pub fn mailbox(&self, user: &str) -> Mailbox<'_> {
-        Mailbox::of(&self.running, user, PATIENCE)
+        Mailbox::of(&self.running, user, DEFAULT_TIMEOUT)
     }
 
-    /// What has happened to each message so far, in the order in which they began.
-    pub fn stories(&self) -> Vec<Story> {
-        Audit::of(self.running.ground.journal.since(0)).stories().cloned().collect()
+    /// The journeys of all messages so far, in the order of their start.
+    pub fn journeys(&self) -> Vec<Journey> {
+        JourneyIndex::of(self.running.env.event_log.since(0)).journeys().cloned().collect()
     }
 
     /// The hosts of the world, by name.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.running.ground.world.hosts.keys().map(AsRef::as_ref)
+        self.running.env.world.hosts.keys().map(AsRef::as_ref)
     }
 
-    /// Turns a host off: mail for it waits, as on the day when it is down.
+    /// Turns a host off; mail for it is queued.
     pub async fn turn_off(&self, host: &str) {
         self.running.turn_off(host).await;
     }
 
-    /// Turns it on again.
+    /// Turns a host on again.
     ///
     /// # Errors
-    /// A port that it needs is taken.
+    /// A port of the host is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
         Ok(self.running.turn_on(host).await?)
     }
 
-    /// Lets something go wrong until [`Postroad::end`]: a cut link, a full disk, a reply of your choice, as scenarios do.
+    /// Injects a fault until [`Postroad::end`], such as a cut link, a full disk, or a reply.
     ///
     /// # Errors
-    /// It names what this world does not have, or what exists in virtual time only.
+    /// The fault is not possible in this world.
     pub async fn begin(&self, fault: Fault) -> Result<u64, Error> {
-        self.running.knows(&fault).map_err(Error::Fault)?;
+        self.running.validate(&fault).map_err(Error::Fault)?;
         Ok(self.running.begin_fault(fault).await.id)
     }
 
-    /// Ends a fault. One that has ended already is no error.
+    /// Clears a fault. Does nothing if it is cleared already.
     ///
     /// # Errors
-    /// A host does not come up again.
+    /// A host cannot be started again.
     pub async fn end(&self, fault: u64) -> Result<(), Error> {
         self.running.end_fault(fault).await?;
         Ok(())
     }
 
-    /// Stops it and waits for that. Dropping it stops it, too.
+    /// Stops the world and waits for it. Dropping it stops it without waiting.
     pub async fn stop(self) {
         self.running.stop().await;
     }
@@ -243,6 +243,6 @@ impl Postroad {
 
 impl Drop for Postroad {
     fn drop(&mut self) {
-        self.running.stop_soon();
+        self.running.request_stop();
     }
 }

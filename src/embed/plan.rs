@@ -1,4 +1,4 @@
-//! The world of a few users: an MTA and an MDA for each of their domains.
+//! Generates the world file for a list of users, with an MTA and an MDA for each of their domains.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Error;
 use crate::mail::Address;
 use crate::world::Service;
 
-/// The world file.
+/// The world file for these users.
 pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     let mut domains: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for user in users {
@@ -45,7 +45,7 @@ pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     Ok(world.to_string())
 }
 
-/// Every service, so that each gets a free port.
+/// All services, each with an ephemeral port.
 pub(super) fn ports() -> BTreeMap<Service, u16> {
     use Service::{Dns, Http, Imap, Imaps, Pop3, Pop3s, Smtp, Submission, Submissions};
     [Smtp, Submission, Submissions, Pop3, Pop3s, Imap, Imaps, Http, Dns].map(|service| (service, 0)).into()
@@ -58,7 +58,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// An MTA and an MDA, each with the next address.
+    /// Adds an MTA and an MDA, each with the next address.
     fn pair(&mut self, name: &str) -> (String, String) {
         let number = self.mtas.len();
         let (high, low) = (number / 250, number % 250 + 1);
@@ -78,8 +78,8 @@ mod tests {
     use crate::world::World;
 
     #[test]
-    fn a_few_users_make_a_sound_world() {
-        let users = ["ann@shop.test", "bob@home.test", "\"odd name\"@home.test"].map(str::to_owned);
+    fn plan_for_a_few_users_is_a_valid_world() {
+        let users = ["ann@shop.test", "bob@home.test", "\"two words\"@home.test"].map(str::to_owned);
         let world = World::parse("test", &world(&users, "se\"cret").unwrap()).unwrap();
         assert!(users.iter().all(|user| world.has_mailbox(&user.parse().unwrap())));
         assert!(world.hosts.contains_key("mta-home-test") && world.elsewhere.is_some());
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_said() {
+    fn plan_for_an_invalid_address_is_refused() {
         assert!(matches!(world(&["ann".to_owned()], "x"), Err(Error::NoAddress(user)) if user == "ann"));
     }
 }

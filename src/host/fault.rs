@@ -1,185 +1,186 @@
-//! What may go wrong in a world, in the words of scenario files and of the control interface.
+//! The faults of scenario files and of the control interface.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::smtp::whims::Moment;
+use crate::smtp::Reply;
+use crate::smtp::reply_faults::FaultPoint;
 use crate::world::span;
 
-/// One fault. It holds until it is cured.
+/// A fault, which is active until it is cleared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fault {
-    /// A host is turned off: it lets conversations end, and keeps what it took.
+    /// A host is turned off: open connections may end, and what it has accepted is kept.
     Off {
-        /// Which one.
+        /// The host.
         host: String,
-        /// Turned on again, it takes connections, but says and does nothing for so long.
+        /// Once the host is turned on again: how long it accepts connections without answering.
         #[serde(default, with = "span")]
         startup: Duration,
     },
-    /// A host is killed in the middle of what it does; what was not committed is lost.
+    /// A host is killed; what was not committed is lost.
     Crash {
-        /// Which one.
+        /// The host.
         host: String,
-        /// Turned on again, it takes connections, but says and does nothing for so long.
+        /// Once the host is turned on again: how long it accepts connections without answering.
         #[serde(default, with = "span")]
         startup: Duration,
     },
-    /// A host's disk has no room.
+    /// A host's disk is full.
     DiskFull {
-        /// Whose.
+        /// The host.
         host: String,
     },
-    /// Every commit on a host's disk takes longer.
+    /// Every commit on a host's disk is delayed.
     DiskSlow {
-        /// Whose.
+        /// The host.
         host: String,
-        /// So much.
+        /// The delay.
         #[serde(with = "span")]
         by: Duration,
     },
-    /// Nothing passes between two hosts.
+    /// Nothing is transmitted between two hosts.
     Cut {
-        /// Which two.
+        /// The two hosts.
         between: [String; 2],
-        /// Both ways, or only from the first to the second.
+        /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Way,
+        way: Direction,
     },
-    /// A host refuses connections of another.
+    /// A host refuses connections from another.
     Refuse {
-        /// Which two.
+        /// The two hosts.
         between: [String; 2],
-        /// Both ways, or only those from the first to the second.
+        /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Way,
+        way: Direction,
     },
-    /// After so many octets of a connection, nothing more arrives.
+    /// After some bytes of a connection, nothing more arrives.
     Stall {
-        /// Which two.
+        /// The two hosts.
         between: [String; 2],
-        /// Both ways, or only from the first to the second.
+        /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Way,
-        /// Octets that still pass; 0 makes a half-open peer.
+        way: Direction,
+        /// Bytes that still arrive; with 0 the peer is half-open from the start.
         #[serde(default)]
         after: u64,
     },
-    /// After so many octets, a connection breaks.
+    /// After some bytes, a connection is reset.
     Reset {
-        /// Which two.
+        /// The two hosts.
         between: [String; 2],
-        /// Both ways, or only from the first to the second.
+        /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Way,
-        /// Octets that still pass.
+        way: Direction,
+        /// Bytes that still arrive.
         after: u64,
     },
-    /// Everything between two hosts takes longer.
+    /// Everything between two hosts is delayed.
     Slow {
-        /// Which two.
+        /// The two hosts.
         between: [String; 2],
-        /// Both ways, or only from the first to the second.
+        /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Way,
-        /// So much longer.
+        way: Direction,
+        /// Added latency.
         #[serde(default, with = "span")]
         latency: Duration,
-        /// Up to so much more.
+        /// Maximum random addition to the latency.
         #[serde(default, with = "span")]
         jitter: Duration,
-        /// Octets a second; 0 for no bound.
+        /// Bytes per second; 0 for no limit.
         #[serde(default)]
         bandwidth: u64,
     },
-    /// An MTA or, over LMTP, an MDA gives a reply that is not its own.
+    /// An MTA or, over LMTP, an MDA gives an injected reply.
     Reply {
-        /// Which one.
+        /// The host.
         host: String,
-        /// When in a conversation.
-        at: Moment,
-        /// The reply, as in `450 4.2.0 try again`; without one it hangs up.
+        /// At which point of the session.
+        at: FaultPoint,
+        /// The reply, such as `450 4.2.0 try again`; without one, the connection is closed.
         reply: Option<String>,
-        /// Addresses that end like this.
+        /// Only for addresses with this ending.
         #[serde(default)]
         about: String,
-        /// How often, from 0 to 1.
+        /// The probability, from 0 to 1.
         #[serde(default = "always")]
         share: f64,
     },
-    /// An MTA or MDA sends strangers away until they have waited. RFC 6647 §2.1.
+    /// An MTA or MDA defers unknown clients. RFC 6647 §2.1.
     Greylist {
-        /// Which one.
+        /// The host.
         host: String,
-        /// For so long.
+        /// How long they are deferred.
         #[serde(with = "span")]
         wait: Duration,
     },
-    /// A host's TLS is not as it should be, whoever asks and on whatever port.
+    /// A host's TLS is defective, on all its ports.
     Tls {
-        /// Whose.
+        /// The host.
         host: String,
-        /// What it shows.
+        /// What it presents.
         certificate: Certificate,
     },
-    /// The name servers misbehave.
+    /// The name servers give wrong answers, or none.
     Dns {
         /// What they do.
-        names: Names,
-        /// Names that end like this; all without it.
+        names: DnsFaultKind,
+        /// Only for names with this ending; all names if empty.
         #[serde(default)]
         about: String,
-        /// How much later they answer, where they are slow.
+        /// The delay of answers, for [`DnsFaultKind::Slow`].
         #[serde(default, with = "span")]
         by: Duration,
-        /// Whose address they give, where they are wrong; who takes the mail, where it has moved.
+        /// For [`DnsFaultKind::Wrong`] the host whose address is given, for [`DnsFaultKind::Moved`] the new mail host.
         #[serde(default)]
         host: Option<String>,
     },
 }
 
-/// In which direction.
+/// The direction of a link fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
-    /// In both.
+pub enum Direction {
+    /// Both directions.
     #[default]
     Both,
-    /// From the first to the second.
+    /// From the first host to the second.
     There,
 }
 
-/// How name servers misbehave.
+/// What the name servers do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Names {
-    /// They say nothing.
+pub enum DnsFaultKind {
+    /// They do not answer.
     Silent,
-    /// They deny that the name exists.
+    /// They answer that the name does not exist.
     NoSuchName,
-    /// They cannot tell.
+    /// They answer with a server failure.
     ServerFailure,
-    /// They are late.
+    /// They answer late.
     Slow,
-    /// They give the address of another host.
+    /// They answer with the address of another host.
     Wrong,
-    /// The zone has changed: mail for the names goes to another host.
+    /// The zone has changed: another host accepts mail for the names.
     Moved,
-    /// They have not heard that a zone has changed.
+    /// They still answer from the zone before a change.
     Stale,
 }
 
-/// What a server shows of itself.
+/// The certificate that a server presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certificate {
-    /// None: it has no TLS.
+    /// None: the server has no TLS.
     Absent,
-    /// One that held until yesterday.
+    /// One that expired yesterday.
     Expired,
-    /// That of somebody else.
+    /// One for another name.
     WrongName,
 }
 
@@ -187,23 +188,24 @@ fn always() -> f64 {
     1.0
 }
 
-/// How a fault that was inflicted is cured.
+/// The steps that clear an injected fault.
 #[derive(Clone, Debug)]
-pub struct Cure(pub(super) Vec<Remedy>);
+pub struct UndoList(pub(super) Vec<UndoStep>);
 
+/// One step that clears a part of a fault.
 #[derive(Clone, Debug)]
-pub(super) enum Remedy {
+pub(super) enum UndoStep {
     TurnOn(String, Duration),
     EmptyDisk(String),
     SpeedUp(String),
-    Link(crate::net::RuleId),
-    Whim(String, u64),
-    Flaw(String, u64),
-    Mood(u64),
+    Link(crate::net::LinkFaultId),
+    ReplyFault(String, u64),
+    TlsFault(String, u64),
+    DnsFault(u64),
 }
 
 impl Fault {
-    /// The hosts it names.
+    /// The hosts that the fault names.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
             Self::Off { host, .. }
@@ -222,10 +224,10 @@ impl Fault {
         }
     }
 
-    /// In a few words.
+    /// A short description.
     pub fn title(&self) -> String {
-        let link = |what: &str, between: &[String; 2], way: &Way| {
-            let arrow = if *way == Way::Both { "<->" } else { "->" };
+        let link = |what: &str, between: &[String; 2], way: &Direction| {
+            let arrow = if *way == Direction::Both { "<->" } else { "->" };
             format!("{what} {} {arrow} {}", between[0], between[1])
         };
         match self {
@@ -235,11 +237,11 @@ impl Fault {
             Self::DiskSlow { host, .. } => format!("the disk of {host} is slow"),
             Self::Cut { between, way } => link("cut", between, way),
             Self::Refuse { between, way } => link("refused", between, way),
-            Self::Stall { between, way, after } => format!("{} after {after} octets", link("stall", between, way)),
-            Self::Reset { between, way, after } => format!("{} after {after} octets", link("reset", between, way)),
+            Self::Stall { between, way, after } => format!("{} after {after} bytes", link("stall", between, way)),
+            Self::Reset { between, way, after } => format!("{} after {after} bytes", link("reset", between, way)),
             Self::Slow { between, way, .. } => link("slow", between, way),
-            Self::Reply { host, reply: Some(reply), .. } => format!("{host} says {reply}"),
-            Self::Reply { host, reply: None, .. } => format!("{host} hangs up"),
+            Self::Reply { host, reply: Some(reply), .. } => format!("{host} replies {reply}"),
+            Self::Reply { host, reply: None, .. } => format!("{host} closes the connection"),
             Self::Greylist { host, .. } => format!("{host} greylists"),
             Self::Tls { host, certificate: Certificate::Absent } => format!("{host} has no TLS"),
             Self::Tls { host, certificate: Certificate::Expired } => format!("the certificate of {host} has expired"),
@@ -247,15 +249,15 @@ impl Fault {
                 format!("the certificate of {host} has another name")
             }
             Self::Dns { names, about, host, .. } => {
-                let names = names.words(host.as_deref().unwrap_or_default());
+                let names = names.describe(host.as_deref().unwrap_or_default());
                 if about.is_empty() { format!("names {names}") } else { format!("names below {about} {names}") }
             }
         }
     }
 }
 
-impl Names {
-    fn words(self, host: &str) -> String {
+impl DnsFaultKind {
+    fn describe(self, host: &str) -> String {
         match self {
             Self::Silent => "get no answer".to_owned(),
             Self::NoSuchName => "do not exist".to_owned(),
@@ -266,4 +268,47 @@ impl Names {
             Self::Stale => "are stale".to_owned(),
         }
     }
+}
+
+impl Fault {
+    /// Checks the fault; `is_host` says which hosts exist.
+    ///
+    /// # Errors
+    /// One line: what is wrong, and what to write instead.
+    pub fn check(&self, is_host: impl Fn(&str) -> bool) -> Result<(), String> {
+        if let Some(unknown) = self.hosts().into_iter().find(|host| !is_host(host)) {
+            return Err(format!("there is no host `{unknown}` in this world"));
+        }
+        if let Self::Reply { reply: Some(reply), .. } = self
+            && read_reply(reply).is_none()
+        {
+            return Err(format!("`{reply}` is not a reply such as \"450 4.2.0 try again\" (codes 400 to 599)"));
+        }
+        if matches!(self, Self::Dns { names: DnsFaultKind::Wrong | DnsFaultKind::Moved, host: None, .. }) {
+            return Err("wrong and moved names need a target host, such as host = \"mta-a\"".to_owned());
+        }
+        if let Self::Reply { at: FaultPoint::Greeting | FaultPoint::Hello, about, .. } = self
+            && !about.is_empty()
+        {
+            return Err("no address is known yet at `greeting` and `hello`; leave out `about`".to_owned());
+        }
+        if let Self::Reply { share, .. } = self
+            && !(0.0..=1.0).contains(share)
+        {
+            return Err(format!("a share of {share} is not between 0 and 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Parses a reply such as `450 4.2.0 try again`, with or without the enhanced status code of RFC 3463.
+pub(super) fn read_reply(reply: &str) -> Option<Reply> {
+    let (code, rest) = reply.split_once(' ').unwrap_or((reply, ""));
+    let code: u16 = code.parse().ok().filter(|code| (400..600).contains(code))?;
+    let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let parts: Vec<u16> = status.split('.').filter_map(|part| part.parse().ok()).collect();
+    Some(match parts.as_slice() {
+        [class @ (4 | 5), subject, detail] => Reply::new(code, (*class as u8, *subject, *detail), text),
+        _ => Reply::plain(code, rest),
+    })
 }

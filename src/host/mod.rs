@@ -1,15 +1,25 @@
-//! A world brought to life: the hosts of a world file as running actors, live or in virtual time.
+//! Runs a world: the hosts of a world file as actors, live or in virtual time.
 //!
-//! [`Ground`] is what they stand on (network, store, clock, dice, journal, authority); [`Running`] is the hosts
-//! themselves, and the doors at which real programs find them.
+//! [`Environment`] holds the dependencies that all hosts share: network, store, clock, random numbers, event log,
+//! certificate authority. [`RunningWorld`] is the hosts, and the public ports that real clients use.
+//!
+//! ```text
+//! inject -> running_world -> start -> external, ports, host_tasks
+//!                              |
+//!                              '----> environment -> fault_injector -> fault
+//! ```
 
-mod census;
-mod data;
+mod data_dir;
+mod environment;
+mod external;
 mod fault;
-mod faults;
-mod ground;
-mod neighbour;
-mod running;
+mod fault_injector;
+mod host_tasks;
+mod inject;
+mod inventory;
+mod ports;
+mod running_world;
+mod selection;
 mod start;
 
 use std::path::PathBuf;
@@ -18,54 +28,56 @@ use crate::dns::InvalidZone;
 use crate::world::Service;
 use crate::{net, store};
 
-pub use census::Census;
-pub use data::Data;
-pub use fault::{Certificate, Cure, Fault, Names, Way};
-pub use faults::{Active, Faults};
-pub use ground::Ground;
-pub use running::{Cast, Doors, Reach, Running};
+pub use data_dir::DataDir;
+pub use environment::Environment;
+pub use fault::{Certificate, Direction, DnsFaultKind, Fault, UndoList};
+pub use fault_injector::{Active, FaultInjector};
+pub use inventory::Inventory;
+pub use ports::{ExternalPorts, PublicPorts};
+pub use running_world::RunningWorld;
+pub use selection::HostSelection;
 
-/// Why a world does not come to life.
+/// Why a world, or a host of it, cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A door cannot be opened.
+    /// A public port cannot be bound.
     #[error("the {service} port: {why}")]
-    Door {
-        /// Which one.
+    PublicPort {
+        /// The service.
         service: Service,
-        /// What is in the way.
+        /// The cause.
         why: net::Error,
     },
-    /// A port and its offset make no port.
-    #[error("the {service} port: {port} and {offset} more is above 65535; choose a smaller --port-offset")]
+    /// A public port plus the offset is not a valid port.
+    #[error("the {service} port: {port} + {offset} is above 65535; choose a smaller --port-offset")]
     Offset {
-        /// Which one.
+        /// The service.
         service: Service,
         /// The port in the world file.
         port: u16,
-        /// What was to be added.
+        /// The offset.
         offset: u16,
     },
-    /// The same, for a port by which an external MTA reaches a host.
-    #[error("a port of `reach`: {port} and {offset} more is above 65535; choose a smaller --port-offset")]
-    NeighbourOffset {
+    /// A local port of an external MTA plus the offset is not a valid port.
+    #[error("a port of `reach`: {port} + {offset} is above 65535; choose a smaller --port-offset")]
+    ExternalOffset {
         /// The port in the world file.
         port: u16,
-        /// What was to be added.
+        /// The offset.
         offset: u16,
     },
     /// A host cannot listen, or has no certificate.
     #[error("host {host}: {why}")]
     Host {
-        /// Which one.
+        /// The host.
         host: String,
-        /// What is in the way.
+        /// The cause.
         why: net::Error,
     },
-    /// Virtual time is nothing to a foreign program.
+    /// An external program cannot run in virtual time.
     #[error("host {host}: engine = \"{engine}\" runs in real time only; leave it out for virtual time")]
     LiveOnly {
-        /// Which one.
+        /// The host.
         host: String,
         /// Its engine.
         engine: &'static str,
@@ -73,15 +85,15 @@ pub enum Error {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The names of the world do not make sound zones.
+    /// The names of the world do not form valid DNS zones.
     #[error("the world's names: {0}")]
     Zones(#[from] InvalidZone),
     /// The data folder cannot be used.
     #[error("the data folder {}: {why}", path.display())]
     Data {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
     /// The local certificate authority cannot be made or read.

@@ -1,142 +1,149 @@
-//! Starts each host of a world by its role.
+//! Starts each host of a world according to its role, and the services behind the public ports.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::running::Power;
-use super::{Cast, Error, Faults, Ground, Running, neighbour};
+use super::external::ExternalMtas;
+use super::host_tasks::HostTasks;
+use super::ports::BoundPorts;
+use super::{Environment, Error, FaultInjector, HostSelection};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mail::Address;
-use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, Site};
-use crate::mta::{Kind, Mta, Reception, Setup};
+use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, UserDirectory};
+use crate::mta::{ListenerKind, Mta, MtaContext, SmtpService};
 use crate::net::{self, Identity};
 use crate::world::{self, Engine, Host, HostName, MailboxForm, Role, Service, port};
 
-/// Opens the queue of every MTA that runs here.
-pub(super) fn mtas(ground: &Ground, faults: &Faults, cast: &Cast) -> Result<BTreeMap<HostName, Mta>, Error> {
+/// What a host needs to start.
+pub(super) struct Context<'a> {
+    pub(super) env: &'a Environment,
+    pub(super) faults: &'a FaultInjector,
+    pub(super) mtas: &'a Arc<BTreeMap<HostName, Mta>>,
+    pub(super) mdas: &'a Arc<BTreeMap<HostName, Mda>>,
+    pub(super) external: &'a ExternalMtas,
+}
+
+/// The MTAs of this process, each with its queue opened.
+pub(super) fn mtas(
+    env: &Environment,
+    faults: &FaultInjector,
+    selection: &HostSelection,
+) -> Result<BTreeMap<HostName, Mta>, Error> {
     let open = |host: &Host, settings: &world::Mta| {
-        let setup = Setup {
-            world: ground.world.clone(),
+        let context = MtaContext {
+            world: env.world.clone(),
             host: host.name.clone(),
             settings: settings.clone(),
-            interface: ground.interface(host),
-            resolver: ground.resolver(host),
-            store: ground.store.with_disk_faults(faults.disk(&host.name)),
-            clock: ground.clock,
-            dice: ground.dice.fork(&host.name),
-            recorder: ground.journal.recorder(&host.name),
-            identity: ground.identity(host, faults)?,
-            trust: ground.trust_between_servers()?,
-            authority: ground.authority.trust().map_err(Error::Authority)?,
-            whims: faults.whims(&host.name),
+            interface: env.interface(host),
+            resolver: env.resolver(host),
+            store: env.store.with_disk_faults(faults.disk(&host.name)),
+            clock: env.clock,
+            rng: env.rng.fork(&host.name),
+            emitter: env.event_log.emitter(&host.name),
+            identity: env.identity(host, faults)?,
+            trust: env.trust_between_servers()?,
+            authority: env.authority.trust().map_err(Error::Authority)?,
+            reply_faults: faults.reply_faults(&host.name),
         };
-        Ok((host.name.clone(), Mta::new(setup)?))
+        Ok((host.name.clone(), Mta::new(context)?))
     };
-    let ours = ground.world.mtas().filter(|(host, settings)| settings.engine.is_ours() && cast.plays(&host.name));
+    let ours = env.world.mtas().filter(|(host, settings)| settings.engine.is_ours() && selection.includes(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
-/// Every MDA that runs here, on the same mailboxes.
+/// The MDAs of this process; they share one set of mailboxes.
 pub(super) fn mdas(
-    ground: &Ground,
+    env: &Environment,
     mailboxes: &Mailboxes,
-    faults: &Faults,
-    cast: &Cast,
+    faults: &FaultInjector,
+    selection: &HostSelection,
 ) -> Result<BTreeMap<HostName, Mda>, Error> {
     let open = |host: &Host, settings: &world::Mda| {
-        let setup = mda::Setup {
-            world: ground.world.clone(),
+        let context = mda::MdaContext {
+            world: env.world.clone(),
             host: host.name.clone(),
             settings: *settings,
             mailboxes: mailboxes.with_disk_faults(faults.disk(&host.name)),
-            clock: ground.clock,
-            dice: ground.dice.fork(&host.name),
-            recorder: ground.journal.recorder(&host.name),
-            identity: ground.identity(host, faults)?,
-            whims: faults.whims(&host.name),
+            clock: env.clock,
+            rng: env.rng.fork(&host.name),
+            emitter: env.event_log.emitter(&host.name),
+            identity: env.identity(host, faults)?,
+            reply_faults: faults.reply_faults(&host.name),
         };
-        Ok((host.name.clone(), Mda::new(setup)))
+        Ok((host.name.clone(), Mda::new(context)))
     };
-    let ours = ground.world.mdas().filter(|(host, _)| cast.plays(&host.name));
+    let ours = env.world.mdas().filter(|(host, _)| selection.includes(&host.name));
     ours.map(|(host, settings)| open(host, settings)).collect()
 }
 
-/// Keeps the mailboxes of hosts that want them so as Maildirs too, beside the database if that is on disk.
-pub(super) fn keep_maildirs(running: &Running) {
-    let wants = |mda: &Mda| mda.form() == MailboxForm::Maildir;
-    if !running.mdas.values().any(wants) {
+/// Starts the Maildir sync for the MDAs whose mailboxes are also kept as Maildirs, if the store is on disk.
+pub(super) fn sync_maildirs(context: &Context<'_>, mailboxes: &Mailboxes, tasks: &HostTasks) {
+    let has_maildirs = |mda: &Mda| mda.form() == MailboxForm::Maildir;
+    if !context.mdas.values().any(has_maildirs) {
         return;
     }
-    let (world, mdas) = (running.ground.world.clone(), running.mdas.clone());
-    let serves = move |key: &str| {
+    let (world, mdas) = (context.env.world.clone(), context.mdas.clone());
+    let is_synced = move |key: &str| {
         let domain = key.parse::<Address>().ok().and_then(|address| world.domain(address.domain()).cloned());
-        domain.and_then(|domain| mdas.get(&domain.mailboxes)).is_some_and(wants)
+        domain.and_then(|domain| mdas.get(&domain.mailboxes)).is_some_and(has_maildirs)
     };
-    if let Some(keeper) = mda::Keeper::new(&running.mailboxes, serves) {
-        running.spawn(keeper.keep(running.stopping()));
+    if let Some(sync) = mda::MaildirSync::new(mailboxes, is_synced) {
+        tasks.spawn(sync.run(tasks.stop.clone()));
     }
 }
 
-/// Starts them all: first whoever is asked, then whoever asks; then opens the doors.
-pub(super) async fn all(running: &mut Running, cast: &Cast) -> Result<(), Error> {
-    let world = running.ground.world.clone();
-    let (asking, answering): (Vec<_>, Vec<_>) =
-        world.hosts.values().filter(|host| cast.plays(&host.name)).partition(|host| matches!(host.role, Role::Mta(_)));
-    for host in answering.into_iter().chain(asking) {
-        running.turn_on(&host.name).await?;
-    }
-    doors(running, cast).await
-}
-
-/// Starts one host by its role.
-pub(super) async fn host(running: &Running, host: &Host, power: &Power) -> Result<(), Error> {
-    let starting = Starting { ground: &running.ground, faults: &running.faults, host, power };
+/// Starts one host according to its role.
+pub(super) async fn host(context: &Context<'_>, host: &Host, tasks: &HostTasks) -> Result<(), Error> {
+    let Context { env, external: external_mtas, mtas, mdas, .. } = context;
+    let starting = Starting { context, host, tasks };
     match &host.role {
         Role::Dns => starting.dns().await,
         Role::Mua => Ok(()),
-        Role::Mta(settings) => match (&settings.engine, running.mtas.get(&host.name)) {
-            (Engine::External(external), _) => neighbour::external(running, host, external, power).await,
-            (Engine::Mailin, Some(mta)) => neighbour::mailin(running, mta, host, power).await,
+        Role::Mta(settings) => match (&settings.engine, mtas.get(&host.name)) {
+            (Engine::External(external), _) => external_mtas.start(env, host, external, tasks).await,
+            (Engine::Mailin, Some(mta)) => external_mtas.start_mailin(env, host, mta, tasks),
             (Engine::Postroad, Some(mta)) => starting.mta(mta).await,
             (Engine::Mailin | Engine::Postroad, None) => Ok(()),
         },
-        Role::Mda(_) => match running.mdas.get(&host.name) {
+        Role::Mda(_) => match mdas.get(&host.name) {
             Some(mda) => starting.mda(mda).await,
             None => Ok(()),
         },
     }
 }
 
-/// A host that is being turned on.
+/// A host that is being started.
 struct Starting<'a> {
-    ground: &'a Ground,
-    faults: &'a Faults,
+    context: &'a Context<'a>,
     host: &'a Host,
-    power: &'a Power,
+    tasks: &'a HostTasks,
 }
 
 impl Starting<'_> {
     async fn dns(&self) -> Result<(), Error> {
-        let names = NameServer::new(Zones::of_world(&self.ground.world)?).with_moods(self.faults.moods());
+        let names =
+            NameServer::new(Zones::of_world(&self.context.env.world)?).with_faults(self.context.faults.dns_faults());
         self.listen(port::DNS, None, names.clone()).await?;
-        let socket = self.ground.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
-        self.power.spawn(names.serve_udp(socket, self.power.stop.clone()));
+        let socket = self.context.env.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
+        self.tasks.spawn(names.serve_udp(socket, self.tasks.stop.clone()));
         Ok(())
     }
 
     async fn mta(&self, mta: &Mta) -> Result<(), Error> {
-        let identity = self.ground.identity(self.host, self.faults)?;
-        let submission = Reception::of(mta.clone(), Kind::Submission);
-        self.listen(port::SMTP, None, Reception::of(mta.clone(), Kind::Relay)).await?;
+        let identity = self.context.env.identity(self.host, self.context.faults)?;
+        let submission = SmtpService::of(mta.clone(), ListenerKind::Submission);
+        self.listen(port::SMTP, None, SmtpService::of(mta.clone(), ListenerKind::Relay)).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
         self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
-        self.power.spawn(mta.start(self.power.stop.clone(), self.power.end.clone())?);
+        self.tasks.spawn(mta.start(self.tasks.stop.clone(), self.tasks.end.clone())?);
         Ok(())
     }
 
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
-        let (identity, site) = (self.ground.identity(self.host, self.faults)?, Site::of(mda.clone()));
-        // On the world's own network passwords travel encrypted.
-        let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, false));
+        let (identity, users) =
+            (self.context.env.identity(self.host, self.context.faults)?, UserDirectory::for_host(mda.clone()));
+        // Between hosts of the world, passwords are accepted over TLS only.
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, false));
         self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
         self.listen(port::POP3, None, pop3.clone()).await?;
         self.listen(port::POP3S, Some(identity.clone()), pop3).await?;
@@ -145,9 +152,9 @@ impl Starting<'_> {
     }
 
     async fn listen(&self, port: u16, tls: Option<Identity>, service: impl net::Service) -> Result<(), Error> {
-        let listeners = self.ground.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
+        let listeners = self.context.env.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
         for listener in listeners {
-            self.power.serve(listener, tls.clone(), service.clone());
+            self.tasks.serve(listener, tls.clone(), service.clone());
         }
         Ok(())
     }
@@ -157,50 +164,66 @@ impl Starting<'_> {
     }
 }
 
-/// The doors of mail and DNS. Any user of the world comes in at any of them.
-async fn doors(running: &mut Running, cast: &Cast) -> Result<(), Error> {
-    let world = running.ground.world.clone();
-    if let Some(entry) = running.mtas.get(&world.entry).cloned()
-        && let Some(host) = world.hosts.get(&world.entry)
+/// Binds the public ports for mail and DNS, and starts serving them. Any user of the world can log in at any of them.
+pub(super) async fn public_ports(
+    context: &Context<'_>,
+    ports: &mut BoundPorts,
+    tasks: &HostTasks,
+    selection: &HostSelection,
+) -> Result<(), Error> {
+    let Context { env, faults, mtas, mdas, .. } = context;
+    let mut public = PublicServices { env, ports, tasks };
+    if let Some(entry) = mtas.get(&env.world.entry).cloned()
+        && let Some(host) = env.world.hosts.get(&env.world.entry)
     {
-        let identity = running.ground.identity(host, &running.faults)?;
-        let front = |kind| Reception::front(running.mtas.clone(), entry.clone(), kind);
-        let (open, submission) = (front(Kind::Open), front(Kind::Submission));
-        door(running, Service::Smtp, None, open).await?;
-        door(running, Service::Submission, None, submission.clone()).await?;
-        door(running, Service::Submissions, Some(identity), submission).await?;
+        let identity = env.identity(host, faults)?;
+        let front = |kind| SmtpService::front((*mtas).clone(), entry.clone(), kind);
+        let (open, submission) = (front(ListenerKind::Unauthenticated), front(ListenerKind::Submission));
+        public.serve(Service::Smtp, None, open).await?;
+        public.serve(Service::Submission, None, submission.clone()).await?;
+        public.serve(Service::Submissions, Some(identity), submission).await?;
     }
-    if let Some(face) = running.mdas.values().next().cloned()
-        && let Some(host) = world.hosts.get(face.host())
+    if let Some(greeting) = mdas.values().next().cloned()
+        && let Some(host) = env.world.hosts.get(greeting.host())
     {
-        let site = Site::front(running.mdas.clone(), face);
-        let identity = running.ground.identity(host, &running.faults)?;
-        // Doors of 127.0.0.1 are reached by nobody who could listen in.
-        let (pop3, imap) = (Pop3::new(site.clone()), Imap::new(site, true));
-        door(running, Service::Pop3, None, pop3.clone()).await?;
-        door(running, Service::Pop3s, Some(identity.clone()), pop3).await?;
-        door(running, Service::Imap, None, imap.clone()).await?;
-        door(running, Service::Imaps, Some(identity), imap).await?;
+        let identity = env.identity(host, faults)?;
+        let users = UserDirectory::for_all_hosts((*mdas).clone(), greeting);
+        // Connections to 127.0.0.1 cannot be eavesdropped on by other machines.
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, true));
+        public.serve(Service::Pop3, None, pop3.clone()).await?;
+        public.serve(Service::Pop3s, Some(identity.clone()), pop3).await?;
+        public.serve(Service::Imap, None, imap.clone()).await?;
+        public.serve(Service::Imaps, Some(identity), imap).await?;
     }
-    if !world.dns().any(|dns| cast.plays(&dns.name)) {
-        return Ok(());
-    }
-    if let Some((listener, socket)) = running.open_both_doors(Service::Dns).await? {
-        let names = NameServer::new(Zones::of_world(&world)?);
-        running.serve(listener, None, names.clone());
-        running.spawn(names.serve_udp(socket, running.stopping()));
-    }
-    Ok(())
+    if env.world.dns().any(|dns| selection.includes(&dns.name)) { public.dns().await } else { Ok(()) }
 }
 
-async fn door(
-    running: &mut Running,
-    service: Service,
-    tls: Option<Identity>,
-    serving: impl net::Service,
-) -> Result<(), Error> {
-    if let Some(listener) = running.open_door(service).await? {
-        running.serve(listener, tls, serving);
+/// Binds public ports and serves them.
+struct PublicServices<'a> {
+    env: &'a Environment,
+    ports: &'a mut BoundPorts,
+    tasks: &'a HostTasks,
+}
+
+impl PublicServices<'_> {
+    async fn serve(
+        &mut self,
+        service: Service,
+        tls: Option<Identity>,
+        handler: impl net::Service,
+    ) -> Result<(), Error> {
+        if let Some(listener) = self.ports.bind(&self.env.net, service).await? {
+            self.tasks.serve(listener, tls, handler);
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn dns(&mut self) -> Result<(), Error> {
+        if let Some((listener, socket)) = self.ports.bind_tcp_udp(&self.env.net, Service::Dns).await? {
+            let server = NameServer::new(Zones::of_world(&self.env.world)?);
+            self.tasks.serve(listener, None, server.clone());
+            self.tasks.spawn(server.serve_udp(socket, self.tasks.stop.clone()));
+        }
+        Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! What a client brings: `APPEND` and `REPLACE`. RFC 9051 §6.3.12, RFC 3502, RFC 8508.
+//! The commands that add messages: `APPEND` and `REPLACE`. RFC 9051 §6.3.12, RFC 3502, RFC 8508.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -6,35 +6,35 @@ use jiff::Timestamp;
 use super::command::MessageSet;
 use super::value::Flags;
 
-/// `APPEND`: messages to file, all of them or none.
+/// `APPEND`: adds messages to a mailbox, all of them or none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Append {
-    /// Where to.
+    /// The target mailbox.
     pub mailbox: String,
     /// At least one. RFC 3502 §6.3.11.
     pub messages: Vec<NewMessage>,
 }
 
-/// `REPLACE`: a message comes, and another one goes, at one moment. RFC 8508 §3.3.
+/// `REPLACE`: adds one message and removes another, atomically. RFC 8508 §3.3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replace {
-    /// The one that goes.
+    /// The message to remove.
     pub old: MessageSet,
-    /// Where the new one comes to.
+    /// The mailbox of the new message.
     pub mailbox: String,
-    /// The new one.
+    /// The new message.
     pub message: NewMessage,
 }
 
-/// One message to file.
+/// One message to add.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewMessage {
-    /// With which flags.
+    /// Its flags.
     pub flags: Flags,
-    /// When it arrived, if the client says so.
+    /// The internal date, if the client gave one.
     pub internal_date: Option<Timestamp>,
-    /// The message as the client sent it.
+    /// The message as sent by the client.
     pub message: Bytes,
-    /// Whether it came as a literal8, which may hold any octets. RFC 3516 §4.4, RFC 6855 §4.
+    /// Whether it was sent as a literal8, which may contain any byte. RFC 3516 §4.4, RFC 6855 §4.
     pub is_binary: bool,
 }

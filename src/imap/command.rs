@@ -1,10 +1,10 @@
-//! What a client asks for, as types. RFC 9051 §6.
+//! The commands of a client, as types. RFC 9051 §6.
 //!
 //! ```text
 //! Command
 //!   tag    "a1"
-//!   body   CAPABILITY LOGIN ...            the session answers these itself
-//!          Request                         the owner answers these from its mailboxes
+//!   body   CAPABILITY LOGIN ...            answered by the session itself
+//!          Request                         answered by the owner from its mailboxes
 //!            Mailbox, List, Append ...       RFC 9051 §6.3, in the authenticated state
 //!            Fetch, Store, Search ...        RFC 9051 §6.4, with a mailbox selected
 //! ```
@@ -20,16 +20,16 @@ use super::sync::{ChangedSince, Resync};
 use super::thread::Thread;
 use super::value::{Flags, SequenceSet, StoreMode, Window};
 
-/// One command line with its literals.
+/// One command with its literals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// What the reply will begin with.
+    /// The tag, which is repeated in the reply.
     pub tag: String,
-    /// What is asked.
+    /// The command.
     pub body: Body,
 }
 
-/// What a command asks.
+/// A command without its tag.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// `CAPABILITY`. RFC 9051 §6.1.1.
@@ -54,53 +54,53 @@ pub enum Body {
     },
     /// `ENABLE`, with the capabilities in upper case. RFC 9051 §6.3.1.
     Enable(Vec<String>),
-    /// `ID`, with what the client says about itself. RFC 2971 §3.1.
+    /// `ID`, with the fields that the client sends. RFC 2971 §3.1.
     Id(Vec<(String, Option<String>)>),
     /// `COMPRESS`. RFC 4978 §3.
     Compress,
-    /// What needs mailboxes to answer.
+    /// A command that needs the mailboxes.
     Request(Request),
 }
 
 /// A command that the owner of the session answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// `NOOP` and `CHECK`: tell what has changed. RFC 9051 §6.1.2, RFC 3501 §6.4.1.
+    /// `NOOP` and `CHECK`: report changes. RFC 9051 §6.1.2, RFC 3501 §6.4.1.
     Noop,
-    /// `IDLE`: tell what changes as it happens. RFC 9051 §6.3.13.
+    /// `IDLE`: report changes as they happen. RFC 9051 §6.3.13.
     Idle,
     /// `NOTIFY`; `None` for `NOTIFY NONE`. RFC 5465 §3.1.
     Notify(Option<Notify>),
     /// `SELECT` and `EXAMINE`. RFC 9051 §6.3.2, §6.3.3.
     Select {
-        /// Which mailbox.
+        /// The mailbox.
         mailbox: String,
         /// `EXAMINE`.
         read_only: bool,
         /// `CONDSTORE`. RFC 7162 §3.1.8.
         condstore: bool,
-        /// `QRESYNC`: what the client knows already. RFC 7162 §3.2.5.
+        /// `QRESYNC`: the state that the client knows. RFC 7162 §3.2.5.
         resync: Option<Resync>,
     },
     /// `CREATE`. RFC 9051 §6.3.4.
     Create {
-        /// Which mailbox.
+        /// The mailbox.
         mailbox: String,
-        /// What it shall be for, as in `\Sent`. RFC 6154 §3.
+        /// Its special uses, as in `\Sent`. RFC 6154 §3.
         uses: Vec<String>,
     },
     /// `DELETE`. RFC 9051 §6.3.5.
     Delete(String),
     /// `RENAME`. RFC 9051 §6.3.6.
     Rename {
-        /// The name it has.
+        /// The current name.
         from: String,
-        /// The name it gets.
+        /// The new name.
         to: String,
     },
     /// `SUBSCRIBE` and `UNSUBSCRIBE`. RFC 9051 §6.3.7, §6.3.8.
     Subscribe {
-        /// Which mailbox.
+        /// The mailbox.
         mailbox: String,
         /// `false` for `UNSUBSCRIBE`.
         on: bool,
@@ -109,7 +109,7 @@ pub enum Request {
     List(List),
     /// `LSUB`. RFC 3501 §6.3.9.
     Lsub {
-        /// What the pattern is relative to.
+        /// A prefix of the pattern.
         reference: String,
         /// A name with wildcards.
         pattern: String,
@@ -118,9 +118,9 @@ pub enum Request {
     Namespace,
     /// `STATUS`. RFC 9051 §6.3.11.
     Status {
-        /// Which mailbox.
+        /// The mailbox.
         mailbox: String,
-        /// What to tell of it.
+        /// The items to report.
         items: Vec<StatusItem>,
     },
     /// `GETMETADATA` and `SETMETADATA`. RFC 5464 §4.
@@ -133,7 +133,7 @@ pub enum Request {
     Replace(Replace),
     /// `CLOSE` and `UNSELECT`. RFC 9051 §6.4.1, §6.4.2.
     Close {
-        /// Whether messages with `\Deleted` go; not so for `UNSELECT`.
+        /// Whether messages with `\Deleted` are expunged: `CLOSE`.
         expunge: bool,
     },
     /// `EXPUNGE`, and `UID EXPUNGE` with a set of UIDs. RFC 9051 §6.4.3, §6.4.9.
@@ -144,35 +144,35 @@ pub enum Request {
     Sort(Sort),
     /// `THREAD` and `UID THREAD`. RFC 5256.
     Thread(Thread),
-    /// A search that was to be saved speaks of an unknown charset: `$` is empty from here on, and the answer is
+    /// A search with `SAVE` and an unknown charset: `$` becomes empty, and the reply is
     /// [`bad_charset`](super::Reply::bad_charset). RFC 5182 §2.1.
     Unsave,
     /// `FETCH` and `UID FETCH`. RFC 9051 §6.4.5.
     Fetch {
-        /// Which messages.
+        /// The messages.
         set: MessageSet,
-        /// What to tell of them, macros written out.
+        /// The items to report, with macros expanded.
         items: Vec<Item>,
-        /// Only those that have changed. RFC 7162 §3.1.4.1.
+        /// Only messages that changed. RFC 7162 §3.1.4.1.
         since: Option<ChangedSince>,
-        /// `PARTIAL`: only a page of them. RFC 9394 §3.3.
+        /// `PARTIAL`: only a page of the messages. RFC 9394 §3.3.
         page: Option<Window>,
     },
     /// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
     Store(Store),
     /// `COPY`, `MOVE` and their `UID` variants. RFC 9051 §6.4.7, §6.4.8.
     Copy {
-        /// Which messages.
+        /// The messages.
         set: MessageSet,
-        /// Where to.
+        /// The target mailbox.
         mailbox: String,
-        /// Whether they leave the selected mailbox: `MOVE`.
-        leave: bool,
+        /// Whether the originals are removed: `MOVE`.
+        remove_originals: bool,
     },
 }
 
 impl Request {
-    /// Whether it makes sense only with a mailbox selected. RFC 9051 §6.4.
+    /// Whether it is only valid in the selected state. RFC 9051 §6.4.
     pub fn needs_mailbox(&self) -> bool {
         match self {
             Self::Close { .. }
@@ -189,8 +189,7 @@ impl Request {
         }
     }
 
-    /// Whether no `EXPUNGE` may be told while it is answered, because the client counts messages by sequence number.
-    /// RFC 9051 §7.5.1.
+    /// Whether no `EXPUNGE` may be sent before its reply, because it uses sequence numbers. RFC 9051 §7.5.1.
     pub fn holds_expunges(&self) -> bool {
         match self {
             Self::Fetch { set, .. } | Self::Store(Store { set, .. }) => !set.uid,
@@ -199,7 +198,7 @@ impl Request {
         }
     }
 
-    /// Whether only a client that has enabled QRESYNC may ask this. RFC 7162 §3.2.5, §3.2.6.
+    /// Whether it is only valid after `ENABLE QRESYNC`. RFC 7162 §3.2.5, §3.2.6.
     pub fn needs_qresync(&self) -> bool {
         match self {
             Self::Select { resync, .. } => resync.is_some(),
@@ -208,7 +207,7 @@ impl Request {
         }
     }
 
-    /// Whether a client that asks this wants to hear of modification sequences from now on. RFC 7162 §3.1.
+    /// Whether it enables CONDSTORE. RFC 7162 §3.1.
     pub fn enables_condstore(&self) -> bool {
         match self {
             Self::Select { condstore, resync, .. } => *condstore || resync.is_some(),
@@ -218,7 +217,7 @@ impl Request {
             }
             Self::Fetch { items, since, .. } => since.is_some() || items.contains(&Item::ModSeq),
             Self::Search(search) | Self::Sort(Sort { search, .. }) | Self::Thread(Thread { search, .. }) => {
-                search.key.asks_modseq()
+                search.key.uses_modseq()
             }
             Self::Store(store) => store.unchanged_since.is_some(),
             Self::Notify(Some(Notify { selected: Some(selected), .. })) => selected.items.contains(&Item::ModSeq),
@@ -230,41 +229,41 @@ impl Request {
 /// `STORE` and `UID STORE`. RFC 9051 §6.4.6.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
-    /// Which messages.
+    /// The messages.
     pub set: MessageSet,
     /// Whether to set, add or remove.
     pub mode: StoreMode,
-    /// `.SILENT`: the client does not want to be told.
+    /// `.SILENT`: the new flags are not reported.
     pub silent: bool,
-    /// Messages with a later change stay as they are. RFC 7162 §3.1.3.
+    /// Messages changed after this modification sequence stay as they are. RFC 7162 §3.1.3.
     pub unchanged_since: Option<u64>,
-    /// Which flags.
+    /// The flags.
     pub flags: Flags,
 }
 
-/// Messages named by sequence number or by UID.
+/// Messages by sequence number or by UID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageSet {
     /// The numbers.
     pub set: SequenceSet,
-    /// Whether they are UIDs, and the answer speaks of UIDs.
+    /// Whether the numbers are UIDs, also in the replies.
     pub uid: bool,
 }
 
 /// `LIST` with the options of LIST-EXTENDED. RFC 9051 §6.3.9, RFC 5258.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// `SUBSCRIBED`: list subscriptions, not mailboxes.
+    /// `SUBSCRIBED`: list subscriptions instead of mailboxes.
     pub subscribed: bool,
-    /// `RECURSIVEMATCH`: also parents of what matches otherwise.
+    /// `RECURSIVEMATCH`: also list parents of matching names.
     pub recursive_match: bool,
     /// `SPECIAL-USE`: only mailboxes with a use. RFC 6154 §3.
     pub special_use: bool,
-    /// What the patterns are relative to.
+    /// A prefix of the patterns.
     pub reference: String,
     /// Names with wildcards.
     pub patterns: Vec<String>,
-    /// What to tell of each; `None` for the `LIST` of RFC 3501.
+    /// What to report of each; `None` for the `LIST` of RFC 3501.
     pub returns: Option<ListReturn>,
 }
 
@@ -281,35 +280,35 @@ pub struct ListReturn {
     pub status: Vec<StatusItem>,
 }
 
-/// What `STATUS` can tell. RFC 9051 §6.3.11.
+/// The items of `STATUS`. RFC 9051 §6.3.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusItem {
-    /// How many messages.
+    /// Number of messages.
     Messages,
-    /// How many messages with `\Recent`. RFC 3501 §6.3.10.
+    /// Number of messages with `\Recent`. RFC 3501 §6.3.10.
     Recent,
-    /// The next UID, at least.
+    /// The predicted next UID.
     UidNext,
-    /// What makes UIDs of this mailbox unlike those of an earlier one of its name.
+    /// The UIDVALIDITY of the mailbox.
     UidValidity,
-    /// How many messages without `\Seen`.
+    /// Number of messages without `\Seen`.
     Unseen,
-    /// How many messages with `\Deleted`.
+    /// Number of messages with `\Deleted`.
     Deleted,
-    /// The octets of messages with `\Deleted`. RFC 9208 §4.1.4.
+    /// Bytes of the messages with `\Deleted`. RFC 9208 §4.1.4.
     DeletedStorage,
-    /// The octets of all messages. RFC 8438.
+    /// Bytes of all messages. RFC 8438.
     Size,
-    /// The largest message that `APPEND` takes. RFC 7889 §3.1.
+    /// The largest message that `APPEND` accepts. RFC 7889 §3.1.
     AppendLimit,
-    /// The number of the last change. RFC 7162 §3.1.7.
+    /// The highest modification sequence. RFC 7162 §3.1.7.
     HighestModSeq,
     /// The id of the mailbox. RFC 8474 §4.3.
     MailboxId,
 }
 
 impl StatusItem {
-    /// All of them with their names.
+    /// All items with their names.
     pub const ALL: [(Self, &'static str); 11] = [
         (Self::Messages, "MESSAGES"),
         (Self::Recent, "RECENT"),

@@ -1,4 +1,4 @@
-//! What `FETCH` can tell of a message. RFC 9051 §6.4.5.
+//! The data items of `FETCH`. RFC 9051 §6.4.5.
 
 /// One data item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Item {
     Size,
     /// `UID`.
     Uid,
-    /// `PREVIEW`: how its text begins. RFC 8970 §3.1.
+    /// `PREVIEW`: the beginning of the text. RFC 8970 §3.1.
     Preview,
     /// `EMAILID`: the same for all copies. RFC 8474 §5.1.
     EmailId,
@@ -23,29 +23,29 @@ pub enum Item {
     SaveDate,
     /// `MODSEQ`: the number of its last change. RFC 7162 §3.1.4.2.
     ModSeq,
-    /// `BODYSTRUCTURE`, or `BODY` without a section, which leaves out extension data.
+    /// `BODYSTRUCTURE`, or `BODY` without a section, which omits extension data.
     BodyStructure {
-        /// Whether extension data is told.
+        /// Whether extension data is included.
         extensible: bool,
     },
-    /// `BODY[section]<partial>` and its kin.
+    /// `BODY[section]<partial>` and its variants.
     Body {
-        /// Which octets.
+        /// The requested bytes.
         section: Section,
-        /// Whether `\Seen` stays as it is: `BODY.PEEK`.
+        /// Whether `\Seen` is left unchanged: `BODY.PEEK`.
         peek: bool,
-        /// First octet and how many.
+        /// Offset and length.
         partial: Option<(u32, u32)>,
-        /// Under which name the client asked.
+        /// The name used by the client.
         name: BodyName,
     },
     /// `BINARY[part]<partial>`: the body of a part, decoded. RFC 3516.
     Binary {
         /// The part; empty for the whole message.
         part: Vec<u32>,
-        /// Whether `\Seen` stays as it is: `BINARY.PEEK`.
+        /// Whether `\Seen` is left unchanged: `BINARY.PEEK`.
         peek: bool,
-        /// First octet and how many.
+        /// Offset and length.
         partial: Option<(u32, u32)>,
     },
     /// `BINARY.SIZE[part]`.
@@ -53,20 +53,20 @@ pub enum Item {
 }
 
 impl Item {
-    /// Whether to tell it the message gets `\Seen`. RFC 9051 §6.4.5.
+    /// Whether it sets `\Seen`. RFC 9051 §6.4.5.
     pub fn sets_seen(&self) -> bool {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
 
-    /// Whether the message's summary has it ready.
+    /// Whether the value is part of the summary.
     pub fn needs_summary(&self) -> bool {
         matches!(self, Self::Envelope | Self::BodyStructure { extensible: true } | Self::ThreadId)
     }
 
-    /// Whether the message's structure must be known to tell it.
+    /// Whether it needs the MIME structure.
     pub fn needs_structure(&self) -> bool {
         match self {
-            // The whole message is whole whatever it is made of.
+            // The whole message does not depend on its structure.
             Self::Body { section, .. } => *section != Section::default(),
             Self::BodyStructure { extensible } => !extensible,
             Self::Binary { .. } | Self::BinarySize(_) => true,
@@ -74,13 +74,13 @@ impl Item {
         }
     }
 
-    /// Whether the message's octets must be at hand to tell it.
-    pub fn needs_octets(&self) -> bool {
+    /// Whether it needs the bytes of the message.
+    pub fn needs_message(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Binary { .. } | Self::BinarySize(_))
     }
 }
 
-/// The names under which octets of a message are asked for. RFC 3501 §6.4.5.
+/// The names of items that return bytes of a message. RFC 3501 §6.4.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyName {
     /// `BODY[...]`.
@@ -93,26 +93,26 @@ pub enum BodyName {
     Rfc822Text,
 }
 
-/// `1.2.HEADER`: which octets of a message. RFC 9051 §6.4.5.1.
+/// `1.2.HEADER`: a section of a message. RFC 9051 §6.4.5.1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
-    /// Part numbers from the outside in; empty for the message itself.
+    /// Part numbers, outermost first; empty for the message itself.
     pub part: Vec<u32>,
-    /// Which octets of that part.
+    /// The section of that part.
     pub text: SectionText,
 }
 
-/// Which octets of a part.
+/// A section of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SectionText {
-    /// All of the message, or the body of a part.
+    /// The whole message, or the body of a part.
     #[default]
     All,
     /// The header of a message.
     Header,
     /// Some fields of the header of a message.
     HeaderFields {
-        /// `HEADER.FIELDS.NOT`: all but the named ones.
+        /// `HEADER.FIELDS.NOT`: all fields except the named ones.
         not: bool,
         /// Field names as the client wrote them.
         names: Vec<String>,

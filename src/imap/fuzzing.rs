@@ -1,58 +1,58 @@
-//! One call for each thing that reads a client's bytes or a message: for the fuzzers in `fuzz/`, and for the seeded
-//! bytes of this file's tests. What must hold for every input is asserted here.
+//! Entry points for everything that parses bytes of clients or messages: for the fuzzers in `fuzz/`, and for the seeded
+//! tests of this file. Invariants that must hold for every input are asserted here.
 
 use jiff::Timestamp;
 
-use super::parse::{Frame, command};
-use super::search::{Facts, Key, Known, Text, Wanted, judge};
+use super::parse::{RawCommand, command};
+use super::search::{Key, KnownFacts, MessageFacts, Text, TrigramQuery, evaluate};
 use super::{
-    Body, Event, Numbers, Part, PartContent, Reply, Request, SequenceSet, Session, Setup, Span, Structure, Summary,
-    SystemFlags,
+    Body, Event, Numbers, Part, PartContent, Reply, Request, SequenceSet, Session, SessionConfig, Span, Structure,
+    Summary, SystemFlags,
 };
-use crate::mail::Letter;
-use crate::net::fuzzing::hear;
+use crate::mail::Message;
+use crate::net::fuzzing::drive;
 
 /// The largest message that a client may append.
-const SIZE_MAX: usize = 500;
-/// Bits of numbers that are tried on a set.
-const TRIED: [u32; 8] = [1, 2, 3, 9, 10, 4000, u32::MAX - 1, u32::MAX];
+const MAX_SIZE: usize = 500;
+/// Numbers for which the membership in a set is checked.
+const CHECKED_NUMBERS: [u32; 8] = [1, 2, 3, 9, 10, 4000, u32::MAX - 1, u32::MAX];
 
-/// What a client says to our server. The first octet has the settings, the second the size of the chunks.
+/// The bytes of a client. The first byte selects the settings, the second the chunk size.
 ///
 /// # Panics
-/// If the session does what it must never do, as all that follow.
+/// If the session breaks an invariant, as for all functions below.
 pub fn session(input: &[u8]) {
     let [settings, chunk, words @ ..] = input else { return };
     let is = |bit: u8| settings & (1 << bit) != 0;
-    let setup = Setup {
+    let config = SessionConfig {
         host: "b.test".to_owned(),
         starttls: is(0),
         cleartext_login: is(1),
-        message_octets_max: SIZE_MAX,
+        max_message_bytes: MAX_SIZE,
         nonce: "nonce".to_owned(),
         record: is(2),
     };
-    hear(&mut Session::new(setup, is(3)), words, usize::from(*chunk), |session, event| match event {
+    drive(&mut Session::new(config, is(3)), words, usize::from(*chunk), |session, event| match event {
         Event::StartTls => session.encrypted(),
-        Event::Who(user) => session.secret((user == "ann").then_some("pw")),
+        Event::NeedSecret(user) => session.secret((user == "ann").then_some("pw")),
         Event::Open { user } => {
-            assert_eq!(user, "ann", "nobody else has proven who it is");
+            assert_eq!(user, "ann", "no other user was authenticated");
             session.opened(!is(4));
         }
-        Event::IdleEnd => session.done(&Reply::ok("done")),
+        Event::IdleEnd => session.done(&Reply::ok("IDLE completed")),
         Event::Request(Request::Idle) => {
             session.idle();
             session.out().exists(4);
         }
         Event::Request(Request::Select { mailbox, .. }) if mailbox.starts_with("no") => {
-            session.done(&Reply::no("no such mailbox"));
+            session.done(&Reply::no("No such mailbox"));
         }
-        Event::Request(_) => session.done(&Reply::ok("done")),
+        Event::Request(_) => session.done(&Reply::ok("Completed")),
     });
 }
 
-/// A search key, and behind the first line end a message: what was worked out when the message was filed must never
-/// change what is found.
+/// A search key and, after the first line end, a message: a precomputed summary must never change the result of a
+/// search.
 ///
 /// # Panics
 /// As [`session()`].
@@ -60,11 +60,11 @@ pub fn search(input: &[u8]) {
     let (words, message) = input.split_at(memchr::memchr(b'\n', input).unwrap_or(input.len()));
     let message = message.get(1..).unwrap_or_default();
     let Some(key) = key(words) else { return };
-    let letter = Letter::new(message.to_vec().into());
-    let structure = Structure::of(letter.content.bytes());
-    let summary = Summary::of(&letter.content);
-    let text = Text::new(&letter, &structure);
-    let facts = Facts {
+    let message_with_trace = Message::new(message.to_vec().into());
+    let structure = Structure::of(message_with_trace.content.bytes());
+    let summary = Summary::of(&message_with_trace.content);
+    let text = Text::new(&message_with_trace, &structure);
+    let facts = MessageFacts {
         email_id: 1,
         save_date: Timestamp::UNIX_EPOCH,
         now: Timestamp::UNIX_EPOCH,
@@ -78,46 +78,52 @@ pub fn search(input: &[u8]) {
         recent: false,
         keywords: &[],
         internal_date: Timestamp::UNIX_EPOCH,
-        size: letter.len() as u64,
+        size: message_with_trace.len() as u64,
         known: None,
         lacks: &[],
     };
-    let found = judge(&key, &facts, Some(&text));
-    assert!(found.is_some(), "the message itself decides every key");
+    let found = evaluate(&key, &facts, Some(&text));
+    assert!(found.is_some(), "the whole message decides every key");
     let texts = key.texts();
     let may_hold = |words: &&&str| {
-        let wanted = Wanted::new(words);
-        wanted.may_be_in(summary.grams.bytes()) || wanted.may_be_in_trace(&letter.trace)
+        let query = TrigramQuery::new(words);
+        query.may_be_in(summary.trigrams.bytes()) || query.may_be_in_trace(&message_with_trace.trace)
     };
     let lacks: Vec<&str> = texts.iter().filter(|words| !may_hold(words)).copied().collect();
-    // Trace lines are not in the summary, and hold none of its fields.
-    let standing = &summary.standing.to_bytes();
+    // Trace lines are not in the summary, and contain none of its fields.
+    let sort_keys = &summary.sort_keys.to_bytes();
     let fields = summary.fields.each_ref().map(|values| values.as_bytes());
-    let known = Known { fields, sent: summary.sent, standing };
-    let quick = judge(&key, &Facts { known: Some(known), lacks: &lacks, ..facts }, None);
-    assert!(quick.is_none() || quick == found, "{key:?}: {quick:?} without the message, {found:?} with it");
+    let known = KnownFacts { fields, sent: summary.sent, sort_keys };
+    let without_message = evaluate(&key, &MessageFacts { known: Some(known), lacks: &lacks, ..facts }, None);
+    assert!(
+        without_message.is_none() || without_message == found,
+        "{key:?}: {without_message:?} without the message, {found:?} with it"
+    );
 }
 
 fn key(words: &[u8]) -> Option<Key> {
-    let frame = Frame { text: [b"a SEARCH ", words, b"\r\n"].concat(), literals: vec![] };
-    match command(&frame, true).ok()?.body {
+    let raw = RawCommand { text: [b"a SEARCH ", words, b"\r\n"].concat(), literals: vec![] };
+    match command(&raw, true).ok()?.body {
         Body::Request(Request::Search(search)) => Some(search.key),
         _ => None,
     }
 }
 
-/// A set of numbers: it holds the same whether it is resolved or not, and reads as it is written.
+/// A sequence set: it contains the same numbers before and after it is resolved, and formatting round-trips.
 ///
 /// # Panics
 /// As [`session()`].
 pub fn sequence_set(input: &[u8]) {
     let Some(set) = set(input) else { return };
-    for last in TRIED {
+    for last in CHECKED_NUMBERS {
         let numbers = set.resolve(last);
-        assert!(TRIED.iter().all(|number| numbers.contains(*number) == set.contains(*number, last)), "{set:?}");
+        assert!(
+            CHECKED_NUMBERS.iter().all(|number| numbers.contains(*number) == set.contains(*number, last)),
+            "{set:?}"
+        );
         assert!(numbers.ranges().is_sorted_by(|one, next| one.end() + 1 < *next.start()), "{numbers}");
-        let again = self::set(numbers.to_string().as_bytes()).map_or_else(Numbers::default, |set| set.resolve(last));
-        assert_eq!(again, numbers);
+        let parsed = self::set(numbers.to_string().as_bytes()).map_or_else(Numbers::default, |set| set.resolve(last));
+        assert_eq!(parsed, numbers);
     }
 }
 
@@ -128,7 +134,7 @@ fn set(words: &[u8]) -> Option<SequenceSet> {
     }
 }
 
-/// A message: its parts lie within it, in each other, one behind the other; and the store gives back what it took.
+/// A message: its parts lie within their parents, one after the other; and the encoding round-trips.
 ///
 /// # Panics
 /// As [`session()`].
@@ -137,7 +143,7 @@ pub fn structure(input: &[u8]) {
     let whole = Span { start: 0, end: input.len() as u32 };
     check_part(&structure.part, whole);
     assert_eq!(Structure::from_bytes(&structure.to_bytes()), Some(structure));
-    let summary = Summary::of(&Letter::new(input.to_vec().into()).content);
+    let summary = Summary::of(&Message::new(input.to_vec().into()).content);
     assert!(summary.envelope.starts_with(b"(") && summary.body_structure.ends_with(b")"));
 }
 
@@ -162,10 +168,10 @@ fn check_part(part: &Part, within: Span) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::fuzzing::shake;
+    use crate::net::fuzzing::run_random;
 
     #[test]
-    fn no_client_harms_the_server() {
+    fn session_with_random_input_keeps_its_invariants() {
         let words = "a LOGIN ann pw\r\n|a LOGIN ann pw\r\n|b LOGIN {3+}\r\nann {2}\r\npw\r\n|c AUTHENTICATE PLAIN AGFubgBwdw==\r\n|\
             d AUTHENTICATE PLAIN\r\n|AGFubgBwdw==\r\n|*\r\n|e SELECT INBOX\r\n|f EXAMINE nobox\r\n|g IDLE\r\n|DONE\r\n|h NOOP\r\n|\
             i FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (From)]<0.9>)\r\n|j UID SEARCH RETURN (ALL) OR TEXT x NOT (SEEN)\r\n|\
@@ -174,28 +180,28 @@ mod tests {
             q LOGOUT\r\n|r STARTTLS\r\n|s ENABLE IMAP4rev2\r\n|t STATUS x (MESSAGES UIDNEXT)\r\n|u ID NIL\r\n|v CAPABILITY\r\n|\
             w COPY 1 {4}\r\n|x MOVE $ b\r\n|y NOTIFY NONE\r\n|\
             z NOTIFY SET STATUS (SELECTED (MessageNew (UID BODY[]) MessageExpunge)) (SUBTREE (a b) (FlagChange MailboxName))\r\n|((((|\\|{99999999999999999999}\r\n|\"|\r\n|x";
-        shake("imap session", session, 3000, words);
+        run_random("imap session", session, 3000, words);
     }
 
     #[test]
-    fn a_summary_never_hides_what_a_search_finds() {
+    fn search_with_summary_equals_search_of_the_message() {
         let words = "THREADID T1|TEXT caf|TEXT \u{e9}t\u{e9}|TEXT \"a b\"|BODY sch|SUBJECT hell|FROM ann|HEADER X-A val|NOT |OR |(|)| |SENTON 1-Jan-2026|\
             SENTSINCE 2-Jan-2026|\n|\nReceived: by caf\r\n|Subject: hello\r\n|From: Ann <ann@a.test>\r\n|Received: by caf\r\n|X-A: value\r\n|\
             Date: Thu, 1 Jan 2026 23:00:00 -0800\r\n|\r\n\r\n|\r\n|caf\u{e9} |sch\u{f6}n|=C3=A9t=C3=A9|&eacute;|\
             Content-Type: text/html\r\n|Content-Transfer-Encoding: quoted-printable\r\n|=\r\n|a b|a\r\n b";
-        shake("imap search", search, 5000, words);
+        run_random("imap search", search, 5000, words);
     }
 
     #[test]
-    fn sets_hold_the_same_resolved_or_not() {
-        shake("imap set", sequence_set, 20_000, "1|2|9|10|4000|4294967295|4294967296|0|:|:|:|,|,|,|*|$| ");
+    fn sequence_set_contains_the_same_numbers_when_resolved() {
+        run_random("imap set", sequence_set, 20_000, "1|2|9|10|4000|4294967295|4294967296|0|:|:|:|,|,|,|*|$| ");
     }
 
     #[test]
-    fn every_message_has_a_sound_structure() {
+    fn structure_of_random_messages_is_valid() {
         let words = "Content-Type: multipart/mixed; boundary=b\r\n\r\n|Content-Type: multipart/digest; boundary=c\r\n\r\n|--b\r\n|--b\r\n|--b--\r\n|\
             --c\r\n|--c--\r\n|Content-Type: message/rfc822\r\n\r\n|Subject: s\r\n|From: a@b, g:c@d;\r\n|\r\n|\r\n|text\r\n|\
             Content-Disposition: attachment; filename*=utf-8''%e2\r\n|Content-Type: ;;=\"|charset=\"|--b|--|\u{e9}";
-        shake("imap structure", structure, 10_000, words);
+        run_random("imap structure", structure, 10_000, words);
     }
 }

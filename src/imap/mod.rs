@@ -1,4 +1,4 @@
-//! IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051), the server end, without I/O.
+//! The server side of IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051), without I/O.
 //!
 //! ```text
 //!   bytes --parse--> Command --session--> Event::Request --owner, from its mailboxes--.
@@ -7,8 +7,8 @@
 //!   bytes <----------------------------------------------------- write: Session::out, Session::done
 //! ```
 //!
-//! [`Structure`] is what a message is made of, worked out once; [`search`] judges messages. A new extension is a
-//! variant of [`Request`], [`fetch::Item`], [`search::Key`] or [`Code`], with its line in the parser's table.
+//! [`Structure`] is the MIME structure of a message, computed once; [`search`] evaluates search keys. A new extension
+//! is a variant of [`Request`], [`fetch::Item`], [`search::Key`] or [`Code`], with its line in the parser's table.
 
 mod append;
 mod command;
@@ -30,10 +30,10 @@ mod write;
 
 pub use append::{Append, NewMessage, Replace};
 pub use command::{Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
-pub use metadata::{Depth, GetMetadata, METADATA_OCTETS_MAX, MetadataRequest};
+pub use metadata::{Depth, GetMetadata, MAX_METADATA_BYTES, MetadataRequest};
 pub use notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
 pub use quota::{QuotaRequest, Resource};
-pub use session::{Event, Reply, Session, Setup};
+pub use session::{Event, Reply, Session, SessionConfig};
 pub use structure::{
     Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,
     unfold, without_binary,
@@ -44,4 +44,4 @@ pub use value::{
     Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, Window, day_of, format_date_time, parse_date,
     parse_date_time, pattern_matches, utf7_decode, utf7_encode,
 };
-pub use write::{Attribute, Code, FetchReply, ListEntry, Out, Outcome, SearchReply};
+pub use write::{Attribute, Code, FetchReply, ListEntry, Outcome, ResponseBuffer, SearchReply};

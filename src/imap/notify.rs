@@ -1,57 +1,57 @@
-//! NOTIFY: what a client wants to hear of all the time, not only while a command is answered. RFC 5465.
+//! NOTIFY: the events that a client wants to receive at any time, not only with replies. RFC 5465.
 
 use super::fetch::Item;
 
-/// The names of the events that there are. RFC 5465 §3.1 (BADEVENT).
+/// The supported events. RFC 5465 §3.1 (BADEVENT).
 pub(super) const BAD_EVENT: &str = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange \
     MailboxMetadataChange ServerMetadataChange)";
 
-/// `NOTIFY SET`, in place of all that was set before. RFC 5465 §3.1.
+/// `NOTIFY SET`, which replaces earlier settings. RFC 5465 §3.1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Notify {
-    /// `STATUS`: first tell where the mailboxes stand.
+    /// `STATUS`: first report the status of the mailboxes.
     pub status: bool,
-    /// What of the selected mailbox; `None` for nothing. RFC 5465 §6.1.
+    /// Events of the selected mailbox; `None` for none. RFC 5465 §6.1.
     pub selected: Option<SelectedEvents>,
-    /// What of all other mailboxes. RFC 5465 §6.
+    /// Events of all other mailboxes. RFC 5465 §6.
     pub groups: Vec<EventGroup>,
 }
 
-/// `SELECTED` and `SELECTED-DELAYED`, with messages that come and go, which are there whatever else is. RFC 5465 §6.1.
+/// `SELECTED` and `SELECTED-DELAYED`; new and expunged messages are always reported. RFC 5465 §6.1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelectedEvents {
-    /// Whether messages that go are told only when a command allows it.
+    /// Whether expunges are only reported when a command allows it.
     pub delayed: bool,
     /// `FlagChange`.
     pub flags: bool,
-    /// What to tell of new messages. RFC 5465 §5.2.
+    /// The items to report of new messages. RFC 5465 §5.2.
     pub items: Vec<Item>,
 }
 
-/// What is told of some mailboxes.
+/// The events of a group of mailboxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventGroup {
-    /// Which mailboxes.
+    /// The mailboxes.
     pub filter: Filter,
-    /// What of them.
+    /// Their events.
     pub events: Events,
 }
 
-/// Which mailboxes. RFC 5465 §6.
+/// A group of mailboxes. RFC 5465 §6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// `PERSONAL`; and `INBOXES`, for mail may come into any mailbox. RFC 5465 §6.2, §6.3.
+    /// `PERSONAL`, and also `INBOXES`, because messages may be delivered into any mailbox. RFC 5465 §6.2, §6.3.
     Personal,
-    /// `SUBSCRIBED`, at any time. RFC 5465 §6.4.
+    /// `SUBSCRIBED`, at the time of the event. RFC 5465 §6.4.
     Subscribed,
-    /// `SUBTREE`: these and all below. RFC 5465 §6.5.
+    /// `SUBTREE`: these mailboxes and all below. RFC 5465 §6.5.
     Subtree(Vec<String>),
-    /// `MAILBOXES`: just these. RFC 5465 §6.6.
+    /// `MAILBOXES`: exactly these. RFC 5465 §6.6.
     Mailboxes(Vec<String>),
 }
 
 impl Filter {
-    /// The names in it.
+    /// The mailbox names of the filter.
     pub fn names(&self) -> &[String] {
         match self {
             Self::Personal | Self::Subscribed => &[],
@@ -60,10 +60,10 @@ impl Filter {
     }
 }
 
-/// What happens in mailboxes. RFC 5465 §5. None of it is `NONE`.
+/// A set of events of mailboxes. RFC 5465 §5. The empty set is `NONE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Events {
-    /// `MessageNew` and `MessageExpunge`, which go together.
+    /// `MessageNew` and `MessageExpunge`, which are only valid together.
     pub messages: bool,
     /// `FlagChange`.
     pub flags: bool,
@@ -88,7 +88,7 @@ impl Events {
         server_metadata: false,
     };
 
-    /// These and those.
+    /// The union of both sets.
     pub fn with(self, other: Self) -> Self {
         Self {
             messages: self.messages || other.messages,

@@ -1,20 +1,20 @@
-//! What a client asks about its quota, and what it is told. RFC 9208.
+//! Quota requests and responses. RFC 9208.
 
-use super::write::Out;
+use super::write::ResponseBuffer;
 
 /// `GETQUOTA` or `GETQUOTAROOT`. RFC 9208 §4.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuotaRequest {
-    /// Of this quota root. RFC 9208 §4.1.1.
+    /// The quota of this root. RFC 9208 §4.1.1.
     Of(String),
-    /// Of the roots that this mailbox belongs to, or would if it existed. RFC 9208 §4.1.2.
+    /// The roots of this mailbox, which need not exist. RFC 9208 §4.1.2.
     Roots(String),
 }
 
-/// What is limited. RFC 9208 §5.
+/// A limited resource. RFC 9208 §5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// Units of 1024 octets. RFC 9208 §5.1.
+    /// Units of 1024 bytes. RFC 9208 §5.1.
     Storage,
     /// Messages. RFC 9208 §5.2.
     Message,
@@ -29,8 +29,8 @@ impl Resource {
     }
 }
 
-impl Out {
-    /// `QUOTA`: of each resource its usage and its limit. RFC 9208 §4.2.1.
+impl ResponseBuffer {
+    /// `QUOTA`: the usage and limit of each resource. RFC 9208 §4.2.1.
     pub fn quota(&mut self, root: &str, resources: impl IntoIterator<Item = (Resource, u64, u64)>) {
         self.text("* QUOTA ").astring(root).text(" (");
         for (at, (resource, usage, limit)) in resources.into_iter().enumerate() {

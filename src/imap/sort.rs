@@ -1,4 +1,4 @@
-//! `SORT`: messages in an order of the client's choice, and what is kept of each for that and for `THREAD`. RFC 5256.
+//! `SORT`, and the sort keys that are stored of each message for it and for `THREAD`. RFC 5256.
 
 use std::cmp::Ordering;
 
@@ -10,33 +10,33 @@ use super::structure::{EnvelopeAddress, Structure};
 /// `SORT` and `UID SORT`. RFC 5256 §3 (SORT).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sort {
-    /// What to compare; the next one counts where one finds no difference. At least one.
+    /// The criteria, the most significant first; at least one.
     pub criteria: Vec<Criterion>,
-    /// Which messages.
+    /// The messages.
     pub search: Search,
 }
 
 /// `REVERSE SUBJECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Criterion {
-    /// Highest first.
+    /// Descending order.
     pub reverse: bool,
-    /// What is compared.
-    pub by: By,
+    /// The compared key.
+    pub by: SortKey,
 }
 
-/// What messages are sorted by. RFC 5256 §3 (SORT).
+/// The keys of a sort. RFC 5256 §3 (SORT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// When it came: the internal date with its time.
+pub enum SortKey {
+    /// The internal date and time.
     Arrival,
     /// The local part of the first Cc address.
     Cc,
-    /// When it was sent; without a Date field when it came. RFC 5256 §2.2.
+    /// The date it was sent; without a Date field the internal date. RFC 5256 §2.2.
     Date,
     /// The local part of the first From address.
     From,
-    /// Its octets.
+    /// Its size.
     Size,
     /// Its base subject. RFC 5256 §2.1.
     Subject,
@@ -44,32 +44,32 @@ pub enum By {
     To,
 }
 
-/// What decides about the place of a message among others, worked out once when it is filed.
+/// The keys by which a message is sorted and threaded, computed once when it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Local parts of the first From, To and Cc addresses, to be compared.
-    pub people: [String; 3],
-    /// The base subject, to be compared.
+pub struct SortKeys {
+    /// Local parts of the first From, To and Cc addresses, collated.
+    pub addresses: [String; 3],
+    /// The base subject, collated.
     pub subject: String,
-    /// Whether the subject says that it answers or forwards another one.
+    /// Whether the subject marks a reply or a forward.
     pub is_reply: bool,
     /// Its own Message-ID.
     pub id: Option<String>,
-    /// Message-IDs of those it answers, the oldest first. RFC 5256 §3 (REFERENCES).
+    /// Message-IDs of its ancestors, the oldest first. RFC 5256 §3 (REFERENCES).
     pub references: Vec<String>,
     /// When it was sent, in seconds since 1970.
     pub sent: Option<i64>,
 }
 
-/// More references are left out, the oldest first but for the first of all, which began the thread.
-const REFERENCES_MAX: usize = 100;
-/// Values of a stored [`Standing`] before the references; the last of them is its own id.
+/// Most references kept. Of more, the first (the root of the thread) and the last ones are kept.
+const MAX_REFERENCES: usize = 100;
+/// Values of stored [`SortKeys`] before the references; the last of them is the own id.
 const FIXED_VALUES: usize = 6;
-/// Longer ids are no ids.
-const ID_OCTETS_MAX: usize = 1_000;
+/// Longest Message-ID, in bytes; longer ones are ignored.
+const MAX_ID_BYTES: usize = 1_000;
 
-impl Standing {
-    /// Of a message that was taken apart.
+impl SortKeys {
+    /// The keys of a parsed message.
     pub(crate) fn of(text: &Text<'_>, structure: &Structure) -> Self {
         let envelope = &structure.envelope;
         let person = |list: &[EnvelopeAddress]| {
@@ -89,12 +89,12 @@ impl Standing {
             references = envelope.in_reply_to.as_deref().map(ids).unwrap_or_default();
             references.truncate(1);
         }
-        if REFERENCES_MAX < references.len() {
-            references.drain(1..=references.len() - REFERENCES_MAX);
+        if MAX_REFERENCES < references.len() {
+            references.drain(1..=references.len() - MAX_REFERENCES);
         }
         let (subject, is_reply) = subject.unwrap_or_default();
         Self {
-            people: [person(&envelope.from), person(&envelope.to), person(&envelope.cc)],
+            addresses: [person(&envelope.from), person(&envelope.to), person(&envelope.cc)],
             subject: collated(&subject),
             is_reply,
             id: envelope.message_id.as_deref().and_then(|field| ids(field).into_iter().next()),
@@ -103,66 +103,66 @@ impl Standing {
         }
     }
 
-    /// Compares two messages by what is kept of them; by arrival and size the owner does.
-    pub fn compare(&self, by: By, other: &Self) -> Ordering {
+    /// Compares by one key; for arrival, date and size the caller compares.
+    pub fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
-            By::From => self.people[0].cmp(&other.people[0]),
-            By::To => self.people[1].cmp(&other.people[1]),
-            By::Cc => self.people[2].cmp(&other.people[2]),
-            By::Subject => self.subject.cmp(&other.subject),
-            By::Arrival | By::Date | By::Size => Ordering::Equal,
+            SortKey::From => self.addresses[0].cmp(&other.addresses[0]),
+            SortKey::To => self.addresses[1].cmp(&other.addresses[1]),
+            SortKey::Cc => self.addresses[2].cmp(&other.addresses[2]),
+            SortKey::Subject => self.subject.cmp(&other.subject),
+            SortKey::Arrival | SortKey::Date | SortKey::Size => Ordering::Equal,
         }
     }
 
-    /// For the store, but for [`Standing::sent`]; a NUL behind each value, which none of them holds.
+    /// The stored form, without [`SortKeys::sent`]; each value ends in NUL, which none of them contains.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let [from, to, cc] = &self.people;
+        let [from, to, cc] = &self.addresses;
         let reply = if self.is_reply { "R" } else { "" };
         let fixed: [&str; FIXED_VALUES] = [from, to, cc, &self.subject, reply, self.id.as_deref().unwrap_or_default()];
         let values = fixed.into_iter().chain(self.references.iter().map(String::as_str));
         values.flat_map(|value| [value, "\0"]).collect::<String>().into_bytes()
     }
 
-    /// From the store.
+    /// Reads the stored form.
     pub fn from_bytes(bytes: &[u8], sent: Option<i64>) -> Self {
         let mut values = bytes.split(|byte| *byte == 0).map(|value| String::from_utf8_lossy(value).into_owned());
         let mut next = || values.next().unwrap_or_default();
-        let people = [next(), next(), next()];
+        let addresses = [next(), next(), next()];
         let (subject, is_reply, id) = (next(), next() == "R", Some(next()).filter(|id| !id.is_empty()));
-        // Behind the last NUL there is nothing.
+        // After the last NUL comes an empty piece.
         let references = values.filter(|id| !id.is_empty()).collect();
-        Self { people, subject, is_reply, id, references, sent }
+        Self { addresses, subject, is_reply, id, references, sent }
     }
 }
 
-/// The thread of a message, by its [`Standing`] as it is stored and by what all its copies have in common: the same for
-/// all that name the same message as the first of those they answer, and for that one. RFC 8474 §5.2.
-pub fn thread_of(standing: &[u8], email: u64) -> u64 {
-    let mut ids = standing.split(|byte| *byte == 0).skip(FIXED_VALUES - 1);
+/// The thread of a message, from its stored [`SortKeys`] and the email id that its copies share: messages with the same
+/// first reference, and the message with that id, have the same thread. RFC 8474 §5.2.
+pub fn thread_of(sort_keys: &[u8], email: u64) -> u64 {
+    let mut ids = sort_keys.split(|byte| *byte == 0).skip(FIXED_VALUES - 1);
     let mut next = || ids.next().filter(|id| !id.is_empty());
     let (own, first) = (next(), next());
     let hash = match first.or(own) {
         Some(id) => blake3::hash(id),
         None => blake3::hash(&email.to_le_bytes()),
     };
-    let octets = hash.as_bytes();
-    u64::from_le_bytes(std::array::from_fn(|at| octets[at]))
+    let bytes = hash.as_bytes();
+    u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }
 
-/// Text as it is compared: the collation i;unicode-casemap. RFC 5051 §2.
+/// The text as compared: the collation i;unicode-casemap. RFC 5051 §2.
 fn collated(text: &str) -> String {
     let upper: String = text.chars().filter(|char| *char != '\0').flat_map(char::to_uppercase).collect();
     DecomposingNormalizer::new_nfkd().normalize(&upper).into_owned()
 }
 
-/// Message-IDs in a field, without what stands between them. RFC 5322 §3.6.4.
+/// The Message-IDs of a field, without the text between them. RFC 5322 §3.6.4.
 fn ids(field: &str) -> Vec<String> {
     let parts = field.split('<').skip(1).filter_map(|part| part.split_once('>'));
     let ids = parts.map(|(id, _)| id.chars().filter(|char| !char.is_whitespace() && *char != '\0').collect::<String>());
-    ids.filter(|id| !id.is_empty() && id.len() <= ID_OCTETS_MAX).collect()
+    ids.filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES).collect()
 }
 
-/// What a subject is about, without the marks of replies and forwards; and whether there were any. RFC 5256 §2.1.
+/// The base subject, without the marks of replies and forwards, and whether there were any. RFC 5256 §2.1.
 pub fn base_subject(subject: &str) -> (String, bool) {
     let words = subject.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut rest, mut is_reply) = (words.as_str(), false);
@@ -216,11 +216,11 @@ fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Letter;
+    use crate::mail::Message;
 
     #[test]
-    fn subjects_are_stripped_to_what_they_are_about() {
-        for (subject, wanted, is_reply) in [
+    fn base_subject_strips_reply_and_forward_marks() {
+        for (subject, expected, is_reply) in [
             ("hello  world", "hello world", false),
             ("Re: hello", "hello", true),
             ("RE: fwd: Re : hello (fwd) (FWD)", "hello", true),
@@ -235,45 +235,45 @@ mod tests {
             ("", "", false),
             ("\u{e9}(fwd", "\u{e9}(fwd", false),
         ] {
-            assert_eq!(base_subject(subject), (wanted.to_owned(), is_reply), "{subject:?}");
+            assert_eq!(base_subject(subject), (expected.to_owned(), is_reply), "{subject:?}");
         }
     }
 
     #[test]
-    fn what_is_kept_of_a_message_survives_the_store() {
-        let of = |message: &str| {
-            let letter = Letter::new(message.to_owned().into());
-            let structure = Structure::of(letter.content.bytes());
-            Standing::of(&Text::new(&letter, &structure), &structure)
+    fn sort_keys_survive_encoding() {
+        let of = |text: &str| {
+            let message = Message::new(text.to_owned().into());
+            let structure = Structure::of(message.content.bytes());
+            SortKeys::of(&Text::new(&message, &structure), &structure)
         };
-        let standing =
+        let sort_keys =
             of("From: \u{e9}va <Eva@a.test>\r\nTo: x:y@b.test, z@c.test;\r\nSubject: Re: =?utf-8?q?=C3=A9t?=\r\n\
             Message-ID: <1@a>\r\nReferences: <a@a>\r\n junk <b @b>\r\nIn-Reply-To: <c@c>\r\n\
             Date: Thu, 1 Jan 2026 01:00:00 +0100\r\n\r\n");
-        let wanted = Standing {
-            people: ["EVA".into(), "X".into(), String::new()],
+        let wanted = SortKeys {
+            addresses: ["EVA".into(), "X".into(), String::new()],
             subject: "E\u{301}T".into(),
             is_reply: true,
             id: Some("1@a".into()),
             references: vec!["a@a".into(), "b@b".into()],
             sent: Some(1_767_225_600),
         };
-        assert_eq!(standing, wanted);
-        assert_eq!(Standing::from_bytes(&standing.to_bytes(), standing.sent), wanted);
+        assert_eq!(sort_keys, wanted);
+        assert_eq!(SortKeys::from_bytes(&sort_keys.to_bytes(), sort_keys.sent), wanted);
         let plain = of("In-Reply-To: <c@c> <d@d>\r\n\r\n");
         assert_eq!(plain.references, ["c@c"]);
-        assert_eq!(Standing::from_bytes(&plain.to_bytes(), None), plain);
+        assert_eq!(SortKeys::from_bytes(&plain.to_bytes(), None), plain);
         let long: String = (0..150).map(|at| format!(" <{at}@a>")).collect();
         let references = of(&format!("References:{long}\r\n\r\n")).references;
-        assert_eq!((references.len(), &references[0][..], &references[1][..]), (REFERENCES_MAX, "0@a", "51@a"));
+        assert_eq!((references.len(), &references[0][..], &references[1][..]), (MAX_REFERENCES, "0@a", "51@a"));
     }
 
     #[test]
-    fn a_thread_is_what_began_it() {
+    fn thread_of_is_the_same_for_all_replies() {
         let of = |header: &str, email| {
-            let letter = Letter::new(format!("{header}\r\n").into());
-            let structure = Structure::of(letter.content.bytes());
-            thread_of(&Standing::of(&Text::new(&letter, &structure), &structure).to_bytes(), email)
+            let message = Message::new(format!("{header}\r\n").into());
+            let structure = Structure::of(message.content.bytes());
+            thread_of(&SortKeys::of(&Text::new(&message, &structure), &structure).to_bytes(), email)
         };
         let first = of("Message-ID: <1@a>\r\n", 1);
         for answer in [

@@ -1,46 +1,46 @@
-//! What a mailbox keeps of a message beside its octets, worked out once when it is filed: replies that only have to be
-//! sent, and what decides most searches without a look into the message.
+//! The summary of a message, computed once when it is stored: finished responses, and the data that decides most
+//! searches without reading the message.
 
 use jiff::civil::Date;
 
-use super::search::{Grams, Text};
-use super::sort::Standing;
+use super::search::{Text, TrigramFilter};
+use super::sort::SortKeys;
 use super::structure::Structure;
-use super::write::Out;
-use crate::mail::{Content, Letter};
+use super::write::ResponseBuffer;
+use crate::mail::{Content, Message};
 
 /// The header fields that have a search key of their own, in the order of [`Summary::fields`]. RFC 9051 §6.4.4.
 pub const SEARCHED_FIELDS: [&str; 5] = ["From", "To", "Cc", "Bcc", "Subject"];
-/// Ends each value in [`Summary::fields`]; no client can look for it (RFC 9051 §9, CHAR8).
+/// Ends each value in [`Summary::fields`]; a search text cannot contain it (RFC 9051 §9, CHAR8).
 const VALUE_END: char = '\0';
 
-/// All that follows from the content of a message; trace lines above do not matter to it.
+/// Everything that is derived from the content of a message; the trace lines above it are not part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// `ENVELOPE` as it is sent. RFC 9051 §7.5.2.
+    /// `ENVELOPE` as sent. RFC 9051 §7.5.2.
     pub envelope: Vec<u8>,
-    /// `BODYSTRUCTURE` as it is sent.
+    /// `BODYSTRUCTURE` as sent.
     pub body_structure: Vec<u8>,
-    /// For each of [`SEARCHED_FIELDS`] the values of all such fields, decoded and folded, with a NUL behind each.
+    /// For each of [`SEARCHED_FIELDS`] the values of all such fields, decoded and case-folded, each followed by NUL.
     pub fields: [String; SEARCHED_FIELDS.len()],
-    /// The day in the Date field.
+    /// The date in the Date field.
     pub sent: Option<Date>,
-    /// Where it stands among others.
-    pub standing: Standing,
-    /// How its text begins. RFC 8970.
+    /// The keys for SORT and THREAD.
+    pub sort_keys: SortKeys,
+    /// The beginning of the text. RFC 8970.
     pub preview: String,
     /// [`Structure::to_bytes`].
     pub structure: Vec<u8>,
-    /// Which searches for text it may answer.
-    pub grams: Grams,
+    /// The trigram filter for text searches.
+    pub trigrams: TrigramFilter,
 }
 
 impl Summary {
-    /// Works it out. Never fails.
+    /// Computes the summary; works for any bytes.
     pub fn of(content: &Content) -> Self {
         let structure = Structure::of(content.bytes());
-        let letter = Letter { trace: Default::default(), content: content.clone() };
-        let text = Text::new(&letter, &structure);
+        let message = Message { trace: Default::default(), content: content.clone() };
+        let text = Text::new(&message, &structure);
         let mut fields: [String; SEARCHED_FIELDS.len()] = Default::default();
         text.each_field(|name, value| {
             if let Some(at) = SEARCHED_FIELDS.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
@@ -48,18 +48,18 @@ impl Summary {
                 fields[at].push(VALUE_END);
             }
         });
-        let mut envelope = Out::default();
+        let mut envelope = ResponseBuffer::default();
         envelope.envelope(&structure.envelope);
-        let mut body_structure = Out::default();
+        let mut body_structure = ResponseBuffer::default();
         body_structure.body(&structure.part, true);
         Self {
             envelope: envelope.into_bytes(),
             body_structure: body_structure.into_bytes(),
             fields,
             sent: text.sent(),
-            standing: Standing::of(&text, &structure),
+            sort_keys: SortKeys::of(&text, &structure),
             preview: text.preview(),
-            grams: Grams::of(&text),
+            trigrams: TrigramFilter::of(&text),
             structure: structure.to_bytes(),
         }
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_says_what_would_be_said_of_the_message() {
+    fn summary_equals_the_responses_for_the_message() {
         let message = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: Ann <ann@a.test>\r\nSubject: two\r\nTo:\r\n\
             Date: Thu, 1 Jan 2026 23:00:00 -0800\r\n\r\nhello\r\n";
         let summary = Summary::of(&Content::new(message.into()));

@@ -1,40 +1,40 @@
-//! `THREAD`: messages by who answers whom. RFC 5256 §3 (THREAD).
+//! `THREAD`: groups messages into threads of replies. RFC 5256 §3 (THREAD).
 
 use std::collections::BTreeMap;
 
 use super::search::Search;
-use super::sort::Standing;
+use super::sort::SortKeys;
 
 /// `THREAD` and `UID THREAD`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thread {
-    /// How.
+    /// The algorithm.
     pub by: Threading,
-    /// Which messages.
+    /// The messages.
     pub search: Search,
 }
 
-/// How messages are put together.
+/// A threading algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threading {
-    /// By subject alone; all others answer the first.
+    /// By subject only; all others count as replies to the first.
     OrderedSubject,
-    /// By the ids that they name, and by subject where those end.
+    /// By references, and by subject where there are none.
     References,
 }
 
-/// A message to put in its place.
+/// A message to be threaded.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// What the client calls it.
+    /// Its sequence number or UID.
     pub number: u32,
-    /// When it was sent, or else came.
+    /// When it was sent, or else received.
     pub sent: i64,
-    /// What is known of it.
-    pub standing: Standing,
+    /// Its keys.
+    pub sort_keys: SortKeys,
 }
 
-/// A message, or the place of one that is not there, with those that answer it below.
+/// A message, or a placeholder for a missing one, with its replies as children.
 #[derive(Debug, Default)]
 struct Node {
     member: Option<usize>,
@@ -42,7 +42,7 @@ struct Node {
     children: Vec<usize>,
 }
 
-/// Messages in trees; the children of the first node are the threads.
+/// Trees of messages; the children of the root node are the threads.
 #[derive(Debug)]
 pub struct Threads {
     members: Vec<Member>,
@@ -52,7 +52,7 @@ pub struct Threads {
 const ROOT: usize = 0;
 
 impl Threads {
-    /// Puts messages together.
+    /// Threads the messages.
     pub fn of(mut members: Vec<Member>, by: Threading) -> Self {
         members.sort_by_key(|member| (member.sent, member.number));
         let mut threads = Self { members, nodes: vec![Node::default()] };
@@ -63,21 +63,21 @@ impl Threads {
         threads
     }
 
-    /// Tells numbers and parentheses in the order in which they are written. RFC 5256 §4 (thread-data).
-    pub fn write(&self, mut put: impl FnMut(Mark)) {
+    /// Emits numbers and parentheses in output order. RFC 5256 §4 (thread-data).
+    pub fn write(&self, mut emit: impl FnMut(ThreadToken)) {
         let mut stack: Vec<Step> = self.nodes[ROOT].children.iter().rev().map(|node| Step::Thread(*node)).collect();
         while let Some(step) = stack.pop() {
             match step {
-                Step::Close => put(Mark::Close),
+                Step::Close => emit(ThreadToken::Close),
                 Step::Thread(node) => {
-                    put(Mark::Open);
+                    emit(ThreadToken::Open);
                     stack.push(Step::Close);
                     stack.push(Step::Inside(node));
                 }
                 Step::Inside(node) => {
                     let Node { member, children, .. } = &self.nodes[node];
                     if let Some(member) = member {
-                        put(Mark::Number(self.members[*member].number));
+                        emit(ThreadToken::Number(self.members[*member].number));
                     }
                     match children.as_slice() {
                         [only] => stack.push(Step::Inside(*only)),
@@ -109,14 +109,14 @@ impl Threads {
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
         for member in 0..self.members.len() {
             let node = self.add(Some(member));
-            let parent = *first.entry(self.members[member].standing.subject.clone()).or_insert(node);
+            let parent = *first.entry(self.members[member].sort_keys.subject.clone()).or_insert(node);
             self.link(if parent == node { ROOT } else { parent }, node);
         }
     }
 
     /// RFC 5256 §3 (REFERENCES), steps 1 to 6.
     fn by_references(&mut self) {
-        self.follow_ids();
+        self.link_references();
         for node in 1..self.nodes.len() {
             if self.nodes[node].parent.is_none() {
                 self.link(ROOT, node);
@@ -128,14 +128,14 @@ impl Threads {
         self.sort();
     }
 
-    /// Step 1: who names whom.
-    fn follow_ids(&mut self) {
+    /// Step 1: links messages by their references.
+    fn link_references(&mut self) {
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
-        // Messages first, so that whoever has an id is found under it.
+        // Messages first, so that every id that exists maps to its message.
         let own: Vec<usize> = (0..self.members.len())
             .map(|member| {
                 let node = self.add(Some(member));
-                if let Some(id) = &self.members[member].standing.id {
+                if let Some(id) = &self.members[member].sort_keys.id {
                     by_id.entry(id.clone()).or_insert(node);
                 }
                 node
@@ -143,18 +143,18 @@ impl Threads {
             .collect();
         for (member, node) in own.into_iter().enumerate() {
             let mut before = None;
-            for id in std::mem::take(&mut self.members[member].standing.references) {
+            for id in std::mem::take(&mut self.members[member].sort_keys.references) {
                 let next = by_id.get(&id).copied().unwrap_or_else(|| self.add(None));
                 by_id.insert(id, next);
                 if let Some(before) = before
                     && self.nodes[next].parent.is_none()
-                    && !self.is_above(next, before)
+                    && !self.is_ancestor(next, before)
                 {
                     self.link(before, next);
                 }
                 before = Some(next);
             }
-            let is_new = |parent: &usize| self.nodes[node].parent != Some(*parent) && !self.is_above(node, *parent);
+            let is_new = |parent: &usize| self.nodes[node].parent != Some(*parent) && !self.is_ancestor(node, *parent);
             if let Some(parent) = before.filter(is_new) {
                 self.unlink(node);
                 self.link(parent, node);
@@ -162,12 +162,12 @@ impl Threads {
         }
     }
 
-    /// Whether one is the other, or stands above it.
-    fn is_above(&self, one: usize, other: usize) -> bool {
+    /// Whether `one` is `other` or an ancestor of it.
+    fn is_ancestor(&self, one: usize, other: usize) -> bool {
         if one == other {
             return true;
         }
-        // Who has nobody below stands above nobody.
+        // A node without children has no descendants.
         let mut at = if self.nodes[one].children.is_empty() { None } else { self.nodes[other].parent };
         while let Some(node) = at {
             if node == one {
@@ -178,8 +178,8 @@ impl Threads {
         false
     }
 
-    /// All nodes below the root, each before those below it.
-    fn downward(&self) -> Vec<usize> {
+    /// All nodes below the root, parents before children.
+    fn top_down(&self) -> Vec<usize> {
         let mut order = self.nodes[ROOT].children.clone();
         let mut at = 0;
         while at < order.len() {
@@ -189,9 +189,9 @@ impl Threads {
         order
     }
 
-    /// Step 3: places of messages that are not there go, but for those that hold a thread together.
+    /// Step 3: removes placeholders, except those that hold the top of a thread together.
     fn prune(&mut self) {
-        for node in self.downward().into_iter().rev().chain([ROOT]) {
+        for node in self.top_down().into_iter().rev().chain([ROOT]) {
             for child in std::mem::take(&mut self.nodes[node].children) {
                 let Node { member, children, .. } = &self.nodes[child];
                 if member.is_some() || (node == ROOT && 1 < children.len()) {
@@ -204,10 +204,10 @@ impl Threads {
         }
     }
 
-    /// Steps 4 and 6: by date; a place without a message counts as its first child.
+    /// Steps 4 and 6: sorts by date; a placeholder counts as its first child.
     fn sort(&mut self) {
         let mut dates = vec![(i64::MAX, u32::MAX); self.nodes.len()];
-        let order = self.downward();
+        let order = self.top_down();
         for node in order.into_iter().rev().chain([ROOT]) {
             let mut children = std::mem::take(&mut self.nodes[node].children);
             children.sort_by_key(|child| dates[*child]);
@@ -226,23 +226,24 @@ impl Threads {
                 .or_else(|| self.nodes[node].children.first().and_then(|child| self.nodes[*child].member))
         };
         of(node).map_or(("", false), |member| {
-            let standing = &self.members[member].standing;
-            (standing.subject.as_str(), standing.is_reply)
+            let sort_keys = &self.members[member].sort_keys;
+            (sort_keys.subject.as_str(), sort_keys.is_reply)
         })
     }
 
-    /// Step 5: threads of one subject become one.
+    /// Step 5: merges threads with the same subject.
     fn merge_subjects(&mut self) {
         let roots = self.nodes[ROOT].children.clone();
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
         for node in &roots {
             let (subject, is_reply) = self.subject(*node);
-            let is_better = |known: usize| {
-                let known_is_place = self.nodes[known].member.is_none();
-                let is_place = self.nodes[*node].member.is_none();
-                (is_place && !known_is_place) || (!known_is_place && self.subject(known).1 && !is_reply)
+            let replaces = |known: usize| {
+                let known_is_placeholder = self.nodes[known].member.is_none();
+                let is_placeholder = self.nodes[*node].member.is_none();
+                (is_placeholder && !known_is_placeholder)
+                    || (!known_is_placeholder && self.subject(known).1 && !is_reply)
             };
-            if !subject.is_empty() && first.get(subject).is_none_or(|known| is_better(*known)) {
+            if !subject.is_empty() && first.get(subject).is_none_or(|known| replaces(*known)) {
                 first.insert(subject.to_owned(), *node);
             }
         }
@@ -250,19 +251,20 @@ impl Threads {
             let (subject, is_reply) = self.subject(node);
             let Some(known) = first.get(subject).copied().filter(|known| *known != node) else { continue };
             let subject = subject.to_owned();
-            let (is_place, known_is_place) = (self.nodes[node].member.is_none(), self.nodes[known].member.is_none());
-            if is_place && known_is_place {
+            let (is_placeholder, known_is_placeholder) =
+                (self.nodes[node].member.is_none(), self.nodes[known].member.is_none());
+            if is_placeholder && known_is_placeholder {
                 let children = std::mem::take(&mut self.nodes[node].children);
                 children.into_iter().for_each(|child| self.link(known, child));
                 self.nodes[node].parent = None;
-            } else if known_is_place || (is_reply && !self.subject(known).1) {
+            } else if known_is_placeholder || (is_reply && !self.subject(known).1) {
                 self.link(known, node);
             } else {
-                let place = self.add(None);
-                self.link(ROOT, place);
-                self.link(place, known);
-                self.link(place, node);
-                first.insert(subject, place);
+                let placeholder = self.add(None);
+                self.link(ROOT, placeholder);
+                self.link(placeholder, known);
+                self.link(placeholder, node);
+                first.insert(subject, placeholder);
             }
         }
         let mut roots = std::mem::take(&mut self.nodes[ROOT].children);
@@ -277,9 +279,9 @@ enum Step {
     Close,
 }
 
-/// A piece of the reply.
+/// A token of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum ThreadToken {
     /// A thread begins.
     Open,
     /// A message.
@@ -291,57 +293,57 @@ pub enum Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::Out;
+    use crate::imap::ResponseBuffer;
 
     /// `number date subject id references...`; a dot for no id.
-    fn draw(by: Threading, members: &[&str]) -> String {
+    fn threads(by: Threading, members: &[&str]) -> String {
         let member = |line: &&str| {
             let words: Vec<&str> = line.split(' ').collect();
             let (subject, is_reply) = words[2].strip_prefix("re:").map_or((words[2], false), |rest| (rest, true));
-            let standing = Standing {
+            let sort_keys = SortKeys {
                 subject: subject.trim_matches('.').to_owned(),
                 is_reply,
                 id: Some(words[3].to_owned()).filter(|id| id != "."),
                 references: words[4..].iter().map(|id| (*id).to_owned()).collect(),
-                ..Standing::default()
+                ..SortKeys::default()
             };
-            Member { number: words[0].parse().unwrap(), sent: words[1].parse().unwrap(), standing }
+            Member { number: words[0].parse().unwrap(), sent: words[1].parse().unwrap(), sort_keys }
         };
-        let mut out = Out::default();
+        let mut out = ResponseBuffer::default();
         out.thread(&Threads::of(members.iter().map(member).collect(), by));
         String::from_utf8(out.into_bytes()).unwrap().trim_end().trim_start_matches("* THREAD").trim_start().to_owned()
     }
 
     #[test]
-    fn subjects_alone_make_threads_by_date() {
-        for (members, wanted) in [
+    fn orderedsubject_groups_by_subject_and_sorts_by_date() {
+        for (members, expected) in [
             (vec![], ""),
             (vec!["1 5 a .", "2 4 b .", "3 3 a ."], "(3 1)(2)"),
             (vec!["1 1 a .", "2 2 re:a .", "3 3 a .", "4 0 . ."], "(4)(1 (2)(3))"),
         ] {
-            assert_eq!(draw(Threading::OrderedSubject, &members), wanted, "{members:?}");
+            assert_eq!(threads(Threading::OrderedSubject, &members), expected, "{members:?}");
         }
     }
 
     #[test]
-    fn references_make_trees() {
-        for (members, wanted) in [
+    fn references_builds_trees() {
+        for (members, expected) in [
             (vec!["1 1 a x", "2 2 b y x", "3 3 c z x y"], "(1 2 3)"),
             (vec!["3 3 c z x y", "2 2 b y x", "1 1 a x"], "(1 2 3)"),
             (vec!["1 1 a x", "2 2 b y x", "3 3 c z x"], "(1 (2)(3))"),
-            // The message between is not there.
+            // The message in between is missing.
             (vec!["1 1 a x", "3 3 c z x y"], "(1 3)"),
-            // Nor is the first, which two answer.
+            // The first message, to which two reply, is missing.
             (vec!["2 2 b y x", "3 3 c z x"], "((2)(3))"),
             (vec!["2 2 b y x"], "(2)"),
-            // Who answers each other, or oneself.
+            // Messages that reply to each other, or to themselves.
             (vec!["1 1 a x y", "2 2 b y x"], "(2 1)"),
             (vec!["1 1 a x x"], "(1)"),
-            // Two of one id are two.
+            // Two messages with the same id stay two.
             (vec!["1 1 a x", "2 2 b x", "3 3 c y x"], "(1 3)(2)"),
-            // What the last one says about itself counts more than what others say.
+            // The references of the message itself win over those of others.
             (vec!["1 1 a x", "2 2 b y", "3 3 c z y", "4 4 d w x z"], "(1)(2 3 4)"),
-            // By subject where ids end.
+            // By subject where there are no references.
             (vec!["1 1 a x", "2 2 re:a y"], "(1 2)"),
             (vec!["1 2 a x", "2 1 re:a y"], "(1 2)"),
             (vec!["1 1 a x", "2 2 a y"], "((1)(2))"),
@@ -350,20 +352,20 @@ mod tests {
             (vec!["1 1 a x p", "2 2 a y p", "3 3 a z q", "4 4 a w q"], "((1)(2)(3)(4))"),
             (vec!["1 1 a x p", "2 2 a y p", "3 3 a z"], "((1)(2)(3))"),
         ] {
-            assert_eq!(draw(Threading::References, &members), wanted, "{members:?}");
+            assert_eq!(threads(Threading::References, &members), expected, "{members:?}");
         }
     }
 
     #[test]
-    fn a_chain_of_any_length_is_one_thread() {
+    fn references_handles_a_chain_of_any_length() {
         let member = |number: u32| {
             let id = |number: u32| format!("{number}@x");
-            let standing = Standing { id: Some(id(number)), references: vec![id(number - 1)], ..Standing::default() };
-            Member { number, sent: -i64::from(number), standing }
+            let sort_keys = SortKeys { id: Some(id(number)), references: vec![id(number - 1)], ..SortKeys::default() };
+            Member { number, sent: -i64::from(number), sort_keys }
         };
         let mut numbers = 0;
         Threads::of((1..=50_000).map(member).collect(), Threading::References).write(|mark| {
-            numbers += u32::from(matches!(mark, Mark::Number(_)));
+            numbers += u32::from(matches!(mark, ThreadToken::Number(_)));
         });
         assert_eq!(numbers, 50_000);
     }

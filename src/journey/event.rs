@@ -1,4 +1,4 @@
-//! One thing that happened to one message at one host.
+//! Events: what happened to one message at one host.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,38 +6,39 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::mail::{Address, Dialogue, JourneyId, QueueId, ReversePath};
+use crate::mail::{Address, JourneyId, QueueId, ReversePath, Transcript};
 
-/// What happened, when, where, to which message.
+/// An event of one message at one host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Position in the order in which events were reported, from 1.
+    /// The number of the event in its log, from 1.
     pub seq: u64,
     /// The world's time.
     pub at: Timestamp,
     /// The host's short name in the world file.
     pub host: Arc<str>,
-    /// The message's whole way.
+    /// The journey of the message, which is the same at all hosts.
     pub journey: JourneyId,
-    /// Its stay in this host's queue, where the step belongs to one.
+    /// Its id in this host's queue, for events of a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<QueueId>,
     /// What happened.
     #[serde(flatten)]
-    pub step: Step,
-    /// What was said meanwhile, where that was recorded.
+    pub kind: EventKind,
+    /// The protocol transcript, if it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dialogue: Option<Arc<Dialogue>>,
+    #[serde(rename = "dialogue")]
+    pub transcript: Option<Arc<Transcript>>,
 }
 
 impl Event {
-    /// Roughly how many octets of memory it takes.
-    pub(super) fn weight(&self) -> usize {
-        size_of::<Self>() + 256 + self.dialogue.as_ref().map_or(0, |dialogue| dialogue.weight())
+    /// Approximate memory use.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + 256 + self.transcript.as_ref().map_or(0, |transcript| transcript.memory_bytes())
     }
 }
 
-/// How a message moved.
+/// The protocol by which a message was transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -56,93 +57,95 @@ pub enum Protocol {
 /// The kinds of events, in the order in which a message meets them. Durations are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
-pub enum Step {
-    /// A host took responsibility: the message is durable there, and `250` was said.
+pub enum EventKind {
+    /// A host accepted the message: it is durable there, and `250` was sent.
     Received {
-        /// By which protocol.
+        /// The protocol.
         protocol: Protocol,
-        /// Who brought it: the name it gave, and its address.
+        /// The client: its name and address.
         from: String,
         /// `MAIL FROM`.
         reverse_path: ReversePath,
         /// `RCPT TO`.
         recipients: Vec<Address>,
-        /// Octets, trace lines included.
+        /// Bytes, including trace lines.
         size: usize,
         /// The TLS version and cipher, if encrypted.
         tls: Option<String>,
         /// The user who logged in, if one did.
         user: Option<String>,
-        /// From the first command of the transaction to the reply.
+        /// Time from the first command of the transaction to the reply.
         took_ms: f64,
     },
-    /// The recipient is an alias: its mail goes on to others.
+    /// The recipient is an alias, which was expanded.
     Expanded {
         /// The alias.
         recipient: Address,
-        /// To whom; to nobody where all is thrown away.
+        /// Its targets; empty if all mail to it is discarded.
         targets: Vec<Address>,
-        /// Whether a copy is thrown away.
+        /// Whether a copy is discarded.
         discarded: bool,
     },
-    /// A host wrote a report about another message, and took responsibility for it.
+    /// A host created a delivery report (DSN) about another message.
     Reported {
-        /// The message it is about.
+        /// The journey of the reported message.
         about: JourneyId,
-        /// The sender of that message.
+        /// The sender of that message, to whom the report goes.
         recipients: Vec<Address>,
     },
-    /// The next host took responsibility for these recipients.
+    /// The next host accepted the message for these recipients.
     Relayed {
-        /// By which protocol.
+        /// The protocol.
         protocol: Protocol,
         /// The next host's name.
         to: String,
-        /// For whom.
+        /// The recipients.
         recipients: Vec<Address>,
-        /// What it replied to the final dot.
+        /// Its reply to the message.
         reply: String,
         /// The TLS version and cipher, if encrypted.
         tls: Option<String>,
-        /// From connecting to the reply.
+        /// Time from connecting to the reply.
         took_ms: f64,
     },
-    /// An attempt failed for now; it will be repeated.
+    /// An attempt failed temporarily and will be repeated.
     Deferred {
-        /// For whom.
+        /// The recipients.
         recipients: Vec<Address>,
-        /// Which host did not take it, if one was reached for.
+        /// The host that did not accept it, if one was contacted.
         to: Option<String>,
-        /// Why.
+        /// The reason.
         reason: String,
         /// When the next attempt is due.
         until: Timestamp,
-        /// The whole message was out, and no reply came: the next host may have it. RFC 5321 §4.5.3.2.6, §6.1.
+        /// The message was sent completely, but no reply came, so the next host may have accepted it. RFC 5321
+        /// §4.5.3.2.6, §6.1.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_doubt: bool,
     },
     /// A host gave up on these recipients.
     Failed {
-        /// For whom.
+        /// The recipients.
         recipients: Vec<Address>,
-        /// Which host refused it, if one was reached.
+        /// The host that refused it, if one was contacted.
         by: Option<String>,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// The journey of the report to the sender, if one was sent (a report about a report is not).
+        /// The journey of the report to the sender, if one was sent; there are none about reports.
         report: Option<JourneyId>,
-        /// The whole message was out, and no reply came: the next host may have it. RFC 5321 §4.5.3.2.6, §6.1.
+        /// The message was sent completely, but no reply came, so the next host may have accepted it. RFC 5321
+        /// §4.5.3.2.6, §6.1.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_doubt: bool,
     },
-    /// The operator deleted it from the queue: these recipients do not get it, and nobody is told.
+    /// The operator deleted the message from the queue. These recipients do not get it, and no report is sent.
     Deleted {
-        /// For whom.
+        /// The recipients.
         recipients: Vec<Address>,
     },
     /// The message is in a mailbox, durable.
     Delivered {
-        /// For whom.
+        /// The recipient.
         recipient: Address,
         /// The mailbox's account.
         account: String,
@@ -153,11 +156,11 @@ pub enum Step {
     },
     /// A client fetched the whole message.
     Retrieved {
-        /// By which protocol.
+        /// The protocol.
         protocol: Protocol,
-        /// Whose mailbox.
+        /// The mailbox's account.
         account: String,
-        /// Octets.
+        /// Bytes.
         size: usize,
     },
 }

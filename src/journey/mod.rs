@@ -1,12 +1,12 @@
-//! What happened to each message: events from every actor, and the audit over them.
+//! What happened to each message: the log of events of all hosts, and an index of it by journey.
 //!
-//! Every actor holds a [`Recorder`] and reports one [`Event`] a step. Log lines, the table of `postroad run`, the control
-//! interface and the tests read this same stream; nothing is worked out twice.
+//! Each host has an [`EventEmitter`], which records an [`Event`] for each stage of a message. Log lines, the table of
+//! `postroad run`, the control interface and the tests all read the [`EventLog`].
 
-mod audit;
 mod event;
-mod recorder;
+mod index;
+mod log;
 
-pub use audit::{Audit, Fate, Story};
-pub use event::{Event, Protocol, Step};
-pub use recorder::{Journal, Recorder};
+pub use event::{Event, EventKind, Protocol};
+pub use index::{Journey, JourneyIndex, RecipientStatus};
+pub use log::{EventEmitter, EventLog};

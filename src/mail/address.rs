@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::domain::{domain_key, spelling};
 
-/// The longest local part, in octets. RFC 5321 §4.5.3.1.1.
-const LOCAL_MAX: usize = 64;
+/// Maximum length of the local part. RFC 5321 §4.5.3.1.1.
+const MAX_LOCAL_BYTES: usize = 64;
 
-/// A mailbox address. The local part is kept without quoting, the domain in lower case.
+/// A mailbox address. The local part is stored without quoting, the domain in lower case.
 ///
-/// Two spellings of one address compare equal: `"ann"@A.test` is `ann@a.test`, and a domain in U-labels is the same in
-/// A-labels. The local part keeps its case (RFC 5321 §2.4); who looks up a mailbox uses [`Address::key`].
+/// Two spellings of one address compare equal: `"ann"@A.test` is `ann@a.test`, and a domain in U-labels equals the same
+/// domain in A-labels. The local part keeps its case (RFC 5321 §2.4); use [`Address::key`] to look up a mailbox.
 ///
 /// ```
 /// use postroad::mail::Address;
@@ -28,38 +28,38 @@ const LOCAL_MAX: usize = 64;
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     local: Box<str>,
-    /// As it is compared and looked up.
+    /// In lower case and A-labels, for comparison and lookup.
     domain: Box<str>,
-    /// As it was written, where that is not in ASCII.
+    /// In U-labels, if it was written with characters beyond ASCII.
     spelled: Option<Box<str>>,
 }
 
-/// The text is not a mailbox address.
+/// Error: the text is not a mailbox address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an address: {why}")]
+#[error("`{text}` is not an address: {reason}")]
 pub struct InvalidAddress {
     text: String,
-    why: &'static str,
+    reason: &'static str,
 }
 
 impl Address {
-    /// Makes an address of an unquoted local part and a domain, checking both.
+    /// Makes an address from an unquoted local part and a domain, and checks both.
     pub fn new(local: &str, domain: &str) -> Result<Self, InvalidAddress> {
-        let fail = |why| Err(InvalidAddress { text: format!("{local}@{domain}"), why });
-        if local.is_empty() || LOCAL_MAX < local.len() {
-            return fail("the part before the @ must have 1 to 64 octets");
+        let invalid = |reason| Err(InvalidAddress { text: format!("{local}@{domain}"), reason });
+        if local.is_empty() || MAX_LOCAL_BYTES < local.len() {
+            return invalid("the part before the @ must have 1 to 64 bytes");
         }
         if local.chars().any(char::is_control) {
-            return fail("the part before the @ holds a control character");
+            return invalid("the part before the @ contains a control character");
         }
         let Some(key) = domain_key(domain) else {
-            return fail("the part after the @ is not a domain");
+            return invalid("the part after the @ is not a domain");
         };
         let spelled = spelling(domain, &key).map(String::into_boxed_str);
         Ok(Self { local: local.into(), domain: key.into(), spelled })
     }
 
-    /// `postmaster` without a domain, which every server must take. RFC 5321 §4.5.1.
+    /// `postmaster` without a domain, which every server must accept. RFC 5321 §4.5.1.
     pub fn postmaster() -> Self {
         Self { local: "postmaster".into(), domain: "".into(), spelled: None }
     }
@@ -69,17 +69,17 @@ impl Address {
         &self.local
     }
 
-    /// Whether it is the postmaster's, of whatever domain. RFC 5321 §4.5.1.
+    /// Whether the local part is `postmaster`, in any domain. RFC 5321 §4.5.1.
     pub fn is_postmaster(&self) -> bool {
         self.local.eq_ignore_ascii_case("postmaster")
     }
 
-    /// The part after the last `@`, in lower case and A-labels as the DNS has it; empty only for the bare [`Address::postmaster`].
+    /// The part after the last `@`, in lower case and A-labels; empty only for [`Address::postmaster`].
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// The spelling under which a mailbox is found: all lower case, without a `+detail`.
+    /// The key of the mailbox: the address in lower case, without `+detail`.
     pub fn key(&self) -> String {
         let base = match self.local.split_once('+') {
             Some((base, _)) if !base.is_empty() => base,
@@ -88,23 +88,24 @@ impl Address {
         format!("{}@{}", base.to_lowercase(), self.domain)
     }
 
-    /// What follows the first `+` of the local part, as in `ann+lists@a.test`. RFC 5233.
+    /// The part of the local part after its first `+`, such as `lists` in `ann+lists@a.test`. RFC 5233.
     pub fn detail(&self) -> Option<&str> {
         self.local.split_once('+').filter(|(base, _)| !base.is_empty()).map(|(_, detail)| detail)
     }
 
-    /// Whether a server without SMTPUTF8 can carry this address. RFC 6531 §3.
+    /// Whether the address can be sent to a server without SMTPUTF8. RFC 6531 §3.
     pub fn is_ascii(&self) -> bool {
         self.local.is_ascii() && self.spelled.is_none()
     }
 
-    /// The same address with its domain in A-labels: what is left of it beyond ASCII is its local part. RFC 5890 §2.3.2.1.
+    /// The same address with its domain written in A-labels, so that only its local part may go beyond ASCII.
+    /// RFC 5890 §2.3.2.1.
     #[must_use]
     pub fn in_a_labels(self) -> Self {
         Self { spelled: None, ..self }
     }
 
-    /// What makes two addresses the same.
+    /// The parts that are compared and hashed.
     fn identity(&self) -> (&str, &str) {
         (&self.local, &self.domain)
     }
@@ -140,18 +141,18 @@ impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let fail = |why| InvalidAddress { text: text.chars().take(80).collect(), why };
+        let invalid = |reason| InvalidAddress { text: text.chars().take(80).collect(), reason };
         let (local, domain) = match text.strip_prefix('"') {
-            Some(rest) => unquote(rest).ok_or_else(|| fail("the quotes do not close before an @"))?,
+            Some(rest) => unquote(rest).ok_or_else(|| invalid("the closing quote before the @ is missing"))?,
             None => {
-                let (local, domain) = text.rsplit_once('@').ok_or_else(|| fail("it has no @"))?;
+                let (local, domain) = text.rsplit_once('@').ok_or_else(|| invalid("it has no @"))?;
                 if !is_dot_string(local) {
-                    return Err(fail("the part before the @ needs quotes"));
+                    return Err(invalid("the part before the @ needs quotes"));
                 }
                 (local.to_owned(), domain)
             }
         };
-        Self::new(&local, domain).map_err(|error| fail(error.why))
+        Self::new(&local, domain).map_err(|error| invalid(error.reason))
     }
 }
 
@@ -171,8 +172,7 @@ fn unquote(rest: &str) -> Option<(String, &str)> {
 
 /// Atoms joined by single dots. RFC 5321 §4.1.2 (Dot-string).
 fn is_dot_string(text: &str) -> bool {
-    let atext =
-        |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet) || !octet.is_ascii();
+    let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte) || !byte.is_ascii();
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext))
 }
 
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_survive_being_written_and_read() {
+    fn address_when_written_parses_to_the_same_address() {
         for text in [
             "me@163.test",
             "a.b+c@x-y.test",
@@ -232,7 +232,7 @@ mod tests {
 
     /// RFC 5321 §4.1.2, §4.5.3.1.1; RFC 5322 §3.2.3, §3.2.4; RFC 6531 §3.3.
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn parse_of_invalid_address_fails() {
         let long = format!("{}@x.test", "a".repeat(65));
         for text in [
             "",
@@ -272,7 +272,7 @@ mod tests {
 
     /// RFC 5321 §2.4, §4.1.2; RFC 6531 §3.2.
     #[test]
-    fn spellings_of_one_address_are_equal_and_only_those() {
+    fn address_equality_ignores_spelling_but_not_local_part_case() {
         for (one, other, wanted) in [
             ("ann@a.test", "ann@A.TEST", true),
             ("ann@a.test", "\"ann\"@a.test", true),
@@ -293,9 +293,9 @@ mod tests {
         }
     }
 
-    /// Case, quoting and detail do not lead to another mailbox; what is beyond ASCII asks for SMTPUTF8.
+    /// Case, quoting and detail do not change the key; an address beyond ASCII needs SMTPUTF8.
     #[test]
-    fn a_mailbox_is_found_by_its_key() {
+    fn key_of_address_is_lower_case_and_without_detail() {
         for (text, key, detail, is_ascii) in [
             ("Ann+Lists@A.test", "ann@a.test", Some("Lists"), true),
             ("\"Ann+a b\"@a.test", "ann@a.test", Some("a b"), true),

@@ -1,19 +1,19 @@
-//! The part of an address behind the `@`: a host name or an address literal. RFC 5321 §4.1.2, §4.1.3.
+//! The part of an address after the `@`: a host name or an address literal. RFC 5321 §4.1.2, §4.1.3.
 //!
-//! A name beyond ASCII has two forms (RFC 5890 §2.3.2.1): U-labels for people, A-labels for the DNS. All comparing is done
-//! in A-labels and lower case, so that each domain has one form only.
+//! A name beyond ASCII has two forms (RFC 5890 §2.3.2.1): U-labels for display, A-labels for the DNS. Domains are compared
+//! in A-labels and lower case, so that each domain has exactly one key.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use idna::AsciiDenyList;
 
-/// The longest domain, in octets. RFC 5321 §4.5.3.1.2.
-const DOMAIN_OCTETS_MAX: usize = 255;
-/// The longest label, in octets. RFC 1035 §2.3.4.
-const LABEL_OCTETS_MAX: usize = 63;
+/// Maximum length of a domain. RFC 5321 §4.5.3.1.2.
+const MAX_DOMAIN_BYTES: usize = 255;
+/// Maximum length of a label. RFC 1035 §2.3.4.
+const MAX_LABEL_BYTES: usize = 63;
 
-/// The one form in which a domain is compared: A-labels, or a literal, in lower case. `None` for what is no domain.
+/// The form in which domains are compared: A-labels, or a literal, in lower case. `None` if the text is not a domain.
 ///
 /// ```
 /// use postroad::mail::domain_key;
@@ -26,16 +26,16 @@ pub fn domain_key(text: &str) -> Option<Cow<'_, str>> {
         return literal_key(literal).map(Cow::Owned);
     }
     let name = match text.is_ascii() {
-        true if text.bytes().any(|octet| octet.is_ascii_uppercase()) => Cow::Owned(text.to_ascii_lowercase()),
+        true if text.bytes().any(|byte| byte.is_ascii_uppercase()) => Cow::Owned(text.to_ascii_lowercase()),
         true => Cow::Borrowed(text),
-        false if DOMAIN_OCTETS_MAX < text.len() => return None,
+        false if MAX_DOMAIN_BYTES < text.len() => return None,
         false => idna::domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::URL).ok()?,
     };
     is_name(&name).then_some(name)
 }
 
-/// The U-labels of a domain that was not written in ASCII; `None` where they are the same as its key, or where it has
-/// none that would be read as the same domain again.
+/// The U-labels of a domain that was written beyond ASCII. `None` if they equal its key, or would not parse to the same
+/// key again.
 pub(super) fn spelling(text: &str, key: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
@@ -56,12 +56,12 @@ fn literal_key(literal: &str) -> Option<String> {
 /// Letters, digits and hyphens. RFC 5321 §4.1.2 (Domain, sub-domain).
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
-        (1..=LABEL_OCTETS_MAX).contains(&label.len())
+        (1..=MAX_LABEL_BYTES).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    text.len() <= DOMAIN_OCTETS_MAX && text.split('.').all(label)
+    text.len() <= MAX_DOMAIN_BYTES && text.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
 
     /// RFC 5321 §4.1.2, §4.1.3, §4.5.3.1.2; RFC 6531 §3.3.
     #[test]
-    fn each_domain_has_one_key_however_it_is_written() {
+    fn domain_key_of_any_spelling_is_the_same_or_none() {
         let label = "a".repeat(63);
         let long = [label.as_str(); 4].join(".");
         for (text, wanted) in [

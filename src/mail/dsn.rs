@@ -1,10 +1,10 @@
-//! Reads what other hosts report about a message: delivery status notifications. RFC 3464, with RFC 6533.
+//! Parses delivery status notifications. RFC 3464, with RFC 6533.
 //!
 //! ```text
 //! multipart/report
-//!   text/plain                   for people
+//!   text/plain                   readable text
 //!   message/delivery-status      fields about the message, an empty line, fields about a recipient, an empty line, ...
-//!   message/rfc822 or headers    what came back of the message
+//!   message/rfc822 or headers    the returned message, or its header
 //! ```
 
 use std::borrow::Cow;
@@ -13,34 +13,34 @@ use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::{Address, JourneyId, Letter};
+use super::{Address, JourneyId, Message};
 
-/// A report is read no further.
-const RECIPIENTS_MAX: usize = 10_000;
-/// One has three parts.
-const PARTS_MAX: usize = 16;
+/// Maximum number of recipients read from a report.
+const MAX_RECIPIENTS: usize = 10_000;
+/// Maximum number of MIME parts read; a report has three.
+const MAX_PARTS: usize = 16;
 
-/// What a delivery status notification says.
+/// The contents of a delivery status notification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryReport {
-    /// `Original-Envelope-Id`: the sender's own name for the message. RFC 3464 §2.2.1.
+    /// `Original-Envelope-Id`: the sender's identifier of the message. RFC 3464 §2.2.1.
     pub envid: Option<String>,
     /// `Reporting-MTA`, without its type. §2.2.2.
     pub reporting_mta: Option<String>,
-    /// The journey of the message it is about: named by a host of ours, or by a trace field that came back with it.
+    /// The journey of the reported message: from `X-Postroad-Journey`, or from the trace fields of the returned message.
     pub journey: Option<JourneyId>,
-    /// `Message-ID` of the message, if its header came back.
+    /// `Message-ID` of the reported message, if its header was returned.
     pub message_id: Option<String>,
-    /// One for each recipient that it tells of. §2.3.
+    /// The per-recipient fields. §2.3.
     pub recipients: Vec<RecipientReport>,
 }
 
-/// What became of one recipient. RFC 3464 §2.3.
+/// The status of one recipient. RFC 3464 §2.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipientReport {
-    /// `Original-Recipient`, as the sender wrote it, without its type. §2.3.1.
+    /// `Original-Recipient`, without its type. §2.3.1.
     pub original: Option<String>,
-    /// `Final-Recipient`, if it is a mail address. §2.3.2.
+    /// `Final-Recipient`, if it is a mailbox address. §2.3.2.
     pub address: Option<Address>,
     /// `Action`. §2.3.3.
     pub action: Action,
@@ -52,23 +52,23 @@ pub struct RecipientReport {
     pub diagnostic: Option<String>,
 }
 
-/// What a host did about a recipient. RFC 3464 §2.3.3.
+/// The action of the reporting host for a recipient. RFC 3464 §2.3.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// It gave up.
+    /// Delivery failed permanently.
     Failed,
-    /// It is still trying.
+    /// Delivery is delayed and will be tried again.
     Delayed,
-    /// It is in the mailbox.
+    /// The message was delivered to the mailbox.
     Delivered,
-    /// It went on to a host that may not report.
+    /// The message was relayed to a host that may not send reports.
     Relayed,
-    /// It went on to more than one.
+    /// The message was forwarded to several addresses.
     Expanded,
 }
 
 impl DeliveryReport {
-    /// Reads a message; `None` if it is no report that tells of at least one recipient.
+    /// Parses a message; `None` unless it is a report about at least one recipient.
     pub fn read(message: &[u8]) -> Option<Self> {
         let parts = parts(message)?;
         let status =
@@ -81,30 +81,31 @@ impl DeliveryReport {
         Some(report)
     }
 
-    /// Reads the part for machines. RFC 3464 §2.1.
+    /// Parses the `message/delivery-status` part. RFC 3464 §2.1.
     fn status(text: &str) -> Option<Self> {
         let mut groups = groups(text).into_iter();
-        let about = groups.next()?;
+        let per_message = groups.next()?;
         let mut report = Self {
-            envid: value(&about, "Original-Envelope-Id").map(str::to_owned),
-            reporting_mta: value(&about, "Reporting-MTA").map(untyped),
-            journey: value(&about, "X-Postroad-Journey").and_then(|id| id.parse().ok()),
+            envid: value(&per_message, "Original-Envelope-Id").map(str::to_owned),
+            reporting_mta: value(&per_message, "Reporting-MTA").map(untyped),
+            journey: value(&per_message, "X-Postroad-Journey").and_then(|id| id.parse().ok()),
             ..Self::default()
         };
-        report.recipients.extend(groups.filter_map(|group| RecipientReport::of(&group)).take(RECIPIENTS_MAX));
+        report.recipients.extend(groups.filter_map(|group| RecipientReport::of(&group)).take(MAX_RECIPIENTS));
         (!report.recipients.is_empty()).then_some(report)
     }
 
+    /// Takes `Message-ID` and journey from the returned header.
     fn note_returned(&mut self, header: &[u8]) {
         let parsed = MessageParser::new().parse_headers(header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
-        let returned = Letter::new(header.to_vec().into());
+        let returned = Message::new(header.to_vec().into());
         self.journey = self.journey.or_else(|| returned.journey());
     }
 }
 
 impl RecipientReport {
-    /// Who, what and why are the least that a report says.
+    /// Parses one group of fields; `None` if a required field is missing or invalid.
     fn of(group: &[Field]) -> Option<Self> {
         Some(Self {
             original: value(group, "Original-Recipient").map(untyped),
@@ -119,11 +120,11 @@ impl RecipientReport {
 
 type Field = (String, String);
 
-/// The groups of fields that empty lines separate, folded lines joined.
+/// The groups of fields, which are separated by empty lines, with folded lines joined.
 fn groups(text: &str) -> Vec<Vec<Field>> {
     let mut groups: Vec<Vec<Field>> = vec![Vec::new()];
     for line in text.lines() {
-        let group = groups.last_mut().expect("there is always one");
+        let group = groups.last_mut().expect("`groups` starts with one group and never shrinks");
         match line.split_once(':') {
             _ if line.trim().is_empty() && group.is_empty() => {}
             _ if line.trim().is_empty() => groups.push(Vec::new()),
@@ -160,7 +161,7 @@ fn action(word: &str) -> Option<Action> {
     }
 }
 
-/// Three numbers; a comment may follow. RFC 3463 §2.
+/// An enhanced status code; a comment may follow. RFC 3463 §2.
 fn status(text: &str) -> Option<(u8, u16, u16)> {
     let mut numbers = text.split([' ', '(']).next()?.split('.');
     let class = numbers.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
@@ -168,30 +169,30 @@ fn status(text: &str) -> Option<(u8, u16, u16)> {
     (numbers.next().is_none() && subject < 1000 && detail < 1000).then_some((class, subject, detail))
 }
 
-/// One part of a report.
+/// One MIME part of a report.
 struct Part<'a> {
-    /// As it is encoded.
+    /// The body, still encoded.
     body: &'a [u8],
-    /// Such as `message/rfc822`, in lower case.
-    kind: String,
-    /// RFC 2045 §6.1, in lower case.
+    /// The media type in lower case, such as `message/rfc822`.
+    media_type: String,
+    /// The transfer encoding in lower case. RFC 2045 §6.1.
     encoding: String,
 }
 
 impl<'a> Part<'a> {
     fn of(whole: &'a [u8]) -> Option<Self> {
         let parsed = MessageParser::new().parse_headers(whole)?;
-        let kind = parsed.content_type()?;
-        let kind = format!("{}/{}", kind.ctype(), kind.subtype()?).to_ascii_lowercase();
+        let content_type = parsed.content_type()?;
+        let media_type = format!("{}/{}", content_type.ctype(), content_type.subtype()?).to_ascii_lowercase();
         let encoding = parsed.content_transfer_encoding().unwrap_or_default().to_ascii_lowercase();
-        Some(Self { body: body(whole), kind, encoding })
+        Some(Self { body: body(whole), media_type, encoding })
     }
 
-    fn is(&self, kinds: &[&str]) -> bool {
-        kinds.contains(&self.kind.as_str())
+    fn is(&self, media_types: &[&str]) -> bool {
+        media_types.contains(&self.media_type.as_str())
     }
 
-    /// RFC 6532 §3.7 lets messages be encoded, too.
+    /// The body, decoded. RFC 6532 §3.7 allows an encoding even for messages.
     fn decoded(&self) -> Cow<'a, [u8]> {
         let decoded = match self.encoding.as_str() {
             "base64" => base64_decode(self.body),
@@ -202,7 +203,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// What is behind the first empty line.
+/// The part of a message after its header, that is after the first empty line.
 fn body(message: &[u8]) -> &[u8] {
     let mut rest = message;
     while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -215,8 +216,8 @@ fn body(message: &[u8]) -> &[u8] {
     rest
 }
 
-/// The parts of a multipart message. What they hold is not looked into: it is whatever somebody sent, and parsers have
-/// stumbled over messages in messages. RFC 2046 §5.1.1.
+/// Splits a multipart message. Nested parts are not parsed: they are arbitrary input, and deeply nested messages have
+/// caused failures in MIME parsers. RFC 2046 §5.1.1.
 fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
     let parsed = MessageParser::new().parse_headers(message)?;
     let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);
@@ -228,19 +229,19 @@ fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
         if matches!(rest, b"" | b"--") {
             ends.push(at);
         }
-        if rest == b"--" || PARTS_MAX < ends.len() {
+        if rest == b"--" || MAX_PARTS < ends.len() {
             break;
         }
     }
-    // One that is cut off has no last delimiter.
+    // A truncated message has no closing delimiter.
     ends.push(body.len());
-    let inside = |start: usize, end: usize| {
+    let part = |start: usize, end: usize| {
         let part = &body[start + delimiter.len()..end];
-        // Behind the rest of the delimiter's line, and not behind the last one.
+        // A part starts after the line of its delimiter; there is none after the closing delimiter.
         let line = memchr::memchr(b'\n', part)?;
         if part.starts_with(b"--") { None } else { Part::of(&part[line + 1..]) }
     };
-    Some(ends.windows(2).filter_map(|ends| inside(ends[0], ends[1])).collect())
+    Some(ends.windows(2).filter_map(|ends| part(ends[0], ends[1])).collect())
 }
 
 #[cfg(test)]
@@ -256,9 +257,9 @@ mod tests {
         )
     }
 
-    /// The example of RFC 3464, appendix E.2, in substance: one failed, one waits.
+    /// Similar to the example of RFC 3464, appendix E.2: one recipient failed, one is delayed.
     #[test]
-    fn a_report_tells_of_each_recipient() {
+    fn report_with_several_recipients_is_read_for_each() {
         let status = "Reporting-MTA: dns; a.test\r\nOriginal-Envelope-Id: 0815\r\nArrival-Date: today\r\n\r\n\
             Original-Recipient: rfc822;Bob@b.test\r\nFinal-Recipient: RFC822; bob@b.test\r\naction: Failed\r\n\
             Status: 5.1.1 (no such user)\r\nRemote-MTA: dns; mx.b.test\r\n\
@@ -282,9 +283,9 @@ mod tests {
         assert_eq!(read.recipients, [bob, local]);
     }
 
-    /// RFC 6533 §3: parts may be encoded; a report may be inside a message that came back.
+    /// RFC 6533 §3: parts may be encoded; the returned message may contain a report itself.
     #[test]
-    fn parts_are_decoded_and_only_those_of_the_report_itself_count() {
+    fn report_with_encoded_status_is_decoded_and_nested_report_ignored() {
         let inner = report(
             "Reporting-MTA: dns; inner.test\r\n\r\nFinal-Recipient: rfc822; x@y.test\r\nAction: failed\r\n\
              Status: 5.0.0\r\n",
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_may_be_encoded_and_what_is_behind_the_end_does_not_count() {
+    fn report_with_encoded_returned_message_is_decoded_and_parts_after_the_end_ignored() {
         let part = "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a.test\r\n\r\n\
             Final-Recipient: rfc822; b@b.test\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n";
         let header = "Content-Type: multipart/report; boundary=b\r\n\r\n";
@@ -311,14 +312,14 @@ mod tests {
             TWVzc2FnZS1JRDogPDNAYS50ZXN0Pg0KDQo=\r\n";
         let read = DeliveryReport::read(format!("{header}{part}{back}--b--\r\n").as_bytes()).unwrap();
         assert_eq!(read.message_id.as_deref(), Some("3@a.test"));
-        assert!(DeliveryReport::read(format!("{header}{part}").as_bytes()).is_some(), "cut off");
+        assert!(DeliveryReport::read(format!("{header}{part}").as_bytes()).is_some(), "truncated");
         assert_eq!(DeliveryReport::read(format!("{header}{back}--b--\r\n{part}").as_bytes()), None);
         let other = part.replace("--b\r\n", "--bc\r\n");
         assert_eq!(DeliveryReport::read(format!("{header}{other}--b--\r\n").as_bytes()), None, "another delimiter");
     }
 
     #[test]
-    fn messages_in_messages_do_not_make_it_stumble() {
+    fn report_with_nested_messages_is_not_parsed_further() {
         let message = "Content-Type:message/rfc822\n\n";
         for start in ["--b", "--b\n"] {
             let nested = format!("Content-Type:multipart/report;boundary=b\n\n{start}{message}{message}\n--b--");
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_of_nobody_is_no_report() {
+    fn report_without_valid_recipient_is_none() {
         for status in [
             "",
             "Reporting-MTA: dns; a.test\r\n",

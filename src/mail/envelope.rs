@@ -1,4 +1,4 @@
-//! The envelope: who sent a message, who shall get it, and what was asked about the way. RFC 5321 §2.3.1.
+//! The envelope: sender, recipients and the SMTP parameters of a message. RFC 5321 §2.3.1.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, has_bare_line_end};
 
-/// Where reports about a message go; `None` is the null reverse-path `<>` of reports themselves.
+/// The address for reports about a message; `None` is the null reverse-path `<>`, which reports themselves have.
 /// RFC 5321 §4.5.5.
 pub type ReversePath = Option<Address>;
 
-/// What SMTP says about a message beside its bytes. RFC 5321 §2.3.1, with RFC 3461, 6152 and 6531.
+/// What SMTP transfers about a message besides its bytes. RFC 5321 §2.3.1, with RFC 3461, 6152 and 6531.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Envelope {
@@ -24,9 +24,9 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// `RET=`: how much of the message a failure report returns. RFC 3461 §4.3.
     pub ret: Option<Return>,
-    /// `ENVID=`: the sender's own name for this message, decoded from xtext. RFC 3461 §4.4.
+    /// `ENVID=`: the sender's identifier of the message, decoded from xtext. RFC 3461 §4.4.
     pub envid: Option<String>,
-    /// `REQUIRETLS`: only over TLS, to hosts that have proven their names and do the same. RFC 8689 §2.
+    /// `REQUIRETLS`: send only over TLS, to hosts with a valid certificate that support it as well. RFC 8689 §2.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub require_tls: bool,
 }
@@ -35,12 +35,12 @@ pub struct Envelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipient {
-    /// The forward-path's mailbox; source routes are dropped (RFC 5321 §4.1.1.3).
+    /// The mailbox of the forward-path, without source routes (RFC 5321 §4.1.1.3).
     pub address: Address,
-    /// `NOTIFY=`; `None` when the sender did not say. RFC 3461 §4.1.
+    /// `NOTIFY=`; `None` if absent. RFC 3461 §4.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
-    /// `ORCPT=`: the recipient as the sender first wrote it, `type;address`, decoded. RFC 3461 §4.2.
+    /// `ORCPT=`: the original recipient, `type;address`, decoded. RFC 3461 §4.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orcpt: Option<String>,
 }
@@ -51,7 +51,7 @@ impl From<Address> for Recipient {
     }
 }
 
-/// What the sender wants to be told about a recipient; all `false` is `NOTIFY=NEVER`. RFC 3461 §4.1.
+/// The outcomes that the sender wants reported for a recipient; all `false` is `NOTIFY=NEVER`. RFC 3461 §4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     /// `SUCCESS`.
@@ -64,29 +64,29 @@ pub struct Notify {
 
 impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
-        let words: Vec<_> = words.iter().filter(|(asked, _)| *asked).map(|(_, word)| *word).collect();
-        f.write_str(&if words.is_empty() { "NEVER".to_owned() } else { words.join(",") })
+        let keywords = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
+        let keywords: Vec<_> = keywords.iter().filter(|(is_set, _)| *is_set).map(|(_, keyword)| *keyword).collect();
+        f.write_str(&if keywords.is_empty() { "NEVER".to_owned() } else { keywords.join(",") })
     }
 }
 
-/// `BODY=`: which bytes the message may hold. RFC 6152 §2, RFC 3030 §3.
+/// `BODY=`: which bytes the message may contain. RFC 6152 §2, RFC 3030 §3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
-    /// `7BIT`: ASCII only, or the sender did not say.
+    /// `7BIT`: ASCII only; the default.
     #[default]
     #[serde(rename = "7BIT")]
     SevenBit,
-    /// `8BITMIME`: any octet, in lines.
+    /// `8BITMIME`: any bytes, in lines.
     #[serde(rename = "8BITMIME")]
     EightBit,
-    /// `BINARYMIME`: any octet, not even in lines. RFC 3030 §3.
+    /// `BINARYMIME`: any bytes, not necessarily in lines. RFC 3030 §3.
     #[serde(rename = "BINARYMIME")]
     Binary,
 }
 
 impl Body {
-    /// The least that a message with these bytes asks for.
+    /// The most restrictive type that fits the bytes of a message.
     pub fn of(message: &[u8]) -> Self {
         match memchr::memchr(0, message).is_some() || has_bare_line_end(message) {
             true => Self::Binary,
@@ -102,7 +102,7 @@ pub enum Return {
     /// The whole message.
     #[serde(rename = "FULL")]
     Full,
-    /// Its header only.
+    /// The header only.
     #[serde(rename = "HDRS")]
     Headers,
 }

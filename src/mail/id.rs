@@ -1,47 +1,47 @@
-//! Names of messages: one for the whole journey, one for each stay in a queue.
+//! Message ids: one for the whole journey, one for each stay in a queue.
 //!
-//! A [`QueueId`] is written `JOURNEY-STAY`, for instance `3FK9Q2XW7T-04KM`. The first host of a message draws both
-//! parts; each later host finds the journey in the `Received` lines and draws only its own stay. So one word finds a
-//! letter in every log and trace header, whatever foreign servers stand between.
+//! A [`QueueId`] is written `JOURNEY-STAY`, for instance `3FK9Q2XW7T-04KMX`. The first host of a message generates both
+//! parts; each later host reads the journey from the `Received` fields and generates only its own stay. One search
+//! term therefore finds a message in all logs and trace fields, even if foreign servers are on its way.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Crockford's base 32: no I, L, O, U.
+/// Crockford's base 32, without I, L, O and U.
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const JOURNEY_LEN: usize = 10;
 const STAY_LEN: usize = 5;
 
-/// Names one message from its first host to its mailbox, 50 bits.
+/// Identifies one message from its first host to its mailbox, 50 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JourneyId(u64);
 
-/// Names one stay of a message in one host's queue, unique in the world.
+/// Identifies one stay of a message in one host's queue; unique in the world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct QueueId {
-    /// The journey it is part of.
+    /// The journey of the message.
     pub journey: JourneyId,
     stay: u32,
 }
 
-/// The text is not an id of ours.
+/// The text is not a [`JourneyId`] or [`QueueId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a message id of this world (they look like 3FK9Q2XW7T or 3FK9Q2XW7T-04KMX)")]
 pub struct InvalidId;
 
 impl JourneyId {
-    /// The journey of a drawn number; only its low 50 bits count.
-    pub fn of(drawn: u64) -> Self {
-        Self(drawn & ((1 << (5 * JOURNEY_LEN)) - 1))
+    /// Makes a journey id from a random number, of which the low 50 bits are used.
+    pub fn from_random(random: u64) -> Self {
+        Self(random & ((1 << (5 * JOURNEY_LEN)) - 1))
     }
 
-    /// Another stay of this journey, of a drawn number; only its low 25 bits count.
-    pub fn stay(self, drawn: u64) -> QueueId {
-        QueueId { journey: self, stay: (drawn & ((1 << (5 * STAY_LEN)) - 1)) as u32 }
+    /// Makes a queue id of this journey from a random number, of which the low 25 bits are used.
+    pub fn queue_id(self, random: u64) -> QueueId {
+        QueueId { journey: self, stay: (random & ((1 << (5 * STAY_LEN)) - 1)) as u32 }
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_as_it_was_written() {
-        let id = JourneyId::of(u64::MAX).stay(0x0012_3456);
+    fn queue_id_when_written_parses_to_the_same_id() {
+        let id = JourneyId::from_random(u64::MAX).queue_id(0x0012_3456);
         assert_eq!(id.to_string(), "ZZZZZZZZZZ-14D2P");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("zzzzzzzzzz-14D2P".parse::<QueueId>(), Err(InvalidId));

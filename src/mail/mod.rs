@@ -1,23 +1,23 @@
-//! Values of the field: what is written on a letter and what is inside. No I/O, no clock, no randomness.
+//! The value types of mail: addresses, envelopes, messages and ids. No I/O, no clock, no randomness.
 //!
-//! [`Address`] and [`Envelope`] say where a message goes, [`Letter`] is its bytes, [`QueueId`] its name in
-//! logs and trace headers.
+//! [`Address`] and [`Envelope`] say where a message goes, [`Message`] holds its bytes, [`QueueId`] identifies it in
+//! logs and trace fields.
 
 mod address;
-mod dialogue;
 mod domain;
 mod dsn;
 mod envelope;
 mod id;
-mod letter;
+mod message;
 mod stamp;
+mod transcript;
 
 pub use address::{Address, InvalidAddress};
-pub use dialogue::{Dialogue, Speaker};
 pub use domain::domain_key;
 pub use dsn::{Action, DeliveryReport, RecipientReport};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
-pub(crate) use letter::trace_len;
-pub use letter::{BareLineEnds, Content, Letter, has_bare_line_end, normalize, with_line_feeds};
+pub(crate) use message::trace_len;
+pub use message::{BareLineEnds, Content, Message, has_bare_line_end, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
+pub use transcript::{Side, Transcript};

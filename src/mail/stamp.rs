@@ -1,30 +1,30 @@
-//! What a host writes above a message that it takes. RFC 5321 §4.4.
+//! The trace fields that a host adds to a message. RFC 5321 §4.4.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::{Address, QueueId, ReversePath};
 
-/// A `Received` field, for [`super::Letter::stamped`]: who brought a message, who took it, how and when.
+/// A `Received` field, for [`super::Message::with_header`].
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp<'a> {
-    /// What the client called itself.
+    /// The client's name in `EHLO`, `HELO` or `LHLO`.
     pub hello: &'a str,
-    /// What the world knows it by, if at all.
+    /// The host name of `peer` in the world, if it has one.
     pub known: Option<&'a str>,
-    /// Where it connected from.
+    /// The client's address.
     pub peer: IpAddr,
-    /// The host that took it.
+    /// The receiving host.
     pub by: &'a str,
-    /// The protocol, in the words of RFC 3848.
+    /// The protocol keyword of RFC 3848.
     pub with: &'a str,
-    /// The name of the message there.
+    /// The id of the message at the receiving host.
     pub id: QueueId,
-    /// Version and cipher, if encrypted.
+    /// TLS version and cipher, if encrypted.
     pub tls: Option<&'a str>,
-    /// The recipient, if there is one only: to name several would tell each about the others (RFC 5321 §7.2).
+    /// The recipient, if there is exactly one: naming several would disclose each to the others (RFC 5321 §7.2).
     pub recipient: Option<&'a Address>,
-    /// When, as RFC 5322 §3.3 writes it.
+    /// Date and time of RFC 5322 §3.3.
     pub date: &'a str,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Stamp<'_> {
     }
 }
 
-/// The field that the last host writes on top of all: where reports about the message would have gone.
+/// The field that final delivery puts on top: the address to which reports about the message would have gone.
 pub fn return_path(reverse_path: &ReversePath) -> String {
     match reverse_path {
         Some(address) => format!("Return-Path: <{address}>"),
@@ -51,8 +51,8 @@ pub fn return_path(reverse_path: &ReversePath) -> String {
     }
 }
 
-/// The field that a host writes on top of what it sends on by this alias; who meets its own name there ends a loop.
-/// RFC 9228 §4.
+/// The field that a host adds when it forwards a message by this alias; a host that finds its own alias there detects a
+/// loop. RFC 9228 §4.
 pub fn delivered_to(alias: &Address) -> String {
     format!("Delivered-To: {alias}")
 }
@@ -61,12 +61,12 @@ pub fn delivered_to(alias: &Address) -> String {
 mod tests {
     use bytes::Bytes;
 
-    use super::super::{JourneyId, Letter};
+    use super::super::{JourneyId, Message};
     use super::*;
 
     #[test]
-    fn a_stamp_is_a_trace_field_that_names_the_journey() {
-        let (id, recipient) = (JourneyId::of(3).stay(4), "b@y.test".parse().unwrap());
+    fn stamp_when_added_is_a_trace_field_that_holds_the_journey() {
+        let (id, recipient) = (JourneyId::from_random(3).queue_id(4), "b@y.test".parse().unwrap());
         let stamp = Stamp {
             hello: "a.test",
             known: None,
@@ -86,9 +86,9 @@ mod tests {
                  \r\n\t(TLSv1.3 AES)\r\n\tfor <b@y.test>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000"
             )
         );
-        let letter = Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n"));
-        let letter = letter.stamped(&field).stamped(&return_path(&None));
-        assert_eq!((letter.journey(), letter.hops()), (Some(id.journey), 1));
-        assert_eq!(Letter::new(letter.to_bytes()), letter);
+        let message = Message::new(Bytes::from_static(b"Subject: s\r\n\r\n"));
+        let message = message.with_header(&field).with_header(&return_path(&None));
+        assert_eq!((message.journey(), message.hops()), (Some(id.journey), 1));
+        assert_eq!(Message::new(message.to_bytes()), message);
     }
 }

@@ -1,58 +1,59 @@
 //! The mail delivery agent: the mailbox store, LMTP into it, POP3 and IMAP out of it.
 //!
 //! ```text
-//!  lmtp --deliver--> Mailboxes --view, letter--> pop3, imap
+//!  lmtp --deliver--> Mailboxes --view, message--> pop3, imap
 //!                       |  '----wakes----------------^  (IDLE)
-//!                     store: durable before anybody is told
+//!                     store: durable before the client is told
 //! ```
 //!
-//! [`Mda`] is one host, [`Mailboxes`] are those of all hosts of a process. [`Lmtp`], [`Pop3`] and [`Imap`] are what
-//! listens.
+//! [`Mda`] is one host, [`Mailboxes`] holds those of all hosts of a process. [`Lmtp`], [`Pop3`] and [`Imap`] are its
+//! services.
 
+mod directory;
 mod imap;
 mod lmtp;
 mod mailboxes;
 mod pop3;
-mod site;
 
 use std::sync::Arc;
 
-use crate::journey::Recorder;
+use crate::journey::EventEmitter;
 use crate::mail::Address;
 use crate::net::Identity;
-use crate::smtp::whims::Whims;
-use crate::world::{self, Clock, Dice, HostName, MailboxForm, World};
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::world::{self, Clock, HostName, MailboxForm, Rng, World};
 
+pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    Author, Brief, Brought, Changes, Copied, Delivered, Error, Heard, Index, Keeper, Listed, Mailbox, Mailboxes,
-    Maildrop, Message, Messages, News, Reader, SCHEMA, Sieve, SpecialUse, Status, Uid, Usage, View,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Listed,
+    Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
+    SummaryReader, TextFilter, Uid, Usage, View,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;
-pub use site::{Site, User};
 
-/// What the world hands to one MDA.
-pub struct Setup {
-    /// The world it is part of.
+/// Dependencies of one MDA.
+pub struct MdaContext {
+    /// The world that it belongs to.
     pub world: Arc<World>,
-    /// Which of its hosts it is.
+    /// Its short host name.
     pub host: HostName,
-    /// Its settings there.
+    /// Its settings in the world file.
     pub settings: world::Mda,
-    /// Where the mail is.
+    /// The mailbox store.
     pub mailboxes: Mailboxes,
-    /// The world's clock.
+    /// The clock of the world.
     pub clock: Clock,
-    /// Its own dice.
-    pub dice: Dice,
-    /// Where it reports.
-    pub recorder: Recorder,
-    /// Its certificate.
+    /// Its random number generator.
+    pub rng: Rng,
+    /// Records its events.
+    pub emitter: EventEmitter,
+    /// Its TLS certificate and key.
     pub identity: Identity,
-    /// Where its replies over LMTP are not its own.
-    pub whims: Whims,
+    /// Injected faults that replace its LMTP replies.
+    pub reply_faults: ReplyFaults,
 }
 
 /// One MDA. Cheap to clone.
@@ -60,48 +61,48 @@ pub struct Setup {
 pub struct Mda(Arc<Inner>);
 
 struct Inner {
-    setup: Setup,
+    context: MdaContext,
     fqdn: String,
 }
 
 impl Mda {
-    /// A host with what the world hands to it.
-    pub fn new(setup: Setup) -> Self {
-        let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
-        let mda = Self(Arc::new(Inner { setup, fqdn }));
-        let limited = mda.setup().world.users.iter().filter_map(|(key, user)| Some((key, user, user.quota?)));
+    /// An MDA with these dependencies; sets the quotas of its users.
+    pub fn new(context: MdaContext) -> Self {
+        let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
+        let mda = Self(Arc::new(Inner { context, fqdn }));
+        let limited = mda.context().world.users.iter().filter_map(|(key, user)| Some((key, user, user.quota?)));
         let limited = limited.filter(|(_, user, _)| mda.serves(&user.address));
         mda.mailboxes().limit(limited.map(|(key, _, quota)| (key.clone(), quota)));
         mda
     }
 
-    /// The host's short name.
+    /// The short name of the host.
     pub fn host(&self) -> &HostName {
-        &self.0.setup.host
+        &self.0.context.host
     }
 
-    /// The host's name in the DNS.
+    /// The DNS name of the host.
     pub fn fqdn(&self) -> &str {
         &self.0.fqdn
     }
 
-    /// Where its mailboxes lie.
+    /// The storage format of the mailboxes.
     pub fn form(&self) -> MailboxForm {
-        self.0.setup.settings.mailboxes
+        self.0.context.settings.mailboxes
     }
 
-    /// The mail of this host, and of all others of the process.
+    /// The mailboxes of this host and of all other hosts of the process.
     pub fn mailboxes(&self) -> &Mailboxes {
-        &self.0.setup.mailboxes
+        &self.0.context.mailboxes
     }
 
-    fn setup(&self) -> &Setup {
-        &self.0.setup
+    fn context(&self) -> &MdaContext {
+        &self.0.context
     }
 
-    /// Whether this host keeps the mailboxes of the address's domain.
+    /// Whether this host stores the mailboxes of the address's domain.
     fn serves(&self, address: &Address) -> bool {
-        self.setup().world.domain(address.domain()).is_some_and(|domain| domain.mailboxes == *self.host())
+        self.context().world.domain(address.domain()).is_some_and(|domain| domain.mailboxes == *self.host())
     }
 }
 

@@ -1,62 +1,62 @@
-//! Hands out mail over POP3.
+//! The POP3 service of the mailboxes.
 
-use super::{Error, Maildrop, Site, User};
-use crate::journey::{Protocol, Step};
-use crate::mail::Letter;
+use super::{Error, Maildrop, User, UserDirectory};
+use crate::journey::{EventKind, Protocol};
+use crate::mail::Message;
 use crate::net::{self, Conn, Service, Stop, Stream};
-use crate::pop3::server::{Entry, Event, Refusal, Session, Setup};
+use crate::pop3::server::{Config, Entry, Event, Refusal, Session};
 
-/// The POP3 side of one MDA, or of all of them behind one port.
+/// The POP3 service of one MDA, or of all MDAs behind one port.
 #[derive(Clone)]
-pub struct Pop3(Site);
+pub struct Pop3(UserDirectory);
 
 impl Pop3 {
-    /// Serves the users of a site.
-    pub fn new(site: Site) -> Self {
-        Self(site)
+    /// Serves these users.
+    pub fn new(users: UserDirectory) -> Self {
+        Self(users)
     }
 }
 
 impl Service for Pop3 {
-    async fn converse(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        Box::new(Conversation::new(self.0, stream, stop)).run().await
+    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
+        Box::new(Pop3Handler::new(self.0, stream, stop)).run().await
     }
 
-    fn farewell(&self) -> &'static str {
+    fn too_many_reply(&self) -> &'static str {
         "-ERR [SYS/TEMP] too many connections from your address, try again later\r\n"
     }
 }
 
-/// One connection.
-struct Conversation {
-    site: Site,
+/// Handles one connection.
+struct Pop3Handler {
+    users: UserDirectory,
     conn: Conn<Session>,
-    /// Who is in, once the password was right, and what is held for them.
+    /// The logged-in user and the locked maildrop.
     open: Option<(User, Maildrop)>,
 }
 
-impl Conversation {
-    fn new(site: Site, stream: Stream, stop: Stop) -> Self {
-        let face = site.face();
-        let setup = Setup {
-            host: face.fqdn().to_owned(),
-            starttls: face.setup().identity.is_shown(),
-            nonce: format!("{:016x}", face.setup().dice.draw()),
-            record: face.setup().recorder.wants_dialogues(),
+impl Pop3Handler {
+    fn new(users: UserDirectory, stream: Stream, stop: Stop) -> Self {
+        let greeting_host = users.greeting_host();
+        let config = Config {
+            host: greeting_host.fqdn().to_owned(),
+            starttls: greeting_host.context().identity.offers_tls(),
+            nonce: format!("{:016x}", greeting_host.context().rng.next_u64()),
+            transcript: greeting_host.context().emitter.wants_transcripts(),
         };
-        let session = Session::new(setup, stream.tls().is_some());
-        Self { conn: Conn::new(stream, session, stop), site, open: None }
+        let session = Session::new(config, stream.tls().is_some());
+        Self { conn: Conn::new(stream, session, stop), users, open: None }
     }
 
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::StartTls => {
-                    self.conn.accept_tls(&self.site.face().setup().identity).await?;
+                    self.conn.accept_tls(&self.users.greeting_host().context().identity).await?;
                     self.conn.machine.encrypted();
                 }
-                Event::Who(user) => {
-                    let user = self.site.user(&user);
+                Event::NeedSecret(user) => {
+                    let user = self.users.user(&user);
                     self.conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
@@ -64,10 +64,10 @@ impl Conversation {
                     self.conn.machine.opened(outcome);
                 }
                 Event::Retrieve { index, whole } => {
-                    let outcome = self.letter(index);
+                    let outcome = self.message(index);
                     self.conn.machine.message(outcome.as_ref().map_err(|refusal| *refusal));
-                    if let (Ok(letter), true) = (&outcome, whole) {
-                        self.report(letter);
+                    if let (Ok(message), true) = (&outcome, whole) {
+                        self.report(message);
                     }
                 }
                 Event::Update { deleted } => {
@@ -79,40 +79,40 @@ impl Conversation {
         Ok(())
     }
 
-    /// RFC 1939 §4: the maildrop is ours alone before the session goes on.
+    /// RFC 1939 §4: the maildrop is locked before the session continues.
     async fn open(&mut self, login: &str) -> Result<Vec<Entry>, Refusal> {
-        let user = self.site.user(login).ok_or(Refusal::Permanent)?;
+        let user = self.users.user(login).ok_or(Refusal::Permanent)?;
         let maildrop = user.home.mailboxes().maildrop(&user.address.key()).await.map_err(|error| refusal(&error))?;
         let entries = maildrop.entries().map(|(size, uid)| Entry { size, uid }).collect();
         self.open = Some((user, maildrop));
         Ok(entries)
     }
 
-    fn letter(&mut self, index: usize) -> Result<Letter, Refusal> {
+    fn message(&mut self, index: usize) -> Result<Message, Refusal> {
         let (_, maildrop) = self.open.as_mut().ok_or(Refusal::Permanent)?;
-        maildrop.letter(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
+        maildrop.message(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
     }
 
-    /// RFC 1939 §6: what is marked goes, and the next session may come, before the client hears goodbye.
+    /// RFC 1939 §6: marked messages are removed and the lock is released before the client gets its reply.
     async fn update(&mut self, deleted: &[usize]) -> Result<(), Refusal> {
         let (_, maildrop) = self.open.take().ok_or(Refusal::Permanent)?;
         maildrop.remove(deleted).await.map_err(|error| refusal(&error))
     }
 
-    fn report(&mut self, letter: &Letter) {
-        let (Some((user, _)), Some(journey)) = (&self.open, letter.journey()) else { return };
+    fn report(&mut self, message: &Message) {
+        let (Some((user, _)), Some(journey)) = (&self.open, message.journey()) else { return };
         let account = user.address.key();
-        let step = Step::Retrieved { protocol: Protocol::Pop3, account, size: letter.len() };
-        let dialogue = self.conn.machine.take_dialogue();
-        user.home.setup().recorder.report(journey, None, step, Some(dialogue));
+        let step = EventKind::Retrieved { protocol: Protocol::Pop3, account, size: message.len() };
+        let transcript = self.conn.machine.take_transcript();
+        user.home.context().emitter.report(journey, None, step, Some(transcript));
     }
 }
 
-/// What the client hears; the cause goes to the log.
+/// The refusal for the client; the cause is logged.
 fn refusal(error: &Error) -> Refusal {
     if matches!(error, Error::InUse) {
         return Refusal::InUse;
     }
-    tracing::error!(%error, "a maildrop cannot be used");
+    tracing::error!(%error, "cannot open a maildrop");
     Refusal::Temporary
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::journey::{Journal, Step};
-use crate::mail::{Envelope, Letter, Recipient};
-use crate::net::{Authority, Conn, Door, Interface, Limits, Net, Service, Stop, Trust, serve};
+use crate::journey::{EventKind, EventLog};
+use crate::mail::{Envelope, Message, Recipient};
+use crate::net::{Authority, Conn, Interface, Limits, Net, ServerConfig, Service, Stop, Trust, serve};
 use crate::pop3::client::{self as pop3_client, StartTls};
 use crate::smtp::client::{self as smtp_client, Verdict};
 use crate::store::Store;
 
-/// The MDA of sina.test with its listeners, and the MTA before it.
-struct Scene {
-    journal: Journal,
+/// The MDA of sina.test with its listeners, and an MTA in front of it.
+struct Fixture {
+    event_log: EventLog,
     mda: Mda,
     neighbour: Interface,
     lmtp: SocketAddr,
@@ -25,7 +25,7 @@ struct Scene {
     stop: Stop,
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         Self::of(World::journey()).await
     }
@@ -34,35 +34,35 @@ impl Scene {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
-        let journal = Journal::new(clock, 100, true);
+        let event_log = EventLog::new(clock, 100, true);
         let declared = &world.hosts[&host];
-        let mda = Mda::new(Setup {
+        let mda = Mda::new(MdaContext {
             world: world.clone(),
             host: host.clone(),
             settings: world::Mda { size_max: 10_000, mailboxes: world::MailboxForm::default() },
             mailboxes: Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock),
             clock,
-            dice: Dice::seeded(1),
-            recorder: journal.recorder(&host),
+            rng: Rng::seeded(1),
+            emitter: event_log.emitter(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
-            whims: crate::smtp::whims::Whims::default(),
+            reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());
-        let front = Site::front(Arc::new(BTreeMap::from([(host, mda.clone())])), mda.clone());
+        let front = UserDirectory::for_all_hosts(Arc::new(BTreeMap::from([(host, mda.clone())])), mda.clone());
         Self {
             lmtp: open(&place, Lmtp::new(mda.clone()), &stop).await,
             pop3: open(&place, Pop3::new(front), &stop).await,
             neighbour: net.interface(&world.hosts["mta-sina"].addresses),
             trust: authority.trust().unwrap(),
-            journal,
+            event_log,
             mda,
             stop,
         }
     }
 
-    /// Sends a letter over LMTP; what was said for each recipient.
-    async fn send(&self, letter: &Letter, recipients: &[&str]) -> Vec<String> {
+    /// Sends a message over LMTP; returns the reply for each recipient.
+    async fn send(&self, message: &Message, recipients: &[&str]) -> Vec<String> {
         let config = smtp_client::Config { hello: "mx.sina.test".to_owned(), lmtp: true, ..Default::default() };
         let stream = self.neighbour.connect(self.lmtp).await.unwrap();
         let mut conn = Conn::new(stream, smtp_client::Session::new(config), Stop::new());
@@ -70,27 +70,27 @@ impl Scene {
             recipients.iter().map(|address| Recipient::from(address.parse::<Address>().unwrap())).collect();
         let reverse_path = Some("me@163.test".parse().unwrap());
         assert_eq!(conn.event().await.unwrap(), Some(smtp_client::Event::Ready));
-        conn.machine.send(Envelope { reverse_path, recipients, ..Envelope::default() }, letter);
+        conn.machine.send(Envelope { reverse_path, recipients, ..Envelope::default() }, message);
         let Some(smtp_client::Event::Sent(outcome)) = conn.event().await.unwrap() else { panic!("not sent") };
         conn.machine.quit();
         assert_eq!(conn.event().await.unwrap(), None);
-        let said = |verdict: &Verdict| match verdict {
+        let replies = |verdict: &Verdict| match verdict {
             Verdict::Accepted(reply) | Verdict::Refused { reply, .. } => reply.to_string(),
         };
-        outcome.verdicts.iter().map(said).collect()
+        outcome.verdicts.iter().map(replies).collect()
     }
 
-    /// A POP3 session under TLS, logged in, and what it answered to the login.
+    /// A logged-in POP3 session under TLS, and the event of the login.
     async fn log_in(&self, user: &str, password: &str) -> (Conn<pop3_client::Session>, pop3_client::Event) {
-        let setup = pop3_client::Setup {
+        let context = pop3_client::Config {
             user: user.to_owned(),
             password: password.to_owned(),
             starttls: StartTls::Required,
-            message_octets_max: 1 << 20,
-            record: false,
+            max_message_bytes: 1 << 20,
+            transcript: false,
         };
         let stream = self.neighbour.connect(self.pop3).await.unwrap();
-        let mut conn = Conn::new(stream, pop3_client::Session::new(setup, false), Stop::new());
+        let mut conn = Conn::new(stream, pop3_client::Session::new(context, false), Stop::new());
         assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::StartTls));
         conn.connect_tls(&self.trust, self.mda.fqdn()).await.unwrap();
         conn.machine.encrypted();
@@ -102,33 +102,33 @@ impl Scene {
 async fn open(place: &Interface, service: impl Service, stop: &Stop) -> SocketAddr {
     let listener = place.listen(0).await.unwrap().remove(0);
     let address = listener.address();
-    tokio::spawn(serve(Door { listener, tls: None, limits: Limits::default() }, service, stop.clone()));
+    tokio::spawn(serve(ServerConfig { listener, tls: None, limits: Limits::default() }, service, stop.clone()));
     address
 }
 
-fn letter() -> Letter {
-    let id = crate::mail::JourneyId::of(5).stay(6);
-    let letter = Letter::new(Bytes::from_static(b"Subject: hello\r\n\r\n.\r\nHello!\r\n"));
-    letter.stamped(&format!("Received: from mua by mx.sina.test with ESMTP id {id}; now"))
+fn message() -> Message {
+    let id = crate::mail::JourneyId::from_random(5).queue_id(6);
+    let message = Message::new(Bytes::from_static(b"Subject: hello\r\n\r\n.\r\nHello!\r\n"));
+    message.with_header(&format!("Received: from mua by mx.sina.test with ESMTP id {id}; now"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_comes_by_lmtp_and_leaves_by_pop3_as_it_was() {
-    let scene = Scene::new().await;
-    let said = scene.send(&letter(), &["friend@sina.test", "nobody@sina.test", "friend+sent@sina.test"]).await;
+async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
+    let fixture = Fixture::new().await;
+    let replies = fixture.send(&message(), &["friend@sina.test", "nobody@sina.test", "friend+sent@sina.test"]).await;
     let unknown = "550 5.1.1 <nobody@sina.test> has no mailbox here";
-    assert_eq!(said, ["250 2.1.5 Saved as INBOX uid 1", unknown, "250 2.1.5 Saved as Sent uid 1"]);
+    assert_eq!(replies, ["250 2.1.5 Saved as INBOX uid 1", unknown, "250 2.1.5 Saved as Sent uid 1"]);
 
-    let (mut conn, ready) = scene.log_in("friend@sina.test", "postroad").await;
+    let (mut conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready);
     conn.machine.list();
     let Some(pop3_client::Event::Listing(listing)) = conn.event().await.unwrap() else { panic!("not listed") };
     conn.machine.retrieve(1);
     let Some(pop3_client::Event::Message { bytes, .. }) = conn.event().await.unwrap() else { panic!("not retrieved") };
     assert_eq!((listing.len(), listing[0].size), (1, bytes.len() as u64));
-    let arrived = Letter::new(bytes);
-    assert_eq!(arrived.content, letter().content);
-    assert_eq!((arrived.hops(), arrived.journey()), (2, letter().journey()));
+    let arrived = Message::new(bytes);
+    assert_eq!(arrived.content, message().content);
+    assert_eq!((arrived.hops(), arrived.journey()), (2, message().journey()));
     let trace = String::from_utf8(arrived.trace.to_vec()).unwrap();
     let top = "Return-Path: <me@163.test>\r\nReceived: from mx.sina.test (mx.sina.test [203.0.113.25])\r\n\tby mail.sina.test";
     assert!(trace.starts_with(top), "{trace}");
@@ -138,78 +138,79 @@ async fn a_letter_comes_by_lmtp_and_leaves_by_pop3_as_it_was() {
     assert!(matches!(conn.event().await.unwrap(), Some(pop3_client::Event::Deleted { number: 1 })));
     conn.machine.quit();
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
-    let (_conn, ready) = scene.log_in("friend@sina.test", "postroad").await;
-    assert_eq!(ready, pop3_client::Event::Ready, "the maildrop is free again");
-    assert_eq!(scene.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    let (_conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
+    assert_eq!(ready, pop3_client::Event::Ready, "the maildrop is unlocked");
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
 
-    let steps = scene.journal.since(0).into_iter().map(|event| {
-        assert_eq!(Some(event.journey), letter().journey());
-        match event.step {
-            Step::Received { recipients, .. } => format!("received for {}", recipients.len()),
-            Step::Delivered { recipient, mailbox, uid, .. } => format!("{recipient} {mailbox} {uid}"),
-            Step::Retrieved { account, .. } => format!("retrieved by {account}"),
-            _ => "odd".to_owned(),
+    let steps = fixture.event_log.since(0).into_iter().map(|event| {
+        assert_eq!(Some(event.journey), message().journey());
+        match event.kind {
+            EventKind::Received { recipients, .. } => format!("received for {}", recipients.len()),
+            EventKind::Delivered { recipient, mailbox, uid, .. } => format!("{recipient} {mailbox} {uid}"),
+            EventKind::Retrieved { account, .. } => format!("retrieved by {account}"),
+            _ => "unexpected".to_owned(),
         }
     });
     assert_eq!(
         steps.collect::<Vec<_>>(),
         ["received for 2", "friend@sina.test INBOX 1", "friend+sent@sina.test Sent 1", "retrieved by friend@sina.test"]
     );
-    scene.stop.cancel();
+    fixture.stop.cancel();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_door_opens_only_for_its_users() {
-    let scene = Scene::new().await;
+async fn pop3_login_works_only_for_users_of_the_host_and_once_at_a_time() {
+    let fixture = Fixture::new().await;
     for (user, password) in [("friend@sina.test", "wrong"), ("me@163.test", "postroad"), ("ghost@sina.test", "")] {
-        let (_, event) = scene.log_in(user, password).await;
+        let (_, event) = fixture.log_in(user, password).await;
         assert!(matches!(event, pop3_client::Event::LoginRefused(why) if why.starts_with("[AUTH]")), "{user}");
     }
-    let (mut first, ready) = scene.log_in("friend@sina.test", "postroad").await;
+    let (mut first, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready);
-    let (_, event) = scene.log_in("Friend@sina.test", "postroad").await;
+    let (_, event) = fixture.log_in("Friend@sina.test", "postroad").await;
     assert!(matches!(event, pop3_client::Event::LoginRefused(why) if why.starts_with("[IN-USE]")));
     first.machine.quit();
     assert_eq!(first.event().await.unwrap(), Some(pop3_client::Event::Closed));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_postmaster_is_known_and_other_domains_are_not() {
-    let scene = Scene::new().await;
-    let said = scene.send(&letter(), &["Postmaster@sina.test", "me@163.test", "a@other.test"]).await;
-    let codes: Vec<_> = said.iter().map(|reply| &reply[..3]).collect();
+async fn lmtp_accepts_postmaster_and_refuses_other_domains() {
+    let fixture = Fixture::new().await;
+    let replies = fixture.send(&message(), &["Postmaster@sina.test", "me@163.test", "a@other.test"]).await;
+    let codes: Vec<_> = replies.iter().map(|reply| &reply[..3]).collect();
     assert_eq!(codes, ["250", "550", "550"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_client_frees_its_maildrop_after_ten_minutes() {
-    let scene = Scene::new().await;
-    let (_silent, ready) = scene.log_in("friend@sina.test", "postroad").await;
+async fn pop3_timeout_after_ten_minutes_unlocks_the_maildrop() {
+    let fixture = Fixture::new().await;
+    let (_silent, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready);
     tokio::time::sleep(Duration::from_secs(599)).await;
-    let (_, event) = scene.log_in("friend@sina.test", "postroad").await;
+    let (_, event) = fixture.log_in("friend@sina.test", "postroad").await;
     assert!(matches!(event, pop3_client::Event::LoginRefused(_)));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (_, event) = scene.log_in("friend@sina.test", "postroad").await;
+    let (_, event) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(event, pop3_client::Event::Ready);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_mailbox_a_message_beyond_all_quotas_and_an_unknown_user_are_told_apart() {
+async fn lmtp_replies_differ_for_full_mailbox_too_large_message_and_unknown_user() {
     let users =
         "users = [{ name = \"friend\", quota = { storage = 500 } }, { name = \"shut\", quota = { messages = 0 } }]";
     let world = World::parse("w.toml", &world::JOURNEY.replace("users = [\"friend\"]", users)).unwrap();
-    let scene = Scene::of(world).await;
+    let fixture = Fixture::of(world).await;
     let recipients = ["friend@sina.test", "friend+sent@sina.test", "shut@sina.test", "nobody@sina.test"];
-    let said = scene.send(&letter(), &recipients).await;
+    let replies = fixture.send(&message(), &recipients).await;
     let wanted = [
         "250 2.1.5 Saved as INBOX uid 1",
-        "452 4.2.2 The mailbox is full, try again when there is room",
-        "552 5.2.2 The message is larger than all that the mailbox may hold",
+        "452 4.2.2 The mailbox is full, try again later",
+        "552 5.2.2 The message is larger than the quota of the mailbox",
         "550 5.1.1 <nobody@sina.test> has no mailbox here",
     ];
-    assert_eq!(said, wanted);
-    let filed = scene.journal.since(0).into_iter().filter(|event| matches!(event.step, Step::Delivered { .. }));
-    assert_eq!(filed.count(), 1);
-    assert_eq!(scene.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().messages, 0);
+    assert_eq!(replies, wanted);
+    let delivered =
+        fixture.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Delivered { .. }));
+    assert_eq!(delivered.count(), 1);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().messages, 0);
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::Mta;
 use super::report::{Action, Told};
-use crate::mail::{Address, Letter, Notify, Recipient};
+use crate::mail::{Address, Message, Notify, Recipient};
 use crate::world::Target;
 
 /// What an alias of this host becomes.
 #[derive(Clone, Debug)]
-pub(super) struct Expansion {
+pub(super) struct AliasExpansion {
     /// As the client named it.
     pub(super) alias: Recipient,
     /// Where the mail goes, each once.
@@ -20,11 +20,11 @@ pub(super) struct Expansion {
     names: Vec<Address>,
 }
 
-impl Expansion {
+impl AliasExpansion {
     /// Follows an alias as far as this host knows the way; `None` for what is no alias of its own. Each alias is
     /// followed once, so the work is bounded by what the world declares.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
-        onward(mta, &recipient.address)?;
+        targets(mta, &recipient.address)?;
         let mut expansion =
             Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false, names: Vec::new() };
         let (mut seen, mut waiting) = (BTreeSet::new(), vec![recipient.address.clone()]);
@@ -32,11 +32,11 @@ impl Expansion {
             if !seen.insert(address.key()) {
                 continue;
             }
-            let Some(targets) = onward(mta, &address) else {
+            let Some(targets) = targets(mta, &address) else {
                 expansion.targets.push(address);
                 continue;
             };
-            let world = &mta.setup().world;
+            let world = &mta.context().world;
             for target in targets.iter().rev() {
                 match target {
                     Target::Discard => expansion.is_discarded = true,
@@ -53,18 +53,18 @@ impl Expansion {
     }
 
     /// Whether it leads in a circle, and nowhere else.
-    pub(super) fn is_endless(&self) -> bool {
+    pub(super) fn is_cyclic(&self) -> bool {
         self.targets.is_empty() && !self.is_discarded
     }
 
-    /// Whether the letter came by one of these aliases before. RFC 9228 §4.
-    pub(super) fn has_passed(&self, letter: &Letter) -> bool {
-        letter.delivered_to().any(|known| self.names.iter().any(|name| name.key() == known.key()))
+    /// Whether the message came by one of these aliases before. RFC 9228 §4.
+    pub(super) fn already_expanded(&self, message: &Message) -> bool {
+        message.delivered_to().any(|known| self.names.iter().any(|name| name.key() == known.key()))
     }
 
-    /// The letter with the names of the aliases on top.
-    pub(super) fn stamped(&self, letter: &Letter) -> Letter {
-        self.names.iter().fold(letter.clone(), |letter, name| letter.stamped(&crate::mail::delivered_to(name)))
+    /// The message with the names of the aliases on top.
+    pub(super) fn with_delivered_to(&self, message: &Message) -> Message {
+        self.names.iter().fold(message.clone(), |message, name| message.with_header(&crate::mail::delivered_to(name)))
     }
 
     /// The targets as recipients. A single one takes over all that the sender asked for; of several, none reports
@@ -81,7 +81,7 @@ impl Expansion {
     }
 
     /// What the sender is told now. RFC 3461 §5.2.7; what is thrown away has arrived.
-    pub(super) fn news(&self) -> Option<(Action, Told)> {
+    pub(super) fn sender_notice(&self) -> Option<(Action, Told)> {
         let told = |action, words: String| Some((action, Told { status: (2, 0, 0), host: None, words: Some(words) }));
         match self.targets.len() {
             0 => told(Action::Delivered, "this name takes mail and throws it away".to_owned()),
@@ -96,6 +96,6 @@ impl Expansion {
 }
 
 /// Where this host sends mail for the address on to, if that is an alias of its own.
-fn onward<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
-    mta.setup().world.alias(address).filter(|_| mta.is_local(address.domain()))
+fn targets<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
+    mta.context().world.alias(address).filter(|_| mta.is_local(address.domain()))
 }

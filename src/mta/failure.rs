@@ -43,7 +43,7 @@ pub enum Failure {
         why: String,
     },
     /// TLS must be, and is not offered there.
-    #[error("{host} offers no TLS, without which nothing is sent there")]
+    #[error("{host} does not offer TLS, which is required")]
     NoTls {
         /// Its name.
         host: String,
@@ -51,7 +51,7 @@ pub enum Failure {
         required: bool,
     },
     /// TLS must be, and does not come up.
-    #[error("{host}: {why}; nothing is sent there without TLS")]
+    #[error("{host}: {why}; TLS is required")]
     BadTls {
         /// Its name.
         host: String,

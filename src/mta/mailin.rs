@@ -1,4 +1,4 @@
-//! The chain's old-fashioned MTA: the crate mailin-embedded receives, on threads of its own, in front of our queue.
+//! An MTA whose SMTP server is the `mailin-embedded` crate (blocking, one thread per connection), in front of our queue.
 //!
 //! It knows 8BITMIME and no other extension, takes no null reverse-path, no quoted local part and no parameter that it
 //! does not know, and answers one command at a time. It does not tell the port of a peer, so a host of the world is known
@@ -11,11 +11,11 @@ use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::expand::Expansion;
-use super::receive::Arrival;
-use super::{Mail, Mta};
-use crate::journey::{Protocol, Step};
-use crate::mail::{Address, Body, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp, has_bare_line_end};
+use super::expand::AliasExpansion;
+use super::receive::IncomingMessage;
+use super::{Mta, QueuedMessage};
+use crate::journey::{EventKind, Protocol};
+use crate::mail::{Address, Body, Envelope, JourneyId, Message, QueueId, Recipient, Stamp, has_bare_line_end};
 use crate::net::Stop;
 use crate::world::{Host, rfc5322_date};
 
@@ -26,11 +26,11 @@ const THREADS: u32 = 32;
 #[derive(Clone)]
 pub struct Mailin {
     at: SocketAddr,
-    door: Door,
+    stop_switch: StopSwitch,
 }
 
 /// Open until the token in it fires.
-type Door = Arc<Mutex<Stop>>;
+type StopSwitch = Arc<Mutex<Stop>>;
 
 impl Mailin {
     /// Serves at the listener until the process ends, and takes mail until `stop`.
@@ -38,24 +38,24 @@ impl Mailin {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(mta: Mta, listener: TcpListener, at: SocketAddr, stop: Stop) -> std::io::Result<Self> {
-        let door = Arc::new(Mutex::new(stop));
-        let clerk = Clerk::new(mta, door.clone());
-        let name = clerk.mta.fqdn().to_owned();
+        let stop_switch = Arc::new(Mutex::new(stop));
+        let handler = MailinHandler::new(mta, stop_switch.clone());
+        let name = handler.mta.fqdn().to_owned();
         // A thread that nobody waits for, since the crate has no way to end it.
         std::thread::Builder::new().name("mailin".to_owned()).spawn(move || {
-            let mut server = Server::new(clerk);
+            let mut server = Server::new(handler);
             server.with_name(name).with_num_threads(THREADS).with_tcp_listener(listener);
             let ended = server.with_ssl(SslConfig::None).map(drop).and_then(|()| server.serve());
             if let Err(error) = ended {
                 tracing::error!(%error, "mailin ended");
             }
         })?;
-        Ok(Self { at, door })
+        Ok(Self { at, stop_switch })
     }
 
     /// Takes mail again, until `stop`.
     pub fn reopen(&self, stop: Stop) {
-        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        *self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner) = stop;
     }
 
     /// Its real address.
@@ -66,9 +66,9 @@ impl Mailin {
 
 /// Answers for one conversation.
 #[derive(Clone)]
-struct Clerk {
+struct MailinHandler {
     mta: Mta,
-    door: Door,
+    stop_switch: StopSwitch,
     runtime: Handle,
     hello: String,
     peer: Option<IpAddr>,
@@ -79,11 +79,11 @@ struct Clerk {
     began: Instant,
 }
 
-impl Clerk {
-    fn new(mta: Mta, door: Door) -> Self {
+impl MailinHandler {
+    fn new(mta: Mta, stop_switch: StopSwitch) -> Self {
         Self {
             mta,
-            door,
+            stop_switch,
             runtime: Handle::current(),
             hello: String::new(),
             peer: None,
@@ -94,26 +94,26 @@ impl Clerk {
         }
     }
 
-    fn is_off(&self) -> bool {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
+    fn is_stopped(&self) -> bool {
+        self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
     }
 
     /// The host of the world that the peer says it is.
     fn host(&self) -> Option<&Host> {
-        self.mta.setup().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
+        self.mta.context().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
     }
 
-    /// RFC 5321 §3.3, as [`super::Reception`] does it.
+    /// RFC 5321 §3.3, as [`super::SmtpService`] does it.
     fn recipient(&self, address: &Address) -> Response {
-        let setup = self.mta.setup();
-        let relays = || self.host().is_some_and(|host| setup.settings.relay_from.hosts.contains(&host.name));
+        let context = self.mta.context();
+        let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
         match self.mta.is_local(address.domain()) {
-            true if Expansion::of(&self.mta, &address.clone().into())
-                .is_some_and(|expansion| expansion.is_endless()) =>
+            true if AliasExpansion::of(&self.mta, &address.clone().into())
+                .is_some_and(|expansion| expansion.is_cyclic()) =>
             {
                 Response::custom(550, "That name leads back to itself".to_owned())
             }
-            true if setup.world.takes(address) => response::OK,
+            true if context.world.accepts(address) => response::OK,
             true => response::NO_MAILBOX,
             false if relays() => response::OK,
             false => Response::custom(550, "Not local, and this host does not relay for you".to_owned()),
@@ -130,15 +130,15 @@ impl Clerk {
         if has_bare_line_end(&data) {
             return Response::custom(554, "A lone CR or LF is no line end".to_owned());
         }
-        let letter = Letter::new(data.into());
-        let known = self.host().and_then(|_| letter.journey());
-        let journey = known.unwrap_or_else(|| JourneyId::of(self.mta.setup().dice.draw()));
+        let message = Message::new(data.into());
+        let known = self.host().and_then(|_| message.journey());
+        let journey = known.unwrap_or_else(|| JourneyId::from_random(self.mta.context().rng.next_u64()));
         let stamp = |id: QueueId, envelope: &Envelope, now| self.stamp(id, envelope, &rfc5322_date(now));
-        let arrival = match Arrival::new(&self.mta, envelope, letter, journey, stamp) {
-            Ok(arrival) => arrival,
+        let incoming = match IncomingMessage::new(&self.mta, envelope, message, journey, stamp) {
+            Ok(incoming) => incoming,
             Err(why) => return Response::custom(554, why.to_owned()),
         };
-        match self.runtime.block_on(arrival.settle(&self.mta, |mail| self.received(mail))) {
+        match self.runtime.block_on(incoming.enqueue(&self.mta, |queued| self.received(queued))) {
             Ok(receipt) => Response::custom(250, format!("OK: queued as {}", receipt.id)),
             Err(_) => response::OUT_OF_SPACE,
         }
@@ -157,14 +157,14 @@ impl Clerk {
         Stamp { hello: &self.hello, known, peer, by, with: "SMTP", id, tls: None, recipient, date }.to_string()
     }
 
-    fn received(&self, mail: &Mail) -> Step {
-        let Mail { envelope, letter, .. } = mail;
-        Step::Received {
+    fn received(&self, queued: &QueuedMessage) -> EventKind {
+        let QueuedMessage { envelope, message, .. } = queued;
+        EventKind::Received {
             protocol: Protocol::Smtp,
             from: self.hello.clone(),
             reverse_path: envelope.reverse_path.clone(),
             recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
-            size: letter.len(),
+            size: message.len(),
             tls: None,
             user: None,
             took_ms: self.began.elapsed().as_secs_f64() * 1e3,
@@ -172,9 +172,9 @@ impl Clerk {
     }
 }
 
-impl Handler for Clerk {
+impl Handler for MailinHandler {
     fn helo(&mut self, ip: IpAddr, domain: &str) -> Response {
-        if self.is_off() {
+        if self.is_stopped() {
             return response::NO_SERVICE;
         }
         (self.hello, self.peer) = (domain.to_owned(), Some(ip));
@@ -182,7 +182,7 @@ impl Handler for Clerk {
     }
 
     fn mail(&mut self, _ip: IpAddr, _domain: &str, from: &str) -> Response {
-        if self.is_off() {
+        if self.is_stopped() {
             return response::NO_SERVICE;
         }
         let Ok(from) = from.parse() else { return response::BAD_MAILBOX };
@@ -192,7 +192,7 @@ impl Handler for Clerk {
 
     fn rcpt(&mut self, to: &str) -> Response {
         let Ok(address) = to.parse::<Address>() else { return response::BAD_MAILBOX };
-        if self.mta.setup().settings.policy.recipients_max <= self.envelope.recipients.len() {
+        if self.mta.context().settings.policy.recipients_max <= self.envelope.recipients.len() {
             return Response::custom(452, "Too many recipients".to_owned());
         }
         let reply = self.recipient(&address);
@@ -212,7 +212,7 @@ impl Handler for Clerk {
     }
 
     fn data(&mut self, line: &[u8]) -> std::io::Result<()> {
-        self.too_large |= self.mta.setup().settings.size_max < self.data.len() + line.len();
+        self.too_large |= self.mta.context().settings.size_max < self.data.len() + line.len();
         if !self.too_large {
             self.data.extend_from_slice(line);
         }
@@ -220,6 +220,6 @@ impl Handler for Clerk {
     }
 
     fn data_end(&mut self) -> Response {
-        if self.is_off() { response::NO_SERVICE } else { self.store() }
+        if self.is_stopped() { response::NO_SERVICE } else { self.store() }
     }
 }

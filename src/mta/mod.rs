@@ -8,10 +8,10 @@
 //!
 //! [`Mta`] is one host. It meets other hosts on the wire only.
 
-mod deliver;
+mod connection;
+mod destination;
 mod expand;
 mod failure;
-mod lane;
 #[cfg(feature = "mailin")]
 mod mailin;
 #[cfg(not(feature = "mailin"))]
@@ -22,31 +22,31 @@ mod queue;
 mod receive;
 mod report;
 mod route;
-#[cfg(test)]
-mod scene;
 mod schedule;
 mod settle;
+#[cfg(test)]
+mod test_support;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dns::Resolver;
-use crate::journey::Recorder;
+use crate::journey::EventEmitter;
 use crate::mail::Address;
 use crate::net::{Identity, Interface, Stop, Trust};
-use crate::smtp::whims::Whims;
+use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::{self, Store};
-use crate::world::{self, Clock, Dice, HostName, World};
+use crate::world::{self, Clock, HostName, Rng, World};
 
 pub use failure::Failure;
 pub use mailin::Mailin;
-pub use queue::{Entry, Listing, Mail, Queue, Receipt, SCHEMA, Settlement, State, Waiting, Which};
-pub use receive::{Kind, Reception};
+pub use queue::{Entry, Listing, Queue, QueueEntry, QueuedMessage, Receipt, SCHEMA, Selector, Settlement, State};
+pub use receive::{ListenerKind, SmtpService};
 
 /// What the world hands to one MTA.
-pub struct Setup {
+pub struct MtaContext {
     /// The world it is part of.
     pub world: Arc<World>,
-    /// Which of its hosts it is.
+    /// Selector of its hosts it is.
     pub host: HostName,
     /// Its settings there.
     pub settings: world::Mta,
@@ -58,10 +58,10 @@ pub struct Setup {
     pub store: Store,
     /// The world's clock.
     pub clock: Clock,
-    /// Its own dice.
-    pub dice: Dice,
+    /// Its own rng.
+    pub rng: Rng,
     /// Where it reports.
-    pub recorder: Recorder,
+    pub emitter: EventEmitter,
     /// Its certificate.
     pub identity: Identity,
     /// Whose certificates it takes when it relays: anybody's.
@@ -69,7 +69,7 @@ pub struct Setup {
     /// The same where the next host must prove its name.
     pub authority: Trust,
     /// Where its replies are not its own.
-    pub whims: Whims,
+    pub reply_faults: ReplyFaults,
 }
 
 /// One MTA. Cheap to clone.
@@ -77,11 +77,11 @@ pub struct Setup {
 pub struct Mta(Arc<Inner>);
 
 struct Inner {
-    setup: Setup,
+    context: MtaContext,
     fqdn: String,
     queue: Queue,
-    lanes: lane::Lanes,
-    gate: policy::Gate,
+    destinations: destination::Destinations,
+    policy: policy::Policy,
     /// Fires when the host dies: what it does then stops where it is.
     end: Mutex<Stop>,
 }
@@ -91,11 +91,18 @@ impl Mta {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn new(setup: Setup) -> Result<Self, store::Error> {
-        let queue = Queue::open(setup.host.clone(), setup.store.clone())?;
-        let fqdn = setup.world.hosts.get(&setup.host).map_or_else(String::new, |host| host.fqdn.clone());
-        let gate = policy::Gate::new(setup.dice.fork("policy"));
-        Ok(Self(Arc::new(Inner { setup, fqdn, queue, lanes: lane::Lanes::default(), gate, end: Mutex::default() })))
+    pub fn new(context: MtaContext) -> Result<Self, store::Error> {
+        let queue = Queue::open(context.host.clone(), context.store.clone())?;
+        let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
+        let policy = policy::Policy::new(context.rng.fork("policy"));
+        Ok(Self(Arc::new(Inner {
+            context,
+            fqdn,
+            queue,
+            destinations: destination::Destinations::default(),
+            policy,
+            end: Mutex::default(),
+        })))
     }
 
     /// Passes on what waits in the queue, until `stop`; transactions under way may end. When `end` fires, they stop
@@ -105,8 +112,8 @@ impl Mta {
     /// The store cannot be read.
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.0.queue.reload()?;
-        self.0.lanes.clear();
-        self.0.gate.forget();
+        self.0.destinations.clear();
+        self.0.policy.reset();
         let end = end.child_token();
         *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
         Ok(schedule::run(self.clone(), stop, end))
@@ -127,7 +134,7 @@ impl Mta {
 
     /// The host's short name.
     pub fn host(&self) -> &HostName {
-        &self.0.setup.host
+        &self.0.context.host
     }
 
     /// The host's name in the DNS.
@@ -135,28 +142,28 @@ impl Mta {
         &self.0.fqdn
     }
 
-    fn setup(&self) -> &Setup {
-        &self.0.setup
+    fn context(&self) -> &MtaContext {
+        &self.0.context
     }
 
-    fn gate(&self) -> &policy::Gate {
-        &self.0.gate
+    fn policy(&self) -> &policy::Policy {
+        &self.0.policy
     }
 
-    fn lanes(&self) -> &lane::Lanes {
-        &self.0.lanes
+    fn destinations(&self) -> &destination::Destinations {
+        &self.0.destinations
     }
 
     /// Who looks after this host: the postmaster of its own domain, or of the first one that the world has. RFC 5321
     /// §4.5.1.
     fn postmaster(&self) -> Option<Address> {
-        let domains = &self.setup().world.domains;
+        let domains = &self.context().world.domains;
         let own = domains.iter().find(|(_, served)| served.mx.contains(self.host())).or(domains.iter().next());
         own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
     }
 
     /// Whether mail to this domain ends at an MDA behind this host.
     fn is_local(&self, domain: &str) -> bool {
-        self.setup().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
+        self.context().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }
 }

@@ -13,11 +13,11 @@
 //! ```
 //!
 //! Each recipient of a row has a state of its own: who is settled stands no more in its envelope, while others are still
-//! tried or wait. A row that is held is Q1, too, until the operator releases or deletes it. In memory there is only when
-//! each row is due, and so many new entries as are likely to go on at once; all else is read when its time has come.
+//! tried or wait. A row that is held is Q1, too, until the operator releases or deletes it. Memory holds the due time of
+//! every row and a bounded cache of new entries; everything else is read from the store when it is due.
 
+mod index;
 mod operator;
-mod pending;
 mod row_ids;
 #[cfg(test)]
 mod tests;
@@ -29,12 +29,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Notify;
 
-use crate::mail::{Content, Envelope, Letter, QueueId};
+use crate::mail::{Content, Envelope, Message, QueueId};
 use crate::store::{self, Schema, Store, Transaction, content};
 use crate::world::HostName;
 
-pub use operator::{Listing, State, Waiting, Which};
-use pending::{Next, Pending};
+use index::{DueIndex, Next};
+pub use operator::{Listing, QueueEntry, Selector, State};
 use row_ids::OF_HOST;
 
 /// The tables of this room.
@@ -48,7 +48,7 @@ CREATE TABLE queue_host (
 ) STRICT;
 CREATE TABLE queue (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,          -- JOURNEY-STAY
+    name TEXT NOT NULL,          -- mail::QueueId
     envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
     trace BLOB NOT NULL,
     content INTEGER NOT NULL REFERENCES content (id),
@@ -78,13 +78,13 @@ pub struct Receipt {
 
 /// A message to be queued.
 #[derive(Clone, Debug)]
-pub struct Mail {
+pub struct QueuedMessage {
     /// Its name.
     pub id: QueueId,
     /// Who sent it, to whom.
     pub envelope: Envelope,
     /// Its bytes.
-    pub letter: Letter,
+    pub message: Message,
     /// When it came.
     pub arrived: Timestamp,
 }
@@ -95,7 +95,7 @@ pub struct Entry {
     row: i64,
     content: i64,
     /// The message; its recipients are those that still wait.
-    pub mail: Mail,
+    pub queued: QueuedMessage,
     /// How often it was tried.
     pub attempts: u32,
     /// Whether the sender was told that it is late.
@@ -106,21 +106,21 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Settlement {
     /// The recipients that are left.
-    pub rest: Rest,
+    pub remaining: Remaining,
     /// New messages that tell the sender.
-    pub reports: Vec<Mail>,
+    pub reports: Vec<QueuedMessage>,
 }
 
 /// The recipients of a message that are left after an attempt, or while others of it are still tried.
 #[derive(Clone, Debug, Default)]
-pub enum Rest {
+pub enum Remaining {
     /// None: the message goes.
     #[default]
-    Nobody,
+    None,
     /// These; their attempt is still under way.
-    Underway(Envelope),
+    InFlight(Envelope),
     /// These wait.
-    Until {
+    RetryAt {
         /// They, and who sent it.
         envelope: Envelope,
         /// The next attempt.
@@ -139,7 +139,7 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     host: HostName,
     store: Store,
-    pending: Mutex<Pending>,
+    index: Mutex<DueIndex>,
     changed: Notify,
 }
 
@@ -149,8 +149,8 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
-        let pending = Mutex::new(Pending::new(store.read(|connection| waiting(connection, &host))?));
-        Ok(Self(Arc::new(Inner { host, store, pending, changed: Notify::new() })))
+        let index = Mutex::new(DueIndex::new(store.read(|connection| waiting(connection, &host))?));
+        Ok(Self(Arc::new(Inner { host, store, index, changed: Notify::new() })))
     }
 
     /// Forgets what it knew and reads the store again, as after a crash.
@@ -159,7 +159,7 @@ impl Queue {
     /// The store cannot be read.
     pub(super) fn reload(&self) -> Result<(), store::Error> {
         let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
-        *self.pending() = Pending::new(due);
+        *self.index() = DueIndex::new(due);
         Ok(())
     }
 
@@ -167,8 +167,8 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored, and nothing of it is.
-    pub async fn put(&self, mail: Mail) -> Result<Receipt, store::Error> {
-        self.put_all(mail.id, vec![mail]).await
+    pub async fn put(&self, message: QueuedMessage) -> Result<Receipt, store::Error> {
+        self.put_all(message.id, vec![message]).await
     }
 
     /// Makes durable, in one commit, all that became of the message `id`: several copies where aliases led it on, none
@@ -176,35 +176,35 @@ impl Queue {
     ///
     /// # Errors
     /// Something could not be stored, and nothing is.
-    pub async fn put_all(&self, id: QueueId, mails: Vec<Mail>) -> Result<Receipt, store::Error> {
+    pub async fn put_all(&self, id: QueueId, mails: Vec<QueuedMessage>) -> Result<Receipt, store::Error> {
         if mails.is_empty() {
             return Ok(Receipt { id });
         }
         let host = self.0.host.clone();
         let put = move |transaction: &Transaction<'_>| {
-            mails.into_iter().map(|mail| insert(transaction, &host, mail)).collect::<Result<Vec<_>, store::Error>>()
+            mails.into_iter().map(|queued| insert(transaction, &host, queued)).collect::<Result<Vec<_>, store::Error>>()
         };
         let entries = self.0.store.write(put).await?;
-        self.change(|pending| {
+        self.change(|index| {
             for entry in entries {
-                pending.add(entry.mail.arrived, entry.row);
-                pending.keep(entry);
+                index.add(entry.queued.arrived, entry.row);
+                index.cache(entry);
             }
         });
         Ok(Receipt { id })
     }
 
     /// Keeps an entry at hand that is still to be tried, where there is room.
-    pub(super) fn keep(&self, entry: Entry) {
-        self.pending().keep(entry);
+    pub(super) fn cache_entry(&self, entry: Entry) {
+        self.index().cache(entry);
     }
 
     /// Waits for the next message that is due, and takes it out of the waiting list. It stays in the store until
-    /// [`Queue::settle`]; whoever drops it without settling calls [`Queue::put_back`] or [`Queue::forget`].
+    /// [`Queue::settle`]; whoever drops it without settling calls [`Queue::reschedule`] or [`Queue::remove_from_index`].
     pub(super) async fn next_due(&self, clock: &crate::world::Clock) -> i64 {
         loop {
             let changed = self.0.changed.notified();
-            let next = self.pending().next(clock.now());
+            let next = self.index().next(clock.now());
             match next {
                 Next::Due(row) => return row,
                 Next::At(due) => {
@@ -224,7 +224,7 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
-        if let Some(entry) = self.pending().at_hand(row) {
+        if let Some(entry) = self.index().take_cached(row) {
             return Ok(Some(entry));
         }
         let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue
@@ -241,45 +241,44 @@ impl Queue {
     /// It could not be stored; the message waits as before.
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
-        let is_underway = matches!(settlement.rest, Rest::Underway(_));
+        let is_underway = matches!(settlement.remaining, Remaining::InFlight(_));
         let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
-        let settle = move |transaction: &Transaction<'_>| {
-            Ok::<_, store::Error>(apply(transaction, &host, row, content, &settlement)?)
-        };
+        let settle = move |transaction: &Transaction<'_>| apply(transaction, &host, row, content, &settlement);
+        // Nobody waits to hear that it is done; that reports are on their way, somebody may.
         let settled = if is_quiet { store.write_batched(settle).await } else { store.write(settle).await };
         let (until, reports) = settled?;
-        self.change(|pending| {
+        self.change(|index| {
             if !is_underway {
-                pending.end(row, until);
+                index.end(row, until);
             }
-            reports.into_iter().for_each(|(due, row)| pending.add(due, row));
+            reports.into_iter().for_each(|(due, row)| index.add(due, row));
         });
         Ok(())
     }
 
     /// Lets a message that could not even be tried wait until then.
-    pub(super) fn put_back(&self, row: i64, until: Timestamp) {
-        self.change(|pending| pending.end(row, Some(until)));
+    pub(super) fn reschedule(&self, row: i64, until: Timestamp) {
+        self.change(|index| index.end(row, Some(until)));
     }
 
-    /// Knows no more of a message that was not there, or was held.
-    pub(super) fn forget(&self, row: i64) {
-        self.change(|pending| pending.end(row, None));
+    /// Drops a row from the index that was deleted or is on hold.
+    pub(super) fn remove_from_index(&self, row: i64) {
+        self.change(|index| index.end(row, None));
     }
 
     /// Lets a message that is due wait until [`Queue::unpark`]; the operator may hold or delete it meanwhile.
     pub(super) fn park(&self, row: i64) {
-        self.pending().park(row);
+        self.index().park(row);
     }
 
     /// Lets a parked message wait until then; `false` if it is not there any more.
     pub(super) fn unpark(&self, row: i64, until: Timestamp) -> bool {
-        self.change(|pending| pending.unpark(row, until))
+        self.change(|index| index.unpark(row, until))
     }
 
     /// How many messages wait for their time, those held or under way not counted.
     pub fn len(&self) -> usize {
-        self.pending().len()
+        self.index().len()
     }
 
     /// Whether none waits.
@@ -288,19 +287,19 @@ impl Queue {
     }
 
     /// Whether it keeps nothing of any message in mind: none waits, is under way, or is at hand.
-    pub fn is_at_rest(&self) -> bool {
-        self.pending().is_at_rest()
+    pub fn is_idle(&self) -> bool {
+        self.index().is_idle()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> T {
-        let changed = change(&mut self.pending());
+    fn change<T>(&self, change: impl FnOnce(&mut DueIndex) -> T) -> T {
+        let changed = change(&mut self.index());
         self.0.changed.notify_one();
         changed
     }
 
     /// A panic elsewhere does not make it wrong: each change to it is whole.
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, DueIndex> {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -309,15 +308,15 @@ fn waiting(connection: &Connection, host: &HostName) -> rusqlite::Result<BTreeSe
     query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
 }
 
-fn insert(transaction: &Transaction<'_>, host: &HostName, mut mail: Mail) -> Result<Entry, store::Error> {
-    let (content, shared) = content::put(transaction, &mail.letter.content)?;
-    mail.letter.content = shared;
+fn insert(transaction: &Transaction<'_>, host: &HostName, mut queued: QueuedMessage) -> Result<Entry, store::Error> {
+    let (content, shared) = content::put(transaction, &queued.message.content)?;
+    queued.message.content = shared;
     let sql = "INSERT INTO queue (id, name, envelope, trace, content, arrived, due, attempts, warned)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
-    let (name, envelope, arrived) = (mail.id.to_string(), json(&mail.envelope)?, mail.arrived.as_millisecond());
-    let (row, trace) = (row_ids::next(transaction, host)?, mail.letter.trace.as_ref());
+    let (name, envelope, arrived) = (queued.id.to_string(), json(&queued.envelope)?, queued.arrived.as_millisecond());
+    let (row, trace) = (row_ids::next(transaction, host)?, queued.message.trace.as_ref());
     transaction.prepare_cached(sql)?.execute(params![row, name, envelope, trace, content, arrived])?;
-    Ok(Entry { row, content, mail, attempts: 0, warned: false })
+    Ok(Entry { row, content, queued, attempts: 0, warned: false })
 }
 
 /// When a row is due.
@@ -331,18 +330,18 @@ fn apply(
     content: i64,
     settlement: &Settlement,
 ) -> Result<(Option<Timestamp>, Vec<Due>), store::Error> {
-    let until = match &settlement.rest {
-        Rest::Nobody => {
+    let until = match &settlement.remaining {
+        Remaining::None => {
             transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
             content::release(transaction, content)?;
             None
         }
-        Rest::Underway(envelope) => {
+        Remaining::InFlight(envelope) => {
             let sql = "UPDATE queue SET envelope = ?2 WHERE id = ?1";
             transaction.prepare_cached(sql)?.execute(params![row, json(envelope)?])?;
             None
         }
-        Rest::Until { envelope, due, warned, reason } => {
+        Remaining::RetryAt { envelope, due, warned, reason } => {
             let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
                 WHERE id = ?1 RETURNING held";
             let values = params![row, json(envelope)?, due.as_millisecond(), warned, reason];
@@ -350,7 +349,7 @@ fn apply(
             Some(*due).filter(|_| !is_held)
         }
     };
-    let put = |report: &Mail| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
+    let put = |report: &QueuedMessage| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
     Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, store::Error>>()?))
 }
 
@@ -381,17 +380,17 @@ impl Stored {
     }
 
     fn entry(self, store: &Store) -> Result<Entry, store::Error> {
-        let odd = |what: &str| {
+        let invalid = |what: &str| {
             store::Error::Corrupt(format!("row {} of the queue has an unreadable {what}", self.row).into())
         };
         let content: Content = store.get(self.content)?;
-        let mail = Mail {
-            id: self.name.parse().map_err(|_| odd("name"))?,
-            envelope: serde_json::from_str(&self.envelope).map_err(|_| odd("envelope"))?,
-            letter: Letter { trace: self.trace.into(), content },
+        let queued = QueuedMessage {
+            id: self.name.parse().map_err(|_| invalid("name"))?,
+            envelope: serde_json::from_str(&self.envelope).map_err(|_| invalid("envelope"))?,
+            message: Message { trace: self.trace.into(), content },
             arrived: time(self.arrived),
         };
-        Ok(Entry { row: self.row, content: self.content, mail, attempts: self.attempts, warned: self.warned })
+        Ok(Entry { row: self.row, content: self.content, queued, attempts: self.attempts, warned: self.warned })
     }
 }
 

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Failure, Mail, Mta};
-use crate::journey::Step;
-use crate::mail::{Address, Body, Envelope, JourneyId, Letter, Recipient, Return, normalize};
+use super::{Failure, Mta, QueuedMessage};
+use crate::journey::EventKind;
+use crate::mail::{Address, Body, Envelope, JourneyId, Message, Recipient, Return, normalize};
 use crate::world::rfc5322_date;
 
 /// What became of a recipient. RFC 3464 §2.3.3.
@@ -46,27 +46,27 @@ type Line<'a> = (&'a Recipient, Action, Told);
 
 /// The reports about one message, one for each kind of news. Without a sender there is nobody to tell (RFC 5321 §4.5.5),
 /// but what is lost then is not lost unseen: the postmaster of this host gets it.
-pub(super) fn all(mta: &Mta, mail: &Mail, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
-    let Some(sender) = &mail.envelope.reverse_path else { return to_postmaster(mta, mail, told, now) };
+pub(super) fn all(mta: &Mta, queued: &QueuedMessage, told: &[Line<'_>], now: Timestamp) -> Vec<QueuedMessage> {
+    let Some(sender) = &queued.envelope.reverse_path else { return to_postmaster(mta, queued, told, now) };
     let mut news: BTreeMap<Action, Vec<&Line<'_>>> = BTreeMap::new();
     for line in told.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
         news.entry(line.1).or_default().push(line);
     }
-    news.into_iter().map(|(action, lines)| report(mta, mail, sender, action, &lines, now)).collect()
+    news.into_iter().map(|(action, lines)| report(mta, queued, sender, action, &lines, now)).collect()
 }
 
 /// What failed, unless it was for the postmaster: nothing of that goes round.
-fn to_postmaster(mta: &Mta, mail: &Mail, told: &[Line<'_>], now: Timestamp) -> Vec<Mail> {
+fn to_postmaster(mta: &Mta, queued: &QueuedMessage, told: &[Line<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(postmaster) = mta.postmaster() else { return Vec::new() };
     let is_lost = |line: &&Line<'_>| line.1 == Action::Failed && !line.0.address.is_postmaster();
     let lost: Vec<_> = told.iter().filter(is_lost).collect();
-    if lost.is_empty() { Vec::new() } else { vec![report(mta, mail, &postmaster, Action::Failed, &lost, now)] }
+    if lost.is_empty() { Vec::new() } else { vec![report(mta, queued, &postmaster, Action::Failed, &lost, now)] }
 }
 
-/// What the journal hears of a report about that journey.
-pub(super) fn step(report: &Mail, about: JourneyId) -> Step {
+/// What the event log hears of a report about that journey.
+pub(super) fn step(report: &QueuedMessage, about: JourneyId) -> EventKind {
     let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
-    Step::Reported { about, recipients }
+    EventKind::Reported { about, recipients }
 }
 
 /// RFC 3461 §4.1; without NOTIFY the sender hears of failure and delay.
@@ -79,23 +79,30 @@ fn wants(recipient: &Recipient, action: Action) -> bool {
     }
 }
 
-fn report(mta: &Mta, mail: &Mail, sender: &Address, action: Action, lines: &[&Line<'_>], now: Timestamp) -> Mail {
-    let dice = &mta.setup().dice;
-    let id = JourneyId::of(dice.draw()).stay(dice.draw());
-    let text = compose(mta, mail, sender, action, lines, now, &id.to_string());
+fn report(
+    mta: &Mta,
+    queued: &QueuedMessage,
+    sender: &Address,
+    action: Action,
+    lines: &[&Line<'_>],
+    now: Timestamp,
+) -> QueuedMessage {
+    let rng = &mta.context().rng;
+    let id = JourneyId::from_random(rng.next_u64()).queue_id(rng.next_u64());
+    let text = compose(mta, queued, sender, action, lines, now, &id.to_string());
     let (message, _) = normalize(&text);
     let eight_bit = !message.is_ascii();
     // Nobody sent it here, so there is no `from`; but its journey begins here, and the next host must know.
     let field = format!("Received: by {} (Postroad) id {id};\r\n\t{}", mta.fqdn(), rfc5322_date(now));
-    Mail {
+    QueuedMessage {
         id,
-        letter: Letter::new(Bytes::from(message.into_owned())).stamped(&field),
+        message: Message::new(Bytes::from(message.into_owned())).with_header(&field),
         envelope: Envelope {
             reverse_path: None,
             recipients: vec![sender.clone().into()],
             body: if eight_bit { Body::EightBit } else { Body::SevenBit },
             // RFC 8689 §5: what was to be kept from listeners is, on its way back too.
-            require_tls: mail.envelope.require_tls,
+            require_tls: queued.envelope.require_tls,
             smtputf8: !sender.is_ascii() || lines.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
             ..Envelope::default()
         },
@@ -106,7 +113,7 @@ fn report(mta: &Mta, mail: &Mail, sender: &Address, action: Action, lines: &[&Li
 /// The whole report: RFC 3464 §2, a text, the facts, and what is returned of the message.
 fn compose(
     mta: &Mta,
-    mail: &Mail,
+    queued: &QueuedMessage,
     sender: &Address,
     action: Action,
     lines: &[&Line<'_>],
@@ -129,24 +136,24 @@ fn compose(
         let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, one_line(words));
     }
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{}delivery-status\r\n\r\n", global(lines));
-    if let Some(envid) = &mail.envelope.envid {
+    if let Some(envid) = &queued.envelope.envid {
         let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
     }
-    let arrived = rfc5322_date(mail.arrived);
+    let arrived = rfc5322_date(queued.arrived);
     let _ = write!(
         text,
         "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
-        mail.id.journey
+        queued.id.journey
     );
     for (recipient, action, told) in lines {
         write_recipient(&mut text, recipient, *action, told, &date);
     }
     // What is binary cannot stand inside a text (RFC 3030 §3); what needed TLS stays where it was (RFC 8689 §5).
-    let envelope = &mail.envelope;
+    let envelope = &queued.envelope;
     let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls;
     let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && may_be_whole;
     // RFC 6533 §4.
-    let is_utf8 = envelope.smtputf8 && !mail.letter.pieces().iter().all(|piece| header(piece).is_ascii());
+    let is_utf8 = envelope.smtputf8 && !queued.message.pieces().iter().all(|piece| header(piece).is_ascii());
     let kind = match (whole, is_utf8) {
         (true, false) => "message/rfc822",
         (false, false) => "text/rfc822-headers",
@@ -155,7 +162,7 @@ fn compose(
     };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();
-    for piece in mail.letter.pieces() {
+    for piece in queued.message.pieces() {
         report.extend_from_slice(if whole { &piece } else { header(&piece) });
     }
     report.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());

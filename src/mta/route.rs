@@ -4,13 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
-use crate::mail::{Address, Envelope, Letter};
-use crate::world::{Dice, HostName, Route, TlsMode, Via, port};
+use crate::mail::{Address, Envelope, Message};
+use crate::world::{HostName, Rng, Route, TlsMode, Via, port};
 
 /// Where a message goes next, and how. Messages with the same share connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NextHop {
-    station: Station,
+    kind: HopKind,
     /// How well the way is protected.
     pub(super) tls: TlsMode,
     /// The sender asked for that. RFC 8689.
@@ -18,7 +18,7 @@ pub(super) struct NextHop {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Station {
+enum HopKind {
     /// The MDA of a local domain.
     Mailboxes(HostName),
     /// A host of the world, by a route of ours.
@@ -40,52 +40,52 @@ pub(super) struct Target {
 
 impl NextHop {
     /// The next station of this mail to `recipient` at this MTA.
-    pub(super) fn of(mta: &Mta, recipient: &Address, protection: Protection) -> Self {
-        let (setup, domain) = (mta.setup(), recipient.domain());
-        let sender_requires = protection == Protection::Required;
-        if let Some(served) = setup.world.domain(domain)
+    pub(super) fn of(mta: &Mta, recipient: &Address, tls_preference: TlsPreference) -> Self {
+        let (context, domain) = (mta.context(), recipient.domain());
+        let sender_requires = tls_preference == TlsPreference::Required;
+        if let Some(served) = context.world.domain(domain)
             && mta.is_local(domain)
         {
-            let station = Station::Mailboxes(served.mailboxes.clone());
-            return Self { station, tls: protection.of(setup.settings.tls), sender_requires };
+            let kind = HopKind::Mailboxes(served.mailboxes.clone());
+            return Self { kind, tls: tls_preference.of(context.settings.tls), sender_requires };
         }
-        let route = setup.settings.routes.iter().find(|route| route.to.fits(domain));
-        let station = route.and_then(station).unwrap_or_else(|| match (&setup.settings.smarthost, literal(domain)) {
-            (Some(host), _) => Station::Host(host.clone()),
-            (None, Some(ip)) => Station::Literal(ip),
-            (None, None) => Station::Exchange(domain.to_owned()),
+        let route = context.settings.routes.iter().find(|route| route.to.matches(domain));
+        let kind = route.and_then(kind).unwrap_or_else(|| match (&context.settings.smarthost, literal(domain)) {
+            (Some(host), _) => HopKind::Host(host.clone()),
+            (None, Some(ip)) => HopKind::Literal(ip),
+            (None, None) => HopKind::Exchange(domain.to_owned()),
         });
-        let tls = route.and_then(|route| route.tls).unwrap_or(setup.settings.tls);
-        Self { station, tls: protection.of(tls), sender_requires }
+        let tls = route.and_then(|route| route.tls).unwrap_or(context.settings.tls);
+        Self { kind, tls: tls_preference.of(tls), sender_requires }
     }
 
     /// Whether the station speaks LMTP.
     pub(super) fn is_lmtp(&self) -> bool {
-        matches!(self.station, Station::Mailboxes(_))
+        matches!(self.kind, HopKind::Mailboxes(_))
     }
 
     /// The hosts to try, in order.
     pub(super) async fn targets(&self, mta: &Mta) -> Result<Vec<Target>, Failure> {
         let name =
-            |host: &HostName| mta.setup().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
-        match &self.station {
-            Station::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
-            Station::Host(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
-            Station::Server(name, port) => match name.parse() {
+            |host: &HostName| mta.context().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
+        match &self.kind {
+            HopKind::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
+            HopKind::Host(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
+            HopKind::Server(name, port) => match name.parse() {
                 Ok(ip) => Ok(vec![Target { name: name.clone(), addresses: vec![SocketAddr::new(ip, *port)] }]),
                 Err(_) => Ok(vec![target(mta, name, *port).await?]),
             },
-            Station::Literal(ip) => {
+            HopKind::Literal(ip) => {
                 Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, port::SMTP)] }])
             }
-            Station::Exchange(domain) => exchanges(mta, domain).await,
+            HopKind::Exchange(domain) => exchanges(mta, domain).await,
         }
     }
 }
 
 /// What a message itself says about TLS on its way. RFC 8689.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protection {
+pub(super) enum TlsPreference {
     /// Nothing.
     AsConfigured,
     /// `REQUIRETLS`: no host gets it that has not proven its name. RFC 8689 §4.2.1.
@@ -94,10 +94,10 @@ pub(super) enum Protection {
     Waived,
 }
 
-impl Protection {
+impl TlsPreference {
     /// REQUIRETLS is the stronger. RFC 8689 §3.
-    pub(super) fn asked(envelope: &Envelope, letter: &Letter) -> Self {
-        let is_waived = || letter.field("tls-required").is_some_and(|value| value.eq_ignore_ascii_case("no"));
+    pub(super) fn of_message(envelope: &Envelope, message: &Message) -> Self {
+        let is_waived = || message.field("tls-required").is_some_and(|value| value.eq_ignore_ascii_case("no"));
         match envelope.require_tls {
             true => Self::Required,
             false if is_waived() => Self::Waived,
@@ -115,10 +115,10 @@ impl Protection {
 }
 
 /// Where a route leads, if it says so.
-fn station(route: &Route) -> Option<Station> {
+fn kind(route: &Route) -> Option<HopKind> {
     match route.via.as_ref()? {
-        Via::Host(host) => Some(Station::Host(host.clone())),
-        Via::Server { name, port } => Some(Station::Server(name.clone(), *port)),
+        Via::Host(host) => Some(HopKind::Host(host.clone())),
+        Via::Server { name, port } => Some(HopKind::Server(name.clone(), *port)),
     }
 }
 
@@ -128,20 +128,20 @@ fn literal(domain: &str) -> Option<IpAddr> {
 }
 
 async fn target(mta: &Mta, name: &str, port: u16) -> Result<Target, Failure> {
-    let addresses = mta.setup().resolver.addresses(name).await?;
+    let addresses = mta.context().resolver.addresses(name).await?;
     let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     Ok(Target { name: name.to_owned(), addresses })
 }
 
 /// The exchanges of a domain that are nearer to it than we are. RFC 5321 §5.1.
 async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
-    let hosts = match mta.setup().resolver.mx(domain).await? {
+    let hosts = match mta.context().resolver.mx(domain).await? {
         Mx::Null => return Err(Failure::NullMx(domain.to_owned())),
         Mx::Implicit => vec![Exchange { preference: 0, host: domain.to_owned() }],
         Mx::Hosts(hosts) => hosts,
     };
     let (mut targets, mut failure) = (Vec::new(), None);
-    for exchange in nearer(in_order(hosts, &mta.setup().dice), mta.fqdn()) {
+    for exchange in nearer(in_order(hosts, &mta.context().rng), mta.fqdn()) {
         match target(mta, &exchange.host, port::SMTP).await {
             Ok(target) => targets.push(target),
             Err(error) => failure = Some(prefer_temporary(failure, error)),
@@ -155,8 +155,8 @@ async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
 }
 
 /// Equal preferences in random order, to spread the load. RFC 5321 §5.1.
-fn in_order(mut hosts: Vec<Exchange>, dice: &Dice) -> Vec<Exchange> {
-    dice.shuffle(&mut hosts);
+fn in_order(mut hosts: Vec<Exchange>, rng: &Rng) -> Vec<Exchange> {
+    rng.shuffle(&mut hosts);
     hosts.sort_by_key(|exchange| exchange.preference);
     hosts
 }

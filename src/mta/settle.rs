@@ -1,21 +1,21 @@
-//! Stores and tells what came of an attempt.
+//! Stores and reports the results of an attempt.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::deliver::{Attempt, Verdict};
-use super::queue::Rest;
+use super::connection::{Attempt, Verdict};
+use super::queue::Remaining;
 use super::report::{self, Action, Told};
 use super::route::NextHop;
 use super::{Entry, Failure, Mta, Settlement};
-use crate::journey::{Protocol, Step};
+use crate::journey::{EventKind, Protocol};
 use crate::mail::{Address, Envelope, JourneyId, Recipient};
 use crate::world::{Retry, later};
 
 /// The wait after the store failed.
-pub(super) const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Recipients that share a next hop, and what became of them there.
 pub(super) struct Outcome {
@@ -26,9 +26,9 @@ pub(super) struct Outcome {
 
 /// What becomes of each recipient after an attempt.
 #[derive(Default)]
-struct Sorted {
+struct Classified {
     /// Passed on, or in the mailbox.
-    passed: Vec<(Recipient, Action, Told)>,
+    accepted_recipients: Vec<(Recipient, Action, Told)>,
     /// To be tried again.
     waiting: Vec<(Recipient, Failure)>,
     /// Given up.
@@ -38,56 +38,59 @@ struct Sorted {
 }
 
 /// Settles the end of an attempt: all its recipients that are not settled yet are in `outcomes`.
-pub(super) async fn all(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
-    let (now, setup) = (mta.setup().clock.now(), mta.setup());
-    let due = later(now, setup.settings.retry.wait(entry.attempts, &setup.dice));
-    let rest = |sorted: &Sorted| {
-        let waiting: Vec<_> = sorted.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
+pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>) {
+    let (now, context) = (mta.context().clock.now(), mta.context());
+    let due = later(now, context.settings.retry.wait(entry.attempts, &context.rng));
+    let remaining = |classified: &Classified| {
+        let waiting: Vec<_> = classified.waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
         if waiting.is_empty() {
-            return Rest::Nobody;
+            return Remaining::None;
         }
-        let envelope = Envelope { recipients: waiting, ..entry.mail.envelope.clone() };
-        let reason = sorted.waiting.first().map(|(_, failure)| failure.to_string());
-        Rest::Until { envelope, due, warned: entry.warned || sorted.is_late, reason }
+        let envelope = Envelope { recipients: waiting, ..entry.queued.envelope.clone() };
+        let reason = classified.waiting.first().map(|(_, failure)| failure.to_string());
+        Remaining::RetryAt { envelope, due, warned: entry.warned || classified.is_late, reason }
     };
-    settle(mta, entry, outcomes, now, rest).await;
+    settle(mta, entry, outcomes, now, remaining).await;
 }
 
 /// Settles those that have arrived or failed for good while others are still tried. Those that wait are returned: their
 /// time is set when the attempt ends.
-pub(super) async fn part(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
-    let now = mta.setup().clock.now();
+pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    let now = mta.context().clock.now();
     let is_over = is_over(mta, entry, now);
     let (open, ended): (Vec<_>, Vec<_>) = outcomes.into_iter().map(|outcome| outcome.split(is_over)).unzip();
     let over = |recipient: &Recipient| ended.iter().any(|outcome: &Outcome| outcome.recipients.contains(recipient));
-    let mut envelope = entry.mail.envelope.clone();
+    let mut envelope = entry.queued.envelope.clone();
     envelope.recipients.retain(|recipient| !over(recipient));
-    if envelope.recipients.len() < entry.mail.envelope.recipients.len() {
-        settle(mta, entry, ended, now, |_| Rest::Underway(envelope.clone())).await;
-        entry.mail.envelope = envelope;
+    if envelope.recipients.len() < entry.queued.envelope.recipients.len() {
+        settle(mta, entry, ended, now, |_| Remaining::InFlight(envelope.clone())).await;
+        entry.queued.envelope = envelope;
     }
     open
 }
 
 /// Whether it is tried no more.
 fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
-    later(entry.mail.arrived, mta.setup().settings.retry.give_up) <= now
+    later(entry.queued.arrived, mta.context().settings.retry.give_up) <= now
 }
 
 impl Outcome {
     /// The recipients that wait, and those that have arrived or failed for good. What was said goes with the latter.
     fn split(self, is_over: bool) -> (Self, Self) {
-        let Self { hop, recipients, attempt: Attempt { verdicts, host, keeps_dsn, tls, took, mut dialogue, unheard } } =
-            self;
+        let Self {
+            hop,
+            recipients,
+            attempt: Attempt { verdicts, host, keeps_dsn, tls, took, mut transcript, not_started },
+        } = self;
         let waits =
             |verdict: &Verdict| matches!(verdict, Verdict::Failed(failure) if !is_over && !failure.is_permanent());
         let (open, ended): (Vec<_>, Vec<_>) =
             recipients.into_iter().zip(verdicts).partition(|(_, verdict)| waits(verdict));
         let mut of = |part: Vec<(Recipient, Verdict)>| {
-            let dialogue = if part.is_empty() { None } else { dialogue.take() };
+            let transcript = if part.is_empty() { None } else { transcript.take() };
             let (recipients, verdicts) = part.into_iter().unzip();
             let attempt =
-                Attempt { verdicts, host: host.clone(), keeps_dsn, tls: tls.clone(), took, dialogue, unheard };
+                Attempt { verdicts, host: host.clone(), keeps_dsn, tls: tls.clone(), took, transcript, not_started };
             Self { hop: hop.clone(), recipients, attempt }
         };
         let ended = of(ended);
@@ -95,33 +98,39 @@ impl Outcome {
     }
 }
 
-async fn settle(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome>, now: Timestamp, rest: impl FnOnce(&Sorted) -> Rest) {
-    let sorted = sort(mta, entry, &outcomes, now);
-    let rest = rest(&sorted);
-    let until = if let Rest::Until { due, .. } = rest { due } else { now };
-    let reports = report::all(mta, &entry.mail, &sorted.told(), now);
-    keep(mta, entry, Settlement { rest, reports: reports.clone() }).await;
+async fn settle(
+    mta: &Mta,
+    entry: &Entry,
+    outcomes: Vec<Outcome>,
+    now: Timestamp,
+    remaining: impl FnOnce(&Classified) -> Remaining,
+) {
+    let classified = classify(mta, entry, &outcomes, now);
+    let remaining = remaining(&classified);
+    let until = if let Remaining::RetryAt { due, .. } = remaining { due } else { now };
+    let reports = report::all(mta, &entry.queued, &classified.dsn_entries(), now);
+    persist(mta, entry, Settlement { remaining, reports: reports.clone() }).await;
     for report in &reports {
-        let step = report::step(report, entry.mail.id.journey);
-        mta.setup().recorder.report(report.id.journey, Some(report.id), step, None);
+        let step = report::step(report, entry.queued.id.journey);
+        mta.context().emitter.report(report.id.journey, Some(report.id), step, None);
     }
-    let journey = reports.first().map(|mail| mail.id.journey);
-    tell(mta, entry, outcomes, &sorted, until, journey);
+    let journey = reports.first().map(|queued| queued.id.journey);
+    record_events(mta, entry, outcomes, &classified, until, journey);
 }
 
 /// Stores what came of an attempt, as soon as the store allows it. What the next host took must not be sent to it again
 /// because our own disk is full.
-async fn keep(mta: &Mta, entry: &Entry, settlement: Settlement) {
+async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
-        tracing::error!(host = %mta.host(), %error, "what became of a message cannot be stored; trying again soon");
-        sleep(PAUSE).await;
+        tracing::error!(host = %mta.host(), %error, "cannot record delivery result; retrying in 5 s");
+        sleep(STORE_RETRY_INTERVAL).await;
     }
 }
 
-fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorted {
-    let Retry { warn, .. } = mta.setup().settings.retry;
+fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Classified {
+    let Retry { warn, .. } = mta.context().settings.retry;
     let is_over = is_over(mta, entry, now);
-    let mut sorted = Sorted::default();
+    let mut classified = Classified::default();
     for Outcome { hop, recipients, attempt } in outcomes {
         for (recipient, verdict) in recipients.iter().cloned().zip(&attempt.verdicts) {
             match verdict {
@@ -135,51 +144,54 @@ fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorte
                         Action::Relayed
                     };
                     let told = Told { status: (2, 0, 0), host: attempt.host.clone(), words: Some(reply.to_string()) };
-                    sorted.passed.push((recipient, action, told));
+                    classified.accepted_recipients.push((recipient, action, told));
                 }
-                Verdict::Failed(failure) if failure.is_permanent() => sorted.failed.push((recipient, failure.clone())),
+                Verdict::Failed(failure) if failure.is_permanent() => {
+                    classified.failed.push((recipient, failure.clone()))
+                }
                 Verdict::Failed(failure) if is_over => {
                     let last = Box::new(failure.clone());
-                    sorted.failed.push((recipient, Failure::Expired { attempts: entry.attempts + 1, last }));
+                    classified.failed.push((recipient, Failure::Expired { attempts: entry.attempts + 1, last }));
                 }
-                Verdict::Failed(failure) => sorted.waiting.push((recipient, failure.clone())),
+                Verdict::Failed(failure) => classified.waiting.push((recipient, failure.clone())),
             }
         }
     }
-    sorted.is_late = !sorted.waiting.is_empty() && !entry.warned && later(entry.mail.arrived, warn) <= now;
-    sorted
+    classified.is_late = !classified.waiting.is_empty() && !entry.warned && later(entry.queued.arrived, warn) <= now;
+    classified
 }
 
-impl Sorted {
+impl Classified {
     /// What there is to tell the sender about each recipient, as far as the sender wants to know.
-    fn told(&self) -> Vec<(&Recipient, Action, Told)> {
-        let passed = self.passed.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
+    fn dsn_entries(&self) -> Vec<(&Recipient, Action, Told)> {
+        let accepted_recipients =
+            self.accepted_recipients.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
         let late = self.waiting.iter().filter(|_| self.is_late);
         let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
-        passed.chain(failed).chain(late).collect()
+        accepted_recipients.chain(failed).chain(late).collect()
     }
 }
 
-/// Reports to the journal.
-fn tell(
+/// Reports to the event log.
+fn record_events(
     mta: &Mta,
     entry: &Entry,
     outcomes: Vec<Outcome>,
-    sorted: &Sorted,
+    classified: &Classified,
     until: Timestamp,
     report: Option<JourneyId>,
 ) {
-    let (journey, id) = (entry.mail.id.journey, Some(entry.mail.id));
+    let (journey, id) = (entry.queued.id.journey, Some(entry.queued.id));
     for Outcome { hop, recipients, attempt } in outcomes {
-        let Attempt { verdicts, host, tls, took, mut dialogue, .. } = attempt;
+        let Attempt { verdicts, host, tls, took, mut transcript, .. } = attempt;
         let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
             Verdict::Failed(_) => None,
         });
         let accepted: Vec<_> = accepted.collect();
         if let Some(reply) = accepted.first().map(|(_, reply)| reply.to_string()) {
-            let step = Step::Relayed {
+            let step = EventKind::Relayed {
                 protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
                 to: host.unwrap_or_default(),
                 recipients: accepted.into_iter().map(|(address, _)| address).collect(),
@@ -187,22 +199,22 @@ fn tell(
                 tls,
                 took_ms: took.as_secs_f64() * 1e3,
             };
-            mta.setup().recorder.report(journey, id, step, dialogue.take());
+            mta.context().emitter.report(journey, id, step, transcript.take());
         }
-        for (addresses, failure, is_final) in sorted.failures(&recipients) {
+        for (addresses, failure, is_final) in classified.failures(&recipients) {
             let reason = failure.to_string();
             let (host, in_doubt) = (failure.host().map(str::to_owned), failure.is_in_doubt());
             let step = if is_final {
-                Step::Failed { recipients: addresses, by: host, reason, report, in_doubt }
+                EventKind::Failed { recipients: addresses, by: host, reason, report, in_doubt }
             } else {
-                Step::Deferred { recipients: addresses, to: host, reason, until, in_doubt }
+                EventKind::Deferred { recipients: addresses, to: host, reason, until, in_doubt }
             };
-            mta.setup().recorder.report(journey, id, step, dialogue.take());
+            mta.context().emitter.report(journey, id, step, transcript.take());
         }
     }
 }
 
-impl Sorted {
+impl Classified {
     /// The failures among these recipients, those with the same words together.
     fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));

@@ -1,4 +1,4 @@
-//! Writes a message, RFC 5322 and MIME, with mail-builder.
+//! Composes a message (RFC 5322, MIME) with mail-builder.
 
 use jiff::Timestamp;
 use mail_builder::MessageBuilder;
@@ -7,7 +7,7 @@ use mail_builder::mime::MimePart;
 
 use crate::mail::Address;
 
-/// A message before it is written out.
+/// The parts of a message to compose.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// `From`.
@@ -20,7 +20,7 @@ pub struct Draft {
     pub subject: String,
     /// The text.
     pub text: String,
-    /// Files that go with it.
+    /// Attached files.
     pub attachments: Vec<Attachment>,
     /// `Date`.
     pub date: Timestamp,
@@ -28,7 +28,7 @@ pub struct Draft {
     pub id: String,
 }
 
-/// A file that goes with a message.
+/// An attached file.
 #[derive(Clone, Debug)]
 pub struct Attachment {
     /// Its name, without folders.
@@ -40,7 +40,7 @@ pub struct Attachment {
 }
 
 impl Draft {
-    /// The message as bytes, lines ended by CR LF.
+    /// Composes the message, with CR LF as line ends.
     ///
     /// # Errors
     /// Writing to memory failed; this does not happen.
@@ -65,7 +65,8 @@ impl Draft {
         Ok(bytes)
     }
 
-    /// With a boundary of our own: mail-builder's would come from the clock and the machine's name.
+    /// A multipart with the attachments. Its boundary is set, since mail-builder's depends on the clock and the
+    /// machine.
     fn mixed<'a>(&'a self, text: MimePart<'a>) -> MimePart<'a> {
         let files = self
             .attachments
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_reads_as_it_was_meant() {
+    fn draft_write_produces_a_message_that_parses_back() {
         let bytes = draft().write().unwrap();
         let message = MessageParser::new().parse(&bytes).unwrap();
         assert_eq!(message.subject(), Some(draft().subject.as_str()));
@@ -111,13 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_is_ended() {
+    fn draft_without_final_line_end_gets_one() {
         let bytes = Draft { text: "no end".to_owned(), ..draft() }.write().unwrap();
         assert!(bytes.ends_with(b"no end\r\n"));
     }
 
     #[test]
-    fn the_same_draft_is_written_the_same_with_its_files() {
+    fn draft_with_attachments_is_written_deterministically() {
         let file = Attachment {
             name: "a.bin".to_owned(),
             media_type: "application/octet-stream".to_owned(),

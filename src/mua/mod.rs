@@ -1,13 +1,13 @@
 //! The mail user agent: composes, submits, and fetches over POP3 and IMAP.
 //!
 //! ```text
-//!  Draft or file ─▶ compose, source ─▶ submit ─▶ (the world) ─▶ pop3, imap ─▶ Letter
+//!  Draft or file ─▶ compose, source ─▶ submit ─▶ (the world) ─▶ pop3, imap ─▶ Message
 //! ```
 
 mod compose;
-mod filing;
 mod handed;
 mod imap;
+mod mail_files;
 mod mbox;
 mod pop3;
 mod source;
@@ -19,9 +19,9 @@ use crate::net::{self, Interface, Stop, Stream, Trust};
 use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
-pub use filing::{Export, Filed, Form, read_filed};
 pub use handed::{Handed, Missing};
 pub use imap::{ImapMailbox, ImapWatch};
+pub use mail_files::{Export, Form, MessageFile, read_mail_files};
 pub use pop3::Maildrop;
 pub use source::{Source, SourceError, read_sources};
 pub use submit::{Submitter, Verdict};
@@ -31,18 +31,18 @@ pub use submit::{Submitter, Verdict};
 pub enum Security {
     /// Never.
     Plain,
-    /// By STARTTLS or STLS, before anything secret is said.
+    /// By STARTTLS or STLS, before the login.
     Upgrade,
     /// From the start. RFC 8314 §3.
     Immediate,
 }
 
-/// A server as an account names it.
+/// A server in the settings of an account.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The name its certificate must carry.
+    /// The name that its certificate must have.
     pub name: String,
-    /// Where it may be reached, the first that answers counting.
+    /// Its addresses, of which the first that answers is used.
     pub addresses: Vec<SocketAddr>,
     /// How the connection is encrypted.
     pub security: Security,
@@ -51,65 +51,66 @@ pub struct Server {
 /// A user's login.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// The whole address.
+    /// The full address.
     pub user: String,
     /// The password.
     pub password: String,
 }
 
-/// Where a client stands, and whom it trusts.
+/// What a client needs to connect: its interface, trusted certificates and name.
 #[derive(Clone)]
-pub struct Desk {
-    /// Its place on the network.
+pub struct ClientContext {
+    /// Its network interface.
     pub interface: Interface,
-    /// Whose certificates it accepts.
+    /// The certificates that it accepts.
     pub trust: Trust,
-    /// What it calls itself in EHLO.
+    /// Its name in EHLO.
     pub hello: String,
-    /// Keep records of what is said.
-    pub dialogues: bool,
+    /// Whether to record transcripts.
+    pub transcripts: bool,
 }
 
-/// Why the user's request was not done.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection, or it broke.
+    /// The connection failed.
     #[error("{server}: {why}")]
     Net {
-        /// Which server.
+        /// The server.
         server: String,
-        /// What happened.
+        /// The cause.
         why: net::Error,
     },
-    /// The server knows no such user or password.
+    /// The server refused the login.
     #[error("{server} refused the login of {user}: {why}")]
     Login {
-        /// Which server.
+        /// The server.
         server: String,
-        /// Whose login.
+        /// The user.
         user: String,
-        /// The server's words.
+        /// The server's reply.
         why: String,
     },
-    /// The server said no.
-    #[error("{server} said: {reply}")]
+    /// The server refused a command.
+    #[error("{server} replied: {reply}")]
     Refused {
-        /// Which server.
+        /// The server.
         server: String,
-        /// Its words.
+        /// Its reply.
         reply: Reply,
     },
-    /// The server cannot do what is needed, or does not speak the protocol.
+    /// The server lacks a required feature, or violates the protocol.
     #[error("{server}: {why}")]
     Protocol {
-        /// Which server.
+        /// The server.
         server: String,
-        /// What is wrong.
+        /// The cause.
         why: String,
     },
 }
 
-impl Desk {
+impl ClientContext {
+    /// Connects to a server, with TLS if it is implicit.
     async fn connect(&self, server: &Server) -> Result<Stream, Error> {
         let fail = |why| Error::Net { server: server.name.clone(), why };
         let mut stream = self.interface.connect_any(&server.name, &server.addresses).await.map_err(fail)?;
@@ -120,7 +121,7 @@ impl Desk {
     }
 }
 
-/// A client that runs to its end; nobody stops it from outside.
-fn unstoppable() -> Stop {
+/// A stop signal that never fires.
+fn never_stopped() -> Stop {
     Stop::new()
 }

@@ -1,14 +1,14 @@
-//! Fetches from a maildrop over POP3.
+//! Fetches messages from a maildrop over POP3.
 
 use bytes::Bytes;
 
-use super::{Desk, Error, Login, Security, Server, unstoppable};
-use crate::mail::Dialogue;
+use super::{ClientContext, Error, Login, Security, Server, never_stopped};
+use crate::mail::Transcript;
 use crate::net::Conn;
-use crate::pop3::client::{Entry, Event, Session, Setup, StartTls};
+use crate::pop3::client::{Config, Entry, Event, Session, StartTls};
 
-/// Larger messages are not read into memory.
-const MESSAGE_OCTETS_MAX: usize = 256 * 1024 * 1024;
+/// The largest message that is read into memory.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 
 /// A session with a maildrop.
 pub struct Maildrop {
@@ -17,50 +17,50 @@ pub struct Maildrop {
 }
 
 impl Maildrop {
-    /// Connects, encrypts as the server's entry says, and logs in.
+    /// Connects, encrypts as configured, and logs in.
     ///
     /// # Errors
-    /// No connection, no encryption where it is asked for, or the login was refused.
-    pub async fn open(desk: &Desk, server: &Server, login: &Login) -> Result<Self, Error> {
-        let stream = desk.connect(server).await?;
-        let setup = Setup {
+    /// The connection failed, required encryption is not available, or the login was refused.
+    pub async fn open(context: &ClientContext, server: &Server, login: &Login) -> Result<Self, Error> {
+        let stream = context.connect(server).await?;
+        let setup = Config {
             user: login.user.clone(),
             password: login.password.clone(),
             starttls: if server.security == Security::Upgrade { StartTls::Required } else { StartTls::Never },
-            message_octets_max: MESSAGE_OCTETS_MAX,
-            record: desk.dialogues,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            transcript: context.transcripts,
         };
         let session = Session::new(setup, server.security == Security::Immediate);
-        let mut maildrop = Self { conn: Conn::new(stream, session, unstoppable()), server: server.name.clone() };
+        let mut maildrop = Self { conn: Conn::new(stream, session, never_stopped()), server: server.name.clone() };
         loop {
             match maildrop.event().await? {
                 Event::Ready => return Ok(maildrop),
                 Event::StartTls => {
-                    let shake = maildrop.conn.connect_tls(&desk.trust, &server.name).await;
+                    let shake = maildrop.conn.connect_tls(&context.trust, &server.name).await;
                     shake.map_err(|why| Error::Net { server: server.name.clone(), why })?;
                     maildrop.conn.machine.encrypted();
                 }
                 Event::LoginRefused(why) => {
                     return Err(Error::Login { server: server.name.clone(), user: login.user.clone(), why });
                 }
-                _ => return Err(maildrop.odd()),
+                _ => return Err(maildrop.unexpected()),
             }
         }
     }
 
-    /// What is there.
+    /// Lists the messages.
     ///
     /// # Errors
-    /// The server refused, or the connection broke; so with all that follow.
+    /// The server refused, or the connection failed.
     pub async fn list(&mut self) -> Result<Vec<Entry>, Error> {
         self.conn.machine.list();
         match self.event().await? {
             Event::Listing(entries) => Ok(entries),
-            _ => Err(self.odd()),
+            _ => Err(self.unexpected()),
         }
     }
 
-    /// Fetches these messages, in order; many are asked for at once where the server allows it.
+    /// Fetches these messages, in order; requests are pipelined if the server supports it.
     ///
     /// # Errors
     /// As [`Maildrop::list`].
@@ -71,13 +71,13 @@ impl Maildrop {
         for _ in numbers {
             match self.event().await? {
                 Event::Message { number, bytes } => each(number, bytes),
-                _ => return Err(self.odd()),
+                _ => return Err(self.unexpected()),
             }
         }
         Ok(())
     }
 
-    /// Marks a message for deletion; it goes with [`Maildrop::quit`].
+    /// Marks a message for deletion by [`Maildrop::quit`].
     ///
     /// # Errors
     /// As [`Maildrop::list`].
@@ -85,19 +85,19 @@ impl Maildrop {
         self.conn.machine.delete(number);
         match self.event().await? {
             Event::Deleted { .. } => Ok(()),
-            _ => Err(self.odd()),
+            _ => Err(self.unexpected()),
         }
     }
 
-    /// Ends the session: what was marked is deleted. Returns what was said, if the desk keeps records.
+    /// Ends the session, which deletes the marked messages. Returns the transcript, if it is recorded.
     ///
     /// # Errors
-    /// As [`Maildrop::list`]; then nothing was deleted.
-    pub async fn quit(mut self) -> Result<Dialogue, Error> {
+    /// As [`Maildrop::list`]; nothing was deleted then.
+    pub async fn quit(mut self) -> Result<Transcript, Error> {
         self.conn.machine.quit();
         match self.event().await? {
-            Event::Closed => Ok(self.conn.machine.dialogue().cloned().unwrap_or_default()),
-            _ => Err(self.odd()),
+            Event::Closed => Ok(self.conn.machine.transcript().cloned().unwrap_or_default()),
+            _ => Err(self.unexpected()),
         }
     }
 
@@ -105,14 +105,14 @@ impl Maildrop {
         let protocol = |why: String| Error::Protocol { server: self.server.clone(), why };
         match self.conn.event().await {
             Ok(Some(Event::Failed(failure))) => Err(protocol(failure.to_string())),
-            Ok(Some(Event::Refused { command, text })) => Err(protocol(format!("answered {command} with: {text}"))),
+            Ok(Some(Event::Refused { command, text })) => Err(protocol(format!("replied to {command} with: {text}"))),
             Ok(Some(event)) => Ok(event),
-            Ok(None) => Err(protocol("hung up".to_owned())),
+            Ok(None) => Err(protocol("closed the connection".to_owned())),
             Err(why) => Err(Error::Net { server: self.server.clone(), why }),
         }
     }
 
-    fn odd(&self) -> Error {
-        Error::Protocol { server: self.server.clone(), why: "answered out of turn".to_owned() }
+    fn unexpected(&self) -> Error {
+        Error::Protocol { server: self.server.clone(), why: "sent an unexpected reply".to_owned() }
     }
 }

@@ -1,32 +1,32 @@
-//! Submits messages to a user's provider. RFC 6409.
+//! Submits messages to the submission server of a user's provider. RFC 6409.
 
-use super::{Desk, Error, Login, Security, Server, unstoppable};
-use crate::mail::{Dialogue, Envelope, Letter};
+use super::{ClientContext, Error, Login, Security, Server, never_stopped};
+use crate::mail::{Envelope, Message, Transcript};
 use crate::net::Conn;
 use crate::smtp::Reply;
 use crate::smtp::client::{self, Config, Event, Session};
 
 pub use crate::smtp::client::Verdict;
 
-/// A connection to the provider that takes one message after the other.
+/// A connection to the provider, for one message after the other.
 pub struct Submitter {
     conn: Box<Conn<Session>>,
     server: String,
 }
 
 impl Submitter {
-    /// Connects, encrypts as the server's entry says, and logs in if there is a login.
+    /// Connects, encrypts as configured, and logs in if there is a login.
     ///
     /// # Errors
-    /// No connection, no encryption where it is asked for, or the login was refused.
-    pub async fn connect(desk: &Desk, server: &Server, login: Option<&Login>) -> Result<Self, Error> {
-        let stream = desk.connect(server).await?;
-        let config = Config { hello: desk.hello.clone(), dialogue: desk.dialogues, ..Config::default() };
-        let conn = Box::new(Conn::new(stream, Session::new(config), unstoppable()));
+    /// The connection failed, required encryption is not available, or the login was refused.
+    pub async fn connect(context: &ClientContext, server: &Server, login: Option<&Login>) -> Result<Self, Error> {
+        let stream = context.connect(server).await?;
+        let config = Config { hello: context.hello.clone(), transcript: context.transcripts, ..Config::default() };
+        let conn = Box::new(Conn::new(stream, Session::new(config), never_stopped()));
         let mut submitter = Self { conn, server: server.name.clone() };
         submitter.ready().await?;
         if server.security == Security::Upgrade {
-            submitter.upgrade(desk).await?;
+            submitter.upgrade(context).await?;
         }
         if let Some(login) = login {
             submitter.conn.machine.authenticate(&login.user, &login.password);
@@ -36,34 +36,34 @@ impl Submitter {
                     let (server, user) = (server.name.clone(), login.user.clone());
                     return Err(Error::Login { server, user, why: reply.to_string() });
                 }
-                _ => return Err(submitter.odd()),
+                _ => return Err(submitter.unexpected()),
             }
         }
         Ok(submitter)
     }
 
-    /// Hands over one message; the verdicts are in the order of the envelope's recipients.
+    /// Submits one message; the verdicts are in the order of the envelope's recipients.
     ///
     /// # Errors
-    /// The connection broke; the provider may or may not have taken the message.
-    pub async fn submit(&mut self, envelope: Envelope, letter: &Letter) -> Result<Vec<Verdict>, Error> {
-        self.conn.machine.send(envelope, letter);
+    /// The connection failed; the provider may or may not have accepted the message.
+    pub async fn submit(&mut self, envelope: Envelope, message: &Message) -> Result<Vec<Verdict>, Error> {
+        self.conn.machine.send(envelope, message);
         match self.event().await? {
             Event::Sent(outcome) => Ok(outcome.verdicts),
-            _ => Err(self.odd()),
+            _ => Err(self.unexpected()),
         }
     }
 
-    /// Says goodbye, and returns what was said all the while, if the desk keeps records.
-    pub async fn quit(mut self) -> Dialogue {
+    /// Ends the session, and returns the transcript if it is recorded.
+    pub async fn quit(mut self) -> Transcript {
         self.conn.machine.quit();
         while let Ok(Some(_)) = self.conn.event().await {}
-        self.take_dialogue()
+        self.take_transcript()
     }
 
-    /// What was said since the last call.
-    pub fn take_dialogue(&mut self) -> Dialogue {
-        self.conn.machine.take_dialogue()
+    /// The transcript since the last call.
+    pub fn take_transcript(&mut self) -> Transcript {
+        self.conn.machine.take_transcript()
     }
 
     /// Version and cipher of the connection, if it is encrypted.
@@ -74,27 +74,27 @@ impl Submitter {
     async fn ready(&mut self) -> Result<(), Error> {
         match self.event().await? {
             Event::Ready => Ok(()),
-            _ => Err(self.odd()),
+            _ => Err(self.unexpected()),
         }
     }
 
-    async fn upgrade(&mut self, desk: &Desk) -> Result<(), Error> {
-        if !self.conn.machine.offers().starttls {
-            return Err(Error::Protocol { server: self.server.clone(), why: "offers no STARTTLS".to_owned() });
+    async fn upgrade(&mut self, context: &ClientContext) -> Result<(), Error> {
+        if !self.conn.machine.extensions().starttls {
+            return Err(Error::Protocol { server: self.server.clone(), why: "does not offer STARTTLS".to_owned() });
         }
         self.conn.machine.starttls();
         match self.event().await? {
             Event::StartTls => {}
             Event::TlsRefused(reply) => return Err(self.refused(reply)),
-            _ => return Err(self.odd()),
+            _ => return Err(self.unexpected()),
         }
-        let shake = self.conn.connect_tls(&desk.trust, &self.server).await;
+        let shake = self.conn.connect_tls(&context.trust, &self.server).await;
         shake.map_err(|why| Error::Net { server: self.server.clone(), why })?;
         self.conn.machine.encrypted();
         self.ready().await
     }
 
-    /// The next event that does not end the conversation.
+    /// The next event that does not end the session.
     async fn event(&mut self) -> Result<Event, Error> {
         match self.conn.event().await {
             Ok(Some(Event::Failed(client::Failure { cause: client::Cause::Refused(reply), .. }))) => {
@@ -113,7 +113,7 @@ impl Submitter {
         Error::Refused { server: self.server.clone(), reply }
     }
 
-    fn odd(&self) -> Error {
-        Error::Protocol { server: self.server.clone(), why: "answered out of turn".to_owned() }
+    fn unexpected(&self) -> Error {
+        Error::Protocol { server: self.server.clone(), why: "sent an unexpected reply".to_owned() }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a [`Machine`] over a [`Stream`]: the one loop of every protocol, server and client alike.
+//! Drives a [`Machine`] over a [`Stream`]: one loop for all protocols, servers and clients.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -12,126 +12,126 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::alarm::Alarm;
-use super::awake::{Awake, Turn};
-use super::unsent::Unsent;
+use super::busy_poll::{BusyPollPermit, PeerActivity};
+use super::deadline::Deadline;
+use super::write_buffer::WriteBuffer;
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
 
-/// How much is read at once: a letter in a few pieces. The buffer lives on the stack of one poll, so an idle connection
-/// holds none.
+/// Size of one read: a message arrives in a few of them. The buffer is on the stack during a poll, so an idle
+/// connection has none.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a TLS handshake or a farewell may take.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit for a TLS handshake, and for closing a connection.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A conversation: a machine, the stream under it, and bytes that are still to be written.
+/// A connection: a machine, its stream, and bytes that are not yet written.
 pub struct Conn<M> {
-    /// The protocol end. Answer its events here.
+    /// The protocol session. Its events are answered by calling its methods.
     pub machine: M,
     stream: Stream,
-    unsent: Unsent,
-    /// What was written may still lie in the stream.
+    unsent: WriteBuffer,
+    /// Written bytes may still be buffered in the stream.
     is_unflushed: bool,
-    /// The last read was filled to its end: there is more.
+    /// The last read filled the buffer, so there may be more to read.
     is_input_left: bool,
-    /// What is unsent goes out when the machine wants more.
-    is_held: bool,
-    /// When the peer was heard, if it spoke soon.
-    turn: Option<Turn>,
-    alarm: Alarm,
+    /// Unsent bytes are not written until the machine wants to read.
+    delay_output: bool,
+    /// When the peer last sent something, if it did so promptly.
+    activity: Option<PeerActivity>,
+    deadline: Deadline,
     stop: Stop,
-    /// Until the machine was asked to say farewell; from the first wait on.
+    /// The wait for `stop`, from the first read until it fires.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stopped: bool,
 }
 
 impl<M: Machine + Unpin> Conn<M> {
-    /// Puts a machine on a stream. When `stop` fires the machine is asked to say farewell.
+    /// Connects a machine to a stream. When `stop` fires, the machine is told to shut down.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
-        let (unsent, alarm) = (Unsent::default(), Alarm::default());
+        let (unsent, deadline) = (WriteBuffer::default(), Deadline::default());
         Self {
             machine,
             stream,
             unsent,
             is_unflushed: false,
             is_input_left: false,
-            is_held: false,
-            turn: None,
-            alarm,
+            delay_output: false,
+            activity: None,
+            deadline,
             stop,
             stopping: None,
             stopped: false,
         }
     }
 
-    /// The stream below: who the peer is, whether it is encrypted.
+    /// The stream, with the peer's address and the state of TLS.
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// Runs the conversation up to the next event; `None` when it is over.
+    /// Runs the session up to the next event; `None` when it is over.
     ///
-    /// May be dropped at any await and called again: nothing read or unsent is lost.
+    /// Cancel safe: nothing that was read or is unsent is lost.
     ///
     /// # Errors
-    /// The network failed, or the peer was silent for longer than the protocol's patience.
+    /// The network failed, or the peer exceeded the protocol's timeout.
     pub async fn event(&mut self) -> Result<Option<M::Event>, Error> {
         loop {
-            if !self.is_held || self.unsent.is_full() {
+            if !self.delay_output || self.unsent.is_full() {
                 self.write_unsent().await?;
             }
             match self.machine.next() {
-                Next::Send(bytes) => self.gather(bytes),
+                Next::Send(bytes) => self.coalesce(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close => {
                     self.write_unsent().await?;
                     self.close().await;
                     return Ok(None);
                 }
-                // RFC 2920 §3.2: replies go out together when all that came is read.
+                // RFC 2920 §3.2: replies are sent together once all input that has arrived is read.
                 Next::Read if std::mem::take(&mut self.is_input_left) => self.read_on().await?,
-                Next::Read if std::mem::take(&mut self.is_held) => {}
+                Next::Read if std::mem::take(&mut self.delay_output) => {}
                 Next::Read => {
-                    if self.machine.awaits_rest() {
+                    if self.machine.expects_more() {
                         self.stream.acknowledge();
                     }
                     self.read().await?;
                 }
-                Next::Answer => unreachable!("the owner goes on only after it answered"),
+                Next::AwaitOwner => unreachable!("the owner has answered the last event"),
             }
         }
     }
 
-    /// Writes all that the machine has to say, and then does not wait for the peer: `None` when there is no event yet.
-    /// An owner that tells things nobody has asked for calls this before it tells more.
+    /// Writes all output of the machine, without waiting for the peer: `None` when there is no event yet. An owner that
+    /// sends unsolicited data calls this before it adds more.
     ///
-    /// May be dropped like [`Conn::event`].
+    /// Cancel safe, like [`Conn::event`].
     ///
     /// # Errors
     /// As [`Conn::event`].
-    pub async fn catch_up(&mut self) -> Result<Option<M::Event>, Error> {
+    pub async fn flush_and_poll(&mut self) -> Result<Option<M::Event>, Error> {
         loop {
             self.write_unsent().await?;
             match self.machine.next() {
-                Next::Send(bytes) => self.gather(bytes),
+                Next::Send(bytes) => self.coalesce(bytes),
                 Next::Event(event) => return Ok(Some(event)),
-                Next::Close | Next::Read | Next::Answer => return Ok(None),
+                Next::Close | Next::Read | Next::AwaitOwner => return Ok(None),
             }
         }
     }
 
-    /// Takes a piece from the machine, and those behind it that can go out with it.
-    fn gather(&mut self, bytes: Bytes) {
+    /// Buffers a piece of output, and those after it that can be written together with it.
+    fn coalesce(&mut self, bytes: Bytes) {
         self.unsent.push(bytes);
         while !self.unsent.is_full() && self.machine.has_more() {
             match self.machine.next() {
                 Next::Send(bytes) => self.unsent.push(bytes),
-                _ => unreachable!("a machine that has more to send sends it"),
+                _ => unreachable!("has_more() promised more to send"),
             }
         }
     }
 
-    /// Writes what the machine has to say now, without reading. An owner that produces a long answer calls this
-    /// between its pieces, so that what is unsent stays bounded.
+    /// Writes the current output of the machine, without reading. An owner that produces a long answer calls this
+    /// between its pieces, so that the unsent bytes stay bounded.
     ///
     /// # Errors
     /// As [`Conn::event`]; call it only while an event waits for its answer.
@@ -139,16 +139,16 @@ impl<M: Machine + Unpin> Conn<M> {
         loop {
             self.write_unsent().await?;
             match self.machine.next() {
-                Next::Send(bytes) => self.gather(bytes),
+                Next::Send(bytes) => self.coalesce(bytes),
                 _ => return Ok(()),
             }
         }
     }
 
-    /// Server side of STARTTLS: everything from here on is encrypted. The machine has dropped what was buffered.
+    /// Server side of STARTTLS: encrypts the connection. The machine must have dropped its buffered input.
     ///
     /// # Errors
-    /// The handshake failed or took too long; the connection is of no more use.
+    /// The handshake failed or took too long; the connection cannot be used any more.
     pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
         self.flush().await?;
         handshake(self.stream.accept_tls(identity)).await
@@ -163,14 +163,14 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     async fn write_unsent(&mut self) -> Result<(), Error> {
-        // What goes out at once, as most does, needs no timer.
+        // Most writes complete at once and need no timer.
         match poll_fn(|cx| Poll::Ready(self.poll_unsent(cx))).await {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending => self.write_patiently().await,
+            Poll::Pending => self.write_with_timeout().await,
         }
     }
 
-    /// Writes and flushes all there is, if the stream takes it now.
+    /// Writes and flushes all unsent bytes, if the stream accepts them now.
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.unsent.is_empty() && !self.is_unflushed {
             return Poll::Ready(Ok(()));
@@ -190,27 +190,27 @@ impl<M: Machine + Unpin> Conn<M> {
         flushed.map_err(Error::of_stream)
     }
 
-    /// The same for a stream that does not take it all at once.
-    async fn write_patiently(&mut self) -> Result<(), Error> {
-        let (mut patience, mut began) = (self.machine.patience(), Instant::now());
+    /// Writes and flushes all unsent bytes, waiting for the stream up to the machine's timeout.
+    async fn write_with_timeout(&mut self) -> Result<(), Error> {
+        let (mut timeout_after, mut began) = (self.machine.timeout(), Instant::now());
         while !self.unsent.is_empty() {
             let Self { stream, unsent, .. } = self;
             let write = poll_fn(|cx| unsent.poll_write(stream, cx));
-            let written = timeout(patience, write).await.map_err(|_| Error::Silent(patience))?;
+            let written = timeout(timeout_after, write).await.map_err(|_| Error::Silent(timeout_after))?;
             if written.map_err(Error::of_stream)? == 0 {
                 return Err(Error::Closed);
             }
-            // A peer that takes an octet now and then holds nobody up for ever.
-            self.machine.waited(began.elapsed());
-            (patience, began) = (self.machine.patience(), Instant::now());
+            // The sum of the waits is limited, so a peer that accepts single bytes is cut off in the end.
+            self.machine.add_wait(began.elapsed());
+            (timeout_after, began) = (self.machine.timeout(), Instant::now());
         }
         let flush = poll_fn(|cx| self.poll_flush(cx));
-        timeout(patience, flush).await.map_err(|_| Error::Silent(patience))??;
-        self.machine.waited(began.elapsed());
+        timeout(timeout_after, flush).await.map_err(|_| Error::Silent(timeout_after))??;
+        self.machine.add_wait(began.elapsed());
         Ok(())
     }
 
-    /// Reads what has come already.
+    /// Reads what has already arrived.
     async fn read_on(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
             Poll::Ready(outcome) => outcome.map_err(Error::of_stream),
@@ -219,47 +219,47 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     async fn read(&mut self) -> Result<(), Error> {
-        let (patience, began) = (self.machine.patience(), Instant::now());
-        let awake = self.turn.take().map_or(Duration::ZERO, |turn| turn.patience(began));
-        if !awake.is_zero() && !self.stop.is_cancelled() && self.look(began, awake).await? {
+        let (timeout_after, began) = (self.machine.timeout(), Instant::now());
+        let awake = self.activity.take().map_or(Duration::ZERO, |activity| activity.poll_duration(began));
+        if !awake.is_zero() && !self.stop.is_cancelled() && self.poll_briefly(began, awake).await? {
             let now = Instant::now();
-            self.turn = Turn::of(now, now - began);
-            self.machine.waited(now - began);
+            self.activity = PeerActivity::of(now, now - began);
+            self.machine.add_wait(now - began);
             return Ok(());
         }
-        let heard = poll_fn(|cx| self.poll_heard(began.checked_add(patience), cx)).await;
-        if let Heard::Stop = heard {
+        let result = poll_fn(|cx| self.poll_wait(began.checked_add(timeout_after), cx)).await;
+        if let WaitResult::Stop = result {
             (self.stopped, self.stopping) = (true, None);
-            self.machine.stop();
+            self.machine.shut_down();
             return Ok(());
         }
         let now = Instant::now();
-        // What runs in virtual time, no system has to wake.
-        self.turn = if self.stream.is_socket() { Turn::of(now, now - began) } else { None };
-        self.machine.waited(now - began);
-        if let Heard::Peer(outcome) = heard {
+        // Only sockets need the operating system to wake the thread.
+        self.activity = if self.stream.is_socket() { PeerActivity::of(now, now - began) } else { None };
+        self.machine.add_wait(now - began);
+        if let WaitResult::Peer(outcome) = result {
             return outcome.map_err(Error::of_stream);
         }
-        self.machine.expire();
-        // A peer that does not take it is not there any more.
+        self.machine.on_timeout();
+        // If the peer does not accept it, the connection is broken anyway.
         let _ = self.flush().await;
         self.close().await;
-        Err(Error::Silent(patience))
+        Err(Error::Silent(timeout_after))
     }
 
-    fn poll_heard(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_wait(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<WaitResult> {
         if let Poll::Ready(outcome) = self.poll_receive(cx) {
-            return Poll::Ready(Heard::Peer(outcome));
+            return Poll::Ready(WaitResult::Peer(outcome));
         }
-        let Self { alarm, stop, stopping, stopped, .. } = self;
-        if alarm.poll(end, cx).is_ready() {
-            return Poll::Ready(Heard::Nobody);
+        let Self { deadline, stop, stopping, stopped, .. } = self;
+        if deadline.poll(end, cx).is_ready() {
+            return Poll::Ready(WaitResult::TimedOut);
         }
         if *stopped {
             return Poll::Pending;
         }
         let stopping = stopping.get_or_insert_with(|| Box::pin(stop.clone().cancelled_owned()));
-        stopping.as_mut().poll(cx).map(|()| Heard::Stop)
+        stopping.as_mut().poll(cx).map(|()| WaitResult::Stop)
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -268,19 +268,19 @@ impl<M: Machine + Unpin> Conn<M> {
         match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
             Ok(()) => {
                 self.is_input_left = buffer.remaining() == 0;
-                self.is_held |= self.is_input_left;
+                self.delay_output |= self.is_input_left;
                 self.machine.receive(buffer.filled());
             }
-            // Peers that close without a TLS close_notify, or with a reset after QUIT, have merely hung up.
+            // A close without TLS close_notify is a plain end of stream.
             Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => self.machine.receive(&[]),
             Err(error) => return Poll::Ready(Err(error)),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Looks for bytes of a prompt peer without a sleep in between: whether some have come.
-    async fn look(&mut self, began: Instant, awake: Duration) -> Result<bool, Error> {
-        let Some(_awake) = Awake::take() else { return Ok(false) };
+    /// Polls for bytes of a prompt peer without going to sleep; whether some arrived.
+    async fn poll_briefly(&mut self, began: Instant, awake: Duration) -> Result<bool, Error> {
+        let Some(_awake) = BusyPollPermit::take() else { return Ok(false) };
         while began.elapsed() < awake {
             if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
                 return arrived.map(|()| true).map_err(Error::of_stream);
@@ -292,19 +292,21 @@ impl<M: Machine + Unpin> Conn<M> {
 
     async fn close(&mut self) {
         let shutdown = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
-        // The peer may be gone already, and then there is nobody to tell.
-        let _ = timeout(HANDSHAKE_PATIENCE, shutdown).await;
+        // Fails if the peer has closed the connection already, which does not matter.
+        let _ = timeout(HANDSHAKE_TIMEOUT, shutdown).await;
     }
 }
 
-/// What ends a wait for the peer.
-enum Heard {
+/// The end of a wait for the peer.
+enum WaitResult {
+    /// The peer sent something, closed, or the connection broke.
     Peer(Result<(), std::io::Error>),
-    /// It was silent for too long.
-    Nobody,
+    /// The timeout expired.
+    TimedOut,
+    /// The server shuts down.
     Stop,
 }
 
 async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    timeout(HANDSHAKE_PATIENCE, shake).await.map_err(|_| Error::Silent(HANDSHAKE_PATIENCE))?
+    timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))?
 }

@@ -1,19 +1,19 @@
-//! What the fuzzing entry points of all protocols have in common: a peer that says anything, and texts to say.
+//! Shared by the fuzzing entry points of all protocols: a driver with an arbitrary peer, and random input.
 
 use super::{Machine, Next};
 
-/// Lets a session hear everything in chunks, then the end; its owner answers every event. It must come to an end itself,
-/// and soon.
+/// Drives a session with input in chunks, then the end of the stream; `owner` answers every event. The session must end
+/// within a bounded number of steps.
 ///
 /// # Panics
-/// If the session does what no [`Machine`] may do.
-pub fn hear<M: Machine>(machine: &mut M, words: &[u8], chunk: usize, mut owner: impl FnMut(&mut M, M::Event)) {
-    let mut chunks = words.chunks(chunk.max(1)).filter(|chunk| !chunk.is_empty());
-    for _ in 0..1000 + 20 * words.len() {
+/// If the session violates the contract of [`Machine`].
+pub fn drive<M: Machine>(machine: &mut M, input: &[u8], chunk: usize, mut owner: impl FnMut(&mut M, M::Event)) {
+    let mut chunks = input.chunks(chunk.max(1)).filter(|chunk| !chunk.is_empty());
+    for _ in 0..1000 + 20 * input.len() {
         match machine.next() {
-            Next::Send(bytes) => assert!(!bytes.is_empty(), "there was something to send"),
+            Next::Send(bytes) => assert!(!bytes.is_empty(), "an empty send"),
             Next::Event(event) => owner(machine, event),
-            Next::Answer => panic!("every event was answered"),
+            Next::AwaitOwner => panic!("every event is answered"),
             Next::Read => machine.receive(chunks.next().unwrap_or_default()),
             Next::Close => return,
         }
@@ -21,26 +21,26 @@ pub fn hear<M: Machine>(machine: &mut M, words: &[u8], chunk: usize, mut owner: 
     panic!("the session does not end");
 }
 
-/// Texts of up to so many pieces.
+/// Pieces of one random input.
 #[cfg(test)]
-const PIECES_MAX: u64 = 60;
+const MAX_PIECES: u64 = 60;
 
-/// Octets that mean something somewhere.
+/// Bytes with a meaning in some protocol.
 #[cfg(test)]
 const NOISE: &[u8] = b"\r\n.<>@\"\\: ";
 
-/// Runs an entry point over texts that are put together of its own words, which are parted by `|`, and of noise.
+/// Runs an entry point with random inputs that are composed of its own `words`, separated by `|`, and of noise.
 #[cfg(test)]
-pub(crate) fn shake(name: &str, entry: fn(&[u8]), rounds: usize, words: &str) {
+pub(crate) fn run_random(name: &str, entry: fn(&[u8]), rounds: usize, words: &str) {
     let words: Vec<&str> = words.split('|').collect();
-    let dice = crate::world::Dice::seeded(1).fork(name);
+    let rng = crate::world::Rng::seeded(1).fork(name);
     for _ in 0..rounds {
-        let mut text = vec![dice.draw() as u8, dice.draw() as u8];
-        for _ in 0..dice.below(1 + dice.below(PIECES_MAX)) {
-            match dice.below(10) {
-                0 => text.push(dice.draw() as u8),
-                1 => text.push(NOISE[dice.below(NOISE.len() as u64) as usize]),
-                _ => text.extend_from_slice(words[dice.below(words.len() as u64) as usize].as_bytes()),
+        let mut text = vec![rng.next_u64() as u8, rng.next_u64() as u8];
+        for _ in 0..rng.below(1 + rng.below(MAX_PIECES)) {
+            match rng.below(10) {
+                0 => text.push(rng.next_u64() as u8),
+                1 => text.push(NOISE[rng.below(NOISE.len() as u64) as usize]),
+                _ => text.extend_from_slice(words[rng.below(words.len() as u64) as usize].as_bytes()),
             }
         }
         entry(&text);

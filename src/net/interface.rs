@@ -1,4 +1,4 @@
-//! A host's place on a network: where it listens, and from where it connects.
+//! A host's network interface: listens, connects, and binds UDP ports.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -10,95 +10,95 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
-use super::directory::Directory;
-use super::memory::{Bound, Fabric, Incoming, Latency, Mailslot};
+use super::address_map::AddressMap;
+use super::memory::{BoundPort, DatagramQueue, Incoming, Latency, MemoryNetwork};
 use super::stream::Raw;
-use super::{Error, Faults, Stream};
+use super::{Error, LinkFaults, Stream};
 
-/// How long a connection may take to come up when the caller does not say. RFC 5321 §4.5.3.2 asks SMTP for minutes
-/// So often another port is taken where one is not free for both TCP and UDP.
-const FREE_TRIES: u32 = 16;
-/// after it; before it, one unanswered address must not hold up the next.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
-/// Datagrams of one port that a slow link holds back; more are lost.
-const LATE_MAX: usize = 1000;
-/// The largest datagram we read.
-const DATAGRAM_MAX: usize = 64 * 1024;
+/// Attempts to find a port that is free for both TCP and UDP.
+const MAX_PORT_ATTEMPTS: u32 = 16;
+/// Time limit for connecting to one address, so that an address that does not answer does not delay the next for long.
+/// The minutes of RFC 5321 §4.5.3.2 apply once the connection is open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Datagrams of one port that a slow link delays; further ones are lost.
+const MAX_DELAYED_DATAGRAMS: usize = 1000;
+/// The largest datagram that is read.
+const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 
 /// A network: real sockets, the world's addresses on loopback sockets, or an in-process one. Cheap to clone.
 #[derive(Clone)]
 pub struct Net {
     kind: Kind,
-    faults: Faults,
+    faults: LinkFaults,
 }
 
 #[derive(Clone)]
 enum Kind {
     Sockets,
-    Loopback(Arc<Directory>),
-    Memory(Arc<Fabric>),
+    Loopback(Arc<AddressMap>),
+    Memory(Arc<MemoryNetwork>),
 }
 
 impl Net {
-    /// Real sockets with real addresses: whoever listens does so at all addresses of this machine, and the operating
-    /// system chooses the address from which it connects.
+    /// Real sockets with real addresses. Listeners accept at all addresses of this machine, and the operating system
+    /// chooses the source address of connections.
     pub fn sockets() -> Self {
-        Self { kind: Kind::Sockets, faults: Faults::default() }
+        Self { kind: Kind::Sockets, faults: LinkFaults::default() }
     }
 
-    /// Real sockets on 127.0.0.1 behind the addresses of a world; no other address can be dialled.
+    /// Real sockets on 127.0.0.1 behind the addresses of a world; connections to other addresses fail.
     pub fn loopback(declared: BTreeSet<IpAddr>) -> Self {
-        Self { kind: Kind::Loopback(Directory::new(declared)), faults: Faults::default() }
+        Self { kind: Kind::Loopback(AddressMap::new(declared)), faults: LinkFaults::default() }
     }
 
     /// An in-process network under tokio's clock.
     pub fn memory(latency: Latency) -> Self {
-        let faults = Faults::default();
-        Self { kind: Kind::Memory(Fabric::new(latency, faults.clone())), faults }
+        let faults = LinkFaults::default();
+        Self { kind: Kind::Memory(MemoryNetwork::new(latency, faults.clone())), faults }
     }
 
-    /// Whether it is in-process, under tokio's clock.
+    /// Whether this is an in-process network under tokio's clock.
     pub fn is_in_process(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))
     }
 
-    /// Whether something can go wrong on its links.
+    /// Whether faults can be injected into its links.
     pub fn has_links(&self) -> bool {
         !matches!(self.kind, Kind::Sockets)
     }
 
-    /// What goes wrong on it. Real sockets with real addresses have no faults but their own.
-    pub fn faults(&self) -> &Faults {
+    /// The injected link faults. They have no effect on real sockets with real addresses.
+    pub fn faults(&self) -> &LinkFaults {
         &self.faults
     }
 
-    /// The place of a host with these addresses, the first of each family being its source address unless the
+    /// The interface of a host with these addresses. The first of each family is its source address, unless the
     /// operating system chooses it.
     pub fn interface(&self, addresses: &[IpAddr]) -> Interface {
         Interface { net: self.clone(), addresses: addresses.into() }
     }
 
-    /// Says that a foreign server at the real address `real` plays the world's `address`, for as long as the answer is
-    /// kept. Only in a world on loopback; elsewhere nobody is there.
-    pub fn announce(&self, address: SocketAddr, real: SocketAddr) -> Announced {
+    /// Maps the world's `address` to an external server at the real address `real`, until the returned value is
+    /// dropped. Has no effect but in a world on loopback.
+    pub fn register_external(&self, address: SocketAddr, real: SocketAddr) -> ExternalRegistration {
         let directory = match &self.kind {
             Kind::Loopback(directory) => {
-                directory.announce(address, real);
+                directory.register_external(address, real);
                 Some(directory.clone())
             }
             Kind::Sockets | Kind::Memory(_) => None,
         };
-        Announced { directory, address }
+        ExternalRegistration { directory, address }
     }
 }
 
-/// A foreign server's place in a world; dropped, nobody reaches it any more.
-pub struct Announced {
-    directory: Option<Arc<Directory>>,
+/// The address of an external server in a world, until this is dropped.
+pub struct ExternalRegistration {
+    directory: Option<Arc<AddressMap>>,
     address: SocketAddr,
 }
 
-impl Drop for Announced {
+impl Drop for ExternalRegistration {
     fn drop(&mut self) {
         if let Some(directory) = &self.directory {
             directory.forget(self.address);
@@ -106,19 +106,19 @@ impl Drop for Announced {
     }
 }
 
-/// A port of this machine for a foreign server that runs in this process, on threads of its own; where it is can be
-/// [announced](Net::announce).
+/// A listener on a free local port, for an external server that runs on its own threads in this process. Its address
+/// can be [registered](Net::register_external).
 ///
 /// # Errors
-/// The operating system gives none.
-pub fn foreign_port() -> Result<(std::net::TcpListener, SocketAddr), Error> {
+/// The operating system has no free port.
+pub fn external_listener() -> Result<(std::net::TcpListener, SocketAddr), Error> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = std::net::TcpListener::bind(any).map_err(|error| Error::of_bind(any, error))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
 
-/// One host's place on a network. Cheap to clone.
+/// The network interface of one host. Cheap to clone.
 #[derive(Clone)]
 pub struct Interface {
     net: Net,
@@ -131,7 +131,7 @@ impl Interface {
         &self.addresses
     }
 
-    /// Listens on a port of every address of this host (0 picks a free one).
+    /// Listens on a port at every address of this host; port 0 is an ephemeral port.
     ///
     /// # Errors
     /// The port is taken, or may not be used.
@@ -147,15 +147,15 @@ impl Interface {
         Ok(listeners)
     }
 
-    /// All addresses of this machine, in the families that this host has.
+    /// The wildcard addresses of the address families that this host has.
     fn unspecified(&self) -> Vec<IpAddr> {
         let of_family = |any: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == any.is_ipv4());
         [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into_iter().filter(of_family).collect()
     }
 
-    /// Puts the addresses first that share the longest prefix with one of this host's, as RFC 6724 §6 (rule 9) does:
-    /// a machine with a foot in several networks is reached by the one that we have in common. Only real networks are
-    /// apart from each other; elsewhere the order stays.
+    /// Sorts addresses by the length of the prefix that they share with one of this host's, longest first (RFC 6724 §6,
+    /// rule 9): a multi-homed host is reached through the network that both have in common. Has no effect but on real
+    /// sockets, since the networks of a world are not separated.
     pub fn nearest_first(&self, addresses: &mut [IpAddr]) {
         if matches!(self.net.kind, Kind::Sockets) {
             let nearness = |to: &IpAddr| self.addresses.iter().map(|own| common_prefix(*own, *to)).max();
@@ -174,20 +174,20 @@ impl Interface {
                     faults: Some(self.net.faults.clone()),
                 })
             }
-            Kind::Memory(fabric) => {
-                let bound = fabric.listen(address)?;
+            Kind::Memory(network) => {
+                let bound = network.listen(address)?;
                 let faults = Some(self.net.faults.clone());
                 Ok(Listener { address: bound.address, source: Source::Memory(bound), faults })
             }
         }
     }
 
-    /// Listens at an address of this machine, for programs outside the world. In an in-process network there is no
-    /// outside; the address is then one more of that network.
+    /// Listens at an address of this machine, for clients outside the world. In an in-process network, the address is
+    /// added to that network.
     ///
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
-    pub async fn open_door(&self, address: SocketAddr) -> Result<Listener, Error> {
+    pub async fn bind_public(&self, address: SocketAddr) -> Result<Listener, Error> {
         let directory = match &self.net.kind {
             Kind::Memory(_) => return self.listen_at(address).await,
             Kind::Loopback(directory) => Some((directory.clone(), None)),
@@ -196,16 +196,16 @@ impl Interface {
         Listener::tcp(address, directory)
     }
 
-    /// The same for TCP and UDP on one port. Where any will do, one that is free for both.
+    /// Listens for TCP and UDP on the same port. Port 0 is an ephemeral port that is free for both.
     ///
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
-    pub async fn open_both_doors(&self, address: SocketAddr) -> Result<(Listener, Datagrams), Error> {
-        let mut tries = 0..if address.port() == 0 { FREE_TRIES } else { 0 };
+    pub async fn bind_public_tcp_udp(&self, address: SocketAddr) -> Result<(Listener, Datagrams), Error> {
+        let mut tries = 0..if address.port() == 0 { MAX_PORT_ATTEMPTS } else { 0 };
         loop {
-            let listener = self.open_door(address).await?;
-            match self.open_udp_door(listener.address()).await {
-                // The number that was free for the one belongs to somebody else for the other.
+            let listener = self.bind_public(address).await?;
+            match self.bind_public_udp(listener.address()).await {
+                // The port is free for TCP, but not for UDP.
                 Err(Error::PortTaken(_)) if tries.next().is_some() => {}
                 outcome => return Ok((listener, outcome?)),
             }
@@ -215,16 +215,16 @@ impl Interface {
     /// Connects from this host's address of the same family, within 30 s.
     ///
     /// # Errors
-    /// Nobody listens there, nobody answers in time, or the address belongs to no host of the world.
+    /// The connection is refused, or not answered in time, or the address is not part of the world.
     pub async fn connect(&self, to: SocketAddr) -> Result<Stream, Error> {
         let connecting = self.connect_now(to);
-        timeout(CONNECT_PATIENCE, connecting).await.map_err(|_| Error::TimedOut(to, CONNECT_PATIENCE))?
+        timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Error::TimedOut(to, CONNECT_TIMEOUT))?
     }
 
-    /// Tries the addresses in order and takes the first that answers; the error is that of the last one.
+    /// Connects to the first of the addresses that answers.
     ///
     /// # Errors
-    /// None of them answered; `name` is for the error when there was none to try.
+    /// None of them answered: the error of the last one. If there is no address, the error names `name`.
     pub async fn connect_any(&self, name: &str, addresses: &[SocketAddr]) -> Result<Stream, Error> {
         let mut outcome = Err(Error::NoAddress(name.to_owned()));
         for address in addresses {
@@ -247,28 +247,29 @@ impl Interface {
             Kind::Loopback(directory) => {
                 let source = self.admitted(source, to).await?;
                 let faults = &self.net.faults;
-                let lag = faults.lag(source, to.ip(), 0).whole() + faults.lag(to.ip(), source, 0).whole();
-                if !lag.is_zero() {
-                    sleep(lag).await;
+                let delay = faults.delay(source, to.ip(), 0).total() + faults.delay(to.ip(), source, 0).total();
+                if !delay.is_zero() {
+                    sleep(delay).await;
                 }
-                let (tcp, visit) = directory.connect(source, to).await?;
-                Ok(Stream::new(Raw::Tcp(tcp), visit.host, to, Some(visit)).under(&self.net.faults))
+                let (tcp, binding) = directory.connect(source, to).await?;
+                Ok(Stream::new(Raw::Tcp(tcp), binding.host, to, Some(binding)).with_link_faults(&self.net.faults))
             }
-            Kind::Memory(fabric) => {
+            Kind::Memory(network) => {
                 let source = self.admitted(source, to).await?;
-                let (end, local) = fabric.connect(source, to).await?;
-                Ok(Stream::new(Raw::Memory(end), local, to, None).under(&self.net.faults))
+                let (end, local) = network.connect(source, to).await?;
+                Ok(Stream::new(Raw::Memory(end), local, to, None).with_link_faults(&self.net.faults))
             }
         }
     }
 
-    /// Our address, once the link lets a connection through.
+    /// Waits until the link lets a connection through, and returns our address.
     async fn admitted(&self, source: Option<&IpAddr>, to: SocketAddr) -> Result<IpAddr, Error> {
         let source = *source.ok_or(Error::NotInWorld(to))?;
         if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
     }
 
-    /// Opens a UDP port on the first address of this host, or on all of this machine (0 picks a free one).
+    /// Binds a UDP port at the first address of this host, or at all addresses of this machine; port 0 is an ephemeral
+    /// port.
     ///
     /// # Errors
     /// The port is taken, or may not be used.
@@ -278,25 +279,25 @@ impl Interface {
         match &self.net.kind {
             Kind::Sockets => {
                 let any = self.unspecified().first().copied().unwrap_or(any);
-                self.open_udp_door(SocketAddr::new(any, port)).await
+                self.bind_public_udp(SocketAddr::new(any, port)).await
             }
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
                 let directory = Some((directory.clone(), Some(address)));
                 Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
             }
-            Kind::Memory(fabric) => Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?), self.net.faults.clone())),
+            Kind::Memory(network) => Ok(Datagrams(Slot::Memory(network.bind_udp(address)?), self.net.faults.clone())),
         }
     }
 
-    /// Opens a UDP port at an address of this machine, for programs outside the world.
+    /// Binds a UDP port at an address of this machine, for clients outside the world.
     ///
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
-    pub async fn open_udp_door(&self, address: SocketAddr) -> Result<Datagrams, Error> {
+    pub async fn bind_public_udp(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         let directory = match &self.net.kind {
-            Kind::Memory(fabric) => {
-                return Ok(Datagrams(Slot::Memory(fabric.bind_udp(address)?), self.net.faults.clone()));
+            Kind::Memory(network) => {
+                return Ok(Datagrams(Slot::Memory(network.bind_udp(address)?), self.net.faults.clone()));
             }
             Kind::Loopback(directory) => Some((directory.clone(), None)),
             Kind::Sockets => None,
@@ -306,10 +307,10 @@ impl Interface {
         Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
     }
 
-    /// The addresses of a name, as the operating system finds them; only for real sockets.
+    /// The addresses of a name from the resolver of the operating system; only for real sockets.
     ///
     /// # Errors
-    /// The name is not known.
+    /// The name has no address.
     pub async fn lookup(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found: Vec<_> = match tokio::net::lookup_host((bare, port)).await {
@@ -320,7 +321,7 @@ impl Interface {
     }
 }
 
-/// How many leading bits two addresses share; none if they are of different families. RFC 6724 §2.2.
+/// The length of the common prefix of two addresses; 0 if they are of different families. RFC 6724 §2.2.
 fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
     match (one, other) {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
@@ -329,7 +330,7 @@ fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
     }
 }
 
-/// Binds so that a server can start again at once where its last connections still linger.
+/// Binds with SO_REUSEADDR, so that a server can be restarted while connections of its predecessor are in TIME_WAIT.
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(unix)]
@@ -338,19 +339,19 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(1024)
 }
 
-/// A port that accepts connections until it is dropped.
+/// A listening TCP port, until it is dropped.
 pub struct Listener {
     address: SocketAddr,
     source: Source,
-    /// Between hosts of a world.
-    faults: Option<Faults>,
+    /// The link faults, for listeners between hosts of a world.
+    faults: Option<LinkFaults>,
 }
 
-type OwnAddress = (Arc<Directory>, Option<SocketAddr>);
+type OwnAddress = (Arc<AddressMap>, Option<SocketAddr>);
 
 enum Source {
     Tcp { inner: TcpListener, directory: Option<OwnAddress> },
-    Memory(Bound<Incoming>),
+    Memory(BoundPort<Incoming>),
 }
 
 impl Listener {
@@ -359,7 +360,7 @@ impl Listener {
         Ok(Self { address: inner.local_addr()?, source: Source::Tcp { inner, directory }, faults: None })
     }
 
-    /// Where it listens; the port is the one that was picked if 0 was asked for.
+    /// Where it listens, with the real port if 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -367,12 +368,12 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// The operating system cannot give one now, for instance because too many files are open; try again later.
+    /// The operating system failed to accept, for instance because too many files are open; it can be tried again.
     pub async fn accept(&mut self) -> io::Result<Stream> {
         let stream = match &mut self.source {
             Source::Tcp { inner, directory } => {
                 let (tcp, peer) = inner.accept().await?;
-                let peer = directory.as_ref().map_or(peer, |(directory, _)| directory.who(peer));
+                let peer = directory.as_ref().map_or(peer, |(directory, _)| directory.peer_address(peer));
                 Stream::new(Raw::Tcp(tcp), self.address, peer, None)
             }
             Source::Memory(bound) => {
@@ -381,7 +382,7 @@ impl Listener {
             }
         };
         Ok(match &self.faults {
-            Some(faults) => stream.under(faults),
+            Some(faults) => stream.with_link_faults(faults),
             None => stream,
         })
     }
@@ -395,12 +396,12 @@ impl Drop for Listener {
     }
 }
 
-/// A UDP port.
-pub struct Datagrams(Slot, Faults);
+/// A bound UDP port.
+pub struct Datagrams(Slot, LinkFaults);
 
 enum Slot {
     Udp { socket: Arc<UdpSocket>, address: SocketAddr, directory: Option<OwnAddress> },
-    Memory(Mailslot),
+    Memory(DatagramQueue),
 }
 
 impl Datagrams {
@@ -412,31 +413,31 @@ impl Datagrams {
         }
     }
 
-    /// Sends one datagram. It may be lost on the way.
+    /// Sends one datagram, which may get lost.
     ///
     /// # Errors
-    /// It could not even be sent.
+    /// It could not be sent.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        if self.1.cuts(self.address().ip(), to.ip()) {
+        if self.1.is_cut(self.address().ip(), to.ip()) {
             return Ok(());
         }
         match &self.0 {
             Slot::Udp { socket, directory, .. } => {
                 let real = match directory {
-                    // Visitors keep their real addresses, so an answer to one goes there; a world's address is mapped.
+                    // Clients outside the world have real addresses; addresses of the world are mapped.
                     Some((directory, _)) => {
                         directory.udp_to(to).or(to.ip().is_loopback().then_some(to)).ok_or(Error::NotInWorld(to))?
                     }
                     None => to,
                 };
-                let lag = self.1.lag(self.address().ip(), to.ip(), bytes.len()).whole();
-                if lag.is_zero() {
+                let delay = self.1.delay(self.address().ip(), to.ip(), bytes.len()).total();
+                if delay.is_zero() {
                     socket.send_to(bytes, real).await.map_err(|error| Error::of_connect(to, error))?;
-                } else if Arc::strong_count(socket) <= LATE_MAX {
+                } else if Arc::strong_count(socket) <= MAX_DELAYED_DATAGRAMS {
                     let (socket, bytes) = (socket.clone(), bytes.to_vec());
                     tokio::spawn(async move {
-                        sleep(lag).await;
-                        // It may be lost on the way.
+                        sleep(delay).await;
+                        // A datagram may get lost.
                         let _ = socket.send_to(&bytes, real).await;
                     });
                 }
@@ -446,14 +447,14 @@ impl Datagrams {
         Ok(())
     }
 
-    /// Waits for the next datagram and says who sent it.
+    /// Waits for the next datagram; returns it with the sender's address.
     ///
     /// # Errors
     /// The socket failed.
     pub async fn recv_from(&self) -> Result<(Vec<u8>, SocketAddr), Error> {
         match &self.0 {
             Slot::Udp { socket, directory, .. } => {
-                let mut bytes = vec![0; DATAGRAM_MAX];
+                let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
                 let (len, from) = socket.recv_from(&mut bytes).await?;
                 bytes.truncate(len);
                 Ok((bytes, directory.as_ref().map_or(from, |(directory, _)| directory.udp_from(from))))

@@ -1,61 +1,62 @@
-//! What every protocol end is: a machine that knows no socket, clock or disk.
+//! The interface of a sans-I/O protocol session: it uses no socket, clock or disk.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// One end of a conversation, with no I/O in it. [`super::Conn`] runs it over a stream; a test may join two of them
-/// with nothing between.
+/// One end of a protocol session, without I/O. [`super::Conn`] drives it over a stream; a test can connect two of them
+/// directly.
 ///
-/// What needs the outside (check a password, store a message) goes out as an event; the owner answers it by calling a
-/// method of the machine, and goes on with [`super::Conn::event`].
+/// Requests that need I/O (check a password, store a message) are returned as events. The owner answers an event by
+/// calling a method of the machine, then continues with [`super::Conn::event`].
 pub trait Machine {
-    /// What the owner of this end must decide, store or know.
+    /// What the owner must decide, store or know.
     type Event;
 
-    /// Takes bytes from the peer; an empty slice says that the peer sends no more. Only called after [`Next::Read`],
-    /// so a machine holds at most one unread chunk beside the command it is in.
+    /// Takes bytes from the peer; an empty slice is the end of the stream. Only called after [`Next::Read`], so a
+    /// machine holds at most one unread chunk besides the current command.
     fn receive(&mut self, bytes: &[u8]);
 
-    /// The next step. Called again and again until it says [`Next::Read`], [`Next::Answer`] or [`Next::Close`].
-    /// Replies to pipelined commands gather into one [`Next::Send`] (RFC 2920 §3.2).
+    /// The next step. Called repeatedly until it returns [`Next::Read`], [`Next::AwaitOwner`] or [`Next::Close`].
+    /// Replies to pipelined commands are combined into one [`Next::Send`] (RFC 2920 §3.2).
     fn next(&mut self) -> Next<Self::Event>;
 
-    /// Whether the peer has said only a part of what it owes, and waits for nothing but our acknowledgement of it.
-    fn awaits_rest(&self) -> bool {
+    /// Whether only a part of the expected replies has arrived, so that the peer may be waiting for a TCP
+    /// acknowledgement.
+    fn expects_more(&self) -> bool {
         false
     }
 
-    /// Whether the next step is one more [`Next::Send`], which may go out together with the last.
+    /// Whether the next step is another [`Next::Send`], which can be written together with the last one.
     fn has_more(&self) -> bool {
         false
     }
 
-    /// How long the peer may keep us waiting now, for a byte from it or for room to send to it.
-    fn patience(&self) -> Duration;
+    /// How long to wait for the peer now, for a byte to read or for space to write.
+    fn timeout(&self) -> Duration;
 
-    /// Learns how long the peer kept us waiting just now. Who bounds the sum in [`Machine::patience`] cannot be held up
-    /// for ever by a peer that never quite falls silent.
-    fn waited(&mut self, _time: Duration) {}
+    /// Adds the time of the last wait for the peer. A machine that limits the sum in [`Machine::timeout`] cannot be
+    /// kept busy for ever by a peer that sends single bytes.
+    fn add_wait(&mut self, _time: Duration) {}
 
-    /// The house closes: say farewell at the next moment when the protocol allows it, then [`Next::Close`].
-    fn stop(&mut self);
+    /// Shut down: send the closing reply as soon as the protocol allows it, then return [`Next::Close`].
+    fn shut_down(&mut self);
 
-    /// The peer was silent for longer than [`Machine::patience`]: a chance to say why before the connection ends.
-    fn expire(&mut self) {}
+    /// The peer exceeded [`Machine::timeout`]: a last chance to send a reply before the connection is closed.
+    fn on_timeout(&mut self) {}
 }
 
 /// What the driver of a [`Machine`] does next.
 #[derive(Debug)]
 pub enum Next<Event> {
-    /// Write these bytes; large message parts come as slices of the shared buffer.
+    /// Write these bytes; large message parts are slices of the shared buffer.
     Send(Bytes),
-    /// Hand this to the owner.
+    /// Pass this to the owner.
     Event(Event),
     /// Nothing to do until the owner answers the last event.
-    Answer,
+    AwaitOwner,
     /// Wait for bytes from the peer.
     Read,
-    /// The conversation is over: close the stream.
+    /// The session is over: close the stream.
     Close,
 }

@@ -1,7 +1,6 @@
 //! The in-process network: hosts, ports, and links with latency, under tokio's clock.
 //!
-//! With the clock paused, a link that takes 100 ms takes no time at all, and the order of what happens is the same in
-//! every run.
+//! With a paused clock, a latency of 100 ms takes no real time, and the order of events is the same in every run.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,23 +15,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::slow::Pacer;
-use super::{Error, Faults};
+use super::link_delay::LinkShaper;
+use super::{Error, LinkFaults};
 
-/// Bytes that a link holds before the sender has to wait.
+/// Bytes in transit before the sender has to wait.
 const PIPE_BYTES: usize = 256 * 1024;
-/// Connections that wait to be accepted, and datagrams that wait to be read.
+/// Limit of connections that are not yet accepted, and of datagrams that are not yet read.
 const BACKLOG: usize = 1024;
-/// The first port that a connecting host uses for its own end.
+/// The first port for outgoing connections.
 const EPHEMERAL_PORT: u16 = 49152;
 
-/// How long a byte travels from one host to another, one way.
+/// The one-way latency from one host to another.
 pub type Latency = Arc<dyn Fn(IpAddr, IpAddr) -> Duration + Send + Sync>;
 
-/// All hosts of one in-process network.
-pub(super) struct Fabric {
+/// An in-process network.
+pub(super) struct MemoryNetwork {
     latency: Latency,
-    faults: Faults,
+    faults: LinkFaults,
     ports: Mutex<Ports>,
 }
 
@@ -43,9 +42,9 @@ struct Ports {
     ephemeral: BTreeMap<IpAddr, u16>,
 }
 
-/// A connection on its way to a listener.
+/// A connection that is not yet accepted.
 pub(super) struct Incoming {
-    pub(super) end: End,
+    pub(super) end: PipeEnd,
     pub(super) peer: SocketAddr,
 }
 
@@ -55,70 +54,74 @@ struct Datagram {
     bytes: Bytes,
 }
 
-impl Fabric {
-    pub(super) fn new(latency: Latency, faults: Faults) -> Arc<Self> {
+impl MemoryNetwork {
+    pub(super) fn new(latency: Latency, faults: LinkFaults) -> Arc<Self> {
         Arc::new(Self { latency, faults, ports: Mutex::default() })
     }
 
-    /// How long so many octets travel now.
-    fn travel(&self, from: IpAddr, to: IpAddr, octets: usize) -> Duration {
-        (self.latency)(from, to) + self.faults.lag(from, to, octets).whole()
+    /// The current transit time of this many bytes.
+    fn transit_time(&self, from: IpAddr, to: IpAddr, bytes: usize) -> Duration {
+        (self.latency)(from, to) + self.faults.delay(from, to, bytes).total()
     }
 
-    pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<Bound<Incoming>, Error> {
+    pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<BoundPort<Incoming>, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
         let address = ports.resolve(address, |ports, address| ports.listeners.contains_key(&address))?;
         ports.listeners.insert(address, sender);
-        Ok(Bound {
-            fabric: self.clone(),
+        Ok(BoundPort {
+            network: self.clone(),
             address,
             receiver,
             forget: |ports, address| drop(ports.listeners.remove(address)),
         })
     }
 
-    pub(super) fn bind_udp(self: &Arc<Self>, address: SocketAddr) -> Result<Mailslot, Error> {
+    pub(super) fn bind_udp(self: &Arc<Self>, address: SocketAddr) -> Result<DatagramQueue, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
         let address = ports.resolve(address, |ports, address| ports.datagrams.contains_key(&address))?;
         ports.datagrams.insert(address, sender);
         let forget = |ports: &mut Ports, address: &SocketAddr| drop(ports.datagrams.remove(address));
-        let bound = Bound { fabric: self.clone(), address, receiver, forget };
-        let arrivals = tokio::sync::Mutex::new(Arrivals { bound, next: None });
-        Ok(Mailslot { address, fabric: self.clone(), arrivals })
+        let bound = BoundPort { network: self.clone(), address, receiver, forget };
+        let arrivals = tokio::sync::Mutex::new(Inbox { bound, next: None });
+        Ok(DatagramQueue { address, network: self.clone(), arrivals })
     }
 
-    /// One round trip, as TCP's handshake takes.
-    pub(super) async fn connect(self: &Arc<Self>, from: IpAddr, to: SocketAddr) -> Result<(End, SocketAddr), Error> {
-        let (there, back) = (self.travel(from, to.ip(), 0), self.travel(to.ip(), from, 0));
+    /// Connects, which takes one round trip, as the TCP handshake does.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        from: IpAddr,
+        to: SocketAddr,
+    ) -> Result<(PipeEnd, SocketAddr), Error> {
+        let (there, back) = (self.transit_time(from, to.ip(), 0), self.transit_time(to.ip(), from, 0));
         sleep(there).await;
         let (local, listener) = {
             let mut ports = lock(&self.ports);
-            (SocketAddr::new(from, ports.draw(from)?), ports.listeners.get(&to).cloned())
+            (SocketAddr::new(from, ports.next_port(from)?), ports.listeners.get(&to).cloned())
         };
         let (ours, theirs) = pair(self, from, to.ip());
-        let knocked = match listener {
+        let is_accepted = match listener {
             Some(listener) => listener.try_send(Incoming { end: theirs, peer: local }).is_ok(),
             None => false,
         };
         sleep(back).await;
-        if knocked { Ok((ours, local)) } else { Err(Error::Refused(to)) }
+        if is_accepted { Ok((ours, local)) } else { Err(Error::Refused(to)) }
     }
 }
 
 impl Ports {
-    /// Chooses a port for port 0, and refuses one that is taken.
+    /// Chooses a port for port 0, and checks that any other port is free.
     fn resolve(&mut self, address: SocketAddr, taken: impl Fn(&Self, SocketAddr) -> bool) -> Result<SocketAddr, Error> {
         if address.port() != 0 {
             return if taken(self, address) { Err(Error::PortTaken(address)) } else { Ok(address) };
         }
-        let port = self.draw(address.ip())?;
+        let port = self.next_port(address.ip())?;
         Ok(SocketAddr::new(address.ip(), port))
     }
 
-    /// The next port that nobody is bound to. Connections do not hold theirs: only their two ends know it.
-    fn draw(&mut self, host: IpAddr) -> Result<u16, Error> {
+    /// The next unbound port. Connections do not occupy their port, since it is known to their two ends only.
+    fn next_port(&mut self, host: IpAddr) -> Result<u16, Error> {
         for _ in EPHEMERAL_PORT..=u16::MAX {
             let next = self.ephemeral.entry(host).or_insert(EPHEMERAL_PORT);
             let port = *next;
@@ -133,43 +136,43 @@ impl Ports {
 }
 
 /// A port that is bound until this is dropped.
-pub(super) struct Bound<T> {
-    fabric: Arc<Fabric>,
+pub(super) struct BoundPort<T> {
+    network: Arc<MemoryNetwork>,
     pub(super) address: SocketAddr,
     receiver: mpsc::Receiver<T>,
     forget: fn(&mut Ports, &SocketAddr),
 }
 
-impl Bound<Incoming> {
+impl BoundPort<Incoming> {
     pub(super) async fn accept(&mut self) -> io::Result<Incoming> {
         self.receiver.recv().await.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
-impl<T> Drop for Bound<T> {
+impl<T> Drop for BoundPort<T> {
     fn drop(&mut self) {
-        (self.forget)(&mut lock(&self.fabric.ports), &self.address);
+        (self.forget)(&mut lock(&self.network.ports), &self.address);
     }
 }
 
-/// A bound UDP port. Whoever sends does not wait for whoever receives.
-pub(super) struct Mailslot {
+/// The receive queue of a bound UDP port. Senders never wait.
+pub(super) struct DatagramQueue {
     pub(super) address: SocketAddr,
-    fabric: Arc<Fabric>,
-    arrivals: tokio::sync::Mutex<Arrivals>,
+    network: Arc<MemoryNetwork>,
+    arrivals: tokio::sync::Mutex<Inbox>,
 }
 
-struct Arrivals {
-    bound: Bound<Datagram>,
-    /// Taken from the wire, but not yet due; here, so that it outlives a wait that is cut off.
+struct Inbox {
+    bound: BoundPort<Datagram>,
+    /// Taken from the channel, but not yet due. Kept here, so that a cancelled wait does not lose it.
     next: Option<Datagram>,
 }
 
-impl Mailslot {
-    /// Sends and forgets: where nobody listens, or nobody reads, a datagram is lost.
+impl DatagramQueue {
+    /// Sends a datagram. It is lost if the port is not bound, or its queue is full.
     pub(super) fn send(&self, bytes: &[u8], to: SocketAddr) {
-        let due = Instant::now() + self.fabric.travel(self.address.ip(), to.ip(), bytes.len());
-        if let Some(slot) = lock(&self.fabric.ports).datagrams.get(&to) {
+        let due = Instant::now() + self.network.transit_time(self.address.ip(), to.ip(), bytes.len());
+        if let Some(slot) = lock(&self.network.ports).datagrams.get(&to) {
             let _ = slot.try_send(Datagram { due, from: self.address, bytes: Bytes::copy_from_slice(bytes) });
         }
     }
@@ -191,7 +194,7 @@ impl Mailslot {
 
 /// One direction of a connection.
 struct Pipe {
-    fabric: Arc<Fabric>,
+    network: Arc<MemoryNetwork>,
     from: IpAddr,
     to: IpAddr,
     state: Mutex<PipeState>,
@@ -201,38 +204,38 @@ struct Pipe {
 struct PipeState {
     chunks: VecDeque<(Instant, Bytes)>,
     held: usize,
-    pacer: Pacer,
-    /// The writer is done, since when.
+    shaper: LinkShaper,
+    /// When the end of the stream arrives, once the writer has closed.
     ended: Option<Instant>,
-    /// The reader is gone.
+    /// The reader was dropped.
     abandoned: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 /// One end of a connection.
-pub(super) struct End {
+pub(super) struct PipeEnd {
     read: Arc<Pipe>,
     write: Arc<Pipe>,
     arrival: Option<Pin<Box<Sleep>>>,
 }
 
-fn pair(fabric: &Arc<Fabric>, here: IpAddr, there: IpAddr) -> (End, End) {
-    let pipe = |from, to| Arc::new(Pipe { fabric: fabric.clone(), from, to, state: Mutex::default() });
-    let (out, home) = (pipe(here, there), pipe(there, here));
-    let end = |read: &Arc<Pipe>, write: &Arc<Pipe>| End { read: read.clone(), write: write.clone(), arrival: None };
-    (end(&home, &out), end(&out, &home))
+fn pair(network: &Arc<MemoryNetwork>, here: IpAddr, there: IpAddr) -> (PipeEnd, PipeEnd) {
+    let pipe = |from, to| Arc::new(Pipe { network: network.clone(), from, to, state: Mutex::default() });
+    let (outgoing, incoming) = (pipe(here, there), pipe(there, here));
+    let end = |read: &Arc<Pipe>, write: &Arc<Pipe>| PipeEnd { read: read.clone(), write: write.clone(), arrival: None };
+    (end(&incoming, &outgoing), end(&outgoing, &incoming))
 }
 
 impl Pipe {
-    /// When so many octets that are sent now arrive.
-    fn due(&self, state: &mut PipeState, octets: usize) -> Instant {
-        let Fabric { latency, faults, .. } = &*self.fabric;
-        state.pacer.due(latency(self.from, self.to), faults.lag(self.from, self.to, octets))
+    /// When this many bytes that are sent now arrive.
+    fn due(&self, state: &mut PipeState, bytes: usize) -> Instant {
+        let MemoryNetwork { latency, faults, .. } = &*self.network;
+        state.shaper.due(latency(self.from, self.to), faults.delay(self.from, self.to, bytes))
     }
 }
 
-impl AsyncRead for End {
+impl AsyncRead for PipeEnd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let due = {
@@ -243,7 +246,7 @@ impl AsyncRead for End {
                 };
                 let now = Instant::now();
                 if due <= now {
-                    // Without a chunk, it is the end.
+                    // Without a chunk, this is the end of the stream.
                     state.take(now, buffer);
                     return Poll::Ready(Ok(()));
                 }
@@ -279,7 +282,7 @@ impl PipeState {
     }
 }
 
-impl AsyncWrite for End {
+impl AsyncWrite for PipeEnd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.write.state);
         if state.abandoned || state.ended.is_some() {
@@ -309,7 +312,7 @@ impl AsyncWrite for End {
     }
 }
 
-impl End {
+impl PipeEnd {
     fn end_writing(&self) {
         let mut state = lock(&self.write.state);
         if state.ended.is_none() {
@@ -321,7 +324,7 @@ impl End {
     }
 }
 
-impl Drop for End {
+impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.end_writing();
         let mut state = lock(&self.read.state);
@@ -332,7 +335,7 @@ impl Drop for End {
     }
 }
 
-/// A panic elsewhere does not make these tables wrong: each change to them is whole.
+/// A poisoned lock is ignored, since each change to these tables is complete.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

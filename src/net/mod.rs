@@ -1,55 +1,55 @@
-//! The TCP and UDP core under everything that talks, servers and clients alike.
+//! TCP, UDP and TLS for all servers and clients.
 //!
 //! ```text
-//!   actor:  answers events                      mta, mda, mua, demo, …
+//!   handler: answers events                     mta, mda, mua, demo, …
 //!      |
-//!   Conn:   one loop for every protocol         conn.rs
+//!   Conn:   drives a protocol session           conn.rs
 //!      |  \
-//!      |   Machine: bytes in, what to do next   machine.rs   (smtp, pop3, imap: no I/O)
+//!      |   Machine: bytes in, next step out     machine.rs   (smtp, pop3, imap: no I/O)
 //!      |
-//!   Stream: plain or TLS, on a link with faults stream.rs, tls.rs, faults.rs
+//!   Stream: plain or TLS, on a link with faults stream.rs, tls.rs, link_faults.rs
 //!      |
 //!   Interface: listen, connect, UDP             interface.rs
 //!      |              \               \
-//!   real sockets    real sockets     in-process wire, virtual time
-//!   as they are     behind the       memory.rs
-//!                   world's own
-//!                   addresses: directory.rs
+//!   real sockets    real sockets     in-process network,
+//!   as they are     behind the       virtual time:
+//!                   addresses of     memory.rs
+//!                   a world: address_map.rs
 //! ```
 //!
-//! Nothing outside this room opens a socket.
+//! Nothing outside this module opens a socket.
 
-mod alarm;
-mod awake;
+mod address_map;
+mod busy_poll;
 mod conn;
-mod directory;
+mod deadline;
 mod error;
-mod faults;
-mod flaws;
 pub mod fuzzing;
 mod interface;
-mod keys;
+mod link_delay;
+mod link_faults;
 mod machine;
 mod memory;
 mod serve;
-mod slow;
+mod simulated_tls;
 mod stream;
 mod tls;
-mod unsent;
+mod tls_faults;
+mod write_buffer;
 
 pub use conn::Conn;
 pub use error::Error;
-pub use faults::{Faults, Link, LinkFault, RuleId};
-pub use flaws::{Flaw, Flaws};
-pub use interface::{Announced, Datagrams, Interface, Listener, Net, foreign_port};
+pub use interface::{Datagrams, ExternalRegistration, Interface, Listener, Net, external_listener};
+pub use link_faults::{Link, LinkFault, LinkFaultId, LinkFaults};
 pub use machine::{Machine, Next};
 pub use memory::Latency;
-pub use serve::{Door, Limits, Service, serve, serve_until};
+pub use serve::{Limits, ServerConfig, Service, serve, serve_until};
 pub use stream::Stream;
 pub use tls::{Authority, Identity, Trust};
+pub use tls_faults::{TlsFault, TlsFaults};
 pub use tokio_util::sync::CancellationToken as Stop;
 
 #[cfg(test)]
-mod fault_tests;
+mod link_fault_tests;
 #[cfg(test)]
 mod tests;

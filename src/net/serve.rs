@@ -1,4 +1,4 @@
-//! The accept loop of every server: a task a connection, limits, TLS from the start, a graceful stop.
+//! The accept loop of all servers: one task per connection, limits, implicit TLS, graceful shutdown.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,32 +12,32 @@ use tokio_util::task::TaskTracker;
 
 use super::{Error, Identity, Listener, Stop, Stream};
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a peer that is turned away may take to hear it.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
-/// The wait after the operating system could not give a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time limit for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit for sending the reply to a rejected connection.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Delay after `accept` failed.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What a server does with a connection.
+/// Handles the connections of a server.
 pub trait Service: Clone + Send + 'static {
-    /// Holds the whole conversation. When `stop` fires it shall end soon.
-    fn converse(self, stream: Stream, stop: Stop) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Handles one connection until it is closed. When `stop` fires, it should end soon.
+    fn serve_connection(self, stream: Stream, stop: Stop) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What a peer hears that holds too many connections already.
-    fn farewell(&self) -> &'static str {
+    /// The reply to a peer that has too many connections already.
+    fn too_many_reply(&self) -> &'static str {
         ""
     }
 }
 
-/// Bounds of one listener.
+/// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open conversations in all; more wait in the backlog.
+    /// Open connections in total; further ones wait in the backlog.
     pub connections: usize,
-    /// Open conversations with one address; more are turned away.
+    /// Open connections from one address; further ones are rejected.
     pub connections_per_peer: usize,
-    /// How long conversations may go on after a stop.
+    /// How long connections may stay open after a stop.
     pub grace: Duration,
 }
 
@@ -47,37 +47,37 @@ impl Default for Limits {
     }
 }
 
-/// A listener and the terms on which it accepts.
-pub struct Door {
-    /// Where it listens.
+/// A listener, its TLS identity and its limits.
+pub struct ServerConfig {
+    /// The listener.
     pub listener: Listener,
-    /// TLS from the start with this identity, as on port 993; `None` for plain.
+    /// Implicit TLS with this identity, as on port 993; `None` for a plain start.
     pub tls: Option<Identity>,
-    /// Its bounds.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// Serves until `stop`, then lets open conversations end for as long as the grace period, and drops what is left.
-pub async fn serve(door: Door, service: impl Service, stop: Stop) {
-    serve_until(door, service, stop, Stop::new()).await;
+/// Serves until `stop`, then waits for open connections up to the grace period, and drops those that are left.
+pub async fn serve(config: ServerConfig, service: impl Service, stop: Stop) {
+    serve_until(config, service, stop, Stop::new()).await;
 }
 
-/// The same; when `end` fires, conversations end at once and without a word, as they do when a process is killed.
-pub async fn serve_until(door: Door, service: impl Service, stop: Stop, end: Stop) {
-    let Door { mut listener, tls, limits } = door;
-    let (open, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(limits.connections)));
-    let guests = Guests::default();
-    while let Some(Ok(seat)) = stop.run_until_cancelled(seats.clone().acquire_owned()).await {
+/// Like [`serve`]; when `end` fires, connections are dropped at once, as if the process were killed.
+pub async fn serve_until(config: ServerConfig, service: impl Service, stop: Stop, end: Stop) {
+    let ServerConfig { mut listener, tls, limits } = config;
+    let (open, permits) = (TaskTracker::new(), Arc::new(Semaphore::new(limits.connections)));
+    let limiter = ConnectionLimiter::default();
+    while let Some(Ok(permit)) = stop.run_until_cancelled(permits.clone().acquire_owned()).await {
         let Some(accepted) = stop.run_until_cancelled(accept(&mut listener)).await else { break };
-        let guest = guests.admit(accepted.peer().ip(), limits.connections_per_peer);
+        let slot = limiter.admit(accepted.peer().ip(), limits.connections_per_peer);
         let (service, tls, stop, end) = (service.clone(), tls.clone(), stop.clone(), end.clone());
         open.spawn(async move {
-            let (peer, _seat) = (accepted.peer(), seat);
-            let Some(_guest) = guest else { return turn_away(accepted, service.farewell()).await };
-            // Boxed where it is made: a task that starts is copied a few times.
-            match end.run_until_cancelled(Box::pin(converse(service, accepted, tls, stop))).await {
-                Some(Err(error)) => tracing::debug!(%peer, %error, "conversation ended early"),
-                None => tracing::debug!(%peer, "conversation cut off at the end of the grace period"),
+            let (peer, _permit) = (accepted.peer(), permit);
+            let Some(_slot) = slot else { return reject(accepted, service.too_many_reply()).await };
+            // Boxed, since a future is moved a few times while its task is spawned.
+            match end.run_until_cancelled(Box::pin(run_connection(service, accepted, tls, stop))).await {
+                Some(Err(error)) => tracing::debug!(%peer, %error, "connection closed with error"),
+                None => tracing::debug!(%peer, "connection dropped at the end of the grace period"),
                 Some(Ok(())) => {}
             }
         });
@@ -95,54 +95,61 @@ async fn accept(listener: &mut Listener) -> Stream {
         match listener.accept().await {
             Ok(stream) => return stream,
             Err(error) => {
-                tracing::warn!(%error, at = %listener.address(), "cannot accept now");
-                sleep(ACCEPT_PAUSE).await;
+                tracing::warn!(%error, at = %listener.address(), "accept failed; retrying");
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-async fn converse(service: impl Service, mut stream: Stream, tls: Option<Identity>, stop: Stop) -> Result<(), Error> {
+async fn run_connection(
+    service: impl Service,
+    mut stream: Stream,
+    tls: Option<Identity>,
+    stop: Stop,
+) -> Result<(), Error> {
     if let Some(identity) = tls {
         let shake = stream.accept_tls(&identity);
-        timeout(HANDSHAKE_PATIENCE, shake).await.map_err(|_| Error::Silent(HANDSHAKE_PATIENCE))??;
+        timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))??;
     }
-    service.converse(stream, stop).await
+    service.serve_connection(stream, stop).await
 }
 
-async fn turn_away(mut stream: Stream, farewell: &str) {
-    // Best effort: a peer that does not listen is gone all the same.
-    let _ = timeout(FAREWELL_PATIENCE, async {
-        stream.write_all(farewell.as_bytes()).await?;
+async fn reject(mut stream: Stream, reply: &str) {
+    // Best effort: the connection is closed in any case.
+    let _ = timeout(REJECT_TIMEOUT, async {
+        stream.write_all(reply.as_bytes()).await?;
         stream.shutdown().await
     })
     .await;
 }
 
-/// Counts the open conversations of each address.
+/// Counts the open connections from each address.
 #[derive(Clone, Default)]
-struct Guests(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+struct ConnectionLimiter(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
 
-struct Guest {
-    guests: Guests,
+/// One counted connection, until it is dropped.
+struct ConnectionSlot {
+    limiter: ConnectionLimiter,
     ip: IpAddr,
 }
 
-impl Guests {
-    fn admit(&self, ip: IpAddr, limit: usize) -> Option<Guest> {
+impl ConnectionLimiter {
+    /// A slot for one more connection; `None` if the address has reached the limit.
+    fn admit(&self, ip: IpAddr, limit: usize) -> Option<ConnectionSlot> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(ip).or_default();
         if *count == limit {
             return None;
         }
         *count += 1;
-        Some(Guest { guests: self.clone(), ip })
+        Some(ConnectionSlot { limiter: self.clone(), ip })
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut counts = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.limiter.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {

@@ -1,4 +1,4 @@
-//! A connection to a peer, plain or encrypted, real or in-process.
+//! A byte stream to a peer, plain or encrypted, over a real socket or in-process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,78 +9,78 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::directory::Visit;
-use super::faults::{Faults, Inbound};
-use super::slow::Late;
+use super::address_map::SourceBinding;
+use super::link_delay::DelayedInput;
+use super::link_faults::{Inbound, LinkFaults};
 use super::{Error, Identity, Trust, memory};
 
-/// A connection. Addresses are those of the world, whatever socket is below.
+/// A connection. Its addresses are those of the world, also over real sockets.
 pub struct Stream {
     layer: Layer,
     local: SocketAddr,
     peer: SocketAddr,
-    _visit: Option<Visit>,
+    _binding: Option<SourceBinding>,
 }
 
 enum Layer {
     Plain(Wire),
     Tls(Box<TlsStream<Wire>>),
-    /// A handshake failed half way.
+    /// A handshake failed.
     Broken,
 }
 
-/// The bytes of a connection, real or in-process, under the faults of the network.
+/// The transport of a connection, real or in-process, with the link faults of the network.
 pub(super) struct Wire {
     raw: Raw,
-    /// Between hosts of a world; what visitors send comes as it is.
+    /// The link faults, for connections between hosts of a world.
     inbound: Option<Inbound>,
-    /// What a slow link holds back; the in-process wire does that itself.
-    late: Option<Box<Late>>,
+    /// Input that a slow link delays, for real sockets; the in-process network does this itself.
+    delayed: Option<Box<DelayedInput>>,
 }
 
 pub(super) enum Raw {
     Tcp(TcpStream),
-    Memory(memory::End),
+    Memory(memory::PipeEnd),
 }
 
 impl Stream {
-    pub(super) fn new(raw: Raw, local: SocketAddr, peer: SocketAddr, visit: Option<Visit>) -> Self {
+    pub(super) fn new(raw: Raw, local: SocketAddr, peer: SocketAddr, binding: Option<SourceBinding>) -> Self {
         if let Raw::Tcp(tcp) = &raw {
-            // Replies are small and whole; waiting to fill a packet only delays them. Failure costs speed, no more.
+            // Replies are small and complete; waiting to fill a packet only delays them. An error costs speed only.
             let _ = tcp.set_nodelay(true);
         }
-        Self { layer: Layer::Plain(Wire { raw, inbound: None, late: None }), local, peer, _visit: visit }
+        Self { layer: Layer::Plain(Wire { raw, inbound: None, delayed: None }), local, peer, _binding: binding }
     }
 
-    /// The same connection, on a link that may have faults.
-    pub(super) fn under(mut self, faults: &Faults) -> Self {
+    /// The same connection, with link faults.
+    pub(super) fn with_link_faults(mut self, faults: &LinkFaults) -> Self {
         if let Layer::Plain(wire) = &mut self.layer {
             wire.inbound = Some(faults.inbound(self.peer.ip(), self.local.ip()));
         }
         self
     }
 
-    /// Who is at the other end.
+    /// The address of the peer.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Our own end.
+    /// Our own address.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
 
-    /// Acknowledges at once what has come. A peer that holds back a small packet until the one before is acknowledged
-    /// (Nagle's algorithm) would wait 40 ms for that where we have nothing to send.
+    /// Acknowledges received data at once. A peer that uses Nagle's algorithm holds back a small packet until the one
+    /// before is acknowledged, which takes 40 ms if we have nothing to send.
     pub fn acknowledge(&self) {
         #[cfg(target_os = "linux")]
         if let Some(Wire { raw: Raw::Tcp(tcp), .. }) = self.wire() {
-            // Failure costs time, no more.
+            // An error costs time only.
             let _ = socket2::SockRef::from(tcp).set_tcp_quickack(true);
         }
     }
 
-    /// Whether a socket is below, which the system must wake us for.
+    /// Whether this is a real socket, for which the operating system has to wake the thread.
     pub(super) fn is_socket(&self) -> bool {
         matches!(self.wire(), Some(Wire { raw: Raw::Tcp(_), .. }))
     }
@@ -93,7 +93,7 @@ impl Stream {
         }
     }
 
-    /// The TLS version and cipher in use, in the words of a `Received` line; `None` while plain.
+    /// The TLS version and cipher in use, as written in a `Received` line; `None` if not encrypted.
     pub fn tls(&self) -> Option<String> {
         let Layer::Tls(tls) = &self.layer else { return None };
         let (_, session) = tls.get_ref();
@@ -106,10 +106,10 @@ impl Stream {
         Some(format!("{version} {}", suite.trim_start_matches("TLS13_")))
     }
 
-    /// Encrypts as the server. The stream is of no use after an error.
+    /// Performs the TLS handshake as the server. The stream cannot be used after an error.
     ///
     /// # Errors
-    /// The peer does not speak TLS, or no common version was found, or we have none to show.
+    /// The peer does not speak TLS, or has no version in common with us, or this server has no certificate.
     pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
         let wire = self.take_plain()?;
         let config = identity.config().ok_or_else(|| self.tls_error("this server has no TLS"))?;
@@ -119,10 +119,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Encrypts as the client and checks that the certificate is trusted and made for `name`.
+    /// Performs the TLS handshake as the client, and checks that the certificate is trusted and valid for `name`.
     ///
     /// # Errors
-    /// The peer does not speak TLS, or its certificate does not hold.
+    /// The peer does not speak TLS, or its certificate is not valid.
     pub async fn connect_tls(&mut self, trust: &Trust, name: &str) -> Result<(), Error> {
         let fail = |why: String| Error::Tls { name: name.to_owned(), why };
         let server =
@@ -204,39 +204,39 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let Some(inbound) = &wire.inbound else { return wire.raw.poll_read(cx, buffer) };
-        let room = usize::try_from(ready!(inbound.poll_room(cx))?).unwrap_or(usize::MAX);
-        if buffer.remaining() <= room {
+        let allowance = usize::try_from(ready!(inbound.poll_allowance(cx))?).unwrap_or(usize::MAX);
+        if buffer.remaining() <= allowance {
             let before = buffer.filled().len();
             let outcome = wire.poll_arrived(cx, buffer);
-            wire.carry(buffer.filled().len() - before);
+            wire.add_carried(buffer.filled().len() - before);
             return outcome;
         }
-        let mut part = vec![0; room];
+        let mut part = vec![0; allowance];
         let mut part = ReadBuf::new(&mut part);
         ready!(wire.poll_arrived(cx, &mut part))?;
         buffer.put_slice(part.filled());
-        wire.carry(part.filled().len());
+        wire.add_carried(part.filled().len());
         Poll::Ready(Ok(()))
     }
 }
 
 impl Wire {
-    /// Reads what has come to the end of the link.
+    /// Reads what has arrived over the link.
     fn poll_arrived(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { raw: Raw::Tcp(tcp), inbound: Some(inbound), late } = self else {
+        let Self { raw: Raw::Tcp(tcp), inbound: Some(inbound), delayed } = self else {
             return self.raw.poll_read(cx, buffer);
         };
         let is_slow = inbound.is_slow();
-        if !is_slow && late.as_ref().is_none_or(|late| late.is_empty()) {
-            *late = None;
+        if !is_slow && delayed.as_ref().is_none_or(|delayed| delayed.is_empty()) {
+            *delayed = None;
             return Pin::new(tcp).poll_read(cx, buffer);
         }
-        late.get_or_insert_default().poll_read(tcp, |octets| inbound.lag(octets), cx, buffer)
+        delayed.get_or_insert_default().poll_read(tcp, |bytes| inbound.delay(bytes), cx, buffer)
     }
 
-    fn carry(&mut self, octets: usize) {
+    fn add_carried(&mut self, bytes: usize) {
         if let Some(inbound) = &mut self.inbound {
-            inbound.carry(octets);
+            inbound.add_carried(bytes);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS from the first start: a local certificate authority, a certificate for each host, and whom a client trusts.
+//! TLS: a local certificate authority, a certificate for each host, and the trust settings of clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::time_provider::TimeProvider;
 use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::{Error, Flaw, Flaws, keys};
-use crate::world::{Clock, Dice};
+use super::{Error, TlsFault, TlsFaults, simulated_tls};
+use crate::world::{Clock, Rng};
 
-/// How long the authority's own certificate holds.
+/// Validity of the authority's own certificate.
 const AUTHORITY_DAYS: i64 = 3650;
-/// How long a host's certificate holds; clients of the field refuse more than 825 days.
+/// Validity of a host's certificate; common clients refuse more than 825 days.
 const HOST_DAYS: i64 = 800;
 
-/// What stands before the 32 octets of an Ed25519 key in PKCS #8. RFC 8410 §7.
+/// The prefix of a 32-byte Ed25519 key in PKCS #8. RFC 8410 §7.
 const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
-/// A certificate authority of a world. Its root is what a client imports.
+/// The certificate authority of a world. Clients import its root certificate.
 pub struct Authority {
     clock: Clock,
     keys: Keys,
@@ -35,63 +35,63 @@ pub struct Authority {
     root_pem: String,
 }
 
-/// Where keys come from.
+/// The source of new keys.
 enum Keys {
     /// The operating system.
     Fresh,
-    /// A seed, so that a simulated world has the same ones in every run. Ed25519, whose signatures have one length:
-    /// no handshake is an octet longer than another.
-    Seeded(Dice),
+    /// A seed, so that a simulated world has the same keys in every run. They are Ed25519 keys, whose signatures all
+    /// have the same length, so that all handshakes have the same length.
+    Seeded(Rng),
 }
 
 impl Keys {
-    fn draw(&self) -> Result<KeyPair, Error> {
-        let Self::Seeded(dice) = self else { return KeyPair::generate().map_err(broken) };
+    fn generate(&self) -> Result<KeyPair, Error> {
+        let Self::Seeded(rng) = self else { return KeyPair::generate().map_err(broken) };
         let mut key = ED25519_PKCS8.to_vec();
-        (0..4).for_each(|_| key.extend(dice.draw().to_le_bytes()));
+        (0..4).for_each(|_| key.extend(rng.next_u64().to_le_bytes()));
         let key = PrivatePkcs8KeyDer::from(key);
         KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(broken)
     }
 }
 
 impl Authority {
-    /// Makes an authority whose keys, and those of its hosts, come from the world's dice.
+    /// Creates an authority whose keys, and those of its hosts, are generated from `rng`.
     ///
     /// # Errors
-    /// The key could not be made.
-    pub fn seeded(world: &str, clock: Clock, dice: Dice) -> Result<Self, Error> {
-        Self::of(world, clock, Keys::Seeded(dice))
+    /// The key could not be generated.
+    pub fn seeded(world: &str, clock: Clock, rng: Rng) -> Result<Self, Error> {
+        Self::of(world, clock, Keys::Seeded(rng))
     }
 
-    /// Makes a new authority, valid from a day before now.
+    /// Creates a new authority, valid from yesterday.
     ///
     /// # Errors
-    /// The key could not be made.
+    /// The key could not be generated.
     pub fn create(world: &str, clock: Clock) -> Result<Self, Error> {
         Self::of(world, clock, Keys::Fresh)
     }
 
     fn of(world: &str, clock: Clock, keys: Keys) -> Result<Self, Error> {
-        let key = keys.draw()?;
+        let key = keys.generate()?;
         let params = root(world, clock.now())?;
         let certificate = params.self_signed(&key).map_err(broken)?;
         let (root, root_pem) = (certificate.der().clone(), certificate.pem());
         Ok(Self { clock, keys, issuer: Issuer::new(params, key), root, root_pem })
     }
 
-    /// Takes up an authority again from its [`Authority::root_pem`] and [`Authority::key_pem`].
+    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`].
     ///
     /// # Errors
-    /// One of the two texts is not what it should be.
+    /// One of the two texts is invalid.
     pub fn from_pem(world: &str, root_pem: &str, key_pem: &str, clock: Clock) -> Result<Self, Error> {
         let key = KeyPair::from_pem(key_pem).map_err(broken)?;
         let root_der = CertificateDer::from_pem_slice(root_pem.as_bytes()).map_err(broken)?;
-        // Only the name and the key of the issuer stand in what it signs; its dates are those of the stored root.
+        // Issued certificates contain only name and key of the issuer; its dates are those of the stored root.
         let issuer = Issuer::new(root(world, Timestamp::UNIX_EPOCH)?, key);
         Ok(Self { clock, keys: Keys::Fresh, issuer, root: root_der, root_pem: root_pem.to_owned() })
     }
 
-    /// The private key, to be kept secret and handed to [`Authority::from_pem`].
+    /// The private key, for [`Authority::from_pem`]. Keep it secret.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -101,15 +101,15 @@ impl Authority {
         self.root_pem.clone()
     }
 
-    /// Issues a certificate for a host of these names or IP addresses.
+    /// Issues a certificate for a host with these names or IP addresses.
     ///
     /// # Errors
-    /// A name cannot stand in a certificate.
+    /// A name is not valid in a certificate.
     pub fn issue(&self, names: &[String]) -> Result<Identity, Error> {
         self.sign(names, -1, HOST_DAYS)
     }
 
-    /// The same, but it held until yesterday only.
+    /// Issues a certificate that expired yesterday.
     ///
     /// # Errors
     /// As [`Authority::issue`].
@@ -117,7 +117,7 @@ impl Authority {
         self.sign(names, -HOST_DAYS, -1)
     }
 
-    /// A certificate that holds from one day to another, counted from today.
+    /// Issues a certificate with a validity in days relative to today.
     fn sign(&self, names: &[String], from: i64, to: i64) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names).map_err(broken)?;
         params.distinguished_name = DistinguishedName::new();
@@ -127,10 +127,10 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         (params.not_before, params.not_after) = validity(self.clock.now(), from, to)?;
-        let key = self.keys.draw()?;
-        if let Keys::Seeded(dice) = &self.keys {
-            // Of one length, too: the first bit of a DER integer's first octet is its sign.
-            params.serial_number = Some((dice.draw() >> 1 | 1 << 62).into());
+        let key = self.keys.generate()?;
+        if let Keys::Seeded(rng) = &self.keys {
+            // All serial numbers have the same length; the first bit of a DER integer is its sign.
+            params.serial_number = Some((rng.next_u64() >> 1 | 1 << 62).into());
         }
         let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
         let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
@@ -141,15 +141,15 @@ impl Authority {
                 builder.with_no_client_auth().with_single_cert(chain, private)
             })
             .map_err(broken)?;
-        // One for the next connection is enough: it brings another.
+        // One ticket is enough, since each connection gets a new one.
         config.send_tls13_tickets = 1;
-        Ok(Identity { config: Arc::new(config), flaws: Flaws::default() })
+        Ok(Identity { config: Arc::new(config), faults: TlsFaults::default() })
     }
 
     /// Trust in this authority alone.
     ///
     /// # Errors
-    /// The root cannot be read back; it is our own, so this does not happen.
+    /// The root certificate cannot be parsed; this does not happen.
     pub fn trust(&self) -> Result<Trust, Error> {
         Trust::root(self.root.clone(), self.clock)
     }
@@ -177,7 +177,7 @@ fn builder(clock: Clock) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::W
     builder.with_safe_default_protocol_versions().map_err(broken)
 }
 
-/// Certificates are judged by the world's time.
+/// Certificates are validated at the world's time.
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
         let seconds = u64::try_from(self.now().as_second()).ok()?;
@@ -185,12 +185,12 @@ impl TimeProvider for Clock {
     }
 }
 
-/// The cipher that costs least of those that are as safe comes first.
+/// The TLS provider, with the fastest of the equally secure ciphers first.
 fn provider(clock: Clock) -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     if clock.is_virtual() {
-        keys::lighten(&mut provider);
+        simulated_tls::use_simulated_keys(&mut provider);
     }
     Arc::new(provider)
 }
@@ -199,43 +199,43 @@ fn broken(error: impl ToString) -> Error {
     Error::Tls { name: "this world's authority".to_owned(), why: error.to_string() }
 }
 
-/// A server's certificate and key, ready for use. Cheap to clone.
+/// A server's certificate and key. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
     config: Arc<ServerConfig>,
-    flaws: Flaws,
+    faults: TlsFaults,
 }
 
 impl Identity {
-    /// The same one, as far as these flaws let it be seen.
-    pub fn under(self, flaws: &Flaws) -> Self {
-        Self { flaws: flaws.clone(), ..self }
+    /// The same identity, with injected faults.
+    pub fn with_faults(self, faults: &TlsFaults) -> Self {
+        Self { faults: faults.clone(), ..self }
     }
 
-    /// Whether the server speaks TLS now.
-    pub fn is_shown(&self) -> bool {
-        !matches!(self.flaws.latest(), Some(Flaw::Absent))
+    /// Whether the server currently offers TLS.
+    pub fn offers_tls(&self) -> bool {
+        !matches!(self.faults.latest(), Some(TlsFault::Absent))
     }
 
-    /// What it shows now; `None` if it does not speak TLS.
+    /// The current TLS configuration; `None` if the server does not offer TLS.
     pub(super) fn config(&self) -> Option<Arc<ServerConfig>> {
-        match self.flaws.latest() {
-            Some(Flaw::Absent) => None,
-            Some(Flaw::Shows(other)) => Some(other.config),
+        match self.faults.latest() {
+            Some(TlsFault::Absent) => None,
+            Some(TlsFault::Presents(other)) => Some(other.config),
             None => Some(self.config.clone()),
         }
     }
 }
 
-/// Whose certificates a client accepts. Cheap to clone.
+/// The certificates that a client accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust(Arc<ClientConfig>);
 
 impl Trust {
-    /// The authorities that browsers trust.
+    /// The certificate authorities that browsers trust.
     ///
     /// # Errors
-    /// The TLS library refuses its own defaults; this does not happen.
+    /// The TLS library rejects its own defaults; this does not happen.
     pub fn public(clock: Clock) -> Result<Self, Error> {
         Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() }, clock)
     }
@@ -248,14 +248,14 @@ impl Trust {
         Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(broken)?, clock)
     }
 
-    /// Any certificate at all: encryption against listeners, none against impostors. For opportunistic TLS between
+    /// Any certificate: protects against eavesdropping, not against impersonation. For opportunistic TLS between
     /// servers (RFC 7435) and for `--insecure`.
     ///
     /// # Errors
-    /// The TLS library refuses its own defaults; this does not happen.
-    pub fn anyone(clock: Clock) -> Result<Self, Error> {
+    /// The TLS library rejects its own defaults; this does not happen.
+    pub fn any_certificate(clock: Clock) -> Result<Self, Error> {
         let builder = builder(clock)?;
-        let verifier = Arc::new(Anyone(provider(clock)));
+        let verifier = Arc::new(AcceptAnyCertificate(provider(clock)));
         Ok(Self(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())))
     }
 
@@ -275,11 +275,11 @@ impl Trust {
     }
 }
 
-/// Accepts every certificate whose key signs what it says.
+/// Accepts every certificate, but checks the signatures of the handshake.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

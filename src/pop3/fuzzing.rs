@@ -1,40 +1,41 @@
-//! One call for each end of a POP3 session: for the fuzzers in `fuzz/`, and for the seeded bytes of this file's tests.
-//! What must hold for every input is asserted here.
+//! Fuzz entry points for both sides of a POP3 session, used by `fuzz/` and by the tests of this file. They assert what must
+//! hold for every input.
 //!
-//! The sessions take their settings from the first octet and the size of the chunks from the second.
+//! Sessions take their settings from the first byte and the chunk size from the second.
 
 use bytes::Bytes;
 
 use super::{client, server};
-use crate::mail::Letter;
-use crate::net::fuzzing::hear;
+use crate::mail::Message;
+use crate::net::fuzzing::drive;
 
 /// Messages in the maildrop of the server.
 const MESSAGES: usize = 3;
-/// The largest response that the client reads.
-const OCTETS_MAX: usize = 500;
+/// Maximum response size of the client.
+const MAX_RESPONSE_BYTES: usize = 500;
 
-/// What a client says to our server.
+/// Feeds input from a client to a server session.
 ///
 /// # Panics
-/// If the session does what it must never do, as the other.
+/// If an invariant does not hold.
 pub fn server(input: &[u8]) {
     let [settings, chunk, words @ ..] = input else { return };
     let is = |bit: u8| settings & (1 << bit) != 0;
-    let setup = server::Setup { host: "b.test".to_owned(), starttls: is(0), nonce: "nonce".to_owned(), record: is(1) };
-    let mut session = server::Session::new(setup, is(2));
+    let config =
+        server::Config { host: "b.test".to_owned(), starttls: is(0), nonce: "nonce".to_owned(), transcript: is(1) };
+    let mut session = server::Session::new(config, is(2));
     let entries: Vec<_> = (0..MESSAGES).map(|at| server::Entry { size: 30, uid: format!("u{at}") }).collect();
-    let letter = Letter::new(Bytes::from_static(b"Subject: s\r\n\r\n.\r\nline\r\n\xff"));
-    hear(&mut session, words, usize::from(*chunk), |session, event| match event {
+    let message = Message::new(Bytes::from_static(b"Subject: s\r\n\r\n.\r\nline\r\n\xff"));
+    drive(&mut session, words, usize::from(*chunk), |session, event| match event {
         server::Event::StartTls => session.encrypted(),
-        server::Event::Who(user) => session.secret((user == "ann").then_some("pw")),
+        server::Event::NeedSecret(user) => session.secret((user == "ann").then_some("pw")),
         server::Event::Open { user } => {
-            assert_eq!(user, "ann", "nobody else has proven who it is");
+            assert_eq!(user, "ann", "only ann can authenticate");
             session.opened(if is(3) { Err(server::Refusal::InUse) } else { Ok(entries.clone()) });
         }
         server::Event::Retrieve { index, .. } => {
             assert!(index < MESSAGES);
-            session.message(if is(4) { Err(server::Refusal::Gone) } else { Ok(&letter) });
+            session.message(if is(4) { Err(server::Refusal::Gone) } else { Ok(&message) });
         }
         server::Event::Update { deleted } => {
             assert!(deleted.is_sorted_by(|one, next| one < next) && deleted.last().is_none_or(|last| *last < MESSAGES));
@@ -43,14 +44,14 @@ pub fn server(input: &[u8]) {
     });
 }
 
-/// What a server says to our client.
+/// Feeds input from a server to a client session.
 ///
 /// # Panics
 /// As [`server()`].
 pub fn client(input: &[u8]) {
     let [settings, chunk, words @ ..] = input else { return };
     let is = |bit: u8| settings & (1 << bit) != 0;
-    let setup = client::Setup {
+    let config = client::Config {
         user: "ann".to_owned(),
         password: "pw".to_owned(),
         starttls: match settings & 3 {
@@ -58,10 +59,10 @@ pub fn client(input: &[u8]) {
             1 => client::StartTls::Required,
             _ => client::StartTls::IfOffered,
         },
-        message_octets_max: OCTETS_MAX,
-        record: is(2),
+        max_message_bytes: MAX_RESPONSE_BYTES,
+        transcript: is(2),
     };
-    hear(&mut client::Session::new(setup, is(3)), words, usize::from(*chunk), |session, event| match event {
+    drive(&mut client::Session::new(config, is(3)), words, usize::from(*chunk), |session, event| match event {
         client::Event::StartTls => session.encrypted(),
         client::Event::Ready => session.list(),
         client::Event::Listing(entries) => {
@@ -69,7 +70,7 @@ pub fn client(input: &[u8]) {
             entries.iter().take(MESSAGES).for_each(|entry| session.delete(entry.number));
             session.quit();
         }
-        client::Event::Message { bytes, .. } => assert!(bytes.len() <= OCTETS_MAX),
+        client::Event::Message { bytes, .. } => assert!(bytes.len() <= MAX_RESPONSE_BYTES),
         // Without a list there is nothing to do.
         client::Event::Refused { command, .. } if command == "LIST" => session.quit(),
         _ => {}
@@ -79,19 +80,19 @@ pub fn client(input: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::fuzzing::shake;
+    use crate::net::fuzzing::run_random;
 
     #[test]
-    fn no_client_harms_the_server() {
+    fn server_with_random_input_keeps_its_invariants() {
         let words = "USER ann\r\n|PASS pw\r\n|USER ann\r\nPASS pw\r\n|USER bob\r\n|AUTH PLAIN AGFubgBwdw==\r\n|AUTH LOGIN\r\n|YW5u\r\n|\
             cHc=\r\n|*\r\n|STLS\r\n|CAPA\r\n|STAT\r\n|LIST\r\n|LIST 1\r\n|UIDL\r\n|UIDL 9\r\n|RETR 1\r\n|RETR 4294967297\r\n|\
             TOP 2 0\r\n|TOP 1 99999999999999999999\r\n|DELE 3\r\n|DELE 1\r\n|RSET\r\n|NOOP\r\n|QUIT\r\n|APOP ann 0\r\n|LANG *\r\n|UTF8\r\n|\
             \r\n|x";
-        shake("pop3 server", server, 5000, words);
+        run_random("pop3 server", server, 5000, words);
     }
 
     #[test]
-    fn a_client_that_is_told_no_list_is_answered_like_any_other() {
+    fn client_when_list_is_refused_quits() {
         client(
             b"\xff\xf8+OK\r\n+OK\r\nSASL PLAIN\r\n(((((((((xx+OK\r\n+OK\n\rNS\nE2 u2\rRWAxxx\r\r\nxxxxxxx\
             xK\r\n+OK hi\r\n..\rxxxixxRR [Ixxxx+OK hiSASLK\r\n.OK\r\n.\r\n+OK\r\n-ERR [IN-USE] no\r\n+O\
@@ -100,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn no_server_harms_the_client() {
+    fn client_with_random_input_keeps_its_invariants() {
         let words = "+OK hi\r\n|+OK\r\n|+OK\r\n|+OK\r\n|-ERR no\r\n|-ERR [IN-USE] no\r\n|STLS\r\n|UIDL\r\n|USER\r\n|PIPELINING\r\n|SASL PLAIN\r\n|\
             .\r\n|.\r\n|..\r\n|+ \r\n|1 30\r\n|2 40\r\n|1 u1\r\n|2 u2\r\n|99999999999999999999 1\r\n|Subject: s\r\n|\r\n|x";
-        shake("pop3 client", client, 5000, words);
+        run_random("pop3 client", client, 5000, words);
     }
 }

@@ -3,22 +3,22 @@
 //! ```text
 //!              USER/PASS or AUTH            QUIT
 //! AUTHORIZATION -------------> TRANSACTION -------> UPDATE
-//!  who is it?                   the maildrop is      what was marked
-//!                               locked and frozen    is deleted
+//!  login                        the maildrop is      marked messages
+//!                               locked               are deleted
 //! ```
 //!
 //! [`server::Session`] and [`client::Session`] are [`crate::net::Machine`]s. A message body passes through both as
-//! slices of shared buffers; memory a connection needs beside them is bounded by one line and one chunk.
+//! slices of shared buffers; a connection's other memory is bounded by one line and one chunk.
 
 pub mod client;
 pub mod fuzzing;
-mod gather;
 mod lines;
-mod outgoing;
+mod multiline;
+mod output_buffer;
 
 pub mod server;
 
 use std::time::Duration;
 
-/// The least that an autologout timer may be. RFC 1939 §3.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// The minimum of an autologout timer. RFC 1939 §3.
+const AUTOLOGOUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);

@@ -1,37 +1,38 @@
-//! Compares what came of a scenario with what it expects.
+//! Compares the results of a run with the expectations of its scenario.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::course::{Copy, Course};
 use super::file::{Expect, QueueExpect, Range};
-use super::judge::Fates;
+use super::invariants::OutcomeCounts;
+use super::metrics::MetricsState;
+use super::progress::{CopyState, JourneyState};
 use super::report::{Queue, Verdict, human};
-use super::tally::Notes;
 use crate::world::later;
 
-/// Messages that a failed expectation names.
-const NAMED_MAX: usize = 10;
+/// Messages that a failed expectation lists.
+const MAX_LISTED: usize = 10;
 
-/// What there is to compare with.
-pub(super) struct Facts<'a> {
-    pub(super) fates: Fates,
+/// The results of a run.
+pub(super) struct Results<'a> {
+    pub(super) counts: OutcomeCounts,
     /// The world's time at the start.
     pub(super) began: Timestamp,
-    pub(super) notes: &'a Notes,
-    /// Journey times in seconds, ascending.
-    pub(super) took: &'a [f64],
+    pub(super) state: &'a MetricsState,
+    /// Latencies in seconds, ascending.
+    pub(super) latencies: &'a [f64],
     pub(super) queues: &'a [Queue],
 }
 
-/// The share of a sorted list.
+/// The percentile of a sorted list.
 pub(super) fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let place = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(place.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-impl Facts<'_> {
+impl Results<'_> {
+    /// Compares the results with each expectation.
     pub(super) fn compare(&self, expect: &Expect) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         if let Some(share) = expect.delivered {
@@ -40,12 +41,12 @@ impl Facts<'_> {
         for (percent, bound) in [(50.0, expect.p50), (95.0, expect.p95), (99.0, expect.p99)] {
             verdicts.extend(bound.map(|bound| self.percentile(percent, bound)));
         }
-        let Fates { bounced, duplicates, waiting, .. } = self.fates;
+        let OutcomeCounts { bounced, duplicates, waiting, .. } = self.counts;
         for (what, range, value) in [
             ("bounced", expect.bounced, bounced),
             ("duplicates", expect.duplicates, duplicates),
             ("waiting at the end", expect.waiting, waiting),
-            ("attempts that failed for now", expect.deferred, self.notes.deferred.len() as u64),
+            ("temporary failures", expect.deferred, self.state.deferred.len() as u64),
         ] {
             verdicts.extend(range.map(|range| self.count(what, range, value)));
         }
@@ -55,14 +56,14 @@ impl Facts<'_> {
 
     fn delivered(&self, share: f64, within: Option<Duration>) -> Verdict {
         let bound = within.map_or(f64::INFINITY, |within| within.as_secs_f64());
-        let in_time = self.took.partition_point(|took| *took <= bound) as u64;
-        let Fates { delivered, bounced, waiting, lost, .. } = self.fates;
+        let in_time = self.latencies.partition_point(|latency| *latency <= bound) as u64;
+        let OutcomeCounts { delivered, bounced, waiting, lost, .. } = self.counts;
         let all = delivered + bounced + waiting + lost;
         let found = if all == 0 { 1.0 } else { in_time as f64 / all as f64 };
         let held = share <= found;
-        let soon = within.map_or_else(String::new, |within| format!(" within {}", human(within.as_secs_f64())));
+        let limit = within.map_or_else(String::new, |within| format!(" within {}", human(within.as_secs_f64())));
         Verdict {
-            expected: format!("{} % delivered{soon}", share * 100.0),
+            expected: format!("{} % delivered{limit}", share * 100.0),
             found: format!("{:.2} % ({in_time} of {all})", found * 100.0),
             held,
             messages: if held { Vec::new() } else { self.late(bound) },
@@ -70,7 +71,7 @@ impl Facts<'_> {
     }
 
     fn percentile(&self, percent: f64, bound: Duration) -> Verdict {
-        let found = percentile(self.took, percent);
+        let found = percentile(self.latencies, percent);
         let held = found <= bound.as_secs_f64();
         Verdict {
             expected: format!("p{percent} of the journey up to {}", human(bound.as_secs_f64())),
@@ -82,7 +83,7 @@ impl Facts<'_> {
 
     fn count(&self, what: &str, range: Range, value: u64) -> Verdict {
         let held = range.holds(value);
-        let messages = if held { Vec::new() } else { self.odd(what) };
+        let messages = if held { Vec::new() } else { self.counted(what) };
         Verdict { expected: format!("{what}: {range}"), found: value.to_string(), held, messages }
     }
 
@@ -100,24 +101,24 @@ impl Facts<'_> {
         }
     }
 
-    /// Copies that a host had taken by then, and that arrived later or never.
+    /// Lists copies that a host had accepted at that time and that arrived later or never.
     fn waiting(&self, host: &str, then: Timestamp) -> Vec<String> {
-        self.name(|course, copy| {
-            let is_taken = course.taken.iter().any(|(by, at)| **by == *host && *at <= then);
+        self.name(|state, copy| {
+            let is_taken = state.taken.iter().any(|(by, at)| **by == *host && *at <= then);
             is_taken && copy.delivered.first().is_none_or(|at| then < *at)
         })
     }
 
-    /// Copies that did not arrive within so many seconds.
+    /// Lists copies that did not arrive within `bound` seconds.
     fn late(&self, bound: f64) -> Vec<String> {
-        self.name(|course, copy| {
-            let took = course.seconds(copy);
-            took.is_infinite() || bound < took
+        self.name(|state, copy| {
+            let latency = state.seconds(copy);
+            latency.is_infinite() || bound < latency
         })
     }
 
-    /// Copies that count for an expectation.
-    fn odd(&self, what: &str) -> Vec<String> {
+    /// Lists copies that an expectation counts.
+    fn counted(&self, what: &str) -> Vec<String> {
         self.name(|_, copy| match what {
             "bounced" => copy.failed != 0,
             "duplicates" => 1 < copy.delivered.len(),
@@ -126,16 +127,17 @@ impl Facts<'_> {
         })
     }
 
-    fn name(&self, fits: impl Fn(&Course, &Copy) -> bool) -> Vec<String> {
-        let people = self.notes.courses.iter().filter(|(_, course)| course.is_of_people());
-        let copies = people
-            .flat_map(|(journey, course)| course.copies.iter().map(move |(to, copy)| (journey, course, to, copy)));
-        let named = copies.filter(|(_, course, _, copy)| fits(course, copy));
-        let words = named.map(|(journey, _, to, copy)| {
+    /// Lists copies that match, with their last error.
+    fn name(&self, fits: impl Fn(&JourneyState, &CopyState) -> bool) -> Vec<String> {
+        let messages = self.state.journeys.iter().filter(|(_, state)| state.is_user_message());
+        let copies =
+            messages.flat_map(|(journey, state)| state.copies.iter().map(move |(to, copy)| (journey, state, to, copy)));
+        let named = copies.filter(|(_, state, _, copy)| fits(state, copy));
+        let lines = named.map(|(journey, _, to, copy)| {
             let why = copy.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             format!("{journey} for {to}{why}")
         });
-        words.take(NAMED_MAX).collect()
+        lines.take(MAX_LISTED).collect()
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_of_the_list() {
+    fn percentile_of_sorted_list_returns_nearest_rank() {
         let list: Vec<f64> = (1..=200).map(f64::from).collect();
         let found = [0.0, 50.0, 95.0, 99.0, 100.0].map(|percent| percentile(&list, percent));
         assert_eq!(found, [1.0, 100.0, 190.0, 198.0, 200.0]);

@@ -1,6 +1,6 @@
-//! The scenario file as it is written: TOML, one field a setting, its meaning and default beside it.
+//! The scenario file as TOML structures: one field per key, with its meaning and default.
 //!
-//! What it names is checked in [`super::Scenario::parse`]; nothing else reads these types.
+//! [`super::Scenario::parse`] checks the hosts and addresses in it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::world::span;
 #[serde(deny_unknown_fields)]
 pub(super) struct ScenarioFile {
     pub(super) scenario: ScenarioTable,
-    /// A world of so many equal providers, instead of a world file.
+    /// A generated world of equal providers, instead of a world file.
     pub(super) providers: Option<Spanned<ProvidersTable>>,
     #[serde(default)]
     pub(super) traffic: Vec<Spanned<TrafficTable>>,
     #[serde(default)]
     pub(super) readers: Vec<Spanned<ReaderTable>>,
     #[serde(default)]
-    pub(super) faults: Vec<Spanned<EpisodeTable>>,
+    pub(super) faults: Vec<Spanned<FaultTable>>,
     #[serde(default)]
     pub(super) expect: Expect,
 }
@@ -32,17 +32,17 @@ pub(super) struct ScenarioFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct ScenarioTable {
     pub(super) name: String,
-    /// What it shows, in a sentence.
+    /// A description in one sentence.
     #[serde(default)]
     pub(super) about: String,
-    /// A world file, from the folder of this file; without it, the default world.
+    /// A world file, relative to the folder of this file. Default: the default world.
     pub(super) world: Option<Spanned<PathBuf>>,
-    /// The world's time at the start; without it, a Monday morning.
+    /// The world's time at the start. Default: a Monday morning.
     pub(super) start: Option<jiff::Timestamp>,
-    /// The run ends then at the latest; before, when all mail has arrived or come back.
+    /// The longest duration of the run. It ends earlier when all mail has been delivered or bounced.
     #[serde(with = "span")]
     pub(super) lasts: Duration,
-    /// How long a commit takes on the hosts' disks.
+    /// How long a commit takes on the hosts' disks. Default: 2 ms.
     #[serde(default = "disk", with = "span")]
     pub(super) disk: Duration,
 }
@@ -54,9 +54,9 @@ fn disk() -> Duration {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProvidersTable {
-    /// How many; each has an MTA, an MDA and a domain, `p0.test` and so on.
+    /// Number of providers; each has an MTA, an MDA and a domain (`p0.test` and so on).
     pub(super) count: usize,
-    /// Users of each, `u0` and so on.
+    /// Users of each provider, `u0` and so on. Default: 10.
     #[serde(default = "users")]
     pub(super) users: usize,
 }
@@ -65,35 +65,36 @@ fn users() -> usize {
     10
 }
 
-/// Who writes to whom, and how often.
+/// Senders, recipients and times of messages.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TrafficTable {
-    /// Addresses, or `*@domain` for all users of a domain, or `*` for all; each message is from one of them.
+    /// Addresses, `*@domain` for all users of a domain, or `*` for all users; each message is from one of them.
     pub(super) from: Vec<String>,
-    /// The same, and any other address.
+    /// As `from`; other addresses are allowed.
     pub(super) to: Vec<String>,
-    /// Recipients of each message.
+    /// Recipients of each message. Default: 1.
     #[serde(default = "one")]
     pub(super) recipients: usize,
-    /// Messages in all.
+    /// Total number of messages. Default: 1.
     #[serde(default = "one")]
     pub(super) count: usize,
-    /// When the first is written, after the start.
+    /// Time of the first message, from the start.
     #[serde(default, with = "span")]
     pub(super) after: Duration,
-    /// The time from one to the next; with `poisson`, on average.
+    /// Interval between bursts; with `poisson`, the average.
     #[serde(default, with = "span")]
     pub(super) every: Duration,
     #[serde(default)]
     pub(super) pattern: Pattern,
-    /// So many are written at once.
+    /// Number of messages sent at once. Default: 1.
     #[serde(default = "one")]
     pub(super) burst: usize,
-    /// Octets of text.
+    /// Size of the text in bytes. Default: 1000.
     #[serde(default = "size")]
     pub(super) size: usize,
-    /// Messages to send instead: a file with one, an mbox, or a folder of them, from the folder of this file.
+    /// Messages to send instead of generated ones: a message file, an mbox or a folder of these, relative to the folder
+    /// of this file.
     pub(super) mail: Option<PathBuf>,
 }
 
@@ -105,100 +106,101 @@ fn size() -> usize {
     1000
 }
 
-/// How messages are spread over time.
+/// Distribution of messages over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Pattern {
+    /// Equal intervals.
     #[default]
     Steady,
-    /// At random, as many independent people write.
+    /// Random intervals, as with many independent senders.
     Poisson,
 }
 
-/// Who fetches mail.
+/// Accounts whose mail is fetched, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReaderTable {
-    /// As in `from` above.
+    /// As `from` of the traffic.
     pub(super) who: Vec<String>,
     #[serde(default)]
     pub(super) by: By,
-    /// How often; with `idle`, how soon after the connection is lost.
+    /// Interval between two sessions; with `idle`, the delay before a reconnect.
     #[serde(with = "span")]
     pub(super) every: Duration,
-    /// From which hour of the day to which, in UTC; at other times the machine is off.
+    /// The hours of the day in UTC in which mail is fetched, from and to. Default: always.
     pub(super) hours: Option<[i8; 2]>,
 }
 
-/// How mail is fetched.
+/// The protocol that fetches mail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum By {
     #[default]
     Pop3,
     Imap,
-    /// IMAP, and the connection stays: what comes is fetched at once.
+    /// IMAP with a permanent connection in IDLE: new messages are fetched at once.
     Idle,
 }
 
-/// A fault, and when.
+/// A fault and its times.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EpisodeTable {
+pub(super) struct FaultTable {
     pub(super) fault: Fault,
-    /// When it begins, after the start.
+    /// When it begins, from the start.
     #[serde(default, with = "span")]
     pub(super) after: Duration,
-    /// How long it lasts; without it, to the end.
+    /// Its duration. Default: to the end of the run.
     #[serde(default, with = "span")]
     pub(super) lasts: Duration,
-    /// It comes back so often.
+    /// Number of times it is injected. Default: 1.
     #[serde(default = "one")]
     pub(super) times: usize,
-    /// The time from one beginning to the next.
+    /// Interval from one beginning to the next.
     #[serde(default, with = "span")]
     pub(super) every: Duration,
-    /// Each beginning is later by up to so much, at random.
+    /// Largest random delay of each beginning.
     #[serde(default, with = "span")]
     pub(super) jitter: Duration,
 }
 
-/// What must hold at the end; exit 1 if it does not.
+/// Expectations that are checked at the end; the command exits with 1 if one fails.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Expect {
-    /// Recipients' copies delivered, as a share of all that were accepted.
+    /// Delivered copies as a share of all accepted copies.
     pub(super) delivered: Option<f64>,
-    /// Only those count that arrived so soon.
+    /// Counts only copies delivered within this time.
     #[serde(with = "optional")]
     pub(super) within: Option<Duration>,
-    /// Half of the journeys take no longer.
+    /// Largest median latency.
     #[serde(with = "optional")]
     pub(super) p50: Option<Duration>,
-    /// So with 95 of a hundred.
+    /// Largest 95th percentile of the latency.
     #[serde(with = "optional")]
     pub(super) p95: Option<Duration>,
-    /// So with 99 of a hundred.
+    /// Largest 99th percentile of the latency.
     #[serde(with = "optional")]
     pub(super) p99: Option<Duration>,
-    /// Recipients who never got it, and whose sender was told.
+    /// Copies that failed with a report to the sender.
     pub(super) bounced: Option<Range>,
-    /// Copies too many.
+    /// Additional copies in mailboxes.
     pub(super) duplicates: Option<Range>,
-    /// Attempts that failed for now.
+    /// Temporary failures.
     pub(super) deferred: Option<Range>,
-    /// Copies that still wait at the end.
+    /// Copies in queues at the end.
     pub(super) waiting: Option<Range>,
-    /// Queues at a time.
+    /// Queue lengths at given times.
     pub(super) queue: Vec<QueueExpect>,
 }
 
-/// How long a queue is at a time.
+/// The length of a queue at a given time.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueueExpect {
     pub(super) host: String,
-    /// After the start.
+    /// The time, from the start.
     #[serde(with = "span")]
     pub(super) after: Duration,
     pub(super) length: Range,
@@ -213,16 +215,17 @@ pub(super) enum Range {
     Between {
         #[serde(default)]
         at_least: u64,
-        #[serde(default = "endless")]
+        #[serde(default = "unbounded")]
         at_most: u64,
     },
 }
 
-fn endless() -> u64 {
+fn unbounded() -> u64 {
     u64::MAX
 }
 
 impl Range {
+    /// Whether the value is in the range.
     pub(super) fn holds(self, value: u64) -> bool {
         match self {
             Self::Exactly(expected) => value == expected,

@@ -1,14 +1,14 @@
-//! The report as one page that needs nothing else: plots inline, no script, nothing from outside.
+//! The report as a self-contained HTML page: inline plots, no script, no external resources.
 
 use std::fmt::Write;
 
 use super::junit::escape;
 use super::plot::{self, COLOURS, Series, Shade};
-use super::{Happened, Report, Verdict, Violation, Worst, human};
-use crate::journey::{Event, Step};
+use super::{FaultInterval, Report, SlowestMessage, Verdict, Violation, human};
+use crate::journey::{Event, EventKind};
 
-/// Events shown of each of the worst messages.
-const EVENTS_MAX: usize = 40;
+/// Events shown of each of the slowest messages.
+const MAX_EVENTS: usize = 40;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;\
 background:#fff}h1{margin-bottom:0}h2{margin-top:1.6em;font-size:1.15em}svg{width:100%;height:auto}svg text{font-size:11px;\
@@ -20,7 +20,7 @@ details{margin:.5em 0}.good{color:#00664b}.bad{color:#b00020}\
 .good{color:#4cc9a0}.bad{color:#ff7a85}.legend,.dim{color:#999}}";
 
 impl Report {
-    /// As one self-contained page.
+    /// Formats the report as a self-contained HTML page.
     pub fn html(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -51,30 +51,30 @@ impl Report {
     }
 
     fn write_numbers(&self, out: &mut String) -> std::fmt::Result {
-        let fates = self.fates;
+        let counts = self.fates;
         out.push_str("<h2>Messages</h2>\n<table>");
         for (name, value) in [
             ("written", self.written),
-            ("copies delivered", fates.delivered),
-            ("of them more than once", fates.duplicates),
-            ("bounced", fates.bounced),
-            ("waiting in a queue", fates.waiting),
-            ("lost", fates.lost),
+            ("copies delivered", counts.delivered),
+            ("duplicates", counts.duplicates),
+            ("bounced", counts.bounced),
+            ("waiting in a queue", counts.waiting),
+            ("lost", counts.lost),
             ("refused by the provider", self.refused),
             ("hops", self.hops),
-            ("attempts that failed for now", self.deferred),
+            ("temporary failures", self.deferred),
         ] {
             write!(out, "<tr><td>{name}</td><td class=\"n\">{value}</td></tr>")?;
         }
-        let took = self.took;
-        let [p50, p95, p99, max] = [took.p50, took.p95, took.p99, took.max].map(human);
-        writeln!(out, "</table>\n<p>Journey: p50 {p50}, p95 {p95}, p99 {p99}, longest {max}.</p>")
+        let latency = self.took;
+        let [p50, p95, p99, max] = [latency.p50, latency.p95, latency.p99, latency.max].map(human);
+        writeln!(out, "</table>\n<p>Latency: p50 {p50}, p95 {p95}, p99 {p99}, longest {max}.</p>")
     }
 
     fn write_verdicts(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("<h2>Promises and expectations</h2>\n<ul>");
+        out.push_str("<h2>Invariants and expectations</h2>\n<ul>");
         if self.violations.is_empty() {
-            out.push_str("<li class=\"good\">\u{2713} every promise held: nothing lost, misfiled or sent twice without need</li>");
+            out.push_str("<li class=\"good\">\u{2713} every invariant held: no message lost, misdelivered or duplicated without cause</li>");
         }
         for Violation { promise, journey, what } in &self.violations {
             let journey = journey.map_or_else(String::new, |journey| journey.to_string());
@@ -94,19 +94,18 @@ impl Report {
         writeln!(out, "</ul>")
     }
 
-    /// Stretches of time in which something was wrong, in seconds since the start.
+    /// The intervals of the faults, in seconds since the start.
     fn shades(&self) -> Vec<Shade> {
         let since = |time: jiff::Timestamp| time.duration_since(self.began).as_secs_f64();
-        let shade = |happened: &Happened| {
-            (since(happened.from), happened.until.map_or(self.seconds, since), happened.what.clone())
-        };
+        let shade =
+            |fault: &FaultInterval| (since(fault.from), fault.until.map_or(self.seconds, since), fault.what.clone());
         self.faults.iter().map(shade).collect()
     }
 
     fn write_plots(&self, out: &mut String) -> std::fmt::Result {
         let shades = self.shades();
         let buckets = self.distribution.iter().map(|bucket| (human(bucket.up_to), bucket.count as f64));
-        writeln!(out, "<h2>How long journeys took, up to</h2>\n{}", plot::bars(&buckets.collect::<Vec<_>>()))?;
+        writeln!(out, "<h2>Latency, up to</h2>\n{}", plot::bars(&buckets.collect::<Vec<_>>()))?;
         let queues = self.queues.iter().take(COLOURS.len()).map(|queue| Series {
             name: &queue.host,
             points: queue.samples.iter().map(|(at, length)| (*at, *length as f64)).collect(),
@@ -114,25 +113,29 @@ impl Report {
         });
         let queues: Vec<_> = queues.collect();
         writeln!(out, "<h2>Queues</h2>\n{}", plot::lines(&queues, self.seconds, &shades))?;
-        let pace = |name, of: fn(&super::Pace) -> u64| Series {
+        let interval = |name, of: fn(&super::Throughput) -> u64| Series {
             name,
-            points: self.pace.iter().map(|pace| (pace.at, of(pace) as f64)).collect(),
+            points: self.pace.iter().map(|interval| (interval.at, of(interval) as f64)).collect(),
             steps: true,
         };
-        let paces = [
-            pace("copies delivered", |pace| pace.delivered),
-            pace("attempts that failed for now", |pace| pace.deferred),
+        let throughput = [
+            interval("copies delivered", |interval| interval.delivered),
+            interval("temporary failures", |interval| interval.deferred),
         ];
-        writeln!(out, "<h2>Deliveries and attempts</h2>\n{}", plot::lines(&paces, self.seconds, &shades))?;
+        writeln!(
+            out,
+            "<h2>Deliveries and temporary failures</h2>\n{}",
+            plot::lines(&throughput, self.seconds, &shades)
+        )?;
         if !shades.is_empty() {
-            writeln!(out, "<h2>What went wrong</h2>\n{}", plot::timeline(&shades, self.seconds))?;
+            writeln!(out, "<h2>Faults</h2>\n{}", plot::timeline(&shades, self.seconds))?;
         }
         Ok(())
     }
 
     fn write_worst(&self, out: &mut String) -> std::fmt::Result {
-        out.push_str("<h2>The worst messages</h2>\n");
-        for Worst { journey, recipient, fate, events } in &self.worst {
+        out.push_str("<h2>Slowest messages</h2>\n");
+        for SlowestMessage { journey, recipient, fate, events } in &self.worst {
             write!(
                 out,
                 "<details><summary><code>{journey}</code> for {}: {}</summary><table>",
@@ -143,17 +146,17 @@ impl Report {
                 out.push_str("</table></details>");
                 continue;
             };
-            for event in events.iter().take(EVENTS_MAX) {
+            for event in events.iter().take(MAX_EVENTS) {
                 let at = human(event.at.duration_since(first.at).as_secs_f64());
                 write!(
                     out,
                     "<tr><td class=\"n\">+{at}</td><td class=\"h\">{}</td><td>{}</td></tr>",
                     escape(&event.host),
-                    escape(&words(event))
+                    escape(&describe(event))
                 )?;
             }
-            if EVENTS_MAX < events.len() {
-                write!(out, "<tr><td></td><td></td><td>and {} more</td></tr>", events.len() - EVENTS_MAX)?;
+            if MAX_EVENTS < events.len() {
+                write!(out, "<tr><td></td><td></td><td>and {} more</td></tr>", events.len() - MAX_EVENTS)?;
             }
             writeln!(out, "</table></details>")?;
         }
@@ -161,20 +164,24 @@ impl Report {
     }
 }
 
-/// An event in a sentence.
-fn words(event: &Event) -> String {
-    match &event.step {
-        Step::Received { protocol, from, .. } => format!("took it from {from} by {protocol}"),
-        Step::Expanded { recipient, targets, .. } => format!("led it on from {recipient} to {} others", targets.len()),
-        Step::Reported { about, .. } => format!("wrote a report about {about}"),
-        Step::Relayed { to, reply, .. } => format!("passed it to {to}: {reply}"),
-        Step::Deferred { reason, until, .. } => {
-            let wait = human(until.duration_since(event.at).as_secs_f64());
-            format!("could not pass it on: {reason}; next attempt {wait} later")
+/// Describes an event.
+fn describe(event: &Event) -> String {
+    match &event.kind {
+        EventKind::Received { protocol, from, .. } => format!("accepted from {from} by {protocol}"),
+        EventKind::Expanded { recipient, targets, .. } => {
+            format!("expanded {recipient} to {} addresses", targets.len())
         }
-        Step::Failed { reason, .. } => format!("gave up: {reason}"),
-        Step::Deleted { .. } => "deleted it, as the operator asked".to_owned(),
-        Step::Delivered { recipient, mailbox, uid, .. } => format!("filed it for {recipient} in {mailbox}, uid {uid}"),
-        Step::Retrieved { protocol, account, .. } => format!("handed it to {account} by {protocol}"),
+        EventKind::Reported { about, .. } => format!("sent a report about {about}"),
+        EventKind::Relayed { to, reply, .. } => format!("relayed to {to}: {reply}"),
+        EventKind::Deferred { reason, until, .. } => {
+            let wait = human(until.duration_since(event.at).as_secs_f64());
+            format!("deferred: {reason}; next attempt after {wait}")
+        }
+        EventKind::Failed { reason, .. } => format!("failed: {reason}"),
+        EventKind::Deleted { .. } => "deleted by the operator".to_owned(),
+        EventKind::Delivered { recipient, mailbox, uid, .. } => {
+            format!("delivered to {recipient} in {mailbox}, UID {uid}")
+        }
+        EventKind::Retrieved { protocol, account, .. } => format!("retrieved by {account} over {protocol}"),
     }
 }

@@ -1,23 +1,23 @@
-//! The report as JUnit XML, for build servers: one test case for each promise and each expectation.
+//! The report as JUnit XML, for build servers: one test case per invariant and expectation.
 
 use std::fmt::Write;
 
 use super::{Report, Violation};
 
-/// What is promised in every run, in the words of [`Violation`].
-const PROMISES: [&str; 6] = [
+/// The invariants of every run, as in [`Violation::promise`].
+const INVARIANTS: [&str; 6] = [
     "nothing is lost",
-    "nobody gets others' mail",
+    "nothing is misdelivered",
     "duplicates only where a reply was lost",
-    "one bounce for one failure",
+    "one bounce per failure",
     "no bounce for a null sender",
     "nothing leaks",
 ];
 
 impl Report {
-    /// As JUnit XML.
+    /// Formats the report as JUnit XML.
     pub fn junit(&self) -> String {
-        let promises = PROMISES.iter().map(|promise| {
+        let invariants = INVARIANTS.iter().map(|promise| {
             let broken: Vec<_> = self.violations.iter().filter(|violation| violation.promise == *promise).collect();
             ((*promise).to_owned(), broken.into_iter().map(line).collect::<Vec<_>>())
         });
@@ -25,7 +25,7 @@ impl Report {
             let found = (!verdict.held).then(|| format!("found {}", verdict.found));
             (verdict.expected.clone(), found.into_iter().chain(verdict.messages.iter().cloned()).collect())
         });
-        let cases: Vec<(String, Vec<String>)> = promises.chain(expected).collect();
+        let cases: Vec<(String, Vec<String>)> = invariants.chain(expected).collect();
         let failures = cases.iter().filter(|(_, lines)| !lines.is_empty()).count();
         let name = escape(&format!("{} seed {}", self.scenario, self.seed));
         let mut out = format!(
@@ -56,7 +56,7 @@ fn line(violation: &Violation) -> String {
     format!("{journey}{}", violation.what)
 }
 
-/// Text that may stand in XML and HTML, also between quotes.
+/// Escapes text for XML and HTML, including attribute values.
 pub(super) fn escape(text: &str) -> String {
     let escaped = text.chars().map(|char| match char {
         '&' => "&amp;".to_owned(),

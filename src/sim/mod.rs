@@ -1,30 +1,30 @@
-//! A mail world in virtual time: a scenario says who writes to whom and what goes wrong when; the report says what came
-//! of every message. The actors are those of the live world; only the wire, the disk and the clock are simulated.
+//! Simulation of a mail world in virtual time. A scenario defines the traffic and the faults; the report gives the
+//! outcome of every message. The code that runs is that of the live world; only network, disk and clock are simulated.
 //!
 //! ```text
-//!  file ─▶ Scenario ─▶ stage: a runtime with a paused clock
-//!                        ├─ traffic ─▶ outbox ─▶ the providers, over SMTP
+//!  file ─▶ Scenario ─▶ runner: a runtime with a paused clock
+//!                        ├─ traffic ─▶ senders ─▶ the providers, over SMTP
 //!                        ├─ readers: POP3, IMAP, IDLE
-//!                        ├─ timeline: faults come and go
-//!                        └─ tally: hears every event
-//!                      judge: what is in the store against what was promised; expect ─▶ Report
+//!                        ├─ timeline: injects and clears faults
+//!                        └─ metrics: receives every event
+//!                      invariants, expect ─▶ Report
 //! ```
 
-mod course;
 mod expect;
 mod file;
 mod html;
-mod judge;
+mod invariants;
 mod junit;
-mod outbox;
+mod metrics;
 mod plot;
+mod progress;
 mod providers;
+mod random_scenario;
 mod readers;
 mod report;
+mod runner;
 mod scenario;
-mod stage;
-mod storm;
-mod tally;
+mod senders;
 mod timeline;
 mod traffic;
 
@@ -34,59 +34,59 @@ use std::time::Duration;
 
 use crate::host;
 
-pub use judge::{Fates, Violation};
-pub use report::{Bucket, Pace, Queue, Report, Took, Verdict, Worst, human};
-pub use scenario::{Scenario, Unsound};
-pub use stage::play;
-pub use timeline::Happened;
+pub use invariants::{OutcomeCounts, Violation};
+pub use report::{Bucket, Latency, Queue, Report, SlowestMessage, Throughput, Verdict, human};
+pub use runner::play;
+pub use scenario::{InvalidScenario, Scenario};
+pub use timeline::FaultInterval;
 
-/// Why a scenario could not be played.
+/// Why a scenario could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The world does not start.
+    /// The world could not be started.
     #[error(transparent)]
     Host(#[from] host::Error),
-    /// There is no runtime to play it on.
-    #[error("no runtime for the simulation: {0}")]
+    /// The runtime could not be built.
+    #[error("cannot build the simulation's runtime: {0}")]
     Runtime(String),
-    /// The trace cannot be written.
-    #[error("the trace cannot be written: {0}")]
+    /// The trace could not be written.
+    #[error("cannot write the trace: {0}")]
     Trace(String),
 }
 
-/// How far a run has come.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Virtual time since the start.
     pub passed: Duration,
     /// Messages written.
     pub written: usize,
-    /// Copies on their way.
+    /// Copies that have neither arrived nor failed.
     pub open: u64,
-    /// Messages that wait in queues.
+    /// Messages in queues.
     pub queued: usize,
-    /// Copies that arrived.
+    /// Copies delivered to a mailbox.
     pub delivered: u64,
-    /// Copies that were given up.
+    /// Copies that failed for good.
     pub bounced: u64,
-    /// Times that a host took responsibility for a message.
+    /// Number of times a host accepted responsibility for a message.
     pub hops: u64,
 }
 
-/// Where every event goes as a line of JSON. Cheap to clone.
+/// Sink that writes every event as a line of JSON. Cheap to clone.
 #[derive(Clone)]
-pub struct Trace(Arc<Mutex<Writing>>);
+pub struct Trace(Arc<Mutex<TraceWriter>>);
 
-struct Writing {
+struct TraceWriter {
     out: Box<dyn Write + Send>,
-    /// The first error.
+    /// The first write error.
     outcome: io::Result<()>,
 }
 
 impl Trace {
-    /// Into a file, for instance.
+    /// Creates a trace that writes to `out`, for example a file.
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Writing { out: Box::new(out), outcome: Ok(()) })))
+        Self(Arc::new(Mutex::new(TraceWriter { out: Box::new(out), outcome: Ok(()) })))
     }
 
     fn write(&self, line: &[u8]) {
@@ -96,7 +96,10 @@ impl Trace {
         }
     }
 
-    /// The first error of all writing.
+    /// Flushes the output.
+    ///
+    /// # Errors
+    /// The first error of any write so far.
     fn flush(&self) -> io::Result<()> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut inner.outcome, Ok(()))?;

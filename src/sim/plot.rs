@@ -1,11 +1,11 @@
-//! Plots as inline SVG: lines over time, and bars. Numbers in, text out.
+//! Plots as inline SVG: lines over time, bars and a timeline of faults.
 
 use std::fmt::Write;
 
 use super::human;
 use super::junit::escape;
 
-/// Size of a plot, and the room for its axes.
+/// Size of a plot and of the margins for its axes.
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 60.0;
@@ -13,28 +13,28 @@ const BOTTOM: f64 = 30.0;
 const TOP: f64 = 10.0;
 /// Ticks of each axis.
 const TICKS: usize = 5;
-/// Told apart also by those who see few colours.
+/// A palette that is distinguishable with colour blindness.
 pub(super) const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
-/// A line: its name, and points in seconds and counts.
+/// A line: its name and its points (seconds, value).
 pub(super) struct Series<'a> {
     pub(super) name: &'a str,
     pub(super) points: Vec<(f64, f64)>,
-    /// Each value holds until the next point.
+    /// Draws steps: each value holds until the next point.
     pub(super) steps: bool,
 }
 
-/// A stretch of time that is shaded: from, to, and what it was.
+/// A shaded time interval: from, to, label.
 pub(super) type Shade = (f64, f64, String);
 
-/// Lines over time, with the stretches of faults behind them.
+/// Draws lines over time, with the intervals of faults behind them.
 pub(super) fn lines(series: &[Series<'_>], seconds: f64, shades: &[Shade]) -> String {
     let highest = series.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
     let (x, y) = (scale_x(seconds), scale_y(highest));
     let mut out = open();
     for (from, to, what) in shades {
         let (from, to) = (x(*from), x(*to));
-        // Writing to a String cannot fail; so with all below.
+        // Writing to a String cannot fail, here and below.
         let _ = write!(
             out,
             "<rect class=\"fault\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
@@ -74,14 +74,14 @@ pub(super) fn lines(series: &[Series<'_>], seconds: f64, shades: &[Shade]) -> St
     out
 }
 
-/// Bars with a label each.
+/// Draws labelled bars.
 pub(super) fn bars(bars: &[(String, f64)]) -> String {
     let highest = bars.iter().map(|(_, value)| *value).fold(1.0, f64::max);
     let y = scale_y(highest);
     let width = (WIDTH - LEFT - 10.0) / bars.len().max(1) as f64;
     let mut out = open();
     axis_y(&mut out, highest);
-    // No more labels than fit beside each other.
+    // Only as many labels as fit.
     let every = bars.len().div_ceil(10).max(1);
     for (at, (label, value)) in bars.iter().enumerate() {
         let left = LEFT + at as f64 * width;
@@ -101,7 +101,7 @@ pub(super) fn bars(bars: &[(String, f64)]) -> String {
     out + "</svg>"
 }
 
-/// One row for each fault that happened, below its name; time is where it is in the other plots.
+/// Draws one row per fault, below its name, on the same time axis as the other plots.
 pub(super) fn timeline(shades: &[Shade], seconds: f64) -> String {
     const ROW: f64 = 32.0;
     let mut rows: Vec<&str> = Vec::new();

@@ -1,9 +1,9 @@
-//! A world of so many equal providers, each with an MTA, an MDA, a domain and users; mail goes from one to the other by
+//! A generated world of equal providers, each with an MTA, an MDA, a domain and users. Mail between them is routed by
 //! MX, without relays.
 
 use std::fmt::Write;
 
-/// The world file of such a world. Hosts have addresses of 10.0.0.0/8 (RFC 1918).
+/// The world file with `count` providers. Hosts have addresses in 10.0.0.0/8 (RFC 1918).
 pub(super) fn text(count: usize, users: usize) -> String {
     let mut text = String::from(
         "[world]\nname = \"providers\"\npassword = \"postroad\"\nlatency = \"10ms\"\n\

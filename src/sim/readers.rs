@@ -1,4 +1,4 @@
-//! People who fetch their mail, now and then.
+//! Clients that fetch mail at intervals.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,70 +8,71 @@ use jiff::tz::TimeZone;
 use tokio::time::sleep;
 
 use super::file::{By, ReaderTable};
-use crate::host::Running;
+use crate::host::RunningWorld;
 use crate::mail::Address;
 use crate::mua::{Error, ImapMailbox, Login, Maildrop, Security, Server};
-use crate::world::{Dice, port};
+use crate::world::{Rng, port};
 
-/// RFC 9051 §6.3.13.
-const IDLE: Duration = Duration::from_secs(29 * 60);
+/// How long one IDLE command lasts. RFC 9051 §6.3.13.
+const IDLE_DURATION: Duration = Duration::from_secs(29 * 60);
 
-/// Looks after one person's mailbox for ever, from a random moment on, while the machine is on.
-pub(super) async fn read(who: Address, table: ReaderTable, running: Arc<Running>, dice: Dice) {
-    sleep(table.every.mul_f64(dice.share())).await;
-    let mut reader = Reader { who, table, running, seen: 0 };
+/// Fetches one account's mail for ever, during the table's hours, starting at a random time.
+pub(super) async fn run(user: Address, table: ReaderTable, running: Arc<RunningWorld>, rng: Rng) {
+    sleep(table.every.mul_f64(rng.next_f64())).await;
+    let mut reader = Reader { user, table, running, seen: 0 };
     loop {
         if reader.is_on()
             && let Err(error) = reader.fetch().await
         {
-            // The server may be off, as others are; the next time is near.
-            tracing::debug!(who = %reader.who, %error, "mail could not be fetched");
+            // The server may be off; the next attempt follows.
+            tracing::debug!(user = %reader.user, %error, "cannot fetch mail");
         }
         sleep(reader.table.every).await;
     }
 }
 
 struct Reader {
-    who: Address,
+    user: Address,
     table: ReaderTable,
-    running: Arc<Running>,
-    /// So many messages were fetched; everything stays on the server.
+    running: Arc<RunningWorld>,
+    /// Number of messages fetched; they stay on the server.
     seen: usize,
 }
 
 impl Reader {
+    /// Whether the current hour is one of the table's hours.
     fn is_on(&self) -> bool {
-        let hour = self.running.ground.clock.now().to_zoned(TimeZone::UTC).hour();
+        let hour = self.running.env.clock.now().to_zoned(TimeZone::UTC).hour();
         self.table
             .hours
             .is_none_or(|[from, to]| if from <= to { (from..to).contains(&hour) } else { from <= hour || hour < to })
     }
 
-    /// Fetches what is new; who sits in IDLE stays as long as the machine is on.
+    /// Fetches new messages; with IDLE, stays connected during the table's hours.
     async fn fetch(&mut self) -> Result<(), Error> {
         let (running, by) = (self.running.clone(), self.table.by);
-        let world = &running.ground.world;
-        let host = world.domain(self.who.domain()).and_then(|served| world.hosts.get(&served.mailboxes));
-        let (Some(host), Some((_, password)), Ok((desk, _))) =
-            (host, world.secret(&self.who.to_string()), running.ground.desk())
+        let world = &running.env.world;
+        let host = world.domain(self.user.domain()).and_then(|served| world.hosts.get(&served.mailboxes));
+        let (Some(host), Some((_, password)), Ok((context, _))) =
+            (host, world.secret(&self.user.to_string()), running.env.client_context())
         else {
             return Ok(());
         };
-        let login = Login { user: self.who.to_string(), password: password.to_owned() };
+        let login = Login { user: self.user.to_string(), password: password.to_owned() };
         let port = if by == By::Pop3 { port::POP3S } else { port::IMAPS };
         let addresses = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         let server = Server { name: host.fqdn.clone(), addresses, security: Security::Immediate };
         if by == By::Pop3 {
-            let mut maildrop = Maildrop::open(&desk, &server, &login).await?;
+            let mut maildrop = Maildrop::open(&context, &server, &login).await?;
             let entries = maildrop.list().await?;
             let numbers: Vec<_> = entries.into_iter().map(|entry| entry.number).skip(self.seen).collect();
             maildrop.retrieve(&numbers, |number, _| self.seen = number).await?;
             return maildrop.quit().await.map(drop);
         }
-        let mut inbox = ImapMailbox::open(&desk, &server, &login, "INBOX").await?;
+        let mut inbox = ImapMailbox::open(&context, &server, &login, "INBOX").await?;
         self.fetch_new(&mut inbox).await?;
         while by == By::Idle && self.is_on() {
-            inbox.idle(IDLE).await?;
+            inbox.idle(IDLE_DURATION).await?;
             self.fetch_new(&mut inbox).await?;
         }
         inbox.logout().await.map(drop)

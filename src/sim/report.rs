@@ -1,5 +1,5 @@
-//! What a run showed. Nothing in it depends on the machine or on how long the run took, so that the same scenario and
-//! seed give the same report, byte for byte.
+//! The report of a run. It does not depend on the machine or on real time: the same scenario and seed give the same
+//! report, byte for byte.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,70 +7,70 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::judge::{Fates, Violation};
-use super::timeline::Happened;
+use super::invariants::{OutcomeCounts, Violation};
+use super::timeline::FaultInterval;
 use crate::journey::Event;
 use crate::mail::{Address, JourneyId};
 
-/// The outcome of one run.
+/// The results of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The scenario.
+    /// Name of the scenario.
     pub scenario: String,
-    /// What it shows.
+    /// Description of the scenario.
     pub about: String,
     /// The seed.
     pub seed: u64,
-    /// Whether all promises and expectations held.
+    /// Whether all invariants and expectations held.
     pub passed: bool,
     /// The world's time at the start.
     pub began: Timestamp,
-    /// How much virtual time passed, in seconds.
+    /// Virtual duration in seconds.
     pub seconds: f64,
-    /// Messages written.
+    /// Messages generated.
     pub written: u64,
     /// Messages that a provider refused.
     pub refused: u64,
-    /// Messages that no provider has taken yet.
+    /// Messages that no provider has accepted or refused.
     pub unsent: u64,
-    /// What became of the copies.
-    pub fates: Fates,
-    /// Times that a host took responsibility for a message.
+    /// Copies by outcome.
+    pub fates: OutcomeCounts,
+    /// Number of times a host accepted responsibility for a message.
     pub hops: u64,
-    /// Attempts that failed for now.
+    /// Temporary failures.
     pub deferred: u64,
-    /// Messages fetched by readers.
+    /// Messages that readers fetched.
     pub retrieved: u64,
-    /// How long journeys took, from the first host to the mailbox.
-    pub took: Took,
+    /// Latency from the first host to the mailbox.
+    pub took: Latency,
     /// Expectations of the scenario, in its order.
     pub expectations: Vec<Verdict>,
-    /// Promises that were broken.
+    /// Broken invariants.
     pub violations: Vec<Violation>,
-    /// What went wrong, and when.
-    pub faults: Vec<Happened>,
-    /// The longest queues, the longest first.
+    /// The faults and their times.
+    pub faults: Vec<FaultInterval>,
+    /// The longest queues, longest first.
     pub queues: Vec<Queue>,
-    /// The messages that took longest or never arrived, the worst first.
-    pub worst: Vec<Worst>,
-    /// Journey times of all copies, in buckets.
+    /// The slowest messages: those that never arrived, then by latency.
+    pub worst: Vec<SlowestMessage>,
+    /// Histogram of the latencies of all copies.
     pub distribution: Vec<Bucket>,
-    /// Copies delivered and attempts that failed, by time.
-    pub pace: Vec<Pace>,
-    /// Events, and a hash of all of them.
+    /// Deliveries and temporary failures over time.
+    pub pace: Vec<Throughput>,
+    /// Number of events.
     pub events: u64,
-    /// The same hash means the same events.
+    /// Hash of all events.
     pub trace: String,
 }
 
-/// Journey times, in seconds.
+/// Latency percentiles in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Took {
-    /// Of a hundred, 50 are no longer.
+pub struct Latency {
+    /// The median.
     pub p50: f64,
-    /// 95.
+    /// The 95th percentile.
     pub p95: f64,
-    /// 99.
+    /// The 99th percentile.
     pub p99: f64,
     /// The longest.
     pub max: f64,
@@ -85,56 +85,56 @@ pub struct Verdict {
     pub found: String,
     /// Whether it held.
     pub held: bool,
-    /// Journeys that tell why not.
+    /// Journeys of the messages that did not meet it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
 }
 
-/// One queue over time.
+/// The length of one queue over time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Queue {
-    /// Whose.
+    /// The host.
     pub host: String,
-    /// The most that waited.
+    /// The largest length.
     pub longest: usize,
-    /// Seconds since the start, and how many waited; only changes.
+    /// Seconds since the start and length; only changes.
     pub samples: Vec<(f64, usize)>,
 }
 
-/// Journeys that took up to so long.
+/// A histogram bucket of latencies.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Bucket {
-    /// In seconds.
+    /// Its upper bound in seconds.
     pub up_to: f64,
-    /// How many.
+    /// Number of copies.
     pub count: u64,
 }
 
-/// What happened in a stretch of time.
+/// Deliveries and temporary failures in one time interval.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Pace {
-    /// Its beginning, in seconds since the start.
+pub struct Throughput {
+    /// Start of the interval, in seconds since the start of the run.
     pub at: f64,
     /// Copies delivered.
     pub delivered: u64,
-    /// Attempts that failed.
+    /// Temporary failures.
     pub deferred: u64,
 }
 
-/// A message that took long.
+/// A slow or undelivered copy of a message.
 #[derive(Clone, Debug, Serialize)]
-pub struct Worst {
+pub struct SlowestMessage {
     /// Its journey.
     pub journey: JourneyId,
-    /// For whom.
+    /// Its recipient.
     pub recipient: Address,
-    /// What became of it.
+    /// Its outcome in words.
     pub fate: String,
-    /// Everything that happened to it, as far as it was kept.
+    /// Its events, as far as they were kept.
     pub events: Vec<Event>,
 }
 
-/// `6h 4min`, `3.2s`, `15ms`: for people, two units at most.
+/// Formats a duration with at most two units: `6h 4min`, `3.2s`, `15ms`.
 pub fn human(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
     let (days, hours, minutes, rest) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
@@ -149,12 +149,12 @@ pub fn human(seconds: f64) -> String {
 }
 
 impl Report {
-    /// How much virtual time passed.
+    /// Virtual duration of the run.
     pub fn passed_time(&self) -> Duration {
         Duration::from_secs_f64(self.seconds.max(0.0))
     }
 
-    /// For people, on a terminal.
+    /// Formats the report for a terminal.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -163,26 +163,26 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        let Fates { delivered, bounced, waiting, lost, duplicates } = self.fates;
+        let OutcomeCounts { delivered, bounced, waiting, lost, duplicates } = self.fates;
         writeln!(out, "{}, seed {}: {} of virtual time", self.scenario, self.seed, human(self.seconds))?;
         if !self.about.is_empty() {
             writeln!(out, "{}", self.about)?;
         }
         writeln!(
             out,
-            "\n  written    {:>9}   refused {}, not yet with a provider {}",
+            "\n  written    {:>9}   refused {}, not yet submitted {}",
             self.written, self.refused, self.unsent
         )?;
-        writeln!(out, "  delivered  {delivered:>9}   {duplicates} of them more than once")?;
+        writeln!(out, "  delivered  {delivered:>9}   duplicates {duplicates}")?;
         writeln!(out, "  bounced    {bounced:>9}\n  waiting    {waiting:>9}\n  lost       {lost:>9}")?;
         writeln!(
             out,
-            "  hops       {:>9}   attempts that failed for now {}, fetched {}",
+            "  hops       {:>9}   temporary failures {}, fetched {}",
             self.hops, self.deferred, self.retrieved
         )?;
-        let Took { p50, p95, p99, max } = self.took;
+        let Latency { p50, p95, p99, max } = self.took;
         let [p50, p95, p99, max] = [p50, p95, p99, max].map(human);
-        writeln!(out, "  journey    p50 {p50}, p95 {p95}, p99 {p99}, longest {max}")?;
+        writeln!(out, "  latency    p50 {p50}, p95 {p95}, p99 {p99}, longest {max}")?;
         for queue in self.queues.iter().take(5) {
             writeln!(out, "  queue      {:<16} longest {}", queue.host, queue.longest)?;
         }
@@ -203,7 +203,7 @@ impl Report {
 
     fn write_faults(&self, out: &mut String) -> std::fmt::Result {
         const SHOWN: usize = 10;
-        for Happened { what, from, until, .. } in self.faults.iter().take(SHOWN) {
+        for FaultInterval { what, from, until, .. } in self.faults.iter().take(SHOWN) {
             let at = |time: &Timestamp| human(time.duration_since(self.began).as_secs_f64());
             let until = until.as_ref().map_or_else(|| "the end".to_owned(), at);
             writeln!(out, "  fault      {what}, from {} to {until}", at(from))?;

@@ -1,4 +1,4 @@
-//! Lets the faults of a scenario happen, each at its time, and cures them.
+//! Injects the faults of a scenario, each at its time, and clears them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,69 +7,69 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::file::EpisodeTable;
-use crate::host::{Fault, Running};
-use crate::world::Dice;
+use super::file::FaultTable;
+use crate::host::{Fault, RunningWorld};
+use crate::world::Rng;
 
-/// A fault that happened.
+/// A fault that was active for some time.
 #[derive(Clone, Debug, Serialize)]
-pub struct Happened {
-    /// In a few words.
+pub struct FaultInterval {
+    /// The fault, in a few words.
     pub what: String,
-    /// Since when.
+    /// When it was injected.
     pub from: Timestamp,
-    /// Until when; none if it lasted to the end.
+    /// When it was cleared; `None` if it lasted to the end.
     pub until: Option<Timestamp>,
-    /// Whose memory was lost: the host that crashed or was turned off.
-    pub(super) died: Option<String>,
+    /// The host that crashed or was turned off, and lost its memory.
+    pub(super) stopped: Option<String>,
 }
 
-/// Everything that happened. Cheap to clone.
+/// The faults that were active. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Chronicle(Arc<Mutex<Vec<Happened>>>);
+pub(super) struct FaultLog(Arc<Mutex<Vec<FaultInterval>>>);
 
-impl Chronicle {
+impl FaultLog {
     fn begin(&self, fault: &Fault, from: Timestamp) -> usize {
-        let died = match fault {
+        let stopped = match fault {
             Fault::Off { host, .. } | Fault::Crash { host, .. } => Some(host.clone()),
             _ => None,
         };
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        list.push(Happened { what: fault.title(), from, until: None, died });
+        list.push(FaultInterval { what: fault.title(), from, until: None, stopped });
         list.len() - 1
     }
 
-    fn end(&self, place: usize, until: Timestamp) {
+    fn end(&self, index: usize, until: Timestamp) {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(happened) = list.get_mut(place) {
-            happened.until = Some(until);
+        if let Some(fault) = list.get_mut(index) {
+            fault.until = Some(until);
         }
     }
 
-    pub(super) fn list(&self) -> Vec<Happened> {
+    pub(super) fn list(&self) -> Vec<FaultInterval> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// One entry of the timeline, with all its returns.
-pub(super) async fn unfold(episode: EpisodeTable, running: Arc<Running>, chronicle: Chronicle, dice: Dice) {
-    sleep(episode.after).await;
-    for time in 0..episode.times {
-        let jitter = episode.jitter.mul_f64(dice.share());
-        let next = tokio::time::Instant::now() + episode.every;
+/// Injects and clears one fault as often as its table says.
+pub(super) async fn run_fault(table: FaultTable, running: Arc<RunningWorld>, fault_log: FaultLog, rng: Rng) {
+    sleep(table.after).await;
+    for time in 0..table.times {
+        let jitter = table.jitter.mul_f64(rng.next_f64());
+        let next = tokio::time::Instant::now() + table.every;
         sleep(jitter).await;
-        let place = chronicle.begin(&episode.fault, running.ground.clock.now());
-        let cure = running.inflict(&episode.fault).await;
-        if episode.lasts == Duration::ZERO {
-            // A crash may be over at once; anything else that has no end lasts to the end.
+        let index = fault_log.begin(&table.fault, running.env.clock.now());
+        let undo = running.inject(&table.fault).await;
+        if table.lasts == Duration::ZERO {
+            // Without a duration, the fault lasts to the end of the run.
             return;
         }
-        sleep(episode.lasts).await;
-        if let Err(error) = running.cure(cure).await {
-            tracing::error!(%error, fault = %episode.fault.title(), "a fault could not be cured");
+        sleep(table.lasts).await;
+        if let Err(error) = running.clear(undo).await {
+            tracing::error!(%error, fault = %table.fault.title(), "cannot clear fault");
         }
-        chronicle.end(place, running.ground.clock.now());
-        if time + 1 < episode.times {
+        fault_log.end(index, running.env.clock.now());
+        if time + 1 < table.times {
             tokio::time::sleep_until(next).await;
         }
     }

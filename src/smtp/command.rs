@@ -1,4 +1,4 @@
-//! The words of the client: read by the server, written by the client. RFC 5321 §4.1.1 and its extensions.
+//! SMTP commands: parsed by the server, written by the client. RFC 5321 §4.1.1 and its extensions.
 
 use std::fmt;
 
@@ -22,12 +22,12 @@ pub(super) enum Command {
     /// RFC 5321 §4.1.1.4.
     Data,
     /// RFC 3030 §2.
-    Bdat { octets: u64, is_last: bool },
+    Bdat { bytes: u64, is_last: bool },
     /// RFC 5321 §4.1.1.5.
     Rset,
     /// RFC 5321 §4.1.1.6.
     Vrfy(String),
-    /// Not offered, but no syntax error. RFC 5321 §4.1.1.7.
+    /// Not implemented, but no syntax error. RFC 5321 §4.1.1.7.
     Expn,
     /// RFC 5321 §4.1.1.8.
     Help,
@@ -42,16 +42,17 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Reads a line without its line end; the error is what to reply.
+    /// Parses a line without its line end; the error is the reply.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
-        let line = std::str::from_utf8(line).map_err(|_| Reply::new(500, (5, 5, 2), "that is not UTF-8"))?;
-        if line.bytes().any(|octet| octet.is_ascii_control() && octet != b'\t') {
-            return Err(Reply::new(500, (5, 5, 2), "a command holds no control characters; lines end with CR LF"));
+        let line = std::str::from_utf8(line).map_err(|_| Reply::new(500, (5, 5, 2), "Command is not UTF-8"))?;
+        if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+            return Err(Reply::new(500, (5, 5, 2), "Control character in command; lines end with CR LF"));
         }
         let line = line.trim_end_matches([' ', '\t']);
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let argument = argument.trim_start();
-        let alone = |command| if argument.is_empty() { Ok(command) } else { Err(syntax("this command stands alone")) };
+        let alone =
+            |command| if argument.is_empty() { Ok(command) } else { Err(syntax("This command takes no argument")) };
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => name(argument).map(Self::Ehlo),
             "HELO" => name(argument).map(Self::Helo),
@@ -68,7 +69,7 @@ impl Command {
             "QUIT" => alone(Self::Quit),
             "STARTTLS" => alone(Self::StartTls),
             "AUTH" => auth(argument),
-            _ => Err(Reply::new(500, (5, 5, 1), "no such command")),
+            _ => Err(Reply::new(500, (5, 5, 1), "Unknown command")),
         }
     }
 }
@@ -82,8 +83,8 @@ impl fmt::Display for Command {
             Self::Mail(mail) => write!(f, "{mail}"),
             Self::Rcpt(recipient) => parameters::write_rcpt(f, recipient),
             Self::Data => f.write_str("DATA"),
-            Self::Bdat { octets, is_last: false } => write!(f, "BDAT {octets}"),
-            Self::Bdat { octets, is_last: true } => write!(f, "BDAT {octets} LAST"),
+            Self::Bdat { bytes, is_last: false } => write!(f, "BDAT {bytes}"),
+            Self::Bdat { bytes, is_last: true } => write!(f, "BDAT {bytes} LAST"),
             Self::Rset => f.write_str("RSET"),
             Self::Vrfy(text) => write!(f, "VRFY {text}"),
             Self::Expn => f.write_str("EXPN"),
@@ -101,21 +102,21 @@ fn syntax(text: &str) -> Reply {
     Reply::new(501, (5, 5, 4), text)
 }
 
-/// What the client calls itself. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a missing one is.
+/// The client's name. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a missing one is.
 fn name(argument: &str) -> Result<String, Reply> {
     match argument.split_whitespace().next() {
         Some(name) if name.len() <= 255 => Ok(name.to_owned()),
-        _ => Err(syntax("say who you are: a domain or an address literal")),
+        _ => Err(syntax("Domain or address literal required")),
     }
 }
 
-/// The part after a word such as `FROM:`, whose case does not matter; spaces behind the colon are forgiven.
+/// The part after a keyword such as `FROM:`, in any case; spaces after the colon are accepted.
 fn after<'a>(word: &str, argument: &'a str) -> Option<&'a str> {
     let (head, rest) = argument.split_at_checked(word.len())?;
     head.eq_ignore_ascii_case(word).then(|| rest.trim_start())
 }
 
-/// Cuts path and parameters, which a space must separate.
+/// Splits path and parameters, which must be separated by a space.
 fn path_and_parameters<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
     let (path, rest) = path::split(after(word, argument)?)?;
     (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
@@ -123,7 +124,7 @@ fn path_and_parameters<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'
 
 fn mail(argument: &str) -> Result<Command, Reply> {
     let (path, rest) =
-        path_and_parameters("FROM:", argument).ok_or_else(|| syntax("it goes MAIL FROM:<address> [parameters]"))?;
+        path_and_parameters("FROM:", argument).ok_or_else(|| syntax("Syntax: MAIL FROM:<address> [parameters]"))?;
     let reverse_path = match path {
         "" => None,
         path => Some(path::mailbox(path).map_err(|error| Reply::new(501, (5, 1, 7), &error.to_string()))?),
@@ -133,7 +134,7 @@ fn mail(argument: &str) -> Result<Command, Reply> {
 
 fn rcpt(argument: &str) -> Result<Command, Reply> {
     let (path, rest) =
-        path_and_parameters("TO:", argument).ok_or_else(|| syntax("it goes RCPT TO:<address> [parameters]"))?;
+        path_and_parameters("TO:", argument).ok_or_else(|| syntax("Syntax: RCPT TO:<address> [parameters]"))?;
     let address = match path {
         path if path.eq_ignore_ascii_case("postmaster") => Address::postmaster(),
         path => path::mailbox(path).map_err(|error| Reply::new(501, (5, 1, 3), &error.to_string()))?,
@@ -143,20 +144,20 @@ fn rcpt(argument: &str) -> Result<Command, Reply> {
 
 fn bdat(argument: &str) -> Result<Command, Reply> {
     let mut words = argument.split_ascii_whitespace();
-    let octets = words.next().and_then(parameters::number);
-    match (octets, words.next(), words.next()) {
-        (Some(octets), None, None) => Ok(Command::Bdat { octets, is_last: false }),
-        (Some(octets), Some(word), None) if word.eq_ignore_ascii_case("LAST") => {
-            Ok(Command::Bdat { octets, is_last: true })
+    let bytes = words.next().and_then(parameters::number);
+    match (bytes, words.next(), words.next()) {
+        (Some(bytes), None, None) => Ok(Command::Bdat { bytes, is_last: false }),
+        (Some(bytes), Some(word), None) if word.eq_ignore_ascii_case("LAST") => {
+            Ok(Command::Bdat { bytes, is_last: true })
         }
-        _ => Err(syntax("it goes BDAT octets [LAST]")),
+        _ => Err(syntax("Syntax: BDAT size [LAST]")),
     }
 }
 
-/// RFC 6531 §3.7.4.2 adds a word that says the answer may be UTF-8.
+/// RFC 6531 §3.7.4.2 adds a keyword which allows UTF-8 in the reply.
 fn vrfy(argument: &str) -> Result<Command, Reply> {
     match argument.strip_suffix(" SMTPUTF8").unwrap_or(argument) {
-        "" => Err(syntax("verify whom?")),
+        "" => Err(syntax("Syntax: VRFY user")),
         text => Ok(Command::Vrfy(text.to_owned())),
     }
 }
@@ -165,7 +166,7 @@ fn auth(argument: &str) -> Result<Command, Reply> {
     let mut words = argument.split_ascii_whitespace().map(str::to_owned);
     match (words.next(), words.next(), words.next()) {
         (Some(mechanism), initial, None) => Ok(Command::Auth { mechanism, initial }),
-        _ => Err(syntax("it goes AUTH mechanism [initial response]")),
+        _ => Err(syntax("Syntax: AUTH mechanism [initial response]")),
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_read_as_they_were_written() {
+    fn command_when_written_parses_to_the_same_command() {
         for line in [
             "EHLO a.test",
             "HELO [127.0.0.1]",
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn case_and_stray_spaces_are_forgiven() {
+    fn command_with_other_case_or_extra_spaces_is_accepted() {
         for (line, wanted) in [
             ("ehlo  A.test  ", "EHLO A.test"),
             ("mail from: <a@b.test>  size=1", "MAIL FROM:<a@b.test> SIZE=1"),
@@ -223,7 +224,7 @@ mod tests {
 
     /// RFC 5321 §4.1.1.2, §4.1.1.3, §4.1.2, §4.5.1, appendix C; RFC 6531 §3.3.
     #[test]
-    fn paths_are_read_in_every_form() {
+    fn command_with_any_form_of_path_is_parsed_or_refused() {
         for (line, wanted) in [
             ("MAIL FROM:<>", "MAIL FROM:<>"),
             ("MAIL FROM:<postmaster>", "501 5.1.7"),
@@ -260,10 +261,10 @@ mod tests {
         }
     }
 
-    /// What a server takes it can pass on: RFC 3461 §4.2, §4.4.
+    /// A server accepts only what it can relay: RFC 3461 §4.2, §4.4.
     #[test]
-    fn names_of_the_sender_are_as_long_as_the_next_server_takes_them() {
-        for (command, text, octets, longest) in [
+    fn envid_and_orcpt_at_the_longest_length_can_be_relayed() {
+        for (command, text, bytes, longest) in [
             ("MAIL FROM:<> ENVID=", "a", 1, 100),
             ("MAIL FROM:<> ENVID=", "\u{e9}", 6, 16),
             ("RCPT TO:<a@b.test> ORCPT=utf-8;", "a", 1, 494),
@@ -271,14 +272,14 @@ mod tests {
         ] {
             let line = |count: usize| format!("{command}{}", text.repeat(count));
             let written = Command::parse(line(longest).as_bytes()).unwrap().to_string();
-            assert_eq!(written.len(), command.len() + octets * longest);
+            assert_eq!(written.len(), command.len() + bytes * longest);
             assert!(Command::parse(written.as_bytes()).is_ok());
             assert!(Command::parse(line(longest + 1).as_bytes()).is_err());
         }
     }
 
     #[test]
-    fn mistakes_are_told_apart() {
+    fn command_when_invalid_gets_the_matching_reply_code() {
         for (line, code) in [
             (b"".as_slice(), "500 5.5.1"),
             (b"FOO", "500 5.5.1"),

@@ -1,30 +1,30 @@
-//! Bytes from the peer, cut into lines. Only CR LF ends a line (RFC 5321 §2.3.8), and no line grows without bound.
+//! Splits input into lines of bounded length. Only CR LF ends a line (RFC 5321 §2.3.8).
 
 use bytes::{Bytes, BytesMut};
 
-/// Longest line kept, without its CR LF: the 512 of RFC 5321 §4.5.3.1.4 and room for all extensions.
-const LINE_OCTETS_MAX: usize = 2000;
-/// So much of a line without end is passed over before we give up on the peer.
-const SKIPPED_OCTETS_MAX: usize = 256 * 1024;
+/// Maximum length of a line without its CR LF: the 512 of RFC 5321 §4.5.3.1.4 and space for all extensions.
+const MAX_LINE_BYTES: usize = 2000;
+/// Maximum length of a too long line that is skipped; beyond it the connection is closed.
+const MAX_SKIPPED_BYTES: usize = 256 * 1024;
 
 /// A line of the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// Without its CR LF.
     Whole(Bytes),
-    /// It was longer than allowed and is gone.
+    /// It was longer than allowed and has been dropped.
     TooLong,
-    /// It has not ended after far more than allowed.
+    /// It exceeds [`MAX_SKIPPED_BYTES`] and has not ended.
     Endless,
 }
 
-/// What the peer sent and nobody took yet.
+/// Input that has not been consumed.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     unread: BytesMut,
-    /// Length of the front that holds no line end.
+    /// Length of the prefix that has no line end.
     searched: usize,
-    /// Length of the front of the line that was thrown away.
+    /// Length of the prefix of the current line that was dropped.
     skipped: usize,
 }
 
@@ -37,43 +37,43 @@ impl Lines {
         self.unread.is_empty()
     }
 
-    /// Forgets what the peer sent so far. RFC 3207 §4.2.
+    /// Discards all input so far. RFC 3207 §4.2.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Everything unread, for whoever takes bytes and not lines.
+    /// Takes all input, to be read as bytes and not as lines.
     pub(super) fn take_all(&mut self) -> BytesMut {
         self.searched = 0;
         std::mem::take(&mut self.unread)
     }
 
-    /// Gives back what [`Lines::take_all`] took too much.
+    /// Puts back the unused rest of [`Lines::take_all`].
     pub(super) fn put_back(&mut self, rest: BytesMut) {
         self.unread = rest;
     }
 
-    /// The next line, when it is there.
+    /// The next line, if it is complete.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = memchr::memmem::find(&self.unread[self.searched..], b"\r\n") else {
             return self.skip();
         };
         let mut line = self.unread.split_to(self.searched + end + 2);
         line.truncate(line.len() - 2);
-        let is_long = self.skipped != 0 || LINE_OCTETS_MAX < line.len();
+        let is_long = self.skipped != 0 || MAX_LINE_BYTES < line.len();
         (self.searched, self.skipped) = (0, 0);
         Some(if is_long { Line::TooLong } else { Line::Whole(line.freeze()) })
     }
 
-    /// Remembers that no line end is there yet, and drops the front of a line that is too long anyway.
+    /// Notes that there is no line end yet, and drops the prefix of a line that is too long.
     fn skip(&mut self) -> Option<Line> {
         self.searched = self.unread.len().saturating_sub(1);
-        if LINE_OCTETS_MAX < self.unread.len() {
+        if MAX_LINE_BYTES < self.unread.len() {
             self.skipped += self.searched;
             let _ = self.unread.split_to(self.searched);
             self.searched = 0;
         }
-        (SKIPPED_OCTETS_MAX < self.skipped).then_some(Line::Endless)
+        (MAX_SKIPPED_BYTES < self.skipped).then_some(Line::Endless)
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_cr_lf_ends_a_line() {
+    fn lines_with_bare_cr_or_lf_do_not_end() {
         let mut lines = Lines::default();
         lines.receive(b"a\nb\rc\r\r\n\n\r\nd\r");
         assert_eq!(lines.next(), whole("a\nb\rc\r"));
@@ -98,10 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_passed_over_and_the_next_one_read() {
+    fn lines_when_one_is_too_long_skips_it() {
         for chunk in [1, 7, 4096] {
             let mut lines = Lines::default();
-            let sent = [vec![b'x'; LINE_OCTETS_MAX + 1], b"\r\nNOOP\r\n".to_vec()].concat();
+            let sent = [vec![b'x'; MAX_LINE_BYTES + 1], b"\r\nNOOP\r\n".to_vec()].concat();
             let mut found = Vec::new();
             for part in sent.chunks(chunk) {
                 lines.receive(part);
@@ -112,16 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_takes_no_memory_and_does_not_last() {
+    fn lines_when_one_never_ends_stay_bounded_and_report_it() {
         let mut lines = Lines::default();
         for _ in 0..1000 {
             lines.receive(&[b'x'; 4096]);
             let found = lines.next();
-            assert!(lines.unread.len() <= LINE_OCTETS_MAX);
+            assert!(lines.unread.len() <= MAX_LINE_BYTES);
             if found == Some(Line::Endless) {
                 return;
             }
         }
-        panic!("it lasted");
+        panic!("the endless line was not reported");
     }
 }

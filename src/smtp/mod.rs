@@ -7,21 +7,21 @@
 //! ```
 //!
 //! [`server::Session`] and [`client::Session`] are [machines](crate::net::Machine): bytes and answers in, replies and
-//! events out. [`Reply`] is what a server says; the words of the client are in `command`, the message's way through
-//! dot stuffing in `incoming` and `outgoing`.
+//! events out. [`Reply`] is a server's reply, `command` parses and writes commands; `message_reader` and
+//! `message_writer` undo and do dot stuffing.
 
 pub mod client;
 mod command;
 pub mod fuzzing;
-mod incoming;
-mod known;
+mod known_contents;
 mod lines;
-mod outgoing;
+mod message_reader;
+mod message_writer;
 mod parameters;
 mod path;
 mod reply;
+pub mod reply_faults;
 pub mod server;
-pub mod whims;
 mod xtext;
 
 #[cfg(test)]

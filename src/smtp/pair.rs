@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::client::{self, Cause, Failure, Outcome, Stage, Verdict};
 use super::server::{self, Auth, Protocol, Tls};
 use super::{BareLineEnds, Reply};
-use crate::mail::{Body, Envelope, Letter, Notify, Recipient, Return};
+use crate::mail::{Body, Envelope, Message, Notify, Recipient, Return};
 use crate::net::{Machine, Next};
 
 /// Nothing here takes more steps.
@@ -17,7 +17,7 @@ struct Pair {
     client: client::Session,
     server: server::Session,
     /// Letters still to be sent, first one first.
-    letters: VecDeque<(Envelope, Letter)>,
+    messages: VecDeque<(Envelope, Message)>,
     /// The client logs in with this password.
     login: Option<&'static str>,
     /// What arrived.
@@ -51,8 +51,8 @@ fn envelope(recipients: &[&str]) -> Envelope {
     }
 }
 
-fn letter(message: impl Into<Bytes>) -> Letter {
-    Letter::new(message.into())
+fn to_message(message: impl Into<Bytes>) -> Message {
+    Message::new(message.into())
 }
 
 impl Pair {
@@ -60,7 +60,7 @@ impl Pair {
         Self {
             client: client::Session::new(client),
             server: server::Session::new(server, &Reply::plain(220, "mx.b.test ESMTP"), "snonce".into()),
-            letters: VecDeque::new(),
+            messages: VecDeque::new(),
             login: None,
             arrived: Vec::new(),
             outcomes: Vec::new(),
@@ -71,8 +71,8 @@ impl Pair {
         }
     }
 
-    fn letter(mut self, envelope: Envelope, letter: Letter) -> Self {
-        self.letters.push_back((envelope, letter));
+    fn with_message(mut self, envelope: Envelope, message: Message) -> Self {
+        self.messages.push_back((envelope, message));
         self
     }
 
@@ -106,7 +106,7 @@ impl Pair {
     }
 
     fn client_event(&mut self, event: client::Event) -> bool {
-        let wants_tls = self.client.offers().starttls;
+        let wants_tls = self.client.extensions().starttls;
         match event {
             client::Event::Ready if wants_tls => self.client.starttls(),
             client::Event::StartTls => self.client.encrypted(),
@@ -128,8 +128,8 @@ impl Pair {
     }
 
     fn send_next(&mut self) {
-        match self.letters.pop_front() {
-            Some((envelope, letter)) => self.client.send(envelope, &letter),
+        match self.messages.pop_front() {
+            Some((envelope, message)) => self.client.send(envelope, &message),
             None => self.client.quit(),
         }
     }
@@ -144,14 +144,14 @@ impl Pair {
         let ok = || Reply::new(250, (2, 0, 0), "ok");
         match event {
             server::Event::StartTls => self.server.encrypted("TLSv1.3".into()),
-            server::Event::Who(user) => self.server.secret((user == "ann").then_some("pw")),
+            server::Event::NeedSecret(user) => self.server.secret((user == "ann").then_some("pw")),
             server::Event::Rcpt(recipient) if recipient.address.local().starts_with("no") => {
                 self.server.answer(Reply::new(550, (5, 1, 1), "no such user"));
             }
-            server::Event::Message { envelope, letter } => {
+            server::Event::Message { envelope, message } => {
                 self.with.push(self.server.with_protocol());
                 let replies: Vec<_> = envelope.recipients.iter().map(later).collect();
-                self.arrived.push((envelope, letter.to_bytes()));
+                self.arrived.push((envelope, message.to_bytes()));
                 match replies.len() {
                     1 => self.server.answer(replies[0].clone()),
                     _ if self.with.last().is_some_and(|with| with.contains("LMTP")) => {
@@ -206,7 +206,7 @@ fn accepted(outcome: &Outcome) -> Vec<bool> {
 }
 
 #[test]
-fn letters_arrive_octet_for_octet_by_data_and_by_bdat() {
+fn message_by_data_or_bdat_arrives_unchanged() {
     let long: Vec<u8> = (0..1 << 20).map(|at: u32| if at % 71 == 70 { b'.' } else { b'x' }).collect();
     let dots = ".\r\n..\r\n.a\r\n".repeat(1000);
     let mut mixed = b"Received: from x\r\n\tby y\r\nSubject: s\r\n\r\n".to_vec();
@@ -217,7 +217,7 @@ fn letters_arrive_octet_for_octet_by_data_and_by_bdat() {
                 let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
                 let mut pair = Pair::new(client::Config { lmtp, ..client() }, server::Config { protocol, ..server() });
                 (pair.chunk, pair.hidden) = (chunk, hidden);
-                pair.letter(envelope(&["bob@b.test"]), letter(message.clone())).run().check_intact(&message);
+                pair.with_message(envelope(&["bob@b.test"]), to_message(message.clone())).run().check_intact(&message);
             }
         }
     }
@@ -225,18 +225,21 @@ fn letters_arrive_octet_for_octet_by_data_and_by_bdat() {
 
 /// RFC 3030 §3.
 #[test]
-fn binary_messages_arrive_octet_for_octet_or_come_back() {
+fn binary_message_arrives_unchanged_or_is_refused() {
     let message: Vec<u8> = (0..=255_u8).chain(*b"\r\n.\r\n\n.\n\r.\r\0").cycle().take(100_000).collect();
     let sent = Envelope { body: Body::Binary, ..envelope(&["bob@b.test"]) };
     for lmtp in [false, true] {
         let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
         let pair = || Pair::new(client::Config { lmtp, ..client() }, server::Config { protocol, ..server() });
-        let there = pair().letter(sent.clone(), letter(message.clone())).run().check_intact(&message);
+        let there = pair().with_message(sent.clone(), to_message(message.clone())).run().check_intact(&message);
         assert_eq!(there.arrived[0].0.body, Body::Binary);
         for hidden in ["CHUNKING", "BINARYMIME"] {
             let mut pair = pair();
             pair.hidden = Some(hidden);
-            let pair = pair.letter(sent.clone(), letter(message.clone())).letter(sent.clone(), letter("a\r\n")).run();
+            let pair = pair
+                .with_message(sent.clone(), to_message(message.clone()))
+                .with_message(sent.clone(), to_message("a\r\n"))
+                .run();
             let [Verdict::Refused { stage: Stage::Offers, reply }] = &pair.outcomes[0].verdicts[..] else {
                 panic!("{:?}", pair.outcomes[0]);
             };
@@ -248,15 +251,15 @@ fn binary_messages_arrive_octet_for_octet_or_come_back() {
 
 /// Every way to offer less, with the same result.
 #[test]
-fn letters_arrive_whatever_the_server_does_not_offer() {
+fn message_when_server_lacks_extensions_arrives() {
     for hidden in ["PIPELINING", "CHUNKING", "BINARYMIME", "SIZE", "DSN", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8"]
     {
         let mut pair = Pair::new(client(), server());
         pair.hidden = Some(hidden);
         let pair = pair
-            .letter(envelope(&["bob@b.test", "nobody@b.test"]), letter("a\r\n"))
-            .letter(envelope(&["no@b.test"]), letter("b\r\n"))
-            .letter(envelope(&["bob@b.test"]), letter("c\r\n"))
+            .with_message(envelope(&["bob@b.test", "nobody@b.test"]), to_message("a\r\n"))
+            .with_message(envelope(&["no@b.test"]), to_message("b\r\n"))
+            .with_message(envelope(&["bob@b.test"]), to_message("c\r\n"))
             .run();
         assert_eq!(pair.arrived.iter().map(|(_, data)| data.as_ref()).collect::<Vec<_>>(), [b"a\r\n", b"c\r\n"]);
         assert_eq!(
@@ -267,12 +270,13 @@ fn letters_arrive_whatever_the_server_does_not_offer() {
 }
 
 #[test]
-fn no_pipelining_and_no_chunking_together_work_too() {
-    let mut pair = Pair::new(client(), server::Config { size_max: 10, ..server() });
+fn message_without_pipelining_and_chunking_arrives() {
+    let mut pair = Pair::new(client(), server::Config { max_message_bytes: 10, ..server() });
     pair.hidden =
         Some("PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING");
-    let pair =
-        pair.letter(envelope(&["no@b.test"]), letter("a\r\n")).letter(envelope(&["bob@b.test"]), letter(".\r\n"));
+    let pair = pair
+        .with_message(envelope(&["no@b.test"]), to_message("a\r\n"))
+        .with_message(envelope(&["bob@b.test"]), to_message(".\r\n"));
     let pair = pair.run();
     assert_eq!(pair.arrived[0].1, ".\r\n");
     assert_eq!(pair.outcomes.iter().map(accepted).collect::<Vec<_>>(), [vec![false], vec![true]]);
@@ -280,10 +284,10 @@ fn no_pipelining_and_no_chunking_together_work_too() {
 
 /// RFC 2033 §4.2.
 #[test]
-fn lmtp_tells_of_each_recipient() {
+fn lmtp_outcome_has_a_verdict_per_recipient() {
     let pair =
         Pair::new(client::Config { lmtp: true, ..client() }, server::Config { protocol: Protocol::Lmtp, ..server() })
-            .letter(envelope(&["bob@b.test", "no@b.test", "full@b.test", "cat@b.test"]), letter("a\r\n"))
+            .with_message(envelope(&["bob@b.test", "no@b.test", "full@b.test", "cat@b.test"]), to_message("a\r\n"))
             .run();
     assert_eq!(accepted(&pair.outcomes[0]), [true, false, false, true]);
     assert!(matches!(&pair.outcomes[0].verdicts[1], Verdict::Refused { stage: Stage::Rcpt, .. }));
@@ -295,13 +299,13 @@ fn lmtp_tells_of_each_recipient() {
 
 /// RFC 4954, RFC 3207, RFC 3848.
 #[test]
-fn users_log_in_under_tls_and_only_with_their_password() {
+fn login_under_tls_with_right_password_only_succeeds() {
     for nonce in [None, Some("cnonce".to_owned())] {
         for (password, with) in [("pw", vec!["ESMTPSA"]), ("wrong", vec![])] {
-            let offers = server::Config { tls: Tls::Offered, auth: Auth::Required, ..server() };
-            let mut pair = Pair::new(client::Config { nonce: nonce.clone(), ..client() }, offers);
+            let extensions = server::Config { tls: Tls::Offered, auth: Auth::Required, ..server() };
+            let mut pair = Pair::new(client::Config { nonce: nonce.clone(), ..client() }, extensions);
             pair.login = Some(password);
-            let pair = pair.letter(envelope(&["bob@b.test"]), letter("a\r\n")).run();
+            let pair = pair.with_message(envelope(&["bob@b.test"]), to_message("a\r\n")).run();
             assert_eq!(pair.with, with);
             assert_eq!(pair.learned.len(), if password == "pw" { 0 } else { 1 }, "{:?}", pair.learned);
         }
@@ -310,7 +314,7 @@ fn users_log_in_under_tls_and_only_with_their_password() {
 
 /// RFC 3461, RFC 6152, RFC 6531.
 #[test]
-fn the_envelope_arrives_with_all_that_was_asked() {
+fn envelope_with_all_parameters_arrives_unchanged() {
     let recipient = Recipient {
         address: "\u{4f8b}@b.test".parse().unwrap(),
         notify: Some(Notify { success: true, failure: true, delay: false }),
@@ -325,17 +329,19 @@ fn the_envelope_arrives_with_all_that_was_asked() {
         envid: Some("a b=c".to_owned()),
         require_tls: false,
     };
-    let pair = Pair::new(client(), server()).letter(sent.clone(), letter("Subject: \u{4f8b}\r\n\r\n\u{e9}\r\n")).run();
+    let pair = Pair::new(client(), server())
+        .with_message(sent.clone(), to_message("Subject: \u{4f8b}\r\n\r\n\u{e9}\r\n"))
+        .run();
     assert_eq!(pair.arrived[0].0, sent);
     assert_eq!(pair.with, ["UTF8SMTP"]);
     let mut pair = Pair::new(client(), server());
     pair.hidden = Some("DSN");
-    let pair = pair.letter(sent, letter("a\r\n")).run();
+    let pair = pair.with_message(sent, to_message("a\r\n")).run();
     assert_eq!((pair.arrived[0].0.ret, &pair.arrived[0].0.recipients[0].orcpt), (None, &None));
 }
 
 #[test]
-fn what_the_peer_cannot_take_is_not_sent() {
+fn message_when_peer_lacks_an_extension_is_not_sent() {
     for (hidden, sender, recipients, message, wanted) in [
         ("SMTPUTF8", "ann@a.test", ["\u{4f8b}@b.test", "bob@b.test"], "a\r\n", [Some("553 5.6.7"), None]),
         ("SMTPUTF8", "\u{e9}@a.test", ["bob@b.test", "cat@b.test"], "a\r\n", [Some("553 5.6.7"); 2]),
@@ -343,10 +349,10 @@ fn what_the_peer_cannot_take_is_not_sent() {
         ("NOTHING", "ann@a.test", ["bob@b.test", "cat@b.test"], "0123456789\r\n", [Some("552 5.3.4"); 2]),
         ("NOTHING", "ann@a.test", ["bob@b.test", "cat@b.test"], "a\n.\r\n", [Some("554 5.6.0"); 2]),
     ] {
-        let mut pair = Pair::new(client(), server::Config { size_max: 10, ..server() });
+        let mut pair = Pair::new(client(), server::Config { max_message_bytes: 10, ..server() });
         pair.hidden = Some(hidden);
         let envelope = Envelope { reverse_path: Some(sender.parse().unwrap()), ..envelope(&recipients) };
-        let pair = pair.letter(envelope, letter(message)).run();
+        let pair = pair.with_message(envelope, to_message(message)).run();
         for (verdict, wanted) in pair.outcomes[0].verdicts.iter().zip(wanted) {
             match (verdict, wanted) {
                 (Verdict::Accepted(_), None) => {}
@@ -361,7 +367,7 @@ fn what_the_peer_cannot_take_is_not_sent() {
 
 /// RFC 6531 §3.2: what is ASCII but for its domains goes to a server from before SMTPUTF8, with those in A-labels.
 #[test]
-fn domains_go_in_a_labels_where_the_peer_does_not_know_u_labels() {
+fn address_when_peer_lacks_smtputf8_is_sent_in_a_labels() {
     for (hidden, sender, recipient) in [
         ("SMTPUTF8", "ann@xn--bcher-kva.test", "bob@xn--efvx5o.test"),
         ("NOTHING", "ann@b\u{fc}cher.test", "bob@\u{65b0}\u{6d6a}.test"),
@@ -373,7 +379,7 @@ fn domains_go_in_a_labels_where_the_peer_does_not_know_u_labels() {
             smtputf8: true,
             ..envelope(&["bob@\u{65b0}\u{6d6a}.test"])
         };
-        let pair = pair.letter(sent, letter("a\r\n")).run().check_intact(b"a\r\n");
+        let pair = pair.with_message(sent, to_message("a\r\n")).run().check_intact(b"a\r\n");
         let (came, _) = &pair.arrived[0];
         let shown = (came.reverse_path.as_ref().unwrap().to_string(), came.recipients[0].address.to_string());
         assert_eq!(shown, (sender.to_owned(), recipient.to_owned()));
@@ -383,7 +389,7 @@ fn domains_go_in_a_labels_where_the_peer_does_not_know_u_labels() {
 
 /// Both ends may be told to let bad line ends through; the server still finds the right end.
 #[test]
-fn bare_line_ends_pass_where_both_ends_keep_them() {
+fn bare_line_ends_when_both_ends_keep_them_arrive() {
     let keep = BareLineEnds::Keep;
     for hidden in ["CHUNKING", "NOTHING"] {
         let message = b"a\n.\nb\r.\rc\n.\r\n";
@@ -392,12 +398,12 @@ fn bare_line_ends_pass_where_both_ends_keep_them() {
             server::Config { bare_line_ends: keep, ..server() },
         );
         pair.hidden = Some(hidden);
-        pair.letter(envelope(&["bob@b.test"]), letter(&message[..])).run().check_intact(message);
+        pair.with_message(envelope(&["bob@b.test"]), to_message(&message[..])).run().check_intact(message);
     }
 }
 
 #[test]
-fn bare_line_ends_are_mended_by_whichever_end_shall_mend_them() {
+fn bare_line_ends_when_one_end_normalizes_arrive_as_crlf() {
     let (message, mended) = (b"a\n.\nb\r.\rc\n.\r\n", b"a\r\n.\r\nb\r\n.\r\nc\r\n.\r\n");
     for hidden in ["CHUNKING", "NOTHING"] {
         for (ours, theirs) in
@@ -408,13 +414,13 @@ fn bare_line_ends_are_mended_by_whichever_end_shall_mend_them() {
                 server::Config { bare_line_ends: theirs, ..server() },
             );
             pair.hidden = Some(hidden);
-            pair.letter(envelope(&["bob@b.test"]), letter(&message[..])).run().check_intact(mended);
+            pair.with_message(envelope(&["bob@b.test"]), to_message(&message[..])).run().check_intact(mended);
         }
     }
 }
 
 #[test]
-fn many_recipients_go_in_groups() {
+fn message_with_many_recipients_is_sent_in_groups() {
     let names: Vec<String> =
         (0..230).map(|at| format!("{}{at}@b.test", if at % 3 == 0 { "no" } else { "u" })).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -422,9 +428,9 @@ fn many_recipients_go_in_groups() {
     for (hidden, wanted, messages) in
         [("CHUNKING", 153, 3), ("NOTHING", 153, 3), ("PIPELINING", 153, 3), ("LIMITS", 100, 1)]
     {
-        let mut pair = Pair::new(client(), server::Config { recipients_max: 100, ..server() });
+        let mut pair = Pair::new(client(), server::Config { max_recipients: 100, ..server() });
         pair.hidden = Some(hidden);
-        let pair = pair.letter(envelope(&names), letter("a\r\n")).run();
+        let pair = pair.with_message(envelope(&names), to_message("a\r\n")).run();
         assert_eq!(accepted(&pair.outcomes[0]).iter().filter(|is| **is).count(), wanted, "without {hidden}");
         assert_eq!(pair.arrived.len(), messages);
         assert_eq!(pair.arrived.iter().map(|(envelope, _)| envelope.recipients.len()).sum::<usize>(), wanted);
@@ -432,7 +438,7 @@ fn many_recipients_go_in_groups() {
 }
 
 #[test]
-fn a_refused_greeting_ends_the_conversation() {
+fn greeting_when_refused_ends_the_session() {
     let mut pair = Pair::new(client(), server());
     pair.server = server::Session::new(server(), &Reply::plain(554, "no mail here"), "n".into());
     let pair = pair.run();

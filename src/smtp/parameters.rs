@@ -1,4 +1,4 @@
-//! The parameters of MAIL and RCPT that extensions define, and the two commands as values. RFC 5321 §4.1.1.11.
+//! MAIL and RCPT with the parameters that extensions define. RFC 5321 §4.1.1.11.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use super::{Reply, xtext};
 use crate::mail::{Body, Notify, Recipient, Return, ReversePath};
 
 /// RFC 3461 §4.4.
-const ENVID_OCTETS_MAX: usize = 100;
+const MAX_ENVID_BYTES: usize = 100;
 /// RFC 3461 §4.2.
-const ORCPT_OCTETS_MAX: usize = 500;
+const MAX_ORCPT_BYTES: usize = 500;
 
 /// `MAIL FROM` with its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    /// Reads the parameters that follow the path.
+    /// Parses the parameters after the path.
     pub(super) fn parse(reverse_path: ReversePath, parameters: &str) -> Result<Self, Reply> {
         let mut mail = Self { reverse_path, ..Self::default() };
         each(parameters, |keyword, value| {
@@ -40,8 +40,8 @@ impl Mail {
                 ("REQUIRETLS", None) => mail.require_tls = true,
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("FULL") => mail.ret = Some(Return::Full),
                 ("RET", Some(ret)) if ret.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Return::Headers),
-                ("ENVID", Some(envid)) => mail.envid = Some(within(envid, ENVID_OCTETS_MAX)?),
-                // RFC 4954 §5: whom the peer says it speaks for. Nobody here trusts it, which the RFC allows.
+                ("ENVID", Some(envid)) => mail.envid = Some(within(envid, MAX_ENVID_BYTES)?),
+                // RFC 4954 §5: the original submitter. It is not trusted, which the RFC allows.
                 ("AUTH", Some(user)) => drop(xtext::decode(user)?),
                 _ => return None,
             }
@@ -50,7 +50,7 @@ impl Mail {
         Ok(mail)
     }
 
-    /// Whether it says more than RFC 5321 alone allows, as only a client that said EHLO may.
+    /// Whether it has parameters, which only a client that sent EHLO may use.
     pub(super) fn is_extended(&self) -> bool {
         *self != Self { reverse_path: self.reverse_path.clone(), ..Self::default() }
     }
@@ -95,14 +95,14 @@ fn body(word: &str) -> Option<Body> {
     }
 }
 
-/// Reads the parameters of RCPT into `recipient`.
+/// Parses the parameters of RCPT into `recipient`.
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
     each(parameters, |keyword, value| {
         match (keyword, value) {
             ("NOTIFY", Some(list)) => recipient.notify = Some(notify(list)?),
             ("ORCPT", Some(orcpt)) => {
                 let (kind, address) = orcpt.split_once(';').filter(|(kind, _)| is_address_type(kind))?;
-                let address = within(address, ORCPT_OCTETS_MAX.checked_sub(kind.len() + 1)?)?;
+                let address = within(address, MAX_ORCPT_BYTES.checked_sub(kind.len() + 1)?)?;
                 recipient.orcpt = Some(format!("{kind};{address}"));
             }
             _ => return None,
@@ -112,7 +112,7 @@ pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<R
     Ok(recipient)
 }
 
-/// `RCPT TO` with its parameters.
+/// Writes `RCPT TO` with its parameters.
 pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> fmt::Result {
     write!(f, "RCPT TO:<{}>", recipient.address)?;
     if let Some(notify) = recipient.notify {
@@ -124,18 +124,18 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
     }
 }
 
-/// Decoded xtext that is short enough as it came, and as we shall write it: plain UTF-8 grows on its way.
-fn within(text: &str, octets_max: usize) -> Option<String> {
-    let decoded = xtext::decode(text).filter(|_| text.len() <= octets_max)?;
-    (xtext::encode(&decoded).len() <= octets_max).then_some(decoded)
+/// Decodes xtext that is at most `max_bytes` long, both as received and as we encode it: plain UTF-8 gets longer.
+fn within(text: &str, max_bytes: usize) -> Option<String> {
+    let decoded = xtext::decode(text).filter(|_| text.len() <= max_bytes)?;
+    (xtext::encode(&decoded).len() <= max_bytes).then_some(decoded)
 }
 
-/// Such as `rfc822`. RFC 3461 §4.2 (addr-type).
+/// Whether it is an address type such as `rfc822`. RFC 3461 §4.2 (addr-type).
 fn is_address_type(kind: &str) -> bool {
     !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// `NEVER` stands alone; the others may stand together. RFC 3461 §4.1.
+/// Parses `NEVER` or a list of the other keywords. RFC 3461 §4.1.
 fn notify(list: &str) -> Option<Notify> {
     let mut notify = Notify { success: false, failure: false, delay: false };
     if list.eq_ignore_ascii_case("NEVER") {
@@ -152,13 +152,14 @@ fn notify(list: &str) -> Option<Notify> {
     Some(notify)
 }
 
-/// At most the 20 digits of RFC 1870 §4; what no counter holds is as good as the largest number.
+/// Parses at most the 20 digits of RFC 1870 §4; larger values than `u64` become the maximum.
 pub(super) fn number(digits: &str) -> Option<u64> {
     let is_number = (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Hands out the parameters, keywords in upper case, none twice; `take` says `None` to what it cannot use.
+/// Calls `take` for each parameter, with its keyword in upper case; `take` returns `None` for an invalid one. Duplicates are
+/// errors.
 fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>) -> Result<(), Reply> {
     let mut seen: Vec<String> = Vec::new();
     for parameter in parameters.split(' ').filter(|parameter| !parameter.is_empty()) {
@@ -167,7 +168,7 @@ fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>
             None => (parameter.to_ascii_uppercase(), None),
         };
         if seen.contains(&keyword) {
-            return Err(Reply::new(501, (5, 5, 4), &format!("{keyword} is given twice")));
+            return Err(Reply::new(501, (5, 5, 4), &format!("Duplicate parameter {keyword}")));
         }
         if take(&keyword, value).is_none() {
             return Err(refusal(&keyword));
@@ -177,12 +178,12 @@ fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>
     Ok(())
 }
 
-/// A known keyword has a wrong value (501); any other is not implemented (555). RFC 5321 §4.1.1.11.
+/// 501 for a known keyword with a wrong value, 555 for an unknown keyword. RFC 5321 §4.1.1.11.
 fn refusal(keyword: &str) -> Reply {
     match keyword {
         "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "NOTIFY" | "ORCPT" => {
-            Reply::new(501, (5, 5, 4), &format!("the value of {keyword} cannot be used here"))
+            Reply::new(501, (5, 5, 4), &format!("Invalid value of {keyword}"))
         }
-        _ => Reply::new(555, (5, 5, 4), &format!("no such parameter here: {keyword}")),
+        _ => Reply::new(555, (5, 5, 4), &format!("Unknown parameter {keyword}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::mail::{Address, InvalidAddress};
 
-/// Cuts `<path> rest` in two. A `>` inside a quoted local part does not end the path.
+/// Splits `<path> rest`. A `>` inside a quoted local part does not end the path.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('<')?;
     let mut is_quoted = false;
@@ -18,7 +18,7 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The mailbox of a path. A source route in front is dropped: RFC 5321 §4.1.1.3, appendix C.
+/// The mailbox of a path. A source route is ignored: RFC 5321 §4.1.1.3, appendix C.
 pub(super) fn mailbox(path: &str) -> Result<Address, InvalidAddress> {
     match path.split_once(':') {
         Some((route, mailbox)) if route.starts_with('@') => mailbox.parse(),
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_ends_at_its_own_bracket() {
+    fn split_of_path_ends_at_the_unquoted_bracket() {
         for (text, wanted) in [
             ("<a@b.test> SIZE=1", Some(("a@b.test", " SIZE=1"))),
             ("<>", Some(("", ""))),
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn source_routes_are_dropped() {
+    fn mailbox_with_source_route_ignores_it() {
         assert_eq!(mailbox("@x.test,@y.test:ann@z.test").unwrap().to_string(), "ann@z.test");
         assert_eq!(mailbox(r#""@x:y"@z.test"#).unwrap().local(), "@x:y");
         assert!(mailbox("@x.test:").is_err());

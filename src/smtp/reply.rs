@@ -1,17 +1,17 @@
-//! What a server says: three digits, an enhanced status code (RFC 3463) and text. RFC 5321 §4.2.
+//! SMTP replies: three digits, an enhanced status code (RFC 3463) and text. RFC 5321 §4.2.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A line of ours holds at most this many octets of text, so that the whole stays below 512. RFC 5321 §4.5.3.1.5.
-const TEXT_OCTETS_MAX: usize = 480;
-/// The longest enhanced code and the space behind it, as in `5.999.999 `. RFC 3463 §2.
-const ENHANCED_OCTETS_MAX: usize = 10;
-/// A reply of a peer may have so many lines.
-const LINES_MAX: usize = 128;
+/// Maximum text length of a line that we send, so that the line stays below 512 bytes. RFC 5321 §4.5.3.1.5.
+const MAX_TEXT_BYTES: usize = 480;
+/// Maximum length of an enhanced code and the space after it, as in `5.999.999 `. RFC 3463 §2.
+const MAX_ENHANCED_BYTES: usize = 10;
+/// Maximum number of lines in a peer's reply.
+const MAX_REPLY_LINES: usize = 128;
 
-/// A reply, as a server writes it or a client read it.
+/// A reply, to be sent by a server or read by a client.
 ///
 /// ```
 /// use postroad::smtp::Reply;
@@ -30,7 +30,7 @@ pub struct Reply {
     pub text: Vec<String>,
 }
 
-/// The peer's line is no reply.
+/// Error: the peer's line is not a valid reply line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReply {
     /// Not `2yz` to `5yz` followed by a space, a hyphen or nothing.
@@ -39,7 +39,7 @@ pub enum InvalidReply {
     /// Two lines of one reply have different codes.
     #[error("a reply whose lines disagree about their code")]
     Mixed,
-    /// More lines than any sensible reply has.
+    /// The reply has too many lines.
     #[error("a reply without end")]
     TooLong,
 }
@@ -50,31 +50,31 @@ impl Reply {
         Self { enhanced: Some(enhanced), ..Self::plain(code, text) }
     }
 
-    /// A reply without one: the greeting, the answer to EHLO, and the `3yz` that ask for more.
+    /// A reply without enhanced status code: the greeting, the reply to EHLO, and intermediate replies (`3yz`).
     pub fn plain(code: u16, text: &str) -> Self {
-        let mut lines: Vec<_> = text.lines().map(|line| clean(line, TEXT_OCTETS_MAX)).collect();
+        let mut lines: Vec<_> = text.lines().map(|line| clean(line, MAX_TEXT_BYTES)).collect();
         if lines.is_empty() {
             lines.push(String::new());
         }
         Self { code, enhanced: None, text: lines }
     }
 
-    /// `2yz`: done. RFC 5321 §4.2.1.
+    /// `2yz`: success. RFC 5321 §4.2.1.
     pub fn is_positive(&self) -> bool {
         self.code / 100 == 2
     }
 
-    /// `3yz`: go on.
+    /// `3yz`: the server waits for more input.
     pub fn is_intermediate(&self) -> bool {
         self.code / 100 == 3
     }
 
-    /// `4yz`: not now; the sender tries again.
+    /// `4yz`: a transient failure; the sender tries again.
     pub fn is_transient(&self) -> bool {
         self.code / 100 == 4
     }
 
-    /// `5yz`: never; the sender gives up.
+    /// `5yz`: a permanent failure.
     pub fn is_permanent(&self) -> bool {
         self.code / 100 == 5
     }
@@ -86,11 +86,11 @@ impl Reply {
 }
 
 /// One line of text: nothing that could end it early, and not too much of it.
-fn clean(line: &str, octets_max: usize) -> String {
-    if line.len() <= octets_max && line.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+fn clean(line: &str, max_bytes: usize) -> String {
+    if line.len() <= max_bytes && line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return line.to_owned();
     }
-    let end = line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= octets_max).last();
+    let end = line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= max_bytes).last();
     line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
@@ -114,26 +114,26 @@ impl fmt::Display for Reply {
     }
 }
 
-/// Puts replies together from lines. Strict about the digits, tolerant about the text.
+/// Assembles replies from lines. Strict about the code, tolerant about the text.
 #[derive(Debug, Default)]
 pub struct Replies {
     lines: Vec<(u16, String)>,
 }
 
 impl Replies {
-    /// Takes one line without its line end; the reply is whole when its last line is.
+    /// Adds one line, given without its line end; returns the reply after its last line.
     ///
     /// # Errors
-    /// The line is no part of a reply.
+    /// The line is not part of a reply.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, InvalidReply> {
         let (code, is_last, text) = split(line).ok_or(InvalidReply::Code)?;
         if self.lines.first().is_some_and(|(first, _)| *first != code) {
             return Err(InvalidReply::Mixed);
         }
-        if self.lines.len() == LINES_MAX {
+        if self.lines.len() == MAX_REPLY_LINES {
             return Err(InvalidReply::TooLong);
         }
-        self.lines.push((code, clean(&String::from_utf8_lossy(text), TEXT_OCTETS_MAX + ENHANCED_OCTETS_MAX)));
+        self.lines.push((code, clean(&String::from_utf8_lossy(text), MAX_TEXT_BYTES + MAX_ENHANCED_BYTES)));
         Ok(is_last.then(|| whole(std::mem::take(&mut self.lines))))
     }
 }
@@ -152,19 +152,19 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// Takes the enhanced code off each line, where the first has one. RFC 2034 §4.
+/// Removes the enhanced code from each line if the first line has one. RFC 2034 §4.
 fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
     let strip = |text: String| match enhanced(code, &text) {
-        Some((_, rest)) if first.is_some() => clean(rest, TEXT_OCTETS_MAX),
-        _ => clean(&text, TEXT_OCTETS_MAX),
+        Some((_, rest)) if first.is_some() => clean(rest, MAX_TEXT_BYTES),
+        _ => clean(&text, MAX_TEXT_BYTES),
     };
     let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
     Reply { code, enhanced: first, text }
 }
 
-/// `2.1.5 text`; its class must be the reply's. RFC 3463 §2.
+/// Parses `2.1.5 text`; the class must equal that of the reply code. RFC 3463 §2.
 fn enhanced(code: u16, text: &str) -> Option<((u8, u16, u16), &str)> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut parts = word.split('.');
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_read_as_they_were_written() {
+    fn reply_when_written_parses_to_the_same_reply() {
         for reply in [
             Reply::plain(220, "a.test ESMTP"),
             Reply::plain(250, "a.test\nPIPELINING\nSIZE 1000"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_may_be_terse_about_the_text() {
+    fn reply_without_text_or_with_partial_codes_is_accepted() {
         assert_eq!(read("250").unwrap().unwrap().text, [""]);
         assert_eq!(read("250-2.0.0 a\r\n250 b").unwrap().unwrap().text, ["a", "b"]);
         assert_eq!(read("250-a\r\n250 2.0.0 b").unwrap().unwrap().text, ["a", "2.0.0 b"]);
@@ -217,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_not_taken_for_one() {
+    fn reply_when_invalid_is_rejected() {
         for line in
             ["", "2", "25", "25x ok", "250ok", "150 early", "650 late", "+OK", "\u{ff12}50 ok", "220-a\r\n250 b"]
         {
             assert!(read(line).is_err(), "{line:?}");
         }
-        assert_eq!(read(&["250-x"; LINES_MAX + 1].join("\r\n")), Err(InvalidReply::TooLong));
+        assert_eq!(read(&["250-x"; MAX_REPLY_LINES + 1].join("\r\n")), Err(InvalidReply::TooLong));
     }
 
     #[test]
-    fn text_cannot_end_a_line_early() {
+    fn reply_text_with_line_ends_stays_on_one_line() {
         let reply = Reply::new(550, (5, 0, 0), &format!("a\r250 b\0{}", "x".repeat(1000)));
         assert!(reply.to_string().starts_with("550 5.0.0 a 250 b x"));
         assert!(reply.to_string().len() <= 510);

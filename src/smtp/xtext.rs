@@ -1,8 +1,8 @@
-//! `xtext`: any text inside a parameter. RFC 3461 §4.
+//! `xtext`, the encoding of arbitrary text in a parameter. RFC 3461 §4.
 
 use std::fmt::Write;
 
-/// Writes text so that it fits a parameter.
+/// Encodes text.
 pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -20,7 +20,7 @@ fn push_hex(out: &mut String, byte: u8) {
     let _ = write!(out, "+{byte:02X}");
 }
 
-/// Reads it back; `None` for what is not xtext, or hides control characters. Plain UTF-8 passes (RFC 6533 §3).
+/// Decodes text; `None` if it is not xtext or contains control characters. Plain UTF-8 is accepted (RFC 6533 §3).
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('+');
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_survives_being_written_and_read() {
+    fn text_when_encoded_decodes_to_the_same() {
         for (text, wire) in [("abc", "abc"), ("a+b=c d", "a+2Bb+3Dc+20d"), ("\u{e9}", "+C3+A9")] {
             assert_eq!(encode(text), wire);
             assert_eq!(decode(wire).as_deref(), Some(text));
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_xtext_is_refused() {
+    fn decode_of_invalid_xtext_fails() {
         for wire in ["", "+", "+4", "+4G", "+4a", "a=b", "+0D+0A", "+00", "+FF", "+\u{e9}"] {
             assert_eq!(decode(wire), None, "{wire:?}");
         }

@@ -47,11 +47,11 @@ CREATE TABLE segment (
 pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<(i64, Content)> {
     let hash = content.hash().as_bytes();
     let cached = transaction.cache().find_equal(content);
-    let known = cached.as_ref().map(|(id, _)| *id).or_else(|| content.place());
+    let known = cached.as_ref().map(|(id, _)| *id).or_else(|| content.stored_id());
     if let Some(id) = known {
         let again = "UPDATE content SET uses = uses + 1 WHERE id = ?1 AND hash = ?2";
         if transaction.prepare_cached(again)?.execute(params![id, hash])? == 1 {
-            content.set_place(id);
+            content.set_stored_id(id);
             return Ok((id, cached.map_or_else(|| content.clone(), |(_, content)| content)));
         }
     }
@@ -61,7 +61,7 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     let sql = "INSERT INTO content (hash, uses, bytes, segment, start, length) VALUES (?1, 1, ?2, ?3, ?4, ?5)";
     transaction.prepare_cached(sql)?.execute(params![hash, bytes, segment, start, content.bytes().len()])?;
     let id = transaction.last_insert_rowid();
-    content.set_place(id);
+    content.set_stored_id(id);
     transaction.note_new(id, content);
     Ok((id, content.clone()))
 }
@@ -149,7 +149,7 @@ impl ContentRef {
         if *content.hash().as_bytes() != self.hash {
             return Err(LoadError::Damaged(format!("the bytes in {origin} do not match their hash").into()));
         }
-        content.set_place(self.id);
+        content.set_stored_id(self.id);
         Ok(content)
     }
 }

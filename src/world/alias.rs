@@ -1,19 +1,19 @@
-//! Names that lead on: aliases, forwards, and mailboxes for whatever has none.
+//! Aliases, forwards, and catch-all targets.
 
 use super::World;
 use crate::mail::Address;
 
-/// Where an alias leads.
+/// A target of an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To another address, here or anywhere.
     Address(Address),
-    /// Nowhere: the message is taken, and thrown away.
+    /// None: the message is accepted and discarded.
     Discard,
 }
 
 impl World {
-    /// Where mail to this address goes on to, if it is an alias, or nobody's and its domain catches that.
+    /// The targets of an address, if it is an alias, or unknown in a domain with a catch-all.
     pub fn alias(&self, address: &Address) -> Option<&[Target]> {
         let key = address.key();
         if let Some(targets) = self.aliases.get(&key) {
@@ -25,8 +25,8 @@ impl World {
         self.domains.get(address.domain()).and_then(|domain| domain.catch_all.as_ref()).map(std::slice::from_ref)
     }
 
-    /// Whether mail to this address has anywhere to go: a mailbox, or an alias.
-    pub fn takes(&self, address: &Address) -> bool {
+    /// Whether the address has a mailbox or is an alias.
+    pub fn accepts(&self, address: &Address) -> bool {
         self.has_mailbox(address) || self.alias(address).is_some()
     }
 }

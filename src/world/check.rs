@@ -1,4 +1,4 @@
-//! From a world file to a sound world, or to a list of what is wrong with it: where, what, and what to do.
+//! Converts a world file to a valid world, or to a list of problems: the line, what is wrong, and what to do.
 
 mod alias;
 mod engine;
@@ -18,15 +18,15 @@ use super::config::{Addresses, Elsewhere, LinkTable, MtaTable, UserEntry, UserTa
 use super::{Domain, Engine, Host, HostName, Mda, Mta, Quota, Role, Service, User, World};
 use crate::mail::{Address, domain_key};
 
-/// What is wrong with a world file.
+/// The problems of an invalid world file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsound {
+pub struct InvalidWorld {
     path: String,
     /// Every problem found, in the order of the file.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One problem of a world file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The line, from 1.
@@ -35,7 +35,7 @@ pub struct Problem {
     pub text: String,
 }
 
-impl fmt::Display for Unsound {
+impl fmt::Display for InvalidWorld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             let end = if at == 0 { "" } else { "\n" };
@@ -45,10 +45,10 @@ impl fmt::Display for Unsound {
     }
 }
 
-impl std::error::Error for Unsound {}
+impl std::error::Error for InvalidWorld {}
 
-pub(super) fn world(path: &str, text: &str) -> Result<World, Unsound> {
-    let mut check = Check { text, problems: Vec::new(), clients_named: Vec::new(), led_to: Vec::new() };
+pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
+    let mut check = Check { text, problems: Vec::new(), named_hosts: Vec::new(), alias_targets: Vec::new() };
     let world = match toml::from_str::<WorldFile>(text) {
         Ok(file) => check.world(&file),
         Err(error) => {
@@ -59,16 +59,16 @@ pub(super) fn world(path: &str, text: &str) -> Result<World, Unsound> {
     check.problems.sort();
     match world {
         Some(world) if check.problems.is_empty() => Ok(world),
-        _ => Err(Unsound { path: path.to_owned(), problems: check.problems }),
+        _ => Err(InvalidWorld { path: path.to_owned(), problems: check.problems }),
     }
 }
 
-/// The key of a domain that can stand in the DNS, as an address literal cannot.
+/// The key of a domain that is valid in the DNS, unlike an address literal.
 fn named(domain: &str) -> Option<String> {
     domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }
 
-/// What a name must be, to be named in some place.
+/// The kind of host that a name must refer to.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Any,
@@ -79,10 +79,10 @@ enum Kind {
 struct Check<'a> {
     text: &'a str,
     problems: Vec<Problem>,
-    /// Hosts that were named before all were known.
-    clients_named: Vec<(String, Range<usize>)>,
-    /// Where aliases and, if so marked, what catches all lead, before all mailboxes were known.
-    led_to: Vec<(Address, Range<usize>, bool)>,
+    /// Names of hosts that are checked once all hosts are known.
+    named_hosts: Vec<(String, Range<usize>)>,
+    /// Targets of aliases and, if marked, of catch-alls, which are checked once all mailboxes are known.
+    alias_targets: Vec<(Address, Range<usize>, bool)>,
 }
 
 impl Check<'_> {
@@ -98,16 +98,16 @@ impl Check<'_> {
         let elsewhere = file.elsewhere.as_ref().map(|elsewhere| self.elsewhere(elsewhere, &hosts));
         let users = self.users(file);
         let aliases = self.aliases(file, &users);
-        self.targets(&aliases, &users, &domains);
-        let letter = self.letter(file, &users);
+        self.check_alias_targets(&aliases, &users, &domains);
+        let letter = self.sample_message(file, &users);
         let links = self.links(&file.links, &hosts);
         let places = hosts.values().flat_map(|host| host.addresses.iter().map(|ip| (*ip, host.name.clone())));
         let places = places.collect();
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
-        self.routes(file, &hosts);
-        self.neighbours(file, &hosts);
-        self.named_clients(&hosts);
+        self.check_routes(file, &hosts);
+        self.check_external_mtas(file, &hosts);
+        self.check_named_hosts(&hosts);
         Some(World {
             name: file.world.name.clone(),
             password: file.world.password.clone(),
@@ -127,7 +127,7 @@ impl Check<'_> {
     }
 
     fn hosts(&mut self, file: &WorldFile) -> BTreeMap<HostName, Host> {
-        let mut all = Gathered::default();
+        let mut all = CollectedHosts::default();
         for (name, table) in &file.dns {
             self.host(&mut all, name, &table.name, &table.address, Role::Dns);
         }
@@ -153,15 +153,18 @@ impl Check<'_> {
             policy: self.policy(name, table),
             engine: engine::engine(table),
             retry: self.retry(table),
-            routes: self.ways(table),
+            routes: self.static_routes(table),
             tls: table.tls.unwrap_or_default(),
-            connections_max: table.connections_max.as_ref().map_or(route::CONNECTIONS_MAX, |limit| self.limit(limit)),
+            connections_max: table
+                .connections_max
+                .as_ref()
+                .map_or(route::DEFAULT_MAX_CONNECTIONS, |limit| self.limit(limit)),
         }
     }
 
     fn host(
         &mut self,
-        all: &mut Gathered,
+        all: &mut CollectedHosts,
         name: &Spanned<String>,
         fqdn: &Option<Spanned<String>>,
         addresses: &Spanned<Addresses>,
@@ -171,7 +174,7 @@ impl Check<'_> {
             if !all.addresses.insert(*address) {
                 self.report(
                     addresses.span(),
-                    format!("{} is the address of another host already; give each host its own", address),
+                    format!("{} is already the address of another host; give each host its own address", address),
                 );
             }
         }
@@ -188,7 +191,7 @@ impl Check<'_> {
             self.report(span.clone(), format!("`{fqdn}` is not a host name; write one such as mx.163.test"));
         }
         if !all.names.insert(fqdn.clone()) {
-            self.report(span, format!("another host is called {fqdn} already; give each host a name of its own"));
+            self.report(span, format!("another host is already called {fqdn}; give each host its own name"));
         }
         let host_name: HostName = Arc::from(name.get_ref().as_str());
         let host = Host { name: host_name.clone(), fqdn, addresses: addresses.get_ref().list().to_vec(), role };
@@ -197,7 +200,7 @@ impl Check<'_> {
         }
     }
 
-    /// A name that must be that of a host of this kind; itself even when it is not, since the problem is listed.
+    /// Checks that a name is that of a host of this kind. Returns the name in any case, since the problem is reported.
     fn name(&mut self, name: &Spanned<String>, kind: Kind, hosts: &BTreeMap<HostName, Host>) -> HostName {
         let fits = |host: &Host| match kind {
             Kind::Any => true,
@@ -228,7 +231,7 @@ impl Check<'_> {
                 self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"163.test\""));
             }
             if table.mx.is_empty() {
-                self.report(domain.span(), format!("{name} has no mx; name the mta that takes its mail"));
+                self.report(domain.span(), format!("{name} has no mx; name the mta that accepts its mail"));
             }
             let mx = table.mx.iter().map(|mx| self.name(mx, Kind::Mta, hosts)).collect();
             let mailboxes = self.name(&table.mailboxes, Kind::Mda, hosts);
@@ -278,7 +281,7 @@ impl Check<'_> {
                 let Ok(address) = Address::new(name, domain.get_ref()) else {
                     self.report(
                         entry.span(),
-                        format!("`{name}` cannot stand before the @ of an address; choose another name"),
+                        format!("`{name}` cannot be the local part of an address; choose another name"),
                     );
                     continue;
                 };
@@ -286,7 +289,7 @@ impl Check<'_> {
                 if address.detail().is_some() {
                     self.report(
                         entry.span(),
-                        format!("`{name}` holds a +, which marks a folder of {key}; leave it out"),
+                        format!("`{name}` contains a +, which marks a folder of {key}; leave it out"),
                     );
                 }
                 if users.insert(key.clone(), User { address, password, quota }).is_some() {
@@ -295,7 +298,7 @@ impl Check<'_> {
             }
         }
         for domain in file.domains.keys() {
-            // RFC 5321 §4.5.1: every domain has one.
+            // RFC 5321 §4.5.1: every domain has a postmaster.
             if let Ok(address) = Address::new("postmaster", domain.get_ref()) {
                 let password = file.world.password.clone();
                 users.entry(address.key()).or_insert(User { address, password, quota: None });
@@ -306,18 +309,18 @@ impl Check<'_> {
 
     fn quota(&mut self, quota: &Spanned<Quota>) -> Quota {
         if *quota.get_ref() == Quota::default() {
-            let text = "a quota limits `storage`, in octets, or `messages`, or both; name one, or leave the quota out";
+            let text = "a quota limits `storage`, in bytes, or `messages`, or both; set one, or leave the quota out";
             self.report(quota.span(), text.to_owned());
         }
         *quota.get_ref()
     }
 
-    /// The declared letter, or one between the first two users who are no postmasters.
-    fn letter(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
+    /// Sender and recipient of the declared message, or the first two users that are not postmasters.
+    fn sample_message(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
         let Some(letter) = &file.letter else {
-            let mut people = users.values().filter(|user| user.address.local() != "postmaster");
-            let from = people.next()?.address.clone();
-            let to = people.next().map_or_else(|| from.clone(), |user| user.address.clone());
+            let mut senders = users.values().filter(|user| user.address.local() != "postmaster");
+            let from = senders.next()?.address.clone();
+            let to = senders.next().map_or_else(|| from.clone(), |user| user.address.clone());
             return Some((from, to));
         };
         let mut user = |name: &Spanned<String>| {
@@ -372,21 +375,24 @@ impl Check<'_> {
         if let Some(entry) = &file.world.entry {
             let name = self.name(entry, Kind::Mta, hosts);
             if hosts.get(&name).is_some_and(|host| matches!(host.role, Role::Mta(_)) && !ours(&host)) {
-                let text = format!("mail cannot start at `{name}`, which has an engine of its own; name one of ours");
+                let text = format!(
+                    "`{name}` cannot be the entry, since it has another engine; choose an mta without `engine`"
+                );
                 self.report(entry.span(), text);
             }
             return Some(name);
         }
         let first = hosts.values().find(ours);
         if first.is_none() {
-            self.report(0..0, "there is no MTA, so no mail can go anywhere; declare one as [mta.NAME]".to_owned());
+            self.report(0..0, "there is no MTA, so mail cannot be sent; declare one as [mta.NAME]".to_owned());
         }
         first.map(|host| host.name.clone())
     }
 }
 
+/// The hosts collected so far, with their names and addresses.
 #[derive(Default)]
-struct Gathered {
+struct CollectedHosts {
     hosts: BTreeMap<HostName, Host>,
     names: BTreeSet<String>,
     addresses: BTreeSet<IpAddr>,

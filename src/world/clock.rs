@@ -1,12 +1,11 @@
-//! What time it is in the world.
+//! The world's clock.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// The world's clock: the system's, or one that starts at a chosen moment and follows tokio's clock, which a
-/// simulation pauses and advances.
+/// The system's clock, or a virtual one that starts at a given time and follows tokio's clock, which simulations pause.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Kind);
 
@@ -17,22 +16,22 @@ enum Kind {
 }
 
 impl Clock {
-    /// The time of the machine.
+    /// The system's clock.
     pub fn wall() -> Self {
         Self(Kind::Wall)
     }
 
-    /// Virtual time that stands at `start` now.
+    /// A virtual clock that shows `start` now.
     pub fn starting_at(start: Timestamp) -> Self {
         Self(Kind::Virtual { start, origin: Instant::now() })
     }
 
-    /// Whether it is not the machine's.
+    /// Whether this is a virtual clock.
     pub fn is_virtual(&self) -> bool {
         matches!(self.0, Kind::Virtual { .. })
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         match self.0 {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
@@ -41,19 +40,19 @@ impl Clock {
         }
     }
 
-    /// The moment of tokio's clock at which the world's clock will show `time`; now if that is past.
+    /// The instant of tokio's clock at which this clock shows `time`; now if that is in the past.
     pub fn instant(&self, time: Timestamp) -> Instant {
         let wait = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
         Instant::now() + wait
     }
 }
 
-/// `time` and a while more; the end of time where that is too far.
-pub fn later(time: Timestamp, while_: Duration) -> Timestamp {
-    SignedDuration::try_from(while_).ok().and_then(|add| time.checked_add(add).ok()).unwrap_or(Timestamp::MAX)
+/// `time` plus a duration, saturating at the maximum.
+pub fn later(time: Timestamp, duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration).ok().and_then(|add| time.checked_add(add).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// The date as a message header writes it, in UTC. RFC 5322 §3.3.
+/// The date in the format of message headers, in UTC. RFC 5322 §3.3.
 ///
 /// ```
 /// assert_eq!(postroad::world::rfc5322_date(jiff::Timestamp::UNIX_EPOCH), "Thu, 1 Jan 1970 00:00:00 +0000");

@@ -1,6 +1,6 @@
-//! The world file as it is written: TOML, one field a setting, its meaning and default beside it.
+//! The structure of a world file in TOML, with the meaning and default of each setting.
 //!
-//! What it names is checked in [`super::World::parse`]; nothing else reads these types.
+//! The names in it are checked in [`super::World::parse`], the only user of these types.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,7 @@ pub(super) use user::{UserEntry, UserTable};
 #[serde(deny_unknown_fields)]
 pub(super) struct WorldFile {
     pub(super) world: WorldTable,
-    /// Mail to domains that are not declared; without it they do not exist.
+    /// The hosts for mail to undeclared domains; without it they do not exist.
     pub(super) elsewhere: Option<Elsewhere>,
     pub(super) letter: Option<LetterTable>,
     #[serde(default)]
@@ -50,34 +50,34 @@ pub(super) type Hosts<T> = BTreeMap<Spanned<String>, T>;
 #[serde(deny_unknown_fields)]
 pub(super) struct WorldTable {
     pub(super) name: String,
-    /// The password of users without one of their own.
+    /// The password of users without their own.
     pub(super) password: String,
-    /// The MTA that takes mail of senders who have no provider here; without it the first by name.
+    /// The MTA that accepts mail from senders without a provider in this world; by default the first by name.
     pub(super) entry: Option<Spanned<String>>,
-    /// Domains that say in the DNS that they take no mail.
+    /// Domains with a null MX, which accept no mail.
     #[serde(default)]
     pub(super) no_mail: Vec<Spanned<String>>,
-    /// How long a byte travels between two hosts, one way, where no link says otherwise. Only in virtual time.
+    /// Default one-way latency between two hosts, in virtual time.
     #[serde(default, with = "span")]
     pub(super) latency: Duration,
 }
 
-/// The letter that `postroad run` sends.
+/// The message that `postroad run` sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LetterTable {
-    /// One of the users.
+    /// The sender, one of the users.
     pub(super) from: Spanned<String>,
-    /// Another.
+    /// The recipient, one of the users.
     pub(super) to: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Elsewhere {
-    /// The MTA that takes it.
+    /// The MTA that accepts it.
     pub(super) mx: Spanned<String>,
-    /// The MDA that keeps it.
+    /// The MDA that stores it.
     pub(super) mailboxes: Spanned<String>,
 }
 
@@ -86,15 +86,15 @@ pub(super) struct Elsewhere {
 pub(super) struct DomainTable {
     /// MTAs, the preferred one first.
     pub(super) mx: Vec<Spanned<String>>,
-    /// The MDA that keeps the mailboxes.
+    /// The MDA with the mailboxes.
     pub(super) mailboxes: Spanned<String>,
     /// Local parts.
     #[serde(default)]
     pub(super) users: Vec<Spanned<UserEntry>>,
-    /// Local parts, and where their mail goes instead: names of this domain, addresses, or `|discard`.
+    /// Aliases by local part, and their targets: names of this domain, addresses, or `|discard`.
     #[serde(default)]
     pub(super) aliases: BTreeMap<Spanned<String>, Spanned<OneOrMany>>,
-    /// Where mail goes to whom nobody is; without it such mail is refused.
+    /// The target of mail to unknown users; by default such mail is refused.
     pub(super) catch_all: Option<Spanned<String>>,
 }
 
@@ -117,46 +117,46 @@ pub(super) struct MuaTable {
 pub(super) struct MtaTable {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<Addresses>,
-    /// The MTA that takes everything which is not local here.
+    /// The MTA for all mail that is not local.
     pub(super) smarthost: Option<Spanned<String>>,
-    /// Ways other than those that the DNS names, the first that fits.
+    /// Static routes, which take precedence over the DNS; the first match applies.
     #[serde(default)]
     pub(super) routes: Vec<RouteTable>,
-    /// How well all ways are protected that do not say so themselves.
+    /// The TLS mode of routes without their own.
     pub(super) tls: Option<TlsMode>,
-    /// Connections to one next host at once.
+    /// Concurrent connections to one destination.
     pub(super) connections_max: Option<Spanned<usize>>,
-    /// Hosts and networks that may send through this one to anywhere, without login.
+    /// Hosts and networks for which it relays to any domain, without login.
     #[serde(default)]
     pub(super) relay_from: Vec<Spanned<String>>,
-    /// The largest message taken, in octets. RFC 1870.
+    /// The largest accepted message, in bytes. RFC 1870.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
-    /// Recipients of one message; RFC 5321 §4.5.3.1.8 asks for at least 100, which is not forced.
+    /// Recipients per message; RFC 5321 §4.5.3.1.8 asks for at least 100, which is not enforced.
     pub(super) recipients_max: Option<Spanned<usize>>,
-    /// Messages on one connection; any number without it.
+    /// Messages per connection; unlimited by default.
     pub(super) transactions_max: Option<Spanned<usize>>,
-    /// Domains of recipients on one connection; any number without it.
+    /// Recipient domains per connection; unlimited by default.
     pub(super) recipient_domains_max: Option<Spanned<usize>>,
-    /// What becomes of messages with a lone CR or LF. RFC 5321 §2.3.8.
+    /// How messages with a lone CR or LF are handled. RFC 5321 §2.3.8.
     pub(super) bare_line_ends: Option<BareLineEnds>,
-    /// What is said to recipients of its domains whom nobody knows.
+    /// The reply to unknown recipients in its domains.
     pub(super) unknown_recipients: Option<UnknownRecipients>,
-    /// Lets strangers wait.
+    /// Defers unknown clients.
     pub(super) greylisting: Option<Spanned<GreylistingTable>>,
-    /// How much one client may send.
+    /// Limits what one client may send.
     pub(super) rate_limit: Option<Spanned<RateLimitTable>>,
-    /// Replies of its own choice, the first that applies.
+    /// Rules with replies; the first match applies.
     #[serde(default)]
     pub(super) rules: Vec<RuleTable>,
-    /// When to try again.
+    /// When to retry.
     pub(super) retry: Option<Spanned<Retry>>,
-    /// Which program it is.
+    /// The program.
     #[serde(default)]
     pub(super) engine: EngineName,
-    /// Where an external one listens.
+    /// The address of an external MTA.
     pub(super) at: Option<Spanned<SocketAddr>>,
-    /// Ports of this machine by which an external one reaches other hosts: SMTP of an MTA, LMTP of an MDA.
+    /// Local ports through which an external MTA reaches other hosts: SMTP of an MTA, LMTP of an MDA.
     #[serde(default)]
     pub(super) reach: BTreeMap<Spanned<String>, Spanned<u16>>,
 }
@@ -168,7 +168,7 @@ pub(super) enum EngineName {
     Postroad,
     /// mailin-embedded in front of our queue.
     Mailin,
-    /// A real MTA that somebody else runs.
+    /// Another MTA, which is started and stopped by its operator.
     External,
 }
 
@@ -177,10 +177,10 @@ pub(super) enum EngineName {
 pub(super) struct MdaTable {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<Addresses>,
-    /// The largest message taken, in octets.
+    /// The largest accepted message, in bytes.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
-    /// Whether its mailboxes also lie in folders, where other programs may work on them.
+    /// Whether its mailboxes are also kept as Maildirs, which other programs can change.
     #[serde(default)]
     pub(super) mailboxes: MailboxForm,
 }
@@ -196,16 +196,16 @@ fn size_max() -> usize {
 pub(super) struct RouteTable {
     /// Domains; `*` stands for any characters.
     pub(super) to: Spanned<String>,
-    /// A host of the world, or a server and perhaps its port; without it the way that the DNS names.
+    /// A host of the world, or a server with an optional port; by default the hosts from the DNS.
     pub(super) via: Option<Spanned<String>>,
-    /// How well it is protected.
+    /// The TLS mode.
     pub(super) tls: Option<TlsMode>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
-    /// The two hosts it joins.
+    /// The two hosts that it connects.
     pub(super) between: [Spanned<String>; 2],
     #[serde(with = "span")]
     pub(super) latency: Duration,

@@ -1,4 +1,4 @@
-//! Which program plays an MTA of the world: ours, or a neighbour of another make.
+//! The program behind an MTA of the world: ours, or an external one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,21 +8,21 @@ use super::HostName;
 /// The program behind an MTA.
 #[derive(Clone, Debug, Default)]
 pub enum Engine {
-    /// Ours.
+    /// Our own MTA.
     #[default]
     Postroad,
-    /// The crate mailin-embedded in front of our queue: an old-fashioned server, in real time only.
+    /// The SMTP server of the crate mailin-embedded in front of our queue, in real time only.
     Mailin,
-    /// Any real MTA, run by somebody else.
+    /// Any other MTA, which is started and stopped by its operator.
     External(External),
 }
 
-/// Where a foreign MTA is, and by which doors it comes back in.
+/// Where an external MTA listens, and through which local ports it reaches the world.
 #[derive(Clone, Debug)]
 pub struct External {
-    /// Its real address. Port 25 of the host leads there.
+    /// Its real address, to which port 25 of the host is forwarded.
     pub at: SocketAddr,
-    /// Ports of this machine that stand for the other hosts: what comes in there comes from this one.
+    /// The local port for each host that it can reach. Connections to these ports count as coming from this MTA.
     pub reach: BTreeMap<HostName, u16>,
 }
 
@@ -32,7 +32,7 @@ impl Engine {
         !matches!(self, Self::External(_))
     }
 
-    /// In the words of the world file.
+    /// Its name in the world file.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Postroad => "postroad",

@@ -1,13 +1,12 @@
-//! The declared world: hosts, names, users, links; its clock and its dice.
+//! The declared world: hosts, names, users, links; and its clock and random numbers.
 //!
-//! A world file is read and checked once, here; what comes out, [`World`], is sound: every name in it exists, every
-//! route ends, and no two services share a port.
+//! A world file is parsed and checked once, here. The resulting [`World`] is valid: every name in it exists, no route
+//! is a loop, and no two services share a port.
 
 mod alias;
 mod check;
 mod clock;
 mod config;
-mod dice;
 mod engine;
 mod map;
 mod network;
@@ -15,6 +14,7 @@ mod policy;
 pub mod port;
 mod quota;
 mod retry;
+mod rng;
 mod route;
 pub mod span;
 
@@ -27,14 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::{Address, domain_key};
 pub use alias::Target;
-pub use check::{Problem, Unsound};
+pub use check::{InvalidWorld, Problem};
 pub use clock::{Clock, later, rfc5322_date};
-pub use dice::Dice;
 pub use engine::{Engine, External};
 pub use network::{Clients, Network};
-pub use policy::{Answer, Greylisting, Pattern, Policy, RateLimit, Rule, Stage, UnknownRecipients};
+pub use policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
 pub use quota::Quota;
 pub use retry::Retry;
+pub use rng::Rng;
 pub use route::{Route, TlsMode, Via};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
@@ -43,35 +43,35 @@ pub const JOURNEY: &str = include_str!("../../config/journey.toml");
 /// A host's short name in the world file, as in `[mta.relay]`.
 pub type HostName = Arc<str>;
 
-/// A sound world.
+/// A valid world.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The password of mailboxes elsewhere.
+    /// The password of users outside the declared domains.
     pub password: String,
-    /// The MTA that takes mail of senders who have no provider here.
+    /// The MTA that accepts mail from senders without a provider in this world.
     pub entry: HostName,
     /// Every host.
     pub hosts: BTreeMap<HostName, Host>,
     /// Every declared mail domain, by its [key](domain_key).
     pub domains: BTreeMap<String, Domain>,
-    /// Domains that take no mail at all, by their [key](domain_key). RFC 7505.
+    /// Domains that accept no mail, by their [key](domain_key). RFC 7505.
     pub no_mail: BTreeSet<String>,
-    /// Where mail to all other domains goes; `None`: they do not exist.
+    /// The hosts for mail to all other domains; `None`: they do not exist.
     pub elsewhere: Option<Domain>,
     /// Every declared user, by [`Address::key`].
     pub users: BTreeMap<String, User>,
     /// Every declared alias, by [`Address::key`].
     pub aliases: BTreeMap<String, Vec<Target>>,
-    /// Where real programs connect.
+    /// The public ports, where real clients connect.
     pub ports: BTreeMap<Service, u16>,
-    /// One-way travel time where no link says otherwise, in virtual time.
+    /// Default one-way latency between hosts, in virtual time.
     pub latency: Duration,
-    /// The letter that `postroad run` sends: from whom, to whom.
+    /// Sender and recipient of the message that `postroad run` sends.
     pub letter: Option<(Address, Address)>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
-    /// Whose each address is.
+    /// The host of each address.
     places: BTreeMap<IpAddr, HostName>,
 }
 
@@ -84,89 +84,89 @@ pub struct Host {
     pub fqdn: String,
     /// Its addresses in the world.
     pub addresses: Vec<IpAddr>,
-    /// What it does.
+    /// Its role.
     pub role: Role,
 }
 
-/// What a host does.
+/// The role of a host.
 #[derive(Clone, Debug)]
 pub enum Role {
-    /// Answers for all names of the world.
+    /// Name server for all names of the world.
     Dns,
     /// Sends and fetches mail for users.
     Mua,
-    /// Takes and passes on mail.
+    /// Accepts and relays mail.
     Mta(Box<Mta>),
-    /// Keeps mailboxes.
+    /// Stores mailboxes.
     Mda(Mda),
 }
 
 /// The settings of an MTA.
 #[derive(Clone, Debug)]
 pub struct Mta {
-    /// Ways other than those that the DNS names, the first that fits.
+    /// Static routes, which take precedence over the DNS; the first match applies.
     pub routes: Vec<Route>,
-    /// The MTA that takes everything which is not local and has no route.
+    /// The MTA for all mail that is not local and has no route.
     pub smarthost: Option<HostName>,
-    /// How well all ways are protected that do not say so themselves.
+    /// The TLS mode of routes without their own.
     pub tls: TlsMode,
-    /// Connections to one next host at once.
+    /// Concurrent connections to one destination.
     pub connections_max: usize,
-    /// Who may send to anywhere through this one.
+    /// The clients for which it relays to any domain.
     pub relay_from: Clients,
-    /// The largest message taken, in octets.
+    /// The largest accepted message, in bytes.
     pub size_max: usize,
-    /// What else it takes, and from whom.
+    /// Which other mail is accepted, and from which clients.
     pub policy: Policy,
-    /// When to try again.
+    /// When to retry.
     pub retry: Retry,
-    /// Which program it is; the other settings are for ours.
+    /// The program; the other settings apply to ours.
     pub engine: Engine,
 }
 
 /// The settings of an MDA.
 #[derive(Clone, Copy, Debug)]
 pub struct Mda {
-    /// The largest message taken, in octets.
+    /// The largest accepted message, in bytes.
     pub size_max: usize,
-    /// Where its mailboxes lie.
+    /// Where its mailboxes are stored.
     pub mailboxes: MailboxForm,
 }
 
-/// Where mailboxes lie.
+/// Where mailboxes are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailboxForm {
     /// In the database.
     #[default]
     Database,
-    /// Also in Maildirs, where mutt or Dovecot may work on them; not in virtual time, where nothing is on disk.
+    /// Also in Maildirs, where mutt or Dovecot can change them. Not in virtual time, which has no files.
     Maildir,
 }
 
-/// Who serves a mail domain.
+/// The hosts of a mail domain.
 #[derive(Clone, Debug)]
 pub struct Domain {
     /// MTAs, the preferred one first.
     pub mx: Vec<HostName>,
-    /// The MDA.
+    /// The MDA with its mailboxes.
     pub mailboxes: HostName,
-    /// Where mail goes to whom nobody is.
+    /// The target of mail to unknown users.
     pub catch_all: Option<Target>,
 }
 
-/// Someone with a mailbox.
+/// A user with a mailbox.
 #[derive(Clone, Debug)]
 pub struct User {
     /// The address, which is also the login.
     pub address: Address,
-    /// The password, in the clear: this is a test world, and challenge-response logins need it.
+    /// The password in clear text, which challenge-response logins need.
     pub password: String,
-    /// How much they may keep; without one, anything.
+    /// The quota; `None` for no limit.
     pub quota: Option<Quota>,
 }
 
-/// A way into the world for real programs.
+/// A service with a public port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -174,15 +174,15 @@ pub enum Service {
     Smtp,
     /// Submission with STARTTLS.
     Submission,
-    /// Submission with TLS from the start.
+    /// Submission with implicit TLS.
     Submissions,
     /// POP3 with STLS.
     Pop3,
-    /// POP3 with TLS from the start.
+    /// POP3 with implicit TLS.
     Pop3s,
     /// IMAP with STARTTLS.
     Imap,
-    /// IMAP with TLS from the start.
+    /// IMAP with implicit TLS.
     Imaps,
     /// The control interface.
     Http,
@@ -210,32 +210,32 @@ impl std::fmt::Display for Service {
 }
 
 impl World {
-    /// Reads and checks a world file. `path` only names it in what is said about it.
+    /// Parses and checks a world file; `path` is only used in error messages.
     ///
     /// # Errors
-    /// It is not TOML, has unknown keys, names what does not exist, or describes a way that mail cannot go; all
-    /// that is wrong is listed, with lines.
-    pub fn parse(path: &str, text: &str) -> Result<Self, Unsound> {
+    /// It is not TOML, has unknown keys or names, or describes a route that cannot work. All problems are listed, with
+    /// line numbers.
+    pub fn parse(path: &str, text: &str) -> Result<Self, InvalidWorld> {
         check::world(path, text)
     }
 
     /// The default world.
     ///
     /// # Panics
-    /// Never: a test reads the same file.
+    /// Never: a test parses the same file.
     pub fn journey() -> Self {
-        Self::parse("config/journey.toml", JOURNEY).expect("the built-in world is sound")
+        Self::parse("config/journey.toml", JOURNEY).expect("the built-in world is valid")
     }
 
-    /// Who serves this mail domain: a declared one, or elsewhere.
+    /// The hosts of a mail domain: a declared one, or `elsewhere`.
     pub fn domain(&self, domain: &str) -> Option<&Domain> {
         let domain = domain_key(domain)?;
         let elsewhere = || self.elsewhere.as_ref().filter(|_| !self.is_within(&domain));
         self.domains.get(domain.as_ref()).or_else(elsewhere)
     }
 
-    /// Whether the name is a declared domain or below one, where what is not declared does not exist; or below
-    /// `invalid`, where nothing ever does (RFC 6761 §6.4).
+    /// Whether the name is a declared domain or below one, where undeclared names do not exist; or below `invalid`,
+    /// which is always empty (RFC 6761 §6.4).
     fn is_within(&self, domain: &str) -> bool {
         let mut name = domain;
         loop {
@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    /// The secret with which this user logs in. Everybody elsewhere has a mailbox.
+    /// The address and password of a user. Every address in `elsewhere` is a user.
     pub fn secret(&self, login: &str) -> Option<(Address, &str)> {
         let address: Address = login.parse().ok()?;
         match self.users.get(&address.key()) {
@@ -259,12 +259,12 @@ impl World {
         }
     }
 
-    /// Whether the address belongs to a domain that the world does not declare, but takes mail for.
+    /// Whether the address belongs to an undeclared domain whose mail goes to `elsewhere`.
     pub fn is_elsewhere(&self, address: &Address) -> bool {
         self.elsewhere.is_some() && !self.is_within(address.domain())
     }
 
-    /// Whether mail to this address has a mailbox to go to.
+    /// Whether this address has a mailbox.
     pub fn has_mailbox(&self, address: &Address) -> bool {
         self.users.contains_key(&address.key()) || self.is_elsewhere(address)
     }
@@ -279,7 +279,7 @@ impl World {
         self.hosts.values().flat_map(|host| host.addresses.iter().copied()).collect()
     }
 
-    /// How long a byte travels from one address to another, one way.
+    /// The one-way latency from one address to another.
     pub fn latency(&self, from: IpAddr, to: IpAddr) -> Duration {
         let link = self.links.get(&(from, to)).copied();
         link.unwrap_or(if from == to { Duration::ZERO } else { self.latency })
@@ -311,9 +311,9 @@ impl World {
         self.hosts.values().filter(|host| matches!(host.role, Role::Mua))
     }
 
-    /// The world as a map for people: hosts, what they do, and the ways of mail between them.
+    /// The world as readable text: hosts, their roles, and the routes of mail between them.
     pub fn map(&self) -> String {
-        map::draw(self)
+        map::render(self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who a client is: hosts by their names, networks by their addresses.
+//! Sets of clients: hosts by name, networks by address.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::str::FromStr;
 
 use super::{HostName, World};
 
-/// Clients that a rule of a host is about.
+/// A set of clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
     /// Hosts of the world.
     pub hosts: BTreeSet<HostName>,
-    /// Networks, of the world or around it.
+    /// Networks, inside or outside the world.
     pub networks: BTreeSet<Network>,
 }
 
-/// All addresses that begin with the same bits. RFC 4632 §3.1.
+/// A network: all addresses with the same prefix. RFC 4632 §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     address: IpAddr,
@@ -24,13 +24,13 @@ pub struct Network {
 }
 
 impl Clients {
-    /// Whether whoever connects from this address is one of them.
-    pub fn contain(&self, world: &World, address: IpAddr) -> bool {
+    /// Whether a client with this address is in the set.
+    pub fn contains(&self, world: &World, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
             || (!self.hosts.is_empty() && world.host_at(address).is_some_and(|host| self.hosts.contains(&host.name)))
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.networks.is_empty()
     }
@@ -50,8 +50,8 @@ impl Network {
         self.address.is_ipv4() == address.is_ipv4() && bits(self.address, self.prefix) == bits(address, self.prefix)
     }
 
-    /// Whether every address of its family is in it.
-    pub fn is_everyone(&self) -> bool {
+    /// Whether it contains all addresses of its family.
+    pub fn contains_all(&self) -> bool {
         self.prefix == 0
     }
 }
@@ -68,7 +68,7 @@ fn bits(address: IpAddr, prefix: u8) -> u128 {
 impl FromStr for Network {
     type Err = ();
 
-    /// Reads `192.0.2.0/24`, or a lone address.
+    /// Parses `192.0.2.0/24`, or a single address.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(drop)?)),
@@ -93,7 +93,7 @@ mod tests {
 
     /// RFC 4632 §3.1, RFC 4291 §2.3.
     #[test]
-    fn a_network_is_all_addresses_that_begin_alike() {
+    fn network_contains_addresses_with_its_prefix() {
         for (network, address, wanted) in [
             ("192.0.2.0/24", "192.0.2.255", true),
             ("192.0.2.0/24", "192.0.3.0", false),

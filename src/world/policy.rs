@@ -1,4 +1,4 @@
-//! What an MTA takes, from whom, and what it says to the others: the policy of one host.
+//! The policy of an MTA: which mail it accepts from which clients, and its replies to others.
 
 use std::time::Duration;
 
@@ -7,86 +7,86 @@ use serde::Deserialize;
 use super::Clients;
 use crate::mail::{Address, BareLineEnds};
 
-/// The policy of an MTA, beside its local domains and who may relay.
+/// The policy of an MTA, in addition to its local domains and the clients that may relay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Recipients of one message.
+    /// Recipients per message.
     pub recipients_max: usize,
-    /// Messages on one connection.
+    /// Messages per connection.
     pub transactions_max: Option<usize>,
-    /// Domains of recipients on one connection.
+    /// Recipient domains per connection.
     pub recipient_domains_max: Option<usize>,
-    /// What becomes of messages with a lone CR or LF.
+    /// How messages with a lone CR or LF are handled.
     pub bare_line_ends: BareLineEnds,
-    /// What it says to recipients of its domains that nobody knows.
+    /// The reply to unknown recipients in its domains.
     pub unknown_recipients: UnknownRecipients,
-    /// Lets strangers wait.
+    /// Defers unknown clients.
     pub greylisting: Option<Greylisting>,
-    /// How much one client may send.
+    /// Limits what one client may send.
     pub rate_limit: Option<RateLimit>,
-    /// Replies of its own choice, the first that applies.
+    /// Rules with replies; the first match applies.
     pub rules: Vec<Rule>,
 }
 
-/// What is said to a recipient of a local domain who has no mailbox and no alias.
+/// The reply to a recipient of a local domain without a mailbox or alias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownRecipients {
     /// 550, at once.
     #[default]
     Refuse,
-    /// 250, as a backup MX does that has no list of mailboxes; the sender gets a report later.
+    /// 250, as a backup MX without a list of mailboxes replies; the sender gets a report later.
     Accept,
 }
 
-/// Greylisting: an unknown client, sender and recipient wait once. RFC 6647 §2.
+/// Greylisting: a new combination of client, sender and recipient is deferred once. RFC 6647 §2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greylisting {
-    /// How long the three must wait.
+    /// How long it is deferred.
     pub delay: Duration,
-    /// Who has not come back by then is unknown again.
+    /// Without a retry within this time, it is forgotten.
     pub retry_within: Duration,
-    /// How long they stay known after each message.
+    /// How long it stays known after each message.
     pub lifetime: Duration,
-    /// Who never waits.
+    /// Clients that are not deferred.
     pub exempt: Clients,
 }
 
-/// How much one client may send in a period.
+/// A limit of what one client may send in a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// The period, from the first message on.
     pub per: Duration,
-    /// Messages in it.
+    /// Messages per period.
     pub messages: Option<u32>,
-    /// Recipients in it.
+    /// Recipients per period.
     pub recipients: Option<u32>,
-    /// Whom it does not bind.
+    /// Clients without this limit.
     pub exempt: Clients,
 }
 
-/// A reply of the host's own choice.
+/// A rule that replies to matching commands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// When it is said.
+    /// The stage at which it applies.
     pub stage: Stage,
-    /// To whom; `None` for all.
+    /// The clients; `None` for all.
     pub client: Option<Clients>,
-    /// To whom by the name that the client gives.
+    /// The client's name in EHLO.
     pub helo: Option<Pattern>,
-    /// For which reverse-path; that of reports is `<>`.
+    /// The reverse-path; that of reports is `<>`.
     pub from: Option<Pattern>,
-    /// For which recipient; behind DATA for a message that has one such.
+    /// The recipient; from DATA on, any recipient of the message.
     pub to: Option<Pattern>,
-    /// What is said.
-    pub reply: Answer,
-    /// How often, of 1.
+    /// The reply.
+    pub reply: PolicyReply,
+    /// The probability, from 0 to 1.
     pub probability: f64,
-    /// How many times at most since the host began.
+    /// The maximum number of times since the host was started.
     pub times: Option<u32>,
 }
 
-/// A moment in a conversation. RFC 5321 §3.
+/// A stage of an SMTP session. RFC 5321 §3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -104,9 +104,9 @@ pub enum Stage {
     End,
 }
 
-/// Three digits, an enhanced status code if there is one, and a text. RFC 5321 §4.2, RFC 3463 §2.
+/// A reply: three digits, an optional enhanced status code, and a text. RFC 5321 §4.2, RFC 3463 §2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct PolicyReply {
     /// `4yz` or `5yz`.
     pub code: u16,
     /// Its class is that of the code.
@@ -115,24 +115,24 @@ pub struct Answer {
     pub text: String,
 }
 
-/// A text in which each `*` stands for any characters, in upper or lower case.
+/// A case-insensitive pattern, in which `*` matches any characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
-impl Answer {
-    /// The longest text: the whole line stays below 512 octets. RFC 5321 §4.5.3.1.5.
-    const TEXT_OCTETS_MAX: usize = 480;
+impl PolicyReply {
+    /// The longest text, so that the reply line has less than 512 octets. RFC 5321 §4.5.3.1.5.
+    const MAX_TEXT_BYTES: usize = 480;
 
-    /// Reads `451 4.7.1 try again later`. `None` if it is no refusal, or would not stand on one line.
+    /// Parses `451 4.7.1 try again later`. `None` if it is not an error reply, or is not one line.
     pub fn parse(text: &str) -> Option<Self> {
         let (digits, rest) = text.split_at_checked(3)?;
         let code: u16 = digits.parse().ok().filter(|code| (400..600).contains(code))?;
         let rest = if rest.is_empty() { rest } else { rest.strip_prefix(' ')? };
-        let is_line = rest.len() <= Self::TEXT_OCTETS_MAX && !rest.chars().any(char::is_control);
-        let (first, words) = rest.split_once(' ').unwrap_or((rest, ""));
+        let is_line = rest.len() <= Self::MAX_TEXT_BYTES && !rest.chars().any(char::is_control);
+        let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
         let (enhanced, text) = match enhanced(first) {
             Some(status) if u16::from(status.0) != code / 100 => return None,
-            Some(status) => (Some(status), words),
+            Some(status) => (Some(status), text),
             None => (None, rest),
         };
         is_line.then(|| Self { code, enhanced, text: text.to_owned() })
@@ -150,13 +150,13 @@ fn enhanced(word: &str) -> Option<(u8, u16, u16)> {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Creates a pattern.
     pub fn new(text: &str) -> Self {
         Self(text.to_lowercase())
     }
 
-    /// Whether the whole text is of this form.
-    pub fn fits(&self, text: &str) -> bool {
+    /// Whether the whole text matches.
+    pub fn matches(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let Some((head, rest)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -168,9 +168,9 @@ impl Pattern {
         text.ends_with(tail)
     }
 
-    /// Whether the address, or the null reverse-path `<>`, is of this form.
-    pub fn fits_path(&self, path: Option<&Address>) -> bool {
-        path.map_or_else(|| self.fits("<>"), |address| self.fits(&address.to_string()))
+    /// Whether an address, or the null reverse-path `<>`, matches.
+    pub fn matches_path(&self, path: Option<&Address>) -> bool {
+        path.map_or_else(|| self.matches("<>"), |address| self.matches(&address.to_string()))
     }
 }
 
@@ -180,14 +180,14 @@ mod tests {
 
     /// RFC 5321 §4.2, RFC 3463 §2.
     #[test]
-    fn a_reply_is_read_as_it_goes_out() {
-        let of = |code, enhanced, text: &str| Some(Answer { code, enhanced, text: text.to_owned() });
+    fn policy_reply_parse_accepts_one_line_refusals_only() {
+        let of = |code, enhanced, text: &str| Some(PolicyReply { code, enhanced, text: text.to_owned() });
         for (text, wanted) in [
             ("451 4.7.1 try again later", of(451, Some((4, 7, 1)), "try again later")),
             ("421 4.3.2", of(421, Some((4, 3, 2)), "")),
             ("550 no", of(550, None, "no")),
             ("550", of(550, None, "")),
-            ("554 5.7.1.2 odd", of(554, None, "5.7.1.2 odd")),
+            ("554 5.7.1.2 no", of(554, None, "5.7.1.2 no")),
             ("250 2.0.0 yes", None),
             ("354 go on", None),
             ("600 what", None),
@@ -198,12 +198,12 @@ mod tests {
             ("", None),
             ("abc", None),
         ] {
-            assert_eq!(Answer::parse(text), wanted, "{text:?}");
+            assert_eq!(PolicyReply::parse(text), wanted, "{text:?}");
         }
     }
 
     #[test]
-    fn a_star_stands_for_any_characters() {
+    fn pattern_star_matches_any_characters() {
         for (pattern, text, wanted) in [
             ("ann@a.test", "Ann@A.test", true),
             ("ann@a.test", "joann@a.test", false),
@@ -218,8 +218,8 @@ mod tests {
             ("*a*a*", "a", false),
             ("aa*aa", "aaa", false),
         ] {
-            assert_eq!(Pattern::new(pattern).fits(text), wanted, "{pattern} {text}");
+            assert_eq!(Pattern::new(pattern).matches(text), wanted, "{pattern} {text}");
         }
-        assert!(Pattern::new("<>").fits_path(None) && !Pattern::new("*@*").fits_path(None));
+        assert!(Pattern::new("<>").matches_path(None) && !Pattern::new("*@*").matches_path(None));
     }
 }

@@ -1,4 +1,4 @@
-//! Where an MTA sends what is not local, and how well the way must be protected.
+//! The static routes of an MTA and their TLS mode.
 
 use std::net::IpAddr;
 
@@ -6,18 +6,18 @@ use serde::Deserialize;
 
 use super::{HostName, Pattern, port};
 
-/// A way that an MTA takes instead of the one that the DNS names.
+/// A static route, which takes precedence over the DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The domains it is for.
     pub to: Pattern,
-    /// Where they lead; `None` for where the DNS says.
+    /// The next hop; `None` for the hosts from the DNS.
     pub via: Option<Via>,
-    /// How well it is protected; `None` for as all ways of this host.
+    /// The TLS mode; `None` for that of the host.
     pub tls: Option<TlsMode>,
 }
 
-/// The end of a static route.
+/// The next hop of a static route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
     /// A host of the world.
@@ -31,23 +31,23 @@ pub enum Via {
     },
 }
 
-/// How well a way must be protected.
+/// When TLS is used for a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// Never encrypted.
+    /// Never.
     None,
-    /// Encrypted where that works, with anybody. RFC 7435.
+    /// If it works, with any certificate. RFC 7435.
     #[default]
     Opportunistic,
-    /// Encrypted or not at all, with anybody.
+    /// Always, with any certificate; otherwise nothing is sent.
     Required,
-    /// Encrypted, and the host has proven its name to the world's authority, or not at all.
+    /// Always, with a certificate of the world's authority for the host's name; otherwise nothing is sent.
     Verified,
 }
 
 impl Via {
-    /// Reads `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`.
+    /// Parses `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`.
     pub(super) fn server(text: &str) -> Option<Self> {
         let (name, port) = match text.rsplit_once(':') {
             Some((name, digits)) if !name.contains(':') || name.ends_with(']') => (name, digits.parse().ok()?),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_read_as_people_write_them() {
+    fn via_server_parses_names_addresses_and_ports() {
         let of = |name: &str, port| Some(Via::Server { name: name.to_owned(), port });
         for (text, wanted) in [
             ("mx.example.test", of("mx.example.test", 25)),

@@ -1,22 +1,21 @@
-//! How people write durations in files: `"30min"`, `"1h 30m"`, `"250ms"`, `"5 days"`; a day has 24 hours. For serde's
-//! `with`, too.
+//! Durations in files: `"30min"`, `"1h 30m"`, `"250ms"`, `"5 days"`; a day has 24 hours. Also for serde's `with`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Reads what people write.
+/// Parses a duration.
 ///
 /// # Errors
-/// It is no duration; the text says so.
+/// The text is not a duration; the error says so.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration such as \"30min\", \"250ms\" or \"5 days\"");
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    Duration::try_from(time).map_err(|_| wrong())
+    let invalid = || format!("`{text}` is not a duration such as \"30min\", \"250ms\" or \"5 days\"");
+    let span: jiff::Span = text.parse().map_err(|_| invalid())?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| invalid())?;
+    Duration::try_from(time).map_err(|_| invalid())
 }
 
-/// For serde.
+/// Deserializes a duration.
 ///
 /// # Errors
 /// As [`parse`].
@@ -24,10 +23,10 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
-/// For serde, in milliseconds.
+/// Serializes a duration in milliseconds.
 ///
 /// # Errors
-/// The serializer's.
+/// The serializer failed.
 pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}ms", time.as_millis()))
 }

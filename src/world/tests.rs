@@ -2,8 +2,8 @@ use super::*;
 
 fn problems(change: impl Fn(String) -> String) -> Vec<String> {
     let text = change(JOURNEY.to_owned());
-    let unsound = World::parse("w.toml", &text).expect_err("this world is not sound");
-    unsound.to_string().lines().map(str::to_owned).collect()
+    let invalid = World::parse("w.toml", &text).expect_err("this world is invalid");
+    invalid.to_string().lines().map(str::to_owned).collect()
 }
 
 fn line_of(text: &str) -> usize {
@@ -11,7 +11,7 @@ fn line_of(text: &str) -> usize {
 }
 
 #[test]
-fn every_shipped_world_is_sound() {
+fn shipped_world_files_are_valid() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -23,7 +23,7 @@ fn every_shipped_world_is_sound() {
 }
 
 #[test]
-fn the_default_world_has_three_mtas_between_the_two_users() {
+fn default_world_has_three_mtas_between_the_two_users() {
     let world = World::journey();
     let way = |name: &str| world.mtas().find(|(host, _)| &*host.name == name).unwrap().1.smarthost.clone();
     assert_eq!(way("mta-163").as_deref(), Some("mta-relay"));
@@ -37,7 +37,7 @@ fn the_default_world_has_three_mtas_between_the_two_users() {
 
 /// RFC 5890 §2.3.2.4.
 #[test]
-fn a_domain_is_the_same_in_u_labels_and_in_a_labels() {
+fn domain_in_u_labels_equals_a_labels() {
     for declared in ["\u{65b0}\u{6d6a}.test", "xn--efvx5o.test"] {
         let text =
             JOURNEY.replace("\"sina.test\"", &format!("\"{declared}\"")).replace("@sina.test", &format!("@{declared}"));
@@ -51,7 +51,7 @@ fn a_domain_is_the_same_in_u_labels_and_in_a_labels() {
 }
 
 #[test]
-fn unknown_keys_and_wrong_values_are_named_with_their_line() {
+fn world_file_with_unknown_key_or_wrong_value_reports_its_line() {
     let found = problems(|text| text.replace("relay_from =", "relay_form ="));
     assert!(found[0].starts_with(&format!("w.toml:{}: ", line_of("relay_from"))), "{found:?}");
     assert!(found[0].contains("relay_form"), "{found:?}");
@@ -60,7 +60,7 @@ fn unknown_keys_and_wrong_values_are_named_with_their_line() {
 }
 
 #[test]
-fn names_that_lead_nowhere_are_refused() {
+fn world_file_with_unknown_names_is_refused() {
     let found = problems(|text| text.replace("mailboxes = \"mda-sina\"", "mailboxes = \"mda-sena\""));
     let line = line_of("mailboxes = \"mda-sina\"");
     let wanted = format!(
@@ -71,25 +71,27 @@ fn names_that_lead_nowhere_are_refused() {
     let line = line_of("entry = ");
     let wanted = format!("w.toml:{line}: sina.test has an mx; leave it out of no_mail, or out of [domains]");
     assert_eq!(no_mail("Sina.test"), [wanted]);
-    for odd in ["no domain", "[192.0.2.1]"] {
-        assert!(no_mail(odd)[0].contains("is not a domain"), "{:?}", no_mail(odd));
-        let found = problems(|text| text.replace("[domains.\"sina.test\"]", &format!("[domains.\"{odd}\"]")));
-        assert!(found.iter().any(|text| text.contains(&format!("`{odd}` is not a domain"))), "{found:?}");
+    for invalid in ["no domain", "[192.0.2.1]"] {
+        assert!(no_mail(invalid)[0].contains("is not a domain"), "{:?}", no_mail(invalid));
+        let found = problems(|text| text.replace("[domains.\"sina.test\"]", &format!("[domains.\"{invalid}\"]")));
+        assert!(found.iter().any(|text| text.contains(&format!("`{invalid}` is not a domain"))), "{found:?}");
     }
     let found = problems(|text| text.replace("mx = [\"mta-sina\"]", "mx = [\"mda-sina\"]"));
     assert!(found[0].contains("there is no mta `mda-sina`"), "{found:?}");
 }
 
 #[test]
-fn two_things_cannot_share_a_port_an_address_or_a_name() {
+fn world_file_with_duplicate_port_address_or_name_is_refused() {
     assert!(problems(|text| text.replace("= 1143", "= 1110"))[0].contains("port 1110 is given to pop3 and to imap"));
-    assert!(problems(|text| text.replace("192.0.2.26", "192.0.2.25"))[0].contains("another host already"));
-    assert!(problems(|text| text.replace("mx.sina.test", "mx.163.test"))[0].contains("called mx.163.test already"));
+    assert!(
+        problems(|text| text.replace("192.0.2.26", "192.0.2.25"))[0].contains("already the address of another host")
+    );
+    assert!(problems(|text| text.replace("mx.sina.test", "mx.163.test"))[0].contains("already called mx.163.test"));
     assert!(problems(|text| text.replace("[\"friend\"]", "[\"friend\", \"Friend\"]"))[0].contains("declared twice"));
 }
 
 #[test]
-fn ways_that_never_end_are_refused() {
+fn world_file_with_a_smarthost_loop_is_refused() {
     let found = problems(|text| text.replace("relay_from =", "smarthost = \"mta-163\"\nrelay_from ="));
     assert!(found.iter().any(|line| line.contains("mta-163 -> mta-relay -> mta-163")), "{found:?}");
     let found = problems(|text| text.replace("[\"mta-163\", \"mta-sina\"]", "[\"mta-163\"]"));
@@ -97,14 +99,14 @@ fn ways_that_never_end_are_refused() {
 }
 
 #[test]
-fn several_problems_are_all_listed_in_the_order_of_the_file() {
+fn world_file_with_several_problems_lists_all_in_order() {
     let found =
         problems(|text| text.replace("= 1143", "= 1110").replace("smarthost = \"mta-relay\"", "smarthost = \"mta-x\""));
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
 #[test]
-fn the_map_names_every_host_and_way() {
+fn map_shows_every_host_and_route() {
     let map = World::journey().map();
     for name in World::journey().hosts.keys() {
         assert!(map.contains(name.as_ref()), "{map}");
@@ -113,7 +115,7 @@ fn the_map_names_every_host_and_way() {
 }
 
 #[test]
-fn times_are_read_as_people_write_them() {
+fn retry_durations_are_parsed() {
     let with = |text: &str| {
         let retry = format!("[mta.mta-163.retry]\ngive_up = \"{text}\"\n\n[mda.mda-163]");
         World::parse("w.toml", &JOURNEY.replace("[mda.mda-163]", &retry))
@@ -124,8 +126,8 @@ fn times_are_read_as_people_write_them() {
     assert!(["soon", "-1h", "1 month", ""].iter().all(|text| with(text).is_err()));
 }
 
-/// A world whose host mta-sina has these keys, and its domain those.
-fn wrong(keys: &str, domain: &str) -> String {
+/// The problems of a world whose host mta-sina has `keys`, and its domain has `domain`.
+fn problems_of(keys: &str, domain: &str) -> String {
     let found = problems(|text| {
         let text = text.replace("users = [\"friend\"]", &format!("users = [\"friend\"]\n{domain}"));
         text.replace("[mta.mta-sina]", &format!("[mta.mta-sina]\n{keys}"))
@@ -134,47 +136,47 @@ fn wrong(keys: &str, domain: &str) -> String {
 }
 
 #[test]
-fn a_policy_that_cannot_be_meant_is_refused_with_what_to_do() {
+fn world_file_with_contradicting_policy_is_refused_with_advice() {
     for (keys, wanted) in [
         ("relay_from = [\"0.0.0.0/0\"]", "open relay"),
-        ("relay_from = [\"10.0.0.0/40\"]", "is no network; write one such as 192.0.2.0/24"),
+        ("relay_from = [\"10.0.0.0/40\"]", "is not a network; write one such as 192.0.2.0/24"),
         ("relay_from = [\"mta-nowhere\"]", "neither a host of this world nor a network"),
-        ("size_max = 0", "takes no message at all"),
-        ("recipients_max = 0", "0 is no limit; choose one from 1 to 999999"),
-        ("greylisting = { delay = \"2h\", retry_within = \"1h\" }", "nobody ever gets in"),
-        ("rate_limit = { per = \"1min\" }", "needs a period and what it limits"),
-        ("rules = [{ stage = \"end\", reply = \"250 yes\" }]", "is no refusal"),
+        ("size_max = 0", "would refuse all messages"),
+        ("recipients_max = 0", "0 is not a valid limit; choose one from 1 to 999999"),
+        ("greylisting = { delay = \"2h\", retry_within = \"1h\" }", "no client is ever accepted"),
+        ("rate_limit = { per = \"1min\" }", "needs a period and a limit"),
+        ("rules = [{ stage = \"end\", reply = \"250 yes\" }]", "is not an error reply"),
         ("rules = [{ stage = \"mail\", to = \"*\", reply = \"550 no\" }]", "`to` is not known yet at this stage"),
-        ("rules = [{ stage = \"end\", reply = \"550 no\", probability = 2.0 }]", "2 is no probability"),
+        ("rules = [{ stage = \"end\", reply = \"550 no\", probability = 2.0 }]", "2 is not a probability"),
         ("rules = [{ stage = \"lunch\", reply = \"550 no\" }]", "lunch"),
         ("unknown_recipients = \"maybe\"", "maybe"),
-        ("retry = { factor = 0.5 }", "tried again without end"),
-        ("retry = { jitter = 1.0 }", "tried again without end"),
-        ("retry = { first = \"0s\" }", "tried again without end"),
-        ("connections_max = 0", "0 is no limit"),
+        ("retry = { factor = 0.5 }", "retried without end"),
+        ("retry = { jitter = 1.0 }", "retried without end"),
+        ("retry = { first = \"0s\" }", "retried without end"),
+        ("connections_max = 0", "0 is not a valid limit"),
         ("tls = \"maybe\"", "maybe"),
         ("routes = [{ to = \"*\", via = \"mta-nowhere\" }]", "there is no mta `mta-nowhere`"),
-        ("routes = [{ to = \"*\" }]", "says neither `via` nor `tls`"),
+        ("routes = [{ to = \"*\" }]", "has neither `via` nor `tls`"),
         ("engine = \"mailin\"\nrules = [{ stage = \"end\", reply = \"550 no\" }]", "\"mailin\" has no `rules`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
     ] {
-        let found = wrong(keys, "");
+        let found = problems_of(keys, "");
         assert!(found.contains(wanted), "{keys}: {found}");
     }
 }
 
 #[test]
-fn a_user_may_have_a_password_and_a_quota() {
+fn world_file_user_may_have_a_password_and_a_quota() {
     let with = |users: &str| JOURNEY.replace("users = [\"friend\"]", &format!("users = [{users}]"));
     let text = with("\"friend\", { name = \"ann\", quota = { storage = 1048576, messages = 100 } }");
     let world = World::parse("w.toml", &text).unwrap();
     let quota = Quota { storage: Some(1_048_576), messages: Some(100) };
     assert_eq!(world.users["ann@sina.test"].quota, Some(quota));
     assert_eq!((&*world.users["ann@sina.test"].password, world.users["friend@sina.test"].quota), ("postroad", None));
-    assert!(world.map().contains("ann@sina.test, at most 1048576 octets and 100 messages\n"), "{}", world.map());
+    assert!(world.map().contains("ann@sina.test, at most 1048576 bytes and 100 messages\n"), "{}", world.map());
     for (users, wanted) in [
-        ("{ name = \"friend\", quota = {} }", "a quota limits `storage`, in octets, or `messages`, or both"),
-        ("{ name = \"friend\", quota = { storage = -1 } }", "-1 is no limit; write 0"),
+        ("{ name = \"friend\", quota = {} }", "a quota limits `storage`, in bytes, or `messages`, or both"),
+        ("{ name = \"friend\", quota = { storage = -1 } }", "-1 is not a valid limit; write 0"),
         ("{ name = \"friend\", quota = { octets = 1 } }", "unknown field `octets`, expected `storage` or `messages`"),
         ("{ name = \"friend\", quota = 5 }", "a table such as { storage = "),
         ("{ name = \"friend\", pasword = \"x\" }", "unknown field `pasword`"),
@@ -189,33 +191,33 @@ fn a_user_may_have_a_password_and_a_quota() {
 }
 
 #[test]
-fn aliases_lead_somewhere() {
+fn world_file_with_alias_without_target_is_refused() {
     for (domain, wanted) in [
         ("aliases = { info = \"nobody\" }", "there is no mailbox and no alias nobody@sina.test"),
-        ("aliases = { info = \"info\" }", "goes round and never ends"),
-        ("aliases = { a = \"b\", b = [\"a\"] }", "goes round and never ends"),
-        ("aliases = { info = \"|vacation\" }", "leads nowhere; write a name, an address, or \"|discard\""),
+        ("aliases = { info = \"info\" }", "is a loop"),
+        ("aliases = { a = \"b\", b = [\"a\"] }", "is a loop"),
+        ("aliases = { info = \"|vacation\" }", "is not a target; write a name, an address, or \"|discard\""),
         ("aliases = { \"in+fo\" = \"friend\" }", "cannot be an alias"),
         ("aliases = { Info = \"friend\", info = \"friend\" }", "declared twice"),
         ("catch_all = \"nobody\"", "there is no mailbox and no alias nobody@sina.test"),
     ] {
-        let found = wrong("", domain);
+        let found = problems_of("", domain);
         assert!(found.contains(wanted), "{domain}: {found}");
     }
-    let found = wrong("engine = \"external\"\nat = \"127.0.0.1:2525\"", "aliases = { info = \"friend\" }");
-    assert!(found.contains("knows nothing of the aliases of sina.test"), "{found}");
+    let found = problems_of("engine = \"external\"\nat = \"127.0.0.1:2525\"", "aliases = { info = \"friend\" }");
+    assert!(found.contains("does not know the aliases of sina.test"), "{found}");
 }
 
-/// What a table of the world file may have, as the reader says when it meets something else.
+/// The keys of a table of the world file, from the error message for an unknown key.
 fn keys_of(table: &str) -> Vec<String> {
     let text = format!("[world]\nname = \"w\"\npassword = \"p\"\n{table}\nno_such_key = 1\n");
-    let told = World::parse("w.toml", &text).unwrap_err().to_string();
-    let keys = told.split("expected").nth(1).unwrap_or_else(|| panic!("{table}: {told}"));
+    let error = World::parse("w.toml", &text).unwrap_err().to_string();
+    let keys = error.split("expected").nth(1).unwrap_or_else(|| panic!("{table}: {error}"));
     keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
-fn the_guide_to_the_world_file_has_every_key_and_its_examples_are_sound() {
+fn world_file_guide_names_every_key_and_has_valid_examples() {
     let guide = include_str!("../../docs/world-file.md");
     for table in [
         "",
@@ -237,18 +239,15 @@ fn the_guide_to_the_world_file_has_every_key_and_its_examples_are_sound() {
         assert!(!keys.is_empty());
         for key in keys {
             let named = [format!("`{key}`"), format!("{key} = "), format!(".{key}]")];
-            assert!(
-                named.iter().any(|word| guide.contains(word)),
-                "docs/world-file.md: tell what {key} of {table} means"
-            );
+            assert!(named.iter().any(|word| guide.contains(word)), "docs/world-file.md: explain {key} of {table}");
         }
     }
     let examples = guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     for example in examples {
-        let whole = format!(
+        let text = format!(
             "[world]\nname = \"w\"\npassword = \"p\"\n{}",
             example.replace("[world]\nname = \"journey\"\npassword = \"postroad\"", "")
         );
-        toml::from_str::<config::WorldFile>(&whole).unwrap_or_else(|error| panic!("{error}\nin {example}"));
+        toml::from_str::<config::WorldFile>(&text).unwrap_or_else(|error| panic!("{error}\nin {example}"));
     }
 }

@@ -1,5 +1,5 @@
-# What the scripts beside this file share: a served world, steps that are counted, clients that are installed.
-# Loopback only. A client sees a home of its own, never that of whoever runs this.
+# Functions for the scripts in this folder: a running world, counted steps, installation of clients.
+# Loopback only. Each client has its own home folder, never that of the user.
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d)
@@ -27,7 +27,7 @@ serve() {
     export imap imaps pop3 pop3s smtp submission submissions
 }
 
-# quit: ends the world as the system would, within 20 s; true if it exited with 0.
+# quit: sends SIGTERM to the world; true if it exits with 0 within 20 s.
 quit() {
     [[ -n $server ]] || return
     local ended=$server
@@ -42,7 +42,7 @@ trap 'quit; rm -rf "$work"' EXIT
 pass() { printf 'ok       %s\n' "$1"; passed=$((passed + 1)); }
 fail() { printf 'FAIL     %s\n' "$1"; failed=$((failed + 1)); }
 
-# miss WHAT WHY: a step that cannot run here. On CI that is a failure.
+# miss WHAT WHY: skips a step that cannot run here. On CI that is a failure.
 miss() {
     if [[ ${CI:-} = true ]]; then
         fail "$1: $2"
@@ -52,7 +52,7 @@ miss() {
     fi
 }
 
-# check NAME COMMAND...: the command must end well, within 20 s; true if it did.
+# check NAME COMMAND...: the command must exit with 0 within 20 s; returns whether it did.
 check() {
     local name=$1
     shift
@@ -65,12 +65,12 @@ check() {
     fi
 }
 
-# The columns of the table, and its rows: what each client did in the order in which they came.
+# The columns of the table and the results per client, in their order.
 actions=(send read flag move search delete sync)
 clients=()
 declare -A done_by
 
-# seen CLIENT ACTION...: this client did it, in the check before.
+# seen CLIENT ACTION...: records that the client passed the last check.
 seen() {
     local client=$1
     shift
@@ -78,20 +78,20 @@ seen() {
     done_by[$client]+=" $* "
 }
 
-# restart: the world ends in good order and comes back with the same data, on other ports.
+# restart: stops the world and starts it with the same data on other ports.
 restart() {
-    if quit; then pass 'serve ends with 0 when it is told to'; else fail 'serve ends with 0 when it is told to'; fi
+    if quit; then pass 'serve exits with 0 on SIGTERM'; else fail 'serve exits with 0 on SIGTERM'; fi
     serve
 }
 
-# install PACKAGE: from Debian, where that can be.
+# install PACKAGE: installs from Debian, if possible.
 install() {
     command -v apt-get >/dev/null && [[ $(id -u) = 0 ]] || return
     [[ -n ${updated:-} ]] || { timeout 120 apt-get update -qq >/dev/null 2>&1; updated=yes; }
     DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1
 }
 
-# need COMMAND PACKAGE: whether the command is there, or could be installed.
+# need COMMAND PACKAGE: whether the command exists or could be installed.
 need() {
     command -v "$1" >/dev/null && return
     install "$2"
@@ -100,13 +100,13 @@ need() {
     return 1
 }
 
-# ask COMMAND [MAILBOX]: what the server says to it in friend's INBOX, or in another mailbox.
+# ask COMMAND [MAILBOX]: prints the response to a command in friend's INBOX or another mailbox.
 ask() { curl -sS "imap://127.0.0.1:$imap/${2-INBOX}" -u "$user" -X "$1"; }
 
-# status [MAILBOX]: how many messages friend's INBOX holds, or another mailbox, as the server says it.
+# status [MAILBOX]: prints the number of messages in friend's INBOX or another mailbox.
 status() { ask "STATUS ${1:-INBOX} (MESSAGES)" ''; }
 
-# has N [MAILBOX]: whether friend's INBOX comes to hold N messages, or another mailbox.
+# has N [MAILBOX]: waits until friend's INBOX or another mailbox has N messages.
 has() {
     for _ in $(seq 100); do
         status "${2:-INBOX}" | grep -q "MESSAGES $1)" && return
@@ -124,7 +124,7 @@ holds() {
     return 1
 }
 
-# gives TEXT COMMAND...: whether the command ends well and prints the text.
+# gives TEXT COMMAND...: whether the command exits with 0 and prints the text.
 gives() {
     local text=$1 given
     shift
@@ -133,7 +133,7 @@ gives() {
     return 1
 }
 
-# home NAME: a folder of the client's own, its HOME from here on.
+# home NAME: creates a folder for the client and sets HOME to it.
 home() {
     export HOME=$work/$1
     mkdir -p "$HOME"
@@ -142,7 +142,7 @@ home() {
 # count_of FOLDER: the messages in one folder of a Maildir.
 count_of() { find "$1/cur" "$1/new" -type f | wc -l; }
 
-# table: what was seen, as docs/clients.md has it; a row that is not there is a failure.
+# table: prints the results in the format of docs/clients.md; a row that differs from it is a failure.
 table() {
     local client action row
     for client in "${clients[@]}"; do
@@ -151,18 +151,18 @@ table() {
             [[ ${done_by[$client]} = *" $action "* ]] && row+=' yes |' || row+=' |'
         done
         printf '%s\n' "$row"
-        [[ $failed != 0 ]] || grep -qxF -- "$row" docs/clients.md || fail "docs/clients.md says something else about $client"
+        [[ $failed != 0 ]] || grep -qxF -- "$row" docs/clients.md || fail "docs/clients.md differs for $client"
     done
 }
 
-# total: the table and the closing line; true if all is well.
+# total: prints the table and the totals; true if no step failed.
 total() {
     table
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [[ $failed = 0 && $passed != 0 ]]
 }
 
-# $POSTROAD names a program that is already built.
+# $POSTROAD is the path of the program, if it is already built.
 postroad=${POSTROAD:-${CARGO_TARGET_DIR:-$PWD/target}/debug/postroad}
 [[ -n ${POSTROAD:-} ]] || cargo build --locked --quiet || exit 1
 source tests/clients/walks.sh
@@ -170,8 +170,8 @@ user=friend@sina.test:postroad
 export -f ask has holds status gives count_of
 export work user
 
-# Every step asks by curl whether the mail is there.
+# All steps use curl to check for mail.
 need curl curl || { total; [[ $failed = 0 ]]; exit; }
 serve
 "$postroad" ca --data "$work/data" >"$work/ca.pem"
-printf 'From: me@163.test\r\nTo: friend@sina.test\r\nSubject: by a client\r\n\r\nHello, friend.\r\n.\r\n' >"$work/letter.eml"
+printf 'From: me@163.test\r\nTo: friend@sina.test\r\nSubject: by a client\r\n\r\nHello, friend.\r\n.\r\n' >"$work/message.eml"

@@ -1,5 +1,5 @@
 # What clients of one kind are put through: mutt and neomutt, and whatever keeps a Maildir in step with the server.
-# $count is how many letters friend's INBOX holds.
+# $count is the number of messages in friend's INBOX.
 
 # walk_mutt PROGRAM: sends, reads, searches, flags, moves and deletes.
 walk_mutt() {
@@ -16,7 +16,7 @@ RC
     export run_mutt="$program -n -F '$HOME/rc'"
     # It wants a terminal.
     box() { TERM=vt100 script -qec "$run_mutt -f '$1' -e '$2'" /dev/null </dev/null; }
-    # copied FILE KEYS N: N letters come into the file when the keys choose letters and copy what was chosen to it.
+    # copied FILE KEYS N: N messages come into the file when the keys choose messages and copy what was chosen to it.
     copied() {
         box "$1" "$2<copy-message>$HOME/$3<enter><exit>"
         [[ $(grep -c '^To: friend@sina.test' "$HOME/$3") = "$4" ]]
@@ -61,15 +61,15 @@ flagged_here() { find "$HOME/mail/INBOX" -name "*:2,*$1*" | wc -l; }
 # pick: a file of INBOX that has no flag yet.
 pick() { find "$HOME/mail/INBOX"/{cur,new} -type f \( -name '*:2,' -o ! -name '*:2,*' \) | sort | head -1; }
 
-# walk_maildir CLIENT: `sync` carries what changes on either side to the other: new letters, flags, moves, deletions.
+# walk_maildir CLIENT: `sync` carries what changes on either side to the other: new messages, flags, moves, deletions.
 walk_maildir() {
     local here=$HOME/mail/INBOX one name
-    for _ in {1..5}; do curl -sS "imap://127.0.0.1:$imap/INBOX" -u "$user" -T "$work/letter.eml"; done
+    for _ in {1..5}; do curl -sS "imap://127.0.0.1:$imap/INBOX" -u "$user" -T "$work/message.eml"; done
     count=$((count + 5))
     ask 'STORE 1:* -FLAGS.SILENT (\Seen \Flagged \Answered)' >/dev/null
     check "$1 pulls every message" bash -c "sync && [[ \$(count_of '$here') = $count ]]" && seen "$1" read
     check "$1 changes nothing the second time" same
-    curl -sS "imap://127.0.0.1:$imap/INBOX" -u "$user" -T "$work/letter.eml"
+    curl -sS "imap://127.0.0.1:$imap/INBOX" -u "$user" -T "$work/message.eml"
     ask 'STORE 1 +FLAGS.SILENT (\Flagged)' >/dev/null
     ask 'MOVE 2 Drafts' >/dev/null
     ask 'STORE 2 +FLAGS.SILENT (\Deleted)' >/dev/null
@@ -83,7 +83,7 @@ walk_maildir() {
     one=$(pick)
     mv "$one" "$HOME/mail/Archive/cur/1.moved.here:2,S"
     rm "$(pick)"
-    sed 's/^Subject: .*/Subject: from the maildir/' "$work/letter.eml" | tr -d '\r' >"$here/cur/1.new.here:2,S"
+    sed 's/^Subject: .*/Subject: from the maildir/' "$work/message.eml" | tr -d '\r' >"$here/cur/1.new.here:2,S"
     local kept
     kept=$(status Archive | grep -oE '[0-9]+')
     check "$1 pushes a new message, a flag, a move and a deletion" bash -c "sync && has $((count -= 1)) && has $((kept + 1)) Archive \

@@ -10,17 +10,17 @@ with MailBox("localhost", port=int(sys.argv[2]), ssl_context=context, timeout=10
     total = box.folder.status("INBOX")["MESSAGES"]
     assert len(list(box.fetch(mark_seen=False, bulk=True))) == total
     assert len(list(box.fetch(mark_seen=False, headers_only=True, reverse=True, limit=5))) == 5
-    letter = next(box.fetch(AND(subject="Gr\u00fc\u00dfe"), charset="UTF-8", mark_seen=False))
-    assert letter.subject == "Gr\u00fc\u00dfe" and letter.text.strip() == "Sch\u00f6ne Gr\u00fc\u00dfe"
-    assert [(a.filename, a.payload) for a in letter.attachments] == [("data.bin", bytes(range(10)))]
-    assert letter.from_ == "me@163.test" and letter.to == ("friend@sina.test",)
+    message = next(box.fetch(AND(subject="Gr\u00fc\u00dfe"), charset="UTF-8", mark_seen=False))
+    assert message.subject == "Gr\u00fc\u00dfe" and message.text.strip() == "Sch\u00f6ne Gr\u00fc\u00dfe"
+    assert [(a.filename, a.payload) for a in message.attachments] == [("data.bin", bytes(range(10)))]
+    assert message.from_ == "me@163.test" and message.to == ("friend@sina.test",)
 
-    box.flag(letter.uid, [MailMessageFlags.ANSWERED, "mine"], True)
-    assert [m.uid for m in box.fetch(AND(answered=True, keyword="mine"), mark_seen=False)] == [letter.uid]
-    box.flag(letter.uid, "mine", False)
+    box.flag(message.uid, [MailMessageFlags.ANSWERED, "mine"], True)
+    assert [m.uid for m in box.fetch(AND(answered=True, keyword="mine"), mark_seen=False)] == [message.uid]
+    box.flag(message.uid, "mine", False)
     assert box.uids(AND(keyword="mine")) == []
     box.folder.create("Kept")
-    box.copy(letter.uid, "Kept")
+    box.copy(message.uid, "Kept")
     box.append(b"Subject: appended\r\n\r\nhere\r\n", "Kept", flag_set=[MailMessageFlags.SEEN])
     box.folder.set("Kept")
     assert len(box.uids()) == 2

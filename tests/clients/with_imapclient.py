@@ -15,7 +15,7 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
     assert box.find_special_folder(b"\\Trash") == "Trash"
     state = box.select_folder("INBOX")
     total = state[b"EXISTS"]
-    assert box.search(["SUBJECT", "letter 7"]) != [] and len(box.search(["TEXT", "Body 7"])) == 1
+    assert box.search(["SUBJECT", "message 7"]) != [] and len(box.search(["TEXT", "Body 7"])) == 1
     greeting = box.search(["SUBJECT", "Gr\u00fc\u00dfe"], charset="UTF-8")
     assert len(greeting) == 1, greeting
     body = box.fetch(greeting, ["BODYSTRUCTURE", "ENVELOPE", "RFC822.SIZE", "BODY.PEEK[2]"])[greeting[0]]
@@ -58,7 +58,7 @@ with IMAPClient("localhost", port=imaps, ssl_context=context, timeout=10) as box
     told = []
     while (total + 1, b"EXISTS") not in told:
         heard = box.idle_check(timeout=10)
-        assert heard, "told nothing of the new message"
+        assert heard, "no notification of the new message"
         told += heard
     box.idle_done()
     assert len(box.search(["SUBJECT", "while idle"])) == 1

@@ -51,7 +51,7 @@ await client.mailboxDelete('Flow/Inner');
 // Another session's message is told while this one is idle.
 const told = new Promise((resolve, reject) => {
     client.on('exists', event => resolve(event.count));
-    setTimeout(() => reject(new Error('told nothing of the new message')), 10000).unref();
+    setTimeout(() => reject(new Error('no notification of the new message')), 10000).unref();
 });
 const idle = client.idle();
 const other = await open();

@@ -13,7 +13,7 @@ assert.equal(uids.length, list.length);
 const [number, uid] = uids[0];
 // It drops the last line end.
 assert.match(await client.RETR(number), /\r\n\r\nBody 1$/);
-assert.match(await client.TOP(number, 0), /Subject: letter 1/);
+assert.match(await client.TOP(number, 0), /Subject: message 1/);
 assert.doesNotMatch(await client.TOP(number, 0), /Body 1/);
 await client.command('DELE', number);
 await client.QUIT();

@@ -1,7 +1,7 @@
 """Thunderbird, without a screen, driven by Marionette: reads, flags, tags, searches, moves, deletes, sends, hears of new
-letters while idle, works offline, and afterwards has what others did meanwhile, as they have what it did.
+messages while idle, works offline, and afterwards has what others did meanwhile, as they have what it did.
 
-Arguments: CA file, a new folder for its profile, ports of IMAPS and submission, how many letters INBOX holds.
+Arguments: CA file, a new folder for its profile, ports of IMAPS and submission, how many messages INBOX holds.
 """
 
 import imaplib
@@ -79,7 +79,7 @@ const url = start => new Promise((good, bad) => start({ QueryInterface: ChromeUt
 const refresh = folder => url(listener => folder.QueryInterface(Ci.nsIMsgImapMailFolder)
   .updateFolderWithListener(null, listener));
 const all = folder => [...folder.messages];
-const letter = (folder, id) => all(folder).find(header => header.messageId == id);
+const message = (folder, id) => all(folder).find(header => header.messageId == id);
 const source = header => new Promise((good, bad) => { const parts = [];
   MailServices.messageServiceFromURI(header.folder.getUriForMsg(header)).streamMessage(
     header.folder.getUriForMsg(header), { QueryInterface: ChromeUtils.generateQI(["nsIStreamListener"]), onStartRequest() {},
@@ -150,7 +150,7 @@ def other_client():
 
 
 def on_server(query, mailbox="INBOX", count=1):
-    """Another client finds so many such letters, soon."""
+    """Another client finds so many such messages, soon."""
     found = None
     for _ in range(100):
         with other_client() as box:
@@ -180,22 +180,22 @@ def walk(bird):
         return inbox().getTotalMessages(false);""",
         total,
     )
-    wanted("letters in INBOX", count, total)
-    text = bird.do('return await source(letter(inbox(), "7@163.test"));')
-    wanted("a letter is read", "Body 7" in text, True)
-    subject = bird.do('return letter(inbox(), "20@163.test").mime2DecodedSubject;')
+    wanted("messages in INBOX", count, total)
+    text = bird.do('return await source(message(inbox(), "7@163.test"));')
+    wanted("a message is read", "Body 7" in text, True)
+    subject = bird.do('return message(inbox(), "20@163.test").mime2DecodedSubject;')
     wanted("a subject is decoded", subject, "Gr\u00fc\u00dfe")
 
     bird.do(
-        """inbox().markMessagesRead([letter(inbox(), "7@163.test")], true);
-        inbox().markMessagesFlagged([letter(inbox(), "8@163.test")], true);
-        inbox().addKeywordsToMessages([letter(inbox(), "8@163.test")], "$label1");"""
+        """inbox().markMessagesRead([message(inbox(), "7@163.test")], true);
+        inbox().markMessagesFlagged([message(inbox(), "8@163.test")], true);
+        inbox().addKeywordsToMessages([message(inbox(), "8@163.test")], "$label1");"""
     )
     on_server("SEEN HEADER Message-ID 7@163.test")
     on_server("FLAGGED KEYWORD $label1 HEADER Message-ID 8@163.test")
     online = "Ci.nsMsgSearchScope.onlineMail"
     subject, body = "Ci.nsMsgSearchAttrib.Subject", "Ci.nsMsgSearchAttrib.Body"
-    hits = bird.do(f'return await found(inbox(), {online}, {subject}, "letter 9");')
+    hits = bird.do(f'return await found(inbox(), {online}, {subject}, "message 9");')
     wanted("the server finds a subject", hits, ["9@163.test"])
     hits = bird.do(f'return await found(inbox(), {online}, {body}, "Body 11");')
     wanted("the server finds a text", hits, ["11@163.test"])
@@ -205,19 +205,19 @@ def walk(bird):
         await until("created", () => child("Kept"));"""
     )
     moved = bird.do(
-        """MailServices.copy.copyMessages(inbox(), [letter(inbox(), "9@163.test")], child("Kept"), true, null, null, false);
+        """MailServices.copy.copyMessages(inbox(), [message(inbox(), "9@163.test")], child("Kept"), true, null, null, false);
         await until("moved", () => { child("Kept").updateFolder(null);
-          return letter(child("Kept"), "9@163.test") && !letter(inbox(), "9@163.test"); });
+          return message(child("Kept"), "9@163.test") && !message(inbox(), "9@163.test"); });
         return all(child("Kept")).length;"""
     )
-    wanted("a letter is moved", moved, 1)
+    wanted("a message is moved", moved, 1)
     deleted = bird.do(
-        """inbox().deleteMessages([letter(inbox(), "10@163.test")], null, false, true, null, false);
+        """inbox().deleteMessages([message(inbox(), "10@163.test")], null, false, true, null, false);
         const trash = () => server().rootFolder.getFolderWithFlags(Ci.nsMsgFolderFlags.Trash);
-        await until("deleted", () => { trash().updateFolder(null); return letter(trash(), "10@163.test"); });
+        await until("deleted", () => { trash().updateFolder(null); return message(trash(), "10@163.test"); });
         return trash().name;"""
     )
-    wanted("a letter is deleted, to", deleted, "Trash")
+    wanted("a message is deleted, to", deleted, "Trash")
 
     sent = bird.do(
         """const fields = Cc["@mozilla.org/messengercompose/composefields;1"].createInstance(Ci.nsIMsgCompFields);
@@ -238,25 +238,25 @@ def walk(bird):
         await until("kept", () => { kept.updateFolder(null); return subjects(kept).includes("by Thunderbird"); });
         return kept.name;"""
     )
-    wanted("a letter is sent, with a copy in", sent, "Sent")
+    wanted("a message is sent, with a copy in", sent, "Sent")
 
     with other_client() as box:
         box.append("INBOX", None, None, b"Subject: while idle\r\nMessage-ID: <idle@163.test>\r\n\r\nhere\r\n")
-    bird.do('await until("told", () => letter(inbox(), "idle@163.test"));')
-    print("told of a new letter while idle")
+    bird.do('await until("told", () => message(inbox(), "idle@163.test"));')
+    print("notified of a new message while idle")
 
     offline = bird.do(
         """await url(listener => inbox().downloadAllForOffline(listener, null));
         await until("kept", () => all(inbox()).every(header => inbox().hasMsgOffline(header.messageKey)));
         Services.io.offline = true;
-        const text = await source(letter(inbox(), "12@163.test"));
-        inbox().markMessagesFlagged([letter(inbox(), "12@163.test")], true);
-        inbox().markMessagesRead([letter(inbox(), "15@163.test")], true);
-        inbox().deleteMessages([letter(inbox(), "13@163.test")], null, false, true, null, false);
-        MailServices.copy.copyMessages(inbox(), [letter(inbox(), "14@163.test")], child("Kept"), true, null, null, false);
+        const text = await source(message(inbox(), "12@163.test"));
+        inbox().markMessagesFlagged([message(inbox(), "12@163.test")], true);
+        inbox().markMessagesRead([message(inbox(), "15@163.test")], true);
+        inbox().deleteMessages([message(inbox(), "13@163.test")], null, false, true, null, false);
+        MailServices.copy.copyMessages(inbox(), [message(inbox(), "14@163.test")], child("Kept"), true, null, null, false);
         return text.includes("Body 12");"""
     )
-    wanted("a letter is read offline", offline, True)
+    wanted("a message is read offline", offline, True)
     with other_client() as box:
         number = lambda id: box.search(None, f"HEADER Message-ID {id}@163.test")[1][0].decode()
         box.store(number(16), "+FLAGS", "(\\Flagged)")
@@ -268,9 +268,9 @@ def walk(bird):
         Services.io.offline = false;
         manager.goOnline(false, true, null);
         await until("played back", () => !inbox().getFlag(Ci.nsMsgFolderFlags.OfflineEvents));
-        await until("told of a letter", () => { inbox().updateFolder(null); return letter(inbox(), "meanwhile@163.test"); });
-        await until("told of a flag", () => letter(inbox(), "16@163.test").isFlagged);
-        await until("told of a deletion", () => !letter(inbox(), "17@163.test"));"""
+        await until("told of a message", () => { inbox().updateFolder(null); return message(inbox(), "meanwhile@163.test"); });
+        await until("told of a flag", () => message(inbox(), "16@163.test").isFlagged);
+        await until("told of a deletion", () => !message(inbox(), "17@163.test"));"""
     )
     print("what others did meanwhile is here")
     on_server("FLAGGED HEADER Message-ID 12@163.test")

@@ -1,5 +1,5 @@
-//! The crate async-imap at an embedded world: a client that others wrote reads, searches, flags, moves, deletes, waits
-//! in IDLE, and catches up with what came while it was away.
+//! The crate async-imap, an independent IMAP client, with an embedded world: read, search, flag, move, delete, IDLE and
+//! resynchronization.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use postroad::Postroad;
 use postroad::world::Service;
 use tokio::net::TcpStream;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// Another session of the same user, in INBOX.
 async fn open(post: &Postroad) -> Session<TcpStream> {
@@ -40,18 +40,18 @@ async fn expunge(session: &mut Session<TcpStream>, set: &str) {
 }
 
 #[tokio::test]
-async fn async_imap_reads_changes_waits_and_catches_up() {
+async fn async_imap_reads_changes_idles_and_resynchronizes() {
     let post = Postroad::builder().user("ann@shop.test").start().await.unwrap();
     let mut session = open(&post).await;
     for number in 1..=5 {
-        let letter = format!("From: bob@home.test\r\nSubject: letter {number}\r\n\r\nBody {number}\r\n");
-        session.append("INBOX", None, None, letter).await.unwrap();
+        let message = format!("From: bob@home.test\r\nSubject: message {number}\r\n\r\nBody {number}\r\n");
+        session.append("INBOX", None, None, message).await.unwrap();
     }
     let all = fetch(&mut session, "1:*", "(FLAGS ENVELOPE BODYSTRUCTURE RFC822.SIZE INTERNALDATE BODY.PEEK[])").await;
     assert_eq!(all.len(), 5);
-    assert_eq!(all[1].envelope().unwrap().subject.as_deref(), Some(&b"letter 2"[..]));
+    assert_eq!(all[1].envelope().unwrap().subject.as_deref(), Some(&b"message 2"[..]));
     assert!(all[1].body().unwrap().ends_with(b"\r\n\r\nBody 2\r\n") && all[1].bodystructure().is_some());
-    assert_eq!(search(&mut session, "SUBJECT \"letter 4\"").await, BTreeSet::from([4]));
+    assert_eq!(search(&mut session, "SUBJECT \"message 4\"").await, BTreeSet::from([4]));
     assert_eq!(search(&mut session, "BODY \"Body 5\"").await, BTreeSet::from([5]));
     let stored = store(&mut session, "2", "+FLAGS (\\Flagged $Mine)").await;
     assert!(stored[0].flags().any(|flag| flag == Flag::Flagged));
@@ -65,7 +65,7 @@ async fn async_imap_reads_changes_waits_and_catches_up() {
     let mut other = open(&post).await;
     let mut idle = session.idle();
     idle.init().await.unwrap();
-    let (told, _stop) = idle.wait_with_timeout(PATIENCE);
+    let (told, _stop) = idle.wait_with_timeout(TIMEOUT);
     other.append("INBOX", None, None, "Subject: while idle\r\n\r\n").await.unwrap();
     assert!(matches!(told.await.unwrap(), IdleResponse::NewData(_)));
     let mut session = idle.done().await.unwrap();

@@ -1,7 +1,7 @@
-//! SIGKILL while clients append, flag, move and expunge: whatever was acknowledged is so, what was not is whole or not
-//! at all, and no message is lost or doubled.
+//! SIGKILL while clients append, flag, move and expunge: acknowledged changes are kept, others are complete or absent,
+//! and no message is lost or duplicated.
 //!
-//! `POSTROAD_KILLS` says how often (20), `POSTROAD_SEED` with which moments (1).
+//! `POSTROAD_KILLS` is the number of kills (20), `POSTROAD_SEED` the seed of their times (1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,24 +9,24 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use postroad::world::Dice;
+use postroad::world::Rng;
 
 use super::crash::{setting, wait};
-use super::{PATIENCE, Served};
+use super::{Served, TIMEOUT};
 
 const CLIENTS: u64 = 3;
-/// From the start of serving to the kill, at most.
+/// The longest time from start to kill.
 const LIFE_MAX_MS: u64 = 600;
-/// Messages of one client between two kills, at most.
+/// The largest number of messages of one client between two kills.
 const MESSAGES_MAX: u64 = 60;
 
 /// Where a message is, or `None`: mailbox and flags.
 type Place = Option<(&'static str, &'static str)>;
 
-/// Where each message may be. What is acknowledged is in one place only.
+/// The possible states of each message; one state if it was acknowledged.
 type Ledger = BTreeMap<String, BTreeSet<Place>>;
 
-/// One thing that a client does with a message, by its UID, and where the message is afterwards.
+/// One command about a message, by UID, and the state after it.
 struct Step {
     commands: &'static [&'static str],
     leads_to: Place,
@@ -36,13 +36,13 @@ const APPEND: Step = Step { commands: &["APPEND A"], leads_to: Some(("A", "")) }
 const FLAG: Step = Step { commands: &["UID STORE # +FLAGS (\\Flagged)"], leads_to: Some(("A", "\\Flagged")) };
 const MOVE: Step = Step { commands: &["UID MOVE # B"], leads_to: Some(("B", "\\Flagged")) };
 const EXPUNGE: Step = Step { commands: &["UID STORE # +FLAGS (\\Deleted)", "UID EXPUNGE #"], leads_to: None };
-/// How far messages get, in turn.
+/// Number of steps of the messages, in turn.
 const COURSES: [&[Step]; 4] = [&[APPEND], &[APPEND, FLAG], &[APPEND, FLAG, MOVE], &[APPEND, FLAG, EXPUNGE]];
 
 #[test]
-fn appended_flagged_moved_and_expunged_messages_survive_kill_9_as_acknowledged() {
+fn acknowledged_mailbox_changes_survive_kill_9() {
     let (kills, seed) = (setting("POSTROAD_KILLS", 20), setting("POSTROAD_SEED", 1));
-    let (data, dice, mut ledger) = (tempfile::tempdir().unwrap(), Dice::seeded(seed), Ledger::new());
+    let (data, rng, mut ledger) = (tempfile::tempdir().unwrap(), Rng::seeded(seed), Ledger::new());
     for kill in 0..kills {
         let mut served = Served::start(data.path());
         let at = served.at("imap").to_owned();
@@ -52,7 +52,7 @@ fn appended_flagged_moved_and_expunged_messages_survive_kill_9_as_acknowledged()
                 thread::spawn(move || work(&at, &format!("{kill}-{client}")))
             })
             .collect();
-        wait(Duration::from_millis(dice.draw() % LIFE_MAX_MS));
+        wait(Duration::from_millis(rng.next_u64() % LIFE_MAX_MS));
         served.child.kill().unwrap();
         served.child.wait().unwrap();
         clients.into_iter().for_each(|client| ledger.extend(client.join().unwrap()));
@@ -69,13 +69,13 @@ fn appended_flagged_moved_and_expunged_messages_survive_kill_9_as_acknowledged()
     println!("{kills} kills: {} messages, {sure} as acknowledged, the others whole or not at all", ledger.len());
 }
 
-/// Works until the server is gone.
+/// Sends commands until the server is killed.
 fn work(at: &str, client: &str) -> Ledger {
     let mut ledger = Ledger::new();
     let Some(mut imap) = Imap::open(at) else { return ledger };
     // They are there from the second life on.
-    let made = ["CREATE A", "CREATE B"].iter().all(|command| imap.say(command).is_some());
-    if !made || imap.say("SELECT A").is_none() {
+    let made = ["CREATE A", "CREATE B"].iter().all(|command| imap.command(command).is_some());
+    if !made || imap.command("SELECT A").is_none() {
         return ledger;
     }
     for (number, course) in (0..MESSAGES_MAX).zip(COURSES.iter().cycle()) {
@@ -101,58 +101,58 @@ struct Imap(BufReader<TcpStream>);
 impl Imap {
     fn open(at: &str) -> Option<Self> {
         let stream = TcpStream::connect(at).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut imap = Self(BufReader::new(stream));
-        imap.hear()?;
-        imap.say("LOGIN friend@sina.test postroad").filter(|reply| reply.starts_with("OK")).map(|_| imap)
+        imap.read_line()?;
+        imap.command("LOGIN friend@sina.test postroad").filter(|reply| reply.starts_with("OK")).map(|_| imap)
     }
 
-    fn hear(&mut self) -> Option<String> {
+    fn read_line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok()?;
         line.ends_with("\r\n").then_some(line)
     }
 
-    /// The tagged reply; `None` when the server is gone.
-    fn say(&mut self, command: &str) -> Option<String> {
+    /// Sends a command and reads the tagged reply; `None` if the server was killed.
+    fn command(&mut self, command: &str) -> Option<String> {
         write!(self.0.get_mut(), "t {command}\r\n").ok()?;
         loop {
-            if let Some(reply) = self.hear()?.strip_prefix("t ") {
+            if let Some(reply) = self.read_line()?.strip_prefix("t ") {
                 return Some(reply.to_owned());
             }
         }
     }
 
-    /// One command about a message, which must be done if it is answered.
+    /// Sends a command about a message; a reply must be OK.
     fn step(&mut self, command: &str, name: &str, uid: &str) -> Option<String> {
         let mut command = command.replace('#', uid);
         if command.starts_with("APPEND") {
             let text = format!("Subject: {name}\r\n\r\n{}", "x\r\n".repeat(500));
             command = format!("{command} {{{}+}}\r\n{text}", text.len());
         }
-        let reply = self.say(&command)?;
+        let reply = self.command(&command)?;
         assert!(reply.starts_with("OK"), "{command}: {reply}");
         Some(reply)
     }
 
-    /// All messages, each where it is; none is there twice.
+    /// All messages with mailbox and flags; fails if one is there twice.
     fn all(&mut self) -> BTreeMap<String, (&'static str, &'static str)> {
         let mut all = BTreeMap::new();
         for mailbox in ["A", "B"] {
-            self.say(&format!("SELECT {mailbox}")).unwrap();
+            self.command(&format!("SELECT {mailbox}")).unwrap();
             write!(self.0.get_mut(), "t FETCH 1:* (FLAGS BODY.PEEK[])\r\n").unwrap();
             loop {
-                let line = self.hear().unwrap();
+                let line = self.read_line().unwrap();
                 if line.starts_with("t ") {
                     break;
                 }
-                let Some((before, octets)) = line.trim_end().split_once(" {") else { continue };
-                let octets: usize = octets.trim_end_matches('}').parse().unwrap();
-                let mut message = vec![0; octets];
+                let Some((before, bytes)) = line.trim_end().split_once(" {") else { continue };
+                let bytes: usize = bytes.trim_end_matches('}').parse().unwrap();
+                let mut message = vec![0; bytes];
                 self.0.read_exact(&mut message).unwrap();
                 let message = String::from_utf8(message).unwrap();
                 let name = message.lines().next().unwrap().trim_start_matches("Subject: ").to_owned();
-                assert!(message.ends_with("x\r\n") && message.len() == name.len() + 13 + 1_500, "{name} is not whole");
+                assert!(message.ends_with("x\r\n") && message.len() == name.len() + 13 + 1_500, "{name} is incomplete");
                 let flags = if before.contains("\\Flagged") { "\\Flagged" } else { "" };
                 assert_eq!(all.insert(name, (mailbox, flags)), None, "there twice");
             }

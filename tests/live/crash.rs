@@ -1,6 +1,7 @@
-//! SIGKILL at random moments under load: what was acknowledged arrives, and nothing is doubled that was not under way.
+//! SIGKILL at random times under load: acknowledged messages arrive, and only messages in transit at a kill may be
+//! duplicated.
 //!
-//! `POSTROAD_KILLS` says how often (20), `POSTROAD_SEED` with which moments (1).
+//! `POSTROAD_KILLS` is the number of kills (20), `POSTROAD_SEED` the seed of their times (1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -10,26 +11,26 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
-use postroad::world::Dice;
+use postroad::world::Rng;
 use rusqlite::Connection;
 
-use super::{PATIENCE, Served, maildrop};
+use super::{Served, TIMEOUT, maildrop};
 
 const CONNECTIONS: u64 = 4;
-/// Letters of one connection between two kills, at most.
-const LETTERS_MAX: u64 = 40;
-/// From the start of serving to the kill, at most.
-const LIFE_MAX_MS: u64 = 400;
-/// From a start on what a kill has left to the second kill, at most.
-const RECOVERY_MAX_MS: u64 = 150;
-/// How often the queue is looked at in the end, with a short wait between.
-const LOOKS_MAX: usize = 6000;
+/// Messages of one connection between two kills, at most.
+const MAX_MESSAGES: u64 = 40;
+/// The longest time from start to kill.
+const MAX_LIFE_MS: u64 = 400;
+/// The longest time from a start on what a kill has left to the second kill.
+const MAX_RECOVERY_MS: u64 = 150;
+/// The largest number of polls of the queue at the end.
+const MAX_POLLS: usize = 6000;
 
 #[derive(Default)]
 struct Ledger {
-    /// Letters for which a 250 was read.
+    /// Messages for which a 250 was read.
     acknowledged: BTreeSet<String>,
-    /// Letters that went out, and no reply to them was read.
+    /// Messages that went out, and no reply to them was read.
     unanswered: BTreeSet<String>,
     /// Journeys that were in a queue at a kill, and in how many queues and kills.
     at_risk: BTreeMap<String, usize>,
@@ -40,19 +41,19 @@ pub(super) fn setting(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_by_kill_9_at_random_moments_under_load() {
+fn acknowledged_messages_under_load_survive_kill_9() {
     let (kills, seed) = (setting("POSTROAD_KILLS", 20), setting("POSTROAD_SEED", 1));
-    let (data, dice, mut ledger) = (tempfile::tempdir().unwrap(), Dice::seeded(seed), Ledger::default());
+    let (data, rng, mut ledger) = (tempfile::tempdir().unwrap(), Rng::seeded(seed), Ledger::default());
     for kill in 0..kills {
         let mut served = Served::start(data.path());
         let at = served.at("smtp").to_owned();
         let writers: Vec<_> = (0..CONNECTIONS)
             .map(|connection| {
                 let at = at.clone();
-                thread::spawn(move || write_letters(&at, &format!("{kill}-{connection}")))
+                thread::spawn(move || write_messages(&at, &format!("{kill}-{connection}")))
             })
             .collect();
-        wait(Duration::from_millis(dice.draw() % LIFE_MAX_MS));
+        wait(Duration::from_millis(rng.next_u64() % MAX_LIFE_MS));
         served.child.kill().unwrap();
         served.child.wait().unwrap();
         for writer in writers {
@@ -60,27 +61,27 @@ fn nothing_acknowledged_is_lost_by_kill_9_at_random_moments_under_load() {
             ledger.acknowledged.extend(acknowledged);
             ledger.unanswered.extend(unanswered);
         }
-        look_into(data.path(), &mut ledger);
-        kill_during_recovery(data.path(), Duration::from_millis(dice.draw() % RECOVERY_MAX_MS));
+        check_database(data.path(), &mut ledger);
+        kill_during_recovery(data.path(), Duration::from_millis(rng.next_u64() % MAX_RECOVERY_MS));
     }
     let served = Served::start(data.path());
     drain(&served);
-    judge(&served, &ledger, kills);
+    check_delivery(&served, &ledger, kills);
 }
 
-/// Sends until the server is gone: which letters it acknowledged, and which one may have been stored all the same.
-fn write_letters(at: &str, name: &str) -> (Vec<String>, Option<String>) {
+/// Sends until the server is gone: which messages it acknowledged, and which one may have been stored all the same.
+fn write_messages(at: &str, name: &str) -> (Vec<String>, Option<String>) {
     let mut acknowledged = Vec::new();
     let Ok(stream) = TcpStream::connect(at) else { return (acknowledged, None) };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut smtp = BufReader::new(stream);
-    if !hear(&mut smtp).starts_with("220") || !say(&mut smtp, "HELO program.test").starts_with("250") {
+    if !read_line(&mut smtp).starts_with("220") || !command(&mut smtp, "HELO program.test").starts_with("250") {
         return (acknowledged, None);
     }
-    for number in 0..LETTERS_MAX {
-        let letter = format!("{name}-{number}");
+    for number in 0..MAX_MESSAGES {
+        let message = format!("{name}-{number}");
         let commands = ["MAIL FROM:<me@163.test>", "RCPT TO:<friend@sina.test>", "DATA"];
-        if !commands.iter().all(|command| matches!(say(&mut smtp, command).as_bytes(), [b'2' | b'3', ..])) {
+        if !commands.iter().all(|line| matches!(command(&mut smtp, line).as_bytes(), [b'2' | b'3', ..])) {
             return (acknowledged, None);
         }
         // Contents lie in their rows, or in a segment.
@@ -89,11 +90,11 @@ fn write_letters(at: &str, name: &str) -> (Vec<String>, Option<String>) {
             7 => 100_000,
             _ => 500,
         });
-        let reply = say(&mut smtp, &format!("Letter: {letter}\r\n\r\n{lines}end of {letter}\r\n."));
+        let reply = command(&mut smtp, &format!("Letter: {message}\r\n\r\n{lines}end of {message}\r\n."));
         if !reply.starts_with("250 ") || !reply.ends_with('\n') {
-            return (acknowledged, Some(letter));
+            return (acknowledged, Some(message));
         }
-        acknowledged.push(letter);
+        acknowledged.push(message);
     }
     (acknowledged, None)
 }
@@ -108,16 +109,16 @@ fn kill_during_recovery(data: &Path, after: Duration) {
     starting.wait().unwrap();
 }
 
-fn hear(smtp: &mut BufReader<TcpStream>) -> String {
+fn read_line(smtp: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     // What cannot be read any more is an empty reply.
     let _ = smtp.read_line(&mut line);
     line
 }
 
-fn say(smtp: &mut BufReader<TcpStream>, text: &str) -> String {
+fn command(smtp: &mut BufReader<TcpStream>, text: &str) -> String {
     match smtp.get_mut().write_all(format!("{text}\r\n").as_bytes()) {
-        Ok(()) => hear(smtp),
+        Ok(()) => read_line(smtp),
         Err(_) => String::new(),
     }
 }
@@ -127,8 +128,8 @@ pub(super) fn wait(time: Duration) {
     thread::sleep(time);
 }
 
-/// After a kill: the database is whole, each message in a queue has a content, and each is noted.
-fn look_into(data: &Path, ledger: &mut Ledger) {
+/// Checks the database after a kill, and records the messages in queues.
+fn check_database(data: &Path, ledger: &mut Ledger) {
     // In a copy: who closes a database cleans up behind others, and the world is to find what it has left.
     let copy = tempfile::tempdir().unwrap();
     for file in ["post.db", "post.db-wal"] {
@@ -153,22 +154,22 @@ fn drain(served: &Served) {
         wait(Duration::from_millis(50));
         total == Some(0)
     };
-    assert!((0..LOOKS_MAX).any(|_| is_empty()), "the queues do not empty");
+    assert!((0..MAX_POLLS).any(|_| is_empty()), "the queues do not empty");
 }
 
-fn judge(served: &Served, ledger: &Ledger, kills: u64) {
+fn check_delivery(served: &Served, ledger: &Ledger, kills: u64) {
     let (mut pop3, uids) = maildrop(served, "friend@sina.test");
     let mut copies: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for number in 1..=uids.len() {
-        assert!(pop3.say(&format!("RETR {number}")).starts_with("+OK"));
-        let lines = pop3.hear_all();
-        let letter = lines.iter().find_map(|line| line.strip_prefix("Letter: ")).unwrap().to_owned();
-        assert_eq!(lines.last().unwrap(), &format!("end of {letter}"), "whole");
+        assert!(pop3.command(&format!("RETR {number}")).starts_with("+OK"));
+        let lines = pop3.read_multiline();
+        let message = lines.iter().find_map(|line| line.strip_prefix("Letter: ")).unwrap().to_owned();
+        assert_eq!(lines.last().unwrap(), &format!("end of {message}"), "whole");
         let id = lines.iter().find_map(|line| Some(line.split_once(" id ")?.1.split_once('-')?.0)).unwrap();
-        copies.entry(letter).or_insert((0, id.to_owned())).0 += 1;
+        copies.entry(message).or_insert((0, id.to_owned())).0 += 1;
     }
-    pop3.say("QUIT");
-    let lost: Vec<_> = ledger.acknowledged.iter().filter(|letter| !copies.contains_key(*letter)).collect();
+    pop3.command("QUIT");
+    let lost: Vec<_> = ledger.acknowledged.iter().filter(|message| !copies.contains_key(*message)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
     let doubled = copies.values().filter(|(count, _)| *count != 1);
     for (count, journey) in doubled.clone() {
@@ -177,7 +178,7 @@ fn judge(served: &Served, ledger: &Ledger, kills: u64) {
     }
     let unasked: Vec<_> = copies
         .keys()
-        .filter(|letter| !ledger.acknowledged.contains(*letter) && !ledger.unanswered.contains(*letter))
+        .filter(|message| !ledger.acknowledged.contains(*message) && !ledger.unanswered.contains(*message))
         .collect();
     assert!(unasked.is_empty(), "from nowhere: {unasked:?}");
     println!(
@@ -185,7 +186,7 @@ fn judge(served: &Served, ledger: &Ledger, kills: u64) {
          at a kill, {} of them are doubled",
         ledger.acknowledged.len(),
         ledger.unanswered.len(),
-        ledger.unanswered.iter().filter(|letter| copies.contains_key(*letter)).count(),
+        ledger.unanswered.iter().filter(|message| copies.contains_key(*message)).count(),
         ledger.at_risk.len(),
         doubled.count()
     );

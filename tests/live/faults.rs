@@ -1,4 +1,4 @@
-//! Faults in a served world, by `postroad fault`: each shows in what happens to a letter, and is over when it ends.
+//! Faults in a served world, by `postroad fault`: each shows in what happens to a message, and is over when it ends.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn fault(served: &Served, arguments: &[&str]) -> Value {
     serde_json::from_str(&out(&output)).unwrap()
 }
 
-/// Why the last MTA still has the message.
+/// The reason why the last MTA has deferred the message.
 fn reason(served: &Served, fault: &str) -> String {
     eventually(&format!("an attempt that fails under {fault}"), || {
         let queue = served.json("/api/v1/queue");
@@ -18,7 +18,7 @@ fn reason(served: &Served, fault: &str) -> String {
     })
 }
 
-/// Begins a fault that is written in one line, with `_` for a space in a value; the way to end it.
+/// Injects a fault written in one line, with `_` for a space in a value; returns its number.
 fn begin(served: &Served, line: &str) -> String {
     let words: Vec<String> = line.split(' ').map(|word| word.replace('_', " ")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -27,7 +27,7 @@ fn begin(served: &Served, line: &str) -> String {
     begun["id"].to_string()
 }
 
-/// Waits until so many letters have found their end, while queues are told to try again.
+/// Waits until so many messages have found their end, while queues are told to try again.
 fn settled(served: &Served, count: usize) -> Value {
     eventually("delivery", || {
         assert!(postroad(&["queue", "--control", served.at("http"), "flush", "--all"]).status.success());
@@ -43,7 +43,7 @@ fn delivered(journeys: &Value) -> usize {
 
 /// Each in a world of its own: an open connection would be used again, and an answer of the DNS be known already.
 #[test]
-fn a_fault_holds_mail_up_until_it_ends() {
+fn fault_defers_message_until_cleared() {
     for (line, why) in [
         ("reply host=mta-sina at=rcpt reply=450_4.2.0_not_now", "450 4.2.0 not now"),
         ("reply host=mda-sina at=data reply=421_4.3.2_busy", "421 4.3.2 busy"),
@@ -57,7 +57,7 @@ fn a_fault_holds_mail_up_until_it_ends() {
     ] {
         let served = Served::ephemeral();
         let id = begin(&served, line);
-        send(&served, "friend@sina.test", "a letter");
+        send(&served, "friend@sina.test", "a message");
         let reason = reason(&served, line);
         assert!(reason.contains(why), "{line}: {reason}");
         fault(&served, &["end", &id]);
@@ -66,13 +66,13 @@ fn a_fault_holds_mail_up_until_it_ends() {
 }
 
 #[test]
-fn what_a_link_swallows_arrives_when_it_is_whole_again() {
+fn link_fault_delays_message_until_cleared() {
     let served = Served::ephemeral();
     for (at, line) in
         ["cut between=mta-relay,mta-sina", "stall between=mta-relay,mta-sina after=100"].iter().enumerate()
     {
         let id = begin(&served, line);
-        send(&served, "friend@sina.test", &format!("letter {at}"));
+        send(&served, "friend@sina.test", &format!("message {at}"));
         let waits = || {
             let queue = served.json("/api/v1/queue");
             queue["messages"].as_array()?.iter().any(|message| message["host"] == "mta-relay").then_some(())
@@ -86,7 +86,7 @@ fn what_a_link_swallows_arrives_when_it_is_whole_again() {
 }
 
 #[test]
-fn a_fault_makes_a_hop_slow_or_plain() {
+fn fault_makes_hop_slow_or_unencrypted() {
     for (line, at_least_ms, is_encrypted) in [
         ("slow between=mta-relay,mta-sina latency=300ms", 600.0, true),
         ("disk-slow host=mta-sina by=500ms", 500.0, true),
@@ -96,10 +96,10 @@ fn a_fault_makes_a_hop_slow_or_plain() {
         // Of its own, since a connection that is kept open has its TLS already.
         let served = Served::ephemeral();
         begin(&served, line);
-        send(&served, "friend@sina.test", "a letter");
+        send(&served, "friend@sina.test", "a message");
         let journeys = settled(&served, 1);
         let path = format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap());
-        // The host that passed it on hears of it after the next one has it.
+        // The relaying host reads the reply after the next host has stored the message.
         let hop = eventually(&format!("the hop under {line}"), || {
             served.json(&path)["events"].as_array()?.iter().find(|event| event["to"] == "mx.sina.test").cloned()
         });
@@ -109,7 +109,7 @@ fn a_fault_makes_a_hop_slow_or_plain() {
 }
 
 #[test]
-fn a_fault_that_makes_no_sense_is_one_line() {
+fn fault_command_with_invalid_fault_fails_with_one_line() {
     let served = Served::ephemeral();
     for (arguments, said) in [
         (vec!["begin", "off", "host=nowhere"], "nowhere"),

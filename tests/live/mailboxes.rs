@@ -1,4 +1,4 @@
-//! Mail from files into mailboxes, and out again, in each form.
+//! Import and export of messages in each format.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Served, err, out, postroad};
 
-/// Runs `postroad mailbox` at a world; what it prints.
+/// Runs `postroad mailbox` with a world; returns its output.
 fn mailbox(served: &Served, arguments: &[&str]) -> String {
     let output = postroad(&[&["mailbox", "--control", served.at("http")], arguments].concat());
     assert!(output.status.success(), "{arguments:?}: {}{}", out(&output), err(&output));
@@ -14,7 +14,7 @@ fn mailbox(served: &Served, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn mail_comes_from_files_and_goes_into_files_without_a_change() {
+fn mailbox_import_and_export_keep_messages_unchanged() {
     let served = Served::ephemeral();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -64,7 +64,7 @@ fn mail_comes_from_files_and_goes_into_files_without_a_change() {
 }
 
 #[test]
-fn what_cannot_be_imported_is_named_and_the_rest_comes() {
+fn mailbox_import_reports_invalid_messages_and_imports_the_others() {
     let served = Served::ephemeral();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.eml"), "Subject: a\n\n").unwrap();
@@ -75,7 +75,7 @@ fn what_cannot_be_imported_is_named_and_the_rest_comes() {
     assert_eq!((output.status.code(), out(&output).starts_with("1 message imported")), (Some(1), true));
     assert!(err(&output).contains("b.eml is empty") && err(&output).lines().count() == 1, "{}", err(&output));
     let wrong = [
-        (vec!["import", "nobody", path], "`nobody` is no address"),
+        (vec!["import", "nobody", path], "`nobody` is not an address"),
         (vec!["import", "nobody@sina.test", path], "`nobody@sina.test` has no mailboxes in this world"),
         (vec!["export", "friend@sina.test", path, "--mailbox", "None"], "no mailbox None"),
         (vec!["import", "friend@sina.test", "/none"], "cannot read /none"),

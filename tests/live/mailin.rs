@@ -1,11 +1,11 @@
-//! A world through an old-fashioned MTA: what it carries, what it refuses, and that ours copes.
+//! A world with an MTA of the `mailin` engine: what it relays and what it refuses.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Line, Served, eventually, messages};
+use super::{LineClient, Served, eventually, messages};
 
 const WORLD: &str = include_str!("../../config/mailin-in-the-middle.toml");
 
@@ -19,28 +19,28 @@ fn world(folder: &Path) -> PathBuf {
 }
 
 fn submit(served: &Served, recipients: &[&str], text: &str) {
-    let mut smtp = Line::open(served.at("smtp"));
-    let mut line = smtp.say("EHLO program.test");
+    let mut smtp = LineClient::open(served.at("smtp"));
+    let mut line = smtp.command("EHLO program.test");
     while line.starts_with("250-") {
         line = smtp.hear();
     }
-    assert!(smtp.say("MAIL FROM:<me@163.test> BODY=8BITMIME").starts_with("250"));
+    assert!(smtp.command("MAIL FROM:<me@163.test> BODY=8BITMIME").starts_with("250"));
     for recipient in recipients {
-        assert!(smtp.say(&format!("RCPT TO:<{recipient}>")).starts_with("250"), "{recipient}");
+        assert!(smtp.command(&format!("RCPT TO:<{recipient}>")).starts_with("250"), "{recipient}");
     }
-    assert!(smtp.say("DATA").starts_with("354"));
-    let reply = smtp.say(&format!("{text}\r\n."));
+    assert!(smtp.command("DATA").starts_with("354"));
+    let reply = smtp.command(&format!("{text}\r\n."));
     assert!(reply.starts_with("250"), "{reply}");
 }
 
-/// The first journey of which that holds.
+/// Waits for the first journey that matches.
 fn journey(served: &Served, is_it: impl Fn(&Value) -> bool) -> Value {
     let find = || served.json("/api/v1/journeys").as_array().unwrap().iter().find(|journey| is_it(journey)).cloned();
     eventually("that journey", find)
 }
 
 #[test]
-fn an_old_fashioned_mta_carries_8_bit_text_dots_and_several_recipients() {
+fn mailin_relays_8_bit_text_dots_and_several_recipients() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start_world(data.path(), &world(data.path()));
     let recipients = ["friend@sina.test", "anybody@example.org", "other@example.org"];
@@ -54,7 +54,7 @@ fn an_old_fashioned_mta_carries_8_bit_text_dots_and_several_recipients() {
 }
 
 #[test]
-fn what_it_cannot_pass_on_comes_back_but_a_bounce_through_it_ends_there_visibly() {
+fn mailin_bounces_failed_message_but_refuses_bounces() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start_world(data.path(), &world(data.path()));
     submit(&served, &["nobody@sina.test"], "Subject: lost\r\n\r\n");
@@ -72,7 +72,7 @@ fn what_it_cannot_pass_on_comes_back_but_a_bounce_through_it_ends_there_visibly(
 }
 
 #[test]
-fn it_is_turned_off_and_on_like_any_host() {
+fn mailin_host_turned_off_queues_mail_until_turned_on() {
     let data = tempfile::tempdir().unwrap();
     let served = Served::start_world(data.path(), &world(data.path()));
     for round in 1..=2 {
@@ -88,7 +88,7 @@ fn it_is_turned_off_and_on_like_any_host() {
 }
 
 #[test]
-fn it_takes_the_mail_of_a_domain_and_leads_its_aliases_on() {
+fn mailin_serves_domain_and_expands_aliases() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("world.toml");
     let text = WORLD.replace("mx = [\"mta-sina\"]", "mx = [\"mta-relay\"]");

@@ -1,4 +1,4 @@
-//! What commands print, and to whom.
+//! Output of the commands.
 
 use std::fs::File;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ fn printing_to(out: Stdio, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_reader_who_has_seen_enough_is_no_error() {
+fn output_to_closed_pipe_is_not_an_error() {
     for arguments in [&["completions", "bash"][..], &["man"], &["check"], &["check", "--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -22,7 +22,7 @@ fn a_reader_who_has_seen_enough_is_no_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_cannot_be_written_is_one_line() {
+fn output_to_full_disk_fails_with_one_line() {
     for arguments in [&["completions", "bash"][..], &["man"], &["check"]] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = printing_to(full.into(), arguments);
@@ -33,16 +33,15 @@ fn output_that_cannot_be_written_is_one_line() {
 }
 
 #[test]
-fn a_refused_login_is_told_in_the_words_of_the_server() {
+fn refused_login_reports_reply_of_server() {
     let served = Served::ephemeral();
     for (service, words) in [("imap", "[AUTHENTICATIONFAILED] "), ("pop3", "[AUTH] ")] {
         let flag = format!("--{service}");
         let server = ["--server", served.at(service), &flag];
         let output = postroad(&[&["fetch", "--user", "me@163.test", "--password", "no"], &server[..]].concat());
-        let told =
-            format!("postroad: 127.0.0.1 refused the login of me@163.test: {words}the name or the password is wrong\n");
+        let told = format!("postroad: 127.0.0.1 refused the login of me@163.test: {words}Authentication failed\n");
         assert_eq!((output.status.code(), err(&output)), (Some(1), told), "{service}");
     }
     let faults = postroad(&["fault", "list", "--control", served.at("http")]);
-    assert_eq!(out(&faults), "nothing is wrong\n");
+    assert_eq!(out(&faults), "no active faults\n");
 }

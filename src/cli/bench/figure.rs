@@ -1,29 +1,29 @@
-//! What was measured, and the letters it was measured with.
+//! Measured figures, and the messages they are measured with.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::world::Dice;
+use crate::world::Rng;
 
-/// Octets of a letter, about.
-const LETTER_OCTETS: usize = 4096;
-/// No letter has fewer.
-pub(super) const LETTER_OCTETS_MIN: usize = LETTER_OCTETS - 100;
-/// So many letters from one to the next that SEARCH finds.
-const RARE: u32 = 100;
-/// What SEARCH looks for in subjects and in texts.
+/// The approximate size of a message.
+const MESSAGE_BYTES: usize = 4096;
+/// The smallest size of a message.
+pub(super) const MIN_MESSAGE_BYTES: usize = MESSAGE_BYTES - 100;
+/// One in this many messages matches SEARCH.
+const RARE_INTERVAL: u32 = 100;
+/// The words that SEARCH looks for in subjects and in texts.
 pub(super) const RARE_SUBJECT: &str = "quarterly";
 pub(super) const RARE_TEXT: &str = "philatelist";
 
-/// One case.
+/// One measured value.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Figure {
     pub(super) what: String,
-    /// Of what.
+    /// The unit.
     pub(super) unit: &'static str,
-    /// More is better, or less.
+    /// Whether `more` or `less` is better.
     pub(super) better: &'static str,
     pub(super) value: f64,
 }
@@ -39,12 +39,12 @@ impl Figure {
     }
 }
 
-/// Figures, each printed when it is known.
+/// Figures, each printed as soon as it is measured.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) list: Vec<Figure>,
     pub(super) quiet: bool,
-    /// Only cases whose name begins like one of these are measured; without any, all.
+    /// Measures only cases whose name begins with one of these; all if empty.
     pub(super) only: Vec<String>,
 }
 
@@ -61,13 +61,13 @@ impl Figures {
         self.list.push(figure);
     }
 
-    /// So many of something a second.
-    pub(super) fn rate(&mut self, what: &str, unit: &'static str, count: f64, took: Duration) {
-        self.add(Figure::new(what, unit, "more", count / took.as_secs_f64()));
+    /// Adds a rate per second.
+    pub(super) fn rate(&mut self, what: &str, unit: &'static str, count: f64, elapsed: Duration) {
+        self.add(Figure::new(what, unit, "more", count / elapsed.as_secs_f64()));
     }
 }
 
-/// Does something once to warm up, and then again and again for a time: how often, and how long that took.
+/// Runs `round` once to warm up, then repeatedly for a time. Returns the number of rounds and the time they elapsed.
 pub(super) async fn repeat(
     time: Duration,
     mut round: impl AsyncFnMut() -> anyhow::Result<()>,
@@ -81,23 +81,26 @@ pub(super) async fn repeat(
     Ok((rounds, began.elapsed()))
 }
 
-/// Whether an answer is as long as what is told of so many messages.
-pub(super) fn whole(messages: usize, least: usize, octets: usize) -> anyhow::Result<()> {
+/// Checks that a response about `messages` messages has at least `least` bytes for each.
+pub(super) fn check_length(messages: usize, least: usize, bytes: usize) -> anyhow::Result<()> {
     let least = messages * least;
-    anyhow::ensure!(least <= octets, "{messages} messages came in {octets} octets; there are {least} at least");
+    anyhow::ensure!(
+        least <= bytes,
+        "the response about {messages} messages has {bytes} bytes, but at least {least} were expected"
+    );
     Ok(())
 }
 
-/// A letter of 4 KiB, not the same as any other.
-pub(super) fn letter(number: u32, dice: &Dice) -> String {
+/// A unique message of 4 KiB.
+pub(super) fn message(number: u32, rng: &Rng) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "co", "den", "fi", "gul", "ha", "jor", "ke", "lam", "mi", "no", "per", "ra", "si", "tun", "vo"];
     let word = || {
-        let drawn = dice.draw();
+        let drawn = rng.next_u64();
         let syllable = |at: u32| SYLLABLES[(drawn >> (4 * at) & 15) as usize];
         (0..2 + (drawn >> 32 & 1) as u32).map(syllable).collect::<String>()
     };
-    let is_rare = number.is_multiple_of(RARE);
+    let is_rare = number.is_multiple_of(RARE_INTERVAL);
     let subject = if is_rare { RARE_SUBJECT.to_owned() } else { word() };
     let mut text = format!(
         "Return-Path: <ann@a.test>\r\nReceived: from a.test by b.test with ESMTP id {number}; Mon, 23 Nov 2026 08:00:00 \
@@ -106,13 +109,13 @@ pub(super) fn letter(number: u32, dice: &Dice) -> String {
          <{number}.{:x}@a.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
          Content-Transfer-Encoding: 8bit\r\n\r\n",
         word(),
-        dice.draw()
+        rng.next_u64()
     );
     if is_rare {
         text.push_str(&format!("A word for the {RARE_TEXT} among us.\r\n"));
     }
     let mut line = String::new();
-    while text.len() + line.len() < LETTER_OCTETS {
+    while text.len() + line.len() < MESSAGE_BYTES {
         line.push_str(&word());
         line.push(' ');
         if 70 < line.len() {
@@ -131,12 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_have_4_kib_and_one_in_a_hundred_is_found() {
-        let dice = Dice::seeded(1);
-        let letters: Vec<String> = (0..200).map(|number| letter(number, &dice)).collect();
-        assert!(letters.iter().all(|letter| letter.len().abs_diff(LETTER_OCTETS) <= LETTER_OCTETS - LETTER_OCTETS_MIN));
-        let found = |text: &str| letters.iter().filter(|letter| letter.contains(text)).count();
+    fn messages_have_4_kib_and_one_in_a_hundred_matches_search() {
+        let rng = Rng::seeded(1);
+        let messages: Vec<String> = (0..200).map(|number| message(number, &rng)).collect();
+        assert!(
+            messages.iter().all(|message| message.len().abs_diff(MESSAGE_BYTES) <= MESSAGE_BYTES - MIN_MESSAGE_BYTES)
+        );
+        let found = |text: &str| messages.iter().filter(|message| message.contains(text)).count();
         assert_eq!((found(RARE_SUBJECT), found(RARE_TEXT)), (2, 2));
-        assert!(letters.iter().all(|letter| letter.lines().all(|line| line.len() <= 120)));
+        assert!(messages.iter().all(|message| message.lines().all(|line| line.len() <= 120)));
     }
 }

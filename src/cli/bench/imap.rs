@@ -1,4 +1,4 @@
-//! `postroad bench imap`: how fast an IMAP server answers, ours or any other.
+//! `postroad bench imap`: performance of an IMAP server, this one or another.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -8,49 +8,49 @@ use clap::Args;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::figure::{Figure, Figures, LETTER_OCTETS_MIN, RARE_SUBJECT, RARE_TEXT, letter, repeat, whole};
-use super::target::{Aim, Service, Target};
+use super::figure::{Figure, Figures, MIN_MESSAGE_BYTES, RARE_SUBJECT, RARE_TEXT, check_length, message, repeat};
+use super::target::{Service, Target, TargetArgs};
 use super::wire::Imap;
-use crate::world::Dice;
+use crate::world::Rng;
 
-/// The mailbox that is made for it.
-const MAILBOX: &str = "Bench";
-/// Where APPEND is measured.
-const ASIDE: &str = "BenchAside";
-/// Everything that a client lists a mailbox with.
+/// The mailbox for reading.
+const READ_MAILBOX: &str = "Bench";
+/// The mailbox for APPEND.
+const APPEND_MAILBOX: &str = "BenchAside";
+/// The metadata with which clients list a mailbox.
 const METADATA: &str = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
 const BODIES: &str = "FETCH 1:* (BODY.PEEK[])";
-/// `* 1 FETCH (FLAGS ())` and its line end; the shortest metadata of a letter.
-const FLAGS_OCTETS_MIN: usize = 23;
-const METADATA_OCTETS_MIN: usize = 300;
-/// Letters that are written before they are appended one by one.
-const APPENDS: u32 = 100;
+/// `* 1 FETCH (FLAGS ())` and its line end; the shortest metadata of a message.
+const MIN_FLAGS_BYTES: usize = 23;
+const MIN_METADATA_BYTES: usize = 300;
+/// Messages that are written before they are appended one by one.
+const APPEND_BATCH: u32 = 100;
 /// Connections that fill the mailbox.
 const WRITERS: u32 = 10;
 const READERS: usize = 4;
 const FIRST_SELECT: &str = "first SELECT after a start";
-/// Connections that log in at once, where many are needed.
-const LOGINS_AT_ONCE: usize = 100;
+/// Number of concurrent logins.
+const MAX_CONCURRENT_LOGINS: usize = 100;
 
-/// How fast an IMAP server answers: what clients ask of a mailbox of 4 KiB messages. Without --target, ours, in a
-/// process and a folder of its own.
+/// Measures an IMAP server with a mailbox of 4 KiB messages. Without --target, starts a server of this program in its own
+/// process with a temporary folder.
 #[derive(Debug, Args)]
 pub(super) struct ImapBench {
     #[command(flatten)]
-    aim: Aim,
-    /// Also so many connections in IDLE: the memory of each, and the time until all are told of a message.
+    args: TargetArgs,
+    /// Also measures this many connections in IDLE: memory of each, and the time until all are notified of a message.
     #[arg(long, value_name = "N")]
     idle: Option<usize>,
 }
 
 impl ImapBench {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The server does not start, cannot be reached, or does not do what it is asked.
+    /// The server does not start, is unreachable, or refuses a command.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut target = self.aim.find(Service::Imap, None).await?;
-        let mut figures = self.aim.figures();
+        let mut target = self.args.find(Service::Imap, None).await?;
+        let mut figures = self.args.figures();
         self.fill(&target, &mut figures).await?;
         self.read(&target, &mut figures).await?;
         self.change(&target, &mut figures).await?;
@@ -61,10 +61,10 @@ impl ImapBench {
             first_select(&target, &mut figures).await?;
         } else {
             let mut imap = Imap::open(&target, 0).await?;
-            imap.say(&format!("DELETE {MAILBOX}")).await?;
-            imap.say(&format!("DELETE {ASIDE}")).await?;
+            imap.command(&format!("DELETE {READ_MAILBOX}")).await?;
+            imap.command(&format!("DELETE {APPEND_MAILBOX}")).await?;
         }
-        if self.aim.json {
+        if self.args.json {
             println!("{}", serde_json::to_string_pretty(&figures.list)?);
         }
         Ok(ExitCode::SUCCESS)
@@ -73,82 +73,82 @@ impl ImapBench {
     /// APPEND, over one connection and over ten.
     async fn fill(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let mut imap = Imap::open(target, 0).await?;
-        for mailbox in [MAILBOX, ASIDE] {
-            // There may be none.
-            let _ = imap.say(&format!("DELETE {mailbox}")).await;
-            imap.say(&format!("CREATE {mailbox}")).await?;
+        for mailbox in [READ_MAILBOX, APPEND_MAILBOX] {
+            // The mailbox may not exist.
+            let _ = imap.command(&format!("DELETE {mailbox}")).await;
+            imap.command(&format!("CREATE {mailbox}")).await?;
         }
         if figures.wants("APPEND") {
-            let (appended, took) = self.append(&mut imap).await?;
-            figures.rate("APPEND", "messages/s", f64::from(appended), took);
+            let (appended, elapsed) = self.append(&mut imap).await?;
+            figures.rate("APPEND", "messages/s", f64::from(appended), elapsed);
         }
         let began = Instant::now();
-        let writers = (0..WRITERS).map(|writer| append(target, writer, self.aim.messages));
+        let writers = (0..WRITERS).map(|writer| append(target, writer, self.args.messages));
         try_join_all(writers).await?;
-        figures.rate("APPEND, 10 connections", "messages/s", f64::from(self.aim.messages), began.elapsed());
+        figures.rate("APPEND, 10 connections", "messages/s", f64::from(self.args.messages), began.elapsed());
         Ok(())
     }
 
-    /// One letter after the other for a time, behind some that warm up.
+    /// Appends one message after the other for a time, after some that warm up.
     async fn append(&self, imap: &mut Imap) -> anyhow::Result<(u32, Duration)> {
-        let (dice, count) = (Dice::from_entropy(), APPENDS.min(self.aim.messages));
-        let (mut appended, mut took) = (0, Duration::ZERO);
+        let (rng, count) = (Rng::from_entropy(), APPEND_BATCH.min(self.args.messages));
+        let (mut appended, mut elapsed) = (0, Duration::ZERO);
         loop {
-            let letters: Vec<_> = (0..count).map(|number| letter(appended + number, &dice)).collect();
+            let messages: Vec<_> = (0..count).map(|number| message(appended + number, &rng)).collect();
             let began = Instant::now();
-            for letter in &letters {
-                imap.append(ASIDE, letter).await?;
+            for message in &messages {
+                imap.append(APPEND_MAILBOX, message).await?;
             }
             if appended != 0 {
-                took += began.elapsed();
+                elapsed += began.elapsed();
             }
             appended += count;
-            if self.aim.time <= took {
-                return Ok((appended - count, took));
+            if self.args.time <= elapsed {
+                return Ok((appended - count, elapsed));
             }
         }
     }
 
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
-        let (messages, time) = (self.aim.messages as usize, self.aim.time);
+        let (messages, time) = (self.args.messages as usize, self.args.time);
         let mut imap = selected(target).await?;
         for (what, command, least) in [
-            ("FETCH 1:* FLAGS", "FETCH 1:* (FLAGS)", FLAGS_OCTETS_MIN),
-            ("FETCH 1:* metadata", METADATA, METADATA_OCTETS_MIN),
-            ("FETCH 1:* BODY.PEEK[]", BODIES, LETTER_OCTETS_MIN),
+            ("FETCH 1:* FLAGS", "FETCH 1:* (FLAGS)", MIN_FLAGS_BYTES),
+            ("FETCH 1:* metadata", METADATA, MIN_METADATA_BYTES),
+            ("FETCH 1:* BODY.PEEK[]", BODIES, MIN_MESSAGE_BYTES),
         ] {
             if figures.wants(what) {
-                let fetch = async || whole(messages, least, imap.say(command).await?);
-                let (rounds, took) = repeat(time, fetch).await?;
-                figures.rate(what, "messages/s", messages as f64 * f64::from(rounds), took);
+                let fetch = async || check_length(messages, least, imap.command(command).await?);
+                let (rounds, elapsed) = repeat(time, fetch).await?;
+                figures.rate(what, "messages/s", messages as f64 * f64::from(rounds), elapsed);
             }
         }
         let what = "FETCH 1:* BODY.PEEK[], 4 connections";
         if figures.wants(what) {
             let mut readers = try_join_all((0..READERS).map(|_| selected(target))).await?;
-            let (rounds, took) = repeat(time, async || {
-                let answers = try_join_all(readers.iter_mut().map(|imap| imap.say(BODIES))).await?;
-                answers.into_iter().try_for_each(|octets| whole(messages, LETTER_OCTETS_MIN, octets))
+            let (rounds, elapsed) = repeat(time, async || {
+                let answers = try_join_all(readers.iter_mut().map(|imap| imap.command(BODIES))).await?;
+                answers.into_iter().try_for_each(|bytes| check_length(messages, MIN_MESSAGE_BYTES, bytes))
             })
             .await?;
-            figures.rate(what, "messages/s", (messages * READERS) as f64 * f64::from(rounds), took);
+            figures.rate(what, "messages/s", (messages * READERS) as f64 * f64::from(rounds), elapsed);
         }
         for (what, key, text) in [("SEARCH SUBJECT", "SUBJECT", RARE_SUBJECT), ("SEARCH TEXT", "TEXT", RARE_TEXT)] {
             if figures.wants(what) {
                 let command = format!("SEARCH {key} {text}");
-                let (rounds, took) = repeat(time, async || imap.say(&command).await.map(drop)).await?;
-                figures.add(Figure::new(what, "ms", "less", took.as_secs_f64() * 1e3 / f64::from(rounds)));
+                let (rounds, elapsed) = repeat(time, async || imap.command(&command).await.map(drop)).await?;
+                figures.add(Figure::new(what, "ms", "less", elapsed.as_secs_f64() * 1e3 / f64::from(rounds)));
             }
         }
         let what = "FETCH of a random message";
         if figures.wants(what) {
-            let dice = Dice::from_entropy();
-            let (rounds, took) = repeat(time, async || {
-                let number = dice.below(messages as u64) + 1;
-                whole(1, LETTER_OCTETS_MIN, imap.say(&format!("FETCH {number} (BODY.PEEK[])")).await?)
+            let rng = Rng::from_entropy();
+            let (rounds, elapsed) = repeat(time, async || {
+                let number = rng.below(messages as u64) + 1;
+                check_length(1, MIN_MESSAGE_BYTES, imap.command(&format!("FETCH {number} (BODY.PEEK[])")).await?)
             })
             .await?;
-            figures.rate(what, "messages/s", rounds.into(), took);
+            figures.rate(what, "messages/s", rounds.into(), elapsed);
         }
         Ok(())
     }
@@ -157,76 +157,76 @@ impl ImapBench {
         if figures.wants("STORE 1:*") {
             let mut imap = selected(target).await?;
             let mut sign = ['+', '-'].into_iter().cycle();
-            let (rounds, took) = repeat(self.aim.time, async || {
+            let (rounds, elapsed) = repeat(self.args.time, async || {
                 let sign = sign.next().unwrap_or('+');
-                imap.say(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)")).await.map(drop)
+                imap.command(&format!("STORE 1:* {sign}FLAGS.SILENT (\\Flagged)")).await.map(drop)
             })
             .await?;
-            figures.rate("STORE 1:*", "messages/s", f64::from(self.aim.messages) * f64::from(rounds), took);
+            figures.rate("STORE 1:*", "messages/s", f64::from(self.args.messages) * f64::from(rounds), elapsed);
         }
         if figures.wants("login to logout") {
-            let visit = async || Imap::open(target, 0).await?.say("LOGOUT").await.map(drop);
-            let (rounds, took) = repeat(self.aim.time, visit).await?;
-            figures.rate("login to logout", "sessions/s", rounds.into(), took);
+            let visit = async || Imap::open(target, 0).await?.command("LOGOUT").await.map(drop);
+            let (rounds, elapsed) = repeat(self.args.time, visit).await?;
+            figures.rate("login to logout", "sessions/s", rounds.into(), elapsed);
         }
         Ok(())
     }
 }
 
-/// One of ten that fill the mailbox.
+/// Fills the mailbox over one of ten connections.
 async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<()> {
     let mut imap = Imap::open(target, 0).await?;
-    let dice = Dice::from_entropy();
+    let rng = Rng::from_entropy();
     for number in (writer..messages).step_by(WRITERS as usize) {
-        imap.append(MAILBOX, &letter(number, &dice)).await?;
+        imap.append(READ_MAILBOX, &message(number, &rng)).await?;
     }
     Ok(())
 }
 
 async fn selected(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = Imap::open(target, 0).await?;
-    imap.say(&format!("SELECT {MAILBOX}")).await?;
+    imap.command(&format!("SELECT {READ_MAILBOX}")).await?;
     Ok(imap)
 }
 
-/// How long the first client waits that opens the mailbox after a start.
+/// Time of the first SELECT after a restart.
 async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
     let mut imap = Imap::open(target, 0).await?;
     let began = Instant::now();
-    imap.say(&format!("SELECT {MAILBOX}")).await?;
+    imap.command(&format!("SELECT {READ_MAILBOX}")).await?;
     figures.add(Figure::new(FIRST_SELECT, "ms", "less", began.elapsed().as_secs_f64() * 1e3));
     Ok(())
 }
 
 async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut writer = Imap::open(target, 0).await?;
-    // The first one opens the mailbox for all.
+    // The first connection loads the mailbox.
     let mut waiting = vec![waiter(target).await?];
     let memory = || target.processes.usage().map(|usage| usage.resident);
     let before = memory();
     while waiting.len() < count {
-        let more = LOGINS_AT_ONCE.min(count - waiting.len());
+        let more = MAX_CONCURRENT_LOGINS.min(count - waiting.len());
         waiting.extend(try_join_all((0..more).map(|_| waiter(target))).await?);
     }
     if let (Some(before), Some(after)) = (before, memory()) {
         let each = after.saturating_sub(before) as f64 / 1024.0 / count as f64;
         figures.add(Figure::new(&format!("memory of each of {count} in IDLE"), "KiB", "less", each));
     }
-    let letter = letter(1, &Dice::from_entropy());
-    writer.append(MAILBOX, &letter).await?;
+    let message = message(1, &Rng::from_entropy());
+    writer.append(READ_MAILBOX, &message).await?;
     let began = Instant::now();
     tokio::select! {
-        told = try_join_all(waiting.iter_mut().map(Imap::told)) => drop(told?),
-        never = stay_awake() => match never {},
+        notified = try_join_all(waiting.iter_mut().map(Imap::wait_for_message)) => drop(notified?),
+        never = busy_loop() => match never {},
     }
-    let took: Duration = began.elapsed();
-    let what = format!("after APPEND, until {count} in IDLE are told");
-    figures.add(Figure::new(&what, "ms", "less", took.as_secs_f64() * 1e3));
+    let elapsed: Duration = began.elapsed();
+    let what = format!("after APPEND, until {count} in IDLE are notified");
+    figures.add(Figure::new(&what, "ms", "less", elapsed.as_secs_f64() * 1e3));
     Ok(())
 }
 
-/// Keeps a thread from sleeping: a server does not wake the processors of clients elsewhere, so it need not wake ours.
-async fn stay_awake() -> Infallible {
+/// Keeps the thread busy, so that the time to wake it is not part of the measurement.
+async fn busy_loop() -> Infallible {
     loop {
         tokio::task::yield_now().await;
     }

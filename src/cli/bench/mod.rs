@@ -1,4 +1,4 @@
-//! `postroad bench`: how fast this is, on this machine.
+//! `postroad bench`: performance measurements on this machine.
 
 mod figure;
 mod imap;
@@ -14,15 +14,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-/// Measures how fast Postroad is on this machine.
+/// Measures the performance of Postroad, or of another mail server, on this machine.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     #[command(subcommand)]
-    what: What,
+    what: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum BenchCommand {
     Simulate(simulate::Simulate),
     Smtp(Box<smtp::Smtp>),
     Imap(imap::ImapBench),
@@ -31,23 +31,23 @@ enum What {
 }
 
 impl Bench {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Something cannot be measured.
+    /// A measurement failed.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.what {
-            What::Simulate(simulate) => simulate.run().await,
-            What::Smtp(smtp) => alone(async || smtp.run().await).await,
-            What::Imap(imap) => alone(async || imap.run().await).await,
-            What::Pop3(pop3) => alone(async || pop3.run().await).await,
-            What::Memory(memory) => alone(async || memory.run().await).await,
+            BenchCommand::Simulate(simulate) => simulate.run().await,
+            BenchCommand::Smtp(smtp) => run_on_own_thread(async || smtp.run().await).await,
+            BenchCommand::Imap(imap) => run_on_own_thread(async || imap.run().await).await,
+            BenchCommand::Pop3(pop3) => run_on_own_thread(async || pop3.run().await).await,
+            BenchCommand::Memory(memory) => run_on_own_thread(async || memory.run().await).await,
         }
     }
 }
 
-/// Measures on a thread and a runtime of its own: what waits for sockets and what reads them is one thread then.
-async fn alone<F>(measure: F) -> anyhow::Result<ExitCode>
+/// Runs a measurement on its own thread and runtime, so that waiting for sockets and reading them is one thread.
+async fn run_on_own_thread<F>(measure: F) -> anyhow::Result<ExitCode>
 where
     F: AsyncFnOnce() -> anyhow::Result<ExitCode> + Send + 'static,
 {

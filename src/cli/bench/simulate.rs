@@ -1,4 +1,4 @@
-//! `postroad bench simulate`: how fast simulated worlds are.
+//! `postroad bench simulate`: performance of simulations.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::sim::{self, Scenario, human};
 
-/// Simulated worlds: hops a second on one core, and how that changes with hosts, messages and virtual time.
+/// Measures simulations: hops per second on one core, for different numbers of hosts and messages and virtual durations.
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
-    /// Also a week of 50 hosts with 100,000 messages and an outage, and a million messages: some minutes.
+    /// Also measures 50 hosts with 100,000 messages and an outage, and a million messages; this takes some minutes.
     #[arg(long)]
     long: bool,
     /// Print the figures as JSON.
@@ -20,7 +20,7 @@ pub(super) struct Simulate {
     json: bool,
 }
 
-/// What is played.
+/// A scenario to measure.
 struct Case {
     name: &'static str,
     hosts: usize,
@@ -28,7 +28,7 @@ struct Case {
     text: String,
 }
 
-/// What was measured.
+/// The result of a case.
 #[derive(Debug, Serialize)]
 struct Figure {
     name: &'static str,
@@ -41,10 +41,10 @@ struct Figure {
 }
 
 impl Simulate {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// A scenario does not run to its end.
+    /// A scenario fails.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let Self { long, json } = self;
         let measured = tokio::task::spawn_blocking(move || {
@@ -92,7 +92,7 @@ fn cases(long: bool) -> Vec<Case> {
     cases
 }
 
-/// Three MTAs and an MDA, one after the other.
+/// The default world: three MTAs and an MDA in a row.
 fn chain(count: usize, every: &str, after: &str) -> String {
     format!(
         "[scenario]\nname = \"chain\"\nlasts = \"366 days\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\n\
@@ -100,7 +100,7 @@ fn chain(count: usize, every: &str, after: &str) -> String {
     )
 }
 
-/// Equal providers, each of two hosts.
+/// A world of equal providers with two hosts each.
 fn providers(count: usize, messages: usize, every: &str, more: &str) -> String {
     format!(
         "[scenario]\nname = \"providers\"\nlasts = \"14 days\"\n[providers]\ncount = {count}\nusers = 4\n[[traffic]]\n\
@@ -114,7 +114,7 @@ fn measure(case: Case) -> anyhow::Result<Figure> {
     let began = Instant::now();
     let report = sim::play(&scenario, 1, None, |_| {})?;
     let seconds = began.elapsed().as_secs_f64();
-    anyhow::ensure!(report.passed, "a promise was broken:\n{}", report.text());
+    anyhow::ensure!(report.passed, "an invariant was broken:\n{}", report.text());
     let hops_per_second = report.hops as f64 / seconds;
     Ok(Figure { name, hosts, messages, hops: report.hops, virtual_seconds: report.seconds, seconds, hops_per_second })
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_measured_can_be_played() {
+    fn cases_are_valid_scenarios() {
         for case in cases(true) {
             let scenario = Scenario::parse(case.name, &case.text).unwrap();
             assert_eq!(scenario.messages(), case.messages);

@@ -1,4 +1,4 @@
-//! The server under load: one of ours, in a process and a folder of its own, or any other.
+//! The server to measure: one of this program in its own process, or another.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use crate::bench::{Processes, Served};
 use crate::net::{Interface, Net, Trust};
 use crate::world::Clock;
 
-/// Who is loaded, and how long.
+/// The server to measure and the duration.
 #[derive(Debug, Args)]
-pub(super) struct Aim {
-    /// Load this server instead of one of ours: HOST:PORT of its IMAP or POP3.
+pub(super) struct TargetArgs {
+    /// Measures this server instead of starting one: HOST:PORT of its IMAP or POP3 listener.
     #[arg(long, value_name = "HOST:PORT")]
     target: Option<Endpoint>,
-    /// Who logs in there; `{n}` stands for 0, 1, 2 and 3 where several maildrops are needed. Their mail is deleted.
+    /// The login; `{n}` stands for 0, 1, 2 and 3 where several maildrops are needed. Their mail is deleted.
     #[arg(long, value_name = "NAME", default_value = "bench{n}@bench.test")]
     user: String,
     /// The password.
     #[arg(long, value_name = "TEXT", default_value = "postroad")]
     password: String,
-    /// Encrypts by STARTTLS or STLS first.
+    /// Use STARTTLS or STLS.
     #[arg(long)]
     starttls: bool,
-    /// A process of that server, by its number: the memory that it and its children use is told. May be repeated.
+    /// A process id of that server: reports the memory used by it and its children. May be repeated.
     #[arg(long, value_name = "PID", requires = "target")]
     pid: Vec<u32>,
-    /// Messages of 4 KiB in the mailbox.
+    /// Number of 4 KiB messages in the mailbox.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub(super) messages: u32,
-    /// How long each case is repeated.
+    /// Duration of each case.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::super::common::duration)]
     pub(super) time: Duration,
-    /// Measures only cases whose name begins like this, as in "FETCH 1:*". May be repeated.
+    /// Measures only cases whose name begins with this text, as in "FETCH 1:*". May be repeated.
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
     /// Print the figures as JSON.
@@ -45,7 +45,7 @@ pub(super) struct Aim {
     pub(super) json: bool,
 }
 
-/// Where it is, and how to get in.
+/// The address and login of the server.
 pub(super) struct Target {
     pub(super) interface: Interface,
     pub(super) trust: Trust,
@@ -58,31 +58,31 @@ pub(super) struct Target {
     ours: Option<Ours>,
 }
 
-/// A served world on a folder of its own.
+/// A started server and its temporary folder.
 struct Ours {
-    /// Gone before the folder.
+    /// Dropped before the folder.
     served: Option<Served>,
     folder: TempDir,
 }
 
-/// What the target of a benchmark speaks.
+/// The protocol to measure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Imap,
     Pop3,
 }
 
-impl Aim {
-    /// Where figures go.
+impl TargetArgs {
+    /// The collector of the figures.
     pub(super) fn figures(&self) -> Figures {
         Figures { quiet: self.json, only: self.only.clone(), ..Figures::default() }
     }
 
-    /// Finds the server, or starts ours. `imap` is where maildrops of a POP3 server are filled.
+    /// Resolves the server, or starts one. `imap` is the IMAP server that fills the maildrops of a POP3 server.
     pub(super) async fn find(&self, service: Service, imap: Option<&Endpoint>) -> anyhow::Result<Target> {
         let mut target = Target {
             interface: Net::sockets().interface(&[]),
-            trust: Trust::anyone(Clock::wall())?,
+            trust: Trust::any_certificate(Clock::wall())?,
             starttls: self.starttls,
             password: self.password.clone(),
             user: self.user.clone(),
@@ -115,7 +115,7 @@ impl Target {
         found.first().copied().with_context(|| format!("{} has no address", endpoint.host))
     }
 
-    /// Starts our own server on its folder, again if it runs; `false` when the target is not ours.
+    /// Starts or restarts the own server; returns false if the target is another server.
     pub(super) async fn restart(&mut self) -> anyhow::Result<bool> {
         let Some(ours) = &mut self.ours else { return Ok(false) };
         if ours.served.take().is_some() {
@@ -129,11 +129,11 @@ impl Target {
     }
 
     pub(super) fn imap(&self) -> anyhow::Result<SocketAddr> {
-        self.imap.context("where is its IMAP? say so with --imap HOST:PORT")
+        self.imap.context("the address of its IMAP server is needed: --imap HOST:PORT")
     }
 
     pub(super) fn pop3(&self) -> anyhow::Result<SocketAddr> {
-        self.pop3.context("the server has no POP3")
+        self.pop3.context("the server has no POP3 listener")
     }
 
     /// The login of the `n`th user.

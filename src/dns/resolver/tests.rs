@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::{Data, Mood, Moods, Record, Server, Zones};
+use super::super::{Data, DnsFault, DnsFaults, Record, Server, Zones};
 use super::*;
-use crate::net::{Door, Limits, Net, serve};
+use crate::net::{Limits, Net, ServerConfig, serve};
 
 const SERVER: &str = "192.0.2.53:53";
 
@@ -34,7 +34,7 @@ fn network() -> Net {
 }
 
 fn resolver(net: &Net) -> Resolver {
-    Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), vec![SERVER.parse().unwrap()], Dice::seeded(1))
+    Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), vec![SERVER.parse().unwrap()], Rng::seeded(1))
 }
 
 /// A network whose name server answers for the records above.
@@ -44,16 +44,16 @@ async fn world() -> (Net, Stop) {
     (net, stop)
 }
 
-async fn serve_at(net: &Net, stop: &Stop) -> Moods {
-    let moods = Moods::default();
-    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap()).with_moods(moods.clone());
+async fn serve_at(net: &Net, stop: &Stop) -> DnsFaults {
+    let faults = DnsFaults::default();
+    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap()).with_faults(faults.clone());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     for listener in place.listen(53).await.unwrap() {
-        let door = Door { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(door, server.clone(), stop.clone()));
+        let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        tokio::spawn(serve(config, server.clone(), stop.clone()));
     }
     tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), stop.clone()));
-    moods
+    faults
 }
 
 /// Answers every datagram with what `answer` makes of it and counts them.
@@ -79,7 +79,7 @@ fn hosts(list: &[(u16, &str)]) -> Mx {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_domain_says_where_its_mail_goes() {
+async fn resolver_mx_returns_hosts_implicit_or_null() {
     let (net, _stop) = world().await;
     let resolver = resolver(&net);
     let listed = hosts(&[(10, "another.163.test"), (10, "mx.163.test"), (20, "backup.163.test")]);
@@ -93,7 +93,7 @@ async fn a_domain_says_where_its_mail_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_has_addresses_of_both_families() {
+async fn resolver_addresses_returns_both_families() {
     let (net, _stop) = world().await;
     let resolver = resolver(&net);
     let both: Vec<IpAddr> = vec!["2001:db8::25".parse().unwrap(), [192, 0, 2, 25].into()];
@@ -106,7 +106,7 @@ async fn a_host_has_addresses_of_both_families() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_answer_comes_over_tcp() {
+async fn resolver_with_truncated_answer_retries_over_tcp() {
     let (net, _stop) = world().await;
     let Ok(Mx::Hosts(hosts)) = resolver(&net).mx("many.test").await else { panic!("no hosts") };
     assert_eq!((hosts.len(), hosts[59].preference), (60, 59));
@@ -117,85 +117,89 @@ async fn ask_by_tcp(net: &Net, name: &str) -> (Option<Reply>, Duration) {
     let began = Instant::now();
     let question = Question { id: 7, name: zone::parse(name).unwrap(), kind: RecordType::MX };
     let stream = net.interface(&[[192, 0, 2, 1].into()]).connect(SERVER.parse().unwrap()).await.unwrap();
-    let asking = Asking::new(&question.encode().unwrap()).unwrap();
-    let answer = Conn::new(stream, asking, Stop::new()).event().await.ok().flatten();
+    let session = TcpClientSession::new(&question.encode().unwrap()).unwrap();
+    let answer = Conn::new(stream, session, Stop::new()).event().await.ok().flatten();
     (answer.map(|answer| question.read(&answer)), began.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
-async fn name_servers_have_the_same_moods_over_tcp() {
+async fn dns_faults_apply_to_tcp() {
     let (net, stop) = (network(), Stop::new());
-    let moods = serve_at(&net, &stop).await;
+    let faults = serve_at(&net, &stop).await;
     let late = Duration::from_secs(3);
-    for (mood, expected) in [
-        (Mood::Silent, None),
-        (Mood::NoSuchName, Some("NoSuchName")),
-        (Mood::ServerFailure, Some("Failed")),
-        (Mood::Slow(late), Some("mx.163.test")),
-        (Mood::Moved("relay.test".to_owned()), Some("relay.test")),
+    for (fault, expected) in [
+        (DnsFault::Silent, None),
+        (DnsFault::NoSuchName, Some("NoSuchName")),
+        (DnsFault::ServerFailure, Some("Failed")),
+        (DnsFault::Slow(late), Some("mx.163.test")),
+        (DnsFault::Moved("relay.test".to_owned()), Some("relay.test")),
     ] {
-        let id = moods.inflict("163.test", mood.clone());
+        let id = faults.inject("163.test", fault.clone());
         let (reply, took) = ask_by_tcp(&net, "163.test").await;
         match (&reply, expected) {
             (None, None) => {}
-            (Some(reply), Some(expected)) => assert!(format!("{reply:?}").contains(expected), "{mood:?}: {reply:?}"),
-            _ => panic!("{mood:?}: {reply:?}"),
+            (Some(reply), Some(expected)) => assert!(format!("{reply:?}").contains(expected), "{fault:?}: {reply:?}"),
+            _ => panic!("{fault:?}: {reply:?}"),
         }
-        assert_eq!(mood == Mood::Slow(late), (late..late * 2).contains(&took) && reply.is_some(), "{mood:?}: {took:?}");
-        moods.lift(id);
+        assert_eq!(
+            fault == DnsFault::Slow(late),
+            (late..late * 2).contains(&took) && reply.is_some(),
+            "{fault:?}: {took:?}"
+        );
+        faults.clear(id);
     }
     assert!(format!("{:?}", ask_by_tcp(&net, "163.test").await).contains("backup.163.test"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_zone_that_has_changed_is_seen_when_caches_end_and_stale_servers_have_heard() {
+async fn resolver_after_a_zone_change_sees_it_once_cache_and_stale_fault_expire() {
     let (net, stop) = (network(), Stop::new());
-    let moods = serve_at(&net, &stop).await;
+    let faults = serve_at(&net, &stop).await;
     let (resolver, relay) = (resolver(&net), hosts(&[(10, "relay.test")]));
     let before = resolver.mx("163.test").await.unwrap();
-    let stale = moods.inflict("163.test", Mood::Stale);
-    moods.inflict("163.test", Mood::Moved("relay.test".to_owned()));
+    let stale = faults.inject("163.test", DnsFault::Stale);
+    faults.inject("163.test", DnsFault::Moved("relay.test".to_owned()));
     for _ in 0..2 {
         assert_eq!(resolver.mx("163.test").await.as_ref(), Ok(&before));
         tokio::time::sleep(Duration::from_secs(61)).await;
     }
     resolver.mx("163.test").await.unwrap();
-    moods.lift(stale);
+    faults.clear(stale);
     assert_eq!(resolver.mx("163.test").await.as_ref(), Ok(&before), "it is still in the cache");
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(resolver.mx("163.test").await, Ok(relay));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_asked_for_once_while_it_holds() {
+async fn resolver_within_the_ttl_does_not_query_again() {
     let net = network();
     let zones = Zones::new(&["ns.test"], &records(), None).unwrap();
     let count = impostor(&net, move |query| zones.answer(&query, super::super::Transport::Udp)).await;
     let resolver = resolver(&net);
-    for (wait, asked) in [(0, 1), (59, 1), (2, 2), (0, 2)] {
+    for (wait, queries) in [(0, 1), (59, 1), (2, 2), (0, 2)] {
         tokio::time::sleep(Duration::from_secs(wait)).await;
         resolver.mx("silent.test").await.unwrap();
-        assert_eq!(count.load(Ordering::Relaxed), asked);
+        assert_eq!(count.load(Ordering::Relaxed), queries);
     }
-    for asked in [3, 3] {
+    for queries in [3, 3] {
         assert!(resolver.mx("gone.test").await.is_err());
-        assert_eq!(count.load(Ordering::Relaxed), asked);
+        assert_eq!(count.load(Ordering::Relaxed), queries);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_given_up_after_three_attempts() {
+async fn resolver_without_an_answer_gives_up_after_three_attempts() {
     let net = network();
     let count = impostor(&net, |_| None).await;
     let started = Instant::now();
     let error = resolver(&net).mx("163.test").await.unwrap_err();
     assert_eq!(error, LookupError::Timeout("163.test".into()));
     assert!(error.is_temporary());
-    assert_eq!((count.load(Ordering::Relaxed), started.elapsed()), (3, PATIENCE * 3));
+    assert_eq!((count.load(Ordering::Relaxed), started.elapsed()), (3, QUERY_TIMEOUT * 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_to_other_questions_are_passed_over() {
+async fn resolver_ignores_answers_to_other_questions() {
     let net = network();
     impostor(&net, |mut query| {
         query[0] ^= 1;
@@ -207,7 +211,7 @@ async fn answers_to_other_questions_are_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_fails_is_a_reason_to_wait() {
+async fn resolver_server_failure_is_temporary() {
     let net = network();
     impostor(&net, |mut query| {
         (query[2], query[3]) = (query[2] | 0x80, 2);
@@ -219,15 +223,15 @@ async fn a_server_that_fails_is_a_reason_to_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_server_is_asked_when_the_first_is_silent() {
+async fn resolver_when_first_server_is_silent_queries_the_second() {
     let (net, _stop) = world().await;
     let servers = vec!["192.0.2.99:53".parse().unwrap(), SERVER.parse().unwrap()];
-    let resolver = Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), servers, Dice::seeded(1));
+    let resolver = Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), servers, Rng::seeded(1));
     assert_eq!(resolver.mx("silent.test").await, Ok(Mx::Null));
 }
 
 #[tokio::test]
-async fn real_sockets_carry_datagrams_and_streams_alike() {
+async fn resolver_works_over_real_sockets() {
     let addresses = [[192, 0, 2, 1], [192, 0, 2, 53]].map(IpAddr::from);
     let (net, stop) = (Net::loopback(addresses.into()), Stop::new());
     serve_at(&net, &stop).await;

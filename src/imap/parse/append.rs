@@ -1,7 +1,7 @@
 //! `APPEND` and `REPLACE`. RFC 9051 §6.3.12, RFC 3502 §6.3.11, RFC 8508 §3.3.
 
 use super::scanner::Scanner;
-use super::{Bad, Parsed, bad, command};
+use super::{ParseError, Parsed, bad, command};
 use crate::imap::append::{Append, NewMessage, Replace};
 use crate::imap::command::{MessageSet, Request};
 use crate::imap::value::{SequenceSet, parse_date_time};
@@ -20,14 +20,14 @@ pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     scanner.space()?;
     let set = scanner.set()?;
     if !matches!(&set, SequenceSet::Ranges(ranges) if matches!(ranges.as_slice(), [(from, to)] if from == to)) {
-        return bad("one message is replaced at a time");
+        return bad("REPLACE takes exactly one message");
     }
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
     Ok(Request::Replace(Replace { old: MessageSet { set, uid }, mailbox, message: message(scanner)? }))
 }
 
-/// Flags and a date, both if wanted, and the message.
+/// Optional flags, an optional date, and the message.
 fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     scanner.space()?;
     let mut new = NewMessage::default();
@@ -37,13 +37,13 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     }
     if scanner.peek() == Some(b'"') {
         let date = scanner.text()?;
-        new.internal_date = Some(parse_date_time(&date).ok_or(Bad::Syntax("the date is not a date-time"))?);
+        new.internal_date = Some(parse_date_time(&date).ok_or(ParseError::Syntax("the date is not a date-time"))?);
         scanner.space()?;
     }
-    // RFC 6855 §4: its header may be in UTF-8.
+    // RFC 6855 §4: the header of the message may be in UTF-8.
     let in_utf8 = scanner.eat("UTF8 (");
-    if in_utf8 && !scanner.speaks_utf8() {
-        return bad("enable UTF8=ACCEPT first");
+    if in_utf8 && !scanner.allows_utf8() {
+        return bad("UTF8=ACCEPT is not enabled");
     }
     new.is_binary = scanner.eat("~");
     if in_utf8 && !new.is_binary {
@@ -51,7 +51,7 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     }
     new.message = scanner.literal()?;
     if in_utf8 {
-        scanner.expect(")", "the parentheses do not close")?;
+        scanner.expect(")", "a closing parenthesis is missing")?;
     }
     Ok(new)
 }

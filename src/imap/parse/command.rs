@@ -1,15 +1,15 @@
 //! The table of commands. RFC 9051 §6, §9 (command-any, command-auth, command-nonauth, command-select).
 
 use super::scanner::Scanner;
-use super::{Bad, Frame, Parsed, append, bad, create, fetch, list, metadata, notify, quota, search, sync};
+use super::{ParseError, Parsed, RawCommand, append, bad, create, fetch, list, metadata, notify, quota, search, sync};
 use crate::imap::command::{Body, Command, MessageSet, Request, Store};
 use crate::imap::fetch::Item;
 use crate::imap::value::{Flags, StoreMode, SystemFlags};
 
-/// Reads a command; with a tag even when the rest makes no sense, so that the refusal can bear it. RFC 9051 §7.1.3.
-pub(crate) fn command(frame: &Frame, utf8: bool) -> Result<Command, (Option<String>, Bad)> {
+/// Parses a command. An error includes the tag, if that could be parsed, for the reply. RFC 9051 §7.1.3.
+pub(crate) fn command(frame: &RawCommand, utf8: bool) -> Result<Command, (Option<String>, ParseError)> {
     let mut scanner = Scanner::new(frame, utf8);
-    // One word alone is no tag; it may be a secret that was meant for an exchange which is over.
+    // A single word is not a tag; it may be a secret meant for an authentication exchange that has ended.
     let tag = scanner.tag().and_then(|tag| scanner.space().map(|()| tag.to_owned())).map_err(|why| (None, why))?;
     match body(&mut scanner) {
         Ok(body) => Ok(Command { tag, body }),
@@ -63,7 +63,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
     })
 }
 
-/// RFC 9051 §6.4.9.
+/// `UID`. RFC 9051 §6.4.9.
 fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     match scanner.word()?.as_str() {
@@ -83,7 +83,7 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
         "FETCH" => {
             let (set, mut items) = (messages(scanner, uid)?, fetch::items(scanner, uid)?);
             let (since, page) = sync::fetch_modifiers(scanner, uid)?;
-            // RFC 7162 §3.1.4.1: who asks what has changed is told when.
+            // RFC 7162 §3.1.4.1: CHANGEDSINCE implies MODSEQ.
             if since.is_some() && !items.contains(&Item::ModSeq) {
                 items.push(Item::ModSeq);
             }
@@ -91,9 +91,9 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
         }
         "STORE" => store(scanner, uid)?,
         "REPLACE" => append::replace(scanner, uid)?,
-        "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: false },
-        "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, leave: true },
-        _ => return bad("no such command"),
+        "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, remove_originals: false },
+        "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, remove_originals: true },
+        _ => return bad("unknown command"),
     })
 }
 
@@ -132,7 +132,7 @@ fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
 /// RFC 4978 §5.
 fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
-    scanner.expect("DEFLATE", "only DEFLATE compresses")?;
+    scanner.expect("DEFLATE", "unknown compression algorithm")?;
     Ok(Body::Compress)
 }
 
@@ -147,12 +147,12 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         let name = scanner.nstring()?.unwrap_or_default();
         scanner.space()?;
         pairs.push((name, scanner.nstring()?));
-        if pairs.len() <= 30 { Ok(()) } else { bad("no more than 30 fields are taken") }
+        if pairs.len() <= 30 { Ok(()) } else { bad("too many fields") }
     })?;
     Ok(Body::Id(pairs))
 }
 
-/// RFC 9051 §9 (store, store-att-flags): the flags stand in a list, or bare.
+/// RFC 9051 §9 (store, store-att-flags): the flags are a list in parentheses or not.
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
     scanner.space()?;
@@ -186,20 +186,21 @@ pub(super) fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
     Ok(flags)
 }
 
-/// RFC 9051 §9 (flag). `\Recent` is ours to give (RFC 3501 §2.3.2); clients that copy it back mean no harm.
+/// RFC 9051 §9 (flag). Only the server sets `\Recent` (RFC 3501 §2.3.2); it is ignored, because some clients copy it
+/// back.
 fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
     if scanner.eat("\\") {
         let name = format!("\\{}", scanner.atom()?);
         match SystemFlags::named(&name) {
             Some(flag) => flags.system = flags.system.with(flag),
             None if name.eq_ignore_ascii_case("\\Recent") => {}
-            None => return bad("no such system flag"),
+            None => return bad("unknown system flag"),
         }
         return Ok(());
     }
     flags.add_keyword(scanner.atom()?);
-    if KEYWORDS_MAX < flags.keywords.len() { bad("there are too many keywords") } else { Ok(()) }
+    if MAX_KEYWORDS < flags.keywords.len() { bad("too many keywords") } else { Ok(()) }
 }
 
 /// How many keywords one command may name.
-const KEYWORDS_MAX: usize = 100;
+const MAX_KEYWORDS: usize = 100;

@@ -4,10 +4,10 @@ use super::scanner::Scanner;
 use super::{Parsed, bad};
 use crate::imap::fetch::{BodyName, Item, Section, SectionText};
 
-/// How many items one `FETCH` may ask for.
-const ITEMS_MAX: usize = 100;
-/// How many header fields one section may name.
-const FIELDS_MAX: usize = 500;
+/// Most items of one `FETCH`.
+const MAX_ITEMS: usize = 100;
+/// Most header fields of one section.
+const MAX_FIELDS: usize = 500;
 
 pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
     scanner.space()?;
@@ -18,14 +18,14 @@ pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
     } else {
         vec![item(scanner)?]
     };
-    // RFC 9051 §6.4.9: UID FETCH tells the UID, asked or not.
+    // RFC 9051 §6.4.9: UID FETCH always returns the UID.
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
     Ok(items)
 }
 
-/// Items behind a parenthesis, one at least.
+/// Items after an opening parenthesis, at least one.
 pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
     let mut items = Vec::new();
     if scanner.peek() == Some(b')') {
@@ -33,8 +33,8 @@ pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
     }
     loop {
         items.push(item(scanner)?);
-        if ITEMS_MAX < items.len() {
-            return bad("there are too many items");
+        if MAX_ITEMS < items.len() {
+            return bad("too many items");
         }
         if scanner.eat(")") {
             return Ok(items);
@@ -43,7 +43,7 @@ pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
     }
 }
 
-/// RFC 9051 §6.4.5: macros stand alone.
+/// RFC 9051 §6.4.5: macros are not allowed in lists.
 fn macro_items(scanner: &mut Scanner<'_>) -> Option<Vec<Item>> {
     let fast = [Item::Flags, Item::InternalDate, Item::Size];
     let more: &[Item] = if scanner.eat("ALL") {
@@ -81,11 +81,11 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
         "BINARY" => binary(scanner, false)?,
         "BINARY.PEEK" => binary(scanner, true)?,
         "BINARY.SIZE" => Item::BinarySize(binary_part(scanner)?),
-        _ => return bad("no such item"),
+        _ => return bad("unknown item"),
     })
 }
 
-/// RFC 8970 §3.1, §3.2: previews are kept, so who would rather not wait does not.
+/// RFC 8970 §3.1, §3.2: previews are precomputed, so LAZY makes no difference.
 fn preview(scanner: &mut Scanner<'_>) -> Item {
     let _ = scanner.eat(" (LAZY)");
     Item::Preview
@@ -106,7 +106,7 @@ fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     scanner.expect("[", "a section in brackets is missing")?;
     let part = if scanner.peek() == Some(b']') { vec![] } else { part(scanner)? };
     if !scanner.eat("]") {
-        return bad("a section of BINARY has only numbers");
+        return bad("a section of BINARY contains only numbers");
     }
     Ok(part)
 }
@@ -119,21 +119,21 @@ fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
         Some(b']') => SectionText::All,
         _ => section_text(scanner, &part)?,
     };
-    scanner.expect("]", "the section does not close")?;
+    scanner.expect("]", "a closing bracket is missing")?;
     Ok(Section { part, text })
 }
 
-/// Part numbers; stops behind a dot that a word follows.
+/// Part numbers; stops after a dot that is followed by a word.
 fn part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     let mut part = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         part.push(scanner.nonzero()?.get());
-        if PART_DEPTH_MAX < part.len() {
-            return bad("the part lies too deep");
+        if MAX_PART_DEPTH < part.len() {
+            return bad("too many part numbers");
         }
         if !scanner.eat(".") {
             if scanner.peek() != Some(b']') {
-                return bad("the section does not close");
+                return bad("a closing bracket is missing");
             }
             return Ok(part);
         }
@@ -144,8 +144,8 @@ fn part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     Ok(part)
 }
 
-/// No message of ours nests deeper, with room to spare.
-const PART_DEPTH_MAX: usize = 200;
+/// Most part numbers of one section; no parsed message nests deeper.
+const MAX_PART_DEPTH: usize = 200;
 
 fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> {
     Ok(match scanner.word()?.as_str() {
@@ -154,7 +154,7 @@ fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> 
         "MIME" if !part.is_empty() => SectionText::Mime,
         "HEADER.FIELDS" => header_fields(scanner, false)?,
         "HEADER.FIELDS.NOT" => header_fields(scanner, true)?,
-        _ => return bad("no such section"),
+        _ => return bad("unknown section"),
     })
 }
 
@@ -163,7 +163,7 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     let mut names = Vec::new();
     scanner.list(|scanner| {
         names.push(scanner.text()?);
-        if names.len() <= FIELDS_MAX { Ok(()) } else { bad("there are too many fields") }
+        if names.len() <= MAX_FIELDS { Ok(()) } else { bad("too many fields") }
     })?;
     if names.is_empty() { bad("a field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
 }
@@ -174,8 +174,8 @@ fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
         return Ok(None);
     }
     let first = scanner.number32()?;
-    scanner.expect(".", "the count of octets is missing")?;
+    scanner.expect(".", "the number of bytes is missing")?;
     let count = scanner.nonzero()?.get();
-    scanner.expect(">", "the partial does not close")?;
+    scanner.expect(">", "a closing angle bracket is missing")?;
     Ok(Some((first, count)))
 }

@@ -1,11 +1,11 @@
 //! `LIST`, `LSUB` and `STATUS`. RFC 9051 §6.3.9, §6.3.11, §9 (list, status), RFC 3501 §6.3.9.
 
 use super::scanner::Scanner;
-use super::{Bad, Parsed, bad};
+use super::{ParseError, Parsed, bad};
 use crate::imap::command::{List, ListReturn, Request, StatusItem};
 
-/// All patterns of one `LIST` together, in octets: each is compared with each name.
-const PATTERN_OCTETS_MAX: usize = 2_000;
+/// Most bytes of all patterns of one `LIST` together, as each is matched against each name.
+const MAX_PATTERN_BYTES: usize = 2_000;
 
 pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     scanner.space()?;
@@ -36,12 +36,12 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
 }
 
 fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
-    let octets: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
-    // A pattern without octets costs one.
-    if octets + patterns.len() <= PATTERN_OCTETS_MAX { Ok(()) } else { bad("the patterns are too long") }
+    let bytes: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
+    // An empty pattern counts as one byte.
+    if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("the patterns are too long") }
 }
 
-/// RFC 9051 §6.3.9.1; `REMOTE` asks for more than we have, which is nothing.
+/// RFC 9051 §6.3.9.1; `REMOTE` is ignored, as there are no remote mailboxes.
 fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
@@ -49,11 +49,11 @@ fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
             "RECURSIVEMATCH" => list.recursive_match = true,
             "SPECIAL-USE" => list.special_use = true,
             "REMOTE" => {}
-            _ => return bad("no such selection option"),
+            _ => return bad("unknown selection option"),
         }
         Ok(())
     })?;
-    // RFC 5258 §6 (list-select-opts), RFC 6154 §6: only SUBSCRIBED is an option that it can go with.
+    // RFC 5258 §6 (list-select-opts), RFC 6154 §6: SUBSCRIBED is the only option that allows it.
     if list.recursive_match && !list.subscribed {
         return bad("RECURSIVEMATCH needs SUBSCRIBED");
     }
@@ -69,7 +69,7 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
             "CHILDREN" => returns.children = true,
             "SPECIAL-USE" => returns.special_use = true,
             "STATUS" => returns.status = status(scanner)?,
-            _ => return bad("no such return option"),
+            _ => return bad("unknown return option"),
         }
         Ok(())
     })?;
@@ -85,14 +85,14 @@ pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Lsub { reference, pattern })
 }
 
-/// The items of `STATUS`, each once.
+/// The items of `STATUS`, without duplicates.
 pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     scanner.space()?;
     let mut items = Vec::new();
     scanner.list(|scanner| {
         let name = scanner.word()?;
         let found = StatusItem::ALL.iter().find(|(_, known)| *known == name);
-        let (item, _) = found.ok_or(Bad::Syntax("no such status item"))?;
+        let (item, _) = found.ok_or(ParseError::Syntax("unknown status item"))?;
         if !items.contains(item) {
             items.push(*item);
         }

@@ -1,14 +1,14 @@
 //! `GETMETADATA` and `SETMETADATA`. RFC 5464 §5.
 
 use super::scanner::Scanner;
-use super::{Bad, Parsed, bad};
+use super::{ParseError, Parsed, bad};
 use crate::imap::command::Request;
-use crate::imap::metadata::{Depth, GetMetadata, MetadataRequest, wrong_entry};
+use crate::imap::metadata::{Depth, GetMetadata, MetadataRequest, invalid_entry};
 
-/// How many entries one command may name.
-const ENTRIES_MAX: usize = 100;
+/// Most entries in one command.
+const MAX_ENTRIES: usize = 100;
 
-/// Options stand before the mailbox, by the grammar, or behind it, by the examples of RFC 5464 §4.2.
+/// Options come before the mailbox by the grammar, but after it in the examples of RFC 5464 §4.2; both are accepted.
 pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     let mut get = GetMetadata::default();
     scanner.space()?;
@@ -28,14 +28,14 @@ pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     while in_list && !scanner.eat(")") {
         scanner.space()?;
         get.entries.push(entry(scanner)?);
-        if ENTRIES_MAX < get.entries.len() {
-            return bad("there are too many entries");
+        if MAX_ENTRIES < get.entries.len() {
+            return bad("too many entries");
         }
     }
     Ok(Request::Metadata(MetadataRequest::Get(get)))
 }
 
-/// What stands behind the parenthesis.
+/// The options after the opening parenthesis.
 fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
     loop {
         match scanner.word()?.as_str() {
@@ -49,10 +49,10 @@ fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
                     "0" => Depth::Itself,
                     "1" => Depth::Children,
                     "INFINITY" => Depth::All,
-                    _ => return bad("a depth is 0, 1 or infinity"),
+                    _ => return bad("DEPTH is 0, 1 or infinity"),
                 };
             }
-            _ => return bad("no such option"),
+            _ => return bad("unknown option"),
         }
         if scanner.eat(")") {
             return Ok(());
@@ -78,7 +78,7 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
             }
         };
         values.push((entry, value));
-        if values.len() <= ENTRIES_MAX { Ok(()) } else { bad("there are too many entries") }
+        if values.len() <= MAX_ENTRIES { Ok(()) } else { bad("too many entries") }
     })?;
     if values.is_empty() {
         return bad("an entry is missing");
@@ -88,20 +88,20 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
 
 fn entry(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = scanner.text()?;
-    wrong_entry(&entry).map_or(Ok(entry), bad)
+    invalid_entry(&entry).map_or(Ok(entry), bad)
 }
 
-/// RFC 5464 §3.2: it has two parts at least, and four in the space of a vendor.
+/// RFC 5464 §3.2: a name has at least two parts, and at least four under `vendor`.
 fn entry_to_set(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = entry(scanner)?;
     let mut parts = entry.split('/').skip(2);
     let parts_min = match parts.next() {
-        None => return bad("the name of an entry has two parts at least"),
+        None => return bad("an entry name has at least two parts"),
         Some(part) if part.eq_ignore_ascii_case("vendor") => 2,
         Some(_) => 0,
     };
     if parts.count() < parts_min {
-        return Err(Bad::Syntax("an entry of a vendor has four parts at least"));
+        return Err(ParseError::Syntax("an entry name under vendor has at least four parts"));
     }
     Ok(entry)
 }

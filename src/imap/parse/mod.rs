@@ -1,10 +1,10 @@
-//! From bytes to commands, in two steps that are never mixed:
+//! Parses bytes to commands, in two separate steps:
 //!
 //! ```text
-//! bytes --Reader--> Frame (the lines of one command, its literals aside) --command()--> Command
+//! bytes --Reader--> RawCommand (the lines of one command, and its literals) --command()--> Command
 //! ```
 //!
-//! The reader knows only line ends and `{n}`, so a command that makes no sense is still skipped whole.
+//! The reader only interprets line ends and `{n}`, so an invalid command can still be skipped as a whole.
 
 mod append;
 mod command;
@@ -22,28 +22,28 @@ mod sync;
 mod tests;
 
 pub(crate) use command::command;
-pub(crate) use reader::{Frame, Limits, Read, Reader, Refusal};
+pub(crate) use reader::{Limits, RawCommand, ReadResult, Reader, Refusal};
 
-/// How deep lists and search keys may nest.
-const DEPTH_MAX: usize = 50;
+/// Deepest nesting of lists and search keys.
+const MAX_DEPTH: usize = 50;
 
-/// Why a command makes no sense; the text goes out with `BAD`.
+/// Why a command is invalid; the text is sent with `BAD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bad {
-    /// It is not what the grammar wants here.
+pub(crate) enum ParseError {
+    /// A syntax error.
     Syntax(&'static str),
-    /// The charset of a search is not known: `NO [BADCHARSET]`. RFC 9051 §6.4.4.
+    /// The charset of a search is unknown: `NO [BADCHARSET]`. RFC 9051 §6.4.4.
     Charset {
-        /// Whether what it finds was to be saved.
+        /// Whether the result was to be saved.
         saves: bool,
     },
-    /// An event is not known: `NO [BADEVENT]`. RFC 5465 §3.1.
+    /// An event is unknown: `NO [BADEVENT]`. RFC 5465 §3.1.
     Event,
 }
 
-type Parsed<T> = Result<T, Bad>;
+type Parsed<T> = Result<T, ParseError>;
 
-/// What is wrong where the scanner stands.
+/// A syntax error at the current position.
 fn bad<T>(why: &'static str) -> Parsed<T> {
-    Err(Bad::Syntax(why))
+    Err(ParseError::Syntax(why))
 }

@@ -1,7 +1,7 @@
 //! `NOTIFY`. RFC 5465 §8.
 
 use super::scanner::Scanner;
-use super::{Bad, Parsed, bad, fetch};
+use super::{ParseError, Parsed, bad, fetch};
 use crate::imap::command::Request;
 use crate::imap::fetch::Item;
 use crate::imap::notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
@@ -11,33 +11,35 @@ pub(super) fn notify(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     match scanner.word()?.as_str() {
         "NONE" => Ok(Request::Notify(None)),
         "SET" => set(scanner).map(|notify| Request::Notify(Some(notify))),
-        _ => bad("what to notify of is SET or NONE"),
+        _ => bad("SET or NONE is missing"),
     }
 }
 
 fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
     let mut notify = Notify { status: scanner.eat(" STATUS"), ..Notify::default() };
-    let (mut is_selected_told, mut is_any_unknown) = (false, false);
+    let (mut has_selected, mut has_unknown) = (false, false);
     loop {
         scanner.expect(" (", "a group of events is missing")?;
         let (selector, listed) = group(scanner)?;
-        is_any_unknown |= listed.is_any_unknown;
+        has_unknown |= listed.has_unknown;
         match selector {
             // RFC 5465 §6.1.
-            Selector::Selected { .. } if is_selected_told => return bad("the selected mailbox is named twice"),
+            Selector::Selected { .. } if has_selected => return bad("SELECTED is given twice"),
             Selector::Selected { delayed } => {
-                is_selected_told = true;
+                has_selected = true;
                 notify.selected = listed.of_selected(delayed)?;
             }
-            Selector::Other(_) if listed.items.is_some() => return bad("items are only told of the selected mailbox"),
+            Selector::Other(_) if listed.items.is_some() => {
+                return bad("items are only allowed for the selected mailbox");
+            }
             Selector::Other(filter) => notify.groups.push(EventGroup { filter, events: listed.events }),
         }
         if scanner.peek().is_none() {
             break;
         }
     }
-    // RFC 5465 §3.1: only what makes sense otherwise is refused for this.
-    if is_any_unknown { Err(Bad::Event) } else { Ok(notify) }
+    // RFC 5465 §3.1: BADEVENT is only for requests that are otherwise valid.
+    if has_unknown { Err(ParseError::Event) } else { Ok(notify) }
 }
 
 enum Selector {
@@ -45,7 +47,7 @@ enum Selector {
     Other(Filter),
 }
 
-/// What stands behind the parenthesis.
+/// A group after its opening parenthesis.
 fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
     let selector = match scanner.word()?.as_str() {
         "SELECTED" => Selector::Selected { delayed: false },
@@ -54,11 +56,11 @@ fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
         "SUBSCRIBED" => Selector::Other(Filter::Subscribed),
         "SUBTREE" => Selector::Other(Filter::Subtree(mailboxes(scanner)?)),
         "MAILBOXES" => Selector::Other(Filter::Mailboxes(mailboxes(scanner)?)),
-        _ => return bad("no such selector of mailboxes"),
+        _ => return bad("unknown mailbox selector"),
     };
     scanner.space()?;
     let listed = Listed::read(scanner)?;
-    scanner.expect(")", "the group of events does not close")?;
+    scanner.expect(")", "a closing parenthesis is missing")?;
     Ok((selector, listed))
 }
 
@@ -73,17 +75,17 @@ fn mailboxes(scanner: &mut Scanner<'_>) -> Parsed<Vec<String>> {
         names.push(scanner.mailbox()?);
         Ok(())
     })?;
-    if names.is_empty() { bad("the name of a mailbox is missing") } else { Ok(names) }
+    if names.is_empty() { bad("a mailbox name is missing") } else { Ok(names) }
 }
 
-/// Events as they are listed.
+/// The events of one group, as parsed.
 #[derive(Default)]
 struct Listed {
     events: Events,
     message_new: bool,
     message_expunge: bool,
     annotations: bool,
-    is_any_unknown: bool,
+    has_unknown: bool,
     items: Option<Vec<Item>>,
 }
 
@@ -103,7 +105,7 @@ impl Listed {
         }
         // RFC 5465 §5.
         if listed.message_new != listed.message_expunge {
-            return bad("MessageNew and MessageExpunge go together");
+            return bad("MessageNew and MessageExpunge need each other");
         }
         listed.events.messages = listed.message_new;
         if (listed.events.flags || listed.annotations) && !listed.events.messages {
@@ -129,17 +131,17 @@ impl Listed {
             "SERVERMETADATACHANGE" => self.events.server_metadata = true,
             _ => {
                 self.annotations |= name == "ANNOTATIONCHANGE";
-                self.is_any_unknown = true;
+                self.has_unknown = true;
             }
         }
         Ok(())
     }
 
-    /// RFC 5465 §6.1: there is more to be told of the selected mailbox, but not by this selector.
+    /// RFC 5465 §6.1: only message events are allowed with this selector.
     fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
         let Events { messages, flags, .. } = self.events;
         if (Events { messages, flags, ..Events::NONE }) != self.events {
-            return bad("only events of messages are those of the selected mailbox");
+            return bad("only message events are allowed for the selected mailbox");
         }
         let items = self.items.unwrap_or_default();
         Ok(messages.then_some(SelectedEvents { delayed, flags, items }))

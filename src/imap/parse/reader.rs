@@ -1,41 +1,41 @@
-//! Cuts the stream into commands: lines, and the literals that `{n}` at a line's end announces. RFC 9051 §4.3.
+//! Splits the stream into commands: lines, and the literals announced by `{n}` at the end of a line. RFC 9051 §4.3.
 //!
-//! A literal that is too large, or a line that is too long, is skipped without being held, and the command refused.
+//! A literal that is too large, or a line that is too long, is skipped without buffering, and the command is refused.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A command may bring as many octets as so many of the largest messages. RFC 3502.
-const MESSAGES: usize = 2;
+/// All messages of a command together may have the size of this many of the largest. RFC 3502.
+const MAX_MESSAGES_PER_COMMAND: usize = 2;
 
-/// How much of a peer's command is held.
+/// Limits of what is buffered of one command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// All lines of a command together, in octets.
+    /// All lines of a command together, in bytes.
     pub(crate) line: usize,
-    /// Each message that a command brings, in octets; all of them together may be twice as long.
+    /// Each message of a command, in bytes; all of them together may be twice as long.
     pub(crate) message: usize,
-    /// All literals of another command together, in octets.
+    /// All literals of a command without messages together, in bytes.
     pub(crate) literals: usize,
 }
 
-/// One command as it came.
+/// One command as received.
 #[derive(Debug, Default)]
-pub(crate) struct Frame {
+pub(crate) struct RawCommand {
     /// Its lines; all but the last end in `{n}` CR LF.
     pub(crate) text: Vec<u8>,
-    /// What those announced, in order.
+    /// The literals, in order.
     pub(crate) literals: Vec<Bytes>,
 }
 
-impl Frame {
-    /// Whether it is this command.
+impl RawCommand {
+    /// Whether this is the named command.
     pub(crate) fn is(&self, verb: &str) -> bool {
         let mut words = self.text.split(|byte| *byte == b' ');
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()))
     }
 
     /// Whether its literals are messages.
-    fn brings_messages(&self) -> bool {
+    fn has_messages(&self) -> bool {
         let is = |word: Option<&[u8]>, verb: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()));
         let mut words = self.text.split(|byte| *byte == b' ').skip(1);
         let (verb, next) = (words.next(), words.next());
@@ -45,92 +45,92 @@ impl Frame {
 
 /// What the bytes so far amount to.
 #[derive(Debug)]
-pub(crate) enum Read {
-    /// Part of a command.
+pub(crate) enum ReadResult {
+    /// Incomplete; more bytes are needed.
     More,
     /// The client waits for `+` before it sends a literal.
     Prompt,
-    /// A command.
-    Command(Frame),
-    /// The end of a command that was too large to hold.
-    Refused(Frame, Refusal),
+    /// A complete command.
+    Command(RawCommand),
+    /// The end of a command that exceeded a limit.
+    Refused(RawCommand, Refusal),
 }
 
-/// Why a command was not held.
+/// Which limit a command exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Its lines are too long.
+    /// The lines are too long.
     Line,
     /// A literal is too large.
     Literal,
-    /// The message to append is too large.
+    /// A message is too large.
     Message,
 }
 
-/// A literal that a line announces.
+/// A literal announced by a line.
 #[derive(Clone, Copy)]
 struct Announced {
-    octets: u64,
+    bytes: u64,
     /// Whether the client waits for `+`; not so with `{n+}`. RFC 7888 §3.
-    waits: bool,
+    needs_prompt: bool,
 }
 
 /// What the next bytes belong to.
 #[derive(Clone, Copy)]
 enum Stage {
     Line,
-    Literal { octets: usize },
+    Literal { bytes: usize },
     SkipLine,
-    SkipLiteral { octets: u64 },
+    SkipLiteral { bytes: u64 },
 }
 
-/// Bytes on the way to being a command.
+/// Collects bytes into commands.
 pub(crate) struct Reader {
     input: BytesMut,
-    /// This much of the input is known to hold no line end.
+    /// The first bytes of the input that contain no line end.
     scanned: usize,
     stage: Stage,
-    frame: Frame,
+    command: RawCommand,
     refused: Option<Refusal>,
 }
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self { input: BytesMut::new(), scanned: 0, stage: Stage::Line, frame: Frame::default(), refused: None }
+        Self { input: BytesMut::new(), scanned: 0, stage: Stage::Line, command: RawCommand::default(), refused: None }
     }
 
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Forgets what came: nothing said before the TLS handshake may count after it. RFC 9051 §6.2.1.
+    /// Discards all input: bytes received before the TLS handshake must not count after it. RFC 9051 §6.2.1.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();
     }
 
-    /// Takes what came and was not read.
+    /// Takes the input that was not read yet.
     pub(crate) fn take(&mut self) -> BytesMut {
         self.scanned = 0;
         std::mem::take(&mut self.input)
     }
 
-    /// Takes one line that is no command, without its end: of `AUTHENTICATE`, of `IDLE`. `Err` when it is too long.
-    pub(crate) fn line(&mut self, line_max: usize) -> Result<Option<Bytes>, Refusal> {
+    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`. `Err` when it is too long.
+    pub(crate) fn line(&mut self, max_line_bytes: usize) -> Result<Option<Bytes>, Refusal> {
         match self.split_line() {
-            None if self.input.len() <= line_max => Ok(None),
-            Some(line) if line.len() <= line_max => Ok(Some(without_end(line.freeze()))),
+            None if self.input.len() <= max_line_bytes => Ok(None),
+            Some(line) if line.len() <= max_line_bytes => Ok(Some(without_end(line.freeze()))),
             _ => Err(Refusal::Line),
         }
     }
 
-    /// Takes the next command, or what there is of it.
-    pub(crate) fn command(&mut self, limits: &Limits) -> Read {
+    /// Takes the next command, or reports what is missing.
+    pub(crate) fn command(&mut self, limits: &Limits) -> ReadResult {
         loop {
             let step = match self.stage {
                 Stage::Line => self.read_line(limits),
-                Stage::Literal { octets } => self.read_literal(octets),
+                Stage::Literal { bytes } => self.read_literal(bytes),
                 Stage::SkipLine => self.skip_line(),
-                Stage::SkipLiteral { octets } => self.skip_literal(octets),
+                Stage::SkipLiteral { bytes } => self.skip_literal(bytes),
             };
             if let Some(read) = step {
                 return read;
@@ -152,35 +152,35 @@ impl Reader {
         }
     }
 
-    fn read_line(&mut self, limits: &Limits) -> Option<Read> {
-        let room = limits.line.saturating_sub(self.frame.text.len());
+    fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
+        let room = limits.line.saturating_sub(self.command.text.len());
         let Some(line) = self.split_line() else {
             if room < self.input.len() {
-                self.keep(room.min(256));
+                self.keep_beginning(room.min(256));
                 self.refuse(Refusal::Line, Stage::SkipLine);
                 return None;
             }
-            return Some(Read::More);
+            return Some(ReadResult::More);
         };
         if room < line.len() {
-            self.frame.text.extend_from_slice(&line[..room.min(256)]);
+            self.command.text.extend_from_slice(&line[..room.min(256)]);
             self.refused.get_or_insert(Refusal::Line);
             return self.skip_announced(announced(&line));
         }
-        self.frame.text.extend_from_slice(&line);
+        self.command.text.extend_from_slice(&line);
         let Some(literal) = announced(&line) else { return Some(self.finish()) };
-        if let Some(refusal) = self.too_large(literal.octets, limits) {
+        if let Some(refusal) = self.too_large(literal.bytes, limits) {
             self.refused = Some(refusal);
             return self.skip_announced(Some(literal));
         }
-        self.stage = Stage::Literal { octets: literal.octets as usize };
-        literal.waits.then_some(Read::Prompt)
+        self.stage = Stage::Literal { bytes: literal.bytes as usize };
+        literal.needs_prompt.then_some(ReadResult::Prompt)
     }
 
-    /// Keeps the beginning of an endless line, for its tag.
-    fn keep(&mut self, octets: usize) {
-        let kept = octets.min(self.input.len());
-        self.frame.text.extend_from_slice(&self.input[..kept]);
+    /// Keeps the beginning of a line that is too long, for its tag.
+    fn keep_beginning(&mut self, bytes: usize) {
+        let kept = bytes.min(self.input.len());
+        self.command.text.extend_from_slice(&self.input[..kept]);
     }
 
     fn refuse(&mut self, refusal: Refusal, stage: Stage) {
@@ -188,71 +188,71 @@ impl Reader {
         self.stage = stage;
     }
 
-    /// A refused command ends where the client waits for us, or where its last line ends.
-    fn skip_announced(&mut self, literal: Option<Announced>) -> Option<Read> {
+    /// A refused command ends where the client waits for `+`, or at its last line end.
+    fn skip_announced(&mut self, literal: Option<Announced>) -> Option<ReadResult> {
         match literal {
-            Some(Announced { octets, waits: false }) => {
-                self.stage = Stage::SkipLiteral { octets };
+            Some(Announced { bytes, needs_prompt: false }) => {
+                self.stage = Stage::SkipLiteral { bytes };
                 None
             }
             _ => Some(self.finish()),
         }
     }
 
-    fn too_large(&self, octets: u64, limits: &Limits) -> Option<Refusal> {
-        let (each, all, refusal) = match self.frame.brings_messages() {
-            true => (limits.message, limits.message.saturating_mul(MESSAGES), Refusal::Message),
+    fn too_large(&self, bytes: u64, limits: &Limits) -> Option<Refusal> {
+        let (each, all, refusal) = match self.command.has_messages() {
+            true => (limits.message, limits.message.saturating_mul(MAX_MESSAGES_PER_COMMAND), Refusal::Message),
             false => (limits.literals, limits.literals, Refusal::Literal),
         };
-        let held: usize = self.frame.literals.iter().map(Bytes::len).sum();
-        ((each as u64) < octets || (all as u64) < octets.saturating_add(held as u64)).then_some(refusal)
+        let held: usize = self.command.literals.iter().map(Bytes::len).sum();
+        ((each as u64) < bytes || (all as u64) < bytes.saturating_add(held as u64)).then_some(refusal)
     }
 
-    fn read_literal(&mut self, octets: usize) -> Option<Read> {
-        if self.input.len() < octets {
-            return Some(Read::More);
+    fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
+        if self.input.len() < bytes {
+            return Some(ReadResult::More);
         }
-        self.frame.literals.push(self.input.split_to(octets).freeze());
+        self.command.literals.push(self.input.split_to(bytes).freeze());
         self.stage = Stage::Line;
         None
     }
 
-    fn skip_line(&mut self) -> Option<Read> {
+    fn skip_line(&mut self) -> Option<ReadResult> {
         let Some(line) = self.split_line() else {
-            // What might announce a literal at the line's end is kept.
+            // Keeps the end of the line, which may announce a literal.
             let kept = self.input.len().min(32);
             self.input.advance(self.input.len() - kept);
             self.scanned = kept;
-            return Some(Read::More);
+            return Some(ReadResult::More);
         };
         self.skip_announced(announced(&line))
     }
 
-    fn skip_literal(&mut self, octets: u64) -> Option<Read> {
-        let skipped = octets.min(self.input.len() as u64);
+    fn skip_literal(&mut self, bytes: u64) -> Option<ReadResult> {
+        let skipped = bytes.min(self.input.len() as u64);
         self.input.advance(skipped as usize);
-        self.stage = match octets - skipped {
+        self.stage = match bytes - skipped {
             0 => Stage::SkipLine,
-            octets => Stage::SkipLiteral { octets },
+            bytes => Stage::SkipLiteral { bytes },
         };
-        if skipped == octets { None } else { Some(Read::More) }
+        if skipped == bytes { None } else { Some(ReadResult::More) }
     }
 
-    fn finish(&mut self) -> Read {
+    fn finish(&mut self) -> ReadResult {
         self.stage = Stage::Line;
-        let frame = std::mem::take(&mut self.frame);
+        let command = std::mem::take(&mut self.command);
         match self.refused.take() {
-            None => Read::Command(frame),
-            Some(refusal) => Read::Refused(frame, refusal),
+            None => ReadResult::Command(command),
+            Some(refusal) => ReadResult::Refused(command, refusal),
         }
     }
 }
 
-/// RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is followed by n octets.
+/// RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is followed by n bytes.
 fn announced(line: &[u8]) -> Option<Announced> {
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line).strip_suffix(b"}")?;
-    let (line, waits) = match line.strip_suffix(b"+") {
+    let (line, needs_prompt) = match line.strip_suffix(b"+") {
         Some(line) => (line, false),
         None => (line, true),
     };
@@ -260,8 +260,8 @@ fn announced(line: &[u8]) -> Option<Announced> {
     if digits.is_empty() || 18 < digits.len() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let octets = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-    Some(Announced { octets, waits })
+    let bytes = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some(Announced { bytes, needs_prompt })
 }
 
 fn without_end(mut line: Bytes) -> Bytes {

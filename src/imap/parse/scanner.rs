@@ -1,21 +1,21 @@
-//! Takes a command apart from left to right: atoms, strings, numbers, sets. RFC 9051 §4, §9.
+//! Parses a command from left to right: atoms, strings, numbers, sets. RFC 9051 §4, §9.
 
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
-use super::{Bad, Frame, Parsed, bad};
+use super::{ParseError, Parsed, RawCommand, bad};
 use crate::imap::value::{Number, SequenceSet, Window, utf7_decode};
 
-/// Where we are in a command.
+/// A position in a command.
 pub(super) struct Scanner<'a> {
     rest: &'a [u8],
     literals: std::slice::Iter<'a, Bytes>,
-    /// Whether the client may write mailbox names in UTF-8 (`ENABLE IMAP4rev2`).
+    /// Whether mailbox names may be in UTF-8 (`ENABLE IMAP4rev2`).
     utf8: bool,
 }
 
-/// atom-specials are all else. RFC 9051 §9 (ATOM-CHAR).
+/// Everything except atom-specials. RFC 9051 §9 (ATOM-CHAR).
 pub(super) fn is_atom(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
 }
@@ -29,20 +29,20 @@ fn is_tag(byte: u8) -> bool {
     is_astring(byte) && byte != b'+'
 }
 
-/// RFC 3501 §9 (list-char), with the octets of UTF-8 that careless clients send.
+/// RFC 3501 §9 (list-char), and also UTF-8, which some clients send.
 fn is_pattern(byte: u8) -> bool {
     is_astring(byte) || matches!(byte, b'%' | b'*') || !byte.is_ascii()
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(frame: &'a Frame, utf8: bool) -> Self {
-        let text = frame.text.strip_suffix(b"\n").unwrap_or(&frame.text);
+    pub(super) fn new(command: &'a RawCommand, utf8: bool) -> Self {
+        let text = command.text.strip_suffix(b"\n").unwrap_or(&command.text);
         let rest = text.strip_suffix(b"\r").unwrap_or(text);
-        Self { rest, literals: frame.literals.iter(), utf8 }
+        Self { rest, literals: command.literals.iter(), utf8 }
     }
 
     /// Whether the client has enabled UTF-8.
-    pub(super) fn speaks_utf8(&self) -> bool {
+    pub(super) fn allows_utf8(&self) -> bool {
         self.utf8
     }
 
@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
         self.rest.first().copied()
     }
 
-    /// Takes this text if it is next, in any case.
+    /// Skips this text if it comes next, case-insensitively; returns whether it did.
     pub(super) fn eat(&mut self, text: &str) -> bool {
         let found = self.rest.get(..text.len()).is_some_and(|next| next.eq_ignore_ascii_case(text.as_bytes()));
         if found {
@@ -68,39 +68,39 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn end(&self) -> Parsed<()> {
-        if self.rest.is_empty() { Ok(()) } else { bad("there is more than belongs here") }
+        if self.rest.is_empty() { Ok(()) } else { bad("unexpected text at the end of the command") }
     }
 
-    /// The octets as long as they are of a kind; never empty.
-    fn run(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
+    /// The longest run of bytes of this kind, at least one.
+    fn take_while(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
         let end = self.rest.iter().position(|byte| !kind(*byte)).unwrap_or(self.rest.len());
-        let (run, rest) = self.rest.split_at(end);
+        let (take_while, rest) = self.rest.split_at(end);
         self.rest = rest;
-        match std::str::from_utf8(run) {
-            Ok(run) if !run.is_empty() => Ok(run),
+        match std::str::from_utf8(take_while) {
+            Ok(take_while) if !take_while.is_empty() => Ok(take_while),
             _ => bad(why),
         }
     }
 
     pub(super) fn tag(&mut self) -> Parsed<&'a str> {
-        self.run(is_tag, "a command begins with a tag")
+        self.take_while(is_tag, "a command begins with a tag")
     }
 
     pub(super) fn atom(&mut self) -> Parsed<&'a str> {
-        self.run(is_atom, "an atom is missing")
+        self.take_while(is_atom, "an atom is missing")
     }
 
-    /// Letters, digits, `.` and `-`: what names commands, items and options.
+    /// Letters, digits, `.` and `-`, as in the names of commands, items and options.
     pub(super) fn word(&mut self) -> Parsed<String> {
         let kind = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-        Ok(self.run(kind, "a word is missing")?.to_ascii_uppercase())
+        Ok(self.take_while(kind, "a word is missing")?.to_ascii_uppercase())
     }
 
-    /// RFC 9051 §9 (number64 at most).
+    /// RFC 9051 §9 (at most number64).
     pub(super) fn number(&mut self) -> Parsed<u64> {
-        let digits = self.run(|byte| byte.is_ascii_digit(), "a number is missing")?;
+        let digits = self.take_while(|byte| byte.is_ascii_digit(), "a number is missing")?;
         let number = digits.parse().ok().filter(|number| *number <= i64::MAX as u64);
-        number.ok_or(Bad::Syntax("the number is too large"))
+        number.ok_or(ParseError::Syntax("the number is too large"))
     }
 
     pub(super) fn number32(&mut self) -> Parsed<u32> {
@@ -108,7 +108,7 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn nonzero(&mut self) -> Parsed<NonZeroU32> {
-        NonZeroU32::new(self.number32()?).ok_or(Bad::Syntax("the number may not be 0"))
+        NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("the number must not be 0"))
     }
 
     /// A quoted string or a literal. RFC 9051 §4.3.
@@ -131,26 +131,26 @@ impl<'a> Scanner<'a> {
                 }
                 b'\\' => match bytes.next() {
                     Some((_, escaped @ (b'"' | b'\\'))) => text.push(*escaped),
-                    _ => return bad("only a quote or a backslash is escaped"),
+                    _ => return bad("only quotes and backslashes can be escaped"),
                 },
                 b'\r' | b'\n' | 0 => break,
                 byte => text.push(*byte),
             }
         }
-        bad("the quotes do not close")
+        bad("a closing quote is missing")
     }
 
-    /// A literal, whose octets the reader has set aside. RFC 9051 §4.3; `~{n}` of RFC 3516 is the caller's affair.
+    /// A literal; its bytes were already read. RFC 9051 §4.3. The `~` of RFC 3516 is handled by the caller.
     pub(super) fn literal(&mut self) -> Parsed<Bytes> {
         self.expect("{", "a literal is missing")?;
-        let octets = self.number()?;
+        let bytes = self.number()?;
         self.eat("+");
-        self.expect("}", "the length of a literal does not close")?;
+        self.expect("}", "a closing brace is missing")?;
         if !(self.eat("\r\n") || self.eat("\n")) {
             return bad("a literal begins on a new line");
         }
         match self.literals.next() {
-            Some(literal) if literal.len() as u64 == octets => Ok(literal.clone()),
+            Some(literal) if literal.len() as u64 == bytes => Ok(literal.clone()),
             _ => bad("a literal is missing"),
         }
     }
@@ -158,11 +158,11 @@ impl<'a> Scanner<'a> {
     pub(super) fn astring(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
-            _ => Ok(Bytes::copy_from_slice(self.run(is_astring, "a string is missing")?.as_bytes())),
+            _ => Ok(Bytes::copy_from_slice(self.take_while(is_astring, "a string is missing")?.as_bytes())),
         }
     }
 
-    /// An astring that is text.
+    /// An astring in UTF-8.
     pub(super) fn text(&mut self) -> Parsed<String> {
         utf8(self.astring()?)
     }
@@ -178,11 +178,11 @@ impl<'a> Scanner<'a> {
         self.decode_name(name)
     }
 
-    /// RFC 9051 §9 (list-mailbox): a name that may hold wildcards.
+    /// RFC 9051 §9 (list-mailbox): a name with wildcards.
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
             Some(b'"' | b'{') => utf8(self.string()?)?,
-            _ => self.run(is_pattern, "a mailbox name is missing")?.to_owned(),
+            _ => self.take_while(is_pattern, "a mailbox name is missing")?.to_owned(),
         };
         self.decode_name(name)
     }
@@ -191,11 +191,11 @@ impl<'a> Scanner<'a> {
         if name.eq_ignore_ascii_case("INBOX") {
             return Ok("INBOX".to_owned());
         }
-        // RFC 3501 §5.1 forbids 8-bit names; who sends them means UTF-8.
+        // RFC 3501 §5.1 forbids 8-bit names; they are taken as UTF-8.
         if self.utf8 || !name.is_ascii() {
             return Ok(name);
         }
-        utf7_decode(&name).ok_or(Bad::Syntax("the mailbox name is not in modified UTF-7"))
+        utf7_decode(&name).ok_or(ParseError::Syntax("the mailbox name is not modified UTF-7"))
     }
 
     /// RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
@@ -222,11 +222,11 @@ impl<'a> Scanner<'a> {
     pub(super) fn window(&mut self) -> Parsed<Window> {
         let from_end = self.eat("-");
         let from = self.nonzero()?;
-        self.expect(if from_end { ":-" } else { ":" }, "the bounds are not like 1:9 or -1:-9")?;
+        self.expect(if from_end { ":-" } else { ":" }, "a range like 1:9 or -1:-9 is missing")?;
         Ok(Window { from_end, bounds: (from, self.nonzero()?) })
     }
 
-    /// Items in parentheses, one space between each; may be empty.
+    /// Items in parentheses, separated by single spaces; may be empty.
     pub(super) fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         self.expect("(", "a list in parentheses is missing")?;
         if self.eat(")") {

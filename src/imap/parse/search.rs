@@ -3,16 +3,16 @@
 use jiff::civil::Date;
 
 use super::scanner::Scanner;
-use super::{Bad, DEPTH_MAX, Parsed, bad, sync};
+use super::{MAX_DEPTH, ParseError, Parsed, bad, sync};
 use crate::imap::search::{Key, Search, SearchReturn, When};
-use crate::imap::sort::{By, Criterion, Sort};
+use crate::imap::sort::{Criterion, Sort, SortKey};
 use crate::imap::thread::{Thread, Threading};
 use crate::imap::value::{SystemFlags, parse_date};
 
-/// How many keys one search may have; each is judged for each message.
-const KEYS_MAX: usize = 2_000;
-/// How many criteria one `SORT` may have; there are seven.
-const CRITERIA_MAX: usize = 20;
+/// Most keys of one search, as each is evaluated for each message.
+const MAX_KEYS: usize = 2_000;
+/// Most criteria of one `SORT`; there are seven keys.
+const MAX_CRITERIA: usize = 20;
 
 pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
@@ -26,8 +26,8 @@ pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
         charset(&scanner.text()?, reply.is_some_and(|reply| reply.save))?;
         scanner.space()?;
     }
-    let mut left = KEYS_MAX;
-    let key = keys(scanner, DEPTH_MAX, &mut left)?;
+    let mut left = MAX_KEYS;
+    let key = keys(scanner, MAX_DEPTH, &mut left)?;
     Ok(Search { uid, returns: reply, names_charset, key })
 }
 
@@ -37,7 +37,7 @@ pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
     let mut criteria = Vec::new();
     scanner.list(|scanner| {
         criteria.push(criterion(scanner)?);
-        if criteria.len() <= CRITERIA_MAX { Ok(()) } else { bad("there are too many criteria") }
+        if criteria.len() <= MAX_CRITERIA { Ok(()) } else { bad("too many criteria") }
     })?;
     if criteria.is_empty() {
         return bad("a criterion is missing");
@@ -48,14 +48,14 @@ pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
 fn criterion(scanner: &mut Scanner<'_>) -> Parsed<Criterion> {
     let reverse = scanner.eat("REVERSE ");
     let by = match scanner.word()?.as_str() {
-        "ARRIVAL" => By::Arrival,
-        "CC" => By::Cc,
-        "DATE" => By::Date,
-        "FROM" => By::From,
-        "SIZE" => By::Size,
-        "SUBJECT" => By::Subject,
-        "TO" => By::To,
-        _ => return bad("no such criterion"),
+        "ARRIVAL" => SortKey::Arrival,
+        "CC" => SortKey::Cc,
+        "DATE" => SortKey::Date,
+        "FROM" => SortKey::From,
+        "SIZE" => SortKey::Size,
+        "SUBJECT" => SortKey::Subject,
+        "TO" => SortKey::To,
+        _ => return bad("unknown sort key"),
     };
     Ok(Criterion { reverse, by })
 }
@@ -66,25 +66,25 @@ pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     let by = match scanner.word()?.as_str() {
         "ORDEREDSUBJECT" => Threading::OrderedSubject,
         "REFERENCES" => Threading::References,
-        _ => return bad("no such way of threading"),
+        _ => return bad("unknown threading algorithm"),
     };
     Ok(Thread { by, search: in_charset(scanner, uid)? })
 }
 
-/// What is sorted: a charset, which must be named, and keys.
+/// A charset, which is mandatory here, and keys.
 fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     charset(&scanner.text()?, false)?;
     scanner.space()?;
-    let mut left = KEYS_MAX;
-    let key = keys(scanner, DEPTH_MAX, &mut left)?;
+    let mut left = MAX_KEYS;
+    let key = keys(scanner, MAX_DEPTH, &mut left)?;
     Ok(Search { uid, returns: None, names_charset: false, key })
 }
 
-/// RFC 9051 §6.4.4: US-ASCII and UTF-8 are all that must be known.
+/// RFC 9051 §6.4.4: US-ASCII and UTF-8 are the mandatory charsets.
 fn charset(name: &str, saves: bool) -> Parsed<()> {
     let known = ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(name));
-    if known { Ok(()) } else { Err(Bad::Charset { saves }) }
+    if known { Ok(()) } else { Err(ParseError::Charset { saves }) }
 }
 
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
@@ -101,21 +101,21 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
             "ALL" => &mut returns.all,
             "COUNT" => &mut returns.count,
             "SAVE" => &mut returns.save,
-            _ => return bad("no such return option"),
+            _ => return bad("unknown return option"),
         };
         *option = true;
         Ok(())
     })?;
-    // RFC 9394 §3.1: it is all of them or a page.
+    // RFC 9394 §3.1: ALL and PARTIAL must not be combined.
     if returns.all && returns.page.is_some() {
         return bad("ALL and PARTIAL exclude each other");
     }
-    // RFC 4731 §3.1: no option means ALL.
+    // RFC 4731 §3.1: an empty list means ALL.
     returns.all |= returns == SearchReturn::default();
     Ok(returns)
 }
 
-/// Keys with a space between each: all of them must hold.
+/// Keys separated by spaces, all of which must match.
 fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     let mut keys = vec![key(scanner, depth, left)?];
     while scanner.eat(" ") {
@@ -174,7 +174,7 @@ fn plain(word: &str) -> Option<Key> {
         "UNFLAGGED" => not(Key::Flag(SystemFlags::FLAGGED)),
         "UNSEEN" => not(Key::Flag(SystemFlags::SEEN)),
         "RECENT" => Key::Recent,
-        // RFC 8514 §4.4: every mailbox keeps that date.
+        // RFC 8514 §4.4: every mailbox supports save dates.
         "SAVEDATESUPPORTED" => Key::All,
         "OLD" => not(Key::Recent),
         "NEW" => Key::And(vec![Key::Recent, not(Key::Flag(SystemFlags::SEEN))]),
@@ -187,7 +187,7 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
         "UID" => Key::Uid(scanner.set()?),
         "EMAILID" => Key::EmailId(scanner.atom()?.strip_prefix('M').and_then(|id| id.parse().ok())),
         "THREADID" => Key::ThreadId(scanner.atom()?.strip_prefix('T').and_then(|id| id.parse().ok())),
-        "MODSEQ" => Key::ModSeq(sync::searched(scanner)?),
+        "MODSEQ" => Key::ModSeq(sync::search_modseq(scanner)?),
         "LARGER" => Key::Larger(scanner.number()?),
         "SMALLER" => Key::Smaller(scanner.number()?),
         "KEYWORD" => Key::Keyword(scanner.atom()?.to_owned()),
@@ -211,11 +211,11 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
         }
         "BODY" => Key::Body(scanner.text()?),
         "TEXT" => Key::Text(scanner.text()?),
-        _ => return bad("no such search key"),
+        _ => return bad("unknown search key"),
     })
 }
 
 /// RFC 9051 §9 (date): with or without quotes.
 fn date(scanner: &mut Scanner<'_>) -> Parsed<Date> {
-    parse_date(&scanner.text()?).ok_or(Bad::Syntax("the date is not like 1-Feb-1994"))
+    parse_date(&scanner.text()?).ok_or(ParseError::Syntax("a date like 1-Feb-1994 is missing"))
 }

@@ -15,8 +15,8 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
         scanner.list(|scanner| {
             match scanner.word()?.as_str() {
                 "CONDSTORE" => condstore = true,
-                "QRESYNC" => resync = Some(known(scanner)?),
-                _ => return bad("no such parameter"),
+                "QRESYNC" => resync = Some(qresync(scanner)?),
+                _ => return bad("unknown parameter"),
             }
             Ok(())
         })?;
@@ -24,9 +24,9 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
     Ok(Request::Select { mailbox, read_only, condstore, resync })
 }
 
-/// `(uidvalidity modseq known-uids (numbers uids))`. The last pair only spares the server the search for what is gone,
-/// which ours need not search for.
-fn known(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
+/// `(uidvalidity modseq qresync-uids (numbers uids))`. The last pair would help the server to find expunged messages; it
+/// is not needed here.
+fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     scanner.space()?;
     scanner.expect("(", "a list in parentheses is missing")?;
     let uidvalidity = scanner.nonzero()?.get();
@@ -45,7 +45,7 @@ fn known(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
                 scanner.expect(")", "the parentheses do not close")?;
             }
             Some(b'0'..=b'9' | b'*' | b'$') if known.is_none() && !pair => known = Some(plain_set(scanner)?),
-            _ => return bad("QRESYNC takes a set of UIDs and a pair of sets"),
+            _ => return bad("QRESYNC takes a UID set and a pair of sets"),
         }
     }
     scanner.expect(")", "the parentheses do not close")?;
@@ -59,10 +59,10 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
         SequenceSet::Saved => false,
         SequenceSet::Ranges(ranges) => ranges.iter().all(|(from, to)| from.is_some() && to.is_some()),
     };
-    if is_plain { Ok(set) } else { bad("the set may hold only numbers") }
+    if is_plain { Ok(set) } else { bad("the set must contain only numbers") }
 }
 
-/// Behind the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
+/// The modifiers after the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
 pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(Option<ChangedSince>, Option<Window>)> {
     let (mut since, mut vanished, mut page) = (None, false, None);
     if !scanner.eat(" ") {
@@ -70,7 +70,7 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
     }
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
-            // The grammar has no 0 here; Thunderbird says it of a mailbox that it does not know yet.
+            // The grammar forbids 0; Thunderbird sends it for a mailbox that it does not know yet.
             "CHANGEDSINCE" if since.is_none() => {
                 scanner.space()?;
                 since = Some(scanner.number()?);
@@ -80,7 +80,7 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
                 scanner.space()?;
                 page = Some(scanner.window()?);
             }
-            _ => return bad("no such modifier"),
+            _ => return bad("unknown modifier"),
         }
         Ok(())
     })?;
@@ -91,7 +91,7 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
     }
 }
 
-/// Before the flags of `STORE`. RFC 7162 §3.1.3.
+/// The modifier before the flags of `STORE`. RFC 7162 §3.1.3.
 pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> {
     if scanner.peek() != Some(b'(') {
         return Ok(None);
@@ -103,7 +103,7 @@ pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> 
                 scanner.space()?;
                 since = Some(scanner.number()?);
             }
-            _ => return bad("no such modifier"),
+            _ => return bad("unknown modifier"),
         }
         Ok(())
     })?;
@@ -111,17 +111,17 @@ pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> 
     if since.is_some() { Ok(since) } else { bad("UNCHANGEDSINCE is missing") }
 }
 
-/// The argument of the key `MODSEQ`. Changes are counted for each message, so which flag it is about and whose matters
-/// not. RFC 7162 §3.1.5.
-pub(super) fn searched(scanner: &mut Scanner<'_>) -> Parsed<u64> {
+/// The argument of the key `MODSEQ`. Modification sequences are per message, so the entry name and type are ignored.
+/// RFC 7162 §3.1.5.
+pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     if scanner.peek() == Some(b'"') {
         let entry = scanner.text()?;
         if !entry.to_ascii_lowercase().starts_with("/flags/") {
-            return bad("no such entry");
+            return bad("unknown entry");
         }
         scanner.space()?;
         if !matches!(scanner.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
-            return bad("no such entry type");
+            return bad("unknown entry type");
         }
         scanner.space()?;
     }
@@ -131,7 +131,7 @@ pub(super) fn searched(scanner: &mut Scanner<'_>) -> Parsed<u64> {
 /// RFC 7162 §7 (mod-sequence-value): never 0.
 fn modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     match scanner.number()? {
-        0 => bad("the number may not be 0"),
+        0 => bad("the number must not be 0"),
         modseq => Ok(modseq),
     }
 }

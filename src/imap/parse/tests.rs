@@ -1,4 +1,4 @@
-//! Commands as text and as types; what is refused, with its reason.
+//! Commands as text and as types, and the errors of invalid commands.
 
 use super::*;
 use crate::imap::append::{Append, NewMessage, Replace};
@@ -10,15 +10,17 @@ use crate::imap::value::{Flags, SequenceSet, StoreMode, SystemFlags, parse_date,
 
 const LIMITS: Limits = Limits { line: 1_000, message: 2_000, literals: 100 };
 
-/// Reads one command, saying `+` as often as wanted.
-fn read(text: &str) -> Result<Body, Bad> {
+/// Reads one command; the reader's prompts are skipped.
+fn read(text: &str) -> Result<Body, ParseError> {
     let mut reader = Reader::new();
     reader.receive(text.as_bytes());
     reader.receive(b"\r\n");
     loop {
         match reader.command(&LIMITS) {
-            Read::Prompt => {}
-            Read::Command(frame) => return command(&frame, false).map(|command| command.body).map_err(|(_, why)| why),
+            ReadResult::Prompt => {}
+            ReadResult::Command(raw) => {
+                return command(&raw, false).map(|command| command.body).map_err(|(_, why)| why);
+            }
             other => panic!("{text:?} is {other:?}"),
         }
     }
@@ -32,117 +34,128 @@ fn request(text: &str) -> Request {
 }
 
 fn set(text: &str) -> SequenceSet {
-    let frame = Frame { text: text.into(), literals: vec![] };
-    scanner::Scanner::new(&frame, false).set().unwrap()
+    let raw = RawCommand { text: text.into(), literals: vec![] };
+    scanner::Scanner::new(&raw, false).set().unwrap()
 }
 
-fn own(text: &str) -> String {
+fn string(text: &str) -> String {
     text.to_owned()
 }
 
 #[test]
-fn commands_on_mailboxes_are_read() {
-    for (text, wanted) in [
+fn mailbox_commands_parse() {
+    for (text, expected) in [
         ("NOOP", Request::Noop),
         ("check", Request::Noop),
-        ("SELECT inbox", Request::Select { mailbox: own("INBOX"), read_only: false, condstore: false, resync: None }),
+        (
+            "SELECT inbox",
+            Request::Select { mailbox: string("INBOX"), read_only: false, condstore: false, resync: None },
+        ),
         (
             "EXAMINE \"a \\\"b\\\\\"",
-            Request::Select { mailbox: own("a \"b\\"), read_only: true, condstore: false, resync: None },
+            Request::Select { mailbox: string("a \"b\\"), read_only: true, condstore: false, resync: None },
         ),
-        ("CREATE {3}\r\na/b", Request::Create { mailbox: own("a/b"), uses: vec![] }),
-        ("DELETE &U,BTFw-", Request::Delete(own("\u{53f0}\u{5317}"))),
-        ("RENAME a {1+}\r\nb", Request::Rename { from: own("a"), to: own("b") }),
-        ("UNSUBSCRIBE a]", Request::Subscribe { mailbox: own("a]"), on: false }),
-        ("LSUB \"\" %/*", Request::Lsub { reference: own(""), pattern: own("%/*") }),
+        ("CREATE {3}\r\na/b", Request::Create { mailbox: string("a/b"), uses: vec![] }),
+        ("DELETE &U,BTFw-", Request::Delete(string("\u{53f0}\u{5317}"))),
+        ("RENAME a {1+}\r\nb", Request::Rename { from: string("a"), to: string("b") }),
+        ("UNSUBSCRIBE a]", Request::Subscribe { mailbox: string("a]"), on: false }),
+        ("LSUB \"\" %/*", Request::Lsub { reference: string(""), pattern: string("%/*") }),
         ("CLOSE", Request::Close { expunge: true }),
         ("UNSELECT", Request::Close { expunge: false }),
         ("EXPUNGE", Request::Expunge(None)),
         ("UID EXPUNGE 3:*", Request::Expunge(Some(set("3:*")))),
         (
             "STATUS a (MESSAGES UIDNEXT messages)",
-            Request::Status { mailbox: own("a"), items: vec![StatusItem::Messages, StatusItem::UidNext] },
+            Request::Status { mailbox: string("a"), items: vec![StatusItem::Messages, StatusItem::UidNext] },
         ),
         (
             "uid move 1,2:* a",
-            Request::Copy { set: MessageSet { set: set("1,2:*"), uid: true }, mailbox: own("a"), leave: true },
+            Request::Copy {
+                set: MessageSet { set: set("1,2:*"), uid: true },
+                mailbox: string("a"),
+                remove_originals: true,
+            },
         ),
         (
             "COPY $ a",
-            Request::Copy { set: MessageSet { set: SequenceSet::Saved, uid: false }, mailbox: own("a"), leave: false },
+            Request::Copy {
+                set: MessageSet { set: SequenceSet::Saved, uid: false },
+                mailbox: string("a"),
+                remove_originals: false,
+            },
         ),
     ] {
-        assert_eq!(request(text), wanted, "{text}");
+        assert_eq!(request(text), expected, "{text}");
     }
 }
 
 #[test]
-fn lists_are_read_plain_and_extended() {
-    let plain = List { patterns: vec![own("*")], ..List::default() };
+fn list_parses_basic_and_extended_syntax() {
+    let plain = List { patterns: vec![string("*")], ..List::default() };
     assert_eq!(request("LIST \"\" *"), Request::List(plain.clone()));
     assert_eq!(request("LIST \"\" \"*\""), Request::List(plain));
-    let wanted = List {
+    let expected = List {
         subscribed: true,
         recursive_match: true,
-        reference: own("a/"),
-        patterns: vec![own("INBOX"), own("%")],
+        reference: string("a/"),
+        patterns: vec![string("INBOX"), string("%")],
         returns: Some(ListReturn { children: true, status: vec![StatusItem::Size], ..ListReturn::default() }),
         ..List::default()
     };
     let text = "LIST (SUBSCRIBED RECURSIVEMATCH) a/ (inbox \"%\") RETURN (CHILDREN STATUS (SIZE))";
-    assert_eq!(request(text), Request::List(wanted));
-    let wanted = List { patterns: vec![own("%")], returns: Some(ListReturn::default()), ..List::default() };
-    assert_eq!(request("LIST () \"\" %"), Request::List(wanted));
+    assert_eq!(request(text), Request::List(expected));
+    let expected = List { patterns: vec![string("%")], returns: Some(ListReturn::default()), ..List::default() };
+    assert_eq!(request("LIST () \"\" %"), Request::List(expected));
 }
 
 #[test]
-fn patterns_are_bounded() {
+fn list_with_too_long_patterns_is_refused() {
     let reference = "a".repeat(700);
     assert!(read(&format!("a LIST {reference} (a b)")).is_ok());
-    assert_eq!(read(&format!("a LIST {reference} (a b c)")), Err(Bad::Syntax("the patterns are too long")));
+    assert_eq!(read(&format!("a LIST {reference} (a b c)")), Err(ParseError::Syntax("the patterns are too long")));
 }
 
 #[test]
-fn messages_are_appended_with_flags_and_date() {
-    let append = |message| Request::Append(Append { mailbox: own("a"), messages: vec![message] });
+fn append_parses_flags_date_and_literals() {
+    let append = |message| Request::Append(Append { mailbox: string("a"), messages: vec![message] });
     let hello = NewMessage { message: "hello".into(), ..NewMessage::default() };
     assert_eq!(request("APPEND a {5}\r\nhello"), append(hello.clone()));
     let mut flags = Flags { system: SystemFlags::SEEN, keywords: vec![] };
     flags.add_keyword("$Junk");
     let date = "17-Jul-1996 02:44:25 -0700";
-    let wanted = NewMessage { flags, internal_date: parse_date_time(date), ..hello.clone() };
-    assert_eq!(request(&format!("APPEND a (\\seen $Junk) \"{date}\" {{5}}\r\nhello")), append(wanted));
+    let expected = NewMessage { flags, internal_date: parse_date_time(date), ..hello.clone() };
+    assert_eq!(request(&format!("APPEND a (\\seen $Junk) \"{date}\" {{5}}\r\nhello")), append(expected));
     let binary = NewMessage { is_binary: true, ..hello.clone() };
     assert_eq!(request("APPEND a ~{5+}\r\nhello"), append(binary.clone()));
-    let both = Append { mailbox: own("a"), messages: vec![hello, binary.clone()] };
+    let both = Append { mailbox: string("a"), messages: vec![hello, binary.clone()] };
     assert_eq!(request("APPEND a {5}\r\nhello () ~{5}\r\nhello"), Request::Append(both));
     let old = MessageSet { set: set("*"), uid: true };
-    let replace = Replace { old, mailbox: own("a"), message: binary };
+    let replace = Replace { old, mailbox: string("a"), message: binary };
     assert_eq!(request("UID REPLACE * a ~{5}\r\nhello"), Request::Replace(replace));
 }
 
 #[test]
-fn flags_are_stored_in_and_out_of_parentheses() {
+fn store_parses_flags_with_and_without_parentheses() {
     let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::DELETED), keywords: vec![] };
-    let wanted = |uid, mode, silent| {
+    let expected = |uid, mode, silent| {
         let set = MessageSet { set: set("1:2"), uid };
         Request::Store(Store { set, mode, silent, unchanged_since: None, flags: flags.clone() })
     };
-    assert_eq!(request("STORE 1:2 FLAGS (\\Seen \\Deleted \\Recent)"), wanted(false, StoreMode::Replace, false));
-    assert_eq!(request("STORE 1:2 +FLAGS.SILENT \\Deleted \\Seen"), wanted(false, StoreMode::Add, true));
-    assert_eq!(request("UID STORE 1:2 -flags (\\Seen \\Deleted)"), wanted(true, StoreMode::Remove, false));
+    assert_eq!(request("STORE 1:2 FLAGS (\\Seen \\Deleted \\Recent)"), expected(false, StoreMode::Replace, false));
+    assert_eq!(request("STORE 1:2 +FLAGS.SILENT \\Deleted \\Seen"), expected(false, StoreMode::Add, true));
+    assert_eq!(request("UID STORE 1:2 -flags (\\Seen \\Deleted)"), expected(true, StoreMode::Remove, false));
 }
 
 #[test]
-fn modification_sequences_are_read() {
+fn condstore_and_qresync_parameters_parse() {
     let uids = |text: &str| MessageSet { set: set(text), uid: true };
     let flags = Flags { system: SystemFlags::SEEN, keywords: vec![] };
     let store = Store { set: uids("1"), mode: StoreMode::Add, silent: true, unchanged_since: Some(0), flags };
     let resync = |known| Some(Resync { uidvalidity: 7, modseq: 9, known });
-    let select = |resync| Request::Select { mailbox: own("a"), read_only: false, condstore: false, resync };
+    let select = |resync| Request::Select { mailbox: string("a"), read_only: false, condstore: false, resync };
     let since = |vanished| Some(ChangedSince { modseq: 4, vanished });
     let fetch = |items, since| Request::Fetch { set: uids("1"), items, since, page: None };
-    for (text, wanted) in [
+    for (text, expected) in [
         ("UID STORE 1 (UNCHANGEDSINCE 0) +FLAGS.SILENT (\\Seen)", Request::Store(store)),
         ("SELECT a (QRESYNC (7 9))", select(resync(None))),
         ("SELECT a (QRESYNC (7 9 1:3))", select(resync(Some(set("1:3"))))),
@@ -150,13 +163,13 @@ fn modification_sequences_are_read() {
         ("SELECT a (QRESYNC (7 9 (1,2 3,4)))", select(resync(None))),
         (
             "EXAMINE a (CONDSTORE)",
-            Request::Select { mailbox: own("a"), read_only: true, condstore: true, resync: None },
+            Request::Select { mailbox: string("a"), read_only: true, condstore: true, resync: None },
         ),
         ("UID FETCH 1 (MODSEQ) (CHANGEDSINCE 4)", fetch(vec![Item::Uid, Item::ModSeq], since(false))),
         ("UID FETCH 1 FLAGS (CHANGEDSINCE 4 VANISHED)", fetch(vec![Item::Uid, Item::Flags, Item::ModSeq], since(true))),
     ] {
         let request = request(text);
-        assert_eq!(request, wanted, "{text}");
+        assert_eq!(request, expected, "{text}");
         assert_eq!(request.needs_qresync(), text.contains("QRESYNC") || text.contains("VANISHED"), "{text}");
         assert!(request.enables_condstore(), "{text}");
     }
@@ -175,8 +188,8 @@ fn body(part: &[u32], text: SectionText, peek: bool, partial: Option<(u32, u32)>
 }
 
 #[test]
-fn fetch_items_are_read() {
-    let fields = |not| SectionText::HeaderFields { not, names: vec![own("To"), own("Date")] };
+fn fetch_items_parse() {
+    let fields = |not| SectionText::HeaderFields { not, names: vec![string("To"), string("Date")] };
     assert_eq!(items("FAST"), [Item::Flags, Item::InternalDate, Item::Size]);
     assert_eq!(items("full")[3..], [Item::Envelope, Item::BodyStructure { extensible: false }]);
     assert_eq!(items("(UID BODYSTRUCTURE)"), [Item::Uid, Item::BodyStructure { extensible: true }]);
@@ -198,11 +211,11 @@ fn fetch_items_are_read() {
 }
 
 #[test]
-fn search_keys_are_read() {
+fn search_keys_parse() {
     let day = |text| parse_date(text).unwrap();
     let seen = || Key::Flag(SystemFlags::SEEN);
     let not = |key: Key| Key::Not(Box::new(key));
-    for (text, wanted) in [
+    for (text, expected) in [
         ("ALL", Key::All),
         ("1:3,*", Key::Sequence(set("1:3,*"))),
         ("UID $", Key::Uid(SequenceSet::Saved)),
@@ -210,8 +223,8 @@ fn search_keys_are_read() {
         ("NEW", Key::And(vec![Key::Recent, not(seen())])),
         ("NOT (SEEN ALL)", not(Key::And(vec![seen(), Key::All]))),
         ("OR NOT SEEN (ALL)", Key::Or(not(seen()).into(), Key::All.into())),
-        ("CHARSET utf-8 SUBJECT {2}\r\n\u{e9}", Key::Header(own("SUBJECT"), own("\u{e9}"))),
-        ("HEADER X-A \"\"", Key::Header(own("X-A"), own(""))),
+        ("CHARSET utf-8 SUBJECT {2}\r\n\u{e9}", Key::Header(string("SUBJECT"), string("\u{e9}"))),
+        ("HEADER X-A \"\"", Key::Header(string("X-A"), string(""))),
         ("SINCE 1-Feb-1994", Key::Arrived(When::Since, day("1-Feb-1994"))),
         ("SENTBEFORE \"01-feb-1994\"", Key::Sent(When::Before, day("1-Feb-1994"))),
         ("LARGER 5000000000", Key::Larger(5_000_000_000)),
@@ -224,35 +237,35 @@ fn search_keys_are_read() {
             "EMAILID M7 THREADID T7 THREADID M7",
             Key::And(vec![Key::EmailId(Some(7)), Key::ThreadId(Some(7)), Key::ThreadId(None)]),
         ),
-        ("UNKEYWORD $Junk", not(Key::Keyword(own("$Junk")))),
-        ("TEXT a", Key::Text(own("a"))),
+        ("UNKEYWORD $Junk", not(Key::Keyword(string("$Junk")))),
+        ("TEXT a", Key::Text(string("a"))),
     ] {
         let names_charset = text.contains("CHARSET");
-        let wanted = Search { uid: false, returns: None, names_charset, key: wanted };
-        assert_eq!(request(&format!("SEARCH {text}")), Request::Search(wanted), "{text}");
+        let expected = Search { uid: false, returns: None, names_charset, key: expected };
+        assert_eq!(request(&format!("SEARCH {text}")), Request::Search(expected), "{text}");
     }
     let returns = SearchReturn { min: true, count: true, ..SearchReturn::default() };
-    let wanted = Search { uid: true, returns: Some(returns), names_charset: true, key: Key::All };
-    assert_eq!(request("UID SEARCH RETURN (MIN COUNT) CHARSET UTF-8 ALL"), Request::Search(wanted));
+    let expected = Search { uid: true, returns: Some(returns), names_charset: true, key: Key::All };
+    assert_eq!(request("UID SEARCH RETURN (MIN COUNT) CHARSET UTF-8 ALL"), Request::Search(expected));
 }
 
 #[test]
-fn who_is_it_is_read() {
-    let initial = Some(own("="));
-    for (text, wanted) in [
-        ("LOGIN ann {3}\r\np w", Body::Login { user: own("ann"), password: own("p w") }),
-        ("authenticate plain =", Body::Authenticate { mechanism: own("PLAIN"), initial }),
-        ("ENABLE imap4rev2 X", Body::Enable(vec![own("IMAP4REV2"), own("X")])),
+fn login_enable_and_id_parse() {
+    let initial = Some(string("="));
+    for (text, expected) in [
+        ("LOGIN ann {3}\r\np w", Body::Login { user: string("ann"), password: string("p w") }),
+        ("authenticate plain =", Body::Authenticate { mechanism: string("PLAIN"), initial }),
+        ("ENABLE imap4rev2 X", Body::Enable(vec![string("IMAP4REV2"), string("X")])),
         ("ID NIL", Body::Id(vec![])),
-        ("ID (\"name\" \"x\" \"y\" NIL)", Body::Id(vec![(own("name"), Some(own("x"))), (own("y"), None)])),
+        ("ID (\"name\" \"x\" \"y\" NIL)", Body::Id(vec![(string("name"), Some(string("x"))), (string("y"), None)])),
         ("STARTTLS", Body::StartTls),
     ] {
-        assert_eq!(read(&format!("a.1 {text}")), Ok(wanted), "{text}");
+        assert_eq!(read(&format!("a.1 {text}")), Ok(expected), "{text}");
     }
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_a_reason() {
+fn invalid_commands_are_refused_with_a_reason() {
     for (text, why) in [
         ("", "a command begins with a tag"),
         ("+ NOOP", "a command begins with a tag"),
@@ -306,21 +319,24 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a APPEND a \"soon\" {1}\r\nx", "the date is not a date-time"),
         ("a ENABLE", "a capability is missing"),
     ] {
-        assert_eq!(read(text), Err(Bad::Syntax(why)), "{text}");
+        assert_eq!(read(text), Err(ParseError::Syntax(why)), "{text}");
     }
-    assert_eq!(read("a SEARCH CHARSET latin1 ALL"), Err(Bad::Charset { saves: false }));
+    assert_eq!(read("a SEARCH CHARSET latin1 ALL"), Err(ParseError::Charset { saves: false }));
 }
 
 #[test]
-fn nesting_is_bounded() {
+fn search_nested_too_deeply_is_refused() {
     let nested = |depth: usize| format!("a SEARCH {}ALL{}", "(".repeat(depth), ")".repeat(depth));
-    assert!(read(&nested(DEPTH_MAX - 1)).is_ok());
-    assert_eq!(read(&nested(DEPTH_MAX)), Err(Bad::Syntax("the search is too large")));
-    assert_eq!(read(&format!("a SEARCH {}ALL", "NOT ".repeat(DEPTH_MAX))), Err(Bad::Syntax("the search is too large")));
+    assert!(read(&nested(MAX_DEPTH - 1)).is_ok());
+    assert_eq!(read(&nested(MAX_DEPTH)), Err(ParseError::Syntax("the search is too large")));
+    assert_eq!(
+        read(&format!("a SEARCH {}ALL", "NOT ".repeat(MAX_DEPTH))),
+        Err(ParseError::Syntax("the search is too large"))
+    );
 }
 
 #[test]
-fn what_is_too_large_is_not_held() {
+fn reader_skips_commands_beyond_the_limits() {
     for (text, refusal) in [
         (format!("a SELECT {{101+}}\r\n{}\r\n", "x".repeat(101)), Refusal::Literal),
         (format!("a LOGIN {{60+}}\r\n{} {{60+}}\r\n{}\r\n", "x".repeat(60), "y".repeat(60)), Refusal::Literal),
@@ -335,13 +351,13 @@ fn what_is_too_large_is_not_held() {
                 reader.receive(chunk);
                 loop {
                     match reader.command(&LIMITS) {
-                        Read::More => break,
-                        Read::Refused(_, found) => {
+                        ReadResult::More => break,
+                        ReadResult::Refused(_, found) => {
                             assert_eq!(found, refusal, "{text:.20}");
                             refused += 1;
                         }
-                        Read::Command(frame) => assert_eq!((frame.text.as_slice(), refused), (&b"b NOOP\r\n"[..], 1)),
-                        Read::Prompt => panic!("{text:.20} asks"),
+                        ReadResult::Command(raw) => assert_eq!((raw.text.as_slice(), refused), (&b"b NOOP\r\n"[..], 1)),
+                        ReadResult::Prompt => panic!("{text:.20} sends a prompt"),
                     }
                 }
             }

@@ -1,31 +1,30 @@
-//! `SEARCH`: what a client looks for, and whether a message is it. RFC 9051 §6.4.4.
+//! `SEARCH`: its keys, and their evaluation. RFC 9051 §6.4.4.
 //!
-//! A key is judged in three values: what the index knows (flags, dates, sizes) may decide without the message; if it
-//! does not, the owner looks into what was worked out when the message was filed ([`Known`], [`Grams`]), and only then
-//! into the message.
+//! A key has three possible values: facts of the view (flags, dates, sizes) may decide it without the message; if not,
+//! the caller loads the precomputed summary ([`KnownFacts`], [`TrigramFilter`]), and only then the message itself.
 
-mod grams;
-mod judge;
+mod matcher;
 mod text;
+mod trigrams;
 
 use jiff::civil::Date;
 
-pub use grams::{Grams, Wanted};
-pub use judge::{Facts, Known, judge};
+pub use matcher::{KnownFacts, MessageFacts, evaluate};
 pub use text::Text;
+pub use trigrams::{TrigramFilter, TrigramQuery};
 
 use super::value::{SequenceSet, SystemFlags, Window};
 
 /// `SEARCH` with its options.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
-    /// Whether the answer speaks of UIDs.
+    /// Whether the reply contains UIDs.
     pub uid: bool,
-    /// `RETURN (...)`, which makes the answer an `ESEARCH`; `None` asks for the `SEARCH` of RFC 3501.
+    /// `RETURN (...)`, with which the reply is `ESEARCH`; `None` for the `SEARCH` of RFC 3501.
     pub returns: Option<SearchReturn>,
-    /// Whether the client has named a charset.
+    /// Whether the command has a CHARSET.
     pub names_charset: bool,
-    /// What is looked for.
+    /// The key.
     pub key: Key,
 }
 
@@ -38,26 +37,26 @@ pub struct SearchReturn {
     pub max: bool,
     /// All numbers.
     pub all: bool,
-    /// How many.
+    /// The number of matches.
     pub count: bool,
-    /// Remember them as `$`.
+    /// Save the result as `$`.
     pub save: bool,
-    /// `PARTIAL`: a page of them. RFC 9394 §3.1.
+    /// `PARTIAL`: a page of the result. RFC 9394 §3.1.
     pub page: Option<Window>,
 }
 
-/// What is looked for. RFC 9051 §6.4.4.
+/// A search key. RFC 9051 §6.4.4.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Key {
     /// `ALL`.
     All,
-    /// All of these, as keys in a row.
+    /// All of these keys.
     And(Vec<Key>),
     /// `OR`.
     Or(Box<Key>, Box<Key>),
     /// `NOT`.
     Not(Box<Key>),
-    /// `SEEN`, `DELETED` and their kin.
+    /// `SEEN`, `DELETED` and similar keys.
     Flag(SystemFlags),
     /// `KEYWORD`.
     Keyword(String),
@@ -67,25 +66,26 @@ pub enum Key {
     Sequence(SequenceSet),
     /// `UID`.
     Uid(SequenceSet),
-    /// `BEFORE`, `ON`, `SINCE`: by arrival.
+    /// `BEFORE`, `ON`, `SINCE`: by internal date.
     Arrived(When, Date),
-    /// `YOUNGER`, and without it `OLDER`: arrived within so many seconds. RFC 5032 §3.
+    /// `YOUNGER`, and negated `OLDER`: received within this many seconds. RFC 5032 §3.
     Younger(u32),
-    /// `SAVEDBEFORE`, `SAVEDON`, `SAVEDSINCE`: by when it came into this mailbox. RFC 8514 §4.3.
+    /// `SAVEDBEFORE`, `SAVEDON`, `SAVEDSINCE`: by save date. RFC 8514 §4.3.
     Saved(When, Date),
     /// `SENTBEFORE`, `SENTON`, `SENTSINCE`: by the Date field.
     Sent(When, Date),
-    /// `MODSEQ`: changed in this change or later. RFC 7162 §3.1.5.
+    /// `MODSEQ`: changed at this modification sequence or later. RFC 7162 §3.1.5.
     ModSeq(u64),
-    /// `EMAILID`; `None` for what is no id of ours. RFC 8474 §6.
+    /// `EMAILID`; `None` for an id of another form. RFC 8474 §6.
     EmailId(Option<u64>),
-    /// `THREADID`; `None` for what is no id of ours. RFC 8474 §6.
+    /// `THREADID`; `None` for an id of another form. RFC 8474 §6.
     ThreadId(Option<u64>),
     /// `LARGER`.
     Larger(u64),
     /// `SMALLER`.
     Smaller(u64),
-    /// `FROM`, `SUBJECT`, `HEADER` and their kin: a field that holds a text; every such field holds the empty text.
+    /// `FROM`, `SUBJECT`, `HEADER` and similar keys: field name and text; the empty text matches any field of that
+    /// name.
     Header(String, String),
     /// `BODY`.
     Body(String),
@@ -94,18 +94,18 @@ pub enum Key {
 }
 
 impl Key {
-    /// Whether it asks for changes, and so the answer tells the last of them. RFC 7162 §3.1.5.
-    pub fn asks_modseq(&self) -> bool {
+    /// Whether it contains MODSEQ, so that the reply includes the highest one. RFC 7162 §3.1.5.
+    pub fn uses_modseq(&self) -> bool {
         match self {
-            Self::And(keys) => keys.iter().any(Self::asks_modseq),
-            Self::Or(first, second) => first.asks_modseq() || second.asks_modseq(),
-            Self::Not(key) => key.asks_modseq(),
+            Self::And(keys) => keys.iter().any(Self::uses_modseq),
+            Self::Or(first, second) => first.uses_modseq() || second.uses_modseq(),
+            Self::Not(key) => key.uses_modseq(),
             Self::ModSeq(_) => true,
             _ => false,
         }
     }
 
-    /// The texts that are looked for in whole messages.
+    /// The texts that are searched in whole messages.
     pub fn texts(&self) -> Vec<&str> {
         match self {
             Self::And(keys) => keys.iter().flat_map(Self::texts).collect(),
@@ -117,7 +117,7 @@ impl Key {
     }
 }
 
-/// On which side of a day.
+/// The relation to a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Earlier than the day.

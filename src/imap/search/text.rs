@@ -1,4 +1,4 @@
-//! A message as people read it: header fields and text parts, decoded. RFC 9051 §6.4.4.
+//! The decoded text of a message: header fields and text parts. RFC 9051 §6.4.4.
 
 use std::cell::OnceCell;
 
@@ -7,32 +7,32 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::parsers::MessageStream;
 
-use crate::imap::sort::Standing;
+use crate::imap::sort::SortKeys;
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
-use crate::mail::Letter;
+use crate::mail::Message;
 
-/// RFC 8970 §3.1: no more is told.
+/// Longest preview. RFC 8970 §3.1.
 const PREVIEW_CHARS: usize = 200;
-/// So much of a part is read for it; whole lines of base64, where they have 76 characters.
-const PREVIEW_OCTETS: u32 = 78 * 840;
+/// Bytes of a part that are decoded for a preview: whole lines of base64, with 76 characters each.
+const PREVIEW_BYTES: u32 = 78 * 840;
 
-/// A message to search in. What is decoded once serves all keys.
+/// The text of a message; it is decoded once for all keys.
 pub struct Text<'a> {
-    letter: &'a Letter,
+    message: &'a Message,
     structure: &'a Structure,
-    /// All text of the body, folded.
+    /// The text of the body, case-folded.
     body: OnceCell<String>,
 }
 
 impl<'a> Text<'a> {
-    /// Takes a message with its structure.
-    pub fn new(letter: &'a Letter, structure: &'a Structure) -> Self {
-        Self { letter, structure, body: OnceCell::new() }
+    /// The text of a message with this structure.
+    pub fn new(message: &'a Message, structure: &'a Structure) -> Self {
+        Self { message, structure, body: OnceCell::new() }
     }
 
-    /// What decides about its place among others.
-    pub(super) fn standing(&self) -> Standing {
-        Standing::of(self, self.structure)
+    /// The keys for SORT and THREAD.
+    pub(super) fn sort_keys(&self) -> SortKeys {
+        SortKeys::of(self, self.structure)
     }
 
     /// When it was sent, in seconds since 1970. RFC 5256 §2.2.
@@ -43,7 +43,7 @@ impl<'a> Text<'a> {
             .map(|date| date.to_timestamp())
     }
 
-    /// The beginning of what there is to read, spaces between words. RFC 8970 §4.
+    /// The beginning of the text, with single spaces between words. RFC 8970 §4.
     pub(crate) fn preview(&self) -> String {
         let mut preview = String::new();
         let text = first_text(&self.structure.part).map(|part| self.decoded_part(&beginning(part))).unwrap_or_default();
@@ -60,45 +60,45 @@ impl<'a> Text<'a> {
         preview.chars().filter(|char| !char.is_control()).take(PREVIEW_CHARS).collect()
     }
 
-    /// The day in the Date field, as its writer saw it: RFC 9051 §6.4.4 disregards time and zone.
+    /// The date in the Date field; RFC 9051 §6.4.4 disregards time and time zone.
     pub(crate) fn sent(&self) -> Option<Date> {
         let date = self.structure.envelope.date.as_deref()?;
         let date = mail_parser::DateTime::parse_rfc822(date)?;
         Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
     }
 
-    pub(super) fn header_holds(&self, name: &str, words: &str) -> bool {
+    pub(super) fn header_contains(&self, name: &str, words: &str) -> bool {
         let words = fold(words);
         self.fields().filter(|field| field.is(name)).any(|field| decoded(&field).contains(&words))
     }
 
-    pub(super) fn body_holds(&self, words: &str) -> bool {
+    pub(super) fn body_contains(&self, words: &str) -> bool {
         self.body().contains(&fold(words))
     }
 
-    /// Whether it is in the header or in the body.
-    pub(super) fn holds(&self, words: &str) -> bool {
+    /// Whether the header or the body contains a text.
+    pub(super) fn contains(&self, words: &str) -> bool {
         let folded = fold(words);
         self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
     }
 
-    /// Names and values of all header fields, the values decoded and folded.
-    pub(crate) fn each_field(&self, mut take: impl FnMut(&[u8], &str)) {
-        self.fields().for_each(|field| take(field.name, &decoded(&field)));
+    /// Names and values of all header fields, the values decoded and case-folded.
+    pub(crate) fn each_field(&self, mut visit: impl FnMut(&[u8], &str)) {
+        self.fields().for_each(|field| visit(field.name, &decoded(&field)));
     }
 
-    /// Names and values of all header fields, as they stand there.
-    pub(crate) fn each_raw_field(&self, mut take: impl FnMut(&[u8], &str)) {
-        self.fields().for_each(|field| take(field.name, &String::from_utf8_lossy(field.value)));
+    /// Names and raw values of all header fields.
+    pub(crate) fn each_raw_field(&self, mut visit: impl FnMut(&[u8], &str)) {
+        self.fields().for_each(|field| visit(field.name, &String::from_utf8_lossy(field.value)));
     }
 
-    /// All that [`Text::holds`] looks into, piece by piece.
-    pub(super) fn each(&self, mut take: impl FnMut(&str)) {
-        self.fields().for_each(|field| take(&line(&field)));
-        take(self.body());
+    /// All text that [`Text::contains`] searches, piece by piece.
+    pub(super) fn for_each_text(&self, mut visit: impl FnMut(&str)) {
+        self.fields().for_each(|field| visit(&line(&field)));
+        visit(self.body());
     }
 
-    /// How many octets the text takes in the message, before anything is decoded.
+    /// The size of the text in the message, before decoding.
     pub(super) fn raw_len(&self) -> usize {
         fn of(part: &Part) -> usize {
             match &part.content {
@@ -108,17 +108,17 @@ impl<'a> Text<'a> {
                 PartContent::Leaf => 0,
             }
         }
-        self.letter.trace.len() + self.structure.part.header.len() + of(&self.structure.part)
+        self.message.trace.len() + self.structure.part.header.len() + of(&self.structure.part)
     }
 
-    /// About how many octets there are to look into.
+    /// About the size of the decoded text.
     pub(super) fn len(&self) -> usize {
-        self.letter.trace.len() + self.structure.part.header.len() + self.body().len()
+        self.message.trace.len() + self.structure.part.header.len() + self.body().len()
     }
 
     fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        let header = &self.letter.content.bytes()[self.structure.part.header.range()];
-        fields(&self.letter.trace).chain(fields(header))
+        let header = &self.message.content.bytes()[self.structure.part.header.range()];
+        fields(&self.message.trace).chain(fields(header))
     }
 
     fn body(&self) -> &str {
@@ -129,9 +129,9 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// Appends the text of a part and of the parts in it.
+    /// Appends the text of a part and its children.
     fn collect(&self, part: &Part, text: &mut String) {
-        let content = self.letter.content.bytes();
+        let content = self.message.content.bytes();
         match &part.content {
             PartContent::Multipart(parts) => parts.iter().for_each(|part| self.collect(part, text)),
             PartContent::Message(message) => {
@@ -149,23 +149,23 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// A part of text as it is read: without its encodings, HTML without its tags.
+    /// The decoded text of a part, HTML without its tags.
     fn decoded_part(&self, part: &Part) -> String {
-        let content = self.letter.content.bytes();
+        let content = self.message.content.bytes();
         let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
         let text = in_charset(part.parameter("charset"), &body);
         if part.subtype == "html" { html_to_text(&text) } else { text }
     }
 }
 
-/// The part without what comes too late for a preview.
+/// The part, cut to what a preview needs.
 fn beginning(part: &Part) -> Part {
     let mut part = part.clone();
-    part.body.end = part.body.end.min(part.body.start + PREVIEW_OCTETS);
+    part.body.end = part.body.end.min(part.body.start + PREVIEW_BYTES);
     part
 }
 
-/// The first part that is text.
+/// The first text part.
 fn first_text(part: &Part) -> Option<&Part> {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().find_map(first_text),
@@ -174,39 +174,39 @@ fn first_text(part: &Part) -> Option<&Part> {
     }
 }
 
-/// A field as it is looked into.
+/// A field as searched by TEXT.
 fn line(field: &Field<'_>) -> String {
     format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), decoded(field))
 }
 
-/// Letters of either case are the same. RFC 9051 §6.4.4.
+/// Case-folds a text. RFC 9051 §6.4.4.
 pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// The field's value with encoded words decoded (RFC 2047), folded.
+/// The value of a field with encoded words decoded (RFC 2047), case-folded.
 fn decoded(field: &Field<'_>) -> String {
-    // The parser ends a field at a line end.
+    // The parser needs a line end after the field.
     let line = [field.value.trim_ascii(), b"\n"].concat();
     fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
 }
 
-fn in_charset(charset: Option<&str>, octets: &[u8]) -> String {
+fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
     let charset = charset.filter(|name| !name.is_empty());
-    // The decoder goes character by character.
+    // The decoder works character by character, so ASCII bypasses it.
     let decoder = match charset {
-        Some(name) if octets.is_ascii() && has_ascii(name) => None,
+        Some(name) if bytes.is_ascii() && has_ascii(name) => None,
         Some(name) => charset_decoder(name.as_bytes()),
         None => None,
     };
     match decoder {
-        Some(decode) => decode(octets),
-        // To look whether all is well first takes a fraction of the time.
-        None => std::str::from_utf8(octets).map_or_else(|_| String::from_utf8_lossy(octets).into(), str::to_owned),
+        Some(decode) => decode(bytes),
+        // The validity check first is several times faster.
+        None => std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into(), str::to_owned),
     }
 }
 
-/// Whether octets that are ASCII say the same in this charset, as they do not where they shift to others (ISO-2022).
+/// Whether ASCII bytes mean ASCII in this charset; not so in charsets with shift sequences (ISO-2022).
 fn has_ascii(charset: &str) -> bool {
     let begins = |name: &str| charset.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     begins("us-ascii") || begins("utf-8") || begins("iso-8859-") || begins("windows-125")
@@ -217,13 +217,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ascii_is_read_the_same_with_and_without_its_decoder() {
-        let octets: Vec<u8> = (0..0x80).collect();
+    fn charset_decoders_agree_with_the_ascii_shortcut() {
+        let bytes: Vec<u8> = (0..0x80).collect();
         for charset in ["US-ASCII", "utf-8", "ISO-8859-1", "iso-8859-15", "Windows-1252", "windows-1251", "koi8-r"] {
-            let decoded = charset_decoder(charset.as_bytes()).map(|decode| decode(&octets));
-            assert!(decoded.is_none_or(|decoded| decoded == in_charset(Some(charset), &octets)), "{charset}");
+            let decoded = charset_decoder(charset.as_bytes()).map(|decode| decode(&bytes));
+            assert!(decoded.is_none_or(|decoded| decoded == in_charset(Some(charset), &bytes)), "{charset}");
         }
-        assert_eq!(in_charset(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), "\u{3042}", "these are shifted");
+        assert_eq!(in_charset(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), "\u{3042}", "shift sequences are decoded");
         assert_eq!(in_charset(Some("iso-8859-1"), b"caf\xe9"), "caf\u{e9}");
     }
 }

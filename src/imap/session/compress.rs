@@ -1,11 +1,12 @@
-//! COMPRESS=DEFLATE: what both ends say goes through DEFLATE, between the commands and TLS. RFC 4978.
+//! COMPRESS=DEFLATE: DEFLATE between the commands and TLS, in both directions. RFC 4978.
 //!
 //! ```text
-//! bytes --receive--> pending, one chunk --step by step, as the reader takes it--> Reader
-//! Out --piece by piece--> compressor --flushed once there is no more to say--> bytes
+//! bytes --receive--> pending, one chunk --in steps, as the reader needs them--> Reader
+//! ResponseBuffer --in pieces--> compressor --flushed when the output is complete--> bytes
 //! ```
 //!
-//! Both ways go in steps of a fixed size, so what swells to a thousand times its length costs time, but no memory.
+//! Both directions work in steps of a fixed size, so input that inflates to a thousand times its size costs time, but
+//! no memory.
 
 use std::collections::VecDeque;
 
@@ -13,39 +14,39 @@ use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 use super::{Reply, Session, State};
-use crate::imap::write::{Code, Out};
+use crate::imap::write::{Code, ResponseBuffer};
 
-/// So much is inflated before the reader looks at it.
-const STEP_OCTETS: usize = 16 * 1024;
-/// So much is sent at once, and so much is compressed before others have their turn.
-const SENT_OCTETS: usize = 32 * 1024;
-const TAKEN_OCTETS: usize = 256 * 1024;
-/// RFC 4978 §3: each end is free to choose; what the network here saves is less than what the processor pays.
+/// Inflated bytes per step of the reader.
+const INFLATE_STEP_BYTES: usize = 16 * 1024;
+/// Most bytes sent at once, and most bytes compressed before other tasks run.
+const MAX_SEND_BYTES: usize = 32 * 1024;
+const MAX_COMPRESS_BYTES: usize = 256 * 1024;
+/// RFC 4978 §3 leaves the level open; more compression costs more CPU time here than it saves.
 const LEVEL: Compression = Compression::fast();
 
-/// What came cannot be inflated.
+/// The input is not valid DEFLATE.
 #[derive(Debug)]
-pub(super) struct Broken;
+pub(super) struct InflateError;
 
-/// Both directions of a session that is compressed.
+/// Both directions of a compressed session.
 pub(super) struct Compressed {
     inflate: Decompress,
-    /// What came and is not inflated yet.
+    /// Received bytes that are not inflated yet.
     pending: BytesMut,
-    /// Whether the last step was full, so that there may be more without another octet.
+    /// Whether the last step filled its buffer, so that more output may follow without more input.
     full: bool,
-    /// Said before the compression began. RFC 4978 §3.
+    /// Output from before the compression began. RFC 4978 §3.
     plain: VecDeque<Bytes>,
-    /// Made when there is something to say.
+    /// Created when there is output.
     deflate: Option<Compress>,
-    /// A piece on its way into the compressor.
+    /// The piece that is being compressed.
     piece: Bytes,
-    /// Whether the compressor holds back what it has taken.
+    /// Whether the compressor still buffers output.
     unflushed: bool,
 }
 
 impl Compressed {
-    fn new(out: &mut Out) -> Self {
+    fn new(out: &mut ResponseBuffer) -> Self {
         Self {
             inflate: Decompress::new(false),
             pending: BytesMut::new(),
@@ -61,40 +62,40 @@ impl Compressed {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// The next step of what came; `None` when it was all inflated.
-    fn inflated(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    /// The next step of inflated input; `None` when all of it was inflated.
+    fn inflated(&mut self) -> Result<Option<Vec<u8>>, InflateError> {
         if self.pending.is_empty() && !self.full {
             return Ok(None);
         }
-        let mut step = Vec::with_capacity(STEP_OCTETS);
+        let mut step = Vec::with_capacity(INFLATE_STEP_BYTES);
         let before = self.inflate.total_in();
-        self.inflate.decompress_vec(&self.pending, &mut step, FlushDecompress::None).map_err(|_| Broken)?;
+        self.inflate.decompress_vec(&self.pending, &mut step, FlushDecompress::None).map_err(|_| InflateError)?;
         let taken = (self.inflate.total_in() - before) as usize;
         self.pending.advance(taken);
         self.full = step.len() == step.capacity();
         match (taken, step.len()) {
-            // A stream that has ended, for one, takes no more.
-            (0, 0) if !self.pending.is_empty() => Err(Broken),
+            // For example, a stream that has ended accepts no more input.
+            (0, 0) if !self.pending.is_empty() => Err(InflateError),
             (_, 0) => Ok(None),
             _ => Ok(Some(step)),
         }
     }
 
-    /// The next bytes to send; `None` when all has been said, and then nothing is held back.
-    pub(super) fn deflated(&mut self, out: &mut Out) -> Option<Bytes> {
+    /// The next bytes to send; `None` when all output was sent and flushed.
+    pub(super) fn deflated(&mut self, out: &mut ResponseBuffer) -> Option<Bytes> {
         if let Some(plain) = self.plain.pop_front() {
             return Some(plain);
         }
         let (mut sent, mut taken) = (Vec::new(), 0);
-        while taken < TAKEN_OCTETS {
+        while taken < MAX_COMPRESS_BYTES {
             if self.piece.is_empty() {
                 match out.take() {
                     Some(piece) => self.piece = piece,
                     None => return self.flushed(sent),
                 }
             }
-            sent.reserve_exact(SENT_OCTETS - sent.len());
-            taken += self.take_piece(&mut sent, TAKEN_OCTETS - taken);
+            sent.reserve_exact(MAX_SEND_BYTES - sent.len());
+            taken += self.take_piece(&mut sent, MAX_COMPRESS_BYTES - taken);
             if sent.len() == sent.capacity() {
                 return Some(sent.into());
             }
@@ -102,11 +103,11 @@ impl Compressed {
         self.flushed(sent)
     }
 
-    fn take_piece(&mut self, sent: &mut Vec<u8>, octets_max: usize) -> usize {
-        let piece = &self.piece[..self.piece.len().min(octets_max)];
+    fn take_piece(&mut self, sent: &mut Vec<u8>, max_bytes: usize) -> usize {
+        let piece = &self.piece[..self.piece.len().min(max_bytes)];
         let deflate = self.deflate.get_or_insert_with(|| Compress::new(LEVEL, false));
         let before = deflate.total_in();
-        // It only fails when there is no room, and then it is asked again.
+        // It only fails when the buffer is full, and is then called again.
         let _ = deflate.compress_vec(piece, sent, FlushCompress::None);
         let taken = (deflate.total_in() - before) as usize;
         self.piece.advance(taken);
@@ -114,22 +115,22 @@ impl Compressed {
         taken
     }
 
-    /// Whoever waits for an answer gets all of it.
+    /// Flushes, so that the client gets the complete reply.
     fn flushed(&mut self, mut sent: Vec<u8>) -> Option<Bytes> {
         while self.unflushed
             && let Some(deflate) = &mut self.deflate
         {
-            sent.reserve(SENT_OCTETS);
-            // As above: room that is left says that it is done.
+            sent.reserve(MAX_SEND_BYTES);
+            // As above; space left in the buffer means that the flush is complete.
             let _ = deflate.compress_vec(&[], &mut sent, FlushCompress::Sync);
             self.unflushed = sent.len() == sent.capacity();
         }
         (!sent.is_empty()).then(|| sent.into())
     }
 
-    /// Lets go of the compressor, which is large, while there is nothing to say. Behind a flush, another one may go on
-    /// that knows nothing of what was said before (RFC 4978 §4, Z_FULL_FLUSH).
-    fn rest(&mut self) {
+    /// Drops the compressor, which is large, while there is no output. After a flush, a new one may continue without
+    /// the history (RFC 4978 §4, Z_FULL_FLUSH).
+    fn release(&mut self) {
         if !self.unflushed {
             self.deflate = None;
         }
@@ -142,28 +143,28 @@ impl Compressed {
 }
 
 impl Session {
-    /// RFC 4978 §3.
+    /// COMPRESS. RFC 4978 §3.
     pub(super) fn compress(&mut self, tag: &str) {
         if self.compressed.is_some() {
-            let reply = Reply::bad("DEFLATE is active already").with(Code::Word("COMPRESSIONACTIVE"));
+            let reply = Reply::bad("DEFLATE already active").with(Code::Word("COMPRESSIONACTIVE"));
             return self.tagged(tag, &reply);
         }
-        self.tagged(tag, &Reply::ok("DEFLATE is active"));
+        self.tagged(tag, &Reply::ok("DEFLATE active"));
         let mut compressed = Compressed::new(&mut self.out);
         compressed.receive(&self.reader.take());
         self.compressed = Some(Box::new(compressed));
     }
 
-    /// Gives the reader more of what came; `false` when there is no more.
+    /// Inflates more input for the reader; `false` when there is none.
     pub(super) fn inflate(&mut self) -> bool {
         let Some(compressed) = &mut self.compressed else { return false };
-        if !matches!(self.state, State::Standing(_) | State::Idling(_)) {
+        if !matches!(self.state, State::Ready(_) | State::Idling(_)) {
             return false;
         }
         match compressed.inflated() {
             Ok(Some(bytes)) => self.reader.receive(&bytes),
             Ok(None) => return false,
-            Err(Broken) => self.bye("what you send is not compressed"),
+            Err(InflateError) => self.bye("Invalid compressed data"),
         }
         true
     }
@@ -176,11 +177,11 @@ impl Session {
         }
     }
 
-    /// A client that is silent may be so for long.
-    pub(super) fn rest(&mut self) {
-        self.out.rest();
+    /// Releases memory while the client may be idle for long.
+    pub(super) fn release_memory(&mut self) {
+        self.out.release_memory();
         if let (State::Idling(_), Some(compressed)) = (&self.state, &mut self.compressed) {
-            compressed.rest();
+            compressed.release();
         }
     }
 }

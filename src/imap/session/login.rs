@@ -1,33 +1,33 @@
-//! Who is it? STARTTLS, LOGIN and AUTHENTICATE. RFC 9051 §6.2, RFC 4422, RFC 4959.
+//! STARTTLS, LOGIN and AUTHENTICATE. RFC 9051 §6.2, RFC 4422, RFC 4959.
 
-use super::{Event, Reply, Session, Standing, State};
-use crate::auth::{Exchange, Mechanism, Step, line};
+use super::{Event, Reply, Session, SessionState, State};
+use crate::auth::{Mechanism, SaslServer, Step, line};
 use crate::imap::write::Code;
 
-/// Failed logins of one session; the last of them ends it.
-const DENIALS_MAX: usize = 3;
+/// Failed logins of one session; the last of them closes it.
+const MAX_FAILED_LOGINS: usize = 3;
 
 impl Session {
     pub(super) fn start_tls(&mut self, tag: &str) {
         if self.encrypted {
-            return self.tagged(tag, &Reply::bad("TLS is active already"));
+            return self.tagged(tag, &Reply::bad("TLS already active"));
         }
-        if !self.setup.starttls {
-            return self.tagged(tag, &Reply::bad("no TLS here"));
+        if !self.config.starttls {
+            return self.tagged(tag, &Reply::bad("STARTTLS not available"));
         }
         self.state = State::Securing;
         self.event = Some(Event::StartTls);
-        self.tagged(tag, &Reply::ok("begin TLS"));
+        self.tagged(tag, &Reply::ok("Begin TLS negotiation now"));
     }
 
-    /// Answers [`Event::StartTls`]: what follows is encrypted. What came before is forgotten (RFC 9051 §6.2.1).
+    /// Answers [`Event::StartTls`]: the stream is now encrypted. Earlier input is discarded (RFC 9051 §6.2.1).
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.encrypted = true;
             self.reader.clear();
             self.state = State::NotAuthenticated;
             if self.stopping {
-                self.bye("the server goes down");
+                self.bye("Server shutting down");
             }
         }
     }
@@ -37,33 +37,33 @@ impl Session {
         if !self.may_use(Mechanism::Plain) {
             return self.refuse_cleartext(&tag);
         }
-        let exchange = Exchange::password(user, password);
-        self.advance(tag, exchange, Step::Who(user.to_owned()));
+        let exchange = SaslServer::for_password(user, password);
+        self.advance(tag, exchange, Step::NeedSecret(user.to_owned()));
     }
 
     fn refuse_cleartext(&mut self, tag: &str) {
-        self.tagged(tag, &Reply::no("start TLS first").with(Code::Word("PRIVACYREQUIRED")));
+        self.tagged(tag, &Reply::no("TLS required").with(Code::Word("PRIVACYREQUIRED")));
     }
 
     pub(super) fn authenticate(&mut self, tag: String, mechanism: &str, initial: Option<&str>) {
         let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
-            return self.tagged(&tag, &Reply::no("no such mechanism"));
+            return self.tagged(&tag, &Reply::no("Unsupported mechanism"));
         };
         if !self.may_use(mechanism) {
             return self.refuse_cleartext(&tag);
         }
         let Ok(initial) = initial.map(|text| line::initial(text.as_bytes())).transpose() else {
-            return self.tagged(&tag, &Reply::bad("the initial response is not base64"));
+            return self.tagged(&tag, &Reply::bad("Initial response is not base64"));
         };
         self.attempts += 1;
-        let mut exchange = Exchange::new(mechanism, format!("{}{}", self.setup.nonce, self.attempts));
+        let mut exchange = SaslServer::new(mechanism, format!("{}{}", self.config.nonce, self.attempts));
         let step = exchange.start(initial.as_deref());
         self.advance(tag, exchange, step);
     }
 
-    /// A line that answers a challenge; `*` gives up.
-    pub(super) fn respond(&mut self, tag: String, mut exchange: Exchange, text: &[u8]) {
-        self.note_client("***");
+    /// Handles the response to a challenge; `*` cancels.
+    pub(super) fn respond(&mut self, tag: String, mut exchange: SaslServer, text: &[u8]) {
+        self.record_client_line("***");
         match line::response(text) {
             Ok(response) => {
                 let step = exchange.respond(&response);
@@ -72,15 +72,15 @@ impl Session {
             Err(why) => {
                 self.state = State::NotAuthenticated;
                 let why = match why {
-                    line::Unusable::Cancelled => "login cancelled",
-                    line::Unusable::Malformed => "the response is not base64",
+                    line::DecodeError::Cancelled => "Authentication cancelled",
+                    line::DecodeError::Malformed => "Response is not base64",
                 };
                 self.tagged(&tag, &Reply::bad(why));
             }
         }
     }
 
-    /// Answers [`Event::Who`] with the user's password; `None` when there is no such user.
+    /// Answers [`Event::NeedSecret`] with the user's password; `None` if the user does not exist.
     pub fn secret(&mut self, secret: Option<&str>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking { tag, mut exchange } => {
@@ -91,14 +91,14 @@ impl Session {
         }
     }
 
-    fn advance(&mut self, tag: String, exchange: Exchange, step: Step) {
+    fn advance(&mut self, tag: String, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {
                 self.out.text("+ ").text(&line::encode(&challenge)).end();
                 self.state = State::Authenticating { tag, exchange };
             }
-            Step::Who(user) => {
-                self.event = Some(Event::Who(user));
+            Step::NeedSecret(user) => {
+                self.event = Some(Event::NeedSecret(user));
                 self.state = State::Checking { tag, exchange };
             }
             Step::Granted { user } => {
@@ -107,32 +107,32 @@ impl Session {
             }
             Step::Denied => {
                 self.state = State::NotAuthenticated;
-                let reply = Reply::no("the name or the password is wrong");
+                let reply = Reply::no("Authentication failed");
                 self.tagged(&tag, &reply.with(Code::Word("AUTHENTICATIONFAILED")));
-                self.denials += 1;
-                if self.denials == DENIALS_MAX {
-                    self.bye("too many failed logins");
+                self.failed_logins += 1;
+                if self.failed_logins == MAX_FAILED_LOGINS {
+                    self.bye("Too many failed logins");
                 }
             }
         }
     }
 
-    /// Answers [`Event::Open`]: whether the user's mailboxes are at hand.
+    /// Answers [`Event::Open`]: whether the mailboxes of the user could be opened.
     pub fn opened(&mut self, open: bool) {
         let State::Opening { tag } = &mut self.state else { return };
         let tag = std::mem::take(tag);
         if !open {
             self.state = State::NotAuthenticated;
-            let reply = Reply::no("the mailboxes are not at hand now");
+            let reply = Reply::no("Mailboxes temporarily unavailable");
             return self.tagged(&tag, &reply.with(Code::Word("UNAVAILABLE")));
         }
-        self.state = State::Standing(Standing::Authenticated);
+        self.state = State::Ready(SessionState::Authenticated);
         let capabilities = self.capabilities();
-        // RFC 9051 §6.2.2: spares the client from asking.
-        self.out.text(&tag).text(" OK [CAPABILITY").text(&capabilities).text("] welcome").end();
-        self.blunders = 0;
+        // RFC 9051 §6.2.2: saves the client a CAPABILITY command.
+        self.out.text(&tag).text(" OK [CAPABILITY").text(&capabilities).text("] Logged in").end();
+        self.bad_commands = 0;
         if self.stopping {
-            self.bye("the server goes down");
+            self.bye("Server shutting down");
         }
     }
 }

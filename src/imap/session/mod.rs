@@ -1,15 +1,15 @@
-//! The server end of a conversation. RFC 9051 §3.
+//! The server side of an IMAP session. RFC 9051 §3.
 //!
 //! ```text
-//! NotAuthenticated --AUTHENTICATE--> Authenticating --> Checking --> Opening --OK--> Standing(Authenticated)
+//! NotAuthenticated --AUTHENTICATE--> Authenticating --> Checking --> Opening --OK--> Ready(Authenticated)
 //!    |  ^   '------------LOGIN-----------------------------^                              |   ^
 //!    |  '-- Securing (STARTTLS)                                                SELECT, OK |   | CLOSE, UNSELECT
 //!    '--LOGOUT--> Over <-- BYE                                                            v   |
-//!                                 Idling <--IDLE, DONE--> Answering <-------- Standing(Selected)
+//!                                 Idling <--IDLE, DONE--> Answering <-------- Ready(Selected)
 //! ```
 //!
-//! Checking, Opening, Securing and Answering wait for the owner: each has put out one [`Event`], and one method of
-//! [`Session`] answers it. One command is in progress at a time; what the client sends meanwhile waits.
+//! Checking, Opening, Securing and Answering wait for the owner: each has emitted one [`Event`], and one method of
+//! [`Session`] answers it. One command is in progress at a time; later ones wait in the input.
 
 mod command;
 mod compress;
@@ -20,109 +20,109 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::auth::Exchange;
+use crate::auth::SaslServer;
 use crate::imap::command::Request;
 use crate::imap::parse::{Limits, Reader};
 use crate::imap::sync::Enabled;
-use crate::imap::write::Out;
-use crate::mail::Dialogue;
+use crate::imap::write::ResponseBuffer;
+use crate::mail::Transcript;
 use crate::net::{Machine, Next};
 
 use compress::Compressed;
 pub use reply::Reply;
 
-/// Commands in a row that make no sense; one more ends the session.
-const BLUNDERS_MAX: usize = 10;
-/// A command without its literals. RFC 7162 §4 asks for 8 KiB at least.
-const LINE_OCTETS_MAX: usize = 64 * 1024;
-/// All literals of a command but `APPEND`.
-const LITERALS_OCTETS_MAX: usize = 64 * 1024;
-/// So much waits to be sent before it is sent, whatever else there is to do.
-const OUT_OCTETS_FULL: usize = 64 * 1024;
-/// How long a client may take to log in, or to read.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(3 * 60);
-/// RFC 9051 §5.4: at least 30 minutes.
-const PATIENCE: Duration = Duration::from_secs(31 * 60);
+/// Most consecutive `BAD` replies; the next one closes the session.
+const MAX_BAD_COMMANDS: usize = 10;
+/// Longest command without its literals. RFC 7162 §4 requires at least 8 KiB.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// Most bytes of the literals of one command, except `APPEND` and `REPLACE`.
+const MAX_LITERALS_BYTES: usize = 64 * 1024;
+/// Output is sent at this size, before anything else is done.
+const OUTPUT_FULL_BYTES: usize = 64 * 1024;
+/// How long a client may take to log in, or to read output.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+/// The autologout timer. RFC 9051 §5.4: at least 30 minutes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(31 * 60);
 
-/// What a session must know of its host.
+/// The configuration of a session.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct SessionConfig {
     /// The name in the greeting.
     pub host: String,
     /// Whether to offer STARTTLS.
     pub starttls: bool,
-    /// Whether passwords may pass unencrypted; if not, `LOGINDISABLED` is announced until TLS is active.
+    /// Whether passwords may be sent without TLS; if not, `LOGINDISABLED` is announced until TLS is active.
     pub cleartext_login: bool,
-    /// The largest message that `APPEND` takes, in octets.
-    pub message_octets_max: usize,
-    /// Drawn new for each session, printable ASCII without a comma.
+    /// The largest message that `APPEND` accepts, in bytes.
+    pub max_message_bytes: usize,
+    /// A fresh random value per session, printable ASCII without a comma.
     pub nonce: String,
-    /// Keep a [`Dialogue`].
+    /// Whether to keep a [`Transcript`].
     pub record: bool,
 }
 
-/// What the owner of a session decides or knows.
+/// A request to the owner of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Encrypt the stream, then call [`Session::encrypted`].
     StartTls,
     /// Look up the password of this user: [`Session::secret`].
-    Who(String),
-    /// Open the mailboxes of this user, who has proven to be that: [`Session::opened`].
+    NeedSecret(String),
+    /// Open the mailboxes of this authenticated user: [`Session::opened`].
     Open {
         /// The name used at login.
         user: String,
     },
-    /// Answer this with untagged replies into [`Session::out`], then [`Session::done`]; for [`Request::Idle`], with
-    /// [`Session::idle`].
+    /// Execute this: write untagged responses to [`Session::out`], then call [`Session::done`]; for [`Request::Idle`],
+    /// call [`Session::idle`].
     Request(Request),
-    /// The client ends its IDLE: [`Session::done`].
+    /// The client ends its IDLE: call [`Session::done`].
     IdleEnd,
 }
 
-/// One session, from the greeting to the goodbye.
+/// One session, from the greeting to `BYE`.
 pub struct Session {
-    setup: Setup,
+    config: SessionConfig,
     state: State,
     reader: Reader,
-    out: Out,
+    out: ResponseBuffer,
     event: Option<Event>,
     encrypted: bool,
-    /// Once the client has asked for it. RFC 4978.
+    /// Set once the client has enabled compression. RFC 4978.
     compressed: Option<Box<Compressed>>,
     enabled: Enabled,
-    /// Say goodbye as soon as no command is in progress.
+    /// Close as soon as no command is in progress.
     stopping: bool,
     attempts: usize,
-    denials: usize,
-    blunders: usize,
+    failed_logins: usize,
+    bad_commands: usize,
 }
 
-/// Where the session stands, with what is valid there.
+/// The state of the session.
 enum State {
-    /// RFC 9051 §3.1: who is it?
+    /// RFC 9051 §3.1.
     NotAuthenticated,
-    /// RFC 9051 §6.2.2: the next line answers a challenge.
-    Authenticating { tag: String, exchange: Exchange },
+    /// RFC 9051 §6.2.2: the next line is the response to a challenge.
+    Authenticating { tag: String, exchange: SaslServer },
     /// The owner looks up a password.
-    Checking { tag: String, exchange: Exchange },
+    Checking { tag: String, exchange: SaslServer },
     /// The owner opens the user's mailboxes.
     Opening { tag: String },
-    /// RFC 9051 §6.2.1: the owner shakes hands.
+    /// RFC 9051 §6.2.1: the owner performs the TLS handshake.
     Securing,
-    /// The user is known; the next command may come.
-    Standing(Standing),
-    /// The owner answers a command.
-    Answering(Asked),
-    /// The owner tells what changes until the client is done. RFC 9051 §6.3.13.
-    Idling(Asked),
-    /// Nothing more is read. RFC 9051 §3.4.
+    /// Logged in, waiting for a command.
+    Ready(SessionState),
+    /// The owner executes a command.
+    Answering(PendingCommand),
+    /// The owner reports changes until the client ends IDLE. RFC 9051 §6.3.13.
+    Idling(PendingCommand),
+    /// Closed; nothing more is read. RFC 9051 §3.4.
     Over,
 }
 
-/// Where a user stands.
+/// The state of a logged-in session.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum SessionState {
     /// No mailbox is selected. RFC 9051 §3.2.
     Authenticated,
     /// A mailbox is selected. RFC 9051 §3.3.
@@ -130,23 +130,23 @@ enum Standing {
 }
 
 /// A command in progress.
-struct Asked {
+struct PendingCommand {
     tag: String,
-    /// Where the session stands after `OK`.
-    after: Standing,
-    /// Where it stands after `NO` or `BAD`.
-    otherwise: Standing,
+    /// The state after `OK`.
+    after: SessionState,
+    /// The state after `NO` or `BAD`.
+    otherwise: SessionState,
 }
 
 impl Session {
-    /// Greets a client; `encrypted` says that the connection is TLS from the start.
-    pub fn new(setup: Setup, encrypted: bool) -> Self {
-        let mut out = Out::default();
-        if setup.record {
-            out.record(Dialogue::default());
+    /// A session that greets the client; `encrypted` for implicit TLS.
+    pub fn new(config: SessionConfig, encrypted: bool) -> Self {
+        let mut out = ResponseBuffer::default();
+        if config.record {
+            out.record(Transcript::default());
         }
         let mut session = Self {
-            setup,
+            config,
             state: State::NotAuthenticated,
             reader: Reader::new(),
             out,
@@ -156,89 +156,89 @@ impl Session {
             enabled: Enabled::default(),
             stopping: false,
             attempts: 0,
-            denials: 0,
-            blunders: 0,
+            failed_logins: 0,
+            bad_commands: 0,
         };
         let capabilities = session.capabilities();
-        let Session { out, setup, .. } = &mut session;
-        out.text("* OK [CAPABILITY").text(&capabilities).text("] ").line_text(&setup.host).text(" ready").end();
+        let Session { out, config, .. } = &mut session;
+        out.text("* OK [CAPABILITY").text(&capabilities).text("] ").line_text(&config.host).text(" ready").end();
         session
     }
 
-    /// Where untagged replies go while a command is answered, and while the client idles.
-    pub fn out(&mut self) -> &mut Out {
+    /// The buffer for untagged responses, while a command is executed and during IDLE.
+    pub fn out(&mut self) -> &mut ResponseBuffer {
         &mut self.out
     }
 
-    /// From now on `APPEND` takes messages of so many octets: where the mailboxes of the user are may differ from where
-    /// the client has connected.
-    pub fn limit_append(&mut self, octets_max: usize) {
-        self.setup.message_octets_max = octets_max;
+    /// Sets the limit of `APPEND`: the host of the user's mailboxes may have another limit than the host that the
+    /// client connected to.
+    pub fn limit_append(&mut self, max_bytes: usize) {
+        self.config.max_message_bytes = max_bytes;
     }
 
-    /// The largest message that `APPEND` takes, as far as a number of IMAP can tell. RFC 7889 §5.
+    /// The largest message that `APPEND` accepts, capped to an IMAP number. RFC 7889 §5.
     pub fn append_limit(&self) -> u32 {
-        self.setup.message_octets_max.try_into().unwrap_or(u32::MAX)
+        self.config.max_message_bytes.try_into().unwrap_or(u32::MAX)
     }
 
-    /// Whether the client waits for news, so that the owner may tell them as they come.
+    /// Whether the client is in IDLE, so that changes may be sent at any time.
     pub fn is_idling(&self) -> bool {
         matches!(self.state, State::Idling(_))
     }
 
-    /// What the client has enabled.
+    /// The extensions that the client has enabled.
     pub fn enabled(&self) -> Enabled {
         self.enabled
     }
 
-    /// The client has asked for modification sequences; whether that is new. RFC 7162 §3.1.
+    /// Enables CONDSTORE; returns whether it was not enabled before. RFC 7162 §3.1.
     pub fn enable_condstore(&mut self) -> bool {
         !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
-    /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.
-    pub fn take_dialogue(&mut self) -> Dialogue {
-        self.out.dialogue_mut().map(std::mem::take).unwrap_or_default()
+    /// The transcript since the last call, without passwords and messages, if [`SessionConfig::record`] is set.
+    pub fn take_transcript(&mut self) -> Transcript {
+        self.out.transcript_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn limits(&self) -> Limits {
         let message = match self.state {
-            State::Standing(_) => self.setup.message_octets_max,
-            // Nobody appends before login.
-            _ => LITERALS_OCTETS_MAX,
+            State::Ready(_) => self.config.max_message_bytes,
+            // APPEND needs a login.
+            _ => MAX_LITERALS_BYTES,
         };
-        Limits { line: LINE_OCTETS_MAX, message, literals: LITERALS_OCTETS_MAX }
+        Limits { line: MAX_LINE_BYTES, message, literals: MAX_LITERALS_BYTES }
     }
 
-    /// RFC 9051 §7.1.5.
+    /// Sends `BYE` and closes. RFC 9051 §7.1.5.
     fn bye(&mut self, why: &str) {
         self.out.text("* BYE ").text(why).end();
         self.state = State::Over;
     }
 
-    /// Reads on; `false` when there is nothing to do before more bytes come.
+    /// Processes input; `false` when more bytes are needed.
     fn read(&mut self) -> bool {
         match self.state {
             State::Authenticating { .. } | State::Idling(_) => self.read_line(),
-            State::NotAuthenticated | State::Standing(_) => self.read_command(),
+            State::NotAuthenticated | State::Ready(_) => self.read_command(),
             State::Checking { .. } | State::Opening { .. } | State::Securing => false,
             State::Answering(_) | State::Over => false,
         }
     }
 
-    /// Takes a line that is not a command.
+    /// Reads a line that is not a command.
     fn read_line(&mut self) -> bool {
-        let line = match self.reader.line(LINE_OCTETS_MAX) {
+        let line = match self.reader.line(MAX_LINE_BYTES) {
             Ok(Some(line)) => line,
             Ok(None) => return false,
             Err(_) => {
-                self.bye("the line is too long");
+                self.bye("Line too long");
                 return true;
             }
         };
         match std::mem::replace(&mut self.state, State::Over) {
             State::Authenticating { tag, exchange } => self.respond(tag, exchange, &line),
-            State::Idling(asked) => self.end_idle(asked, &line),
+            State::Idling(pending) => self.end_idle(pending, &line),
             other => self.state = other,
         }
         true
@@ -260,7 +260,7 @@ impl Machine for Session {
 
     fn next(&mut self) -> Next<Event> {
         loop {
-            if OUT_OCTETS_FULL <= self.out.len()
+            if OUTPUT_FULL_BYTES <= self.out.len()
                 && let Some(bytes) = self.outgoing()
             {
                 return Next::Send(bytes);
@@ -274,28 +274,30 @@ impl Machine for Session {
             if let Some(bytes) = self.outgoing() {
                 return Next::Send(bytes);
             }
-            self.rest();
+            self.release_memory();
             return match self.state {
                 State::Over => Next::Close,
-                State::Checking { .. } | State::Opening { .. } | State::Securing | State::Answering(_) => Next::Answer,
+                State::Checking { .. } | State::Opening { .. } | State::Securing | State::Answering(_) => {
+                    Next::AwaitOwner
+                }
                 State::NotAuthenticated | State::Authenticating { .. } => Next::Read,
-                State::Standing(_) | State::Idling(_) => Next::Read,
+                State::Ready(_) | State::Idling(_) => Next::Read,
             };
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         match self.state {
-            State::Standing(_) | State::Idling(_) => PATIENCE,
-            _ => LOGIN_PATIENCE,
+            State::Ready(_) | State::Idling(_) => IDLE_TIMEOUT,
+            _ => LOGIN_TIMEOUT,
         }
     }
 
-    fn stop(&mut self) {
+    fn shut_down(&mut self) {
         self.stopping = true;
         match self.state {
-            State::NotAuthenticated | State::Authenticating { .. } | State::Standing(_) | State::Idling(_) => {
-                self.bye("the server goes down");
+            State::NotAuthenticated | State::Authenticating { .. } | State::Ready(_) | State::Idling(_) => {
+                self.bye("Server shutting down");
             }
             State::Checking { .. } | State::Opening { .. } | State::Securing => {}
             State::Answering(_) | State::Over => {}
@@ -303,9 +305,9 @@ impl Machine for Session {
     }
 
     /// RFC 9051 §5.4.
-    fn expire(&mut self) {
+    fn on_timeout(&mut self) {
         if !matches!(self.state, State::Over) {
-            self.bye("you were silent for too long");
+            self.bye("Autologout, idle for too long");
         }
     }
 }

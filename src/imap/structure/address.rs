@@ -1,19 +1,19 @@
-//! Address lists of header fields. RFC 5322 §3.4, with the obsolete forms of §4.4; names are not decoded, since
-//! `ENVELOPE` hands them out as they are.
+//! Parses address lists of header fields. RFC 5322 §3.4, with the obsolete forms of §4.4. Encoded words are not
+//! decoded, as `ENVELOPE` returns them unchanged.
 
 use std::str::Chars;
 
 use super::EnvelopeAddress;
 
-/// How many addresses of a field are kept.
-const ADDRESSES_MAX: usize = 1_000;
+/// Most addresses of a field.
+const MAX_ADDRESSES: usize = 1_000;
 
-/// Reads an unfolded address list. Whatever stands there, something comes of it.
+/// Parses an unfolded address list; accepts any text.
 pub(crate) fn addresses(text: &str) -> Vec<EnvelopeAddress> {
     let mut list = List::default();
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
-        if ADDRESSES_MAX <= list.found.len() {
+        if MAX_ADDRESSES <= list.found.len() {
             break;
         }
         list.take(char, &mut chars);
@@ -27,9 +27,9 @@ pub(crate) fn addresses(text: &str) -> Vec<EnvelopeAddress> {
 struct List {
     found: Vec<EnvelopeAddress>,
     in_group: bool,
-    /// What stood outside of angle brackets, with single spaces, as a name.
+    /// The text outside of angle brackets, with single spaces, as a display name.
     phrase: String,
-    /// The same without the spaces, as an address.
+    /// The same without spaces, as an address.
     bare: String,
     angle: Option<String>,
     comment: Option<String>,
@@ -74,7 +74,7 @@ impl List {
         self.bare.push_str(text);
     }
 
-    /// One address is complete.
+    /// Completes an address.
     fn finish(&mut self) {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
@@ -104,7 +104,7 @@ impl List {
     }
 }
 
-/// Up to the closing character; `\` protects the next one.
+/// Reads up to the closing character; `\` escapes the next one.
 fn until(chars: &mut Chars<'_>, close: char) -> String {
     let mut text = String::new();
     let mut quoted = false;
@@ -112,7 +112,7 @@ fn until(chars: &mut Chars<'_>, close: char) -> String {
         match char {
             '\\' => text.extend(chars.next()),
             char if char == close && !quoted => break,
-            // Inside of angle brackets the local part may be quoted, and the quotes go.
+            // In angle brackets the local part may be quoted; the quotes are dropped.
             '"' => quoted = !quoted,
             char => text.push(char),
         }
@@ -120,7 +120,7 @@ fn until(chars: &mut Chars<'_>, close: char) -> String {
     text
 }
 
-/// Up to the parenthesis that closes this one. RFC 5322 §3.2.2.
+/// Reads up to the matching parenthesis. RFC 5322 §3.2.2.
 fn comment(chars: &mut Chars<'_>) -> String {
     let mut text = String::new();
     let mut depth = 1;
@@ -142,8 +142,8 @@ fn comment(chars: &mut Chars<'_>) -> String {
     text.trim().to_owned()
 }
 
-/// Local part and domain; a source route goes (RFC 5322 §4.4). Without a domain it is empty rather than missing, for
-/// that would mean a group.
+/// Local part and domain; a source route is dropped (RFC 5322 §4.4). A missing domain is returned as an empty string,
+/// because `None` marks a group.
 fn split(address: &str) -> (String, String) {
     let address = match address.strip_prefix('@').and_then(|route| route.split_once(':')) {
         Some((_, address)) => address,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_with_their_names() {
+    fn addresses_parse_with_their_names() {
         for (text, wanted) in [
             ("ann@a.test", &["NIL | ann | a.test"][..]),
             ("Ann  Lee <ann@a.test>, bob@b.test", &["Ann Lee | ann | a.test", "NIL | bob | b.test"]),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_have_edges() {
+    fn addresses_mark_begin_and_end_of_groups() {
         assert_eq!(read("undisclosed-recipients:;"), ["NIL | undisclosed-recipients | NIL", "NIL | NIL | NIL"]);
         let wanted = ["NIL | A B | NIL", "NIL | c | d", "NIL | e | f", "NIL | NIL | NIL", "NIL | g | h"];
         assert_eq!(read("A B: c@d, e@f;, g@h"), wanted);
@@ -196,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn whatever_stands_there_is_read_to_the_end() {
+    fn addresses_accept_any_text() {
         for text in ["", ",,,", "<", "\"", "(((", "\\", ":;:;", "<a<b>c>", "[", "a:b:c", "\"a\\"] {
             read(text);
         }
-        assert!(addresses(&"a,".repeat(50_000)).len() <= ADDRESSES_MAX + 1);
+        assert!(addresses(&"a,".repeat(50_000)).len() <= MAX_ADDRESSES + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Undoes Content-Transfer-Encoding. RFC 2045 §6, RFC 3516.
+//! Decodes Content-Transfer-Encoding. RFC 2045 §6, RFC 3516.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 
 use super::{Part, PartContent};
 
-/// The body of a part as it was before it was encoded; `None` when the encoding is not known or not kept to.
+/// The decoded body of a part; `None` if the encoding is unknown or invalid.
 pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let body = content.get(part.body.range())?;
-    // RFC 2045 §6.4: what is made of parts is not encoded as a whole.
+    // RFC 2045 §6.4: composite types have no transfer encoding of their own.
     if part.content != PartContent::Leaf {
         return Some(body.into());
     }

@@ -1,5 +1,5 @@
-//! Parts that came without encoding, and may hold any octet, in base64: so they pass in literals that may not. RFC 3516
-//! §4.2, RFC 2045 §6.8.
+//! Encodes binary parts in base64, so that they can be sent in literals that must not contain NUL. RFC 3516 §4.2, RFC
+//! 2045 §6.8.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::{Part, PartContent, Structure, fields};
 
-/// Octets in a line of base64. RFC 2045 §6.8: 76 characters.
-const LINE_OCTETS: usize = 57;
+/// Bytes per line of base64. RFC 2045 §6.8: 76 characters.
+const LINE_BYTES: usize = 57;
 
-/// The message with every part of Content-Transfer-Encoding `binary` in base64; what is made of parts is `8bit` then.
+/// The message with every part of Content-Transfer-Encoding `binary` in base64; composite parts become `8bit`.
 pub fn without_binary(message: Bytes) -> Bytes {
     let mut edits = Vec::new();
     collect(&Structure::of(&message).part, &message, &mut edits);
@@ -30,7 +30,7 @@ pub fn without_binary(message: Bytes) -> Bytes {
     encoded.into()
 }
 
-/// What to put in the place of which octets, in order.
+/// Collects ranges with their replacements, in order.
 fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>) {
     let is_binary = part.encoding.as_deref() == Some("BINARY");
     let is_leaf = part.content == PartContent::Leaf;
@@ -47,7 +47,7 @@ fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>
     }
 }
 
-/// Where the value of Content-Transfer-Encoding is.
+/// The range of the value of Content-Transfer-Encoding.
 fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     let header = &message[part.header.range()];
     let field = fields(header).find(|field| field.is("Content-Transfer-Encoding"))?;
@@ -55,8 +55,8 @@ fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     Some(start..start + field.value.trim_ascii_end().len())
 }
 
-fn in_base64(octets: &[u8]) -> Vec<u8> {
-    let lines = octets.chunks(LINE_OCTETS).map(|line| STANDARD.encode(line) + "\r\n");
+fn in_base64(bytes: &[u8]) -> Vec<u8> {
+    let lines = bytes.chunks(LINE_BYTES).map(|line| STANDARD.encode(line) + "\r\n");
     lines.collect::<String>().into_bytes()
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use crate::imap::decode_body;
 
     #[test]
-    fn binary_parts_are_encoded_and_the_rest_stays() {
+    fn without_binary_encodes_only_binary_parts() {
         let message = b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n\
             --b\r\nContent-Transfer-Encoding: 7bit\r\n\r\nhello\r\n\
             --b\r\nContent-Type: image/png\r\ncontent-transfer-encoding:\tBINARY\r\nX-More: 1\r\n\r\n\0\xff\n\x01\r\n--b--\r\n";

@@ -1,27 +1,27 @@
-//! The fields of a header. RFC 5322 §2.2; more is taken than RFC 5322 allows.
+//! Parses the fields of a header. RFC 5322 §2.2; more is accepted than RFC 5322 allows.
 
-/// Longer field values are cut when they become text.
-const VALUE_OCTETS_MAX: usize = 16 * 1024;
+/// Longer field values are truncated when converted to text.
+const MAX_VALUE_BYTES: usize = 16 * 1024;
 
-/// One header field as it stands in the message.
+/// One header field as it is in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// What stands before the colon.
+    /// The name, before the colon.
     pub name: &'a [u8],
-    /// What stands behind it, folding included, up to the last line end.
+    /// The value after the colon, with folding and the last line end.
     pub value: &'a [u8],
-    /// All of it, the last line end included.
+    /// The whole field with its last line end.
     pub whole: &'a [u8],
 }
 
 impl Field<'_> {
-    /// Whether this is the field of that name.
+    /// Whether the field has this name.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
-/// The fields at the beginning of these octets, until an empty line or one that is no field.
+/// The fields at the beginning of these bytes, up to an empty line or a line that is not a field.
 pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = skip_mbox_line(header);
     std::iter::from_fn(move || {
@@ -33,8 +33,8 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-/// Length of the header that the octets begin with, its empty line included. A line that is no field, where an empty
-/// line should be, already belongs to the body.
+/// Length of the header at the beginning of these bytes, with its empty line. A line that is not a field begins the
+/// body.
 pub(super) fn header_len(message: &[u8]) -> usize {
     let mut at = message.len() - skip_mbox_line(message).len();
     while let Some(len) = field_len(&message[at..]) {
@@ -47,7 +47,7 @@ pub(super) fn header_len(message: &[u8]) -> usize {
     }
 }
 
-/// Mailbox files put `From ann@a.test Mon ...` above a message, and some senders leave it there.
+/// Mailbox files put `From ann@a.test Mon ...` above a message; some senders do not remove it.
 fn skip_mbox_line(message: &[u8]) -> &[u8] {
     if message.starts_with(b"From ") || message.starts_with(b">From ") {
         return &message[line_len(message)..];
@@ -55,36 +55,36 @@ fn skip_mbox_line(message: &[u8]) -> &[u8] {
     message
 }
 
-/// Length of the first line, its end included.
-pub(super) fn line_len(octets: &[u8]) -> usize {
-    octets.iter().position(|byte| *byte == b'\n').map_or(octets.len(), |found| found + 1)
+/// Length of the first line, with its end.
+pub(super) fn line_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |found| found + 1)
 }
 
-/// Length of the field that begins here, with the lines it is folded over.
-fn field_len(octets: &[u8]) -> Option<usize> {
-    let first = line_len(octets);
-    if !is_field_line(&octets[..first]) {
+/// Length of the first field, with its folded lines.
+fn field_len(bytes: &[u8]) -> Option<usize> {
+    let first = line_len(bytes);
+    if !is_field_line(&bytes[..first]) {
         return None;
     }
     let mut len = first;
-    while matches!(octets.get(len), Some(b' ' | b'\t')) {
-        len += line_len(&octets[len..]);
+    while matches!(bytes.get(len), Some(b' ' | b'\t')) {
+        len += line_len(&bytes[len..]);
     }
     Some(len)
 }
 
-/// A name without spaces inside, then a colon. RFC 5322 §3.6.8, §4.5 (space before the colon).
+/// A name without inner spaces, then a colon. RFC 5322 §3.6.8, §4.5 (space before the colon).
 fn is_field_line(line: &[u8]) -> bool {
     let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
     let name = line[..colon].trim_ascii_end();
     !name.is_empty() && name.iter().all(|byte| !byte.is_ascii_control() && *byte != b' ')
 }
 
-/// The value on one line, without space around it, as text. RFC 5322 §2.2.3. What is not UTF-8 breaks RFC 6532 and
-/// most likely is Latin-1.
+/// The value as text on one line, trimmed. RFC 5322 §2.2.3. Bytes that are not UTF-8 violate RFC 6532 and are read as
+/// Latin-1.
 pub fn unfold(value: &[u8]) -> String {
     let value = value.trim_ascii();
-    let value = &value[..value.len().min(VALUE_OCTETS_MAX)];
+    let value = &value[..value.len().min(MAX_VALUE_BYTES)];
     let kept: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
 }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_unfolded_to_text() {
+    fn unfold_returns_one_line_of_text() {
         for (value, wanted) in
             [(&b" a\r\n\tb \r\n"[..], "a\tb"), (b"\xc3\xa9", "\u{e9}"), (b"\xe9\0", "\u{e9}"), (b"", "")]
         {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_end_where_the_header_ends() {
+    fn fields_end_at_the_end_of_the_header() {
         let header = b"A: 1\r\nB : 2\r\n  3\r\n:4\r\nC: 5\r\n";
         let found: Vec<_> = fields(header).map(|field| (field.name, field.value)).collect();
         assert_eq!(found, [(&b"A"[..], &b" 1\r\n"[..]), (b"B", b" 2\r\n  3\r\n")]);

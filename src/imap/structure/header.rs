@@ -1,13 +1,13 @@
-//! The fields of a header that matter to IMAP, found in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
+//! Finds the header fields that IMAP needs, in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
 
 use super::{Disposition, Envelope, Part, addresses, fields, unfold};
 
-/// How many parameters of a field are kept.
-const PARAMETERS_MAX: usize = 50;
-/// How many languages are kept.
-const LANGUAGES_MAX: usize = 50;
+/// Most parameters of a field.
+const MAX_PARAMETERS: usize = 50;
+/// Most languages.
+const MAX_LANGUAGES: usize = 50;
 
-/// What is looked for.
+/// The needed fields.
 const NAMES: [&str; 18] = [
     "Date",
     "Subject",
@@ -51,7 +51,7 @@ impl<'a> Header<'a> {
         self.raw(name).map(unfold)
     }
 
-    /// Text that says nothing when it is empty.
+    /// The text of a field; `None` if empty.
     fn word(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
@@ -72,13 +72,13 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// A part with all that its header says; `default` is its type when the header tells none.
+    /// A part described by its header; `default` is its type without Content-Type.
     pub(super) fn part(&self, default: (&str, &str)) -> Part {
         let content_type = self.text("Content-Type").map(|text| parameterized(&text));
         let named = content_type.as_ref().and_then(|(value, _)| media_type(value));
         let (kind, subtype) = named.unwrap_or_else(|| (default.0.to_owned(), default.1.to_owned()));
         let mut parameters = content_type.map(|(_, parameters)| parameters).unwrap_or_default();
-        // RFC 2045 §5.2: the default has a charset too.
+        // RFC 2045 §5.2: the default type has a charset.
         if parameters.is_empty() && self.raw("Content-Type").is_none() && kind == "text" {
             parameters.push(("charset".to_owned(), "us-ascii".to_owned()));
         }
@@ -93,7 +93,7 @@ impl<'a> Header<'a> {
             encoding: self.word("Content-Transfer-Encoding").map(|text| without_comments(&text).to_ascii_uppercase()),
             md5: self.word("Content-MD5"),
             disposition: self.word("Content-Disposition").and_then(|text| disposition(&text)),
-            languages: languages.take(LANGUAGES_MAX).map(str::to_owned).collect(),
+            languages: languages.take(MAX_LANGUAGES).map(str::to_owned).collect(),
             location: self.word("Content-Location"),
             ..Part::default()
         }
@@ -105,7 +105,7 @@ fn disposition(text: &str) -> Option<Disposition> {
     (!kind.is_empty()).then_some(Disposition { kind, parameters })
 }
 
-/// `text/plain`; `None` when it is no media type.
+/// `text/plain`; `None` if it is not a media type.
 fn media_type(value: &str) -> Option<(String, String)> {
     let (kind, subtype) = value.split_once('/')?;
     let (kind, subtype) = (kind.trim(), subtype.trim());
@@ -126,7 +126,7 @@ fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
         let name = name.trim().to_ascii_lowercase();
         (!name.is_empty()).then(|| (name, parameter_value(value.trim())))
     });
-    (value, parameters.take(PARAMETERS_MAX).collect())
+    (value, parameters.take(MAX_PARAMETERS).collect())
 }
 
 fn parameter_value(value: &str) -> String {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_keep_what_quotes_protect() {
+    fn parameters_keep_quoted_characters() {
         let (value, parameters) =
             parameterized(r#"Text/HTML (really) ; Charset=utf-8 ; name="a;\"b\\.txt"; x; =y; z= 1 "#);
         assert_eq!(value, "text/html");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_media_type_counts_as_none() {
+    fn media_type_when_invalid_is_none() {
         for text in ["", "text", "text/", "/plain", "a/b/c", "te xt/plain"] {
             assert_eq!(media_type(text), None, "{text}");
         }

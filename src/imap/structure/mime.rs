@@ -1,19 +1,19 @@
-//! Takes the body of a message apart. RFC 2046 §5.1, §5.2.1.
+//! Parses the MIME structure of a message. RFC 2046 §5.1, §5.2.1.
 
 use std::ops::Range;
 
 use super::field::{header_len, line_len};
 use super::header::Header;
-use super::{DEPTH_MAX, PARTS_MAX, Part, PartContent, Span, Structure};
+use super::{MAX_DEPTH, MAX_PARTS, Part, PartContent, Span, Structure};
 
-/// RFC 2046 §5.1.1 allows 70 characters; more is taken.
-const BOUNDARY_OCTETS_MAX: usize = 256;
+/// RFC 2046 §5.1.1 allows 70 characters; more is accepted.
+const MAX_BOUNDARY_BYTES: usize = 256;
 
 pub(super) fn structure(content: &[u8]) -> Structure {
-    // Offsets have 32 bits; no message of ours comes near.
+    // Offsets have 32 bits; accepted messages are far smaller.
     let content = &content[..content.len().min(u32::MAX as usize)];
-    let mut reader = Reader { content, parts_left: PARTS_MAX };
-    reader.message(0..content.len(), DEPTH_MAX)
+    let mut reader = Reader { content, parts_left: MAX_PARTS };
+    reader.message(0..content.len(), MAX_DEPTH)
 }
 
 struct Reader<'a> {
@@ -33,14 +33,14 @@ impl<'a> Reader<'a> {
         (Header::of(&self.content[range.start..end]), end)
     }
 
-    /// Fills in where the part lies and what is inside.
+    /// Fills in the position and content of the part.
     fn part(&mut self, mut part: Part, range: Range<usize>, header_end: usize, depth: usize) -> Part {
         let body = header_end..range.end;
         part.content = self.inside(&part, body.clone(), depth);
         part.header = span(range.start..header_end);
         part.lines = lines(&self.content[body.clone()]);
         part.body = span(body);
-        // What says that there are parts or a message inside, but has none, cannot be written as such.
+        // A composite type without parts cannot be reported as such, so it becomes a simple type.
         let plainer = match (part.kind.as_str(), part.subtype.as_str(), &part.content) {
             ("multipart", _, PartContent::Leaf) => Some(("text", "plain")),
             ("message", "rfc822" | "global", PartContent::Leaf) => Some(("application", "octet-stream")),
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
 
     fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
         let boundary = boundary.as_bytes();
-        if boundary.is_empty() || BOUNDARY_OCTETS_MAX < boundary.len() {
+        if boundary.is_empty() || MAX_BOUNDARY_BYTES < boundary.len() {
             return Vec::new();
         }
         let mut parts = Vec::new();
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the parts between boundaries lie. The line end before a boundary is the boundary's. RFC 2046 §5.1.1.
+/// The ranges of the parts between boundaries. The line end before a boundary belongs to the boundary. RFC 2046 §5.1.1.
 fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
@@ -109,7 +109,7 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) 
         }
         at = next;
     }
-    // A part that nothing closes lasts to the end.
+    // An unclosed part extends to the end.
     if let Some(start) = open
         && parts.len() < parts_max
     {
@@ -118,7 +118,7 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) 
     parts
 }
 
-/// Whether the line is a boundary, and if so, whether the last one.
+/// Whether the line is a boundary, and if so, whether it is the last one.
 fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     let rest = line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii_end();
     match rest {
@@ -134,7 +134,7 @@ fn line_end_before(content: &[u8], start: usize, at: usize) -> usize {
     start + part.strip_suffix(b"\r").unwrap_or(part).len()
 }
 
-/// A last line without an end is a line too.
+/// Counts lines; a last line without line end counts.
 fn lines(body: &[u8]) -> u32 {
     let ends = body.iter().filter(|byte| **byte == b'\n').count();
     let open = body.last().is_some_and(|byte| *byte != b'\n');
@@ -142,6 +142,6 @@ fn lines(body: &[u8]) -> u32 {
 }
 
 fn span(range: Range<usize>) -> Span {
-    // The content was cut to 32 bits at the start.
+    // The content was limited to 32 bits at the start.
     Span { start: range.start as u32, end: range.end.max(range.start) as u32 }
 }

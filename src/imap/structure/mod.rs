@@ -1,8 +1,8 @@
-//! What a message is made of, worked out once when it is delivered: its envelope and where each part lies, so that any
-//! section a client asks for is a slice of the shared octets.
+//! The MIME structure of a message, computed once at delivery: its envelope and the position of each part, so that
+//! every requested section is a slice of the shared bytes.
 //!
 //! ```text
-//! trace | content                                  a mail::Letter
+//! trace | content                                  a mail::Message
 //!         Subject: ...                \ header
 //!                                     /            Part { header, body, content }
 //!         --b                         \
@@ -12,8 +12,8 @@
 //!         --b--                       /
 //! ```
 //!
-//! Offsets count from where the content begins; trace lines above it belong to the header. However broken a message
-//! is, it has a structure: what cannot be understood is text.
+//! Offsets are relative to the content; the trace lines above it belong to the header. Every message has a structure,
+//! however invalid it is: what cannot be parsed is text.
 
 mod address;
 mod decode;
@@ -33,19 +33,19 @@ pub use encode::without_binary;
 pub use field::{Field, fields, unfold};
 pub use section::partial;
 
-/// How deep parts may nest; what lies deeper is not taken apart.
-const DEPTH_MAX: usize = 30;
-/// Stored forms begin with it. Whatever changes in a [`Structure`] changes it.
+/// Deepest nesting of parts; deeper content is not parsed.
+const MAX_DEPTH: usize = 30;
+/// The version of the stored form; to be changed with every change of [`Structure`].
 const VERSION: u8 = 1;
-/// How many parts a message may have; the rest is left out.
-const PARTS_MAX: usize = 1_000;
+/// Most parts of a message; further ones are left out.
+const MAX_PARTS: usize = 1_000;
 
-/// A stretch of the content, in octets.
+/// A range of the content, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// Its first octet.
+    /// Its first byte.
     pub start: u32,
-    /// Behind its last octet.
+    /// The end, exclusive.
     pub end: u32,
 }
 
@@ -56,29 +56,29 @@ impl Span {
         (self.end - self.start) as usize
     }
 
-    /// As a range to slice with.
+    /// The range for slicing.
     pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
 }
 
-/// A message, or one inside of another: its envelope, and itself as a part.
+/// A message, or a message inside of a part: its envelope, and itself as a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Structure {
-    /// What its header says about its way.
+    /// The header fields of `ENVELOPE`.
     pub envelope: Envelope,
     /// The outermost part.
     pub part: Part,
 }
 
-/// One part: a message's whole content, or one part of a multipart.
+/// One part: a whole message, or a part of a multipart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its header, with the empty line below.
+    /// Its header, with the empty line.
     pub header: Span,
-    /// What follows the header.
+    /// The body.
     pub body: Span,
-    /// Lines of the body.
+    /// The number of lines of the body.
     pub lines: u32,
     /// `text` of `text/plain`, in lower case.
     pub kind: String,
@@ -100,7 +100,7 @@ pub struct Part {
     pub languages: Vec<String>,
     /// Content-Location.
     pub location: Option<String>,
-    /// What is inside.
+    /// Its content.
     pub content: PartContent,
 }
 
@@ -113,10 +113,10 @@ pub struct Disposition {
     pub parameters: Vec<(String, String)>,
 }
 
-/// What is inside of a part.
+/// The content of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartContent {
-    /// Octets.
+    /// Data.
     #[default]
     Leaf,
     /// Parts, at least one. RFC 2046 §5.1.
@@ -126,7 +126,7 @@ pub enum PartContent {
 }
 
 impl Part {
-    /// Whether `BODYSTRUCTURE` tells its lines. RFC 9051 §7.5.2.
+    /// Whether `BODYSTRUCTURE` contains its number of lines. RFC 9051 §7.5.2.
     pub fn counts_lines(&self) -> bool {
         self.kind == "text" || matches!(self.content, PartContent::Message(_))
     }
@@ -137,7 +137,7 @@ impl Part {
     }
 }
 
-/// The header fields that `ENVELOPE` tells, unfolded but not decoded. RFC 9051 §7.5.2.
+/// The header fields of `ENVELOPE`, unfolded but not decoded. RFC 9051 §7.5.2.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// Date.
@@ -162,19 +162,19 @@ pub struct Envelope {
     pub message_id: Option<String>,
 }
 
-/// An address of a header field, or the edge of a group of them. RFC 9051 §7.5.2 (address structure).
+/// An address of a header field, or the begin or end of a group. RFC 9051 §7.5.2 (address structure).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvelopeAddress {
     /// The display name, not decoded.
     pub name: Option<String>,
-    /// The local part without quoting; where a group begins, its name; `None` where a group ends.
+    /// The local part without quoting; at the begin of a group its name; `None` at the end of a group.
     pub local: Option<String>,
-    /// The domain; `None` at the edge of a group.
+    /// The domain; `None` at the begin or end of a group.
     pub domain: Option<String>,
 }
 
 impl Structure {
-    /// Takes a message apart, the content of a [`crate::mail::Letter`]. Never fails.
+    /// Parses the content of a [`crate::mail::Message`]; works for any bytes.
     ///
     /// ```
     /// use postroad::imap::Structure;
@@ -186,14 +186,13 @@ impl Structure {
         mime::structure(content)
     }
 
-    /// For the store.
+    /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Strings, numbers and lists of them always have a form.
+        // Strings, numbers and lists always serialize.
         postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
     }
 
-    /// From the store; `None` if it was not written by [`Structure::to_bytes`] of this version, and then the message
-    /// is to be taken apart again.
+    /// Reads the stored form; `None` if it is of another version, and then the message must be parsed again.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes.strip_prefix(&[VERSION])?).ok()
     }

@@ -1,27 +1,27 @@
-//! The octets of a section. RFC 9051 §6.4.5.1.
+//! Extracts the bytes of a section. RFC 9051 §6.4.5.1.
 
 use bytes::Bytes;
 
 use super::{Part, PartContent, Span, Structure, fields};
 use crate::imap::fetch::{Section, SectionText};
-use crate::mail::Letter;
+use crate::mail::Message;
 
-/// A part, or the message itself, as a path leads to it.
+/// The part at a path, or the message itself.
 enum Found<'a> {
     Root(&'a Structure),
     Part { part: &'a Part, is_root: bool },
 }
 
 impl Structure {
-    /// The octets that a section names, in pieces; `None` when the message has no such part.
-    pub fn section(&self, section: &Section, letter: &Letter) -> Option<Vec<Bytes>> {
-        let slice = |span: Span| letter.content.bytes().slice(span.range());
+    /// The bytes of a section, in pieces; `None` if the part does not exist.
+    pub fn section(&self, section: &Section, message: &Message) -> Option<Vec<Bytes>> {
+        let slice = |span: Span| message.content.bytes().slice(span.range());
         let under_trace = |is_root: bool, span: Span| match is_root {
-            true => vec![letter.trace.clone(), slice(span)],
+            true => vec![message.trace.clone(), slice(span)],
             false => vec![slice(span)],
         };
         let (message, is_root) = match (self.find(&section.part)?, &section.text) {
-            (Found::Root(_), SectionText::All) => return Some(letter.pieces().to_vec()),
+            (Found::Root(_), SectionText::All) => return Some(message.pieces().to_vec()),
             (Found::Root(message), _) => (message, true),
             (Found::Part { part, .. }, SectionText::All) => return Some(vec![slice(part.body)]),
             (Found::Part { part, is_root }, SectionText::Mime) => return Some(under_trace(is_root, part.header)),
@@ -41,7 +41,7 @@ impl Structure {
         }
     }
 
-    /// The part that a path of numbers leads to; `None` when there is none.
+    /// The part at a path of numbers; `None` if it does not exist.
     pub fn part(&self, path: &[u32]) -> Option<&Part> {
         match self.find(path)? {
             Found::Root(message) => Some(&message.part),
@@ -89,7 +89,7 @@ fn pick(header: &[Bytes], names: &[String], not: bool) -> Bytes {
     picked.into()
 }
 
-/// `<first.count>` of octets in pieces; beyond their end there is nothing. RFC 9051 §6.4.5.
+/// The range `<first.count>` of the bytes, empty beyond their end. RFC 9051 §6.4.5.
 pub fn partial(pieces: &[Bytes], (first, count): (u32, u32)) -> Vec<Bytes> {
     let (mut skip, mut left) = (first as usize, count as usize);
     let mut kept = Vec::new();

@@ -1,13 +1,13 @@
-//! Messages, sound and broken, and the octets of their sections.
+//! Valid and invalid messages, and the bytes of their sections.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::*;
 use crate::imap::fetch::{Section, SectionText};
-use crate::mail::Letter;
+use crate::mail::Message;
 
-/// A multipart with a text, a message that has two parts of its own, and one more text.
+/// A multipart with a text, a message with two parts, and another text.
 const NESTED: &str = "Received: from x\r\nSubject: outer\r\nTo: b\r\nContent-Type: multipart/mixed; boundary=\"out er\"\r\n\r\n\
     preamble\r\n\
     --out er\r\nX-Part: 1\r\n\r\none\r\n\
@@ -17,8 +17,8 @@ const NESTED: &str = "Received: from x\r\nSubject: outer\r\nTo: b\r\nContent-Typ
     --out er\r\n\r\n\r\n--out er--\r\nepilogue\r\n";
 
 fn section(text: &str, section: &str) -> Option<String> {
-    let letter = Letter::new(text.to_owned().into());
-    let structure = Structure::of(letter.content.bytes());
+    let message = Message::new(text.to_owned().into());
+    let structure = Structure::of(message.content.bytes());
     let mut part = Vec::new();
     let mut words = section.split('.').filter(|word| !word.is_empty()).peekable();
     while let Some(number) = words.peek().and_then(|word| word.parse().ok()) {
@@ -34,12 +34,12 @@ fn section(text: &str, section: &str) -> Option<String> {
         "NOT SUBJECT" => SectionText::HeaderFields { not: true, names: vec!["SUBJECT".into()] },
         other => panic!("{other}"),
     };
-    let pieces = structure.section(&Section { part, text }, &letter)?;
+    let pieces = structure.section(&Section { part, text }, &message)?;
     Some(pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect())
 }
 
 #[test]
-fn sections_are_slices_of_the_message() {
+fn section_returns_slices_of_the_message() {
     let inner_header = "Subject: inner\r\nContent-Type: multipart/alternative; boundary=out\r\n\r\n";
     let inner_text = "--out\r\n\r\n2.1\r\n--out\r\nX-Part: 2.2\r\n\r\n2.2\r\n--out--";
     let inner = format!("{inner_header}{inner_text}");
@@ -72,7 +72,7 @@ fn sections_are_slices_of_the_message() {
 }
 
 #[test]
-fn a_message_without_parts_is_its_own_first_part() {
+fn section_1_of_a_simple_message_is_its_body() {
     let message = "Received: x\r\nSubject: s\r\n\r\nhello\r\n";
     assert_eq!(section(message, "1").as_deref(), Some("hello\r\n"));
     assert_eq!(section(message, "1.MIME").as_deref(), Some("Received: x\r\nSubject: s\r\n\r\n"));
@@ -81,7 +81,7 @@ fn a_message_without_parts_is_its_own_first_part() {
 }
 
 #[test]
-fn broken_messages_are_text() {
+fn structure_of_invalid_messages_is_text() {
     for (message, kind, header, lines) in [
         ("", "text/plain", "", 0),
         ("\r\n", "text/plain", "\r\n", 0),
@@ -106,7 +106,7 @@ fn broken_messages_are_text() {
 }
 
 #[test]
-fn a_part_that_nothing_closes_lasts_to_the_end() {
+fn structure_of_an_unclosed_part_extends_to_the_end() {
     let message = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--bb\n--b\n\ntwo\n";
     assert_eq!(section(message, "1").as_deref(), Some("one\n--bb"));
     assert_eq!(section(message, "2").as_deref(), Some("two\n"));
@@ -114,38 +114,42 @@ fn a_part_that_nothing_closes_lasts_to_the_end() {
 }
 
 #[test]
-fn parts_and_depth_are_bounded() {
+fn structure_limits_parts_and_depth() {
     let many = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(5_000));
     let PartContent::Multipart(parts) = Structure::of(many.as_bytes()).part.content else { panic!("it has parts") };
-    assert_eq!(parts.len(), PARTS_MAX);
+    assert_eq!(parts.len(), MAX_PARTS);
     let deep = "Content-Type: message/rfc822\n\n".repeat(5_000);
     let whole = Structure::of(deep.as_bytes());
-    assert_eq!(Structure::from_bytes(&whole.to_bytes()).as_ref(), Some(&whole), "the deepest one survives the store");
+    assert_eq!(
+        Structure::from_bytes(&whole.to_bytes()).as_ref(),
+        Some(&whole),
+        "the deepest structure survives encoding"
+    );
     let mut structure = &whole;
     let mut depth = 0;
     while let PartContent::Message(inner) = &structure.part.content {
         structure = inner;
         depth += 1;
     }
-    assert_eq!(depth, DEPTH_MAX);
+    assert_eq!(depth, MAX_DEPTH);
     assert_eq!(structure.part.kind, "application");
 }
 
 #[test]
-fn a_part_of_a_digest_is_a_message() {
+fn structure_of_a_digest_contains_messages() {
     let message = "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: in\n\nx\n--b--\n";
     assert_eq!(section(message, "1.SUBJECT").as_deref(), Some("Subject: in\n\r\n"));
 }
 
 #[test]
-fn a_structure_survives_the_store() {
+fn structure_survives_encoding() {
     let structure = Structure::of(NESTED.as_bytes());
     assert_eq!(Structure::from_bytes(&structure.to_bytes()), Some(structure));
     assert_eq!(Structure::from_bytes(b"old"), None);
 }
 
 #[test]
-fn a_partial_is_cut_across_pieces() {
+fn partial_cuts_across_pieces() {
     let pieces = ["abc".into(), "".into(), "defg".into()];
     let cut = |first, count| partial(&pieces, (first, count)).concat();
     assert_eq!(cut(0, 100), b"abcdefg");
@@ -156,7 +160,7 @@ fn a_partial_is_cut_across_pieces() {
 }
 
 #[test]
-fn transfer_encodings_are_undone() {
+fn decode_body_decodes_transfer_encodings() {
     for (encoding, body, wanted) in [
         ("base64", "aGVs\r\nbG8=\r\n", Some("hello")),
         ("Quoted-Printable (yes)", "a=3Db=\r\nc", Some("a=bc")),
@@ -169,7 +173,7 @@ fn transfer_encodings_are_undone() {
     }
 }
 
-/// Pieces of which random messages are made.
+/// Fragments of random messages.
 const PIECES: [&str; 16] = [
     "\r\n",
     "\n",
@@ -189,7 +193,7 @@ const PIECES: [&str; 16] = [
     "\r",
 ];
 
-/// Every span lies in its parent, so every section is a slice that exists.
+/// Every span lies in its parent, so every section is a valid slice.
 fn check_spans(part: &Part, within: Span) {
     assert!(within.start <= part.header.start && part.header.end == part.body.start && part.body.end <= within.end);
     match &part.content {
@@ -200,10 +204,10 @@ fn check_spans(part: &Part, within: Span) {
 }
 
 #[test]
-fn whatever_comes_has_a_sound_structure() {
+fn structure_of_random_messages_is_valid() {
     for seed in 0..2_000 {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        let pieces = (0..dice.next_u32() % 60).map(|_| PIECES[dice.next_u32() as usize % PIECES.len()]);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let pieces = (0..rng.next_u32() % 60).map(|_| PIECES[rng.next_u32() as usize % PIECES.len()]);
         let message: String = pieces.collect();
         let structure = Structure::of(message.as_bytes());
         check_spans(&structure.part, Span { start: 0, end: message.len() as u32 });

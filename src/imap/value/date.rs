@@ -1,4 +1,4 @@
-//! Dates as IMAP writes them: `17-Jul-1996 02:44:25 -0700`. RFC 9051 §9 (date-time, date).
+//! Dates in the form of IMAP: `17-Jul-1996 02:44:25 -0700`. RFC 9051 §9 (date-time, date).
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -6,7 +6,7 @@ use jiff::tz::{Offset, TimeZone};
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Reads `date-time` without its quotes; the day may be padded with a space.
+/// Parses `date-time` without its quotes; the day may be padded with a space.
 pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.trim_start_matches(' ').split_once(' ')?;
     let (time, zone) = rest.split_once(' ')?;
@@ -16,7 +16,7 @@ pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     else {
         return None;
     };
-    // A leap second is taken as the second before it.
+    // A leap second is read as the second before it.
     let second = second.min(59);
     let time = DateTime::new(date.year(), date.month(), date.day(), hour as i8, minute as i8, second as i8, 0).ok()?;
     parse_zone(zone)?.to_timestamp(time).ok()
@@ -34,7 +34,7 @@ fn parse_zone(zone: &str) -> Option<Offset> {
     .ok()
 }
 
-/// Reads `date-text`: `1-Feb-1994`.
+/// Parses `date-text`: `1-Feb-1994`.
 pub fn parse_date(text: &str) -> Option<Date> {
     let mut parts = text.split('-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
@@ -57,7 +57,7 @@ pub fn format_date_time(time: Timestamp) -> [u8; 26] {
         text[at] = b'0' + (value / 10 % 10) as u8;
         text[at + 1] = b'0' + (value % 10) as u8;
     };
-    // A year outside of four digits cannot be written.
+    // Only years of four digits can be written.
     let year = time.year().clamp(0, 9999);
     put(0, time.day().into());
     put(7, year / 100);
@@ -69,7 +69,7 @@ pub fn format_date_time(time: Timestamp) -> [u8; 26] {
     text
 }
 
-/// The day of a moment, as `SINCE` and its kin see it: in UTC, in which we also write it.
+/// The day of a time for `SINCE` and similar keys: in UTC, as dates are written.
 pub fn day_of(time: Timestamp) -> Date {
     time.to_zoned(TimeZone::UTC).date()
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_written_in_utc() {
+    fn date_time_is_written_in_utc() {
         let time = parse_date_time("17-Jul-1996 02:44:25 -0700").unwrap();
         assert_eq!(&format_date_time(time), b"17-Jul-1996 09:44:25 +0000");
         assert_eq!(parse_date_time(" 1-jan-2024 00:00:60 +0530").unwrap().to_string(), "2023-12-31T18:30:59Z");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_refused() {
+    fn date_when_invalid_is_refused() {
         for text in [
             "",
             "17-Jul-1996",

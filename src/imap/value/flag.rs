@@ -17,7 +17,7 @@ impl SystemFlags {
     pub const SEEN: Self = Self(8);
     /// `\Draft`.
     pub const DRAFT: Self = Self(16);
-    /// All five, in the order in which we write them.
+    /// All five, in the order in which they are written.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::ANSWERED, "\\Answered"),
         (Self::FLAGGED, "\\Flagged"),
@@ -57,17 +57,17 @@ impl SystemFlags {
     }
 }
 
-/// Flags as a client names them: system flags and keywords.
+/// System flags and keywords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// The system flags among them.
+    /// The system flags.
     pub system: SystemFlags,
-    /// Keywords, as written, each once.
+    /// Keywords as written, without duplicates.
     pub keywords: Vec<String>,
 }
 
 impl Flags {
-    /// Adds a keyword unless it is there; keywords differ in more than case. RFC 9051 §2.3.2.
+    /// Adds a keyword unless it exists; keywords are case-insensitive. RFC 9051 §2.3.2.
     pub fn add_keyword(&mut self, keyword: &str) {
         if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
             self.keywords.push(keyword.to_owned());
@@ -75,7 +75,7 @@ impl Flags {
     }
 }
 
-/// Flags in the names of files in a Maildir, in the order that the format wants.
+/// Flags in Maildir file names, in the order of the format.
 const LETTERS: [(char, SystemFlags); 5] = [
     ('D', SystemFlags::DRAFT),
     ('F', SystemFlags::FLAGGED),
@@ -83,44 +83,44 @@ const LETTERS: [(char, SystemFlags); 5] = [
     ('S', SystemFlags::SEEN),
     ('T', SystemFlags::DELETED),
 ];
-/// Passed on, which is a keyword of IMAP's.
+/// The Maildir flag "passed", a keyword in IMAP.
 const PASSED: char = 'P';
 const FORWARDED: &str = "$Forwarded";
 
 impl Flags {
-    /// Whether a Maildir knows the letter.
-    pub fn is_letter(letter: char) -> bool {
-        letter == PASSED || LETTERS.iter().any(|(known, _)| *known == letter)
+    /// Whether this is a Maildir flag.
+    pub fn is_letter(char: char) -> bool {
+        char == PASSED || LETTERS.iter().any(|(known, _)| *known == char)
     }
 
-    /// The letters that a Maildir has for these, in order.
+    /// The Maildir flags, in order.
     pub fn to_letters(&self) -> String {
-        let system = LETTERS.iter().filter(|(_, flag)| self.system.contains(*flag)).map(|(letter, _)| *letter);
+        let system = LETTERS.iter().filter(|(_, flag)| self.system.contains(*flag)).map(|(char, _)| *char);
         let passed = self.keywords.iter().any(|word| word.eq_ignore_ascii_case(FORWARDED)).then_some(PASSED);
         let mut letters: Vec<char> = system.chain(passed).collect();
         letters.sort_unstable();
         letters.into_iter().collect()
     }
 
-    /// What the letters of a Maildir stand for; strange ones stand for nothing.
+    /// The flags for Maildir flags; unknown ones are ignored.
     pub fn from_letters(letters: &str) -> Self {
-        let named = LETTERS.iter().filter(|(letter, _)| letters.contains(*letter));
+        let named = LETTERS.iter().filter(|(char, _)| letters.contains(*char));
         let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));
         let passed = letters.contains(PASSED).then(|| FORWARDED.to_owned());
         Self { system, keywords: passed.into_iter().collect() }
     }
 
-    /// The keywords for which a Maildir has no letter.
+    /// The keywords without a Maildir flag.
     pub fn without_letters(&self) -> Vec<&str> {
         let words = self.keywords.iter().map(String::as_str);
         words.filter(|word| !word.eq_ignore_ascii_case(FORWARDED)).collect()
     }
 }
 
-/// What `STORE` does with its flags. RFC 9051 §6.4.6.
+/// The operation of `STORE`. RFC 9051 §6.4.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {
-    /// `FLAGS`: these and no others.
+    /// `FLAGS`: replaces all flags.
     Replace,
     /// `+FLAGS`.
     Add,
@@ -133,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn system_flags_are_found_in_any_case() {
+    fn system_flags_are_case_insensitive() {
         assert_eq!(SystemFlags::named("\\SEEN"), Some(SystemFlags::SEEN));
         assert_eq!(SystemFlags::named("\\Recent"), None);
         assert_eq!(SystemFlags::named("Seen"), None);
     }
 
     #[test]
-    fn a_keyword_counts_once() {
+    fn add_keyword_ignores_duplicates() {
         let mut flags = Flags::default();
         ["$Junk", "$junk", "work"].into_iter().for_each(|word| flags.add_keyword(word));
         assert_eq!(flags.keywords, ["$Junk", "work"]);

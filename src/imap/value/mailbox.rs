@@ -1,4 +1,4 @@
-//! Mailbox names: UTF-8 inside, modified UTF-7 on the wire of IMAP4rev1. RFC 3501 §5.1.3, RFC 9051 Appendix A.
+//! Mailbox names: UTF-8 internally, modified UTF-7 in IMAP4rev1. RFC 3501 §5.1.3, RFC 9051 Appendix A.
 
 use base64::Engine;
 use base64::alphabet::IMAP_MUTF7;
@@ -10,7 +10,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Reads a name in modified UTF-7; `None` when it is none.
+/// Decodes a name in modified UTF-7; `None` if it is invalid.
 ///
 /// ```
 /// use postroad::imap::{utf7_decode, utf7_encode};
@@ -39,7 +39,7 @@ fn utf16_decode(bytes: &[u8]) -> Option<String> {
     String::from_utf16(&units).ok()
 }
 
-/// Writes a name in modified UTF-7.
+/// Encodes a name in modified UTF-7.
 pub fn utf7_encode(name: &str) -> String {
     let mut wire = String::with_capacity(name.len());
     let mut shifted: Vec<u8> = Vec::new();
@@ -68,8 +68,8 @@ fn shift_back(wire: &mut String, shifted: &mut Vec<u8>) {
     }
 }
 
-/// Whether a name matches a `LIST` pattern: `*` stands for anything, `%` for anything within one level.
-/// RFC 9051 §6.3.9. Takes time proportional to the product of the lengths, whatever the pattern.
+/// Whether a name matches a `LIST` pattern: `*` matches anything, `%` anything within one level. RFC 9051 §6.3.9. Takes
+/// time proportional to the product of the lengths, for any pattern.
 pub fn pattern_matches(pattern: &str, name: &str, delimiter: char) -> bool {
     let name: Vec<char> = name.chars().collect();
     // `reached[n]`: the pattern so far matches the first n characters.
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_survive_the_wire() {
+    fn utf7_names_survive_encoding() {
         for name in ["INBOX", "a&b", "&", "\u{7d0}ab\u{1f600}", "R\u{e9}pertoire", "\u{65e5}\u{672c}\u{8a9e}", "~/a.b"]
         {
             let wire = utf7_encode(name);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_modified_utf7_is_refused() {
+    fn utf7_decode_when_invalid_is_none() {
         for wire in ["a&b", "&a", "&====-", "&2D0-", "&Jjo", "&AA-"] {
             assert_eq!(utf7_decode(wire), None, "{wire}");
         }

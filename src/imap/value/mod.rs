@@ -1,4 +1,4 @@
-//! Small values of the protocol: number sets, flags, mailbox names, dates, pages.
+//! Basic values of the protocol: number sets, flags, mailbox names, dates, pages.
 
 mod date;
 mod flag;

@@ -8,18 +8,18 @@ use super::Window;
 /// A number of a set; `None` is `*`, the highest in use.
 pub type Number = Option<NonZeroU32>;
 
-/// A set as the client wrote it, before `*` has a value.
+/// A set as sent by the client, before `*` is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SequenceSet {
-    /// `$`: what the last `SEARCH RETURN (SAVE)` found. RFC 5182 §2.1.
+    /// `$`: the saved search result. RFC 5182 §2.1.
     Saved,
     /// Ranges in the order written; a single number is a range of one.
     Ranges(Vec<(Number, Number)>),
 }
 
 impl SequenceSet {
-    /// Gives `*` its value and sorts; `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its
-    /// own and comes out empty.
+    /// Resolves `*` to `last` and sorts; `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its
+    /// own and is empty.
     pub fn resolve(&self, last: u32) -> Numbers {
         let Self::Ranges(ranges) = self else { return Numbers::default() };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -33,7 +33,7 @@ impl SequenceSet {
             .collect()
     }
 
-    /// Whether a number is in it when `*` is `last`. [`SequenceSet::Saved`] has no numbers of its own.
+    /// Whether it contains a number if `*` is `last`. [`SequenceSet::Saved`] has no numbers of its own.
     pub fn contains(&self, number: u32, last: u32) -> bool {
         let Self::Ranges(ranges) = self else { return false };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -56,7 +56,7 @@ impl SequenceSet {
 pub struct Numbers(Vec<RangeInclusive<u32>>);
 
 impl Numbers {
-    /// Adds a number that is higher than all before.
+    /// Adds a number that is higher than all others.
     pub fn push(&mut self, number: u32) {
         match self.0.last_mut() {
             Some(range) if range.end().checked_add(1) == Some(number) => *range = *range.start()..=number,
@@ -75,23 +75,23 @@ impl Numbers {
         &self.0
     }
 
-    /// Every number, lowest first. A set may span all 32 bits: bound it by what exists before walking it.
+    /// Every number, lowest first. A set may span all 32 bits: limit it to existing numbers before iterating.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().cloned().flatten()
     }
 
-    /// The numbers at the places that a page shows. RFC 9394 §3.1.
+    /// The numbers of a page. RFC 9394 §3.1.
     pub fn page(&self, page: Window) -> Self {
         let places = page.places(self.count() as usize);
         self.iter().skip(places.start).take(places.len()).collect()
     }
 
-    /// How many numbers there are.
+    /// The number of elements.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_the_highest_number_in_either_place() {
+    fn resolve_replaces_star_by_the_highest_number() {
         // 0 stands for `*` here.
         assert_eq!(set(&[(500, 0)]).resolve(7).to_string(), "7:500");
         assert_eq!(set(&[(0, 3)]).resolve(7).to_string(), "3:7");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_sorted_and_joined() {
+    fn resolve_sorts_and_merges_ranges() {
         let numbers = set(&[(9, 7), (1, 1), (2, 3), (8, 12), (u32::MAX, u32::MAX), (3, 2)]).resolve(1);
         assert_eq!(numbers.to_string(), format!("1:3,7:12,{}", u32::MAX));
         assert_eq!(numbers.count(), 10);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_pushed_in_order_form_ranges() {
+    fn push_merges_adjacent_numbers() {
         let mut numbers = Numbers::default();
         [4, 5, 6, 9].into_iter().for_each(|number| numbers.push(number));
         assert_eq!(numbers.to_string(), "4:6,9");

@@ -6,14 +6,14 @@ use std::ops::Range;
 /// `1:100` or `-1:-100`: the end and both bounds, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Count from the last one.
+    /// Whether to count from the end.
     pub from_end: bool,
-    /// The bounds as the client wrote them.
+    /// The bounds as sent by the client.
     pub bounds: (NonZeroU32, NonZeroU32),
 }
 
 impl Window {
-    /// The places, from 0, that it shows of a list of this length.
+    /// The places, from 0, in a list of this length.
     pub fn places(self, len: usize) -> Range<usize> {
         let (from, to) = (self.bounds.0.min(self.bounds.1).get(), self.bounds.0.max(self.bounds.1).get());
         let (start, end) = ((from as usize - 1).min(len), (to as usize).min(len));
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_count_from_either_end_and_end_where_the_list_does() {
+    fn places_count_from_either_end_and_stay_in_the_list() {
         for (from_end, from, to, wanted) in [
             (false, 1, 3, 0..3),
             (false, 3, 2, 1..3),

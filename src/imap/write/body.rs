@@ -1,9 +1,9 @@
 //! `BODY` and `BODYSTRUCTURE`. RFC 9051 §7.5.2, §9 (body).
 
-use super::Out;
+use super::ResponseBuffer;
 use crate::imap::structure::{Disposition, Part, PartContent};
 
-impl Out {
+impl ResponseBuffer {
     pub(crate) fn body(&mut self, part: &Part, extensible: bool) {
         self.text("(");
         match &part.content {

@@ -1,13 +1,13 @@
 //! `ENVELOPE`. RFC 9051 §7.5.2.
 
-use super::Out;
+use super::ResponseBuffer;
 use crate::imap::structure::{Envelope, EnvelopeAddress};
 
-impl Out {
+impl ResponseBuffer {
     pub(crate) fn envelope(&mut self, envelope: &Envelope) {
         let Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id } = envelope;
         self.text("(").nstring(date.as_deref()).text(" ").nstring(subject.as_deref());
-        // RFC 9051 §7.5.2: without Sender or Reply-To, they are who it is from.
+        // RFC 9051 §7.5.2: Sender and Reply-To default to From.
         let or_from = |list| if <[EnvelopeAddress]>::is_empty(list) { from } else { list };
         for list in [from, or_from(sender), or_from(reply_to), to, cc, bcc] {
             self.text(" ").addresses(list);

@@ -3,20 +3,20 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::Out;
+use super::ResponseBuffer;
 use crate::imap::fetch::{BodyName, Section, SectionText};
 use crate::imap::structure::Part;
 use crate::imap::value::{SystemFlags, format_date_time};
 
-/// One `FETCH` reply in the making. Items are added in any order; [`FetchReply::end`] closes it.
+/// Writes one `FETCH` response. Items are added in any order; [`FetchReply::end`] completes it.
 #[must_use]
 pub struct FetchReply<'a> {
-    out: &'a mut Out,
+    out: &'a mut ResponseBuffer,
     started: bool,
 }
 
-impl Out {
-    /// Begins to tell of the message with this sequence number.
+impl ResponseBuffer {
+    /// Begins the response for the message with this sequence number.
     pub fn fetch(&mut self, number: u32) -> FetchReply<'_> {
         self.raw(b"* ").number(number).raw(b" FETCH (");
         FetchReply { out: self, started: false }
@@ -24,7 +24,7 @@ impl Out {
 }
 
 impl FetchReply<'_> {
-    fn item(&mut self, name: &[u8]) -> &mut Out {
+    fn item(&mut self, name: &[u8]) -> &mut ResponseBuffer {
         if std::mem::replace(&mut self.started, true) {
             self.out.raw(b" ");
         }
@@ -77,17 +77,17 @@ impl FetchReply<'_> {
     }
 
     /// `RFC822.SIZE`.
-    pub fn size(&mut self, octets: u64) {
-        self.item(b"RFC822.SIZE ").number(octets);
+    pub fn size(&mut self, bytes: u64) {
+        self.item(b"RFC822.SIZE ").number(bytes);
     }
 
-    /// `ENVELOPE` as a [`crate::imap::Summary`] keeps it.
-    pub fn kept_envelope(&mut self, envelope: &[u8]) {
+    /// `ENVELOPE` as stored in a [`crate::imap::Summary`].
+    pub fn stored_envelope(&mut self, envelope: &[u8]) {
         self.item(b"ENVELOPE ").raw(envelope);
     }
 
-    /// `BODYSTRUCTURE` as a [`crate::imap::Summary`] keeps it.
-    pub fn kept_body_structure(&mut self, body_structure: &[u8]) {
+    /// `BODYSTRUCTURE` as stored in a [`crate::imap::Summary`].
+    pub fn stored_body_structure(&mut self, body_structure: &[u8]) {
         self.item(b"BODYSTRUCTURE ").raw(body_structure);
     }
 
@@ -96,9 +96,9 @@ impl FetchReply<'_> {
         self.item(b"BODY ").body(part, false);
     }
 
-    /// `BODY[...]` and its kin: the octets, or `NIL` where the message has no such part. `origin` is where a partial
-    /// begins.
-    pub fn section(&mut self, name: BodyName, section: &Section, origin: Option<u32>, octets: Option<&[Bytes]>) {
+    /// `BODY[...]` and its variants: the bytes, or `NIL` if the part does not exist. `origin` is the offset of a
+    /// partial.
+    pub fn section(&mut self, name: BodyName, section: &Section, origin: Option<u32>, bytes: Option<&[Bytes]>) {
         match name {
             BodyName::Body => {
                 self.item(b"BODY[").section(section);
@@ -115,18 +115,18 @@ impl FetchReply<'_> {
             }
         }
         self.out.raw(b" ");
-        match octets {
+        match bytes {
             Some(pieces) => self.out.shared_literal(pieces),
             None => self.out.raw(b"NIL"),
         };
     }
 
-    /// `BINARY[...]`: the decoded octets. A literal8 is only needed for NUL. RFC 3516 §4.2.
-    pub fn binary(&mut self, part: &[u32], origin: Option<u32>, octets: Option<&[Bytes]>) {
+    /// `BINARY[...]`: the decoded bytes. A literal8 is only needed for NUL. RFC 3516 §4.2.
+    pub fn binary(&mut self, part: &[u32], origin: Option<u32>, bytes: Option<&[Bytes]>) {
         self.item(b"BINARY[").part(part);
         self.origin(origin);
         self.out.raw(b" ");
-        match octets {
+        match bytes {
             Some(pieces) => {
                 if pieces.iter().any(|piece| piece.contains(&0)) {
                     self.out.raw(b"~");
@@ -137,9 +137,9 @@ impl FetchReply<'_> {
         };
     }
 
-    /// `BINARY.SIZE[...]`: how many octets there are once decoded.
-    pub fn binary_size(&mut self, part: &[u32], octets: u64) {
-        self.item(b"BINARY.SIZE[").part(part).raw(b"] ").number(octets);
+    /// `BINARY.SIZE[...]`: the decoded size.
+    pub fn binary_size(&mut self, part: &[u32], bytes: u64) {
+        self.item(b"BINARY.SIZE[").part(part).raw(b"] ").number(bytes);
     }
 
     fn origin(&mut self, origin: Option<u32>) {
@@ -149,13 +149,13 @@ impl FetchReply<'_> {
         }
     }
 
-    /// Closes the reply.
+    /// Completes the response.
     pub fn end(self) {
         self.out.raw(b")").end();
     }
 }
 
-impl Out {
+impl ResponseBuffer {
     fn part(&mut self, part: &[u32]) -> &mut Self {
         for (at, number) in part.iter().enumerate() {
             self.raw(if at == 0 { b"" } else { b"." }).number(*number);

@@ -1,16 +1,16 @@
-//! From values to the bytes of replies. RFC 9051 §7, §9 (response).
+//! Writes responses. RFC 9051 §7, §9 (response).
 //!
-//! Everything is pushed straight into one growing buffer; message parts of some size go out as slices of the shared
-//! message instead.
+//! Everything is appended to one growing buffer, except large parts of messages, which are sent as slices of the shared
+//! message.
 
 mod body;
+mod buffer;
 mod envelope;
 mod fetch;
-mod out;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use buffer::ResponseBuffer;
 pub use fetch::FetchReply;
-pub use out::Out;
 pub use reply::{Attribute, Code, ListEntry, Outcome, SearchReply};

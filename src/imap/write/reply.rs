@@ -1,19 +1,19 @@
-//! Replies other than `FETCH`. RFC 9051 §7.
+//! Responses other than `FETCH`. RFC 9051 §7.
 
-use super::Out;
+use super::ResponseBuffer;
 use crate::imap::command::StatusItem;
 use crate::imap::search::SearchReturn;
-use crate::imap::thread::{Mark, Threads};
+use crate::imap::thread::{ThreadToken, Threads};
 use crate::imap::value::{Flags, Numbers, SystemFlags};
 
-/// How a command went. RFC 9051 §7.1.
+/// The result of a command. RFC 9051 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// The command succeeded.
     Ok,
-    /// It could not be done.
+    /// The command failed.
     No,
-    /// It makes no sense.
+    /// The command is invalid.
     Bad,
 }
 
@@ -27,12 +27,12 @@ impl Outcome {
     }
 }
 
-/// What a program may understand of a reply. RFC 9051 §7.1, RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3.
+/// A response code. RFC 9051 §7.1, RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// A word of its own: `ALREADYEXISTS`, `TRYCREATE`, `READ-ONLY` ...
+    /// A code without arguments: `ALREADYEXISTS`, `TRYCREATE`, `READ-ONLY` ...
     Word(&'static str),
-    /// `PERMANENTFLAGS`: what may be stored, and whether new keywords may be made.
+    /// `PERMANENTFLAGS`: the flags that can be stored, and whether new keywords can be created.
     PermanentFlags(Flags, bool),
     /// `UIDNEXT`.
     UidNext(u32),
@@ -40,30 +40,30 @@ pub enum Code {
     UidValidity(u32),
     /// `UNSEEN`: the first message without `\Seen`. RFC 3501 §7.1.
     Unseen(u32),
-    /// `METADATA LONGENTRIES`: the size of the largest value that was left out. RFC 5464 §4.2.1.
+    /// `METADATA LONGENTRIES`: the size of the largest omitted value. RFC 5464 §4.2.1.
     LongEntries(u64),
-    /// `METADATA MAXSIZE`: no value may be larger. RFC 5464 §4.3.
+    /// `METADATA MAXSIZE`: the largest allowed value. RFC 5464 §4.3.
     MetadataMaxSize(u64),
-    /// `HIGHESTMODSEQ`: the number of the last change. RFC 7162 §3.1.2.1.
+    /// `HIGHESTMODSEQ`. RFC 7162 §3.1.2.1.
     HighestModSeq(u64),
-    /// `MODIFIED`: messages that were not changed, for somebody was quicker. RFC 7162 §3.1.3.
+    /// `MODIFIED`: messages that were not changed because another session had changed them. RFC 7162 §3.1.3.
     Modified(Numbers),
     /// `MAILBOXID`. RFC 8474 §4.
     MailboxId(u64),
-    /// `APPENDUID`: where the messages are now. RFC 3502 §6.3.11.
+    /// `APPENDUID`: the UIDs of the new messages. RFC 3502 §6.3.11.
     AppendUid {
-        /// `UIDVALIDITY` of the mailbox they went to.
+        /// `UIDVALIDITY` of the target mailbox.
         validity: u32,
-        /// Their UIDs there, in their order.
+        /// The UIDs, in the order of the messages.
         uids: Numbers,
     },
-    /// `COPYUID`: where the messages are now.
+    /// `COPYUID`: the UIDs of originals and copies.
     CopyUid {
-        /// `UIDVALIDITY` of the mailbox they went to.
+        /// `UIDVALIDITY` of the target mailbox.
         validity: u32,
-        /// Their UIDs where they come from.
+        /// The UIDs of the originals.
         from: Numbers,
-        /// Their UIDs there, in the same order.
+        /// The UIDs of the copies, in the same order.
         to: Numbers,
     },
 }
@@ -71,15 +71,15 @@ pub enum Code {
 /// Attributes of a mailbox name. RFC 9051 §7.3.1, RFC 6154 §2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attribute {
-    /// It holds no messages.
+    /// `\Noselect`: no mailbox to select.
     NoSelect,
-    /// There is no such mailbox.
+    /// `\NonExistent`: the mailbox does not exist.
     NonExistent,
     /// It can have no children.
     NoInferiors,
     /// It has children.
     HasChildren,
-    /// It has none.
+    /// It has no children.
     HasNoChildren,
     /// It is subscribed.
     Subscribed,
@@ -123,39 +123,39 @@ impl Attribute {
 /// One line of `LIST` or `LSUB`. RFC 9051 §7.3.1.
 #[derive(Clone, Debug)]
 pub struct ListEntry<'a> {
-    /// What is known of the name.
+    /// Its attributes.
     pub attributes: &'a [Attribute],
-    /// What separates levels.
+    /// The hierarchy separator.
     pub delimiter: char,
     /// The name.
     pub name: &'a str,
-    /// Listed because children of it are subscribed. RFC 9051 §6.3.9.6 (CHILDINFO).
+    /// Whether it is listed because of subscribed children. RFC 9051 §6.3.9.6 (CHILDINFO).
     pub child_info: bool,
-    /// The name that it had before. RFC 5465 §5.4 (OLDNAME).
+    /// The old name. RFC 5465 §5.4 (OLDNAME).
     pub old_name: Option<&'a str>,
 }
 
 impl<'a> ListEntry<'a> {
-    /// A name with its attributes, and nothing else.
+    /// A name with its attributes only.
     pub fn new(attributes: &'a [Attribute], delimiter: char, name: &'a str) -> Self {
         Self { attributes, delimiter, name, child_info: false, old_name: None }
     }
 }
 
-/// What a search found, in the numbers that the client asked for. RFC 9051 §7.3.4.
+/// The result of a search. RFC 9051 §7.3.4.
 #[derive(Clone, Debug)]
 pub struct SearchReply<'a> {
-    /// What it wants to know.
+    /// The requested values.
     pub returns: &'a SearchReturn,
     /// Whether the numbers are UIDs.
     pub uid: bool,
-    /// What was found.
+    /// The matching numbers.
     pub found: &'a Numbers,
-    /// The last change of what is told, if the client has asked for changes. RFC 7162 §3.1.10.
+    /// The highest modification sequence of the result, if requested. RFC 7162 §3.1.10.
     pub modseq: Option<u64>,
 }
 
-impl Out {
+impl ResponseBuffer {
     pub(crate) fn code(&mut self, code: &Code) -> &mut Self {
         self.text("[");
         match code {
@@ -168,8 +168,8 @@ impl Out {
             Code::UidNext(uid) => self.text("UIDNEXT ").number(*uid),
             Code::UidValidity(validity) => self.text("UIDVALIDITY ").number(*validity),
             Code::Unseen(number) => self.text("UNSEEN ").number(*number),
-            Code::LongEntries(octets) => self.text("METADATA LONGENTRIES ").number(*octets),
-            Code::MetadataMaxSize(octets) => self.text("METADATA MAXSIZE ").number(*octets),
+            Code::LongEntries(bytes) => self.text("METADATA LONGENTRIES ").number(*bytes),
+            Code::MetadataMaxSize(bytes) => self.text("METADATA MAXSIZE ").number(*bytes),
             Code::HighestModSeq(modseq) => self.text("HIGHESTMODSEQ ").number(*modseq),
             Code::Modified(numbers) => self.text("MODIFIED ").numbers(numbers),
             Code::MailboxId(id) => self.text("MAILBOXID (F").number(*id).text(")"),
@@ -196,23 +196,23 @@ impl Out {
         self.text("* ").number(count).text(" RECENT").end();
     }
 
-    /// `EXPUNGE`: all higher sequence numbers go down by one. RFC 9051 §7.5.1.
+    /// `EXPUNGE`: all higher sequence numbers decrease by one. RFC 9051 §7.5.1.
     pub fn expunge(&mut self, number: u32) {
         self.text("* ").number(number).text(" EXPUNGE").end();
     }
 
-    /// `VANISHED`: what is gone, by UID; `earlier` for what went before the client came, so that no number shifts.
-    /// RFC 7162 §3.2.10.
+    /// `VANISHED`: expunged UIDs; with `earlier` for those expunged before the session, which do not change sequence
+    /// numbers. RFC 7162 §3.2.10.
     pub fn vanished(&mut self, uids: &Numbers, earlier: bool) {
         self.text(if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " }).numbers(uids).end();
     }
 
-    /// `FLAGS`: which flags there are. RFC 9051 §7.3.5.
+    /// `FLAGS`: the flags of the mailbox. RFC 9051 §7.3.5.
     pub fn flags(&mut self, flags: &Flags) {
         self.text("* FLAGS (").flag_names(flags.system, &flags.keywords).text(")").end();
     }
 
-    /// Flags with a space between each.
+    /// Flags separated by spaces.
     pub(crate) fn flag_names(&mut self, system: SystemFlags, keywords: &[impl AsRef<str>]) -> &mut Self {
         let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
         for (at, name) in system.chain(keywords.iter().map(AsRef::as_ref)).enumerate() {
@@ -266,8 +266,7 @@ impl Out {
         self.text(")").end();
     }
 
-    /// `SEARCH`, with the last change of what was found if the client has asked for changes. RFC 3501 §7.2.5,
-    /// RFC 7162 §3.1.5.
+    /// `SEARCH`, with the highest modification sequence of the result, if requested. RFC 3501 §7.2.5, RFC 7162 §3.1.5.
     pub fn search(&mut self, found: impl IntoIterator<Item = u32>, modseq: Option<u64>) {
         self.text("* SEARCH");
         for number in found {
@@ -279,7 +278,7 @@ impl Out {
         self.end();
     }
 
-    /// `SORT`, with the last change of what was found if the client has asked for changes. RFC 5256 §4, RFC 7162 §3.1.6.
+    /// `SORT`, with the highest modification sequence of the result, if requested. RFC 5256 §4, RFC 7162 §3.1.6.
     pub fn sort(&mut self, found: &[u32], modseq: Option<u64>) {
         self.text("* SORT");
         for number in found {
@@ -296,15 +295,15 @@ impl Out {
         self.text("* THREAD");
         let mut space = " ";
         threads.write(|mark| match mark {
-            Mark::Open => {
+            ThreadToken::Open => {
                 self.text(space).text("(");
                 space = "";
             }
-            Mark::Number(number) => {
+            ThreadToken::Number(number) => {
                 self.text(space).number(number);
                 space = " ";
             }
-            Mark::Close => {
+            ThreadToken::Close => {
                 self.text(")");
                 space = "";
             }
@@ -316,7 +315,7 @@ impl Out {
     pub(crate) fn esearch(&mut self, tag: &str, reply: &SearchReply<'_>) {
         let SearchReply { returns, uid, found, modseq } = reply;
         self.text("* ESEARCH (TAG \"").text(tag).text("\")").text(if *uid { " UID" } else { "" });
-        // RFC 4731 §3.1: what is not there is not told.
+        // RFC 4731 §3.1: values of an empty result are omitted.
         if let (true, Some(first)) = (returns.min, found.first()) {
             self.text(" MIN ").number(first);
         }
@@ -326,7 +325,7 @@ impl Out {
         if returns.all && !found.is_empty() {
             self.text(" ALL ").numbers(found);
         }
-        // RFC 9394 §3.1: a page without numbers is told too.
+        // RFC 9394 §3.1: an empty page is reported.
         if let Some(page) = returns.page {
             let shown = found.page(page);
             self.text(" PARTIAL (").text(&page.to_string()).text(" ");
@@ -341,7 +340,7 @@ impl Out {
         self.end();
     }
 
-    /// A set of numbers; never empty on the wire, so callers leave out what is.
+    /// A set of numbers; callers must omit empty sets.
     pub(crate) fn numbers(&mut self, numbers: &Numbers) -> &mut Self {
         for (at, range) in numbers.ranges().iter().enumerate() {
             self.text(if at == 0 { "" } else { "," }).number(*range.start());

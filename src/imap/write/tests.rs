@@ -1,4 +1,4 @@
-//! Values as the wire has them.
+//! Values in the format of the protocol.
 
 use bytes::Bytes;
 
@@ -7,10 +7,10 @@ use crate::imap::StatusItem;
 use crate::imap::fetch::{BodyName, Section, SectionText};
 use crate::imap::structure::Structure;
 use crate::imap::value::{Flags, Numbers, SystemFlags};
-use crate::mail::Dialogue;
+use crate::mail::Transcript;
 
-fn written(write: impl FnOnce(&mut Out)) -> String {
-    let mut out = Out::default();
+fn written(write: impl FnOnce(&mut ResponseBuffer)) -> String {
+    let mut out = ResponseBuffer::default();
     write(&mut out);
     let mut bytes = Vec::new();
     while let Some(piece) = out.take() {
@@ -21,14 +21,14 @@ fn written(write: impl FnOnce(&mut Out)) -> String {
 }
 
 /// One value as written.
-fn value(write: impl FnOnce(&mut Out) -> &mut Out) -> String {
+fn value(write: impl FnOnce(&mut ResponseBuffer) -> &mut ResponseBuffer) -> String {
     written(|out| {
         write(out);
     })
 }
 
 #[test]
-fn strings_are_quoted_where_they_can_be() {
+fn string_is_quoted_if_possible() {
     for (text, wanted) in [
         ("", "\"\""),
         ("a b", "\"a b\""),
@@ -45,17 +45,17 @@ fn strings_are_quoted_where_they_can_be() {
 }
 
 #[test]
-fn mailbox_names_are_in_utf7_until_utf8_is_spoken() {
+fn mailbox_name_is_utf7_until_utf8_is_enabled() {
     assert_eq!(value(|out| out.mailbox("a&\u{53f0}")), "\"a&-&U,A-\"");
     let utf8 = written(|out| {
-        out.speak_utf8();
+        out.use_utf8();
         out.mailbox("a&\u{53f0}");
     });
     assert_eq!(utf8, "\"a&\u{53f0}\"");
 }
 
 #[test]
-fn replies_look_as_the_rfc_wants() {
+fn responses_have_the_format_of_the_rfc() {
     let numbers: Numbers = [1, 2, 3, 7].into_iter().collect();
     let keywords = ["$Junk".to_owned()];
     let flags = Flags { system: SystemFlags::SEEN.with(SystemFlags::ANSWERED), keywords: keywords.to_vec() };
@@ -99,7 +99,7 @@ fn replies_look_as_the_rfc_wants() {
 }
 
 #[test]
-fn a_fetch_reply_has_its_items_with_one_space_between() {
+fn fetch_reply_separates_items_by_one_space() {
     let section = |part: &[u32], text| Section { part: part.to_vec(), text };
     let fields = SectionText::HeaderFields { not: false, names: vec!["To".into(), "X (y)".into()] };
     let found = written(|out| {
@@ -120,7 +120,7 @@ fn a_fetch_reply_has_its_items_with_one_space_between() {
 }
 
 #[test]
-fn envelope_and_structure_are_written_whole() {
+fn envelope_and_body_structure_are_complete() {
     let message = b"Date: now\r\nSubject: \"hi\"\r\nFrom: Ann <ann@a.test>\r\nTo: friends:;\r\nMessage-ID: <1@a>\r\n\
         Content-Type: multipart/mixed; boundary=b\r\n\r\n\
         --b\r\n\r\nhello\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nyou\r\n\
@@ -129,9 +129,9 @@ fn envelope_and_structure_are_written_whole() {
     let structure = Structure::of(message);
     let found = written(|out| {
         let mut fetch = out.fetch(1);
-        let mut envelope = Out::default();
+        let mut envelope = ResponseBuffer::default();
         envelope.envelope(&structure.envelope);
-        fetch.kept_envelope(&envelope.into_bytes());
+        fetch.stored_envelope(&envelope.into_bytes());
         fetch.body(&structure.part);
         fetch.end();
     });
@@ -148,9 +148,9 @@ fn envelope_and_structure_are_written_whole() {
     assert_eq!(found, wanted);
     let extended = written(|out| {
         let mut fetch = out.fetch(1);
-        let mut body = Out::default();
+        let mut body = ResponseBuffer::default();
         body.body(&structure.part, true);
-        fetch.kept_body_structure(&body.into_bytes());
+        fetch.stored_body_structure(&body.into_bytes());
         fetch.end();
     });
     assert!(extended.contains("\"BASE64\" 4 NIL (\"attachment\" (\"filename\" \"x\")) (\"de\" \"en\") NIL)"));
@@ -158,9 +158,9 @@ fn envelope_and_structure_are_written_whole() {
 }
 
 #[test]
-fn large_literals_are_shared() {
+fn shared_literal_does_not_copy_large_pieces() {
     let message = Bytes::from(vec![b'x'; 20_000]);
-    let mut out = Out::default();
+    let mut out = ResponseBuffer::default();
     let mut fetch = out.fetch(1);
     fetch.section(BodyName::Body, &Section::default(), None, Some(&["trace".into(), message.clone()]));
     fetch.end();
@@ -172,23 +172,23 @@ fn large_literals_are_shared() {
 }
 
 #[test]
-fn the_dialogue_leaves_literals_out() {
-    let mut out = Out::default();
-    out.record(Dialogue::default());
+fn transcript_omits_literals() {
+    let mut out = ResponseBuffer::default();
+    out.record(Transcript::default());
     out.exists(1);
-    for octets in [5, 20_000] {
+    for bytes in [5, 20_000] {
         let mut fetch = out.fetch(1);
-        fetch.section(BodyName::Body, &Section::default(), None, Some(&[vec![b'x'; octets].into()]));
+        fetch.section(BodyName::Body, &Section::default(), None, Some(&[vec![b'x'; bytes].into()]));
         fetch.end();
     }
-    let lines: Vec<_> = out.dialogue_mut().unwrap().lines().map(|(_, line)| line).collect();
+    let lines: Vec<_> = out.transcript_mut().unwrap().lines().map(|(_, line)| line).collect();
     let wanted = [
         "* 1 EXISTS",
         "* 1 FETCH (BODY[] {5}",
-        "(5 octets of message)",
+        "(5 bytes of message data)",
         ")",
         "* 1 FETCH (BODY[] {20000}",
-        "(20000 octets of message)",
+        "(20000 bytes of message data)",
         ")",
     ];
     assert_eq!(lines, wanted);

@@ -1,61 +1,61 @@
-//! What brings messages into mailboxes: APPEND and REPLACE. RFC 9051 §6.3.12, RFC 3502, RFC 8508.
+//! Adds messages to mailboxes: APPEND and REPLACE. RFC 9051 §6.3.12, RFC 3502, RFC 8508.
 
-use super::refusal::{Failure, gone, no_such_message, read_only, refusal_of_target};
-use super::visit::Visit;
+use super::error_reply::{Failure, expunged_reply, no_such_message_reply, read_only_reply, target_error_reply};
+use super::handler::ImapHandler;
 use crate::imap::{Append, Code, NewMessage, Replace, Reply, without_binary};
-use crate::mail::Letter;
-use crate::mda::{Brought, Delivered};
+use crate::mail::Message;
+use crate::mda::{AppendMessage, Delivered};
 
-impl Visit {
-    /// RFC 9051 §6.3.12; RFC 4315 §3 (APPENDUID).
+impl ImapHandler {
+    /// APPEND. RFC 9051 §6.3.12; RFC 4315 §3 (APPENDUID).
     pub(super) async fn append(&mut self, Append { mailbox, messages }: Append) -> Result<Reply, Failure> {
         if messages.iter().any(|message| message.message.is_empty()) {
-            return Ok(cancelled());
+            return Ok(cancelled_reply());
         }
-        let messages = messages.into_iter().map(brought).collect();
+        let messages = messages.into_iter().map(append_message).collect();
         match self.mailboxes.append(&self.account, &mailbox, messages).await {
             Ok(delivered) => {
-                self.made(delivered.iter().map(|filed| (filed.uidvalidity, filed.uid)));
-                Ok(Reply::ok("filed").with(append_uid(&delivered)))
+                self.note_created(delivered.iter().map(|message| (message.uidvalidity, message.uid)));
+                Ok(Reply::ok("APPEND completed").with(append_uid(&delivered)))
             }
-            Err(error) => refusal_of_target(error),
+            Err(error) => target_error_reply(error),
         }
     }
 
-    /// RFC 8508 §3.3, §3.4: where the new one is is told before the old one goes.
+    /// REPLACE. RFC 8508 §3.3, §3.4: the UID of the new message is reported before the old one is expunged.
     pub(super) async fn replace(&mut self, Replace { old, mailbox, message }: Replace) -> Result<Reply, Failure> {
-        let Some(selected) = &self.selected else { return Ok(no_such_message()) };
+        let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
         if selected.read_only {
-            return Ok(read_only());
+            return Ok(read_only_reply());
         }
         if message.message.is_empty() {
-            return Ok(cancelled());
+            return Ok(cancelled_reply());
         }
         let place = selected.places(&old).and_then(|places| places.first().copied());
-        let Some(place) = place else { return Ok(no_such_message()) };
+        let Some(place) = place else { return Ok(no_such_message_reply()) };
         let uid = selected.view.messages[place].uid;
-        match selected.mailbox.replace(uid, &mailbox, brought(message)).await {
+        match selected.mailbox.replace(uid, &mailbox, append_message(message)).await {
             Ok(Some(delivered)) => {
-                self.made([(delivered.uidvalidity, delivered.uid)]);
-                self.took(vec![uid]);
-                self.conn.machine.out().note(&append_uid(&[delivered]), "is the new one");
-                self.removed(Reply::ok("replaced"))
+                self.note_created([(delivered.uidvalidity, delivered.uid)]);
+                self.note_removed(vec![uid]);
+                self.conn.machine.out().note(&append_uid(&[delivered]), "Replacement message");
+                self.with_modseq(Reply::ok("REPLACE completed"))
             }
-            Ok(None) => Ok(gone()),
-            Err(error) => refusal_of_target(error),
+            Ok(None) => Ok(expunged_reply()),
+            Err(error) => target_error_reply(error),
         }
     }
 }
 
-/// RFC 3502 §6.3.11: a message without octets takes all of them back.
-fn cancelled() -> Reply {
-    Reply::no("a message without octets is not filed, nor are the others")
+/// RFC 3502 §6.3.11: an empty message cancels the whole command.
+fn cancelled_reply() -> Reply {
+    Reply::no("Empty message, APPEND cancelled")
 }
 
-fn brought(message: NewMessage) -> Brought {
+fn append_message(message: NewMessage) -> AppendMessage {
     let NewMessage { flags, internal_date, message, is_binary } = message;
-    let octets = if is_binary { without_binary(message) } else { message };
-    Brought { letter: Letter::new(octets), flags, received: internal_date }
+    let bytes = if is_binary { without_binary(message) } else { message };
+    AppendMessage { message: Message::new(bytes), flags, received: internal_date }
 }
 
 fn append_uid(delivered: &[Delivered]) -> Code {

@@ -2,43 +2,43 @@
 
 use bytes::Bytes;
 
-use super::letters::Letters;
-use super::refusal::{Failure, gone, no_such_message};
-use super::selected::{Selected, Terms};
-use super::visit::Visit;
+use super::error_reply::{Failure, expunged_reply, no_such_message_reply};
+use super::handler::ImapHandler;
+use super::message_batch::MessageBatch;
+use super::selected::{Selected, UpdateOptions};
 use crate::imap::fetch::{Item, Section, SectionText};
 use crate::imap::{
-    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Out, Reply, StoreMode, Structure, SystemFlags, Window,
-    decode_body, partial,
+    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Reply, ResponseBuffer, StoreMode, Structure,
+    SystemFlags, Window, decode_body, partial,
 };
-use crate::journey::{Protocol, Step};
-use crate::mail::Letter;
-use crate::mda::{Brief, Error, Index, Mailbox, Message, Uid};
+use crate::journey::{EventKind, Protocol};
+use crate::mail::Message;
+use crate::mda::{CachedSummary, Error, Mailbox, MessageMeta, SummaryReader, Uid};
 
-/// So much is gathered before it is sent, and has room at once in a long answer.
-pub(super) const PIECE_OCTETS: usize = 64 * 1024;
-const ROOM_OCTETS: usize = PIECE_OCTETS + 16 * 1024;
+/// Output is flushed once it is this long.
+pub(super) const FLUSH_BYTES: usize = 64 * 1024;
+const OUTPUT_BUFFER_BYTES: usize = FLUSH_BYTES + 16 * 1024;
 
-/// So many messages make a long answer.
-const MANY: usize = 64;
+/// With more messages than this, the output buffer is reserved at once.
+const LARGE_FETCH_COUNT: usize = 64;
 
-/// What is asked of each message.
-pub(super) struct Wanted<'a> {
+/// The requested items, and what affects their output.
+pub(super) struct FetchOptions<'a> {
     pub(super) items: &'a [Item],
-    /// UIDs of messages that have just got `\Seen`, ascending; so their flags are told too.
+    /// UIDs of messages that this command has marked `\Seen`, ascending; their flags are reported too.
     pub(super) seen_now: &'a [Uid],
     pub(super) enabled: Enabled,
 }
 
-impl Visit {
+impl ImapHandler {
     pub(super) async fn fetch(
         &mut self,
         set: &MessageSet,
         items: &[Item],
         (since, page): (Option<ChangedSince>, Option<Window>),
     ) -> Result<Reply, Failure> {
-        let Some(selected) = &self.selected else { return Ok(no_such_message()) };
-        let Some(mut places) = selected.places(set) else { return Ok(no_such_message()) };
+        let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
+        let Some(mut places) = selected.places(set) else { return Ok(no_such_message_reply()) };
         if let Some(since) = since {
             places = self.changed(set, places, since)?;
         }
@@ -47,35 +47,35 @@ impl Visit {
             places = places[page.places(places.len())].to_vec();
         }
         let seen_now = self.mark_seen(&places, items).await?;
-        let wanted = Wanted { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
-        let Some(selected) = &self.selected else { return Ok(gone()) };
+        let options = FetchOptions { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
+        let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
         let mut sources = Sources::of(&selected.mailbox, items);
-        let mut reply = Reply::ok("fetched");
-        let is_long = MANY < places.len();
+        let mut reply = Reply::ok("FETCH completed");
+        let is_long = LARGE_FETCH_COUNT < places.len();
         for at in 0..places.len() {
-            let Some(selected) = &self.selected else { return Ok(gone()) };
-            let Some(message) = sources.next(selected, &places[at..])? else {
-                reply = gone();
+            let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
+            let Some(source) = sources.next(selected, &places[at..])? else {
+                reply = expunged_reply();
                 continue;
             };
             if is_long && self.conn.machine.out().is_empty() {
-                self.conn.machine.out().widen(ROOM_OCTETS);
+                self.conn.machine.out().reserve(OUTPUT_BUFFER_BYTES);
             }
-            if !message.tell(self.conn.machine.out(), selected, places[at], &wanted) {
-                reply = Reply::no("a part cannot be decoded").with(Code::Word("UNKNOWN-CTE"));
+            if !source.write(self.conn.machine.out(), selected, places[at], &options) {
+                reply = Reply::no("Cannot decode a part").with(Code::Word("UNKNOWN-CTE"));
             }
-            let retrieved = message.letter.filter(|letter| items.iter().any(|item| is_whole(item, letter.len())));
-            if let Some(letter) = retrieved {
-                self.report(&letter);
+            let retrieved = source.message.filter(|message| items.iter().any(|item| is_whole(item, message.len())));
+            if let Some(message) = retrieved {
+                self.report(&message);
             }
-            if PIECE_OCTETS <= self.conn.machine.out().len() {
+            if FLUSH_BYTES <= self.conn.machine.out().len() {
                 self.conn.flush().await?;
             }
         }
         Ok(reply)
     }
 
-    /// RFC 9051 §6.4.5: who reads a message without peeking has seen it. Returns the UIDs of those that were not.
+    /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`. Returns the UIDs that did not have it.
     async fn mark_seen(&mut self, places: &[usize], items: &[Item]) -> Result<Vec<Uid>, Failure> {
         let Some(selected) = &self.selected else { return Ok(vec![]) };
         if selected.read_only || !items.iter().any(Item::sets_seen) {
@@ -89,30 +89,35 @@ impl Visit {
         }
         let (mailbox, seen) = (selected.mailbox.clone(), Flags { system: SystemFlags::SEEN, keywords: vec![] });
         mailbox.store(uids.clone(), StoreMode::Add, seen).await?;
-        self.tell(&Terms { hold_expunges: true, quiet: &uids, ..Terms::default() });
+        self.write_updates(&UpdateOptions {
+            hold_expunges: true,
+            reported_by_command: &uids,
+            ..UpdateOptions::default()
+        });
         Ok(uids)
     }
 
-    fn report(&mut self, letter: &Letter) {
-        let Some(journey) = letter.journey() else { return };
-        let step = Step::Retrieved { protocol: Protocol::Imap, account: self.account.clone(), size: letter.len() };
-        let dialogue = self.conn.machine.take_dialogue();
-        self.user.home.setup().recorder.report(journey, None, step, Some(dialogue));
+    fn report(&mut self, message: &Message) {
+        let Some(journey) = message.journey() else { return };
+        let step =
+            EventKind::Retrieved { protocol: Protocol::Imap, account: self.account.clone(), size: message.len() };
+        let transcript = self.conn.machine.take_transcript();
+        self.user.home.context().emitter.report(journey, None, step, Some(transcript));
     }
 }
 
-/// Whether the item brings the end of the whole message; who fetches it in pieces ends with that.
+/// Whether the item returns the message up to its end; a client that fetches in pieces ends with such an item.
 fn is_whole(item: &Item, len: usize) -> bool {
     let Item::Body { section, partial, .. } = item else { return false };
     let to_end = partial.is_none_or(|(first, count)| len as u64 <= u64::from(first) + u64::from(count));
     *section == Section::default() && to_end
 }
 
-/// Where messages come from, as far as the items need it.
+/// Loads what the items need of each message.
 pub(super) struct Sources {
     mailbox: Mailbox,
-    index: Option<Index>,
-    letters: Option<Letters>,
+    summaries: Option<SummaryReader>,
+    batch: Option<MessageBatch>,
     structures: bool,
     previews: bool,
 }
@@ -121,43 +126,43 @@ impl Sources {
     pub(super) fn of(mailbox: &Mailbox, items: &[Item]) -> Self {
         let needs = |need: fn(&Item) -> bool| items.iter().any(need);
         Self {
-            index: needs(Item::needs_summary).then(|| mailbox.index()),
-            letters: needs(Item::needs_octets).then(|| Letters::new(mailbox.clone())),
+            summaries: needs(Item::needs_summary).then(|| mailbox.summaries()),
+            batch: needs(Item::needs_message).then(|| MessageBatch::new(mailbox.clone())),
             structures: needs(Item::needs_structure),
             previews: items.contains(&Item::Preview),
             mailbox: mailbox.clone(),
         }
     }
 
-    /// The message at the first of these places, where the others come next; `None` when it is gone.
+    /// The message at the first of these places; the others come next. `None` if it was expunged.
     pub(super) fn next<'a>(
         &'a mut self,
         selected: &'a Selected,
         places: &[usize],
     ) -> Result<Option<Source<'a>>, Error> {
-        let message = &selected.view.messages[places[0]];
-        let mut source = Source { message, brief: None, letter: None, structure: None, preview: None };
-        if let Some(letters) = &mut self.letters {
-            source.letter = letters.first(&selected.view, places)?;
-            if source.letter.is_none() {
+        let meta = &selected.view.messages[places[0]];
+        let mut source = Source { meta, summary: None, message: None, structure: None, preview: None };
+        if let Some(batch) = &mut self.batch {
+            source.message = batch.first(&selected.view, places)?;
+            if source.message.is_none() {
                 return Ok(None);
             }
         }
         if self.structures {
-            source.structure = self.mailbox.structure(message.uid)?;
+            source.structure = self.mailbox.structure(meta.uid)?;
             if source.structure.is_none() {
                 return Ok(None);
             }
         }
         if self.previews {
-            source.preview = self.mailbox.preview(message.uid)?;
+            source.preview = self.mailbox.preview(meta.uid)?;
             if source.preview.is_none() {
                 return Ok(None);
             }
         }
-        if let Some(index) = &mut self.index {
-            source.brief = index.find(message.uid)?;
-            if source.brief.is_none() {
+        if let Some(summaries) = &mut self.summaries {
+            source.summary = summaries.find(meta.uid)?;
+            if source.summary.is_none() {
                 return Ok(None);
             }
         }
@@ -165,78 +170,84 @@ impl Sources {
     }
 }
 
-/// A message with what had to be loaded of it.
+/// A message with the loaded data.
 pub(super) struct Source<'a> {
-    message: &'a Message,
-    brief: Option<Brief<'a>>,
-    letter: Option<Letter>,
+    meta: &'a MessageMeta,
+    summary: Option<CachedSummary<'a>>,
+    message: Option<Message>,
     structure: Option<Structure>,
     preview: Option<String>,
 }
 
 impl Source<'_> {
-    /// Tells all items; `false` when a part cannot be decoded. RFC 3516 §4.3 (UNKNOWN-CTE).
-    pub(super) fn tell(&self, out: &mut Out, selected: &Selected, place: usize, wanted: &Wanted<'_>) -> bool {
-        let mut told = true;
+    /// Writes all items; `false` when Cannot decode a part. RFC 3516 §4.3 (UNKNOWN-CTE).
+    pub(super) fn write(
+        &self,
+        out: &mut ResponseBuffer,
+        selected: &Selected,
+        place: usize,
+        options: &FetchOptions<'_>,
+    ) -> bool {
+        let mut complete = true;
         let mut fetch = out.fetch(place as u32 + 1);
-        for item in wanted.items {
-            told &= self.tell_item(&mut fetch, selected, item);
+        for item in options.items {
+            complete &= self.write_item(&mut fetch, selected, item);
         }
-        let is_seen_now = wanted.seen_now.binary_search(&self.message.uid).is_ok();
-        if is_seen_now && !wanted.items.contains(&Item::Flags) {
-            self.tell_flags(&mut fetch, selected);
+        let is_seen_now = options.seen_now.binary_search(&self.meta.uid).is_ok();
+        if is_seen_now && !options.items.contains(&Item::Flags) {
+            self.write_flags(&mut fetch, selected);
         }
-        if is_seen_now && wanted.enabled.condstore && !wanted.items.contains(&Item::ModSeq) {
-            fetch.modseq(self.message.modseq);
+        if is_seen_now && options.enabled.condstore && !options.items.contains(&Item::ModSeq) {
+            fetch.modseq(self.meta.modseq);
         }
         fetch.end();
-        told
+        complete
     }
 
-    fn tell_flags(&self, fetch: &mut FetchReply<'_>, selected: &Selected) {
-        let Flags { system, keywords } = &self.message.flags;
-        fetch.flags(*system, selected.is_recent(self.message.uid), keywords);
+    fn write_flags(&self, fetch: &mut FetchReply<'_>, selected: &Selected) {
+        let Flags { system, keywords } = &self.meta.flags;
+        fetch.flags(*system, selected.is_recent(self.meta.uid), keywords);
     }
 
-    /// Tells one item; `false` when it cannot be decoded.
-    fn tell_item(&self, fetch: &mut FetchReply<'_>, selected: &Selected, item: &Item) -> bool {
-        match (item, &self.structure, &self.letter) {
-            (Item::Flags, ..) => self.tell_flags(fetch, selected),
-            (Item::Uid, ..) => fetch.uid(self.message.uid),
-            (Item::EmailId, ..) => fetch.email_id(self.message.email),
-            (Item::ThreadId, ..) => fetch.thread_id(self.brief.map_or(0, |brief| brief.thread(self.message.email))),
+    /// Writes one item; `false` when it cannot be decoded.
+    fn write_item(&self, fetch: &mut FetchReply<'_>, selected: &Selected, item: &Item) -> bool {
+        match (item, &self.structure, &self.message) {
+            (Item::Flags, ..) => self.write_flags(fetch, selected),
+            (Item::Uid, ..) => fetch.uid(self.meta.uid),
+            (Item::EmailId, ..) => fetch.email_id(self.meta.email),
+            (Item::ThreadId, ..) => fetch.thread_id(self.summary.map_or(0, |summary| summary.thread(self.meta.email))),
             (Item::Preview, ..) => fetch.preview(self.preview.as_deref().unwrap_or_default()),
-            (Item::SaveDate, ..) => fetch.save_date(self.message.saved),
-            (Item::ModSeq, ..) => fetch.modseq(self.message.modseq),
-            (Item::Size, ..) => fetch.size(self.message.size),
-            (Item::InternalDate, ..) => fetch.internal_date(self.message.received),
-            (Item::Envelope, ..) => fetch.kept_envelope(self.brief.map_or(b"NIL", |brief| brief.envelope)),
+            (Item::SaveDate, ..) => fetch.save_date(self.meta.saved),
+            (Item::ModSeq, ..) => fetch.modseq(self.meta.modseq),
+            (Item::Size, ..) => fetch.size(self.meta.size),
+            (Item::InternalDate, ..) => fetch.internal_date(self.meta.received),
+            (Item::Envelope, ..) => fetch.stored_envelope(self.summary.map_or(b"NIL", |summary| summary.envelope)),
             (Item::BodyStructure { extensible: true }, ..) => {
-                fetch.kept_body_structure(self.brief.map_or(b"NIL", |brief| brief.body_structure));
+                fetch.stored_body_structure(self.summary.map_or(b"NIL", |summary| summary.body_structure));
             }
             (Item::BodyStructure { extensible: false }, Some(structure), _) => fetch.body(&structure.part),
-            (Item::Body { section, partial, name, .. }, structure, Some(letter)) => {
+            (Item::Body { section, partial, name, .. }, structure, Some(message)) => {
                 let pieces = match structure {
-                    Some(structure) => structure.section(section, letter),
-                    None => Some(letter.pieces().to_vec()),
+                    Some(structure) => structure.section(section, message),
+                    None => Some(message.pieces().to_vec()),
                 };
-                let octets = pieces.map(|pieces| cut(pieces, *partial));
-                fetch.section(*name, section, partial.map(|(first, _)| first), octets.as_deref());
+                let bytes = pieces.map(|pieces| cut(pieces, *partial));
+                fetch.section(*name, section, partial.map(|(first, _)| first), bytes.as_deref());
             }
-            (Item::Binary { part, partial, .. }, Some(structure), Some(letter)) => {
-                match decoded(structure, part, letter) {
-                    Ok(octets) => {
-                        let octets = octets.map(|pieces| cut(pieces, *partial));
-                        fetch.binary(part, partial.map(|(first, _)| first), octets.as_deref());
+            (Item::Binary { part, partial, .. }, Some(structure), Some(message)) => {
+                match decoded(structure, part, message) {
+                    Ok(bytes) => {
+                        let bytes = bytes.map(|pieces| cut(pieces, *partial));
+                        fetch.binary(part, partial.map(|(first, _)| first), bytes.as_deref());
                     }
                     Err(Undecodable) => return false,
                 }
             }
-            (Item::BinarySize(part), Some(structure), Some(letter)) => match decoded(structure, part, letter) {
-                Ok(octets) => fetch.binary_size(part, octets.iter().flatten().map(|piece| piece.len() as u64).sum()),
+            (Item::BinarySize(part), Some(structure), Some(message)) => match decoded(structure, part, message) {
+                Ok(bytes) => fetch.binary_size(part, bytes.iter().flatten().map(|piece| piece.len() as u64).sum()),
                 Err(Undecodable) => return false,
             },
-            // What an item needs was loaded.
+            // Everything an item needs is loaded, see `Sources`.
             (Item::BodyStructure { .. } | Item::Body { .. } | Item::Binary { .. } | Item::BinarySize(_), ..) => {}
         }
         true
@@ -252,13 +263,14 @@ fn cut(pieces: Vec<Bytes>, bounds: Option<(u32, u32)>) -> Vec<Bytes> {
 
 struct Undecodable;
 
-/// The body of a part without its transfer encoding; the message itself has none. `None` when there is no such part.
-fn decoded(structure: &Structure, part: &[u32], letter: &Letter) -> Result<Option<Vec<Bytes>>, Undecodable> {
+/// The body of a part without its transfer encoding; the message as a whole has none. `None` if the part does not
+/// exist.
+fn decoded(structure: &Structure, part: &[u32], message: &Message) -> Result<Option<Vec<Bytes>>, Undecodable> {
     if part.is_empty() {
         let whole = Section { part: vec![], text: SectionText::All };
-        return Ok(structure.section(&whole, letter));
+        return Ok(structure.section(&whole, message));
     }
     let Some(part) = structure.part(part) else { return Ok(None) };
-    let octets = decode_body(part, letter.content.bytes()).ok_or(Undecodable)?;
-    Ok(Some(vec![Bytes::copy_from_slice(&octets)]))
+    let bytes = decode_body(part, message.content.bytes()).ok_or(Undecodable)?;
+    Ok(Some(vec![Bytes::copy_from_slice(&bytes)]))
 }

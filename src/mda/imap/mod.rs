@@ -1,29 +1,30 @@
-//! Hands out mail over IMAP, and lets its owner keep it in order.
+//! The IMAP service of the mailboxes.
 //!
 //! ```text
-//! Imap --a connection--> log in --> Visit --requests--> tree.rs      CREATE, LIST, STATUS ...
+//! Imap --connection--> log in --> ImapHandler --requests--> tree.rs      CREATE, LIST, STATUS ...
 //!                                     |                 append.rs    APPEND, REPLACE
 //!                                     |                 change.rs    STORE, COPY, EXPUNGE ...
 //!                                     |                 metadata.rs  GETMETADATA, SETMETADATA
 //!                                     |                 notify.rs    NOTIFY
 //!                                     |                 quota.rs     GETQUOTA, GETQUOTAROOT
 //!                                     |                 fetch.rs     FETCH
-//!                                     |                 resync.rs    what has changed since the client was here last
+//!                                     |                 resync.rs    changes since the client last disconnected
 //!                                     |                 search.rs    SEARCH
 //!                                     |                 sort.rs      SORT, THREAD
-//!                                     '-- Selected: what the client knows of its mailbox, and what it is told
+//!                                     '-- Selected: the client's view of the selected mailbox, and its updates
 //! ```
 //!
-//! Nothing is said to be done before it is durable.
+//! A command is completed only after its changes are durable.
 
 mod append;
 mod change;
+mod error_reply;
 mod fetch;
-mod letters;
+mod handler;
+mod message_batch;
 mod metadata;
 mod notify;
 mod quota;
-mod refusal;
 mod resync;
 mod search;
 mod selected;
@@ -31,87 +32,86 @@ mod sort;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod visit;
 
-use super::{Mailboxes, Reader, Site, User};
-use crate::imap::{Event, Session, Setup};
+use super::{FeedReader, Mailboxes, User, UserDirectory};
+use crate::imap::{Event, Session, SessionConfig};
 use crate::net::{Conn, Error, Service, Stop, Stream};
-use visit::Visit;
+use handler::ImapHandler;
 
-/// The IMAP side of one MDA, or of all of them behind one port. A [`Service`]; cheap to clone.
+/// The IMAP service of one MDA, or of all MDAs behind one port. A [`Service`]; cheap to clone.
 #[derive(Clone)]
 pub struct Imap {
-    site: Site,
+    users: UserDirectory,
     cleartext_login: bool,
 }
 
-/// A user who is in.
-struct Guest {
+/// A user who has logged in.
+struct AuthenticatedUser {
     user: User,
     /// The key of the user's account.
     account: String,
-    /// Its mailboxes, and who we are when we change them.
+    /// The mailboxes of the account, with the session id of this connection.
     mailboxes: Mailboxes,
-    /// What others do there.
-    reader: Reader,
+    /// Changes by other sessions.
+    reader: FeedReader,
 }
 
 impl Imap {
-    /// Serves the users of a site. With `cleartext_login`, passwords may pass before TLS is active.
-    pub fn new(site: Site, cleartext_login: bool) -> Self {
-        Self { site, cleartext_login }
+    /// Serves these users. With `cleartext_login`, passwords are accepted before TLS is active.
+    pub fn new(users: UserDirectory, cleartext_login: bool) -> Self {
+        Self { users, cleartext_login }
     }
 
     fn session(&self, stream: &Stream) -> Session {
-        let host = self.site.face().setup();
-        let setup = Setup {
-            host: self.site.face().fqdn().to_owned(),
-            starttls: host.identity.is_shown(),
+        let host = self.users.greeting_host().context();
+        let config = SessionConfig {
+            host: self.users.greeting_host().fqdn().to_owned(),
+            starttls: host.identity.offers_tls(),
             cleartext_login: self.cleartext_login,
-            message_octets_max: host.settings.size_max,
-            nonce: format!("{:016x}", host.dice.draw()),
-            record: host.recorder.wants_dialogues(),
+            max_message_bytes: host.settings.size_max,
+            nonce: format!("{:016x}", host.rng.next_u64()),
+            record: host.emitter.wants_transcripts(),
         };
-        Session::new(setup, stream.tls().is_some())
+        Session::new(config, stream.tls().is_some())
     }
 
-    /// Goes on until a user is in; `None` when the client left before.
-    async fn log_in(&self, conn: &mut Conn<Session>) -> Result<Option<Guest>, Error> {
+    /// Handles the connection until a user has logged in; `None` if the client disconnected before.
+    async fn log_in(&self, conn: &mut Conn<Session>) -> Result<Option<AuthenticatedUser>, Error> {
         while let Some(event) = conn.event().await? {
             match event {
                 Event::StartTls => {
-                    conn.accept_tls(&self.site.face().setup().identity).await?;
+                    conn.accept_tls(&self.users.greeting_host().context().identity).await?;
                     conn.machine.encrypted();
                 }
-                Event::Who(login) => {
-                    let user = self.site.user(&login);
+                Event::NeedSecret(login) => {
+                    let user = self.users.user(&login);
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
-                    let guest = self.open(&user).await;
-                    if let Some(guest) = &guest {
-                        conn.machine.limit_append(guest.user.home.setup().settings.size_max);
+                    let user = self.open(&user).await;
+                    if let Some(user) = &user {
+                        conn.machine.limit_append(user.user.home.context().settings.size_max);
                     }
-                    conn.machine.opened(guest.is_some());
-                    if guest.is_some() {
-                        return Ok(guest);
+                    conn.machine.opened(user.is_some());
+                    if user.is_some() {
+                        return Ok(user);
                     }
                 }
-                Event::Request(_) | Event::IdleEnd => unreachable!("nobody is asked before a user is in"),
+                Event::Request(_) | Event::IdleEnd => unreachable!("requests need a logged-in user"),
             }
         }
         Ok(None)
     }
 
-    /// The user with the mailboxes of that user.
-    async fn open(&self, login: &str) -> Option<Guest> {
-        let user = self.site.user(login)?;
+    /// Opens the account of a user.
+    async fn open(&self, login: &str) -> Option<AuthenticatedUser> {
+        let user = self.users.user(login)?;
         let account = user.address.key();
-        let mailboxes = user.home.mailboxes().as_somebody();
+        let mailboxes = user.home.mailboxes().for_session();
         match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {
-            Ok(reader) => Some(Guest { user, account, mailboxes, reader }),
+            Ok(reader) => Some(AuthenticatedUser { user, account, mailboxes, reader }),
             Err(error) => {
-                tracing::error!(%error, account, "an account cannot be opened");
+                tracing::error!(%error, account, "cannot open account");
                 None
             }
         }
@@ -119,16 +119,16 @@ impl Imap {
 }
 
 impl Service for Imap {
-    async fn converse(self, stream: Stream, stop: Stop) -> Result<(), Error> {
+    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let session = self.session(&stream);
         let mut conn = Conn::new(stream, session, stop);
         match Box::pin(self.log_in(&mut conn)).await? {
-            Some(guest) => Visit::new(conn, guest).run().await,
+            Some(user) => ImapHandler::new(conn, user).run().await,
             None => Ok(()),
         }
     }
 
-    fn farewell(&self) -> &'static str {
-        "* BYE [LIMIT] too many connections from your address, try again later\r\n"
+    fn too_many_reply(&self) -> &'static str {
+        "* BYE [LIMIT] Too many connections from your address, try again later\r\n"
     }
 }

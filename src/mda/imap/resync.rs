@@ -1,21 +1,21 @@
-//! What has changed since a client was here last. RFC 7162 §3.1.4.1, §3.2.5, §3.2.6.
+//! Reports changes since the client last disconnected. RFC 7162 §3.1.4.1, §3.2.5, §3.2.6.
 
-use super::refusal::Failure;
+use super::error_reply::Failure;
+use super::handler::ImapHandler;
 use super::selected::Selected;
-use super::visit::Visit;
 use crate::imap::{ChangedSince, Code, MessageSet, Numbers, Resync, SequenceSet};
 
-impl Visit {
-    /// The first time that a client asks for modification sequences in a selected mailbox, it is told where they stand.
-    pub(super) fn begin_modseqs(&mut self) {
+impl ImapHandler {
+    /// Enables CONDSTORE. If a mailbox is selected, its modification sequence is reported the first time.
+    pub(super) fn enable_condstore(&mut self) {
         let is_new = self.conn.machine.enable_condstore();
         if let Some(selected) = self.selected.as_ref().filter(|_| is_new) {
             let code = Code::HighestModSeq(selected.view.modseq);
-            self.conn.machine.out().note(&code, "is the last change");
+            self.conn.machine.out().note(&code, "Highest modification sequence");
         }
     }
 
-    /// Brings a client up to date that has just selected its mailbox. RFC 7162 §3.2.5.1.
+    /// Reports the changes to a client that has just selected a mailbox it knows. RFC 7162 §3.2.5.1.
     pub(super) fn resync(&mut self, known: &Resync) -> Result<(), Failure> {
         let Some(selected) = self.selected.as_ref().filter(|selected| selected.view.uidvalidity == known.uidvalidity)
         else {
@@ -25,20 +25,20 @@ impl Visit {
             Some(set) => set.resolve(selected.last_uid()),
             None => [1..=selected.view.uidnext.saturating_sub(1)].into_iter().collect(),
         };
-        let gone = vanished(selected, known.modseq, &uids)?;
+        let expunged = vanished(selected, known.modseq, &uids)?;
         let out = self.conn.machine.out();
-        if !gone.is_empty() {
-            out.vanished(&gone, true);
+        if !expunged.is_empty() {
+            out.vanished(&expunged, true);
         }
         let enabled = self.conn.machine.enabled();
         let changed = selected.view.messages.iter().filter(|message| known.modseq < message.modseq);
         for message in changed.filter(|message| uids.contains(message.uid)) {
-            selected.tell_flags_of(self.conn.machine.out(), message.uid, true, enabled);
+            selected.write_flags_of(self.conn.machine.out(), message.uid, true, enabled);
         }
         Ok(())
     }
 
-    /// Of the messages at these places those that have changed; with `VANISHED` the client is told what is gone.
+    /// The places, among these, of messages that changed; with `VANISHED`, expunged UIDs are reported.
     pub(super) fn changed(
         &mut self,
         set: &MessageSet,
@@ -52,17 +52,17 @@ impl Visit {
                 SequenceSet::Saved => selected.saved.clone(),
                 set => set.resolve(selected.last_uid()),
             };
-            let gone = vanished(selected, since.modseq, &uids)?;
-            if !gone.is_empty() {
-                self.conn.machine.out().vanished(&gone, true);
+            let expunged = vanished(selected, since.modseq, &uids)?;
+            if !expunged.is_empty() {
+                self.conn.machine.out().vanished(&expunged, true);
             }
         }
         Ok(places)
     }
 }
 
-/// UIDs among these that went after a change. What the client still counts is told when it may be.
+/// UIDs among these that were expunged after this change. Those still in the client's view are reported later.
 fn vanished(selected: &Selected, modseq: u64, uids: &Numbers) -> Result<Numbers, Failure> {
-    let gone = selected.mailbox.vanished_since(modseq, uids)?;
-    Ok(gone.into_iter().filter(|uid| selected.view.find(*uid).is_none()).collect())
+    let expunged = selected.mailbox.vanished_since(modseq, uids)?;
+    Ok(expunged.into_iter().filter(|uid| selected.view.find(*uid).is_none()).collect())
 }

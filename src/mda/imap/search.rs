@@ -2,46 +2,46 @@
 
 use jiff::Timestamp;
 
-use super::refusal::Failure;
+use super::error_reply::Failure;
+use super::handler::ImapHandler;
 use super::selected::Selected;
-use super::visit::Visit;
-use crate::imap::search::{Facts, Key, Known, Search, SearchReturn, Text, judge};
+use crate::imap::search::{Key, KnownFacts, MessageFacts, Search, SearchReturn, Text, evaluate};
 use crate::imap::{Numbers, Reply};
-use crate::mda::{Error, Index, Mailbox, Message, Sieve, Uid, View};
+use crate::mda::{Error, Mailbox, MessageMeta, SummaryReader, TextFilter, Uid, View};
 
-impl Visit {
+impl ImapHandler {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
-        let Some(selected) = &mut self.selected else { return Ok(Reply::ok("nothing is selected")) };
+        let Some(selected) = &mut self.selected else { return Ok(Reply::ok("No mailbox selected")) };
         let place = |uid| selected.view.messages.place(uid);
         let numbers: Numbers = uids.iter().filter_map(place).map(|place| place as u32 + 1).collect();
         if let Some(returns) = search.returns.filter(|returns| returns.save) {
             selected.saved = saved(&returns, uids.clone());
         }
         let modseq =
-            search.key.asks_modseq().then(|| last_change(&selected.view, search.returns.as_ref(), &uids)).flatten();
+            search.key.uses_modseq().then(|| last_change(&selected.view, search.returns.as_ref(), &uids)).flatten();
         let found = if search.uid { &uids } else { &numbers };
         self.conn.machine.found(search.uid, search.returns.as_ref(), found, modseq);
-        Ok(Reply::ok("searched"))
+        Ok(Reply::ok("SEARCH completed"))
     }
 
-    /// UIDs of the messages that a key finds.
+    /// The UIDs of the messages that match a key.
     pub(super) async fn find(&self, key: &Key) -> Result<Numbers, Failure> {
         let mut uids = Numbers::default();
         let Some(selected) = &self.selected else { return Ok(uids) };
-        let now = self.user.home.setup().clock.now();
-        let mut seeker = Seeker::new(&selected.mailbox, key);
+        let now = self.user.home.context().clock.now();
+        let mut runner = SearchRunner::new(&selected.mailbox, key);
         for (place, message) in selected.view.messages.iter().enumerate() {
-            if seeker.is_found(facts(selected, place, message, now))? {
+            if runner.matches(facts(selected, place, message, now))? {
                 uids.push(message.uid);
             }
-            // A long search gives way to others.
+            // A long search yields to other tasks.
             tokio::task::consume_budget().await;
         }
         Ok(uids)
     }
 
-    /// RFC 5182 §2.1: a search that fails leaves nothing saved.
+    /// RFC 5182 §2.1: a failed search clears the saved result.
     pub(super) fn unsave(&mut self) -> Reply {
         if let Some(selected) = &mut self.selected {
             selected.saved = Numbers::default();
@@ -50,7 +50,7 @@ impl Visit {
     }
 }
 
-/// RFC 9051 §6.4.4.4, RFC 9394 §3.2: who asks only for the lowest, the highest or a page saves only those.
+/// RFC 9051 §6.4.4.4, RFC 9394 §3.2: a search for only the lowest, the highest or a page saves only those.
 fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     if returns.all || returns.count || !(returns.min || returns.max || returns.page.is_some()) {
         return uids;
@@ -60,18 +60,19 @@ fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     ends.into_iter().flatten().chain(page.iter().flat_map(Numbers::iter)).collect()
 }
 
-/// The last change of the messages that are told: who asks only for the ends is told of those. RFC 7162 §3.1.10.
+/// The highest modification sequence of the reported messages; a search for only the ends reports only those. RFC 7162
+/// §3.1.10.
 pub(super) fn last_change(view: &View, returns: Option<&SearchReturn>, uids: &Numbers) -> Option<u64> {
-    let told = match returns {
+    let reported = match returns {
         Some(returns) => saved(returns, uids.clone()),
         None => uids.clone(),
     };
-    told.iter().filter_map(|uid| view.find(uid)).map(|message| message.modseq).max()
+    reported.iter().filter_map(|uid| view.find(uid)).map(|message| message.modseq).max()
 }
 
-/// What the view knows of a message.
-fn facts<'a>(selected: &Selected, place: usize, message: &'a Message, now: Timestamp) -> Facts<'a> {
-    Facts {
+/// The facts about a message that the view has.
+fn facts<'a>(selected: &Selected, place: usize, message: &'a MessageMeta, now: Timestamp) -> MessageFacts<'a> {
+    MessageFacts {
         number: place as u32 + 1,
         number_last: selected.view.messages.len() as u32,
         uid: message.uid,
@@ -91,41 +92,43 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a Message, now: Times
     }
 }
 
-/// Asks for more about a message until it is clear whether it is found: the summary, the filter, the message itself.
-struct Seeker<'a> {
+/// Loads more about a message until the key can be evaluated: the summary, the trigram filter, the message itself.
+struct SearchRunner<'a> {
     mailbox: &'a Mailbox,
     key: &'a Key,
     texts: Vec<&'a str>,
-    index: Index,
-    sieve: Sieve,
+    summaries: SummaryReader,
+    filter: TextFilter,
 }
 
-impl<'a> Seeker<'a> {
+impl<'a> SearchRunner<'a> {
     fn new(mailbox: &'a Mailbox, key: &'a Key) -> Self {
         let texts = key.texts();
-        Self { mailbox, key, index: mailbox.index(), sieve: mailbox.sieve(&texts), texts }
+        Self { mailbox, key, summaries: mailbox.summaries(), filter: mailbox.text_filter(&texts), texts }
     }
 
-    fn is_found(&mut self, facts: Facts<'_>) -> Result<bool, Error> {
-        if let Some(found) = judge(self.key, &facts, None) {
+    fn matches(&mut self, facts: MessageFacts<'_>) -> Result<bool, Error> {
+        if let Some(found) = evaluate(self.key, &facts, None) {
             return Ok(found);
         }
-        // What is gone meanwhile is not found.
-        let Some(brief) = self.index.find(facts.uid)? else { return Ok(false) };
-        let facts =
-            Facts { known: Some(Known { fields: brief.fields, sent: brief.sent, standing: brief.standing }), ..facts };
-        if let Some(found) = judge(self.key, &facts, None) {
+        // An expunged message does not match.
+        let Some(summary) = self.summaries.find(facts.uid)? else { return Ok(false) };
+        let facts = MessageFacts {
+            known: Some(KnownFacts { fields: summary.fields, sent: summary.sent, sort_keys: summary.sort_keys }),
+            ..facts
+        };
+        if let Some(found) = evaluate(self.key, &facts, None) {
             return Ok(found);
         }
-        let may_hold = self.sieve.may_hold(facts.uid)?;
+        let may_hold = self.filter.may_hold(facts.uid)?;
         let lacks: Vec<&str> = self.texts.iter().zip(may_hold).filter(|(_, may)| !may).map(|(text, _)| *text).collect();
-        let facts = Facts { lacks: &lacks, ..facts };
-        if let Some(found) = judge(self.key, &facts, None) {
+        let facts = MessageFacts { lacks: &lacks, ..facts };
+        if let Some(found) = evaluate(self.key, &facts, None) {
             return Ok(found);
         }
-        let Some(letter) = self.mailbox.letter(facts.uid)? else { return Ok(false) };
+        let Some(message) = self.mailbox.message(facts.uid)? else { return Ok(false) };
         let structure = self.mailbox.structure(facts.uid)?;
-        let text = structure.as_ref().map(|structure| Text::new(&letter, structure));
-        Ok(judge(self.key, &facts, text.as_ref()).unwrap_or(false))
+        let text = structure.as_ref().map(|structure| Text::new(&message, structure));
+        Ok(evaluate(self.key, &facts, text.as_ref()).unwrap_or(false))
     }
 }

@@ -1,78 +1,78 @@
-//! What a client knows of the mailbox it has selected, and how it is told what has changed since. RFC 9051 §5.2, §7.4.
+//! The client's view of the selected mailbox, and the updates that bring it up to date. RFC 9051 §5.2, §7.4.
 //!
-//! A session numbers messages by the view it was last told of. While a command speaks of sequence numbers, messages
-//! that are gone stay in its view, so that no number shifts under the client's feet (RFC 9051 §7.5.1).
+//! Sequence numbers refer to the view that was last reported. While a command uses sequence numbers, expunged messages
+//! stay in the view, so that no number changes its meaning (RFC 9051 §7.5.1).
 
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use crate::imap::{Enabled, Flags, MessageSet, Numbers, Out, SequenceSet, SystemFlags};
-use crate::mda::{Error, Mailbox, Mailboxes, Message, Uid, View};
+use crate::imap::{Enabled, Flags, MessageSet, Numbers, ResponseBuffer, SequenceSet, SystemFlags};
+use crate::mda::{Error, Mailbox, Mailboxes, MessageMeta, Uid, View};
 
-/// More keywords are not named in `FLAGS`.
-const KEYWORDS_MAX: usize = 1_000;
+/// Most keywords listed in `FLAGS`.
+const MAX_KEYWORDS: usize = 1_000;
 
 /// A selected mailbox.
 pub(super) struct Selected {
     pub(super) mailbox: Mailbox,
-    /// `EXAMINE`.
+    /// Whether it was opened by `EXAMINE`.
     pub(super) read_only: bool,
-    /// What the client knows.
+    /// What was last reported to the client.
     pub(super) view: Arc<View>,
-    /// UIDs of messages that are `\Recent` in this session. RFC 3501 §2.3.2.
+    /// UIDs that are `\Recent` in this session. RFC 3501 §2.3.2.
     recent: Numbers,
-    /// UIDs of the last saved search, `$`. RFC 9051 §6.4.4.4.
+    /// The saved search result, `$`. RFC 9051 §6.4.4.4.
     pub(super) saved: Numbers,
-    /// UIDs of messages in the view that are gone, and of which the client may not be told yet.
-    gone: BTreeSet<Uid>,
-    /// Keywords that the client knows of.
+    /// UIDs in the view that were expunged, but not yet reported.
+    held_expunges: BTreeSet<Uid>,
+    /// Keywords that were reported.
     keywords: BTreeSet<String>,
-    /// Whether messages have arrived that the next session shall not call recent.
-    claims: bool,
-    /// UIDs of messages that have arrived, of which more is to be told. RFC 5465 §5.2.
+    /// Whether messages were added that the next session must not see as recent.
+    must_claim_recent: bool,
+    /// UIDs of added messages whose FETCH responses are pending. RFC 5465 §5.2.
     pub(super) new: Vec<Uid>,
-    /// UIDs of messages that the client has made itself, until it is told that they are there.
-    pub(super) made: Vec<Uid>,
-    /// UIDs of messages that the client has taken out itself, ascending, until it is told that they are gone.
-    pub(super) taken: Vec<Uid>,
+    /// UIDs of messages that the client created itself, until they are reported.
+    pub(super) created: Vec<Uid>,
+    /// UIDs of messages that the client removed itself, ascending, until they are reported.
+    pub(super) removed: Vec<Uid>,
 }
 
-/// What the client is told, and what it knows already.
+/// Options of an update.
 #[derive(Default)]
-pub(super) struct Terms<'a> {
-    /// Whether messages that are gone must stay for now.
+pub(super) struct UpdateOptions<'a> {
+    /// Whether expunged messages must stay in the view for now.
     pub(super) hold_expunges: bool,
-    /// UIDs of messages whose flags the command itself tells, ascending.
-    pub(super) quiet: &'a [Uid],
-    /// What the client has enabled.
+    /// UIDs whose flags the command itself reports, ascending.
+    pub(super) reported_by_command: &'a [Uid],
+    /// The extensions that the client has enabled.
     pub(super) enabled: Enabled,
-    /// What it wants to hear of what others do.
-    pub(super) wants: Wants,
+    /// Which changes by other sessions are reported.
+    pub(super) filter: UpdateFilter,
 }
 
-/// What a client wants to hear of what others do. RFC 5465 §6.1.
+/// Which changes by other sessions a client wants. RFC 5465 §6.1.
 #[derive(Clone, Copy)]
-pub(super) struct Wants {
-    /// That messages come and go. If not, the client sees those that were there.
+pub(super) struct UpdateFilter {
+    /// Additions and expunges. If `false`, the view keeps its messages.
     pub(super) messages: bool,
-    /// That messages have other flags.
+    /// Changes of flags.
     pub(super) flags: bool,
-    /// More of new messages than that they are there.
+    /// FETCH responses for new messages.
     pub(super) items: bool,
-    /// Flags with UIDs. RFC 5465 §5.1.
+    /// UIDs in FETCH responses with flags. RFC 5465 §5.1.
     pub(super) uids: bool,
 }
 
-impl Default for Wants {
-    /// Without NOTIFY.
+impl Default for UpdateFilter {
+    /// The filter without NOTIFY.
     fn default() -> Self {
         Self { messages: true, flags: true, items: false, uids: false }
     }
 }
 
 impl Selected {
-    /// Begins with what is there now; messages from `recent` on are new to all sessions.
+    /// Starts with the current view; messages from the UID `recent` on are recent.
     pub(super) fn new(mailbox: Mailbox, read_only: bool, view: Arc<View>, recent: Uid) -> Self {
         let mut selected = Self {
             mailbox,
@@ -80,16 +80,16 @@ impl Selected {
             view: view.clone(),
             recent: Numbers::default(),
             saved: Numbers::default(),
-            gone: BTreeSet::new(),
+            held_expunges: BTreeSet::new(),
             keywords: BTreeSet::new(),
-            claims: false,
+            must_claim_recent: false,
             new: vec![],
-            made: vec![],
-            taken: vec![],
+            created: vec![],
+            removed: vec![],
         };
         let first = view.messages.count_before(recent);
         view.messages.iter_from(first).for_each(|message| selected.recent.push(message.uid));
-        selected.learn_keywords(view.messages.iter());
+        selected.add_keywords(view.messages.iter());
         selected
     }
 
@@ -97,9 +97,9 @@ impl Selected {
         self.recent.contains(uid)
     }
 
-    /// Whether the client may not yet be told that the message is gone.
-    pub(super) fn is_gone(&self, uid: Uid) -> bool {
-        self.gone.contains(&uid)
+    /// Whether the message was expunged, but this is not yet reported.
+    pub(super) fn is_expunged(&self, uid: Uid) -> bool {
+        self.held_expunges.contains(&uid)
     }
 
     /// The system flags and the keywords in use.
@@ -108,24 +108,24 @@ impl Selected {
         Flags { system, keywords: self.keywords.iter().cloned().collect() }
     }
 
-    /// How many messages are recent.
+    /// The number of recent messages.
     pub(super) fn recent_count(&self) -> u32 {
         self.recent.ranges().iter().map(|range| self.between(range).len()).sum::<usize>() as u32
     }
 
-    /// Whether there are keywords among these that the client has not heard of.
-    fn learn_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> bool {
+    /// Adds the keywords of these messages; returns whether any was not reported before.
+    fn add_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a MessageMeta>) -> bool {
         let before = self.keywords.len();
         for word in messages.into_iter().flat_map(|message| &message.flags.keywords) {
-            if self.keywords.len() < KEYWORDS_MAX && !self.keywords.contains(word) {
+            if self.keywords.len() < MAX_KEYWORDS && !self.keywords.contains(word) {
                 self.keywords.insert(word.clone());
             }
         }
         before < self.keywords.len()
     }
 
-    /// Places in the view of the messages in a set, ascending. `None` when the client names a sequence number that no
-    /// message has; a UID that no message has is passed over. RFC 9051 §6.4.9.
+    /// The places of the messages in a set, ascending. `None` if a sequence number does not exist; UIDs that do not
+    /// exist are ignored. RFC 9051 §6.4.9.
     pub(super) fn places(&self, set: &MessageSet) -> Option<Vec<usize>> {
         let count = self.view.messages.len() as u32;
         let by_uid = |numbers: &Numbers| numbers.ranges().iter().flat_map(|range| self.between(range)).collect();
@@ -156,65 +156,66 @@ impl Selected {
         places.iter().map(|place| self.view.messages[*place].uid).collect()
     }
 
-    /// Tells the client what has changed since it was last told.
-    pub(super) fn tell(&mut self, out: &mut Out, terms: &Terms<'_>) -> Result<(), Error> {
+    /// Writes the changes since the last update.
+    pub(super) fn write_updates(&mut self, out: &mut ResponseBuffer, options: &UpdateOptions<'_>) -> Result<(), Error> {
         let new = self.mailbox.view()?;
         let old = self.view.clone();
         if new.modseq == old.modseq {
             return Ok(());
         }
         let mut changes = new.changes_since(&old);
-        let taken = std::mem::take(&mut self.taken);
-        let stays = |uid: &Uid| terms.hold_expunges || (!terms.wants.messages && taken.binary_search(uid).is_err());
-        let (gone, told): (Vec<Uid>, Vec<Uid>) = changes.expunged.into_iter().partition(stays);
-        let unseen = if terms.wants.messages { vec![] } else { std::mem::take(&mut changes.arrived) };
-        tell_expunged(out, &old, &told, terms.enabled);
-        self.view = match gone.is_empty() && unseen.is_empty() {
+        let removed = std::mem::take(&mut self.removed);
+        let is_held =
+            |uid: &Uid| options.hold_expunges || (!options.filter.messages && removed.binary_search(uid).is_err());
+        let (held_expunges, reported): (Vec<Uid>, Vec<Uid>) = changes.expunged.into_iter().partition(is_held);
+        let unseen = if options.filter.messages { vec![] } else { std::mem::take(&mut changes.arrived) };
+        write_expunged(out, &old, &reported, options.enabled);
+        self.view = match held_expunges.is_empty() && unseen.is_empty() {
             true => new,
-            false => Arc::new(held(&old, &new, &gone, &unseen)),
+            false => Arc::new(held_view(&old, &new, &held_expunges, &unseen)),
         };
-        self.gone = gone.into_iter().collect();
-        self.tell_arrived(out, &changes.arrived, terms);
-        changes.changed.retain(|uid| terms.wants.flags || terms.quiet.binary_search(uid).is_ok());
-        self.tell_flags(out, &changes.changed, terms);
+        self.held_expunges = held_expunges.into_iter().collect();
+        self.write_arrived(out, &changes.arrived, options);
+        changes.changed.retain(|uid| options.filter.flags || options.reported_by_command.binary_search(uid).is_ok());
+        self.write_flags(out, &changes.changed, options);
         Ok(())
     }
 
-    fn tell_arrived(&mut self, out: &mut Out, arrived: &[Uid], terms: &Terms<'_>) {
-        let made = std::mem::take(&mut self.made);
+    fn write_arrived(&mut self, out: &mut ResponseBuffer, arrived: &[Uid], options: &UpdateOptions<'_>) {
+        let created = std::mem::take(&mut self.created);
         if arrived.is_empty() {
             return;
         }
-        if terms.wants.items {
-            self.new.extend(arrived.iter().filter(|uid| !made.contains(uid)));
+        if options.filter.items {
+            self.new.extend(arrived.iter().filter(|uid| !created.contains(uid)));
         }
         out.exists(self.view.messages.len() as u32);
-        if !terms.enabled.rev2 {
+        if !options.enabled.rev2 {
             arrived.iter().for_each(|uid| self.recent.push(*uid));
-            self.claims |= !self.read_only;
+            self.must_claim_recent |= !self.read_only;
             out.recent(self.recent_count());
         }
         let view = self.view.clone();
-        if self.learn_keywords(arrived.iter().filter_map(|uid| view.find(*uid))) {
+        if self.add_keywords(arrived.iter().filter_map(|uid| view.find(*uid))) {
             out.flags(&self.known_flags());
         }
     }
 
-    fn tell_flags(&mut self, out: &mut Out, changed: &[Uid], terms: &Terms<'_>) {
+    fn write_flags(&mut self, out: &mut ResponseBuffer, changed: &[Uid], options: &UpdateOptions<'_>) {
         let view = self.view.clone();
-        if self.learn_keywords(changed.iter().filter_map(|uid| view.find(*uid))) {
+        if self.add_keywords(changed.iter().filter_map(|uid| view.find(*uid))) {
             out.flags(&self.known_flags());
         }
-        for uid in changed.iter().filter(|uid| terms.quiet.binary_search(uid).is_err()) {
-            self.tell_flags_of(out, *uid, terms.enabled.qresync || terms.wants.uids, terms.enabled);
+        for uid in changed.iter().filter(|uid| options.reported_by_command.binary_search(uid).is_err()) {
+            self.write_flags_of(out, *uid, options.enabled.qresync || options.filter.uids, options.enabled);
         }
     }
 
-    /// `FETCH` with the flags of one message, and with its UID if the command speaks of UIDs. RFC 7162 §3.1: who wants to
-    /// hear of modification sequences hears of them whenever flags have changed.
-    pub(super) fn tell_flags_of(&self, out: &mut Out, uid: Uid, by_uid: bool, enabled: Enabled) {
+    /// `FETCH` with the flags of one message, and with its UID if `by_uid`. RFC 7162 §3.1: with CONDSTORE, MODSEQ is
+    /// included.
+    pub(super) fn write_flags_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
-        let Message { flags: Flags { system, keywords }, modseq, .. } = &self.view.messages[place];
+        let MessageMeta { flags: Flags { system, keywords }, modseq, .. } = &self.view.messages[place];
         let mut fetch = out.fetch(place as u32 + 1);
         if by_uid {
             fetch.uid(uid);
@@ -226,8 +227,8 @@ impl Selected {
         fetch.end();
     }
 
-    /// `FETCH` with the modification sequence alone, for who knows the flags. RFC 7162 §3.1.3.
-    pub(super) fn tell_modseq_of(&self, out: &mut Out, uid: Uid, by_uid: bool) {
+    /// `FETCH` with MODSEQ only, for a silent STORE. RFC 7162 §3.1.3.
+    pub(super) fn write_modseq_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let mut fetch = out.fetch(place as u32 + 1);
         if by_uid {
@@ -237,19 +238,20 @@ impl Selected {
         fetch.end();
     }
 
-    /// The client leaves the mailbox: what it was told of is no longer recent to anybody.
-    pub(super) async fn leave(self, mailboxes: &Mailboxes) {
-        if self.claims
+    /// Closes the mailbox: reported messages are no longer recent for later sessions.
+    pub(super) async fn close(self, mailboxes: &Mailboxes) {
+        if self.must_claim_recent
             && let Err(error) = mailboxes.claim_recent(&self.mailbox).await
         {
-            // RFC 3501 §2.3.2 allows that two sessions are told.
-            tracing::debug!(%error, "recent messages stay recent");
+            // RFC 3501 §2.3.2 allows that two sessions see a message as recent.
+            tracing::debug!(%error, "cannot clear \\Recent");
         }
     }
 }
 
-/// Each number counts with those before it already gone, so the highest goes first. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
-fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid], enabled: Enabled) {
+/// Each number counts without the messages expunged before it, so the highest is reported first. RFC 9051 §7.5.1; RFC
+/// 7162 §3.2.10.
+fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enabled: Enabled) {
     if enabled.qresync && !expunged.is_empty() {
         return out.vanished(&expunged.iter().copied().collect(), false);
     }
@@ -260,11 +262,11 @@ fn tell_expunged(out: &mut Out, old: &View, expunged: &[Uid], enabled: Enabled) 
     }
 }
 
-/// The new view with the messages that are gone still in it, and without those that are not told. It keeps the old
-/// number, so that the difference is found when it may be told.
-fn held(old: &View, new: &View, gone: &[Uid], unseen: &[Uid]) -> View {
+/// The new view, still with the expunged messages that are not reported, and without the added ones that are not. It
+/// keeps the old modification sequence, so that the difference is found later.
+fn held_view(old: &View, new: &View, held_expunges: &[Uid], unseen: &[Uid]) -> View {
     let mut messages = new.messages.clone();
     messages.remove(unseen);
-    gone.iter().filter_map(|uid| old.find(*uid)).for_each(|message| messages.insert(message.clone()));
+    held_expunges.iter().filter_map(|uid| old.find(*uid)).for_each(|message| messages.insert(message.clone()));
     View { modseq: old.modseq, messages, ..*new }
 }

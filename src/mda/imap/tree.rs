@@ -1,29 +1,29 @@
-//! The tree of mailboxes: CREATE, DELETE, RENAME, SUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS. RFC 9051 §6.3.
+//! The mailbox tree: CREATE, DELETE, RENAME, SUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS. RFC 9051 §6.3.
 
 use std::collections::BTreeSet;
 
-use super::refusal::Failure;
-use super::visit::Visit;
-use crate::imap::{Attribute, Code, List, ListEntry, Out, Reply, StatusItem, pattern_matches};
+use super::error_reply::Failure;
+use super::handler::ImapHandler;
+use crate::imap::{Attribute, Code, List, ListEntry, Reply, ResponseBuffer, StatusItem, pattern_matches};
 use crate::mda::{Error, Listed, SpecialUse, Status, canonical_name};
 
-/// What stands between two levels of a name.
+/// Separates two levels of a name.
 pub(super) const DELIMITER: char = '/';
 
-impl Visit {
+impl ImapHandler {
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
         let id = self.mailboxes.create_for(&self.account, name, uses).await?;
         let name = name.strip_suffix(DELIMITER).unwrap_or(name);
-        let kept = canonical_name(name).filter(|kept| kept != name);
-        if let Some(kept) = kept.filter(|_| self.conn.machine.enabled().rev2) {
-            list_as(self.conn.machine.out(), &kept, name);
+        let canonical = canonical_name(name).filter(|canonical| canonical != name);
+        if let Some(canonical) = canonical.filter(|_| self.conn.machine.enabled().rev2) {
+            list_as(self.conn.machine.out(), &canonical, name);
         }
-        Ok(Reply::ok("made").with(Code::MailboxId(id)))
+        Ok(Reply::ok("CREATE completed").with(Code::MailboxId(id)))
     }
 
     pub(super) async fn delete(&mut self, name: &str) -> Result<Reply, Failure> {
         self.mailboxes.delete(&self.account, name).await?;
-        Ok(Reply::ok("deleted"))
+        Ok(Reply::ok("DELETE completed"))
     }
 
     pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<Reply, Failure> {
@@ -31,26 +31,26 @@ impl Visit {
         if self.conn.machine.enabled().rev2 {
             list_as(self.conn.machine.out(), &canonical_name(to).unwrap_or_default(), from);
         }
-        Ok(Reply::ok("renamed"))
+        Ok(Reply::ok("RENAME completed"))
     }
 
     pub(super) async fn subscribe(&mut self, name: &str, on: bool) -> Result<Reply, Failure> {
         self.mailboxes.subscribe(&self.account, name, on).await?;
-        Ok(Reply::ok(if on { "subscribed" } else { "no longer subscribed" }))
+        Ok(Reply::ok(if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
     }
 
     pub(super) fn namespace(&mut self) -> Reply {
         self.conn.machine.out().namespace("", DELIMITER);
-        Reply::ok("that is all")
+        Reply::ok("NAMESPACE completed")
     }
 
     pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Result<Reply, Failure> {
         let status = self.mailboxes.status(&self.account, name)?;
-        self.tell_status(name, items, &status);
-        Ok(Reply::ok("counted"))
+        self.write_status(name, items, &status);
+        Ok(Reply::ok("STATUS completed"))
     }
 
-    pub(super) fn tell_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
+    pub(super) fn write_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
         let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
             StatusItem::Messages => status.messages.into(),
@@ -68,12 +68,12 @@ impl Visit {
         self.conn.machine.out().status(name, items.iter().map(|item| (*item, value(item))));
     }
 
-    /// RFC 9051 §6.3.9, RFC 3501 §6.3.8.
+    /// LIST. RFC 9051 §6.3.9, RFC 3501 §6.3.8.
     pub(super) fn list(&mut self, list: &List) -> Result<Reply, Failure> {
-        // An empty pattern asks for the delimiter.
+        // An empty pattern requests the delimiter.
         if list.returns.is_none() && list.patterns.iter().all(String::is_empty) {
             self.conn.machine.out().list(&entry(&[Attribute::NoSelect], ""));
-            return Ok(Reply::ok("that is the delimiter"));
+            return Ok(Reply::ok("LIST completed"));
         }
         let all = self.mailboxes.list(&self.account)?;
         let patterns: Vec<String> = list.patterns.iter().map(|pattern| join(&list.reference, pattern)).collect();
@@ -83,36 +83,36 @@ impl Visit {
                 itself: selects(list, listed),
                 below: list.recursive_match && below(&all, listed).any(|other| selects(list, other)),
             };
-            // RFC 5258 §3.3: what does not fit itself is told for those below it that are not told themselves.
-            let hides = || below(&all, listed).any(|other| selects(list, other) && !is_named(other));
+            // RFC 5258 §3.3: a name that does not match is listed for matching children that are not listed themselves.
+            let has_unlisted_children = || below(&all, listed).any(|other| selects(list, other) && !is_named(other));
             let missing = is_missing_level(list, listed);
             let plain = list.returns.is_none();
-            if found.itself || (missing && plain) || ((found.below || missing) && hides()) {
+            if found.itself || (missing && plain) || ((found.below || missing) && has_unlisted_children()) {
                 self.list_one(list, listed, &found)?;
             }
         }
-        Ok(Reply::ok("that is all"))
+        Ok(Reply::ok("LIST completed"))
     }
 
     fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) -> Result<(), Error> {
         let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
-        // RFC 5819 §2, §3: no STATUS of what cannot be selected, nor of what is told for others below it.
-        let asked = found.itself && listed.exists() && !items.is_empty();
-        let status = if asked { self.status_if_there(name)? } else { None };
-        let gone = asked && status.is_none();
-        let listed = Listed { id: listed.id.filter(|_| !gone), ..listed.clone() };
+        // RFC 5819 §2, §3: no STATUS for names without a mailbox, nor for those listed because of their children.
+        let wants_status = found.itself && listed.exists() && !items.is_empty();
+        let status = if wants_status { self.status_if_there(name)? } else { None };
+        let was_deleted = wants_status && status.is_none();
+        let listed = Listed { id: listed.id.filter(|_| !was_deleted), ..listed.clone() };
         let missing = if list.returns.is_some() { Attribute::NonExistent } else { Attribute::NoSelect };
-        let tells_subscribed = list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed);
-        let attributes = attributes(&listed, missing, tells_subscribed);
+        let with_subscribed = list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed);
+        let attributes = attributes(&listed, missing, with_subscribed);
         self.conn.machine.out().list(&ListEntry { child_info: found.below, ..entry(&attributes, name) });
         if let Some(status) = status {
-            self.tell_status(name, items, &status);
+            self.write_status(name, items, &status);
         }
         Ok(())
     }
 
-    /// `None` when the mailbox was deleted just now.
+    /// `None` if the mailbox was just deleted.
     pub(super) fn status_if_there(&self, name: &str) -> Result<Option<Status>, Error> {
         match self.mailboxes.status(&self.account, name) {
             Ok(status) => Ok(Some(status)),
@@ -121,7 +121,7 @@ impl Visit {
         }
     }
 
-    /// RFC 3501 §6.3.9: with `%`, a parent stands for subscriptions below it.
+    /// LSUB. RFC 3501 §6.3.9: with `%`, a parent stands for subscriptions below it.
     pub(super) fn lsub(&mut self, reference: &str, pattern: &str) -> Result<Reply, Failure> {
         let pattern = join(reference, pattern);
         let all = self.mailboxes.list(&self.account)?;
@@ -136,71 +136,71 @@ impl Visit {
             let attributes: &[Attribute] = if subscribed.contains(name) { &[] } else { &[Attribute::NoSelect] };
             self.conn.machine.out().lsub(&entry(attributes, name));
         }
-        Ok(Reply::ok("that is all"))
+        Ok(Reply::ok("LSUB completed"))
     }
 
-    /// RFC 9051 §6.3.2: `SELECT` tells the name under which the mailbox is listed.
-    pub(super) fn list_selected(out: &mut Out, name: &str) {
+    /// RFC 9051 §6.3.2: `SELECT` reports the canonical name of the mailbox.
+    pub(super) fn list_selected(out: &mut ResponseBuffer, name: &str) {
         match canonical_name(name) {
-            Some(kept) if kept != name => list_as(out, &kept, name),
+            Some(canonical) if canonical != name => list_as(out, &canonical, name),
             _ => out.list(&entry(&[], name)),
         }
     }
 }
 
-/// `LIST` with the name that a mailbox has now, and the one that it had or under which it was asked for. RFC 9051 §6.3.9.7.
-fn list_as(out: &mut Out, name: &str, old_name: &str) {
+/// `LIST` with the current name of a mailbox, and its old name or the name in the command. RFC 9051 §6.3.9.7.
+fn list_as(out: &mut ResponseBuffer, name: &str, old_name: &str) {
     out.list(&ListEntry { old_name: Some(old_name), ..entry(&[], name) });
 }
 
-/// Why a name is told.
+/// Why a name is listed.
 struct Found {
-    /// It is what the selection options ask for.
+    /// It matches the selection options.
     itself: bool,
-    /// Something below it is, and the client wants to know (CHILDINFO). RFC 5258 §3.5.
+    /// A child matches, and the client asked for that (CHILDINFO). RFC 5258 §3.5.
     below: bool,
 }
 
-/// Whether a name is what the selection options ask for. RFC 5258 §3.1, RFC 6154 §2.
+/// Whether a name matches the selection options. RFC 5258 §3.1, RFC 6154 §2.
 fn selects(list: &List, listed: &Listed) -> bool {
-    let wanted = if list.subscribed { listed.subscribed } else { listed.exists() };
-    wanted && (!list.special_use || !listed.special_uses.is_empty())
+    let matches = if list.subscribed { listed.subscribed } else { listed.exists() };
+    matches && (!list.special_use || !listed.special_uses.is_empty())
 }
 
-/// Whether it is no mailbox, but there are some below it, and all are asked for. RFC 5258 §3.5, §5 (11).
+/// Whether it is a level without a mailbox, but with children, and all names are requested. RFC 5258 §3.5, §5 (11).
 fn is_missing_level(list: &List, listed: &Listed) -> bool {
     !list.subscribed && !list.special_use && !listed.exists() && listed.has_children
 }
 
-/// Those below one; all stand in order.
+/// The names below one, in a sorted list.
 fn below<'a>(all: &'a [Listed], top: &Listed) -> impl Iterator<Item = &'a Listed> {
     let top = format!("{}{DELIMITER}", top.name);
     let first = all.partition_point(|listed| listed.name < top);
     all[first..].iter().take_while(move |listed| listed.name.starts_with(&top))
 }
 
-/// A pattern relative to a reference. RFC 9051 §6.3.9: our names all begin at the root, so it is put in front.
+/// A pattern relative to a reference. RFC 9051 §6.3.9: all names begin at the root, so the reference is a prefix.
 fn join(reference: &str, pattern: &str) -> String {
     format!("{reference}{pattern}")
 }
 
-/// INBOX is the same in any case. RFC 9051 §5.1.
+/// INBOX is case-insensitive. RFC 9051 §5.1.
 fn matches(pattern: &str, name: &str) -> bool {
     let any_case = || name == "INBOX" && pattern_matches(&pattern.to_ascii_uppercase(), name, DELIMITER);
     pattern_matches(pattern, name, DELIMITER) || any_case()
 }
 
-/// A name with its attributes.
+/// A LIST entry of a name.
 pub(super) fn entry<'a>(attributes: &'a [Attribute], name: &'a str) -> ListEntry<'a> {
     ListEntry::new(attributes, DELIMITER, name)
 }
 
-/// What is known of a name; one without a mailbox is `missing`.
-pub(super) fn attributes(listed: &Listed, missing: Attribute, tells_subscribed: bool) -> Vec<Attribute> {
+/// The attributes of a name; `missing` marks one without a mailbox.
+pub(super) fn attributes(listed: &Listed, missing: Attribute, with_subscribed: bool) -> Vec<Attribute> {
     let Listed { has_children, subscribed, special_uses, .. } = listed;
     let attributes = [
         (!listed.exists()).then_some(missing),
-        (*subscribed && tells_subscribed).then_some(Attribute::Subscribed),
+        (*subscribed && with_subscribed).then_some(Attribute::Subscribed),
         Some(if *has_children { Attribute::HasChildren } else { Attribute::HasNoChildren }),
     ];
     attributes.into_iter().flatten().chain(special_uses.iter().map(|special| attribute(*special))).collect()

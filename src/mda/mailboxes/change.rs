@@ -1,17 +1,17 @@
-//! Changes to messages that are there: flags, copies, moves, the end.
+//! Changes existing messages: flags, copy, move, expunge.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::file::{Slot, check, insert};
+use super::append::{UidAllocation, check, insert_row};
 use super::name::canonical;
+use super::open_mailbox::{self, Change, ChangeKind};
 use super::quota::Usage;
-use super::shelf::{self, Change, What};
-use super::vanished::forget;
-use super::{Error, Mailbox, Message, Uid, date, quota, tree};
+use super::vanished::prune;
+use super::{Error, Mailbox, MessageMeta, Uid, date, quota, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::store::{Transaction, content};
 
-/// Where copies are. RFC 9051 §7.1 (COPYUID).
+/// The result of a copy. RFC 9051 §7.1 (COPYUID).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
     /// UIDVALIDITY of the mailbox that holds the copies.
@@ -21,22 +21,22 @@ pub struct Copied {
 }
 
 impl Mailbox {
-    /// Changes flags of messages; those that are gone are passed over. Returns the number of the change; messages that
-    /// had those flags already keep their own. It is quickest with UIDs in order.
+    /// Changes flags of messages; UIDs that do not exist are ignored. Returns the modification sequence of the change;
+    /// messages that already had the flags keep their own. Fastest with ascending UIDs.
     ///
     /// # Errors
-    /// There are too many keywords, or it is not stored.
+    /// There are too many keywords, or the change cannot be stored.
     pub async fn store(&self, uids: Vec<Uid>, mode: StoreMode, flags: Flags) -> Result<u64, Error> {
         check(&flags)?;
-        let id = self.shelf.id;
+        let id = self.shared.id;
         self.mailboxes.change(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await
     }
 
-    /// The same, but messages with a change after this one stay as they are: their UIDs are returned, ascending.
-    /// RFC 7162 §3.1.3.
+    /// The same, except for messages changed after this modification sequence: they stay as they are, and their UIDs
+    /// are returned, ascending. RFC 7162 §3.1.3.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`Self::store`].
     pub async fn store_unchanged(
         &self,
         mut uids: Vec<Uid>,
@@ -46,7 +46,7 @@ impl Mailbox {
     ) -> Result<Vec<Uid>, Error> {
         let Some(since) = since else { return self.store(uids, mode, flags).await.map(|_| vec![]) };
         check(&flags)?;
-        let id = self.shelf.id;
+        let id = self.shared.id;
         let job = move |transaction: &Transaction<'_>| {
             let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2 AND ?3 < modseq";
             let mut changed = transaction.prepare_cached(sql)?;
@@ -64,28 +64,29 @@ impl Mailbox {
         self.mailboxes.change(job).await
     }
 
-    /// Copies messages with their flags and internal dates into a mailbox of the account. All of them or none.
+    /// Copies messages with their flags and internal dates into a mailbox of the account, all of them or none.
     ///
     /// # Errors
-    /// There is no such mailbox, it is more than the account's quota allows, or nothing is stored.
+    /// The mailbox does not exist, the quota of the account is exceeded, or the copies cannot be stored.
     pub async fn copy_to(&self, uids: Vec<Uid>, mailbox: &str) -> Result<Copied, Error> {
         self.transfer(uids, mailbox, false).await
     }
 
-    /// Moves messages into a mailbox of the account: there is no moment with none or two of them. RFC 6851 §3.
+    /// Moves messages into a mailbox of the account, atomically. RFC 6851 §3.
     ///
     /// # Errors
-    /// There is no such mailbox, or nothing is moved.
+    /// The mailbox does not exist, or the change cannot be stored.
     pub async fn move_to(&self, uids: Vec<Uid>, mailbox: &str) -> Result<Copied, Error> {
         self.transfer(uids, mailbox, true).await
     }
 
-    /// Removes the messages with `\Deleted`, if `only` is given those among them. RFC 9051 §6.4.3, §6.4.9.
+    /// Removes the messages with `\Deleted`, or, if `only` is given, those of them among these UIDs. RFC 9051 §6.4.3,
+    /// §6.4.9.
     ///
     /// # Errors
-    /// It is not stored.
+    /// The change cannot be stored.
     pub async fn expunge(&self, only: Option<Vec<Uid>>) -> Result<Vec<Uid>, Error> {
-        let id = self.shelf.id;
+        let id = self.shared.id;
         let job = move |transaction: &Transaction<'_>| {
             let sql = "SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 ORDER BY uid";
             let mut deleted = transaction.prepare_cached(sql)?;
@@ -101,12 +102,12 @@ impl Mailbox {
         self.mailboxes.change(job).await
     }
 
-    /// Removes messages, whatever their flags, as POP3 does. Returns those that were there.
+    /// Removes messages whatever their flags, as POP3 does. Returns the UIDs of those that existed.
     ///
     /// # Errors
-    /// It is not stored.
+    /// The change cannot be stored.
     pub async fn remove(&self, uids: Vec<Uid>) -> Result<Vec<Uid>, Error> {
-        let id = self.shelf.id;
+        let id = self.shared.id;
         let job = move |transaction: &Transaction<'_>| {
             let change = remove(transaction, id, &uids)?;
             Ok((change.expunged(), vec![change]))
@@ -114,14 +115,14 @@ impl Mailbox {
         self.mailboxes.change(job).await
     }
 
-    async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, leave: bool) -> Result<Copied, Error> {
-        let (id, account, name, now) = (self.shelf.id, self.account, canonical(mailbox)?, self.mailboxes.now());
+    async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, remove_originals: bool) -> Result<Copied, Error> {
+        let (id, account, name, now) = (self.shared.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let quotas = self.mailboxes.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name))?;
             let (copied, arrived) = copy(transaction, id, &uids, target, now)?;
             let mut changes = vec![arrived];
-            if leave {
+            if remove_originals {
                 let originals: Vec<Uid> = copied.uids.iter().map(|(original, _)| *original).collect();
                 changes.push(remove(transaction, id, &originals)?);
             } else {
@@ -133,7 +134,7 @@ impl Mailbox {
     }
 }
 
-/// The account, and the number of the change that is being made.
+/// The account, and the modification sequence of this change.
 fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<(i64, u64)> {
     let sql = "UPDATE mailbox SET modseq = modseq + 1 WHERE id = ?1 RETURNING account, modseq";
     transaction.prepare_cached(sql)?.query_row([mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -153,7 +154,7 @@ pub(super) fn set_flags(
     for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
         let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
         while let Some(row) = rows.next()? {
-            let old = shelf::flags(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+            let old = open_mailbox::flags(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
             let new = combine(&old, mode, given);
             if new != old {
                 check(&new)?;
@@ -166,7 +167,7 @@ pub(super) fn set_flags(
     for (uid, flags) in &changed {
         update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
     }
-    Ok((modseq, vec![Change { account, mailbox, modseq, what: What::Flagged(changed) }]))
+    Ok((modseq, vec![Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed) }]))
 }
 
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
@@ -198,11 +199,12 @@ pub(super) fn copy(
     let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
                WHERE mailbox = ?1 AND uid = ?2";
     let mut find = transaction.prepare_cached(sql)?;
-    let mut found: Vec<Message> = Vec::new();
+    let mut found: Vec<MessageMeta> = Vec::new();
     for uid in uids {
-        found.extend(find.query_row(params![mailbox, uid], shelf::message).optional()?);
+        found.extend(find.query_row(params![mailbox, uid], open_mailbox::message).optional()?);
     }
-    let Slot { account, uidvalidity, uid: first, modseq } = Slot::take(transaction, target, Usage::of(&found))?;
+    let UidAllocation { account, uidvalidity, uid: first, modseq } =
+        UidAllocation::allocate(transaction, target, Usage::of(&found))?;
     let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let mut trace = transaction.prepare_cached(sql)?;
     let mut copied = Copied { uidvalidity, uids: Vec::with_capacity(found.len()) };
@@ -210,38 +212,38 @@ pub(super) fn copy(
         trace.execute(params![mailbox, message.uid, target, uid])?;
         copied.uids.push((message.uid, uid));
         (message.uid, message.modseq, message.saved) = (uid, modseq, date(now));
-        insert(transaction, target, message)?;
+        insert_row(transaction, target, message)?;
         content::add_ref(transaction, message.content)?;
     }
-    Ok((copied, Change { account, mailbox: target, modseq, what: What::Arrived(found) }))
+    Ok((copied, Change { account, mailbox: target, modseq, kind: ChangeKind::Added(found) }))
 }
 
-/// Removes messages and keeps in mind that they were there.
+/// Removes messages and records their UIDs as expunged.
 pub(super) fn remove(transaction: &Transaction<'_>, mailbox: i64, uids: &[Uid]) -> Result<Change, Error> {
     let (account, modseq) = next_modseq(transaction, mailbox)?;
     let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content, size";
     let mut delete = transaction.prepare_cached(sql)?;
     let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
-    let mut remember = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
-    let (mut removed, mut octets) = (Vec::new(), 0);
+    let mut record_expunged = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
+    let (mut removed, mut bytes) = (Vec::new(), 0);
     for uid in uids {
         let gone = delete.query_row(params![mailbox, uid], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?)));
         if let Some((content, size)) = gone.optional()? {
-            octets += size;
+            bytes += size;
             content::release(transaction, content)?;
             delete_trace.execute(params![mailbox, uid])?;
-            remember.execute(params![mailbox, uid, modseq])?;
+            record_expunged.execute(params![mailbox, uid, modseq])?;
             removed.push(*uid);
         }
     }
     let sql = "UPDATE mailbox SET messages = messages - ?2, octets = octets - ?3 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![mailbox, removed.len(), octets])?;
-    forget(transaction, mailbox, modseq)?;
-    Ok(Change { account, mailbox, modseq, what: What::Expunged(removed) })
+    transaction.prepare_cached(sql)?.execute(params![mailbox, removed.len(), bytes])?;
+    prune(transaction, mailbox, modseq)?;
+    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed) })
 }
 
 impl Change {
     fn expunged(&self) -> Vec<Uid> {
-        if let What::Expunged(uids) = &self.what { uids.clone() } else { vec![] }
+        if let ChangeKind::Expunged(uids) = &self.kind { uids.clone() } else { vec![] }
     }
 }

@@ -1,33 +1,33 @@
-//! Why mailboxes did not do what was asked: all but the last are the user's affair, that is ours.
+//! Errors of mailbox operations. All but the last are caused by the request, the last by the server.
 
 use crate::store;
 
-/// Something was not found, not allowed, or not stored.
+/// A mailbox operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No mailbox of that name, or it was deleted meanwhile.
-    #[error("there is no mailbox {0}")]
+    /// No mailbox has this name, or it was deleted.
+    #[error("mailbox {0} does not exist")]
     NoMailbox(String),
-    /// The name is taken.
-    #[error("there is a mailbox {0} already")]
+    /// A mailbox of this name exists.
+    #[error("mailbox {0} already exists")]
     Exists(String),
-    /// The name cannot be used, or not for this.
+    /// The name is not allowed, or not for this operation.
     #[error("{0}")]
     BadName(&'static str),
-    /// No mailbox can have that use. RFC 6154 §3.
-    #[error("no mailbox can have that use")]
+    /// The special use is not known. RFC 6154 §3.
+    #[error("unknown special use")]
     BadUse,
-    /// A bound is reached.
+    /// A limit is reached.
     #[error("too many {0}")]
     TooMany(&'static str),
     /// The account would hold more than its quota allows. RFC 9208 §4.3.1.
-    #[error("that is more than the quota allows")]
+    #[error("quota exceeded")]
     OverQuota {
-        /// Whether it would fit if there were nothing else.
+        /// Whether it would fit into an empty account.
         ever: bool,
     },
-    /// Another POP3 session holds the maildrop.
-    #[error("another session holds this maildrop")]
+    /// Another POP3 session has locked the maildrop.
+    #[error("the maildrop is locked by another session")]
     InUse,
     /// The store failed; nothing was changed.
     #[error(transparent)]

@@ -1,44 +1,44 @@
-//! The mailboxes of an account, listed and counted: RFC 9051 §6.3.9, §6.3.11.
+//! Lists and counts the mailboxes of an account: RFC 9051 §6.3.9, §6.3.11.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
-use super::name::{canonical, superiors};
-use super::special_use::{SpecialUse, read_uses};
+use super::name::{canonical, parents as parent_names};
+use super::special_use::{SpecialUse, parse_stored_uses};
 use super::tree::find;
 use super::{Error, Mailboxes, Uid};
 use crate::imap::SystemFlags;
 
-/// A name in the tree of an account.
+/// A name in the mailbox tree of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The name, levels with `/` between.
+    /// The name, with `/` between levels.
     pub name: String,
-    /// The id of the mailbox of that name; `None` if there are only others below it, or a subscription.
+    /// The id of the mailbox; `None` if only mailboxes below it, or a subscription, exist.
     pub id: Option<u64>,
-    /// Whether there are mailboxes below it.
+    /// Whether mailboxes exist below it.
     pub has_children: bool,
     /// Whether it is subscribed.
     pub subscribed: bool,
-    /// What it is for.
+    /// Its special uses.
     pub special_uses: Vec<SpecialUse>,
 }
 
-/// A mailbox in numbers. RFC 9051 §6.3.11.
+/// The counts of a mailbox. RFC 9051 §6.3.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// How many messages.
+    /// Number of messages.
     pub messages: u32,
-    /// How many that no session was told of. RFC 3501 §2.3.2.
+    /// Messages that are recent. RFC 3501 §2.3.2.
     pub recent: u32,
-    /// How many without `\Seen`.
+    /// Messages without `\Seen`.
     pub unseen: u32,
-    /// How many with `\Deleted`.
+    /// Messages with `\Deleted`.
     pub deleted: u32,
-    /// The octets of those with `\Deleted`. RFC 9208 §4.1.4.
+    /// Bytes of the messages with `\Deleted`. RFC 9208 §4.1.4.
     pub deleted_size: u64,
-    /// The octets of all. RFC 8438.
+    /// Bytes of all messages. RFC 8438.
     pub size: u64,
     /// See [`super::View::uidnext`].
     pub uidnext: Uid,
@@ -46,12 +46,12 @@ pub struct Status {
     pub uidvalidity: u32,
     /// See [`super::View::modseq`].
     pub modseq: u64,
-    /// The same under any name. RFC 8474 §4.
+    /// The id, which a rename keeps. RFC 8474 §4.
     pub id: u64,
 }
 
 impl Listed {
-    /// Whether there is a mailbox of that name.
+    /// Whether a mailbox of this name exists.
     pub fn exists(&self) -> bool {
         self.id.is_some()
     }
@@ -73,7 +73,7 @@ impl Mailboxes {
             let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
             Ok((mailboxes, subscriptions.collect::<Result<BTreeSet<String>, _>>()?))
         })?;
-        let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| superiors(name)).collect();
+        let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| parent_names(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
         let listed = names.iter().map(|name| {
@@ -83,7 +83,7 @@ impl Mailboxes {
                 id,
                 has_children: parents.contains(name),
                 subscribed: subscriptions.contains(*name),
-                special_uses: read_uses(uses.flatten()),
+                special_uses: parse_stored_uses(uses.flatten()),
             }
         });
         Ok(listed.collect())
@@ -101,10 +101,10 @@ impl Mailboxes {
         Ok(keys)
     }
 
-    /// Counts a mailbox.
+    /// Counts the messages of a mailbox.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// No mailbox has this name.
     pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
         let name = canonical(name)?;
         let status = self.0.store.read(|connection| match find(connection, account, &name)? {

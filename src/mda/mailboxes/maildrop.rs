@@ -1,93 +1,99 @@
-//! What POP3 sees of an account: its INBOX, held by one session at a time. RFC 1939 §4, §8.
+//! The POP3 view of an account: its INBOX, locked by one session at a time. RFC 1939 §4, §8.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Error, Mailbox, Mailboxes, Uid, View, lock, name};
-use crate::mail::Letter;
+use crate::mail::Message;
 
-/// The INBOX of an account as it was when the session began. IMAP sessions use it meanwhile; dropping this lets the
-/// next POP3 session in.
+/// The INBOX of an account as it was when the session began. IMAP sessions may use it meanwhile; dropping this releases
+/// the lock.
 pub struct Maildrop {
     mailbox: Mailbox,
     view: Arc<View>,
-    /// Messages that were read with the one before them, by place.
-    ahead: VecDeque<(usize, Letter)>,
-    /// The place that will be asked for next if all are.
+    /// Messages read read_ahead, by place.
+    read_ahead: VecDeque<(usize, Message)>,
+    /// The place that a client which reads in order asks for next.
     next: usize,
-    _hold: Hold,
+    _lock: MaildropLock,
 }
 
-/// So many messages, and about so many octets, are read ahead for a client that takes one after the other.
-const AHEAD_MAX: usize = 32;
-const AHEAD_OCTETS_MAX: u64 = 256 * 1024;
+/// How many messages, and about how many bytes, are read read_ahead for a client that reads in order.
+const MAX_READ_AHEAD: usize = 32;
+const MAX_READ_AHEAD_BYTES: u64 = 256 * 1024;
 
-/// The account is held as long as this lives.
-struct Hold {
+/// Locks the maildrop of an account as long as it lives.
+struct MaildropLock {
     mailboxes: Mailboxes,
     account: String,
 }
 
-impl Drop for Hold {
+impl Drop for MaildropLock {
     fn drop(&mut self) {
         lock(&self.mailboxes.0.held).remove(&self.account);
     }
 }
 
 impl Mailboxes {
-    /// Holds the maildrop of an account, which is made if it is new.
+    /// Locks the maildrop of an account, which is created if it does not exist.
     ///
     /// # Errors
-    /// Another session holds it, or the store fails.
+    /// Another session has locked it, or the store fails.
     pub async fn maildrop(&self, account: &str) -> Result<Maildrop, Error> {
         if !lock(&self.0.held).insert(account.to_owned()) {
             return Err(Error::InUse);
         }
-        let hold = Hold { mailboxes: self.clone(), account: account.to_owned() };
+        let maildrop_lock = MaildropLock { mailboxes: self.clone(), account: account.to_owned() };
         self.ensure_account(account).await?;
         let mailbox = self.open(account, name::INBOX)?;
-        Ok(Maildrop { view: mailbox.view()?, mailbox, ahead: VecDeque::new(), next: usize::MAX, _hold: hold })
+        Ok(Maildrop {
+            view: mailbox.view()?,
+            mailbox,
+            read_ahead: VecDeque::new(),
+            next: usize::MAX,
+            _lock: maildrop_lock,
+        })
     }
 }
 
 impl Maildrop {
-    /// Sizes and unique names of its messages, in order. The names hold as long as the message does: RFC 1939 §7 (UIDL).
+    /// Sizes and unique ids of the messages, in order. An id stays valid as long as its message: RFC 1939 §7 (UIDL).
     pub fn entries(&self) -> impl Iterator<Item = (u64, String)> {
         let uidvalidity = self.view.uidvalidity;
         self.view.messages.iter().map(move |message| (message.size, format!("{uidvalidity}.{}", message.uid)))
     }
 
-    /// The message at this place, from 0; `None` when it is gone.
+    /// The message at this place, from 0; `None` if it was removed.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn letter(&mut self, index: usize) -> Result<Option<Letter>, Error> {
-        if self.ahead.front().is_none_or(|(place, _)| *place != index) {
-            self.ahead.clear();
+    pub fn message(&mut self, index: usize) -> Result<Option<Message>, Error> {
+        if self.read_ahead.front().is_none_or(|(place, _)| *place != index) {
+            self.read_ahead.clear();
             let last = if index == self.next { self.last_of_run(index) } else { index };
             let messages = &self.view.messages;
             let run = (index..=last).filter_map(|place| messages.get(place));
-            let place = |(uid, letter): (Uid, Letter)| messages.place(uid).map(|place| (place, letter));
-            self.ahead = self.mailbox.letters_of(run)?.into_iter().filter_map(place).collect();
+            let place = |(uid, message): (Uid, Message)| messages.place(uid).map(|place| (place, message));
+            self.read_ahead = self.mailbox.messages_of(run)?.into_iter().filter_map(place).collect();
         }
         self.next = index.saturating_add(1);
-        let found = self.ahead.front().is_some_and(|(place, _)| *place == index);
-        Ok(if found { self.ahead.pop_front().map(|(_, letter)| letter) } else { None })
+        let found = self.read_ahead.front().is_some_and(|(place, _)| *place == index);
+        Ok(if found { self.read_ahead.pop_front().map(|(_, message)| message) } else { None })
     }
 
-    /// The place up to which to read.
+    /// The last place to read read_ahead.
     fn last_of_run(&self, index: usize) -> usize {
-        let sizes = self.view.messages.iter_from(index).take(AHEAD_MAX).scan(0, |octets, message| {
-            *octets += message.size;
-            Some(*octets)
+        let sizes = self.view.messages.iter_from(index).take(MAX_READ_AHEAD).scan(0, |bytes, message| {
+            *bytes += message.size;
+            Some(*bytes)
         });
-        index + sizes.take_while(|octets| *octets <= AHEAD_OCTETS_MAX).count().saturating_sub(1)
+        index + sizes.take_while(|bytes| *bytes <= MAX_READ_AHEAD_BYTES).count().saturating_sub(1)
     }
 
-    /// Removes the messages at these places, for good; those that are gone already do not matter.
+    /// Removes the messages at these places; those already removed are ignored.
     ///
     /// # Errors
-    /// It is not stored, and none is removed.
+    /// The change cannot be stored; then none is removed.
     pub async fn remove(&self, indexes: &[usize]) -> Result<(), Error> {
         let uids: Vec<Uid> = indexes.iter().filter_map(|index| self.uid(*index)).collect();
         if uids.is_empty() {

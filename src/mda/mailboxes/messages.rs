@@ -1,23 +1,23 @@
-//! The messages of a mailbox at one moment, in blocks that two moments share where nothing differs.
+//! The messages of a mailbox at one moment, in blocks that are shared between views as long as they are equal.
 //!
 //! ```text
-//! before   [0..255]  [256..511]  [512..767]     blocks by UID; each holds those of its UIDs that are there
+//! before   [0..255]  [256..511]  [512..767]     blocks by UID; each holds the existing messages of its UIDs
 //!              |         |            |
-//! after    [0..255]  [256..511]  [512..767]'    one message has arrived: one block is new
+//! after    [0..255]  [256..511]  [512..767]'    one message was added: one block is new
 //! ```
 //!
-//! So a change costs a block and a list of pointers however many messages there are, and two moments are compared by
-//! looking only into blocks that they do not share.
+//! So a change costs one block and a list of pointers, however many messages there are, and a comparison of two views
+//! skips the blocks that they share.
 
 use std::ops::Index;
 use std::sync::Arc;
 
-use super::{Changes, Message, Uid};
+use super::{Changes, MessageMeta, Uid};
 
-/// A block holds the messages of `1 << BLOCK_BITS` UIDs.
+/// A block covers `1 << BLOCK_BITS` UIDs.
 const BLOCK_BITS: u32 = 8;
 
-/// Messages by ascending UID; the sequence number of a message is its place, from 1. Clones share what they hold.
+/// Messages by ascending UID; the sequence number of a message is its place, counted from 1. Clones share their blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
     /// By ascending number; none is empty.
@@ -28,47 +28,47 @@ pub struct Messages {
 struct Block {
     /// The high bits of its UIDs.
     number: u32,
-    /// How many messages there are in the blocks before it.
+    /// The number of messages in the blocks before it.
     start: usize,
-    messages: Arc<Vec<Message>>,
+    messages: Arc<Vec<MessageMeta>>,
 }
 
 impl Messages {
-    /// How many there are.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.blocks.last().map_or(0, Block::end)
     }
 
-    /// Whether there are none.
+    /// Whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// All of them, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Message> + Clone {
+    /// All messages, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &MessageMeta> + Clone {
         self.blocks.iter().flat_map(|block| block.messages.iter())
     }
 
-    /// Those from a place on, in order.
-    pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &Message> {
+    /// The messages from this place on, in order.
+    pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &MessageMeta> {
         let first = self.blocks.partition_point(|block| block.end() <= place);
         let skip = self.blocks.get(first).map_or(0, |block| place - block.start);
         self.blocks[first..].iter().flat_map(|block| block.messages.iter()).skip(skip)
     }
 
     /// The message at a place, from 0.
-    pub fn get(&self, place: usize) -> Option<&Message> {
+    pub fn get(&self, place: usize) -> Option<&MessageMeta> {
         let block = &self.blocks[self.blocks.partition_point(|block| block.start <= place).checked_sub(1)?];
         block.messages.get(place - block.start)
     }
 
-    /// The one with the highest UID.
-    pub fn last(&self) -> Option<&Message> {
+    /// The message with the highest UID.
+    pub fn last(&self) -> Option<&MessageMeta> {
         self.blocks.last()?.messages.last()
     }
 
     /// The message with this UID.
-    pub fn find(&self, uid: Uid) -> Option<&Message> {
+    pub fn find(&self, uid: Uid) -> Option<&MessageMeta> {
         let block = &self.blocks[self.block(uid).ok()?];
         block.place(uid).ok().map(|at| &block.messages[at])
     }
@@ -79,7 +79,7 @@ impl Messages {
         block.place(uid).ok().map(|at| block.start + at)
     }
 
-    /// How many have a lower UID: the place of the first message from this UID on.
+    /// The number of messages with a lower UID: the place of the first message from this UID on.
     pub fn count_before(&self, uid: Uid) -> usize {
         match self.block(uid) {
             Ok(at) => {
@@ -90,8 +90,8 @@ impl Messages {
         }
     }
 
-    /// Puts a message in its place, in the place of one with its UID if there is one.
-    pub fn insert(&mut self, message: Message) {
+    /// Inserts a message; replaces one with the same UID.
+    pub fn insert(&mut self, message: MessageMeta) {
         let at = match self.block(message.uid) {
             Ok(at) => at,
             Err(at) => {
@@ -113,8 +113,8 @@ impl Messages {
         }
     }
 
-    /// Changes the message with this UID, if it is there.
-    pub(super) fn change(&mut self, uid: Uid, change: impl FnOnce(&mut Message)) {
+    /// Changes the message with this UID, if it exists.
+    pub(super) fn change(&mut self, uid: Uid, change: impl FnOnce(&mut MessageMeta)) {
         let Ok(at) = self.block(uid) else { return };
         let block = &mut self.blocks[at];
         if let Ok(place) = block.place(uid) {
@@ -122,7 +122,7 @@ impl Messages {
         }
     }
 
-    /// Takes messages out; UIDs that are not there are passed over.
+    /// Removes messages; UIDs that do not exist are ignored.
     pub(in crate::mda) fn remove(&mut self, uids: &[Uid]) {
         for uid in uids {
             let Ok(at) = self.block(*uid) else { continue };
@@ -139,7 +139,7 @@ impl Messages {
         }
     }
 
-    /// Adds how this differs from an older moment of the same mailbox.
+    /// Adds the differences from an older state of the same mailbox.
     pub(super) fn compare(&self, older: &Self, changes: &mut Changes) {
         let (mut before, mut now) = (older.blocks.iter().peekable(), self.blocks.iter().peekable());
         loop {
@@ -164,7 +164,7 @@ impl Messages {
         }
     }
 
-    /// Where the block of this UID is, or where it would be.
+    /// The index of the block for this UID, or where it would be inserted.
     fn block(&self, uid: Uid) -> Result<usize, usize> {
         self.blocks.binary_search_by_key(&(uid >> BLOCK_BITS), |block| block.number)
     }
@@ -180,7 +180,7 @@ impl Block {
     }
 }
 
-fn compare(before: &[Message], now: &[Message], changes: &mut Changes) {
+fn compare(before: &[MessageMeta], now: &[MessageMeta], changes: &mut Changes) {
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     loop {
         match (before.peek(), now.peek()) {
@@ -205,10 +205,10 @@ fn compare(before: &[Message], now: &[Message], changes: &mut Changes) {
 }
 
 impl Index<usize> for Messages {
-    type Output = Message;
+    type Output = MessageMeta;
 
-    /// The message at a place that exists.
-    fn index(&self, place: usize) -> &Message {
+    /// The message at a place, which must exist.
+    fn index(&self, place: usize) -> &MessageMeta {
         self.get(place).expect("a place in the mailbox")
     }
 }
@@ -219,13 +219,13 @@ impl PartialEq for Messages {
     }
 }
 
-impl FromIterator<Message> for Messages {
-    /// They must come by ascending UID.
-    fn from_iter<I: IntoIterator<Item = Message>>(messages: I) -> Self {
+impl FromIterator<MessageMeta> for Messages {
+    /// The messages must come by ascending UID.
+    fn from_iter<I: IntoIterator<Item = MessageMeta>>(messages: I) -> Self {
         let mut blocks: Vec<Block> = Vec::new();
-        let mut open: Vec<Message> = Vec::new();
+        let mut open: Vec<MessageMeta> = Vec::new();
         let mut start = 0;
-        let mut close = |open: &mut Vec<Message>| {
+        let mut close = |open: &mut Vec<MessageMeta>| {
             let Some(first) = open.first() else { return };
             let block = Block { number: first.uid >> BLOCK_BITS, start, messages: Arc::new(std::mem::take(open)) };
             start = block.end();
@@ -248,20 +248,20 @@ mod tests {
 
     use super::*;
     use crate::imap::Flags;
-    use crate::world::Dice;
+    use crate::world::Rng;
 
-    fn message(uid: Uid, modseq: u64) -> Message {
+    fn message(uid: Uid, modseq: u64) -> MessageMeta {
         let (received, saved) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
-        Message { uid, flags: Flags::default(), modseq, received, saved, size: 1, content: 1, email: 1 }
+        MessageMeta { uid, flags: Flags::default(), modseq, received, saved, size: 1, content: 1, email: 1 }
     }
 
-    fn drawn(messages: &Messages) -> BTreeMap<Uid, u64> {
+    fn modseqs(messages: &Messages) -> BTreeMap<Uid, u64> {
         messages.iter().map(|message| (message.uid, message.modseq)).collect()
     }
 
-    /// Every way to look agrees with a plain map.
+    /// Every accessor agrees with a plain map.
     fn check(messages: &Messages, model: &BTreeMap<Uid, u64>) {
-        assert_eq!(drawn(messages), *model);
+        assert_eq!(modseqs(messages), *model);
         assert_eq!((messages.len(), messages.is_empty()), (model.len(), model.is_empty()));
         assert_eq!(messages.last().map(|message| message.uid), model.keys().last().copied());
         for (place, uid) in model.keys().enumerate() {
@@ -274,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_blocks_is_as_good_as_a_plain_one() {
+    fn messages_after_random_changes_equal_a_plain_map() {
         for seed in 0..10 {
-            let dice = Dice::seeded(seed);
+            let rng = Rng::seeded(seed);
             let (mut messages, mut model) = (Messages::default(), BTreeMap::new());
             for step in 1..200 {
-                let uid = dice.below(2_000) as Uid + 1;
-                match dice.below(4) {
+                let uid = rng.below(2_000) as Uid + 1;
+                match rng.below(4) {
                     0 | 1 => {
                         messages.insert(message(uid, step));
                         model.insert(uid, step);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_the_other_blocks_shared() {
+    fn messages_after_a_change_share_the_other_blocks() {
         let before: Messages = (1..=1_000).map(|uid| message(uid, 1)).collect();
         let mut after = before.clone();
         after.change(300, |message| message.modseq = 2);

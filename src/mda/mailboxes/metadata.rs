@@ -1,31 +1,31 @@
-//! Annotations of mailboxes, and of an account as a whole: entries with values, as the users set them. RFC 5464.
+//! Annotations of mailboxes and of accounts: entries with values that users set. RFC 5464.
 //!
-//! They lie beside the mailbox, so they are renamed with it, and a trigger removes them with it. What a mailbox is for is
-//! one of them, and the same as LIST tells (RFC 6154 §4).
+//! They refer to the id of their mailbox, so a rename keeps them, and a trigger deletes them with the mailbox. The
+//! special use of a mailbox is one of them, the same as LIST reports (RFC 6154 §4).
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::account_feed::{AccountEvent, CommittedChanges};
 use super::name::canonical;
-use super::news::{News, Told};
-use super::special_use::{parse_uses, spell_uses, uses_of};
+use super::special_use::{format_uses, parse_uses, uses_of};
 use super::{Error, Mailboxes, tree};
 use crate::store::Transaction;
 
-/// A mailbox, or an account as a whole, has no more entries. RFC 5464 §4.1 asks for 10 at least.
-const ENTRIES_MAX: usize = 100;
-/// An account has no more entries, with those of its mailboxes.
-const ACCOUNT_ENTRIES_MAX: usize = 1_000;
-/// What a mailbox is for. RFC 6154 §4.
+/// Most entries of one mailbox, or of the account itself. RFC 5464 §4.1 asks for 10 at least.
+const MAX_ENTRIES: usize = 100;
+/// Most entries of an account with all its mailboxes.
+const MAX_ACCOUNT_ENTRIES: usize = 1_000;
+/// The special use of a mailbox. RFC 6154 §4.
 const SPECIAL_USE: &str = "/private/specialuse";
-/// Stands for the account in the place of a mailbox.
+/// The mailbox id that stands for the account itself.
 const ACCOUNT: i64 = 0;
 
 impl Mailboxes {
-    /// All entries of a mailbox, or of the account as a whole, with their values, in order.
+    /// All entries of a mailbox, or of the account itself, with their values, in order.
     ///
     /// # Errors
-    /// There is no such mailbox, or the store cannot be read.
+    /// The mailbox does not exist, or the store cannot be read.
     pub fn annotations(&self, account: &str, mailbox: Option<&str>) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mailbox = mailbox.map(canonical).transpose()?;
         let found = self.0.store.read(|connection| match find(connection, account, mailbox.as_deref())? {
@@ -35,10 +35,10 @@ impl Mailboxes {
         found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))
     }
 
-    /// Sets entries of a mailbox, or of the account as a whole; `None` removes one. All of them or none.
+    /// Sets entries of a mailbox, or of the account itself; `None` removes an entry. All of them or none.
     ///
     /// # Errors
-    /// There is no such mailbox or no such use of one, there would be too many entries, or it is not stored.
+    /// The mailbox or the special use does not exist, there would be too many entries, or the change cannot be stored.
     pub async fn annotate(
         &self,
         account: &str,
@@ -52,13 +52,13 @@ impl Mailboxes {
             for (entry, value) in &values {
                 set(transaction, account, place, entry, value.as_deref())?;
             }
-            let grows = values.iter().any(|(_, value)| value.is_some());
-            if grows && is_full(transaction, account, place)? {
+            let adds_entries = values.iter().any(|(_, value)| value.is_some());
+            if adds_entries && exceeds_limits(transaction, account, place)? {
                 return Err(Error::TooMany("annotations"));
             }
             let entries = values.into_iter().map(|(entry, _)| entry).collect();
-            let news = vec![(account, News::Annotated { mailbox, entries })];
-            Ok(((), Told { news, ..Told::default() }))
+            let events = vec![(account, AccountEvent::Annotated { mailbox, entries })];
+            Ok(((), CommittedChanges { events, ..CommittedChanges::default() }))
         })
         .await
     }
@@ -80,7 +80,7 @@ fn read(connection: &Connection, account: i64, place: i64) -> rusqlite::Result<V
     let mut all: Vec<(String, Vec<u8>)> = all.collect::<Result<_, _>>()?;
     let uses = if place == ACCOUNT { vec![] } else { uses_of(connection, place)? };
     if !uses.is_empty() {
-        all.push((SPECIAL_USE.to_owned(), spell_uses(&uses, "\\").into_bytes()));
+        all.push((SPECIAL_USE.to_owned(), format_uses(&uses, "\\").into_bytes()));
         all.sort();
     }
     Ok(all)
@@ -95,7 +95,7 @@ fn set(
 ) -> Result<(), Error> {
     if place != ACCOUNT && entry.eq_ignore_ascii_case(SPECIAL_USE) {
         let value = std::str::from_utf8(value.unwrap_or_default()).map_err(|_| Error::BadUse)?;
-        let uses = spell_uses(&parse_uses(value.split_ascii_whitespace())?, "");
+        let uses = format_uses(&parse_uses(value.split_ascii_whitespace())?, "");
         let sql = "UPDATE mailbox SET use = nullif(?2, '') WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![place, uses])?;
         return Ok(());
@@ -113,14 +113,14 @@ fn set(
     Ok(())
 }
 
-fn is_full(transaction: &Transaction<'_>, account: i64, place: i64) -> rusqlite::Result<bool> {
+fn exceeds_limits(transaction: &Transaction<'_>, account: i64, place: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*), ifnull(sum(mailbox = ?2), 0) FROM metadata WHERE account = ?1";
     let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let (all, here): (usize, usize) = transaction.prepare_cached(sql)?.query_row([account, place], counts)?;
-    Ok(ENTRIES_MAX < here || ACCOUNT_ENTRIES_MAX < all)
+    Ok(MAX_ENTRIES < here || MAX_ACCOUNT_ENTRIES < all)
 }
 
-/// RFC 5464 §4.1: what is said of INBOX is said of the mailbox that its messages go to, and of INBOX still.
+/// RFC 5464 §4.1: when INBOX is renamed, its annotations are copied to the new mailbox, and INBOX keeps them.
 pub(super) fn copy(transaction: &Transaction<'_>, from: i64, to: i64) -> rusqlite::Result<()> {
     let sql = "INSERT INTO metadata SELECT account, ?2, entry, value FROM metadata
                WHERE account = (SELECT account FROM mailbox WHERE id = ?1) AND mailbox = ?1";
@@ -142,42 +142,42 @@ mod tests {
         mailboxes
     }
 
-    async fn note(mailboxes: &Mailboxes, mailbox: Option<&str>, entry: &str, value: &str) -> Result<(), Error> {
+    async fn annotate(mailboxes: &Mailboxes, mailbox: Option<&str>, entry: &str, value: &str) -> Result<(), Error> {
         let value = Some(Bytes::from(value.to_owned()));
         mailboxes.annotate(ANN, mailbox, vec![(entry.to_owned(), value)]).await
     }
 
-    /// Entries with their values, as `entry=value`.
-    fn draw(mailboxes: &Mailboxes, mailbox: Option<&str>) -> Vec<String> {
+    /// The entries with their values, as `entry=value`.
+    fn annotations(mailboxes: &Mailboxes, mailbox: Option<&str>) -> Vec<String> {
         let all = mailboxes.annotations(ANN, mailbox).unwrap();
         all.iter().map(|(entry, value)| format!("{entry}={}", String::from_utf8_lossy(value))).collect()
     }
 
     #[tokio::test]
-    async fn annotations_last_move_with_their_mailbox_and_end_with_it() {
+    async fn annotations_survive_restart_and_rename_and_end_with_their_mailbox() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Store::open(&folder.path().join("post.db"), &[SCHEMA]).unwrap();
         let before = on(open()).await;
         before.create(ANN, "a/b").await.unwrap();
-        note(&before, Some("a/b"), "/private/comment", "one").await.unwrap();
-        note(&before, Some("a/b"), "/PRIVATE/Comment", "two").await.unwrap();
-        note(&before, None, "/private/comment", "mine").await.unwrap();
+        annotate(&before, Some("a/b"), "/private/comment", "one").await.unwrap();
+        annotate(&before, Some("a/b"), "/PRIVATE/Comment", "two").await.unwrap();
+        annotate(&before, None, "/private/comment", "mine").await.unwrap();
         before.rename(ANN, "a", "c").await.unwrap();
         drop(before);
         let mailboxes = on(open()).await;
-        assert_eq!(draw(&mailboxes, Some("c/b")), ["/PRIVATE/Comment=two"]);
-        assert_eq!(draw(&mailboxes, None), ["/private/comment=mine"]);
+        assert_eq!(annotations(&mailboxes, Some("c/b")), ["/PRIVATE/Comment=two"]);
+        assert_eq!(annotations(&mailboxes, None), ["/private/comment=mine"]);
         mailboxes.delete(ANN, "c/b").await.unwrap();
         mailboxes.create(ANN, "c/b").await.unwrap();
-        assert!(draw(&mailboxes, Some("c/b")).is_empty());
-        note(&mailboxes, Some("INBOX"), "/shared/comment", "in").await.unwrap();
+        assert!(annotations(&mailboxes, Some("c/b")).is_empty());
+        annotate(&mailboxes, Some("INBOX"), "/shared/comment", "in").await.unwrap();
         mailboxes.rename(ANN, "INBOX", "old").await.unwrap();
-        assert_eq!(draw(&mailboxes, Some("INBOX")), draw(&mailboxes, Some("old")));
+        assert_eq!(annotations(&mailboxes, Some("INBOX")), annotations(&mailboxes, Some("old")));
         assert!(matches!(mailboxes.annotations(ANN, Some("none")), Err(Error::NoMailbox(_))));
     }
 
     #[tokio::test]
-    async fn nothing_is_set_when_there_would_be_too_many() {
+    async fn annotate_beyond_the_limit_changes_nothing() {
         let mailboxes = on(Store::in_memory(&[SCHEMA]).unwrap()).await;
         let many = |from: usize, to: usize| {
             let value = Some(Bytes::from_static(b"x"));
@@ -187,15 +187,15 @@ mod tests {
         set("INBOX", many(0, 99)).await.unwrap();
         let refused = set("INBOX", many(99, 101)).await;
         assert!(matches!(refused, Err(Error::TooMany(_))));
-        assert_eq!(draw(&mailboxes, Some("INBOX")).len(), 99);
+        assert_eq!(annotations(&mailboxes, Some("INBOX")).len(), 99);
         set("INBOX", many(0, 100)).await.unwrap();
         for place in 0..9 {
             let name = format!("m{place}");
             mailboxes.create(ANN, &name).await.unwrap();
             set(&name, many(0, 100)).await.unwrap();
         }
-        assert!(matches!(note(&mailboxes, None, "/private/x", "x").await, Err(Error::TooMany(_))));
+        assert!(matches!(annotate(&mailboxes, None, "/private/x", "x").await, Err(Error::TooMany(_))));
         mailboxes.delete(ANN, "m0").await.unwrap();
-        note(&mailboxes, None, "/private/x", "x").await.unwrap();
+        annotate(&mailboxes, None, "/private/x", "x").await.unwrap();
     }
 }

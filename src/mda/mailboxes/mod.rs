@@ -1,45 +1,45 @@
-//! The mailboxes of all accounts: a tree of names for each, and messages under unique ids that only grow.
+//! The mailboxes of all accounts: a tree of names per account, and in each mailbox messages with ascending UIDs.
 //!
 //! ```text
 //! account ann@a.test                     tree.rs      create, delete, rename, subscribe
 //!   INBOX      1 2 4 7                   list.rs      list, status
-//!   Junk                                 file.rs      deliver, append: the way in
+//!   Junk                                 append.rs    delivery, APPEND
 //!   Sent       1                         change.rs    flags, copy, move, expunge
-//!   Archive                              view.rs      what a session sees of one mailbox, from shelf.rs
-//!   Archive/2026                         maildrop.rs  what POP3 sees of it
-//!                                        vanished.rs  what is no longer there
-//!                                        index.rs     envelopes, structures, fields to search, in memory
-//!                                        summaries.rs works out what these hold
-//!                                        read.rs      whole letters; traces.rs has their trace lines at hand
+//!   Archive                              view.rs      snapshot of one mailbox, from open_mailbox.rs
+//!   Archive/2026                         maildrop.rs  the view of POP3
+//!                                        vanished.rs  UIDs of expunged messages
+//!                                        summary_cache.rs  envelopes, structures, searched fields, in memory
+//!                                        summaries.rs      computes them before a message is committed
+//!                                        read.rs      whole messages; trace_cache.rs caches their trace lines
 //!                                        metadata.rs  annotations
-//!                                        news.rs      what happens in the account, for who follows
-//!                                        quota.rs     how much there may be
-//!                                        maildir/     the same in folders, for other programs
+//!                                        account_feed.rs   events of the account, for sessions that subscribed
+//!                                        quota.rs     limits of an account
+//!                                        maildir/     synchronises with Maildir folders, for other programs
 //! ```
 //!
-//! The tables are the truth. Every change takes the next number of its mailbox, the modification sequence (RFC 7162
-//! §3.1), and leaves it on what it changed; each commit brings its changes to the [`View`] in memory, if anybody looks.
-//! A future here resolves when its change is durable and seen; sessions that wait at [`Mailbox::changes`] wake.
+//! The tables are authoritative. Every change takes the next modification sequence of its mailbox (RFC 7162 §3.1) and
+//! stores it on the changed messages; each commit also updates the [`View`] in memory, if the mailbox is open. A future
+//! here resolves when its change is durable and visible; sessions that wait at [`Mailbox::changes`] wake.
 
+mod account_feed;
+mod append;
 mod change;
 mod error;
-mod file;
-mod index;
 mod list;
 mod maildir;
 mod maildrop;
 mod messages;
 mod metadata;
 mod name;
-mod news;
+mod open_mailbox;
 mod quota;
 mod read;
 mod schema;
-mod shelf;
-mod sieve;
 mod special_use;
 mod summaries;
-mod traces;
+mod summary_cache;
+mod text_filter;
+mod trace_cache;
 mod tree;
 mod vanished;
 mod view;
@@ -53,72 +53,73 @@ use tokio::sync::watch;
 
 use crate::store::{DiskFaults, Store, Transaction};
 use crate::world::Clock;
+pub use account_feed::{AccountEvent, FeedReader, FeedUpdate, SessionId};
+use account_feed::{AccountFeed, CommittedChanges};
+pub use append::{AppendMessage, Delivered};
 pub use change::Copied;
 pub use error::Error;
-pub use file::{Brought, Delivered};
-pub use index::{Brief, Index};
 pub use list::{Listed, Status};
-pub use maildir::Keeper;
+pub use maildir::MaildirSync;
 pub use maildrop::Maildrop;
 pub use messages::Messages;
 pub(super) use name::is_within;
-pub use news::{Author, Heard, News, Reader};
-use news::{Bulletin, Told};
+use open_mailbox::OpenMailbox;
 use quota::Quotas;
 pub use quota::Usage;
 pub use schema::SCHEMA;
-use shelf::Shelf;
-pub use sieve::Sieve;
 pub use special_use::SpecialUse;
-pub use view::{Changes, Message, View};
+pub use summary_cache::{CachedSummary, SummaryReader};
+pub use text_filter::TextFilter;
+pub use view::{Changes, MessageMeta, View};
 
 /// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.
 pub type Uid = u32;
 
 /// All mailboxes of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailboxes(Arc<Inner>, DiskFaults, Author);
+pub struct Mailboxes(Arc<Inner>, DiskFaults, SessionId);
 
 struct Inner {
     store: Store,
     clock: Clock,
-    /// Mailboxes that a session looks at, by id.
-    open: Mutex<BTreeMap<i64, Weak<Shelf>>>,
-    /// Accounts whose maildrop a POP3 session holds.
+    /// Open mailboxes, by id.
+    open: Mutex<BTreeMap<i64, Weak<OpenMailbox>>>,
+    /// Accounts whose maildrop a POP3 session has locked.
     held: Mutex<BTreeSet<String>>,
     /// Summaries in memory.
-    blocks: Mutex<index::Blocks>,
+    summary_cache: Mutex<summary_cache::SummaryCache>,
     /// Trace lines in memory.
-    traces: Mutex<traces::Traces>,
-    /// Summaries that are worked out.
+    trace_cache: Mutex<trace_cache::TraceCache>,
+    /// Summaries computed last.
     summaries: summaries::Summaries,
-    /// Accounts that may not hold everything.
+    /// Accounts with a quota.
     quotas: Mutex<Quotas>,
-    /// What happens in accounts that somebody follows, by id.
-    bulletins: Mutex<BTreeMap<i64, Weak<Bulletin>>>,
-    /// How many have become somebody.
-    authors: AtomicU64,
+    /// The feeds of accounts that a session follows, by id.
+    feeds: Mutex<BTreeMap<i64, Weak<AccountFeed>>>,
+    /// How many session ids were given out.
+    sessions: AtomicU64,
     /// Wakes after each change of a mailbox.
     commits: watch::Sender<u64>,
 }
 
-/// One mailbox, opened. It stays the same one under another name.
+/// An open mailbox. It stays valid when the mailbox is renamed.
 #[derive(Clone)]
 pub struct Mailbox {
     mailboxes: Mailboxes,
     account: i64,
-    shelf: Arc<Shelf>,
+    shared: Arc<OpenMailbox>,
 }
 
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, blocks, traces, summaries, quotas, bulletins, authors, commits) = Default::default();
-        let inner = Inner { store, clock, open, held, blocks, traces, summaries, quotas, bulletins, authors, commits };
-        Self(Arc::new(inner), DiskFaults::default(), Author::default())
+        let (open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits) = Default::default();
+        let inner =
+            Inner { store, clock, open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits };
+        Self(Arc::new(inner), DiskFaults::default(), SessionId::default())
     }
 
-    /// The same mailboxes, as a host with this disk sees them.
+    /// The same mailboxes, with the disk faults of this host.
     pub fn with_disk_faults(&self, disk: DiskFaults) -> Self {
         Self(self.0.clone(), disk, self.2)
     }
@@ -126,19 +127,19 @@ impl Mailboxes {
     /// Opens a mailbox of an account.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// No mailbox has this name.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
         let name = name::canonical(name)?;
         let found = self.0.store.read(|connection| tree::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
         let mut open = lock(&self.0.open);
-        if let Some(shelf) = open.get(&id).and_then(Weak::upgrade) {
-            return Ok(Mailbox { mailboxes: self.clone(), account, shelf });
+        if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
+            return Ok(Mailbox { mailboxes: self.clone(), account, shared });
         }
-        let shelf = Arc::new(Shelf::new(id));
-        open.retain(|_, shelf| 0 < shelf.strong_count());
-        open.insert(id, Arc::downgrade(&shelf));
-        Ok(Mailbox { mailboxes: self.clone(), account, shelf })
+        let shared = Arc::new(OpenMailbox::new(id));
+        open.retain(|_, shared| 0 < shared.strong_count());
+        open.insert(id, Arc::downgrade(&shared));
+        Ok(Mailbox { mailboxes: self.clone(), account, shared })
     }
 
     /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing.
@@ -147,23 +148,23 @@ impl Mailboxes {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
-        self.change(move |transaction| Ok((job(transaction)?, Told::default()))).await
+        self.change(move |transaction| Ok((job(transaction)?, CommittedChanges::default()))).await
     }
 
-    /// The same, with what the job changes in mailboxes: once it is durable, all who look see it, even if the caller
-    /// waits no longer.
+    /// Like `write`, for a job that returns its changes to mailboxes: once it is durable, all open mailboxes are
+    /// updated, even if the caller no longer waits.
     async fn change<T, W, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: Into<Told> + Send + 'static,
+        W: Into<CommittedChanges> + Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
     {
         let (inner, by) = (self.0.clone(), self.2);
-        let tell = move |(value, told): (T, W)| {
-            inner.tell(told.into(), by);
+        let publish = move |(value, committed): (T, W)| {
+            inner.apply_and_publish(committed.into(), by);
             value
         };
-        self.0.store.with_disk_faults(self.1.clone()).write_with(job, tell).await
+        self.0.store.with_disk_faults(self.1.clone()).write_with(job, publish).await
     }
 
     fn now(&self) -> i64 {
@@ -172,14 +173,14 @@ impl Mailboxes {
 }
 
 impl Mailbox {
-    /// Follows the mailbox: the receiver wakes after every change, also one of our own. IDLE waits here.
+    /// Follows the mailbox: the receiver wakes after every change, also those of this session. IDLE waits here.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shelf.modseq.subscribe()
+        self.shared.modseq.subscribe()
     }
 
-    /// The same under any name. RFC 8474 §4.
+    /// The id, which a rename keeps. RFC 8474 §4.
     pub fn id(&self) -> u64 {
-        self.shelf.id as u64
+        self.shared.id as u64
     }
 }
 
@@ -187,12 +188,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The spelling under which a mailbox of this name is kept; `None` when no mailbox can have it.
+/// The stored spelling of a mailbox name; `None` when the name is not allowed.
 pub(super) fn canonical_name(name: &str) -> Option<String> {
     name::canonical(name).ok()
 }
 
-/// A date of our tables; what nobody of us wrote reads as the beginning of time.
+/// A date of our tables; a value out of range reads as 1970.
 fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -1,29 +1,29 @@
-//! Names of mailboxes: levels with `/` between, in UTF-8. RFC 9051 §5.1.
+//! Mailbox names: levels separated by `/`, in UTF-8. RFC 9051 §5.1.
 
 use super::Error;
 
-/// Longer names are refused, in octets.
-const NAME_OCTETS_MAX: usize = 255;
-/// Deeper trees are refused.
-const LEVELS_MAX: usize = 16;
+/// Longest name, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+/// Most levels of a name.
+const MAX_LEVELS: usize = 16;
 
-/// Where mail arrives. RFC 9051 §5.1.
+/// The mailbox that receives deliveries. RFC 9051 §5.1.
 pub(super) const INBOX: &str = "INBOX";
-/// What stands between two levels.
+/// Separates two levels.
 const SEPARATOR: char = '/';
 
-/// The spelling under which a mailbox is kept: INBOX in capitals, also as the first level; no separator at the end,
-/// with which a client only says that it means to put mailboxes below (RFC 9051 §6.3.4).
+/// The stored spelling of a name: INBOX in capitals, also as the first level; without a trailing separator, by which a
+/// client only announces that it will create mailboxes below (RFC 9051 §6.3.4).
 pub(super) fn canonical(name: &str) -> Result<String, Error> {
     let name = name.strip_suffix(SEPARATOR).unwrap_or(name);
-    if NAME_OCTETS_MAX < name.len() {
-        return Err(Error::BadName("the name of the mailbox is too long"));
+    if MAX_NAME_BYTES < name.len() {
+        return Err(Error::BadName("the mailbox name is too long"));
     }
     if name.chars().any(|char| char.is_control() || matches!(char, '*' | '%')) {
-        return Err(Error::BadName("a name of a mailbox has no control characters and no * or %"));
+        return Err(Error::BadName("a mailbox name must not contain control characters, * or %"));
     }
-    if name.split(SEPARATOR).any(str::is_empty) || LEVELS_MAX < name.split(SEPARATOR).count() {
-        return Err(Error::BadName("a name of a mailbox has 1 to 16 levels, and none of them is empty"));
+    if name.split(SEPARATOR).any(str::is_empty) || MAX_LEVELS < name.split(SEPARATOR).count() {
+        return Err(Error::BadName("a mailbox name has 1 to 16 levels, none of them empty"));
     }
     Ok(match name.get(..INBOX.len()) {
         Some(first) if first.eq_ignore_ascii_case(INBOX) && is_or_below(&name[INBOX.len()..]) => {
@@ -42,8 +42,8 @@ pub(in crate::mda) fn is_within(name: &str, top: &str) -> bool {
     name.strip_prefix(top).is_some_and(is_or_below)
 }
 
-/// The mailboxes that a mailbox is below, the topmost first.
-pub(super) fn superiors(name: &str) -> impl Iterator<Item = &str> {
+/// The parents of a mailbox name, the topmost first.
+pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(SEPARATOR).map(|(at, _)| &name[..at])
 }
 
@@ -52,28 +52,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inbox_has_one_spelling_and_other_names_have_many() {
-        for (given, kept) in [
+    fn canonical_name_unifies_only_inbox() {
+        for (given, canonical_name) in [
             ("inbox", "INBOX"),
             ("Inbox/Lists/", "INBOX/Lists"),
             ("inboxes", "inboxes"),
             ("a/inbox", "a/inbox"),
             ("Z\u{fc}rich", "Z\u{fc}rich"),
         ] {
-            assert_eq!(canonical(given).unwrap(), kept);
+            assert_eq!(canonical(given).unwrap(), canonical_name);
         }
     }
 
     #[test]
-    fn names_that_no_client_could_use_are_refused() {
+    fn canonical_name_refuses_unusable_names() {
         for name in ["", "/", "a//b", "/a", "a\0b", "a\r\nb", "a*", "%", &"x".repeat(256), &"x/".repeat(17)] {
             assert!(canonical(name).is_err(), "{name:?}");
         }
     }
 
     #[test]
-    fn superiors_come_from_the_top() {
-        assert_eq!(superiors("a/b/c").collect::<Vec<_>>(), ["a", "a/b"]);
+    fn parents_start_at_the_top() {
+        assert_eq!(parents("a/b/c").collect::<Vec<_>>(), ["a", "a/b"]);
         assert!(is_within("a/b", "a") && is_within("a", "a") && !is_within("ab", "a"));
     }
 }

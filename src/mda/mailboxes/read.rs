@@ -1,97 +1,97 @@
-//! Messages out of the tables: whole letters, one or several by one read, and what they are made of.
+//! Reads messages from the tables: whole messages, one or several per query, and their structure.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Error, Mailbox, Message, Uid, lock};
+use super::{Error, Mailbox, MessageMeta, Uid, lock};
 use crate::imap::Structure;
-use crate::mail::Letter;
+use crate::mail::Message;
 use crate::store;
 
 impl Mailbox {
-    /// A whole message; its content is shared with all who hold it.
+    /// A whole message; its content is shared, not copied.
     ///
     /// # Errors
-    /// It is gone (`Ok(None)` says so) or cannot be read.
-    pub fn letter(&self, uid: Uid) -> Result<Option<Letter>, Error> {
-        Ok(self.letters(uid, uid)?.pop().map(|(_, letter)| letter))
+    /// The message was expunged (`Ok(None)`), or cannot be read.
+    pub fn message(&self, uid: Uid) -> Result<Option<Message>, Error> {
+        Ok(self.messages(uid, uid)?.pop().map(|(_, to_message)| to_message))
     }
 
-    /// Messages of a view, by ascending UID, out of memory if all are at hand. The caller bounds them.
+    /// Messages of a view, by ascending UID; from memory if all are cached. The caller limits their size.
     ///
     /// # Errors
-    /// They cannot be read; those that are gone may be left out.
-    pub fn letters_of<'a, I>(&self, messages: I) -> Result<Vec<(Uid, Letter)>, Error>
+    /// They cannot be read; expunged ones may be left out.
+    pub fn messages_of<'a, I>(&self, messages: I) -> Result<Vec<(Uid, Message)>, Error>
     where
-        I: DoubleEndedIterator<Item = &'a Message> + Clone,
+        I: DoubleEndedIterator<Item = &'a MessageMeta> + Clone,
     {
-        let messages: Vec<&Message> = messages.collect();
+        let messages: Vec<&MessageMeta> = messages.collect();
         let ids: Vec<i64> = messages.iter().map(|message| message.content).collect();
         let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.0.store.get_many(&ids)?);
-        let mut letters = Vec::with_capacity(messages.len());
+        let mut found = Vec::with_capacity(messages.len());
         for (message, (trace, content)) in messages.iter().zip(parts) {
             match (trace, content) {
-                (Some(trace), Ok(content)) => letters.push((message.uid, Letter { trace, content })),
+                (Some(trace), Ok(content)) => found.push((message.uid, Message { trace, content })),
                 (None, _) | (_, Err(store::Error::Missing(_))) => {}
-                // A damaged one is an error for who asks for it first, and else ends the run.
+                // A damaged message is an error for a caller that asks for it first, and else ends the run.
                 (_, Err(error)) if message.uid == messages[0].uid => return Err(error.into()),
                 (_, Err(_)) => break,
             }
         }
-        Ok(letters)
+        Ok(found)
     }
 
-    /// The trace lines of messages by ascending UID; `None` for those that are gone.
-    fn traces(&self, messages: &[&Message]) -> Result<Vec<Option<Bytes>>, Error> {
-        let traces = &self.mailboxes.0.traces;
-        let at_hand = || {
+    /// The trace lines of messages by ascending UID; `None` for expunged ones.
+    fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
+        let traces = &self.mailboxes.0.trace_cache;
+        let cached = || {
             let traces = lock(traces);
-            messages.iter().map(|message| traces.find(self.shelf.id, message.uid)).collect::<Vec<_>>()
+            messages.iter().map(|message| traces.find(self.shared.id, message.uid)).collect::<Vec<_>>()
         };
-        let found = at_hand();
+        let found = cached();
         let (Some(first), Some(last), false) = (messages.first(), messages.last(), found.iter().all(Option::is_some))
         else {
             return Ok(found);
         };
         let sql = "SELECT message.uid, trace.octets FROM message LEFT JOIN trace USING (mailbox, uid)
                    WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3";
-        let range = [self.shelf.id, first.uid.into(), last.uid.into()];
+        let range = [self.shared.id, first.uid.into(), last.uid.into()];
         let read: BTreeMap<Uid, Bytes> = self.mailboxes.0.store.read(|connection| {
             let mut find = connection.prepare_cached(sql)?;
             find.query_map(range, |row| Ok((row.get(0)?, trace(row)?)))?.collect()
         })?;
         let mut traces = lock(traces);
-        read.iter().for_each(|(uid, trace)| traces.keep(self.shelf.id, *uid, trace));
+        read.iter().for_each(|(uid, trace)| traces.insert(self.shared.id, *uid, trace));
         Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
     }
 
-    /// All messages with UIDs from one to another, in order. They are held in memory, so the caller bounds them.
+    /// All messages in a range of UIDs, in order. They are held in memory, so the caller limits their size.
     ///
     /// # Errors
-    /// They cannot be read; those that are gone are left out.
-    pub fn letters(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Letter)>, Error> {
+    /// They cannot be read; expunged ones are left out.
+    pub fn messages(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Message)>, Error> {
         let sql = "SELECT message.uid, trace.octets, message.content FROM message
              LEFT JOIN trace USING (mailbox, uid)
              WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
-        let range = [self.shelf.id, from.into(), to.into()];
+        let range = [self.shared.id, from.into(), to.into()];
         let store = &self.mailboxes.0.store;
         let found: Vec<(Uid, Bytes, i64)> = store.read(|connection| {
             let mut find = connection.prepare_cached(sql)?;
             find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, row.get(2)?)))?.collect()
         })?;
-        let mut traces = lock(&self.mailboxes.0.traces);
-        found.iter().for_each(|(uid, trace, _)| traces.keep(self.shelf.id, *uid, trace));
+        let mut traces = lock(&self.mailboxes.0.trace_cache);
+        found.iter().for_each(|(uid, trace, _)| traces.insert(self.shared.id, *uid, trace));
         drop(traces);
-        let letter = |(uid, trace, content)| match store.get(content) {
+        let to_message = |(uid, trace, content)| match store.get(content) {
             Err(store::Error::Missing(_)) => None,
-            content => Some(content.map(|content| (uid, Letter { trace, content })).map_err(Error::from)),
+            content => Some(content.map(|content| (uid, Message { trace, content })).map_err(Error::from)),
         };
-        found.into_iter().filter_map(letter).collect()
+        found.into_iter().filter_map(to_message).collect()
     }
 
-    /// What a message is made of; `None` when it is gone.
+    /// The MIME structure of a message; `None` if it was expunged.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -100,7 +100,7 @@ impl Mailbox {
             "SELECT structure, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
         let found: Option<(Option<Vec<u8>>, i64)> = self.mailboxes.0.store.read(|connection| {
             let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], found).optional()
+            connection.prepare_cached(sql)?.query_row([self.shared.id, uid.into()], found).optional()
         })?;
         let Some((kept, content)) = found else { return Ok(None) };
         match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
@@ -114,7 +114,7 @@ impl Mailbox {
 }
 
 impl Mailbox {
-    /// How the text of a message begins; `None` when it is gone. RFC 8970.
+    /// The beginning of the text of a message; `None` if it was expunged. RFC 8970.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -123,7 +123,7 @@ impl Mailbox {
             "SELECT preview, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
         let found: Option<(Option<String>, i64)> = self.mailboxes.0.store.read(|connection| {
             let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            connection.prepare_cached(sql)?.query_row([self.shelf.id, uid.into()], found).optional()
+            connection.prepare_cached(sql)?.query_row([self.shared.id, uid.into()], found).optional()
         })?;
         match found {
             Some((Some(preview), _)) => Ok(Some(preview)),

@@ -53,7 +53,7 @@ CREATE TABLE message (
     modseq INTEGER NOT NULL, -- of its last change
     received INTEGER NOT NULL, -- internal date
     saved INTEGER NOT NULL, -- in this mailbox
-    size INTEGER NOT NULL, -- octets, trace included
+    size INTEGER NOT NULL, -- bytes, trace included
     email INTEGER NOT NULL, -- RFC 8474: the same for all copies
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
@@ -87,7 +87,7 @@ CREATE TABLE summary (
     sent INTEGER,
     structure BLOB NOT NULL,
     grams BLOB NOT NULL,
-    standing BLOB, -- imap::sort::Standing
+    standing BLOB, -- imap::sort::SortKeys
     sent_at INTEGER,
     preview TEXT
 ) STRICT;

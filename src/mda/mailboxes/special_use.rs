@@ -1,10 +1,10 @@
-//! What mailboxes are for. RFC 6154.
+//! Special uses of mailboxes. RFC 6154.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Error;
 
-/// What a mailbox is for; several may have the same use. RFC 6154 §2.
+/// The special use of a mailbox; several mailboxes may have the same. RFC 6154 §2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SpecialUse {
     /// `\Archive`.
@@ -22,7 +22,7 @@ pub enum SpecialUse {
 impl SpecialUse {
     pub(super) const ALL: [Self; 5] = [Self::Archive, Self::Drafts, Self::Junk, Self::Sent, Self::Trash];
 
-    /// The name of the mailbox that a new account has for it; with a `\` before, the attribute.
+    /// The name of the mailbox with this use in a new account; with a `\` in front, the attribute.
     pub fn name(self) -> &'static str {
         match self {
             Self::Archive => "Archive",
@@ -50,21 +50,21 @@ pub(super) fn parse_uses<'a>(attributes: impl IntoIterator<Item = &'a str>) -> R
     Ok(uses)
 }
 
-/// Names with a space between; with `\` before each, their attributes.
-pub(super) fn spell_uses(uses: &[SpecialUse], before: &str) -> String {
-    uses.iter().map(|special| format!("{before}{}", special.name())).collect::<Vec<_>>().join(" ")
+/// Names separated by spaces; with `\` in front of each, the attributes.
+pub(super) fn format_uses(uses: &[SpecialUse], prefix: &str) -> String {
+    uses.iter().map(|special| format!("{prefix}{}", special.name())).collect::<Vec<_>>().join(" ")
 }
 
-/// Uses as the tables keep them.
-pub(super) fn read_uses(kept: Option<&str>) -> Vec<SpecialUse> {
-    let words = kept.unwrap_or_default().split_ascii_whitespace();
+/// Parses the stored column.
+pub(super) fn parse_stored_uses(stored: Option<&str>) -> Vec<SpecialUse> {
+    let words = stored.unwrap_or_default().split_ascii_whitespace();
     words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()
 }
 
 /// The uses of a mailbox.
 pub(super) fn uses_of(connection: &Connection, mailbox: i64) -> rusqlite::Result<Vec<SpecialUse>> {
     let sql = "SELECT use FROM mailbox WHERE id = ?1";
-    let kept: Option<Option<String>> =
+    let stored: Option<Option<String>> =
         connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0)).optional()?;
-    Ok(read_uses(kept.flatten().as_deref()))
+    Ok(parse_stored_uses(stored.flatten().as_deref()))
 }

@@ -7,7 +7,7 @@ use rusqlite::params;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-use super::index::number_of_date;
+use super::summary_cache::number_of_date;
 use super::{Error, Mailboxes};
 use crate::imap::Summary;
 use crate::mail::Content;
@@ -53,7 +53,7 @@ impl Mailboxes {
 
 /// Stores the summary of a content, unless it has one.
 pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
-    let Summary { envelope, body_structure, fields, sent, standing, preview, structure, grams } = summary;
+    let Summary { envelope, body_structure, fields, sent, sort_keys, preview, structure, trigrams } = summary;
     let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
                sent, structure, grams, standing, sent_at, preview)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
@@ -70,9 +70,9 @@ pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summar
         subject,
         sent,
         structure,
-        grams.bytes(),
-        standing.to_bytes(),
-        standing.sent,
+        trigrams.bytes(),
+        sort_keys.to_bytes(),
+        sort_keys.sent,
         preview,
     ];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
@@ -80,7 +80,7 @@ pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summar
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{ANN, deliver, letter, on_disk};
+    use super::super::tests::{ANN, deliver, message, on_disk};
     use super::*;
     use crate::store::tests::copy_of_data_dir;
 
@@ -97,14 +97,14 @@ mod tests {
     /// What is kept of the messages in an inbox is what belongs to them.
     fn check(mailboxes: &Mailboxes, texts: &[&str]) {
         let inbox = mailboxes.open(ANN, "INBOX").unwrap();
-        let (mut index, view) = (inbox.index(), inbox.view().unwrap());
+        let (mut index, view) = (inbox.summaries(), inbox.view().unwrap());
         assert_eq!(view.messages.len(), texts.len());
-        for (message, text) in view.messages.iter().zip(texts) {
-            let wanted = Summary::of(&letter(text).content);
-            let brief = index.find(message.uid).unwrap().unwrap();
-            assert_eq!((brief.envelope, brief.standing()), (wanted.envelope.as_slice(), wanted.standing));
-            assert_eq!(inbox.preview(message.uid).unwrap(), Some(wanted.preview));
-            assert_eq!(inbox.structure(message.uid).unwrap().unwrap().to_bytes(), wanted.structure);
+        for (meta, text) in view.messages.iter().zip(texts) {
+            let wanted = Summary::of(&message(text).content);
+            let cached = index.find(meta.uid).unwrap().unwrap();
+            assert_eq!((cached.envelope, cached.sort_keys()), (wanted.envelope.as_slice(), wanted.sort_keys));
+            assert_eq!(inbox.preview(meta.uid).unwrap(), Some(wanted.preview));
+            assert_eq!(inbox.structure(meta.uid).unwrap().unwrap().to_bytes(), wanted.structure);
         }
     }
 

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 
 use super::*;
 use crate::imap::{Flags, StoreMode, SystemFlags};
-use crate::mail::{JourneyId, Letter};
+use crate::mail::{JourneyId, Message};
 use crate::store::tests::copy_of_data_dir;
 
 pub(super) const ANN: &str = "ann@a.test";
@@ -22,28 +22,28 @@ pub(super) fn on_disk(folder: &Path) -> Mailboxes {
     Mailboxes::new(Store::open(&folder.join("post.db"), &[SCHEMA]).unwrap(), clock())
 }
 
-pub(super) fn letter(subject: &str) -> Letter {
-    Letter::new(Bytes::from(format!("Received: x\r\nSubject: {subject}\r\n\r\nhello\r\n")))
+pub(super) fn message(subject: &str) -> Message {
+    Message::new(Bytes::from(format!("Received: x\r\nSubject: {subject}\r\n\r\nhello\r\n")))
 }
 
 fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
     Flags { system, keywords: keywords.iter().map(|word| (*word).to_owned()).collect() }
 }
 
-/// Delivers letters with these subjects, one after the other.
+/// Delivers messages with these subjects, in order.
 pub(super) async fn deliver(mailboxes: &Mailboxes, subjects: &[&str]) -> Vec<Uid> {
     let mut uids = Vec::new();
     for subject in subjects {
-        uids.push(mailboxes.deliver(ANN, None, &letter(subject)).await.unwrap().uid);
+        uids.push(mailboxes.deliver(ANN, None, &message(subject)).await.unwrap().uid);
     }
     uids
 }
 
-/// A mailbox as text: `uid flags keywords`, with the subject.
-fn draw(mailbox: &Mailbox) -> Vec<String> {
+/// A mailbox as text: UID, flags, keywords, subject.
+fn describe(mailbox: &Mailbox) -> Vec<String> {
     let view = mailbox.view().unwrap();
-    let draw = |message: &Message| {
-        let Message {
+    let describe = |meta: &MessageMeta| {
+        let MessageMeta {
             uid,
             flags: Flags { system, keywords },
             modseq: _,
@@ -52,35 +52,35 @@ fn draw(mailbox: &Mailbox) -> Vec<String> {
             size,
             content: _,
             email: _,
-        } = message;
-        let letter = mailbox.letter(*uid).unwrap().unwrap();
-        assert_eq!(letter.len() as u64, *size);
-        let text = String::from_utf8(letter.content.bytes().to_vec()).unwrap();
+        } = meta;
+        let message = mailbox.message(*uid).unwrap().unwrap();
+        assert_eq!(message.len() as u64, *size);
+        let text = String::from_utf8(message.content.bytes().to_vec()).unwrap();
         let marks: String =
             SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name).collect();
         let subject = text.lines().next().unwrap().trim_start_matches("Subject: ");
         let words = [uid.to_string(), marks, keywords.join("+"), subject.to_owned()];
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     };
-    view.messages.iter().map(draw).collect()
+    view.messages.iter().map(describe).collect()
 }
 
 fn names(mailboxes: &Mailboxes) -> Vec<String> {
-    let draw = |listed: &Listed| {
+    let describe = |listed: &Listed| {
         let Listed { name, id, has_children, subscribed, special_uses } = listed;
         let marks = [(id.is_none(), "!"), (*has_children, "/"), (*subscribed, "*"), (!special_uses.is_empty(), "\\")];
         let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
         format!("{name}{marks}")
     };
-    mailboxes.list(ANN).unwrap().iter().map(draw).collect()
+    mailboxes.list(ANN).unwrap().iter().map(describe).collect()
 }
 
 #[tokio::test]
-async fn all_is_found_again_after_reopening() {
+async fn mailboxes_after_reopening_are_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let before = on_disk(folder.path());
-    let journey = JourneyId::of(7);
-    let stamped = letter("one").stamped(&format!("Received: from a by b id {}; now", journey.stay(1)));
+    let journey = JourneyId::from_random(7);
+    let stamped = message("one").with_header(&format!("Received: from a by b id {}; now", journey.queue_id(1)));
     let delivered = before.deliver(ANN, None, &stamped).await.unwrap();
     deliver(&before, &["two", "three"]).await;
     let inbox = before.open(ANN, "inbox").unwrap();
@@ -94,14 +94,14 @@ async fn all_is_found_again_after_reopening() {
     let after = on_disk(folder.path());
     let inbox = after.open(ANN, "INBOX").unwrap();
     assert_eq!((inbox.view().unwrap(), after.list(ANN).unwrap()), (view, listed));
-    assert_eq!(inbox.letter(1).unwrap(), Some(stamped));
-    assert_eq!(draw(&inbox), ["1 one", "2 \\Seen work+$Junk two"]);
-    let next = after.deliver(ANN, None, &letter("four")).await.unwrap();
-    assert_eq!((next.uid, next.uidvalidity), (4, delivered.uidvalidity), "no UID is given twice");
+    assert_eq!(inbox.message(1).unwrap(), Some(stamped));
+    assert_eq!(describe(&inbox), ["1 one", "2 \\Seen work+$Junk two"]);
+    let next = after.deliver(ANN, None, &message("four")).await.unwrap();
+    assert_eq!((next.uid, next.uidvalidity), (4, delivered.uidvalidity), "no UID is reused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uids_ascend_in_the_order_of_commits_and_deliveries_share_them() {
+async fn deliveries_in_parallel_share_commits_and_get_ascending_uids() {
     let folder = tempfile::tempdir().unwrap();
     let mailboxes = on_disk(folder.path());
     mailboxes.ensure_account(ANN).await.unwrap();
@@ -109,8 +109,8 @@ async fn uids_ascend_in_the_order_of_commits_and_deliveries_share_them() {
     let tasks = (0..200).map(|number| {
         let mailboxes = mailboxes.clone();
         tokio::spawn(async move {
-            let delivered = mailboxes.deliver(ANN, None, &letter(&number.to_string())).await.unwrap();
-            // What was told to be filed is seen at once.
+            let delivered = mailboxes.deliver(ANN, None, &message(&number.to_string())).await.unwrap();
+            // An acknowledged message is visible at once.
             let view = mailboxes.open(ANN, "INBOX").unwrap().view().unwrap();
             assert!(view.find(delivered.uid).is_some());
             delivered.uid
@@ -123,18 +123,18 @@ async fn uids_ascend_in_the_order_of_commits_and_deliveries_share_them() {
 }
 
 #[tokio::test]
-async fn a_detail_names_a_mailbox_that_exists() {
+async fn deliver_with_detail_uses_the_mailbox_of_that_name_if_it_exists() {
     let mailboxes = mailboxes();
-    let mut filed = Vec::new();
+    let mut mailbox_names = Vec::new();
     mailboxes.create(ANN, "Lists").await.unwrap();
     for detail in [None, Some("lists"), Some("Lists"), Some("nowhere"), Some("a//b"), Some("inbox"), Some("")] {
-        filed.push(mailboxes.deliver(ANN, detail, &letter("x")).await.unwrap().mailbox);
+        mailbox_names.push(mailboxes.deliver(ANN, detail, &message("x")).await.unwrap().mailbox);
     }
-    assert_eq!(filed, ["INBOX", "Lists", "Lists", "INBOX", "INBOX", "INBOX", "INBOX"]);
+    assert_eq!(mailbox_names, ["INBOX", "Lists", "Lists", "INBOX", "INBOX", "INBOX", "INBOX"]);
 }
 
 #[tokio::test]
-async fn flags_are_added_removed_and_replaced() {
+async fn store_adds_removes_and_replaces_flags() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
@@ -142,12 +142,12 @@ async fn flags_are_added_removed_and_replaced() {
     let both = flags(SystemFlags::SEEN.with(SystemFlags::FLAGGED), &["a", "b"]);
     inbox.store(vec![1, 9], StoreMode::Add, both).await.unwrap();
     inbox.store(vec![1], StoreMode::Remove, flags(SystemFlags::SEEN, &["A"])).await.unwrap();
-    assert_eq!(draw(&inbox), ["1 \\Flagged b one", "2 two"]);
+    assert_eq!(describe(&inbox), ["1 \\Flagged b one", "2 two"]);
     inbox.store(vec![1, 2], StoreMode::Replace, flags(SystemFlags::DRAFT, &[])).await.unwrap();
-    assert_eq!(draw(&inbox), ["1 \\Draft one", "2 \\Draft two"]);
+    assert_eq!(describe(&inbox), ["1 \\Draft one", "2 \\Draft two"]);
     let unchanged = inbox.view().unwrap();
     inbox.store(vec![1, 2], StoreMode::Add, flags(SystemFlags::DRAFT, &[])).await.unwrap();
-    assert_eq!(inbox.view().unwrap().messages, unchanged.messages, "who changes nothing leaves no trace");
+    assert_eq!(inbox.view().unwrap().messages, unchanged.messages, "a STORE without effect changes nothing");
     let changes = inbox.view().unwrap().changes_since(&before);
     assert_eq!(changes, Changes { changed: vec![1, 2], ..Changes::default() });
     let many = (0..65).map(|number| number.to_string()).collect();
@@ -156,7 +156,7 @@ async fn flags_are_added_removed_and_replaced() {
 }
 
 #[tokio::test]
-async fn a_view_keeps_step_with_arrivals_and_ends() {
+async fn view_follows_deliveries_and_expunges() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
@@ -165,16 +165,16 @@ async fn a_view_keeps_step_with_arrivals_and_ends() {
     assert_eq!(inbox.expunge(Some(vec![3, 2])).await.unwrap(), [3]);
     deliver(&mailboxes, &["four"]).await;
     let other = mailboxes.open(ANN, "INBOX").unwrap();
-    assert_eq!(draw(&other), ["1 \\Deleted one", "2 two", "4 four"]);
+    assert_eq!(describe(&other), ["1 \\Deleted one", "2 two", "4 four"]);
     let changes = inbox.view().unwrap().changes_since(&before);
     assert_eq!(changes, Changes { expunged: vec![3], arrived: vec![4], changed: vec![1] });
     assert_eq!(inbox.expunge(None).await.unwrap(), [1]);
-    assert_eq!(inbox.letter(1).unwrap(), None);
-    assert_eq!(draw(&inbox), ["2 two", "4 four"]);
+    assert_eq!(inbox.message(1).unwrap(), None);
+    assert_eq!(describe(&inbox), ["2 two", "4 four"]);
 }
 
 #[tokio::test]
-async fn who_waits_for_changes_wakes() {
+async fn changes_wakes_waiting_sessions() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
@@ -187,7 +187,7 @@ async fn who_waits_for_changes_wakes() {
 }
 
 #[tokio::test]
-async fn copies_share_the_content_and_moves_leave_none() {
+async fn copies_share_their_content_and_moves_leave_no_original() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
@@ -198,8 +198,8 @@ async fn copies_share_the_content_and_moves_leave_none() {
     assert!(matches!(moved, Err(Error::NoMailbox(name)) if name == "archive"));
     inbox.move_to(vec![1, 3], "Archive").await.unwrap();
     let archive = mailboxes.open(ANN, "Archive").unwrap();
-    assert_eq!(draw(&inbox), ["2 \\Seen work two"]);
-    assert_eq!(draw(&archive), ["1 one", "2 \\Seen work two", "3 one", "4 three"]);
+    assert_eq!(describe(&inbox), ["2 \\Seen work two"]);
+    assert_eq!(describe(&archive), ["1 one", "2 \\Seen work two", "3 one", "4 three"]);
     let contents = |mailboxes: &Mailboxes| -> Vec<(i64, i64)> {
         let sql = "SELECT id, uses FROM content ORDER BY id";
         let rows = |connection: &rusqlite::Connection| {
@@ -214,7 +214,7 @@ async fn copies_share_the_content_and_moves_leave_none() {
 }
 
 #[tokio::test]
-async fn the_tree_grows_and_shrinks() {
+async fn tree_follows_create_delete_and_rename() {
     let mailboxes = mailboxes();
     assert_eq!(names(&mailboxes), Vec::<String>::new());
     mailboxes.ensure_account(ANN).await.unwrap();
@@ -232,11 +232,11 @@ async fn the_tree_grows_and_shrinks() {
     assert_eq!(names(&mailboxes), ["INBOX*", "gone!*", "x/", "x/y/", "x/y/b!/", "x/y/b/c"]);
     for (outcome, why) in [
         (mailboxes.create(ANN, "Inbox").await, "taken"),
-        (mailboxes.delete(ANN, "INBOX").await, "INBOX stays"),
-        (mailboxes.delete(ANN, "x/y/b").await, "not there"),
+        (mailboxes.delete(ANN, "INBOX").await, "INBOX cannot be deleted"),
+        (mailboxes.delete(ANN, "x/y/b").await, "does not exist"),
         (mailboxes.rename(ANN, "x", "x/z").await, "below itself"),
         (mailboxes.rename(ANN, "x", "INBOX").await, "taken"),
-        (mailboxes.rename(ANN, "nowhere", "z").await, "not there"),
+        (mailboxes.rename(ANN, "nowhere", "z").await, "does not exist"),
         (mailboxes.rename(ANN, "x", &"long/".repeat(15)).await, "too deep below"),
     ] {
         assert!(outcome.is_err(), "{why}");
@@ -244,28 +244,28 @@ async fn the_tree_grows_and_shrinks() {
     assert_eq!(
         names(&mailboxes),
         ["INBOX*", "gone!*", "x/", "x/y/", "x/y/b!/", "x/y/b/c"],
-        "a refusal changes nothing"
+        "a refused command changes nothing"
     );
 }
 
 #[tokio::test]
-async fn inbox_gives_its_messages_away_and_stays() {
+async fn rename_of_inbox_moves_its_messages_and_keeps_inbox() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
     mailboxes.rename(ANN, "INBOX", "old").await.unwrap();
-    assert_eq!(draw(&mailboxes.open(ANN, "INBOX").unwrap()), Vec::<String>::new());
-    assert_eq!(draw(&mailboxes.open(ANN, "old").unwrap()), ["1 one", "2 two"]);
+    assert_eq!(describe(&mailboxes.open(ANN, "INBOX").unwrap()), Vec::<String>::new());
+    assert_eq!(describe(&mailboxes.open(ANN, "old").unwrap()), ["1 one", "2 two"]);
     assert_eq!(deliver(&mailboxes, &["three"]).await, [3]);
 }
 
 #[tokio::test]
-async fn a_mailbox_made_again_has_another_uidvalidity_and_its_old_sessions_learn_of_the_end() {
+async fn mailbox_created_again_has_a_new_uidvalidity_and_old_handles_fail() {
     let mailboxes = mailboxes();
     mailboxes.create(ANN, "x").await.unwrap();
     let old = mailboxes.open(ANN, "x").unwrap();
     let (uidvalidity, mut changes) = (old.view().unwrap().uidvalidity, old.changes());
-    let brought = Brought { letter: letter("one"), flags: Flags::default(), received: None };
-    mailboxes.append(ANN, "x", vec![brought]).await.unwrap();
+    let appended = AppendMessage { message: message("one"), flags: Flags::default(), received: None };
+    mailboxes.append(ANN, "x", vec![appended]).await.unwrap();
     changes.changed().await.unwrap();
     mailboxes.delete(ANN, "x").await.unwrap();
     assert!(changes.has_changed().unwrap());
@@ -277,7 +277,7 @@ async fn a_mailbox_made_again_has_another_uidvalidity_and_its_old_sessions_learn
 }
 
 #[tokio::test]
-async fn status_counts() {
+async fn status_counts_messages_by_flag() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
@@ -310,7 +310,7 @@ async fn status_counts() {
 }
 
 #[tokio::test]
-async fn a_maildrop_has_one_holder_and_stable_names() {
+async fn maildrop_is_locked_by_one_session_and_has_stable_unique_ids() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three"]).await;
     let mut drop_one = mailboxes.maildrop(ANN).await.unwrap();
@@ -318,9 +318,9 @@ async fn a_maildrop_has_one_holder_and_stable_names() {
     let names: Vec<_> = drop_one.entries().map(|(_, uid)| uid).collect();
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     inbox.remove(vec![2]).await.unwrap();
-    assert_eq!(drop_one.letter(0).unwrap(), Some(letter("one")));
-    assert_eq!(drop_one.letter(1).unwrap(), None, "IMAP took it away");
-    assert_eq!(drop_one.letter(3).unwrap(), None);
+    assert_eq!(drop_one.message(0).unwrap(), Some(message("one")));
+    assert_eq!(drop_one.message(1).unwrap(), None, "it was removed over IMAP");
+    assert_eq!(drop_one.message(3).unwrap(), None);
     drop_one.remove(&[0, 1]).await.unwrap();
     drop(drop_one);
     let drop_two = mailboxes.maildrop(ANN).await.unwrap();
@@ -328,24 +328,24 @@ async fn a_maildrop_has_one_holder_and_stable_names() {
     assert_eq!(names[0], format!("{}.1", inbox.view().unwrap().uidvalidity));
 }
 
-/// What the index says of a message, and what it is made of.
-fn known(mailbox: &Mailbox, uid: Uid) -> (String, usize) {
-    let mut index = mailbox.index();
-    let brief = index.find(uid).unwrap().unwrap();
+/// The summary and structure of a message.
+fn summary_of(mailbox: &Mailbox, uid: Uid) -> (String, usize) {
+    let mut index = mailbox.summaries();
+    let summary = index.find(uid).unwrap().unwrap();
     let structure = mailbox.structure(uid).unwrap().unwrap();
-    (String::from_utf8(brief.fields[4].to_vec()).unwrap(), structure.part.header.len())
+    (String::from_utf8(summary.fields[4].to_vec()).unwrap(), structure.part.header.len())
 }
 
 #[tokio::test]
-async fn what_was_worked_out_at_delivery_serves_all_copies_and_ends_with_them() {
+async fn summary_is_shared_by_copies_and_deleted_with_the_last() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     inbox.move_to(vec![1], "Sent").await.unwrap();
     let sent = mailboxes.open(ANN, "Sent").unwrap();
-    assert_eq!(known(&sent, 1), ("one\0".to_owned(), 16));
-    assert_eq!(known(&inbox, 2), ("two\0".to_owned(), 16));
-    assert_eq!(inbox.index().find(1).unwrap(), None);
+    assert_eq!(summary_of(&sent, 1), ("one\0".to_owned(), 16));
+    assert_eq!(summary_of(&inbox, 2), ("two\0".to_owned(), 16));
+    assert_eq!(inbox.summaries().find(1).unwrap(), None);
     let summaries = |mailboxes: &Mailboxes| -> i64 {
         let count = |connection: &rusqlite::Connection| {
             connection.query_row("SELECT count(*) FROM summary", [], |row| row.get(0))
@@ -358,59 +358,59 @@ async fn what_was_worked_out_at_delivery_serves_all_copies_and_ends_with_them() 
 }
 
 #[tokio::test]
-async fn a_message_that_an_older_version_filed_is_worked_out_when_it_is_asked_for() {
+async fn summary_missing_in_an_older_store_is_computed_when_read() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
     mailboxes.write(|transaction| Ok(transaction.execute("DELETE FROM summary WHERE content = 1", [])?)).await.unwrap();
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
-    assert_eq!(known(&inbox, 1), ("one\0".to_owned(), 16));
-    assert_eq!(known(&inbox, 2), ("two\0".to_owned(), 16));
-    let mut sieve = inbox.sieve(&["subject: two", "nowhere"]);
-    assert_eq!(sieve.may_hold(1).unwrap().collect::<Vec<_>>(), [true, true]);
-    assert_eq!(sieve.may_hold(2).unwrap().collect::<Vec<_>>(), [true, false]);
+    assert_eq!(summary_of(&inbox, 1), ("one\0".to_owned(), 16));
+    assert_eq!(summary_of(&inbox, 2), ("two\0".to_owned(), 16));
+    let mut filter = inbox.text_filter(&["subject: two", "nowhere"]);
+    assert_eq!(filter.may_hold(1).unwrap().collect::<Vec<_>>(), [true, true]);
+    assert_eq!(filter.may_hold(2).unwrap().collect::<Vec<_>>(), [true, false]);
 }
 
 #[tokio::test]
-async fn messages_in_a_row_come_by_one_read() {
+async fn messages_reads_a_range_of_uids() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two", "three", "four"]).await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     inbox.remove(vec![2]).await.unwrap();
-    let letters = inbox.letters(1, 3).unwrap();
-    assert_eq!(letters, [(1, letter("one")), (3, letter("three"))]);
+    let messages = inbox.messages(1, 3).unwrap();
+    assert_eq!(messages, [(1, message("one")), (3, message("three"))]);
 }
 
 #[tokio::test]
-async fn messages_of_a_view_are_the_same_out_of_the_tables_and_out_of_memory() {
+async fn messages_of_are_equal_from_cache_and_tables() {
     let folder = tempfile::tempdir().unwrap();
     deliver(&on_disk(folder.path()), &["one", "two", "three"]).await;
     let mailboxes = on_disk(folder.path());
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     let view = inbox.view().unwrap();
-    let all = || inbox.letters_of(view.messages.iter()).unwrap();
+    let all = || inbox.messages_of(view.messages.iter()).unwrap();
     let read = all();
-    assert_eq!(read, [(1, letter("one")), (2, letter("two")), (3, letter("three"))]);
+    assert_eq!(read, [(1, message("one")), (2, message("two")), (3, message("three"))]);
     assert_eq!(all(), read);
     inbox.remove(vec![2]).await.unwrap();
     deliver(&mailboxes, &["four"]).await;
     let copy = copy_of_data_dir(folder.path());
     let reopened = on_disk(copy.path()).open(ANN, "INBOX").unwrap();
     let uids = |view: &View| -> Vec<Uid> {
-        reopened.letters_of(view.messages.iter()).unwrap().into_iter().map(|(uid, _)| uid).collect()
+        reopened.messages_of(view.messages.iter()).unwrap().into_iter().map(|(uid, _)| uid).collect()
     };
-    assert_eq!(uids(&view), [1, 3], "one that is gone is left out");
+    assert_eq!(uids(&view), [1, 3], "an expunged one is left out");
     assert_eq!(uids(&inbox.view().unwrap()), [1, 3, 4]);
     inbox.copy_to(vec![1], "INBOX").await.unwrap();
     let view = inbox.view().unwrap();
     let copy = copy_of_data_dir(folder.path());
     let fresh = on_disk(copy.path()).open(ANN, "INBOX").unwrap();
-    let read = fresh.letters_of(view.messages.iter()).unwrap();
-    let wanted = [(1, "one"), (3, "three"), (4, "four"), (5, "one")].map(|(uid, text)| (uid, letter(text)));
-    assert_eq!(read, wanted, "contents need not lie in a row");
+    let read = fresh.messages_of(view.messages.iter()).unwrap();
+    let wanted = [(1, "one"), (3, "three"), (4, "four"), (5, "one")].map(|(uid, text)| (uid, message(text)));
+    assert_eq!(read, wanted, "contents need not be adjacent");
 }
 
 #[tokio::test]
-async fn a_change_is_seen_even_if_who_asked_for_it_waits_no_longer() {
+async fn change_is_applied_even_if_its_caller_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let mailboxes = on_disk(folder.path());
     deliver(&mailboxes, &["one"]).await;
@@ -421,29 +421,29 @@ async fn a_change_is_seen_even_if_who_asked_for_it_waits_no_longer() {
     assert!(futures_util::poll!(&mut storing).is_pending());
     drop(storing);
     changes.changed().await.unwrap();
-    assert_eq!(draw(&inbox), ["1 \\Seen one"]);
+    assert_eq!(describe(&inbox), ["1 \\Seen one"]);
 }
 
-/// Random changes, by two who look at one mailbox: what each sees is what the tables hold.
+/// Random changes by two sessions of one mailbox: every view equals the tables.
 #[tokio::test]
-async fn views_agree_with_the_tables_whatever_happens() {
+async fn view_after_random_changes_equals_the_tables() {
     for seed in 0..20 {
-        let dice = crate::world::Dice::seeded(seed);
+        let rng = crate::world::Rng::seeded(seed);
         let mailboxes = mailboxes();
         deliver(&mailboxes, &["first"]).await;
         let inbox = mailboxes.open(ANN, "INBOX").unwrap();
         for step in 0..60 {
-            let uids: Vec<Uid> = (0..4).map(|_| dice.below(20) as Uid).collect();
-            match dice.below(6) {
+            let uids: Vec<Uid> = (0..4).map(|_| rng.below(20) as Uid).collect();
+            match rng.below(6) {
                 0 | 1 => drop(deliver(&mailboxes, &["more"]).await),
                 2 => drop(inbox.store(uids, StoreMode::Add, flags(SystemFlags::DELETED, &[])).await.unwrap()),
                 3 => drop(inbox.expunge(Some(uids)).await.unwrap()),
                 4 => drop(inbox.copy_to(uids, "INBOX").await.unwrap()),
                 _ => drop(inbox.move_to(uids, "INBOX").await.unwrap()),
             }
-            let kept = if dice.below(3) == 0 { Some(inbox.view().unwrap()) } else { None };
-            let stored = mailboxes.0.store.read(|connection| shelf::load(connection, inbox.shelf.id)).unwrap();
-            assert!(kept.is_none_or(|kept| Some((*kept).clone()) == stored), "seed {seed}, step {step}");
+            let held_view = if rng.below(3) == 0 { Some(inbox.view().unwrap()) } else { None };
+            let stored = mailboxes.0.store.read(|connection| open_mailbox::load(connection, inbox.shared.id)).unwrap();
+            assert!(held_view.is_none_or(|held_view| Some((*held_view).clone()) == stored), "seed {seed}, step {step}");
         }
     }
 }

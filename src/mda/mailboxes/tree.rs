@@ -1,22 +1,22 @@
-//! Accounts and the trees of their mailboxes: RFC 9051 §6.3.4 to §6.3.8.
+//! Accounts and their mailbox trees: RFC 9051 §6.3.4 to §6.3.8.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::name::{INBOX, canonical, is_within, superiors};
-use super::news::{News, Told};
-use super::shelf::{Change, What};
-use super::special_use::{SpecialUse, parse_uses, spell_uses};
+use super::account_feed::{AccountEvent, CommittedChanges};
+use super::name::{INBOX, canonical, is_within, parents};
+use super::open_mailbox::{Change, ChangeKind};
+use super::special_use::{SpecialUse, format_uses, parse_uses};
 use super::{Error, Mailboxes, Uid, change, metadata};
 use crate::store::{Transaction, content};
 
-/// An account has no more mailboxes.
-const MAILBOXES_MAX: usize = 2_000;
+/// Most mailboxes of an account.
+const MAX_MAILBOXES: usize = 2_000;
 
 impl Mailboxes {
-    /// Makes the account and the mailboxes that each has from the start, unless it is there.
+    /// Creates the account with its default mailboxes, unless it exists.
     ///
     /// # Errors
-    /// It is not stored.
+    /// The change cannot be stored.
     pub async fn ensure_account(&self, account: &str) -> Result<(), Error> {
         if self.0.store.read(|connection| find(connection, account, INBOX))?.is_some() {
             return Ok(());
@@ -25,33 +25,33 @@ impl Mailboxes {
         self.write(move |transaction| ensure_account(transaction, &account, now).map(drop)).await
     }
 
-    /// Makes a mailbox, and those above it. RFC 9051 §6.3.4.
+    /// Creates a mailbox and its missing parents. RFC 9051 §6.3.4.
     ///
     /// # Errors
-    /// The name is taken or cannot be used, or it is not stored.
+    /// The name is taken or not allowed, or the change cannot be stored.
     pub async fn create(&self, account: &str, name: &str) -> Result<(), Error> {
         self.create_for(account, name, &[]).await.map(drop)
     }
 
-    /// The same for these uses, each as in `\Sent`; returns its id. RFC 6154 §3, RFC 8474 §4.1.
+    /// The same with special uses such as `\Sent`; returns the id of the mailbox. RFC 6154 §3, RFC 8474 §4.1.
     ///
     /// # Errors
-    /// As [`Mailboxes::create`], or there is no such use.
+    /// As for [`Mailboxes::create`], or a special use is not known.
     pub async fn create_for(&self, account: &str, name: &str, uses: &[String]) -> Result<u64, Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
         let uses = parse_uses(uses.iter().map(String::as_str))?;
         self.change(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
-            let (mailbox, made) = create(transaction, account, &name, &uses, now)?;
-            Ok((mailbox as u64, Told::names(account, made)))
+            let (mailbox, created) = create(transaction, account, &name, &uses, now)?;
+            Ok((mailbox as u64, CommittedChanges::names(account, created)))
         })
         .await
     }
 
-    /// Deletes a mailbox with its messages; those below it stay. RFC 9051 §6.3.5.
+    /// Deletes a mailbox with its messages; mailboxes below it stay. RFC 9051 §6.3.5.
     ///
     /// # Errors
-    /// There is none, or it is INBOX, or it is not stored.
+    /// The mailbox does not exist or is INBOX, or the change cannot be stored.
     pub async fn delete(&self, account: &str, name: &str) -> Result<(), Error> {
         let (account, name) = (account.to_owned(), canonical(name)?);
         if name == INBOX {
@@ -67,55 +67,55 @@ impl Mailboxes {
             transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
             transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
-            let changes = vec![Change { account, mailbox, modseq: 0, what: What::Gone }];
-            Ok(((), Told { changes, ..Told::names(account, [name]) }))
+            let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone }];
+            Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name]) }))
         };
         self.change(job).await
     }
 
-    /// Gives a mailbox and all below it a new name. INBOX stays, and only its messages go there. RFC 9051 §6.3.6.
+    /// Renames a mailbox and all mailboxes below it. Of INBOX only the messages are moved. RFC 9051 §6.3.6.
     ///
     /// # Errors
-    /// There is none, the new name is taken or cannot be used, or it is not stored.
+    /// The mailbox does not exist, the new name is taken or not allowed, or the change cannot be stored.
     pub async fn rename(&self, account: &str, from: &str, to: &str) -> Result<(), Error> {
         let (account, from, to, now) = (account.to_owned(), canonical(from)?, canonical(to)?, self.now());
         if from != INBOX && from != to && is_within(&to, &from) {
-            return Err(Error::BadName("a mailbox cannot be below itself"));
+            return Err(Error::BadName("a mailbox cannot be moved below itself"));
         }
         let job = move |transaction: &Transaction<'_>| {
             let (account, inbox) = find(transaction, &account, INBOX)?.ok_or_else(|| Error::NoMailbox(from.clone()))?;
-            let mut told = match from == INBOX {
-                true => empty_into(transaction, account, inbox, &to, now)?,
+            let mut committed = match from == INBOX {
+                true => move_inbox_messages(transaction, account, inbox, &to, now)?,
                 false => rename(transaction, account, &from, &to, now)?,
             };
-            told.news.push((account, News::Named { name: to, was: Some(from) }));
-            Ok(((), told))
+            committed.events.push((account, AccountEvent::Named { name: to, old_name: Some(from) }));
+            Ok(((), committed))
         };
         self.change(job).await
     }
 
-    /// Subscribes to a name, or no longer; there need not be a mailbox. RFC 9051 §6.3.7, §6.3.8.
+    /// Subscribes to a name, or unsubscribes; the mailbox need not exist. RFC 9051 §6.3.7, §6.3.8.
     ///
     /// # Errors
-    /// The name cannot be used, there are too many, or it is not stored.
+    /// The name is not allowed, there are too many subscriptions, or the change cannot be stored.
     pub async fn subscribe(&self, account: &str, name: &str, on: bool) -> Result<(), Error> {
         let (account, name, now) = (account.to_owned(), canonical(name)?, self.now());
         self.change(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
             let is_new = subscribe(transaction, account, &name, on)?;
-            let news = is_new.then_some((account, News::Subscribed(name))).into_iter().collect();
-            Ok(((), Told { news, ..Told::default() }))
+            let events = is_new.then_some((account, AccountEvent::Subscribed(name))).into_iter().collect();
+            Ok(((), CommittedChanges { events, ..CommittedChanges::default() }))
         })
         .await
     }
 
-    /// Takes the messages that no session was told of: those from the returned UID on are `\Recent` for the caller and
-    /// nobody after. RFC 3501 §2.3.2.
+    /// Claims the recent messages: those from the returned UID on are `\Recent` for the caller, and for no later
+    /// session. RFC 3501 §2.3.2.
     ///
     /// # Errors
-    /// It is not stored.
+    /// The change cannot be stored.
     pub async fn claim_recent(&self, mailbox: &super::Mailbox) -> Result<Uid, Error> {
-        let (id, view) = (mailbox.shelf.id, mailbox.view()?);
+        let (id, view) = (mailbox.shared.id, mailbox.view()?);
         let sql = "SELECT recent FROM mailbox WHERE id = ?1";
         let recent =
             self.0.store.read(|connection| connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)))?;
@@ -143,7 +143,7 @@ pub(super) fn find_in(connection: &Connection, account: i64, name: &str) -> rusq
     connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()
 }
 
-/// The id of an account, made with its first mailboxes if it is new.
+/// The id of an account, which is created with its default mailboxes if it does not exist.
 pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64) -> Result<i64, Error> {
     let sql = "SELECT id FROM account WHERE key = ?1";
     if let Some(account) = transaction.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()? {
@@ -153,22 +153,29 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
     let account = transaction.prepare_cached(sql)?.insert([key])?;
     let special = SpecialUse::ALL.map(|special| (special.name(), vec![special]));
     for (name, uses) in [(INBOX, vec![])].into_iter().chain(special) {
-        make(transaction, account, name, &uses, now)?;
+        insert_mailbox(transaction, account, name, &uses, now)?;
         subscribe(transaction, account, name, true)?;
     }
     Ok(account)
 }
 
-/// One row; UIDVALIDITY is never given twice in an account, so an old name never means old UIDs.
-fn make(transaction: &Transaction<'_>, account: i64, name: &str, uses: &[SpecialUse], now: i64) -> Result<i64, Error> {
+/// Inserts the row of a mailbox. A UIDVALIDITY is never reused in an account, so a name that is reused never brings
+/// back old UIDs.
+fn insert_mailbox(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+    uses: &[SpecialUse],
+    now: i64,
+) -> Result<i64, Error> {
     let now = u32::try_from(now).unwrap_or_default();
     let sql = "UPDATE account SET uidvalidity = max(uidvalidity + 1, ?2) WHERE id = ?1 RETURNING uidvalidity";
     let uidvalidity: u32 = transaction.prepare_cached(sql)?.query_row(params![account, now], |row| row.get(0))?;
     let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, nullif(?3, ''), ?4)";
-    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, spell_uses(uses, ""), uidvalidity])?)
+    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, format_uses(uses, ""), uidvalidity])?)
 }
 
-/// A mailbox, and the names of all that were made for it.
+/// Creates a mailbox; returns its id and the names of all mailboxes created for it.
 fn create(
     transaction: &Transaction<'_>,
     account: i64,
@@ -181,27 +188,27 @@ fn create(
     }
     let sql = "SELECT count(*) FROM mailbox WHERE account = ?1";
     let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
-    if MAILBOXES_MAX <= count {
+    if MAX_MAILBOXES <= count {
         return Err(Error::TooMany("mailboxes"));
     }
-    let mut made = make_superiors(transaction, account, name, now)?;
-    made.push(name.to_owned());
-    Ok((make(transaction, account, name, uses, now)?, made))
+    let mut created = create_parents(transaction, account, name, now)?;
+    created.push(name.to_owned());
+    Ok((insert_mailbox(transaction, account, name, uses, now)?, created))
 }
 
-/// Makes the mailboxes that a mailbox is below, and names those that were not there.
-fn make_superiors(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<Vec<String>, Error> {
-    let mut made = Vec::new();
-    for superior in superiors(name) {
-        if find_in(transaction, account, superior)?.is_none() {
-            make(transaction, account, superior, &[], now)?;
-            made.push(superior.to_owned());
+/// Creates the missing parents of a mailbox and returns their names.
+fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<Vec<String>, Error> {
+    let mut created = Vec::new();
+    for parent in parents(name) {
+        if find_in(transaction, account, parent)?.is_none() {
+            insert_mailbox(transaction, account, parent, &[], now)?;
+            created.push(parent.to_owned());
         }
     }
-    Ok(made)
+    Ok(created)
 }
 
-/// Whether that is new.
+/// Returns whether that changed anything.
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
         let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
@@ -209,14 +216,20 @@ fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) 
     }
     let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
     let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
-    if MAILBOXES_MAX <= count {
+    if MAX_MAILBOXES <= count {
         return Err(Error::TooMany("subscriptions"));
     }
     let sql = "INSERT OR IGNORE INTO subscription VALUES (?1, ?2)";
     Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
 }
 
-fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now: i64) -> Result<Told, Error> {
+fn rename(
+    transaction: &Transaction<'_>,
+    account: i64,
+    from: &str,
+    to: &str,
+    now: i64,
+) -> Result<CommittedChanges, Error> {
     let mut all = transaction.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
     let all = all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut renamed: Vec<(i64, String)> = all.collect::<Result<_, _>>()?;
@@ -224,7 +237,7 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
     if renamed.is_empty() {
         return Err(Error::NoMailbox(from.to_owned()));
     }
-    let made = make_superiors(transaction, account, to, now)?;
+    let created = create_parents(transaction, account, to, now)?;
     for (mailbox, name) in renamed {
         let new = canonical(&format!("{to}{}", &name[from.len()..]))?;
         if find_in(transaction, account, &new)?.is_some() {
@@ -233,16 +246,22 @@ fn rename(transaction: &Transaction<'_>, account: i64, from: &str, to: &str, now
         let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![mailbox, new])?;
     }
-    Ok(Told::names(account, made))
+    Ok(CommittedChanges::names(account, created))
 }
 
-fn empty_into(transaction: &Transaction<'_>, account: i64, inbox: i64, to: &str, now: i64) -> Result<Told, Error> {
-    let (target, mut made) = create(transaction, account, to, &[], now)?;
-    made.pop();
+fn move_inbox_messages(
+    transaction: &Transaction<'_>,
+    account: i64,
+    inbox: i64,
+    to: &str,
+    now: i64,
+) -> Result<CommittedChanges, Error> {
+    let (target, mut created) = create(transaction, account, to, &[], now)?;
+    created.pop();
     metadata::copy(transaction, inbox, target)?;
     let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
     let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
     let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;
-    let left = change::remove(transaction, inbox, &uids)?;
-    Ok(Told { changes: vec![arrived, left], ..Told::names(account, made) })
+    let removed = change::remove(transaction, inbox, &uids)?;
+    Ok(CommittedChanges { changes: vec![arrived, removed], ..CommittedChanges::names(account, created) })
 }

@@ -1,4 +1,4 @@
-//! What a session sees of one mailbox: an immutable list, shared by all sessions, and how two of them differ.
+//! A snapshot of one mailbox: an immutable list, shared by all sessions, and the difference of two of them.
 
 use jiff::Timestamp;
 
@@ -8,55 +8,55 @@ use crate::imap::Flags;
 /// The messages of a mailbox at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// UIDs are worth something only together with this. RFC 9051 §2.3.1.1.
+    /// UIDs are only valid together with this. RFC 9051 §2.3.1.1.
     pub uidvalidity: u32,
-    /// What the next message gets, at least.
+    /// The lowest UID that the next message may get.
     pub uidnext: Uid,
-    /// The number of the last change. RFC 7162 §3.1.2.
+    /// The modification sequence of the last change. RFC 7162 §3.1.2.
     pub modseq: u64,
-    /// Messages by ascending UID; the sequence number of a message is its place, from 1.
+    /// Messages by ascending UID; the sequence number of a message is its place, counted from 1.
     pub messages: Messages,
 }
 
-/// What is known of a message without its bytes.
+/// The metadata of a message.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Message {
+pub struct MessageMeta {
     /// Its unique id.
     pub uid: Uid,
     /// Its flags.
     pub flags: Flags,
-    /// The number of its last change.
+    /// The modification sequence of its last change.
     pub modseq: u64,
-    /// When it arrived, the internal date. RFC 9051 §2.3.3.
+    /// When it was received, the internal date. RFC 9051 §2.3.3.
     pub received: Timestamp,
-    /// When it came into this mailbox. RFC 8514 §2.
+    /// When it was added to this mailbox. RFC 8514 §2.
     pub saved: Timestamp,
-    /// Octets, trace lines included. RFC 9051 §2.3.4.
+    /// Size in bytes, trace lines included. RFC 9051 §2.3.4.
     pub size: u64,
-    /// The id of what is below the trace; copies share it.
+    /// The id of the content below the trace lines; copies share it.
     pub content: i64,
-    /// The same for all copies. RFC 8474 §5.1.
+    /// The email id, the same for all copies. RFC 8474 §5.1.
     pub email: u64,
 }
 
-/// How a newer view differs from an older one, by UID, ascending.
+/// The difference of a newer view from an older one, in UIDs, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// No longer there.
+    /// Expunged messages.
     pub expunged: Vec<Uid>,
-    /// Not there before.
+    /// Added messages.
     pub arrived: Vec<Uid>,
-    /// There, with other flags.
+    /// Messages with other flags.
     pub changed: Vec<Uid>,
 }
 
 impl View {
     /// The message with this UID.
-    pub fn find(&self, uid: Uid) -> Option<&Message> {
+    pub fn find(&self, uid: Uid) -> Option<&MessageMeta> {
         self.messages.find(uid)
     }
 
-    /// What happened since `older`, a view of the same mailbox.
+    /// The changes since `older`, a view of the same mailbox.
     pub fn changes_since(&self, older: &Self) -> Changes {
         let mut changes = Changes::default();
         if self.modseq != older.modseq {

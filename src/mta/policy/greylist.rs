@@ -16,7 +16,7 @@ use crate::mail::{Address, ReversePath};
 use crate::world::{Greylisting, later};
 
 /// Who is remembered; of more, those are forgotten first who would be forgotten soonest.
-const REMEMBERED_MAX: usize = 100_000;
+const MAX_ENTRIES: usize = 100_000;
 
 /// Client, sender and recipient.
 pub(super) type Triplet = (IpAddr, ReversePath, Address);
@@ -38,8 +38,8 @@ struct Seen {
 
 impl Greylist {
     /// How long this client must wait with mail from that sender to that recipient; `None` to let it in.
-    pub(super) fn judge(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
-        self.forget_until(now);
+    pub(super) fn wait_for(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
+        self.remove_expired(now);
         let waits_until = match self.seen.get(&triplet) {
             None => Some(later(now, rule.delay)),
             Some(seen) => seen.waits_until.filter(|until| now < *until),
@@ -49,29 +49,29 @@ impl Greylist {
             (Some(_), None) => later(now, rule.retry_within),
             (None, _) => later(now, rule.lifetime),
         };
-        self.remember(triplet, Seen { until, waits_until });
+        self.insert(triplet, Seen { until, waits_until });
         Duration::try_from(waits_until?.duration_since(now)).ok()
     }
 
-    fn remember(&mut self, triplet: Triplet, seen: Seen) {
+    fn insert(&mut self, triplet: Triplet, seen: Seen) {
         self.ends.insert((seen.until, triplet.clone()));
         if let Some(before) = self.seen.insert(triplet.clone(), seen)
             && before.until != seen.until
         {
             self.ends.remove(&(before.until, triplet));
         }
-        if REMEMBERED_MAX < self.seen.len() {
-            self.forget_first();
+        if MAX_ENTRIES < self.seen.len() {
+            self.remove_first();
         }
     }
 
-    fn forget_until(&mut self, now: Timestamp) {
+    fn remove_expired(&mut self, now: Timestamp) {
         while self.ends.first().is_some_and(|(until, _)| *until <= now) {
-            self.forget_first();
+            self.remove_first();
         }
     }
 
-    fn forget_first(&mut self) {
+    fn remove_first(&mut self) {
         if let Some((_, triplet)) = self.ends.pop_first() {
             self.seen.remove(&triplet);
         }
@@ -102,7 +102,7 @@ mod tests {
 
     /// RFC 6647 §2.1, §5.
     #[test]
-    fn whoever_comes_back_in_time_is_let_in_and_stays_known_while_mail_comes() {
+    fn greylist_when_client_returns_in_time_accepts_and_remembers() {
         let (mut greylist, one) = (Greylist::default(), triplet(1, "bob@b.test"));
         for (seconds, waits) in [
             (0, Some(300)),
@@ -114,31 +114,31 @@ mod tests {
             (HOUR + (239 + 240 + 24) * HOUR, Some(300)),
             (HOUR + (239 + 240 + 24) * HOUR + 5 * MINUTE, None),
         ] {
-            let wait = greylist.judge(&rule(), one.clone(), at(seconds));
+            let wait = greylist.wait_for(&rule(), one.clone(), at(seconds));
             assert_eq!(wait.map(|wait| wait.as_secs()), waits, "after {seconds} s");
         }
     }
 
     #[test]
-    fn another_client_sender_or_recipient_waits_for_itself() {
+    fn greylist_with_other_triplet_waits_again() {
         let mut greylist = Greylist::default();
         let null = ([192, 0, 2, 1].into(), None, "bob@b.test".parse().unwrap());
         for other in [triplet(1, "bob@b.test"), triplet(2, "bob@b.test"), triplet(1, "cat@b.test"), null] {
-            assert!(greylist.judge(&rule(), other, at(600)).is_some());
+            assert!(greylist.wait_for(&rule(), other, at(600)).is_some());
         }
-        assert!(greylist.judge(&rule(), triplet(2, "bob@b.test"), at(900)).is_none());
+        assert!(greylist.wait_for(&rule(), triplet(2, "bob@b.test"), at(900)).is_none());
     }
 
     #[test]
-    fn the_table_is_bounded_and_who_is_known_outlives_who_only_tried() {
+    fn greylist_when_full_keeps_known_triplets() {
         let mut greylist = Greylist::default();
         for seconds in [0, 300] {
-            let _ = greylist.judge(&rule(), triplet(1, "bob@b.test"), at(seconds));
+            let _ = greylist.wait_for(&rule(), triplet(1, "bob@b.test"), at(seconds));
         }
-        for number in 0..REMEMBERED_MAX + 10 {
-            let _ = greylist.judge(&rule(), triplet(2, &format!("u{number}@b.test")), at(301));
+        for number in 0..MAX_ENTRIES + 10 {
+            let _ = greylist.wait_for(&rule(), triplet(2, &format!("u{number}@b.test")), at(301));
         }
-        assert_eq!((greylist.seen.len(), greylist.ends.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
-        assert!(greylist.judge(&rule(), triplet(1, "bob@b.test"), at(302)).is_none());
+        assert_eq!((greylist.seen.len(), greylist.ends.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        assert!(greylist.wait_for(&rule(), triplet(1, "bob@b.test"), at(302)).is_none());
     }
 }

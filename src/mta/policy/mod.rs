@@ -10,33 +10,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greylist::Greylist;
-use rate::{Rates, What};
+use rate::{RateUnit, Rates};
 
-use super::Setup;
+use super::MtaContext;
 use crate::mail::{Address, Recipient, ReversePath};
 use crate::smtp::Reply;
-use crate::world::{Answer, Dice, Rule, Stage, World};
+use crate::world::{PolicyReply, Rng, Rule, Stage, World};
 
 /// The gate of one host.
-pub(super) struct Gate {
-    dice: Dice,
-    memory: Mutex<Memory>,
+pub(super) struct Policy {
+    rng: Rng,
+    state: Mutex<PolicyState>,
 }
 
 #[derive(Default)]
-struct Memory {
+struct PolicyState {
     greylist: Greylist,
     rates: Rates,
-    /// How often each rule has spoken, by its place.
-    spoken: BTreeMap<usize, u32>,
+    /// How often each rule has applied, by its place.
+    applied: BTreeMap<usize, u32>,
 }
 
 /// A moment of a conversation, with all that is known by then.
 #[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
+pub(super) struct PolicyContext<'a> {
     pub(super) stage: Stage,
     pub(super) peer: IpAddr,
-    /// What the client called itself.
+    /// RateUnit the client called itself.
     pub(super) helo: Option<&'a str>,
     /// The reverse-path, from MAIL on.
     pub(super) from: Option<&'a ReversePath>,
@@ -44,79 +44,85 @@ pub(super) struct Moment<'a> {
     pub(super) to: &'a [Recipient],
 }
 
-impl Gate {
-    pub(super) fn new(dice: Dice) -> Self {
-        Self { dice, memory: Mutex::default() }
+impl Policy {
+    pub(super) fn new(rng: Rng) -> Self {
+        Self { rng, state: Mutex::default() }
     }
 
     /// Remembers nobody, as after a crash.
-    pub(super) fn forget(&self) {
-        *self.memory() = Memory::default();
+    pub(super) fn reset(&self) {
+        *self.state() = PolicyState::default();
     }
 
-    /// What the first rule that applies says.
-    pub(super) fn rule(&self, setup: &Setup, moment: Moment<'_>) -> Option<Reply> {
-        let rules = &setup.settings.policy.rules;
+    /// RateUnit the first rule that applies says.
+    pub(super) fn rule(&self, context: &MtaContext, input: PolicyContext<'_>) -> Option<Reply> {
+        let rules = &context.settings.policy.rules;
         if rules.is_empty() {
             return None;
         }
-        let spoken = &mut self.memory().spoken;
-        let mut rules = rules.iter().enumerate().filter(|(_, rule)| applies(rule, &setup.world, moment));
-        let (at, rule) = rules.find(|(at, rule)| self.strikes(rule, spoken.get(at).copied().unwrap_or(0)))?;
-        *spoken.entry(at).or_default() += 1;
+        let applied = &mut self.state().applied;
+        let mut rules = rules.iter().enumerate().filter(|(_, rule)| matches(rule, &context.world, input));
+        let (at, rule) = rules.find(|(at, rule)| self.triggers(rule, applied.get(at).copied().unwrap_or(0)))?;
+        *applied.entry(at).or_default() += 1;
         Some(reply(&rule.reply))
     }
 
-    fn strikes(&self, rule: &Rule, spoken: u32) -> bool {
-        rule.times.is_none_or(|times| spoken < times)
-            && (1.0 <= rule.probability || self.dice.share() < rule.probability)
+    fn triggers(&self, rule: &Rule, applied: u32) -> bool {
+        rule.times.is_none_or(|times| applied < times)
+            && (1.0 <= rule.probability || self.rng.next_f64() < rule.probability)
     }
 
     /// Counts a message of this client; the reply is for one that is over its limit.
-    pub(super) fn message(&self, setup: &Setup, peer: IpAddr) -> Option<Reply> {
-        self.count(setup, peer, What::Message, "messages")
+    pub(super) fn message(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
+        self.count(context, peer, RateUnit::Message, "messages")
     }
 
     /// Counts a recipient.
-    pub(super) fn recipient(&self, setup: &Setup, peer: IpAddr) -> Option<Reply> {
-        self.count(setup, peer, What::Recipient, "recipients")
+    pub(super) fn recipient(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
+        self.count(context, peer, RateUnit::Recipient, "recipients")
     }
 
-    fn count(&self, setup: &Setup, peer: IpAddr, what: What, words: &str) -> Option<Reply> {
-        let limit = setup.settings.policy.rate_limit.as_ref()?;
-        if limit.exempt.contain(&setup.world, peer) {
+    fn count(&self, context: &MtaContext, peer: IpAddr, unit: RateUnit, words: &str) -> Option<Reply> {
+        let limit = context.settings.policy.rate_limit.as_ref()?;
+        if limit.exempt.contains(&context.world, peer) {
             return None;
         }
-        let wait = self.memory().rates.count(limit, peer, what, setup.clock.now())?;
+        let wait = self.state().rates.count(limit, peer, unit, context.clock.now())?;
         Some(later(&format!("Too many {words} from your address"), wait))
     }
 
     /// Lets a stranger wait. RFC 6647 §2.1, §5.
-    pub(super) fn greylist(&self, setup: &Setup, peer: IpAddr, from: &ReversePath, to: &Address) -> Option<Reply> {
-        let rule = setup.settings.policy.greylisting.as_ref()?;
-        if rule.exempt.contain(&setup.world, peer) {
+    pub(super) fn greylist(
+        &self,
+        context: &MtaContext,
+        peer: IpAddr,
+        from: &ReversePath,
+        to: &Address,
+    ) -> Option<Reply> {
+        let rule = context.settings.policy.greylisting.as_ref()?;
+        if rule.exempt.contains(&context.world, peer) {
             return None;
         }
         let triplet = (peer, from.clone(), to.clone());
-        let wait = self.memory().greylist.judge(rule, triplet, setup.clock.now())?;
+        let wait = self.state().greylist.wait_for(rule, triplet, context.clock.now())?;
         Some(later("Greylisted", wait))
     }
 
     /// A panic elsewhere does not make it wrong: each change to it is whole.
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, PolicyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn applies(rule: &Rule, world: &World, moment: Moment<'_>) -> bool {
-    rule.stage == moment.stage
-        && rule.client.as_ref().is_none_or(|clients| clients.contain(world, moment.peer))
-        && rule.helo.as_ref().is_none_or(|helo| moment.helo.is_some_and(|name| helo.fits(name)))
-        && rule.from.as_ref().is_none_or(|from| moment.from.is_some_and(|path| from.fits_path(path.as_ref())))
-        && rule.to.as_ref().is_none_or(|to| moment.to.iter().any(|recipient| to.fits_path(Some(&recipient.address))))
+fn matches(rule: &Rule, world: &World, input: PolicyContext<'_>) -> bool {
+    rule.stage == input.stage
+        && rule.client.as_ref().is_none_or(|clients| clients.contains(world, input.peer))
+        && rule.helo.as_ref().is_none_or(|helo| input.helo.is_some_and(|name| helo.matches(name)))
+        && rule.from.as_ref().is_none_or(|from| input.from.is_some_and(|path| from.matches_path(path.as_ref())))
+        && rule.to.as_ref().is_none_or(|to| input.to.iter().any(|recipient| to.matches_path(Some(&recipient.address))))
 }
 
-fn reply(answer: &Answer) -> Reply {
+fn reply(answer: &PolicyReply) -> Reply {
     Reply { enhanced: answer.enhanced, ..Reply::plain(answer.code, &answer.text) }
 }
 

@@ -9,16 +9,16 @@ use jiff::Timestamp;
 use crate::world::{RateLimit, later};
 
 /// Clients that are counted at once; of more, those whose period began first are forgotten.
-const CLIENTS_MAX: usize = 100_000;
+const MAX_CLIENTS: usize = 100_000;
 
-/// What is counted.
+/// RateUnit is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum RateUnit {
     Message,
     Recipient,
 }
 
-/// What each client has sent since its period began.
+/// RateUnit each client has sent since its period began.
 #[derive(Default)]
 pub(super) struct Rates {
     periods: BTreeMap<IpAddr, Period>,
@@ -34,32 +34,38 @@ struct Period {
 
 impl Rates {
     /// Counts one more, or says how long the client must wait, since it is over its limit.
-    pub(super) fn count(&mut self, limit: &RateLimit, client: IpAddr, what: What, now: Timestamp) -> Option<Duration> {
-        self.forget_until(limit.per, now);
+    pub(super) fn count(
+        &mut self,
+        limit: &RateLimit,
+        client: IpAddr,
+        unit: RateUnit,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        self.remove_expired(limit.per, now);
         let began = now;
         let period = self.periods.entry(client).or_insert(Period { began, messages: 0, recipients: 0 });
         self.begins.insert((period.began, client));
-        let (sent, max) = match what {
-            What::Message => (&mut period.messages, limit.messages),
-            What::Recipient => (&mut period.recipients, limit.recipients),
+        let (sent, max) = match unit {
+            RateUnit::Message => (&mut period.messages, limit.messages),
+            RateUnit::Recipient => (&mut period.recipients, limit.recipients),
         };
         if max.is_some_and(|max| max <= *sent) {
             return Duration::try_from(later(period.began, limit.per).duration_since(now)).ok();
         }
         *sent = sent.saturating_add(1);
-        if CLIENTS_MAX < self.periods.len() {
-            self.forget_first();
+        if MAX_CLIENTS < self.periods.len() {
+            self.remove_first();
         }
         None
     }
 
-    fn forget_until(&mut self, per: Duration, now: Timestamp) {
+    fn remove_expired(&mut self, per: Duration, now: Timestamp) {
         while self.begins.first().is_some_and(|(began, _)| later(*began, per) <= now) {
-            self.forget_first();
+            self.remove_first();
         }
     }
 
-    fn forget_first(&mut self) {
+    fn remove_first(&mut self) {
         if let Some((_, client)) = self.begins.pop_first() {
             self.periods.remove(&client);
         }
@@ -68,7 +74,7 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
-    use super::What::{Message, Recipient};
+    use super::RateUnit::{Message, Recipient};
     use super::*;
     use crate::world::Clients;
 
@@ -77,15 +83,15 @@ mod tests {
         RateLimit { per: Duration::from_secs(60), messages: Some(2), recipients: Some(3), exempt }
     }
 
-    fn count(rates: &mut Rates, client: u8, what: What, seconds: i64) -> Option<u64> {
+    fn count(rates: &mut Rates, client: u8, unit: RateUnit, seconds: i64) -> Option<u64> {
         let now = Timestamp::from_second(seconds).unwrap();
-        rates.count(&limit(), [192, 0, 2, client].into(), what, now).map(|wait| wait.as_secs())
+        rates.count(&limit(), [192, 0, 2, client].into(), unit, now).map(|wait| wait.as_secs())
     }
 
     #[test]
-    fn a_client_over_its_limit_waits_for_the_end_of_its_period() {
+    fn rate_limit_when_exceeded_waits_for_the_end_of_the_period() {
         let mut rates = Rates::default();
-        for (client, what, seconds, waits) in [
+        for (client, unit, seconds, waits) in [
             (1, Message, 0, None),
             (1, Recipient, 0, None),
             (1, Message, 10, None),
@@ -99,17 +105,17 @@ mod tests {
             (2, Message, 79, Some(1)),
             (2, Message, 80, None),
         ] {
-            assert_eq!(count(&mut rates, client, what, seconds), waits, "{client} {what:?} after {seconds} s");
+            assert_eq!(count(&mut rates, client, unit, seconds), waits, "{client} {unit:?} after {seconds} s");
         }
     }
 
     #[test]
-    fn the_table_is_bounded() {
+    fn rate_table_is_bounded() {
         let (mut rates, now) = (Rates::default(), Timestamp::UNIX_EPOCH);
-        for number in 0..CLIENTS_MAX as u32 + 10 {
+        for number in 0..MAX_CLIENTS as u32 + 10 {
             let client = std::net::Ipv4Addr::from(number).into();
             assert_eq!(rates.count(&limit(), client, Message, now), None);
         }
-        assert_eq!((rates.periods.len(), rates.begins.len()), (CLIENTS_MAX, CLIENTS_MAX));
+        assert_eq!((rates.periods.len(), rates.begins.len()), (MAX_CLIENTS, MAX_CLIENTS));
     }
 }

@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use super::row_ids::OF_HOST;
 use super::{Queue, time};
-use crate::journey::Step;
+use crate::journey::EventKind;
 use crate::mail::{Address, Envelope, JourneyId, QueueId, ReversePath};
 use crate::mta::Mta;
 use crate::store::{self, Transaction, content};
 use crate::world::HostName;
 
 /// The most of a message's header that is shown, in octets.
-const HEADER_MAX: usize = 64 * 1024;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// Which messages of a queue.
+/// Selector messages of a queue.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
+pub enum Selector {
     /// All.
     All,
     /// Those of a journey.
@@ -30,7 +30,7 @@ pub enum Which {
     One(QueueId),
 }
 
-impl std::str::FromStr for Which {
+impl std::str::FromStr for Selector {
     type Err = crate::mail::InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -38,7 +38,7 @@ impl std::str::FromStr for Which {
     }
 }
 
-impl Which {
+impl Selector {
     /// As the second parameter of [`filter`].
     fn name(self) -> Option<String> {
         match self {
@@ -68,7 +68,7 @@ pub enum State {
 
 /// A message as the operator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct QueueEntry {
     /// Its name.
     pub id: QueueId,
     /// In whose queue.
@@ -97,7 +97,7 @@ pub struct Listing {
     /// How many there are.
     pub total: usize,
     /// The oldest of them.
-    pub messages: Vec<Waiting>,
+    pub messages: Vec<QueueEntry>,
 }
 
 impl Queue {
@@ -105,8 +105,8 @@ impl Queue {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn list(&self, which: Which, limit: usize) -> Result<Listing, store::Error> {
-        let (host, name, filter) = (&self.0.host, which.name(), filter());
+    pub fn list(&self, selector: Selector, limit: usize) -> Result<Listing, store::Error> {
+        let (host, name, filter) = (&self.0.host, selector.name(), filter());
         let count = format!("SELECT count(*) FROM queue WHERE {filter}");
         let sql = format!(
             "SELECT id, name, envelope, length(trace)
@@ -121,9 +121,9 @@ impl Queue {
             let listed = query.query_map(params![host, name, limit], |row| seen(host, row))?;
             Ok((total, listed.collect::<rusqlite::Result<Vec<_>>>()?))
         })?;
-        let pending = self.pending();
-        let state = |(row, mut message): (i64, Waiting)| {
-            if pending.is_underway(row) {
+        let index = self.index();
+        let state = |(row, mut message): (i64, QueueEntry)| {
+            if index.is_underway(row) {
                 message.state = State::Underway;
             }
             message
@@ -146,7 +146,7 @@ impl Queue {
         let content = self.0.store.get(content)?;
         let start = content.bytes();
         let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
-        header.extend_from_slice(&start[..end.min(HEADER_MAX)]);
+        header.extend_from_slice(&start[..end.min(MAX_HEADER_BYTES)]);
         Ok(Some(String::from_utf8_lossy(&header).replace("\r\n", "\n")))
     }
 
@@ -154,9 +154,9 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn hold(&self, which: Which) -> Result<Vec<QueueId>, store::Error> {
-        let held = self.update("held = 1", "held = 0", which, Timestamp::UNIX_EPOCH).await?;
-        self.change(|pending| pending.withdraw(&held.rows));
+    pub async fn hold(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+        let held = self.update("held = 1", "held = 0", selector, Timestamp::UNIX_EPOCH).await?;
+        self.change(|index| index.withdraw(&held.rows));
         Ok(held.ids)
     }
 
@@ -164,9 +164,9 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn release(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let released = self.update("held = 0, due = ?3", "held = 1", which, now).await?;
-        self.change(|pending| pending.wake(&released.rows, now));
+    pub async fn release(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
+        let released = self.update("held = 0, due = ?3", "held = 1", selector, now).await?;
+        self.change(|index| index.wake(&released.rows, now));
         Ok(released.ids)
     }
 
@@ -174,41 +174,47 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn flush(&self, which: Which, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.update("due = ?3", "held = 0", which, now).await?;
-        self.change(|pending| pending.wake(&flushed.rows, now));
+    pub async fn flush(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
+        let flushed = self.update("due = ?3", "held = 0", selector, now).await?;
+        self.change(|index| index.wake(&flushed.rows, now));
         Ok(flushed.ids)
     }
 
-    async fn update(&self, set: &str, only: &str, which: Which, now: Timestamp) -> Result<Touched, store::Error> {
+    async fn update(
+        &self,
+        set: &str,
+        only: &str,
+        selector: Selector,
+        now: Timestamp,
+    ) -> Result<Affected, store::Error> {
         // Every statement names ?3, so that all take the same values.
         let filter = filter();
         let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
-        let (host, name) = (self.0.host.clone(), which.name());
+        let (host, name) = (self.0.host.clone(), selector.name());
         let change = move |transaction: &Transaction<'_>| {
             let mut update = transaction.prepare_cached(&sql)?;
             let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-            let touched = update.query_map(params![host, name, now.as_millisecond()], read)?;
-            Ok::<_, store::Error>(touched.collect::<rusqlite::Result<Vec<(i64, String)>>>()?)
+            let affected = update.query_map(params![host, name, now.as_millisecond()], read)?;
+            affected.collect::<rusqlite::Result<Vec<(i64, String)>>>().map_err(store::Error::from)
         };
-        let touched = self.0.store.write(change).await?;
-        let rows = touched.iter().map(|(row, _)| *row).collect();
-        Ok(Touched { rows, ids: touched.iter().filter_map(|(_, name)| name.parse().ok()).collect() })
+        let affected = self.0.store.write(change).await?;
+        let rows = affected.iter().map(|(row, _)| *row).collect();
+        Ok(Affected { rows, ids: affected.iter().filter_map(|(_, name)| name.parse().ok()).collect() })
     }
 
     /// Deletes messages, those under way excepted, and says which and for whom.
     pub(super) async fn delete(
         &self,
-        which: Which,
+        selector: Selector,
         now: Timestamp,
     ) -> Result<Vec<(QueueId, Vec<Address>)>, store::Error> {
-        let (host, name) = (&self.0.host, which.name());
+        let (host, name) = (&self.0.host, selector.name());
         let sql = format!("SELECT id FROM queue WHERE {}", filter());
         let rows: BTreeSet<i64> = self
             .0
             .store
             .read(|connection| connection.prepare_cached(&sql)?.query_map((host, name), |row| row.get(0))?.collect())?;
-        let claimed = self.change(|pending| pending.claim(&rows));
+        let claimed = self.change(|index| index.claim(&rows));
         let wanted = claimed.clone();
         let deleted = self
             .0
@@ -220,21 +226,21 @@ impl Queue {
             .await;
         // What could not be deleted is tried again; a row that is gone, or held, is found to be so.
         let until = deleted.is_err().then_some(now);
-        self.change(|pending| claimed.iter().for_each(|row| pending.end(*row, until)));
+        self.change(|index| claimed.iter().for_each(|row| index.end(*row, until)));
         deleted
     }
 }
 
 impl Mta {
-    /// Deletes messages from the queue for good, those under way excepted; the journal knows it of each.
+    /// Deletes messages from the queue for good, those under way excepted; the event log knows it of each.
     ///
     /// # Errors
     /// It could not be stored; then none is deleted.
-    pub async fn delete(&self, which: Which) -> Result<Vec<QueueId>, store::Error> {
-        let setup = self.setup();
-        let deleted = self.queue().delete(which, setup.clock.now()).await?;
+    pub async fn delete(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+        let context = self.context();
+        let deleted = self.queue().delete(selector, context.clock.now()).await?;
         let tell = |(id, recipients): (QueueId, Vec<Address>)| {
-            setup.recorder.report(id.journey, Some(id), Step::Deleted { recipients }, None);
+            context.emitter.report(id.journey, Some(id), EventKind::Deleted { recipients }, None);
             id
         };
         Ok(deleted.into_iter().map(tell).collect())
@@ -244,23 +250,23 @@ impl Mta {
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn release(&self, which: Which) -> Result<Vec<QueueId>, store::Error> {
-        self.queue().release(which, self.setup().clock.now()).await
+    pub async fn release(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+        self.queue().release(selector, self.context().clock.now()).await
     }
 
     /// Makes messages due now, those held excepted.
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn flush(&self, which: Which) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.queue().flush(which, self.setup().clock.now()).await;
-        self.lanes().rouse();
+    pub async fn flush(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+        let flushed = self.queue().flush(selector, self.context().clock.now()).await;
+        self.destinations().clear_backoff();
         flushed
     }
 }
 
 /// What a change was made to.
-struct Touched {
+struct Affected {
     rows: BTreeSet<i64>,
     ids: Vec<QueueId>,
 }
@@ -274,9 +280,9 @@ fn remove(transaction: &Transaction<'_>, row: i64) -> rusqlite::Result<Option<(Q
     Ok(Some((id, addresses(envelope))))
 }
 
-fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<(i64, Waiting)> {
+fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<(i64, QueueEntry)> {
     let envelope = envelope(row, 2)?;
-    let message = Waiting {
+    let message = QueueEntry {
         id: parsed(row, 1)?,
         host: host.clone(),
         state: if row.get(7)? { State::Held } else { State::Waiting },

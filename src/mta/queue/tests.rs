@@ -17,12 +17,12 @@ fn address(text: &str) -> Recipient {
     text.parse::<crate::mail::Address>().unwrap().into()
 }
 
-fn mail(stay: u64) -> Mail {
+fn mail(stay: u64) -> QueuedMessage {
     let recipients = vec![address("friend@sina.test")];
-    Mail {
-        id: JourneyId::of(stay).stay(stay),
+    QueuedMessage {
+        id: JourneyId::from_random(stay).queue_id(stay),
         envelope: Envelope { recipients, ..Envelope::default() },
-        letter: Letter {
+        message: Message {
             trace: "Received: from x\r\n".into(),
             content: Content::new(format!("Subject: {stay}\r\n\r\nbody\r\n").into()),
         },
@@ -39,7 +39,7 @@ async fn one() -> (Store, Queue, QueueId) {
 }
 
 fn next(queue: &Queue) -> Next {
-    queue.pending().next(START)
+    queue.index().next(START)
 }
 
 fn take(queue: &Queue) -> Entry {
@@ -47,10 +47,10 @@ fn take(queue: &Queue) -> Entry {
     queue.load(row).unwrap().unwrap()
 }
 
-fn later(mail: &Mail) -> Settlement {
+fn later(queued: &QueuedMessage) -> Settlement {
     let (due, reason) = (START + jiff::SignedDuration::from_mins(5), Some("busy".into()));
-    let rest = Rest::Until { envelope: mail.envelope.clone(), due, warned: false, reason };
-    Settlement { rest, reports: Vec::new() }
+    let remaining = Remaining::RetryAt { envelope: queued.envelope.clone(), due, warned: false, reason };
+    Settlement { remaining, reports: Vec::new() }
 }
 
 fn count(store: &Store, table: &str) -> i64 {
@@ -76,8 +76,8 @@ async fn q0_what_was_not_committed_leaves_nothing() {
 async fn q1_what_waits_is_found_by_the_next_start_with_its_bytes() {
     let (store, _, id) = one().await;
     let entry = take(&open(&store));
-    assert_eq!((entry.mail.id, entry.attempts, entry.warned), (id, 0, false));
-    assert_eq!(entry.mail.letter.content.bytes().as_ref(), b"Subject: 1\r\n\r\nbody\r\n");
+    assert_eq!((entry.queued.id, entry.attempts, entry.warned), (id, 0, false));
+    assert_eq!(entry.queued.message.content.bytes().as_ref(), b"Subject: 1\r\n\r\nbody\r\n");
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn q2_what_was_passed_on_and_not_settled_is_sent_again() {
     let (store, queue, id) = one().await;
     take(&queue);
     assert_eq!(next(&queue), Next::Nothing, "one attempt at a time");
-    assert_eq!(take(&open(&store)).mail.id, id);
+    assert_eq!(take(&open(&store)).queued.id, id);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commi
     let settlement = Settlement { reports: vec![mail(2)], ..Settlement::default() };
     queue.settle(&take(&queue), settlement).await.unwrap();
     let again = open(&store);
-    assert_eq!(take(&again).mail.id, mail(2).id);
+    assert_eq!(take(&again).queued.id, mail(2).id);
     assert_eq!((next(&again), count(&store, "content")), (Next::Nothing, 1));
 }
 
@@ -102,34 +102,37 @@ async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commi
 async fn q3_a_recipient_that_is_settled_before_the_others_is_not_tried_again() {
     let (store, queue, _) = one().await;
     let entry = take(&queue);
-    let envelope = Envelope { recipients: vec![address("other@sina.test")], ..entry.mail.envelope.clone() };
-    queue.settle(&entry, Settlement { rest: Rest::Underway(envelope), reports: vec![mail(2)] }).await.unwrap();
-    assert_eq!(take(&queue).mail.id, mail(2).id, "the bounce may go");
+    let envelope = Envelope { recipients: vec![address("other@sina.test")], ..entry.queued.envelope.clone() };
+    queue
+        .settle(&entry, Settlement { remaining: Remaining::InFlight(envelope), reports: vec![mail(2)] })
+        .await
+        .unwrap();
+    assert_eq!(take(&queue).queued.id, mail(2).id, "the bounce may go");
     assert_eq!(next(&queue), Next::Nothing, "its other recipient is still tried");
     let again = take(&open(&store));
-    assert_eq!((again.attempts, again.mail.envelope.recipients), (0, vec![address("other@sina.test")]));
+    assert_eq!((again.attempts, again.queued.envelope.recipients), (0, vec![address("other@sina.test")]));
 }
 
 #[tokio::test]
 async fn a_held_message_waits_for_its_release_over_restarts() {
     let (store, queue, id) = one().await;
-    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
-    assert!(queue.hold(Which::All).await.unwrap().is_empty(), "it is held already");
+    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
+    assert!(queue.hold(Selector::All).await.unwrap().is_empty(), "it is held already");
     for queue in [&queue, &open(&store)] {
         assert_eq!(next(queue), Next::Nothing);
-        assert!(queue.flush(Which::All, START).await.unwrap().is_empty());
-        assert_eq!(queue.list(Which::All, 9).unwrap().messages[0].state, State::Held);
+        assert!(queue.flush(Selector::All, START).await.unwrap().is_empty());
+        assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Held);
     }
-    assert_eq!(queue.release(Which::One(id), START).await.unwrap(), [id]);
-    assert_eq!(take(&queue).mail.id, id);
+    assert_eq!(queue.release(Selector::One(id), START).await.unwrap(), [id]);
+    assert_eq!(take(&queue).queued.id, id);
 }
 
 #[tokio::test]
 async fn what_is_held_while_under_way_stays_when_its_attempt_fails() {
     let (store, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
-    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
+    queue.settle(&entry, later(&entry.queued)).await.unwrap();
     assert_eq!(next(&queue), Next::Nothing);
     assert_eq!(next(&open(&store)), Next::Nothing);
 }
@@ -138,9 +141,9 @@ async fn what_is_held_while_under_way_stays_when_its_attempt_fails() {
 async fn a_flush_while_under_way_counts_when_the_attempt_fails() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.flush(Which::Journey(id.journey), START).await.unwrap(), [id]);
+    assert_eq!(queue.flush(Selector::Journey(id.journey), START).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "never two attempts at once");
-    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    queue.settle(&entry, later(&entry.queued)).await.unwrap();
     assert_eq!(take(&queue).attempts, 1);
 }
 
@@ -148,9 +151,9 @@ async fn a_flush_while_under_way_counts_when_the_attempt_fails() {
 async fn what_is_under_way_is_not_deleted_and_all_else_leaves_nothing() {
     let (store, queue, id) = one().await;
     let entry = take(&queue);
-    assert!(queue.delete(Which::All, START).await.unwrap().is_empty());
-    queue.settle(&entry, later(&entry.mail)).await.unwrap();
-    let deleted = queue.delete(Which::One(id), START).await.unwrap();
+    assert!(queue.delete(Selector::All, START).await.unwrap().is_empty());
+    queue.settle(&entry, later(&entry.queued)).await.unwrap();
+    let deleted = queue.delete(Selector::One(id), START).await.unwrap();
     assert_eq!(deleted, [(id, vec!["friend@sina.test".parse().unwrap()])]);
     assert_eq!((count(&store, "queue"), count(&store, "content"), queue.len()), (0, 0, 0));
 }
@@ -159,14 +162,17 @@ async fn what_is_under_way_is_not_deleted_and_all_else_leaves_nothing() {
 async fn the_list_tells_state_reason_and_header() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.list(Which::All, 9).unwrap().messages[0].state, State::Underway);
-    queue.settle(&entry, later(&entry.mail)).await.unwrap();
+    assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Underway);
+    queue.settle(&entry, later(&entry.queued)).await.unwrap();
     let _ = queue.put(mail(2)).await.unwrap();
-    let listing = queue.list(Which::One(id), 9).unwrap();
+    let listing = queue.list(Selector::One(id), 9).unwrap();
     let message = &listing.messages[0];
     assert_eq!((listing.total, message.state, message.attempts), (1, State::Waiting, 1));
     assert_eq!((message.reason.as_deref(), message.size), (Some("busy"), 38));
-    assert_eq!((queue.list(Which::All, 1).unwrap().messages.len(), queue.list(Which::All, 1).unwrap().total), (1, 2));
+    assert_eq!(
+        (queue.list(Selector::All, 1).unwrap().messages.len(), queue.list(Selector::All, 1).unwrap().total),
+        (1, 2)
+    );
     assert_eq!(queue.header(id).unwrap().unwrap(), "Received: from x\nSubject: 1\n");
 }
 
@@ -175,17 +181,17 @@ async fn what_is_parked_may_be_held_or_deleted_and_is_not_tried_twice() {
     let (_, queue, id) = one().await;
     let row = take(&queue).row;
     queue.park(row);
-    assert_eq!((queue.list(Which::All, 9).unwrap().messages[0].state, queue.len()), (State::Waiting, 1));
-    assert_eq!(queue.flush(Which::All, START).await.unwrap(), [id]);
+    assert_eq!((queue.list(Selector::All, 9).unwrap().messages[0].state, queue.len()), (State::Waiting, 1));
+    assert_eq!(queue.flush(Selector::All, START).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "it waits for room, not for its time");
     assert!(queue.unpark(row, START) && !queue.unpark(row, START));
     assert_eq!((take(&queue).row, next(&queue)), (row, Next::Nothing));
     queue.park(row);
-    assert_eq!(queue.hold(Which::All).await.unwrap(), [id]);
+    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
     assert!(!queue.unpark(row, START));
-    queue.release(Which::All, START).await.unwrap();
+    queue.release(Selector::All, START).await.unwrap();
     queue.park(take(&queue).row);
-    assert_eq!(queue.delete(Which::All, START).await.unwrap().len(), 1);
+    assert_eq!(queue.delete(Selector::All, START).await.unwrap().len(), 1);
     assert!(!queue.unpark(row, START) && queue.is_empty());
 }
 

@@ -10,38 +10,38 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::*;
-use crate::journey::{Journal, Step};
-use crate::mta::{Mta, Which, scene};
-use crate::net::{Door, Limits, Net, serve};
+use crate::journey::{EventKind, EventLog};
+use crate::mta::{Mta, Selector, test_support};
+use crate::net::{Limits, Net, ServerConfig, serve};
 use crate::world::{JOURNEY, World};
 
 /// The MTA of sina.test, which only receives.
-struct Scene {
+struct Fixture {
     world: Arc<World>,
     mta: Mta,
-    journal: Journal,
+    event_log: EventLog,
     net: Net,
     at: std::net::SocketAddr,
     stop: Stop,
 }
 
-impl Scene {
+impl Fixture {
     /// With these keys at the host and these at the domain.
     async fn new(keys: &str, domain: &str) -> Self {
-        Self::of(Kind::Relay, keys, domain).await
+        Self::of(ListenerKind::Relay, keys, domain).await
     }
 
-    async fn of(kind: Kind, keys: &str, domain: &str) -> Self {
+    async fn of(kind: ListenerKind, keys: &str, domain: &str) -> Self {
         let text = JOURNEY.replace("users = [\"friend\"]", &format!("users = [\"friend\", \"ann\"]\n{domain}"));
         let text = text.replace("[mta.mta-sina]\n", &format!("[mta.mta-sina]\n{keys}\n"));
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(1)));
-        let (mta, journal) = scene::mta(&text, "mta-sina", &net, vec![]);
-        let (world, interface) = (mta.setup().world.clone(), mta.setup().interface.clone());
+        let (mta, event_log) = test_support::mta(&text, "mta-sina", &net, vec![]);
+        let (world, interface) = (mta.context().world.clone(), mta.context().interface.clone());
         let (listener, stop) = (interface.listen(25).await.unwrap().remove(0), Stop::new());
         let at = listener.address();
-        let door = Door { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(door, Reception::of(mta.clone(), kind), stop.clone()));
-        Self { world, mta, journal, net, at, stop }
+        let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        tokio::spawn(serve(config, SmtpService::of(mta.clone(), kind), stop.clone()));
+        Self { world, mta, event_log, net, at, stop }
     }
 
     async fn connect(&self, who: &str) -> Stream {
@@ -68,19 +68,19 @@ impl Scene {
 
     /// Who gets what is queued, the recipients of each message in a row.
     fn queued(&self) -> Vec<Vec<String>> {
-        let listing = self.mta.queue().list(Which::All, 100).unwrap();
+        let listing = self.mta.queue().list(Selector::All, 100).unwrap();
         let names = |recipients: &[Address]| recipients.iter().map(ToString::to_string).collect();
         let mut all: Vec<_> = listing.messages.iter().map(|waiting| names(&waiting.recipients)).collect();
         all.sort();
         all
     }
 
-    fn steps(&self) -> Vec<Step> {
-        self.journal.since(0).into_iter().map(|event| event.step.clone()).collect()
+    fn steps(&self) -> Vec<EventKind> {
+        self.event_log.since(0).into_iter().map(|event| event.kind.clone()).collect()
     }
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -131,8 +131,8 @@ async fn a_rule_speaks_at_its_stage_to_whom_it_is_for() {
             "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 452 4.2.2 full\nC: RCPT TO:<friend@sina.test>\nS: 250",
         ),
         (
-            "stage = \"data\", from = \"me@*\", reply = \"451 4.3.0 not now\"",
-            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<me@163.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 451 4.3.0 not now\nC: BDAT 3 LAST\nC: x\nS: 451 4.3.0 not now",
+            "stage = \"data\", from = \"me@*\", reply = \"451 4.3.0 AUTH not allowed now\"",
+            "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<me@163.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 451 4.3.0 AUTH not allowed now\nC: BDAT 3 LAST\nC: x\nS: 451 4.3.0 AUTH not allowed now",
         ),
         (
             "stage = \"end\", to = \"ann@sina.test\", reply = \"554 5.6.0 virus\"",
@@ -143,9 +143,9 @@ async fn a_rule_speaks_at_its_stage_to_whom_it_is_for() {
             "P: mta-relay\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 451 wait\nC: RCPT TO:<ann@sina.test>\nS: 451\nC: RCPT TO:<ann@sina.test>\nS: 250",
         ),
     ] {
-        let scene = Scene::new(&format!("rules = [{{ {rule} }}]"), "").await;
-        scene.play(transcript).await;
-        assert_eq!(scene.queued(), [[""; 0]; 0], "{rule}");
+        let fixture = Fixture::new(&format!("rules = [{{ {rule} }}]"), "").await;
+        fixture.play(transcript).await;
+        assert_eq!(fixture.queued(), [[""; 0]; 0], "{rule}");
     }
 }
 
@@ -153,9 +153,9 @@ async fn a_rule_speaks_at_its_stage_to_whom_it_is_for() {
 async fn a_rule_by_chance_strikes_as_often_as_it_says_and_the_same_from_the_same_seed() {
     let mut all = vec![];
     for _ in 0..2 {
-        let scene =
-            Scene::new("rules = [{ stage = \"mail\", probability = 0.3, reply = \"451 4.7.1 dice\" }]", "").await;
-        let mut stream = scene.connect("mta-relay").await;
+        let fixture =
+            Fixture::new("rules = [{ stage = \"mail\", probability = 0.3, reply = \"451 4.7.1 dice\" }]", "").await;
+        let mut stream = fixture.connect("mta-relay").await;
         stream.write_all(b"EHLO a\r\n").await.unwrap();
         let _greeting = (reply(&mut stream).await, reply(&mut stream).await);
         let mut struck = vec![];
@@ -165,7 +165,7 @@ async fn a_rule_by_chance_strikes_as_often_as_it_says_and_the_same_from_the_same
             assert!(reply(&mut stream).await.starts_with("250"));
             if struck.len() % 10 == 0 {
                 // Errors count, and end a connection.
-                stream = scene.connect("mta-relay").await;
+                stream = fixture.connect("mta-relay").await;
                 stream.write_all(b"EHLO a\r\n").await.unwrap();
                 let _greeting = (reply(&mut stream).await, reply(&mut stream).await);
             }
@@ -187,9 +187,9 @@ async fn nobody_relays_but_who_may() {
         ("relay_from = [\"198.51.100.0/24\"]", "198.51.100.7", "250"),
         ("relay_from = [\"198.51.100.0/24\"]", "198.51.101.7", "550 5.7.1"),
     ] {
-        let scene = Scene::new(keys, "").await;
+        let fixture = Fixture::new(keys, "").await;
         let talk = format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<friend@sina.test>\nS: 250\n");
-        scene.play(&format!("{talk}{outside}S: {wanted}\nC: RCPT TO:<x%163.test@sina.test>\nS: 550")).await;
+        fixture.play(&format!("{talk}{outside}S: {wanted}\nC: RCPT TO:<x%163.test@sina.test>\nS: 550")).await;
     }
 }
 
@@ -197,16 +197,16 @@ async fn nobody_relays_but_who_may() {
 /// else. RFC 6409 §4.3.
 #[tokio::test(start_paused = true)]
 async fn doors_for_programs_relay_for_nobody_from_outside() {
-    for (kind, who, mail, rcpt) in [
-        (Kind::Open, "mta-163", "250", "250"),
-        (Kind::Open, "127.0.0.1", "250", "250"),
-        (Kind::Open, "203.0.113.250", "250", "550 5.7.1"),
-        (Kind::Submission, "127.0.0.1", "530 5.7.0", "503"),
-        (Kind::Submission, "mta-163", "530 5.7.0", "503"),
+    for (kind, who, queued, rcpt) in [
+        (ListenerKind::Unauthenticated, "mta-163", "250", "250"),
+        (ListenerKind::Unauthenticated, "127.0.0.1", "250", "250"),
+        (ListenerKind::Unauthenticated, "203.0.113.250", "250", "550 5.7.1"),
+        (ListenerKind::Submission, "127.0.0.1", "530 5.7.0", "503"),
+        (ListenerKind::Submission, "mta-163", "530 5.7.0", "503"),
     ] {
-        let scene = Scene::of(kind, "relay_from = [\"mta-163\"]", "").await;
-        let talk = format!("C: MAIL FROM:<friend@sina.test>\nS: {mail}\nC: RCPT TO:<x@163.test>\nS: {rcpt}");
-        scene.play(&format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\n{talk}")).await;
+        let fixture = Fixture::of(kind, "relay_from = [\"mta-163\"]", "").await;
+        let talk = format!("C: MAIL FROM:<friend@sina.test>\nS: {queued}\nC: RCPT TO:<x@163.test>\nS: {rcpt}");
+        fixture.play(&format!("P: {who}\nS: 220\nC: EHLO a\nS: 250\n{talk}")).await;
     }
 }
 
@@ -214,42 +214,42 @@ async fn doors_for_programs_relay_for_nobody_from_outside() {
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_passed_a_hundred_hosts_is_in_a_loop() {
     for (hops, wanted) in [(99, "250 2.0.0"), (100, "554 5.4.6 Too many hops")] {
-        let scene = Scene::new("", "").await;
+        let fixture = Fixture::new("", "").await;
         let trace = "C: Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\n".repeat(hops);
         let rest = format!("C: RCPT TO:<ann@sina.test>\nS: 250\nC: DATA\nS: 354\n{trace}C: Subject: s\nC: \nC: .");
-        scene.play(&hello(&format!("{rest}\nS: {wanted}"))).await;
-        assert_eq!(scene.queued().len(), usize::from(wanted.starts_with('2')));
+        fixture.play(&hello(&format!("{rest}\nS: {wanted}"))).await;
+        assert_eq!(fixture.queued().len(), usize::from(wanted.starts_with('2')));
     }
 }
 
 /// RFC 6647 §2.1, §5.
 #[tokio::test(start_paused = true)]
 async fn strangers_wait_once_and_those_who_may_relay_do_not() {
-    let scene = Scene::new("greylisting = { delay = \"5min\" }\nrelay_from = [\"mta-163\"]", "").await;
+    let fixture = Fixture::new("greylisting = { delay = \"5min\" }\nrelay_from = [\"mta-163\"]", "").await;
     let knock = |reply: &str| hello(&format!("C: RCPT TO:<ann@sina.test>\nS: {reply}\n"));
-    scene.play(&knock("450 4.7.1 Greylisted, try again in 300 s")).await;
-    scene.play(&format!("W: 200\n{}", knock("450 4.7.1 Greylisted, try again in"))).await;
-    scene.play(&format!("W: 200\n{}", knock("250 2.1.5"))).await;
-    scene.play(&hello("C: RCPT TO:<friend@sina.test>\nS: 450 4.7.1 Greylisted")).await;
-    scene.play("P: mta-163\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<x@163.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250").await;
+    fixture.play(&knock("450 4.7.1 Greylisted, try again in 300 s")).await;
+    fixture.play(&format!("W: 200\n{}", knock("450 4.7.1 Greylisted, try again in"))).await;
+    fixture.play(&format!("W: 200\n{}", knock("250 2.1.5"))).await;
+    fixture.play(&hello("C: RCPT TO:<friend@sina.test>\nS: 450 4.7.1 Greylisted")).await;
+    fixture.play("P: mta-163\nS: 220\nC: EHLO a\nS: 250\nC: MAIL FROM:<x@163.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sends_too_much_waits_for_the_next_period() {
-    let scene = Scene::new("rate_limit = { per = \"1min\", messages = 2, recipients = 3 }", "").await;
+    let fixture = Fixture::new("rate_limit = { per = \"1min\", messages = 2, recipients = 3 }", "").await;
     let one = "C: RCPT TO:<ann@sina.test>\nS: 250\nC: RSET\nS: 250\n";
     let over = "C: MAIL FROM:<a@163.test>\nS: 450 4.7.1 Too many messages from your address, try again in\n";
     let again = "C: MAIL FROM:<a@163.test>\nS: 250\n";
-    scene.play(&hello(&format!("{one}{again}{one}{over}W: 61\n{again}{one}"))).await;
-    let scene = Scene::new("rate_limit = { per = \"1min\", recipients = 2, exempt = [\"mta-163\"] }", "").await;
-    scene.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 450 4.7.1")).await;
+    fixture.play(&hello(&format!("{one}{again}{one}{over}W: 61\n{again}{one}"))).await;
+    let fixture = Fixture::new("rate_limit = { per = \"1min\", recipients = 2, exempt = [\"mta-163\"] }", "").await;
+    fixture.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 250\nC: RCPT TO:<ann@sina.test>\nS: 450 4.7.1")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn limits_are_announced_and_kept() {
     let keys = "recipients_max = 1\ntransactions_max = 2\nrecipient_domains_max = 1\nsize_max = 1000";
-    let scene = Scene::new(keys, "").await;
-    scene.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 452 4.5.3\nC: RSET\nS: 250\nC: MAIL FROM:<> SIZE=1001\nS: 552 5.3.4\nC: MAIL FROM:<>\nS: 250\nC: RSET\nS: 250\nC: MAIL FROM:<>\nS: 421 4.7.0\nS: closed")).await;
+    let fixture = Fixture::new(keys, "").await;
+    fixture.play(&hello("C: RCPT TO:<ann@sina.test>\nS: 250\nC: RCPT TO:<friend@sina.test>\nS: 452 4.5.3\nC: RSET\nS: 250\nC: MAIL FROM:<> SIZE=1001\nS: 552 5.3.4\nC: MAIL FROM:<>\nS: 250\nC: RSET\nS: 250\nC: MAIL FROM:<>\nS: 421 4.7.0\nS: closed")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,11 +260,11 @@ async fn unknown_recipients_are_refused_taken_or_caught_as_the_world_says() {
         ("", "catch_all = \"ann\"", "250 2.1.5", vec![vec!["ann@sina.test"]]),
         ("", "catch_all = \"|discard\"", "250 2.1.5", vec![]),
     ] {
-        let scene = Scene::new(keys, domain).await;
+        let fixture = Fixture::new(keys, domain).await;
         let rest =
             if wanted.starts_with('2') { "C: DATA\nS: 354\nC: x\nC: .\nS: 250 2.0.0 OK" } else { "C: RSET\nS: 250" };
-        scene.play(&hello(&format!("C: RCPT TO:<who@sina.test>\nS: {wanted}\n{rest}"))).await;
-        assert_eq!(scene.queued(), queued, "{keys}{domain}");
+        fixture.play(&hello(&format!("C: RCPT TO:<who@sina.test>\nS: {wanted}\n{rest}"))).await;
+        assert_eq!(fixture.queued(), queued, "{keys}{domain}");
     }
 }
 
@@ -273,8 +273,8 @@ async fn bare_line_ends_are_what_the_world_says() {
     for (keys, wanted) in
         [("", "554 5.6.0"), ("bare_line_ends = \"normalize\"", "250 2.0.0"), ("bare_line_ends = \"keep\"", "250 2.0.0")]
     {
-        let scene = Scene::new(keys, "").await;
-        let mut stream = scene.connect("mta-relay").await;
+        let fixture = Fixture::new(keys, "").await;
+        let mut stream = fixture.connect("mta-relay").await;
         let talk = b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<ann@sina.test>\r\nDATA\r\n";
         stream.write_all(talk).await.unwrap();
         for _ in 0..5 {
@@ -298,13 +298,13 @@ async fn aliases_become_their_targets_each_once_and_the_journey_follows() {
         (vec!["sales", "info"], vec![vec!["ann@sina.test"], vec!["friend@sina.test", "x@away.test"]], 2),
         (vec!["abuse"], vec![vec!["postmaster@sina.test"]], 1),
     ] {
-        let scene = Scene::new("", domain).await;
+        let fixture = Fixture::new("", domain).await;
         let named = recipients.iter().map(|name| format!("C: RCPT TO:<{name}@sina.test>\nS: 250\n"));
-        scene.play(&hello(&format!("{}C: DATA\nS: 354\nC: x\nC: .\nS: 250", named.collect::<String>()))).await;
-        assert_eq!(scene.queued(), queued, "{recipients:?}");
-        let steps = scene.steps();
-        assert!(matches!(&steps[0], Step::Received { recipients: named, .. } if named.len() == recipients.len()));
-        let led = steps.iter().filter(|step| matches!(step, Step::Expanded { .. })).count();
+        fixture.play(&hello(&format!("{}C: DATA\nS: 354\nC: x\nC: .\nS: 250", named.collect::<String>()))).await;
+        assert_eq!(fixture.queued(), queued, "{recipients:?}");
+        let steps = fixture.steps();
+        assert!(matches!(&steps[0], EventKind::Received { recipients: named, .. } if named.len() == recipients.len()));
+        let led = steps.iter().filter(|step| matches!(step, EventKind::Expanded { .. })).count();
         assert_eq!(led, expanded, "{recipients:?}");
     }
 }
@@ -312,11 +312,11 @@ async fn aliases_become_their_targets_each_once_and_the_journey_follows() {
 /// RFC 9228 §4: what an alias of ours sent out, and what came back to it, ends there with one report.
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_came_by_an_alias_before_does_not_take_it_again() {
-    let scene = Scene::new("", "aliases = { out = \"x@away.test\" }").await;
+    let fixture = Fixture::new("", "aliases = { out = \"x@away.test\" }").await;
     let send = "C: RCPT TO:<out@sina.test>\nS: 250\nC: DATA\nS: 354\nC: Delivered-To: out@sina.test\nC: Subject: round\nC: \nC: x\nC: .\nS: 250";
-    scene.play(&hello(send)).await;
-    assert_eq!(scene.queued(), [["me@163.test"]], "the report");
-    assert!(scene.steps().iter().any(|step| matches!(step, Step::Failed { .. })));
+    fixture.play(&hello(send)).await;
+    assert_eq!(fixture.queued(), [["me@163.test"]], "the report");
+    assert!(fixture.steps().iter().any(|step| matches!(step, EventKind::Failed { .. })));
 }
 
 /// RFC 3461 §5.2.7: who is led to one recipient hands all wishes on; who is led to several says so itself.
@@ -324,15 +324,15 @@ async fn a_letter_that_came_by_an_alias_before_does_not_take_it_again() {
 async fn an_alias_keeps_what_the_sender_asked_to_be_told() {
     let domain = "aliases = { one = \"x@away.test\", two = [\"x@away.test\", \"y@away.test\"], void = \"|discard\" }";
     for (name, told, success) in [("one", 0, true), ("two", 1, false), ("void", 1, false)] {
-        let scene = Scene::new("", domain).await;
+        let fixture = Fixture::new("", domain).await;
         let rcpt =
             format!("C: RCPT TO:<{name}@sina.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{name}@sina.test\nS: 250\n");
-        scene.play(&hello(&format!("{rcpt}C: DATA\nS: 354\nC: x\nC: .\nS: 250"))).await;
-        let reports = scene.queued().iter().filter(|to| to[..] == ["me@163.test"]).count();
+        fixture.play(&hello(&format!("{rcpt}C: DATA\nS: 354\nC: x\nC: .\nS: 250"))).await;
+        let reports = fixture.queued().iter().filter(|to| to[..] == ["me@163.test"]).count();
         assert_eq!(reports, told, "{name}");
-        let entries = (1..5).filter_map(|row| scene.mta.queue().load(row).unwrap());
-        for entry in entries.filter(|entry| entry.mail.envelope.reverse_path.is_some()) {
-            for recipient in &entry.mail.envelope.recipients {
+        let entries = (1..5).filter_map(|row| fixture.mta.queue().load(row).unwrap());
+        for entry in entries.filter(|entry| entry.queued.envelope.reverse_path.is_some()) {
+            for recipient in &entry.queued.envelope.recipients {
                 assert_eq!(recipient.notify.unwrap().success, success, "{name}");
                 assert_eq!(recipient.orcpt.as_deref(), Some(&*format!("rfc822;{name}@sina.test")));
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::dns::{Data, Mood, Moods, Record, Server, Zones};
-use crate::mta::scene;
+use crate::dns::{Data, DnsFault, DnsFaults, Record, Server, Zones};
+use crate::mta::test_support;
 use crate::net::{Net, Stop};
 use crate::world::JOURNEY;
 
@@ -22,8 +22,8 @@ fn names(hosts: &[Exchange]) -> Vec<&str> {
 fn exchanges_are_tried_by_preference_and_equal_ones_by_chance_the_same_from_the_same_seed() {
     let hosts = exchanges(&[(20, "c"), (10, "a"), (10, "b"), (5, "first")]);
     let orders = |seed| {
-        let dice = Dice::seeded(seed);
-        (0..100).map(|_| names(&in_order(hosts.clone(), &dice)).join(" ")).collect::<Vec<_>>()
+        let rng = Rng::seeded(seed);
+        (0..100).map(|_| names(&in_order(hosts.clone(), &rng)).join(" ")).collect::<Vec<_>>()
     };
     assert_eq!(orders(1), orders(1));
     let seen: BTreeSet<_> = orders(1).into_iter().collect();
@@ -70,14 +70,14 @@ fn zones() -> Zones {
 /// back, what cannot be told waits. RFC 7505 for domains that want no mail.
 #[tokio::test(start_paused = true)]
 async fn mail_goes_where_the_dns_says_and_comes_back_or_waits_as_its_answers_are_sure_or_not() {
-    let (net, moods) = (Net::memory(Arc::new(|_, _| Duration::from_millis(1))), Moods::default());
+    let (net, dns_faults) = (Net::memory(Arc::new(|_, _| Duration::from_millis(1))), DnsFaults::default());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
-    let server = Server::new(zones()).with_moods(moods.clone());
+    let server = Server::new(zones()).with_faults(dns_faults.clone());
     tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), Stop::new()));
-    moods.inflict("shaky.test", Mood::ServerFailure);
-    moods.inflict("mute.test", Mood::Silent);
+    dns_faults.inject("shaky.test", DnsFault::ServerFailure);
+    dns_faults.inject("mute.test", DnsFault::Silent);
     let text = JOURNEY.replace("smarthost = \"mta-relay\"", "");
-    let (mta, _) = scene::mta(&text, "mta-sina", &net, vec!["192.0.2.53:53".parse().unwrap()]);
+    let (mta, _) = test_support::mta(&text, "mta-sina", &net, vec!["192.0.2.53:53".parse().unwrap()]);
     let both = "six.test 2001:db8::1 192.0.2.1, old.test 192.0.2.2";
     for (domain, wanted) in [
         ("both.test", both),
@@ -98,7 +98,7 @@ async fn mail_goes_where_the_dns_says_and_comes_back_or_waits_as_its_answers_are
         ("mute.test", "wait 4.4.3"),
     ] {
         let recipient = format!("x@{domain}").parse().unwrap();
-        let found = NextHop::of(&mta, &recipient, Protection::AsConfigured).targets(&mta).await;
+        let found = NextHop::of(&mta, &recipient, TlsPreference::AsConfigured).targets(&mta).await;
         let shown = match found {
             Ok(targets) => {
                 let target = |Target { name, addresses }: &Target| {

@@ -1,40 +1,40 @@
-//! What a client tells its owner.
+//! The events of a client.
 
 use bytes::Bytes;
 
-/// What the owner learns.
+/// An event for the owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Encrypt the stream, then call [`super::Session::encrypted`].
     StartTls,
-    /// Logged in: ask with [`super::Session::list`], [`super::Session::retrieve`], [`super::Session::delete`], [`super::Session::quit`].
+    /// Logged in: continue with [`super::Session::list`], [`super::Session::retrieve`], [`super::Session::delete`], [`super::Session::quit`].
     Ready,
-    /// The server does not let us in; it is told `QUIT`.
+    /// The server refused the login; QUIT is sent.
     LoginRefused(String),
-    /// What [`super::Session::list`] found.
+    /// The result of [`super::Session::list`].
     Listing(Vec<Entry>),
-    /// What [`super::Session::retrieve`] asked for.
+    /// The result of [`super::Session::retrieve`].
     Message {
         /// Its number in this session.
         number: usize,
-        /// The message as it was stored, without the dots of the transfer.
+        /// The message, without dot stuffing.
         bytes: Bytes,
     },
-    /// A message is marked; it goes when the server has answered [`super::Session::quit`].
+    /// A message is marked; it is deleted by [`super::Session::quit`].
     Deleted {
         /// Its number in this session.
         number: usize,
     },
-    /// The server said no to one command; the session goes on.
+    /// The server refused a command; the session continues.
     Refused {
         /// The command as it was sent.
         command: String,
-        /// Why, in the words of the server.
+        /// The text of the reply.
         text: String,
     },
-    /// The server has said goodbye; what was marked is deleted.
+    /// The reply to QUIT: the marked messages are deleted.
     Closed,
-    /// The session is of no more use.
+    /// The session failed.
     Failed(Failure),
 }
 
@@ -43,33 +43,33 @@ pub enum Event {
 pub struct Entry {
     /// Its number in this session.
     pub number: usize,
-    /// Its size in octets.
+    /// Its size in bytes.
     pub size: u64,
-    /// Its name in all sessions, where the server knows UIDL.
+    /// Its unique id, if the server supports UIDL.
     pub uid: Option<String>,
 }
 
-/// Why a session ended before its time.
+/// Why a session ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The greeting, STLS or QUIT was answered `-ERR`.
+    /// The reply to the connection, STLS or QUIT was `-ERR`.
     #[error("the POP3 server refused {stage}: {text}")]
     Refused {
         /// What was refused.
         stage: &'static str,
-        /// Why, in the words of the server.
+        /// The text of the reply.
         text: String,
     },
     /// TLS is required and not offered.
     #[error("the POP3 server offers no TLS")]
     NoTls,
-    /// The server does not speak POP3.
-    #[error("the POP3 server broke the protocol: {0}")]
+    /// The server violated the protocol.
+    #[error("the POP3 server violated the protocol: {0}")]
     Violation(&'static str),
-    /// A response is longer than it may be.
+    /// A response exceeds the size limit.
     #[error("the POP3 server sent more than {0} octets")]
     TooLarge(usize),
-    /// The connection ended without goodbye.
-    #[error("the POP3 server hung up")]
-    HungUp,
+    /// The connection was closed before QUIT.
+    #[error("the POP3 server closed the connection")]
+    Closed,
 }

@@ -1,6 +1,6 @@
 //! The status line of a reply. RFC 1939 §3.
 
-use super::{Dialogue, Failure, Line, Lines, Speaker};
+use super::{Failure, Line, Lines, Side, Transcript};
 
 /// `+OK` or `-ERR`, with the text behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub(super) enum Reply {
 
 impl Reply {
     /// The next status line, if it has come whole.
-    pub(super) fn read(lines: &mut Lines, dialogue: &mut Option<Dialogue>) -> Result<Option<Self>, Failure> {
+    pub(super) fn read(lines: &mut Lines, transcript: &mut Option<Transcript>) -> Result<Option<Self>, Failure> {
         let line = match lines.next() {
             None => return Ok(None),
             Some(Line::TooLong) => return Err(Failure::Violation("a status line without end")),
             Some(Line::Whole(line)) => line,
         };
-        if let Some(dialogue) = dialogue {
-            dialogue.note(Speaker::Server, &line);
+        if let Some(transcript) = transcript {
+            transcript.note(Side::Server, &line);
         }
         let (status, text) = line.split_once(' ').unwrap_or((&line, ""));
         match status {

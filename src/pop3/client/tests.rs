@@ -1,10 +1,10 @@
 use super::*;
-use crate::mail::Letter;
+use crate::mail::Message;
 use crate::pop3::server;
-use crate::world::Dice;
+use crate::world::Rng;
 
-fn setup(starttls: StartTls) -> Setup {
-    Setup { user: "ann".to_owned(), password: "pw".to_owned(), starttls, message_octets_max: 1000, record: true }
+fn config(starttls: StartTls) -> Config {
+    Config { user: "ann".to_owned(), password: "pw".to_owned(), starttls, max_message_bytes: 1000, transcript: true }
 }
 
 /// Runs the client until it waits; what it sent and what it told its owner, who asks `wishes` once it is logged in.
@@ -21,16 +21,16 @@ fn run(client: &mut Session, wishes: &[fn(&mut Session)]) -> (String, Vec<Event>
                 }
                 events.push(event);
             }
-            Next::Answer | Next::Read | Next::Close => return (sent, events),
+            Next::AwaitOwner | Next::Read | Next::Close => return (sent, events),
         }
     }
     panic!("the client does not wait")
 }
 
 /// Plays `S:` and `C:` lines from the server's side, in chunks of all sizes; the events that came of it.
-fn play(setup: &Setup, wishes: &[fn(&mut Session)], transcript: &str) -> Vec<Event> {
+fn play(config: &Config, wishes: &[fn(&mut Session)], transcript: &str) -> Vec<Event> {
     let mut outcomes = [usize::MAX, 1, 2, 7].map(|chunk| {
-        let (mut client, mut events) = (Session::new(setup.clone(), false), Vec::new());
+        let (mut client, mut events) = (Session::new(config.clone(), false), Vec::new());
         let (mut said, mut sent) = (String::new(), String::new());
         for line in transcript.lines().map(str::trim).filter(|line| !line.is_empty()).chain(["C: (end)"]) {
             let (who, text) = line.split_at(2);
@@ -62,9 +62,9 @@ fn entry(number: usize, size: u64, uid: Option<&str>) -> Entry {
 }
 
 #[test]
-fn a_maildrop_is_read_from_a_server_of_1996() {
+fn client_with_server_without_capa_reads_the_maildrop() {
     let events = play(
-        &setup(StartTls::IfOffered),
+        &config(StartTls::IfOffered),
         &[Session::list, |client| client.retrieve(1), |client| client.delete(1), Session::quit],
         "
         S: +OK <1@x>
@@ -106,9 +106,9 @@ fn a_maildrop_is_read_from_a_server_of_1996() {
 }
 
 #[test]
-fn commands_go_out_together_where_the_server_allows_it() {
+fn client_when_server_offers_pipelining_sends_commands_together() {
     let events = play(
-        &setup(StartTls::Never),
+        &config(StartTls::Never),
         &[Session::list, |client| client.retrieve(1), |client| client.retrieve(9), Session::quit],
         "
         S: +OK
@@ -145,7 +145,7 @@ fn commands_go_out_together_where_the_server_allows_it() {
 }
 
 #[test]
-fn tls_comes_before_the_password() {
+fn client_when_tls_is_required_starts_it_before_login() {
     let transcript = "
         S: +OK
         C: CAPA
@@ -164,20 +164,20 @@ fn tls_comes_before_the_password() {
         C: PASS pw
         S: +OK
         ";
-    assert_eq!(play(&setup(StartTls::IfOffered), &[], transcript), [Event::StartTls, Event::Ready]);
+    assert_eq!(play(&config(StartTls::IfOffered), &[], transcript), [Event::StartTls, Event::Ready]);
     let no_tls = "
         S: +OK
         C: CAPA
         S: +OK
         S: .
         ";
-    assert_eq!(play(&setup(StartTls::Required), &[], no_tls), [Event::Failed(Failure::NoTls)]);
+    assert_eq!(play(&config(StartTls::Required), &[], no_tls), [Event::Failed(Failure::NoTls)]);
 }
 
 #[test]
-fn a_refused_login_ends_politely() {
+fn client_when_login_is_refused_sends_quit() {
     let events = play(
-        &setup(StartTls::Never),
+        &config(StartTls::Never),
         &[],
         "
         S: +OK
@@ -193,14 +193,14 @@ fn a_refused_login_ends_politely() {
 }
 
 #[test]
-fn a_name_with_a_line_end_is_no_command() {
-    let setup = Setup { user: "ann\r\nDELE 1".to_owned(), ..setup(StartTls::Never) };
-    let events = play(&setup, &[], "S: +OK\nC: CAPA\nS: -ERR\nC: QUIT\n");
+fn client_when_user_has_a_line_end_does_not_send_it() {
+    let config = Config { user: "ann\r\nDELE 1".to_owned(), ..config(StartTls::Never) };
+    let events = play(&config, &[], "S: +OK\nC: CAPA\nS: -ERR\nC: QUIT\n");
     assert!(matches!(events[..], [Event::LoginRefused(_)]));
 }
 
 #[test]
-fn what_is_not_pop3_ends_the_session() {
+fn client_when_reply_is_invalid_fails() {
     let large = format!(
         "S: +OK\nC: CAPA\nS: -ERR\nC: USER ann\nS: +OK\nC: PASS pw\nS: +OK\nC: RETR 1\nS: +OK\n{}",
         "S: 0123456789\n".repeat(90)
@@ -212,43 +212,43 @@ fn what_is_not_pop3_ends_the_session() {
         ("S: -ERR closed", Failure::Refused { stage: "the connection", text: "closed".to_owned() }),
         (&large, Failure::TooLarge(1000)),
     ] {
-        let events = play(&setup(StartTls::Never), &[|client| client.retrieve(1)], transcript);
+        let events = play(&config(StartTls::Never), &[|client| client.retrieve(1)], transcript);
         assert_eq!(events.last(), Some(&Event::Failed(failure)));
     }
 }
 
 #[test]
-fn a_server_that_hangs_up_is_a_failure() {
-    let mut client = Session::new(setup(StartTls::Never), false);
+fn client_when_server_closes_fails() {
+    let mut client = Session::new(config(StartTls::Never), false);
     client.receive(b"+OK\r\n");
     run(&mut client, &[]);
     client.receive(&[]);
-    assert_eq!(run(&mut client, &[]).1, [Event::Failed(Failure::HungUp)]);
+    assert_eq!(run(&mut client, &[]).1, [Event::Failed(Failure::Closed)]);
     assert!(matches!(client.next(), Next::Close));
 }
 
 #[test]
-fn the_dialogue_keeps_no_secret() {
-    let mut client = Session::new(setup(StartTls::Never), false);
+fn transcript_contains_no_secrets() {
+    let mut client = Session::new(config(StartTls::Never), false);
     client.receive(b"+OK\r\n-ERR\r\n+OK\r\n+OK\r\n");
     run(&mut client, &[]);
-    let lines = || client.dialogue().unwrap().lines();
-    assert!(lines().any(|said| said == (Speaker::Client, "PASS ***")) && lines().all(|(_, line)| line != "PASS pw"));
+    let lines = || client.transcript().unwrap().lines();
+    assert!(lines().any(|said| said == (Side::Client, "PASS ***")) && lines().all(|(_, line)| line != "PASS pw"));
 }
 
 #[test]
-fn any_bytes_are_survived() {
+fn session_with_random_bytes_does_not_panic() {
     let words: [&[u8]; 8] = [b"+OK\r\n", b"-ERR x\r\n", b".\r\n", b"1 2\r\n", b"PIPELINING\r\n", b"\r", b"\n", b"."];
     let wishes: [fn(&mut Session); 4] =
         [Session::list, |client| client.retrieve(1), |client| client.delete(1), Session::quit];
     for seed in 0..200 {
-        let dice = Dice::seeded(seed);
-        let mut client = Session::new(setup(StartTls::IfOffered), false);
+        let rng = Rng::seeded(seed);
+        let mut client = Session::new(config(StartTls::IfOffered), false);
         for _ in 0..300 {
             run(&mut client, &wishes);
-            match dice.below(5) {
-                0 => client.receive(&[dice.draw() as u8]),
-                _ => client.receive(words[dice.below(words.len() as u64) as usize]),
+            match rng.below(5) {
+                0 => client.receive(&[rng.next_u64() as u8]),
+                _ => client.receive(words[rng.below(words.len() as u64) as usize]),
             }
         }
         client.receive(&[]);
@@ -259,12 +259,12 @@ fn any_bytes_are_survived() {
 
 /// Both ends with no network between.
 #[test]
-fn client_and_server_understand_each_other() {
-    let letter = Letter::new("Subject: x\r\n\r\n.\r\n..\r\nend without line end".into());
+fn client_with_our_server_completes_a_session() {
+    let message = Message::new("Subject: x\r\n\r\n.\r\n..\r\nend without line end".into());
     let server_setup =
-        server::Setup { host: "mda.test".to_owned(), starttls: true, nonce: "n".to_owned(), record: false };
+        server::Config { host: "mda.test".to_owned(), starttls: true, nonce: "n".to_owned(), transcript: false };
     let mut host = server::Session::new(server_setup, false);
-    let mut client = Session::new(setup(StartTls::Required), false);
+    let mut client = Session::new(config(StartTls::Required), false);
     let wishes: [fn(&mut Session); 4] =
         [Session::list, |client| client.retrieve(1), |client| client.delete(1), Session::quit];
     let (mut events, mut deleted) = (Vec::new(), None);
@@ -272,16 +272,16 @@ fn client_and_server_understand_each_other() {
         match host.next() {
             Next::Send(bytes) => client.receive(&bytes),
             Next::Event(server::Event::StartTls) => host.encrypted(),
-            Next::Event(server::Event::Who(_)) => host.secret(Some("pw")),
+            Next::Event(server::Event::NeedSecret(_)) => host.secret(Some("pw")),
             Next::Event(server::Event::Open { .. }) => {
-                host.opened(Ok(vec![server::Entry { size: letter.len() as u64, uid: "7.1".to_owned() }]));
+                host.opened(Ok(vec![server::Entry { size: message.len() as u64, uid: "7.1".to_owned() }]));
             }
-            Next::Event(server::Event::Retrieve { .. }) => host.message(Ok(&letter)),
+            Next::Event(server::Event::Retrieve { .. }) => host.message(Ok(&message)),
             Next::Event(server::Event::Update { deleted: marked }) => {
                 deleted = Some(marked);
                 host.updated(Ok(()));
             }
-            Next::Answer | Next::Read => {
+            Next::AwaitOwner | Next::Read => {
                 let (sent, learned) = run(&mut client, &wishes);
                 events.extend(learned);
                 host.receive(sent.as_bytes());
@@ -291,8 +291,8 @@ fn client_and_server_understand_each_other() {
     }
     events.extend(run(&mut client, &[]).1);
     assert_eq!(deleted, Some(vec![0]));
-    let listing = Event::Listing(vec![entry(1, letter.len() as u64, Some("7.1"))]);
-    let bytes = [letter.to_bytes().as_ref(), b"\r\n"].concat().into();
+    let listing = Event::Listing(vec![entry(1, message.len() as u64, Some("7.1"))]);
+    let bytes = [message.to_bytes().as_ref(), b"\r\n"].concat().into();
     let message = Event::Message { number: 1, bytes };
     assert_eq!(events, [Event::StartTls, Event::Ready, listing, message, Event::Deleted { number: 1 }, Event::Closed]);
 }

@@ -1,24 +1,24 @@
-//! The TRANSACTION state of the client: what was asked, what is on its way, what comes back. RFC 1939 §5.
+//! The TRANSACTION state of the client: queued and sent commands and their replies. RFC 1939 §5.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use super::{Dialogue, Entry, Event, Failure, Gather, Lines, Reply, Speaker, gathered};
+use super::{Entry, Event, Failure, Lines, MultilineReader, Reply, Side, Transcript, read_multiline};
 
-/// Commands on their way at once to a server that offers PIPELINING. RFC 2449 §6.6 asks for a window.
-const WINDOW: usize = 32;
-/// A listing of more octets is not read: some hundred thousand messages.
-const LISTING_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Maximum number of commands in flight with PIPELINING. RFC 2449 §6.6 asks for a window.
+const MAX_PIPELINED_COMMANDS: usize = 32;
+/// Maximum length of a listing: some hundred thousand messages.
+const MAX_LISTING_BYTES: usize = 8 * 1024 * 1024;
 
-/// What the owner asked for, in order.
+/// The owner's requests, in order.
 #[derive(Debug)]
 pub(super) struct Transaction {
     window: usize,
-    asked: VecDeque<Command>,
+    queued: VecDeque<Command>,
     sent: VecDeque<Command>,
-    /// The multi-line response that is coming in, after its `+OK`.
-    coming: Option<Gather>,
-    /// What UIDL said, for the LIST behind it.
+    /// The multi-line response that is being received, after its `+OK`.
+    response: Option<MultilineReader>,
+    /// The unique ids of UIDL, for the LIST after it.
     uids: BTreeMap<usize, String>,
 }
 
@@ -32,65 +32,65 @@ enum Command {
     Quit,
 }
 
-/// What one look at the octets that came has led to.
+/// The result of reading.
 #[derive(Default)]
 pub(super) struct Step {
-    /// Something was read.
+    /// Whether something was read.
     pub(super) progress: bool,
-    /// The owner learns this.
+    /// The event for the owner.
     pub(super) event: Option<Event>,
-    /// That was the last reply.
-    pub(super) over: bool,
+    /// Whether this was the last reply.
+    pub(super) is_last: bool,
 }
 
 impl Transaction {
     pub(super) fn new(pipelining: bool) -> Self {
-        let window = if pipelining { WINDOW } else { 1 };
-        Self { window, asked: VecDeque::new(), sent: VecDeque::new(), coming: None, uids: BTreeMap::new() }
+        let window = if pipelining { MAX_PIPELINED_COMMANDS } else { 1 };
+        Self { window, queued: VecDeque::new(), sent: VecDeque::new(), response: None, uids: BTreeMap::new() }
     }
 
     pub(super) fn list(&mut self, uidl: bool) {
-        self.asked.extend(uidl.then_some(Command::Uidl).into_iter().chain([Command::List]));
+        self.queued.extend(uidl.then_some(Command::Uidl).into_iter().chain([Command::List]));
     }
 
     pub(super) fn retrieve(&mut self, number: usize) {
-        self.asked.push_back(Command::Retr(number));
+        self.queued.push_back(Command::Retr(number));
     }
 
     pub(super) fn delete(&mut self, number: usize) {
-        self.asked.push_back(Command::Dele(number));
+        self.queued.push_back(Command::Dele(number));
     }
 
     pub(super) fn quit(&mut self) {
-        self.asked.push_back(Command::Quit);
+        self.queued.push_back(Command::Quit);
     }
 
-    /// The next command that may be sent now.
+    /// The next command to send now, if any.
     pub(super) fn next_command(&mut self) -> Option<String> {
         if self.window <= self.sent.len() {
             return None;
         }
-        let command = self.asked.pop_front()?;
+        let command = self.queued.pop_front()?;
         self.sent.push_back(command);
         Some(command.to_string())
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.sent.is_empty()
+        self.queued.is_empty() && self.sent.is_empty()
     }
 
-    /// Reads the reply to the oldest command, as far as it has come.
+    /// Reads the available part of the reply to the oldest command.
     pub(super) fn read(
         &mut self,
         lines: &mut Lines,
-        message_octets_max: usize,
-        dialogue: &mut Option<Dialogue>,
+        max_message_bytes: usize,
+        transcript: &mut Option<Transcript>,
     ) -> Result<Step, Failure> {
         let Some(command) = self.sent.front().copied() else { return Ok(Step::default()) };
-        if self.coming.is_some() {
-            return self.read_list_or_message(command, lines, message_octets_max, dialogue);
+        if self.response.is_some() {
+            return self.read_list_or_message(command, lines, max_message_bytes, transcript);
         }
-        match Reply::read(lines, dialogue)? {
+        match Reply::read(lines, transcript)? {
             None => Ok(Step::default()),
             Some(Reply::Err(text)) => self.refused(command, text),
             Some(Reply::Ok(_)) => Ok(self.accepted(command)),
@@ -98,10 +98,10 @@ impl Transaction {
     }
 
     fn accepted(&mut self, command: Command) -> Step {
-        let done = |event| Step { progress: true, event, over: false };
+        let done = |event| Step { progress: true, event, is_last: false };
         match command {
             Command::Uidl | Command::List | Command::Retr(_) => {
-                self.coming = Some(Gather::default());
+                self.response = Some(MultilineReader::default());
                 done(None)
             }
             Command::Dele(number) => {
@@ -110,7 +110,7 @@ impl Transaction {
             }
             Command::Quit => {
                 self.sent.pop_front();
-                Step { progress: true, event: Some(Event::Closed), over: true }
+                Step { progress: true, event: Some(Event::Closed), is_last: true }
             }
         }
     }
@@ -118,13 +118,13 @@ impl Transaction {
     fn refused(&mut self, command: Command, text: String) -> Result<Step, Failure> {
         self.sent.pop_front();
         match command {
-            // UIDL is optional (RFC 1939 §7): the listing will come without names.
+            // UIDL is optional (RFC 1939 §7): the listing will have no unique ids.
             Command::Uidl => Ok(Step { progress: true, ..Step::default() }),
-            // What was marked may be there still. RFC 1939 §6.
+            // The marked messages may still exist. RFC 1939 §6.
             Command::Quit => Err(Failure::Refused { stage: "QUIT", text }),
             _ => {
                 let event = Some(Event::Refused { command: command.to_string(), text });
-                Ok(Step { progress: true, event, over: false })
+                Ok(Step { progress: true, event, is_last: false })
             }
         }
     }
@@ -133,20 +133,20 @@ impl Transaction {
         &mut self,
         command: Command,
         lines: &mut Lines,
-        message_octets_max: usize,
-        dialogue: &mut Option<Dialogue>,
+        max_message_bytes: usize,
+        transcript: &mut Option<Transcript>,
     ) -> Result<Step, Failure> {
-        let octets_max = if matches!(command, Command::Retr(_)) { message_octets_max } else { LISTING_OCTETS_MAX };
-        let Some(gather) = &mut self.coming else { return Ok(Step::default()) };
-        let Some(bytes) = gathered(gather, lines, octets_max)? else { return Ok(Step::default()) };
-        self.coming = None;
+        let max_bytes = if matches!(command, Command::Retr(_)) { max_message_bytes } else { MAX_LISTING_BYTES };
+        let Some(reader) = &mut self.response else { return Ok(Step::default()) };
+        let Some(bytes) = read_multiline(reader, lines, max_bytes)? else { return Ok(Step::default()) };
+        self.response = None;
         self.sent.pop_front();
-        if let Some(dialogue) = dialogue {
+        if let Some(transcript) = transcript {
             match command {
-                Command::Retr(_) => dialogue.note_data(Speaker::Server, bytes.len()),
-                _ => dialogue.note_lines(Speaker::Server, &String::from_utf8_lossy(&bytes)),
+                Command::Retr(_) => transcript.note_data(Side::Server, bytes.len()),
+                _ => transcript.note_lines(Side::Server, &String::from_utf8_lossy(&bytes)),
             }
-            dialogue.note(Speaker::Server, ".");
+            transcript.note(Side::Server, ".");
         }
         let event = match command {
             Command::Retr(number) => Some(Event::Message { number, bytes }),
@@ -156,13 +156,13 @@ impl Transaction {
             }
             _ => Some(Event::Listing(self.listing(&bytes)?)),
         };
-        Ok(Step { progress: true, event, over: false })
+        Ok(Step { progress: true, event, is_last: false })
     }
 
     fn listing(&mut self, text: &[u8]) -> Result<Vec<Entry>, Failure> {
         let mut uids = std::mem::take(&mut self.uids);
         let entry = |(number, size): (usize, &str)| {
-            // RFC 1939 §5 (LIST): more may follow the size, though it should not.
+            // RFC 1939 §5 (LIST): more text may follow the size.
             let size = size.split(' ').next().and_then(|size| size.parse().ok());
             let size = size.ok_or(Failure::Violation("a size in LIST is no number"))?;
             Ok(Entry { number, size, uid: uids.remove(&number) })
@@ -171,7 +171,7 @@ impl Transaction {
     }
 }
 
-/// The lines of a listing, `number text`; what does not look like that is passed over.
+/// The lines `number text` of a listing; others are ignored.
 fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.filter_map(|line| {

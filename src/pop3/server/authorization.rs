@@ -1,18 +1,18 @@
 //! The AUTHORIZATION state: USER and PASS, APOP, AUTH, UTF8, STLS. RFC 1939 §4, §7, RFC 5034, RFC 6856 §2, RFC 2595 §4.
 
 use super::{Command, Event, Session, State};
-use crate::auth::{Exchange, Mechanism, Step, line};
+use crate::auth::{Mechanism, SaslServer, Step, line};
 
-/// Failed logins of one session; the last of them ends it.
-const DENIALS_MAX: usize = 3;
+/// Number of failed logins that ends a session.
+const MAX_FAILED_LOGINS: usize = 3;
 
-/// The capability line that names the mechanisms. RFC 5034 §3.
+/// The capability line with the SASL mechanisms. RFC 5034 §3.
 pub(super) fn sasl() -> String {
     Mechanism::ALL.iter().fold("SASL".to_owned(), |line, mechanism| format!("{line} {mechanism}"))
 }
 
 impl Session {
-    /// Answers [`Event::Who`] with the user's password; `None` when there is no such user.
+    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist.
     pub fn secret(&mut self, secret: Option<&str>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking(mut exchange) => {
@@ -30,63 +30,65 @@ impl Session {
                 self.state = State::Authorization { user };
                 self.capabilities(true);
             }
-            // Whether the user exists is nobody's business yet. RFC 1939 §7 (USER).
+            // Whether the user exists is not disclosed. RFC 1939 §7 (USER).
             (Command::User(name), _) => {
-                self.say("+OK and the password?");
+                self.send_line("+OK Password required");
                 self.state = State::Authorization { user: Some(name.to_owned()) };
             }
             (Command::Pass(password), Some(user)) => {
-                let exchange = Exchange::password(&user, password);
-                self.advance(exchange, Step::Who(user));
+                let exchange = SaslServer::for_password(&user, password);
+                self.advance(exchange, Step::NeedSecret(user));
             }
-            // One try for a greeting: the timestamp is not used twice.
+            // One attempt per greeting: the timestamp must not be used twice.
             (Command::Apop { name, digest }, _) => match self.timestamp.take() {
                 Some(timestamp) => {
-                    let exchange = Exchange::digest(name, &timestamp, digest);
-                    self.advance(exchange, Step::Who(name.to_owned()));
+                    let exchange = SaslServer::for_apop(name, &timestamp, digest);
+                    self.advance(exchange, Step::NeedSecret(name.to_owned()));
                 }
-                None => self.blunder("-ERR APOP was tried already"),
+                None => self.send_error("-ERR APOP already used"),
             },
-            // Letters are kept and sent in UTF-8, whoever asks. RFC 6856 §2.
+            // Messages are always sent unchanged, in UTF-8. RFC 6856 §2.
             (Command::Utf8, user) => {
-                self.say("+OK UTF-8 it is");
+                self.send_line("+OK UTF-8 enabled");
                 self.state = State::Authorization { user };
             }
             (Command::Lang(language), user) => {
                 self.state = State::Authorization { user };
                 self.language(language);
             }
-            (Command::Pass(_), None) => self.blunder("-ERR say USER first"),
+            (Command::Pass(_), None) => self.send_error("-ERR Need USER first"),
             (Command::Auth { mechanism, initial }, _) => self.authenticate(mechanism, initial),
-            (Command::Stls, _) if self.encrypted => self.blunder("-ERR TLS is active already"),
-            (Command::Stls, _) if self.setup.starttls => {
-                self.say("+OK begin TLS");
+            (Command::Stls, _) if self.encrypted => self.send_error("-ERR TLS already active"),
+            (Command::Stls, _) if self.config.starttls => {
+                self.send_line("+OK Begin TLS negotiation");
                 self.event = Some(Event::StartTls);
                 self.state = State::Securing;
             }
-            (Command::Stls, _) => self.blunder("-ERR no TLS here"),
+            (Command::Stls, _) => self.send_error("-ERR STLS not available"),
             (Command::Quit, _) => {
-                self.say("+OK goodbye");
+                self.send_line("+OK Goodbye");
                 self.state = State::Over;
             }
-            _ => self.blunder("-ERR log in first"),
+            _ => self.send_error("-ERR Need to log in first"),
         }
     }
 
-    /// RFC 5034 §4: the initial response comes along, or is asked for.
+    /// Starts AUTH, with or without an initial response. RFC 5034 §4.
     fn authenticate(&mut self, mechanism: &str, initial: Option<&str>) {
-        let Ok(mechanism) = mechanism.parse::<Mechanism>() else { return self.blunder("-ERR unknown mechanism") };
-        let Ok(initial) = initial.map(|text| line::initial(text.as_bytes())).transpose() else {
-            return self.blunder("-ERR the initial response is not base64");
+        let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
+            return self.send_error("-ERR Unknown authentication mechanism");
         };
-        // Every exchange that has ended without success was counted, so no nonce is used twice.
-        let nonce = format!("{}{}", self.setup.nonce, self.denials + self.blunders);
-        let mut exchange = Exchange::new(mechanism, nonce);
+        let Ok(initial) = initial.map(|text| line::initial(text.as_bytes())).transpose() else {
+            return self.send_error("-ERR Initial response is not base64");
+        };
+        // Every unsuccessful exchange was counted, so no nonce is used twice.
+        let nonce = format!("{}{}", self.config.nonce, self.failed_logins + self.errors);
+        let mut exchange = SaslServer::new(mechanism, nonce);
         let step = exchange.start(initial.as_deref());
         self.advance(exchange, step);
     }
 
-    /// A line that answers a challenge; `*` gives up.
+    /// Processes the response to a challenge; `*` cancels.
     pub(super) fn respond(&mut self, text: &str) {
         let State::Authenticating(mut exchange) =
             std::mem::replace(&mut self.state, State::Authorization { user: None })
@@ -98,33 +100,33 @@ impl Session {
                 let step = exchange.respond(&response);
                 self.advance(exchange, step);
             }
-            Err(line::Unusable::Cancelled) => self.blunder("-ERR login cancelled"),
-            Err(line::Unusable::Malformed) => self.blunder("-ERR not base64"),
+            Err(line::DecodeError::Cancelled) => self.send_error("-ERR Authentication cancelled"),
+            Err(line::DecodeError::Malformed) => self.send_error("-ERR Response is not base64"),
         }
     }
 
-    fn advance(&mut self, exchange: Exchange, step: Step) {
+    fn advance(&mut self, exchange: SaslServer, step: Step) {
         self.state = match step {
             Step::Challenge(challenge) => {
-                self.say(&format!("+ {}", line::encode(&challenge)));
+                self.send_line(&format!("+ {}", line::encode(&challenge)));
                 State::Authenticating(exchange)
             }
-            Step::Who(user) => {
-                self.event = Some(Event::Who(user));
+            Step::NeedSecret(user) => {
+                self.event = Some(Event::NeedSecret(user));
                 State::Checking(exchange)
             }
             Step::Granted { user } => {
                 self.event = Some(Event::Open { user });
                 State::Opening
             }
-            Step::Denied => self.deny(),
+            Step::Denied => self.login_failed(),
         }
     }
 
-    /// RFC 3206 §6: the code tells a wrong password from a failing server.
-    fn deny(&mut self) -> State {
-        self.say("-ERR [AUTH] the name or the password is wrong");
-        self.denials += 1;
-        if self.denials < DENIALS_MAX { State::Authorization { user: None } } else { State::Over }
+    /// RFC 3206 §6: the code distinguishes wrong credentials from a server failure.
+    fn login_failed(&mut self) -> State {
+        self.send_line("-ERR [AUTH] Invalid user name or password");
+        self.failed_logins += 1;
+        if self.failed_logins < MAX_FAILED_LOGINS { State::Authorization { user: None } } else { State::Over }
     }
 }

@@ -1,7 +1,7 @@
 //! The commands of a client. RFC 1939 §9, with CAPA (RFC 2449 §5), STLS (RFC 2595 §4), AUTH (RFC 5034 §4), UTF8 and
 //! LANG (RFC 6856 §2, §3).
 
-/// One command line, read.
+/// A parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     Capa,
@@ -16,7 +16,7 @@ pub(super) enum Command<'a> {
         digest: &'a str,
     },
     Utf8,
-    /// Without a language, a listing is asked for.
+    /// Without a language, lists the languages.
     Lang(Option<&'a str>),
     /// Spaces are part of the password. RFC 1939 §7 (PASS).
     Pass(&'a str),
@@ -31,19 +31,19 @@ pub(super) enum Command<'a> {
     Quit,
 }
 
-/// Why a line is no command.
+/// Why a line is not a valid command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(super) enum ParseError {
     Unknown,
     Arguments,
 }
 
 impl<'a> Command<'a> {
-    /// Verbs are read in any case. RFC 1939 §3.
-    pub(super) fn parse(line: &'a str) -> Result<Self, Unreadable> {
+    /// Parses a line. Keywords are case-insensitive. RFC 1939 §3.
+    pub(super) fn parse(line: &'a str) -> Result<Self, ParseError> {
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = argument.split_ascii_whitespace().take(4).collect();
-        let number = |word: &&str| word.parse::<usize>().map_err(|_| Unreadable::Arguments);
+        let number = |word: &&str| word.parse::<usize>().map_err(|_| ParseError::Arguments);
         match (verb.to_ascii_uppercase().as_str(), words.as_slice()) {
             ("PASS", _) => Ok(Self::Pass(argument)),
             ("CAPA", []) => Ok(Self::Capa),
@@ -70,12 +70,12 @@ impl<'a> Command<'a> {
                 "CAPA" | "STLS" | "AUTH" | "APOP" | "UTF8" | "LANG" | "USER" | "STAT" | "LIST" | "UIDL" | "RETR"
                 | "TOP" | "DELE" | "NOOP" | "RSET" | "QUIT",
                 _,
-            ) => Err(Unreadable::Arguments),
-            _ => Err(Unreadable::Unknown),
+            ) => Err(ParseError::Arguments),
+            _ => Err(ParseError::Unknown),
         }
     }
 
-    /// The line as a dialogue shows it: without what proves who one is, also where that is misplaced.
+    /// The line for a transcript, without credentials, even misplaced ones.
     pub(super) fn shown(line: &str) -> String {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_read_in_any_case_with_their_arguments() {
+    fn command_in_any_case_is_parsed_with_its_arguments() {
         for (line, command) in [
             ("quit", Ok(Command::Quit)),
             ("QUIT ", Ok(Command::Quit)),
@@ -104,24 +104,24 @@ mod tests {
             ("PASS", Ok(Command::Pass(""))),
             ("USER ann@x.test", Ok(Command::User("ann@x.test"))),
             ("auth plain AGE=", Ok(Command::Auth { mechanism: "plain", initial: Some("AGE=") })),
-            ("USER", Err(Unreadable::Arguments)),
+            ("USER", Err(ParseError::Arguments)),
             ("apop ann d1", Ok(Command::Apop { name: "ann", digest: "d1" })),
-            ("APOP ann", Err(Unreadable::Arguments)),
+            ("APOP ann", Err(ParseError::Arguments)),
             ("lang *", Ok(Command::Lang(Some("*")))),
-            ("UTF8 now", Err(Unreadable::Arguments)),
-            ("RETR", Err(Unreadable::Arguments)),
-            ("RETR -1", Err(Unreadable::Arguments)),
-            ("RETR 99999999999999999999999", Err(Unreadable::Arguments)),
-            ("LIST 1 2", Err(Unreadable::Arguments)),
-            ("", Err(Unreadable::Unknown)),
-            ("GET / HTTP/1.1", Err(Unreadable::Unknown)),
+            ("UTF8 now", Err(ParseError::Arguments)),
+            ("RETR", Err(ParseError::Arguments)),
+            ("RETR -1", Err(ParseError::Arguments)),
+            ("RETR 99999999999999999999999", Err(ParseError::Arguments)),
+            ("LIST 1 2", Err(ParseError::Arguments)),
+            ("", Err(ParseError::Unknown)),
+            ("GET / HTTP/1.1", Err(ParseError::Unknown)),
         ] {
             assert_eq!(Command::parse(line), command, "{line}");
         }
     }
 
     #[test]
-    fn secrets_are_not_shown() {
+    fn shown_of_command_hides_secrets() {
         assert_eq!(Command::shown("pass word"), "PASS ***");
         assert_eq!(Command::shown("auth PLAIN AGE="), "AUTH PLAIN ***");
         assert_eq!(Command::shown(" auth  PLAIN AGE= AGE="), "AUTH PLAIN ***");

@@ -1,8 +1,8 @@
-//! The maildrop of one session: what was in it when it was opened, and what is marked. RFC 1939 §5.
+//! The maildrop of one session: its messages when it was opened, and which are marked. RFC 1939 §5.
 
 use super::Entry;
 
-/// Messages by their number, from 1; a marked one is as good as gone.
+/// Messages by number, from 1; marked ones are treated as deleted.
 #[derive(Debug)]
 pub(super) struct Maildrop {
     messages: Vec<Message>,
@@ -33,23 +33,23 @@ impl Maildrop {
             .map(|(number, message)| (number, &message.entry))
     }
 
-    /// How many messages, how many octets: the drop listing of STAT.
+    /// Number and total size of the messages, for STAT.
     pub(super) fn totals(&self) -> (usize, u64) {
-        self.iter().fold((0, 0), |(count, octets), (_, entry)| (count + 1, octets + entry.size))
+        self.iter().fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.size))
     }
 
-    /// Marks a message; `false` if there is none with that number.
+    /// Marks a message; `false` if it does not exist.
     pub(super) fn delete(&mut self, number: usize) -> bool {
         let message = number.checked_sub(1).and_then(|index| self.messages.get_mut(index));
         message.is_some_and(|message| !std::mem::replace(&mut message.deleted, true))
     }
 
-    /// Takes all marks away.
+    /// Removes all marks.
     pub(super) fn reset(&mut self) {
         self.messages.iter_mut().for_each(|message| message.deleted = false);
     }
 
-    /// The places of what is marked, from 0, as the owner numbered them.
+    /// The indexes of the marked messages, from 0, in the owner's order.
     pub(super) fn deleted(&self) -> Vec<usize> {
         self.messages.iter().enumerate().filter(|(_, message)| message.deleted).map(|(index, _)| index).collect()
     }

@@ -1,4 +1,4 @@
-//! The server end: one session at a maildrop.
+//! The POP3 server session.
 //!
 //! ```text
 //! Authorization --USER, PASS--> Checking --> Opening --> Transaction --QUIT--> Updating --> Over
@@ -7,8 +7,8 @@
 //!       '-------AUTH--------> Authenticating             Fetching (RETR, TOP)
 //! ```
 //!
-//! Checking, Opening, Fetching, Updating and Securing wait for the owner: each has put out one [`Event`], and one method
-//! of [`Session`] answers it. Messages are deleted only by QUIT; any other end leaves all of them (RFC 1939 §6).
+//! Checking, Opening, Fetching, Updating and Securing wait for the owner: each has emitted one [`Event`], which one method
+//! of [`Session`] answers. Messages are deleted only by QUIT; any other end of the session keeps them (RFC 1939 §6).
 
 mod authorization;
 mod command;
@@ -17,53 +17,53 @@ mod transaction;
 
 use std::time::Duration;
 
-use super::PATIENCE;
+use super::AUTOLOGOUT_TIMEOUT;
 use super::lines::{Line, Lines};
-use super::outgoing::Outgoing;
-use crate::auth::Exchange;
-use crate::mail::{Dialogue, Letter, Speaker};
+use super::output_buffer::OutputBuffer;
+use crate::auth::SaslServer;
+use crate::mail::{Message, Side, Transcript};
 use crate::net::{Machine, Next};
-use command::{Command, Unreadable};
+use command::{Command, ParseError};
 use maildrop::Maildrop;
 
-/// Lines that are no command; one more ends the session.
-const BLUNDERS_MAX: usize = 10;
+/// Maximum number of protocol errors; one more ends the session.
+const MAX_ERRORS: usize = 10;
 
-/// What a session must know of its host.
+/// Configuration of a server session.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    /// The name in the greeting.
+pub struct Config {
+    /// The host name in the greeting.
     pub host: String,
     /// Whether to offer STLS.
     pub starttls: bool,
-    /// Drawn new for each session, printable ASCII without a comma.
+    /// Printable ASCII without a comma, random for each session.
     pub nonce: String,
-    /// Keep a [`Dialogue`].
-    pub record: bool,
+    /// Record a [`Transcript`].
+    pub transcript: bool,
 }
 
-/// What the owner of a session decides or knows.
+/// What the owner of a session must decide, look up or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Encrypt the stream, then call [`Session::encrypted`].
     StartTls,
     /// Look up the password of this user: [`Session::secret`].
-    Who(String),
-    /// Lock and list the maildrop of this user, who has proven to be that: [`Session::opened`].
+    NeedSecret(String),
+    /// Lock and list the maildrop of this authenticated user: [`Session::opened`].
     Open {
         /// The name used at login.
         user: String,
     },
-    /// Fetch the message at this place of the list: [`Session::message`].
+    /// Read the message with this index: [`Session::message`].
     Retrieve {
-        /// Its place, from 0.
+        /// Its index in the list, from 0.
         index: usize,
-        /// RETR: the client gets all of it; TOP only shows what it is.
+        /// Whether the client gets the whole message, by RETR and not TOP.
         whole: bool,
     },
-    /// Delete these, for good, and unlock the maildrop: [`Session::updated`].
+    /// Delete these messages and unlock the maildrop: [`Session::updated`].
     Update {
-        /// Their places, from 0, ascending; may be empty.
+        /// Their indexes, from 0, ascending; may be empty.
         deleted: Vec<usize>,
     },
 }
@@ -71,98 +71,98 @@ pub enum Event {
 /// One message of an opened maildrop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its size in octets.
+    /// Its size in bytes.
     pub size: u64,
-    /// Its name in all sessions: 1 to 70 visible ASCII characters. RFC 1939 §7 (UIDL).
+    /// Its unique id: 1 to 70 visible ASCII characters. RFC 1939 §7 (UIDL).
     pub uid: String,
 }
 
-/// Why the owner cannot do what is asked. RFC 2449 §8, RFC 3206 §4.
+/// Why the owner refuses a request. RFC 2449 §8, RFC 3206 §4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Another session holds the maildrop.
+    /// Another session has locked the maildrop.
     InUse,
-    /// The message went away by another door, such as IMAP.
+    /// The message was deleted by other means, such as IMAP.
     Gone,
-    /// Something of ours failed; later it may work.
+    /// A temporary failure of the server.
     Temporary,
-    /// Something of ours fails, and will until somebody repairs it.
+    /// A permanent failure of the server.
     Permanent,
 }
 
 impl Refusal {
     fn reply(self) -> &'static str {
         match self {
-            Self::InUse => "-ERR [IN-USE] another session holds this maildrop",
-            Self::Gone => "-ERR this message is gone",
-            Self::Temporary => "-ERR [SYS/TEMP] not possible now, try again later",
-            Self::Permanent => "-ERR [SYS/PERM] not possible, tell the postmaster",
+            Self::InUse => "-ERR [IN-USE] Maildrop is locked by another session",
+            Self::Gone => "-ERR No such message any more",
+            Self::Temporary => "-ERR [SYS/TEMP] Temporary failure, try again later",
+            Self::Permanent => "-ERR [SYS/PERM] Server failure, contact the postmaster",
         }
     }
 }
 
-/// One session, from the greeting to the goodbye.
+/// One session, from the greeting to QUIT.
 #[derive(Debug)]
 pub struct Session {
-    setup: Setup,
+    config: Config,
     state: State,
     lines: Lines,
-    out: Outgoing,
+    out: OutputBuffer,
     event: Option<Event>,
     encrypted: bool,
-    denials: usize,
-    blunders: usize,
-    dialogue: Option<Dialogue>,
+    failed_logins: usize,
+    errors: usize,
+    transcript: Option<Transcript>,
     /// In the greeting, until APOP has used it. RFC 1939 §7.
     timestamp: Option<String>,
 }
 
-/// Where the session stands, with what is valid there.
+/// The state of the session.
 #[derive(Debug)]
 enum State {
-    /// RFC 1939 §4: who is it? After USER, the name that PASS belongs to.
+    /// RFC 1939 §4. After USER, with the name for PASS.
     Authorization { user: Option<String> },
-    /// RFC 5034 §4: the next line answers a challenge.
-    Authenticating(Exchange),
-    /// The owner looks up a password.
-    Checking(Exchange),
-    /// The owner opens the maildrop.
+    /// RFC 5034 §4: the next line is the response to a challenge.
+    Authenticating(SaslServer),
+    /// Waits for the owner to look up a password.
+    Checking(SaslServer),
+    /// Waits for the owner to open the maildrop.
     Opening,
-    /// RFC 1939 §5: the maildrop is locked and its numbers are frozen.
+    /// RFC 1939 §5: the maildrop is locked, and message numbers are fixed.
     Transaction(Maildrop),
-    /// The owner fetches a message; with a number, only so many lines of its body are sent.
+    /// Waits for the owner to read a message; with `body_lines`, only that many lines of its body are sent.
     Fetching { maildrop: Maildrop, body_lines: Option<usize> },
-    /// RFC 1939 §6: the owner deletes what is marked.
+    /// RFC 1939 §6: waits for the owner to delete the marked messages.
     Updating,
-    /// RFC 2595 §4: the owner shakes hands.
+    /// RFC 2595 §4: waits for the TLS handshake.
     Securing,
-    /// Nothing more is read.
+    /// The session is over.
     Over,
 }
 
 impl Session {
-    /// Greets a client; `encrypted` says that the connection is TLS from the start.
-    pub fn new(setup: Setup, encrypted: bool) -> Self {
-        let dialogue = setup.record.then(Dialogue::default);
-        let timestamp = format!("<{}@{}>", setup.nonce, setup.host);
-        let greeting = format!("+OK {} POP3 server ready {timestamp}", setup.host);
+    /// Starts a session with the greeting; `encrypted` means TLS from the start.
+    pub fn new(config: Config, encrypted: bool) -> Self {
+        let transcript = config.transcript.then(Transcript::default);
+        let timestamp = format!("<{}@{}>", config.nonce, config.host);
+        let greeting = format!("+OK {} POP3 server ready {timestamp}", config.host);
         let mut session = Self {
             timestamp: Some(timestamp),
-            setup,
+            config,
             state: State::Authorization { user: None },
             lines: Lines::default(),
-            out: Outgoing::default(),
+            out: OutputBuffer::default(),
             event: None,
             encrypted,
-            denials: 0,
-            blunders: 0,
-            dialogue,
+            failed_logins: 0,
+            errors: 0,
+            transcript,
         };
-        session.say(&greeting);
+        session.send_line(&greeting);
         session
     }
 
-    /// Answers [`Event::StartTls`]: what follows is encrypted. What came before is forgotten (RFC 2595 §4).
+    /// Answers [`Event::StartTls`] after the handshake. Earlier input is discarded (RFC 2595 §4).
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.encrypted = true;
@@ -179,19 +179,19 @@ impl Session {
         match outcome {
             Ok(entries) => {
                 let maildrop = Maildrop::new(entries);
-                let (count, octets) = maildrop.totals();
-                self.say(&format!("+OK {count} messages, {octets} octets"));
+                let (count, bytes) = maildrop.totals();
+                self.send_line(&format!("+OK {count} messages, {bytes} octets"));
                 self.state = State::Transaction(maildrop);
             }
             Err(refusal) => {
                 self.state = State::Authorization { user: None };
-                self.blunder(refusal.reply());
+                self.send_error(refusal.reply());
             }
         }
     }
 
     /// Answers [`Event::Retrieve`].
-    pub fn message(&mut self, outcome: Result<&Letter, Refusal>) {
+    pub fn message(&mut self, outcome: Result<&Message, Refusal>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Fetching { maildrop, body_lines } => {
                 self.send_message(outcome, body_lines);
@@ -204,58 +204,58 @@ impl Session {
     /// Answers [`Event::Update`].
     pub fn updated(&mut self, outcome: Result<(), Refusal>) {
         if matches!(self.state, State::Updating) {
-            self.say(outcome.map_or_else(Refusal::reply, |()| "+OK goodbye"));
+            self.send_line(outcome.map_or_else(Refusal::reply, |()| "+OK Goodbye"));
             self.state = State::Over;
         }
     }
 
-    /// What was said since the last call, without passwords and messages, if [`Setup::record`] asks for it.
-    pub fn take_dialogue(&mut self) -> Dialogue {
-        self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
+    /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
+    pub fn take_transcript(&mut self) -> Transcript {
+        self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    fn say(&mut self, line: &str) {
+    fn send_line(&mut self, line: &str) {
         self.out.line(line);
-        if let Some(dialogue) = &mut self.dialogue {
-            dialogue.note(Speaker::Server, line);
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(Side::Server, line);
         }
     }
 
-    /// Says no to what should not have been said; too much of that ends the session.
-    fn blunder(&mut self, reply: &str) {
-        self.say(reply);
-        self.blunders += 1;
-        if BLUNDERS_MAX < self.blunders {
-            self.say("-ERR too many errors, goodbye");
+    /// Sends an error reply; too many errors end the session.
+    fn send_error(&mut self, reply: &str) {
+        self.send_line(reply);
+        self.errors += 1;
+        if MAX_ERRORS < self.errors {
+            self.send_line("-ERR Too many errors, closing connection");
             self.state = State::Over;
         }
     }
 
-    fn hear(&mut self, line: Line) {
+    fn handle_line(&mut self, line: Line) {
         let line = match line {
             Line::Whole(line) => line,
             Line::TooLong => {
                 if let State::Authenticating(_) = self.state {
                     self.state = State::Authorization { user: None };
                 }
-                return self.blunder("-ERR the line is too long");
+                return self.send_error("-ERR Line too long");
             }
         };
-        if let Some(dialogue) = &mut self.dialogue {
+        if let Some(transcript) = &mut self.transcript {
             let secret = matches!(self.state, State::Authenticating(_));
-            dialogue.note(Speaker::Client, &if secret { "***".to_owned() } else { Command::shown(&line) });
+            transcript.note(Side::Client, &if secret { "***".to_owned() } else { Command::shown(&line) });
         }
         if let State::Authenticating(_) = self.state {
             return self.respond(&line);
         }
         match Command::parse(&line) {
-            Ok(command) => self.obey(command),
-            Err(Unreadable::Unknown) => self.blunder("-ERR unknown command"),
-            Err(Unreadable::Arguments) => self.blunder("-ERR wrong arguments"),
+            Ok(command) => self.execute(command),
+            Err(ParseError::Unknown) => self.send_error("-ERR Unknown command"),
+            Err(ParseError::Arguments) => self.send_error("-ERR Invalid arguments"),
         }
     }
 
-    fn obey(&mut self, command: Command<'_>) {
+    fn execute(&mut self, command: Command<'_>) {
         match (std::mem::replace(&mut self.state, State::Over), command) {
             (State::Authorization { user }, command) => self.authorize(user, command),
             (State::Transaction(maildrop), command) => self.transact(maildrop, command),
@@ -263,32 +263,32 @@ impl Session {
         }
     }
 
-    /// RFC 6856 §3: we speak English.
+    /// RFC 6856 §3: English only.
     fn language(&mut self, language: Option<&str>) {
         match language {
-            None => ["+OK these languages", "en English", "."].iter().for_each(|line| self.say(line)),
+            None => ["+OK Language listing follows", "en English", "."].iter().for_each(|line| self.send_line(line)),
             Some(tag) if ["*", "en", "i-default"].iter().any(|known| known.eq_ignore_ascii_case(tag)) => {
-                self.say("+OK en English it is");
+                self.send_line("+OK en Language changed");
             }
-            Some(_) => self.say("-ERR only English is spoken here"),
+            Some(_) => self.send_line("-ERR Only English is supported"),
         }
     }
 
-    /// RFC 2449 §5, §6; each line only in the states where its command works.
+    /// RFC 2449 §5, §6; each capability only in the states where it is available.
     fn capabilities(&mut self, before_login: bool) {
-        self.say("+OK capabilities follow");
+        self.send_line("+OK Capability list follows");
         if before_login {
-            self.say("USER");
-            self.say(&authorization::sasl());
-            if self.setup.starttls && !self.encrypted {
-                self.say("STLS");
+            self.send_line("USER");
+            self.send_line(&authorization::sasl());
+            if self.config.starttls && !self.encrypted {
+                self.send_line("STLS");
             }
         }
         for line in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"] {
-            self.say(line);
+            self.send_line(line);
         }
-        self.say(concat!("IMPLEMENTATION Postroad-", env!("CARGO_PKG_VERSION")));
-        self.say(".");
+        self.send_line(concat!("IMPLEMENTATION Postroad-", env!("CARGO_PKG_VERSION")));
+        self.send_line(".");
     }
 }
 
@@ -316,12 +316,12 @@ impl Machine for Session {
             let idle = match self.state {
                 State::Over => Next::Close,
                 State::Checking(_) | State::Opening | State::Fetching { .. } | State::Updating | State::Securing => {
-                    Next::Answer
+                    Next::AwaitOwner
                 }
                 State::Authorization { .. } | State::Authenticating(_) | State::Transaction(_) => {
                     match self.lines.next() {
                         Some(line) => {
-                            self.hear(line);
+                            self.handle_line(line);
                             continue;
                         }
                         None => Next::Read,
@@ -332,17 +332,17 @@ impl Machine for Session {
         }
     }
 
-    fn patience(&self) -> Duration {
-        PATIENCE
+    fn timeout(&self) -> Duration {
+        AUTOLOGOUT_TIMEOUT
     }
 
-    /// POP3 has no word for it: the client sees the connection end, and no message is deleted.
-    fn stop(&mut self) {
+    /// POP3 has no reply for a shutdown: the connection is closed, and no message is deleted.
+    fn shut_down(&mut self) {
         self.state = State::Over;
     }
 
     /// RFC 1939 §3: the connection ends without a response and without deleting.
-    fn expire(&mut self) {
+    fn on_timeout(&mut self) {
         self.state = State::Over;
     }
 }

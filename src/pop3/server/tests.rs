@@ -1,42 +1,44 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::world::Dice;
+use crate::world::Rng;
 
-/// Every dialogue is played whole, byte by byte and in odd chunks.
+/// Every transcript is played whole, byte by byte and in odd chunks.
 const CHUNKS: [usize; 4] = [usize::MAX, 1, 2, 7];
 
 /// An owner who knows `ann` by `pw`, `bob` by `b b`, and `busy` whose maildrop is held by another.
 struct House {
-    letters: Vec<Letter>,
+    messages: Vec<Message>,
     deleted: Option<Vec<usize>>,
 }
 
 impl House {
     fn new() -> Self {
-        let letter = |text: &'static str| Letter::new(Bytes::from_static(text.as_bytes()));
-        let letters = vec![
-            letter("Received: x\r\nSubject: one\r\n\r\nHello\r\n.dot\r\nend\r\n"),
-            letter("Subject: two\r\n\r\nHi\r\n"),
+        let message = |text: &'static str| Message::new(Bytes::from_static(text.as_bytes()));
+        let messages = vec![
+            message("Received: x\r\nSubject: one\r\n\r\nHello\r\n.dot\r\nend\r\n"),
+            message("Subject: two\r\n\r\nHi\r\n"),
         ];
-        Self { letters, deleted: None }
+        Self { messages, deleted: None }
     }
 
     fn answer(&mut self, session: &mut Session, event: Event) {
         match event {
             Event::StartTls => session.encrypted(),
-            Event::Who(user) => session.secret(match user.as_str() {
+            Event::NeedSecret(user) => session.secret(match user.as_str() {
                 "ann" | "busy" => Some("pw"),
                 "bob" => Some("b b"),
                 _ => None,
             }),
             Event::Open { user } if user == "busy" => session.opened(Err(Refusal::InUse)),
             Event::Open { user } => {
-                let entry =
-                    |(at, letter): (usize, &Letter)| Entry { size: letter.len() as u64, uid: format!("{user}.{at}") };
-                session.opened(Ok(self.letters.iter().enumerate().map(entry).collect()));
+                let entry = |(at, message): (usize, &Message)| Entry {
+                    size: message.len() as u64,
+                    uid: format!("{user}.{at}"),
+                };
+                session.opened(Ok(self.messages.iter().enumerate().map(entry).collect()));
             }
-            Event::Retrieve { index, .. } => session.message(Ok(&self.letters[index])),
+            Event::Retrieve { index, .. } => session.message(Ok(&self.messages[index])),
             Event::Update { deleted } => {
                 self.deleted = Some(deleted);
                 session.updated(Ok(()));
@@ -50,7 +52,7 @@ impl House {
             match session.next() {
                 Next::Send(bytes) => heard.extend_from_slice(&bytes),
                 Next::Event(event) => self.answer(session, event),
-                Next::Answer => panic!("the house has answered"),
+                Next::AwaitOwner => panic!("the house has answered"),
                 Next::Read => return true,
                 Next::Close => return false,
             }
@@ -60,8 +62,8 @@ impl House {
 }
 
 fn session(encrypted: bool) -> Session {
-    let setup = Setup { host: "mda.test".to_owned(), starttls: true, nonce: "nonce".to_owned(), record: true };
-    Session::new(setup, encrypted)
+    let config = Config { host: "mda.test".to_owned(), starttls: true, nonce: "nonce".to_owned(), transcript: true };
+    Session::new(config, encrypted)
 }
 
 /// Plays `C:` and `S:` lines in chunks of all sizes; what the house was told to delete in the end.
@@ -109,12 +111,12 @@ fn tell(
 }
 
 #[test]
-fn a_maildrop_is_listed_read_and_emptied() {
+fn session_in_transaction_lists_reads_and_deletes_messages() {
     let deleted = play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER ann
-        S: +OK and the password?
+        S: +OK Password required
         C: PASS pw
         S: +OK 2 messages, 67 octets
         C: STAT
@@ -166,39 +168,39 @@ fn a_maildrop_is_listed_read_and_emptied() {
         C: NOOP
         S: +OK
         C: QUIT
-        S: +OK goodbye
+        S: +OK Goodbye
         ",
     );
     assert_eq!(deleted, Some(vec![1]));
 }
 
 #[test]
-fn the_maildrop_stays_shut_without_the_password() {
+fn login_with_wrong_password_is_refused() {
     play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: STAT
-        S: -ERR log in first
+        S: -ERR Need to log in first
         C: PASS pw
-        S: -ERR say USER first
+        S: -ERR Need USER first
         C: USER nobody
-        S: +OK and the password?
+        S: +OK Password required
         C: PASS
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: PASS pw
-        S: -ERR say USER first
+        S: -ERR Need USER first
         C: USER ann
-        S: +OK and the password?
+        S: +OK Password required
         C: PASS PW
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: USER ann
-        S: +OK and the password?
+        S: +OK Password required
         C: STAT
-        S: -ERR log in first
+        S: -ERR Need to log in first
         C: USER ann
-        S: +OK and the password?
+        S: +OK Password required
         C: PASS wrong
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: USER ann
         C: PASS pw
         ",
@@ -206,12 +208,12 @@ fn the_maildrop_stays_shut_without_the_password() {
 }
 
 #[test]
-fn a_password_may_hold_spaces() {
+fn pass_with_spaces_is_accepted() {
     play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER bob
-        S: +OK and the password?
+        S: +OK Password required
         C: PASS b b
         S: +OK 2 messages, 67 octets
         ",
@@ -219,33 +221,33 @@ fn a_password_may_hold_spaces() {
 }
 
 #[test]
-fn sasl_works_with_and_without_an_initial_response() {
+fn auth_with_or_without_initial_response_succeeds() {
     let long = "x".repeat(2000);
     play(&format!(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: AUTH CRAM-MD5
-        S: -ERR unknown mechanism
+        S: -ERR Unknown authentication mechanism
         C: AUTH PLAIN AGFubgBubw==
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: AUTH PLAIN !
-        S: -ERR the initial response is not base64
+        S: -ERR Initial response is not base64
         C: AUTH LOGIN
         S: + VXNlcm5hbWU6
         C: *
-        S: -ERR login cancelled
+        S: -ERR Authentication cancelled
         C: AUTH LOGIN
         S: + VXNlcm5hbWU6
         C: {long}
-        S: -ERR the line is too long
+        S: -ERR Line too long
         C: STAT
-        S: -ERR log in first
+        S: -ERR Need to log in first
         C: AUTH LOGIN
         S: + VXNlcm5hbWU6
         C: YW5u
         S: + UGFzc3dvcmQ6
         C: bm8=
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: AUTH plain
         S: +\x20
         C: AGFubgBwdw==
@@ -257,7 +259,7 @@ fn sasl_works_with_and_without_an_initial_response() {
 }
 
 #[test]
-fn pipelined_commands_are_answered_in_order() {
+fn pipelined_commands_get_replies_in_order() {
     let deleted = play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
@@ -270,7 +272,7 @@ fn pipelined_commands_are_answered_in_order() {
         C: STAT
         C: QUIT
         C: NOOP
-        S: +OK and the password?
+        S: +OK Password required
         S: +OK 2 messages, 67 octets
         S: +OK 20 octets
         S: Subject: two
@@ -281,25 +283,25 @@ fn pipelined_commands_are_answered_in_order() {
         S: -ERR no such message
         S: -ERR no such message
         S: +OK 1 47
-        S: +OK goodbye
+        S: +OK Goodbye
         ",
     );
     assert_eq!(deleted, Some(vec![1]));
 }
 
 #[test]
-fn only_quit_deletes() {
+fn session_when_ended_without_quit_deletes_nothing() {
     let before_quit = "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: USER ann
         C: PASS pw
         C: DELE 1
-        S: +OK and the password?
+        S: +OK Password required
         S: +OK 2 messages, 67 octets
         S: +OK marked for deletion
         ";
     assert_eq!(play(before_quit), None);
-    for end in [Session::stop, Session::expire, |session: &mut Session| session.receive(&[])] {
+    for end in [Session::shut_down, Session::on_timeout, |session: &mut Session| session.receive(&[])] {
         let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
         session.receive(b"USER ann\r\nPASS pw\r\nDELE 1\r\n");
         assert!(house.run(&mut session, &mut heard));
@@ -311,12 +313,12 @@ fn only_quit_deletes() {
 }
 
 #[test]
-fn a_held_maildrop_is_told_apart_from_a_wrong_password() {
+fn login_when_maildrop_is_locked_gets_in_use() {
     play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: AUTH PLAIN AGJ1c3kAcHc=
-        S: -ERR [IN-USE] another session holds this maildrop
+        S: -ERR [IN-USE] Maildrop is locked by another session
         C: AUTH PLAIN AGFubgBwdw==
         S: +OK 2 messages, 67 octets
         ",
@@ -324,7 +326,7 @@ fn a_held_maildrop_is_told_apart_from_a_wrong_password() {
 }
 
 #[test]
-fn each_state_announces_what_works_in_it() {
+fn capa_in_each_state_lists_the_available_commands() {
     let common = "TOP UIDL RESP-CODES AUTH-RESP-CODE PIPELINING".split(' ');
     let common: String = common.map(|line| format!("S: {line}\n")).collect();
     let common = format!(
@@ -334,31 +336,31 @@ fn each_state_announces_what_works_in_it() {
     play(&format!(
         "S: +OK mda.test POP3 server ready <nonce@mda.test>
          C: CAPA
-         S: +OK capabilities follow
+         S: +OK Capability list follows
          S: USER
          S: SASL SCRAM-SHA-256 PLAIN LOGIN
          S: STLS
          {common}
          C: STLS
-         S: +OK begin TLS
+         S: +OK Begin TLS negotiation
          C: CAPA
-         S: +OK capabilities follow
+         S: +OK Capability list follows
          S: USER
          S: SASL SCRAM-SHA-256 PLAIN LOGIN
          {common}
          C: STLS
-         S: -ERR TLS is active already
+         S: -ERR TLS already active
          C: AUTH PLAIN AGFubgBwdw==
          S: +OK 2 messages, 67 octets
          C: CAPA
-         S: +OK capabilities follow
+         S: +OK Capability list follows
          {common}"
     ));
 }
 
 /// RFC 1939 §7 (APOP).
 #[test]
-fn apop_proves_the_password_once_for_a_greeting() {
+fn apop_when_used_twice_is_refused() {
     play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
@@ -372,29 +374,29 @@ fn apop_proves_the_password_once_for_a_greeting() {
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: APOP nobody 00000000000000000000000000000000
-        S: -ERR [AUTH] the name or the password is wrong
+        S: -ERR [AUTH] Invalid user name or password
         C: APOP ann 00000000000000000000000000000000
-        S: -ERR APOP was tried already
+        S: -ERR APOP already used
         C: USER ann
-        S: +OK and the password?
+        S: +OK Password required
         ",
     );
 }
 
 /// RFC 6856 §2, §3.
 #[test]
-fn utf8_is_said_before_the_login_and_languages_at_any_time() {
+fn utf8_before_login_and_lang_at_any_time_are_accepted() {
     play(
         "
         S: +OK mda.test POP3 server ready <nonce@mda.test>
         C: UTF8
-        S: +OK UTF-8 it is
+        S: +OK UTF-8 enabled
         C: LANG
-        S: +OK these languages
+        S: +OK Language listing follows
         S: en English
         S: .
         C: LANG de
-        S: -ERR only English is spoken here
+        S: -ERR Only English is supported
         C: AUTH PLAIN AGFubgBwdw==
         S: +OK 2 messages, 67 octets
         C: LANG *
@@ -408,35 +410,35 @@ fn utf8_is_said_before_the_login_and_languages_at_any_time() {
 }
 
 #[test]
-fn what_came_before_tls_is_forgotten() {
+fn input_before_tls_handshake_is_discarded() {
     let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
     session.receive(b"STLS\r\nUSER ann\r\nPASS pw\r\nDELE 1\r\nQUIT\r\n");
     assert!(house.run(&mut session, &mut heard));
-    assert_eq!(heard, b"+OK mda.test POP3 server ready <nonce@mda.test>\r\n+OK begin TLS\r\n");
+    assert_eq!(heard, b"+OK mda.test POP3 server ready <nonce@mda.test>\r\n+OK Begin TLS negotiation\r\n");
     session.receive(b"STAT\r\n");
     assert!(house.run(&mut session, &mut heard));
-    assert!(heard.ends_with(b"-ERR log in first\r\n"));
+    assert!(heard.ends_with(b"-ERR Need to log in first\r\n"));
 }
 
 #[test]
-fn who_makes_no_sense_is_let_go() {
-    let refused = "S: -ERR unknown command\n".repeat(11);
+fn session_after_too_many_errors_closes() {
+    let refused = "S: -ERR Unknown command\n".repeat(11);
     let said = "C: GET / HTTP/1.1\n".repeat(12);
     play(&format!(
-        "S: +OK mda.test POP3 server ready <nonce@mda.test>\n{said}{refused}S: -ERR too many errors, goodbye"
+        "S: +OK mda.test POP3 server ready <nonce@mda.test>\n{said}{refused}S: -ERR Too many errors, closing connection"
     ));
 }
 
 #[test]
-fn a_line_too_long_is_one_error() {
+fn line_when_too_long_counts_as_one_error() {
     let long = "x".repeat(2000);
     play(&format!(
-        "S: +OK mda.test POP3 server ready <nonce@mda.test>\nC: {long}\nS: -ERR the line is too long\nC: QUIT\nS: +OK goodbye"
+        "S: +OK mda.test POP3 server ready <nonce@mda.test>\nC: {long}\nS: -ERR Line too long\nC: QUIT\nS: +OK Goodbye"
     ));
 }
 
 #[test]
-fn a_failed_update_is_not_hidden() {
+fn quit_when_update_fails_gets_an_error() {
     let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
     session.receive(b"USER ann\r\nPASS pw\r\n");
     assert!(house.run(&mut session, &mut heard));
@@ -447,24 +449,24 @@ fn a_failed_update_is_not_hidden() {
     session.updated(Err(Refusal::Temporary));
     heard.clear();
     assert!(!house.run(&mut session, &mut heard));
-    assert_eq!(heard, b"-ERR this message is gone\r\n-ERR [SYS/TEMP] not possible now, try again later\r\n");
+    assert_eq!(heard, b"-ERR No such message any more\r\n-ERR [SYS/TEMP] Temporary failure, try again later\r\n");
 }
 
 #[test]
-fn the_dialogue_keeps_no_secret() {
+fn transcript_contains_no_secrets() {
     let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
     session.receive(b"AUTH PLAIN AGFubgBubw==\r\nAUTH PLAIN\r\nAGFubgBubw==\r\nUSER ann\r\nPASS pw\r\nRETR 2\r\n");
     assert!(house.run(&mut session, &mut heard));
-    let dialogue = session.take_dialogue();
-    let lines = || dialogue.lines();
-    let said: Vec<_> = lines().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line).collect();
+    let transcript = session.take_transcript();
+    let lines = || transcript.lines();
+    let said: Vec<_> = lines().filter(|(who, _)| *who == Side::Client).map(|(_, line)| line).collect();
     assert_eq!(said, ["AUTH PLAIN ***", "AUTH PLAIN", "***", "USER ann", "PASS ***", "RETR 2"]);
-    assert_eq!(lines().last(), Some((Speaker::Server, ".")));
+    assert_eq!(lines().last(), Some((Side::Server, ".")));
     assert!(lines().all(|(_, line)| !line.contains("Subject")));
 }
 
 #[test]
-fn any_bytes_are_survived() {
+fn session_with_random_bytes_does_not_panic() {
     let words: [&[u8]; 14] = [
         b"USER ann\r\n",
         b"PASS pw\r\n",
@@ -482,15 +484,15 @@ fn any_bytes_are_survived() {
         b"\xff\x00",
     ];
     for seed in 0..200 {
-        let dice = Dice::seeded(seed);
+        let rng = Rng::seeded(seed);
         let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
         for _ in 0..200 {
             if !house.run(&mut session, &mut heard) {
                 break;
             }
-            match dice.below(4) {
-                0 => session.receive(&(0..1 + dice.below(50)).map(|_| dice.draw() as u8).collect::<Vec<_>>()),
-                _ => session.receive(words[dice.below(words.len() as u64) as usize]),
+            match rng.below(4) {
+                0 => session.receive(&(0..1 + rng.below(50)).map(|_| rng.next_u64() as u8).collect::<Vec<_>>()),
+                _ => session.receive(words[rng.below(words.len() as u64) as usize]),
             }
         }
         session.receive(&[]);

@@ -1,6 +1,6 @@
 //! The TRANSACTION state: list, fetch, mark. RFC 1939 §5, §7.
 
-use super::{Command, Entry, Event, Letter, Maildrop, Refusal, Session, Speaker, State};
+use super::{Command, Entry, Event, Maildrop, Message, Refusal, Session, Side, State};
 
 const NO_SUCH_MESSAGE: &str = "-ERR no such message";
 
@@ -15,29 +15,29 @@ impl Session {
                 return;
             }
             Command::Stat => {
-                let (count, octets) = maildrop.totals();
-                self.say(&format!("+OK {count} {octets}"));
+                let (count, bytes) = maildrop.totals();
+                self.send_line(&format!("+OK {count} {bytes}"));
             }
             Command::List(number) => self.list(&maildrop, number, |entry| entry.size.to_string()),
             Command::Uidl(number) => self.list(&maildrop, number, |entry| entry.uid.clone()),
             Command::Dele(number) => {
-                self.say(if maildrop.delete(number) { "+OK marked for deletion" } else { NO_SUCH_MESSAGE });
+                self.send_line(if maildrop.delete(number) { "+OK marked for deletion" } else { NO_SUCH_MESSAGE });
             }
-            Command::Noop => self.say("+OK"),
+            Command::Noop => self.send_line("+OK"),
             Command::Rset => {
                 maildrop.reset();
-                self.say("+OK no message is marked");
+                self.send_line("+OK no message is marked");
             }
             Command::Capa => self.capabilities(false),
             Command::Lang(language) => self.language(language),
             // RFC 6856 §2: only before the login.
             Command::Utf8 => {
                 self.state = State::Transaction(maildrop);
-                return self.blunder("-ERR say UTF8 before you log in");
+                return self.send_error("-ERR say UTF8 before you log in");
             }
             Command::User(_) | Command::Pass(_) | Command::Apop { .. } | Command::Auth { .. } | Command::Stls => {
                 self.state = State::Transaction(maildrop);
-                return self.blunder("-ERR you are logged in already");
+                return self.send_error("-ERR you are logged in already");
             }
         }
         self.state = State::Transaction(maildrop);
@@ -47,13 +47,13 @@ impl Session {
     fn list(&mut self, maildrop: &Maildrop, number: Option<usize>, text: impl Fn(&Entry) -> String) {
         match number {
             Some(number) => match maildrop.find(number) {
-                Some(entry) => self.say(&format!("+OK {number} {}", text(entry))),
-                None => self.say(NO_SUCH_MESSAGE),
+                Some(entry) => self.send_line(&format!("+OK {number} {}", text(entry))),
+                None => self.send_line(NO_SUCH_MESSAGE),
             },
             None => {
-                self.say("+OK the listing follows");
-                maildrop.iter().for_each(|(number, entry)| self.say(&format!("{number} {}", text(entry))));
-                self.say(".");
+                self.send_line("+OK the listing follows");
+                maildrop.iter().for_each(|(number, entry)| self.send_line(&format!("{number} {}", text(entry))));
+                self.send_line(".");
             }
         }
     }
@@ -63,25 +63,25 @@ impl Session {
             self.event = Some(Event::Retrieve { index: number - 1, whole: body_lines.is_none() });
             State::Fetching { maildrop, body_lines }
         } else {
-            self.say(NO_SUCH_MESSAGE);
+            self.send_line(NO_SUCH_MESSAGE);
             State::Transaction(maildrop)
         };
     }
 
-    pub(super) fn send_message(&mut self, outcome: Result<&Letter, Refusal>, body_lines: Option<usize>) {
+    pub(super) fn send_message(&mut self, outcome: Result<&Message, Refusal>, body_lines: Option<usize>) {
         match outcome {
-            Ok(letter) => {
+            Ok(message) => {
                 match body_lines {
-                    None => self.say(&format!("+OK {} octets", letter.len())),
-                    Some(lines) => self.say(&format!("+OK the header and {lines} lines follow")),
+                    None => self.send_line(&format!("+OK {} octets", message.len())),
+                    Some(lines) => self.send_line(&format!("+OK the header and {lines} lines follow")),
                 }
-                self.out.message(letter, body_lines);
-                if let Some(dialogue) = &mut self.dialogue {
-                    dialogue.note_data(Speaker::Server, letter.len());
-                    dialogue.note(Speaker::Server, ".");
+                self.out.message(message, body_lines);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.note_data(Side::Server, message.len());
+                    transcript.note(Side::Server, ".");
                 }
             }
-            Err(refusal) => self.say(refusal.reply()),
+            Err(refusal) => self.send_line(refusal.reply()),
         }
     }
 }

@@ -1,29 +1,29 @@
-//! How much the peer takes on one connection, as it says itself, and how much of that is used. RFC 9422.
+//! The peer's limits for a connection, and how much of them is used. RFC 9422.
 
 use std::collections::BTreeSet;
 
 use crate::mail::Recipient;
 
-/// What the peer announces with `LIMITS`; `None` where it says nothing.
+/// The limits that the peer announces with `LIMITS`; `None` where it announces none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// `MAILMAX`: messages on one connection. RFC 9422 §4.1.
+    /// `MAILMAX`: maximum number of messages on a connection. RFC 9422 §4.1.
     pub transactions: Option<usize>,
-    /// `RCPTMAX`: recipients of one message. RFC 9422 §4.2.
+    /// `RCPTMAX`: maximum number of recipients of a message. RFC 9422 §4.2.
     pub recipients: Option<usize>,
-    /// `RCPTDOMAINMAX`: domains of recipients on one connection. RFC 9422 §4.3.
+    /// `RCPTDOMAINMAX`: maximum number of recipient domains on a connection. RFC 9422 §4.3.
     pub domains: Option<usize>,
 }
 
-/// What a connection has been used for.
+/// How much of the limits a connection has used.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Used {
+pub(super) struct Usage {
     transactions: usize,
     domains: BTreeSet<String>,
 }
 
 impl Limits {
-    /// Reads what stands behind the keyword, in capitals; what is unknown or no limit is passed over. RFC 9422 §3.
+    /// Parses the parameters of the keyword, in upper case; unknown and invalid ones are ignored. RFC 9422 §3.
     pub(super) fn read(parameters: &str) -> Self {
         let mut limits = Self::default();
         for (name, value) in parameters.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
@@ -39,29 +39,29 @@ impl Limits {
         limits
     }
 
-    /// Recipients of one message.
+    /// Maximum number of recipients of a message.
     pub(super) fn each(&self) -> usize {
         self.recipients.unwrap_or(usize::MAX)
     }
 }
 
-impl Used {
-    /// How many of these recipients, from the first on, may still go on this connection.
-    pub(super) fn room(&self, limits: &Limits, recipients: &[Recipient]) -> usize {
+impl Usage {
+    /// Number of these recipients, from the first on, that the limits still allow on this connection.
+    pub(super) fn capacity(&self, limits: &Limits, recipients: &[Recipient]) -> usize {
         let messages = limits.transactions.map_or(usize::MAX, |max| max.saturating_sub(self.transactions));
         let most = limits.each().saturating_mul(messages).min(recipients.len());
-        let Some(domains_max) = limits.domains else { return most };
+        let Some(max_domains) = limits.domains else { return most };
         let mut domains: BTreeSet<_> = self.domains.iter().map(String::as_str).collect();
         for (at, recipient) in recipients[..most].iter().enumerate() {
             domains.insert(recipient.address.domain());
-            if domains_max < domains.len() {
+            if max_domains < domains.len() {
                 return at;
             }
         }
         most
     }
 
-    /// These recipients go out, in messages of so many each.
+    /// Records that a message is sent to these recipients, in as many transactions as needed.
     pub(super) fn note(&mut self, limits: &Limits, recipients: &[Recipient]) {
         self.transactions += recipients.len().div_ceil(limits.each());
         if limits.domains.is_some() {
@@ -76,7 +76,7 @@ mod tests {
 
     /// RFC 9422 §3.
     #[test]
-    fn limits_are_read_and_what_is_none_is_passed_over() {
+    fn limits_with_invalid_parameters_ignore_them() {
         let of = |transactions, recipients, domains| Limits { transactions, recipients, domains };
         for (text, wanted) in [
             ("RCPTMAX=20 MAILMAX=5 RCPTDOMAINMAX=1", of(Some(5), Some(20), Some(1))),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_as_many_recipients_as_the_limits_leave() {
+    fn capacity_after_each_message_follows_the_limits() {
         let recipients = ["a@x.test", "b@x.test", "c@y.test", "d@x.test"].map(|text| {
             let address: crate::mail::Address = text.parse().unwrap();
             Recipient::from(address)
@@ -104,10 +104,10 @@ mod tests {
             ("RCPTDOMAINMAX=1", 2, 2),
             ("RCPTDOMAINMAX=2", 4, 4),
         ] {
-            let (limits, mut used) = (Limits::read(limits), Used::default());
-            let room = used.room(&limits, &recipients);
+            let (limits, mut used) = (Limits::read(limits), Usage::default());
+            let capacity = used.capacity(&limits, &recipients);
             used.note(&limits, &recipients[..1]);
-            assert_eq!((room, used.room(&limits, &recipients)), (first, second), "{limits:?}");
+            assert_eq!((capacity, used.capacity(&limits, &recipients)), (first, second), "{limits:?}");
         }
     }
 }

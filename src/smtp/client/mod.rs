@@ -1,23 +1,23 @@
-//! The client's end: a [`Session`] says hello, then does what its owner asks for, one thing at a time.
+//! The client: a [`Session`] sends EHLO, then executes the requests of its owner, one at a time.
 //!
 //! ```text
-//!   event            the owner's turn
-//!   Ready            starttls(), authenticate(), send() or quit(), knowing the offers()
+//!   event            what the owner may call next
+//!   Ready            starttls(), authenticate(), send() or quit(), knowing the extensions()
 //!   StartTls         the handshake, then encrypted()
-//!   TlsRefused       go on in the clear with any of the above, or quit()
+//!   TlsRefused       continue without TLS with any of the above, or quit()
 //!   LoginRefused     the same
 //!   Sent             the next send(), or quit()
-//!   Failed           nothing: the conversation is over
+//!   Failed           nothing: the session is over
 //! ```
 //!
 //! A message goes to all recipients of an envelope in one transaction, or in as many as the peer's [`Limits`] ask for;
-//! the [`Outcome`] tells of each. What the peer cannot take by its own offers is refused here, at [`Stage::Offers`], as
-//! the peer would.
+//! the [`Outcome`] has the result for each recipient. What the peer does not support according to its EHLO reply is
+//! refused by the client itself, at [`Stage::Offers`].
 
+mod extensions;
 mod limits;
 mod login;
-mod needs;
-mod offers;
+mod requirements;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -30,33 +30,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{BareLineEnds, Reply};
 
+pub use extensions::Extensions;
 pub use limits::Limits;
-pub use offers::Offers;
 pub use session::Session;
 
-/// How a client behaves.
+/// Configuration of a client session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// What it calls itself: a domain or an address literal. RFC 5321 §4.1.1.1.
+    /// The client's name, a domain or an address literal. RFC 5321 §4.1.1.1.
     pub hello: String,
-    /// The peer delivers to mailboxes: LMTP, RFC 2033.
+    /// Use LMTP. RFC 2033.
     pub lmtp: bool,
-    /// How long the peer may take.
-    pub patience: Patience,
-    /// Printable ASCII without a comma, drawn anew for each session; without it SCRAM is not used.
+    /// Timeouts for the peer's replies.
+    pub timeout: Timeouts,
+    /// Printable ASCII without a comma, random for each session; without it SCRAM is not used.
     pub nonce: Option<String>,
-    /// Send octets above 127 to peers that do not offer 8BITMIME, as many do. RFC 6152 §3 wants them converted or
-    /// returned; we never convert.
+    /// Send bytes above 127 to peers without 8BITMIME, as many clients do. RFC 6152 §3 asks to convert or return such
+    /// messages; we never convert.
     pub force_8bit: bool,
-    /// What becomes of letters with a lone CR or LF.
+    /// How to treat messages with a lone CR or LF.
     pub bare_line_ends: BareLineEnds,
-    /// Keep a [record](Session::take_dialogue) of what both ends said.
-    pub dialogue: bool,
+    /// Record a [transcript](Session::take_transcript).
+    pub transcript: bool,
 }
 
-/// How long to wait for the peer. RFC 5321 §4.5.3.2.
+/// Timeouts of a client. RFC 5321 §4.5.3.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// For the greeting. §4.5.3.2.1.
     pub greeting: Duration,
     /// For the reply to MAIL, and to all commands not named here. §4.5.3.2.2.
@@ -65,13 +65,13 @@ pub struct Patience {
     pub rcpt: Duration,
     /// For the reply to DATA. §4.5.3.2.4.
     pub data: Duration,
-    /// For room to send a block of the message. §4.5.3.2.5.
+    /// For sending a block of the message. §4.5.3.2.5.
     pub block: Duration,
     /// For the reply to the final dot. §4.5.3.2.6.
     pub dot: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Self {
@@ -85,49 +85,49 @@ impl Default for Patience {
     }
 }
 
-/// What the owner learns, and what is its turn then: see the [module](self).
+/// Events for the owner; the [module](self) lists what it may call after each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The peer waits for us: after its hello, after TLS, after a login.
+    /// The session is ready for a request: after EHLO, after TLS, after a login.
     Ready,
     /// The peer is ready for the handshake.
     StartTls,
-    /// The peer does not want TLS now.
+    /// The peer refused STARTTLS.
     TlsRefused(Reply),
-    /// The peer does not believe us, or knows no mechanism of ours (then the reply is our own).
+    /// The peer refused the login, or supports none of our mechanisms (then the reply is our own).
     LoginRefused(Reply),
     /// A transaction is over.
     Sent(Outcome),
-    /// The conversation is over before its time.
+    /// The session ended early.
     Failed(Failure),
 }
 
-/// What became of a message, recipient by recipient, in the order of the envelope.
+/// The result of a message for each recipient, in the order of the envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// One for each recipient.
     pub verdicts: Vec<Verdict>,
 }
 
-/// What became of a message for one recipient.
+/// The result of a message for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// The peer took it upon itself. RFC 5321 §6.1.
+    /// The peer accepted responsibility. RFC 5321 §6.1.
     Accepted(Reply),
-    /// It did not; transient or permanent as the reply says.
+    /// The message was refused; transient or permanent as the reply says.
     Refused {
         /// Which command was refused.
         stage: Stage,
-        /// What the peer said.
+        /// The peer's reply.
         reply: Reply,
     },
 }
 
-/// How far a conversation or transaction has come.
+/// The progress of a session or transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// The peer has not greeted.
+    /// Waits for the greeting.
     Greeting,
     /// EHLO, HELO or LHLO.
     Hello,
@@ -135,9 +135,10 @@ pub enum Stage {
     StartTls,
     /// AUTH.
     Login,
-    /// Nothing is under way, or QUIT.
-    Rest,
-    /// Refused by ourselves: the peer's offers do not suffice.
+    /// No transaction is in progress, or QUIT.
+    #[serde(rename = "rest")]
+    Idle,
+    /// Refused by the client: the peer lacks a required extension.
     Offers,
     /// MAIL, or RSET before it.
     Mail,
@@ -145,9 +146,9 @@ pub enum Stage {
     Rcpt,
     /// DATA.
     Data,
-    /// The message is on its way; its end is not.
+    /// The message is being sent.
     Message,
-    /// The whole message is out, its end included: the peer may have taken it.
+    /// The whole message has been sent, including its end: the peer may have accepted it.
     Dot,
 }
 
@@ -158,50 +159,50 @@ impl fmt::Display for Stage {
             Self::Hello => "hello",
             Self::StartTls => "STARTTLS",
             Self::Login => "AUTH",
-            Self::Offers => "the peer's offers",
+            Self::Offers => "the peer's extensions",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",
             Self::Message => "the message",
             Self::Dot => "the end of the message",
-            Self::Rest => "rest",
+            Self::Idle => "idle",
         })
     }
 }
 
-/// Why a conversation ended before its time, and what is known about the transaction it was in.
+/// Why a session ended early, and what is known about its transaction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at {stage}: {cause}")]
 pub struct Failure {
-    /// How far we were.
+    /// The stage of the session.
     pub stage: Stage,
-    /// What happened.
+    /// The cause.
     pub cause: Cause,
-    /// For each recipient of the transaction what the peer had said for good; empty outside of transactions.
+    /// The final result for each recipient, if known; empty outside of transactions.
     pub verdicts: Vec<Option<Verdict>>,
 }
 
 impl Failure {
-    /// Whether the peer may have taken the message without our reading it: another attempt may make a duplicate for
-    /// the recipients without a verdict, none may lose it. RFC 1047.
+    /// Whether the peer may have accepted the message although its reply was lost: another attempt may make a duplicate for
+    /// the recipients without a verdict, no further attempt may lose the message. RFC 1047.
     pub fn is_in_doubt(&self) -> bool {
         self.stage == Stage::Dot && !matches!(self.cause, Cause::Refused(_))
     }
 }
 
-/// What ended a conversation.
+/// What ended a session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// The peer does not want to talk, or says 421. RFC 5321 §3.8.
+    /// The peer refused the session, or sent 421. RFC 5321 §3.8.
     #[error("the peer said {0}")]
     Refused(Reply),
-    /// The peer broke the protocol.
-    #[error("the peer broke the protocol: {0}")]
+    /// The peer violated the protocol.
+    #[error("the peer violated the protocol: {0}")]
     Violation(&'static str),
-    /// The peer hung up.
-    #[error("the peer hung up")]
-    HungUp,
-    /// The connection is gone, or the peer was silent for too long; only the owner can know.
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The connection was lost or timed out, as reported by the owner.
     #[error("the connection is lost")]
     Lost,
 }

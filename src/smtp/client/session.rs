@@ -1,4 +1,4 @@
-//! The session itself: its states, what the owner may ask for, and the loop that turns replies into steps.
+//! The client session: its states, the requests of its owner, and the loop that processes replies.
 //!
 //! ```text
 //!  Greeting ─▶ Hello ─▶ Idle ─┬─ starttls() ─────▶ StartTls ─▶ Encrypting ─ encrypted() ─▶ Hello
@@ -15,15 +15,15 @@ use bytes::Bytes;
 use super::super::command::Command;
 use super::super::lines::{Line, Lines};
 use super::super::reply::{Replies, Reply};
-use super::limits::Used;
+use super::limits::Usage;
 use super::transaction::Transaction;
-use super::{Cause, Config, Event, Failure, Offers, Stage, needs};
-use crate::auth::Claim;
-use crate::mail::{Dialogue, Envelope, Letter, Recipient, Speaker};
+use super::{Cause, Config, Event, Extensions, Failure, Stage, requirements};
+use crate::auth::SaslClient;
+use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{Machine, Next};
 
-/// A peer that takes a message more slowly than this is given up.
-const OCTETS_A_SECOND_MIN: u64 = 500;
+/// Minimum transfer rate of a message.
+const MIN_BYTES_PER_SECOND: u64 = 500;
 
 /// The client's end of one connection.
 ///
@@ -36,7 +36,7 @@ const OCTETS_A_SECOND_MIN: u64 = 500;
 /// assert!(matches!(session.next(), Next::Send(bytes) if bytes == "EHLO a.test\r\n"));
 /// session.receive(b"250-b.test\r\n250 SIZE 1000\r\n");
 /// assert!(matches!(session.next(), Next::Event(Event::Ready)));
-/// assert_eq!(session.offers().size, Some(1000));
+/// assert_eq!(session.extensions().size, Some(1000));
 /// session.quit();
 /// ```
 pub struct Session {
@@ -46,34 +46,34 @@ pub struct Session {
     output: String,
     pub(super) event: Option<Event>,
     pub(super) state: State,
-    pub(super) offers: Offers,
-    /// What the connection was used for, of all that the peer takes.
-    used: Used,
-    /// How many logins were tried: each needs a nonce of its own.
-    pub(super) claims: usize,
-    /// The peer has a transaction open that we gave up.
+    pub(super) extensions: Extensions,
+    /// How much of the peer's limits has been used.
+    used: Usage,
+    /// Number of login attempts: each needs its own nonce.
+    pub(super) login_attempts: usize,
+    /// The peer has an open transaction, which was abandoned.
     needs_reset: bool,
-    /// How long the peer has kept us waiting for what it owes us now.
+    /// Waiting time for the reply that is due.
     waited: Duration,
-    /// See [`Session::may_be_alone`].
-    is_wary: bool,
+    /// See [`Session::hold_next_message`].
+    holds_message: bool,
     is_stopping: bool,
-    dialogue: Option<Dialogue>,
+    transcript: Option<Transcript>,
 }
 
 pub(super) enum State {
     Greeting,
     Hello {
-        /// EHLO was refused, this is HELO.
+        /// HELO after EHLO was refused.
         is_fallback: bool,
     },
-    /// The owner's turn.
+    /// Waits for the owner.
     Idle,
     StartTls,
-    /// The owner's turn.
+    /// Waits for the owner.
     Encrypting,
-    Login(Claim),
-    /// We gave up the login; the peer must say so too.
+    Login(SaslClient),
+    /// The login was cancelled; waits for the peer's reply.
     Cancelled,
     Transaction(Box<Transaction>),
     Quit,
@@ -81,9 +81,9 @@ pub(super) enum State {
 }
 
 impl Session {
-    /// Begins by waiting for the peer's greeting.
+    /// Starts a session, which waits for the peer's greeting.
     pub fn new(config: Config) -> Self {
-        let dialogue = config.dialogue.then(Dialogue::default);
+        let transcript = config.transcript.then(Transcript::default);
         Self {
             config,
             lines: Lines::default(),
@@ -91,59 +91,60 @@ impl Session {
             output: String::new(),
             event: None,
             state: State::Greeting,
-            offers: Offers::default(),
-            used: Used::default(),
-            claims: 0,
+            extensions: Extensions::default(),
+            used: Usage::default(),
+            login_attempts: 0,
             needs_reset: false,
             waited: Duration::ZERO,
-            is_wary: false,
+            holds_message: false,
             is_stopping: false,
-            dialogue,
+            transcript,
         }
     }
 
-    /// What the peer offers now; nothing before [`Event::Ready`].
-    pub fn offers(&self) -> &Offers {
-        &self.offers
+    /// The peer's extensions; none before [`Event::Ready`].
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
-    /// How many of these recipients, from the first on, the peer's limits leave room for on this connection. RFC 9422.
-    pub fn room(&self, recipients: &[Recipient]) -> usize {
-        self.used.room(&self.offers.limits, recipients)
+    /// Number of these recipients, from the first on, that the peer's limits allow on this connection. RFC 9422.
+    pub fn recipient_capacity(&self, recipients: &[Recipient]) -> usize {
+        self.used.capacity(&self.extensions.limits, recipients)
     }
 
-    /// Sends a letter to all recipients of the envelope; [`Event::Sent`] tells of each. It takes one transaction, more
-    /// where the peer limits them; recipients beyond the [room](Self::room) are refused for now.
+    /// Sends a message to all recipients of the envelope; [`Event::Sent`] has the results. This takes one transaction, or
+    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) get a transient refusal.
     ///
     /// # Panics
-    /// If it is not the owner's turn.
-    pub fn send(&mut self, envelope: Envelope, letter: &Letter) {
-        let letter = needs::mended(&envelope, letter, self.config.bare_line_ends);
-        let room = self.room(&envelope.recipients);
-        self.used.note(&self.offers.limits, &envelope.recipients[..room]);
-        let mut transaction = Transaction::new(envelope, letter, &self.offers, &self.config, self.needs_reset, room);
-        if std::mem::take(&mut self.is_wary) {
+    /// If the session is not ready.
+    pub fn send(&mut self, envelope: Envelope, message: &Message) {
+        let message = requirements::with_fixed_line_ends(&envelope, message, self.config.bare_line_ends);
+        let capacity = self.recipient_capacity(&envelope.recipients);
+        self.used.note(&self.extensions.limits, &envelope.recipients[..capacity]);
+        let mut transaction =
+            Transaction::new(envelope, message, &self.extensions, &self.config, self.needs_reset, capacity);
+        if std::mem::take(&mut self.holds_message) {
             transaction.hold_message();
         }
         self.begin(State::Transaction(Box::new(transaction)));
     }
 
-    /// The connection was idle, and the peer may be gone: the next message waits until the peer takes its envelope, so
-    /// that it is not in doubt if nobody answers.
-    pub fn may_be_alone(&mut self) {
-        self.is_wary = true;
+    /// Sends the next message only after the peer has accepted its envelope. Used when the connection was idle and the peer
+    /// may have closed it, so that the message is not in doubt then.
+    pub fn hold_next_message(&mut self) {
+        self.holds_message = true;
     }
 
-    /// Says goodbye; the conversation is over when the peer has answered.
+    /// Sends QUIT; the session is over after the reply.
     ///
     /// # Panics
-    /// If it is not the owner's turn.
+    /// If the session is not ready.
     pub fn quit(&mut self) {
         self.begin(State::Quit);
-        self.say(&Command::Quit.to_string());
+        self.send_line(&Command::Quit.to_string());
     }
 
-    /// How far the conversation has come: at [`Stage::Dot`] the peer may have taken the message.
+    /// The stage of the session: at [`Stage::Dot`] the peer may have accepted the message.
     pub fn stage(&self) -> Stage {
         match &self.state {
             State::Greeting => Stage::Greeting,
@@ -151,72 +152,71 @@ impl Session {
             State::StartTls | State::Encrypting => Stage::StartTls,
             State::Login(_) | State::Cancelled => Stage::Login,
             State::Transaction(transaction) => transaction.stage(),
-            State::Idle | State::Quit | State::Over => Stage::Rest,
+            State::Idle | State::Quit | State::Over => Stage::Idle,
         }
     }
 
-    /// The owner lost the connection, or patience: what is known about the transaction that was under way.
-    /// The session is over.
+    /// Ends the session after the connection was lost or timed out; returns what is known about its transaction.
     pub fn abandon(&mut self) -> Failure {
         self.failure(Cause::Lost)
     }
 
-    /// What both ends said since the last call, if [`Config::dialogue`] asks for a record.
-    pub fn take_dialogue(&mut self) -> Dialogue {
-        self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
+    /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
+    pub fn take_transcript(&mut self) -> Transcript {
+        self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(super) fn begin(&mut self, state: State) {
-        assert!(matches!(self.state, State::Idle), "it is not the owner's turn");
+        assert!(matches!(self.state, State::Idle), "the session is not ready");
         self.waited = Duration::ZERO;
         self.state = state;
     }
 
-    pub(super) fn say(&mut self, line: &str) {
-        self.say_masked(line, line);
+    pub(super) fn send_line(&mut self, line: &str) {
+        self.send_masked(line, line);
     }
 
-    /// Says a line and records another.
-    pub(super) fn say_masked(&mut self, line: &str, record: &str) {
-        if let Some(dialogue) = &mut self.dialogue {
-            dialogue.note(Speaker::Client, record);
+    /// Sends a line and records another one in the transcript.
+    pub(super) fn send_masked(&mut self, line: &str, record: &str) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(Side::Client, record);
         }
         self.output.push_str(line);
         self.output.push_str("\r\n");
     }
 
-    pub(super) fn hello(&mut self) {
+    pub(super) fn send_hello(&mut self) {
         let name = self.config.hello.clone();
         let command = if self.config.lmtp { Command::Lhlo(name) } else { Command::Ehlo(name) };
         self.state = State::Hello { is_fallback: false };
-        self.say(&command.to_string());
+        self.send_line(&command.to_string());
     }
 
-    /// Hands the turn to the owner, unless the house closes.
+    /// Reports readiness to the owner, or quits if shutting down.
     pub(super) fn ready(&mut self) {
         self.state = State::Idle;
         if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
     }
 
-    pub(super) fn turn(&mut self, event: Event) {
+    pub(super) fn yield_turn(&mut self, event: Event) {
         self.state = State::Idle;
         self.event = Some(event);
     }
 
     pub(super) fn fail(&mut self, cause: Cause) {
-        // A peer that only said no is told goodbye: RFC 5321 §3.1, §4.1.1.10.
+        // After a mere refusal, QUIT is sent: RFC 5321 §3.1, §4.1.1.10.
         let is_polite = matches!(&cause, Cause::Refused(reply) if !reply.is_farewell());
         let failure = self.failure(cause);
         self.event = Some(Event::Failed(failure));
         if is_polite {
             self.state = State::Quit;
-            self.say(&Command::Quit.to_string());
+            self.send_line(&Command::Quit.to_string());
         }
     }
 
     fn failure(&mut self, cause: Cause) -> Failure {
         let stage = match &self.state {
-            // Whatever reply was next, the message is with the peer.
+            // Whichever reply was next, the peer has the whole message.
             State::Transaction(transaction) if transaction.has_sent() && !matches!(cause, Cause::Refused(_)) => {
                 Stage::Dot
             }
@@ -229,38 +229,38 @@ impl Session {
         Failure { stage, cause, verdicts }
     }
 
-    /// One step with what is there; `false` when more is needed from the peer or the owner.
+    /// Processes available input; `false` if the peer or the owner must act first.
     fn step(&mut self) -> bool {
         match &mut self.state {
             State::Idle | State::Encrypting | State::Over => false,
             State::Transaction(transaction) if transaction.is_over() => {
-                self.end();
+                self.finish_transaction();
                 true
             }
-            // What the peer said unasked must not be taken for the reply to a command that follows.
+            // Unsolicited input must not be taken for the reply to the next command.
             State::Transaction(transaction) if !transaction.is_waiting() && self.lines.is_empty() => {
                 let group = transaction.group();
-                group.iter().for_each(|command| self.say(command));
+                group.iter().for_each(|command| self.send_line(command));
                 true
             }
-            _ => self.line(),
+            _ => self.read_line(),
         }
     }
 
     /// Ends the transaction.
-    fn end(&mut self) {
+    fn finish_transaction(&mut self) {
         if let State::Transaction(transaction) = std::mem::replace(&mut self.state, State::Idle) {
             self.needs_reset = transaction.is_open();
             self.event = Some(Event::Sent(transaction.outcome()));
         }
     }
 
-    fn line(&mut self) -> bool {
+    fn read_line(&mut self) -> bool {
         let reply = match self.lines.next() {
             None => return false,
             Some(Line::Whole(line)) => {
-                if let Some(dialogue) = &mut self.dialogue {
-                    dialogue.note(Speaker::Server, &String::from_utf8_lossy(&line));
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.note(Side::Server, &String::from_utf8_lossy(&line));
                 }
                 self.replies.line(&line)
             }
@@ -270,15 +270,15 @@ impl Session {
             }
         };
         match reply {
-            Ok(Some(reply)) => self.reply(reply),
+            Ok(Some(reply)) => self.handle_reply(reply),
             Ok(None) => {}
             Err(_) if matches!(self.state, State::Quit) => self.state = State::Over,
-            Err(_) => self.fail(Cause::Violation("a line of the peer is no reply")),
+            Err(_) => self.fail(Cause::Violation("a line of the peer is not a reply")),
         }
         true
     }
 
-    fn reply(&mut self, reply: Reply) {
+    fn handle_reply(&mut self, reply: Reply) {
         self.waited = Duration::ZERO;
         match std::mem::replace(&mut self.state, State::Over) {
             State::Quit | State::Over => {}
@@ -286,13 +286,13 @@ impl Session {
                 self.state = state;
                 self.fail(Cause::Refused(reply));
             }
-            State::Greeting if reply.is_positive() => self.hello(),
+            State::Greeting if reply.is_positive() => self.send_hello(),
             State::Hello { is_fallback } => self.hello_reply(is_fallback, reply),
             State::StartTls => self.starttls_reply(reply),
-            State::Login(claim) => self.login_reply(claim, reply),
-            State::Cancelled => self.turn(Event::LoginRefused(reply)),
+            State::Login(sasl) => self.login_reply(sasl, reply),
+            State::Cancelled => self.yield_turn(Event::LoginRefused(reply)),
             State::Transaction(mut transaction) => {
-                let taken = transaction.reply(reply);
+                let taken = transaction.handle_reply(reply);
                 self.state = State::Transaction(transaction);
                 if let Err(cause) = taken {
                     self.fail(cause);
@@ -305,30 +305,30 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §3.2, §4.1.4: a server that does not know EHLO may know HELO. LMTP has nothing older.
+    /// RFC 5321 §3.2, §4.1.4: falls back to HELO if EHLO is refused. LMTP has no older greeting.
     fn hello_reply(&mut self, is_fallback: bool, reply: Reply) {
         self.state = State::Hello { is_fallback: true };
         if reply.is_positive() {
-            self.offers = if is_fallback { Offers::default() } else { Offers::read(&reply) };
+            self.extensions = if is_fallback { Extensions::default() } else { Extensions::read(&reply) };
             self.ready();
         } else if reply.is_permanent() && !is_fallback && !self.config.lmtp {
-            self.say(&Command::Helo(self.config.hello.clone()).to_string());
+            self.send_line(&Command::Helo(self.config.hello.clone()).to_string());
         } else {
             self.fail(Cause::Refused(reply));
         }
     }
 
-    /// The next part of the message, if one goes out now.
-    fn part(&mut self) -> Option<Bytes> {
+    /// The next part of the message to send, if any.
+    fn next_part(&mut self) -> Option<Bytes> {
         let State::Transaction(transaction) = &mut self.state else { return None };
         if transaction.stage() != Stage::Message {
             return None;
         }
-        let part = transaction.part();
+        let part = transaction.next_part();
         if part.is_none() {
             self.waited = Duration::ZERO;
-            if let Some(dialogue) = &mut self.dialogue {
-                dialogue.note_data(Speaker::Client, transaction.octets());
+            if let Some(transcript) = &mut self.transcript {
+                transcript.note_data(Side::Client, transaction.message_bytes());
             }
         }
         part
@@ -342,35 +342,35 @@ impl Machine for Session {
         match &self.state {
             _ if !bytes.is_empty() => self.lines.receive(bytes),
             State::Quit | State::Over => self.state = State::Over,
-            _ => self.fail(Cause::HungUp),
+            _ => self.fail(Cause::Closed),
         }
     }
 
     fn next(&mut self) -> Next<Event> {
         loop {
-            // The owner learns of a failure even when the peer cannot be told goodbye any more.
+            // A failure is reported even if QUIT can no longer be sent.
             if let Some(event) = self.event.take() {
                 return Next::Event(event);
             }
             if !self.output.is_empty() {
                 return Next::Send(std::mem::take(&mut self.output).into());
             }
-            if let Some(part) = self.part() {
+            if let Some(part) = self.next_part() {
                 return Next::Send(part);
             }
             if self.step() {
                 continue;
             }
             return match self.state {
-                State::Idle | State::Encrypting => Next::Answer,
+                State::Idle | State::Encrypting => Next::AwaitOwner,
                 State::Over => Next::Close,
                 _ => Next::Read,
             };
         }
     }
 
-    fn awaits_rest(&self) -> bool {
-        matches!(&self.state, State::Transaction(transaction) if transaction.awaits_rest())
+    fn expects_more(&self) -> bool {
+        matches!(&self.state, State::Transaction(transaction) if transaction.expects_more())
     }
 
     fn has_more(&self) -> bool {
@@ -378,29 +378,30 @@ impl Machine for Session {
         self.event.is_none() && (!self.output.is_empty() || has_part())
     }
 
-    /// What a stage may take in all, however often the peer shows that it is alive. RFC 5321 §4.5.3.2.
-    fn patience(&self) -> Duration {
-        let patience = &self.config.patience;
+    /// The rest of the stage's total time, which partial replies do not extend. RFC 5321 §4.5.3.2.
+    fn timeout(&self) -> Duration {
+        let timeout = &self.config.timeout;
         let most = match (self.stage(), &self.state) {
-            (Stage::Greeting, _) => patience.greeting,
-            (Stage::Rcpt, _) => patience.rcpt,
-            (Stage::Data, _) => patience.data,
+            (Stage::Greeting, _) => timeout.greeting,
+            (Stage::Rcpt, _) => timeout.rcpt,
+            (Stage::Data, _) => timeout.data,
             (Stage::Message, State::Transaction(transaction)) => {
-                let whole = patience.block + Duration::from_secs(transaction.octets() as u64 / OCTETS_A_SECOND_MIN);
-                return whole.saturating_sub(self.waited).min(patience.block);
+                let whole =
+                    timeout.block + Duration::from_secs(transaction.message_bytes() as u64 / MIN_BYTES_PER_SECOND);
+                return whole.saturating_sub(self.waited).min(timeout.block);
             }
-            (Stage::Dot, _) => patience.dot,
-            _ => patience.command,
+            (Stage::Dot, _) => timeout.dot,
+            _ => timeout.command,
         };
         most.saturating_sub(self.waited)
     }
 
-    fn waited(&mut self, time: Duration) {
+    fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
     }
 
-    /// A transaction goes on to its end; otherwise the session quits when the peer is ready for it.
-    fn stop(&mut self) {
+    /// Finishes a transaction in progress; then, or when the peer is ready, the session quits.
+    fn shut_down(&mut self) {
         self.is_stopping = true;
     }
 }

@@ -1,19 +1,19 @@
-//! One message on its way to the peer. RFC 5321 §3.3, in groups where the peer offers PIPELINING (RFC 2920).
+//! The transfer of one message. RFC 5321 §3.3, in groups of commands if the peer offers PIPELINING (RFC 2920).
 //!
 //! ```text
-//!   steps to take       [RSET] MAIL RCPT RCPT ... DATA | BDAT
-//!        │ a group goes out
+//!   planned steps       [RSET] MAIL RCPT RCPT ... DATA | BDAT
+//!        │ a group is sent
 //!        ▼
 //!   steps in flight     each reply is for the first of them
 //!        │ 354, or all RCPT are answered and BDAT is next
 //!        ▼
-//!   outgoing            the message; behind it one reply, or in LMTP one for each accepted recipient
+//!   message             then one reply, or in LMTP one for each accepted recipient
 //! ```
 //!
-//! A short message goes out with its group by BDAT (RFC 3030 §4.2): one way there and back for the whole transaction.
+//! A short message is sent with its group by BDAT (RFC 3030 §4.2): one round trip for the whole transaction.
 //!
-//! Where the peer takes only so many recipients of a message (RFC 9422 §4.2), the others follow in batches, each with
-//! the same message and in a transaction of its own.
+//! If the peer limits the recipients of a message (RFC 9422 §4.2), the others follow in batches, each in its own
+//! transaction.
 
 use std::collections::VecDeque;
 
@@ -21,39 +21,39 @@ use bytes::Bytes;
 
 use super::super::Reply;
 use super::super::command::Command;
-use super::super::outgoing::Outgoing;
+use super::super::message_writer::MessageWriter;
 use super::super::parameters::Mail;
-use super::needs::Needs;
-use super::{Cause, Config, Offers, Outcome, Stage, Verdict};
-use crate::mail::{Address, Envelope, Letter, Recipient};
+use super::requirements::Requirements;
+use super::{Cause, Config, Extensions, Outcome, Stage, Verdict};
+use crate::mail::{Address, Envelope, Message, Recipient};
 
-/// A group of pipelined commands is no longer, so that neither end's buffers fill while both write. RFC 2920 §3.1.
-const GROUP_MAX: usize = 50;
+/// Maximum size of a group of pipelined commands, so that the buffers do not fill while both ends write. RFC 2920 §3.1.
+const MAX_GROUP_COMMANDS: usize = 50;
 
-/// A longer message waits until the peer takes a recipient: it would have travelled in vain.
-const PROMPT_OCTETS_MAX: usize = 32 * 1024;
+/// A longer message is sent only after the peer has accepted a recipient, so that it is not sent in vain.
+const MAX_PIPELINED_MESSAGE_BYTES: usize = 32 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Transaction {
     mail: Mail,
     recipients: Vec<Recipient>,
-    letter: Letter,
+    message: Message,
     is_lmtp: bool,
-    group_max: usize,
+    max_group: usize,
     has_chunking: bool,
-    /// A message up to this length goes out with its envelope.
-    prompt_max: usize,
-    /// Recipients whose transaction has not begun, by their places.
+    /// A message up to this length is sent with its envelope.
+    max_pipelined_bytes: usize,
+    /// Indexes of recipients whose transaction has not started.
     batches: VecDeque<Vec<usize>>,
-    to_take: VecDeque<Step>,
+    planned: VecDeque<Step>,
     in_flight: VecDeque<Step>,
-    /// Some of the group is answered.
+    /// Part of the group has been answered.
     is_answered: bool,
-    outgoing: Option<Outgoing>,
-    /// Recipients the peer took, by their place.
+    writer: Option<MessageWriter>,
+    /// Indexes of recipients that the peer accepted.
     accepted: Vec<usize>,
     verdicts: Vec<Option<Verdict>>,
-    /// The peer took MAIL and has not ended the transaction: RSET before the next.
+    /// The peer accepted MAIL and has not ended the transaction: RSET is needed before the next one.
     is_open: bool,
 }
 
@@ -63,36 +63,36 @@ enum Step {
     Mail,
     Rcpt(usize),
     Data,
-    /// It brings the message along. The reply to it is for the recipients that are accepted by then.
+    /// Followed by the message. The reply is for the recipients that are accepted by then.
     Bdat,
     /// The reply to the whole message, for these recipients.
     Verdict(Vec<usize>),
 }
 
 impl Transaction {
-    /// Plans the steps. What the peer cannot take is refused at once; so is whoever comes behind the first `room`.
+    /// Plans the steps. Unsupported messages and recipients beyond the first `capacity` are refused at once.
     pub(super) fn new(
         envelope: Envelope,
-        letter: Letter,
-        offers: &Offers,
+        message: Message,
+        extensions: &Extensions,
         config: &Config,
         reset: bool,
-        room: usize,
+        capacity: usize,
     ) -> Self {
-        let needs = Needs::of(&envelope, &letter);
-        let mut verdicts = needs.refusals(&envelope, offers, config);
-        for verdict in verdicts.iter_mut().skip(room) {
-            verdict.get_or_insert_with(no_room);
+        let needs = Requirements::of(&envelope, &message);
+        let mut verdicts = needs.refusals(&envelope, extensions, config);
+        for verdict in verdicts.iter_mut().skip(capacity) {
+            verdict.get_or_insert_with(over_limit);
         }
-        let dsn = offers.dsn;
+        let dsn = extensions.dsn;
         let to = envelope.recipients.iter().map(|recipient| &recipient.address);
         let has_utf8_address = to.chain(&envelope.reverse_path).any(|address| !address.is_ascii());
-        // The domain in A-labels is the same to all who know U-labels.
-        let known = |address: Address| if offers.smtputf8 { address } else { address.in_a_labels() };
+        // Without SMTPUTF8, domains are sent in A-labels.
+        let known = |address: Address| if extensions.smtputf8 { address } else { address.in_a_labels() };
         let mail = Mail {
-            size: offers.size.map(|_| letter.len() as u64),
-            body: needs.body(envelope.body, offers),
-            smtputf8: offers.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_address),
+            size: extensions.size.map(|_| message.len() as u64),
+            body: needs.body(envelope.body, extensions),
+            smtputf8: extensions.smtputf8 && (envelope.smtputf8 || needs.utf8 || has_utf8_address),
             ret: envelope.ret.filter(|_| dsn),
             envid: envelope.envid.filter(|_| dsn),
             require_tls: envelope.require_tls,
@@ -104,68 +104,67 @@ impl Transaction {
         };
         let recipients: Vec<_> = envelope.recipients.into_iter().map(recipient).collect();
         let open: Vec<_> = (0..recipients.len()).filter(|at| verdicts[*at].is_none()).collect();
-        let batches = open.chunks(offers.limits.each()).map(<[usize]>::to_vec).collect();
+        let batches = open.chunks(extensions.limits.each()).map(<[usize]>::to_vec).collect();
         Self {
             mail,
             recipients,
-            letter,
+            message,
             is_lmtp: config.lmtp,
-            group_max: if offers.pipelining { GROUP_MAX } else { 1 },
-            has_chunking: offers.chunking,
-            prompt_max: PROMPT_OCTETS_MAX,
+            max_group: if extensions.pipelining { MAX_GROUP_COMMANDS } else { 1 },
+            has_chunking: extensions.chunking,
+            max_pipelined_bytes: MAX_PIPELINED_MESSAGE_BYTES,
             is_open: reset,
             batches,
-            to_take: VecDeque::new(),
+            planned: VecDeque::new(),
             in_flight: VecDeque::new(),
             is_answered: false,
-            outgoing: None,
+            writer: None,
             accepted: Vec::new(),
             verdicts,
         }
     }
 
-    /// The message waits until a recipient is taken, however short it is.
+    /// Sends the message only after a recipient is accepted, even if it is short.
     pub(super) fn hold_message(&mut self) {
-        self.prompt_max = 0;
+        self.max_pipelined_bytes = 0;
     }
 
-    /// Whether replies are due, or the message is on its way.
+    /// Whether replies are due, or the message is being sent.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.in_flight.is_empty() || self.outgoing.is_some()
+        !self.in_flight.is_empty() || self.writer.is_some()
     }
 
-    /// Whether some replies to the group have come, and others are due.
-    pub(super) fn awaits_rest(&self) -> bool {
+    /// Whether some replies to the group have arrived, and others are due.
+    pub(super) fn expects_more(&self) -> bool {
         self.is_answered && self.is_waiting()
     }
 
-    /// The commands to send next, when nothing is waited for. None of them may mean that the message itself is next,
-    /// or that nothing is left to do.
+    /// The next commands to send, when no reply is due. If there are none, the message is next or nothing is left to do.
     pub(super) fn group(&mut self) -> Vec<String> {
-        if self.to_take.is_empty() {
+        if self.planned.is_empty() {
             self.begin_batch();
         }
         self.is_answered = false;
         let mut group = Vec::new();
-        while group.len() < self.group_max
-            && let Some(step) = self.to_take.pop_front()
+        while group.len() < self.max_group
+            && let Some(step) = self.planned.pop_front()
         {
             let command = match &step {
                 Step::Reset => Command::Rset,
                 Step::Mail => Command::Mail(self.mail.clone()),
                 Step::Rcpt(at) => Command::Rcpt(self.recipients[*at].clone()),
-                // All replies are in and no recipient is left: the last step falls away.
+                // All recipients were refused: the last step is skipped.
                 Step::Data | Step::Bdat if group.is_empty() && self.accepted.is_empty() => break,
                 Step::Data => Command::Data,
-                Step::Bdat if group.is_empty() || self.letter.len() <= self.prompt_max => {
-                    self.outgoing = Some(Outgoing::counted(self.letter.pieces()));
-                    Command::Bdat { octets: self.letter.len() as u64, is_last: true }
+                Step::Bdat if group.is_empty() || self.message.len() <= self.max_pipelined_bytes => {
+                    self.writer = Some(MessageWriter::counted(self.message.pieces()));
+                    Command::Bdat { bytes: self.message.len() as u64, is_last: true }
                 }
                 Step::Bdat => {
-                    self.to_take.push_front(step);
+                    self.planned.push_front(step);
                     break;
                 }
-                Step::Verdict(_) => unreachable!("a verdict is awaited, not asked for"),
+                Step::Verdict(_) => unreachable!("a verdict is never planned"),
             };
             group.push(command.to_string());
             self.in_flight.push_back(step);
@@ -177,19 +176,19 @@ impl Transaction {
     fn begin_batch(&mut self) {
         let Some(batch) = self.batches.pop_front() else { return };
         self.accepted.clear();
-        self.to_take.extend(std::mem::take(&mut self.is_open).then_some(Step::Reset));
-        self.to_take.push_back(Step::Mail);
-        self.to_take.extend(batch.into_iter().map(Step::Rcpt));
-        self.to_take.push_back(if self.has_chunking { Step::Bdat } else { Step::Data });
+        self.planned.extend(std::mem::take(&mut self.is_open).then_some(Step::Reset));
+        self.planned.push_back(Step::Mail);
+        self.planned.extend(batch.into_iter().map(Step::Rcpt));
+        self.planned.push_back(if self.has_chunking { Step::Bdat } else { Step::Data });
     }
 
-    /// Takes the reply to the first command in flight.
-    pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Cause> {
+    /// Processes the reply to the first step in flight.
+    pub(super) fn handle_reply(&mut self, reply: Reply) -> Result<(), Cause> {
         self.is_answered = true;
         if reply.is_farewell() {
             return Err(Cause::Refused(reply));
         }
-        // What breaks the conversation leaves the step in flight, which tells the stage.
+        // After a violation the step stays in flight, as it determines the stage.
         if let Some(violation) = violation(self.in_flight.front(), &reply) {
             return Err(Cause::Violation(violation));
         }
@@ -200,16 +199,16 @@ impl Transaction {
         match self.in_flight.pop_front() {
             Some(Step::Mail) if reply.is_positive() => self.is_open = true,
             Some(Step::Mail) => {
-                self.to_take.clear();
+                self.planned.clear();
                 self.batches.clear();
                 self.refuse(0..self.recipients.len(), Stage::Mail, &reply);
             }
             Some(Step::Rcpt(at)) if reply.is_positive() && self.verdicts[at].is_none() => self.accepted.push(at),
             Some(Step::Rcpt(at)) => self.refuse([at], Stage::Rcpt, &reply),
             Some(Step::Data) if reply.is_intermediate() => {
-                // RFC 2920 §3.1: with no recipient left the message is a lone dot.
+                // RFC 2920 §3.1: without accepted recipients, only the final dot is sent.
                 let is_wanted = !self.accepted.is_empty();
-                self.outgoing = Some(Outgoing::stuffed(self.letter.pieces().into_iter().filter(|_| is_wanted)));
+                self.writer = Some(MessageWriter::stuffed(self.message.pieces().into_iter().filter(|_| is_wanted)));
                 self.is_answered = false;
                 self.await_verdicts();
             }
@@ -218,18 +217,18 @@ impl Transaction {
                 self.refuse(accepted, Stage::Data, &reply);
             }
             Some(Step::Verdict(recipients)) => {
-                // Without a recipient it is the command that was refused, and not the end of the transaction.
+                // Without a recipient the command was refused, and the transaction is still open.
                 self.is_open &= recipients.is_empty() && self.has_chunking;
-                self.judge(recipients, &reply);
+                self.record_verdicts(recipients, &reply);
             }
-            // The message has made way for its verdicts.
+            // BDAT has been replaced by its verdicts.
             Some(Step::Reset | Step::Bdat) | None => {}
         }
         Ok(())
     }
 
-    /// All recipients are answered, and the replies to the message are next. RFC 2033 §4.2: with no recipient left, LMTP
-    /// answers once, as SMTP does.
+    /// All recipients are answered, and the replies to the message are next. RFC 2033 §4.2: without accepted recipients,
+    /// LMTP sends one reply, as SMTP does.
     fn await_verdicts(&mut self) {
         if self.is_lmtp && !self.accepted.is_empty() {
             self.in_flight.extend(self.accepted.iter().map(|at| Step::Verdict(vec![*at])));
@@ -238,21 +237,21 @@ impl Transaction {
         }
     }
 
-    /// The next part of the message. It is asked for when the one before is out, so after the last one all of it is.
-    pub(super) fn part(&mut self) -> Option<Bytes> {
-        let part = self.outgoing.as_mut()?.next();
+    /// The next part of the message; `None` after all of it has been sent.
+    pub(super) fn next_part(&mut self) -> Option<Bytes> {
+        let part = self.writer.as_mut()?.next();
         if part.is_none() {
-            self.outgoing = None;
+            self.writer = None;
         }
         part
     }
 
-    /// Whether some of the message is still to be handed out.
+    /// Whether part of the message is still to be sent.
     pub(super) fn has_part(&self) -> bool {
-        self.outgoing.as_ref().is_some_and(|outgoing| !outgoing.is_over())
+        self.writer.as_ref().is_some_and(|writer| !writer.is_over())
     }
 
-    fn judge(&mut self, recipients: Vec<usize>, reply: &Reply) {
+    fn record_verdicts(&mut self, recipients: Vec<usize>, reply: &Reply) {
         if !reply.is_positive() {
             return self.refuse(recipients, Stage::Dot, reply);
         }
@@ -267,9 +266,9 @@ impl Transaction {
         }
     }
 
-    /// Whether nothing is left to say or to hear.
+    /// Whether nothing is left to send or receive.
     pub(super) fn is_over(&self) -> bool {
-        self.to_take.is_empty() && self.batches.is_empty() && !self.is_waiting()
+        self.planned.is_empty() && self.batches.is_empty() && !self.is_waiting()
     }
 
     /// Whether the peer still has the transaction open.
@@ -279,7 +278,7 @@ impl Transaction {
 
     pub(super) fn stage(&self) -> Stage {
         match self.in_flight.front() {
-            _ if self.outgoing.is_some() => Stage::Message,
+            _ if self.writer.is_some() => Stage::Message,
             Some(Step::Rcpt(_)) => Stage::Rcpt,
             Some(Step::Data) => Stage::Data,
             Some(Step::Bdat | Step::Verdict(_)) => Stage::Dot,
@@ -287,12 +286,12 @@ impl Transaction {
         }
     }
 
-    /// Whether the whole message is out, so that the peer may have taken it.
+    /// Whether the whole message has been sent, so that the peer may have accepted it.
     pub(super) fn has_sent(&self) -> bool {
-        self.outgoing.is_none() && self.in_flight.iter().any(|step| matches!(step, Step::Bdat | Step::Verdict(_)))
+        self.writer.is_none() && self.in_flight.iter().any(|step| matches!(step, Step::Bdat | Step::Verdict(_)))
     }
 
-    /// What the peer has said for good so far.
+    /// The final results so far.
     pub(super) fn verdicts(self) -> Vec<Option<Verdict>> {
         self.verdicts
     }
@@ -302,25 +301,25 @@ impl Transaction {
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
     }
 
-    /// Length of the message, while it goes out.
-    pub(super) fn octets(&self) -> usize {
-        self.letter.len()
+    /// Length of the message.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.message.len()
     }
 }
 
-/// RFC 9422 §4.1, §4.3: on another connection there is room again.
-fn no_room() -> Verdict {
-    let reply = Reply::new(451, (4, 5, 3), "the next host takes no more on one connection");
+/// RFC 9422 §4.1, §4.3: the recipient can be sent on another connection.
+fn over_limit() -> Verdict {
+    let reply = Reply::new(451, (4, 5, 3), "the next host accepts no more recipients on this connection");
     Verdict::Refused { stage: Stage::Offers, reply }
 }
 
-/// What is wrong with a reply at this place. RFC 5321 §4.3.2.
+/// The protocol violation in a reply to this step, if any. RFC 5321 §4.3.2.
 fn violation(step: Option<&Step>, reply: &Reply) -> Option<&'static str> {
     match step {
-        None => Some("the peer replied though nothing was asked"),
+        None => Some("unexpected reply"),
         Some(Step::Data) if reply.code == 354 || reply.is_transient() || reply.is_permanent() => None,
         Some(Step::Data) => Some("DATA was answered neither with 354 nor with a refusal"),
-        Some(_) if reply.is_intermediate() => Some("the peer asked for more where there is no more"),
+        Some(_) if reply.is_intermediate() => Some("unexpected intermediate reply"),
         Some(_) => None,
     }
 }

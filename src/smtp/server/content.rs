@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use super::super::incoming::{Fault, Incoming};
-use super::super::known::Known;
+use super::super::known_contents::KnownContents;
+use super::super::message_reader::{MessageError, MessageReader};
 use super::super::{BareLineEnds, Reply};
 use super::commands::{sequence, too_large};
-use super::session::{Question, Session, State};
+use super::session::{PendingRequest, Session, State};
 use super::{Event, Protocol};
-use crate::mail::{Body, Letter};
+use crate::mail::{Body, Message};
 
-/// A chunk that is refused is read and thrown away up to this size; beyond it the connection ends.
-const REFUSED_OCTETS_MAX: u64 = 16 << 20;
+/// A refused chunk is read and discarded up to this size; beyond it the connection is closed.
+const MAX_REFUSED_CHUNK_BYTES: u64 = 16 << 20;
 
 impl Session {
-    /// Takes what belongs to the message; the number of octets used, 0 outside of message data.
-    pub(super) fn content(&mut self, bytes: &[u8]) -> usize {
+    /// Reads message data; returns the number of bytes used, 0 outside of message data.
+    pub(super) fn read_content(&mut self, bytes: &[u8]) -> usize {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Data(incoming) => self.stuffed(incoming, bytes),
-            State::Chunk { left, is_last, refusal } => self.counted(left, is_last, refusal, bytes),
+            State::Data(reader) => self.read_stuffed(reader, bytes),
+            State::Chunk { left, is_last, refusal } => self.read_counted(left, is_last, refusal, bytes),
             state => {
                 self.state = state;
                 0
@@ -26,67 +26,68 @@ impl Session {
         }
     }
 
-    fn stuffed(&mut self, mut incoming: Incoming, bytes: &[u8]) -> usize {
-        match incoming.take_stuffed(bytes) {
+    fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
+        match reader.take_stuffed(bytes) {
             Some(used) => {
-                self.note_data(incoming.octets());
-                self.message(incoming.finish_stuffed(self.config.bare_line_ends));
+                self.record_data(reader.bytes());
+                self.finish_message(reader.finish_stuffed(self.config.bare_line_ends));
                 used
             }
-            None if incoming.is_endless() => {
-                self.part(&too_large());
+            None if reader.is_endless() => {
+                self.close_with(&too_large());
                 bytes.len()
             }
             None => {
-                self.state = State::Data(incoming);
+                self.state = State::Data(reader);
                 bytes.len()
             }
         }
     }
 
-    /// The owner lets the message come. RFC 5321 §4.1.1.4.
-    pub(super) fn begin_data(&mut self, incoming: Incoming) {
-        self.say(&Reply::plain(354, "go on; a line with a single dot ends it"));
-        self.state = State::Data(incoming);
+    /// Sends 354 after the owner has accepted DATA. RFC 5321 §4.1.1.4.
+    pub(super) fn begin_data(&mut self, reader: MessageReader) {
+        self.send_reply(&Reply::plain(354, "Start mail input; end with <CRLF>.<CRLF>"));
+        self.state = State::Data(reader);
     }
 
-    /// RFC 3030 §2. Whatever is wrong, the octets announced are not commands. The owner is asked about the first chunk.
-    pub(super) fn bdat(&mut self, octets: u64, is_last: bool) {
-        let size_max = self.config.size_max;
+    /// RFC 3030 §2. Even if it is refused, the chunk must be read, because it is not commands. The owner decides about the
+    /// first chunk.
+    pub(super) fn bdat(&mut self, bytes: u64, is_last: bool) {
+        let max_message_bytes = self.config.max_message_bytes;
         let refusal = match &mut self.transaction {
-            None => Some(sequence("MAIL and RCPT come first")),
-            Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("no valid recipients")),
+            None => Some(sequence("Need MAIL and RCPT first")),
+            Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("No valid recipients")),
             Some(transaction) => {
                 let is_first = transaction.chunks.is_none();
-                let new = || Incoming::new(size_max, transaction.size, self.config.known.clone());
+                let new = || MessageReader::new(max_message_bytes, transaction.size, self.config.known.clone());
                 let chunks = transaction.chunks.get_or_insert_with(new);
-                let refusal = (size_max < octets.saturating_add(chunks.octets() as u64)).then(too_large);
+                let refusal = (max_message_bytes < bytes.saturating_add(chunks.bytes() as u64)).then(too_large);
                 if refusal.is_none() {
-                    chunks.expect(octets);
+                    chunks.expect(bytes);
                 }
                 if is_first && refusal.is_none() {
-                    return self.ask(Question::Chunk { octets, is_last }, Event::Data);
+                    return self.forward(PendingRequest::Chunk { bytes, is_last }, Event::Data);
                 }
                 refusal
             }
         };
-        self.begin_chunk(octets, is_last, refusal);
+        self.begin_chunk(bytes, is_last, refusal);
     }
 
-    /// Reads the chunk, whether it is wanted or not; the refusal comes behind it, as the reply to BDAT.
-    pub(super) fn begin_chunk(&mut self, octets: u64, is_last: bool, refusal: Option<Reply>) {
+    /// Starts reading a chunk; a refusal is sent after it, as the reply to BDAT.
+    pub(super) fn begin_chunk(&mut self, bytes: u64, is_last: bool, refusal: Option<Reply>) {
         match refusal {
-            Some(refusal) if REFUSED_OCTETS_MAX < octets => self.part(&refusal),
-            refusal => self.state = State::Chunk { left: octets, is_last, refusal },
+            Some(refusal) if MAX_REFUSED_CHUNK_BYTES < bytes => self.close_with(&refusal),
+            refusal => self.state = State::Chunk { left: bytes, is_last, refusal },
         }
     }
 
-    /// Whether a chunk is complete that nobody looked at yet, as an empty one is from the start.
+    /// Whether a chunk is complete but not processed, as an empty one is from the start.
     pub(super) fn is_chunk_read(&self) -> bool {
         matches!(self.state, State::Chunk { left: 0, .. })
     }
 
-    fn counted(&mut self, left: u64, is_last: bool, refusal: Option<Reply>, bytes: &[u8]) -> usize {
+    fn read_counted(&mut self, left: u64, is_last: bool, refusal: Option<Reply>, bytes: &[u8]) -> usize {
         let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         if refusal.is_none()
@@ -95,33 +96,33 @@ impl Session {
             chunks.take_counted(&bytes[..used]);
         }
         match left - used as u64 {
-            0 => self.chunk_read(is_last, refusal),
+            0 => self.finish_chunk(is_last, refusal),
             left => self.state = State::Chunk { left, is_last, refusal },
         }
         used
     }
 
-    fn chunk_read(&mut self, is_last: bool, refusal: Option<Reply>) {
+    fn finish_chunk(&mut self, is_last: bool, refusal: Option<Reply>) {
         self.state = State::Command;
         let rule = self.rule();
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
-                let incoming = std::mem::replace(chunks, Incoming::new(0, None, Known::default()));
-                self.note_data(incoming.octets());
-                self.message(incoming.finish_counted(rule));
+                let reader = std::mem::replace(chunks, MessageReader::new(0, None, KnownContents::default()));
+                self.record_data(reader.bytes());
+                self.finish_message(reader.finish_counted(rule));
             }
             (None, chunks) => {
-                let octets = chunks.map_or(0, |chunks| chunks.octets());
-                self.say(&Reply::new(250, (2, 0, 0), &format!("{octets} octets so far")));
+                let bytes = chunks.map_or(0, |chunks| chunks.bytes());
+                self.send_reply(&Reply::new(250, (2, 0, 0), &format!("{bytes} bytes received")));
             }
-            // RFC 3030 §2: a chunk that fails takes the transaction with it; the chunks behind it find none.
+            // RFC 3030 §2: a failed chunk ends the transaction; further chunks are refused.
             (Some(refusal), Some(_)) => self.refuse(&refusal, is_last),
-            (Some(refusal), None) => self.complain(&refusal),
+            (Some(refusal), None) => self.send_error(&refusal),
         }
     }
 
-    /// RFC 3030 §3: BINARYMIME has no lines, so a CR or LF in it is an octet as any other.
+    /// RFC 3030 §3: BINARYMIME has no lines, so CR and LF have no meaning in it.
     fn rule(&self) -> BareLineEnds {
         match self.envelope() {
             Some(envelope) if envelope.body == Body::Binary => BareLineEnds::Keep,
@@ -129,14 +130,14 @@ impl Session {
         }
     }
 
-    /// The message is over: the owner decides, if it may be taken at all.
-    fn message(&mut self, message: Result<Letter, Fault>) {
+    /// Passes a complete message to the owner, or refuses it.
+    fn finish_message(&mut self, message: Result<Message, MessageError>) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
-            (Ok(letter), Some(transaction)) => {
+            (Ok(message), Some(transaction)) => {
                 let envelope = transaction.envelope;
-                let question = Question::Message { recipients: envelope.recipients.len() };
-                self.ask(question, Event::Message { envelope, letter });
+                let pending = PendingRequest::Message { recipients: envelope.recipients.len() };
+                self.forward(pending, Event::Message { envelope, message });
             }
             (Err(fault), transaction) => {
                 self.transaction = transaction;
@@ -146,12 +147,12 @@ impl Session {
         }
     }
 
-    /// Refuses the message; LMTP says so once a recipient when it is complete. RFC 2033 §4.2.
+    /// Refuses the message; in LMTP with one reply per recipient if it is complete. RFC 2033 §4.2.
     fn refuse(&mut self, reply: &Reply, is_complete: bool) {
         let recipients = self.transaction.take().map_or(0, |transaction| transaction.envelope.recipients.len());
         let times = if is_complete { self.replies_to_message(recipients) } else { 1 };
         self.state = State::Command;
-        self.say_times(reply, times);
+        self.send_replies(reply, times);
     }
 
     /// RFC 2033 §4.2.
@@ -160,9 +161,9 @@ impl Session {
     }
 }
 
-fn refusal(fault: Fault) -> Reply {
+fn refusal(fault: MessageError) -> Reply {
     match fault {
-        Fault::TooLarge => too_large(),
-        Fault::BareLineEnd => Reply::new(554, (5, 6, 0), "a lone CR or LF is not allowed in a message"),
+        MessageError::TooLarge => too_large(),
+        MessageError::BareLineEnd => Reply::new(554, (5, 6, 0), "Message contains a lone CR or LF"),
     }
 }

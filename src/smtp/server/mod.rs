@@ -1,17 +1,17 @@
-//! The server's end: a [`Session`] reads commands and hands what must be decided to its owner as [`Event`]s.
+//! The server: a [`Session`] parses commands and passes decisions to its owner as [`Event`]s.
 //!
 //! ```text
-//!   event                     the owner answers with            and the client reads
-//!   Hello                     answer(reply)                     what is offered, or that reply
-//!   StartTls                  the handshake, then encrypted()   (220 is out already)
-//!   Who(user)                 secret(password)                  235 or 535
-//!   Mail · Rcpt · Verify      answer(reply)                     that reply; 2yz takes the address
-//!   Data                      answer(reply)                     354 or, behind BDAT, nothing yet; or that reply
-//!   Message                   answer(reply)                     that reply: 250 only once it is durable
-//!   Message by LMTP           answer_each(replies)              one reply a recipient
+//!   event                     the owner answers with            and the client receives
+//!   Hello                     answer(reply)                     the extensions, or that reply
+//!   StartTls                  the handshake, then encrypted()   (220 has been sent)
+//!   NeedSecret(user)                 secret(password)                  235 or 535
+//!   Mail · Rcpt · Verify      answer(reply)                     that reply; 2yz accepts the address
+//!   Data                      answer(reply)                     354 or, after BDAT, nothing yet; or that reply
+//!   Message                   answer(reply)                     that reply: 250 only once the message is durable
+//!   Message by LMTP           answer_each(replies)              one reply per recipient
 //! ```
 //!
-//! What RFCs decide alone (syntax, order, sizes, line ends) never reaches the owner.
+//! Syntax, command order, sizes and line ends are checked by the session itself.
 
 mod commands;
 mod content;
@@ -23,137 +23,137 @@ mod tests;
 use std::time::Duration;
 
 use super::BareLineEnds;
-pub use super::known::Known;
-use crate::mail::{Envelope, Letter, Recipient};
+pub use super::known_contents::KnownContents;
+use crate::mail::{Envelope, Message, Recipient};
 
 pub use session::Session;
 
-/// How a server behaves.
+/// Configuration of a server session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// What it calls itself. RFC 5321 §4.3.1.
+    /// The server's host name. RFC 5321 §4.3.1.
     pub hostname: String,
-    /// Which of the three protocols it speaks.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The largest message it takes, in octets. RFC 1870.
-    pub size_max: u64,
-    /// Recipients of one message; RFC 5321 §4.5.3.1.8 asks for at least 100.
-    pub recipients_max: usize,
-    /// Messages on one connection, `None` for any number. RFC 9422 §4.1.
-    pub transactions_max: Option<usize>,
-    /// Domains of recipients on one connection, `None` for any number. RFC 9422 §4.3.
-    pub recipient_domains_max: Option<usize>,
-    /// Mistakes of the client (not refusals by the owner) before it is sent away with 421.
-    pub errors_max: usize,
-    /// Logins that may fail before the client is sent away with 421.
-    pub logins_max: usize,
+    /// Maximum message size. RFC 1870.
+    pub max_message_bytes: u64,
+    /// Maximum number of recipients of a message; RFC 5321 §4.5.3.1.8 asks for at least 100.
+    pub max_recipients: usize,
+    /// Maximum number of messages on a connection, `None` for no limit. RFC 9422 §4.1.
+    pub max_transactions: Option<usize>,
+    /// Maximum number of recipient domains on a connection, `None` for no limit. RFC 9422 §4.3.
+    pub max_recipient_domains: Option<usize>,
+    /// Number of protocol errors (not refusals by the owner) before the connection is closed with 421.
+    pub max_errors: usize,
+    /// Number of failed logins before the connection is closed with 421.
+    pub max_failed_logins: usize,
     /// Whether the connection is encrypted or may become so.
     pub tls: Tls,
-    /// Whether users may or must log in.
+    /// Whether login is possible or required.
     pub auth: Auth,
-    /// Users may log in on a connection without TLS.
+    /// Allow login without TLS.
     pub plain_login: bool,
-    /// What becomes of messages with a lone CR or LF.
+    /// How to treat messages with a lone CR or LF.
     pub bare_line_ends: BareLineEnds,
-    /// How long the client may be silent. RFC 5321 §4.5.3.2.7: at least 5 min.
-    pub patience: Duration,
-    /// How long the client may keep us waiting in all, from its greeting or its last message to the end of the next:
-    /// who sends an octet now and then is never silent, and still goes.
-    pub message_patience: Duration,
-    /// Keep a [record](Session::take_dialogue) of what both ends said.
-    pub dialogue: bool,
-    /// Large contents at hand: one that comes again is not kept twice.
-    pub known: Known,
+    /// How long the client may be silent. RFC 5321 §4.5.3.2.7 asks for at least 5 min.
+    pub timeout: Duration,
+    /// Total waiting time from the greeting or the last message to the end of the next one. Limits clients that send a byte
+    /// now and then and so are never silent.
+    pub message_timeout: Duration,
+    /// Record a [transcript](Session::take_transcript).
+    pub transcript: bool,
+    /// Lookup of cached large contents, which are not buffered again.
+    pub known: KnownContents,
 }
 
 impl Default for Config {
-    /// A server for anyone, 25 MiB a message, no TLS, no login.
+    /// An open server with 25 MiB per message, without TLS and login.
     fn default() -> Self {
         Self {
             hostname: "localhost".to_owned(),
             protocol: Protocol::Smtp,
-            size_max: 25 << 20,
-            recipients_max: 1000,
-            transactions_max: None,
-            recipient_domains_max: None,
-            errors_max: 20,
-            logins_max: 5,
+            max_message_bytes: 25 << 20,
+            max_recipients: 1000,
+            max_transactions: None,
+            max_recipient_domains: None,
+            max_errors: 20,
+            max_failed_logins: 5,
             tls: Tls::Absent,
             auth: Auth::Off,
             plain_login: false,
             bare_line_ends: BareLineEnds::Refuse,
-            patience: Duration::from_secs(300),
-            message_patience: Duration::from_secs(3600),
-            dialogue: false,
-            known: Known::default(),
+            timeout: Duration::from_secs(300),
+            message_timeout: Duration::from_secs(3600),
+            transcript: false,
+            known: KnownContents::default(),
         }
     }
 }
 
-/// The protocol a server speaks.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// From any host to any other. RFC 5321.
+    /// Relay between hosts. RFC 5321.
     Smtp,
-    /// From a user to the first host. RFC 6409.
+    /// Submission by users. RFC 6409.
     Submission,
-    /// To the mailboxes, one reply a recipient. RFC 2033.
+    /// Delivery to mailboxes, with one reply per recipient. RFC 2033.
     Lmtp,
 }
 
 /// The encryption of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// There is none and will be none.
+    /// No TLS, and STARTTLS is not offered.
     Absent,
-    /// The client may ask for it by STARTTLS. RFC 3207.
+    /// STARTTLS is offered. RFC 3207.
     Offered,
-    /// It is there, from the start (RFC 8314 §3) or by now; the text says which version and cipher.
+    /// TLS is active, by STARTTLS or from the start (RFC 8314 §3); the text gives version and cipher.
     Active(String),
 }
 
-/// Logging in. RFC 4954.
+/// Whether clients can log in. RFC 4954.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Not known here.
+    /// AUTH is not available.
     Off,
-    /// Who wants to may.
+    /// AUTH is offered.
     Offered,
-    /// No mail without. RFC 6409 §4.3.
+    /// AUTH is required before MAIL. RFC 6409 §4.3.
     Required,
 }
 
-/// What the owner must decide, know or store. Each is answered by one call, see the [module](self).
+/// What the owner must decide, look up or store. Each event is answered by one call, see the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The client named itself.
+    /// EHLO, HELO or LHLO.
     Hello {
-        /// As given; nothing checked it.
+        /// The client's name, unchecked.
         name: String,
-        /// By EHLO or LHLO, not HELO.
+        /// EHLO or LHLO, not HELO.
         esmtp: bool,
     },
-    /// The client reads `220` and begins the handshake.
+    /// `220` has been sent, and the client starts the handshake.
     StartTls,
-    /// Somebody claims to be this user.
-    Who(String),
+    /// The password of this user is needed for a login.
+    NeedSecret(String),
     /// `MAIL FROM`.
     Mail {
         /// Without recipients yet.
         envelope: Envelope,
-        /// How large the client says the message is. RFC 1870 §6.
+        /// The message size that the client announced. RFC 1870 §6.
         size: Option<u64>,
     },
-    /// `RCPT TO`; what came before it is in [`Session::envelope`].
+    /// `RCPT TO`; the envelope so far is [`Session::envelope`].
     Rcpt(Recipient),
-    /// `DATA`, or the first `BDAT` of a message; for what there is [`Session::envelope`].
+    /// `DATA`, or the first `BDAT` of a message; the envelope is [`Session::envelope`].
     Data,
-    /// A message that is whole, with its accepted recipients.
+    /// A complete message with its accepted recipients.
     Message {
-        /// Who gets it.
+        /// The envelope.
         envelope: Envelope,
         /// The message, dot stuffing undone.
-        letter: Letter,
+        message: Message,
     },
     /// `VRFY`.
     Verify(String),

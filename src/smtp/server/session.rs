@@ -1,4 +1,4 @@
-//! The session itself: its states, its owner's answers, and the loop that turns bytes into steps.
+//! The server session: its states, the answers of its owner, and the loop that processes input.
 //!
 //! ```text
 //!            ┌───────────── a line ─────────────┐
@@ -17,15 +17,15 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::super::Reply;
-use super::super::incoming::Incoming;
 use super::super::lines::{Line, Lines};
+use super::super::message_reader::MessageReader;
 use super::{Config, Event, Protocol, Tls};
-use crate::auth::Exchange;
-use crate::mail::{Dialogue, Envelope, Recipient, Speaker};
+use crate::auth::SaslServer;
+use crate::mail::{Envelope, Recipient, Side, Transcript};
 use crate::net::{Machine, Next};
 
-/// Replies are sent off when so many octets have gathered, however much the client pipelines.
-const OUTPUT_OCTETS_MAX: usize = 16 * 1024;
+/// Replies to pipelined commands are sent once this much is buffered.
+const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// The server's end of one connection.
 ///
@@ -44,7 +44,7 @@ const OUTPUT_OCTETS_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Config,
-    /// Drawn by the owner for this session.
+    /// Random text for this session.
     pub(super) nonce: String,
     pub(super) lines: Lines,
     output: String,
@@ -53,72 +53,72 @@ pub struct Session {
     pub(super) hello: Option<Hello>,
     pub(super) user: Option<String>,
     pub(super) transaction: Option<Transaction>,
-    /// How many have begun. RFC 9422 §4.1.
+    /// Number of transactions so far. RFC 9422 §4.1.
     pub(super) transactions: usize,
-    /// Of all recipients so far, where they are counted. RFC 9422 §4.3.
+    /// Domains of all recipients so far, if they are limited. RFC 9422 §4.3.
     pub(super) domains: BTreeSet<String>,
     /// The last transaction began with SMTPUTF8.
     pub(super) is_utf8: bool,
-    /// How many exchanges have begun: each needs a nonce of its own.
+    /// Number of SASL exchanges so far: each needs its own nonce.
     pub(super) logins: usize,
-    /// From here on a line that is no command may be a password out of place.
+    /// A login was tried: from now on an invalid command may be a misplaced password.
     pub(super) has_tried_login: bool,
-    /// How many logins have failed.
-    pub(super) denials: usize,
+    /// Number of failed logins.
+    pub(super) failed_logins: usize,
     errors: usize,
-    /// How long the client has kept us waiting since its last message.
+    /// Waiting time since the last message.
     pub(super) waited: Duration,
     is_stopping: bool,
-    dialogue: Option<Dialogue>,
+    transcript: Option<Transcript>,
 }
 
-/// What the client called itself.
+/// The client's greeting.
 #[derive(Clone, Debug)]
 pub(super) struct Hello {
     pub(super) name: String,
     pub(super) esmtp: bool,
 }
 
-/// What MAIL began. RFC 5321 §3.3.
+/// The transaction that MAIL started. RFC 5321 §3.3.
 #[derive(Debug)]
 pub(super) struct Transaction {
     pub(super) envelope: Envelope,
     pub(super) size: Option<u64>,
-    /// The message so far, when it comes by BDAT.
-    pub(super) chunks: Option<Incoming>,
+    /// The message so far, if it is sent by BDAT.
+    pub(super) chunks: Option<MessageReader>,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// A command is next.
+    /// Waits for a command.
     Command,
-    /// Behind 354.
-    Data(Incoming),
-    /// Behind BDAT: so many octets are still to come, to be kept unless there is something against it.
+    /// After 354.
+    Data(MessageReader),
+    /// After BDAT: `left` bytes follow, which are discarded if there is a refusal.
     Chunk {
         left: u64,
         is_last: bool,
         refusal: Option<Reply>,
     },
-    /// Behind 334.
-    Login(Exchange),
-    /// The owner thinks.
-    Asked(Question),
+    /// After 334.
+    Login(SaslServer),
+    /// Waits for the owner's answer.
+    AwaitingOwner(PendingRequest),
     Over,
 }
 
-/// What the owner was asked, and what its answer will be needed for.
+/// The request that waits for the owner's answer.
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum PendingRequest {
     Hello(Hello),
     Tls,
-    Secret(Exchange),
+    Secret(SaslServer),
     Mail(Transaction),
     Rcpt(Recipient),
-    Data(Incoming),
-    /// A chunk of so many octets waits.
+    Data(MessageReader),
+    /// A BDAT chunk.
     Chunk {
-        octets: u64,
+        bytes: u64,
         is_last: bool,
     },
     Message {
@@ -128,11 +128,11 @@ pub(super) enum Question {
 }
 
 impl Session {
-    /// Begins with a greeting. One that is not `2yz` is all the client gets to read: RFC 5321 §3.1.
+    /// Starts with the greeting. If it is not `2yz`, the connection is closed after it: RFC 5321 §3.1.
     ///
-    /// `nonce` is printable ASCII without a comma that no other session has; it enters SCRAM logins.
+    /// `nonce` is printable ASCII without a comma, unique to the session; it is used in SCRAM logins.
     pub fn new(config: Config, greeting: &Reply, nonce: String) -> Self {
-        let dialogue = config.dialogue.then(Dialogue::default);
+        let transcript = config.transcript.then(Transcript::default);
         let mut session = Self {
             config,
             nonce,
@@ -148,13 +148,13 @@ impl Session {
             is_utf8: false,
             logins: 0,
             has_tried_login: false,
-            denials: 0,
+            failed_logins: 0,
             errors: 0,
             waited: Duration::ZERO,
             is_stopping: false,
-            dialogue,
+            transcript,
         };
-        session.say(greeting);
+        session.send_reply(greeting);
         if !greeting.is_positive() {
             session.state = State::Over;
         }
@@ -165,73 +165,82 @@ impl Session {
     /// [`Event::Verify`]. `421` ends the session as well.
     ///
     /// # Panics
-    /// If the owner was asked nothing of that kind.
+    /// If no such event is pending.
     pub fn answer(&mut self, reply: Reply) {
-        let State::Asked(question) = std::mem::replace(&mut self.state, State::Command) else {
-            panic!("answered {reply} though nothing was asked");
+        let State::AwaitingOwner(pending) = std::mem::replace(&mut self.state, State::Command) else {
+            panic!("answered {reply} without a pending event");
         };
         let mut times = 1;
-        match question {
-            Question::Hello(hello) if reply.is_positive() => return self.welcome(hello),
-            Question::Mail(transaction) if reply.is_positive() => {
+        match pending {
+            PendingRequest::Hello(hello) if reply.is_positive() => return self.accept_hello(hello),
+            PendingRequest::Mail(transaction) if reply.is_positive() => {
                 self.is_utf8 = transaction.envelope.smtputf8;
                 self.transaction = Some(transaction);
             }
-            Question::Rcpt(recipient) if reply.is_positive() => {
+            PendingRequest::Rcpt(recipient) if reply.is_positive() => {
                 self.note_domain(&recipient);
                 self.transaction.as_mut().expect("RCPT needs MAIL").envelope.recipients.push(recipient);
             }
-            Question::Data(incoming) if reply.is_positive() => return self.begin_data(incoming),
-            Question::Chunk { octets, is_last } => {
-                return self.begin_chunk(octets, is_last, (!reply.is_positive()).then_some(reply));
+            PendingRequest::Data(reader) if reply.is_positive() => return self.begin_data(reader),
+            PendingRequest::Chunk { bytes, is_last } => {
+                return self.begin_chunk(bytes, is_last, (!reply.is_positive()).then_some(reply));
             }
-            Question::Message { recipients } => times = self.replies_to_message(recipients),
-            Question::Hello(_) | Question::Mail(_) | Question::Rcpt(_) | Question::Data(_) | Question::Verify => {}
-            Question::Tls | Question::Secret(_) => panic!("answered {reply} to a question of another kind"),
+            PendingRequest::Message { recipients } => times = self.replies_to_message(recipients),
+            PendingRequest::Hello(_)
+            | PendingRequest::Mail(_)
+            | PendingRequest::Rcpt(_)
+            | PendingRequest::Data(_)
+            | PendingRequest::Verify => {}
+            PendingRequest::Tls | PendingRequest::Secret(_) => panic!("answered {reply} to an event of another kind"),
         }
-        self.say_times(&reply, times);
+        self.send_replies(&reply, times);
     }
 
-    /// Answers [`Event::Message`] of LMTP: one reply a recipient, in their order. RFC 2033 §4.2.
+    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2.
     ///
     /// # Panics
-    /// If this is not LMTP, no message waits, or the numbers differ.
+    /// If no message is pending, or the number of replies is wrong.
     pub fn answer_each(&mut self, replies: &[Reply]) {
-        let State::Asked(Question::Message { recipients }) = std::mem::replace(&mut self.state, State::Command) else {
-            panic!("answered each recipient though no message waits");
+        let State::AwaitingOwner(PendingRequest::Message { recipients }) =
+            std::mem::replace(&mut self.state, State::Command)
+        else {
+            panic!("answered each recipient without a pending message");
         };
-        assert_eq!(replies.len(), self.replies_to_message(recipients), "one reply a recipient");
-        replies.iter().for_each(|reply| self.say_times(reply, 1));
+        assert_eq!(replies.len(), self.replies_to_message(recipients), "one reply per recipient");
+        replies.iter().for_each(|reply| self.send_replies(reply, 1));
     }
 
-    /// Answers [`Event::StartTls`] once the handshake is done. The client starts anew: RFC 3207 §4.2.
+    /// Answers [`Event::StartTls`] after the handshake. The session starts again: RFC 3207 §4.2.
     ///
     /// # Panics
-    /// If the client did not ask for it.
+    /// If that event is not pending.
     pub fn encrypted(&mut self, description: String) {
-        assert!(matches!(self.state, State::Asked(Question::Tls)), "encrypted though nobody asked");
+        assert!(
+            matches!(self.state, State::AwaitingOwner(PendingRequest::Tls)),
+            "encrypted without a pending StartTls"
+        );
         self.lines.clear();
         (self.hello, self.user, self.transaction) = (None, None, None);
         self.config.tls = Tls::Active(description);
         self.state = State::Command;
     }
 
-    /// The transaction that is open: its sender, and the recipients accepted so far.
+    /// The envelope of the open transaction, with the recipients accepted so far.
     pub fn envelope(&self) -> Option<&Envelope> {
         self.transaction.as_ref().map(|transaction| &transaction.envelope)
     }
 
-    /// What the client called itself.
+    /// The client's name.
     pub fn hello(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
-    /// Who logged in.
+    /// The user who logged in.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Version and cipher, when the connection is encrypted.
+    /// TLS version and cipher, if encrypted.
     pub fn tls(&self) -> Option<&str> {
         match &self.config.tls {
             Tls::Active(description) => Some(description),
@@ -239,7 +248,7 @@ impl Session {
         }
     }
 
-    /// The word behind `with` in a Received line. RFC 3848, RFC 6531 §4.3.
+    /// The protocol after `with` in a Received field. RFC 3848, RFC 6531 §4.3.
     pub fn with_protocol(&self) -> String {
         let is_extended = self.hello.as_ref().is_some_and(|hello| hello.esmtp);
         let base = match (self.config.protocol, self.is_utf8) {
@@ -254,84 +263,84 @@ impl Session {
         format!("{base}{secure}{known}")
     }
 
-    /// What both ends said since the last call, if [`Config::dialogue`] asks for a record.
-    pub fn take_dialogue(&mut self) -> Dialogue {
-        self.dialogue.as_mut().map(std::mem::take).unwrap_or_default()
+    /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
+    pub fn take_transcript(&mut self) -> Transcript {
+        self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Replies to pipelined commands gather (RFC 2920 §3.2).
-    pub(super) fn say(&mut self, reply: &Reply) {
-        if let Some(dialogue) = &mut self.dialogue {
-            dialogue.note_lines(Speaker::Server, &reply.to_string());
+    /// Queues a reply; replies to pipelined commands are sent together (RFC 2920 §3.2).
+    pub(super) fn send_reply(&mut self, reply: &Reply) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note_lines(Side::Server, &reply.to_string());
         }
         // Writing to a String cannot fail.
         let _ = write!(self.output, "{reply}\r\n");
     }
 
-    /// Says it so many times, or once and for all if it is 421 (RFC 5321 §3.8).
-    pub(super) fn say_times(&mut self, reply: &Reply, times: usize) {
+    /// Sends a reply several times; 421 is sent once and closes the session (RFC 5321 §3.8).
+    pub(super) fn send_replies(&mut self, reply: &Reply, times: usize) {
         if reply.is_farewell() {
-            return self.part(reply);
+            return self.close_with(reply);
         }
-        (0..times).for_each(|_| self.say(reply));
+        (0..times).for_each(|_| self.send_reply(reply));
     }
 
-    /// Says what the client did wrong, or that it was once too often.
-    pub(super) fn complain(&mut self, reply: &Reply) {
+    /// Sends an error reply, or closes the session after too many errors.
+    pub(super) fn send_error(&mut self, reply: &Reply) {
         self.errors += 1;
-        if self.config.errors_max < self.errors {
-            return self.part(&Reply::new(421, (4, 7, 0), "too many mistakes"));
+        if self.config.max_errors < self.errors {
+            return self.close_with(&Reply::new(421, (4, 7, 0), "Too many errors"));
         }
-        self.say(reply);
+        self.send_reply(reply);
     }
 
-    /// Says the last word.
-    pub(super) fn part(&mut self, reply: &Reply) {
-        self.say(reply);
+    /// Sends a last reply and closes the session.
+    pub(super) fn close_with(&mut self, reply: &Reply) {
+        self.send_reply(reply);
         self.state = State::Over;
     }
 
-    pub(super) fn ask(&mut self, question: Question, event: Event) {
-        self.state = State::Asked(question);
+    pub(super) fn forward(&mut self, pending: PendingRequest, event: Event) {
+        self.state = State::AwaitingOwner(pending);
         self.event = Some(event);
     }
 
-    pub(super) fn note(&mut self, line: &str) {
-        if let Some(dialogue) = &mut self.dialogue {
-            dialogue.note(Speaker::Client, line);
+    pub(super) fn record(&mut self, line: &str) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note(Side::Client, line);
         }
     }
 
-    pub(super) fn note_data(&mut self, octets: usize) {
-        if let Some(dialogue) = &mut self.dialogue {
-            dialogue.note_data(Speaker::Client, octets);
+    pub(super) fn record_data(&mut self, bytes: usize) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note_data(Side::Client, bytes);
         }
     }
 
-    /// One step with what is there; `false` when more is needed from the client.
+    /// Processes available input; `false` if more input is needed.
     fn step(&mut self) -> bool {
         match &self.state {
-            State::Asked(_) | State::Over => false,
+            State::AwaitingOwner(_) | State::Over => false,
             State::Command | State::Login(_) if self.is_stopping => {
                 let name = self.config.hostname.clone();
-                self.part(&Reply::new(421, (4, 3, 2), &format!("{name} closes, try again later")));
+                self.close_with(&Reply::new(421, (4, 3, 2), &format!("{name} is shutting down, try again later")));
                 true
             }
             State::Command | State::Login(_) => match self.lines.next() {
                 None => false,
                 Some(Line::Endless) => {
-                    self.part(&Reply::new(421, (4, 7, 0), "that line has no end"));
+                    self.close_with(&Reply::new(421, (4, 7, 0), "Line too long, closing connection"));
                     true
                 }
                 Some(line) => {
-                    self.line(line);
+                    self.handle_line(line);
                     true
                 }
             },
             State::Data(_) | State::Chunk { .. } if self.lines.is_empty() && !self.is_chunk_read() => false,
             State::Data(_) | State::Chunk { .. } => {
                 let mut bytes = self.lines.take_all();
-                let used = self.content(&bytes);
+                let used = self.read_content(&bytes);
                 bytes.advance(used);
                 self.lines.put_back(bytes);
                 true
@@ -339,12 +348,12 @@ impl Session {
         }
     }
 
-    fn line(&mut self, line: Line) {
+    fn handle_line(&mut self, line: Line) {
         match (std::mem::replace(&mut self.state, State::Command), line) {
             (State::Login(exchange), Line::Whole(line)) => self.login_response(exchange, &line),
-            (State::Login(_), _) => self.complain(&Reply::new(500, (5, 5, 6), "that line is too long")),
-            (_, Line::Whole(line)) => self.command(&line),
-            (_, _) => self.complain(&Reply::new(500, (5, 5, 2), "that line is too long")),
+            (State::Login(_), _) => self.send_error(&Reply::new(500, (5, 5, 6), "Line too long")),
+            (_, Line::Whole(line)) => self.handle_command(&line),
+            (_, _) => self.send_error(&Reply::new(500, (5, 5, 2), "Line too long")),
         }
     }
 
@@ -362,15 +371,15 @@ impl Machine for Session {
             self.state = State::Over;
             return;
         }
-        // Message data goes straight to its place.
-        let used = if self.lines.is_empty() { self.content(bytes) } else { 0 };
+        // Message data is not buffered as lines.
+        let used = if self.lines.is_empty() { self.read_content(bytes) } else { 0 };
         self.lines.receive(&bytes[used..]);
     }
 
     fn next(&mut self) -> Next<Event> {
         loop {
-            // The client must read 220 before the handshake begins.
-            let must_flush = OUTPUT_OCTETS_MAX <= self.output.len() || self.event == Some(Event::StartTls);
+            // 220 must be sent before the handshake.
+            let must_flush = MAX_OUTPUT_BYTES <= self.output.len() || self.event == Some(Event::StartTls);
             if must_flush && let Some(output) = self.flush() {
                 return Next::Send(output);
             }
@@ -382,28 +391,28 @@ impl Machine for Session {
             }
             return match (self.flush(), &self.state) {
                 (Some(output), _) => Next::Send(output),
-                (None, State::Asked(_)) => Next::Answer,
+                (None, State::AwaitingOwner(_)) => Next::AwaitOwner,
                 (None, State::Over) => Next::Close,
                 (None, _) => Next::Read,
             };
         }
     }
 
-    fn patience(&self) -> Duration {
-        self.config.patience.min(self.config.message_patience.saturating_sub(self.waited))
+    fn timeout(&self) -> Duration {
+        self.config.timeout.min(self.config.message_timeout.saturating_sub(self.waited))
     }
 
-    fn waited(&mut self, time: Duration) {
+    fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
     }
 
-    fn stop(&mut self) {
+    fn shut_down(&mut self) {
         self.is_stopping = true;
     }
 
-    fn expire(&mut self) {
-        let is_slow = self.config.message_patience <= self.waited;
-        let words = if is_slow { "that takes too long" } else { "nothing came for too long" };
-        self.part(&Reply::new(421, (4, 4, 2), words));
+    fn on_timeout(&mut self) {
+        let is_slow = self.config.message_timeout <= self.waited;
+        let text = if is_slow { "Message took too long" } else { "Idle timeout" };
+        self.close_with(&Reply::new(421, (4, 4, 2), text));
     }
 }

@@ -1,7 +1,7 @@
 //! Contents: stored once, in rows and segments, compacted, compared with their hash, and backed up.
 
 use super::*;
-use crate::world::Dice;
+use crate::world::Rng;
 
 const LARGE: usize = segments::SEGMENT_BYTES as usize / 8;
 
@@ -26,12 +26,12 @@ async fn content_when_equal_is_stored_once_shares_its_buffer_and_goes_with_its_l
 async fn contents_of_all_sizes_that_come_and_go_are_what_they_were() {
     let mut fixture = Fixture::new();
     for seed in 0..4 {
-        let (dice, mut there) = (Dice::seeded(seed), std::collections::BTreeMap::new());
+        let (rng, mut there) = (Rng::seeded(seed), std::collections::BTreeMap::new());
         for fill in 0..200 {
-            let bytes = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][dice.below(7) as usize] + dice.below(3);
+            let bytes = [500, 1_500, 5_000, 4_096, 30_000, 100_000, 200_000][rng.below(7) as usize] + rng.below(3);
             let content = content(fill, bytes as usize);
             there.insert(put(&fixture.store, content.clone()).await.unwrap(), content);
-            let gone: Vec<i64> = there.keys().copied().filter(|_| dice.below(20) == 0).collect();
+            let gone: Vec<i64> = there.keys().copied().filter(|_| rng.below(20) == 0).collect();
             for id in gone {
                 release(&fixture.store, id).await;
                 there.remove(&id);

@@ -1,4 +1,4 @@
-//! What a world file says about aliases: each leads somewhere, and none to itself alone.
+//! Checks the aliases of a world file: each must have a target other than itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,15 +11,15 @@ use super::super::{Domain, User};
 use super::Check;
 use crate::mail::Address;
 
-/// Recipients that one alias may become at one host.
-const TARGETS_MAX: usize = 1000;
-/// What an alias that throws mail away leads to.
+/// Recipients to which one alias may expand at one host.
+const MAX_TARGETS: usize = 1000;
+/// The target of an alias that discards mail.
 const DISCARD: &str = "|discard";
 
 type Aliases = BTreeMap<String, Vec<Target>>;
 
 impl Check<'_> {
-    /// Every alias, by the key of its address. `abuse` leads to the postmaster where nobody is it (RFC 2142 §2).
+    /// All aliases, by the key of their address. By default `abuse` is an alias of the postmaster (RFC 2142 §2).
     pub(super) fn aliases(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Aliases {
         let (mut aliases, mut spans) = (Aliases::new(), Vec::new());
         for (domain, table) in &file.domains {
@@ -47,7 +47,7 @@ impl Check<'_> {
             }
         }
         for (alias, span) in spans {
-            self.ends(&alias, &aliases, users, span);
+            self.check_alias_ends(&alias, &aliases, users, span);
         }
         aliases
     }
@@ -55,7 +55,7 @@ impl Check<'_> {
     fn local(&mut self, name: &str, domain: &Spanned<String>, span: Range<usize>) -> Option<Address> {
         let address = Address::new(name, domain.get_ref()).ok().filter(|address| address.detail().is_none());
         if address.is_none() {
-            let text = format!("`{name}` cannot be an alias: it stands before the @ of an address, without a +");
+            let text = format!("`{name}` cannot be an alias; it must be the local part of an address, without a +");
             self.report(span, text);
         }
         address
@@ -77,24 +77,29 @@ impl Check<'_> {
             false => Address::new(text, domain.get_ref()),
         };
         if address.is_err() || text.starts_with('|') {
-            let text = format!("`{text}` leads nowhere; write a name, an address, or \"{DISCARD}\"");
+            let text = format!("`{text}` is not a target; write a name, an address, or \"{DISCARD}\"");
             self.report(span, text);
             return None;
         }
         let address = address.ok()?;
-        self.led_to.push((address.clone(), span, is_catch_all));
+        self.alias_targets.push((address.clone(), span, is_catch_all));
         Some(Target::Address(address))
     }
 
-    /// What a domain does with mail for nobody it knows.
+    /// The target of mail to unknown users of a domain.
     pub(super) fn catch_all(&mut self, domain: &Spanned<String>, table: &DomainTable) -> Option<Target> {
         let catch_all = table.catch_all.as_ref()?;
         self.target(catch_all.get_ref(), domain, catch_all.span(), true)
     }
 
-    /// An alias leads to mailboxes that exist, or away from this world's domains; to nothing else, and not to itself
-    /// alone.
-    fn ends(&mut self, alias: &Address, aliases: &Aliases, users: &BTreeMap<String, User>, span: Range<usize>) {
+    /// Checks that an alias has an end: a mailbox, another domain, or discarding; and not too many of them.
+    fn check_alias_ends(
+        &mut self,
+        alias: &Address,
+        aliases: &Aliases,
+        users: &BTreeMap<String, User>,
+        span: Range<usize>,
+    ) {
         let (mut seen, mut waiting, mut ends) = (BTreeSet::new(), vec![alias.clone()], 0_usize);
         while let Some(address) = waiting.pop() {
             if !seen.insert(address.key()) {
@@ -105,7 +110,7 @@ impl Check<'_> {
                     Target::Address(next) if next.key() == address.key() && users.contains_key(&next.key()) => {
                         ends += 1
                     }
-                    // Other domains may have other hosts, which meet a loop by its traces.
+                    // Other domains may have other hosts, which detect a loop by the trace fields.
                     Target::Address(next) if next.domain() == alias.domain() && aliases.contains_key(&next.key()) => {
                         waiting.push(next.clone());
                     }
@@ -114,25 +119,25 @@ impl Check<'_> {
             }
         }
         if ends == 0 {
-            let text = format!("mail to {alias} goes round and never ends; lead it to a mailbox, or to \"{DISCARD}\"");
+            let text = format!("the alias {alias} is a loop; give it a mailbox as target, or \"{DISCARD}\"");
             self.report(span, text);
-        } else if TARGETS_MAX < ends {
-            self.report(span, format!("{alias} becomes {ends} recipients; {TARGETS_MAX} is the most"));
+        } else if MAX_TARGETS < ends {
+            self.report(span, format!("{alias} expands to {ends} recipients; the maximum is {MAX_TARGETS}"));
         }
     }
 
-    /// Nobody is led to a mailbox of a declared domain that does not exist.
-    pub(super) fn targets(
+    /// Checks that targets in declared domains exist.
+    pub(super) fn check_alias_targets(
         &mut self,
         aliases: &Aliases,
         users: &BTreeMap<String, User>,
         domains: &BTreeMap<String, Domain>,
     ) {
-        for (address, span, is_catch_all) in std::mem::take(&mut self.led_to) {
+        for (address, span, is_catch_all) in std::mem::take(&mut self.alias_targets) {
             let key = address.key();
-            // What catches all catches nothing of itself.
-            let is_nowhere = |served: &Domain| is_catch_all || served.catch_all.is_none();
-            if domains.get(address.domain()).is_some_and(is_nowhere)
+            // The target of a catch-all must exist without the catch-all.
+            let is_checked = |served: &Domain| is_catch_all || served.catch_all.is_none();
+            if domains.get(address.domain()).is_some_and(is_checked)
                 && !users.contains_key(&key)
                 && !aliases.contains_key(&key)
             {

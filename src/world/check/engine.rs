@@ -1,4 +1,4 @@
-//! What a world file says about neighbours: who needs which keys, and where their doors may lead.
+//! Checks the external MTAs of a world file: the keys they need, and the hosts they reach.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use super::super::config::{EngineName, MtaTable, WorldFile};
 use super::super::{Engine, External, Host, HostName, Role};
 use super::Check;
 
-/// Where there is no address of a neighbour; it is reported as missing, so the world is never used.
-const NOWHERE: std::net::SocketAddr =
+/// Placeholder for the missing address of an external MTA, which is reported as a problem.
+const NO_ADDRESS: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-/// The engine as it is written; [`Check::neighbours`] says what is wrong with it.
+/// The declared engine; [`Check::check_external_mtas`] checks it.
 pub(super) fn engine(table: &MtaTable) -> Engine {
     match table.engine {
         EngineName::Postroad => Engine::Postroad,
@@ -21,7 +21,7 @@ pub(super) fn engine(table: &MtaTable) -> Engine {
         EngineName::External => {
             let reach = table.reach.iter().map(|(name, port)| (Arc::from(name.get_ref().as_str()), *port.get_ref()));
             Engine::External(External {
-                at: table.at.as_ref().map_or(NOWHERE, |at| *at.get_ref()),
+                at: table.at.as_ref().map_or(NO_ADDRESS, |at| *at.get_ref()),
                 reach: reach.collect(),
             })
         }
@@ -29,8 +29,8 @@ pub(super) fn engine(table: &MtaTable) -> Engine {
 }
 
 impl Check<'_> {
-    pub(super) fn neighbours(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
-        self.aliases_of_others(file, hosts);
+    pub(super) fn check_external_mtas(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+        self.reject_foreign_aliases(file, hosts);
         let mut taken: BTreeMap<u16, String> = file
             .ports
             .iter()
@@ -38,13 +38,13 @@ impl Check<'_> {
             .filter(|(port, _)| *port != 0)
             .collect();
         for (name, table) in &file.mta {
-            self.policy_of_others(name, table);
+            self.reject_foreign_policy(name, table);
             match (table.engine, &table.at) {
                 (EngineName::External, None) => {
                     let text = "an external MTA needs the address where it listens, such as at = \"127.0.0.1:2525\"";
                     self.report(name.span(), text.to_owned());
                 }
-                (EngineName::External, Some(_)) => self.left_to_others(table),
+                (EngineName::External, Some(_)) => self.reject_external_settings(table),
                 (_, at) => {
                     let keys = at.as_ref().map(Spanned::span).into_iter().chain(table.reach.keys().map(Spanned::span));
                     for span in keys {
@@ -54,22 +54,22 @@ impl Check<'_> {
                 }
             }
             for (to, port) in &table.reach {
-                self.reached(name, to, hosts);
-                let way = format!("the way from {} to {}", name.get_ref(), to.get_ref());
+                self.check_reach(name, to, hosts);
+                let route = format!("the route from {} to {}", name.get_ref(), to.get_ref());
                 let number = *port.get_ref();
                 if number != 0
-                    && let Some(other) = taken.insert(number, way.clone())
+                    && let Some(other) = taken.insert(number, route.clone())
                 {
                     let text =
-                        format!("port {number} is given to {other} and to {way}; choose another for one of them");
+                        format!("port {number} is given to {other} and to {route}; choose another for one of them");
                     self.report(port.span(), text);
                 }
             }
         }
     }
 
-    /// The names of a domain are led on by the MTAs that take its mail.
-    fn aliases_of_others(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+    /// Aliases are expanded by the MTAs that accept the mail of their domain, so these must be ours.
+    fn reject_foreign_aliases(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         let is_ours = |name: &str| match hosts.get(name).map(|host| &host.role) {
             Some(Role::Mta(mta)) => mta.engine.is_ours(),
             _ => true,
@@ -78,7 +78,7 @@ impl Check<'_> {
             let other = table.mx.iter().find(|mx| !is_ours(mx.get_ref()));
             if let Some(mx) = other.filter(|_| !table.aliases.is_empty() || table.catch_all.is_some()) {
                 let text = format!(
-                    "`{}` is an external MTA, which knows nothing of the aliases of {}; leave them out, or it",
+                    "`{}` is an external MTA, which does not know the aliases of {}; leave out the aliases or this mx",
                     mx.get_ref(),
                     domain.get_ref()
                 );
@@ -87,8 +87,8 @@ impl Check<'_> {
         }
     }
 
-    /// What an external MTA decides by its own configuration.
-    fn left_to_others(&mut self, table: &MtaTable) {
+    /// Reports settings that an external MTA has in its own configuration.
+    fn reject_external_settings(&mut self, table: &MtaTable) {
         let named = table.smarthost.iter().chain(&table.relay_from).chain(table.routes.iter().map(|route| &route.to));
         let numbers = table.connections_max.iter().map(Spanned::span);
         let spans = named.map(Spanned::span).chain(numbers).chain(table.retry.iter().map(Spanned::span));
@@ -98,11 +98,11 @@ impl Check<'_> {
         }
     }
 
-    fn reached(&mut self, from: &Spanned<String>, to: &Spanned<String>, hosts: &BTreeMap<HostName, Host>) {
+    fn check_reach(&mut self, from: &Spanned<String>, to: &Spanned<String>, hosts: &BTreeMap<HostName, Host>) {
         let is_server = |host: &Host| matches!(host.role, Role::Mta(_) | Role::Mda(_));
         let is_known = hosts.get(to.get_ref().as_str()).is_some_and(is_server);
         if !is_known || from.get_ref() == to.get_ref() {
-            let text = format!("`{}` is no other mta or mda of this world; name one that mail can go to", to.get_ref());
+            let text = format!("`{}` is not another mta or mda of this world; name one", to.get_ref());
             self.report(to.span(), text);
         }
     }

@@ -1,4 +1,4 @@
-//! What a world file says about what an MTA takes: limits, greylisting, rates, rules.
+//! Checks the policy of an MTA: limits, greylisting, rate limits, rules.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::super::config::{EngineName, GreylistingTable, MtaTable, RateLimitTable, RuleTable};
-use super::super::policy::{Answer, Greylisting, Pattern, Policy, RateLimit, Rule, Stage};
+use super::super::policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage};
 use super::super::{Clients, Host, HostName, Network};
 use super::Check;
 
-/// Recipients of one message, where the world file does not say. RFC 5321 §4.5.3.1.8 asks for at least 100.
-const RECIPIENTS_MAX: usize = 1000;
-/// What fits into an announced limit: six digits. RFC 9422 §3.
-const LIMIT_MAX: usize = 999_999;
+/// Default limit of recipients per message. RFC 5321 §4.5.3.1.8 asks for at least 100.
+const DEFAULT_MAX_RECIPIENTS: usize = 1000;
+/// The largest limit that can be announced: six digits. RFC 9422 §3.
+const MAX_LIMIT: usize = 999_999;
 
 impl Check<'_> {
-    /// The policy of one MTA. Hosts are named before all are known, so [`Check::named_clients`] looks at them later.
+    /// The policy of one MTA. Hosts in it are checked by [`Check::check_named_hosts`], once all are known.
     pub(super) fn policy(&mut self, name: &Spanned<String>, table: &MtaTable) -> Policy {
         let mut limit = |limit: &Option<Spanned<usize>>| limit.as_ref().map(|limit| self.limit(limit));
         let (recipients, transactions, domains) =
             (limit(&table.recipients_max), limit(&table.transactions_max), limit(&table.recipient_domains_max));
         if table.size_max == 0 {
-            self.report(name.span(), "size_max = 0 takes no message at all; give the octets of the largest".to_owned());
+            self.report(name.span(), "size_max = 0 would refuse all messages; set the bytes of the largest".to_owned());
         }
         Policy {
-            recipients_max: recipients.unwrap_or(RECIPIENTS_MAX),
+            recipients_max: recipients.unwrap_or(DEFAULT_MAX_RECIPIENTS),
             transactions_max: transactions,
             recipient_domains_max: domains,
             bare_line_ends: table.bare_line_ends.unwrap_or_default(),
@@ -39,8 +39,8 @@ impl Check<'_> {
 
     pub(super) fn limit(&mut self, limit: &Spanned<usize>) -> usize {
         let number = *limit.get_ref();
-        if !(1..=LIMIT_MAX).contains(&number) {
-            self.report(limit.span(), format!("{number} is no limit; choose one from 1 to {LIMIT_MAX}"));
+        if !(1..=MAX_LIMIT).contains(&number) {
+            self.report(limit.span(), format!("{number} is not a valid limit; choose one from 1 to {MAX_LIMIT}"));
         }
         number
     }
@@ -48,7 +48,7 @@ impl Check<'_> {
     fn greylisting(&mut self, table: &Spanned<GreylistingTable>) -> Greylisting {
         let GreylistingTable { delay, retry_within, lifetime, exempt } = table.get_ref();
         if retry_within <= delay {
-            let text = "whoever waits out `delay` comes after `retry_within`, so nobody ever gets in; make it longer";
+            let text = "`retry_within` must be longer than `delay`, or no client is ever accepted";
             self.report(table.span(), text.to_owned());
         }
         let exempt = self.clients(exempt.iter().map(|client| (client.get_ref().as_str(), client.span())));
@@ -58,7 +58,7 @@ impl Check<'_> {
     fn rate_limit(&mut self, table: &Spanned<RateLimitTable>) -> RateLimit {
         let RateLimitTable { per, messages, recipients, exempt } = table.get_ref();
         if per.is_zero() || messages.or(*recipients).is_none() {
-            let text = "a rate limit needs a period and what it limits, such as per = \"1min\" and messages = 30";
+            let text = "a rate limit needs a period and a limit, such as per = \"1min\" and messages = 30";
             self.report(table.span(), text.to_owned());
         }
         let exempt = self.clients(exempt.iter().map(|client| (client.get_ref().as_str(), client.span())));
@@ -84,11 +84,11 @@ impl Check<'_> {
         if let Some(given) = &table.probability
             && !(0.0..=1.0).contains(&probability)
         {
-            self.report(given.span(), format!("{probability} is no probability; choose one from 0 to 1"));
+            self.report(given.span(), format!("{probability} is not a probability; choose one from 0 to 1"));
         }
-        let Some(reply) = Answer::parse(table.reply.get_ref()) else {
+        let Some(reply) = PolicyReply::parse(table.reply.get_ref()) else {
             let text = format!(
-                "`{}` is no refusal; write one line such as \"451 4.7.1 try again later\"",
+                "`{}` is not an error reply; write one line such as \"451 4.7.1 try again later\"",
                 table.reply.get_ref().escape_debug()
             );
             self.report(table.reply.span(), text);
@@ -99,27 +99,27 @@ impl Check<'_> {
         Some(Rule { stage: table.stage, client, helo, from, to, reply, probability, times: table.times })
     }
 
-    /// Hosts and networks. What looks like neither is taken for a host, whose name is judged with the others.
+    /// Parses hosts and networks. Any other text is taken as the name of a host, which is checked later.
     pub(super) fn clients<'a>(&mut self, named: impl Iterator<Item = (&'a str, Range<usize>)>) -> Clients {
         let mut clients = Clients::default();
         for (name, span) in named {
             match name.parse::<Network>() {
                 Ok(network) => drop(clients.networks.insert(network)),
                 Err(()) if name.contains(['/', ':']) => {
-                    self.report(span, format!("`{name}` is no network; write one such as 192.0.2.0/24"));
+                    self.report(span, format!("`{name}` is not a network; write one such as 192.0.2.0/24"));
                 }
                 Err(()) => {
                     clients.hosts.insert(Arc::from(name));
-                    self.clients_named.push((name.to_owned(), span));
+                    self.named_hosts.push((name.to_owned(), span));
                 }
             }
         }
         clients
     }
 
-    /// The hosts that clients were said to be.
-    pub(super) fn named_clients(&mut self, hosts: &BTreeMap<HostName, Host>) {
-        for (name, span) in std::mem::take(&mut self.clients_named) {
+    /// Checks the hosts that are named as clients.
+    pub(super) fn check_named_hosts(&mut self, hosts: &BTreeMap<HostName, Host>) {
+        for (name, span) in std::mem::take(&mut self.named_hosts) {
             if !hosts.contains_key(name.as_str()) {
                 let text = format!("`{name}` is neither a host of this world nor a network such as 192.0.2.0/24");
                 self.report(span, text);
@@ -127,20 +127,21 @@ impl Check<'_> {
         }
     }
 
-    /// Who may send to anywhere. A host that takes mail from everybody to everybody is an open relay: never here.
+    /// The clients that may relay. A network of all addresses is refused, since it makes an open relay.
     pub(super) fn relay_from(&mut self, table: &MtaTable) -> Clients {
         let clients = self.clients(table.relay_from.iter().map(|client| (client.get_ref().as_str(), client.span())));
         for client in &table.relay_from {
-            if client.get_ref().parse::<Network>().is_ok_and(|network| network.is_everyone()) {
-                let text = "that is everybody, and makes it an open relay; name the networks that it relays for";
+            if client.get_ref().parse::<Network>().is_ok_and(|network| network.contains_all()) {
+                let text =
+                    "this network has all addresses, which makes an open relay; name the networks that may relay";
                 self.report(client.span(), text.to_owned());
             }
         }
         clients
     }
 
-    /// Other engines decide by themselves what they take; mailin asks us about recipients.
-    pub(super) fn policy_of_others(&mut self, name: &Spanned<String>, table: &MtaTable) {
+    /// Reports policy settings that other engines do not have. mailin asks us about recipients.
+    pub(super) fn reject_foreign_policy(&mut self, name: &Spanned<String>, table: &MtaTable) {
         let (engine, asks_us) = match table.engine {
             EngineName::Postroad => return,
             EngineName::Mailin => ("mailin", true),

@@ -1,4 +1,4 @@
-//! What a world file says about where an MTA sends, and when it tries again.
+//! Checks the routes and retry settings of an MTA.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,30 +11,30 @@ use super::super::{Host, HostName, Mta, Retry, Role};
 use super::{Check, Kind};
 use crate::mail::domain_key;
 
-/// Connections to one next host at once, where the world file does not say.
-pub(super) const CONNECTIONS_MAX: usize = 10;
+/// Default limit of concurrent connections to one destination.
+pub(super) const DEFAULT_MAX_CONNECTIONS: usize = 10;
 
 impl Check<'_> {
     pub(super) fn retry(&mut self, table: &MtaTable) -> Retry {
         let Some(given) = &table.retry else { return Retry::default() };
         let retry = *given.get_ref();
         if retry.first.is_zero() || !(1.0..=1000.0).contains(&retry.factor) || !(0.0..1.0).contains(&retry.jitter) {
-            let text = "a message would be tried again without end; first must be longer than 0, factor from 1 to 1000, \
-                jitter from 0 to below 1";
+            let text = "messages would be retried without end; `first` must be longer than 0, `factor` from 1 to 1000, \
+                `jitter` from 0 to below 1";
             self.report(given.span(), text.to_owned());
         }
         retry
     }
 
-    /// The routes of one MTA. What is no server is a host, whose name is judged when all are known.
-    pub(super) fn ways(&mut self, table: &MtaTable) -> Vec<Route> {
-        table.routes.iter().map(|route| self.way(route)).collect()
+    /// The static routes of one MTA. A next hop that is not a server is a host, which is checked once all are known.
+    pub(super) fn static_routes(&mut self, table: &MtaTable) -> Vec<Route> {
+        table.routes.iter().map(|route| self.static_route(route)).collect()
     }
 
-    fn way(&mut self, table: &RouteTable) -> Route {
+    fn static_route(&mut self, table: &RouteTable) -> Route {
         let to = table.to.get_ref();
         if table.via.is_none() && table.tls.is_none() {
-            let text = format!("the route for {to} says neither `via` nor `tls`; say one of them, or leave it out");
+            let text = format!("the route for {to} has neither `via` nor `tls`; set one of them, or leave it out");
             self.report(table.to.span(), text);
         }
         let via = table.via.as_ref().map(|via| match Via::server(via.get_ref()) {
@@ -45,8 +45,8 @@ impl Check<'_> {
         Route { to: Pattern::new(&known), via, tls: table.tls }
     }
 
-    /// Every way must end: at hosts that are there, smart hosts in no circle, and each takes what it is sent.
-    pub(super) fn routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
+    /// Checks that the hosts of routes exist, that smarthosts are not a loop, and that each relays for its clients.
+    pub(super) fn check_routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         for (name, table) in &file.mta {
             for via in table.routes.iter().filter_map(|route| route.via.as_ref()) {
                 if Via::server(via.get_ref()).is_none() {
@@ -65,36 +65,36 @@ impl Check<'_> {
                 );
                 self.report(smarthost.span(), text);
             }
-            if let Some(circle) = circle(name, hosts) {
-                let text = format!("mail would go round for ever: {circle}; take one smarthost out");
+            if let Some(cycle) = smarthost_loop(name, hosts) {
+                let text = format!("the smarthosts are a loop: {cycle}; remove one of them");
                 self.report(smarthost.span(), text);
             }
         }
         if !file.mta.is_empty() && file.dns.is_empty() {
-            let text = "MTAs find the next host by DNS, but there is none; declare one as [dns.NAME]";
+            let text = "MTAs find the next host by DNS, but there is no name server; declare one as [dns.NAME]";
             self.report(0..0, text.to_owned());
         }
     }
 }
 
-/// Whether everything that the host sends there is relayed: it is named, or each address of it is in a network.
+/// Whether an MTA relays for a host: the host is named, or all its addresses are in a network.
 fn relays_for(mta: &Mta, name: &str, hosts: &BTreeMap<HostName, Host>) -> bool {
     let is_within = |address: &IpAddr| mta.relay_from.networks.iter().any(|network| network.contains(*address));
     mta.relay_from.hosts.contains(name) || hosts.get(name).is_some_and(|host| host.addresses.iter().all(is_within))
 }
 
-/// The circle of smart hosts that `start` is part of, drawn.
-fn circle(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
-    let mut way = vec![start];
+/// The loop of smarthosts that `start` is part of, as text.
+fn smarthost_loop(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
+    let mut path = vec![start];
     loop {
-        let Role::Mta(mta) = &hosts.get(*way.last()?)?.role else { return None };
+        let Role::Mta(mta) = &hosts.get(*path.last()?)?.role else { return None };
         let next = mta.smarthost.as_deref()?;
         if next == start {
-            return Some(format!("{} -> {start}", way.join(" -> ")));
+            return Some(format!("{} -> {start}", path.join(" -> ")));
         }
-        if way.contains(&next) {
+        if path.contains(&next) {
             return None;
         }
-        way.push(next);
+        path.push(next);
     }
 }

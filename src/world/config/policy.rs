@@ -1,4 +1,4 @@
-//! The keys of `[mta.NAME]` that say what the host takes, as they are written.
+//! The keys of `[mta.NAME]` for its policy.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ pub(in crate::world) struct GreylistingTable {
     /// How long an unknown client, sender and recipient must wait.
     #[serde(with = "span")]
     pub(in crate::world) delay: Duration,
-    /// Who has not come back by then is unknown again.
+    /// Without a retry within this time, they are forgotten.
     #[serde(with = "span")]
     pub(in crate::world) retry_within: Duration,
-    /// How long they stay known after each message. RFC 6647 §5 wants a week or more.
+    /// How long they stay known after each message. RFC 6647 §5 recommends a week or more.
     #[serde(with = "span")]
     pub(in crate::world) lifetime: Duration,
-    /// Hosts and networks that never wait.
+    /// Hosts and networks that are not deferred.
     pub(in crate::world) exempt: Vec<Spanned<String>>,
 }
 
@@ -39,11 +39,11 @@ pub(in crate::world) struct RateLimitTable {
     /// The period.
     #[serde(with = "span")]
     pub(in crate::world) per: Duration,
-    /// Messages of one client in it.
+    /// Messages of one client per period.
     pub(in crate::world) messages: Option<u32>,
-    /// Recipients of one client in it.
+    /// Recipients of one client per period.
     pub(in crate::world) recipients: Option<u32>,
-    /// Hosts and networks that it does not bind.
+    /// Hosts and networks without this limit.
     #[serde(default)]
     pub(in crate::world) exempt: Vec<Spanned<String>>,
 }
@@ -52,21 +52,21 @@ pub(in crate::world) struct RateLimitTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::world) struct RuleTable {
-    /// At which stage of the conversation.
+    /// The stage of the SMTP session.
     pub(in crate::world) stage: Stage,
     /// A host or network, or several.
     pub(in crate::world) client: Option<Spanned<OneOrMany>>,
-    /// The name that the client gives.
+    /// The client's name in EHLO.
     pub(in crate::world) helo: Option<Spanned<String>>,
     /// The reverse-path.
     pub(in crate::world) from: Option<Spanned<String>>,
     /// A recipient.
     pub(in crate::world) to: Option<Spanned<String>>,
-    /// What is said.
+    /// The reply.
     pub(in crate::world) reply: Spanned<String>,
-    /// How often, of 1.
+    /// The probability, from 0 to 1.
     pub(in crate::world) probability: Option<Spanned<f64>>,
-    /// How many times at most.
+    /// The maximum number of times.
     pub(in crate::world) times: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! A user of a domain as it is written: a name, or a table.
+//! A user of a domain in the world file: a name, or a table.
 
 use std::fmt;
 
@@ -19,13 +19,13 @@ pub(in crate::world) struct UserEntry(pub(in crate::world) UserTable);
 pub(in crate::world) struct UserTable {
     /// The local part.
     pub(in crate::world) name: String,
-    /// Without one, that of the world.
+    /// By default that of the world.
     pub(in crate::world) password: Option<String>,
-    /// How much they may keep; anything without it.
+    /// The quota; unlimited by default.
     pub(in crate::world) quota: Option<Spanned<Quota>>,
 }
 
-/// Reads either form, so that what is wrong in a table is told with its key.
+/// Parses either form; errors in a table name its key.
 impl<'de> Deserialize<'de> for UserEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;

@@ -1,75 +1,77 @@
-//! Who is it: each way in, and what keeps others out.
+//! All login methods, and the refusal of wrong credentials.
 
 use super::*;
-use crate::auth::{Claim, Mechanism, line};
+use crate::auth::{Mechanism, SaslClient, line};
 
 #[test]
-fn a_user_logs_in_by_each_way() {
-    play_as_ann("C: a1 LOGOUT\nS: * BYE until next time\nS: a1 OK goodbye");
+fn login_works_by_every_mechanism() {
+    play_as_ann("C: a1 LOGOUT\nS: * BYE Logging out\nS: a1 OK LOGOUT completed");
     let plain = "AGFubgBzZWNyZXQ=";
     play(&format!("C: a AUTHENTICATE PLAIN {plain}\nS: a {WELCOME}"));
     play(&format!("C: a authenticate plain\nS: + \nC: {plain}\nS: a {WELCOME}"));
     play(&format!(
         "C: a AUTHENTICATE LOGIN\nS: + VXNlcm5hbWU6\nC: YW5u\nS: + UGFzc3dvcmQ6\nC: c2VjcmV0\nS: a {WELCOME}"
     ));
-    play(&format!("C: a LOGIN {{3}}\nS: + go ahead\nC: ann {{6}}\nS: + go ahead\nC: secret\nS: a {WELCOME}"));
+    play(&format!(
+        "C: a LOGIN {{3}}\nS: + Ready for literal data\nC: ann {{6}}\nS: + Ready for literal data\nC: secret\nS: a {WELCOME}"
+    ));
     play(&format!("C: a LOGIN {{3+}}\nC: ann \"secret\"\nS: a {WELCOME}"));
 }
 
 #[test]
-fn a_wrong_password_is_refused_three_times() {
+fn login_with_wrong_password_three_times_closes_the_session() {
     play(
         "
         C: a1 LOGIN ann wrong
-        S: a1 NO [AUTHENTICATIONFAILED] the name or the password is wrong
+        S: a1 NO [AUTHENTICATIONFAILED] Authentication failed
         C: a2 LOGIN bob secret
-        S: a2 NO [AUTHENTICATIONFAILED] the name or the password is wrong
+        S: a2 NO [AUTHENTICATIONFAILED] Authentication failed
         C: a3 AUTHENTICATE PLAIN AGFubgB3cm9uZw==
-        S: a3 NO [AUTHENTICATIONFAILED] the name or the password is wrong
-        S: * BYE too many failed logins
+        S: a3 NO [AUTHENTICATIONFAILED] Authentication failed
+        S: * BYE Too many failed logins
     ",
     );
 }
 
 #[test]
-fn an_exchange_can_be_given_up() {
+fn authenticate_can_be_cancelled() {
     play(
         "
         C: a1 AUTHENTICATE LOGIN
         S: + VXNlcm5hbWU6
         C: *
-        S: a1 BAD login cancelled
+        S: a1 BAD Authentication cancelled
         C: a2 AUTHENTICATE PLAIN ???
-        S: a2 BAD the initial response is not base64
+        S: a2 BAD Initial response is not base64
         C: a3 AUTHENTICATE GSSAPI
-        S: a3 NO no such mechanism
+        S: a3 NO Unsupported mechanism
         C: a4 NOOP
-        S: a4 OK nothing new
+        S: a4 OK NOOP completed
     ",
     );
 }
 
 #[test]
-fn passwords_wait_for_tls_where_the_host_wants_it() {
-    let setup = Setup { cleartext_login: false, ..setup() };
+fn cleartext_login_when_disabled_needs_tls() {
+    let config = SessionConfig { cleartext_login: false, ..config() };
     let before = "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE STARTTLS AUTH=SCRAM-SHA-256 LOGINDISABLED";
     let after = "CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN";
     play_with(
-        &setup,
+        &config,
         &format!(
             "
             S: * OK [{before}] mail.a.test ready
             C: a1 LOGIN ann secret
-            S: a1 NO [PRIVACYREQUIRED] start TLS first
+            S: a1 NO [PRIVACYREQUIRED] TLS required
             C: a2 AUTHENTICATE PLAIN
-            S: a2 NO [PRIVACYREQUIRED] start TLS first
+            S: a2 NO [PRIVACYREQUIRED] TLS required
             C: a3 STARTTLS
-            S: a3 OK begin TLS
+            S: a3 OK Begin TLS negotiation now
             C: a4 CAPABILITY
             S: * {after}
-            S: a4 OK that is all
+            S: a4 OK CAPABILITY completed
             C: a5 STARTTLS
-            S: a5 BAD TLS is active already
+            S: a5 BAD TLS already active
             C: a6 LOGIN ann secret
             S: a6 {WELCOME}
         "
@@ -78,21 +80,21 @@ fn passwords_wait_for_tls_where_the_host_wants_it() {
 }
 
 #[test]
-fn what_was_said_before_the_handshake_does_not_count_after_it() {
-    let mut session = Session::new(setup(), false);
-    let mut said = Vec::new();
-    run(&mut session, &mut said);
+fn starttls_discards_input_from_before_the_handshake() {
+    let mut session = Session::new(config(), false);
+    let mut output = Vec::new();
+    run(&mut session, &mut output);
     session.receive(b"a1 STARTTLS\r\na2 LOGIN ann secret\r\n");
-    run(&mut session, &mut said);
-    assert!(String::from_utf8_lossy(&said).ends_with("a1 OK begin TLS\r\n"));
+    run(&mut session, &mut output);
+    assert!(String::from_utf8_lossy(&output).ends_with("a1 OK Begin TLS negotiation now\r\n"));
 }
 
 #[test]
-fn the_dialogue_has_neither_passwords_nor_messages() {
+fn transcript_contains_no_passwords_and_no_messages() {
     let transcript = format!(
         "{GREETING}
         C: a0 AUTHENTICATE PLAIN ====
-        S: a0 BAD the initial response is not base64
+        S: a0 BAD Initial response is not base64
         C: a1 LOGIN ann {{6+}}
         C: secret
         S: a1 {WELCOME}
@@ -101,19 +103,19 @@ fn the_dialogue_has_neither_passwords_nor_messages() {
         C: you
         S: a2 OK [APPENDUID 7 8] appended"
     );
-    let mut session = play_in_chunks(&setup(), &transcript, 5);
-    let dialogue = session.take_dialogue();
-    // Long lines end early.
-    let lines: Vec<_> = dialogue.lines().map(|(_, line)| line.split(" [CAPA").next().unwrap()).collect();
+    let mut session = play_in_chunks(&config(), &transcript, 5);
+    let transcript = session.take_transcript();
+    // Long lines are cut.
+    let lines: Vec<_> = transcript.lines().map(|(_, line)| line.split(" [CAPA").next().unwrap()).collect();
     assert_eq!(
         lines[1..],
         [
             "a0 AUTHENTICATE PLAIN",
-            "a0 BAD the initial response is not base64",
+            "a0 BAD Initial response is not base64",
             "a1 LOGIN ***",
             "a1 OK",
             "a2 APPEND INBOX {10+}",
-            "(10 octets of message)",
+            "(10 bytes of message data)",
             "",
             "a2 OK [APPENDUID 7 8] appended",
         ]
@@ -121,35 +123,35 @@ fn the_dialogue_has_neither_passwords_nor_messages() {
 }
 
 #[test]
-fn a_secret_out_of_place_does_not_enter_the_dialogue() {
+fn transcript_omits_secrets_in_invalid_commands() {
     for line in
         ["a  LOGIN ann secret", "AGFubgBzZWNyZXQ=", "x AGFubgBzZWNyZXQ=", "LOGIN ann secret", "a ID (\"secret\" NIL)"]
     {
-        let mut session = Session::new(setup(), false);
+        let mut session = Session::new(config(), false);
         session.receive(format!("{line}\r\n").as_bytes());
         run(&mut session, &mut Vec::new());
-        let dialogue = format!("{:?}", session.take_dialogue());
-        assert!(!dialogue.contains("secret") && !dialogue.contains("AGFub"), "{dialogue}");
+        let transcript = format!("{:?}", session.take_transcript());
+        assert!(!transcript.contains("secret") && !transcript.contains("AGFub"), "{transcript}");
     }
 }
 
 #[test]
-fn scram_proves_both_ends() {
-    for (password, wanted) in [("secret", "a OK [CAPABILITY "), ("wrong", "a NO [AUTHENTICATIONFAILED] ")] {
-        let mut session = Session::new(Setup { cleartext_login: false, ..setup() }, false);
+fn scram_authenticates_client_and_server() {
+    for (password, expected) in [("secret", "a OK [CAPABILITY "), ("wrong", "a NO [AUTHENTICATIONFAILED] ")] {
+        let mut session = Session::new(SessionConfig { cleartext_login: false, ..config() }, false);
         run(&mut session, &mut Vec::new());
-        let mut claim = Claim::new(Mechanism::ScramSha256, "ann", password, "client");
+        let mut claim = SaslClient::new(Mechanism::ScramSha256, "ann", password, "client");
         let initial = line::encode_initial(&claim.initial().unwrap());
         session.receive(format!("a AUTHENTICATE SCRAM-SHA-256 {initial}\r\n").as_bytes());
         let end = loop {
-            let mut said = Vec::new();
-            run(&mut session, &mut said);
-            let said = String::from_utf8(said).unwrap();
-            let Some(challenge) = said.strip_prefix("+ ") else { break said };
+            let mut output = Vec::new();
+            run(&mut session, &mut output);
+            let output = String::from_utf8(output).unwrap();
+            let Some(challenge) = output.strip_prefix("+ ") else { break output };
             let answer = claim.answer(&line::response(challenge.trim_end().as_bytes()).unwrap()).unwrap();
             session.receive(format!("{}\r\n", line::encode(&answer)).as_bytes());
         };
-        assert!(end.starts_with(wanted), "{end}");
+        assert!(end.starts_with(expected), "{end}");
         assert_eq!(claim.is_complete(), password == "secret");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::imap::metadata::{GetMetadata, MetadataRequest};
 
-/// An owner that tells what it was asked, in the place of values.
+/// A test owner that returns the parameters of the request as values.
 pub(super) fn answer(session: &mut Session, request: MetadataRequest) {
     match request {
         MetadataRequest::Get(GetMetadata { mailbox, entries, depth, size_max }) => {
@@ -29,7 +29,7 @@ pub(super) fn answer(session: &mut Session, request: MetadataRequest) {
 
 /// RFC 5464 §4.2, §5.
 #[test]
-fn annotations_are_asked_with_options_before_the_mailbox_or_behind_it() {
+fn getmetadata_accepts_options_before_and_after_the_mailbox() {
     play_as_ann(
         "
         C: a1 GETMETADATA \"\" /shared/comment
@@ -55,11 +55,11 @@ fn annotations_are_asked_with_options_before_the_mailbox_or_behind_it() {
 
 /// RFC 5464 §4.3, §5.
 #[test]
-fn annotations_are_set_by_strings_literals_and_nil() {
+fn setmetadata_accepts_strings_literals_and_nil() {
     play_as_ann(
         "
         C: a1 SETMETADATA INBOX (/private/comment {3}
-        S: + go ahead
+        S: + Ready for literal data
         C: two /shared/a \"\" /shared/b NIL)
         S: * METADATA \"INBOX\" (/private/comment \"two\" /shared/a \"\" /shared/b NIL)
         S: a1 NO [METADATA MAXSIZE 7] not here
@@ -69,25 +69,25 @@ fn annotations_are_set_by_strings_literals_and_nil() {
         S: a\0b)
         S: a2 NO [METADATA MAXSIZE 7] not here
         C: a3 SETMETADATA INBOX (/private/a {70000}
-        S: a3 NO [METADATA MAXSIZE 32768] the value is too large
+        S: a3 NO [METADATA MAXSIZE 32768] Value too large
     ",
     );
 }
 
 /// RFC 5464 §3.2.
 #[test]
-fn names_that_no_entry_has_make_no_sense() {
+fn metadata_with_invalid_entry_names_is_refused() {
     for (command, why) in [
-        ("GETMETADATA INBOX /other/a", "an entry is /private/... or /shared/..."),
-        ("GETMETADATA INBOX /private//a", "the name of an entry has parts with a / before each"),
-        ("GETMETADATA INBOX /private/", "the name of an entry has parts with a / before each"),
-        ("GETMETADATA INBOX private/a", "the name of an entry has parts with a / before each"),
-        ("GETMETADATA INBOX \"/private/*\"", "the name of an entry is ASCII without * and %"),
+        ("GETMETADATA INBOX /other/a", "private/private/... or /shared/..."),
+        ("GETMETADATA INBOX /private//a", "each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX /private/", "each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX private/a", "each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX \"/private/*\"", "entry names are ASCII without * and %"),
         ("GETMETADATA INBOX ()", "a string is missing"),
-        ("GETMETADATA (DEPTH 2) INBOX /private/a", "a depth is 0, 1 or infinity"),
-        ("GETMETADATA (SIZE 2) INBOX /private/a", "no such option"),
-        ("SETMETADATA INBOX (/private \"a\")", "the name of an entry has two parts at least"),
-        ("SETMETADATA INBOX (/private/vendor/x \"a\")", "an entry of a vendor has four parts at least"),
+        ("GETMETADATA (DEPTH 2) INBOX /private/a", "DEPTH is 0, 1 or infinity"),
+        ("GETMETADATA (SIZE 2) INBOX /private/a", "unknown option"),
+        ("SETMETADATA INBOX (/private \"a\")", "an entry name has at least two parts"),
+        ("SETMETADATA INBOX (/private/vendor/x \"a\")", "an entry name under vendor has at least four parts"),
         ("SETMETADATA INBOX (/private/a)", "a space is missing"),
         ("SETMETADATA INBOX (/private/a b)", "a value is missing"),
         ("SETMETADATA INBOX ()", "an entry is missing"),
@@ -98,7 +98,7 @@ fn names_that_no_entry_has_make_no_sense() {
 
 /// RFC 6154 §3, §6.
 #[test]
-fn a_mailbox_is_made_for_its_uses() {
+fn create_accepts_special_uses() {
     play_as_ann(
         "
         C: a1 CREATE Mine (USE (\\Drafts \\Sent))
@@ -108,21 +108,21 @@ fn a_mailbox_is_made_for_its_uses() {
         C: a3 CREATE Mine
         S: a3 OK made for nothing
         C: a4 CREATE Mine (COLOUR blue)
-        S: a4 BAD only USE can be said of a new mailbox
+        S: a4 BAD unknown parameter
         C: a5 CREATE Mine (USE (Sent))
-        S: a5 BAD a use begins with a backslash
+        S: a5 BAD a special use begins with a backslash
     ",
     );
 }
 
 /// RFC 5464 §4.1.
 #[test]
-fn metadata_is_one_of_what_can_be_enabled() {
+fn enable_accepts_metadata() {
     play_as_ann(
         "
         C: a1 ENABLE METADATA IMAP4rev2
         S: * ENABLED IMAP4rev2 METADATA
-        S: a1 OK enabled
+        S: a1 OK ENABLE completed
     ",
     );
 }

@@ -1,4 +1,4 @@
-//! Transcripts, each played whole, byte by byte and in odd chunks, against an owner that knows one user and one mailbox.
+//! Transcripts, each played whole, byte by byte and in odd chunks, against an owner with one user and one mailbox.
 
 mod compress;
 mod login;
@@ -16,24 +16,24 @@ const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR
     AUTH=PLAIN AUTH=LOGIN] mail.a.test ready";
 const WELCOME: &str = "OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UNSELECT UIDPLUS MOVE \
     CHILDREN SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH SEARCHRES COMPRESS=DEFLATE CREATE-SPECIAL-USE METADATA CONDSTORE QRESYNC MULTIAPPEND REPLACE BINARY UTF8=ACCEPT WITHIN SAVEDATE PARTIAL NOTIFY SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES PREVIEW OBJECTID QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE \
-    APPENDLIMIT=100000] welcome";
+    APPENDLIMIT=100000] Logged in";
 
-fn setup() -> Setup {
-    Setup {
+fn config() -> SessionConfig {
+    SessionConfig {
         host: "mail.a.test".into(),
         starttls: true,
         cleartext_login: true,
-        message_octets_max: 100_000,
+        max_message_bytes: 100_000,
         nonce: "n".into(),
         record: true,
     }
 }
 
-/// Answers as an owner would whose mailbox has three messages.
+/// A test owner whose mailbox has three messages.
 fn answer(session: &mut Session, event: Event) {
     match event {
         Event::StartTls => session.encrypted(),
-        Event::Who(user) => session.secret((user == "ann").then_some("secret")),
+        Event::NeedSecret(user) => session.secret((user == "ann").then_some("secret")),
         Event::Open { .. } => session.opened(true),
         Event::IdleEnd => session.done(&Reply::ok("done")),
         Event::Request(Request::Idle) => {
@@ -73,106 +73,106 @@ fn answer(session: &mut Session, event: Event) {
     }
 }
 
-/// Runs the session until it waits for the client; `None` when it is over.
-fn run(session: &mut Session, said: &mut Vec<u8>) -> Option<()> {
+/// Runs the session until it needs input; `None` when it is closed.
+fn run(session: &mut Session, output: &mut Vec<u8>) -> Option<()> {
     loop {
         match session.next() {
-            Next::Send(bytes) => said.extend_from_slice(&bytes),
+            Next::Send(bytes) => output.extend_from_slice(&bytes),
             Next::Event(event) => answer(session, event),
             Next::Read => return Some(()),
             Next::Close => return None,
-            Next::Answer => panic!("nobody answers"),
+            Next::AwaitOwner => panic!("the owner has not answered"),
         }
     }
 }
 
-/// Plays the `C:` lines in chunks of this size and compares what is said with the `S:` lines.
-fn play_in_chunks(setup: &Setup, transcript: &str, size: usize) -> Session {
-    let mut session = Session::new(setup.clone(), false);
-    let (mut said, mut wanted, mut client) = (Vec::new(), String::new(), String::new());
+/// Sends the `C:` lines in chunks of this size and compares the output with the `S:` lines.
+fn play_in_chunks(config: &SessionConfig, transcript: &str, size: usize) -> Session {
+    let mut session = Session::new(config.clone(), false);
+    let (mut output, mut expected, mut client) = (Vec::new(), String::new(), String::new());
     let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
-    let mut open = run(&mut session, &mut said);
+    let mut open = run(&mut session, &mut output);
     while let Some(line) = lines.next() {
         let line =
             line.strip_prefix("C: ").map(|line| (true, line)).or(line.strip_prefix("S: ").map(|line| (false, line)));
         let (by_client, line) = line.unwrap_or_else(|| panic!("{line:?} begins with neither C: nor S:"));
-        let text = if by_client { &mut client } else { &mut wanted };
+        let text = if by_client { &mut client } else { &mut expected };
         text.push_str(line);
         text.push_str("\r\n");
         if by_client && lines.peek().is_none_or(|next| next.starts_with("S: ")) {
-            assert_eq!(String::from_utf8_lossy(&said), wanted, "before {client:?}, in chunks of {size}");
-            said.clear();
-            wanted.clear();
+            assert_eq!(String::from_utf8_lossy(&output), expected, "before {client:?}, in chunks of {size}");
+            output.clear();
+            expected.clear();
             for chunk in client.as_bytes().chunks(size) {
                 if open.is_some() {
                     session.receive(chunk);
-                    open = run(&mut session, &mut said);
+                    open = run(&mut session, &mut output);
                 }
             }
             client.clear();
         }
     }
-    assert_eq!(String::from_utf8_lossy(&said), wanted, "at the end, in chunks of {size}");
+    assert_eq!(String::from_utf8_lossy(&output), expected, "at the end, in chunks of {size}");
     session
 }
 
-fn play_with(setup: &Setup, transcript: &str) {
+fn play_with(config: &SessionConfig, transcript: &str) {
     for size in [1, 2, 7, usize::MAX] {
-        play_in_chunks(setup, transcript, size);
+        play_in_chunks(config, transcript, size);
     }
 }
 
 fn play(transcript: &str) {
-    play_with(&setup(), &format!("{GREETING}\n{transcript}"));
+    play_with(&config(), &format!("{GREETING}\n{transcript}"));
 }
 
-/// A transcript behind a login.
+/// Plays a transcript after a login.
 fn play_as_ann(transcript: &str) {
     play(&format!("C: a0 LOGIN ann secret\nS: a0 {WELCOME}\n{transcript}"));
 }
 
 #[test]
-fn commands_wait_for_their_state() {
+fn commands_in_the_wrong_state_are_refused() {
     play(
         "
         C: a1 SELECT INBOX
-        S: a1 BAD log in first
+        S: a1 BAD Not authenticated
         C: a2 ENABLE IMAP4rev2
-        S: a2 BAD log in first
+        S: a2 BAD Not authenticated
         C: a3 ID NIL
         S: * ID (\"name\" \"Postroad\" \"version\" \"0.1.0\")
-        S: a3 OK nice to meet you
+        S: a3 OK ID completed
     ",
     );
     play_as_ann(
         "
         C: a1 FETCH 1 FLAGS
-        S: a1 BAD select a mailbox first
+        S: a1 BAD No mailbox selected
         C: a2 LOGIN ann secret
-        S: a2 BAD you are logged in already
+        S: a2 BAD Already authenticated
         C: a3 SELECT INBOX
         S: * 3 EXISTS
         S: a3 OK [READ-WRITE] selected
         C: a4 FETCH 1 FLAGS
         S: a4 OK done
         C: a5 SELECT none
-        S: * OK [CLOSED] what follows is of the mailbox selected now
+        S: * OK [CLOSED] Previous mailbox closed
         S: a5 NO [NONEXISTENT] no such mailbox
         C: a6 FETCH 1 FLAGS
-        S: a6 BAD select a mailbox first
+        S: a6 BAD No mailbox selected
         C: a7 EXAMINE INBOX
         S: * 3 EXISTS
         S: a7 OK [READ-WRITE] selected
         C: a8 UNSELECT
         S: a8 OK done
         C: a9 CLOSE
-        S: a9 BAD select a mailbox first
+        S: a9 BAD No mailbox selected
     ",
     );
 }
 
 #[test]
-fn idle_ends_with_done() {
+fn idle_ends_only_with_done() {
     play_as_ann(
         "
         C: a1 IDLE
@@ -184,17 +184,17 @@ fn idle_ends_with_done() {
         S: + idling
         S: * 4 EXISTS
         C: a3 NOOP
-        S: * BYE only DONE ends IDLE
+        S: * BYE Expected DONE
     ",
     );
 }
 
 #[test]
-fn a_message_is_appended_with_and_without_waiting() {
+fn append_accepts_both_kinds_of_literals() {
     play_as_ann(
         "
         C: a1 APPEND INBOX (\\Seen) \" 1-Jan-2024 00:00:00 +0000\" {10}
-        S: + go ahead
+        S: + Ready for literal data
         C: hello
         C: you
         S: a1 OK [APPENDUID 7 8] appended
@@ -204,21 +204,21 @@ fn a_message_is_appended_with_and_without_waiting() {
         C: you
         S: a2 OK [APPENDUID 7 8] appended
         C: a3 APPEND INBOX {100001}
-        S: a3 NO [TOOBIG] the message is too large
+        S: a3 NO [TOOBIG] Message too large
         C: a4 SELECT {70000}
-        S: a4 BAD [TOOBIG] the literal is too large
+        S: a4 BAD [TOOBIG] Literal too large
     ",
     );
 }
 
 #[test]
-fn a_literal_that_is_too_large_is_skipped() {
+fn literal_beyond_the_limit_is_skipped() {
     let literal = "x".repeat(100_001);
     play_as_ann(&format!(
         "
         C: a1 APPEND INBOX {{100001+}}
         C: {literal}
-        S: a1 NO [TOOBIG] the message is too large
+        S: a1 NO [TOOBIG] Message too large
         C: a2 NOOP
         S: a2 OK done
     "
@@ -226,13 +226,13 @@ fn a_literal_that_is_too_large_is_skipped() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_skipped() {
+fn line_beyond_the_limit_is_skipped() {
     let line = "x".repeat(70_000);
-    play_as_ann(&format!("C: a1 SELECT {line}\nS: a1 BAD [TOOBIG] the line is too long\nC: a2 NOOP\nS: a2 OK done"));
+    play_as_ann(&format!("C: a1 SELECT {line}\nS: a1 BAD [TOOBIG] Line too long\nC: a2 NOOP\nS: a2 OK done"));
 }
 
 #[test]
-fn searches_are_answered_as_asked() {
+fn search_replies_in_the_requested_form() {
     play_as_ann(
         "
         C: a1 SELECT INBOX
@@ -250,13 +250,13 @@ fn searches_are_answered_as_asked() {
         C: a5 SEARCH RETURN (SAVE) ALL
         S: a5 OK searched
         C: a6 SEARCH CHARSET KOI8-R ALL
-        S: a6 NO [BADCHARSET (US-ASCII UTF-8)] no such charset
+        S: a6 NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset
     ",
     );
 }
 
 #[test]
-fn imap4rev2_speaks_utf8_once_enabled() {
+fn imap4rev2_when_enabled_uses_utf8_names() {
     play_as_ann(
         "
         C: a1 STATUS &ZeVnLIqe- (MESSAGES)
@@ -264,7 +264,7 @@ fn imap4rev2_speaks_utf8_once_enabled() {
         S: a1 OK done
         C: a2 ENABLE CONDSTORE IMAP4rev2
         S: * ENABLED IMAP4rev2 CONDSTORE
-        S: a2 OK enabled
+        S: a2 OK ENABLE completed
         C: a3 STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" (MESSAGES)
         S: * STATUS \"\u{65e5}\u{672c}\u{8a9e}&\" ()
         S: a3 OK done
@@ -279,16 +279,16 @@ fn imap4rev2_speaks_utf8_once_enabled() {
 }
 
 #[test]
-fn nonsense_is_refused_and_ends_in_goodbye() {
-    let nonsense: String = (0..11).map(|at| format!("C: a{at} FROB\nS: a{at} BAD no such command\n")).collect();
-    play(&format!("{nonsense}S: * BYE too many commands that make no sense"));
-    play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK nothing new");
+fn invalid_commands_in_a_row_close_the_session() {
+    let nonsense: String = (0..11).map(|at| format!("C: a{at} FROB\nS: a{at} BAD unknown command\n")).collect();
+    play(&format!("{nonsense}S: * BYE Too many invalid commands"));
+    play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK NOOP completed");
 }
 
-/// RFC 9051 §5.5: what is sent on waits; no more is read than has come.
+/// RFC 9051 §5.5: pipelined commands are executed one at a time.
 #[test]
-fn one_command_is_in_progress_however_many_come() {
-    let mut session = play_in_chunks(&setup(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
+fn pipelined_commands_are_executed_one_at_a_time() {
+    let mut session = play_in_chunks(&config(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
     session.receive(b"b NOOP\r\nc NOOP\r\nd NOOP\r\n");
     for reply in ["", "b OK done\r\n", "c OK done\r\n"] {
         assert!(matches!(session.next(), Next::Event(Event::Request(Request::Noop))));
@@ -297,36 +297,36 @@ fn one_command_is_in_progress_however_many_come() {
             assert_eq!(bytes, reply);
             next = session.next();
         }
-        assert!(matches!(next, Next::Answer), "nothing is read before it is answered");
+        assert!(matches!(next, Next::AwaitOwner), "the next command waits for the reply");
         session.done(&Reply::ok("done"));
     }
 }
 
 #[test]
-fn the_farewell_waits_for_the_command_in_progress() {
-    let mut session = play_in_chunks(&setup(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
+fn shut_down_waits_for_the_command_in_progress() {
+    let mut session = play_in_chunks(&config(), &format!("{GREETING}\nC: a LOGIN ann secret\nS: a {WELCOME}"), 9);
     session.receive(b"b NOOP\r\n");
-    let Next::Event(Event::Request(Request::Noop)) = session.next() else { panic!("NOOP is asked") };
-    session.stop();
-    assert!(matches!(session.next(), Next::Answer));
+    let Next::Event(Event::Request(Request::Noop)) = session.next() else { panic!("expected NOOP") };
+    session.shut_down();
+    assert!(matches!(session.next(), Next::AwaitOwner));
     session.done(&Reply::ok("done"));
-    let mut said = Vec::new();
-    assert_eq!(run(&mut session, &mut said), None);
-    assert_eq!(String::from_utf8_lossy(&said), "b OK done\r\n* BYE the server goes down\r\n");
+    let mut output = Vec::new();
+    assert_eq!(run(&mut session, &mut output), None);
+    assert_eq!(String::from_utf8_lossy(&output), "b OK done\r\n* BYE Server shutting down\r\n");
 }
 
 #[test]
-fn silence_ends_in_goodbye() {
-    let mut session = Session::new(setup(), true);
-    let mut said = Vec::new();
-    run(&mut session, &mut said);
-    assert_eq!(session.patience(), LOGIN_PATIENCE);
-    session.expire();
-    assert_eq!(run(&mut session, &mut said), None);
-    assert!(said.ends_with(b"* BYE you were silent for too long\r\n"));
+fn timeout_closes_the_session() {
+    let mut session = Session::new(config(), true);
+    let mut output = Vec::new();
+    run(&mut session, &mut output);
+    assert_eq!(session.timeout(), LOGIN_TIMEOUT);
+    session.on_timeout();
+    assert_eq!(run(&mut session, &mut output), None);
+    assert!(output.ends_with(b"* BYE Autologout, idle for too long\r\n"));
 }
 
-/// Pieces from which a random client makes its lines.
+/// Fragments of the lines of a random client.
 const WORDS: [&str; 30] = [
     "a1 ",
     "LOGIN ",
@@ -361,24 +361,24 @@ const WORDS: [&str; 30] = [
 ];
 
 #[test]
-fn whatever_a_client_sends_the_session_lives_on_or_ends() {
+fn session_survives_random_input() {
     for seed in 0..300 {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        let mut session = Session::new(setup(), false);
-        let mut said = Vec::new();
-        run(&mut session, &mut said);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut session = Session::new(config(), false);
+        let mut output = Vec::new();
+        run(&mut session, &mut output);
         if seed % 2 == 0 {
             session.receive(b"a LOGIN ann secret\r\nb SELECT INBOX\r\n");
         }
         for _ in 0..200 {
-            if run(&mut session, &mut said).is_none() {
+            if run(&mut session, &mut output).is_none() {
                 break;
             }
-            let drawn = dice.next_u32() as usize;
+            let drawn = rng.next_u32() as usize;
             let word = WORDS[drawn % WORDS.len()].as_bytes();
             let noise = drawn.to_le_bytes();
             session.receive(if drawn.is_multiple_of(97) { &noise } else { word });
         }
-        assert!(said.len() < 1_000_000);
+        assert!(output.len() < 1_000_000);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::imap::quota::{QuotaRequest, Resource};
 
-/// An owner whose only quota root has a space in its name.
+/// A test owner whose only quota root has a space in its name.
 pub(super) fn answer(session: &mut Session, request: &QuotaRequest) {
     let root = "the root";
     match request {
@@ -21,7 +21,7 @@ pub(super) fn answer(session: &mut Session, request: &QuotaRequest) {
 
 /// RFC 9208 §4.1.1, §4.1.2, §7.
 #[test]
-fn quotas_are_told_by_root_and_by_mailbox() {
+fn quota_is_reported_by_root_and_by_mailbox() {
     play_as_ann(
         "
         C: a1 GETQUOTAROOT inbox
@@ -43,16 +43,16 @@ fn quotas_are_told_by_root_and_by_mailbox() {
         C: a6 GETQUOTA
         S: a6 BAD a space is missing
         C: a7 GETQUOTAROOT INBOX INBOX
-        S: a7 BAD there is more than belongs here
+        S: a7 BAD unexpected text at the end of the command
         C: a8 SETQUOTA \"\" (STORAGE 1)
-        S: a8 BAD no such command
+        S: a8 BAD unknown command
     ",
     );
 }
 
 /// RFC 9208 §4.1.4, RFC 7889 §3.1, §3.2.
 #[test]
-fn status_may_ask_for_what_would_become_free_and_for_the_limit_of_append() {
+fn status_accepts_deleted_storage_and_appendlimit() {
     play_as_ann(
         "
         C: a1 STATUS INBOX (DELETED DELETED-STORAGE APPENDLIMIT)
@@ -64,13 +64,13 @@ fn status_may_ask_for_what_would_become_free_and_for_the_limit_of_append() {
     );
 }
 
-/// RFC 7889 §2: the limit of the mailboxes counts, and no limit is larger than a number can tell.
+/// RFC 7889 §2: the limit is that of the user's mailboxes, capped to an IMAP number.
 #[test]
-fn the_limit_of_append_is_that_of_the_users_mailboxes() {
-    let mut session = Session::new(setup(), true);
+fn appendlimit_is_that_of_the_users_mailboxes() {
+    let mut session = Session::new(config(), true);
     for (limit, told) in [(5_000, "APPENDLIMIT=5000"), (usize::MAX, "APPENDLIMIT=4294967295")] {
         session.limit_append(limit);
-        session.state = State::Standing(Standing::Authenticated);
+        session.state = State::Ready(SessionState::Authenticated);
         assert!(session.capabilities().ends_with(told));
     }
 }

@@ -3,18 +3,18 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn flags_are_told_with_the_number_of_their_change_once_asked_for() {
+async fn condstore_when_enabled_reports_modseq_with_flags() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 STORE 1 +FLAGS (\\Seen)
         S: * 1 FETCH (FLAGS (\\Recent \\Seen))
-        S: a2 OK stored
+        S: a2 OK STORE completed
         C: a3 FETCH 1:2 (FLAGS MODSEQ)
-        S: * OK [HIGHESTMODSEQ 4] is the last change
+        S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
         S: * 1 FETCH (FLAGS (\\Recent \\Seen) MODSEQ (4))
         S: * 2 FETCH (FLAGS (\\Recent) MODSEQ (3))
-        S: a3 OK fetched
+        S: a3 OK FETCH completed
         C2: b1 SELECT INBOX (CONDSTORE)
         {}
         C2: b2 STORE 2 +FLAGS.SILENT (\\Flagged)
@@ -22,30 +22,30 @@ async fn flags_are_told_with_the_number_of_their_change_once_asked_for() {
         S2: b2 OK stored
         C: a4 NOOP
         S: * 2 FETCH (FLAGS (\\Recent \\Flagged) MODSEQ (5))
-        S: a4 OK done
+        S: a4 OK NOOP completed
         C: a5 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 4)
         S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Flagged) MODSEQ (5))
-        S: a5 OK fetched
+        S: a5 OK FETCH completed
         C: a6 FETCH 2 RFC822.TEXT
         S: * 2 FETCH (RFC822.TEXT {{7}}
         S: hello
         S:  FLAGS (\\Recent \\Flagged \\Seen) MODSEQ (6))
-        S: a6 OK fetched
+        S: a6 OK FETCH completed
         C: a7 SEARCH MODSEQ \"/flags/\\\\Seen\" all 5
         S: * SEARCH 2 (MODSEQ 6)
-        S: a7 OK searched
+        S: a7 OK SEARCH completed
         C: a8 SEARCH RETURN (MIN COUNT) MODSEQ 1
         S: * ESEARCH (TAG \"a8\") MIN 1 COUNT 2 MODSEQ 6
-        S: a8 OK searched
+        S: a8 OK SEARCH completed
         C: a9 SEARCH RETURN (MIN) MODSEQ 1
         S: * ESEARCH (TAG \"a9\") MIN 1 MODSEQ 4
-        S: a9 OK searched
+        S: a9 OK SEARCH completed
         C: a10 SEARCH MODSEQ 7
         S: * SEARCH
-        S: a10 OK searched
+        S: a10 OK SEARCH completed
         C: a11 STATUS INBOX (HIGHESTMODSEQ)
         S: * STATUS \"INBOX\" (HIGHESTMODSEQ 6)
-        S: a11 OK counted",
+        S: a11 OK STATUS completed",
         selected("a1", 2, 2, 3),
         selected("b1", 2, 0, 3)
             .replace("[UNSEEN 1]", "[UNSEEN 2]")
@@ -55,23 +55,23 @@ async fn flags_are_told_with_the_number_of_their_change_once_asked_for() {
     play_with(&["one", "two"], &transcript).await;
 }
 
-/// As Thunderbird does where CONDSTORE is turned on. RFC 7162 §3.1.4.1.
+/// As sent by Thunderbird with CONDSTORE. RFC 7162 §3.1.4.1.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_knows_nothing_yet_asks_for_changes_since_0() {
+async fn fetch_accepts_changedsince_0() {
     let transcript = format!(
         "C: a1 SELECT INBOX (CONDSTORE)
         {}
         C: a2 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 0)
         S: * 1 FETCH (UID 1 FLAGS (\\Recent) MODSEQ (2))
         S: * 2 FETCH (UID 2 FLAGS (\\Recent) MODSEQ (3))
-        S: a2 OK fetched",
+        S: a2 OK FETCH completed",
         selected("a1", 2, 2, 3),
     );
     play_with(&["one", "two"], &transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_has_changed_is_not_overwritten() {
+async fn store_unchangedsince_keeps_changes_of_other_sessions() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -81,22 +81,22 @@ async fn what_somebody_else_has_changed_is_not_overwritten() {
         S2: * 2 FETCH (FLAGS (\\Answered))
         S2: b2 OK stored
         C: a2 UID STORE 1:3 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Deleted)
-        S: * OK [HIGHESTMODSEQ 4] is the last change
+        S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
         S: * 2 FETCH (FLAGS (\\Recent \\Answered) MODSEQ (5))
         S: * 1 FETCH (UID 1 MODSEQ (6))
         S: * 3 FETCH (UID 3 MODSEQ (6))
-        S: a2 OK [MODIFIED 2] stored
+        S: a2 OK [MODIFIED 2] STORE completed
         C: a3 STORE 1 (UNCHANGEDSINCE 0) FLAGS ()
-        S: a3 OK [MODIFIED 1] stored
+        S: a3 OK [MODIFIED 1] STORE completed
         C: a4 UID EXPUNGE 3
         S: * 3 EXPUNGE
-        S: a4 OK [HIGHESTMODSEQ 7] expunged
+        S: a4 OK [HIGHESTMODSEQ 7] EXPUNGE completed
         C: a5 MOVE 1 Archive
-        S: * OK [COPYUID 1767225601 1 1] moved
+        S: * OK [COPYUID 1767225601 1 1] Moved messages
         S: * 1 EXPUNGE
-        S: a5 OK [HIGHESTMODSEQ 8] done
+        S: a5 OK [HIGHESTMODSEQ 8] MOVE completed
         C: a6 CLOSE
-        S: a6 OK closed",
+        S: a6 OK CLOSE completed",
         selected("a1", 3, 3, 4),
         selected("b1", 3, 0, 4).replace("S: ", "S2: "),
     );
@@ -104,10 +104,10 @@ async fn what_somebody_else_has_changed_is_not_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_is_told_what_has_vanished_and_what_has_changed() {
+async fn select_qresync_reports_vanished_and_changed_messages() {
     let transcript = format!(
         "C: a1 SELECT INBOX (QRESYNC (1767225600 4))
-        S: a1 BAD enable QRESYNC first
+        S: a1 BAD QRESYNC is not enabled
         C: a2 ENABLE QRESYNC
         S: * ENABLED QRESYNC
         S: a2 OK enabled
@@ -125,15 +125,15 @@ async fn who_comes_back_is_told_what_has_vanished_and_what_has_changed() {
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 2 EXISTS
         S: * 0 RECENT
-        S: * OK [UNSEEN 2] is the first that is not read
-        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
-        S: * OK [UIDNEXT 5] comes next
-        S: * OK [HIGHESTMODSEQ 8] is the last change
-        S: * OK [MAILBOXID (F1)] is the mailbox under any name
+        S: * OK [UNSEEN 2] First unseen message
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S: * OK [UIDVALIDITY 1767225600] UIDs valid
+        S: * OK [UIDNEXT 5] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 8] Highest modification sequence
+        S: * OK [MAILBOXID (F1)] Mailbox id
         S: * VANISHED (EARLIER) 1,3
         S: * 1 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (8))
-        S: a3 OK [READ-WRITE] to be used
+        S: a3 OK [READ-WRITE] SELECT completed
         C2: b5 STORE 2 +FLAGS.SILENT (\\Deleted)
         S2: b5 OK stored
         C2: b6 EXPUNGE
@@ -141,24 +141,24 @@ async fn who_comes_back_is_told_what_has_vanished_and_what_has_changed() {
         S2: b6 OK expunged
         C: a4 FETCH 1 FLAGS
         S: * 1 FETCH (FLAGS (\\Seen))
-        S: a4 OK fetched
+        S: a4 OK FETCH completed
         C: a5 UID FETCH 1:9 (UID) (CHANGEDSINCE 4 VANISHED)
         S: * VANISHED (EARLIER) 1,3
         S: * 1 FETCH (UID 2 MODSEQ (8))
         S: * 2 FETCH (UID 4 MODSEQ (5))
         S: * VANISHED 4
-        S: a5 OK fetched
+        S: a5 OK FETCH completed
         C: a6 SELECT INBOX (QRESYNC (1 1))
-        S: * OK [CLOSED] what follows is of the mailbox selected now
+        S: * OK [CLOSED] Previous mailbox closed
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 1 EXISTS
         S: * 0 RECENT
-        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
-        S: * OK [UIDNEXT 5] comes next
-        S: * OK [HIGHESTMODSEQ 10] is the last change
-        S: * OK [MAILBOXID (F1)] is the mailbox under any name
-        S: a6 OK [READ-WRITE] to be used",
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S: * OK [UIDVALIDITY 1767225600] UIDs valid
+        S: * OK [UIDNEXT 5] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 10] Highest modification sequence
+        S: * OK [MAILBOXID (F1)] Mailbox id
+        S: a6 OK [READ-WRITE] SELECT completed",
         selected("b1", 4, 4, 5).replace("S: ", "S2: "),
     );
     play_with(&["one", "two", "three", "four"], &transcript).await;

@@ -1,6 +1,6 @@
-//! Sessions as transcripts: the service on an in-process network in virtual time, with as many clients as it takes.
+//! Sessions as transcripts: the service on an in-process network in virtual time, with several clients.
 //!
-//! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a letter with that subject to INBOX.
+//! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a message with that subject to INBOX.
 
 mod appending;
 mod changing;
@@ -25,25 +25,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::*;
-use crate::journey::{Journal, Step};
-use crate::mail::Letter;
-use crate::mda::{Mailboxes, Mda, SCHEMA, Setup};
-use crate::net::{Authority, Door, Interface, Limits, Net, serve};
+use crate::journey::{EventKind, EventLog};
+use crate::mail::Message;
+use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
+use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
 use crate::store::Store;
-use crate::world::{self, Clock, Dice, HostName, World};
+use crate::world::{self, Clock, HostName, Rng, World};
 
 const USER: &str = "friend@sina.test";
 
-/// An MDA with its listener, and a place to connect from.
-struct Scene {
-    journal: Journal,
+/// An MDA with its listener, and an interface to connect from.
+struct Fixture {
+    event_log: EventLog,
     mailboxes: Mailboxes,
     neighbour: Interface,
     address: SocketAddr,
     stop: Stop,
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         Self::of(World::journey()).await
     }
@@ -52,37 +52,37 @@ impl Scene {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
-        let journal = Journal::new(clock, 100, true);
+        let event_log = EventLog::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
         let mailboxes = Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock);
         mailboxes.ensure_account(USER).await.unwrap();
-        let mda = Mda::new(Setup {
+        let mda = Mda::new(MdaContext {
             settings: world::Mda { size_max: 100_000, mailboxes: world::MailboxForm::default() },
             mailboxes: mailboxes.clone(),
             clock,
-            dice: Dice::seeded(1),
-            recorder: journal.recorder(&host),
+            rng: Rng::seeded(1),
+            emitter: event_log.emitter(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
-            whims: crate::smtp::whims::Whims::default(),
+            reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
             world: world.clone(),
             host,
         });
         let (net, stop) = (Net::memory(Arc::new(|_, _| Duration::from_millis(10))), Stop::new());
         let listener = net.interface(&declared.addresses).listen(0).await.unwrap().remove(0);
         let address = listener.address();
-        let door = Door { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(door, Imap::new(Site::of(mda), true), stop.clone()));
+        let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        tokio::spawn(serve(config, Imap::new(UserDirectory::for_host(mda), true), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
-        Self { journal, mailboxes, neighbour, address, stop }
+        Self { event_log, mailboxes, neighbour, address, stop }
     }
 
     async fn deliver(&self, content: &str) {
-        let id = crate::mail::JourneyId::of(5).stay(6);
-        let letter = Letter::new(Bytes::from(content.to_owned())).stamped(&format!("Received: by x id {id}; now"));
+        let id = crate::mail::JourneyId::from_random(5).queue_id(6);
+        let letter = Message::new(Bytes::from(content.to_owned())).with_header(&format!("Received: by x id {id}; now"));
         self.mailboxes.deliver(USER, None, &letter).await.unwrap();
     }
 
-    /// Another client, greeted.
+    /// Another client, after the greeting.
     async fn connect(&self) -> Stream {
         let mut stream = self.neighbour.connect(self.address).await.unwrap();
         let greeting = said(&mut stream).await;
@@ -99,7 +99,7 @@ impl Scene {
     }
 }
 
-/// All that is said until there is silence.
+/// All output until the server is idle.
 async fn said(stream: &mut Stream) -> String {
     let mut said = Vec::new();
     let mut buffer = [0; 4096];
@@ -109,7 +109,7 @@ async fn said(stream: &mut Stream) -> String {
     String::from_utf8(said).unwrap()
 }
 
-async fn play(scene: &Scene, transcript: &str) {
+async fn play(scene: &Fixture, transcript: &str) {
     let mut clients: BTreeMap<&str, Stream> = BTreeMap::new();
     let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
     while let Some(line) = lines.next() {
@@ -141,9 +141,9 @@ async fn play(scene: &Scene, transcript: &str) {
     }
 }
 
-/// Plays a transcript at an INBOX with these letters.
-async fn play_with(subjects: &[&str], transcript: &str) -> Scene {
-    let scene = Scene::new().await;
+/// Plays a transcript with these messages in INBOX.
+async fn play_with(subjects: &[&str], transcript: &str) -> Fixture {
+    let scene = Fixture::new().await;
     for subject in subjects {
         scene.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n")).await;
     }
@@ -151,24 +151,24 @@ async fn play_with(subjects: &[&str], transcript: &str) -> Scene {
     scene
 }
 
-/// What is said when INBOX with so many messages is selected first.
+/// The responses to a first SELECT of INBOX with this many messages.
 fn selected(tag: &str, count: u32, recent: u32, next: u32) -> String {
-    let unseen = if count == 0 { "" } else { "\nS: * OK [UNSEEN 1] is the first that is not read" };
+    let unseen = if count == 0 { "" } else { "\nS: * OK [UNSEEN 1] First unseen message" };
     format!(
         "S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * {count} EXISTS
         S: * {recent} RECENT{unseen}
-        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
-        S: * OK [UIDNEXT {next}] comes next
-        S: * OK [HIGHESTMODSEQ {next}] is the last change
-        S: * OK [MAILBOXID (F1)] is the mailbox under any name
-        S: {tag} OK [READ-WRITE] to be used"
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S: * OK [UIDVALIDITY 1767225600] UIDs valid
+        S: * OK [UIDNEXT {next}] Predicted next UID
+        S: * OK [HIGHESTMODSEQ {next}] Highest modification sequence
+        S: * OK [MAILBOXID (F1)] Mailbox id
+        S: {tag} OK [READ-WRITE] SELECT completed"
     )
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_is_told_at_once() {
+async fn idle_reports_changes_at_once() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -190,7 +190,7 @@ async fn idle_is_told_at_once() {
         S2: b3 OK expunged
         S: * 1 EXPUNGE
         C: DONE
-        S: a2 OK that was the news",
+        S: a2 OK IDLE completed",
         selected("a1", 0, 0, 1),
         selected("b1", 1, 1, 2).replace("S: ", "S2: "),
     );
@@ -198,7 +198,7 @@ async fn idle_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn numbers_do_not_shift_while_a_command_counts_by_them() {
+async fn expunge_is_held_during_commands_with_sequence_numbers() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -216,24 +216,24 @@ async fn numbers_do_not_shift_while_a_command_counts_by_them() {
         S: * 3 FETCH (UID 3)
         S: * 4 EXISTS
         S: * 4 RECENT
-        S: a2 OK fetched
+        S: a2 OK FETCH completed
         C: a3 FETCH 1:2 BODY.PEEK[HEADER.FIELDS (Subject)]
         S: * 2 FETCH (BODY[HEADER.FIELDS (Subject)] {{16}}
         S: Subject: two
         S:
         S: )
-        S: a3 NO [EXPUNGEISSUED] some of the messages are gone
+        S: a3 NO [EXPUNGEISSUED] Some messages were expunged
         C: a4 STORE 1:2 FLAGS \\Flagged
         S: * 2 FETCH (FLAGS (\\Recent \\Flagged))
-        S: a4 NO [EXPUNGEISSUED] some of the messages are gone
+        S: a4 NO [EXPUNGEISSUED] Some messages were expunged
         C: a5 NOOP
         S: * 1 EXPUNGE
-        S: a5 OK done
+        S: a5 OK NOOP completed
         C: a6 FETCH 1:* (UID FLAGS)
         S: * 1 FETCH (UID 2 FLAGS (\\Recent \\Flagged))
         S: * 2 FETCH (UID 3 FLAGS (\\Recent))
         S: * 3 FETCH (UID 4 FLAGS (\\Recent))
-        S: a6 OK fetched",
+        S: a6 OK FETCH completed",
         selected("a1", 3, 3, 4),
         selected("b1", 3, 0, 4).replace("S: ", "S2: "),
     );
@@ -241,34 +241,34 @@ async fn numbers_do_not_shift_while_a_command_counts_by_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mailbox_that_is_deleted_is_no_longer_selected() {
+async fn delete_of_the_selected_mailbox_deselects_it() {
     let transcript = "
         C: a1 CREATE x
-        S: a1 OK [MAILBOXID (F7)] made
+        S: a1 OK [MAILBOXID (F7)] CREATE completed
         C: a2 EXAMINE x
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 0 EXISTS
         S: * 0 RECENT
-        S: * OK [PERMANENTFLAGS ()] are kept
-        S: * OK [UIDVALIDITY 1767225606] holds for all UIDs
-        S: * OK [UIDNEXT 1] comes next
-        S: * OK [HIGHESTMODSEQ 1] is the last change
-        S: * OK [MAILBOXID (F7)] is the mailbox under any name
-        S: a2 OK [READ-ONLY] to be read only
+        S: * OK [PERMANENTFLAGS ()] Permanent flags
+        S: * OK [UIDVALIDITY 1767225606] UIDs valid
+        S: * OK [UIDNEXT 1] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 1] Highest modification sequence
+        S: * OK [MAILBOXID (F7)] Mailbox id
+        S: a2 OK [READ-ONLY] EXAMINE completed
         C: a3 IDLE
         S: + idling
         C2: b1 DELETE x
         S2: b1 OK deleted
-        S: * OK [CLOSED] the mailbox was deleted
+        S: * OK [CLOSED] Mailbox was deleted
         C: DONE
-        S: a3 OK that was the news
+        S: a3 OK IDLE completed
         C: a4 FETCH 1 FLAGS
-        S: a4 BAD select a mailbox first";
+        S: a4 BAD No mailbox selected";
     play_with(&[], transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_recent_to_one_session_is_not_to_the_next() {
+async fn recent_messages_are_recent_in_one_session_only() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -276,9 +276,9 @@ async fn what_is_recent_to_one_session_is_not_to_the_next() {
         C: a2 NOOP
         S: * 2 EXISTS
         S: * 2 RECENT
-        S: a2 OK done
+        S: a2 OK NOOP completed
         C: a3 UNSELECT
-        S: a3 OK closed
+        S: a3 OK UNSELECT completed
         C: a4 SELECT INBOX
         {}",
         selected("a1", 1, 1, 2),
@@ -288,9 +288,9 @@ async fn what_is_recent_to_one_session_is_not_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_house_closes_with_a_farewell() {
-    let scene = Scene::new().await;
+async fn shutdown_sends_bye() {
+    let scene = Fixture::new().await;
     let mut client = scene.log_in().await;
     scene.stop.cancel();
-    assert_eq!(said(&mut client).await, "* BYE the server goes down\r\n");
+    assert_eq!(said(&mut client).await, "* BYE Server shutting down\r\n");
 }

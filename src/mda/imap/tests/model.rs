@@ -1,7 +1,7 @@
-//! Random commands of several sessions, held against mailboxes that are plain lists. RFC 9051 §2.3, §5.2, §7.4, §7.5.
+//! Random commands of several sessions, compared with mailboxes that are plain lists. RFC 9051 §2.3, §5.2, §7.4, §7.5.
 //!
-//! The model is what the mailboxes must hold. A client's mirror is what it was told, and nothing else; whatever its
-//! command was, what it was told must fit the model.
+//! The model is the expected content of the mailboxes. A client's mirror contains only what was reported to it, and
+//! must agree with the model after every command.
 
 mod modseq;
 mod notify;
@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Scene, said};
+use super::{Fixture, said};
 use crate::net::Stream;
-use crate::world::Dice;
+use crate::world::Rng;
 use modseq::Observed;
 use notify::LISTENER;
 use sync::SYNCED;
 
-/// The mailboxes that messages go between.
+/// The mailboxes of the test.
 const BOXES: [&str; 2] = ["INBOX", "Archive"];
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$later"];
 const CLIENTS: usize = 4;
@@ -26,7 +26,7 @@ const STEPS: usize = 120;
 
 type Flags = BTreeSet<String>;
 
-/// A mailbox that is a plain list.
+/// A mailbox as a plain list.
 #[derive(Clone, Default, PartialEq)]
 struct Model {
     last_uid: u32,
@@ -41,7 +41,7 @@ impl Model {
     }
 }
 
-/// What a client was told of one message.
+/// What was reported to a client about one message.
 #[derive(Clone, Default)]
 struct Known {
     uid: u32,
@@ -52,11 +52,11 @@ struct Client {
     stream: Stream,
     selected: usize,
     mirror: Vec<Known>,
-    /// What it was told of mailboxes that it has not selected.
+    /// What was reported about mailboxes that are not selected.
     statuses: Vec<String>,
 }
 
-/// What a command was answered.
+/// The reply to a command.
 struct Answer {
     lines: Vec<String>,
     tagged: String,
@@ -70,7 +70,7 @@ impl Client {
         answer
     }
 
-    /// Notes all that is said, and finds out about messages that it did not know.
+    /// Processes all output, and asks for messages that it does not know.
     async fn hear(&mut self, holds_expunges: bool) -> Answer {
         let said = said(&mut self.stream).await;
         let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
@@ -135,19 +135,19 @@ fn holds_expunges(command: &str) -> bool {
 
 /// The mailboxes, their model and their clients.
 struct World {
-    scene: Scene,
-    dice: Dice,
+    scene: Fixture,
+    rng: Rng,
     models: [Model; 2],
     clients: Vec<Client>,
-    /// Who has done something since it was last checked what the listener was told.
+    /// The clients that made changes since the listener was last checked.
     acted: BTreeSet<usize>,
-    /// For each mailbox.
+    /// One entry per mailbox.
     observed: [Observed; 2],
 }
 
 impl World {
     async fn new(seed: u64) -> Self {
-        let scene = Scene::new().await;
+        let scene = Fixture::new().await;
         let mut clients = vec![];
         for _ in 0..CLIENTS {
             let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![], statuses: vec![] };
@@ -161,18 +161,18 @@ impl World {
             clients.push(client);
         }
         let observed = [Observed::new(&scene, 0).await, Observed::new(&scene, 1).await];
-        Self { observed, scene, dice: Dice::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
+        Self { observed, scene, rng: Rng::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
     }
 
     fn pick(&self, below: usize) -> usize {
-        self.dice.below(below as u64) as usize
+        self.rng.below(below as u64) as usize
     }
 
     fn some_flags(&self) -> Flags {
         FLAGS.iter().filter(|_| self.pick(3) == 0).map(|flag| (*flag).to_owned()).collect()
     }
 
-    /// A set of the messages that a client knows: in its words, and the UIDs that it means.
+    /// A set of messages that a client knows: as sent, and the UIDs that it means.
     fn some_messages(&self, who: usize, by_uid: bool) -> Option<(String, Vec<u32>)> {
         let mirror = &self.clients[who].mirror;
         if mirror.is_empty() {
@@ -196,7 +196,7 @@ impl World {
     async fn step(&mut self, who: usize) {
         self.acted.insert(who);
         if who == LISTENER {
-            // What `*` means has changed when it hears of it, whether it has asked or not.
+            // `*` changes its meaning with updates, whether they were requested or not.
             self.clients[who].hear(false).await;
         }
         let by_uid = self.pick(2) == 0 || who == LISTENER;
@@ -251,7 +251,7 @@ impl World {
                 1 => known.extend(flags.iter().cloned()),
                 _ => known.retain(|flag| !flags.contains(flag)),
             }
-            // RFC 9051 §6.4.6: who asks for silence knows what it did.
+            // RFC 9051 §6.4.6: a silent STORE reports nothing.
             if silent && let Some(mirrored) = client.mirror.iter_mut().find(|known| known.uid == uid) {
                 mirrored.flags.clone_from(known);
             }
@@ -288,7 +288,7 @@ impl World {
         self.clients[who].ask(&command).await;
     }
 
-    /// Judged by what the client knew before it asked.
+    /// The expected result is that of the mirror before the command.
     async fn search(&mut self, who: usize, by_uid: bool, uid: &str) {
         let (flag, no) = (self.pick(4), if self.pick(2) == 0 { "UN" } else { "" });
         let mirror = self.clients[who].mirror.clone();
@@ -301,7 +301,7 @@ impl World {
         assert_eq!(told.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>(), wanted);
     }
 
-    /// One client waits in IDLE while another does something: it is told at once, of all.
+    /// One client is in IDLE while another makes changes: all are reported at once.
     async fn step_beside_idler(&mut self, idler: usize, who: usize) {
         self.clients[idler].stream.write_all(b"t IDLE\r\n").await.unwrap();
         self.clients[idler].hear_idle().await;
@@ -313,18 +313,18 @@ impl World {
         assert!(answer.tagged.starts_with("t OK"), "{}", answer.tagged);
     }
 
-    /// What the client was told fits what is there; all of it, once it may be told of what went.
+    /// The mirror agrees with the model; with `all`, completely.
     fn check(&self, who: usize, all: bool) {
         let Client { mirror, selected, .. } = &self.clients[who];
         let held = &self.models[*selected].held;
         let told = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
         let told: Vec<_> = told.map(|known| (known.uid, &known.flags)).collect();
-        // While it idles it cannot ask who has come.
-        let heard = |at: usize| told.get(at).is_some_and(|(uid, _)| *uid == 0);
+        // In IDLE it cannot ask for new messages.
+        let update = |at: usize| told.get(at).is_some_and(|(uid, _)| *uid == 0);
         let wanted: Vec<_> = held.iter().map(|(uid, flags)| (*uid, flags)).enumerate().collect();
         let blank = Flags::new();
         let wanted: Vec<_> =
-            wanted.into_iter().map(|(at, known)| if heard(at) { (0, &blank) } else { known }).collect();
+            wanted.into_iter().map(|(at, known)| if update(at) { (0, &blank) } else { known }).collect();
         let told: Vec<_> = told.into_iter().map(|known| if known.0 == 0 { (0, &blank) } else { known }).collect();
         assert_eq!(told, wanted, "client {who} in {}", BOXES[*selected]);
     }
@@ -338,7 +338,7 @@ impl Client {
     }
 }
 
-/// Reads `1:3,5`.
+/// Parses `1:3,5`.
 fn numbers(set: &str) -> Vec<u32> {
     let range = |range: &str| {
         let (from, to) = range.split_once(':').unwrap_or((range, range));
@@ -348,7 +348,7 @@ fn numbers(set: &str) -> Vec<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_sessions_do_each_is_told_what_the_mailbox_holds() {
+async fn sessions_with_random_commands_agree_with_the_model() {
     for seed in 0..40 {
         let mut world = World::new(seed).await;
         for _ in 0..STEPS {

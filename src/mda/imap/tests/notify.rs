@@ -2,19 +2,19 @@
 
 use super::*;
 
-/// What is said of an empty INBOX when it is selected.
+/// The responses to SELECT of an empty INBOX.
 fn empty_inbox(tag: &str) -> String {
     selected(tag, 0, 0, 1)
 }
 
 /// RFC 5465 §3.1, §5.1, §5.2, §5.3.
 #[tokio::test(start_paused = true)]
-async fn the_selected_mailbox_is_told_of_without_a_command() {
+async fn notify_reports_the_selected_mailbox_without_a_command() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected (MessageNew (UID BODY.PEEK[HEADER.FIELDS (Subject)]) MessageExpunge FlagChange))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         D: one
         S: * 1 EXISTS
         S: * 1 RECENT
@@ -38,26 +38,26 @@ async fn the_selected_mailbox_is_told_of_without_a_command() {
     play_with(&[], &transcript).await;
 }
 
-/// RFC 5465 §5.2: of what the client has made itself it is told only that it is there.
+/// RFC 5465 §5.2: of messages that the client created itself, only EXISTS is reported.
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_what_they_have_brought_themselves() {
+async fn notify_omits_items_of_own_messages() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected (MessageNew (UID) MessageExpunge)) (personal (MessageNew MessageExpunge))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         C: a3 APPEND INBOX {{1+}}
         C: x
         S: * 1 EXISTS
         S: * 1 RECENT
-        S: a3 OK [APPENDUID 1767225600 1] filed
+        S: a3 OK [APPENDUID 1767225600 1] APPEND completed
         C: a4 APPEND Sent {{1+}}
         C: x
-        S: a4 OK [APPENDUID 1767225604 1] filed
+        S: a4 OK [APPENDUID 1767225604 1] APPEND completed
         C: a5 UID COPY 1 INBOX
         S: * 2 EXISTS
         S: * 2 RECENT
-        S: a5 OK [COPYUID 1767225600 1 2] copied
+        S: a5 OK [COPYUID 1767225600 1 2] COPY completed
         D: new
         S: * 3 EXISTS
         S: * 3 RECENT
@@ -73,12 +73,12 @@ async fn nobody_is_told_what_they_have_brought_themselves() {
 
 /// RFC 5465 §6.1.2.
 #[tokio::test(start_paused = true)]
-async fn selected_delayed_keeps_what_goes_for_a_command_that_allows_it() {
+async fn notify_selected_delayed_holds_expunges() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1 +FLAGS.SILENT (\\Deleted)
@@ -93,7 +93,7 @@ async fn selected_delayed_keeps_what_goes_for_a_command_that_allows_it() {
         C: a3 FETCH 2:3 UID
         S: * 2 FETCH (UID 2)
         S: * 3 FETCH (UID 3)
-        S: a3 OK fetched
+        S: a3 OK FETCH completed
         C: a4 IDLE
         S: * 1 EXPUNGE
         S: + idling
@@ -101,22 +101,22 @@ async fn selected_delayed_keeps_what_goes_for_a_command_that_allows_it() {
         S: * 3 EXISTS
         S: * 3 RECENT
         C: DONE
-        S: a4 OK that was the news",
+        S: a4 OK IDLE completed",
         selected("a1", 2, 2, 3),
         selected("b1", 2, 0, 3).replace("S: ", "S2: "),
     );
     play_with(&["one", "two"], &transcript).await;
 }
 
-/// RFC 5465 §3.1, §4, §5: who asks for nothing of the selected mailbox has a snapshot of it, in IDLE too; and what has
-/// come together is told by the next NOTIFY.
+/// RFC 5465 §3.1, §4, §5: without events of the selected mailbox the client keeps a snapshot, in IDLE too; the next
+/// NOTIFY reports all changes.
 #[tokio::test(start_paused = true)]
-async fn without_events_the_selected_mailbox_stays_as_it_was() {
+async fn notify_without_selected_events_keeps_a_snapshot() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (mailboxes INBOX (MessageNew MessageExpunge))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         D: three
         C2: b1 SELECT INBOX
         {}
@@ -126,34 +126,34 @@ async fn without_events_the_selected_mailbox_stays_as_it_was() {
         S2: * 1 EXPUNGE
         S2: b3 OK expunged
         C: a3 NOOP
-        S: a3 OK done
+        S: a3 OK NOOP completed
         C: a4 IDLE
         S: + idling
         C: DONE
-        S: a4 OK that was the news
+        S: a4 OK IDLE completed
         C: a5 SEARCH UID 1:*
         S: * SEARCH 1 2
-        S: a5 OK searched
+        S: a5 OK SEARCH completed
         C: a6 FETCH 1 BODY.PEEK[]
-        S: a6 NO [EXPUNGEISSUED] some of the messages are gone
+        S: a6 NO [EXPUNGEISSUED] Some messages were expunged
         C: a7 EXPUNGE
         S: * 2 EXPUNGE
-        S: a7 OK expunged
+        S: a7 OK EXPUNGE completed
         C: a8 NOTIFY SET (selected (MessageNew (UID) MessageExpunge))
         S: * 1 EXPUNGE
         S: * 1 EXISTS
         S: * 1 RECENT
-        S: a8 OK you hear of it from now on
+        S: a8 OK NOTIFY completed
         C: a9 NOTIFY NONE
-        S: a9 OK you hear of nothing from now on
+        S: a9 OK NOTIFY NONE completed
         D: four
         C: b1 NOOP
-        S: b1 OK done
+        S: b1 OK NOOP completed
         C: b2 SELECT INBOX
-        S: * OK [CLOSED] what follows is of the mailbox selected now
+        S: * OK [CLOSED] Previous mailbox closed
         {}
         C: b3 NOTIFY SET (mailboxes INBOX NONE)
-        S: b3 OK you hear of it from now on
+        S: b3 OK NOTIFY completed
         C2: b4 NOOP
         S2: * 1 EXPUNGE
         S2: * 2 EXISTS
@@ -166,14 +166,14 @@ async fn without_events_the_selected_mailbox_stays_as_it_was() {
     play_with(&["one", "two"], &transcript).await;
 }
 
-/// RFC 5465 §5.1: flags are told only to who asks for them.
+/// RFC 5465 §5.1: flags are only reported if requested.
 #[tokio::test(start_paused = true)]
-async fn flags_are_an_event_of_their_own() {
+async fn notify_reports_flags_only_with_flagchange() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected (MessageNew MessageExpunge)) (mailboxes Sent (MessageNew MessageExpunge))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         C2: b1 APPEND Sent {{1+}}
         C2: x
         S2: b1 OK [APPENDUID 1767225604 1] filed
@@ -182,27 +182,27 @@ async fn flags_are_an_event_of_their_own() {
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S2: * 1 EXISTS
         S2: * 1 RECENT
-        S2: * OK [UNSEEN 1] is the first that is not read
-        S2: * OK [PERMANENTFLAGS ()] are kept
-        S2: * OK [UIDVALIDITY 1767225604] holds for all UIDs
-        S2: * OK [UIDNEXT 2] comes next
-        S2: * OK [HIGHESTMODSEQ 2] is the last change
-        S2: * OK [MAILBOXID (F5)] is the mailbox under any name
+        S2: * OK [UNSEEN 1] First unseen message
+        S2: * OK [PERMANENTFLAGS ()] Permanent flags
+        S2: * OK [UIDVALIDITY 1767225604] UIDs valid
+        S2: * OK [UIDNEXT 2] Predicted next UID
+        S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
+        S2: * OK [MAILBOXID (F5)] Mailbox id
         S2: b2 OK [READ-ONLY] to be read only
         C2: b3 SELECT INBOX
-        S2: * OK [CLOSED] what follows is of the mailbox selected now
+        S2: * OK [CLOSED] Previous mailbox closed
         {}
         C2: b4 STORE 1 FLAGS (\\Seen)
         S2: * 1 FETCH (FLAGS (\\Seen))
         S2: b4 OK stored
         C: a3 NOOP
-        S: a3 OK done
+        S: a3 OK NOOP completed
         C: a4 UID FETCH 1 FLAGS
         S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent))
-        S: a4 OK fetched
+        S: a4 OK FETCH completed
         C: a5 UID STORE 1 +FLAGS (\\Flagged)
         S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Flagged \\Seen))
-        S: a5 OK stored",
+        S: a5 OK STORE completed",
         selected("a1", 1, 1, 2),
         selected("b3", 1, 0, 2).replace("S: ", "S2: "),
     )
@@ -212,17 +212,17 @@ async fn flags_are_an_event_of_their_own() {
 
 /// RFC 5465 §3.1, §5.1 to §5.3, §6.2 to §6.6.
 #[tokio::test(start_paused = true)]
-async fn other_mailboxes_are_told_of_by_status() {
+async fn notify_reports_other_mailboxes_by_status() {
     let transcript = "
         C: a1 CREATE Lists/a
-        S: a1 OK [MAILBOXID (F8)] made
+        S: a1 OK [MAILBOXID (F8)] CREATE completed
         C: a2 CREATE Lists/b
-        S: a2 OK [MAILBOXID (F9)] made
+        S: a2 OK [MAILBOXID (F9)] CREATE completed
         C: a3 NOTIFY SET STATUS (subtree Lists (MessageNew MessageExpunge FlagChange)) (mailboxes (Sent Nowhere) (MessageNew MessageExpunge)) (mailboxes Lists/b NONE)
         S: * STATUS \"Lists\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225606 UNSEEN 0 HIGHESTMODSEQ 1)
         S: * STATUS \"Lists/a\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225607 UNSEEN 0 HIGHESTMODSEQ 1)
         S: * STATUS \"Sent\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1767225604 UNSEEN 0)
-        S: a3 OK you hear of it from now on
+        S: a3 OK NOTIFY completed
         D: not asked for
         C2: b1 APPEND Lists/a {1+}
         C2: x
@@ -232,12 +232,12 @@ async fn other_mailboxes_are_told_of_by_status() {
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S2: * 1 EXISTS
         S2: * 1 RECENT
-        S2: * OK [UNSEEN 1] is the first that is not read
-        S2: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S2: * OK [UIDVALIDITY 1767225607] holds for all UIDs
-        S2: * OK [UIDNEXT 2] comes next
-        S2: * OK [HIGHESTMODSEQ 2] is the last change
-        S2: * OK [MAILBOXID (F8)] is the mailbox under any name
+        S2: * OK [UNSEEN 1] First unseen message
+        S2: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S2: * OK [UIDVALIDITY 1767225607] UIDs valid
+        S2: * OK [UIDNEXT 2] Predicted next UID
+        S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
+        S2: * OK [MAILBOXID (F8)] Mailbox id
         S2: b2 OK [READ-WRITE] to be used
         C2: b3 STORE 1 FLAGS.SILENT (\\Seen \\Deleted)
         S2: b3 OK stored
@@ -262,12 +262,12 @@ async fn other_mailboxes_are_told_of_by_status() {
     play_with(&[], transcript).await;
 }
 
-/// RFC 5465 §6.4: the subscriptions that count are those of the moment.
+/// RFC 5465 §6.4: the subscriptions at the time of the event count.
 #[tokio::test(start_paused = true)]
-async fn subscribed_is_what_is_subscribed_when_it_happens() {
+async fn notify_subscribed_uses_current_subscriptions() {
     let transcript = "
         C: a1 NOTIFY SET (subscribed (MessageNew MessageExpunge SubscriptionChange))
-        S: a1 OK you hear of it from now on
+        S: a1 OK NOTIFY completed
         C2: b1 UNSUBSCRIBE INBOX
         S2: b1 OK no longer subscribed
         S: * LIST (\\HasNoChildren) \"/\" \"INBOX\"
@@ -283,16 +283,16 @@ async fn subscribed_is_what_is_subscribed_when_it_happens() {
         S2: b4 OK subscribed
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"None\"
         C: a2 SUBSCRIBE Own
-        S: a2 OK subscribed";
+        S: a2 OK SUBSCRIBE completed";
     play_with(&[], transcript).await;
 }
 
 /// RFC 5465 §5.4.
 #[tokio::test(start_paused = true)]
-async fn names_that_come_go_and_change_are_listed() {
+async fn notify_mailboxname_lists_created_deleted_and_renamed_mailboxes() {
     let transcript = "
         C: a1 NOTIFY SET (personal (MailboxName))
-        S: a1 OK you hear of it from now on
+        S: a1 OK NOTIFY completed
         C2: b1 CREATE Lists/a/b (USE (\\Junk))
         S2: b1 OK [MAILBOXID (F9)] made
         S: * LIST (\\HasChildren) \"/\" \"Lists\"
@@ -319,9 +319,9 @@ async fn names_that_come_go_and_change_are_listed() {
         S2: b6 OK deleted
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
         C: a3 CREATE Own
-        S: a3 OK [MAILBOXID (F12)] made
+        S: a3 OK [MAILBOXID (F12)] CREATE completed
         C: a4 NOTIFY SET (subtree a (MailboxName))
-        S: a4 OK you hear of it from now on
+        S: a4 OK NOTIFY completed
         C2: b7 CREATE b
         S2: b7 OK [MAILBOXID (F13)] made
         C2: b8 RENAME b a
@@ -335,10 +335,10 @@ async fn names_that_come_go_and_change_are_listed() {
 
 /// RFC 5465 §5.6, §5.7: without ENABLE METADATA, and then not even with it.
 #[tokio::test(start_paused = true)]
-async fn annotations_are_told_to_who_asks_for_them() {
+async fn notify_reports_metadata_only_if_requested() {
     let transcript = "
         C: a1 NOTIFY SET (mailboxes Sent (MailboxMetadataChange ServerMetadataChange))
-        S: a1 OK you hear of it from now on
+        S: a1 OK NOTIFY completed
         C2: b1 SETMETADATA Sent (/private/comment \"x\" /shared/comment NIL)
         S2: b1 OK noted
         S: * METADATA \"Sent\" /private/comment /shared/comment
@@ -348,30 +348,30 @@ async fn annotations_are_told_to_who_asks_for_them() {
         C2: b3 SETMETADATA INBOX (/private/comment \"x\")
         S2: b3 OK noted
         C: a2 SETMETADATA Sent (/private/comment \"own\")
-        S: a2 OK noted
+        S: a2 OK SETMETADATA completed
         C: a3 NOTIFY SET (selected NONE)
-        S: a3 OK you hear of it from now on
+        S: a3 OK NOTIFY completed
         C: a4 ENABLE METADATA
         S: * ENABLED METADATA
         S: a4 OK enabled
         C2: b4 SETMETADATA Sent (/private/comment \"z\")
         S2: b4 OK noted
         C: a5 NOOP
-        S: a5 OK done";
+        S: a5 OK NOOP completed";
     play_with(&[], transcript).await;
 }
 
 /// RFC 5465 §3.1, §5, §6.1, §8.
 #[tokio::test(start_paused = true)]
-async fn what_makes_no_sense_is_refused() {
+async fn notify_when_invalid_is_refused() {
     let many: Vec<String> = (0..1_001).map(|at| format!("m{at}")).collect();
     let supported = "MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange \
                      ServerMetadataChange";
     let transcript = format!(
         "C: a01 NOTIFY SET (selected (MessageNew MessageExpunge AnnotationChange))
-        S: a01 NO [BADEVENT ({supported})] there is no such event
+        S: a01 NO [BADEVENT ({supported})] Unknown event
         C: a02 NOTIFY SET (personal (Whatever))
-        S: a02 NO [BADEVENT ({supported})] there is no such event
+        S: a02 NO [BADEVENT ({supported})] Unknown event
         C: a03 NOTIFY SET (personal (Whatever)) (personal
         S: a03 BAD a space is missing
         C: a04 NOTIFY SET (selected (MessageNew))
@@ -385,7 +385,7 @@ async fn what_makes_no_sense_is_refused() {
         C: a08 NOTIFY SET (inboxes (MessageNew (UID) MessageExpunge))
         S: a08 BAD items are only told of the selected mailbox
         C: a09 NOTIFY SET (mailboxes ({}) (MailboxName))
-        S: a09 NO [NOTIFICATIONOVERFLOW] these are too many mailboxes
+        S: a09 NO [NOTIFICATIONOVERFLOW] Too many mailboxes
         C: a10 NOTIFY SET (subtree () NONE)
         S: a10 BAD the name of a mailbox is missing
         C2: b1 CREATE m1
@@ -400,20 +400,20 @@ async fn what_makes_no_sense_is_refused() {
 
 /// RFC 5465 §5.8.
 #[tokio::test(start_paused = true)]
-async fn who_cannot_be_told_all_is_told_so_and_nothing_more() {
-    let scene = Scene::new().await;
+async fn notify_overflow_is_reported_and_turns_notifications_off() {
+    let scene = Fixture::new().await;
     let mut client = scene.log_in().await;
     client.write_all(b"a NOTIFY SET (personal (MailboxName))\r\n").await.unwrap();
     assert_eq!(said(&mut client).await, "a OK you hear of it from now on\r\n");
-    // The client reads nothing, until far more has happened than the wire and the server keep for it.
+    // The client does not read until more has happened than the network and the server buffer.
     let names = ["x".repeat(200), "y".repeat(200)];
     scene.mailboxes.create(USER, &names[0]).await.unwrap();
     for at in 0..2_000 {
         scene.mailboxes.rename(USER, &names[at % 2], &names[1 - at % 2]).await.unwrap();
     }
     let told = said(&mut client).await;
-    let overflow = "* OK [NOTIFICATIONOVERFLOW] too much has happened; from now on you hear of nothing\r\n";
-    assert!(told.starts_with("* LIST (") && told.ends_with(overflow), "{} octets", told.len());
+    let overflow = "* OK [NOTIFICATIONOVERFLOW] Too many events, notifications are off\r\n";
+    assert!(told.starts_with("* LIST (") && told.ends_with(overflow), "{} bytes", told.len());
     assert!(told.matches("OLDNAME").count() < 1_500);
     scene.mailboxes.delete(USER, &names[0]).await.unwrap();
     client.write_all(b"b NOOP\r\n").await.unwrap();
@@ -422,7 +422,7 @@ async fn who_cannot_be_told_all_is_told_so_and_nothing_more() {
 
 /// RFC 7162 §3.2.10, RFC 5465 §5.3.
 #[tokio::test(start_paused = true)]
-async fn with_qresync_it_is_told_by_uid() {
+async fn notify_with_qresync_reports_vanished() {
     let transcript = format!(
         "C: a0 ENABLE QRESYNC
         S: * ENABLED QRESYNC
@@ -430,7 +430,7 @@ async fn with_qresync_it_is_told_by_uid() {
         C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected (MessageNew (UID MODSEQ) MessageExpunge FlagChange))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         D: two
         S: * 2 EXISTS
         S: * 2 RECENT
@@ -449,35 +449,35 @@ async fn with_qresync_it_is_told_by_uid() {
     play_with(&["one"], &transcript).await;
 }
 
-/// A mailbox that somebody deletes is no longer selected, and that is told at once.
+/// The deletion of the selected mailbox by another session is reported at once.
 #[tokio::test(start_paused = true)]
-async fn who_listens_hears_at_once_that_the_mailbox_was_deleted() {
+async fn notify_reports_deletion_of_the_selected_mailbox_at_once() {
     let transcript = "
         C: a1 SELECT Drafts
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 0 EXISTS
         S: * 0 RECENT
-        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S: * OK [UIDVALIDITY 1767225602] holds for all UIDs
-        S: * OK [UIDNEXT 1] comes next
-        S: * OK [HIGHESTMODSEQ 1] is the last change
-        S: * OK [MAILBOXID (F3)] is the mailbox under any name
-        S: a1 OK [READ-WRITE] to be used
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S: * OK [UIDVALIDITY 1767225602] UIDs valid
+        S: * OK [UIDNEXT 1] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 1] Highest modification sequence
+        S: * OK [MAILBOXID (F3)] Mailbox id
+        S: a1 OK [READ-WRITE] SELECT completed
         C: a2 NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))
-        S: a2 OK you hear of it from now on
+        S: a2 OK NOTIFY completed
         C2: b1 DELETE Drafts
         S2: b1 OK deleted
-        S: * OK [CLOSED] the mailbox was deleted
+        S: * OK [CLOSED] Mailbox was deleted
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
         C: a3 FETCH 1 FLAGS
-        S: a3 BAD select a mailbox first";
+        S: a3 BAD No mailbox selected";
     play_with(&[], transcript).await;
 }
 
-/// Much is told piece by piece, and commands are answered between.
+/// Large output is sent in pieces, and commands are answered in between.
 #[tokio::test(start_paused = true)]
-async fn new_messages_are_told_whole_however_large() {
-    let scene = Scene::new().await;
+async fn notify_sends_large_new_messages_completely() {
+    let scene = Fixture::new().await;
     let mut client = scene.log_in().await;
     client
         .write_all(b"a SELECT INBOX\r\nb NOTIFY SET (selected (MessageNew (UID BODY[]) MessageExpunge))\r\n")
@@ -485,8 +485,8 @@ async fn new_messages_are_told_whole_however_large() {
         .unwrap();
     said(&mut client).await;
     let text = "x".repeat(50_000);
-    let messages = (0..20).map(|_| crate::mda::Brought {
-        letter: Letter::new(Bytes::from(format!("Subject: large\r\n\r\n{text}"))),
+    let messages = (0..20).map(|_| crate::mda::AppendMessage {
+        message: Message::new(Bytes::from(format!("Subject: large\r\n\r\n{text}"))),
         flags: crate::imap::Flags::default(),
         received: None,
     });

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_mailbox_is_selected_and_read() {
+async fn select_and_fetch_return_the_messages() {
     let scene = play_with(
         &["one", "two"],
         &format!(
@@ -12,7 +12,7 @@ async fn a_mailbox_is_selected_and_read() {
             C: a2 FETCH 1:* (UID FLAGS RFC822.SIZE INTERNALDATE)
             S: * 1 FETCH (UID 1 FLAGS (\\Recent) RFC822.SIZE 64 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\")
             S: * 2 FETCH (UID 2 FLAGS (\\Recent) RFC822.SIZE 64 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\")
-            S: a2 OK fetched
+            S: a2 OK FETCH completed
             C: a3 FETCH 2 BODY[]
             S: * 2 FETCH (BODY[] {{64}}
             S: Received: by x id 0000000005-00006; now
@@ -20,98 +20,99 @@ async fn a_mailbox_is_selected_and_read() {
             S:
             S: hello
             S:  FLAGS (\\Recent \\Seen))
-            S: a3 OK fetched
+            S: a3 OK FETCH completed
             C: a4 UID FETCH 2 (FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT]<1.3>)
             S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Seen) BODY[HEADER.FIELDS (SUBJECT)] {{16}}
             S: Subject: two
             S:
             S:  BODY[TEXT]<1> {{3}}
             S: ell)
-            S: a4 OK fetched
+            S: a4 OK FETCH completed
             C: a5 FETCH 3 FLAGS
-            S: a5 BAD no message has that number
+            S: a5 BAD No such message
             C: a6 UID FETCH 3:9 FLAGS
-            S: a6 OK fetched
+            S: a6 OK FETCH completed
             C: a7 FETCH 1 (BODYSTRUCTURE BODY[2])
             S: * 1 FETCH (BODYSTRUCTURE (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 7 1 NIL NIL NIL NIL) BODY[2] NIL FLAGS (\\Recent \\Seen))
-            S: a7 OK fetched
+            S: a7 OK FETCH completed
             C: a8 LOGOUT
-            S: * BYE until next time
-            S: a8 OK goodbye",
+            S: * BYE Logging out
+            S: a8 OK LOGOUT completed",
             selected("a1", 2, 2, 3)
         ),
     )
     .await;
-    let retrieved = scene.journal.since(0).into_iter().filter(|event| matches!(event.step, Step::Retrieved { .. }));
+    let retrieved =
+        scene.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Retrieved { .. }));
     let events: Vec<_> = retrieved.collect();
     assert_eq!(events.len(), 1, "{events:?}");
-    let dialogue = events[0].dialogue.as_ref().unwrap();
-    assert!(!format!("{dialogue:?}").contains("postroad\""), "{dialogue:?}");
+    let transcript = events[0].transcript.as_ref().unwrap();
+    assert!(!format!("{transcript:?}").contains("postroad\""), "{transcript:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_examined_mailbox_stays_as_it_is() {
+async fn examine_changes_nothing() {
     let transcript = "
         C: a1 EXAMINE INBOX
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 1 EXISTS
         S: * 1 RECENT
-        S: * OK [UNSEEN 1] is the first that is not read
-        S: * OK [PERMANENTFLAGS ()] are kept
-        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
-        S: * OK [UIDNEXT 2] comes next
-        S: * OK [HIGHESTMODSEQ 2] is the last change
-        S: * OK [MAILBOXID (F1)] is the mailbox under any name
-        S: a1 OK [READ-ONLY] to be read only
+        S: * OK [UNSEEN 1] First unseen message
+        S: * OK [PERMANENTFLAGS ()] Permanent flags
+        S: * OK [UIDVALIDITY 1767225600] UIDs valid
+        S: * OK [UIDNEXT 2] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 2] Highest modification sequence
+        S: * OK [MAILBOXID (F1)] Mailbox id
+        S: a1 OK [READ-ONLY] EXAMINE completed
         C: a2 FETCH 1 (BODY[TEXT] FLAGS)
         S: * 1 FETCH (BODY[TEXT] {7}
         S: hello
         S:  FLAGS (\\Recent))
-        S: a2 OK fetched
+        S: a2 OK FETCH completed
         C: a3 STORE 1 FLAGS \\Deleted
-        S: a3 NO [CANNOT] the mailbox was opened to be read only
+        S: a3 NO [CANNOT] Mailbox is read-only
         C: a4 MOVE 1 Trash
-        S: a4 NO [CANNOT] the mailbox was opened to be read only
+        S: a4 NO [CANNOT] Mailbox is read-only
         C: a5 EXPUNGE
-        S: a5 NO [CANNOT] the mailbox was opened to be read only
+        S: a5 NO [CANNOT] Mailbox is read-only
         C: a6 UNSELECT
-        S: a6 OK closed
+        S: a6 OK UNSELECT completed
         C: a7 STATUS INBOX (RECENT DELETED SIZE)
         S: * STATUS \"INBOX\" (RECENT 1 DELETED 0 SIZE 64)
-        S: a7 OK counted";
+        S: a7 OK STATUS completed";
     play_with(&["one"], transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_are_found_and_saved_for_later() {
+async fn search_finds_messages_and_saves_the_result() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 SEARCH SUBJECT T
         S: * SEARCH 2 3
-        S: a2 OK searched
+        S: a2 OK SEARCH completed
         C: a3 UID SEARCH RETURN (SAVE COUNT) NOT BODY goodbye SUBJECT t
         S: * ESEARCH (TAG \"a3\") UID COUNT 2
-        S: a3 OK searched
+        S: a3 OK SEARCH completed
         C: a4 STORE $ +FLAGS.SILENT \\Flagged
-        S: a4 OK stored
+        S: a4 OK STORE completed
         C: a5 SEARCH RETURN (MIN MAX ALL) FLAGGED
         S: * ESEARCH (TAG \"a5\") MIN 2 MAX 3 ALL 2:3
-        S: a5 OK searched
+        S: a5 OK SEARCH completed
         C: a6 SEARCH $ SMALLER 66
         S: * SEARCH 2
-        S: a6 OK searched
+        S: a6 OK SEARCH completed
         C: a7 SEARCH 5
         S: * SEARCH
-        S: a7 OK searched",
+        S: a7 OK SEARCH completed",
         selected("a1", 3, 3, 4)
     );
     play_with(&["one", "two", "three"], &transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn parts_are_decoded() {
-    let scene = Scene::new().await;
+async fn fetch_binary_decodes_parts() {
+    let scene = Fixture::new().await;
     let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n\
         aGVsbG8=\r\n--b\r\nContent-Transfer-Encoding: x-own\r\n\r\n?\r\n--b--\r\n";
     scene.deliver(message).await;
@@ -125,10 +126,10 @@ async fn parts_are_decoded() {
             S: hello BINARY[1]<1> {{2}}
             S: el BINARY.SIZE[1] 5 BODY[1] {{8}}
             S: aGVsbG8=)
-            S: a2 OK fetched
+            S: a2 OK FETCH completed
             C: a3 FETCH 1 (UID BINARY.PEEK[2])
             S: * 1 FETCH (UID 1)
-            S: a3 NO [UNKNOWN-CTE] a part cannot be decoded",
+            S: a3 NO [UNKNOWN-CTE] Cannot decode a part",
             selected("a1", 1, 1, 2)
         ),
     )
@@ -136,7 +137,7 @@ async fn parts_are_decoded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn imap4rev2_is_spoken_once_enabled() {
+async fn imap4rev2_when_enabled_changes_responses() {
     let transcript = "
         C: a1 ENABLE IMAP4rev2
         S: * ENABLED IMAP4rev2
@@ -145,56 +146,56 @@ async fn imap4rev2_is_spoken_once_enabled() {
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 1 EXISTS
         S: * LIST () \"/\" \"INBOX\"
-        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] are kept
-        S: * OK [UIDVALIDITY 1767225600] holds for all UIDs
-        S: * OK [UIDNEXT 2] comes next
-        S: * OK [HIGHESTMODSEQ 2] is the last change
-        S: * OK [MAILBOXID (F1)] is the mailbox under any name
-        S: a2 OK [READ-WRITE] to be used
+        S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] Permanent flags
+        S: * OK [UIDVALIDITY 1767225600] UIDs valid
+        S: * OK [UIDNEXT 2] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 2] Highest modification sequence
+        S: * OK [MAILBOXID (F1)] Mailbox id
+        S: a2 OK [READ-WRITE] SELECT completed
         D: two
         C: a3 SEARCH ALL
         S: * ESEARCH (TAG \"a3\") ALL 1
         S: * 2 EXISTS
-        S: a3 OK searched
+        S: a3 OK SEARCH completed
         C: a4 FETCH 1 FLAGS
         S: * 1 FETCH (FLAGS ())
-        S: a4 OK fetched";
+        S: a4 OK FETCH completed";
     play_with(&["one"], transcript).await;
 }
 
-/// RFC 9051 §6.3.6, §6.3.9.7: in the first level INBOX may be spelled in any case.
+/// RFC 9051 §6.3.6, §6.3.9.7: INBOX is case-insensitive as first level.
 #[tokio::test(start_paused = true)]
-async fn imap4rev2_is_told_the_name_that_a_mailbox_has_now() {
+async fn imap4rev2_list_reports_old_names() {
     let transcript = "
         C: a1 ENABLE IMAP4rev2
         S: * ENABLED IMAP4rev2
         S: a1 OK enabled
         C: a2 CREATE inbox/a
         S: * LIST () \"/\" \"INBOX/a\" (\"OLDNAME\" (\"inbox/a\"))
-        S: a2 OK [MAILBOXID (F7)] made
+        S: a2 OK [MAILBOXID (F7)] CREATE completed
         C: a3 CREATE b/
-        S: a3 OK [MAILBOXID (F8)] made
+        S: a3 OK [MAILBOXID (F8)] CREATE completed
         C: a4 RENAME b inbox/b
         S: * LIST () \"/\" \"INBOX/b\" (\"OLDNAME\" (\"b\"))
-        S: a4 OK renamed
+        S: a4 OK RENAME completed
         C: a5 EXAMINE Inbox/b
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 0 EXISTS
         S: * LIST () \"/\" \"INBOX/b\" (\"OLDNAME\" (\"Inbox/b\"))
-        S: * OK [PERMANENTFLAGS ()] are kept
-        S: * OK [UIDVALIDITY 1767225607] holds for all UIDs
-        S: * OK [UIDNEXT 1] comes next
-        S: * OK [HIGHESTMODSEQ 1] is the last change
-        S: * OK [MAILBOXID (F8)] is the mailbox under any name
-        S: a5 OK [READ-ONLY] to be read only
+        S: * OK [PERMANENTFLAGS ()] Permanent flags
+        S: * OK [UIDVALIDITY 1767225607] UIDs valid
+        S: * OK [UIDNEXT 1] Predicted next UID
+        S: * OK [HIGHESTMODSEQ 1] Highest modification sequence
+        S: * OK [MAILBOXID (F8)] Mailbox id
+        S: a5 OK [READ-ONLY] EXAMINE completed
         C2: b1 RENAME INBOX/b c
         S2: b1 OK renamed";
     play_with(&[], transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_answers_arrive_whole() {
-    let scene = Scene::new().await;
+async fn fetch_of_many_messages_is_complete() {
+    let scene = Fixture::new().await;
     let content = format!("Subject: long\r\n\r\n{}", "0123456789abcdef\r\n".repeat(5_000));
     for _ in 0..3 {
         scene.deliver(&content).await;

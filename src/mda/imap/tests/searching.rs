@@ -1,40 +1,39 @@
-//! What searches and fetches tell beside numbers: pages, ages, when messages came into the mailbox. RFC 5032, RFC 8514,
-//! RFC 9394.
+//! Results beyond numbers: pages, ages, save dates. RFC 5032, RFC 8514, RFC 9394.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn lists_come_by_the_page() {
+async fn partial_returns_pages() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 UID SEARCH RETURN (PARTIAL 1:2 COUNT) ALL
         S: * ESEARCH (TAG \"a2\") UID PARTIAL (1:2 1:2) COUNT 4
-        S: a2 OK searched
+        S: a2 OK SEARCH completed
         C: a3 SEARCH RETURN (PARTIAL -1:-2 SAVE) NOT 2
         S: * ESEARCH (TAG \"a3\") PARTIAL (-1:-2 3:4)
-        S: a3 OK searched
+        S: a3 OK SEARCH completed
         C: a4 FETCH $ UID
         S: * 3 FETCH (UID 3)
         S: * 4 FETCH (UID 4)
-        S: a4 OK fetched
+        S: a4 OK FETCH completed
         C: a5 SEARCH RETURN (PARTIAL 9:10) ALL
         S: * ESEARCH (TAG \"a5\") PARTIAL (9:10 NIL)
-        S: a5 OK searched
+        S: a5 OK SEARCH completed
         C: a6 UID FETCH 1:* (UID) (PARTIAL -1:-1)
         S: * 4 FETCH (UID 4)
-        S: a6 OK fetched
+        S: a6 OK FETCH completed
         C: a7 UID FETCH 1:* (UID) (PARTIAL 1:1 CHANGEDSINCE 3)
-        S: * OK [HIGHESTMODSEQ 5] is the last change
+        S: * OK [HIGHESTMODSEQ 5] Highest modification sequence
         S: * 3 FETCH (UID 3 MODSEQ (4))
-        S: a7 OK fetched",
+        S: a7 OK FETCH completed",
         selected("a1", 4, 4, 5),
     );
     play_with(&["one", "two", "three", "four"], &transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_are_found_by_age_and_by_when_they_came_into_the_mailbox() {
+async fn search_finds_by_age_and_save_date() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -42,31 +41,31 @@ async fn messages_are_found_by_age_and_by_when_they_came_into_the_mailbox() {
         C: old
         S: * 2 EXISTS
         S: * 2 RECENT
-        S: a2 OK [APPENDUID 1767225600 2] filed
+        S: a2 OK [APPENDUID 1767225600 2] APPEND completed
         C: a3 SEARCH YOUNGER 3600
         S: * SEARCH 1
-        S: a3 OK searched
+        S: a3 OK SEARCH completed
         C: a4 SEARCH OLDER 3600
         S: * SEARCH 2
-        S: a4 OK searched
+        S: a4 OK SEARCH completed
         C: a5 SEARCH SAVEDSINCE 1-Jan-2026 SAVEDATESUPPORTED
         S: * SEARCH 1 2
-        S: a5 OK searched
+        S: a5 OK SEARCH completed
         C: a6 SEARCH SAVEDBEFORE 1-Jan-2026
         S: * SEARCH
-        S: a6 OK searched
+        S: a6 OK SEARCH completed
         C: a7 FETCH 2 (INTERNALDATE SAVEDATE)
         S: * 2 FETCH (INTERNALDATE \"02-Feb-2024 03:04:05 +0000\" SAVEDATE \"01-Jan-2026 00:00:03 +0000\")
-        S: a7 OK fetched",
+        S: a7 OK FETCH completed",
         selected("a1", 1, 1, 2),
     );
     play_with(&["one"], &transcript).await;
 }
 
-/// RFC 9051 §6.4.4: by what people read, also where the filter of stored messages decides.
+/// RFC 9051 §6.4.4: search in the decoded text, also with the stored filters.
 #[tokio::test(start_paused = true)]
-async fn messages_are_found_by_what_they_show() {
-    let scene = Scene::new().await;
+async fn search_finds_by_decoded_text() {
+    let scene = Fixture::new().await;
     for message in [
         "Subject: one\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
          <p class=3Dhidden>Gr=C3=BC&szlig;e <b>an</b> alle</p>\r\n",
@@ -81,20 +80,20 @@ async fn messages_are_found_by_what_they_show() {
         C: a2 SEARCH CHARSET UTF-8 BODY {{7+}}
         C: GRü\u{df}E
         S: * SEARCH 1
-        S: a2 OK searched
+        S: a2 OK SEARCH completed
         C: a3 SEARCH TEXT hidden
         S: * SEARCH
-        S: a3 OK searched
+        S: a3 OK SEARCH completed
         C: a4 SEARCH CHARSET UTF-8 SUBJECT {{6+}}
         C: \u{43f}\u{440}\u{438}
         S: * SEARCH 2
-        S: a4 OK searched
+        S: a4 OK SEARCH completed
         C: a5 SEARCH CHARSET UTF-8 TEXT {{12+}}
         C: \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}
         S: * SEARCH 2
-        S: a5 OK searched
+        S: a5 OK SEARCH completed
         C: a6 CHECK
-        S: a6 OK done",
+        S: a6 OK NOOP completed",
         selected("a1", 2, 2, 3),
     );
     play(&scene, &transcript).await;

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// Four messages of two conversations.
-async fn scene() -> Scene {
-    let scene = Scene::new().await;
+/// Four messages in two threads.
+async fn scene() -> Fixture {
+    let scene = Fixture::new().await;
     for (from, date, subject, ids, text) in [
         (
             "Zo\u{eb} <zoe@a.test>",
@@ -24,31 +24,31 @@ async fn scene() -> Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_in_the_order_that_is_asked_for() {
+async fn sort_returns_the_requested_order() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 SORT (SUBJECT) UTF-8 ALL
         S: * SORT 1 4 2 3
-        S: a2 OK sorted
+        S: a2 OK SORT completed
         C: a3 SORT (REVERSE FROM DATE) US-ASCII ALL
         S: * SORT 1 2 4 3
-        S: a3 OK sorted
+        S: a3 OK SORT completed
         C: a4 SORT (DATE) UTF-8 NOT 1
         S: * SORT 4 2 3
-        S: a4 OK sorted
+        S: a4 OK SORT completed
         C: a5 SORT (REVERSE ARRIVAL) UTF-8 1:3
         S: * SORT 1 2 3
-        S: a5 OK sorted
+        S: a5 OK SORT completed
         C: a6 UID SORT (REVERSE SIZE) UTF-8 MODSEQ 4
-        S: * OK [HIGHESTMODSEQ 5] is the last change
+        S: * OK [HIGHESTMODSEQ 5] Highest modification sequence
         S: * SORT 3 4 (MODSEQ 5)
-        S: a6 OK sorted
+        S: a6 OK SORT completed
         C: a7 SORT (SUBJECT) latin1 ALL
-        S: a7 NO [BADCHARSET (US-ASCII UTF-8)] no such charset
+        S: a7 NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset
         C: a8 SORT (TO CC) UTF-8 SEEN
         S: * SORT
-        S: a8 OK sorted
+        S: a8 OK SORT completed
         C: a9 SORT () UTF-8 ALL
         S: a9 BAD a criterion is missing",
         selected("a1", 4, 4, 5),
@@ -57,19 +57,19 @@ async fn messages_come_in_the_order_that_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_in_threads() {
+async fn thread_returns_threads() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 THREAD REFERENCES UTF-8 ALL
         S: * THREAD (2 3)(1 4)
-        S: a2 OK threaded
+        S: a2 OK THREAD completed
         C: a3 THREAD ORDEREDSUBJECT UTF-8 ALL
         S: * THREAD (4)(2 3)(1)
-        S: a3 OK threaded
+        S: a3 OK THREAD completed
         C: a4 UID THREAD REFERENCES UTF-8 SEEN
         S: * THREAD
-        S: a4 OK threaded
+        S: a4 OK THREAD completed
         C: a5 THREAD JWZ UTF-8 ALL
         S: a5 BAD no such way of threading",
         selected("a1", 4, 4, 5),
@@ -78,39 +78,39 @@ async fn messages_come_in_threads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn previews_and_ids_are_told() {
+async fn fetch_returns_preview_and_object_ids() {
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
         C: a2 FETCH 2 (PREVIEW)
         S: * 2 FETCH (PREVIEW \"a longer text\")
-        S: a2 OK fetched
+        S: a2 OK FETCH completed
         C: a3 UID FETCH 1 PREVIEW (LAZY)
         S: * 1 FETCH (UID 1 PREVIEW \"hello\")
-        S: a3 OK fetched
+        S: a3 OK FETCH completed
         C: a4 COPY 2 Archive
-        S: a4 OK [COPYUID 1767225601 2 1] copied
+        S: a4 OK [COPYUID 1767225601 2 1] COPY completed
         C: a5 FETCH 1:2 (EMAILID THREADID)
         S: * 1 FETCH (EMAILID (M4294967297) THREADID (T13214051174387660628))
         S: * 2 FETCH (EMAILID (M4294967298) THREADID (T12315461812691899806))
-        S: a5 OK fetched
+        S: a5 OK FETCH completed
         C: a51 FETCH 3:4 THREADID
         S: * 3 FETCH (THREADID (T12315461812691899806))
         S: * 4 FETCH (THREADID (T13214051174387660628))
-        S: a51 OK fetched
+        S: a51 OK FETCH completed
         C: a52 SEARCH THREADID T12315461812691899806
         S: * SEARCH 2 3
-        S: a52 OK searched
+        S: a52 OK SEARCH completed
         C2: b1 EXAMINE Archive
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S2: * 1 EXISTS
         S2: * 1 RECENT
-        S2: * OK [UNSEEN 1] is the first that is not read
-        S2: * OK [PERMANENTFLAGS ()] are kept
-        S2: * OK [UIDVALIDITY 1767225601] holds for all UIDs
-        S2: * OK [UIDNEXT 2] comes next
-        S2: * OK [HIGHESTMODSEQ 2] is the last change
-        S2: * OK [MAILBOXID (F2)] is the mailbox under any name
+        S2: * OK [UNSEEN 1] First unseen message
+        S2: * OK [PERMANENTFLAGS ()] Permanent flags
+        S2: * OK [UIDVALIDITY 1767225601] UIDs valid
+        S2: * OK [UIDNEXT 2] Predicted next UID
+        S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
+        S2: * OK [MAILBOXID (F2)] Mailbox id
         S2: b1 OK [READ-ONLY] to be read only
         C2: b2 UID SEARCH EMAILID M4294967298
         S2: * SEARCH 1
@@ -119,12 +119,12 @@ async fn previews_and_ids_are_told() {
         S2: * SEARCH
         S2: b3 OK searched
         C: a6 CREATE x
-        S: a6 OK [MAILBOXID (F7)] made
+        S: a6 OK [MAILBOXID (F7)] CREATE completed
         C: a7 RENAME x y
-        S: a7 OK renamed
+        S: a7 OK RENAME completed
         C: a8 STATUS y (MAILBOXID MESSAGES)
         S: * STATUS \"y\" (MAILBOXID (F7) MESSAGES 0)
-        S: a8 OK counted",
+        S: a8 OK STATUS completed",
         selected("a1", 4, 4, 5),
     );
     play(&scene().await, &transcript).await;

@@ -1,4 +1,4 @@
-//! Files of one Maildir folder: `new`, `cur` and `tmp`.
+//! The files of one Maildir folder: `new`, `cur` and `tmp`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,96 +8,96 @@ use std::time::SystemTime;
 
 use super::names;
 
-/// The three folders of a Maildir; a message lies in the first two.
+/// The subfolders of a Maildir; delivered messages are in the first two.
 pub(super) const NEW: &str = "new";
 pub(super) const CUR: &str = "cur";
 const TMP: &str = "tmp";
 
-/// One folder.
+/// One Maildir folder.
 #[derive(Clone, Debug)]
 pub(super) struct Files(pub(super) PathBuf);
 
 /// A message file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Where it lies in the folder.
+    /// Its path relative to the folder.
     path: PathBuf,
-    /// Its flags.
-    pub(super) letters: String,
+    /// Its flag characters.
+    pub(super) flag_chars: String,
 }
 
 impl Files {
-    /// Makes what is not there.
-    pub(super) fn make(&self) -> io::Result<()> {
+    /// Creates the folder and its subfolders, if missing.
+    pub(super) fn create(&self) -> io::Result<()> {
         [TMP, NEW, CUR].iter().try_for_each(|sub| fs::create_dir_all(self.0.join(sub)))?;
         sync(&self.0)
     }
 
-    /// Whether it is there.
+    /// Whether the folder exists.
     pub(super) fn exists(&self) -> bool {
         self.0.join(CUR).is_dir()
     }
 
-    /// When messages last came, went, or got other flags.
-    pub(super) fn written(&self) -> io::Result<[SystemTime; 2]> {
+    /// When `new` and `cur` were last modified.
+    pub(super) fn modified(&self) -> io::Result<[SystemTime; 2]> {
         let of = |sub: &str| fs::metadata(self.0.join(sub))?.modified();
         Ok([of(NEW)?, of(CUR)?])
     }
 
-    /// The messages, by the names that they keep. `new` is read first: from there others move them to `cur`.
+    /// The messages by base name. `new` is read first, because other programs move files from there to `cur`.
     pub(super) fn list(&self) -> io::Result<BTreeMap<String, Found>> {
         let mut all = BTreeMap::new();
         for sub in [NEW, CUR] {
             for entry in fs::read_dir(self.0.join(sub))? {
-                // What is no text is not a name of a message.
+                // A message name is always UTF-8.
                 let Ok(name) = entry?.file_name().into_string() else { continue };
                 if name.starts_with('.') {
                     continue;
                 }
-                let (base, letters) = names::split(&name);
+                let (base, flag_chars) = names::split(&name);
                 let path = Path::new(sub).join(&name);
-                all.insert(base.to_owned(), Found { path, letters: letters.to_owned() });
+                all.insert(base.to_owned(), Found { path, flag_chars: flag_chars.to_owned() });
             }
         }
         Ok(all)
     }
 
-    /// The octets of a message, and when it came.
+    /// The bytes of a message and its modification time.
     pub(super) fn read(&self, found: &Found) -> io::Result<(Vec<u8>, SystemTime)> {
         let path = self.0.join(&found.path);
         Ok((fs::read(&path)?, fs::metadata(&path)?.modified()?))
     }
 
-    /// Puts a message there, durable: those without flags into `new`.
-    pub(super) fn write(&self, base: &str, letters: &str, octets: &[u8]) -> io::Result<()> {
+    /// Writes and syncs a message: into `new` if it has no flags, else into `cur`.
+    pub(super) fn write(&self, base: &str, flag_chars: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
         let mut file = File::create(&draft)?;
-        file.write_all(octets)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
-        let (sub, name) = match letters.is_empty() {
+        let (sub, name) = match flag_chars.is_empty() {
             true => (NEW, base.to_owned()),
-            false => (CUR, names::join(base, letters)),
+            false => (CUR, names::join(base, flag_chars)),
         };
         fs::rename(draft, self.0.join(sub).join(name))
     }
 
-    /// Gives a message other flags.
-    pub(super) fn mark(&self, base: &str, found: &Found, letters: &str) -> io::Result<()> {
-        fs::rename(self.0.join(&found.path), self.0.join(CUR).join(names::join(base, letters)))
+    /// Changes the flags of a message.
+    pub(super) fn set_flags(&self, base: &str, found: &Found, flag_chars: &str) -> io::Result<()> {
+        fs::rename(self.0.join(&found.path), self.0.join(CUR).join(names::join(base, flag_chars)))
     }
 
-    /// Takes a message away.
+    /// Removes a message.
     pub(super) fn remove(&self, found: &Found) -> io::Result<()> {
         fs::remove_file(self.0.join(&found.path))
     }
 
-    /// What was written, renamed and removed stays so.
+    /// Makes writes, renames and removals durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         [NEW, CUR].iter().try_for_each(|sub| sync(&self.0.join(sub)))
     }
 }
 
-/// The names in a folder stay as they are.
+/// Syncs a directory.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! One mailbox and its folder: does what the plan says, to the files and then to the tables.
+//! Synchronises one mailbox with its folder: applies the plan to the files, then to the tables.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,50 +11,52 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::files::{Files, Found};
-use super::merge::{Noted, Plan, plan};
-use super::{FRESH, Keeper, Seen, apart, names};
+use super::merge::{KnownFile, Plan, merge};
+use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
 use crate::imap::{Flags, StoreMode, Summary};
-use crate::mail::{Letter, normalize, with_line_feeds};
+use crate::mail::{Message, normalize, with_line_feeds};
+use crate::mda::mailboxes::append::{NewMessage, insert_message};
 use crate::mda::mailboxes::change::{remove, set_flags};
-use crate::mda::mailboxes::file::{Arrival, file};
-use crate::mda::mailboxes::shelf::{self, Change};
-use crate::mda::mailboxes::{Mailbox, Mailboxes, Shelf};
-use crate::mda::{Error, Message, Uid};
+use crate::mda::mailboxes::open_mailbox::{self, Change};
+use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox};
+use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
 
-/// So many files are written between two commits.
-const WRITTEN_MAX: usize = 1_000;
+/// Most files written between two commits.
+const MAX_WRITTEN: usize = 1_000;
 
-/// What was done to files, and what the tables are to hold of it.
+/// What was done to the files, to be recorded in the tables.
 #[derive(Default)]
-struct Outcome {
-    noted: Vec<(Uid, Noted)>,
+struct FolderOutcome {
+    known_files: Vec<(Uid, KnownFile)>,
     removed: Vec<Uid>,
     adopted: Vec<(Uid, Flags)>,
     expunged: Vec<Uid>,
-    added: Vec<(Noted, Arrival)>,
-    /// Whether there is more to do.
+    added: Vec<(KnownFile, NewMessage)>,
+    /// Whether more files are to be written.
     unfinished: bool,
 }
 
-impl Keeper {
-    /// All mailboxes of an account in which something has changed, on either side.
+impl MaildirSync {
+    /// Synchronises all mailboxes of an account that changed on either side.
     pub(super) async fn folders(&mut self, account: i64, root: &Path) -> Result<(), Error> {
         for known in self.known(account)? {
             let Some(directory) = known.directory else { continue };
             let files = Files(root.join(directory));
-            let seen = files.written().map(|written| Seen { modseq: known.modseq, written });
-            if seen.as_ref().is_ok_and(|seen| self.seen.get(&known.mailbox) == Some(seen)) {
+            let seen = files.modified().map(|written| LastState { modseq: known.modseq, written });
+            if seen.as_ref().is_ok_and(|seen| self.last_states.get(&known.mailbox) == Some(seen)) {
                 continue;
             }
             let mailbox = self.mailboxes.by_id(account, known.mailbox);
-            match settle(&mailbox, files).await? {
+            match sync_mailbox(&mailbox, files).await? {
                 Ok(()) => match seen {
-                    Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => self.seen.insert(known.mailbox, seen),
-                    _ => self.seen.remove(&known.mailbox),
+                    Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => {
+                        self.last_states.insert(known.mailbox, seen)
+                    }
+                    _ => self.last_states.remove(&known.mailbox),
                 },
                 Err(error) => {
-                    tracing::error!(%error, mailbox = known.mailbox, "a Maildir folder cannot be kept");
+                    tracing::error!(%error, mailbox = known.mailbox, "Maildir folder sync failed");
                     continue;
                 }
             };
@@ -63,39 +65,39 @@ impl Keeper {
     }
 }
 
-impl Seen {
-    /// Whether a later change would show.
+impl LastState {
+    /// Whether a later modification would change the timestamps.
     fn is_old(&self, now: Timestamp) -> bool {
         let now = SystemTime::from(now);
-        self.written.iter().all(|written| now.duration_since(*written).is_ok_and(|age| FRESH < age))
+        self.written.iter().all(|written| now.duration_since(*written).is_ok_and(|age| RECENT_CHANGE < age))
     }
 }
 
 impl Mailboxes {
-    /// A mailbox that is there.
+    /// An existing mailbox.
     fn by_id(&self, account: i64, id: i64) -> Mailbox {
         let mut open = super::super::lock(&self.0.open);
-        let shelf = open.get(&id).and_then(std::sync::Weak::upgrade);
-        let shelf = shelf.unwrap_or_else(|| {
-            let shelf = Arc::new(Shelf::new(id));
-            open.insert(id, Arc::downgrade(&shelf));
-            shelf
+        let shared = open.get(&id).and_then(std::sync::Weak::upgrade);
+        let shared = shared.unwrap_or_else(|| {
+            let shared = Arc::new(OpenMailbox::new(id));
+            open.insert(id, Arc::downgrade(&shared));
+            shared
         });
-        Mailbox { mailboxes: self.clone(), account, shelf }
+        Mailbox { mailboxes: self.clone(), account, shared }
     }
 }
 
-/// Makes both sides alike. The inner error is of files.
-async fn settle(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>, Error> {
+/// Synchronises a mailbox with its folder. The inner error is from the file system.
+async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>, Error> {
     loop {
         let (own, files) = (mailbox.clone(), files.clone());
-        let outcome = match apart(move || work(&own, &files)).await? {
+        let outcome = match blocking(move || sync_files(&own, &files)).await? {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return Ok(Ok(())),
             Err(error) => return Ok(Err(error)),
         };
         let unfinished = outcome.unfinished;
-        let id = mailbox.shelf.id;
+        let id = mailbox.shared.id;
         mailbox.mailboxes.change(move |transaction| outcome.store(transaction, id)).await?;
         if !unfinished {
             return Ok(Ok(()));
@@ -103,91 +105,92 @@ async fn settle(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>, Error
     }
 }
 
-/// Everything that concerns files; `None` when there is nothing to do.
-fn work(mailbox: &Mailbox, files: &Files) -> io::Result<Option<Outcome>> {
-    let id = mailbox.shelf.id;
-    let read = |connection: &Connection| Ok((messages(connection, id)?, noted(connection, id)?));
-    // Files first: what the tables get meanwhile is written by ourselves, and is no file that somebody has removed.
-    let mut there = files.list()?;
-    let (messages, noted) = mailbox.mailboxes.0.store.read(read).map_err(io::Error::other)?;
-    let mut what = plan(id, &messages, &noted, &there);
-    if !what.expunge.is_empty() {
-        // A file that is renamed while a folder is read may not be seen; nobody removes twice.
-        let again = files.list()?;
-        there.extend(again);
-        what = plan(id, &messages, &noted, &there);
+/// The file system part; `None` when there is nothing to do.
+fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutcome>> {
+    let id = mailbox.shared.id;
+    let read = |connection: &Connection| Ok((messages(connection, id)?, known_files(connection, id)?));
+    // The files are listed first: a message added to the tables in between then has a known file that is missing in no
+    // list.
+    let mut listed = files.list()?;
+    let (messages, known_files) = mailbox.mailboxes.0.store.read(read).map_err(io::Error::other)?;
+    let mut plan = merge(id, &messages, &known_files, &listed);
+    if !plan.expunge.is_empty() {
+        // A rename during the listing may hide a file, so a removal must be seen twice.
+        let second_listing = files.list()?;
+        listed.extend(second_listing);
+        plan = merge(id, &messages, &known_files, &listed);
     }
-    if what.is_empty() {
+    if plan.is_empty() {
         return Ok(None);
     }
-    let mut outcome = Outcome { unfinished: WRITTEN_MAX < what.write.len(), ..Outcome::default() };
-    outcome.change_files(files, &there, &what)?;
-    outcome.write(mailbox, files, &messages, &what)?;
+    let mut outcome = FolderOutcome { unfinished: MAX_WRITTEN < plan.write.len(), ..FolderOutcome::default() };
+    outcome.change_files(files, &listed, &plan)?;
+    outcome.write(mailbox, files, &messages, &plan)?;
     files.sync()?;
-    outcome.take(files, &there, what);
+    outcome.take(files, &listed, plan);
     Ok(Some(outcome))
 }
 
-impl Outcome {
-    /// Renames and removes what the tables have changed.
-    fn change_files(&mut self, files: &Files, there: &BTreeMap<String, Found>, plan: &Plan) -> io::Result<()> {
-        for (uid, base, letters) in &plan.mark {
-            let Some(found) = there.get(base) else { continue };
-            if is_done(files.mark(base, found, letters))? {
-                self.noted.push((*uid, Noted { base: base.clone(), letters: letters.clone() }));
+impl FolderOutcome {
+    /// Renames and removes the files of messages that changed in the tables.
+    fn change_files(&mut self, files: &Files, listed: &BTreeMap<String, Found>, plan: &Plan) -> io::Result<()> {
+        for (uid, base, flag_chars) in &plan.rename {
+            let Some(found) = listed.get(base) else { continue };
+            if file_existed(files.set_flags(base, found, flag_chars))? {
+                self.known_files.push((*uid, KnownFile { base: base.clone(), flag_chars: flag_chars.clone() }));
             }
         }
         for (uid, base) in &plan.remove {
-            if let Some(found) = there.get(base) {
-                is_done(files.remove(found))?;
+            if let Some(found) = listed.get(base) {
+                file_existed(files.remove(found))?;
             }
             self.removed.push(*uid);
         }
         Ok(())
     }
 
-    /// Writes what has no file. Line ends are those of this system's files.
+    /// Writes messages without a file. Line ends become LF.
     fn write(
         &mut self,
         mailbox: &Mailbox,
         files: &Files,
-        messages: &BTreeMap<Uid, Message>,
+        messages: &BTreeMap<Uid, MessageMeta>,
         plan: &Plan,
     ) -> io::Result<()> {
-        for (uid, letters) in plan.write.iter().take(WRITTEN_MAX) {
-            let letter = mailbox.letter(*uid).map_err(io::Error::other)?;
-            let (Some(letter), Some(message)) = (letter, messages.get(uid)) else { continue };
-            let octets = with_line_feeds(&letter.to_bytes());
-            let base = names::base(mailbox.shelf.id, message, octets.len());
-            files.write(&base, letters, &octets)?;
-            self.noted.push((*uid, Noted { base, letters: letters.clone() }));
+        for (uid, flag_chars) in plan.write.iter().take(MAX_WRITTEN) {
+            let message = mailbox.message(*uid).map_err(io::Error::other)?;
+            let (Some(message), Some(meta)) = (message, messages.get(uid)) else { continue };
+            let bytes = with_line_feeds(&message.to_bytes());
+            let base = names::base(mailbox.shared.id, meta, bytes.len());
+            files.write(&base, flag_chars, &bytes)?;
+            self.known_files.push((*uid, KnownFile { base, flag_chars: flag_chars.clone() }));
         }
         Ok(())
     }
 
-    /// What somebody has done to the files.
-    fn take(&mut self, files: &Files, there: &BTreeMap<String, Found>, plan: Plan) {
-        self.noted.extend(plan.note);
-        for (uid, flags, noted) in plan.adopt {
+    /// Records what other programs did to the files.
+    fn take(&mut self, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
+        self.known_files.extend(plan.record);
+        for (uid, flags, known_file) in plan.adopt {
             self.adopted.push((uid, flags));
-            self.noted.push((uid, noted));
+            self.known_files.push((uid, known_file));
         }
         self.removed.extend(&plan.expunge);
         self.expunged = plan.expunge;
         for base in plan.add {
-            let Some(found) = there.get(&base) else { continue };
-            // Who moved it meanwhile will be noticed at the next look.
-            let Ok((octets, written)) = files.read(found) else { continue };
-            let letter = Letter::new(Bytes::from(normalize(&octets).0.into_owned()));
+            let Some(found) = listed.get(&base) else { continue };
+            // A file that was moved meanwhile is found by the next scan.
+            let Ok((bytes, written)) = files.read(found) else { continue };
+            let message = Message::new(Bytes::from(normalize(&bytes).0.into_owned()));
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
-            let summary = Arc::new(Summary::of(&letter.content));
-            let flags = names::flags(&found.letters, &Flags::default());
-            let arrival = Arrival { letter, summary, flags, received, saved: received };
-            self.added.push((Noted { base, letters: found.letters.clone() }, arrival));
+            let summary = Arc::new(Summary::of(&message.content));
+            let flags = names::flags(&found.flag_chars, &Flags::default());
+            let new_message = NewMessage { message, summary, flags, received, saved: received };
+            self.added.push((KnownFile { base, flag_chars: found.flag_chars.clone() }, new_message));
         }
     }
 
-    /// All of it in one commit.
+    /// Records everything in one commit.
     fn store(self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
@@ -197,38 +200,39 @@ impl Outcome {
             changes.push(remove(transaction, mailbox, &self.expunged)?);
         }
         let sql = "DELETE FROM maildir_file WHERE mailbox = ?1 AND uid = ?2";
-        let mut forget = transaction.prepare_cached(sql)?;
+        let mut delete_file = transaction.prepare_cached(sql)?;
         for uid in &self.removed {
-            forget.execute(params![mailbox, uid])?;
+            delete_file.execute(params![mailbox, uid])?;
         }
-        let sql = "INSERT INTO maildir_file (mailbox, uid, base, letters) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (mailbox, uid) DO UPDATE SET base = excluded.base, letters = excluded.letters";
-        let mut note = transaction.prepare_cached(sql)?;
-        for (uid, Noted { base, letters }) in &self.noted {
-            note.execute(params![mailbox, uid, base, letters])?;
+        let sql = "INSERT INTO maildir_file (mailbox, uid, base, flag_chars) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (mailbox, uid) DO UPDATE SET base = excluded.base, flag_chars = excluded.flag_chars";
+        let mut record_file = transaction.prepare_cached(sql)?;
+        for (uid, KnownFile { base, flag_chars }) in &self.known_files {
+            record_file.execute(params![mailbox, uid, base, flag_chars])?;
         }
-        for (Noted { base, letters }, arrival) in &self.added {
-            let (filed, more) = file(transaction, mailbox, String::new(), arrival)?;
-            note.execute(params![mailbox, filed.uid, base, letters])?;
+        for (KnownFile { base, flag_chars }, new_message) in &self.added {
+            let (filed, more) = insert_message(transaction, mailbox, String::new(), new_message)?;
+            record_file.execute(params![mailbox, filed.uid, base, flag_chars])?;
             changes.extend(more);
         }
         Ok(((), changes))
     }
 }
 
-fn messages(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, Message>> {
-    let view = shelf::load(connection, mailbox)?.unwrap_or_default();
+fn messages(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, MessageMeta>> {
+    let view = open_mailbox::load(connection, mailbox)?.unwrap_or_default();
     Ok(view.messages.iter().map(|message| (message.uid, message.clone())).collect())
 }
 
-fn noted(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, Noted>> {
-    let sql = "SELECT uid, base, letters FROM maildir_file WHERE mailbox = ?1";
+fn known_files(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, KnownFile>> {
+    let sql = "SELECT uid, base, flag_chars FROM maildir_file WHERE mailbox = ?1";
     let mut all = connection.prepare_cached(sql)?;
-    all.query_map([mailbox], |row| Ok((row.get(0)?, Noted { base: row.get(1)?, letters: row.get(2)? })))?.collect()
+    all.query_map([mailbox], |row| Ok((row.get(0)?, KnownFile { base: row.get(1)?, flag_chars: row.get(2)? })))?
+        .collect()
 }
 
-/// `false` when somebody was quicker, and the file is no longer there.
-fn is_done(outcome: io::Result<()>) -> io::Result<bool> {
+/// `false` when the file no longer exists.
+fn file_existed(outcome: io::Result<()>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -1,82 +1,81 @@
-//! What is to be done so that the messages of a mailbox and the files of its folder are the same again. Pure: it reads
-//! nothing and changes nothing.
+//! Computes what makes a mailbox and its folder equal again. A pure function: it reads and changes nothing.
 
 use std::collections::BTreeMap;
 
 use super::files::Found;
 use super::names;
 use crate::imap::Flags;
-use crate::mda::{Message, Uid};
+use crate::mda::{MessageMeta, Uid};
 
-/// A file as we last saw it.
+/// A file as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Noted {
+pub(super) struct KnownFile {
     pub(super) base: String,
-    pub(super) letters: String,
+    pub(super) flag_chars: String,
 }
 
-/// What to do, to files and to the tables.
+/// Changes to make to the files and to the tables.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
-    /// Messages that have no file yet, and their flags in letters.
+    /// Messages without a file, with their flag characters.
     pub(super) write: Vec<(Uid, String)>,
-    /// Files to rename: message, name, new letters.
-    pub(super) mark: Vec<(Uid, String, String)>,
-    /// Files to remove, if they are there, of messages that are gone.
+    /// Files to rename: UID, base name, new flag characters.
+    pub(super) rename: Vec<(Uid, String, String)>,
+    /// Files to remove, if they exist, because their messages were expunged.
     pub(super) remove: Vec<(Uid, String)>,
-    /// Files that are ours and were not noted before a crash.
-    pub(super) note: Vec<(Uid, Noted)>,
-    /// Messages that somebody gave other flags.
-    pub(super) adopt: Vec<(Uid, Flags, Noted)>,
-    /// Messages whose files somebody has removed.
+    /// Files written before a crash that were not recorded.
+    pub(super) record: Vec<(Uid, KnownFile)>,
+    /// Messages whose flags another program changed.
+    pub(super) adopt: Vec<(Uid, Flags, KnownFile)>,
+    /// Messages whose files another program removed.
     pub(super) expunge: Vec<Uid>,
-    /// Files that somebody has put there.
+    /// Files that another program added.
     pub(super) add: Vec<String>,
 }
 
-/// Compares what is in the tables, what was noted, and what is there.
-pub(super) fn plan(
+/// Compares the tables, the recorded files and the folder.
+pub(super) fn merge(
     mailbox: i64,
-    messages: &BTreeMap<Uid, Message>,
-    noted: &BTreeMap<Uid, Noted>,
+    messages: &BTreeMap<Uid, MessageMeta>,
+    known: &BTreeMap<Uid, KnownFile>,
     files: &BTreeMap<String, Found>,
 ) -> Plan {
     let mut plan = Plan::default();
-    let mut strangers: BTreeMap<&str, &Found> = files.iter().map(|(base, found)| (base.as_str(), found)).collect();
-    for (uid, noted) in noted {
-        strangers.remove(noted.base.as_str());
+    let mut unknown: BTreeMap<&str, &Found> = files.iter().map(|(base, found)| (base.as_str(), found)).collect();
+    for (uid, known) in known {
+        unknown.remove(known.base.as_str());
         match messages.get(uid) {
-            Some(message) => plan.compare(message, noted, files.get(&noted.base)),
-            None => plan.remove.push((*uid, noted.base.clone())),
+            Some(message) => plan.compare(message, known, files.get(&known.base)),
+            None => plan.remove.push((*uid, known.base.clone())),
         }
     }
-    for (uid, message) in messages.iter().filter(|(uid, _)| !noted.contains_key(uid)) {
-        let stem = names::stem(mailbox, message);
-        let ours = strangers.range(stem.as_str()..).next().filter(|(base, _)| base.starts_with(&stem));
-        match ours.map(|(base, found)| (*base, found.letters.clone())) {
-            Some((base, letters)) => {
-                strangers.remove(base);
-                plan.note.push((*uid, Noted { base: base.to_owned(), letters }));
+    for (uid, message) in messages.iter().filter(|(uid, _)| !known.contains_key(uid)) {
+        let name_prefix = names::name_prefix(mailbox, message);
+        let own = unknown.range(name_prefix.as_str()..).next().filter(|(base, _)| base.starts_with(&name_prefix));
+        match own.map(|(base, found)| (*base, found.flag_chars.clone())) {
+            Some((base, flag_chars)) => {
+                unknown.remove(base);
+                plan.record.push((*uid, KnownFile { base: base.to_owned(), flag_chars }));
             }
-            None => plan.write.push((*uid, names::letters(&message.flags, ""))),
+            None => plan.write.push((*uid, names::flag_chars(&message.flags, ""))),
         }
     }
-    plan.add = strangers.into_keys().map(str::to_owned).collect();
+    plan.add = unknown.into_keys().map(str::to_owned).collect();
     plan
 }
 
 impl Plan {
-    /// A message that has, or had, a file.
-    fn compare(&mut self, message: &Message, noted: &Noted, found: Option<&Found>) {
+    /// A message whose file is recorded.
+    fn compare(&mut self, message: &MessageMeta, known: &KnownFile, found: Option<&Found>) {
         let Some(found) = found else { return self.expunge.push(message.uid) };
-        if found.letters != noted.letters {
-            let now = Noted { base: noted.base.clone(), letters: found.letters.clone() };
-            self.adopt.push((message.uid, names::flags(&found.letters, &message.flags), now));
+        if found.flag_chars != known.flag_chars {
+            let now = KnownFile { base: known.base.clone(), flag_chars: found.flag_chars.clone() };
+            self.adopt.push((message.uid, names::flags(&found.flag_chars, &message.flags), now));
             return;
         }
-        let letters = names::letters(&message.flags, &found.letters);
-        if letters != found.letters {
-            self.mark.push((message.uid, noted.base.clone(), letters));
+        let flag_chars = names::flag_chars(&message.flags, &found.flag_chars);
+        if flag_chars != found.flag_chars {
+            self.rename.push((message.uid, known.base.clone(), flag_chars));
         }
     }
 

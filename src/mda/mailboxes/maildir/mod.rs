@@ -1,23 +1,24 @@
-//! Maildirs: the mailboxes of some accounts also lie in folders, where mutt, Dovecot and others may work on them.
+//! Maildir: the mailboxes of some accounts are also stored as folders, which mutt, Dovecot and others may read and
+//! change.
 //!
 //! ```text
 //!   sessions --> tables, the index: UIDs, flags, summaries     DATA/maildir/ann@a.test/cur, new, tmp      INBOX
 //!                      |            ^                          DATA/maildir/ann@a.test/.Archive.2026/...
-//!                      '-- Keeper --'------- files, names ------------'
+//!                      '-- MaildirSync --'------- file system ------------'
 //! ```
 //!
-//! The keeper brings each side what the other has: it knows what it last saw of every file, so it can tell who changed
-//! something. The tables say what is acknowledged; a file is written and synced before it is noted there, so one that
-//! is missing later was removed by somebody. UIDs come from the tables and are never given twice.
+//! Changes are carried over in both directions. The last known state of every file is recorded, so it is clear which
+//! side changed. The tables are authoritative; a file is written and synced before it is recorded, so a recorded file
+//! that is missing later was removed by another program. UIDs come from the tables and are never reused.
 //!
-//! | tables | noted | file | so |
+//! | tables | recorded | file | action |
 //! |---|---|---|---|
-//! | message | no | no | we write it |
-//! | message | yes | the same flags as noted | if ours differ, we rename it |
-//! | message | yes | other flags | somebody set them: we take them over |
-//! | message | yes | no | somebody removed it: it is expunged |
-//! | none | yes | any | we remove it |
-//! | none | no | yes | somebody put it there: it gets a UID |
+//! | message | no | no | write the file |
+//! | message | yes | the recorded flags | rename the file if the flags in the tables differ |
+//! | message | yes | other flags | take over the flags of the file |
+//! | message | yes | no | expunge the message |
+//! | none | yes | any | remove the file |
+//! | none | no | yes | add the message under a new UID |
 
 mod files;
 mod folder;
@@ -38,67 +39,69 @@ use tokio::time::sleep;
 use super::{Error, Mailboxes};
 use crate::net::Stop;
 
-/// From one look at the folders to the next.
-const PAUSE: Duration = Duration::from_millis(250);
-/// What changed so shortly before a look may change once more without a new time on it.
-const FRESH: Duration = Duration::from_millis(100);
+/// The interval between two scans of the folders.
+const SCAN_INTERVAL: Duration = Duration::from_millis(250);
+/// A directory modified within this time before a scan is scanned again, because its mtime may not change with the next
+/// write.
+const RECENT_CHANGE: Duration = Duration::from_millis(100);
 
-/// Keeps tables and folders alike.
-pub struct Keeper {
+/// Synchronises mailboxes with Maildir folders.
+pub struct MaildirSync {
     mailboxes: Mailboxes,
     root: PathBuf,
     serves: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     commits: watch::Receiver<u64>,
-    /// What both sides of each mailbox looked like when they were last found alike.
-    seen: BTreeMap<i64, Seen>,
+    /// The state of each mailbox when both sides were last equal.
+    last_states: BTreeMap<i64, LastState>,
 }
 
-/// The number of the last change in the tables, and when `new` and `cur` were last written to.
+/// The modification sequence of the mailbox, and the modification times of `new` and `cur`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct LastState {
     modseq: u64,
     written: [SystemTime; 2],
 }
 
-impl Keeper {
-    /// For the accounts that `serves` names, in the folder `maildir` beside the database. `None` when that is in memory.
+impl MaildirSync {
+    /// Synchronises the accounts that `serves` accepts, in the folder `maildir` beside the database. `None` for a store
+    /// in memory.
     pub fn new(mailboxes: &Mailboxes, serves: impl Fn(&str) -> bool + Send + Sync + 'static) -> Option<Self> {
         let root = mailboxes.0.store.folder()?.join("maildir");
         let commits = mailboxes.0.commits.subscribe();
-        let (serves, seen) = (Arc::new(serves), BTreeMap::new());
-        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, seen })
+        let (serves, last_states) = (Arc::new(serves), BTreeMap::new());
+        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, last_states })
     }
 
-    /// Works until `stop`. What fails is logged, and tried again at the next look.
-    pub async fn keep(mut self, stop: Stop) {
+    /// Runs until `stop`. Errors are logged, and the next scan tries again.
+    pub async fn run(mut self, stop: Stop) {
         loop {
-            if let Err(error) = self.look().await {
-                tracing::error!(%error, "a Maildir cannot be kept");
+            if let Err(error) = self.sync_once().await {
+                tracing::error!(%error, "Maildir sync failed");
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = self.commits.changed() => {}
-                () = sleep(PAUSE) => {}
+                () = sleep(SCAN_INTERVAL) => {}
             }
         }
-        // What was acknowledged just before the stop is in the folders too.
-        if let Err(error) = self.look().await {
-            tracing::error!(%error, "a Maildir is not up to date; it will be at the next start");
+        // Changes acknowledged just before the stop are written too.
+        if let Err(error) = self.sync_once().await {
+            tracing::error!(%error, "last Maildir sync failed; it is repeated at the next start");
         }
     }
 
-    /// One look at all folders; afterwards each side has what the other had before.
+    /// Scans all folders once and carries over the changes of both sides.
     ///
     /// # Errors
-    /// The store fails; a folder that cannot be used is only logged.
-    pub async fn look(&mut self) -> Result<(), Error> {
+    /// The store fails; an error of a folder is only logged.
+    pub async fn sync_once(&mut self) -> Result<(), Error> {
         self.commits.mark_unchanged();
         for (account, key) in self.accounts()? {
             let root = self.root.join(names::account(&key));
             match self.tree(account, &key, &root).await? {
                 Ok(()) => self.folders(account, &root).await?,
-                Err(why) => tracing::error!(%why, account = key, folder = %root.display(), "a Maildir cannot be used"),
+                Err(error) => tracing::error!(%error, account = key, folder = %root.display(), "Maildir sync failed"),
             }
         }
         Ok(())
@@ -114,7 +117,7 @@ impl Keeper {
     }
 }
 
-/// Work on files, away from the tasks of sessions.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+/// Runs work on files on a blocking thread.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Store(crate::store::Error::Closed))
 }

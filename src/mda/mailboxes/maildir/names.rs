@@ -1,14 +1,14 @@
-//! Names in a Maildir: of accounts, of folders (Maildir++), of messages and the flags in them.
+//! Names in a Maildir: of account folders, of mailbox folders (Maildir++), and of message files with their flags.
 //!
-//! A message is `1790000000.M12U345.postroad,S=1234:2,FS`: when it arrived, which one it is, its octets, its flags.
+//! A message is `1790000000.M12U345.postroad,S=1234:2,FS`: date of arrival, mailbox and UID, size, flags.
 
 use crate::imap::{Flags, utf7_decode, utf7_encode};
-use crate::mda::Message;
+use crate::mda::MessageMeta;
 use crate::mda::mailboxes::name::{INBOX, canonical};
 
-/// What stands between the name of a message and its flags.
-const MARK: &str = ":2,";
-/// The folder of an account: its address, with what file systems may not like in hexadecimal.
+/// Separates the base name of a message file from its flags.
+const FLAGS_SEPARATOR: &str = ":2,";
+/// The folder of an account: its address, with unusual characters in hexadecimal.
 pub(super) fn account(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
     let mut name = String::new();
@@ -21,8 +21,8 @@ pub(super) fn account(key: &str) -> String {
     name
 }
 
-/// The folder of a mailbox within that of its account; empty for INBOX. Names are in modified UTF-7, levels end in a
-/// dot, and a dot in a name is `%2E`: names hold no `%` of their own.
+/// The folder of a mailbox within the account folder; empty for INBOX. Names are in modified UTF-7, each level starts
+/// with a dot, and a dot in a name is written `%2E`: mailbox names contain no `%`.
 pub(super) fn directory(mailbox: &str) -> String {
     if mailbox == INBOX {
         return String::new();
@@ -31,7 +31,7 @@ pub(super) fn directory(mailbox: &str) -> String {
     levels.map(|level| format!(".{level}")).collect()
 }
 
-/// The mailbox of a folder; `None` when it can be none of ours.
+/// The mailbox of a folder; `None` if the folder cannot belong to a mailbox.
 pub(super) fn mailbox(directory: &str) -> Option<String> {
     let levels: Option<Vec<String>> = directory.strip_prefix('.')?.split('.').map(level).collect();
     let name = levels?.join("/");
@@ -43,40 +43,40 @@ fn level(wire: &str) -> Option<String> {
     (!level.contains('/')).then_some(level)
 }
 
-/// The name that a message of ours gets; the same whenever it is asked for. `octets` is the size of its file.
-pub(super) fn base(mailbox: i64, message: &Message, octets: usize) -> String {
-    let Message { uid, received, .. } = message;
-    format!("{}.M{mailbox}U{uid}.postroad,S={octets}", received.as_second())
+/// The base name of a message file written here; always the same for a message. `bytes` is the size of the file.
+pub(super) fn base(mailbox: i64, message: &MessageMeta, bytes: usize) -> String {
+    let MessageMeta { uid, received, .. } = message;
+    format!("{}.M{mailbox}U{uid}.postroad,S={bytes}", received.as_second())
 }
 
-/// What of such a name is known without the file.
-pub(super) fn stem(mailbox: i64, message: &Message) -> String {
+/// The part of that name that does not depend on the file.
+pub(super) fn name_prefix(mailbox: i64, message: &MessageMeta) -> String {
     format!("{}.M{mailbox}U{}.postroad,", message.received.as_second(), message.uid)
 }
 
-/// A file name without and with its flags.
+/// Splits a file name into base name and flags.
 pub(super) fn split(name: &str) -> (&str, &str) {
-    name.split_once(MARK).unwrap_or((name, ""))
+    name.split_once(FLAGS_SEPARATOR).unwrap_or((name, ""))
 }
 
 /// A file name in `cur`.
-pub(super) fn join(base: &str, letters: &str) -> String {
-    format!("{base}{MARK}{letters}")
+pub(super) fn join(base: &str, flag_chars: &str) -> String {
+    format!("{base}{FLAGS_SEPARATOR}{flag_chars}")
 }
 
-/// The flags of a message as letters. Those of `foreign`, which mean something to others, stay.
-pub(super) fn letters(flags: &Flags, foreign: &str) -> String {
-    let known = |letter: &char| Flags::is_letter(*letter);
+/// The flags of a message as flag characters. Unknown ones of `foreign` are kept.
+pub(super) fn flag_chars(flags: &Flags, foreign: &str) -> String {
+    let known = |flag_char: &char| Flags::is_letter(*flag_char);
     let mut all: Vec<char> =
-        flags.to_letters().chars().chain(foreign.chars().filter(|letter| !known(letter))).collect();
+        flags.to_letters().chars().chain(foreign.chars().filter(|flag_char| !known(flag_char))).collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter().collect()
 }
 
-/// The flags that letters stand for; keywords that have no letter are as they were.
-pub(super) fn flags(letters: &str, before: &Flags) -> Flags {
-    let mut flags = Flags::from_letters(letters);
+/// The flags for these flag characters; keywords without a character are kept from `before`.
+pub(super) fn flags(flag_chars: &str, before: &Flags) -> Flags {
+    let mut flags = Flags::from_letters(flag_chars);
     before.without_letters().iter().for_each(|word| flags.add_keyword(word));
     flags
 }
@@ -87,7 +87,7 @@ mod tests {
     use crate::imap::SystemFlags;
 
     #[test]
-    fn mailboxes_and_folders_name_each_other() {
+    fn folder_names_convert_to_mailbox_names_and_back() {
         for (name, folder) in [
             ("Archive", ".Archive"),
             ("Archive/2026", ".Archive.2026"),
@@ -98,12 +98,12 @@ mod tests {
             assert_eq!((directory(name).as_str(), mailbox(folder).as_deref()), (folder, Some(name)));
         }
         assert_eq!(directory("INBOX"), "");
-        let strange = ["", ".", "..", "cur", ".a..b", ".INBOX", ".inbox", ".a*", ".&AC8-", ".a\nb"];
-        assert!(strange.iter().all(|folder| mailbox(folder).is_none()), "{strange:?}");
+        let invalid = ["", ".", "..", "cur", ".a..b", ".INBOX", ".inbox", ".a*", ".&AC8-", ".a\nb"];
+        assert!(invalid.iter().all(|folder| mailbox(folder).is_none()), "{invalid:?}");
     }
 
     #[test]
-    fn no_account_leaves_its_folder() {
+    fn account_folder_escapes_unusual_characters() {
         for (key, folder) in [
             ("ann@a.test", "ann@a.test"),
             ("..@a.test", "%2E.@a.test"),
@@ -115,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_letters_in_order_and_strange_letters_stay() {
+    fn flag_chars_are_sorted_and_unknown_ones_are_kept() {
         let system = SystemFlags::SEEN.with(SystemFlags::ANSWERED).with(SystemFlags::DELETED);
         let seen = Flags { system, keywords: vec!["$Forwarded".into(), "work".into()] };
-        assert_eq!(letters(&seen, ""), "PRST");
-        assert_eq!(letters(&seen, "aDb"), "PRSTab");
+        assert_eq!(flag_chars(&seen, ""), "PRST");
+        assert_eq!(flag_chars(&seen, "aDb"), "PRSTab");
         assert_eq!(flags("PRST", &Flags { keywords: vec!["work".into()], ..Flags::default() }).system, system);
         assert_eq!(flags("FS", &seen).keywords, ["work"]);
         assert_eq!(split("1.a.b,S=3:2,FS"), ("1.a.b,S=3", "FS"));

@@ -1,4 +1,4 @@
-//! Two sides, one set of mailboxes: what is done on either is found on the other.
+//! Changes to mailboxes reach the folders, and changes to folders reach the mailboxes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::imap::{Flags, StoreMode, SystemFlags};
-use crate::mail::Letter;
+use crate::mail::Message;
 use crate::mda::SCHEMA;
 use crate::mda::mailboxes::Mailbox;
 use crate::store::Store;
@@ -16,13 +16,13 @@ use crate::world::Clock;
 
 const ANN: &str = "ann@a.test";
 
-struct Both {
+struct Fixture {
     data: TempDir,
     mailboxes: Mailboxes,
-    keeper: Keeper,
+    sync: MaildirSync,
 }
 
-impl Both {
+impl Fixture {
     async fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap()).await
     }
@@ -31,23 +31,23 @@ impl Both {
         let store = Store::open(&data.path().join("post.db"), &[SCHEMA]).unwrap();
         let mailboxes = Mailboxes::new(store, Clock::wall());
         mailboxes.ensure_account(ANN).await.unwrap();
-        let keeper = Keeper::new(&mailboxes, |_| true).unwrap();
-        let mut both = Self { data, mailboxes, keeper };
-        both.keeper.look().await.unwrap();
-        both
+        let sync = MaildirSync::new(&mailboxes, |_| true).unwrap();
+        let mut fixture = Self { data, mailboxes, sync };
+        fixture.sync.sync_once().await.unwrap();
+        fixture
     }
 
-    /// The process ends, and starts again on the same data.
-    async fn again(self) -> Self {
-        let Self { data, mailboxes, keeper } = self;
-        drop((mailboxes, keeper));
+    /// Reopens the same data, as after a restart.
+    async fn restart(self) -> Self {
+        let Self { data, mailboxes, sync } = self;
+        drop((mailboxes, sync));
         Self::open(data).await
     }
 
     async fn deliver(&mut self, subject: &str) {
-        let letter = Letter::new(Bytes::from(format!("Subject: {subject}\r\n\r\nhello\r\n")));
-        self.mailboxes.deliver(ANN, None, &letter).await.unwrap();
-        self.keeper.look().await.unwrap();
+        let message = Message::new(Bytes::from(format!("Subject: {subject}\r\n\r\nhello\r\n")));
+        self.mailboxes.deliver(ANN, None, &message).await.unwrap();
+        self.sync.sync_once().await.unwrap();
     }
 
     fn inbox(&self) -> Mailbox {
@@ -58,7 +58,7 @@ impl Both {
         self.data.path().join("maildir").join(ANN)
     }
 
-    /// Names of files, below the account's folder, in order.
+    /// Names of the files of a mailbox folder, in order.
     fn files(&self, directory: &str) -> Vec<String> {
         let mut all = Vec::new();
         for sub in ["new", "cur"] {
@@ -70,22 +70,17 @@ impl Both {
         all
     }
 
-    /// UIDs, flags and subjects of a mailbox, as sessions see it.
-    fn drawn(&self, name: &str) -> Vec<String> {
+    /// UIDs, flags and subjects of a mailbox, from its view.
+    fn messages(&self, name: &str) -> Vec<String> {
         let mailbox = self.mailboxes.open(ANN, name).unwrap();
         let view = mailbox.view().unwrap();
-        let draw = |message: &crate::mda::Message| {
-            let letter = mailbox.letter(message.uid).unwrap().unwrap().to_bytes();
-            let text = String::from_utf8(letter.to_vec()).unwrap();
+        let describe = |meta: &crate::mda::MessageMeta| {
+            let message = mailbox.message(meta.uid).unwrap().unwrap().to_bytes();
+            let text = String::from_utf8(message.to_vec()).unwrap();
             let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
-            format!(
-                "{} {}{} {subject}",
-                message.uid,
-                names::letters(&message.flags, ""),
-                message.flags.keywords.join(",")
-            )
+            format!("{} {}{} {subject}", meta.uid, names::flag_chars(&meta.flags, ""), meta.flags.keywords.join(","))
         };
-        view.messages.iter().map(draw).collect()
+        view.messages.iter().map(describe).collect()
     }
 
     /// Renames the only file of INBOX as another program would.
@@ -100,128 +95,129 @@ fn seen() -> Flags {
     Flags { system: SystemFlags::SEEN.with(SystemFlags::FLAGGED), keywords: vec!["work".into()] }
 }
 
-fn put(folder: &Path, name: &str, subject: &str) {
+fn add_file(folder: &Path, name: &str, subject: &str) {
     fs::write(folder.join("tmp").join("x"), format!("Subject: {subject}\n\nfrom outside\n")).unwrap();
     fs::rename(folder.join("tmp").join("x"), folder.join(name)).unwrap();
 }
 
 #[tokio::test]
-async fn what_is_delivered_lies_in_new_as_a_file_with_line_feeds() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    let [file] = <[String; 1]>::try_from(both.files("")).unwrap();
+async fn delivered_message_is_a_file_in_new_with_lf_line_ends() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    let [file] = <[String; 1]>::try_from(fixture.files("")).unwrap();
     assert!(file.starts_with("new/") && file.contains("U1.postroad,S=18"), "{file}");
-    assert_eq!(fs::read_to_string(both.root().join(file)).unwrap(), "Subject: a\n\nhello\n");
+    assert_eq!(fs::read_to_string(fixture.root().join(file)).unwrap(), "Subject: a\n\nhello\n");
 }
 
 #[tokio::test]
-async fn flags_are_renames_and_renames_are_flags() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    both.inbox().store(vec![1], StoreMode::Replace, seen()).await.unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(both.files("")[0].starts_with("cur/") && both.files("")[0].ends_with(":2,FS"));
-    both.rename(|base| format!("cur/{base}:2,RSa"));
-    let modseq = both.inbox().view().unwrap().modseq;
-    both.keeper.look().await.unwrap();
-    assert_eq!(both.drawn("INBOX"), ["1 RSwork a"]);
-    assert!(modseq < both.inbox().view().unwrap().modseq);
-    both.inbox()
+async fn flags_are_carried_over_by_renames_in_both_directions() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    fixture.inbox().store(vec![1], StoreMode::Replace, seen()).await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert!(fixture.files("")[0].starts_with("cur/") && fixture.files("")[0].ends_with(":2,FS"));
+    fixture.rename(|base| format!("cur/{base}:2,RSa"));
+    let modseq = fixture.inbox().view().unwrap().modseq;
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("INBOX"), ["1 RSwork a"]);
+    assert!(modseq < fixture.inbox().view().unwrap().modseq);
+    fixture
+        .inbox()
         .store(vec![1], StoreMode::Add, Flags { system: SystemFlags::DELETED, keywords: vec![] })
         .await
         .unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(both.files("")[0].ends_with(":2,RSTa"), "a strange letter stays");
+    fixture.sync.sync_once().await.unwrap();
+    assert!(fixture.files("")[0].ends_with(":2,RSTa"), "an unknown flag is kept");
 }
 
 #[tokio::test]
-async fn mail_that_others_add_gets_a_uid_and_what_they_remove_is_expunged() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    put(&both.root(), "new/1.other", "b");
-    put(&both.root(), "cur/2.other:2,S", "c");
-    both.keeper.look().await.unwrap();
-    assert_eq!(both.drawn("INBOX"), ["1  a", "2  b", "3 S c"]);
-    let letter = both.inbox().letter(2).unwrap().unwrap();
-    assert_eq!(&letter.to_bytes()[..], b"Subject: b\r\n\r\nfrom outside\r\n");
-    fs::remove_file(both.root().join("cur/2.other:2,S")).unwrap();
-    both.keeper.look().await.unwrap();
-    put(&both.root(), "new/3.other", "d");
-    both.keeper.look().await.unwrap();
-    assert_eq!(both.drawn("INBOX"), ["1  a", "2  b", "4  d"], "no UID is used again");
+async fn file_added_by_another_program_gets_a_uid_and_a_removed_one_is_expunged() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    add_file(&fixture.root(), "new/1.other", "b");
+    add_file(&fixture.root(), "cur/2.other:2,S", "c");
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("INBOX"), ["1  a", "2  b", "3 S c"]);
+    let message = fixture.inbox().message(2).unwrap().unwrap();
+    assert_eq!(&message.to_bytes()[..], b"Subject: b\r\n\r\nfrom outside\r\n");
+    fs::remove_file(fixture.root().join("cur/2.other:2,S")).unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    add_file(&fixture.root(), "new/3.other", "d");
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("INBOX"), ["1  a", "2  b", "4  d"], "no UID is reused");
 }
 
 #[tokio::test]
-async fn what_sessions_expunge_and_move_others_no_longer_find() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    both.deliver("b").await;
-    both.inbox().move_to(vec![1], "Archive").await.unwrap();
-    both.inbox().remove(vec![2]).await.unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(both.files("").is_empty());
-    assert_eq!((both.files(".Archive").len(), both.drawn("Archive")), (1, vec!["1  a".to_owned()]));
+async fn file_of_an_expunged_or_moved_message_is_removed() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    fixture.deliver("b").await;
+    fixture.inbox().move_to(vec![1], "Archive").await.unwrap();
+    fixture.inbox().remove(vec![2]).await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert!(fixture.files("").is_empty());
+    assert_eq!((fixture.files(".Archive").len(), fixture.messages("Archive")), (1, vec!["1  a".to_owned()]));
 }
 
 #[tokio::test]
-async fn a_message_that_others_move_to_another_folder_moves() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    both.rename(|base| format!(".Junk/cur/{base}:2,S"));
-    both.keeper.look().await.unwrap();
-    assert_eq!((both.drawn("INBOX"), both.drawn("Junk")), (vec![], vec!["1 S a".to_owned()]));
-    assert_eq!((both.files("").len(), both.files(".Junk").len()), (0, 1));
+async fn file_moved_by_another_program_moves_the_message() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    fixture.rename(|base| format!(".Junk/cur/{base}:2,S"));
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!((fixture.messages("INBOX"), fixture.messages("Junk")), (vec![], vec!["1 S a".to_owned()]));
+    assert_eq!((fixture.files("").len(), fixture.files(".Junk").len()), (0, 1));
 }
 
 #[tokio::test]
-async fn folders_are_mailboxes_on_both_sides() {
-    let mut both = Both::new().await;
-    both.mailboxes.create(ANN, "Work/2026").await.unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(both.root().join(".Work.2026/cur").is_dir());
-    both.mailboxes.rename(ANN, "Work", "Old").await.unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(both.root().join(".Old.2026/cur").is_dir() && !both.root().join(".Work").exists());
-    ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(both.root().join(".Made").join(sub)).unwrap());
-    put(&both.root().join(".Made"), "new/1", "inside");
-    both.keeper.look().await.unwrap();
-    both.keeper.look().await.unwrap();
-    assert_eq!(both.drawn("Made"), ["1  inside"]);
-    both.mailboxes.delete(ANN, "Made").await.unwrap();
-    fs::remove_dir_all(both.root().join(".Old.2026")).unwrap();
-    both.keeper.look().await.unwrap();
-    assert!(!both.root().join(".Made").exists());
-    assert!(both.mailboxes.open(ANN, "Old/2026").is_err() && both.mailboxes.open(ANN, "Old").is_ok());
+async fn folders_and_mailboxes_are_created_renamed_and_deleted_together() {
+    let mut fixture = Fixture::new().await;
+    fixture.mailboxes.create(ANN, "Work/2026").await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert!(fixture.root().join(".Work.2026/cur").is_dir());
+    fixture.mailboxes.rename(ANN, "Work", "Old").await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert!(fixture.root().join(".Old.2026/cur").is_dir() && !fixture.root().join(".Work").exists());
+    ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(fixture.root().join(".Made").join(sub)).unwrap());
+    add_file(&fixture.root().join(".Made"), "new/1", "inside");
+    fixture.sync.sync_once().await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("Made"), ["1  inside"]);
+    fixture.mailboxes.delete(ANN, "Made").await.unwrap();
+    fs::remove_dir_all(fixture.root().join(".Old.2026")).unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert!(!fixture.root().join(".Made").exists());
+    assert!(fixture.mailboxes.open(ANN, "Old/2026").is_err() && fixture.mailboxes.open(ANN, "Old").is_ok());
 }
 
 #[tokio::test]
-async fn a_start_finds_what_happened_meanwhile_and_nothing_twice() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    both.rename(|base| format!("cur/{base}:2,F"));
-    put(&both.root(), "new/1.other", "b");
-    // Committed, and the process ended before there was a file.
-    let letter = Letter::new(Bytes::from("Subject: c\r\n\r\n"));
-    both.mailboxes.deliver(ANN, None, &letter).await.unwrap();
-    let mut both = both.again().await;
-    assert_eq!(both.drawn("INBOX"), ["1 F a", "2  c", "3  b"]);
-    assert_eq!(both.files("").len(), 3);
-    // Written, and the process ended before that was noted.
+async fn restart_carries_over_changes_once() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    fixture.rename(|base| format!("cur/{base}:2,F"));
+    add_file(&fixture.root(), "new/1.other", "b");
+    // Committed, but the process ended before the file was written.
+    let message = Message::new(Bytes::from("Subject: c\r\n\r\n"));
+    fixture.mailboxes.deliver(ANN, None, &message).await.unwrap();
+    let mut fixture = fixture.restart().await;
+    assert_eq!(fixture.messages("INBOX"), ["1 F a", "2  c", "3  b"]);
+    assert_eq!(fixture.files("").len(), 3);
+    // Written, but the process ended before the file was recorded.
     let forget = "DELETE FROM maildir_file WHERE base LIKE '%.postroad,%'";
-    both.mailboxes.write(move |transaction| Ok(transaction.execute(forget, []).map(|_| ())?)).await.unwrap();
-    both = both.again().await;
-    assert_eq!(both.files("").iter().filter(|file| file.contains("postroad")).count(), 2);
+    fixture.mailboxes.write(move |transaction| Ok(transaction.execute(forget, []).map(|_| ())?)).await.unwrap();
+    fixture = fixture.restart().await;
+    assert_eq!(fixture.files("").iter().filter(|file| file.contains("postroad")).count(), 2);
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_for_a_while_takes_no_mail_with_it() {
-    let mut both = Both::new().await;
-    both.deliver("a").await;
-    let aside = both.data.path().join("aside");
-    fs::rename(both.root(), &aside).unwrap();
-    both.keeper.look().await.unwrap();
-    assert_eq!(both.drawn("INBOX"), ["1  a"]);
-    fs::rename(&aside, both.root()).unwrap();
-    both.keeper.look().await.unwrap();
-    assert_eq!((both.drawn("INBOX"), both.files("").len()), (vec!["1  a".to_owned()], 1));
+async fn account_folder_missing_for_a_while_expunges_nothing() {
+    let mut fixture = Fixture::new().await;
+    fixture.deliver("a").await;
+    let aside = fixture.data.path().join("aside");
+    fs::rename(fixture.root(), &aside).unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("INBOX"), ["1  a"]);
+    fs::rename(&aside, fixture.root()).unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!((fixture.messages("INBOX"), fixture.files("").len()), (vec!["1  a".to_owned()], 1));
 }

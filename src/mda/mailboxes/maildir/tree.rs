@@ -1,4 +1,4 @@
-//! Mailboxes and the folders that they lie in.
+//! Synchronises the mailbox tree of an account with its folders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,54 +8,54 @@ use std::path::{Path, PathBuf};
 use rusqlite::params;
 
 use super::files::{Files, sync};
-use super::{Keeper, apart, names};
+use super::{MaildirSync, blocking, names};
 use crate::mda::Error;
 use crate::store::Transaction;
 
-/// What is known of one mailbox, or of a folder whose mailbox is gone.
+/// A mailbox, or a folder whose mailbox was deleted.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) mailbox: i64,
-    /// `None` when it is gone.
+    /// `None` when the mailbox was deleted.
     name: Option<String>,
-    /// The folder that was made for it.
+    /// The folder that was created for it.
     pub(super) directory: Option<String>,
     pub(super) modseq: u64,
 }
 
-/// What to note of what was found and done.
+/// What was done and found, to be recorded in the tables.
 #[derive(Default)]
-struct Outcome {
-    /// Mailboxes that have these folders now.
+struct TreeOutcome {
+    /// Mailboxes that now have these folders.
     placed: Vec<(i64, String)>,
-    /// Folders that were removed, as their mailboxes were.
+    /// Folders that were removed because their mailboxes were deleted.
     removed: Vec<i64>,
-    /// Mailboxes whose folders somebody has removed.
-    gone: Vec<String>,
-    /// Folders that somebody has made, as mailboxes.
-    made: Vec<String>,
+    /// Mailboxes whose folders another program removed.
+    deleted: Vec<String>,
+    /// Mailboxes for folders that another program created.
+    created: Vec<String>,
 }
 
-impl Keeper {
-    /// Brings the folders of an account what the tables have, and the other way round. The inner error is of files.
+impl MaildirSync {
+    /// Synchronises the folders of an account with its mailboxes. The inner error is from the file system.
     pub(super) async fn tree(&self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
         let (known, root) = (self.known(account)?, root.to_owned());
-        let outcome = match apart(move || reconcile(known, &root)).await? {
+        let outcome = match blocking(move || reconcile(known, &root)).await? {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(error)),
         };
-        let Outcome { placed, removed, gone, made } = outcome;
-        for name in gone {
+        let TreeOutcome { placed, removed, deleted, created } = outcome;
+        for name in deleted {
             self.mailboxes.delete(key, &name).await?;
         }
-        for name in made {
+        for name in created {
             match self.mailboxes.create(key, &name).await {
                 Ok(()) | Err(Error::Exists(_)) => {}
-                Err(error) => tracing::warn!(%error, name, account = key, "a folder cannot be a mailbox"),
+                Err(error) => tracing::warn!(%error, name, account = key, "cannot create a mailbox for a folder"),
             }
         }
         if !(placed.is_empty() && removed.is_empty()) {
-            let note = move |transaction: &Transaction<'_>| {
+            let record = move |transaction: &Transaction<'_>| {
                 for (mailbox, directory) in placed {
                     let sql = "INSERT INTO maildir (mailbox, account, directory) VALUES (?1, ?2, ?3)
                                ON CONFLICT (mailbox) DO UPDATE SET directory = excluded.directory";
@@ -67,12 +67,12 @@ impl Keeper {
                 }
                 Ok(())
             };
-            self.mailboxes.write(note).await?;
+            self.mailboxes.write(record).await?;
         }
         Ok(Ok(()))
     }
 
-    /// All mailboxes of an account, and folders whose mailboxes are gone.
+    /// All mailboxes of an account, and folders whose mailboxes were deleted.
     pub(super) fn known(&self, account: i64) -> Result<Vec<Known>, Error> {
         let sql = "SELECT mailbox.id, name, directory, modseq FROM mailbox LEFT JOIN maildir ON mailbox = mailbox.id
                    WHERE mailbox.account = ?1
@@ -89,52 +89,54 @@ impl Keeper {
     }
 }
 
-/// Works on the folders: first what goes, then what moves, then what comes.
-fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<Outcome> {
+/// Synchronises the folders: removes, renames, creates.
+fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
     let inbox = Files(root.to_owned());
     if !inbox.exists() {
         if known.iter().any(|known| known.directory.as_deref() == Some("")) {
-            return Err(io::Error::other("it was there and is not; nothing is done until it is back"));
+            return Err(io::Error::other(
+                "the account folder is without_folder; sync is suspended until it exists again",
+            ));
         }
-        inbox.make()?;
+        inbox.create()?;
     }
-    let mut there = directories(root)?;
-    let (mut outcome, mut missing) = (Outcome::default(), Vec::new());
+    let mut found = directories(root)?;
+    let (mut outcome, mut without_folder) = (TreeOutcome::default(), Vec::new());
     for Known { mailbox, name, directory, .. } in known {
-        let wanted = name.as_deref().map(names::directory);
-        match (directory, name, wanted) {
+        let expected = name.as_deref().map(names::directory);
+        match (directory, name, expected) {
             (Some(directory), None, _) => {
-                if let Some(path) = there.remove(&directory).filter(|_| !directory.is_empty()) {
+                if let Some(path) = found.remove(&directory).filter(|_| !directory.is_empty()) {
                     fs::remove_dir_all(path)?;
                 }
                 outcome.removed.push(mailbox);
             }
-            (Some(directory), Some(_), Some(wanted)) if directory == wanted && there.contains_key(&wanted) => {
-                there.remove(&wanted);
+            (Some(directory), Some(_), Some(expected)) if directory == expected && found.contains_key(&expected) => {
+                found.remove(&expected);
             }
-            (Some(directory), Some(_), Some(wanted)) if there.contains_key(&directory) => {
-                there.remove(&directory);
-                fs::rename(root.join(&directory), root.join(&wanted))?;
-                outcome.placed.push((mailbox, wanted));
+            (Some(directory), Some(_), Some(expected)) if found.contains_key(&directory) => {
+                found.remove(&directory);
+                fs::rename(root.join(&directory), root.join(&expected))?;
+                outcome.placed.push((mailbox, expected));
             }
             (Some(_), Some(name), _) => {
                 outcome.removed.push(mailbox);
-                outcome.gone.push(name);
+                outcome.deleted.push(name);
             }
-            (None, _, wanted) => missing.extend(wanted.map(|wanted| (mailbox, wanted))),
+            (None, _, expected) => without_folder.extend(expected.map(|expected| (mailbox, expected))),
         }
     }
-    for (mailbox, wanted) in missing {
-        there.remove(&wanted);
-        Files(root.join(&wanted)).make()?;
-        outcome.placed.push((mailbox, wanted));
+    for (mailbox, expected) in without_folder {
+        found.remove(&expected);
+        Files(root.join(&expected)).create()?;
+        outcome.placed.push((mailbox, expected));
     }
     sync(root)?;
-    outcome.made = there.keys().filter_map(|directory| names::mailbox(directory)).collect();
+    outcome.created = found.keys().filter_map(|directory| names::mailbox(directory)).collect();
     Ok(outcome)
 }
 
-/// All folders that are Maildirs, by name; the outermost has none.
+/// All folders that are Maildirs, by name; the account folder has an empty name.
 fn directories(root: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut all: BTreeMap<String, PathBuf> = [(String::new(), root.to_owned())].into();
     for entry in fs::read_dir(root)? {

@@ -8,7 +8,7 @@ use crate::smtp::Reply;
 
 /// RFC 5321 §3.2: servers that do not know EHLO.
 #[test]
-fn an_old_server_is_spoken_to_in_its_own_words() {
+fn client_when_ehlo_is_refused_uses_helo() {
     let events = play(
         config(),
         &[Send(&["bob@b.test", "cat@b.test"], ".\r\n"), Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test"], "")],
@@ -53,7 +53,7 @@ fn an_old_server_is_spoken_to_in_its_own_words() {
 
 /// RFC 2920 §3.1.
 #[test]
-fn commands_go_together_where_the_server_can_take_it() {
+fn client_when_pipelining_is_offered_groups_commands() {
     let events = play(
         config(),
         &[Send(&["bob@b.test", "cat@b.test"], "x"), Send(&["no@b.test"], "x"), Send(&["bob@b.test"], "x")],
@@ -85,7 +85,7 @@ fn commands_go_together_where_the_server_can_take_it() {
         C: MAIL FROM:<ann@a.test> SIZE=1
         C: RCPT TO:<bob@b.test>
         C: DATA
-        S: 451 not now
+        S: 451 AUTH not allowed now
         S: 503 no MAIL
         S: 503 no RCPT
         C: QUIT
@@ -95,12 +95,12 @@ fn commands_go_together_where_the_server_can_take_it() {
     );
     assert_eq!(verdicts(&events[1]), ["the end of the message: 554 spam", "RCPT: 550 no"]);
     assert_eq!(verdicts(&events[2]), ["RCPT: 550 no"]);
-    assert_eq!(verdicts(&events[3]), ["MAIL: 451 not now"]);
+    assert_eq!(verdicts(&events[3]), ["MAIL: 451 AUTH not allowed now"]);
 }
 
 /// RFC 3030 §4.2. Where no recipient was taken the message is refused, and the transaction is still open.
 #[test]
-fn a_short_message_goes_along_with_its_envelope() {
+fn client_with_short_message_sends_it_with_the_envelope() {
     let events = play(
         config(),
         &[Send(&["no@b.test"], "x\r\n"), Send(&["bob@b.test", "no@b.test"], ".\r\n")],
@@ -138,19 +138,19 @@ fn a_short_message_goes_along_with_its_envelope() {
 }
 
 #[test]
-fn half_of_the_replies_are_acknowledged_since_the_rest_may_wait_for_that() {
+fn client_after_partial_replies_expects_more() {
     let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x\r\n")]);
     owner.replies("220 hi\n250-b\n250-PIPELINING\n250 CHUNKING");
-    assert!(!owner.session.awaits_rest(), "nothing has been answered");
+    assert!(!owner.session.expects_more(), "nothing has been answered");
     owner.replies("250 ok\n250 ok");
-    assert!(owner.session.awaits_rest());
+    assert!(owner.session.expects_more());
     owner.replies("250 taken");
-    assert!(!owner.session.awaits_rest());
+    assert!(!owner.session.expects_more());
 }
 
 /// RFC 2033 §4.2.
 #[test]
-fn over_lmtp_it_is_answered_for_each_recipient_that_was_taken() {
+fn lmtp_client_reads_one_reply_per_accepted_recipient() {
     let events = play(
         lmtp(),
         &[Send(&["a@b.test", "no@b.test", "c@b.test"], "x\r\n"), Send(&["no@b.test"], "y\r\n")],
@@ -176,7 +176,7 @@ fn over_lmtp_it_is_answered_for_each_recipient_that_was_taken() {
         C: RCPT TO:<no@b.test>
         C: BDAT 3 LAST
         C: y
-        S: 451 not now
+        S: 451 AUTH not allowed now
         S: 503 whose?
         S: 503 to whom?
         C: QUIT
@@ -185,11 +185,11 @@ fn over_lmtp_it_is_answered_for_each_recipient_that_was_taken() {
         ",
     );
     assert_eq!(verdicts(&events[1]), ["250 taken", "RCPT: 550 no", "the end of the message: 452 full"]);
-    assert_eq!(verdicts(&events[2]), ["MAIL: 451 not now"]);
+    assert_eq!(verdicts(&events[2]), ["MAIL: 451 AUTH not allowed now"]);
 }
 
 #[test]
-fn a_long_message_waits_for_its_recipients() {
+fn client_with_long_message_waits_for_an_accepted_recipient() {
     let message: &str = String::leak("x".repeat(40_000) + "\r\n");
     let transcript = format!(
         "
@@ -221,7 +221,7 @@ fn a_long_message_waits_for_its_recipients() {
 
 /// RFC 3207 §4.2, RFC 4954 §4.
 #[test]
-fn tls_and_login_come_before_the_first_message() {
+fn client_with_tls_and_login_sends_after_both() {
     let transcript = "
         S: 220 hi
         C: EHLO a.test
@@ -247,7 +247,7 @@ fn tls_and_login_come_before_the_first_message() {
 }
 
 #[test]
-fn a_login_that_cannot_be_is_given_up() {
+fn client_when_login_is_impossible_reports_it() {
     let transcript = "
         S: 220 hi
         C: EHLO a.test
@@ -285,15 +285,15 @@ fn a_login_that_cannot_be_is_given_up() {
 }
 
 #[test]
-fn a_server_without_tls_now_may_still_be_used() {
+fn client_when_starttls_is_refused_can_continue() {
     let transcript = "
         S: 220 hi
         C: EHLO a.test
         S: 250 b.test
         C: STARTTLS
-        S: 454 not now
+        S: 454 AUTH not allowed now
         C: MAIL FROM:<ann@a.test>
     ";
     let events = play(config(), &[StartTls, Send(&["bob@b.test"], "x")], transcript);
-    assert_eq!(events, [Event::Ready, Event::TlsRefused(Reply::plain(454, "not now"))]);
+    assert_eq!(events, [Event::Ready, Event::TlsRefused(Reply::plain(454, "AUTH not allowed now"))]);
 }

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use super::super::{Cause, Config, Failure, Stage, Verdict};
 use super::Turn::{Login, Send, StartTls};
 use super::{Owner, config, failure, lmtp, play, verdicts};
-use crate::mail::Speaker;
+use crate::mail::Side;
 use crate::net::Machine;
 
 /// What somebody between put into the clear part must not count under TLS.
 #[test]
-fn words_behind_the_220_of_starttls_end_the_conversation() {
+fn client_when_input_follows_starttls_reply_fails() {
     let mut owner = Owner::new(config(), &[StartTls]);
     owner.hear(b"220 hi\r\n250 STARTTLS\r\n220 go\r\n250 evil\r\n", usize::MAX);
     assert!(matches!(failure(&owner.events), Failure { stage: Stage::StartTls, cause: Cause::Violation(_), .. }));
@@ -18,7 +18,7 @@ fn words_behind_the_220_of_starttls_end_the_conversation() {
 }
 
 #[test]
-fn a_reply_that_nobody_asked_for_is_not_taken_for_an_answer() {
+fn client_when_reply_is_unsolicited_fails() {
     let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x"), Send(&["cat@b.test"], "x")]);
     owner.hear(b"220 hi\r\n250 b.test\r\n250 ok\r\n550 no\r\n250 ok\r\n", usize::MAX);
     assert!(matches!(failure(&owner.events), Failure { stage: Stage::Mail, cause: Cause::Violation(_), .. }));
@@ -26,7 +26,7 @@ fn a_reply_that_nobody_asked_for_is_not_taken_for_an_answer() {
 
 /// RFC 5321 §3.1, §3.8, §4.2.
 #[test]
-fn conversations_that_fail_say_where_and_why() {
+fn client_failure_reports_stage_and_cause() {
     let hello = "S: 220 hi\nC: EHLO a.test\n";
     let mail =
         format!("{hello}S: 250-b\nS: 250 PIPELINING\nC: MAIL FROM:<ann@a.test>\nC: RCPT TO:<bob@b.test>\nC: DATA\n");
@@ -41,32 +41,32 @@ fn conversations_that_fail_say_where_and_why() {
         (
             "S: * OK IMAP\nC: (closes)\n".to_owned(),
             Stage::Greeting,
-            "the peer broke the protocol: a line of the peer is no reply",
+            "the peer violated the protocol: a line of the peer is not a reply",
         ),
-        ("S: (hangs up)\nC: (closes)\n".to_owned(), Stage::Greeting, "the peer hung up"),
+        ("S: (hangs up)\nC: (closes)\n".to_owned(), Stage::Greeting, "the peer closed the connection"),
         (format!("{hello}S: 450 wait\nC: QUIT\n"), Stage::Hello, "the peer said 450 wait"),
         (format!("{hello}S: 500 a\nC: HELO a.test\nS: 550 b\nC: QUIT\n"), Stage::Hello, "the peer said 550 b"),
         (format!("{mail}S: 421 4.3.2 closing\nC: (closes)\n"), Stage::Mail, "the peer said 421 4.3.2 closing"),
-        (format!("{mail}S: 250 ok\nS: (hangs up)\nC: (closes)\n"), Stage::Rcpt, "the peer hung up"),
+        (format!("{mail}S: 250 ok\nS: (hangs up)\nC: (closes)\n"), Stage::Rcpt, "the peer closed the connection"),
         (
             format!("{mail}S: 250 ok\nS: 250 ok\nS: 250 ok\nC: (closes)\n"),
             Stage::Data,
-            "the peer broke the protocol: DATA was answered neither with 354 nor with a refusal",
+            "the peer violated the protocol: DATA was answered neither with 354 nor with a refusal",
         ),
-        (format!("{sent}S: (hangs up)\nC: (closes)\n"), Stage::Dot, "the peer hung up"),
+        (format!("{sent}S: (hangs up)\nC: (closes)\n"), Stage::Dot, "the peer closed the connection"),
         (format!("{sent}S: 421 4.3.0 disk\nC: (closes)\n"), Stage::Dot, "the peer said 421 4.3.0 disk"),
     ];
     for (transcript, stage, cause) in cases {
         let events = play(config(), &[Send(&["bob@b.test"], "x")], &transcript);
         let failure = failure(&events);
         assert_eq!((failure.stage, failure.cause.to_string().as_str()), (stage, cause));
-        assert_eq!(failure.is_in_doubt(), stage == Stage::Dot && failure.cause == Cause::HungUp);
+        assert_eq!(failure.is_in_doubt(), stage == Stage::Dot && failure.cause == Cause::Closed);
     }
 }
 
 /// RFC 3030 §4.2: it has gone along with its envelope.
 #[test]
-fn a_message_may_have_been_taken_though_no_reply_came() {
+fn failure_after_the_final_dot_is_in_doubt() {
     let begun = "S: 220 hi\nC: EHLO a.test\nS: 250-b\nS: 250-PIPELINING\nS: 250 CHUNKING\nC: MAIL FROM:<ann@a.test>\n\
         C: RCPT TO:<bob@b.test>\nC: BDAT 3 LAST\nC: x\n";
     for (end, stage, in_doubt) in [
@@ -82,9 +82,9 @@ fn a_message_may_have_been_taken_though_no_reply_came() {
 }
 
 #[test]
-fn behind_a_pause_the_message_waits_for_its_envelope() {
+fn client_after_hold_next_message_waits_for_the_envelope() {
     let mut owner = Owner::new(config(), &[]);
-    owner.session.may_be_alone();
+    owner.session.hold_next_message();
     owner.turns = VecDeque::from([Send(&["bob@b.test"], "x\r\n"), Send(&["bob@b.test"], "y\r\n")]);
     owner.replies("220 hi\n250-b\n250-PIPELINING\n250 CHUNKING");
     assert!(owner.said.ends_with("RCPT TO:<bob@b.test>\r\n"), "{}", owner.said);
@@ -96,7 +96,7 @@ fn behind_a_pause_the_message_waits_for_its_envelope() {
 
 /// RFC 2033 §4.2: whose verdict is known must not get the message twice.
 #[test]
-fn half_the_verdicts_of_lmtp_are_kept_when_the_server_goes() {
+fn lmtp_client_when_server_closes_keeps_verdicts() {
     let transcript = "
         S: 220 hi
         C: LHLO a.test
@@ -125,13 +125,13 @@ fn half_the_verdicts_of_lmtp_are_kept_when_the_server_goes() {
 }
 
 #[test]
-fn lmtp_has_no_older_hello() {
+fn lmtp_client_when_lhlo_is_refused_fails() {
     let events = play(lmtp(), &[], "S: 220 hi\nC: LHLO a.test\nS: 500 what?\nC: QUIT\nS: 221 bye\nC: (closes)");
     assert_eq!(failure(&events).stage, Stage::Hello);
 }
 
 #[test]
-fn an_owner_that_lost_the_connection_learns_what_is_known() {
+fn abandon_returns_the_known_verdicts() {
     let mut owner = Owner::new(config(), &[Send(&["no@b.test", "bob@b.test"], "x")]);
     owner.replies("220 hi\n250-b\n250 PIPELINING\n250 ok\n550 no\n250 ok\n354 go");
     assert_eq!(owner.session.stage(), Stage::Dot);
@@ -143,25 +143,25 @@ fn an_owner_that_lost_the_connection_learns_what_is_known() {
 }
 
 #[test]
-fn a_house_that_closes_finishes_its_transaction_and_begins_none() {
+fn client_on_shut_down_finishes_its_transaction_and_quits() {
     let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x")]);
-    owner.session.stop();
+    owner.session.shut_down();
     owner.replies("220 hi\n250 b\n221 bye");
     assert_eq!((owner.said.as_str(), owner.events.len()), ("EHLO a.test\r\nQUIT\r\n", 0));
     let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x")]);
     owner.replies("220 hi\n250 b\n250 ok");
-    owner.session.stop();
+    owner.session.shut_down();
     owner.replies("250 ok\n354 go\n250 taken");
     assert_eq!(verdicts(&owner.events[1]), ["250 taken"]);
 }
 
 #[test]
-fn the_record_shows_no_secret_and_no_message() {
-    let mut owner = Owner::new(Config { dialogue: true, ..config() }, &[Login, Send(&["bob@b.test"], "hidden")]);
+fn transcript_contains_no_secrets_and_messages() {
+    let mut owner = Owner::new(Config { transcript: true, ..config() }, &[Login, Send(&["bob@b.test"], "hidden")]);
     owner.replies("220 hi\n250-b\n250 AUTH LOGIN\n334 YQ==\n334 YQ==\n235 yes");
     owner.replies("250 ok\n250 ok\n354 go\n250 taken");
-    let said = owner.session.take_dialogue();
-    let client: Vec<_> = said.lines().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line).collect();
+    let said = owner.session.take_transcript();
+    let client: Vec<_> = said.lines().filter(|(who, _)| *who == Side::Client).map(|(_, line)| line).collect();
     let wanted = [
         "EHLO a.test",
         "AUTH LOGIN",
@@ -170,7 +170,7 @@ fn the_record_shows_no_secret_and_no_message() {
         "MAIL FROM:<ann@a.test>",
         "RCPT TO:<bob@b.test>",
         "DATA",
-        "(6 octets of message)",
+        "(6 bytes of message data)",
         "QUIT",
     ];
     assert_eq!(client, wanted);
@@ -178,9 +178,9 @@ fn the_record_shows_no_secret_and_no_message() {
 
 /// RFC 5321 §4.5.3.2.
 #[test]
-fn patience_depends_on_what_is_awaited() {
+fn timeout_depends_on_the_stage() {
     let mut owner = Owner::new(config(), &[Send(&["bob@b.test"], "x")]);
-    let minutes = |owner: &Owner| owner.session.patience().as_secs() / 60;
+    let minutes = |owner: &Owner| owner.session.timeout().as_secs() / 60;
     assert_eq!(minutes(&owner), 5);
     owner.replies("220 hi\n250 b\n250 ok\n250 ok");
     assert_eq!(minutes(&owner), 2, "DATA");
@@ -190,7 +190,7 @@ fn patience_depends_on_what_is_awaited() {
 
 /// Replies and noise in any order: no panic, no endless loop, and always an end when the server is gone.
 #[test]
-fn random_replies_do_no_harm() {
+fn client_with_random_replies_does_not_panic() {
     let words: Vec<&[u8]> =
         "220 hi\r\n|250 ok\r\n|250 ok\r\n|250-b\r\n250-PIPELINING\r\n250 AUTH LOGIN\r\n|250-CHUNKING\r\n|\
          354 go\r\n|334 YQ==\r\n|235 yes\r\n|421 bye\r\n|450 wait\r\n|550 no\r\n|550-\r\n|\r|\n|2|\u{e9}|\0| "
@@ -198,14 +198,14 @@ fn random_replies_do_no_harm() {
             .map(str::as_bytes)
             .collect();
     let turns = [Login, Send(&["b@b.test", "c@b.test"], ".\r\n"), StartTls, Send(&["b@b.test"], "x")];
-    let mut dice: u64 = 1;
+    let mut rng: u64 = 1;
     for round in 0..1000 {
         let mut owner = Owner::new(if round % 2 == 0 { config() } else { lmtp() }, &turns[round % 4..]);
         owner.hear(b"220 hi\r\n250-b\r\n250-CHUNKING\r\n250 PIPELINING\r\n", usize::MAX);
         for _ in 0..40 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let word = words[(dice >> 33) as usize % words.len()];
-            owner.hear(word, 1 + (dice >> 60) as usize);
+            rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = words[(rng >> 33) as usize % words.len()];
+            owner.hear(word, 1 + (rng >> 60) as usize);
         }
         if !owner.is_closed {
             owner.session.receive(&[]);

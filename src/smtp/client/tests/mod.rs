@@ -8,7 +8,7 @@ mod pace;
 use std::collections::VecDeque;
 
 use super::{Config, Event, Failure, Session, Verdict};
-use crate::mail::{Address, Envelope, Letter};
+use crate::mail::{Address, Envelope, Message};
 use crate::net::{Machine, Next};
 
 /// What the owner does when it is its turn; at the end it quits.
@@ -48,10 +48,10 @@ impl Owner {
             match self.session.next() {
                 Next::Send(bytes) => self.said.push_str(&String::from_utf8_lossy(&bytes)),
                 Next::Event(event) => {
-                    self.act(&event);
+                    self.act_on(&event);
                     self.events.push(event);
                 }
-                Next::Answer => panic!("everything is answered"),
+                Next::AwaitOwner => panic!("everything is answered"),
                 Next::Read => return,
                 Next::Close => {
                     self.is_closed = true;
@@ -61,7 +61,7 @@ impl Owner {
         }
     }
 
-    fn act(&mut self, event: &Event) {
+    fn act_on(&mut self, event: &Event) {
         match event {
             Event::StartTls => return self.session.encrypted(),
             Event::Failed(_) => return,
@@ -77,7 +77,7 @@ impl Owner {
                     recipients: recipients.iter().map(|text| address(text).into()).collect(),
                     ..Envelope::default()
                 };
-                self.session.send(envelope, &Letter::new(message.into()));
+                self.session.send(envelope, &Message::new(message.into()));
             }
             None => self.session.quit(),
         }

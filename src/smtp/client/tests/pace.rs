@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::Stage;
 use super::{Event, Session, config};
-use crate::mail::{Address, Envelope, Letter};
+use crate::mail::{Address, Envelope, Message};
 use crate::net::{Conn, Net, Stop, Stream};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -39,8 +39,8 @@ async fn serve(server: Stream, replies: &[&str], slow: Slow) -> std::io::Result<
     }
 }
 
-/// Where a client with a message of so many octets gives such a server up, and how long that took.
-async fn with(replies: &'static [&'static str], slow: Slow, octets: usize) -> (Stage, Duration) {
+/// Where a client with a message of so many bytes gives such a server up, and how long that took.
+async fn with(replies: &'static [&'static str], slow: Slow, bytes: usize) -> (Stage, Duration) {
     let (net, place) = (Net::memory(Arc::new(|_, _| Duration::ZERO)), IpAddr::from([192, 0, 2, 1]));
     let mut listener = net.interface(&[place]).listen(25).await.unwrap().remove(0);
     let caller = net.interface(&[[192, 0, 2, 2].into()]);
@@ -48,10 +48,10 @@ async fn with(replies: &'static [&'static str], slow: Slow, octets: usize) -> (S
     tokio::spawn(serve(server.unwrap(), replies, slow));
     let mut conn = Conn::new(client.unwrap(), Session::new(config()), Stop::new());
     let began = Instant::now();
-    let (letter, to) = (Letter::new("x".repeat(octets).into()), "bob@b.test".parse::<Address>().unwrap());
+    let (message, to) = (Message::new("x".repeat(bytes).into()), "bob@b.test".parse::<Address>().unwrap());
     while let Ok(event) = conn.event().await {
         assert_eq!(event, Some(Event::Ready));
-        conn.machine.send(Envelope { recipients: vec![to.clone().into()], ..Envelope::default() }, &letter);
+        conn.machine.send(Envelope { recipients: vec![to.clone().into()], ..Envelope::default() }, &message);
     }
     (conn.machine.abandon().stage, began.elapsed())
 }
@@ -87,7 +87,7 @@ async fn a_server_that_reads_a_message_octet_by_octet_is_given_up_before_it_has_
         };
         let (stage, took) = with(replies, Slow::Reads, 1_000_000).await;
         assert_eq!(stage, Stage::Message);
-        // 500 octets a second, and three minutes.
+        // 500 bytes a second, and three minutes.
         assert!((MINUTE * 36..MINUTE * 37).contains(&took), "{took:?}");
     }
 }

@@ -5,7 +5,7 @@ use super::{Stage, lmtp, play, smtp};
 use crate::net::Machine;
 
 #[test]
-fn a_message_is_taken_as_in_rfc_5321_appendix_d_1() {
+fn message_as_in_rfc_5321_appendix_d_1_is_accepted() {
     let arrived = play(
         smtp(),
         r"
@@ -13,21 +13,21 @@ fn a_message_is_taken_as_in_rfc_5321_appendix_d_1() {
         C: HELO a.test
         S: 250 mx.b.test greets a.test
         C: MAIL FROM:<ann@a.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: RCPT TO:<bob@b.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: RCPT TO:<nobody@b.test>
         S: 550 5.1.1 no such user
         C: DATA
-        S: 354 go on; a line with a single dot ends it
+        S: 354 Start mail input; end with <CRLF>.<CRLF>
         C: Subject: s
         C:
         C: ..a
         C: \0
         C: .
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: QUIT
-        S: 221 2.0.0 bye
+        S: 221 2.0.0 Bye
         S: (closes)
         ",
     );
@@ -37,16 +37,16 @@ fn a_message_is_taken_as_in_rfc_5321_appendix_d_1() {
 
 /// RFC 1870 §6.
 #[test]
-fn a_message_too_large_is_refused_when_announced_and_when_it_comes() {
+fn message_when_too_large_is_refused_at_mail_and_at_data() {
     let big = "x".repeat(998);
     for (command, end) in [("DATA", ".\r\n"), ("", "")] {
         let mut stage = Stage::new(smtp());
         stage.hear(b"EHLO a.test\r\nMAIL FROM:<> SIZE=1001\r\n", 100);
-        assert!(stage.said.ends_with("552 5.3.4 that is more than fits here\r\n"), "{}", stage.said);
+        assert!(stage.said.ends_with("552 5.3.4 Message size exceeds the limit\r\n"), "{}", stage.said);
         stage.hear(b"MAIL FROM:<> SIZE=1000\r\nRCPT TO:<bob@b.test>\r\n", 100);
         let command = if command.is_empty() { "BDAT 1004 LAST".to_owned() } else { command.to_owned() };
         stage.hear(format!("{command}\r\n{big}\r\n.x\r\n{end}NOOP\r\n").as_bytes(), 100);
-        let wanted = "552 5.3.4 that is more than fits here\r\n250 2.0.0 ok\r\n";
+        let wanted = "552 5.3.4 Message size exceeds the limit\r\n250 2.0.0 OK\r\n";
         assert!(stage.said.ends_with(wanted), "{}", stage.said);
         assert_eq!(stage.arrived, []);
     }
@@ -54,40 +54,40 @@ fn a_message_too_large_is_refused_when_announced_and_when_it_comes() {
 
 /// RFC 3030 §2, §4.
 #[test]
-fn chunks_are_counted_and_never_taken_for_commands() {
+fn bdat_chunks_are_never_parsed_as_commands() {
     let arrived = play(
-        Config { errors_max: 20, ..smtp() },
+        Config { max_errors: 20, ..smtp() },
         r"
         S: 220 mx.b.test
         C: BDAT 6
         C: NOOP
-        S: 503 5.5.1 MAIL and RCPT come first
+        S: 503 5.5.1 Need MAIL and RCPT first
         C: HELO a.test
         S: 250 mx.b.test greets a.test
         C: MAIL FROM:<>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: BDAT 6 LAST
         C: QUIT
-        S: 503 5.5.1 no valid recipients
+        S: 503 5.5.1 No valid recipients
         C: RCPT TO:<bob@b.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: BDAT 3
         C: .
-        S: 250 2.0.0 3 octets so far
+        S: 250 2.0.0 3 bytes received
         C: DATA
-        S: 503 5.5.1 the message comes by BDAT
+        S: 503 5.5.1 BDAT in progress
         C: RCPT TO:<cat@b.test>
-        S: 503 5.5.1 the message has begun
+        S: 503 5.5.1 Message transfer has started
         C: BDAT 0
-        S: 250 2.0.0 3 octets so far
+        S: 250 2.0.0 3 bytes received
         C: BDAT 2 LAST
         C+ ab
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: BDAT 3 LAST
         C: x
-        S: 503 5.5.1 MAIL and RCPT come first
+        S: 503 5.5.1 Need MAIL and RCPT first
         C: BDAT x
-        S: 501 5.5.4 it goes BDAT octets [LAST]
+        S: 501 5.5.4 it goes BDAT bytes [LAST]
         S: (closes)
         ",
     );
@@ -96,7 +96,7 @@ fn chunks_are_counted_and_never_taken_for_commands() {
 
 /// RFC 3030 §3.
 #[test]
-fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
+fn binary_message_by_bdat_only_is_accepted_unchanged() {
     let arrived = play(
         smtp(),
         r"
@@ -104,7 +104,7 @@ fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
         C: HELO a.test
         S: 250 mx.b.test greets a.test
         C: MAIL FROM:<> BODY=BINARYMIME
-        S: 555 5.5.4 parameters need EHLO
+        S: 555 5.5.4 Parameters require EHLO
         C: EHLO a.test
         S: 250-mx.b.test greets a.test
         S: 250-PIPELINING
@@ -118,24 +118,24 @@ fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
         S: 250-SIZE 1000
         S: 250 LIMITS RCPTMAX=3
         C: MAIL FROM:<> BODY=BINARYMIME
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: RCPT TO:<bob@b.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: DATA
-        S: 503 5.5.1 BINARYMIME comes by BDAT
+        S: 503 5.5.1 BINARYMIME requires BDAT
         C: BDAT 8
         C+ a\n.\n\0\rb\r
-        S: 250 2.0.0 8 octets so far
+        S: 250 2.0.0 8 bytes received
         C: BDAT 4 LAST
         C+ .\r\nc
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: MAIL FROM:<> BODY=8BITMIME
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: RCPT TO:<bob@b.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: BDAT 2 LAST
         C+ a\n
-        S: 554 5.6.0 a lone CR or LF is not allowed in a message
+        S: 554 5.6.0 Message contains a lone CR or LF
         ",
     );
     assert_eq!((arrived.len(), arrived[0].1.as_ref()), (1, b"a\n.\n\0\rb\r.\r\nc".as_slice()));
@@ -143,7 +143,7 @@ fn binary_messages_come_by_bdat_alone_and_keep_every_octet() {
 
 /// RFC 5321 §2.3.8: a line end that is none ends no command and no message, and the message is refused.
 #[test]
-fn bare_line_ends_smuggle_nothing() {
+fn message_with_bare_line_ends_cannot_smuggle_another() {
     play(
         smtp(),
         r"
@@ -151,34 +151,34 @@ fn bare_line_ends_smuggle_nothing() {
         C: HELO a.test
         S: 250 mx.b.test greets a.test
         C: NOOP\nRSET
-        S: 500 5.5.2 a command holds no control characters; lines end with CR LF
+        S: 500 5.5.2 Control character in command; lines end with CR LF
         C: NOOP\rRSET
-        S: 500 5.5.2 a command holds no control characters; lines end with CR LF
+        S: 500 5.5.2 Control character in command; lines end with CR LF
         C: MAIL FROM:<>
         C: RCPT TO:<bob@b.test>
         C: DATA
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
-        S: 354 go on; a line with a single dot ends it
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 354 Start mail input; end with <CRLF>.<CRLF>
         C: a\n.\nMAIL FROM:<evil@a.test>\n.\r
         C: RCPT TO:<x@b.test>\r.\r
         C: .
-        S: 554 5.6.0 a lone CR or LF is not allowed in a message
+        S: 554 5.6.0 Message contains a lone CR or LF
         C: DATA
-        S: 503 5.5.1 MAIL and RCPT come first
+        S: 503 5.5.1 Need MAIL and RCPT first
         ",
     );
 }
 
 /// RFC 2033 §4.
 #[test]
-fn lmtp_answers_for_each_recipient() {
+fn lmtp_message_gets_one_reply_per_recipient() {
     play(
-        Config { errors_max: 20, ..lmtp() },
+        Config { max_errors: 20, ..lmtp() },
         "
         S: 220 mx.b.test
         C: EHLO a.test
-        S: 500 5.5.1 this is LMTP: say LHLO
+        S: 500 5.5.1 This is LMTP, use LHLO
         C: LHLO a.test
         S: 250-mx.b.test greets a.test
         S: 250-PIPELINING
@@ -194,15 +194,15 @@ fn lmtp_answers_for_each_recipient() {
         C: MAIL FROM:<>
         C: RCPT TO:<no@b.test>
         C: DATA
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         S: 550 5.1.1 no such user
-        S: 503 5.5.1 no valid recipients
+        S: 503 5.5.1 No valid recipients
         C: RCPT TO:<bob@b.test>
         C: RCPT TO:<cat@b.test>
         C: DATA
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
-        S: 354 go on; a line with a single dot ends it
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 354 Start mail input; end with <CRLF>.<CRLF>
         C: .
         S: 250 2.1.5 bob@b.test has it
         S: 250 2.1.5 cat@b.test has it
@@ -210,20 +210,20 @@ fn lmtp_answers_for_each_recipient() {
         C: RCPT TO:<bob@b.test>
         C: RCPT TO:<cat@b.test>
         C: BDAT 1001 LAST
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
         ",
     );
     let mut stage = Stage::new(lmtp());
     stage.hear(b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nRCPT TO:<c@b.test>\r\nBDAT 1001 LAST\r\n", 64);
     stage.said.clear();
     stage.hear(&[b'x'; 1001], 64);
-    assert_eq!(stage.said, "552 5.3.4 that is more than fits here\r\n".repeat(2));
+    assert_eq!(stage.said, "552 5.3.4 Message size exceeds the limit\r\n".repeat(2));
 }
 
 #[test]
-fn half_a_message_is_no_message() {
+fn message_when_connection_closes_is_not_delivered() {
     let mut stage = Stage::new(smtp());
     stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\na\r\n.\r", usize::MAX);
     stage.session.receive(&[]);
@@ -233,7 +233,7 @@ fn half_a_message_is_no_message() {
 
 /// RFC 3848, RFC 6531 §4.3.
 #[test]
-fn the_with_word_tells_how_a_message_came() {
+fn with_protocol_reflects_the_session() {
     let active = || Tls::Active("TLS".into());
     let auth = Config { auth: Auth::Offered, plain_login: true, ..smtp() };
     for (config, hello, mail, wanted) in [

@@ -4,12 +4,12 @@ use super::super::Config;
 use super::{play, smtp};
 
 fn limited() -> Config {
-    Config { transactions_max: Some(2), recipient_domains_max: Some(1), ..smtp() }
+    Config { max_transactions: Some(2), max_recipient_domains: Some(1), ..smtp() }
 }
 
 /// RFC 9422 §3, §4.
 #[test]
-fn limits_are_announced() {
+fn ehlo_with_limits_announces_them() {
     play(
         limited(),
         "
@@ -32,7 +32,7 @@ fn limits_are_announced() {
 
 /// RFC 9422 §4.1, §4.3: both count over the whole connection, and MAIL counts whatever becomes of it.
 #[test]
-fn a_connection_takes_so_many_messages_and_domains_and_no_more() {
+fn session_beyond_message_and_domain_limits_refuses() {
     play(
         limited(),
         "
@@ -44,21 +44,21 @@ fn a_connection_takes_so_many_messages_and_domains_and_no_more() {
         C: RCPT TO:<bob@b.test>
         C: RCPT TO:<bob@c.test>
         C: RCPT TO:<cat@b.test>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         S: 550 5.1.1 no such user
-        S: 250 2.0.0 ok
-        S: 452 4.5.3 too many domains on this connection
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
+        S: 452 4.5.3 Too many recipient domains on this connection
+        S: 250 2.0.0 OK
         C: RSET
         C: MAIL FROM:<>
         C: RCPT TO:<bob@c.test>
-        S: 250 2.0.0 forgotten
-        S: 250 2.0.0 ok
-        S: 452 4.5.3 too many domains on this connection
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 452 4.5.3 Too many recipient domains on this connection
         C: RSET
         C: MAIL FROM:<>
-        S: 250 2.0.0 forgotten
-        S: 421 4.7.0 no more messages on this connection
+        S: 250 2.0.0 OK
+        S: 421 4.7.0 Too many messages on this connection
         S: (closes)
         ",
     );
@@ -66,7 +66,7 @@ fn a_connection_takes_so_many_messages_and_domains_and_no_more() {
 
 /// RFC 5321 §4.1.1.4, RFC 3030 §2.
 #[test]
-fn the_owner_may_refuse_a_message_before_it_comes() {
+fn owner_refusal_at_data_is_sent() {
     let arrived = play(
         smtp(),
         "
@@ -76,17 +76,17 @@ fn the_owner_may_refuse_a_message_before_it_comes() {
         C: MAIL FROM:<stop@a.test>
         C: RCPT TO:<bob@b.test>
         C: DATA
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
         S: 451 4.7.1 not this one
         C: RSET
         C: MAIL FROM:<stop@a.test>
         C: RCPT TO:<bob@b.test>
         C: BDAT 4
         C+ QUIT
-        S: 250 2.0.0 forgotten
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
         S: 451 4.7.1 not this one
         C: MAIL FROM:<ann@a.test>
         C: RCPT TO:<bob@b.test>
@@ -94,16 +94,16 @@ fn the_owner_may_refuse_a_message_before_it_comes() {
         C+ ab
         C: BDAT 1 LAST
         C+ c
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 2 octets so far
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 2 bytes received
+        S: 250 2.0.0 OK
         C: MAIL FROM:<gone@a.test>
         C: RCPT TO:<bob@b.test>
         C: DATA
-        S: 250 2.0.0 ok
-        S: 250 2.0.0 ok
-        S: 421 4.3.2 not now
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 421 4.3.2 AUTH not allowed now
         S: (closes)
         ",
     );

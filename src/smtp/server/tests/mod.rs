@@ -16,7 +16,13 @@ use crate::net::{Machine, Next};
 use crate::smtp::Reply;
 
 fn smtp() -> Config {
-    Config { hostname: "mx.b.test".into(), size_max: 1000, recipients_max: 3, errors_max: 5, ..Config::default() }
+    Config {
+        hostname: "mx.b.test".into(),
+        max_message_bytes: 1000,
+        max_recipients: 3,
+        max_errors: 5,
+        ..Config::default()
+    }
 }
 
 fn submission() -> Config {
@@ -52,7 +58,7 @@ impl Stage {
                     self.said.push_str(std::str::from_utf8(&bytes).unwrap());
                 }
                 Next::Event(event) => self.decide(event),
-                Next::Answer => panic!("everything is answered"),
+                Next::AwaitOwner => panic!("everything is answered"),
                 Next::Read => return,
                 Next::Close => {
                     self.is_closed = true;
@@ -63,21 +69,21 @@ impl Stage {
     }
 
     fn decide(&mut self, event: Event) {
-        let ok = Reply::new(250, (2, 0, 0), "ok");
+        let ok = Reply::new(250, (2, 0, 0), "OK");
         match event {
             Event::StartTls => self.session.encrypted("TLS".into()),
-            Event::Who(user) => self.session.secret((user == "ann").then_some("pw")),
+            Event::NeedSecret(user) => self.session.secret((user == "ann").then_some("pw")),
             Event::Verify(_) => self.session.answer(Reply::new(252, (2, 1, 5), "perhaps")),
             Event::Rcpt(recipient) => self.session.answer(match recipient.address.local() {
                 local if local.starts_with("no") => Reply::new(550, (5, 1, 1), "no such user"),
-                local if local.starts_with("later") => Reply::new(421, (4, 3, 2), "not now"),
+                local if local.starts_with("later") => Reply::new(421, (4, 3, 2), "AUTH not allowed now"),
                 _ => ok,
             }),
-            Event::Message { envelope, letter } => {
+            Event::Message { envelope, message } => {
                 let recipients = envelope.recipients.iter();
                 let replies: Vec<_> =
                     recipients.map(|to| Reply::new(250, (2, 1, 5), &format!("{} has it", to.address))).collect();
-                self.arrived.push((envelope, letter.to_bytes()));
+                self.arrived.push((envelope, message.to_bytes()));
                 match self.session.with_protocol().contains("LMTP") {
                     true => self.session.answer_each(&replies),
                     false => self.session.answer(ok),
@@ -87,7 +93,7 @@ impl Stage {
                 let sender = self.session.envelope().and_then(|envelope| envelope.reverse_path.as_ref());
                 self.session.answer(match sender.map_or("", |sender| sender.local()) {
                     local if local.starts_with("stop") => Reply::new(451, (4, 7, 1), "not this one"),
-                    local if local.starts_with("gone") => Reply::new(421, (4, 3, 2), "not now"),
+                    local if local.starts_with("gone") => Reply::new(421, (4, 3, 2), "AUTH not allowed now"),
                     _ => ok,
                 });
             }

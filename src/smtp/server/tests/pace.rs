@@ -19,7 +19,7 @@ async fn connect() -> Stream {
     let mut listener = net.interface(&[server]).listen(25).await.unwrap().remove(0);
     let caller = net.interface(&[[192, 0, 2, 2].into()]);
     let (client, stream) = tokio::join!(caller.connect(SocketAddr::new(server, 25)), listener.accept());
-    let config = Config { message_patience: MINUTE * 60, ..smtp() };
+    let config = Config { message_timeout: MINUTE * 60, ..smtp() };
     let session = Session::new(config, &Reply::plain(220, "mx.b.test"), "nonce".into());
     let mut conn = Conn::new(stream.unwrap(), session, Stop::new());
     tokio::spawn(async move {
@@ -28,7 +28,7 @@ async fn connect() -> Stream {
             if matches!(event, Event::Message { .. }) {
                 sleep(MINUTE * 90).await;
             }
-            conn.machine.answer(Reply::new(250, (2, 0, 0), "ok"));
+            conn.machine.answer(Reply::new(250, (2, 0, 0), "OK"));
         }
     });
     client.unwrap()
@@ -86,6 +86,6 @@ async fn a_client_that_brings_its_messages_may_stay_however_long_they_take() {
     client.write_all(b"QUIT\r\n").await.unwrap();
     let mut said = String::new();
     client.read_to_string(&mut said).await.unwrap();
-    assert!(said.ends_with("250 2.0.0 ok\r\n221 2.0.0 bye\r\n"), "{said}");
+    assert!(said.ends_with("250 2.0.0 OK\r\n221 2.0.0 Bye\r\n"), "{said}");
     assert_eq!(said.matches("354 ").count(), 3);
 }

@@ -14,7 +14,7 @@ const DOTS: [&str; 5] = [".", "..", " .", ". ", "\0."];
 const SMUGGLED: &str = "MAIL FROM:<evil@a.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nevil\r\n.\r\n";
 
 #[test]
-fn no_mix_of_line_ends_and_dots_smuggles_a_second_message() {
+fn message_with_any_mix_of_line_ends_and_dots_cannot_smuggle_another() {
     for rule in [BareLineEnds::Refuse, BareLineEnds::Normalize, BareLineEnds::Keep] {
         for (before, dot, after) in mixes() {
             let odd = format!("innocent{before}{dot}{after}");
@@ -38,7 +38,7 @@ fn mixes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 
 /// A message of the null sender with something odd in the middle, and the smuggled transaction behind that.
 fn play(rule: BareLineEnds, odd: &str) -> Stage {
-    let mut stage = Stage::new(Config { bare_line_ends: rule, errors_max: 50, ..smtp() });
+    let mut stage = Stage::new(Config { bare_line_ends: rule, max_errors: 50, ..smtp() });
     stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.test>\r\nDATA\r\n", usize::MAX);
     stage.hear(format!("{odd}{SMUGGLED}").as_bytes(), 5);
     stage

@@ -2,12 +2,12 @@
 
 use super::super::{Auth, Config, Session};
 use super::{Stage, lmtp, play, smtp, submission};
-use crate::mail::Speaker;
+use crate::mail::Side;
 use crate::net::{Machine, Next};
 use crate::smtp::{BareLineEnds, Reply};
 
 #[test]
-fn the_owner_may_send_the_client_away() {
+fn owner_reply_421_closes_the_session() {
     play(
         smtp(),
         "
@@ -15,9 +15,9 @@ fn the_owner_may_send_the_client_away() {
         C: HELO a.test
         S: 250 mx.b.test greets a.test
         C: MAIL FROM:<>
-        S: 250 2.0.0 ok
+        S: 250 2.0.0 OK
         C: RCPT TO:<later@b.test>
-        S: 421 4.3.2 not now
+        S: 421 4.3.2 AUTH not allowed now
         S: (closes)
         ",
     );
@@ -28,7 +28,7 @@ fn the_owner_may_send_the_client_away() {
 
 /// RFC 2920 §3.2.
 #[test]
-fn replies_to_pipelined_commands_leave_together() {
+fn replies_to_pipelined_commands_are_sent_together() {
     let mut stage = Stage::new(smtp());
     stage.hear(b"EHLO a\r\n", usize::MAX);
     let before = stage.sends;
@@ -41,63 +41,63 @@ fn replies_to_pipelined_commands_leave_together() {
 }
 
 #[test]
-fn too_many_mistakes_end_the_session() {
+fn session_after_too_many_errors_closes_with_421() {
     let mut stage = Stage::new(smtp());
     stage.hear(&b"FOO\r\n".repeat(10), usize::MAX);
     assert_eq!(stage.said.matches("500 5.5.1").count(), 5);
-    assert!(stage.said.ends_with("421 4.7.0 too many mistakes\r\n") && stage.is_closed);
+    assert!(stage.said.ends_with("421 4.7.0 Too many errors\r\n") && stage.is_closed);
 }
 
 #[test]
-fn lines_too_long_are_a_mistake_and_lines_without_end_the_last_one() {
+fn lines_when_too_long_are_errors_and_when_endless_close_the_session() {
     let mut stage = Stage::new(smtp());
     stage.hear(&[&[b'x'; 5000][..], b"\r\nNOOP\r\n"].concat(), 999);
-    assert!(stage.said.ends_with("500 5.5.2 that line is too long\r\n250 2.0.0 ok\r\n"));
+    assert!(stage.said.ends_with("500 5.5.2 Line too long\r\n250 2.0.0 OK\r\n"));
     stage.hear(&[b'x'; 1 << 20], 4096);
-    assert!(stage.said.ends_with("421 4.7.0 that line has no end\r\n") && stage.is_closed);
+    assert!(stage.said.ends_with("421 4.7.0 Line too long, closing connection\r\n") && stage.is_closed);
 }
 
 /// RFC 5321 §3.8.
 #[test]
-fn a_house_that_closes_says_so_between_commands_but_lets_a_message_finish() {
+fn shut_down_during_a_message_waits_for_its_end() {
     let mut stage = Stage::new(smtp());
     stage.turn();
-    stage.session.stop();
+    stage.session.shut_down();
     stage.turn();
     assert!(stage.said.ends_with("421 4.3.2 mx.b.test closes, try again later\r\n") && stage.is_closed);
 
     let mut stage = Stage::new(smtp());
     stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\nhalf", usize::MAX);
-    stage.session.stop();
+    stage.session.shut_down();
     stage.turn();
     assert!(!stage.is_closed);
     stage.said.clear();
     stage.hear(b"\r\n.\r\nNOOP\r\n", usize::MAX);
-    assert_eq!(stage.said, "250 2.0.0 ok\r\n421 4.3.2 mx.b.test closes, try again later\r\n");
+    assert_eq!(stage.said, "250 2.0.0 OK\r\n421 4.3.2 mx.b.test closes, try again later\r\n");
     assert_eq!((stage.arrived.len(), stage.is_closed), (1, true));
 }
 
 /// RFC 5321 §4.5.3.2.7.
 #[test]
-fn a_silent_client_is_told_before_it_is_let_go() {
+fn session_on_timeout_closes_with_421() {
     let mut stage = Stage::new(smtp());
     stage.turn();
-    stage.session.expire();
+    stage.session.on_timeout();
     stage.turn();
     assert!(stage.said.ends_with("421 4.4.2 nothing came for too long\r\n") && stage.is_closed);
 }
 
 #[test]
-fn the_record_shows_no_secret_and_no_message() {
-    let config = Config { auth: Auth::Offered, plain_login: true, dialogue: true, ..smtp() };
+fn transcript_contains_no_secrets_and_messages() {
+    let config = Config { auth: Auth::Offered, plain_login: true, transcript: true, ..smtp() };
     let mut stage = Stage::new(config);
     stage.hear(
         b"EHLO a\r\nAUTH PLAIN AGFubgBubw==\r\nauth  plain x y\r\nAUTH LOGIN\r\nYW5u\r\ncHc=\r\nAUTH X\r\nYW5u\r\n",
         3,
     );
     stage.hear(b"MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\nhidden\r\n.\r\n", 3);
-    let said = stage.session.take_dialogue();
-    let client: Vec<_> = said.lines().filter(|(who, _)| *who == Speaker::Client).map(|(_, line)| line).collect();
+    let said = stage.session.take_transcript();
+    let client: Vec<_> = said.lines().filter(|(who, _)| *who == Side::Client).map(|(_, line)| line).collect();
     let wanted = [
         "EHLO a",
         "AUTH PLAIN ****",
@@ -110,30 +110,30 @@ fn the_record_shows_no_secret_and_no_message() {
         "MAIL FROM:<>",
         "RCPT TO:<b@b.test>",
         "DATA",
-        "(8 octets of message)",
+        "(8 bytes of message data)",
     ];
     assert_eq!(client, wanted);
-    assert!(said.lines().any(|said| said == (Speaker::Server, "235 2.7.0 welcome")));
-    assert!(stage.session.take_dialogue().is_empty());
+    assert!(said.lines().any(|said| said == (Side::Server, "235 2.7.0 Authentication successful")));
+    assert!(stage.session.take_transcript().is_empty());
 }
 
 /// Pieces of commands and noise: no panic, no endless loop, no memory beyond the limits.
 #[test]
-fn random_bytes_do_no_harm() {
+fn session_with_random_bytes_does_not_panic() {
     let words: Vec<&[u8]> = "EHLO a\r\n|LHLO a\r\n|MAIL FROM:<> SIZE=9|MAIL FROM:<a@b>\r\n|RCPT TO:<b@b.test>\r\n|DATA\r\n|BDAT 5|BDAT 9 LAST\r\n|\
          .\r\n|\r|\n|\r\n|.|RSET\r\n|AUTH PLAIN |AUTH LOGIN\r\n|AGFubgBwdw==\r\n|*\r\n|STARTTLS\r\n|\0|\u{e9}|NOOP\r\n|=|+2B|<|>|\""
         .split('|')
         .map(str::as_bytes)
         .collect();
     let configs = [smtp(), lmtp(), Config { plain_login: true, ..submission() }];
-    let mut dice: u64 = 1;
+    let mut rng: u64 = 1;
     for round in 0..600 {
-        let config = Config { errors_max: 100, bare_line_ends: BareLineEnds::Keep, ..configs[round % 3].clone() };
+        let config = Config { max_errors: 100, bare_line_ends: BareLineEnds::Keep, ..configs[round % 3].clone() };
         let mut stage = Stage::new(config);
         for _ in 0..60 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let word = words[(dice >> 33) as usize % words.len()];
-            stage.hear(word, 1 + (dice >> 60) as usize);
+            rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = words[(rng >> 33) as usize % words.len()];
+            stage.hear(word, 1 + (rng >> 60) as usize);
         }
         assert!(stage.arrived.iter().all(|(_, data)| data.len() <= 1000));
     }

@@ -1,26 +1,26 @@
-//! Somebody looks at each mailbox at every step: what is held has the flags of the model, and numbers of changes that fit
-//! what happened. RFC 7162 §3.1.
+//! Checks every mailbox after each step: flags agree with the model, and modification sequences with the changes. RFC
+//! 7162 §3.1.
 
 use super::*;
 
-/// A mailbox with the numbers of the last changes.
+/// A mailbox with its last modification sequences.
 pub(super) struct Observed {
     observer: Client,
     known: BTreeMap<u32, (Flags, u64)>,
-    /// The highest number so far.
+    /// The highest one so far.
     last: u64,
 }
 
 impl Observed {
-    pub(super) async fn new(scene: &Scene, at: usize) -> Self {
+    pub(super) async fn new(scene: &Fixture, at: usize) -> Self {
         let mut observer = Client { stream: scene.log_in().await, selected: at, mirror: vec![], statuses: vec![] };
         observer.ask("ENABLE CONDSTORE").await;
         observer.ask(&format!("EXAMINE {}", BOXES[at])).await;
         Self { observer, known: BTreeMap::new(), last: 0 }
     }
 
-    /// A message has a number higher than all before if it is new or has other flags, else the one it had; `once` says
-    /// that nobody can have changed it and changed it back.
+    /// A new or changed message has a modification sequence higher than all before, an unchanged one keeps its own;
+    /// with `once`, no message can have been changed back.
     pub(super) async fn check(&mut self, model: &Model, once: bool) {
         self.observer.ask("NOOP").await;
         let modseqs = self.observer.modseqs().await;

@@ -1,9 +1,9 @@
-//! One client listens all the time: it knows the mailbox that it has selected without asking, and hears how the other
-//! one stands whenever somebody else has changed it. RFC 5465 §3.1, §5.
+//! One client uses NOTIFY: its mirror of the selected mailbox is current without commands, and it receives STATUS of
+//! the other mailbox after changes. RFC 5465 §3.1, §5.
 
 use super::*;
 
-/// Its number. It speaks of UIDs only, since numbers may shift at any time.
+/// Its index. It uses only UIDs, as sequence numbers may change at any time.
 pub(super) const LISTENER: usize = 0;
 
 impl Client {
@@ -18,13 +18,13 @@ impl Client {
 }
 
 impl World {
-    /// What it was told since, without a command, is all there is.
+    /// Everything is reported without a command.
     pub(super) async fn check_listener(&mut self, before: &[Model; 2]) {
         self.clients[LISTENER].hear(false).await;
         self.check(LISTENER, true);
         let other = 1 - self.clients[LISTENER].selected;
         let statuses = std::mem::take(&mut self.clients[LISTENER].statuses);
-        // Nobody is told what they have done themselves.
+        // Own changes are not reported.
         if !std::mem::take(&mut self.acted).contains(&LISTENER) && before[other] != self.models[other] {
             let Model { held, .. } = &self.models[other];
             let unseen = held.values().filter(|flags| !flags.contains("\\Seen")).count();

@@ -1,9 +1,9 @@
-//! One client has enabled QRESYNC: it hears of UIDs that vanish, stores on condition, and comes back to a mailbox with
-//! what it knew. RFC 7162 §3.1.3, §3.2.5.
+//! One client uses QRESYNC: VANISHED, conditional STORE, and resynchronisation after a reconnect. RFC 7162 §3.1.3,
+//! §3.2.5.
 
 use super::*;
 
-/// Its number.
+/// Its index.
 pub(super) const SYNCED: usize = CLIENTS - 1;
 
 impl Client {
@@ -11,13 +11,13 @@ impl Client {
     pub(super) fn note_vanished(&mut self, uids: &[u32]) {
         for uid in uids {
             let place = self.mirror.iter().position(|known| known.uid == *uid);
-            // Which of those whose UIDs were not asked for yet does not matter.
+            // Messages whose UIDs were not requested yet do not matter.
             let place = place.or_else(|| self.mirror.iter().position(|known| known.uid == 0));
             self.mirror.remove(place.unwrap_or_else(|| panic!("{uid} vanishes twice")));
         }
     }
 
-    /// The same flags have the same number, whoever asks; other flags another one.
+    /// The same flags have the same modification sequence in all sessions; other flags a different one.
     pub(super) async fn modseqs(&mut self) -> BTreeMap<u32, u64> {
         let answer = self.ask("UID FETCH 1:* (MODSEQ)").await;
         let number = |line: &str, name: &str| {
@@ -30,7 +30,7 @@ impl Client {
 }
 
 impl World {
-    /// What somebody else has changed since is left alone, and named.
+    /// Messages changed by other sessions meanwhile are not changed, and reported.
     pub(super) async fn store_unchanged(&mut self, who: usize, by_uid: bool, uid: &str) {
         self.clients[who].ask("NOOP").await;
         let modseqs = self.clients[who].modseqs().await;
@@ -58,7 +58,7 @@ impl World {
         assert_eq!(told, uids.len() - refused.len(), "who stores hears what number it got: {:?}", answer.lines);
     }
 
-    /// The client leaves, the others go on, it comes back: what it is told brings it up to date.
+    /// The client disconnects, others make changes, and its resynchronisation reports all of them.
     pub(super) async fn come_back(&mut self) {
         let at = self.clients[SYNCED].selected;
         self.clients[SYNCED].ask("NOOP").await;

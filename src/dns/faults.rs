@@ -1,0 +1,121 @@
+//! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, MX};
+use hickory_proto::rr::{RData, Record, RecordType};
+
+use super::world_zones::WORLD_TTL_SECONDS;
+use super::zone::parse;
+
+/// TTL of a forged address.
+const FORGED_TTL_SECONDS: u32 = 60;
+
+/// What a name server does with a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnsFault {
+    /// Does not answer.
+    Silent,
+    /// Answers that the name does not exist: NXDOMAIN. RFC 1035 §4.1.1.
+    NoSuchName,
+    /// Answers with a server failure: SERVFAIL. RFC 1035 §4.1.1.
+    ServerFailure,
+    /// Answers after this delay.
+    Slow(Duration),
+    /// Answers with this address.
+    Wrong(IpAddr),
+    /// Answers with this host as the MX: the zone has changed.
+    Moved(String),
+    /// Still answers from the zone before the change.
+    Stale,
+}
+
+/// The DNS faults of a world. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct DnsFaults(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    last_id: u64,
+    rules: BTreeMap<u64, (String, DnsFault)>,
+}
+
+impl DnsFaults {
+    /// Injects a fault for names with this ending (all if it is empty); the returned id clears it.
+    pub fn inject(&self, names: &str, fault: DnsFault) -> u64 {
+        let mut table = self.table();
+        table.last_id += 1;
+        let id = table.last_id;
+        table.rules.insert(id, (names.trim_end_matches('.').to_ascii_lowercase(), fault));
+        id
+    }
+
+    /// Clears a fault.
+    pub fn clear(&self, id: u64) {
+        self.table().rules.remove(&id);
+    }
+
+    /// The first fault that applies to a query.
+    pub(super) fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
+        if self.table().rules.is_empty() {
+            return None;
+        }
+        let query = Message::from_vec(query).ok()?;
+        let name = query.queries.first()?.name().to_ascii().to_ascii_lowercase();
+        let name = name.trim_end_matches('.');
+        let is_below =
+            |rule: &str| name.strip_suffix(rule).is_some_and(|front| front.is_empty() || front.ends_with('.'));
+        let table = self.table();
+        let mut faults =
+            table.rules.values().filter(|(rule, _)| rule.is_empty() || is_below(rule)).map(|(_, fault)| fault);
+        let is_stale = faults.clone().any(|fault| *fault == DnsFault::Stale);
+        faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
+    }
+
+    /// A poisoned lock is ignored, since each change to the table is complete.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer with this address, or without records for other types.
+pub(super) fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let question = query.queries.first()?.clone();
+    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
+    response.metadata.authoritative = true;
+    response.add_queries(query.queries);
+    let data = match (question.query_type(), address) {
+        (RecordType::A, IpAddr::V4(ip)) => Some(RData::A(A(ip))),
+        (RecordType::AAAA, IpAddr::V6(ip)) => Some(RData::AAAA(AAAA(ip))),
+        _ => None,
+    };
+    response.add_answers(data.map(|data| Record::from_rdata(question.name().clone(), FORGED_TTL_SECONDS, data)));
+    response.to_vec().ok()
+}
+
+/// An answer with this host as the only MX; `None` for queries of other types.
+pub(super) fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let question = query.queries.first().filter(|question| question.query_type() == RecordType::MX)?.clone();
+    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
+    response.metadata.authoritative = true;
+    response.add_queries(query.queries);
+    let data = RData::MX(MX::new(10, parse(host).ok()?));
+    response.add_answers([Record::from_rdata(question.name().clone(), WORLD_TTL_SECONDS, data)]);
+    response.to_vec().ok()
+}
+
+/// An answer with a response code only.
+pub(super) fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let mut response = Message::response(query.metadata.id, query.metadata.op_code);
+    response.metadata.response_code = code;
+    response.metadata.authoritative = code == ResponseCode::NXDomain;
+    response.add_queries(query.queries);
+    response.to_vec().ok()
+}

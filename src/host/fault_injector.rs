@@ -1,0 +1,74 @@
+//! The faults that can be injected into the hosts of a world.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::fault::{Fault, UndoList};
+use crate::dns::DnsFaults;
+use crate::net::TlsFaults;
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::store::DiskFaults;
+use crate::world::{HostName, Rng, World};
+
+/// The injected faults of each host. Faults of links are kept by the network.
+pub struct FaultInjector {
+    disks: BTreeMap<HostName, DiskFaults>,
+    reply_faults: BTreeMap<HostName, ReplyFaults>,
+    tls_faults: BTreeMap<HostName, TlsFaults>,
+    dns_faults: DnsFaults,
+    pub(super) rng: Rng,
+    active: Mutex<BTreeMap<u64, (Active, UndoList)>>,
+}
+
+/// An active fault.
+#[derive(Clone, Debug, Serialize)]
+pub struct Active {
+    /// Identifies it for [`RunningWorld::end_fault`](super::RunningWorld::end_fault).
+    pub id: u64,
+    /// A short description.
+    pub title: String,
+    /// When it was injected.
+    pub since: Timestamp,
+    /// The fault itself.
+    pub fault: Fault,
+}
+
+impl FaultInjector {
+    /// No fault is active yet.
+    pub(super) fn new(world: &World, rng: Rng) -> Self {
+        let hosts = || world.hosts.keys().cloned();
+        Self {
+            disks: hosts().map(|host| (host, DiskFaults::default())).collect(),
+            reply_faults: hosts().map(|host| (host, ReplyFaults::default())).collect(),
+            tls_faults: hosts().map(|host| (host, TlsFaults::default())).collect(),
+            dns_faults: DnsFaults::default(),
+            rng,
+            active: Mutex::default(),
+        }
+    }
+
+    pub(super) fn disk(&self, host: &str) -> DiskFaults {
+        self.disks.get(host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn reply_faults(&self, host: &str) -> ReplyFaults {
+        self.reply_faults.get(host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn tls_faults(&self, host: &str) -> TlsFaults {
+        self.tls_faults.get(host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn dns_faults(&self) -> DnsFaults {
+        self.dns_faults.clone()
+    }
+
+    /// The active faults, and how to clear each. A poisoned lock is ignored, since each change to the table is
+    /// complete.
+    pub(super) fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, UndoList)>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,248 @@
+//! The output buffer, and the format of numbers and strings. RFC 9051 §4.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::imap::utf7_encode;
+use crate::mail::{Side, Transcript};
+
+/// Shorter literals are copied: a slice of its own costs another system call, which takes longer than the copy.
+const MIN_SHARED_BYTES: usize = 16 * 1024;
+/// Longer strings are written as literals, which need no escaping.
+const MAX_QUOTED_BYTES: usize = 1024;
+
+/// Buffers responses.
+#[derive(Debug, Default)]
+pub struct ResponseBuffer {
+    /// Complete pieces, in order.
+    ready: VecDeque<Bytes>,
+    /// The piece that is still growing.
+    tail: BytesMut,
+    len: usize,
+    transcript: Option<Transcript>,
+    /// The start of the line in the tail that is not in the transcript yet.
+    line: usize,
+    /// Whether the tail has reserved space for many messages.
+    wide: bool,
+    /// Whether mailbox names are written in UTF-8, as after `ENABLE IMAP4rev2`.
+    utf8: bool,
+}
+
+impl ResponseBuffer {
+    /// The number of buffered bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the buffer is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes the next piece to send.
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
+        if self.ready.is_empty() && !self.tail.is_empty() {
+            self.cut();
+        }
+        let piece = self.ready.pop_front()?;
+        self.len -= piece.len();
+        Some(piece)
+    }
+
+    /// Reserves space for a large response.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.tail.reserve(bytes);
+        self.wide = true;
+    }
+
+    /// Releases the space of a large response, when no output is expected for a while.
+    pub(crate) fn release_memory(&mut self) {
+        if self.tail.is_empty() && std::mem::take(&mut self.wide) {
+            self.tail = BytesMut::new();
+            self.line = 0;
+        }
+    }
+
+    /// Takes the whole output, to store it instead of sending it.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
+        while let Some(piece) = self.take() {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    }
+
+    /// Ends the growing piece.
+    fn cut(&mut self) {
+        self.note_to(self.tail.len());
+        self.ready.push_back(self.tail.split().freeze());
+        self.line = 0;
+    }
+
+    /// Records the output in a transcript from now on.
+    pub(crate) fn record(&mut self, transcript: Transcript) {
+        self.transcript = Some(transcript);
+        self.line = self.tail.len();
+    }
+
+    pub(crate) fn transcript_mut(&mut self) -> Option<&mut Transcript> {
+        self.transcript.as_mut()
+    }
+
+    pub(crate) fn use_utf8(&mut self) {
+        self.utf8 = true;
+    }
+
+    /// Records the line so far.
+    fn note_to(&mut self, end: usize) {
+        if let Some(transcript) = &mut self.transcript
+            && self.line < end
+        {
+            transcript.note_lines(Side::Server, &String::from_utf8_lossy(&self.tail[self.line..end]));
+        }
+        self.line = end;
+    }
+
+    fn note_literal(&mut self, bytes: usize) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.note_data(Side::Server, bytes);
+        }
+    }
+
+    /// Adds bytes unchanged.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.tail.extend_from_slice(bytes);
+        self.len += bytes.len();
+        self
+    }
+
+    /// Adds text unchanged.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.raw(text.as_bytes())
+    }
+
+    /// Adds text without its line ends.
+    pub(crate) fn line_text(&mut self, text: &str) -> &mut Self {
+        for part in text.split(|char: char| char.is_ascii_control()) {
+            self.text(part);
+        }
+        self
+    }
+
+    /// Ends the line.
+    pub fn end(&mut self) -> &mut Self {
+        self.raw(b"\r\n");
+        if self.transcript.is_some() {
+            self.note_to(self.tail.len());
+        }
+        self
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, number: impl Into<u64>) -> &mut Self {
+        let mut number: u64 = number.into();
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return self.raw(&digits[at..]);
+            }
+        }
+    }
+
+    /// Adds a string, quoted if possible. RFC 9051 §4.3.
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        let plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0);
+        if MAX_QUOTED_BYTES < text.len() || !text.bytes().all(plain) {
+            return self.literal(text.as_bytes());
+        }
+        self.quoted(text)
+    }
+
+    fn quoted(&mut self, text: &str) -> &mut Self {
+        self.raw(b"\"");
+        if text.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
+            for byte in text.bytes() {
+                if matches!(byte, b'"' | b'\\') {
+                    self.raw(b"\\");
+                }
+                self.raw(&[byte]);
+            }
+        } else {
+            self.text(text);
+        }
+        self.raw(b"\"")
+    }
+
+    /// Adds a string or `NIL`.
+    pub fn nstring(&mut self, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.string(text),
+            None => self.text("NIL"),
+        }
+    }
+
+    /// Adds an atom if possible, else a string. RFC 9051 §9 (astring).
+    pub fn astring(&mut self, text: &str) -> &mut Self {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte);
+        let nil = text.eq_ignore_ascii_case("NIL");
+        if !text.is_empty() && !nil && text.bytes().all(plain) { self.text(text) } else { self.string(text) }
+    }
+
+    /// Adds a mailbox name, encoded for the client. RFC 3501 §5.1.3, RFC 9051 §5.1.
+    pub fn mailbox(&mut self, name: &str) -> &mut Self {
+        if name.is_ascii() && !name.contains('&') && !name.contains(|char: char| char.is_ascii_control()) {
+            return self.quoted(name);
+        }
+        if self.utf8 { self.quoted(name) } else { self.quoted(&utf7_encode(name)) }
+    }
+
+    /// Adds a literal with a copy of these bytes.
+    pub fn literal(&mut self, bytes: &[u8]) -> &mut Self {
+        self.announce(bytes.len());
+        self.raw(bytes).skip_note()
+    }
+
+    /// Adds one literal of several shared pieces; large ones are not copied.
+    pub fn shared_literal(&mut self, pieces: &[Bytes]) -> &mut Self {
+        self.announce(pieces.iter().map(Bytes::len).sum());
+        for piece in pieces {
+            self.shared(piece);
+        }
+        self.skip_note()
+    }
+
+    /// Begins a literal.
+    fn announce(&mut self, bytes: usize) {
+        self.raw(b"{").number(bytes as u64).raw(b"}\r\n");
+        if self.transcript.is_some() {
+            self.note_to(self.tail.len());
+            self.note_literal(bytes);
+        }
+    }
+
+    fn shared(&mut self, piece: &Bytes) {
+        if piece.len() < MIN_SHARED_BYTES {
+            self.raw(piece);
+            return;
+        }
+        if self.transcript.is_some() {
+            self.line = self.tail.len();
+        }
+        if !self.tail.is_empty() {
+            self.cut();
+        }
+        self.len += piece.len();
+        self.ready.push_back(piece.clone());
+    }
+
+    /// Keeps the bytes of a literal out of the transcript.
+    fn skip_note(&mut self) -> &mut Self {
+        self.line = self.tail.len();
+        self
+    }
+}

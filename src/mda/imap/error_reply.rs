@@ -1,0 +1,66 @@
+//! Converts errors to replies; errors of the server are logged. RFC 5530 §3, RFC 9051 §7.1.
+
+use crate::imap::{Code, Reply};
+use crate::mda::Error;
+use crate::net;
+
+/// Why a request failed.
+pub(super) enum Failure {
+    /// The connection failed.
+    Net(net::Error),
+    /// The mailbox operation failed.
+    Mailboxes(Error),
+}
+
+impl From<net::Error> for Failure {
+    fn from(error: net::Error) -> Self {
+        Self::Net(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Mailboxes(error)
+    }
+}
+
+/// The reply for an error of a mailbox operation.
+pub(super) fn error_reply(error: &Error) -> Reply {
+    let (text, code) = match error {
+        Error::NoMailbox(_) => ("No such mailbox", "NONEXISTENT"),
+        Error::Exists(_) => ("Mailbox already exists", "ALREADYEXISTS"),
+        Error::BadName(why) => (*why, "CANNOT"),
+        Error::BadUse => ("Unknown special use", "USEATTR"),
+        Error::TooMany(_) => ("Limit reached", "LIMIT"),
+        Error::OverQuota { .. } => ("Quota exceeded", "OVERQUOTA"),
+        Error::InUse => ("In use by another session", "INUSE"),
+        Error::Store(_) => {
+            tracing::error!(%error, "mailbox operation failed");
+            ("Internal server error", "SERVERBUG")
+        }
+    };
+    Reply::no(text).with(Code::Word(code))
+}
+
+/// The same, where the mailbox is the target of messages. RFC 9051 §6.3.12, §6.4.7.
+pub(super) fn target_error_reply(error: Error) -> Result<Reply, Failure> {
+    match error {
+        Error::NoMailbox(_) => Ok(Reply::no("No such mailbox").with(Code::Word("TRYCREATE"))),
+        other => Err(other.into()),
+    }
+}
+
+/// The command names messages that were expunged, which the client does not know yet. RFC 5530 §3 (EXPUNGEISSUED).
+pub(super) fn expunged_reply() -> Reply {
+    Reply::no("Some messages were expunged").with(Code::Word("EXPUNGEISSUED"))
+}
+
+/// The command names a sequence number without a message. RFC 9051 §6.4.
+pub(super) fn no_such_message_reply() -> Reply {
+    Reply::bad("No such message")
+}
+
+/// The mailbox was opened by EXAMINE. RFC 9051 §6.3.3.
+pub(super) fn read_only_reply() -> Reply {
+    Reply::no("Mailbox is read-only").with(Code::Word("CANNOT"))
+}

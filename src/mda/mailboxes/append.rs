@@ -1,0 +1,238 @@
+//! Inserts messages into mailboxes: delivery and APPEND.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::change::remove;
+use super::name::{INBOX, canonical};
+use super::open_mailbox::{Change, ChangeKind};
+use super::quota::Usage;
+use super::summaries::insert_summary;
+use super::{Error, Mailbox, Mailboxes, MessageMeta, Uid, date, quota, tree};
+use crate::imap::{Flags, Summary};
+use crate::mail::Message;
+use crate::store::{Transaction, content};
+
+/// Most keywords on one message.
+const MAX_KEYWORDS: usize = 64;
+/// Longest keyword, in bytes.
+const MAX_KEYWORD_BYTES: usize = 128;
+
+/// Where a message was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The mailbox.
+    pub mailbox: String,
+    /// Its UIDVALIDITY.
+    pub uidvalidity: u32,
+    /// The UID of the message.
+    pub uid: Uid,
+}
+
+/// A message of APPEND.
+#[derive(Clone, Debug)]
+pub struct AppendMessage {
+    /// The message.
+    pub message: Message,
+    /// Its flags.
+    pub flags: Flags,
+    /// The internal date; `None` for now.
+    pub received: Option<Timestamp>,
+}
+
+/// A message to insert into a mailbox.
+pub(super) struct NewMessage {
+    pub(super) message: Message,
+    pub(super) summary: Arc<Summary>,
+    pub(super) flags: Flags,
+    pub(super) received: i64,
+    pub(super) saved: i64,
+}
+
+impl Mailboxes {
+    /// Delivers a message to an account, which is created if it does not exist: into the mailbox named by the address's
+    /// detail (RFC 5233, case-insensitive) if that exists, else into INBOX.
+    ///
+    /// # Errors
+    /// The message exceeds the quota of the account, or it cannot be stored.
+    pub async fn deliver(&self, account: &str, detail: Option<&str>, message: &Message) -> Result<Delivered, Error> {
+        let (now, account) = (self.now(), account.to_owned());
+        // A detail that is no valid mailbox name counts as one that does not exist.
+        let detail = detail.and_then(|detail| canonical(detail).ok());
+        let (new_message, quotas) = (self.new_message(message, Flags::default(), now), self.quotas());
+        let job = move |transaction: &Transaction<'_>| {
+            let account = tree::ensure_account(transaction, &account, now)?;
+            let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
+            let inserted = insert_message(transaction, mailbox, name, &new_message)?;
+            quota::check(transaction, &quotas, account, &inserted.1)?;
+            Ok(inserted)
+        };
+        self.change(job).await
+    }
+
+    /// Appends messages to a mailbox, all of them or none. RFC 9051 §6.3.12, RFC 3502.
+    ///
+    /// # Errors
+    /// The mailbox does not exist, a message has too many keywords, the quota of the account is exceeded, or the
+    /// messages cannot be stored.
+    pub async fn append(
+        &self,
+        account: &str,
+        mailbox: &str,
+        messages: Vec<AppendMessage>,
+    ) -> Result<Vec<Delivered>, Error> {
+        let (name, account) = (canonical(mailbox)?, account.to_owned());
+        let new_messages =
+            messages.into_iter().map(|message| self.new_message_to_append(message)).collect::<Result<Vec<_>, _>>()?;
+        let quotas = self.quotas();
+        let job = move |transaction: &Transaction<'_>| {
+            let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
+                return Err(Error::NoMailbox(name));
+            };
+            let (mut all, mut changes) = (vec![], vec![]);
+            for new_message in &new_messages {
+                let (inserted, more) = insert_message(transaction, mailbox, name.clone(), new_message)?;
+                all.push(inserted);
+                changes.extend(more);
+            }
+            quota::check(transaction, &quotas, account, &changes)?;
+            Ok((all, changes))
+        };
+        self.change(job).await
+    }
+
+    /// The message to insert; refuses flags that could grow without bound.
+    fn new_message_to_append(
+        &self,
+        AppendMessage { message, flags, received }: AppendMessage,
+    ) -> Result<NewMessage, Error> {
+        check(&flags)?;
+        let now = self.now();
+        let received = received.map_or(now, Timestamp::as_second);
+        Ok(NewMessage { saved: now, ..self.new_message(&message, flags, received) })
+    }
+
+    fn new_message(&self, message: &Message, flags: Flags, received: i64) -> NewMessage {
+        let summary = self.0.summaries.of(&message.content);
+        NewMessage { message: message.clone(), summary, flags, received, saved: received }
+    }
+}
+
+impl Mailbox {
+    /// Appends a message to a mailbox of the account and removes one from this mailbox, atomically. `None` if the
+    /// latter is already gone; then nothing is appended. RFC 8508.
+    ///
+    /// # Errors
+    /// As for [`Mailboxes::append`].
+    pub async fn replace(&self, uid: Uid, mailbox: &str, message: AppendMessage) -> Result<Option<Delivered>, Error> {
+        let (id, account, name) = (self.shared.id, self.account, canonical(mailbox)?);
+        let quotas = self.mailboxes.quotas();
+        let new_message = self.mailboxes.new_message_to_append(message)?;
+        let job = move |transaction: &Transaction<'_>| {
+            let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
+            let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
+            if !transaction.prepare_cached(sql)?.exists(params![id, uid])? {
+                return Ok((None, vec![]));
+            }
+            let (inserted, mut changes) = insert_message(transaction, target, name, &new_message)?;
+            changes.push(remove(transaction, id, &[uid])?);
+            quota::check(transaction, &quotas, account, &changes)?;
+            Ok((Some(inserted), changes))
+        };
+        self.mailboxes.change(job).await
+    }
+}
+
+/// The mailbox for a detail, else INBOX, which every account has.
+fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>) -> Result<(i64, String), Error> {
+    if let Some(detail) = detail {
+        let sql = "SELECT id, name FROM mailbox WHERE account = ?1 AND name = ?2 COLLATE NOCASE
+                   ORDER BY name = ?2 DESC, name LIMIT 1";
+        let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found = transaction.prepare_cached(sql)?.query_row(params![account, detail], found).optional()?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+    }
+    let inbox = tree::find_in(transaction, account, INBOX)?;
+    Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
+}
+
+pub(super) fn insert_message(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    name: String,
+    new_message: &NewMessage,
+) -> Result<(Delivered, Vec<Change>), Error> {
+    let NewMessage { message, summary, flags, received, saved } = new_message;
+    let (content, _) = content::put(transaction, &message.content)?;
+    insert_summary(transaction, content, summary)?;
+    let UidAllocation { account, uidvalidity, uid, modseq } =
+        UidAllocation::allocate(transaction, mailbox, Usage { bytes: message.len() as u64, messages: 1 })?;
+    if !message.trace.is_empty() {
+        let journey = message.journey().map(|journey| journey.to_string());
+        let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, message.trace.as_ref(), journey])?;
+    }
+    let meta = MessageMeta {
+        uid,
+        flags: flags.clone(),
+        modseq,
+        received: date(*received),
+        saved: date(*saved),
+        size: message.len() as u64,
+        content,
+        email: (mailbox as u64) << 32 | u64::from(uid),
+    };
+    insert_row(transaction, mailbox, &meta)?;
+    let delivered = Delivered { mailbox: name, uidvalidity, uid };
+    let change = Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]) };
+    Ok((delivered, vec![change]))
+}
+
+/// Inserts the row of a message.
+pub(super) fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
+    let MessageMeta { uid, flags, modseq, received, saved, size, content, email } = message;
+    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let (received, saved) = (received.as_second(), saved.as_second());
+    let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
+    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
+    transaction.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// UIDs allocated for messages of a mailbox, and the modification sequence of that change.
+pub(super) struct UidAllocation {
+    pub(super) account: i64,
+    pub(super) uidvalidity: u32,
+    /// The first UID.
+    pub(super) uid: Uid,
+    pub(super) modseq: u64,
+}
+
+impl UidAllocation {
+    /// Allocates the next UIDs, which are never used again, and adds the messages to the counts of the mailbox. As
+    /// there is only one writer, UIDs ascend in the order of commits.
+    pub(super) fn allocate(transaction: &Transaction<'_>, mailbox: i64, added: Usage) -> Result<Self, Error> {
+        // RETURNING would build a temporary table each time.
+        let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
+        let allocation = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
+            Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
+        })?;
+        let sql =
+            "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3, messages = messages + ?2, octets = octets + ?4
+                   WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, added.messages, allocation.modseq, added.bytes])?;
+        Ok(allocation)
+    }
+}
+
+/// Refuses flags that could grow without bound.
+pub(super) fn check(flags: &Flags) -> Result<(), Error> {
+    if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
+        return Err(Error::TooMany("keywords"));
+    }
+    Ok(())
+}

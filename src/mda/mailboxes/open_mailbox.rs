@@ -1,0 +1,184 @@
+//! One open mailbox in memory, shared by all sessions that use it. It is read from the tables once; then each commit
+//! applies its changes, in the order of commits, before its caller learns that it is durable.
+//!
+//! ```text
+//! read whole --> View 41 --Change 42--> View 42 --Change 43--> View 43     sessions keep the view they have reported
+//!     ^                                    |
+//!     '------- a number is missing --------'
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use tokio::sync::watch;
+
+use super::account_feed::{CommittedChanges, SessionId};
+use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, date, lock};
+use crate::imap::{Flags, SystemFlags};
+
+/// The modification sequence of a deleted mailbox; no change has it.
+const GONE: u64 = u64::MAX;
+
+/// What a commit changed in one mailbox.
+pub(super) struct Change {
+    pub(super) account: i64,
+    pub(super) mailbox: i64,
+    /// The modification sequence, one more than that of the previous change.
+    pub(super) modseq: u64,
+    pub(super) kind: ChangeKind,
+}
+
+pub(super) enum ChangeKind {
+    /// Messages were added, by ascending UID.
+    Added(Vec<MessageMeta>),
+    /// Messages have new flags.
+    Flagged(Vec<(Uid, Flags)>),
+    /// Messages were expunged.
+    Expunged(Vec<Uid>),
+    /// The mailbox was deleted.
+    Gone,
+}
+
+pub(super) struct OpenMailbox {
+    pub(super) id: i64,
+    state: Mutex<State>,
+    /// The last known modification sequence; [`GONE`] once the mailbox is deleted.
+    pub(super) modseq: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` until the first read, and after a missed change.
+    view: Option<Arc<View>>,
+    newest: u64,
+}
+
+impl OpenMailbox {
+    pub(super) fn new(id: i64) -> Self {
+        Self { id, state: Mutex::default(), modseq: watch::Sender::new(0) }
+    }
+
+    /// Applies the changes of one commit, which become visible together.
+    fn apply(&self, changes: Vec<Change>) {
+        let mut state = lock(&self.state);
+        changes.into_iter().for_each(|change| state.apply(change));
+        let newest = state.newest;
+        drop(state);
+        self.modseq.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    }
+}
+
+impl State {
+    fn apply(&mut self, Change { modseq, kind, .. }: Change) {
+        let modseq = if matches!(kind, ChangeKind::Gone) { GONE } else { modseq };
+        // A view read after the commit already contains the change.
+        if modseq <= self.newest {
+            return;
+        }
+        self.newest = modseq;
+        match &mut self.view {
+            Some(view) if modseq <= view.modseq => {}
+            Some(view) if modseq == view.modseq + 1 => Arc::make_mut(view).apply(modseq, kind),
+            _ => self.view = None,
+        }
+    }
+}
+
+impl View {
+    fn apply(&mut self, modseq: u64, kind: ChangeKind) {
+        self.modseq = modseq;
+        match kind {
+            ChangeKind::Added(messages) => {
+                for message in messages {
+                    self.uidnext = self.uidnext.max(message.uid.saturating_add(1));
+                    self.messages.insert(message);
+                }
+            }
+            ChangeKind::Flagged(changed) => {
+                for (uid, flags) in changed {
+                    self.messages.change(uid, |message| (message.flags, message.modseq) = (flags, modseq));
+                }
+            }
+            ChangeKind::Expunged(uids) => self.messages.remove(&uids),
+            ChangeKind::Gone => {}
+        }
+    }
+}
+
+impl Inner {
+    /// Applies what a commit changed to the open mailboxes and feeds.
+    pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
+        self.publish(&committed, by);
+        let mut by_mailbox: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
+        committed.changes.into_iter().for_each(|change| by_mailbox.entry(change.mailbox).or_default().push(change));
+        for (mailbox, changes) in by_mailbox {
+            let shared = lock(&self.open).get(&mailbox).and_then(Weak::upgrade);
+            if let Some(shared) = shared {
+                shared.apply(changes);
+            }
+        }
+        self.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
+    }
+}
+
+impl Mailbox {
+    /// The mailbox as it is now; read from the tables once, then from memory.
+    ///
+    /// # Errors
+    /// The mailbox was deleted, or the store cannot be read.
+    pub fn view(&self) -> Result<Arc<View>, Error> {
+        loop {
+            let gone = {
+                let state = lock(&self.shared.state);
+                if let Some(view) = &state.view {
+                    return Ok(view.clone());
+                }
+                state.newest == GONE
+            };
+            let loaded = match gone {
+                true => None,
+                false => self.mailboxes.0.store.read(|connection| load(connection, self.shared.id))?,
+            };
+            let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
+            let mut state = lock(&self.shared.state);
+            // A commit may have happened in between; then it is read again.
+            if state.newest <= loaded.modseq {
+                state.view = Some(Arc::new(loaded));
+            }
+        }
+    }
+}
+
+/// Reads the whole mailbox in one transaction; `None` if it does not exist.
+pub(super) fn load(connection: &Connection, mailbox: i64) -> rusqlite::Result<Option<View>> {
+    let moment = connection.unchecked_transaction()?;
+    let sql = "SELECT uidvalidity, uidnext, modseq FROM mailbox WHERE id = ?1";
+    let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let state = moment.prepare_cached(sql)?.query_row([mailbox], state).optional()?;
+    let Some((uidvalidity, uidnext, modseq)) = state else { return Ok(None) };
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
+               WHERE mailbox = ?1 ORDER BY uid";
+    let messages = moment.prepare_cached(sql)?.query_map([mailbox], message)?.collect::<Result<_, _>>()?;
+    Ok(Some(View { uidvalidity, uidnext, modseq, messages }))
+}
+
+/// A message from a row of `uid, flags, keywords, modseq, received, saved, size, content, email`.
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageMeta> {
+    Ok(MessageMeta {
+        uid: row.get(0)?,
+        flags: flags(row.get(1)?, row.get_ref(2)?.as_str()?),
+        modseq: row.get(3)?,
+        received: date(row.get(4)?),
+        saved: date(row.get(5)?),
+        size: row.get(6)?,
+        content: row.get(7)?,
+        email: row.get(8)?,
+    })
+}
+
+/// Flags from their columns.
+pub(super) fn flags(system: u8, keywords: &str) -> Flags {
+    let keywords = keywords.split_ascii_whitespace().map(str::to_owned).collect();
+    Flags { system: SystemFlags::from_bits(system), keywords }
+}

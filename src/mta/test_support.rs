@@ -1,0 +1,39 @@
+//! One MTA of a world on an in-process network, for tests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Mta, MtaContext, SCHEMA};
+use crate::dns::Resolver;
+use crate::journey::EventLog;
+use crate::net::{Authority, Net};
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::store::Store;
+use crate::world::{Clock, HostName, Rng, Role, World};
+
+/// The MTA of this world file, which asks these name servers, and the event log in which it reports.
+pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -> (Mta, EventLog) {
+    let (world, host): (_, HostName) = (Arc::new(World::parse("w.toml", text).unwrap()), host.into());
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let (event_log, rng) = (EventLog::new(clock, 1000, false), Rng::seeded(1));
+    let authority = Authority::seeded("journey", clock, rng.fork("authority")).unwrap();
+    let declared = world.hosts[&host].clone();
+    let Role::Mta(settings) = declared.role.clone() else { panic!("{host} is no MTA") };
+    let interface = net.interface(&declared.addresses);
+    let mta = Mta::new(MtaContext {
+        settings: *settings,
+        resolver: Resolver::new(interface.clone(), servers, rng.fork("dns")),
+        store: Store::in_memory(&[SCHEMA]).unwrap(),
+        emitter: event_log.emitter(&host),
+        identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+        trust: authority.trust().unwrap(),
+        authority: authority.trust().unwrap(),
+        reply_faults: ReplyFaults::default(),
+        world,
+        host,
+        interface,
+        clock,
+        rng,
+    });
+    (mta.unwrap(), event_log)
+}

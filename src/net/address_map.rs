@@ -1,0 +1,132 @@
+//! Maps the addresses of a world to loopback sockets.
+//!
+//! Hosts of a world have their own addresses, such as 192.0.2.25, and all listen on port 25. On one machine, each
+//! `(address, port)` of the world is mapped to a free port of 127.0.0.1. The map also has the host of each connecting
+//! socket, so that servers see addresses of the world. Connections to unmapped addresses fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+
+use super::Error;
+
+/// Where the real sockets are bound.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The address map of one world.
+pub(super) struct AddressMap {
+    declared: BTreeSet<IpAddr>,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    /// World address of a listener -> address of its real socket.
+    tcp: BTreeMap<SocketAddr, SocketAddr>,
+    /// The same for UDP, both ways.
+    udp: BTreeMap<SocketAddr, SocketAddr>,
+    udp_back: BTreeMap<SocketAddr, SocketAddr>,
+    /// Real address of a connecting socket -> its world address.
+    sources: BTreeMap<SocketAddr, SocketAddr>,
+}
+
+impl AddressMap {
+    pub(super) fn new(declared: BTreeSet<IpAddr>) -> Arc<Self> {
+        Arc::new(Self { declared, tables: Mutex::default() })
+    }
+
+    pub(super) async fn listen(&self, address: SocketAddr) -> Result<TcpListener, Error> {
+        let listener = TcpListener::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
+        let real = listener.local_addr()?;
+        let mut tables = self.lock();
+        if tables.tcp.contains_key(&address) {
+            return Err(Error::PortTaken(address));
+        }
+        tables.tcp.insert(address, real);
+        Ok(listener)
+    }
+
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.lock().tcp.remove(&address);
+    }
+
+    /// Maps a world address to an external server that listens at `real`.
+    pub(super) fn register_external(&self, address: SocketAddr, real: SocketAddr) {
+        self.lock().tcp.insert(address, real);
+    }
+
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        from: IpAddr,
+        to: SocketAddr,
+    ) -> Result<(TcpStream, SourceBinding), Error> {
+        if !self.declared.contains(&to.ip()) {
+            return Err(Error::NotInWorld(to));
+        }
+        let real = self.lock().tcp.get(&to).copied().ok_or(Error::Refused(to))?;
+        let socket = if real.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Bound before it connects, so that the source is in the map when the server accepts.
+        socket.bind(SocketAddr::new(if real.is_ipv4() { LOOPBACK.ip() } else { real.ip() }, 0))?;
+        let (socket_end, host) = (socket.local_addr()?, SocketAddr::new(from, socket.local_addr()?.port()));
+        self.lock().sources.insert(socket_end, host);
+        let binding = SourceBinding { directory: self.clone(), socket_end, host };
+        let stream = socket.connect(real).await.map_err(|error| Error::of_connect(to, error))?;
+        Ok((stream, binding))
+    }
+
+    /// The world address of a peer, or its real address if it is a client outside the world.
+    pub(super) fn peer_address(&self, real: SocketAddr) -> SocketAddr {
+        self.lock().sources.get(&real).copied().unwrap_or(real)
+    }
+
+    pub(super) async fn bind_udp(&self, address: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error> {
+        let socket = UdpSocket::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
+        let real = socket.local_addr()?;
+        let port = if address.port() == 0 { real.port() } else { address.port() };
+        let address = SocketAddr::new(address.ip(), port);
+        let mut tables = self.lock();
+        if tables.udp.contains_key(&address) {
+            return Err(Error::PortTaken(address));
+        }
+        tables.udp.insert(address, real);
+        tables.udp_back.insert(real, address);
+        Ok((socket, address))
+    }
+
+    pub(super) fn forget_udp(&self, address: SocketAddr) {
+        let mut tables = self.lock();
+        if let Some(real) = tables.udp.remove(&address) {
+            tables.udp_back.remove(&real);
+        }
+    }
+
+    /// The real socket behind a world address, for a datagram.
+    pub(super) fn udp_to(&self, address: SocketAddr) -> Option<SocketAddr> {
+        self.lock().udp.get(&address).copied()
+    }
+
+    /// The world address of a real socket, or its real address if it is a client outside the world.
+    pub(super) fn udp_from(&self, real: SocketAddr) -> SocketAddr {
+        self.lock().udp_back.get(&real).copied().unwrap_or(real)
+    }
+
+    /// A poisoned lock is ignored, since each change to the tables is complete.
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a connecting socket in the map while it is open.
+pub(super) struct SourceBinding {
+    directory: Arc<AddressMap>,
+    socket_end: SocketAddr,
+    pub(super) host: SocketAddr,
+}
+
+impl Drop for SourceBinding {
+    fn drop(&mut self) {
+        self.directory.lock().sources.remove(&self.socket_end);
+    }
+}

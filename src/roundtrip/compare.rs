@@ -1,0 +1,94 @@
+//! Compares the received messages with the sent ones.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::mail::{JourneyId, Message};
+
+/// The result of comparing a received message with the sent one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Comparison {
+    /// There is one copy, and below the trace lines of the hosts every byte is as sent.
+    Intact,
+    /// There is one copy, but it differs from what was sent.
+    Changed,
+    /// There are several copies.
+    Doubled,
+    /// There is no copy.
+    Missing,
+}
+
+/// The messages fetched by one protocol, by journey.
+pub(super) struct ReceivedCopies(BTreeMap<Option<JourneyId>, Vec<Bytes>>);
+
+impl ReceivedCopies {
+    pub(super) fn new(messages: Vec<Bytes>) -> Self {
+        let mut copies: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for message in messages {
+            copies.entry(Message::new(message.clone()).journey()).or_default().push(message);
+        }
+        Self(copies)
+    }
+
+    /// The number of messages that belong to none of these journeys.
+    pub(super) fn unrelated(&self, journeys: &[JourneyId]) -> usize {
+        let known = |id: &Option<JourneyId>| id.is_some_and(|id| journeys.contains(&id));
+        self.0.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
+    }
+
+    pub(super) fn compare(&self, journey: Option<JourneyId>, sent: &Bytes) -> Comparison {
+        let found = journey.and_then(|journey| self.0.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
+        match found {
+            [] => Comparison::Missing,
+            [one] if is_intact(one, sent) => Comparison::Intact,
+            [_] => Comparison::Changed,
+            _ => Comparison::Doubled,
+        }
+    }
+}
+
+/// Whether the received message is the sent one, preceded by trace lines only.
+fn is_intact(arrived: &Bytes, sent: &Bytes) -> bool {
+    let Some(start) = arrived.len().checked_sub(sent.len()) else { return false };
+    arrived[start..] == sent[..] && Message::new(arrived.slice(..start)).content.bytes().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: &str = "Received: from far away\r\nSubject: hi\r\n\r\nHello!\r\n";
+
+    fn arrived(text: &str) -> Comparison {
+        let id = JourneyId::from_random(1).queue_id(2);
+        let stamped = format!("Received: from a by b with ESMTP id {id};\r\n\tnow\r\n{text}");
+        let copies = ReceivedCopies::new(vec![Bytes::from(stamped)]);
+        copies.compare(Some(id.journey), &Bytes::from_static(SENT.as_bytes()))
+    }
+
+    #[test]
+    fn comparison_allows_only_trace_lines_above_the_sent_message() {
+        assert_eq!(arrived(SENT), Comparison::Intact);
+        assert_eq!(arrived(&format!("Return-Path: <a@b>\r\n{SENT}")), Comparison::Intact);
+        assert_eq!(arrived(&format!("X-Spam: no\r\n{SENT}")), Comparison::Changed);
+        assert_eq!(arrived(&SENT.replace("Hello", "hello")), Comparison::Changed);
+        assert_eq!(arrived(&SENT.replace("Hello!", "Hello! ")), Comparison::Changed);
+        assert_eq!(arrived(&SENT[1..]), Comparison::Changed);
+    }
+
+    #[test]
+    fn comparison_of_missing_and_repeated_messages_differs() {
+        let id = JourneyId::from_random(1).queue_id(2);
+        let one = Bytes::from(format!("Received: from a by b id {id};\r\n\tnow\r\n{SENT}"));
+        let sent = Bytes::from_static(SENT.as_bytes());
+        assert_eq!(ReceivedCopies::new(vec![]).compare(Some(id.journey), &sent), Comparison::Missing);
+        assert_eq!(
+            ReceivedCopies::new(vec![one.clone(), one.clone()]).compare(Some(id.journey), &sent),
+            Comparison::Doubled
+        );
+        assert_eq!(ReceivedCopies::new(vec![one]).unrelated(&[]), 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! The recipient's part of a round trip.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::{Error, Progress};
+use crate::dns::Resolver;
+use crate::host::Environment;
+use crate::journey::Protocol;
+use crate::mail::{Address, Transcript};
+use crate::mua::{ClientContext, ImapMailbox, Login, Maildrop, Security, Server};
+use crate::world::port;
+
+/// Messages requested in one pipelined batch.
+const BATCH_MESSAGES: usize = 50;
+
+/// Fetches all messages of the recipient's maildrop.
+pub(super) async fn pop3(
+    env: &Environment,
+    to: &Address,
+    progress: &impl Fn(Progress),
+) -> Result<(Vec<Bytes>, Transcript), Error> {
+    let (context, server) = server(env, to, port::POP3, Security::Upgrade).await?;
+    let mut maildrop = Maildrop::open(&context, &server, &login(env, to)).await?;
+    let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();
+    let mut messages = Vec::new();
+    for batch in numbers.chunks(BATCH_MESSAGES) {
+        maildrop.retrieve(batch, |_, bytes| messages.push(bytes)).await?;
+        progress(Progress::Fetched(Protocol::Pop3, messages.len()));
+    }
+    Ok((messages, maildrop.quit().await?))
+}
+
+/// Fetches all messages of the recipient's INBOX.
+pub(super) async fn imap(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Vec<Bytes>, Error> {
+    let (context, server) = server(env, to, port::IMAPS, Security::Immediate).await?;
+    let mut inbox = ImapMailbox::open(&context, &server, &login(env, to), "INBOX").await?;
+    let mut messages = Vec::new();
+    if inbox.messages != 0 {
+        inbox
+            .fetch("1:*", |_, bytes| {
+                messages.push(bytes);
+                progress(Progress::Fetched(Protocol::Imap, messages.len()));
+            })
+            .await?;
+    }
+    inbox.logout().await?;
+    Ok(messages)
+}
+
+async fn server(
+    env: &Environment,
+    to: &Address,
+    port: u16,
+    security: Security,
+) -> Result<(ClientContext, Server), Error> {
+    let (context, resolver) = env.client_context()?;
+    let world = &env.world;
+    let host = world.domain(to.domain()).and_then(|served| world.hosts.get(&served.mailboxes));
+    let name = host.map_or_else(String::new, |host| host.fqdn.clone());
+    let addresses = addresses(&resolver, &name, port).await?;
+    Ok((context, Server { name, addresses, security }))
+}
+
+pub(super) async fn addresses(resolver: &Resolver, name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let found = resolver.addresses(name).await.map_err(|error| Error::Lookup(error.to_string()))?;
+    Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+pub(super) fn login(env: &Environment, user: &Address) -> Login {
+    let secret = env.world.secret(&user.to_string());
+    let password = secret.map(|(_, password)| password.to_owned()).unwrap_or_default();
+    Login { user: user.to_string(), password }
+}

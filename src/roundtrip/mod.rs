@@ -1,0 +1,199 @@
+//! A round trip: sends messages through a running world, follows them, fetches them over POP3 and over IMAP, and
+//! compares what came out with what went in.
+//!
+//! `postroad run` does this live, and tests in virtual time.
+
+mod compare;
+mod fetch;
+mod send;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use crate::host::{self, Environment};
+use crate::journey::{Event, EventLog, Journey, JourneyIndex, Protocol};
+use crate::mail::{Address, JourneyId, Transcript};
+use crate::mua::{self, Source};
+
+pub use compare::Comparison;
+
+/// Messages to send, with sender and recipient.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// A user of the world.
+    pub from: Address,
+    /// A user of the world, or any address in `elsewhere`.
+    pub to: Address,
+    /// The messages.
+    pub sources: Vec<Source>,
+    /// How long to wait until all of them have arrived.
+    pub timeout: Duration,
+}
+
+/// The progress of a round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// This many messages are submitted.
+    Submitted(usize),
+    /// This many messages are delivered, or have failed.
+    Settled(usize),
+    /// This many messages are fetched by this protocol.
+    Fetched(Protocol, usize),
+}
+
+/// The result for one message.
+#[derive(Clone, Debug, Serialize)]
+pub struct MessageReport {
+    /// The file it came from.
+    pub name: String,
+    /// Bytes sent.
+    pub size: usize,
+    /// Whether a lone CR or LF was replaced by a line end before it was sent.
+    pub mended: bool,
+    /// Its journey, unless its provider refused it.
+    pub journey: Option<JourneyId>,
+    /// Why the provider refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// The comparison of the copy fetched over POP3.
+    pub pop3: Comparison,
+    /// The comparison of the copy fetched over IMAP.
+    pub imap: Comparison,
+    /// Its journey, with all events.
+    #[serde(rename = "story")]
+    pub history: Option<Journey>,
+}
+
+/// The result of a round trip.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The sender.
+    pub from: Address,
+    /// The recipient.
+    pub to: Address,
+    /// When the first message was submitted.
+    pub began: Timestamp,
+    /// The messages, in the order of the plan.
+    #[serde(rename = "letters")]
+    pub messages: Vec<MessageReport>,
+    /// Messages in the maildrop that were not sent by this round trip.
+    #[serde(rename = "strangers")]
+    pub unrelated: usize,
+    /// The transcripts of the sender and the recipient with their servers.
+    #[serde(skip)]
+    pub transcripts: Vec<(&'static str, Transcript)>,
+}
+
+/// Why a round trip failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sender or the recipient could not use their server.
+    #[error(transparent)]
+    Mua(#[from] mua::Error),
+    /// The world has no host to send from.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// A server was not found.
+    #[error("{0}")]
+    Lookup(String),
+}
+
+impl MessageReport {
+    /// Whether it arrived, once and intact, by both protocols.
+    pub fn is_intact(&self) -> bool {
+        self.pop3 == Comparison::Intact
+            && self.imap == Comparison::Intact
+            && self.history.as_ref().is_some_and(Journey::arrived_once)
+    }
+
+    /// The time from its submission to the mailbox.
+    pub fn took(&self) -> Option<Duration> {
+        let history = self.history.as_ref()?;
+        let at = history.recipients.values().filter_map(|status| match status {
+            crate::journey::RecipientStatus::Delivered { at, .. } => Some(*at),
+            _ => None,
+        });
+        Duration::try_from(at.max()?.duration_since(history.began)).ok()
+    }
+}
+
+impl Report {
+    /// Updates the journeys from the event log.
+    pub fn refresh(&mut self, event_log: &EventLog) {
+        let index = JourneyIndex::of(event_log.since(0));
+        for message in &mut self.messages {
+            message.history = message.journey.and_then(|journey| index.journey(journey).cloned());
+        }
+    }
+
+    /// Whether every message arrived, once and intact, by both protocols.
+    pub fn is_intact(&self) -> bool {
+        !self.messages.is_empty() && self.messages.iter().all(MessageReport::is_intact)
+    }
+}
+
+/// Runs a round trip.
+///
+/// # Errors
+/// The sender's or the recipient's server cannot be reached or refuses the login. Messages that are refused, lost or
+/// changed are not errors, but are listed in the report.
+pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
+    let events = env.event_log.follow();
+    let first = env.event_log.since(0).last().map_or(0, |event| event.seq) + 1;
+    let began = env.clock.now();
+    let (submitted, sender) = send::all(env, &plan, &progress).await?;
+    let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
+    let _ = timeout(plan.timeout, wait_until_settled(env, first, events, &journeys, &progress)).await;
+    let (pop3, popped) = fetch::pop3(env, &plan.to, &progress).await?;
+    let imap = fetch::imap(env, &plan.to, &progress).await?;
+    let index = JourneyIndex::of(env.event_log.since(first));
+    let (pop3, imap) = (compare::ReceivedCopies::new(pop3), compare::ReceivedCopies::new(imap));
+    let unrelated = pop3.unrelated(&journeys);
+    let messages = plan.sources.into_iter().zip(submitted).map(|(source, outcome)| {
+        let journey = outcome.as_ref().ok().copied();
+        MessageReport {
+            size: source.message.len(),
+            mended: source.mended,
+            journey,
+            refused: outcome.err(),
+            pop3: pop3.compare(journey, &source.message),
+            imap: imap.compare(journey, &source.message),
+            history: journey.and_then(|journey| index.journey(journey).cloned()),
+            name: source.name,
+        }
+    });
+    let transcripts = vec![("sender", sender), ("recipient, POP3", popped)];
+    Ok(Report { from: plan.from, to: plan.to, began, messages: messages.collect(), unrelated, transcripts })
+}
+
+/// Waits until all journeys are settled.
+async fn wait_until_settled(
+    env: &Environment,
+    first: u64,
+    mut events: broadcast::Receiver<Event>,
+    journeys: &[JourneyId],
+    progress: &impl Fn(Progress),
+) {
+    let mut index = JourneyIndex::default();
+    loop {
+        let settled = journeys.iter().filter(|id| index.journey(**id).is_some_and(Journey::is_settled)).count();
+        progress(Progress::Settled(settled));
+        if settled == journeys.len() {
+            return;
+        }
+        match events.recv().await {
+            Ok(event) => index.add(event),
+            // Missed some: read all of them from the event log.
+            Err(RecvError::Lagged(_)) => index = JourneyIndex::of(env.event_log.since(first)),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Sending clients: each submits its messages one after the other, and retries until its provider accepts or refuses
+//! them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::host::RunningWorld;
+use crate::mail::{Address, Body, Envelope, JourneyId, Message, QueueId};
+use crate::mua::{ClientContext, Error, Login, Security, Server, Submitter, Verdict};
+use crate::world::port;
+
+/// How long a connection stays open for the next message.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The delay after the first failure; each further failure doubles it.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
+/// The longest delay between two attempts.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(1800);
+
+/// A message to be submitted.
+#[derive(Clone, Debug)]
+pub(super) struct ComposedMessage {
+    pub(super) from: Address,
+    pub(super) to: Vec<Address>,
+    pub(super) message: Bytes,
+}
+
+/// The outcome of a message at the sender's provider.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// The journeys it started: several if a reply of the provider was lost and the message was sent again.
+    pub(super) journeys: Vec<JourneyId>,
+    /// The reply with which the provider refused it for good.
+    pub(super) refused: Option<String>,
+    /// Attempts without a final reply.
+    pub(super) unknown: u32,
+}
+
+/// All messages of a run and their outcomes. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct SentLog(Arc<Mutex<SentLogState>>);
+
+#[derive(Default)]
+struct SentLogState {
+    sent: Vec<Sent>,
+    /// Messages that no provider has accepted or refused.
+    pending: usize,
+}
+
+impl SentLog {
+    /// Adds a message; returns its index.
+    fn add(&self) -> usize {
+        let mut log = self.lock();
+        log.pending += 1;
+        log.sent.push(Sent { journeys: Vec::new(), refused: None, unknown: 0 });
+        log.sent.len() - 1
+    }
+
+    fn record(&self, index: usize, outcome: &Outcome) {
+        let mut log = self.lock();
+        let Some(sent) = log.sent.get_mut(index) else { return };
+        match outcome {
+            Outcome::Accepted(journey) => sent.journeys.extend(*journey),
+            Outcome::Refused(why) => sent.refused = Some(why.clone()),
+            Outcome::Unknown => sent.unknown += 1,
+            Outcome::Deferred => {}
+        }
+        if outcome.is_final() {
+            log.pending -= 1;
+        }
+    }
+
+    /// Number of messages that no provider has accepted or refused yet.
+    pub(super) fn pending(&self) -> usize {
+        self.lock().pending
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().sent.len()
+    }
+
+    pub(super) fn take(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.lock().sent)
+    }
+
+    /// A poisoned lock is no reason to stop: each update leaves the data consistent.
+    fn lock(&self) -> MutexGuard<'_, SentLogState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Outcome {
+    /// The provider accepted it; with the journey if its reply named one.
+    Accepted(Option<JourneyId>),
+    /// The provider refused it for good.
+    Refused(String),
+    /// The connection broke: the provider may have accepted it.
+    Unknown,
+    /// The provider did not accept it now.
+    Deferred,
+}
+
+impl Outcome {
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Accepted(_) | Self::Refused(_))
+    }
+}
+
+/// All sending clients of a run.
+pub(super) struct Senders {
+    running: Arc<RunningWorld>,
+    sent_log: SentLog,
+    /// Shared by all senders, so that TLS sessions are resumed.
+    context: ClientContext,
+    channels: Mutex<BTreeMap<Address, mpsc::UnboundedSender<(usize, ComposedMessage)>>>,
+}
+
+impl Senders {
+    /// # Errors
+    /// The world has no MUA.
+    pub(super) fn new(running: Arc<RunningWorld>, sent_log: SentLog) -> Result<Self, crate::host::Error> {
+        let (context, _) = running.env.client_context()?;
+        Ok(Self { running, sent_log, context, channels: Mutex::default() })
+    }
+
+    /// Queues a message at its sender.
+    pub(super) fn post(&self, message: ComposedMessage) {
+        let index = self.sent_log.add();
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels.entry(message.from.clone()).or_insert_with(|| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let (running, sent_log, context) = (self.running.clone(), self.sent_log.clone(), self.context.clone());
+            let client = Sender { running, sent_log, context };
+            tokio::spawn(client.run(message.from.clone(), receiver));
+            sender
+        });
+        // The receiver lives as long as this map.
+        let _ = channel.send((index, message));
+    }
+}
+
+struct Sender {
+    running: Arc<RunningWorld>,
+    sent_log: SentLog,
+    context: ClientContext,
+}
+
+impl Sender {
+    async fn run(self, user: Address, mut queue: mpsc::UnboundedReceiver<(usize, ComposedMessage)>) {
+        let mut connection: Option<Submitter> = None;
+        loop {
+            let next = match connection.take() {
+                Some(open) => match timeout(IDLE_TIMEOUT, queue.recv()).await {
+                    Ok(next) => {
+                        connection = Some(open);
+                        next
+                    }
+                    Err(_) => {
+                        open.quit().await;
+                        continue;
+                    }
+                },
+                None => queue.recv().await,
+            };
+            let Some((index, message)) = next else { return };
+            self.submit(&user, &mut connection, index, &message).await;
+        }
+    }
+
+    /// Tries until the provider accepts or refuses the message.
+    async fn submit(
+        &self,
+        user: &Address,
+        connection: &mut Option<Submitter>,
+        index: usize,
+        message: &ComposedMessage,
+    ) {
+        let mut delay = RETRY_DELAY;
+        loop {
+            let outcome = self.attempt(user, connection, message).await;
+            self.sent_log.record(index, &outcome);
+            if outcome.is_final() {
+                return;
+            }
+            sleep(delay).await;
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
+        }
+    }
+
+    async fn attempt(&self, user: &Address, connection: &mut Option<Submitter>, message: &ComposedMessage) -> Outcome {
+        let open = match connection.take() {
+            Some(open) => Some(open),
+            None => self.connect(user).await,
+        };
+        let Some(mut open) = open else { return Outcome::Deferred };
+        let envelope = Envelope {
+            reverse_path: Some(message.from.clone()),
+            recipients: message.to.iter().cloned().map(Into::into).collect(),
+            body: Body::of(&message.message),
+            ..Envelope::default()
+        };
+        match open.submit(envelope, &Message::new(message.message.clone())).await {
+            Ok(verdicts) => {
+                *connection = Some(open);
+                outcome_of(verdicts)
+            }
+            // After an error reply, the provider does not have the message; after a broken connection, it may.
+            Err(Error::Refused { .. }) => Outcome::Deferred,
+            Err(_) => Outcome::Unknown,
+        }
+    }
+
+    async fn connect(&self, user: &Address) -> Option<Submitter> {
+        let world = &self.running.env.world;
+        let provider = world.domain(user.domain())?.mx.first()?;
+        let host = world.hosts.get(provider)?;
+        let addresses = host.addresses.iter().map(|ip| SocketAddr::new(*ip, port::SUBMISSIONS)).collect();
+        let server = Server { name: host.fqdn.clone(), addresses, security: Security::Immediate };
+        let password = world.secret(&user.to_string())?.1.to_owned();
+        Submitter::connect(&self.context, &server, Some(&Login { user: user.to_string(), password })).await.ok()
+    }
+}
+
+/// The outcome of a transaction: refused only if every recipient was refused.
+fn outcome_of(verdicts: Vec<Verdict>) -> Outcome {
+    let mut outcome = Outcome::Deferred;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Accepted(reply) => {
+                let text = reply.to_string();
+                let id = text.split_ascii_whitespace().find_map(|word| word.parse::<QueueId>().ok());
+                return Outcome::Accepted(id.map(|id| id.journey));
+            }
+            Verdict::Refused { reply, .. } if reply.is_permanent() => outcome = Outcome::Refused(reply.to_string()),
+            Verdict::Refused { .. } => {}
+        }
+    }
+    outcome
+}

@@ -1,0 +1,155 @@
+//! The extensions that a message requires, and the refusal if the peer lacks one.
+
+use super::super::{BareLineEnds, Reply};
+use super::{Config, Extensions, Stage, Verdict};
+use crate::mail::{Body, Content, Envelope, Message, has_bare_line_end, normalize};
+
+/// What a message requires of the peer, independently of recipients.
+#[derive(Debug)]
+pub(super) struct Requirements {
+    bytes: u64,
+    /// It has bytes above 127. RFC 6152.
+    eight_bit: bool,
+    /// The sender's local part or a header field is not ASCII. RFC 6531 §3.
+    pub(super) utf8: bool,
+    /// It is text with a lone CR or LF. RFC 5321 §2.3.8.
+    bare_line_ends: bool,
+    /// It was declared BINARYMIME, and is binary. RFC 3030 §3.
+    binary: bool,
+    /// The sender asked for REQUIRETLS. RFC 8689 §2.
+    require_tls: bool,
+}
+
+/// Maximum line length of a message that is not binary, without CR LF. RFC 5321 §4.5.3.1.6.
+const MAX_LINE_BYTES: usize = 998;
+
+/// The message to be sent: bare line ends of a text may be replaced. RFC 5321 §2.3.8.
+pub(super) fn with_fixed_line_ends(envelope: &Envelope, message: &Message, rule: BareLineEnds) -> Message {
+    let content = message.content.bytes();
+    if rule != BareLineEnds::Normalize || envelope.body == Body::Binary || !has_bare_line_end(content) {
+        return message.clone();
+    }
+    let content = Content::new(normalize(content).0.into_owned().into());
+    Message { trace: message.trace.clone(), content }
+}
+
+impl Requirements {
+    pub(super) fn of(envelope: &Envelope, message: &Message) -> Self {
+        let content = message.content.bytes();
+        let header_len = memchr::memmem::find(content, b"\r\n\r\n").unwrap_or(content.len());
+        let is_ascii_header = message.trace.is_ascii() && content[..header_len].is_ascii();
+        let may_be_binary = envelope.body == Body::Binary;
+        let is_ascii_sender = envelope.reverse_path.as_ref().is_none_or(|address| address.local().is_ascii());
+        Self {
+            bytes: message.len() as u64,
+            eight_bit: !(message.trace.is_ascii() && content.is_ascii()),
+            // Many senders put 8-bit bytes into header fields without SMTPUTF8; only those that declared it require it.
+            utf8: !is_ascii_sender || (envelope.smtputf8 && !is_ascii_header),
+            bare_line_ends: !may_be_binary && (has_bare_line_end(&message.trace) || has_bare_line_end(content)),
+            binary: may_be_binary && is_binary(content),
+            require_tls: envelope.require_tls,
+        }
+    }
+
+    /// The `BODY` parameter of MAIL. RFC 6152 §2, RFC 3030 §3.
+    pub(super) fn body(&self, declared: Body, extensions: &Extensions) -> Option<Body> {
+        if declared == Body::Binary && takes_binary(extensions) {
+            return Some(Body::Binary);
+        }
+        let is_eight_bit = self.eight_bit || declared != Body::SevenBit;
+        (extensions.eight_bit_mime && is_eight_bit).then_some(Body::EightBit)
+    }
+
+    /// The refusal for each recipient to which the message cannot be sent.
+    pub(super) fn refusals(
+        &self,
+        envelope: &Envelope,
+        extensions: &Extensions,
+        config: &Config,
+    ) -> Vec<Option<Verdict>> {
+        let whole = self.refusal(extensions, config);
+        let refusal = |is_ascii: bool| match &whole {
+            Some(reply) => Some(reply.clone()),
+            None => (!is_ascii && !extensions.smtputf8).then(no_utf8),
+        };
+        let verdict = |reply| Verdict::Refused { stage: Stage::Offers, reply };
+        envelope.recipients.iter().map(|recipient| refusal(recipient.address.local().is_ascii()).map(verdict)).collect()
+    }
+
+    fn refusal(&self, extensions: &Extensions, config: &Config) -> Option<Reply> {
+        let is_too_large = extensions.size.is_some_and(|max| max != 0 && max < self.bytes);
+        if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
+            return Some(Reply::new(554, (5, 6, 0), "the message contains a lone CR or LF"));
+        }
+        // RFC 8689 §4.2.1.
+        if self.require_tls && !extensions.require_tls {
+            return Some(Reply::new(
+                550,
+                (5, 7, 30),
+                "the next host does not support REQUIRETLS, which the sender asked for",
+            ));
+        }
+        if is_too_large {
+            return Some(Reply::new(552, (5, 3, 4), "the message exceeds the size limit of the next host"));
+        }
+        if self.utf8 && !extensions.smtputf8 {
+            return Some(no_utf8());
+        }
+        if self.binary && !takes_binary(extensions) {
+            return Some(Reply::new(
+                554,
+                (5, 6, 1),
+                "the next host does not support binary messages, and conversion is not supported",
+            ));
+        }
+        if self.eight_bit && !extensions.eight_bit_mime && !config.force_8bit {
+            return Some(Reply::new(554, (5, 6, 3), "the next host does not support 8BITMIME"));
+        }
+        None
+    }
+}
+
+/// A binary message requires both extensions: RFC 3030 §3.
+fn takes_binary(extensions: &Extensions) -> bool {
+    extensions.binary_mime && extensions.chunking
+}
+
+/// Whether a message cannot be sent as lines of text, because of its bytes or because a part is marked as binary
+/// (RFC 2045 §6.2). Some clients declare every message BINARYMIME, and most of these can be sent as text.
+fn is_binary(content: &[u8]) -> bool {
+    let field = b"content-transfer-encoding:";
+    let is_marked = |line: &[u8]| match line.split_at_checked(field.len()) {
+        Some((name, value)) => name.eq_ignore_ascii_case(field) && value.trim_ascii().eq_ignore_ascii_case(b"binary"),
+        None => false,
+    };
+    let has_no_lines = memchr::memchr(0, content).is_some() || has_bare_line_end(content);
+    has_no_lines || content.split(|byte| *byte == b'\n').any(|line| MAX_LINE_BYTES + 1 < line.len() || is_marked(line))
+}
+
+/// RFC 6531 §3.5, RFC 5248.
+fn no_utf8() -> Reply {
+    Reply::new(553, (5, 6, 7), "the next host does not support SMTPUTF8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_binary_of_text_lines_is_false() {
+        let long = [b"x".repeat(MAX_LINE_BYTES), b"\r\n".to_vec()].concat();
+        for (content, wanted) in [
+            (b"".as_slice(), false),
+            (b"Subject: s\r\n\r\n\xff\r\n", false),
+            (&long, false),
+            (&[b"x", long.as_slice()].concat(), true),
+            (b"a\nb", true),
+            (b"a\r", true),
+            (b"a\0b\r\n", true),
+            (b"Content-Transfer-Encoding: Binary\r\n\r\na\r\n", true),
+            (b"Content-Transfer-Encoding: 8bit\r\n\r\nbinary\r\n", false),
+        ] {
+            assert_eq!(is_binary(content), wanted, "{}", String::from_utf8_lossy(content));
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Reads message data: undoes dot stuffing and checks size and line ends, in one pass into one buffer.
+//!
+//! ```text
+//!        ┌──────────── CR LF ────────────┐
+//!        ▼                               │
+//!   LineStart ── other ──▶ Text ── CR ─▶ Cr ── other: a bare CR ──▶ Text
+//!        │ "."
+//!        ▼
+//!       Dot ── CR ─▶ DotCr ── LF ─▶ the end
+//!        └── other: a stuffed dot, dropped ──▶ Text
+//! ```
+
+use bytes::{Bytes, BytesMut};
+
+use super::BareLineEnds;
+use super::known_contents::{ContentMatch, KnownContents};
+use crate::mail::{Message, has_bare_line_end, normalize, trace_len};
+
+/// Maximum memory that is reserved only because the client declared a size.
+const MAX_RESERVED_BYTES: u64 = 1 << 20;
+/// Once data has arrived, up to this multiple of it is reserved towards the declared size, since growing a buffer copies it.
+const MAX_RESERVED_FACTOR: u64 = 64;
+/// Data beyond the size limit that is read and discarded before the connection is closed.
+const MAX_DISCARDED_BYTES: u64 = 16 << 20;
+/// Data that must have arrived before it is looked up in [`KnownContents`].
+const MATCH_AFTER_BYTES: usize = 64 << 10;
+
+/// A message that is being received.
+#[derive(Debug)]
+pub(super) struct MessageReader {
+    message: BytesMut,
+    known: KnownContents,
+    /// The cached content that the data after `message` has matched so far.
+    matched: Option<ContentMatch>,
+    is_matched: bool,
+    /// Number of bytes so far, including discarded ones.
+    bytes: u64,
+    max_bytes: u64,
+    /// The size announced by `SIZE=` or BDAT.
+    declared: u64,
+    has_bare_line_end: bool,
+    position: Position,
+}
+
+/// The position in the dot-stuffed text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    LineStart,
+    Text,
+    Cr,
+    Dot,
+    DotCr,
+}
+
+/// Why a complete message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MessageError {
+    /// RFC 1870 §6.3.
+    TooLarge,
+    /// RFC 5321 §2.3.8.
+    BareLineEnd,
+}
+
+impl MessageReader {
+    pub(super) fn new(max_bytes: u64, declared: Option<u64>, known: KnownContents) -> Self {
+        let declared = declared.unwrap_or(0).min(max_bytes);
+        Self {
+            message: BytesMut::new(),
+            known,
+            matched: None,
+            is_matched: false,
+            bytes: 0,
+            max_bytes,
+            declared,
+            has_bare_line_end: false,
+            position: Position::LineStart,
+        }
+    }
+
+    /// Reads dot-stuffed text. At the end of the message, returns how many bytes of the chunk belong to it.
+    /// RFC 5321 §4.1.1.4, §4.5.2.
+    pub(super) fn take_stuffed(&mut self, chunk: &[u8]) -> Option<usize> {
+        // chunk[copied..at] belongs to the message and is not copied yet.
+        let (mut copied, mut at) = (0, 0);
+        while let Some(byte) = chunk.get(at).copied() {
+            match (self.position, byte) {
+                (Position::LineStart, b'.') => {
+                    self.append(&chunk[copied..at]);
+                    at += 1;
+                    copied = at;
+                    self.position = Position::Dot;
+                }
+                (Position::Dot, b'\r') => {
+                    at += 1;
+                    copied = at;
+                    self.position = Position::DotCr;
+                }
+                (Position::DotCr, b'\n') => return Some(at + 1),
+                (Position::DotCr, _) => {
+                    self.append(b"\r");
+                    self.position = Position::Cr;
+                }
+                (Position::Cr, b'\n') => {
+                    at += 1;
+                    self.position = Position::LineStart;
+                }
+                (Position::Cr, _) => {
+                    self.has_bare_line_end = true;
+                    self.position = Position::Text;
+                }
+                (Position::LineStart | Position::Dot | Position::Text, _) => at = self.text(chunk, at),
+            }
+        }
+        self.append(&chunk[copied..]);
+        None
+    }
+
+    /// Skips to the next CR or past the next bare LF; returns the new position.
+    fn text(&mut self, chunk: &[u8], at: usize) -> usize {
+        match memchr::memchr2(b'\r', b'\n', &chunk[at..]) {
+            Some(run) if chunk[at + run] == b'\r' => {
+                self.position = Position::Cr;
+                at + run + 1
+            }
+            Some(run) => {
+                self.has_bare_line_end = true;
+                self.position = Position::Text;
+                at + run + 1
+            }
+            None => {
+                self.position = Position::Text;
+                chunk.len()
+            }
+        }
+    }
+
+    /// Reads bytes of a BDAT chunk, which are not stuffed. RFC 3030 §2.
+    pub(super) fn take_counted(&mut self, chunk: &[u8]) {
+        self.append(chunk);
+    }
+
+    fn append(&mut self, part: &[u8]) {
+        self.bytes += part.len() as u64;
+        if self.max_bytes < self.bytes {
+            (self.message, self.matched) = (BytesMut::new(), None);
+            return;
+        }
+        if let Some(same) = &mut self.matched {
+            if same.continues_with(part) {
+                return;
+            }
+            self.discard_match();
+        }
+        self.reserve(part.len());
+        self.message.extend_from_slice(part);
+        if MATCH_AFTER_BYTES <= self.message.len() && !std::mem::replace(&mut self.is_matched, true) {
+            self.match_content();
+        }
+    }
+
+    /// Looks up the content; if it is cached, keeps only the trace in the buffer.
+    fn match_content(&mut self) {
+        let (trace, start) = self.message.split_at(trace_len(&self.message));
+        // An incomplete line may still belong to the trace.
+        if memchr::memmem::find(start, b"\r\n").is_none() {
+            return;
+        }
+        self.matched = self.known.find(start);
+        if self.matched.is_some() {
+            self.message = BytesMut::from(trace);
+        }
+    }
+
+    /// The data differs from the cached content: copies the matched bytes into the buffer.
+    fn discard_match(&mut self) {
+        if let Some(matched) = self.matched.take() {
+            self.reserve(matched.bytes().len());
+            self.message.extend_from_slice(matched.bytes());
+        }
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
+        if room < bytes {
+            let believed = MAX_RESERVED_BYTES.max(len as u64 * MAX_RESERVED_FACTOR);
+            let expected = self.declared.saturating_sub(len as u64).min(believed) as usize;
+            self.message.reserve(bytes.max(expected));
+        }
+    }
+
+    /// Announces the size of the next chunk.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        self.declared = self.declared.max(self.bytes.saturating_add(bytes)).min(self.max_bytes);
+    }
+
+    /// Number of bytes received, including discarded ones.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the data exceeds the limit so far that the connection should be closed.
+    pub(super) fn is_endless(&self) -> bool {
+        self.max_bytes.saturating_add(MAX_DISCARDED_BYTES) < self.bytes
+    }
+
+    /// Whether the message exceeds the size limit.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.max_bytes < self.bytes
+    }
+
+    /// The complete message of DATA; its bytes are not copied.
+    pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
+        match rule {
+            _ if self.is_too_large() => Err(MessageError::TooLarge),
+            BareLineEnds::Refuse if self.has_bare_line_end => Err(MessageError::BareLineEnd),
+            BareLineEnds::Normalize if self.has_bare_line_end => {
+                self.discard_match();
+                Ok(Message::new(normalize(&self.message).0.into_owned().into()))
+            }
+            _ => Ok(self.message()),
+        }
+    }
+
+    /// The complete message of BDAT.
+    pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
+        // The trace ends with a complete line.
+        let mut parts = std::iter::once(self.message.as_ref()).chain(self.matched.as_ref().map(ContentMatch::bytes));
+        self.has_bare_line_end = rule != BareLineEnds::Keep && parts.any(has_bare_line_end);
+        self.finish_stuffed(rule)
+    }
+
+    fn message(mut self) -> Message {
+        if let Some(content) = self.matched.as_ref().and_then(ContentMatch::whole) {
+            return Message { trace: self.message.freeze(), content: content.clone() };
+        }
+        self.discard_match();
+        Message::new(self.fitted())
+    }
+
+    /// The bytes in a buffer of at most twice their size: a client that declares much and sends little must not occupy
+    /// memory while the message is queued.
+    fn fitted(self) -> Bytes {
+        match self.message.len() < self.message.capacity() / 2 {
+            true => Bytes::copy_from_slice(&self.message),
+            false => self.message.freeze(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Content;
+
+    /// Data on the wire after DATA, the message in it and the number of bytes after it; `None` if there is no end.
+    type TestCase = (&'static [u8], Option<(Result<&'static [u8], MessageError>, usize)>);
+
+    const BARE: Result<&[u8], MessageError> = Err(MessageError::BareLineEnd);
+
+    /// RFC 5321 §2.3.8, §4.1.1.4: only CR LF . CR LF is an end. The others are sequences that some servers take for it.
+    const CASES: &[TestCase] = &[
+        (b".\r\n", Some((Ok(b""), 0))),
+        (b"a\r\n.\r\n", Some((Ok(b"a\r\n"), 0))),
+        (b"a\r\n.\r\nMAIL", Some((Ok(b"a\r\n"), 4))),
+        (b"a\r\n..\r\n.\r\n", Some((Ok(b"a\r\n.\r\n"), 0))),
+        (b"..a\r\n...\r\n.\r\n", Some((Ok(b".a\r\n..\r\n"), 0))),
+        (b".a\r\n.\r\n", Some((Ok(b"a\r\n"), 0))),
+        (b"a.\r\n.\r\n", Some((Ok(b"a.\r\n"), 0))),
+        (b"\0\xff\r\n.\r\n", Some((Ok(b"\0\xff\r\n"), 0))),
+        (b"a\n.\n", None),
+        (b"a\n.\r\n", None),
+        (b"a\r\n.\n", None),
+        (b"a\r.\r", None),
+        (b"a\r.\r\n", None),
+        (b"a\r\n.\r", None),
+        (b"a\n\r.\n\r", None),
+        (b"a\r\n\0.\r\n", None),
+        (b"a\r\n.\0\r\n", None),
+        (b"a\r\n .\r\n", None),
+        (b"a\n.\n\r\n.\r\n", Some((BARE, 0))),
+        (b"a\n.\r\n.\r\nX", Some((BARE, 1))),
+        (b"a\r\n.\n\r\n.\r\n", Some((BARE, 0))),
+        (b"a\r.\r\r\n.\r\n", Some((BARE, 0))),
+        (b"a\r.\r\n.\r\n", Some((BARE, 0))),
+        (b"a\r\n.\r\r\n.\r\n", Some((BARE, 0))),
+        (b"a\r\n.\r.\r\n.\r\n", Some((BARE, 0))),
+        (b"a\r\r\n.\r\n", Some((BARE, 0))),
+        (b"a\n\r\n.\r\n", Some((BARE, 0))),
+        (b"a\n\r.\n\r\r\n.\r\n", Some((BARE, 0))),
+    ];
+
+    fn read(wire: &[u8], chunk: usize, rule: BareLineEnds) -> Option<(Result<Bytes, MessageError>, usize)> {
+        let mut reader = MessageReader::new(100, None, KnownContents::default());
+        for (number, part) in wire.chunks(chunk).enumerate() {
+            if let Some(used) = reader.take_stuffed(part) {
+                let message = reader.finish_stuffed(rule).map(|message| message.to_bytes());
+                return Some((message, wire.len() - number * chunk - used));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn message_reader_ends_only_at_crlf_dot_crlf() {
+        for (wire, wanted) in CASES {
+            for chunk in [1, 2, 3, 100] {
+                let found = read(wire, chunk, BareLineEnds::Refuse);
+                let wanted = wanted.map(|(message, rest)| (message.map(Bytes::from_static), rest));
+                assert_eq!(found, wanted, "{:?} in chunks of {chunk}", String::from_utf8_lossy(wire));
+            }
+        }
+    }
+
+    /// Compares every text of up to eight bytes with the definition: the first CR LF . CR LF after an implied CR LF is the
+    /// end, and each line before it loses one leading dot.
+    #[test]
+    fn message_reader_with_any_mix_of_cr_lf_and_dot_matches_the_definition() {
+        for len in 0..=8 {
+            for number in 0..4_u32.pow(len) {
+                let wire: Vec<u8> = (0..len).map(|at| b"\r\n.x"[(number >> (2 * at) & 3) as usize]).collect();
+                let framed = [b"\r\n", wire.as_slice()].concat();
+                let wanted = memchr::memmem::find(&framed, b"\r\n.\r\n").map(|end| {
+                    let text = String::from_utf8_lossy(&framed[..end + 2]).replace("\r\n.", "\r\n");
+                    (Ok(Bytes::copy_from_slice(&text.as_bytes()[2..])), framed.len() - end - 5)
+                });
+                assert_eq!(read(&wire, 3, BareLineEnds::Keep), wanted, "{:?}", String::from_utf8_lossy(&wire));
+            }
+        }
+    }
+
+    #[test]
+    fn bare_line_ends_when_kept_are_unchanged_and_no_end() {
+        for (wire, message) in [
+            (b"a\n.\n\r\n.\r\n".as_slice(), b"a\n.\n\r\n".as_slice()),
+            (b"a\r\n.\r\r\n.\r\n", b"a\r\n\r\r\n"),
+            (b"a\r.\r\n.\r\n", b"a\r.\r\n"),
+        ] {
+            for chunk in [1, 2, 100] {
+                assert_eq!(read(wire, chunk, BareLineEnds::Keep).unwrap().0.unwrap(), message);
+            }
+        }
+    }
+
+    #[test]
+    fn bare_line_ends_when_normalized_become_crlf_and_are_no_end() {
+        for (wire, message) in [
+            (b"a\n.\n\r\n.\r\n".as_slice(), b"a\r\n.\r\n\r\n".as_slice()),
+            (b"a\r.\r\n.\r\n", b"a\r\n.\r\n"),
+            (b"a\r\n.\r\n", b"a\r\n"),
+        ] {
+            assert_eq!(read(wire, 2, BareLineEnds::Normalize).unwrap().0.unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn message_reader_beyond_the_limit_counts_but_does_not_buffer() {
+        let mut reader = MessageReader::new(10, Some(u64::MAX), KnownContents::default());
+        assert_eq!(reader.take_stuffed(b"0123456789"), None);
+        assert!(!reader.is_too_large());
+        assert_eq!(reader.take_stuffed(b"0"), None);
+        assert!(reader.is_too_large() && reader.message.is_empty() && !reader.is_endless());
+        assert_eq!(reader.take_stuffed(b"\r\n.\r\n"), Some(5));
+        assert_eq!(reader.finish_stuffed(BareLineEnds::Refuse), Err(MessageError::TooLarge));
+    }
+
+    #[test]
+    fn message_reader_when_message_is_smaller_than_declared_frees_the_reserve() {
+        for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
+            let mut reader = MessageReader::new(60 << 20, Some(declared), KnownContents::default());
+            vec![b'x'; sent].chunks(4000).for_each(|part| reader.take_counted(part));
+            let room = reader.fitted().try_into_mut().unwrap().capacity();
+            assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");
+        }
+    }
+
+    const TRACE: &str = "Received: from a;\r\n\tnow\r\n";
+
+    /// A large content, and a lookup that finds it.
+    fn known() -> (Content, KnownContents) {
+        let text = format!("Subject: large\r\n\r\n{}", "0123456789\r\n..\r\n.x\r\n".repeat(10_000));
+        let content = Content::new(text.into());
+        (content.clone(), KnownContents::by(move |start| content.bytes().starts_with(start).then(|| content.clone())))
+    }
+
+    /// Receives a message by DATA or BDAT; also returns how many bytes were buffered.
+    fn arrived(message: &[u8], known: &KnownContents, is_stuffed: bool) -> (usize, Result<Message, MessageError>) {
+        let mut reader = MessageReader::new(1 << 20, Some(message.len() as u64), known.clone());
+        let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n.", "\r\n..") + ".\r\n";
+        for part in if is_stuffed { text.as_bytes() } else { message }.chunks(10_007) {
+            match is_stuffed {
+                true => assert!(reader.take_stuffed(part).is_none_or(|used| used == part.len())),
+                false => reader.take_counted(part),
+            }
+        }
+        let held = reader.message.len();
+        let message = match is_stuffed {
+            true => reader.finish_stuffed(BareLineEnds::Refuse),
+            false => reader.finish_counted(BareLineEnds::Refuse),
+        };
+        (held, message)
+    }
+
+    #[test]
+    fn message_reader_when_content_is_cached_shares_it_unless_it_differs() {
+        let (content, known) = known();
+        // Inside a line.
+        let (early, half, whole) = (18 + 3500 * 20 + 4, 18 + 5000 * 20 + 4, content.bytes().len());
+        for is_stuffed in [true, false] {
+            let bytes = [TRACE.as_bytes(), content.bytes()].concat();
+            let (held, message) = arrived(&bytes, &known, is_stuffed);
+            let message = message.unwrap();
+            assert_eq!((held, message.trace.as_ref(), &message.content), (TRACE.len(), TRACE.as_bytes(), &content));
+            assert_eq!(message.content.bytes().as_ptr(), content.bytes().as_ptr(), "it is the same buffer");
+
+            // It ends sooner, goes on for longer, or says something else on its way.
+            for (copied, behind) in [(half, "\r\n"), (whole, "and more\r\n"), (half, "?\r\n"), (early, "x\r\n")] {
+                let bytes = [TRACE.as_bytes(), &content.bytes()[..copied], behind.as_bytes()].concat();
+                let message = arrived(&bytes, &known, is_stuffed).1.unwrap();
+                assert!(message.to_bytes() == bytes, "{copied} bytes and {behind:?}");
+                assert!(message == Message::new(bytes.into()));
+            }
+
+            let bare = [TRACE.as_bytes(), content.bytes(), b"a\nb\r\n"].concat();
+            assert_eq!(arrived(&bare, &known, is_stuffed).1, Err(MessageError::BareLineEnd));
+        }
+    }
+
+    #[test]
+    fn message_reader_when_first_line_is_folded_splits_as_message_new() {
+        let content = Content::new(format!(" {}\r\n", "x".repeat(300_000)).into());
+        let bytes = [TRACE.as_bytes(), content.bytes()].concat();
+        let known = KnownContents::by(move |_| Some(content.clone()));
+        let message = arrived(&bytes, &known, false).1.unwrap();
+        let wanted = Message::new(bytes.into());
+        assert_eq!((message.trace, message.content), (wanted.trace, wanted.content));
+    }
+
+    #[test]
+    fn message_reader_when_cached_content_has_bare_line_ends_refuses_it() {
+        let content = Content::new("with a lone\nline feed\r\n".repeat(10_000).into());
+        let known = KnownContents::by(move |_| Some(content.clone()));
+        let message = "with a lone\nline feed\r\n".repeat(10_000);
+        for is_stuffed in [true, false] {
+            assert_eq!(arrived(message.as_bytes(), &known, is_stuffed).1, Err(MessageError::BareLineEnd));
+        }
+    }
+
+    #[test]
+    fn message_reader_when_cached_content_is_too_large_does_not_keep_it() {
+        let (content, known) = known();
+        let mut reader = MessageReader::new(100_000, None, known);
+        reader.take_counted(content.bytes());
+        assert!(reader.is_too_large() && reader.matched.is_none() && reader.message.is_empty());
+    }
+}
