@@ -242,10 +242,16 @@ impl Queue {
     pub async fn settle(&self, entry: &Entry, settlement: Settlement) -> Result<(), store::Error> {
         let (row, content) = (entry.row, entry.content);
         let is_underway = matches!(settlement.remaining, Remaining::InFlight(_));
+        let has_retry = matches!(settlement.remaining, Remaining::RetryAt { .. });
         let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
         let settle = move |transaction: &Transaction<'_>| apply(transaction, &host, row, content, &settlement);
         // Nobody waits to hear that it is done; that reports are on their way, somebody may.
-        let settled = if is_quiet { store.write_batched(settle).await } else { store.write(settle).await };
+        let settled = match is_quiet {
+            // What was passed on takes less room then, or none.
+            true if !has_retry => store.freeing().write_batched(settle).await,
+            true => store.write_batched(settle).await,
+            false => store.write(settle).await,
+        };
         let (until, reports) = settled?;
         self.change(|index| {
             if !is_underway {

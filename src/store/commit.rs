@@ -29,6 +29,8 @@ pub(super) trait Job: Send {
 pub(super) struct CommitState {
     segments: Segments,
     registry: ContentRegistry,
+    /// The last commit found no room.
+    was_full: bool,
     /// Why nothing is stored any more, for [`super::Store::health`].
     stopped: watch::Sender<Option<Error>>,
 }
@@ -44,7 +46,7 @@ enum Outcome {
 
 impl CommitState {
     pub(super) fn new(segments: Segments, registry: ContentRegistry) -> Self {
-        Self { segments, registry, stopped: watch::Sender::new(None) }
+        Self { segments, registry, was_full: false, stopped: watch::Sender::new(None) }
     }
 
     /// Goes on with what a crash left of the segments.
@@ -58,6 +60,11 @@ impl CommitState {
 
     pub(super) fn has_stopped(&self) -> bool {
         self.stopped.borrow().is_some()
+    }
+
+    /// Whether the last commit found no room.
+    pub(super) fn was_full(&self) -> bool {
+        self.was_full
     }
 
     /// Commits all jobs, but for those that SQLite kept from running: they come back, to be committed on their own.
@@ -93,6 +100,7 @@ impl CommitState {
             }
         };
         let result = self.note(outcome).map_or(Ok(()), Err);
+        self.was_full = matches!(result, Err(Error::Full));
         complete_all(run, &result);
         waiting.collect()
     }

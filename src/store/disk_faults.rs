@@ -11,7 +11,11 @@ use super::Error;
 
 /// The faults of one host's disk; none by default. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct DiskFaults(Arc<State>);
+pub struct DiskFaults {
+    state: Arc<State>,
+    /// Whether a full disk lets jobs pass.
+    passes_full: bool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,31 +27,37 @@ struct State {
 impl DiskFaults {
     /// Whether the disk refuses to store anything for lack of room.
     pub fn set_full(&self, is_full: bool) {
-        self.0.is_full.store(is_full, Ordering::Relaxed);
+        self.state.is_full.store(is_full, Ordering::Relaxed);
     }
 
     /// Whether the disk fails every write with an I/O error.
     pub fn set_failing(&self, is_failing: bool) {
-        self.0.is_failing.store(is_failing, Ordering::Relaxed);
+        self.state.is_failing.store(is_failing, Ordering::Relaxed);
     }
 
     /// Makes every commit take longer by this: half of it before anything is durable, half of it after.
     pub fn set_delay(&self, by: Duration) {
-        self.0.delay_micros.store(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.state.delay_micros.store(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The same faults for jobs that free room: a disk without any lets them pass.
+    pub fn freeing(&self) -> Self {
+        Self { passes_full: true, ..self.clone() }
     }
 
     /// Waits for half of the delay of a commit.
     pub(super) async fn delay(&self) {
-        let micros = self.0.delay_micros.load(Ordering::Relaxed);
+        let micros = self.state.delay_micros.load(Ordering::Relaxed);
         if micros != 0 {
             sleep(Duration::from_micros(micros / 2)).await;
         }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.0.is_failing.load(Ordering::Relaxed) {
+        if self.state.is_failing.load(Ordering::Relaxed) {
             return Err(Error::Io("the device reports an error".into()));
         }
-        if self.0.is_full.load(Ordering::Relaxed) { Err(Error::Full) } else { Ok(()) }
+        let refuses = self.state.is_full.load(Ordering::Relaxed) && !self.passes_full;
+        if refuses { Err(Error::Full) } else { Ok(()) }
     }
 }

@@ -24,7 +24,8 @@
 //! 5. `COMMIT`: SQLite writes the rows to its WAL and syncs it (`synchronous=FULL`). `SQLITE_FULL` and `SQLITE_BUSY`
 //!    refuse the jobs; an I/O error stops the store.
 //! 6. Completions run, and callers are answered. A completion that panics harms no other.
-//! 7. On the same thread, when no caller waits for it: the WAL is copied into the database from 8 MiB on, a segment of
+//! 7. On the same thread, when no caller waits for it: the WAL is copied into the database from 8 MiB on, and when the disk
+//!    is full, so that the next commit finds the room that the WAL takes (it never gets shorter). A segment of
 //!    which little is needed is compacted by a commit of its own, and segments that hold nothing are removed.
 //!
 //! So bytes are durable before the rows that name them, whatever a power cut interrupts, and nothing is deleted at a
@@ -172,6 +173,12 @@ impl Store {
     /// The same store, used with the injected faults of a host's disk.
     pub fn with_disk_faults(&self, faults: DiskFaults) -> Self {
         Self { inner: self.inner.clone(), faults }
+    }
+
+    /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: an injected full disk
+    /// lets them pass. On a real one they have the room that the WAL has (step 7 above).
+    pub fn freeing(&self) -> Self {
+        self.with_disk_faults(self.faults.freeing())
     }
 
     /// Runs `job` in the next transaction and waits until it is durable.

@@ -398,3 +398,36 @@ async fn write_when_its_caller_is_gone_is_stored_all_the_same() {
     tokio::time::timeout(Duration::from_secs(10), store.write(|_| Ok::<_, Error>(()))).await.unwrap().unwrap();
     assert_eq!(notes(&store), ["a"]);
 }
+
+#[tokio::test]
+async fn write_when_the_disk_is_full_passes_if_it_frees_room() {
+    let (store, faults) = (in_memory().0, DiskFaults::default());
+    let store = store.with_disk_faults(faults.clone());
+    faults.set_full(true);
+    assert!(matches!(store.write(note("a")).await, Err(Error::Full)));
+    store.freeing().write(note("b")).await.unwrap();
+    store.freeing().write_batched(note("c")).await.unwrap();
+    faults.set_failing(true);
+    assert!(matches!(store.freeing().write(note("d")).await, Err(Error::Io(_))));
+    assert_eq!(notes(&store), ["b", "c"]);
+}
+
+/// So that a commit which deletes has the room that the WAL takes.
+#[tokio::test]
+async fn wal_when_the_disk_is_full_is_copied_into_the_database() {
+    let fixture = Fixture::new();
+    fixture.store.write(note("a")).await.unwrap();
+    let in_database = || {
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(fixture.folder.path().join("post.db"), copy.path().join("post.db")).unwrap();
+        let connection = Connection::open(copy.path().join("post.db")).unwrap();
+        connection.query_row("SELECT count(*) FROM note", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    assert_eq!(in_database(), 0);
+    // What SQLite does when it finds no room.
+    let full = |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute_batch("ROLLBACK")?);
+    assert!(matches!(fixture.store.write(full).await, Err(Error::Full)));
+    // The copy is made behind the answer; one more job comes behind that.
+    fixture.store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    assert_eq!(in_database(), 1);
+}

@@ -159,7 +159,9 @@ impl StoreThread {
 
     /// What no caller waits for.
     fn maintain(&mut self) {
-        if CHECKPOINT_PAGES <= WAL_PAGES.get() && !self.state.has_stopped() {
+        // On a full disk the WAL has the only room, which a commit that deletes can use once it was copied.
+        let is_due = CHECKPOINT_PAGES <= WAL_PAGES.get() || self.state.was_full();
+        if is_due && !self.state.has_stopped() {
             self.checkpoint();
         }
         self.state.compact(&self.connection);

@@ -7,7 +7,7 @@ use super::name::canonical;
 use super::open_mailbox::{self, Change, ChangeKind};
 use super::quota::Usage;
 use super::vanished::prune;
-use super::{Error, Mailbox, MessageMeta, Uid, date, quota, tree};
+use super::{Error, Mailbox, Mailboxes, MessageMeta, Uid, date, quota, tree};
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::store::{Transaction, content};
 
@@ -29,7 +29,8 @@ impl Mailbox {
     pub async fn store(&self, uids: Vec<Uid>, mode: StoreMode, flags: Flags) -> Result<u64, Error> {
         check(&flags)?;
         let id = self.shared.id;
-        self.mailboxes.change(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await
+        let mailboxes = self.mailboxes_for(mode, &flags);
+        mailboxes.change(move |transaction| set_flags(transaction, id, &uids, mode, &flags)).await
     }
 
     /// The same, except for messages changed after this modification sequence: they stay as they are, and their UIDs
@@ -46,7 +47,7 @@ impl Mailbox {
     ) -> Result<Vec<Uid>, Error> {
         let Some(since) = since else { return self.store(uids, mode, flags).await.map(|_| vec![]) };
         check(&flags)?;
-        let id = self.shared.id;
+        let (id, mailboxes) = (self.shared.id, self.mailboxes_for(mode, &flags));
         let job = move |transaction: &Transaction<'_>| {
             let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2 AND ?3 < modseq";
             let mut changed = transaction.prepare_cached(sql)?;
@@ -61,7 +62,13 @@ impl Mailbox {
             let changes = if uids.is_empty() { vec![] } else { set_flags(transaction, id, &uids, mode, &flags)?.1 };
             Ok((modified, changes))
         };
-        self.mailboxes.change(job).await
+        mailboxes.change(job).await
+    }
+
+    /// To mark messages `\Deleted` is the first half of deleting them.
+    fn mailboxes_for(&self, mode: StoreMode, flags: &Flags) -> Mailboxes {
+        let deletes = mode != StoreMode::Remove && flags.system.contains(SystemFlags::DELETED);
+        if deletes { self.mailboxes.freeing() } else { self.mailboxes.clone() }
     }
 
     /// Copies messages with their flags and internal dates into a mailbox of the account, all of them or none.
@@ -99,7 +106,7 @@ impl Mailbox {
             let change = remove(transaction, id, &uids)?;
             Ok((change.expunged(), vec![change]))
         };
-        self.mailboxes.change(job).await
+        self.mailboxes.freeing().change(job).await
     }
 
     /// Removes messages whatever their flags, as POP3 does. Returns the UIDs of those that existed.
@@ -112,7 +119,7 @@ impl Mailbox {
             let change = remove(transaction, id, &uids)?;
             Ok((change.expunged(), vec![change]))
         };
-        self.mailboxes.change(job).await
+        self.mailboxes.freeing().change(job).await
     }
 
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, remove_originals: bool) -> Result<Copied, Error> {
@@ -130,7 +137,9 @@ impl Mailbox {
             }
             Ok((copied, changes))
         };
-        self.mailboxes.change(job).await
+        // Many clients delete by moving to Trash, and as many rows go as come.
+        let mailboxes = if remove_originals { self.mailboxes.freeing() } else { self.mailboxes.clone() };
+        mailboxes.change(job).await
     }
 }
 

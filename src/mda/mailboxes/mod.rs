@@ -124,6 +124,11 @@ impl Mailboxes {
         Self(self.0.clone(), disk, self.2)
     }
 
+    /// The same for changes that free room, or lead to it: a full disk lets them pass, since how else would it get empty?
+    fn freeing(&self) -> Self {
+        Self(self.0.clone(), self.1.freeing(), self.2)
+    }
+
     /// Opens a mailbox of an account.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Mailboxes {
             let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone }];
             Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name]) }))
         };
-        self.change(job).await
+        self.freeing().change(job).await
     }
 
     /// Renames a mailbox and all mailboxes below it. Of INBOX only the messages are moved. RFC 9051 §6.3.6.

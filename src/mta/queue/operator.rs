@@ -219,6 +219,7 @@ impl Queue {
         let deleted = self
             .0
             .store
+            .freeing()
             .write(move |transaction| {
                 let gone: rusqlite::Result<Vec<_>> = wanted.iter().map(|row| remove(transaction, *row)).collect();
                 Ok::<_, store::Error>(gone?.into_iter().flatten().collect())
