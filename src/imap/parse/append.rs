@@ -49,7 +49,7 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     if in_utf8 && !new.is_binary {
         return bad("a literal8 is missing");
     }
-    new.message = scanner.literal()?;
+    new.message = if new.is_binary { scanner.literal8()? } else { scanner.literal()? };
     if in_utf8 {
         scanner.expect(")", "a closing parenthesis is missing")?;
     }

@@ -71,7 +71,7 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
         scanner.space()?;
         let value = match scanner.peek() {
             Some(b'"' | b'{') => Some(scanner.string()?),
-            _ if scanner.eat("~") => Some(scanner.literal()?),
+            _ if scanner.eat("~") => Some(scanner.literal8()?),
             _ => {
                 scanner.expect("NIL", "a value is missing")?;
                 None

@@ -140,8 +140,14 @@ impl<'a> Scanner<'a> {
         bad("a closing quote is missing")
     }
 
-    /// A literal; its bytes were already read. RFC 9051 §4.3. The `~` of RFC 3516 is handled by the caller.
+    /// A literal; it cannot hold NUL. RFC 9051 §4.3, §9 (CHAR8).
     pub(super) fn literal(&mut self) -> Parsed<Bytes> {
+        let literal = self.literal8()?;
+        if literal.contains(&0) { bad("NUL is only allowed in a literal8") } else { Ok(literal) }
+    }
+
+    /// A literal of any bytes, behind the `~` that the caller has read; its bytes were already read. RFC 9051 §4.3, §9.
+    pub(super) fn literal8(&mut self) -> Parsed<Bytes> {
         self.expect("{", "a literal is missing")?;
         let bytes = self.number()?;
         self.eat("+");

@@ -365,3 +365,28 @@ fn reader_skips_commands_beyond_the_limits() {
         }
     }
 }
+
+/// RFC 9051 §4.3, §9: only a literal8 may hold NUL, wherever there is a literal.
+#[test]
+fn nul_is_accepted_in_a_literal8_only() {
+    for command in [
+        "APPEND INBOX {3+}\r\na\0b",
+        "APPEND INBOX {1+}\r\na {3+}\r\na\0b",
+        "APPEND {3+}\r\na\0b {1+}\r\na",
+        "REPLACE 1 INBOX {3+}\r\na\0b",
+        "UID REPLACE 1 INBOX {3+}\r\na\0b",
+        "SETMETADATA INBOX (/private/comment {3+}\r\na\0b)",
+        "SEARCH TEXT {3+}\r\na\0b",
+        "LOGIN ann {3+}\r\na\0b",
+    ] {
+        let wanted = ParseError::Syntax("NUL is only allowed in a literal8");
+        assert_eq!(read(&format!("a1 {command}")), Err(wanted), "{command:?}");
+    }
+    for command in [
+        "APPEND INBOX ~{3+}\r\na\0b",
+        "REPLACE 1 INBOX ~{3+}\r\na\0b",
+        "SETMETADATA INBOX (/private/comment ~{3+}\r\na\0b)",
+    ] {
+        assert!(read(&format!("a1 {command}")).is_ok(), "{command:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! `FETCH`. RFC 9051 §7.5.2.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -12,22 +14,24 @@ use crate::imap::value::{SystemFlags, format_date_time};
 #[must_use]
 pub struct FetchReply<'a> {
     out: &'a mut ResponseBuffer,
+    number: u32,
     started: bool,
 }
 
 impl ResponseBuffer {
-    /// Begins the response for the message with this sequence number.
+    /// Begins the response for the message with this sequence number. Without an item, nothing is sent: RFC 9051 §7.5.2
+    /// wants at least one.
     pub fn fetch(&mut self, number: u32) -> FetchReply<'_> {
-        self.raw(b"* ").number(number).raw(b" FETCH (");
-        FetchReply { out: self, started: false }
+        FetchReply { out: self, number, started: false }
     }
 }
 
 impl FetchReply<'_> {
     fn item(&mut self, name: &[u8]) -> &mut ResponseBuffer {
-        if std::mem::replace(&mut self.started, true) {
-            self.out.raw(b" ");
-        }
+        match std::mem::replace(&mut self.started, true) {
+            true => self.out.raw(b" "),
+            false => self.out.raw(b"* ").number(self.number).raw(b" FETCH ("),
+        };
         self.out.raw(name)
     }
 
@@ -116,7 +120,7 @@ impl FetchReply<'_> {
         }
         self.out.raw(b" ");
         match bytes {
-            Some(pieces) => self.out.shared_literal(pieces),
+            Some(pieces) => self.out.shared_literal(&without_nul(pieces)),
             None => self.out.raw(b"NIL"),
         };
     }
@@ -151,8 +155,19 @@ impl FetchReply<'_> {
 
     /// Completes the response.
     pub fn end(self) {
-        self.out.raw(b")").end();
+        if self.started {
+            self.out.raw(b")").end();
+        }
     }
+}
+
+/// Only a literal8 may hold NUL (RFC 9051 §4.3, §9), so 0x80 stands for it, as in other servers; `BINARY` returns it.
+fn without_nul(pieces: &[Bytes]) -> Cow<'_, [Bytes]> {
+    if !pieces.iter().any(|piece| piece.contains(&0)) {
+        return Cow::Borrowed(pieces);
+    }
+    let masked = |piece: &Bytes| piece.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }).collect();
+    Cow::Owned(pieces.iter().map(masked).collect())
 }
 
 impl ResponseBuffer {

@@ -193,3 +193,25 @@ fn transcript_omits_literals() {
     ];
     assert_eq!(lines, wanted);
 }
+
+/// RFC 9051 §7.5.2: a FETCH response has at least one item.
+#[test]
+fn fetch_without_an_item_is_not_sent() {
+    assert_eq!(written(|out| out.fetch(1).end()), "");
+}
+
+/// RFC 9051 §4.3, §9: only a literal8 may hold NUL.
+#[test]
+fn nul_in_a_message_is_sent_by_binary_only() {
+    let pieces = [Bytes::from_static(b"a\0"), Bytes::from_static(b"\0z")];
+    let mut out = ResponseBuffer::default();
+    let mut fetch = out.fetch(1);
+    fetch.section(BodyName::Body, &Section::default(), None, Some(&pieces));
+    fetch.binary(&[1], None, Some(&pieces));
+    fetch.end();
+    let mut sent = Vec::new();
+    while let Some(piece) = out.take() {
+        sent.extend_from_slice(&piece);
+    }
+    assert_eq!(sent, b"* 1 FETCH (BODY[] {4}\r\na\x80\x80z BINARY[1] ~{4}\r\na\0\0z)\r\n");
+}
