@@ -39,7 +39,7 @@ pub fn session(input: &[u8]) {
             assert_eq!(user, "ann", "no other user was authenticated");
             session.opened(!is(4));
         }
-        Event::IdleEnd => session.done(&Reply::ok("IDLE completed")),
+        Event::IdleEnd(reply) => session.done(&reply),
         Event::Request(Request::Idle) => {
             session.idle();
             session.out().exists(4);

@@ -31,8 +31,8 @@ use crate::net::{Machine, Next};
 use compress::Compressed;
 pub use reply::Reply;
 
-/// Most consecutive `BAD` replies; the next one closes the session.
-const MAX_BAD_COMMANDS: usize = 10;
+/// Most consecutive `BAD` replies; the next one closes the session. People who type make mistakes.
+const MAX_BAD_COMMANDS: usize = 50;
 /// Longest command without its literals. RFC 7162 §4 requires at least 8 KiB.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Most bytes of the literals of one command, except `APPEND` and `REPLACE`.
@@ -76,8 +76,8 @@ pub enum Event {
     /// Execute this: write untagged responses to [`Session::out`], then call [`Session::done`]; for [`Request::Idle`],
     /// call [`Session::idle`].
     Request(Request),
-    /// The client ends its IDLE: call [`Session::done`].
-    IdleEnd,
+    /// The client ends its IDLE: call [`Session::done`] with this.
+    IdleEnd(Reply),
 }
 
 /// One session, from the greeting to `BYE`.

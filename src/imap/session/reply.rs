@@ -102,14 +102,13 @@ impl Session {
         self.out.note(&Code::Word("CLOSED"), "Mailbox was deleted");
     }
 
-    /// Ends IDLE. RFC 9051 §6.3.13: only `DONE` is allowed.
+    /// Ends IDLE. RFC 9051 §6.3.13: only `DONE` is allowed; anything else ends it with `BAD`.
     pub(super) fn end_idle(&mut self, pending: PendingCommand, line: &[u8]) {
         self.record_client_line(&String::from_utf8_lossy(line));
-        if !line.eq_ignore_ascii_case(b"DONE") {
-            return self.bye("Expected DONE");
-        }
+        let is_done = line.trim_ascii().eq_ignore_ascii_case(b"DONE");
+        let reply = if is_done { Reply::ok("IDLE completed") } else { Reply::bad("Expected DONE") };
         self.state = State::Answering(pending);
-        self.event = Some(Event::IdleEnd);
+        self.event = Some(Event::IdleEnd(reply));
     }
 
     /// Sends the tagged reply of a command; when shutting down, `BYE` follows.

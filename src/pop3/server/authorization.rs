@@ -81,8 +81,8 @@ impl Session {
         let Ok(initial) = initial.map(|text| line::initial(text.as_bytes())).transpose() else {
             return self.send_error("-ERR Initial response is not base64");
         };
-        // Every unsuccessful exchange was counted, so no nonce is used twice.
-        let nonce = format!("{}{}", self.config.nonce, self.failed_logins + self.errors);
+        let nonce = format!("{}{}", self.config.nonce, self.exchanges);
+        self.exchanges += 1;
         let mut exchange = SaslServer::new(mechanism, nonce);
         let step = exchange.start(initial.as_deref());
         self.advance(exchange, step);

@@ -26,8 +26,9 @@ use crate::net::{Machine, Next};
 use command::{Command, ParseError};
 use maildrop::Maildrop;
 
-/// Maximum number of protocol errors; one more ends the session.
-const MAX_ERRORS: usize = 10;
+/// Maximum number of protocol errors without a success between them; one more ends the session. People who type make
+/// mistakes.
+const MAX_ERRORS: usize = 50;
 
 /// Configuration of a server session.
 #[derive(Clone, Debug)]
@@ -84,6 +85,10 @@ pub enum Refusal {
     InUse,
     /// The message was deleted by other means, such as IMAP.
     Gone,
+    /// The server has no room to store the change.
+    DiskFull,
+    /// The message is damaged.
+    Damaged,
     /// A temporary failure of the server.
     Temporary,
     /// A permanent failure of the server.
@@ -95,6 +100,8 @@ impl Refusal {
         match self {
             Self::InUse => "-ERR [IN-USE] Maildrop is locked by another session",
             Self::Gone => "-ERR No such message any more",
+            Self::DiskFull => "-ERR [SYS/TEMP] The disk of the server is full, try again later",
+            Self::Damaged => "-ERR [SYS/PERM] The message is damaged on the disk of the server",
             Self::Temporary => "-ERR [SYS/TEMP] Temporary failure, try again later",
             Self::Permanent => "-ERR [SYS/PERM] Server failure, contact the postmaster",
         }
@@ -111,6 +118,9 @@ pub struct Session {
     event: Option<Event>,
     encrypted: bool,
     failed_logins: usize,
+    /// SASL exchanges so far: each needs its own nonce.
+    exchanges: usize,
+    /// Protocol errors since the last success.
     errors: usize,
     transcript: Option<Transcript>,
     /// In the greeting, until APOP has used it. RFC 1939 §7.
@@ -155,6 +165,7 @@ impl Session {
             event: None,
             encrypted,
             failed_logins: 0,
+            exchanges: 0,
             errors: 0,
             transcript,
         };
@@ -215,6 +226,9 @@ impl Session {
     }
 
     fn send_line(&mut self, line: &str) {
+        if line.starts_with("+OK") {
+            self.errors = 0;
+        }
         self.out.line(line);
         if let Some(transcript) = &mut self.transcript {
             transcript.note(Side::Server, line);

@@ -422,11 +422,11 @@ fn input_before_tls_handshake_is_discarded() {
 
 #[test]
 fn session_after_too_many_errors_closes() {
-    let refused = "S: -ERR Unknown command\n".repeat(11);
-    let said = "C: GET / HTTP/1.1\n".repeat(12);
-    play(&format!(
-        "S: +OK mda.test POP3 server ready <nonce@mda.test>\n{said}{refused}S: -ERR Too many errors, closing connection"
-    ));
+    let wrong = |count| format!("{}{}", "C: FROB\n".repeat(count), "S: -ERR Unknown command\n".repeat(count));
+    let (greeting, patient) = ("S: +OK mda.test POP3 server ready <nonce@mda.test>", wrong(MAX_ERRORS));
+    play(&format!("{greeting}\n{}S: -ERR Too many errors, closing connection", wrong(MAX_ERRORS + 1)));
+    let user = "C: USER ann\nS: +OK Password required";
+    play(&format!("{greeting}\n{patient}{user}\n{patient}{user}"));
 }
 
 #[test]
@@ -444,12 +444,14 @@ fn quit_when_update_fails_gets_an_error() {
     assert!(house.run(&mut session, &mut heard));
     session.receive(b"RETR 1\r\nQUIT\r\n");
     while !matches!(session.next(), Next::Event(Event::Retrieve { index: 0, whole: true })) {}
-    session.message(Err(Refusal::Gone));
+    session.message(Err(Refusal::Damaged));
     while !matches!(session.next(), Next::Event(Event::Update { .. })) {}
-    session.updated(Err(Refusal::Temporary));
+    session.updated(Err(Refusal::DiskFull));
     heard.clear();
     assert!(!house.run(&mut session, &mut heard));
-    assert_eq!(heard, b"-ERR No such message any more\r\n-ERR [SYS/TEMP] Temporary failure, try again later\r\n");
+    let replies = "-ERR [SYS/PERM] The message is damaged on the disk of the server\r\n\
+        -ERR [SYS/TEMP] The disk of the server is full, try again later\r\n";
+    assert_eq!(String::from_utf8(heard).unwrap(), replies);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct Config {
     pub max_transactions: Option<usize>,
     /// Maximum number of recipient domains on a connection, `None` for no limit. RFC 9422 §4.3.
     pub max_recipient_domains: Option<usize>,
-    /// Number of protocol errors (not refusals by the owner) before the connection is closed with 421.
+    /// Number of protocol errors (not refusals by the owner) in a row before the connection is closed with 421.
     pub max_errors: usize,
     /// Number of failed logins before the connection is closed with 421.
     pub max_failed_logins: usize,

@@ -65,6 +65,7 @@ pub struct Session {
     pub(super) has_tried_login: bool,
     /// Number of failed logins.
     pub(super) failed_logins: usize,
+    /// Protocol errors since the last command that succeeded.
     errors: usize,
     /// Waiting time since the last message.
     pub(super) waited: Duration,
@@ -272,6 +273,9 @@ impl Session {
     pub(super) fn send_reply(&mut self, reply: &Reply) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note_lines(Side::Server, &reply.to_string());
+        }
+        if reply.is_positive() {
+            self.errors = 0;
         }
         // Writing to a String cannot fail.
         let _ = write!(self.output, "{reply}\r\n");

@@ -35,7 +35,7 @@ fn answer(session: &mut Session, event: Event) {
         Event::StartTls => session.encrypted(),
         Event::NeedSecret(user) => session.secret((user == "ann").then_some("secret")),
         Event::Open { .. } => session.opened(true),
-        Event::IdleEnd => session.done(&Reply::ok("done")),
+        Event::IdleEnd(reply) => session.done(&reply),
         Event::Request(Request::Idle) => {
             session.idle();
             session.out().exists(4);
@@ -179,12 +179,14 @@ fn idle_ends_only_with_done() {
         S: + idling
         S: * 4 EXISTS
         C: done
-        S: a1 OK done
+        S: a1 OK IDLE completed
         C: a2 IDLE
         S: + idling
         S: * 4 EXISTS
         C: a3 NOOP
-        S: * BYE Expected DONE
+        S: a2 BAD Expected DONE
+        C: a4 NOOP
+        S: a4 OK done
     ",
     );
 }
@@ -280,8 +282,13 @@ fn imap4rev2_when_enabled_uses_utf8_names() {
 
 #[test]
 fn invalid_commands_in_a_row_close_the_session() {
-    let nonsense: String = (0..11).map(|at| format!("C: a{at} FROB\nS: a{at} BAD unknown command\n")).collect();
-    play(&format!("{nonsense}S: * BYE Too many invalid commands"));
+    let nonsense = |count| {
+        let commands: String = (0..count).map(|at| format!("C: a{at} FROB\n")).collect();
+        (0..count).fold(commands, |text, at| format!("{text}S: a{at} BAD unknown command\n"))
+    };
+    play(&format!("{}S: * BYE Too many invalid commands", nonsense(MAX_BAD_COMMANDS + 1)));
+    let patient = nonsense(MAX_BAD_COMMANDS);
+    play(&format!("{patient}C: b NOOP\nS: b OK NOOP completed\n{patient}C: c NOOP\nS: c OK NOOP completed"));
     play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK NOOP completed");
 }
 
