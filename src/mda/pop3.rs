@@ -5,6 +5,7 @@ use crate::journey::{EventKind, Protocol};
 use crate::mail::Message;
 use crate::net::{self, Conn, Service, Stop, Stream};
 use crate::pop3::server::{Config, Entry, Event, Refusal, Session};
+use crate::store;
 
 /// The POP3 service of one MDA, or of all MDAs behind one port.
 #[derive(Clone)]
@@ -110,9 +111,11 @@ impl Pop3Handler {
 
 /// The refusal for the client; the cause is logged.
 fn refusal(error: &Error) -> Refusal {
-    if matches!(error, Error::InUse) {
-        return Refusal::InUse;
+    match error {
+        Error::InUse => return Refusal::InUse,
+        // The store has reported it.
+        error if error.is_damage() => return Refusal::Damaged,
+        error => tracing::error!(%error, "maildrop operation failed"),
     }
-    tracing::error!(%error, "cannot open a maildrop");
-    Refusal::Temporary
+    if matches!(error, Error::Store(store::Error::Full)) { Refusal::DiskFull } else { Refusal::Temporary }
 }

@@ -12,12 +12,13 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::net::{Authority, Conn, Interface, Limits, Net, ServerConfig, Service, Stop, Trust, serve};
 use crate::pop3::client::{self as pop3_client, StartTls};
 use crate::smtp::client::{self as smtp_client, Verdict};
-use crate::store::Store;
+use crate::store::{DiskFaults, Store};
 
 /// The MDA of sina.test with its listeners, and an MTA in front of it.
 struct Fixture {
     event_log: EventLog,
     mda: Mda,
+    disk: DiskFaults,
     neighbour: Interface,
     lmtp: SocketAddr,
     pop3: SocketAddr,
@@ -31,7 +32,11 @@ impl Fixture {
     }
 
     async fn of(world: World) -> Self {
-        let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+        Self::with(world, Store::in_memory(&[SCHEMA]).unwrap()).await
+    }
+
+    async fn with(world: World, store: Store) -> Self {
+        let (clock, disk) = (Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()), DiskFaults::default());
         let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
         let event_log = EventLog::new(clock, 100, true);
@@ -40,7 +45,7 @@ impl Fixture {
             world: world.clone(),
             host: host.clone(),
             settings: world::Mda { size_max: 10_000, mailboxes: world::MailboxForm::default() },
-            mailboxes: Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock),
+            mailboxes: Mailboxes::new(store, clock).with_disk_faults(disk.clone()),
             clock,
             rng: Rng::seeded(1),
             emitter: event_log.emitter(&host),
@@ -57,6 +62,7 @@ impl Fixture {
             trust: authority.trust().unwrap(),
             event_log,
             mda,
+            disk,
             stop,
         }
     }
@@ -156,6 +162,55 @@ async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
         ["received for 2", "friend@sina.test INBOX 1", "friend+sent@sina.test Sent 1", "retrieved by friend@sina.test"]
     );
     fixture.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pop3_when_the_disk_is_full_reads_and_deletes() {
+    let fixture = Fixture::new().await;
+    fixture.send(&message(), &["friend@sina.test"]).await;
+    fixture.disk.set_full(true);
+    let (mut conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
+    assert_eq!(ready, pop3_client::Event::Ready);
+    conn.machine.retrieve(1);
+    assert!(matches!(conn.event().await.unwrap(), Some(pop3_client::Event::Message { number: 1, .. })));
+    conn.machine.delete(1);
+    assert!(matches!(conn.event().await.unwrap(), Some(pop3_client::Event::Deleted { number: 1 })));
+    conn.machine.quit();
+    assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    let replies = fixture.send(&message(), &["friend@sina.test"]).await;
+    assert_eq!(replies, ["452 4.3.1 Cannot store the message now, try again later"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pop3_of_a_damaged_message_refuses_it_and_sends_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(&folder.path().join("post.db"), &[SCHEMA]).unwrap();
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let mailboxes = Mailboxes::new(open(), clock);
+    for subject in ["one", "two", "six"] {
+        let text = format!("Subject: {subject}\r\n\r\n{}", format!("{subject}\r\n").repeat(6_000));
+        mailboxes.deliver("friend@sina.test", None, &Message::new(Bytes::from(text))).await.unwrap();
+    }
+    drop(mailboxes);
+    let segment = folder.path().join("contents/1");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(segment, bytes).unwrap();
+    let fixture = Fixture::with(World::journey(), open()).await;
+    let (mut conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
+    assert_eq!(ready, pop3_client::Event::Ready);
+    let mut retrieved = Vec::new();
+    for number in 1..=3 {
+        conn.machine.retrieve(number);
+        match conn.event().await.unwrap() {
+            Some(pop3_client::Event::Message { number, .. }) => retrieved.push(number.to_string()),
+            Some(pop3_client::Event::Refused { text, .. }) => retrieved.push(text),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(retrieved, ["1", "[SYS/PERM] The message is damaged on the disk of the server", "3"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use crate::imap::{Code, Reply};
 use crate::mda::Error;
 use crate::net;
+use crate::store;
 
 /// Why a request failed.
 pub(super) enum Failure {
@@ -34,12 +35,25 @@ pub(super) fn error_reply(error: &Error) -> Reply {
         Error::TooMany(_) => ("Limit reached", "LIMIT"),
         Error::OverQuota { .. } => ("Quota exceeded", "OVERQUOTA"),
         Error::InUse => ("In use by another session", "INUSE"),
-        Error::Store(_) => {
-            tracing::error!(%error, "mailbox operation failed");
-            ("Internal server error", "SERVERBUG")
-        }
+        Error::Store(error) => store_error_reply(error),
     };
     Reply::no(text).with(Code::Word(code))
+}
+
+/// What a person can do about it. To delete something helps against a full disk, as it does against an exceeded quota.
+fn store_error_reply(error: &store::Error) -> (&'static str, &'static str) {
+    use store::Error::{Corrupt, Damaged, Full, Io, Stopped};
+    // The store has reported damage, with all that refers to it.
+    if !matches!(error, Damaged { .. }) {
+        tracing::error!(%error, "mailbox operation failed");
+    }
+    match error {
+        Full => ("The disk of the server is full", "OVERQUOTA"),
+        Io(_) | Stopped(_) => ("The server cannot write to its disk", "UNAVAILABLE"),
+        Damaged { .. } => ("A message is damaged on the disk of the server", "CORRUPTION"),
+        Corrupt(_) => ("The mailbox is damaged on the disk of the server", "CORRUPTION"),
+        _ => ("Internal server error", "SERVERBUG"),
+    }
 }
 
 /// The same, where the mailbox is the target of messages. RFC 9051 §6.3.12, §6.4.7.

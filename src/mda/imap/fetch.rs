@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::error_reply::{Failure, expunged_reply, no_such_message_reply};
+use super::error_reply::{Failure, error_reply, expunged_reply, no_such_message_reply};
 use super::handler::ImapHandler;
 use super::message_batch::MessageBatch;
 use super::selected::{Selected, UpdateOptions};
@@ -50,13 +50,26 @@ impl ImapHandler {
         let options = FetchOptions { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
         let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
         let mut sources = Sources::of(&selected.mailbox, items);
-        let mut reply = Reply::ok("FETCH completed");
+        let (mut reply, mut damage) = (Reply::ok("FETCH completed"), None);
         let is_long = LARGE_FETCH_COUNT < places.len();
         for at in 0..places.len() {
             let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
-            let Some(source) = sources.next(selected, &places[at..])? else {
-                reply = expunged_reply();
-                continue;
+            let source = match sources.next(selected, &places[at..]) {
+                Ok(Some(source)) => source,
+                Ok(None) => {
+                    reply = expunged_reply();
+                    continue;
+                }
+                // The others are sent, and the reply says that one was not.
+                Err(error) if error.is_damage() => {
+                    let uid = selected.view.messages[places[at]].uid;
+                    if seen_now.binary_search(&uid).is_ok() {
+                        selected.write_flags_of(self.conn.machine.out(), uid, set.uid, options.enabled);
+                    }
+                    damage = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
             if is_long && self.conn.machine.out().is_empty() {
                 self.conn.machine.out().reserve(OUTPUT_BUFFER_BYTES);
@@ -72,10 +85,11 @@ impl ImapHandler {
                 self.conn.flush().await?;
             }
         }
-        Ok(reply)
+        Ok(damage.map_or(reply, |error| error_reply(&error)))
     }
 
-    /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`. Returns the UIDs that did not have it.
+    /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`, unless nothing can be stored, as on a full disk.
+    /// Returns the UIDs that did not have it.
     async fn mark_seen(&mut self, places: &[usize], items: &[Item]) -> Result<Vec<Uid>, Failure> {
         let Some(selected) = &self.selected else { return Ok(vec![]) };
         if selected.read_only || !items.iter().any(Item::sets_seen) {
@@ -88,7 +102,13 @@ impl ImapHandler {
             return Ok(vec![]);
         }
         let (mailbox, seen) = (selected.mailbox.clone(), Flags { system: SystemFlags::SEEN, keywords: vec![] });
-        mailbox.store(uids.clone(), StoreMode::Add, seen).await?;
+        match mailbox.store(uids.clone(), StoreMode::Add, seen).await {
+            Err(Error::Store(error)) => {
+                tracing::warn!(%error, account = self.account, "cannot set \\Seen");
+                return Ok(vec![]);
+            }
+            stored => stored?,
+        };
         self.write_updates(&UpdateOptions {
             hold_expunges: true,
             reported_by_command: &uids,

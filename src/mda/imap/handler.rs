@@ -1,6 +1,7 @@
 //! Handles one authenticated IMAP connection: executes requests and sends unsolicited updates between them.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -8,7 +9,7 @@ use super::AuthenticatedUser;
 use super::error_reply::{Failure, error_reply};
 use super::selected::{Selected, UpdateOptions};
 use crate::imap::{Code, Event, Notify, Reply, Request, Resync, Session};
-use crate::mda::{Error, FeedReader, Mailboxes, Uid, User};
+use crate::mda::{Error, FeedReader, Mailbox, Mailboxes, Uid, User, View};
 use crate::net::{self, Conn};
 
 /// One authenticated IMAP connection.
@@ -45,7 +46,7 @@ impl ImapHandler {
             match event {
                 Event::Request(Request::Idle) => self.idle(),
                 Event::Request(request) => self.answer(request).await?,
-                Event::IdleEnd => self.finish(&Reply::ok("IDLE completed"), &UpdateOptions::default()).await?,
+                Event::IdleEnd(reply) => self.finish(&reply, &UpdateOptions::default()).await?,
                 Event::StartTls | Event::NeedSecret(_) | Event::Open { .. } => {
                     unreachable!("login events end with the login")
                 }
@@ -130,17 +131,10 @@ impl ImapHandler {
     /// SELECT and EXAMINE. RFC 9051 §6.3.2, §6.3.3.
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.deselect().await;
-        let mailboxes = &self.mailboxes;
-        let mailbox = mailboxes.open(&self.account, name)?;
-        let (recent, view) = match (self.conn.machine.enabled().rev2, read_only) {
-            (true, _) => (Uid::MAX, mailbox.view()?),
-            (false, false) => (mailboxes.claim_recent(&mailbox).await?, mailbox.view()?),
-            (false, true) => {
-                // EXAMINE does not claim recent messages: the store knows how many of the last ones are recent.
-                let (view, count) = (mailbox.view()?, mailboxes.status(&self.account, name)?.recent as usize);
-                let first = view.messages.len().saturating_sub(count);
-                (view.messages.get(first).map_or(Uid::MAX, |message| message.uid), view)
-            }
+        let mailbox = self.mailboxes.open(&self.account, name)?;
+        let (recent, view) = match self.conn.machine.enabled().rev2 {
+            true => (Uid::MAX, mailbox.view()?),
+            false => self.recent(name, &mailbox, read_only).await?,
         };
         self.write_selected(name, Selected::new(mailbox, read_only, view, recent));
         if let Some(known) = known {
@@ -149,6 +143,21 @@ impl ImapHandler {
         let (text, code) =
             if read_only { ("EXAMINE completed", "READ-ONLY") } else { ("SELECT completed", "READ-WRITE") };
         Ok(Reply::ok(text).with(Code::Word(code)))
+    }
+
+    /// The first recent message, and the view. SELECT claims the recent messages, unless nothing can be stored, as on a
+    /// full disk: the next session may see them as recent, too. RFC 3501 §2.3.2.
+    async fn recent(&self, name: &str, mailbox: &Mailbox, read_only: bool) -> Result<(Uid, Arc<View>), Error> {
+        if !read_only {
+            match self.mailboxes.claim_recent(mailbox).await {
+                Err(Error::Store(error)) => tracing::warn!(%error, account = self.account, "cannot clear \\Recent"),
+                claimed => return Ok((claimed?, mailbox.view()?)),
+            }
+        }
+        // The store knows how many of the last ones are recent.
+        let (view, count) = (mailbox.view()?, self.mailboxes.status(&self.account, name)?.recent as usize);
+        let first = view.messages.len().saturating_sub(count);
+        Ok((view.messages.get(first).map_or(Uid::MAX, |message| message.uid), view))
     }
 
     /// The untagged responses of SELECT and EXAMINE. RFC 9051 §6.3.2, RFC 3501 §6.3.1.

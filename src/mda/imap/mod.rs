@@ -97,7 +97,7 @@ impl Imap {
                         return Ok(user);
                     }
                 }
-                Event::Request(_) | Event::IdleEnd => unreachable!("requests need a logged-in user"),
+                Event::Request(_) | Event::IdleEnd(_) => unreachable!("requests need a logged-in user"),
             }
         }
         Ok(None)

@@ -50,7 +50,8 @@ impl ImapHandler {
         if since.vanished {
             let uids = match &set.set {
                 SequenceSet::Saved => selected.saved.clone(),
-                set => set.resolve(selected.last_uid()),
+                // `*` includes what vanished above the last message. RFC 7162 §3.2.6.
+                set => set.resolve(selected.view.uidnext.saturating_sub(1)),
             };
             let expunged = vanished(selected, since.modseq, &uids)?;
             if !expunged.is_empty() {

@@ -126,7 +126,12 @@ impl<'a> SearchRunner<'a> {
         if let Some(found) = evaluate(self.key, &facts, None) {
             return Ok(found);
         }
-        let Some(message) = self.mailbox.message(facts.uid)? else { return Ok(false) };
+        let message = match self.mailbox.message(facts.uid) {
+            // A damaged message does not match what only its text could tell.
+            Err(error) if error.is_damage() => None,
+            message => message?,
+        };
+        let Some(message) = message else { return Ok(false) };
         let structure = self.mailbox.structure(facts.uid)?;
         let text = structure.as_ref().map(|structure| Text::new(&message, structure));
         Ok(evaluate(self.key, &facts, text.as_ref()).unwrap_or(false))

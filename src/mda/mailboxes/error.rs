@@ -34,6 +34,13 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+impl Error {
+    /// Whether the bytes of one message are damaged; others may be whole.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Damaged { .. }))
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())

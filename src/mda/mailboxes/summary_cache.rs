@@ -135,8 +135,12 @@ impl SummaryReader {
             Ok(())
         })?;
         for (uid, content) in lacking_summary {
-            if let Some(summary) = mailboxes.summary_of(content)? {
-                block.add(uid, &summary);
+            match mailboxes.summary_of(content) {
+                Ok(Some(summary)) => block.add(uid, &summary),
+                Ok(None) => {}
+                // The others have theirs.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
             }
         }
         block.entries.sort_unstable_by_key(|entry| entry.uid);

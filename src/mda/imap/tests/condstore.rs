@@ -163,3 +163,44 @@ async fn select_qresync_reports_vanished_and_changed_messages() {
     );
     play_with(&["one", "two", "three", "four"], &transcript).await;
 }
+
+/// RFC 7162 §3.2.6: `*` is the highest UID that was given out, not the last that is left.
+#[tokio::test(start_paused = true)]
+async fn vanished_with_a_star_reaches_above_the_last_message() {
+    let transcript = format!(
+        "C: a1 ENABLE QRESYNC
+        S: * ENABLED QRESYNC
+        S: a1 OK ENABLE completed
+        C: a2 SELECT INBOX
+        {}
+        C: a3 STORE 3:4 +FLAGS.SILENT \\Deleted
+        S: * 3 FETCH (MODSEQ (6))
+        S: * 4 FETCH (MODSEQ (6))
+        S: a3 OK STORE completed
+        C: a4 EXPUNGE
+        S: * VANISHED 3:4
+        S: a4 OK [HIGHESTMODSEQ 7] EXPUNGE completed
+        C: a5 UID FETCH 1:* (UID) (CHANGEDSINCE 6 VANISHED)
+        S: * VANISHED (EARLIER) 3:4
+        S: a5 OK FETCH completed
+        C: a6 UID FETCH * (UID) (CHANGEDSINCE 5 VANISHED)
+        S: * VANISHED (EARLIER) 4
+        S: a6 OK FETCH completed
+        C: a7 UID FETCH 4:* (UID) (CHANGEDSINCE 1 VANISHED)
+        S: * VANISHED (EARLIER) 4
+        S: * 2 FETCH (UID 2 MODSEQ (3))
+        S: a7 OK FETCH completed
+        C: a8 UID STORE 1:* +FLAGS.SILENT \\Deleted
+        S: * 1 FETCH (UID 1 MODSEQ (8))
+        S: * 2 FETCH (UID 2 MODSEQ (8))
+        S: a8 OK STORE completed
+        C: a9 EXPUNGE
+        S: * VANISHED 1:2
+        S: a9 OK [HIGHESTMODSEQ 9] EXPUNGE completed
+        C: a10 UID FETCH 1:* (UID) (CHANGEDSINCE 5 VANISHED)
+        S: * VANISHED (EARLIER) 1:4
+        S: a10 OK FETCH completed",
+        selected("a2", 4, 4, 5),
+    );
+    play_with(&["one", "two", "three", "four"], &transcript).await;
+}

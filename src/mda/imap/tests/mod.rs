@@ -1,11 +1,13 @@
 //! Sessions as transcripts: the service on an in-process network in virtual time, with several clients.
 //!
-//! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a message with that subject to INBOX.
+//! `C:` and `S:` are the first client, `C2:` and `S2:` the second, `D:` delivers a message with that subject to INBOX,
+//! `F:` makes the disk full, failing or well.
 
 mod appending;
 mod changing;
 mod compress;
 mod condstore;
+mod disk;
 mod listing;
 mod metadata;
 mod model;
@@ -29,7 +31,7 @@ use crate::journey::{EventKind, EventLog};
 use crate::mail::Message;
 use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
 use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
-use crate::store::Store;
+use crate::store::{DiskFaults, Store};
 use crate::world::{self, Clock, HostName, Rng, World};
 
 const USER: &str = "friend@sina.test";
@@ -38,6 +40,7 @@ const USER: &str = "friend@sina.test";
 struct Fixture {
     event_log: EventLog,
     mailboxes: Mailboxes,
+    disk: DiskFaults,
     neighbour: Interface,
     address: SocketAddr,
     stop: Stop,
@@ -49,12 +52,17 @@ impl Fixture {
     }
 
     async fn of(world: World) -> Self {
+        Self::with(world, Store::in_memory(&[SCHEMA]).unwrap()).await
+    }
+
+    async fn with(world: World, store: Store) -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let (world, host): (_, HostName) = (Arc::new(world), "mda-sina".into());
         let authority = Authority::create("journey", clock).unwrap();
         let event_log = EventLog::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
-        let mailboxes = Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock);
+        let disk = DiskFaults::default();
+        let mailboxes = Mailboxes::new(store, clock).with_disk_faults(disk.clone());
         mailboxes.ensure_account(USER).await.unwrap();
         let mda = Mda::new(MdaContext {
             settings: world::Mda { size_max: 100_000, mailboxes: world::MailboxForm::default() },
@@ -73,7 +81,7 @@ impl Fixture {
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
         tokio::spawn(serve(config, Imap::new(UserDirectory::for_host(mda), true), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
-        Self { event_log, mailboxes, neighbour, address, stop }
+        Self { event_log, mailboxes, disk, neighbour, address, stop }
     }
 
     async fn deliver(&self, content: &str) {
@@ -116,6 +124,11 @@ async fn play(scene: &Fixture, transcript: &str) {
         let (mark, mut text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
         if mark == "D" {
             scene.deliver(&format!("Subject: {text}\r\n\r\nhello\r\n")).await;
+            continue;
+        }
+        if mark == "F" {
+            scene.disk.set_full(text == "full");
+            scene.disk.set_failing(text == "failing");
             continue;
         }
         let (who, name) = mark.split_at(1);

@@ -210,3 +210,28 @@ async fn fetch_of_many_messages_is_complete() {
     }
     assert!(said.ends_with("d OK fetched\r\n"));
 }
+
+/// RFC 9051 §7.5.2.
+#[tokio::test(start_paused = true)]
+async fn fetch_with_nothing_to_report_sends_no_response() {
+    const UNDECODABLE: &str = "Content-Transfer-Encoding: frob\r\n\r\nhello\r\n";
+    let scene = Fixture::new().await;
+    scene.deliver(UNDECODABLE).await;
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 FETCH 1 BINARY.PEEK[1]
+        S: a2 NO [UNKNOWN-CTE] Cannot decode a part
+        C: a3 FETCH 1 BINARY.SIZE[1]
+        S: a3 NO [UNKNOWN-CTE] Cannot decode a part",
+        selected("a1", 1, 1, 2)
+    );
+    play(&scene, &transcript).await;
+    let mut client = scene.log_in().await;
+    client.write_all(b"b1 SELECT INBOX\r\n").await.unwrap();
+    said(&mut client).await;
+    client.write_all(b"b2 NOTIFY SET (SELECTED (MessageNew (BINARY.SIZE[1]) MessageExpunge))\r\n").await.unwrap();
+    assert_eq!(said(&mut client).await, "b2 OK NOTIFY completed\r\n");
+    scene.deliver(UNDECODABLE).await;
+    assert_eq!(said(&mut client).await, "* 2 EXISTS\r\n* 1 RECENT\r\n");
+}

@@ -158,7 +158,11 @@ impl FolderOutcome {
         plan: &Plan,
     ) -> io::Result<()> {
         for (uid, flag_chars) in plan.write.iter().take(MAX_WRITTEN) {
-            let message = mailbox.message(*uid).map_err(io::Error::other)?;
+            let message = match mailbox.message(*uid) {
+                // The others get their files.
+                Err(error) if error.is_damage() => continue,
+                message => message.map_err(io::Error::other)?,
+            };
             let (Some(message), Some(meta)) = (message, messages.get(uid)) else { continue };
             let bytes = with_line_feeds(&message.to_bytes());
             let base = names::base(mailbox.shared.id, meta, bytes.len());
