@@ -76,7 +76,7 @@ fn compress_applies_to_both_directions_after_ok_and_each_reply_is_complete() {
             ("b4 APPEND INBOX {10}", "+ Ready for literal data"),
             ("hello\r\nyou", "b4 OK [APPENDUID 7 8] appended"),
             ("b5 IDLE", "+ idling\r\n* 4 EXISTS"),
-            ("DONE\r\nb6 NOOP", "b5 OK done\r\nb6 OK done"),
+            ("DONE\r\nb6 NOOP", "b5 OK IDLE completed\r\nb6 OK done"),
             ("b7 LOGOUT", "* BYE Logging out\r\nb7 OK LOGOUT completed"),
         ] {
             let bytes = client.deflated(format!("{command}\r\n").as_bytes());
@@ -159,7 +159,7 @@ fn idle_releases_the_compressor() {
     run(&mut client.session, &mut output);
     assert_eq!(client.inflated(&output), "* 5 EXISTS\r\n");
     assert!(!holds(&client));
-    assert_eq!(client.send("DONE\r\n"), "b2 OK done\r\n");
+    assert_eq!(client.send("DONE\r\n"), "b2 OK IDLE completed\r\n");
 }
 
 #[test]
