@@ -162,7 +162,10 @@ impl SmtpHandler {
         let incoming = IncomingMessage::new(mta, envelope, message, journey, stamp);
         let incoming = incoming.map_err(|why| Reply::new(554, (5, 4, 6), why))?;
         let settled = incoming.enqueue(mta, |queued| self.received(queued)).await;
-        let full = |_| Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later");
+        let full = |error| match error {
+            store::Error::Full => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),
+            _ => Reply::new(451, (4, 3, 0), "Cannot store the message now, try again later"),
+        };
         let receipt = settled.map_err(full)?;
         Ok(Reply::new(250, (2, 0, 0), &format!("OK: queued as {}", receipt.id)))
     }
