@@ -222,18 +222,21 @@ class Disk:
             else:
                 names[path] = target
 
-    def image(self, folder, dice, lose_all=False):
-        """Writes what the disk may hold if the power is cut now. Returns how it was chosen, in words."""
-        share = 0 if lose_all else dice.choice([0, 0, 0.1, 0.5, 0.5, 0.9, 1, None])
-        name_share = 0 if lose_all else dice.choice([0, 0.5, 0.5, 1])
-        torn = 0 if lose_all else dice.choice([0, 0, 0.3])
-        names = dict(self.stable_names)
+    def image(self, folder, dice, names=None):
+        """Writes what the disk may hold if the power is cut now. Returns how it was chosen, in words.
+
+        With `names`, no block that was not synced is on it, and that share of the names.
+        """
+        share = 0 if names is not None else dice.choice([0, 0, 0.1, 0.5, 0.5, 0.9, 1, None])
+        name_share = names if names is not None else dice.choice([0, 0.5, 0.5, 1])
+        torn = 0 if names is not None else dice.choice([0, 0, 0.3])
+        chosen = dict(self.stable_names)
         pending = {change[0]: change for changes in self.pending_names.values() for change in changes}
         for _, change in sorted(pending.items()):
             if dice.random() < name_share:
-                self.apply_names(names, change[1])
+                self.apply_names(chosen, change[1])
         os.makedirs(folder)
-        for path, target in sorted(names.items()):
+        for path, target in sorted(chosen.items()):
             place = os.path.join(folder, path)
             if not os.path.isdir(os.path.dirname(place)):
                 continue

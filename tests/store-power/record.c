@@ -10,7 +10,7 @@
  * CALL is the name of the function (pwrite, write, open, ftruncate, fsync, fdatasync, rename, unlink, mkdir), or `sync`
  * for fsync and fdatasync, or `anywrite` for pwrite and write. PIECE is a part of the path; one that ends in `$` is its
  * end. COUNT is the number of the call that fails, from 1; `20+` is the 20th and all that follow. ERROR is EIO, ENOSPC
- * or SHORT: half of the bytes are written, as on a disk that is about to be full.
+ * or SHORT: half of the bytes are written, as on a disk that is about to be full; or HANG, of a sync: it never returns.
  *
  * One mutex is held from a change to its record, so that the record has the order of the changes; it is not held while
  * a sync lasts, which has a record at its begin and one at its end. What is sent on a socket is recorded before it is
@@ -60,7 +60,7 @@ struct rule {
     int goes_on, error;
 };
 
-enum { SHORT = -1 };
+enum { SHORT = -1, HANG = -2 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct file *files[MAX_FD];
@@ -99,6 +99,7 @@ static void parse_rules(const char *text) {
         if (!strcmp(error, "EIO")) rule->error = EIO;
         else if (!strcmp(error, "ENOSPC")) rule->error = ENOSPC;
         else if (!strcmp(error, "SHORT")) rule->error = SHORT;
+        else if (!strcmp(error, "HANG")) rule->error = HANG;
         else abort();
     }
 }
@@ -363,6 +364,7 @@ static int sync_as(const char *call, int fd, int (*sync)(int)) {
     note('S', 0, 0, handle, number, NULL, 0);
     int error = injected(call, file->path);
     pthread_mutex_unlock(&mutex);
+    while (error == HANG) pause();
     int result = error > 0 ? -1 : sync(fd);
     if (result != 0 && error <= 0) error = errno;
     pthread_mutex_lock(&mutex);
