@@ -19,6 +19,8 @@ ME = "me@163.test"
 #: One hop, and three.
 RECIPIENTS = [ME, "friend@sina.test", "ann@customer.example"]
 TIMEOUT = 30
+#: How long deliveries may take after a start.
+SETTLE = 60
 QUEUED = re.compile(rb"queued as (\S+)")
 APPENDED = re.compile(rb"^(\S+) OK \[APPENDUID (\d+) (\d+)\]")
 LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
@@ -76,7 +78,7 @@ class Served:
 
     def settle(self):
         """Waits until nothing is in a queue."""
-        end = time.monotonic() + 2 * TIMEOUT
+        end = time.monotonic() + SETTLE
         while True:
             status, body = self.get("/api/v1/queue?limit=3")
             if status == 200 and json.loads(body)["total"] == 0:
