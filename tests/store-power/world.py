@@ -40,6 +40,7 @@ class Served:
         with open(self.log, "wb") as log:
             env = {**os.environ, **(environment or {})}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
+        running.add(self.process)
         self.ports = None
         if wait:
             self.wait_ready()
@@ -92,6 +93,7 @@ class Served:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        running.discard(self.process)
         self.remove_files()
 
     def stop(self):
@@ -114,6 +116,18 @@ class Served:
         for path in (self.ports_file, self.log):
             if os.path.exists(path):
                 os.remove(path)
+
+
+#: Processes that may have to be ended at the end.
+running = set()
+
+
+def end_all():
+    """Ends what an interrupted run left."""
+    for process in list(running):
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 numbers = iter(range(1 << 62))
@@ -323,9 +337,9 @@ BATCH = 16
 class Load:
     """Clients that write to one world until it is gone or they are stopped."""
 
-    def __init__(self, served, ledger, seed, smtp=3, imap=2, pause=0.0):
+    def __init__(self, served, ledger, seed, smtp=3, imap=2, may_refuse=False):
         self.served, self.ledger, self.stopped = served, ledger, threading.Event()
-        self.appended, self.pause = 0, pause
+        self.appended, self.may_refuse = 0, may_refuse
         work = [(self.send, number) for number in range(smtp)] + [(self.append, number) for number in range(imap)]
         self.errors = []
         self.threads = [
@@ -336,19 +350,23 @@ class Load:
             thread.start()
 
     def run(self, job, number, dice):
-        try:
-            job(number, dice)
-        except OSError:
-            pass  # The server was killed.
-        except Broken as broken:
-            self.errors.append(str(broken))
+        while not self.stopped.is_set() and self.served.process.poll() is None:
+            try:
+                job(number, dice)
+            except OSError:
+                # The server was killed, or has enough of a client that it had to refuse too often.
+                time.sleep(0.05)
+            except Broken as broken:
+                # With nothing refused there is no reason.
+                if not self.may_refuse:
+                    self.errors.append(str(broken))
+                    return
 
     def send(self, _, dice):
         smtp = Smtp(self.served)
         while not self.stopped.is_set():
             size = dice.choices(SIZES, WEIGHTS)[0]
             smtp.send(self.ledger, dice, dice.choice(RECIPIENTS), int(size * dice.uniform(0.5, 1)))
-            time.sleep(self.pause)
         smtp.close()
 
     def append(self, number, dice):
@@ -369,7 +387,6 @@ class Load:
                 dice.shuffle(held)
                 gone, held = held[2:], held[:2]
                 imap.expunge(self.ledger, mailbox, gone[0][0], sorted(uid for _, uid in gone))
-            time.sleep(self.pause)
         imap.close()
 
     def join(self):
