@@ -22,6 +22,7 @@ mod crash;
 mod faults;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
+#[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
 #[path = "live/output.rs"]

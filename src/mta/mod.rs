@@ -12,6 +12,10 @@ mod deliver;
 mod expand;
 mod failure;
 mod lane;
+#[cfg(feature = "mailin")]
+mod mailin;
+#[cfg(not(feature = "mailin"))]
+#[path = "without_mailin.rs"]
 mod mailin;
 mod policy;
 mod queue;
