@@ -9,11 +9,9 @@
 
 use std::borrow::Cow;
 
-use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::{Address, JourneyId, Letter};
+use super::{Address, JourneyId, Letter, decode_base64, decode_quoted_printable};
 
 /// A report is read no further.
 const RECIPIENTS_MAX: usize = 10_000;
@@ -193,12 +191,11 @@ impl<'a> Part<'a> {
 
     /// RFC 6532 §3.7 lets messages be encoded, too.
     fn decoded(&self) -> Cow<'a, [u8]> {
-        let decoded = match self.encoding.as_str() {
-            "base64" => base64_decode(self.body),
-            "quoted-printable" => quoted_printable_decode(self.body),
-            _ => None,
-        };
-        decoded.map_or(self.body.into(), Cow::from)
+        match self.encoding.as_str() {
+            "base64" => decode_base64(self.body).into(),
+            "quoted-printable" => decode_quoted_printable(self.body).into(),
+            _ => self.body.into(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod envelope;
 mod id;
 mod letter;
 mod stamp;
+mod transfer_encoding;
 
 pub use address::{Address, InvalidAddress};
 pub use dialogue::{Dialogue, Speaker};
@@ -21,3 +22,4 @@ pub use id::{InvalidId, JourneyId, QueueId};
 pub(crate) use letter::trace_len;
 pub use letter::{BareLineEnds, Content, Letter, has_bare_line_end, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
+pub use transfer_encoding::{decode_base64, decode_quoted_printable};

@@ -9,6 +9,7 @@ use mail_parser::parsers::MessageStream;
 
 use crate::imap::sort::Standing;
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
+use crate::imap::value::SentDate;
 use crate::mail::Letter;
 
 /// RFC 8970 §3.1: no more is told.
@@ -37,10 +38,7 @@ impl<'a> Text<'a> {
 
     /// When it was sent, in seconds since 1970. RFC 5256 §2.2.
     pub(crate) fn sent_at(&self) -> Option<i64> {
-        let date = self.structure.envelope.date.as_deref()?;
-        mail_parser::DateTime::parse_rfc822(date)
-            .filter(mail_parser::DateTime::is_valid)
-            .map(|date| date.to_timestamp())
+        self.date().map(|date| date.timestamp)
     }
 
     /// The beginning of what there is to read, spaces between words. RFC 8970 §4.
@@ -62,9 +60,11 @@ impl<'a> Text<'a> {
 
     /// The day in the Date field, as its writer saw it: RFC 9051 §6.4.4 disregards time and zone.
     pub(crate) fn sent(&self) -> Option<Date> {
-        let date = self.structure.envelope.date.as_deref()?;
-        let date = mail_parser::DateTime::parse_rfc822(date)?;
-        Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
+        self.date().map(|date| date.day)
+    }
+
+    fn date(&self) -> Option<SentDate> {
+        SentDate::parse(self.structure.envelope.date.as_deref()?)
     }
 
     pub(super) fn header_holds(&self, name: &str, words: &str) -> bool {

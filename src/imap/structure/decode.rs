@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-
 use super::{Part, PartContent};
+use crate::mail::{decode_base64, decode_quoted_printable};
 
-/// The body of a part as it was before it was encoded; `None` when the encoding is not known or not kept to.
+/// The body of a part as it was before it was encoded, as far as it can be decoded; `None` when the encoding is not known.
 pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let body = content.get(part.body.range())?;
     // RFC 2045 §6.4: what is made of parts is not encoded as a whole.
@@ -16,8 +14,8 @@ pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> 
     }
     match part.encoding.as_deref() {
         None | Some("7BIT" | "8BIT" | "BINARY") => Some(body.into()),
-        Some("BASE64") => base64_decode(body).map(Cow::from),
-        Some("QUOTED-PRINTABLE") => quoted_printable_decode(body).map(Cow::from),
+        Some("BASE64") => Some(decode_base64(body).into()),
+        Some("QUOTED-PRINTABLE") => Some(decode_quoted_printable(body).into()),
         Some(_) => None,
     }
 }

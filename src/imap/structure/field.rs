@@ -1,8 +1,5 @@
 //! The fields of a header. RFC 5322 §2.2; more is taken than RFC 5322 allows.
 
-/// Longer field values are cut when they become text.
-const VALUE_OCTETS_MAX: usize = 16 * 1024;
-
 /// One header field as it stands in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -83,9 +80,7 @@ fn is_field_line(line: &[u8]) -> bool {
 /// The value on one line, without space around it, as text. RFC 5322 §2.2.3. What is not UTF-8 breaks RFC 6532 and
 /// most likely is Latin-1.
 pub fn unfold(value: &[u8]) -> String {
-    let value = value.trim_ascii();
-    let value = &value[..value.len().min(VALUE_OCTETS_MAX)];
-    let kept: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+    let kept: Vec<u8> = value.trim_ascii().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
 }
 

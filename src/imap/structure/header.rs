@@ -1,11 +1,6 @@
 //! The fields of a header that matter to IMAP, found in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
 
-use super::{Disposition, Envelope, Part, addresses, fields, unfold};
-
-/// How many parameters of a field are kept.
-const PARAMETERS_MAX: usize = 50;
-/// How many languages are kept.
-const LANGUAGES_MAX: usize = 50;
+use super::{AddressList, Disposition, Envelope, Part, fields, unfold};
 
 /// What is looked for.
 const NAMES: [&str; 18] = [
@@ -57,7 +52,7 @@ impl<'a> Header<'a> {
     }
 
     pub(super) fn envelope(&self) -> Envelope {
-        let addresses = |name| self.text(name).map(|text| addresses(&text)).unwrap_or_default();
+        let addresses = |name| AddressList::new(self.text(name).unwrap_or_default());
         Envelope {
             date: self.text("Date"),
             subject: self.text("Subject"),
@@ -90,10 +85,10 @@ impl<'a> Header<'a> {
             parameters,
             id: self.word("Content-ID"),
             description: self.word("Content-Description"),
-            encoding: self.word("Content-Transfer-Encoding").map(|text| without_comments(&text).to_ascii_uppercase()),
+            encoding: self.word("Content-Transfer-Encoding").map(|text| encoding(&text)),
             md5: self.word("Content-MD5"),
             disposition: self.word("Content-Disposition").and_then(|text| disposition(&text)),
-            languages: languages.take(LANGUAGES_MAX).map(str::to_owned).collect(),
+            languages: languages.map(str::to_owned).collect(),
             location: self.word("Content-Location"),
             ..Part::default()
         }
@@ -113,6 +108,11 @@ fn media_type(value: &str) -> Option<(String, String)> {
     (token(kind) && token(subtype)).then(|| (kind.to_owned(), subtype.to_owned()))
 }
 
+/// In upper case, without comments, and without the `;` that some programs write behind it.
+fn encoding(text: &str) -> String {
+    text.split(['(', ';']).next().unwrap_or_default().trim().to_ascii_uppercase()
+}
+
 fn without_comments(text: &str) -> &str {
     text.split('(').next().unwrap_or_default().trim()
 }
@@ -126,7 +126,7 @@ fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
         let name = name.trim().to_ascii_lowercase();
         (!name.is_empty()).then(|| (name, parameter_value(value.trim())))
     });
-    (value, parameters.take(PARAMETERS_MAX).collect())
+    (value, parameters.collect())
 }
 
 fn parameter_value(value: &str) -> String {

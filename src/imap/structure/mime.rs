@@ -4,16 +4,24 @@ use std::ops::Range;
 
 use super::field::{header_len, line_len};
 use super::header::Header;
-use super::{DEPTH_MAX, PARTS_MAX, Part, PartContent, Span, Structure};
+use super::{DEPTH_MAX, Part, PartContent, Span, Structure};
 
-/// RFC 2046 §5.1.1 allows 70 characters; more is taken.
-const BOUNDARY_OCTETS_MAX: usize = 256;
+/// Any message may have this many parts, and one part more for each [`BYTES_PER_PART`] of its size: what is kept of the
+/// parts must not outgrow the message. The last part that is allowed goes on to the end of what is around it.
+const PARTS_MIN: usize = 10_000;
+const BYTES_PER_PART: usize = 256;
 
 pub(super) fn structure(content: &[u8]) -> Structure {
     // Offsets have 32 bits; no message of ours comes near.
     let content = &content[..content.len().min(u32::MAX as usize)];
-    let mut reader = Reader { content, parts_left: PARTS_MAX };
+    let parts_left = max_parts(content);
+    let mut reader = Reader { content, parts_left };
     reader.message(0..content.len(), DEPTH_MAX)
+}
+
+/// How many parts are told apart in a message.
+pub(super) fn max_parts(content: &[u8]) -> usize {
+    PARTS_MIN + content.len() / BYTES_PER_PART
 }
 
 struct Reader<'a> {
@@ -75,15 +83,14 @@ impl<'a> Reader<'a> {
 
     fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
         let boundary = boundary.as_bytes();
-        if boundary.is_empty() || BOUNDARY_OCTETS_MAX < boundary.len() {
+        if boundary.is_empty() || self.parts_left == 0 {
             return Vec::new();
         }
-        let mut parts = Vec::new();
-        for range in split(self.content, body, boundary, self.parts_left) {
-            if self.parts_left == 0 {
-                break;
-            }
-            self.parts_left -= 1;
+        let ranges = split(self.content, body, boundary, self.parts_left);
+        // Before any of them is taken apart: what is inside of the first must not cost a later one its place.
+        self.parts_left -= ranges.len();
+        let mut parts = Vec::with_capacity(ranges.len());
+        for range in ranges {
             let (header, header_end) = self.header(range.clone());
             parts.push(self.part(header.part(default), range, header_end, depth));
         }
@@ -91,15 +98,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the parts between boundaries lie. The line end before a boundary is the boundary's. RFC 2046 §5.1.1.
+/// Where the parts between boundaries lie, at most `parts_max`: the last one then holds the rest. The line end before a
+/// boundary is the boundary's. RFC 2046 §5.1.1.
 fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
     let mut at = body.start;
-    while at < body.end && parts.len() < parts_max {
+    while at < body.end {
         let line = &content[at..at + line_len(&content[at..body.end])];
         let next = at + line.len();
-        if let Some(closing) = delimiter(line, boundary) {
+        let may_open = parts.len() + 1 < parts_max || open.is_none();
+        if let Some(closing) = delimiter(line, boundary).filter(|closing| *closing || may_open) {
             if let Some(start) = open.replace(next) {
                 parts.push(start..line_end_before(content, start, at));
             }
@@ -110,11 +119,7 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) 
         at = next;
     }
     // A part that nothing closes lasts to the end.
-    if let Some(start) = open
-        && parts.len() < parts_max
-    {
-        parts.push(start..body.end);
-    }
+    parts.extend(open.map(|start| start..body.end));
     parts
 }
 

@@ -27,7 +27,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use address::addresses;
+pub(crate) use address::entries;
 pub use decode::decode_body;
 pub use encode::without_binary;
 pub use field::{Field, fields, unfold};
@@ -36,9 +36,7 @@ pub use section::partial;
 /// How deep parts may nest; what lies deeper is not taken apart.
 const DEPTH_MAX: usize = 30;
 /// Stored forms begin with it. Whatever changes in a [`Structure`] changes it.
-const VERSION: u8 = 1;
-/// How many parts a message may have; the rest is left out.
-const PARTS_MAX: usize = 1_000;
+const VERSION: u8 = 2;
 
 /// A stretch of the content, in octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,21 +143,43 @@ pub struct Envelope {
     /// Subject.
     pub subject: Option<String>,
     /// From.
-    pub from: Vec<EnvelopeAddress>,
+    pub from: AddressList,
     /// Sender; empty when the header has none.
-    pub sender: Vec<EnvelopeAddress>,
+    pub sender: AddressList,
     /// Reply-To; empty when the header has none.
-    pub reply_to: Vec<EnvelopeAddress>,
+    pub reply_to: AddressList,
     /// To.
-    pub to: Vec<EnvelopeAddress>,
+    pub to: AddressList,
     /// Cc.
-    pub cc: Vec<EnvelopeAddress>,
+    pub cc: AddressList,
     /// Bcc.
-    pub bcc: Vec<EnvelopeAddress>,
+    pub bcc: AddressList,
     /// In-Reply-To.
     pub in_reply_to: Option<String>,
     /// Message-ID.
     pub message_id: Option<String>,
+}
+
+/// The address list of a header field, as it stands there, unfolded. It is read when it is asked for, so that it takes
+/// no more memory than the field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressList(String);
+
+impl AddressList {
+    /// Of the value of such a field.
+    pub(crate) fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The addresses and the edges of groups, in order.
+    pub fn iter(&self) -> impl Iterator<Item = EnvelopeAddress> {
+        address::addresses(&self.0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
 }
 
 /// An address of a header field, or the edge of a group of them. RFC 9051 §7.5.2 (address structure).
