@@ -73,7 +73,15 @@ impl Cli {
         if name.is_some_and(|name| name == "sendmail") {
             words.insert(1, "sendmail".into());
         }
-        Self::parse_from(words)
+        let is_sendmail = words.get(1).is_some_and(|word| word == "sendmail");
+        Self::try_parse_from(words).unwrap_or_else(|error| {
+            if is_sendmail && error.use_stderr() {
+                // What cannot be printed is lost; the exit code says enough.
+                let _ = error.print();
+                std::process::exit(sendmail::EX_USAGE.into());
+            }
+            error.exit()
+        })
     }
 
     /// Runs the command; the exit code says whether it went well.

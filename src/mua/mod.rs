@@ -6,10 +6,10 @@
 
 mod compose;
 mod filing;
-mod handed;
 mod imap;
 mod mbox;
 mod pop3;
+mod sendmail_input;
 mod source;
 mod submit;
 
@@ -20,9 +20,9 @@ use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
 pub use filing::{Export, Filed, Form, read_filed};
-pub use handed::{Handed, Missing};
 pub use imap::{ImapMailbox, ImapWatch};
 pub use pop3::Maildrop;
+pub use sendmail_input::{AddressArguments, MessageDefaults, SendmailInput};
 pub use source::{Source, SourceError, read_sources};
 pub use submit::{Submitter, Verdict};
 

@@ -1,113 +1,145 @@
-//! A message as programs hand it to sendmail: lines of any kind, recipients in its header, and fields left out.
+//! A message as programs hand it to sendmail(1): lines of any kind, recipients in its header, and fields left out. It is
+//! read as Postfix's sendmail reads it.
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use mail_parser::MessageParser;
 
+use crate::imap::{Field, address_entries, fields, unfold};
 use crate::mail::{Address, normalize};
 use crate::world::rfc5322_date;
 
-/// A message that was handed over, made whole.
+/// Fields that are not sent: those of blind recipients, and what only a mailbox may say. Postfix's
+/// `message_drop_headers`.
+const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
+/// Who gets a message.
+const RECIPIENTS: [&str; 3] = ["To", "Cc", "Bcc"];
+/// Who gets a message that is sent once more; `To` and its kin are then those of the first time. RFC 5322 §3.6.6.
+const RESENT_RECIPIENTS: [&str; 3] = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
+
+/// A message from standard input, completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handed {
+pub struct SendmailInput {
     /// Its bytes, every line ended by CR LF, without `Bcc`, with `From`, `Date` and `Message-ID`. RFC 5322 §3.6.
     pub message: Bytes,
-    /// The address in `From`.
+    /// The address in `From`, or in `Resent-From` of a message that is sent once more.
     pub from: Option<Address>,
-    /// Who is named in `To`, `Cc` and `Bcc`.
-    pub named: Vec<Address>,
-    /// What is named there and is no address.
-    pub unknown: Vec<String>,
+    /// The addresses in its recipient fields.
+    pub recipients: AddressArguments,
 }
 
-/// What stands in a field that was left out.
+/// What completes a message.
 #[derive(Clone, Debug)]
-pub struct Missing<'a> {
-    /// Who sends, if the message does not say.
+pub struct MessageDefaults<'a> {
+    /// The address in `From`.
     pub sender: &'a Address,
     /// The sender's name.
     pub name: Option<&'a str>,
-    /// When.
+    /// The value of `Date`.
     pub date: Timestamp,
     /// The part of `Message-ID` before the `@`.
     pub id: &'a str,
+    /// The domain of a user name without one.
+    pub origin: &'a str,
 }
 
-impl Handed {
-    /// Takes a message over.
-    pub fn new(bytes: &[u8], missing: &Missing<'_>) -> Self {
-        let (text, _) = normalize(bytes);
-        let (header, body) = split(&text);
-        let parsed = MessageParser::default().parse_headers(header);
-        let addresses = |list: Option<&mail_parser::Address<'_>>| -> Vec<String> {
-            let entries = list.into_iter().flat_map(mail_parser::Address::iter);
-            // A word that is no address is read as a name.
-            entries.filter_map(|entry| entry.address.as_deref().or(entry.name()).map(str::to_owned)).collect()
-        };
-        let (mut named, mut unknown, mut from) = (Vec::new(), Vec::new(), None);
-        if let Some(parsed) = &parsed {
-            from = addresses(parsed.from()).first().and_then(|text| text.parse().ok());
-            for text in [parsed.to(), parsed.cc(), parsed.bcc()].into_iter().flat_map(addresses) {
-                text.parse().map_or_else(|_| unknown.push(text.clone()), |address| named.push(address));
+/// Addresses that a program names, as an argument or in a header field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressArguments {
+    /// The addresses, in order.
+    pub addresses: Vec<Address>,
+    /// Entries that are no address.
+    pub invalid: Vec<String>,
+}
+
+impl AddressArguments {
+    /// Adds those of an address list, such as `ann@a.test, Bob <bob@b.test>, root`. A user name without a domain gets
+    /// `origin`; `postmaster` alone is the server's own (RFC 5321 §4.5.1).
+    pub fn add(&mut self, list: &str, origin: &str) {
+        for entry in address_entries(list) {
+            let (Some(local), Some(domain)) = (entry.address.local, entry.address.domain) else { continue };
+            let address = match (entry.is_several_words, domain.is_empty()) {
+                (true, _) => None,
+                (false, true) if local.eq_ignore_ascii_case("postmaster") => Some(Address::postmaster()),
+                (false, true) => Address::new(&local, origin).ok(),
+                (false, false) => Address::new(&local, &domain).ok(),
+            };
+            match address {
+                Some(address) => self.addresses.push(address),
+                None if domain.is_empty() => self.invalid.push(local),
+                None => self.invalid.push(format!("{local}@{domain}")),
             }
         }
-        let fields: Vec<_> = fields(header).into_iter().filter(|field| !is(field, "Bcc")).collect();
-        let message = write(&fields, body, missing);
-        Self { message: message.into(), from, named, unknown }
     }
 }
 
-/// The header, with the CR LF of its last line, and the rest, which begins with an empty line. What begins with no
-/// field has no header.
-fn split(text: &[u8]) -> (&[u8], &[u8]) {
-    let mut at = 0;
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if line == b"\r\n" {
-            return text.split_at(at);
+impl SendmailInput {
+    /// Reads and completes a message.
+    pub fn new(bytes: &[u8], defaults: &MessageDefaults<'_>) -> Self {
+        let (text, _) = normalize(bytes);
+        let text = skip_mbox_lines(&text);
+        let header: Vec<_> = header_fields(text).collect();
+        let body = &text[header.iter().map(|field| field.whole.len()).sum()..];
+        let is_resent = RESENT_RECIPIENTS.iter().any(|name| has(&header, name));
+        let (recipient_fields, from_field) =
+            if is_resent { (RESENT_RECIPIENTS, "Resent-From") } else { (RECIPIENTS, "From") };
+        let (mut recipients, mut from) = (AddressArguments::default(), AddressArguments::default());
+        for field in &header {
+            if recipient_fields.iter().any(|name| field.is(name)) {
+                recipients.add(&unfold(field.value), defaults.origin);
+            } else if field.is(from_field) {
+                from.add(&unfold(field.value), defaults.origin);
+            }
         }
-        let folded = at != 0 && line.starts_with(b" ") || line.starts_with(b"\t");
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        let is_field = name.len() < line.len() && !name.is_empty() && name.iter().all(|byte| (33..=126).contains(byte));
-        if !folded && !is_field {
-            return text.split_at(at);
-        }
-        at += line.len();
+        let message = complete(&header, body, is_resent, defaults).into();
+        Self { message, from: from.addresses.into_iter().next(), recipients }
     }
-    (text, b"")
 }
 
-/// The fields of a header, each with its folded lines.
-fn fields(header: &[u8]) -> Vec<Vec<u8>> {
-    let mut fields: Vec<Vec<u8>> = Vec::new();
-    for line in header.split_inclusive(|byte| *byte == b'\n') {
-        match fields.last_mut() {
-            Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => field.extend_from_slice(line),
-            _ => fields.push(line.to_vec()),
-        }
+/// Programs that read mailbox files leave `From ann@a.test Thu Jan ...` above the header, perhaps quoted.
+fn skip_mbox_lines(mut text: &[u8]) -> &[u8] {
+    while let Some(end) = memchr::memchr(b'\n', text)
+        && text[text.iter().take_while(|byte| **byte == b'>').count()..].starts_with(b"From ")
+    {
+        text = &text[end + 1..];
     }
-    fields
+    text
 }
 
-fn is(field: &[u8], name: &str) -> bool {
-    let end = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
-    field[..end].trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+/// The fields at the beginning of a text. Text that begins otherwise has no header, an empty line or not.
+fn header_fields(text: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    fields(text).take_while(|field| field.name.iter().all(u8::is_ascii_graphic))
 }
 
-fn write(fields: &[Vec<u8>], body: &[u8], missing: &Missing<'_>) -> Vec<u8> {
-    let mut message = fields.concat();
-    let lacks = |name: &str| !fields.iter().any(|field| is(field, name));
-    if lacks("From") {
-        let name = missing.name.map(|name| format!("\"{}\" ", name.replace(['"', '\\', '\r', '\n'], "")));
-        let from = format!("From: {}<{}>\r\n", name.unwrap_or_default(), missing.sender);
-        message.extend_from_slice(from.as_bytes());
+fn has(header: &[Field<'_>], name: &str) -> bool {
+    header.iter().any(|field| field.is(name))
+}
+
+/// Writes the message with the fields that it lacks, and without those that are not sent.
+fn complete(header: &[Field<'_>], body: &[u8], is_resent: bool, defaults: &MessageDefaults<'_>) -> Vec<u8> {
+    let MessageDefaults { sender, name, date, id, .. } = defaults;
+    let name = name.map(|name| format!("\"{}\" ", name.replace(['"', '\\', '\r', '\n'], ""))).unwrap_or_default();
+    let added = [
+        ("From", format!("{name}<{sender}>")),
+        ("Date", rfc5322_date(*date)),
+        ("Message-ID", format!("<{id}@{}>", sender.domain())),
+    ];
+    let lacking = |prefix: &str| -> String {
+        let fields = added.iter().map(|(name, value)| (format!("{prefix}{name}"), value));
+        let lacking = fields.filter(|(name, _)| !has(header, name));
+        lacking.map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    };
+    let mut message = Vec::new();
+    if is_resent {
+        // RFC 5322 §3.6.6: above the others.
+        message.extend_from_slice(lacking("Resent-").as_bytes());
     }
-    if lacks("Date") {
-        message.extend_from_slice(format!("Date: {}\r\n", rfc5322_date(missing.date)).as_bytes());
+    for field in header.iter().filter(|field| !DROPPED.iter().any(|name| field.is(name))) {
+        // Without the space before the colon that RFC 5322 §4.5 no longer allows.
+        message.extend_from_slice(field.name);
+        message.push(b':');
+        message.extend_from_slice(field.value);
     }
-    if lacks("Message-ID") {
-        let id = format!("Message-ID: <{}@{}>\r\n", missing.id, missing.sender.domain());
-        message.extend_from_slice(id.as_bytes());
-    }
+    message.extend_from_slice(lacking("").as_bytes());
     if !body.starts_with(b"\r\n") {
         message.extend_from_slice(b"\r\n");
     }
@@ -119,17 +151,26 @@ fn write(fields: &[Vec<u8>], body: &[u8], missing: &Missing<'_>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn handed(text: &str) -> Handed {
+    fn input(text: &str) -> SendmailInput {
         let sender: Address = "app@web.test".parse().unwrap();
         let date = "2026-11-01T08:00:00Z".parse().unwrap();
-        Handed::new(text.as_bytes(), &Missing { sender: &sender, name: Some("The App"), date, id: "1" })
+        let defaults = MessageDefaults { sender: &sender, name: Some("The App"), date, id: "1", origin: "here.test" };
+        SendmailInput::new(text.as_bytes(), &defaults)
+    }
+
+    fn message(text: &str) -> String {
+        String::from_utf8(input(text).message.to_vec()).unwrap()
+    }
+
+    fn recipients(text: &str) -> Vec<String> {
+        input(text).recipients.addresses.iter().map(ToString::to_string).collect()
     }
 
     const ADDED: &str = "From: \"The App\" <app@web.test>\r\nDate: Sun, 1 Nov 2026 08:00:00 +0000\r\n\
                          Message-ID: <1@web.test>\r\n";
 
     #[test]
-    fn what_is_left_out_is_added() {
+    fn message_when_fields_are_missing_gets_them() {
         for (text, expected) in [
             ("To: a@b.test\n\nhello\n", format!("To: a@b.test\r\n{ADDED}\r\nhello\r\n")),
             ("hello: no\nbut no field\n", format!("hello: no\r\n{ADDED}\r\nbut no field\r\n")),
@@ -140,22 +181,101 @@ mod tests {
                 "from: x@y.test\r\nDATE: today\r\nmessage-id: <2>\r\nSubject: s\r\n\tfolded\r\n\r\n".to_owned(),
             ),
         ] {
-            assert_eq!(String::from_utf8_lossy(&handed(text).message), expected);
+            assert_eq!(message(text), expected);
         }
     }
 
     #[test]
-    fn bcc_is_read_and_taken_out() {
-        let handed = handed(
-            "To: A <a@x.test>, b@x.test\nBcc:\n c@x.test\nCc: g: d@x.test, nobody;\nFrom: me@x.test\n\nBcc: stays\n",
-        );
-        let named: Vec<_> = handed.named.iter().map(ToString::to_string).collect();
-        assert_eq!(named, ["a@x.test", "b@x.test", "d@x.test", "c@x.test"]);
-        assert_eq!(
-            (handed.unknown, handed.from.unwrap().to_string()),
-            (vec!["nobody".to_owned()], "me@x.test".to_owned())
-        );
-        let text = String::from_utf8(handed.message.to_vec()).unwrap();
-        assert!(!text.contains("c@x.test") && text.ends_with("\r\n\r\nBcc: stays\r\n"), "{text}");
+    fn text_that_begins_with_no_field_is_body() {
+        for text in ["\tTo: a@b.test\n\nx\n", " To: a@b.test\n\nx\n", "Gr\u{fc}\u{df}e: a\n\nx\n", ": x\n\ny\n"] {
+            assert_eq!(message(text), format!("{ADDED}\r\n{}", text.replace('\n', "\r\n")));
+            assert!(recipients(text).is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bcc_is_read_and_removed() {
+        let text =
+            "To: A <a@x.test>, b@x.test\nBcc:\n c@x.test\nCc: g: d@x.test, nobody;\nFrom: me@x.test\n\nBcc: stays\n";
+        assert_eq!(recipients(text), ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "nobody@here.test"]);
+        assert_eq!(input(text).from.unwrap().to_string(), "me@x.test");
+        let message = message(text);
+        assert!(!message.contains("c@x.test") && message.ends_with("\r\n\r\nBcc: stays\r\n"), "{message}");
+    }
+
+    #[test]
+    fn recipient_fields_when_repeated_all_count() {
+        let text = "To: a@x.test\nBcc: b@x.test\nTo: c@x.test\nCc: d@x.test\nbcc: e@x.test\nCC: f@x.test\n\n";
+        assert_eq!(recipients(text), ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test", "f@x.test"]);
+        assert!(!message(text).contains("b@x.test") && !message(text).contains("e@x.test"));
+    }
+
+    #[test]
+    fn fields_with_a_space_before_the_colon_are_fields() {
+        let text = "Subject : s\nBcc : hidden@x.test\nTo\t: a@x.test\n\nbody\n";
+        assert_eq!(recipients(text), ["hidden@x.test", "a@x.test"]);
+        assert_eq!(message(text), format!("Subject: s\r\nTo: a@x.test\r\n{ADDED}\r\nbody\r\n"));
+    }
+
+    #[test]
+    fn lines_of_mailbox_files_above_the_header_are_removed() {
+        for line in ["From me@x Thu Jan  1 00:00:00 2026\n", ">From me@x Thu\n>>From x\nFrom y\n"] {
+            let text = format!("{line}To: a@x.test\n\nFrom here\n");
+            assert_eq!(recipients(&text), ["a@x.test"]);
+            assert_eq!(message(&text), format!("To: a@x.test\r\n{ADDED}\r\nFrom here\r\n"));
+        }
+    }
+
+    #[test]
+    fn resent_fields_say_who_gets_a_message_that_is_sent_once_more() {
+        let first = "From: ann@x.test\r\nDate: today\r\nMessage-ID: <2>\r\nTo: old@x.test\r\nCc: old2@x.test\r\n";
+        let resent = "Resent-To: a@x.test\r\nResent-Cc: b@x.test\r\n";
+        let text = format!("{resent}Resent-Bcc: c@x.test\r\n{first}Bcc: old3@x.test\r\n\r\nx\r\n");
+        assert_eq!(recipients(&text), ["a@x.test", "b@x.test", "c@x.test"]);
+        let added: String = ADDED.split_inclusive('\n').map(|field| format!("Resent-{field}")).collect();
+        assert_eq!(message(&text), format!("{added}{resent}{first}\r\nx\r\n"));
+        assert_eq!(input(&text).from, None, "the first author hears of no failure");
+        let text = format!("Resent-From: me@x.test\r\n{text}");
+        assert_eq!(input(&text).from.unwrap().to_string(), "me@x.test");
+    }
+
+    #[test]
+    fn fields_that_only_a_mailbox_may_write_are_removed() {
+        let text = "Return-Path: <x@x.test>\nContent-Length: 99\nTo: a@x.test\n\nx\n";
+        assert_eq!(message(text), format!("To: a@x.test\r\n{ADDED}\r\nx\r\n"));
+    }
+
+    #[test]
+    fn address_arguments_are_lists_with_names_and_bare_users() {
+        for (text, wanted, invalid) in [
+            ("a@x.test, b@x.test", &["a@x.test", "b@x.test"][..], &[][..]),
+            ("Ann Lee <a@x.test>", &["a@x.test"], &[]),
+            ("\"Lee, Ann\" <a@x.test>,b@x.test (Bob)", &["a@x.test", "b@x.test"], &[]),
+            ("root", &["root@here.test"], &[]),
+            ("root (Cron Daemon)", &["root@here.test"], &[]),
+            ("Postmaster", &["postmaster"], &[]),
+            ("<a@x.test> <b@x.test>", &["a@x.test", "b@x.test"], &[]),
+            ("list: a@x.test, root;", &["a@x.test", "root@here.test"], &[]),
+            ("undisclosed-recipients:;", &[], &[]),
+            ("John Smith", &[], &["JohnSmith"]),
+            ("a@x.test b@x.test", &[], &["a@x.testb@x.test"]),
+            ("a@-x, <>", &[], &["a@-x", ""]),
+            ("", &[], &[]),
+        ] {
+            let mut read = AddressArguments::default();
+            read.add(text, "here.test");
+            let addresses: Vec<_> = read.addresses.iter().map(ToString::to_string).collect();
+            assert_eq!((addresses, read.invalid), (own(wanted), own(invalid)), "{text}");
+        }
+    }
+
+    fn own(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn recipients_of_a_long_list_are_all_read() {
+        let list: Vec<_> = (0..3_000).map(|at| format!("person{at}@example.test")).collect();
+        assert_eq!(recipients(&format!("To: {}\n\n", list.join(",\n "))).len(), 3_000);
     }
 }
