@@ -40,7 +40,8 @@ enum Command {
     /// Files messages in a mailbox, which is made if it is missing: .eml files, mbox files, Maildirs, folders of these.
     ///
     /// Flags and dates come along as far as the files have them. A message that was imported is durable; one that cannot
-    /// be read is named, and the others are imported. What is imported twice is there twice.
+    /// be read is named, and the others are imported. What is imported twice is there twice. Subfolders of a Maildir, and
+    /// Maildirs in a folder, become mailboxes of their own, below the one that is named if that is not INBOX.
     Import {
         /// Whose.
         account: String,
@@ -55,7 +56,7 @@ enum Command {
     Export {
         /// Whose.
         account: String,
-        /// The file of an mbox, which must be new, or the folder for the other forms.
+        /// The file of an mbox, which must be new, or the folder for the other forms, to which is added.
         path: PathBuf,
         /// Which mailbox.
         #[arg(long, default_value = "INBOX")]
@@ -177,10 +178,15 @@ async fn messages(client: &Client, from: (&str, &str), after: u32) -> anyhow::Re
 }
 
 async fn bring(client: &Client, to: (&str, &str), filed: Filed) -> anyhow::Result<()> {
-    let Filed { name, flags, received, message } = filed;
+    let Filed { name, mailbox, flags, received, message } = filed;
+    let mailbox = match mailbox {
+        Some(below) if to.1.eq_ignore_ascii_case("INBOX") => below,
+        Some(below) => format!("{}/{below}", to.1),
+        None => to.1.to_owned(),
+    };
     ensure!(!message.is_empty(), "{name} is empty");
     let (flags, received) = (words(&flags), received.map(|received| received.to_string()));
-    let mut pairs = vec![("account", to.0), ("mailbox", to.1), ("flags", &flags)];
+    let mut pairs = vec![("account", to.0), ("mailbox", mailbox.as_str()), ("flags", flags.as_str())];
     pairs.extend(received.as_deref().map(|received| ("received", received)));
     let path = format!("{MAILBOXES}/messages{}", query(&pairs));
     let _: FiledReport = client.post_octets(&path, message).await.with_context(|| format!("{name} is not imported"))?;

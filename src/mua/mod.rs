@@ -7,6 +7,7 @@
 mod compose;
 mod filing;
 mod imap;
+mod maildir;
 mod mbox;
 mod pop3;
 mod sendmail_input;
