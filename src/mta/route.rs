@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
 use crate::mail::{Address, Envelope, Letter};
-use crate::world::{Dice, HostName, Route, TlsMode, Via, port};
+use crate::world::{Dice, Host, HostName, Role, Route, TlsMode, Via, port};
 
 /// Where a message goes next, and how. Messages with the same share connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,9 +75,7 @@ impl NextHop {
                 Ok(ip) => Ok(vec![Target { name: name.clone(), addresses: vec![SocketAddr::new(ip, *port)] }]),
                 Err(_) => Ok(vec![target(mta, name, *port).await?]),
             },
-            Station::Literal(ip) => {
-                Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, port::SMTP)] }])
-            }
+            Station::Literal(ip) => Ok(vec![literal_target(mta, *ip)?]),
             Station::Exchange(domain) => exchanges(mta, domain).await,
         }
     }
@@ -125,6 +123,17 @@ fn station(route: &Route) -> Option<Station> {
 fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     inner.strip_prefix("ipv6:").unwrap_or(inner).parse().ok()
+}
+
+/// The host at an address. Where only hosts of the world can be reached, it is one that takes mail, or none ever will be.
+fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
+    let (setup, name) = (mta.setup(), format!("[{ip}]"));
+    match setup.world.host_at(ip) {
+        Some(host) if host.name == setup.host => Err(Failure::Loop(name)),
+        Some(Host { role: Role::Dns | Role::Mua | Role::Mda(_), .. }) => Err(Failure::NoMailServer(name)),
+        None if setup.interface.is_in_closed_world() => Err(Failure::NoMailServer(name)),
+        _ => Ok(Target { name, addresses: vec![SocketAddr::new(ip, port::SMTP)] }),
+    }
 }
 
 async fn target(mta: &Mta, name: &str, port: u16) -> Result<Target, Failure> {

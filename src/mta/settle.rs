@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::deliver::{Attempt, Verdict};
 use super::queue::Rest;
-use super::report::{self, Action, Told};
+use super::report::{self, Action, RecipientStatus};
 use super::route::NextHop;
 use super::{Entry, Failure, Mta, Settlement};
 use crate::journey::{Protocol, Step};
@@ -28,7 +28,7 @@ pub(super) struct Outcome {
 #[derive(Default)]
 struct Sorted {
     /// Passed on, or in the mailbox.
-    passed: Vec<(Recipient, Action, Told)>,
+    passed: Vec<(Recipient, Action, RecipientStatus)>,
     /// To be tried again.
     waiting: Vec<(Recipient, Failure)>,
     /// Given up.
@@ -134,7 +134,11 @@ fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorte
                     } else {
                         Action::Relayed
                     };
-                    let told = Told { status: (2, 0, 0), host: attempt.host.clone(), words: Some(reply.to_string()) };
+                    let told = RecipientStatus {
+                        status: (2, 0, 0),
+                        host: attempt.host.clone(),
+                        text: Some(reply.to_string()),
+                    };
                     sorted.passed.push((recipient, action, told));
                 }
                 Verdict::Failed(failure) if failure.is_permanent() => sorted.failed.push((recipient, failure.clone())),
@@ -152,11 +156,12 @@ fn sort(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Sorte
 
 impl Sorted {
     /// What there is to tell the sender about each recipient, as far as the sender wants to know.
-    fn told(&self) -> Vec<(&Recipient, Action, Told)> {
+    fn told(&self) -> Vec<(&Recipient, Action, RecipientStatus)> {
         let passed = self.passed.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
-        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
+        let failed =
+            self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, RecipientStatus::of(failure)));
         let late = self.waiting.iter().filter(|_| self.is_late);
-        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
+        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, RecipientStatus::of(failure)));
         passed.chain(failed).chain(late).collect()
     }
 }

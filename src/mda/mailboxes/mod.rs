@@ -99,7 +99,7 @@ struct Inner {
     /// How many have become somebody.
     authors: AtomicU64,
     /// Wakes after each change of a mailbox.
-    commits: watch::Sender<u64>,
+    commits: watch::Sender<maildir::ChangedAccounts>,
 }
 
 /// One mailbox, opened. It stays the same one under another name.

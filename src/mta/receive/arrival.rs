@@ -18,7 +18,7 @@ use super::conversation::Conversation;
 use crate::journey::{Protocol, Step};
 use crate::mail::{Address, Envelope, JourneyId, Letter, QueueId, Recipient, Stamp};
 use crate::mta::expand::Expansion;
-use crate::mta::report::{self, Action, Told};
+use crate::mta::report::{self, Action, RecipientStatus};
 use crate::mta::{Mail, Mta, Receipt};
 use crate::smtp::Reply;
 use crate::store;
@@ -138,7 +138,7 @@ impl Arrival {
     /// What the sender is told at once: first what failed, then what became of aliases.
     fn reports(&self, mta: &Mta) -> Vec<Mail> {
         let failed = |recipient| {
-            let told = Told { status: (5, 4, 6), host: None, words: Some(LOOP.to_owned()) };
+            let told = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP.to_owned()) };
             (recipient, Action::Failed, told)
         };
         let led = self.expanded.iter().filter_map(|(expansion, _)| {

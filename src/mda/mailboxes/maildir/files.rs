@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::names;
+use crate::world::{Links, read_regular};
+
+/// The largest message that others may put there, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The three folders of a Maildir; a message lies in the first two.
 pub(super) const NEW: &str = "new";
@@ -49,9 +53,10 @@ impl Files {
         let mut all = BTreeMap::new();
         for sub in [NEW, CUR] {
             for entry in fs::read_dir(self.0.join(sub))? {
+                let entry = entry?;
                 // What is no text is not a name of a message.
-                let Ok(name) = entry?.file_name().into_string() else { continue };
-                if name.starts_with('.') {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if name.starts_with('.') || entry.file_type()?.is_dir() {
                     continue;
                 }
                 let (base, letters) = names::split(&name);
@@ -62,16 +67,26 @@ impl Files {
         Ok(all)
     }
 
-    /// The octets of a message, and when it came.
+    /// The octets of a message, and when it came. A link is no message: it may lead to what its maker may not read.
     pub(super) fn read(&self, found: &Found) -> io::Result<(Vec<u8>, SystemTime)> {
-        let path = self.0.join(&found.path);
-        Ok((fs::read(&path)?, fs::metadata(&path)?.modified()?))
+        let (octets, about) = read_regular(&self.path(found), Links::Refuse, MAX_MESSAGE_BYTES)?;
+        Ok((octets, about.modified()?))
+    }
+
+    pub(super) fn path(&self, found: &Found) -> PathBuf {
+        self.0.join(&found.path)
     }
 
     /// Puts a message there, durable: those without flags into `new`.
     pub(super) fn write(&self, base: &str, letters: &str, octets: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
-        let mut file = File::create(&draft)?;
+        // A crash may have left it there; a link of somebody else is not followed.
+        if let Err(error) = fs::remove_file(&draft)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = File::create_new(&draft)?;
         file.write_all(octets)?;
         file.sync_all()?;
         let (sub, name) = match letters.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +24,8 @@ use crate::store::Transaction;
 
 /// So many files are written between two commits.
 const WRITTEN_MAX: usize = 1_000;
+/// When this many octets of others' messages were read, they are committed first.
+const TAKEN_OCTETS: usize = 64 * 1024 * 1024;
 
 /// What was done to files, and what the tables are to hold of it.
 #[derive(Default)]
@@ -33,6 +35,8 @@ struct Outcome {
     adopted: Vec<(Uid, Flags)>,
     expunged: Vec<Uid>,
     added: Vec<(Noted, Arrival)>,
+    /// Files that are no messages, and why.
+    passed_over: Vec<(PathBuf, String)>,
     /// Whether there is more to do.
     unfinished: bool,
 }
@@ -48,15 +52,24 @@ impl Keeper {
                 continue;
             }
             let mailbox = self.mailboxes.by_id(account, known.mailbox);
-            match settle(&mailbox, files).await? {
-                Ok(()) => match seen {
-                    Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => self.seen.insert(known.mailbox, seen),
-                    _ => self.seen.remove(&known.mailbox),
-                },
-                Err(error) => {
-                    tracing::error!(%error, mailbox = known.mailbox, "a Maildir folder cannot be kept");
+            let folder = files.0.display().to_string();
+            let passed_over = match settle(&mailbox, files).await {
+                Ok(Ok(passed_over)) => passed_over,
+                Ok(Err(error)) => {
+                    self.complain(&folder, &error.to_string());
                     continue;
                 }
+                // What others put there may be more than the account may hold; that stops no other mailbox.
+                Err(error) => {
+                    self.complain(&folder, &error.to_string());
+                    continue;
+                }
+            };
+            self.withdraw(&folder);
+            passed_over.iter().for_each(|(path, why)| self.complain(&path.display().to_string(), why));
+            match seen {
+                Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => self.seen.insert(known.mailbox, seen),
+                _ => self.seen.remove(&known.mailbox),
             };
         }
         Ok(())
@@ -85,20 +98,22 @@ impl Mailboxes {
     }
 }
 
-/// Makes both sides alike. The inner error is of files.
-async fn settle(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>, Error> {
+/// Makes both sides alike, and returns what was passed over. The inner error is of files.
+async fn settle(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<(PathBuf, String)>>, Error> {
+    let mut passed_over = Vec::new();
     loop {
         let (own, files) = (mailbox.clone(), files.clone());
-        let outcome = match apart(move || work(&own, &files)).await? {
+        let mut outcome = match apart(move || work(&own, &files)).await? {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => return Ok(Ok(())),
+            Ok(None) => return Ok(Ok(passed_over)),
             Err(error) => return Ok(Err(error)),
         };
         let unfinished = outcome.unfinished;
+        passed_over = std::mem::take(&mut outcome.passed_over);
         let id = mailbox.shelf.id;
         mailbox.mailboxes.change(move |transaction| outcome.store(transaction, id)).await?;
         if !unfinished {
-            return Ok(Ok(()));
+            return Ok(Ok(passed_over));
         }
     }
 }
@@ -174,10 +189,23 @@ impl Outcome {
         }
         self.removed.extend(&plan.expunge);
         self.expunged = plan.expunge;
+        let mut taken = 0;
         for base in plan.add {
+            if TAKEN_OCTETS <= taken || WRITTEN_MAX <= self.added.len() {
+                self.unfinished = true;
+                break;
+            }
             let Some(found) = there.get(&base) else { continue };
-            // Who moved it meanwhile will be noticed at the next look.
-            let Ok((octets, written)) = files.read(found) else { continue };
+            let (octets, written) = match files.read(found) {
+                Ok(read) => read,
+                // Who moved it meanwhile will be noticed at the next look.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.passed_over.push((files.path(found), error.to_string()));
+                    continue;
+                }
+            };
+            taken += octets.len();
             let letter = Letter::new(Bytes::from(normalize(&octets).0.into_owned()));
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
             let summary = Some(Arc::new(Summary::of(&letter.content)));

@@ -27,13 +27,13 @@ mod names;
 mod tests;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Error, Mailboxes};
 use crate::net::Stop;
@@ -48,10 +48,36 @@ pub struct Keeper {
     mailboxes: Mailboxes,
     root: PathBuf,
     serves: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    commits: watch::Receiver<u64>,
+    commits: watch::Receiver<ChangedAccounts>,
+    /// The last commit whose changes were looked at.
+    commit_seen: u64,
     /// What both sides of each mailbox looked like when they were last found alike.
     seen: BTreeMap<i64, Seen>,
+    /// What was logged of each file, folder or account that cannot be used: it is logged once.
+    complaints: BTreeMap<String, String>,
 }
+
+/// The accounts that commits have changed since the start, each with the number of its last commit.
+#[derive(Debug, Default)]
+pub(super) struct ChangedAccounts {
+    number: u64,
+    last: BTreeMap<i64, u64>,
+}
+
+impl ChangedAccounts {
+    /// One more commit.
+    pub(super) fn note(&mut self, accounts: BTreeSet<i64>) {
+        self.number += 1;
+        self.last.extend(accounts.into_iter().map(|account| (account, self.number)));
+    }
+
+    fn since(&self, number: u64) -> BTreeSet<i64> {
+        self.last.iter().filter(|(_, last)| number < **last).map(|(account, _)| *account).collect()
+    }
+}
+
+/// More complaints are not remembered.
+const MAX_COMPLAINTS: usize = 10_000;
 
 /// The number of the last change in the tables, and when `new` and `cur` were last written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +91,28 @@ impl Keeper {
     pub fn new(mailboxes: &Mailboxes, serves: impl Fn(&str) -> bool + Send + Sync + 'static) -> Option<Self> {
         let root = mailboxes.0.store.folder()?.join("maildir");
         let commits = mailboxes.0.commits.subscribe();
-        let (serves, seen) = (Arc::new(serves), BTreeMap::new());
-        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, seen })
+        let (serves, seen, complaints) = (Arc::new(serves), BTreeMap::new(), BTreeMap::new());
+        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, commit_seen: 0, seen, complaints })
     }
 
     /// Works until `stop`. What fails is logged, and tried again at the next look.
     pub async fn keep(mut self, stop: Stop) {
+        let mut all_due = Instant::now();
         loop {
-            if let Err(error) = self.look().await {
+            // What others do to files shows only to who looks; of our own changes we know in which accounts they are.
+            let is_due = all_due <= Instant::now();
+            let changed = self.changed();
+            if let Err(error) = self.look_at(|account| is_due || changed.contains(&account)).await {
                 tracing::error!(%error, "a Maildir cannot be kept");
+            }
+            if is_due {
+                all_due = Instant::now() + PAUSE;
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = self.commits.changed() => {}
-                () = sleep(PAUSE) => {}
+                () = sleep_until(all_due) => {}
             }
         }
         // What was acknowledged just before the stop is in the folders too.
@@ -93,15 +126,50 @@ impl Keeper {
     /// # Errors
     /// The store fails; a folder that cannot be used is only logged.
     pub async fn look(&mut self) -> Result<(), Error> {
-        self.commits.mark_unchanged();
-        for (account, key) in self.accounts()? {
+        self.look_at(|_| true).await
+    }
+
+    /// One look at the folders of some accounts. One that cannot be kept does not stop the others.
+    async fn look_at(&mut self, is_wanted: impl Fn(i64) -> bool) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for (account, key) in self.accounts()?.into_iter().filter(|(account, _)| is_wanted(*account)) {
             let root = self.root.join(names::account(&key));
-            match self.tree(account, &key, &root).await? {
-                Ok(()) => self.folders(account, &root).await?,
-                Err(why) => tracing::error!(%why, account = key, folder = %root.display(), "a Maildir cannot be used"),
-            }
+            let found = match self.tree(account, &key, &root).await {
+                Ok(Ok(())) => self.folders(account, &root).await,
+                Ok(Err(why)) => {
+                    self.complain(&root.display().to_string(), &why.to_string());
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            self.withdraw(&root.display().to_string());
+            outcome = outcome.and(found);
         }
-        Ok(())
+        outcome
+    }
+
+    /// The accounts in which something has changed since the last call.
+    fn changed(&mut self) -> BTreeSet<i64> {
+        let commits = self.commits.borrow_and_update();
+        let changed = commits.since(self.commit_seen);
+        self.commit_seen = commits.number;
+        changed
+    }
+
+    /// Logs what cannot be used, once for each reason.
+    fn complain(&mut self, about: &str, why: &str) {
+        if self.complaints.get(about).is_some_and(|known| known == why) {
+            return;
+        }
+        tracing::error!(why, "the Maildir passes over {about:?}");
+        if self.complaints.len() < MAX_COMPLAINTS {
+            self.complaints.insert(about.to_owned(), why.to_owned());
+        }
+    }
+
+    /// It can be used again.
+    fn withdraw(&mut self, about: &str) {
+        self.complaints.remove(about);
     }
 
     fn accounts(&self) -> Result<Vec<(i64, String)>, Error> {

@@ -225,3 +225,96 @@ async fn a_folder_that_is_not_there_for_a_while_takes_no_mail_with_it() {
     both.keeper.look().await.unwrap();
     assert_eq!((both.drawn("INBOX"), both.files("").len()), (vec!["1  a".to_owned()], 1));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn maildir_with_files_that_are_no_messages_takes_the_others_and_says_so_once() {
+    let mut both = Both::new().await;
+    let at = |name: &str| both.root().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(at("new/0.pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", at("new/1.zero")).unwrap();
+    fs::write(both.data.path().join("secret"), "Subject: secret\n\n").unwrap();
+    std::os::unix::fs::symlink(both.data.path().join("secret"), at("new/2.link")).unwrap();
+    fs::File::create(at("new/3.sparse")).unwrap().set_len(3 << 30).unwrap();
+    fs::create_dir(at("cur/4.folder")).unwrap();
+    put(&both.root(), "new/5.other", "b");
+    tokio::time::timeout(Duration::from_secs(60), both.keeper.look()).await.expect("it does not wait").unwrap();
+    assert_eq!(both.drawn("INBOX"), ["1  b"]);
+    assert_eq!(both.keeper.complaints.len(), 4, "{:?}", both.keeper.complaints);
+    both.deliver("c").await;
+    assert_eq!((both.drawn("INBOX").len(), both.keeper.complaints.len()), (2, 4));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn draft_that_is_a_link_is_replaced_and_not_followed() {
+    let mut both = Both::new().await;
+    let kept = both.data.path().join("kept");
+    fs::write(&kept, "kept").unwrap();
+    let letter = Letter::new(Bytes::from("Subject: a\r\n\r\n"));
+    both.mailboxes.deliver(ANN, None, &letter).await.unwrap();
+    let message = both.inbox().view().unwrap().messages.iter().next().unwrap().clone();
+    let base = names::base(both.inbox().shelf.id, &message, "Subject: a\n\n".len());
+    std::os::unix::fs::symlink(&kept, both.root().join("tmp").join(base)).unwrap();
+    both.keeper.look().await.unwrap();
+    assert_eq!((both.files("").len(), fs::read_to_string(kept).unwrap().as_str()), (1, "kept"));
+}
+
+#[tokio::test]
+async fn mailbox_whose_name_is_too_long_for_a_folder_stops_no_other() {
+    let mut both = Both::new().await;
+    let long = "\u{e9}".repeat(100);
+    both.mailboxes.create(ANN, &long).await.unwrap();
+    both.mailboxes.create(ANN, &format!("x{}", ".y".repeat(100))).await.unwrap();
+    both.mailboxes.create(ANN, "Work").await.unwrap();
+    both.deliver("a").await;
+    assert!(both.root().join(".Work/cur").is_dir());
+    assert_eq!((both.files("").len(), both.keeper.complaints.is_empty()), (1, false));
+    // One that gets such a name keeps the folder that it has.
+    both.mailboxes.rename(ANN, "Work", &format!("{long}2")).await.unwrap();
+    put(&both.root().join(".Work"), "new/1.other", "b");
+    both.keeper.look().await.unwrap();
+    both.keeper.look().await.unwrap();
+    assert_eq!(both.drawn(&format!("{long}2")), ["1  b"]);
+    let complaints = both.keeper.complaints.clone();
+    both.deliver("c").await;
+    assert_eq!((both.files("").len(), &both.keeper.complaints), (2, &complaints));
+}
+
+#[tokio::test]
+async fn commits_name_the_accounts_that_they_change() {
+    let mut both = Both::new().await;
+    both.mailboxes.ensure_account("bob@a.test").await.unwrap();
+    both.keeper.look().await.unwrap();
+    both.keeper.changed();
+    let letter = Letter::new(Bytes::from("Subject: a\r\n\r\n"));
+    both.mailboxes.deliver("bob@a.test", None, &letter).await.unwrap();
+    let accounts: BTreeMap<_, _> = both.keeper.accounts().unwrap().into_iter().map(|(id, key)| (key, id)).collect();
+    let bob = accounts["bob@a.test"];
+    assert_eq!(both.keeper.changed(), [bob].into());
+    assert_eq!(both.keeper.changed(), [].into());
+    put(&both.root(), "new/1.other", "not looked at");
+    both.keeper.look_at(|account| account == bob).await.unwrap();
+    assert!(both.drawn("INBOX").is_empty());
+    let bobs = both.data.path().join("maildir/bob@a.test/new");
+    assert_eq!(fs::read_dir(bobs).unwrap().count(), 1);
+    both.mailboxes.create(ANN, "Made").await.unwrap();
+    assert_eq!(both.keeper.changed(), [accounts[ANN]].into());
+}
+
+#[tokio::test]
+async fn account_whose_folder_cannot_be_used_stops_no_other() {
+    let mut both = Both::new().await;
+    both.mailboxes.ensure_account("aaa@a.test").await.unwrap();
+    fs::write(both.data.path().join("maildir/aaa@a.test"), "no folder").unwrap();
+    both.deliver("a").await;
+    assert_eq!((both.files("").len(), both.keeper.complaints.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn many_files_that_others_put_there_are_taken_in_several_commits() {
+    let mut both = Both::new().await;
+    (0..1_100).for_each(|at| fs::write(both.root().join(format!("new/{at}.other")), "Subject: x\n\n").unwrap());
+    both.keeper.look().await.unwrap();
+    assert_eq!(both.drawn("INBOX").len(), 1_100);
+}

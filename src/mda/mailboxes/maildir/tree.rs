@@ -34,24 +34,27 @@ struct Outcome {
     gone: Vec<String>,
     /// Folders that somebody has made, as mailboxes.
     made: Vec<String>,
+    /// Folders that cannot be made, renamed or removed, and why; their mailboxes do without, or keep the one they have.
+    passed_over: Vec<(PathBuf, io::Error)>,
 }
 
 impl Keeper {
     /// Brings the folders of an account what the tables have, and the other way round. The inner error is of files.
-    pub(super) async fn tree(&self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
+    pub(super) async fn tree(&mut self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
         let (known, root) = (self.known(account)?, root.to_owned());
         let outcome = match apart(move || reconcile(known, &root)).await? {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(error)),
         };
-        let Outcome { placed, removed, gone, made } = outcome;
+        let Outcome { placed, removed, gone, made, passed_over } = outcome;
+        passed_over.iter().for_each(|(path, why)| self.complain(&path.display().to_string(), &why.to_string()));
         for name in gone {
             self.mailboxes.delete(key, &name).await?;
         }
         for name in made {
             match self.mailboxes.create(key, &name).await {
                 Ok(()) | Err(Error::Exists(_)) => {}
-                Err(error) => tracing::warn!(%error, name, account = key, "a folder cannot be a mailbox"),
+                Err(error) => self.complain(&format!("{key} {name}"), &error.to_string()),
             }
         }
         if !(placed.is_empty() && removed.is_empty()) {
@@ -89,6 +92,13 @@ impl Keeper {
     }
 }
 
+impl Outcome {
+    /// Notes what cannot be done to one folder: a name may be too long for a file system, or taken. The others go on.
+    fn is_done(&mut self, path: &Path, outcome: io::Result<()>) -> bool {
+        outcome.map_err(|error| self.passed_over.push((path.to_owned(), error))).is_ok()
+    }
+}
+
 /// Works on the folders: first what goes, then what moves, then what comes.
 fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<Outcome> {
     let inbox = Files(root.to_owned());
@@ -104,18 +114,20 @@ fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<Outcome> {
         let wanted = name.as_deref().map(names::directory);
         match (directory, name, wanted) {
             (Some(directory), None, _) => {
-                if let Some(path) = there.remove(&directory).filter(|_| !directory.is_empty()) {
-                    fs::remove_dir_all(path)?;
+                let path = there.remove(&directory).filter(|_| !directory.is_empty());
+                if path.is_none_or(|path| outcome.is_done(&path, fs::remove_dir_all(&path))) {
+                    outcome.removed.push(mailbox);
                 }
-                outcome.removed.push(mailbox);
             }
             (Some(directory), Some(_), Some(wanted)) if directory == wanted && there.contains_key(&wanted) => {
                 there.remove(&wanted);
             }
             (Some(directory), Some(_), Some(wanted)) if there.contains_key(&directory) => {
                 there.remove(&directory);
-                fs::rename(root.join(&directory), root.join(&wanted))?;
-                outcome.placed.push((mailbox, wanted));
+                let to = root.join(&wanted);
+                if outcome.is_done(&to, fs::rename(root.join(&directory), &to)) {
+                    outcome.placed.push((mailbox, wanted));
+                }
             }
             (Some(_), Some(name), _) => {
                 outcome.removed.push(mailbox);
@@ -126,8 +138,10 @@ fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<Outcome> {
     }
     for (mailbox, wanted) in missing {
         there.remove(&wanted);
-        Files(root.join(&wanted)).make()?;
-        outcome.placed.push((mailbox, wanted));
+        let files = Files(root.join(&wanted));
+        if outcome.is_done(&files.0, files.make()) {
+            outcome.placed.push((mailbox, wanted));
+        }
     }
     sync(root)?;
     outcome.made = there.keys().filter_map(|directory| names::mailbox(directory)).collect();
