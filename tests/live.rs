@@ -522,6 +522,44 @@ fn sendmail_takes_what_programs_hand_it_and_exits_as_they_expect() {
 }
 
 #[test]
+fn sendmail_when_called_as_cron_mutt_and_others_call_it_sends_to_all() {
+    let served = Served::ephemeral();
+    let smtp = served.at("smtp");
+    let twice = "From me@x.example Thu Jan  1 00:00:00 2026\nTo: to1@x.example\nBcc : bcc1@x.example\nTo: to2@x.example\n\
+                 Bcc: bcc2@x.example\nSubject: twice\n\nhello\n. \nend\n";
+    for (arguments, text, users) in [
+        (&["-t"][..], twice, &["to1@x.example", "to2@x.example", "bcc1@x.example", "bcc2@x.example"][..]),
+        (&["-i", "-FCronDaemon", "-B8BITMIME", "-oem", "root"], "Subject: cron\n\nend\n", &["root@localhost"]),
+        (&["-fwww-data", "www@x.example"], "Subject: www\n\nend\n", &["www@x.example"]),
+        (&["-N", "failure,delay", "-R", "hdrs", "-V", "id", "--", "mutt@x.example"], "end\n", &["mutt@x.example"]),
+        (
+            &["-em", "-G", "-Am", "-L", "tag", "-n", "-U", "-m", "-O", "x=y", "-X", "f", "-h", "5", "old@x.example"],
+            "Subject: old\n\nend\n",
+            &["old@x.example"],
+        ),
+        (&["a1@x.example, A <a2@x.example>"], "Subject: list\n\nend\n", &["a1@x.example", "a2@x.example"]),
+    ] {
+        let sent = sendmail(smtp, arguments, text);
+        assert_eq!(sent.status.code(), Some(0), "{arguments:?} {}", err(&sent));
+        for user in users {
+            let folder = tempfile::tempdir().unwrap();
+            let message = eventually("the message", || {
+                let saved = folder.path().to_str().unwrap();
+                postroad(&["fetch", "--server", served.at("imap"), "--user", user, "-o", saved]);
+                fs::read_to_string(folder.path().join("1.eml")).ok()
+            });
+            assert!(message.ends_with("end\r\n") && !message.contains("bcc"), "{user} {message}");
+        }
+    }
+    let partly = sendmail(smtp, &["a3@x.example", "John Smith"], "hello\n");
+    assert_eq!(partly.status.code(), Some(65), "one of them is no address");
+    for wrong in [&["-z", "a@x.example"][..], &["-bd"], &["-f", "a b", "a@x.example"], &["-XV", "a@x.example"]] {
+        assert_eq!(sendmail(smtp, wrong, "hello\n").status.code(), Some(64), "{wrong:?}");
+    }
+    assert_eq!(sendmail("127.0.0.1:1", &["-bi"], "").status.code(), Some(0), "there is nothing to do");
+}
+
+#[test]
 fn an_ephemeral_world_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let served = Served::spawn(|command| {

@@ -13,6 +13,8 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 const MAX_FROM_LINE_BYTES: usize = 998;
 /// When it came, as in `Thu Jan  1 00:00:00 2026`. RFC 4155 Appendix A (asctime, in UTC).
 const DATE: &str = "%a %b %e %H:%M:%S %Y";
+/// Longer senders are not written. RFC 5321 §4.5.3.1.3.
+const MAX_PATH_BYTES: usize = 254;
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -118,7 +120,8 @@ fn unquoted(line: &[u8]) -> &[u8] {
 
 /// Writes a message whose lines end in LF.
 pub(super) fn write_mbox_message(out: &mut impl Write, received: Timestamp, bytes: &[u8]) -> io::Result<()> {
-    let when = received.to_zoned(TimeZone::UTC).strftime(DATE).to_string();
+    // Years before our era have no form here.
+    let when = received.max(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC).strftime(DATE).to_string();
     writeln!(out, "From {} {when}", sender(bytes))?;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let quotes = line.iter().take_while(|byte| **byte == b'>').count();
@@ -134,7 +137,10 @@ pub(super) fn write_mbox_message(out: &mut impl Write, received: Timestamp, byte
 fn sender(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
     let path = line.and_then(|line| line.strip_prefix("Return-Path: <")).and_then(|rest| rest.split_once('>'));
-    let address = path.map(|(address, _)| address).filter(|address| !address.is_empty() && !address.contains(' '));
+    let is_word = |address: &&str| {
+        (1..=MAX_PATH_BYTES).contains(&address.len()) && !address.contains(|char: char| char.is_whitespace())
+    };
+    let address = path.map(|(address, _)| address).filter(is_word);
     address.unwrap_or("MAILER-DAEMON").to_owned()
 }
 
@@ -206,6 +212,22 @@ mod tests {
         let read: Vec<_> =
             Mbox::new(file.as_bytes()).map(|item| item.ok().map(|message| message.bytes.len())).collect();
         assert_eq!(read, [Some(5), None, Some(5)]);
+    }
+
+    #[test]
+    fn any_message_is_read_as_it_was_written() {
+        fn check(message: &[u8]) {
+            let received = [Timestamp::MIN, Timestamp::UNIX_EPOCH][usize::from(message.len() % 2 == 0)];
+            let mut file = Vec::new();
+            (0..2).for_each(|_| write_mbox_message(&mut file, received, message).unwrap());
+            let wanted = [message, if message.ends_with(b"\n") { b"" } else { b"\n" }].concat();
+            let read: Vec<_> = Mbox::new(file.as_slice()).map(|item| item.unwrap().bytes).collect();
+            assert_eq!(read, [wanted.clone(), wanted]);
+        }
+        let words =
+            format!("{FROM}\n|\n|\n\n|\r\n|\r\n\r\n|>|>From |From |x|Return-Path: <|>\n|a@b|{}", "y".repeat(400));
+        crate::net::fuzzing::shake("mbox", check, 5_000, &words);
+        check(b"Return-Path: <a\tb@c>\n\nx\n");
     }
 
     #[test]

@@ -274,6 +274,26 @@ mod tests {
     }
 
     #[test]
+    fn any_text_becomes_a_message_that_stays_as_it_is() {
+        fn check(text: &[u8]) {
+            let sender: Address = "app@web.test".parse().unwrap();
+            let (date, origin) = (Timestamp::UNIX_EPOCH, "here.test");
+            let defaults = MessageDefaults { sender: &sender, name: None, date, id: "1", origin };
+            let SendmailInput { message, from, recipients } = SendmailInput::new(text, &defaults);
+            let header: Vec<_> = fields(&message).collect();
+            assert!(!DROPPED.iter().any(|name| has(&header, name)));
+            assert!(["From", "Date", "Message-ID"].iter().all(|name| has(&header, name)));
+            let again = SendmailInput::new(&message, &defaults);
+            assert_eq!(again.message, message);
+            assert!(again.recipients.addresses.iter().all(|address| recipients.addresses.contains(address)));
+            assert!(from.is_none() || again.from.is_some());
+        }
+        let words = "To: a@b.test, c\n|Bcc : d@e.test\n|Bcc:\n x@y.test\n|Resent-To: f@g.test\n|From: h (i)\n|From j Mon\n|>From k\n|\
+            Resent-Bcc: l\n|Content-Length: 1\n|\n|\r\n|\t|: |<a@b>|;|\u{e9}|text|\"|(|)|,";
+        crate::net::fuzzing::shake("sendmail input", check, 5_000, words);
+    }
+
+    #[test]
     fn recipients_of_a_long_list_are_all_read() {
         let list: Vec<_> = (0..3_000).map(|at| format!("person{at}@example.test")).collect();
         assert_eq!(recipients(&format!("To: {}\n\n", list.join(",\n "))).len(), 3_000);

@@ -226,4 +226,18 @@ mod tests {
         assert_eq!(in_charset(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), "\u{3042}", "these are shifted");
         assert_eq!(in_charset(Some("iso-8859-1"), b"caf\xe9"), "caf\u{e9}");
     }
+
+    #[test]
+    fn encoded_words_that_are_broken_are_decoded_as_far_as_they_go() {
+        for (value, wanted) in [
+            ("=?utf-8?B?Q2Fmw6k=?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?B?Q2Fmw6k?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?B?Q2*Fmw6k=?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?Q?Caf=C3=A9_=XY?= au lait", "caf\u{e9} =xy au lait"),
+            ("=?utf-8?Q?Caf=C3=A9_1=2?= au lait", "caf\u{e9} 1=2 au lait"),
+        ] {
+            let field = Field { name: b"Subject", value: value.as_bytes(), whole: b"" };
+            assert_eq!(decoded(&field), wanted, "{value}");
+        }
+    }
 }

@@ -19,3 +19,22 @@ pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> 
         Some(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_is_decoded_to_no_more_than_it_is() {
+        fn check(text: &[u8]) {
+            assert!(decode_base64(text).len() <= text.len().div_ceil(4) * 3);
+            assert!(decode_quoted_printable(text).len() <= text.len());
+        }
+        crate::net::fuzzing::shake(
+            "transfer encodings",
+            check,
+            20_000,
+            "=|==|=\r\n|=3D|=C3=A9|=x|aGVsbG8=|Zg|\n|\r\n| |\t|-- ",
+        );
+    }
+}
