@@ -1,19 +1,25 @@
 //! A message as people read it: header fields and text parts, decoded. RFC 9051 §6.4.4.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::parsers::MessageStream;
+use memchr::memmem;
 
 use crate::imap::sort::Standing;
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
 use crate::imap::value::SentDate;
-use crate::mail::Letter;
+use crate::mail::{Letter, decode_base64};
 
 /// RFC 8970 §3.1: no more is told.
 const PREVIEW_CHARS: usize = 200;
+/// Longer names of charsets are none.
+const CHARSET_OCTETS_MAX: usize = 64;
 /// So much of a part is read for it; whole lines of base64, where they have 76 characters.
 const PREVIEW_OCTETS: u32 = 78 * 840;
 
@@ -187,8 +193,55 @@ pub(super) fn fold(text: &str) -> String {
 /// The field's value with encoded words decoded (RFC 2047), folded.
 fn decoded(field: &Field<'_>) -> String {
     // The parser ends a field at a line end.
-    let line = [field.value.trim_ascii(), b"\n"].concat();
+    let line = [&with_sound_words(field.value.trim_ascii()), &b"\n"[..]].concat();
     fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
+}
+
+/// The value with the broken ones among its encoded words (RFC 2047 §2) written anew: padding that is missing, or an escape
+/// that is none, would cost the parser letters.
+fn with_sound_words(value: &[u8]) -> Cow<'_, [u8]> {
+    let (mut sound, mut rest) = (Vec::new(), value);
+    while let Some(at) = memmem::find(rest, b"=?") {
+        let (before, word) = rest.split_at(at + 2);
+        sound.extend_from_slice(before);
+        rest = word;
+        let Some((prefix, encoding)) = word_prefix(word) else { continue };
+        let Some(len) = memmem::find(&word[prefix..], b"?=") else { break };
+        let text = &word[prefix..prefix + len];
+        sound.extend_from_slice(&word[..prefix]);
+        match encoding {
+            b'B' | b'b' => sound.extend_from_slice(STANDARD.encode(decode_base64(text)).as_bytes()),
+            _ => sound.extend_from_slice(&with_sound_escapes(text)),
+        }
+        rest = &word[prefix + len..];
+    }
+    if sound.is_empty() {
+        return value.into();
+    }
+    sound.extend_from_slice(rest);
+    sound.into()
+}
+
+/// The length of `utf-8?B?` at the beginning, and its letter.
+fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
+    let charset = word.iter().take(CHARSET_OCTETS_MAX).position(|byte| *byte == b'?')?;
+    match word.get(charset + 1..charset + 3)? {
+        [encoding @ (b'B' | b'b' | b'Q' | b'q'), b'?'] => Some((charset + 3, *encoding)),
+        _ => None,
+    }
+}
+
+/// A `=` that begins no escape is written as one.
+fn with_sound_escapes(text: &[u8]) -> Vec<u8> {
+    let mut sound = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        sound.push(*byte);
+        let is_escape = || text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        if *byte == b'=' && !is_escape() {
+            sound.extend_from_slice(b"3D");
+        }
+    }
+    sound
 }
 
 fn in_charset(charset: Option<&str>, octets: &[u8]) -> String {
