@@ -24,22 +24,27 @@ const NAMES: [&str; 18] = [
     "Content-Location",
 ];
 
-/// The first field of each name in [`NAMES`].
-pub(super) struct Header<'a>([Option<&'a [u8]>; NAMES.len()]);
+/// The first field of each name in [`NAMES`], and the others with their places there.
+pub(super) struct Header<'a> {
+    first: [Option<&'a [u8]>; NAMES.len()],
+    others: Vec<(usize, &'a [u8])>,
+}
 
 impl<'a> Header<'a> {
     pub(super) fn of(header: &'a [u8]) -> Self {
-        let mut found = [None; NAMES.len()];
+        let (mut first, mut others) = ([None; NAMES.len()], Vec::new());
         for field in fields(header) {
-            if let Some(at) = NAMES.iter().position(|name| field.is(name)) {
-                found[at].get_or_insert(field.value);
+            match NAMES.iter().position(|name| field.is(name)) {
+                Some(at) if first[at].is_some() => others.push((at, field.value)),
+                Some(at) => first[at] = Some(field.value),
+                None => {}
             }
         }
-        Self(found)
+        Self { first, others }
     }
 
     fn raw(&self, name: &str) -> Option<&'a [u8]> {
-        self.0[NAMES.iter().position(|known| *known == name)?]
+        self.first[place(name)?]
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -51,8 +56,18 @@ impl<'a> Header<'a> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
+    /// The addresses of all fields of that name: RFC 5322 §3.6 allows one, but whom a second one names got the message too.
+    fn addresses(&self, name: &str) -> AddressList {
+        let mut list = self.text(name).unwrap_or_default();
+        for (_, value) in self.others.iter().filter(|(at, _)| place(name) == Some(*at)) {
+            list.push_str(", ");
+            list.push_str(&unfold(value));
+        }
+        AddressList::new(list)
+    }
+
     pub(super) fn envelope(&self) -> Envelope {
-        let addresses = |name| AddressList::new(self.text(name).unwrap_or_default());
+        let addresses = |name| self.addresses(name);
         Envelope {
             date: self.text("Date"),
             subject: self.text("Subject"),
@@ -93,6 +108,11 @@ impl<'a> Header<'a> {
             ..Part::default()
         }
     }
+}
+
+/// Where a name is in [`NAMES`].
+fn place(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
 }
 
 fn disposition(text: &str) -> Option<Disposition> {
@@ -172,6 +192,16 @@ mod tests {
         assert_eq!(value, "text/html");
         let wanted = [("charset", "utf-8"), ("name", "a;\"b\\.txt"), ("z", "1")];
         assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn address_fields_that_are_repeated_are_one_list() {
+        let header =
+            b"To: a@x.test\r\nCc: c@x.test\r\nTO: b@x.test (B),\r\n\td@x.test\r\nSubject: 1\r\nSubject: 2\r\nTo:\r\n";
+        let envelope = Header::of(header).envelope();
+        let locals: Vec<_> = envelope.to.iter().filter_map(|address| address.local).collect();
+        assert_eq!((locals, envelope.cc.iter().count()), (vec!["a".to_owned(), "b".to_owned(), "d".to_owned()], 1));
+        assert_eq!(envelope.subject.as_deref(), Some("1"));
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::imap::{SEARCHED_FIELDS, Summary};
 const BLOCK_BITS: u32 = 6;
 /// Blocks kept in memory, of all mailboxes, in octets.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// A summary with more octets is in a block only if its message was asked for: a block holds one of them at most.
+const LARGE_OCTETS: usize = 256 * 1024;
 /// Pieces of a message's summary: envelope, body structure, fields, standing.
 const PIECES: usize = 2 + SEARCHED_FIELDS.len() + 1;
 
@@ -106,7 +108,7 @@ impl Index {
             let block = match kept {
                 Some(block) => block,
                 None => {
-                    let block = Arc::new(self.load(key)?);
+                    let block = Arc::new(self.load(key, uid)?);
                     lock(blocks).keep(&block);
                     block
                 }
@@ -116,17 +118,22 @@ impl Index {
         Ok(self.block.as_deref().and_then(|block| block.brief(block.place(uid)?)))
     }
 
-    fn load(&self, key: Key) -> Result<Block, Error> {
+    /// The block with this message.
+    fn load(&self, key: Key, wanted: Uid) -> Result<Block, Error> {
         let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject,
                           standing, sent_at FROM message LEFT JOIN summary USING (content)
-                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
+                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND (uid = ?4 OR envelope IS NULL OR standing IS NULL OR
+                         length(envelope) + length(body_structure) + length(sender) + length(recipient) + length(cc)
+                         + length(bcc) + length(subject) + length(standing) <= ?5)
+                   ORDER BY uid";
         let first = i64::from(key.1 << BLOCK_BITS);
         let mut block = Block { key, entries: vec![], octets: vec![] };
         let mailboxes = &self.mailbox.mailboxes;
         let mut without = BTreeMap::new();
         mailboxes.0.store.read(|connection| {
             let mut find = connection.prepare_cached(sql)?;
-            let mut rows = find.query([key.0, first, first + (1 << BLOCK_BITS) - 1])?;
+            let last = first + (1 << BLOCK_BITS) - 1;
+            let mut rows = find.query([key.0, first, last, i64::from(wanted), LARGE_OCTETS as i64])?;
             while let Some(row) = rows.next()? {
                 if !block.add_row(row)? {
                     without.insert(row.get(0)?, row.get(1)?);
@@ -135,7 +142,9 @@ impl Index {
             Ok(())
         })?;
         for (uid, content) in without {
-            if let Some(summary) = mailboxes.summary_of(content)? {
+            if let Some(summary) = mailboxes.summary_of(content)?
+                && (uid == wanted || octets(&summary) <= LARGE_OCTETS)
+            {
                 block.add(uid, &summary);
             }
         }
@@ -194,6 +203,11 @@ impl Block {
 }
 
 impl Blocks {
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
     fn keep(&mut self, block: &Arc<Block>) {
         self.octets += block.weight();
         match self.by_key.insert(block.key, block.clone()) {
@@ -206,6 +220,12 @@ impl Blocks {
             self.octets -= self.by_key.remove(&oldest).map_or(0, |block| block.weight());
         }
     }
+}
+
+/// About how many octets a summary has in a block.
+fn octets(summary: &Summary) -> usize {
+    let fields: usize = summary.fields.iter().map(String::len).sum();
+    summary.envelope.len() + summary.body_structure.len() + fields
 }
 
 /// A day as the tables keep it: 20261231.

@@ -337,6 +337,26 @@ fn known(mailbox: &Mailbox, uid: Uid) -> (String, usize) {
 }
 
 #[tokio::test]
+async fn summaries_that_are_large_are_found_whole_and_kept_one_at_a_time() {
+    let mailboxes = mailboxes();
+    deliver(&mailboxes, &["one"]).await;
+    let to: Vec<_> = (0..20_000).map(|at| format!("person{at}@example.test")).collect();
+    for subject in ["two", "three"] {
+        let text = format!("Subject: {subject}\r\nTo: {}\r\n\r\n", to.join(",\r\n "));
+        mailboxes.deliver(ANN, None, &Letter::new(text.into())).await.unwrap();
+    }
+    let mut index = mailboxes.open(ANN, "INBOX").unwrap().index();
+    for (uid, subject) in [(2, "two\0"), (3, "three\0"), (1, "one\0"), (3, "three\0"), (2, "two\0")] {
+        let brief = index.find(uid).unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(brief.fields[4]), subject);
+        let addresses = memchr::memmem::find_iter(brief.envelope, b"\"person").count();
+        assert_eq!(addresses, if uid == 1 { 0 } else { to.len() });
+    }
+    let kept: usize = lock(&mailboxes.0.blocks).octets();
+    assert!(kept < 2 * 1024 * 1024, "{kept}");
+}
+
+#[tokio::test]
 async fn what_was_worked_out_at_delivery_serves_all_copies_and_ends_with_them() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;

@@ -53,15 +53,14 @@ impl Keeper {
             }
             let mailbox = self.mailboxes.by_id(account, known.mailbox);
             let folder = files.0.display().to_string();
-            let passed_over = match settle(&mailbox, files).await {
-                Ok(Ok(passed_over)) => passed_over,
-                Ok(Err(error)) => {
-                    self.complain(&folder, &error.to_string());
-                    continue;
-                }
-                // What others put there may be more than the account may hold; that stops no other mailbox.
-                Err(error) => {
-                    self.complain(&folder, &error.to_string());
+            let settled = match settle(&mailbox, files).await {
+                Ok(settled) => settled.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let passed_over = match settled {
+                Ok(passed_over) => passed_over,
+                Err(why) => {
+                    self.complain(&folder, &why);
                     continue;
                 }
             };
