@@ -57,11 +57,14 @@ impl AddressArguments {
     pub fn add(&mut self, list: &str, origin: &str) {
         for entry in address_entries(list) {
             let (Some(local), Some(domain)) = (entry.address.local, entry.address.domain) else { continue };
-            let address = match (entry.is_several_words, domain.is_empty()) {
-                (true, _) => None,
-                (false, true) if local.eq_ignore_ascii_case("postmaster") => Some(Address::postmaster()),
-                (false, true) => Address::new(&local, origin).ok(),
-                (false, false) => Address::new(&local, &domain).ok(),
+            if let Some(words) = entry.words {
+                self.invalid.push(words);
+                continue;
+            }
+            let address = match domain.is_empty() {
+                true if local.eq_ignore_ascii_case("postmaster") => Some(Address::postmaster()),
+                true => Address::new(&local, origin).ok(),
+                false => Address::new(&local, &domain).ok(),
             };
             match address {
                 Some(address) => self.addresses.push(address),
@@ -257,8 +260,8 @@ mod tests {
             ("<a@x.test> <b@x.test>", &["a@x.test", "b@x.test"], &[]),
             ("list: a@x.test, root;", &["a@x.test", "root@here.test"], &[]),
             ("undisclosed-recipients:;", &[], &[]),
-            ("John Smith", &[], &["JohnSmith"]),
-            ("a@x.test b@x.test", &[], &["a@x.testb@x.test"]),
+            ("John Smith", &[], &["John Smith"]),
+            ("a@x.test b@x.test", &[], &["a@x.test b@x.test"]),
             ("a@-x, <>", &[], &["a@-x", ""]),
             ("", &[], &[]),
         ] {

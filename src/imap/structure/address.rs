@@ -21,8 +21,8 @@ pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry> {
 pub(crate) struct Entry {
     /// The address, or the edge of a group.
     pub(crate) address: EnvelopeAddress,
-    /// Several words that no `@` or `.` joins were read as one address, as in `ann@a.test bob@b.test`.
-    pub(crate) is_several_words: bool,
+    /// The words, where several that no `@` or `.` joins were read as one address, as in `ann@a.test bob@b.test`.
+    pub(crate) words: Option<String>,
 }
 
 struct Entries<'a> {
@@ -117,19 +117,17 @@ impl List {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
         let comment = self.comment.take();
-        let mut is_several_words = std::mem::take(&mut self.is_several_words);
+        let words = std::mem::take(&mut self.is_several_words) && self.angle.is_none();
+        let words = words.then(|| phrase.trim().to_owned());
         let (name, address) = match self.angle.take() {
-            Some(angle) => {
-                is_several_words = false;
-                (Some(phrase.trim()).filter(|name| !name.is_empty()).map(str::to_owned), angle)
-            }
+            Some(angle) => (Some(phrase.trim()).filter(|name| !name.is_empty()).map(str::to_owned), angle),
             None if bare.is_empty() => return,
             None => (None, bare),
         };
         let (local, domain) = split(&address);
         let name = name.or(comment.filter(|name| !name.is_empty()));
         let address = EnvelopeAddress { name, local: Some(local), domain: Some(domain) };
-        self.found.push_back(Entry { address, is_several_words });
+        self.found.push_back(Entry { address, words });
     }
 
     /// Where a comma is missing, as in `Ann <ann@a.test> Bob <bob@b.test>`, the words behind the first address are the
@@ -149,7 +147,7 @@ impl List {
         self.is_several_words = false;
         self.in_group = true;
         let address = EnvelopeAddress { name: None, local: Some(name), domain: None };
-        self.found.push_back(Entry { address, is_several_words: false });
+        self.found.push_back(Entry { address, words: None });
     }
 
     fn close_group(&mut self) {
@@ -276,7 +274,7 @@ mod tests {
             ("John Smith <ann@a.test>", false),
             ("My Friends: ann@a.test;", false),
         ] {
-            assert_eq!(entries(text).any(|entry| entry.is_several_words), wanted, "{text}");
+            assert_eq!(entries(text).any(|entry| entry.words.is_some()), wanted, "{text}");
         }
     }
 }
