@@ -22,6 +22,8 @@ mod crash;
 mod faults;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
+#[path = "live/maildirs.rs"]
+mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
@@ -221,7 +223,8 @@ fn run_shows_the_whole_journey_and_exits_with_0() {
 fn folders_and_mbox_files_go_through_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     let odd = b"Subject: odd\n\nlone LF, \xff\xfe\x00 octets\r\n.\r\n..\rlone CR\n";
-    let mbox = "From a\nSubject: 1\n\none\n\nFrom b\nSubject: 2\n\n>From two\n";
+    let mbox = "From a@b Thu Jan  1 00:00:00 2026\nSubject: 1\n\none\n\n\
+                From a@b Thu Jan  1 00:00:00 2026\nSubject: 2\n\n>From two\n";
     fs::write(folder.path().join("odd.eml"), odd).unwrap();
     fs::write(folder.path().join("empty.eml"), "").unwrap();
     fs::write(folder.path().join("box.mbox"), mbox).unwrap();
