@@ -295,7 +295,7 @@ impl Sendmail {
         };
         tokio::select! {
             biased;
-            // The server closes last, whoever says goodbye.
+            // The server closes the connection last, in any case.
             answered = answering => answered?,
             failed = async { match asking.await { Ok(()) => std::future::pending().await, Err(error) => error } } => {
                 return Err(failed.into());

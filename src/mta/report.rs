@@ -70,7 +70,7 @@ fn to_postmaster(mta: &Mta, mail: &Mail, entries: &[DsnEntry<'_>], now: Timestam
     if lost.is_empty() { Vec::new() } else { vec![report(mta, mail, &postmaster, Action::Failed, &lost, now)] }
 }
 
-/// What the journal hears of a report about that journey.
+/// The event that records a report about a journey.
 pub(super) fn step(report: &Mail, about: JourneyId) -> Step {
     let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
     Step::Reported { about, recipients }
@@ -215,7 +215,7 @@ fn texts(action: Action) -> (&'static str, &'static str) {
         Action::Delivered => ("Successful mail delivery report", "Your message was delivered to the recipients below."),
         Action::Expanded => (
             "Successful mail expansion report",
-            "Your message was sent on to all who are behind the recipients below; what becomes of it there is not told.",
+            "Your message was sent on to the addresses behind the recipients below; their delivery is not reported.",
         ),
         Action::Relayed | Action::PassedOn => (
             "Successful mail relay report",

@@ -19,8 +19,8 @@ pub(super) type Keywords = Arc<BTreeMap<char, String>>;
 
 /// Whether a folder is a Maildir; links do not count.
 pub(super) fn is_maildir(folder: &Path) -> bool {
-    let is_folder = |name: &&str| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
-    MESSAGE_FOLDERS.iter().all(|name| is_folder(&name))
+    let is_folder = |name: &str| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
+    MESSAGE_FOLDERS.iter().all(|name| is_folder(name))
 }
 
 /// The mailbox of a folder `.Archive.2026` of a Maildir: `Archive/2026`.

@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn any_message_is_read_as_it_was_written() {
         fn check(message: &[u8]) {
-            let received = [Timestamp::MIN, Timestamp::UNIX_EPOCH][usize::from(message.len() % 2 == 0)];
+            let received = [Timestamp::MIN, Timestamp::UNIX_EPOCH][usize::from(message.len().is_multiple_of(2))];
             let mut file = Vec::new();
             (0..2).for_each(|_| write_mbox_message(&mut file, received, message).unwrap());
             let wanted = [message, if message.ends_with(b"\n") { b"" } else { b"\n" }].concat();

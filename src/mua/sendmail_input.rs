@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(recipients(&text), ["a@x.test", "b@x.test", "c@x.test"]);
         let added: String = ADDED.split_inclusive('\n').map(|field| format!("Resent-{field}")).collect();
         assert_eq!(message(&text), format!("{added}{resent}{first}\r\nx\r\n"));
-        assert_eq!(input(&text).from, None, "the first author hears of no failure");
+        assert_eq!(input(&text).from, None, "failures are not reported to the first author");
         let text = format!("Resent-From: me@x.test\r\n{text}");
         assert_eq!(input(&text).from.unwrap().to_string(), "me@x.test");
     }
