@@ -16,7 +16,7 @@ use crate::world::Quota;
 
 /// The migration step of [`super::SCHEMA`] that adds the counts.
 pub(super) const STEP: &str = "
-ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: what is actual
+ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0; -- this and octets: what is there
 ALTER TABLE mailbox ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
 UPDATE mailbox SET
     messages = (SELECT count(*) FROM message WHERE message.mailbox = mailbox.id),

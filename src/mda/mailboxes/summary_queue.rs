@@ -47,7 +47,7 @@ pub(super) struct SummaryQueue {
 
 #[derive(Default)]
 struct Waiting {
-    /// Somebody will do it.
+    /// Whether a worker runs.
     has_worker: bool,
     /// By the id of the content.
     missing: BTreeMap<i64, Missing>,
@@ -274,7 +274,7 @@ mod tests {
         });
         mailboxes.ensure_account(ANN).await.unwrap();
         mailboxes.append(ANN, "INBOX", appended.to_vec()).await.unwrap();
-        assert_eq!(stored(&mailboxes), 2, "batch_ready at once do not wait");
+        assert_eq!(stored(&mailboxes), 2, "several messages are stored with their summaries");
         mailboxes.open(ANN, "INBOX").unwrap().remove(vec![1, 2]).await.unwrap();
         let texts: Vec<String> = (0..3 * BATCH_COUNT).map(|number| format!("text {number}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
