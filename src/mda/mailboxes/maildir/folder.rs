@@ -229,8 +229,8 @@ impl FolderOutcome {
         for uid in &self.removed {
             delete_file.execute(params![mailbox, uid])?;
         }
-        let sql = "INSERT INTO maildir_file (mailbox, uid, base, flag_chars) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (mailbox, uid) DO UPDATE SET base = excluded.base, flag_chars = excluded.flag_chars";
+        let sql = "INSERT INTO maildir_file (mailbox, uid, base, letters) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (mailbox, uid) DO UPDATE SET base = excluded.base, letters = excluded.letters";
         let mut record_file = transaction.prepare_cached(sql)?;
         for (uid, KnownFile { base, flag_chars }) in &self.known_files {
             record_file.execute(params![mailbox, uid, base, flag_chars])?;
@@ -250,7 +250,7 @@ fn messages(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<
 }
 
 fn known_files(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, KnownFile>> {
-    let sql = "SELECT uid, base, flag_chars FROM maildir_file WHERE mailbox = ?1";
+    let sql = "SELECT uid, base, letters FROM maildir_file WHERE mailbox = ?1";
     let mut all = connection.prepare_cached(sql)?;
     all.query_map([mailbox], |row| Ok((row.get(0)?, KnownFile { base: row.get(1)?, flag_chars: row.get(2)? })))?
         .collect()
