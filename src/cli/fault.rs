@@ -28,7 +28,7 @@ enum Action {
     /// Injects a fault, with the keys of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
     /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`.
     Begin {
-        /// off, crash, disk-full, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
+        /// off, crash, disk-full, disk-failing, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
         kind: String,
         /// The settings of the fault.
         #[arg(value_name = "KEY=VALUE")]

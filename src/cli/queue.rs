@@ -242,7 +242,7 @@ mod tests {
         let listing = Listing { total: 3, messages: vec![message] };
         let text = table(&listing, Timestamp::from_second(60).unwrap());
         let text = console::strip_ansi_codes(&text);
-        let line = "3FK9Q2XW7T-04KMX  mta   in 2 min  60 s      2     620  <> -> a@x.test and 1 more\n";
+        let line = "3FK9Q2XW7T-04KMX  mta   in 2 min  60 s      2    620  <> -> a@x.test and 1 more\n";
         assert!(text.contains(line) && text.ends_with("3 messages, the oldest 1 shown\n"), "{text}");
         assert!(!text.contains('\u{1b}'), "control characters are replaced");
     }

@@ -33,6 +33,11 @@ pub enum Fault {
         /// The host.
         host: String,
     },
+    /// A host's disk fails every write with an I/O error.
+    DiskFailing {
+        /// The host.
+        host: String,
+    },
     /// Every commit on a host's disk is delayed.
     DiskSlow {
         /// The host.
@@ -197,6 +202,7 @@ pub struct UndoList(pub(super) Vec<UndoStep>);
 pub(super) enum UndoStep {
     TurnOn(String, Duration),
     EmptyDisk(String),
+    RepairDisk(String),
     SpeedUp(String),
     Link(crate::net::LinkFaultId),
     ReplyFault(String, u64),
@@ -211,6 +217,7 @@ impl Fault {
             Self::Off { host, .. }
             | Self::Crash { host, .. }
             | Self::DiskFull { host }
+            | Self::DiskFailing { host }
             | Self::DiskSlow { host, .. }
             | Self::Reply { host, .. }
             | Self::Greylist { host, .. }
@@ -234,6 +241,7 @@ impl Fault {
             Self::Off { host, .. } => format!("{host} is off"),
             Self::Crash { host, .. } => format!("{host} crashes"),
             Self::DiskFull { host } => format!("the disk of {host} is full"),
+            Self::DiskFailing { host } => format!("the disk of {host} fails"),
             Self::DiskSlow { host, .. } => format!("the disk of {host} is slow"),
             Self::Cut { between, way } => link("cut", between, way),
             Self::Refuse { between, way } => link("refused", between, way),

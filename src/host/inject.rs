@@ -26,6 +26,10 @@ impl RunningWorld {
                 self.faults.disk(host).set_full(true);
                 vec![UndoStep::EmptyDisk(host.clone())]
             }
+            Fault::DiskFailing { host } => {
+                self.faults.disk(host).set_failing(true);
+                vec![UndoStep::RepairDisk(host.clone())]
+            }
             Fault::DiskSlow { host, by } => {
                 self.faults.disk(host).set_delay(*by);
                 vec![UndoStep::SpeedUp(host.clone())]
@@ -86,6 +90,7 @@ impl RunningWorld {
             match step {
                 UndoStep::TurnOn(host, startup) => self.start_host_delayed(&host, startup).await?,
                 UndoStep::EmptyDisk(host) => self.faults.disk(&host).set_full(false),
+                UndoStep::RepairDisk(host) => self.faults.disk(&host).set_failing(false),
                 UndoStep::SpeedUp(host) => self.faults.disk(&host).set_delay(std::time::Duration::ZERO),
                 UndoStep::Link(id) => self.env.net.faults().clear(id),
                 UndoStep::ReplyFault(host, id) => self.faults.reply_faults(&host).clear(id),

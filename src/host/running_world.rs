@@ -168,12 +168,15 @@ impl RunningWorld {
         }
     }
 
-    /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. It stays off until
-    /// it is turned on.
+    /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. A simulated disk loses
+    /// what was not synced, too. The host stays off until it is turned on.
     pub async fn kill_host(&self, host: &str) {
         let tasks = self.hosts().remove(host);
         if let Some(tasks) = tasks {
             tasks.abort().await;
+        }
+        if let Err(error) = self.env.store.cut_power() {
+            tracing::error!(host, %error, "the store did not survive a power cut");
         }
     }
 

@@ -270,11 +270,11 @@ pub struct List {
 /// `RETURN (...)` of `LIST`. RFC 9051 §6.3.9.6.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListReturn {
-    /// `SUBSCRIBED`: mark what is subscribed.
+    /// `SUBSCRIBED`: mark subscribed names.
     pub subscribed: bool,
-    /// `CHILDREN`: tell whether there are children.
+    /// `CHILDREN`: report whether there are children.
     pub children: bool,
-    /// `SPECIAL-USE`: tell the use. RFC 6154 §2.
+    /// `SPECIAL-USE`: report special uses. RFC 6154 §2.
     pub special_use: bool,
     /// `STATUS (...)`. RFC 5819.
     pub status: Vec<StatusItem>,

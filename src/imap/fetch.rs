@@ -17,11 +17,11 @@ pub enum Item {
     Preview,
     /// `EMAILID`: the same for all copies. RFC 8474 §5.1.
     EmailId,
-    /// `THREADID`: the same for all that answer the same message, at first or second hand. RFC 8474 §5.2.
+    /// `THREADID`: the same for all messages of a thread. RFC 8474 §5.2.
     ThreadId,
-    /// `SAVEDATE`: when it came into this mailbox. RFC 8514 §4.2.
+    /// `SAVEDATE`: when it was added to this mailbox. RFC 8514 §4.2.
     SaveDate,
-    /// `MODSEQ`: the number of its last change. RFC 7162 §3.1.4.2.
+    /// `MODSEQ`: the modification sequence of its last change. RFC 7162 §3.1.4.2.
     ModSeq,
     /// `BODYSTRUCTURE`, or `BODY` without a section, which omits extension data.
     BodyStructure {

@@ -71,16 +71,16 @@ impl Depth {
 pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
     let scope = entry.split('/').nth(1).unwrap_or_default();
     if entry.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || matches!(byte, b'*' | b'%')) {
-        return Some("entry names are ASCII without * and %");
+        return Some("Entry names are ASCII without * and %");
     }
     if MAX_ENTRY_BYTES < entry.len() {
-        return Some("the entry name is too long");
+        return Some("The entry name is too long");
     }
     if !entry.starts_with('/') || entry.ends_with('/') || entry.contains("//") {
-        return Some(" before each/ before each");
+        return Some("Each part of an entry name starts with a slash");
     }
     let known = ["private", "shared"].iter().any(|known| scope.eq_ignore_ascii_case(known));
-    (!known).then_some("private/private/... or /shared/...")
+    (!known).then_some("Entry names start with /private or /shared")
 }
 
 /// Longest entry name, in bytes.

@@ -31,8 +31,8 @@ pub struct Resync {
 /// `CHANGEDSINCE` of `FETCH`. RFC 7162 §3.1.4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangedSince {
-    /// Only messages with a later change are told.
+    /// Only messages changed later are reported.
     pub modseq: u64,
-    /// `VANISHED`: UIDs of the set that are gone are told too. RFC 7162 §3.2.6.
+    /// `VANISHED`: expunged UIDs of the set are reported too. RFC 7162 §3.2.6.
     pub vanished: bool,
 }

@@ -156,7 +156,7 @@ impl Message {
 }
 
 /// Length of the leading trace fields, including their folded lines.
-pub(crate) fn trace_len(message: &[u8]) -> usize {
+fn trace_len(message: &[u8]) -> usize {
     let (mut end, mut at) = (0, 0);
     while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
         let line = &message[at..at + len + 2];

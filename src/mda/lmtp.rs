@@ -10,6 +10,7 @@ use crate::net::{self, Conn, Service, Stop, Stream};
 use crate::smtp::reply_faults::{FaultContext, FaultPoint};
 use crate::smtp::server::{self, Event, Session};
 use crate::smtp::{BareLineEnds, Reply};
+use crate::store;
 use crate::world::rfc5322_date;
 
 /// The LMTP service of one MDA.
@@ -237,7 +238,10 @@ fn refusal_for(error: Error) -> Reply {
         }
         error => {
             tracing::error!(%error, "cannot deliver a message");
-            Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later")
+            match error {
+                Error::Store(store::Error::Full) => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),
+                _ => Reply::new(451, (4, 3, 0), "Cannot store the message now, try again later"),
+            }
         }
     }
 }

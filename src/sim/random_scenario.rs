@@ -36,7 +36,7 @@ fn text(rng: &Rng) -> String {
             rng.below(60),
             5 + rng.below(60),
             1 + rng.below(3),
-            100 + rng.below(20_000)
+            100 + rng.below(60_000)
         );
     }
     for _ in 0..4 + rng.below(8) {
@@ -73,7 +73,10 @@ fn fault(rng: &Rng, providers: u64) -> String {
         0..=3 => format!("kind = \"crash\", host = \"{mta}\""),
         4 => format!("kind = \"crash\", host = \"{mda}\""),
         5 => format!("kind = \"off\", host = \"{mta}\""),
-        6 => format!("kind = \"disk-full\", host = \"{}\"", if rng.below(2) == 0 { &mta } else { &mda }),
+        6 => {
+            let kind = if rng.below(2) == 0 { "disk-full" } else { "disk-failing" };
+            format!("kind = \"{kind}\", host = \"{}\"", if rng.below(2) == 0 { &mta } else { &mda })
+        }
         7 => format!("kind = \"cut\", {between}"),
         8 => format!("kind = \"refuse\", {between}"),
         9 => format!("kind = \"stall\", {between}, after = {bytes}"),

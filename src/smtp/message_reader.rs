@@ -13,8 +13,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
-use super::known_contents::{ContentMatch, KnownContents};
-use crate::mail::{Message, has_bare_line_end, normalize, trace_len};
+use crate::mail::{Message, has_bare_line_end, normalize};
 
 /// Maximum memory that is reserved only because the client declared a size.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
@@ -22,17 +21,11 @@ const MAX_RESERVED_BYTES: u64 = 1 << 20;
 const MAX_RESERVED_FACTOR: u64 = 64;
 /// Data beyond the size limit that is read and discarded before the connection is closed.
 const MAX_DISCARDED_BYTES: u64 = 16 << 20;
-/// Data that must have arrived before it is looked up in [`KnownContents`].
-const MATCH_AFTER_BYTES: usize = 64 << 10;
 
 /// A message that is being received.
 #[derive(Debug)]
 pub(super) struct MessageReader {
     message: BytesMut,
-    known: KnownContents,
-    /// The cached content that the data after `message` has matched so far.
-    matched: Option<ContentMatch>,
-    is_matched: bool,
     /// Number of bytes so far, including discarded ones.
     bytes: u64,
     max_bytes: u64,
@@ -62,13 +55,10 @@ pub(super) enum MessageError {
 }
 
 impl MessageReader {
-    pub(super) fn new(max_bytes: u64, declared: Option<u64>, known: KnownContents) -> Self {
+    pub(super) fn new(max_bytes: u64, declared: Option<u64>) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
             message: BytesMut::new(),
-            known,
-            matched: None,
-            is_matched: false,
             bytes: 0,
             max_bytes,
             declared,
@@ -142,41 +132,11 @@ impl MessageReader {
     fn append(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         if self.max_bytes < self.bytes {
-            (self.message, self.matched) = (BytesMut::new(), None);
+            self.message = BytesMut::new();
             return;
-        }
-        if let Some(same) = &mut self.matched {
-            if same.continues_with(part) {
-                return;
-            }
-            self.discard_match();
         }
         self.reserve(part.len());
         self.message.extend_from_slice(part);
-        if MATCH_AFTER_BYTES <= self.message.len() && !std::mem::replace(&mut self.is_matched, true) {
-            self.match_content();
-        }
-    }
-
-    /// Looks up the content; if it is cached, keeps only the trace in the buffer.
-    fn match_content(&mut self) {
-        let (trace, start) = self.message.split_at(trace_len(&self.message));
-        // An incomplete line may still belong to the trace.
-        if memchr::memmem::find(start, b"\r\n").is_none() {
-            return;
-        }
-        self.matched = self.known.find(start);
-        if self.matched.is_some() {
-            self.message = BytesMut::from(trace);
-        }
-    }
-
-    /// The data differs from the cached content: copies the matched bytes into the buffer.
-    fn discard_match(&mut self) {
-        if let Some(matched) = self.matched.take() {
-            self.reserve(matched.bytes().len());
-            self.message.extend_from_slice(matched.bytes());
-        }
     }
 
     fn reserve(&mut self, bytes: usize) {
@@ -209,32 +169,21 @@ impl MessageReader {
     }
 
     /// The complete message of DATA; its bytes are not copied.
-    pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
+    pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),
             BareLineEnds::Refuse if self.has_bare_line_end => Err(MessageError::BareLineEnd),
             BareLineEnds::Normalize if self.has_bare_line_end => {
-                self.discard_match();
                 Ok(Message::new(normalize(&self.message).0.into_owned().into()))
             }
-            _ => Ok(self.message()),
+            _ => Ok(Message::new(self.fitted())),
         }
     }
 
     /// The complete message of BDAT.
     pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
-        // The trace ends with a complete line.
-        let mut parts = std::iter::once(self.message.as_ref()).chain(self.matched.as_ref().map(ContentMatch::bytes));
-        self.has_bare_line_end = rule != BareLineEnds::Keep && parts.any(has_bare_line_end);
+        self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
         self.finish_stuffed(rule)
-    }
-
-    fn message(mut self) -> Message {
-        if let Some(content) = self.matched.as_ref().and_then(ContentMatch::whole) {
-            return Message { trace: self.message.freeze(), content: content.clone() };
-        }
-        self.discard_match();
-        Message::new(self.fitted())
     }
 
     /// The bytes in a buffer of at most twice their size: a client that declares much and sends little must not occupy
@@ -250,7 +199,6 @@ impl MessageReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Content;
 
     /// Data on the wire after DATA, the message in it and the number of bytes after it; `None` if there is no end.
     type TestCase = (&'static [u8], Option<(Result<&'static [u8], MessageError>, usize)>);
@@ -290,7 +238,7 @@ mod tests {
     ];
 
     fn read(wire: &[u8], chunk: usize, rule: BareLineEnds) -> Option<(Result<Bytes, MessageError>, usize)> {
-        let mut reader = MessageReader::new(100, None, KnownContents::default());
+        let mut reader = MessageReader::new(100, None);
         for (number, part) in wire.chunks(chunk).enumerate() {
             if let Some(used) = reader.take_stuffed(part) {
                 let message = reader.finish_stuffed(rule).map(|message| message.to_bytes());
@@ -354,7 +302,7 @@ mod tests {
 
     #[test]
     fn message_reader_beyond_the_limit_counts_but_does_not_buffer() {
-        let mut reader = MessageReader::new(10, Some(u64::MAX), KnownContents::default());
+        let mut reader = MessageReader::new(10, Some(u64::MAX));
         assert_eq!(reader.take_stuffed(b"0123456789"), None);
         assert!(!reader.is_too_large());
         assert_eq!(reader.take_stuffed(b"0"), None);
@@ -366,90 +314,10 @@ mod tests {
     #[test]
     fn message_reader_when_message_is_smaller_than_declared_frees_the_reserve() {
         for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
-            let mut reader = MessageReader::new(60 << 20, Some(declared), KnownContents::default());
+            let mut reader = MessageReader::new(60 << 20, Some(declared));
             vec![b'x'; sent].chunks(4000).for_each(|part| reader.take_counted(part));
             let room = reader.fitted().try_into_mut().unwrap().capacity();
             assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");
         }
-    }
-
-    const TRACE: &str = "Received: from a;\r\n\tnow\r\n";
-
-    /// A large content, and a lookup that finds it.
-    fn known() -> (Content, KnownContents) {
-        let text = format!("Subject: large\r\n\r\n{}", "0123456789\r\n..\r\n.x\r\n".repeat(10_000));
-        let content = Content::new(text.into());
-        (content.clone(), KnownContents::by(move |start| content.bytes().starts_with(start).then(|| content.clone())))
-    }
-
-    /// Receives a message by DATA or BDAT; also returns how many bytes were buffered.
-    fn arrived(message: &[u8], known: &KnownContents, is_stuffed: bool) -> (usize, Result<Message, MessageError>) {
-        let mut reader = MessageReader::new(1 << 20, Some(message.len() as u64), known.clone());
-        let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n.", "\r\n..") + ".\r\n";
-        for part in if is_stuffed { text.as_bytes() } else { message }.chunks(10_007) {
-            match is_stuffed {
-                true => assert!(reader.take_stuffed(part).is_none_or(|used| used == part.len())),
-                false => reader.take_counted(part),
-            }
-        }
-        let held = reader.message.len();
-        let message = match is_stuffed {
-            true => reader.finish_stuffed(BareLineEnds::Refuse),
-            false => reader.finish_counted(BareLineEnds::Refuse),
-        };
-        (held, message)
-    }
-
-    #[test]
-    fn message_reader_when_content_is_cached_shares_it_unless_it_differs() {
-        let (content, known) = known();
-        // Inside a line.
-        let (early, half, whole) = (18 + 3500 * 20 + 4, 18 + 5000 * 20 + 4, content.bytes().len());
-        for is_stuffed in [true, false] {
-            let bytes = [TRACE.as_bytes(), content.bytes()].concat();
-            let (held, message) = arrived(&bytes, &known, is_stuffed);
-            let message = message.unwrap();
-            assert_eq!((held, message.trace.as_ref(), &message.content), (TRACE.len(), TRACE.as_bytes(), &content));
-            assert_eq!(message.content.bytes().as_ptr(), content.bytes().as_ptr(), "it is the same buffer");
-
-            // It ends sooner, goes on for longer, or says something else on its way.
-            for (copied, behind) in [(half, "\r\n"), (whole, "and more\r\n"), (half, "?\r\n"), (early, "x\r\n")] {
-                let bytes = [TRACE.as_bytes(), &content.bytes()[..copied], behind.as_bytes()].concat();
-                let message = arrived(&bytes, &known, is_stuffed).1.unwrap();
-                assert!(message.to_bytes() == bytes, "{copied} bytes and {behind:?}");
-                assert!(message == Message::new(bytes.into()));
-            }
-
-            let bare = [TRACE.as_bytes(), content.bytes(), b"a\nb\r\n"].concat();
-            assert_eq!(arrived(&bare, &known, is_stuffed).1, Err(MessageError::BareLineEnd));
-        }
-    }
-
-    #[test]
-    fn message_reader_when_first_line_is_folded_splits_as_message_new() {
-        let content = Content::new(format!(" {}\r\n", "x".repeat(300_000)).into());
-        let bytes = [TRACE.as_bytes(), content.bytes()].concat();
-        let known = KnownContents::by(move |_| Some(content.clone()));
-        let message = arrived(&bytes, &known, false).1.unwrap();
-        let wanted = Message::new(bytes.into());
-        assert_eq!((message.trace, message.content), (wanted.trace, wanted.content));
-    }
-
-    #[test]
-    fn message_reader_when_cached_content_has_bare_line_ends_refuses_it() {
-        let content = Content::new("with a lone\nline feed\r\n".repeat(10_000).into());
-        let known = KnownContents::by(move |_| Some(content.clone()));
-        let message = "with a lone\nline feed\r\n".repeat(10_000);
-        for is_stuffed in [true, false] {
-            assert_eq!(arrived(message.as_bytes(), &known, is_stuffed).1, Err(MessageError::BareLineEnd));
-        }
-    }
-
-    #[test]
-    fn message_reader_when_cached_content_is_too_large_does_not_keep_it() {
-        let (content, known) = known();
-        let mut reader = MessageReader::new(100_000, None, known);
-        reader.take_counted(content.bytes());
-        assert!(reader.is_too_large() && reader.matched.is_none() && reader.message.is_empty());
     }
 }

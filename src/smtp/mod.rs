@@ -13,7 +13,6 @@
 pub mod client;
 mod command;
 pub mod fuzzing;
-mod known_contents;
 mod lines;
 mod message_reader;
 mod message_writer;

@@ -15,9 +15,9 @@
 //! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. A commit is, in this order:
 //!
 //! 1. `BEGIN IMMEDIATE`; each job runs in a savepoint, and one that fails changes nothing.
-//! 2. Large contents are appended to the last segment. A new segment's name is made durable first. A write that fails, as
-//!    on a full disk, is taken back; the jobs are refused, and the store goes on.
-//! 3. `fdatasync` of that segment. If it fails, the store stops for good: what the system believes to be written may be
+//! 2. Large contents are appended to the last segment. A write that fails, as on a full disk, is taken back; the jobs are
+//!    refused, and the store goes on.
+//! 3. `fsync` of the folder of a new segment, `fdatasync` of the segment. If one fails, the store stops for good: what the system believes to be written may be
 //!    lost, and a second sync would not tell.
 //! 4. The end of the segment moves, and never back: a COMMIT that failed may still come to life after a crash, so no
 //!    place that it named is written again.
@@ -29,7 +29,8 @@
 //!    which little is needed is compacted by a commit of its own, and segments that hold nothing are removed.
 //!
 //! So bytes are durable before the rows that name them, whatever a power cut interrupts, and nothing is deleted at a
-//! start: SQLite replays its WAL, and files that no row names are removed. A segment that is missing or too short is
+//! start: the WAL is written and synced once more, since a process that was killed may have left it in the memory of the
+//! system only; SQLite replays it, and files that no row names are removed. A segment that is missing or too short is
 //! damage, and the store refuses to open. Bytes are compared with their hash when they are read.
 //!
 //! A stopped store answers every write with [`Error::Stopped`] and why; it goes on reading. [`Store::health`] tells it.

@@ -1,6 +1,7 @@
 //! Opens the database of a store: what it was written by, its tables, its folder.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(super) fn open_writer(path: &Path, files: &DiskFiles, schemas: &[Schema]) ->
         return Err(Error::Corrupt(format!("{text}; restore it from a backup, or move {CONTENTS} away").into()));
     }
     make_private(path)?;
+    make_durable(&beside(path, "-wal"))?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_format(&connection)?;
@@ -82,6 +84,20 @@ fn make_private(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes a WAL that an ended process left once more, and syncs it, before SQLite reads it.
+///
+/// Its last commits may be in the memory of the operating system only: a process that was killed before its sync, or
+/// whose sync failed, leaves pages that read well and are lost by a power cut. What is built upon them would be lost, too.
+fn make_durable(wal: &Path) -> Result<(), Error> {
+    let bytes = match fs::read(wal) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes?,
+    };
+    let mut file = File::options().write(true).open(wal)?;
+    file.write_all(&bytes)?;
+    Ok(file.sync_data()?)
+}
+
 /// Marks a new database as ours, and refuses others.
 fn check_format(connection: &Connection) -> Result<(), Error> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -90,8 +106,10 @@ fn check_format(connection: &Connection) -> Result<(), Error> {
         (APPLICATION_ID, FORMAT) => Ok(()),
         (APPLICATION_ID, _) => Err(Error::Corrupt("a newer build wrote it, which this one cannot read".into())),
         (0, 0) if tables == 0 => {
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            Ok(connection.pragma_update(None, "user_version", FORMAT)?)
+            // In one transaction: half a mark would be another's.
+            let mark =
+                format!("BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT");
+            Ok(connection.execute_batch(&mark)?)
         }
         (0, 0) if connection.prepare("SELECT room FROM schema").is_ok() => Err(Error::Corrupt(OLDER.into())),
         _ => Err(Error::Corrupt("it is no database of Postroad".into())),

@@ -16,8 +16,11 @@ pub(super) trait SegmentFiles: Send + Sync {
     /// All segments, with their lengths in bytes.
     fn list(&self) -> io::Result<BTreeMap<i64, u64>>;
 
-    /// Makes an empty segment whose name survives a power cut.
+    /// Makes an empty segment, or empties it; a power cut may lose its name until [`SegmentFiles::sync_names`].
     fn create(&self, segment: i64) -> io::Result<()>;
+
+    /// Puts the names of segments on stable storage.
+    fn sync_names(&self) -> io::Result<()>;
 
     /// Writes at a position; a power cut may lose it until [`SegmentFiles::sync`].
     fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()>;
@@ -104,14 +107,16 @@ impl SegmentFiles for DiskFiles {
     }
 
     fn create(&self, segment: i64) -> io::Result<()> {
-        if !self.folder.is_dir() {
-            fs::create_dir_all(&self.folder)?;
-            sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
-        }
+        fs::create_dir_all(&self.folder)?;
         let file = File::options().read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
-        sync_folder(&self.folder)?;
         lock(&self.open).insert(segment, Arc::new(file));
         Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_folder(&self.folder)?;
+        // The folder itself may be new.
+        sync_folder(self.folder.parent().unwrap_or(Path::new(".")))
     }
 
     fn write(&self, segment: i64, start: u64, bytes: &[u8]) -> io::Result<()> {
@@ -210,12 +215,16 @@ struct MemoryFile {
     bytes: Vec<u8>,
     /// How much of it is on stable storage.
     synced: usize,
+    /// Whether its name is.
+    is_named: bool,
 }
 
 impl MemoryFiles {
     /// Forgets what was not synced, as a power cut does.
     pub(super) fn cut_power(&self) {
-        lock(&self.0).files.values_mut().for_each(|file| file.bytes.truncate(file.synced));
+        let mut state = lock(&self.0);
+        state.files.retain(|_, file| file.is_named);
+        state.files.values_mut().for_each(|file| file.bytes.truncate(file.synced));
     }
 
     #[cfg(test)]
@@ -236,6 +245,15 @@ impl SegmentFiles for MemoryFiles {
 
     fn create(&self, segment: i64) -> io::Result<()> {
         lock(&self.0).files.insert(segment, MemoryFile::default());
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        if std::mem::take(&mut state.fails_next_sync) {
+            return Err(io::Error::other("the device reports an error"));
+        }
+        state.files.values_mut().for_each(|file| file.is_named = true);
         Ok(())
     }
 

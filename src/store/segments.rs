@@ -117,6 +117,7 @@ impl Segments {
         let is_new = !self.usage.contains_key(&segment);
         if is_new {
             self.files.create(segment).map_err(AppendError::Refused)?;
+            self.files.sync_names().map_err(AppendError::Failed)?;
         }
         let mut parts = batch.added.iter();
         if let Err(error) =

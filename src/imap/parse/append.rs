@@ -37,7 +37,7 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     }
     if scanner.peek() == Some(b'"') {
         let date = scanner.text()?;
-        new.internal_date = Some(parse_date_time(&date).ok_or(ParseError::Syntax("the date is not a date-time"))?);
+        new.internal_date = Some(parse_date_time(&date).ok_or(ParseError::Syntax("The date is not a date-time"))?);
         scanner.space()?;
     }
     // RFC 6855 §4: the header of the message may be in UTF-8.
@@ -47,11 +47,11 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     }
     new.is_binary = scanner.eat("~");
     if in_utf8 && !new.is_binary {
-        return bad("a literal8 is missing");
+        return bad("A literal8 is missing");
     }
     new.message = if new.is_binary { scanner.literal8()? } else { scanner.literal()? };
     if in_utf8 {
-        scanner.expect(")", "a closing parenthesis is missing")?;
+        scanner.expect(")", "A closing parenthesis is missing")?;
     }
     Ok(new)
 }

@@ -93,7 +93,7 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
         "REPLACE" => append::replace(scanner, uid)?,
         "COPY" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, remove_originals: false },
         "MOVE" => Request::Copy { set: messages(scanner, uid)?, mailbox: mailbox(scanner)?, remove_originals: true },
-        _ => return bad("unknown command"),
+        _ => return bad("Unknown command"),
     })
 }
 
@@ -126,13 +126,13 @@ fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     while scanner.eat(" ") {
         names.push(scanner.atom()?.to_ascii_uppercase());
     }
-    if names.is_empty() { bad("a capability is missing") } else { Ok(Body::Enable(names)) }
+    if names.is_empty() { bad("A capability is missing") } else { Ok(Body::Enable(names)) }
 }
 
 /// RFC 4978 §5.
 fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
-    scanner.expect("DEFLATE", "unknown compression algorithm")?;
+    scanner.expect("DEFLATE", "Unknown compression algorithm")?;
     Ok(Body::Compress)
 }
 
@@ -147,7 +147,7 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
         let name = scanner.nstring()?.unwrap_or_default();
         scanner.space()?;
         pairs.push((name, scanner.nstring()?));
-        if pairs.len() <= 30 { Ok(()) } else { bad("too many fields") }
+        if pairs.len() <= 30 { Ok(()) } else { bad("Too many fields") }
     })?;
     Ok(Body::Id(pairs))
 }
@@ -163,7 +163,7 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
         _ => StoreMode::Replace,
     };
     let _ = scanner.eat("+") || scanner.eat("-");
-    scanner.expect("FLAGS", "only FLAGS can be stored")?;
+    scanner.expect("FLAGS", "Only FLAGS can be stored")?;
     let silent = scanner.eat(".SILENT");
     scanner.space()?;
     let flags = match scanner.peek() {
@@ -194,13 +194,13 @@ fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
         match SystemFlags::named(&name) {
             Some(flag) => flags.system = flags.system.with(flag),
             None if name.eq_ignore_ascii_case("\\Recent") => {}
-            None => return bad("unknown system flag"),
+            None => return bad("Unknown system flag"),
         }
         return Ok(());
     }
     flags.add_keyword(scanner.atom()?);
-    if MAX_KEYWORDS < flags.keywords.len() { bad("too many keywords") } else { Ok(()) }
+    if MAX_KEYWORDS < flags.keywords.len() { bad("Too many keywords") } else { Ok(()) }
 }
 
-/// How many keywords one command may name.
+/// Most keywords in one command.
 const MAX_KEYWORDS: usize = 100;

@@ -12,11 +12,11 @@ pub(super) fn create(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     let (mailbox, mut uses) = (scanner.mailbox()?, Vec::new());
     if scanner.eat(" ") {
         scanner.list(|scanner| {
-            scanner.expect("USE ", "unknown parameter")?;
+            scanner.expect("USE ", "Unknown parameter")?;
             scanner.list(|scanner| {
-                scanner.expect("\\", "a special use begins with a backslash")?;
+                scanner.expect("\\", "A special use begins with a backslash")?;
                 uses.push(format!("\\{}", scanner.atom()?));
-                if uses.len() <= MAX_USES { Ok(()) } else { bad("too many special uses") }
+                if uses.len() <= MAX_USES { Ok(()) } else { bad("Too many special uses") }
             })
         })?;
     }

@@ -29,12 +29,12 @@ pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
 pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
     let mut items = Vec::new();
     if scanner.peek() == Some(b')') {
-        return bad("an item is missing");
+        return bad("An item is missing");
     }
     loop {
         items.push(item(scanner)?);
         if MAX_ITEMS < items.len() {
-            return bad("too many items");
+            return bad("Too many items");
         }
         if scanner.eat(")") {
             return Ok(items);
@@ -81,7 +81,7 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
         "BINARY" => binary(scanner, false)?,
         "BINARY.PEEK" => binary(scanner, true)?,
         "BINARY.SIZE" => Item::BinarySize(binary_part(scanner)?),
-        _ => return bad("unknown item"),
+        _ => return bad("Unknown item"),
     })
 }
 
@@ -103,23 +103,23 @@ fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
 
 /// RFC 9051 §9 (section-binary).
 fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
-    scanner.expect("[", "a section in brackets is missing")?;
+    scanner.expect("[", "A section in brackets is missing")?;
     let part = if scanner.peek() == Some(b']') { vec![] } else { part(scanner)? };
     if !scanner.eat("]") {
-        return bad("a section of BINARY contains only numbers");
+        return bad("A section of BINARY contains only numbers");
     }
     Ok(part)
 }
 
 /// RFC 9051 §9 (section).
 fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
-    scanner.expect("[", "a section in brackets is missing")?;
+    scanner.expect("[", "A section in brackets is missing")?;
     let part = part(scanner)?;
     let text = match scanner.peek() {
         Some(b']') => SectionText::All,
         _ => section_text(scanner, &part)?,
     };
-    scanner.expect("]", "a closing bracket is missing")?;
+    scanner.expect("]", "A closing bracket is missing")?;
     Ok(Section { part, text })
 }
 
@@ -129,17 +129,17 @@ fn part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         part.push(scanner.nonzero()?.get());
         if MAX_PART_DEPTH < part.len() {
-            return bad("too many part numbers");
+            return bad("Too many part numbers");
         }
         if !scanner.eat(".") {
             if scanner.peek() != Some(b']') {
-                return bad("a closing bracket is missing");
+                return bad("A closing bracket is missing");
             }
             return Ok(part);
         }
     }
     if scanner.peek() == Some(b']') && !part.is_empty() {
-        return bad("the section ends in a dot");
+        return bad("The section ends in a dot");
     }
     Ok(part)
 }
@@ -154,7 +154,7 @@ fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> 
         "MIME" if !part.is_empty() => SectionText::Mime,
         "HEADER.FIELDS" => header_fields(scanner, false)?,
         "HEADER.FIELDS.NOT" => header_fields(scanner, true)?,
-        _ => return bad("unknown section"),
+        _ => return bad("Unknown section"),
     })
 }
 
@@ -163,9 +163,9 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     let mut names = Vec::new();
     scanner.list(|scanner| {
         names.push(scanner.text()?);
-        if names.len() <= MAX_FIELDS { Ok(()) } else { bad("too many fields") }
+        if names.len() <= MAX_FIELDS { Ok(()) } else { bad("Too many fields") }
     })?;
-    if names.is_empty() { bad("a field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
+    if names.is_empty() { bad("A field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
 }
 
 /// `<first.count>`. RFC 9051 §9 (partial).
@@ -174,8 +174,8 @@ fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
         return Ok(None);
     }
     let first = scanner.number32()?;
-    scanner.expect(".", "the number of bytes is missing")?;
+    scanner.expect(".", "The number of bytes is missing")?;
     let count = scanner.nonzero()?.get();
-    scanner.expect(">", "a closing angle bracket is missing")?;
+    scanner.expect(">", "A closing angle bracket is missing")?;
     Ok(Some((first, count)))
 }

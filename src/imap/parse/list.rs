@@ -38,7 +38,7 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
 fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
     let bytes: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
     // An empty pattern counts as one byte.
-    if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("the patterns are too long") }
+    if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("The patterns are too long") }
 }
 
 /// RFC 9051 §6.3.9.1; `REMOTE` is ignored, as there are no remote mailboxes.
@@ -49,7 +49,7 @@ fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
             "RECURSIVEMATCH" => list.recursive_match = true,
             "SPECIAL-USE" => list.special_use = true,
             "REMOTE" => {}
-            _ => return bad("unknown selection option"),
+            _ => return bad("Unknown selection option"),
         }
         Ok(())
     })?;
@@ -69,7 +69,7 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
             "CHILDREN" => returns.children = true,
             "SPECIAL-USE" => returns.special_use = true,
             "STATUS" => returns.status = status(scanner)?,
-            _ => return bad("unknown return option"),
+            _ => return bad("Unknown return option"),
         }
         Ok(())
     })?;
@@ -92,11 +92,11 @@ pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     scanner.list(|scanner| {
         let name = scanner.word()?;
         let found = StatusItem::ALL.iter().find(|(_, known)| *known == name);
-        let (item, _) = found.ok_or(ParseError::Syntax("unknown status item"))?;
+        let (item, _) = found.ok_or(ParseError::Syntax("Unknown status item"))?;
         if !items.contains(item) {
             items.push(*item);
         }
         Ok(())
     })?;
-    if items.is_empty() { bad("a status item is missing") } else { Ok(items) }
+    if items.is_empty() { bad("A status item is missing") } else { Ok(items) }
 }

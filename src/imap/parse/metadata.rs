@@ -29,7 +29,7 @@ pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
         scanner.space()?;
         get.entries.push(entry(scanner)?);
         if MAX_ENTRIES < get.entries.len() {
-            return bad("too many entries");
+            return bad("Too many entries");
         }
     }
     Ok(Request::Metadata(MetadataRequest::Get(get)))
@@ -52,7 +52,7 @@ fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
                     _ => return bad("DEPTH is 0, 1 or infinity"),
                 };
             }
-            _ => return bad("unknown option"),
+            _ => return bad("Unknown option"),
         }
         if scanner.eat(")") {
             return Ok(());
@@ -73,15 +73,15 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
             Some(b'"' | b'{') => Some(scanner.string()?),
             _ if scanner.eat("~") => Some(scanner.literal8()?),
             _ => {
-                scanner.expect("NIL", "a value is missing")?;
+                scanner.expect("NIL", "A value is missing")?;
                 None
             }
         };
         values.push((entry, value));
-        if values.len() <= MAX_ENTRIES { Ok(()) } else { bad("too many entries") }
+        if values.len() <= MAX_ENTRIES { Ok(()) } else { bad("Too many entries") }
     })?;
     if values.is_empty() {
-        return bad("an entry is missing");
+        return bad("An entry is missing");
     }
     Ok(Request::Metadata(MetadataRequest::Set { mailbox, values }))
 }
@@ -96,12 +96,12 @@ fn entry_to_set(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = entry(scanner)?;
     let mut parts = entry.split('/').skip(2);
     let parts_min = match parts.next() {
-        None => return bad("an entry name has at least two parts"),
+        None => return bad("An entry name has at least two parts"),
         Some(part) if part.eq_ignore_ascii_case("vendor") => 2,
         Some(_) => 0,
     };
     if parts.count() < parts_min {
-        return Err(ParseError::Syntax("an entry name under vendor has at least four parts"));
+        return Err(ParseError::Syntax("An entry name under vendor has at least four parts"));
     }
     Ok(entry)
 }

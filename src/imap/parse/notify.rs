@@ -19,7 +19,7 @@ fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
     let mut notify = Notify { status: scanner.eat(" STATUS"), ..Notify::default() };
     let (mut has_selected, mut has_unknown) = (false, false);
     loop {
-        scanner.expect(" (", "a group of events is missing")?;
+        scanner.expect(" (", "A group of events is missing")?;
         let (selector, listed) = group(scanner)?;
         has_unknown |= listed.has_unknown;
         match selector {
@@ -30,7 +30,7 @@ fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
                 notify.selected = listed.of_selected(delayed)?;
             }
             Selector::Other(_) if listed.items.is_some() => {
-                return bad("items are only allowed for the selected mailbox");
+                return bad("Items are only allowed for the selected mailbox");
             }
             Selector::Other(filter) => notify.groups.push(EventGroup { filter, events: listed.events }),
         }
@@ -56,11 +56,11 @@ fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
         "SUBSCRIBED" => Selector::Other(Filter::Subscribed),
         "SUBTREE" => Selector::Other(Filter::Subtree(mailboxes(scanner)?)),
         "MAILBOXES" => Selector::Other(Filter::Mailboxes(mailboxes(scanner)?)),
-        _ => return bad("unknown mailbox selector"),
+        _ => return bad("Unknown mailbox selector"),
     };
     scanner.space()?;
     let listed = Listed::read(scanner)?;
-    scanner.expect(")", "a closing parenthesis is missing")?;
+    scanner.expect(")", "A closing parenthesis is missing")?;
     Ok((selector, listed))
 }
 
@@ -75,7 +75,7 @@ fn mailboxes(scanner: &mut Scanner<'_>) -> Parsed<Vec<String>> {
         names.push(scanner.mailbox()?);
         Ok(())
     })?;
-    if names.is_empty() { bad("a mailbox name is missing") } else { Ok(names) }
+    if names.is_empty() { bad("A mailbox name is missing") } else { Ok(names) }
 }
 
 /// The events of one group, as parsed.
@@ -101,7 +101,7 @@ impl Listed {
             listed.event(scanner)
         })?;
         if count == 0 {
-            return bad("an event is missing");
+            return bad("An event is missing");
         }
         // RFC 5465 §5.
         if listed.message_new != listed.message_expunge {
@@ -141,7 +141,7 @@ impl Listed {
     fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
         let Events { messages, flags, .. } = self.events;
         if (Events { messages, flags, ..Events::NONE }) != self.events {
-            return bad("only message events are allowed for the selected mailbox");
+            return bad("Only message events are allowed for the selected mailbox");
         }
         let items = self.items.unwrap_or_default();
         Ok(messages.then_some(SelectedEvents { delayed, flags, items }))

@@ -43,7 +43,7 @@ impl RawCommand {
     }
 }
 
-/// What the bytes so far amount to.
+/// The state of the input.
 #[derive(Debug)]
 pub(crate) enum ReadResult {
     /// Incomplete; more bytes are needed.
@@ -153,17 +153,17 @@ impl Reader {
     }
 
     fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
-        let room = limits.line.saturating_sub(self.command.text.len());
+        let space_left = limits.line.saturating_sub(self.command.text.len());
         let Some(line) = self.split_line() else {
-            if room < self.input.len() {
-                self.keep_beginning(room.min(256));
+            if space_left < self.input.len() {
+                self.keep_beginning(space_left.min(256));
                 self.refuse(Refusal::Line, Stage::SkipLine);
                 return None;
             }
             return Some(ReadResult::More);
         };
-        if room < line.len() {
-            self.command.text.extend_from_slice(&line[..room.min(256)]);
+        if space_left < line.len() {
+            self.command.text.extend_from_slice(&line[..space_left.min(256)]);
             self.refused.get_or_insert(Refusal::Line);
             return self.skip_announced(announced(&line));
         }

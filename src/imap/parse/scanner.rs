@@ -64,11 +64,11 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn space(&mut self) -> Parsed<()> {
-        self.expect(" ", "a space is missing")
+        self.expect(" ", "A space is missing")
     }
 
     pub(super) fn end(&self) -> Parsed<()> {
-        if self.rest.is_empty() { Ok(()) } else { bad("unexpected text at the end of the command") }
+        if self.rest.is_empty() { Ok(()) } else { bad("Unexpected text at the end of the command") }
     }
 
     /// The longest run of bytes of this kind, at least one.
@@ -83,32 +83,32 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn tag(&mut self) -> Parsed<&'a str> {
-        self.take_while(is_tag, "a command begins with a tag")
+        self.take_while(is_tag, "A command begins with a tag")
     }
 
     pub(super) fn atom(&mut self) -> Parsed<&'a str> {
-        self.take_while(is_atom, "an atom is missing")
+        self.take_while(is_atom, "An atom is missing")
     }
 
     /// Letters, digits, `.` and `-`, as in the names of commands, items and options.
     pub(super) fn word(&mut self) -> Parsed<String> {
         let kind = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-        Ok(self.take_while(kind, "a word is missing")?.to_ascii_uppercase())
+        Ok(self.take_while(kind, "A word is missing")?.to_ascii_uppercase())
     }
 
     /// RFC 9051 §9 (at most number64).
     pub(super) fn number(&mut self) -> Parsed<u64> {
-        let digits = self.take_while(|byte| byte.is_ascii_digit(), "a number is missing")?;
+        let digits = self.take_while(|byte| byte.is_ascii_digit(), "A number is missing")?;
         let number = digits.parse().ok().filter(|number| *number <= i64::MAX as u64);
-        number.ok_or(ParseError::Syntax("the number is too large"))
+        number.ok_or(ParseError::Syntax("The number is too large"))
     }
 
     pub(super) fn number32(&mut self) -> Parsed<u32> {
-        u32::try_from(self.number()?).or(bad("the number is too large"))
+        u32::try_from(self.number()?).or(bad("The number is too large"))
     }
 
     pub(super) fn nonzero(&mut self) -> Parsed<NonZeroU32> {
-        NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("the number must not be 0"))
+        NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("The number must not be 0"))
     }
 
     /// A quoted string or a literal. RFC 9051 §4.3.
@@ -116,7 +116,7 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'"') => self.quoted(),
             Some(b'{') => self.literal(),
-            _ => bad("a string is missing"),
+            _ => bad("A string is missing"),
         }
     }
 
@@ -131,13 +131,13 @@ impl<'a> Scanner<'a> {
                 }
                 b'\\' => match bytes.next() {
                     Some((_, escaped @ (b'"' | b'\\'))) => text.push(*escaped),
-                    _ => return bad("only quotes and backslashes can be escaped"),
+                    _ => return bad("Only quotes and backslashes can be escaped"),
                 },
                 b'\r' | b'\n' | 0 => break,
                 byte => text.push(*byte),
             }
         }
-        bad("a closing quote is missing")
+        bad("A closing quote is missing")
     }
 
     /// A literal; it cannot hold NUL. RFC 9051 §4.3, §9 (CHAR8).
@@ -148,23 +148,23 @@ impl<'a> Scanner<'a> {
 
     /// A literal of any bytes, behind the `~` that the caller has read; its bytes were already read. RFC 9051 §4.3, §9.
     pub(super) fn literal8(&mut self) -> Parsed<Bytes> {
-        self.expect("{", "a literal is missing")?;
+        self.expect("{", "A literal is missing")?;
         let bytes = self.number()?;
         self.eat("+");
-        self.expect("}", "a closing brace is missing")?;
+        self.expect("}", "A closing brace is missing")?;
         if !(self.eat("\r\n") || self.eat("\n")) {
-            return bad("a literal begins on a new line");
+            return bad("A literal begins on a new line");
         }
         match self.literals.next() {
             Some(literal) if literal.len() as u64 == bytes => Ok(literal.clone()),
-            _ => bad("a literal is missing"),
+            _ => bad("A literal is missing"),
         }
     }
 
     pub(super) fn astring(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
-            _ => Ok(Bytes::copy_from_slice(self.take_while(is_astring, "a string is missing")?.as_bytes())),
+            _ => Ok(Bytes::copy_from_slice(self.take_while(is_astring, "A string is missing")?.as_bytes())),
         }
     }
 
@@ -188,7 +188,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
             Some(b'"' | b'{') => utf8(self.string()?)?,
-            _ => self.take_while(is_pattern, "a mailbox name is missing")?.to_owned(),
+            _ => self.take_while(is_pattern, "A mailbox name is missing")?.to_owned(),
         };
         self.decode_name(name)
     }
@@ -201,7 +201,7 @@ impl<'a> Scanner<'a> {
         if self.utf8 || !name.is_ascii() {
             return Ok(name);
         }
-        utf7_decode(&name).ok_or(ParseError::Syntax("the mailbox name is not modified UTF-7"))
+        utf7_decode(&name).ok_or(ParseError::Syntax("The mailbox name is not modified UTF-7"))
     }
 
     /// RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
@@ -228,13 +228,13 @@ impl<'a> Scanner<'a> {
     pub(super) fn window(&mut self) -> Parsed<Window> {
         let from_end = self.eat("-");
         let from = self.nonzero()?;
-        self.expect(if from_end { ":-" } else { ":" }, "a range like 1:9 or -1:-9 is missing")?;
+        self.expect(if from_end { ":-" } else { ":" }, "A range like 1:9 or -1:-9 is missing")?;
         Ok(Window { from_end, bounds: (from, self.nonzero()?) })
     }
 
     /// Items in parentheses, separated by single spaces; may be empty.
     pub(super) fn list(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
-        self.expect("(", "a list in parentheses is missing")?;
+        self.expect("(", "A list in parentheses is missing")?;
         if self.eat(")") {
             return Ok(());
         }
@@ -251,6 +251,6 @@ impl<'a> Scanner<'a> {
 fn utf8(bytes: Bytes) -> Parsed<String> {
     match String::from_utf8(bytes.into()) {
         Ok(text) if !text.contains('\0') => Ok(text),
-        _ => bad("the text is not UTF-8"),
+        _ => bad("The text is not UTF-8"),
     }
 }

@@ -37,10 +37,10 @@ pub(super) fn sort(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Sort> {
     let mut criteria = Vec::new();
     scanner.list(|scanner| {
         criteria.push(criterion(scanner)?);
-        if criteria.len() <= MAX_CRITERIA { Ok(()) } else { bad("too many criteria") }
+        if criteria.len() <= MAX_CRITERIA { Ok(()) } else { bad("Too many criteria") }
     })?;
     if criteria.is_empty() {
-        return bad("a criterion is missing");
+        return bad("A criterion is missing");
     }
     Ok(Sort { criteria, search: in_charset(scanner, uid)? })
 }
@@ -55,7 +55,7 @@ fn criterion(scanner: &mut Scanner<'_>) -> Parsed<Criterion> {
         "SIZE" => SortKey::Size,
         "SUBJECT" => SortKey::Subject,
         "TO" => SortKey::To,
-        _ => return bad("unknown sort key"),
+        _ => return bad("Unknown sort key"),
     };
     Ok(Criterion { reverse, by })
 }
@@ -66,7 +66,7 @@ pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     let by = match scanner.word()?.as_str() {
         "ORDEREDSUBJECT" => Threading::OrderedSubject,
         "REFERENCES" => Threading::References,
-        _ => return bad("unknown threading algorithm"),
+        _ => return bad("Unknown threading algorithm"),
     };
     Ok(Thread { by, search: in_charset(scanner, uid)? })
 }
@@ -101,7 +101,7 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
             "ALL" => &mut returns.all,
             "COUNT" => &mut returns.count,
             "SAVE" => &mut returns.save,
-            _ => return bad("unknown return option"),
+            _ => return bad("Unknown return option"),
         };
         *option = true;
         Ok(())
@@ -126,14 +126,14 @@ fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key
 
 fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     if depth == 0 || *left == 0 {
-        return bad("the search is too large");
+        return bad("The search is too large");
     }
     *left -= 1;
     match scanner.peek() {
         Some(b'(') => {
             scanner.expect("(", "")?;
             let inner = keys(scanner, depth - 1, left)?;
-            scanner.expect(")", "the parentheses do not close")?;
+            scanner.expect(")", "A closing parenthesis is missing")?;
             return Ok(inner);
         }
         Some(b'*' | b'$' | b'0'..=b'9') => return Ok(Key::Sequence(scanner.set()?)),
@@ -211,11 +211,11 @@ fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
         }
         "BODY" => Key::Body(scanner.text()?),
         "TEXT" => Key::Text(scanner.text()?),
-        _ => return bad("unknown search key"),
+        _ => return bad("Unknown search key"),
     })
 }
 
 /// RFC 9051 §9 (date): with or without quotes.
 fn date(scanner: &mut Scanner<'_>) -> Parsed<Date> {
-    parse_date(&scanner.text()?).ok_or(ParseError::Syntax("a date like 1-Feb-1994 is missing"))
+    parse_date(&scanner.text()?).ok_or(ParseError::Syntax("A date like 1-Feb-1994 is missing"))
 }

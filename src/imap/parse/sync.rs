@@ -16,7 +16,7 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
             match scanner.word()?.as_str() {
                 "CONDSTORE" => condstore = true,
                 "QRESYNC" => resync = Some(qresync(scanner)?),
-                _ => return bad("unknown parameter"),
+                _ => return bad("Unknown parameter"),
             }
             Ok(())
         })?;
@@ -28,7 +28,7 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
 /// is not needed here.
 fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     scanner.space()?;
-    scanner.expect("(", "a list in parentheses is missing")?;
+    scanner.expect("(", "A list in parentheses is missing")?;
     let uidvalidity = scanner.nonzero()?.get();
     scanner.space()?;
     let modseq = modseq(scanner)?;
@@ -42,13 +42,13 @@ fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
                 plain_set(scanner)?;
                 scanner.space()?;
                 plain_set(scanner)?;
-                scanner.expect(")", "the parentheses do not close")?;
+                scanner.expect(")", "A closing parenthesis is missing")?;
             }
             Some(b'0'..=b'9' | b'*' | b'$') if known.is_none() && !pair => known = Some(plain_set(scanner)?),
             _ => return bad("QRESYNC takes a UID set and a pair of sets"),
         }
     }
-    scanner.expect(")", "the parentheses do not close")?;
+    scanner.expect(")", "A closing parenthesis is missing")?;
     Ok(Resync { uidvalidity, modseq, known })
 }
 
@@ -59,7 +59,7 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
         SequenceSet::Saved => false,
         SequenceSet::Ranges(ranges) => ranges.iter().all(|(from, to)| from.is_some() && to.is_some()),
     };
-    if is_plain { Ok(set) } else { bad("the set must contain only numbers") }
+    if is_plain { Ok(set) } else { bad("The set must contain only numbers") }
 }
 
 /// The modifiers after the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
@@ -80,7 +80,7 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
                 scanner.space()?;
                 page = Some(scanner.window()?);
             }
-            _ => return bad("unknown modifier"),
+            _ => return bad("Unknown modifier"),
         }
         Ok(())
     })?;
@@ -103,7 +103,7 @@ pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> 
                 scanner.space()?;
                 since = Some(scanner.number()?);
             }
-            _ => return bad("unknown modifier"),
+            _ => return bad("Unknown modifier"),
         }
         Ok(())
     })?;
@@ -117,11 +117,11 @@ pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     if scanner.peek() == Some(b'"') {
         let entry = scanner.text()?;
         if !entry.to_ascii_lowercase().starts_with("/flags/") {
-            return bad("unknown entry");
+            return bad("Unknown entry");
         }
         scanner.space()?;
         if !matches!(scanner.word()?.as_str(), "PRIV" | "SHARED" | "ALL") {
-            return bad("unknown entry type");
+            return bad("Unknown entry type");
         }
         scanner.space()?;
     }
@@ -131,7 +131,7 @@ pub(super) fn search_modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
 /// RFC 7162 §7 (mod-sequence-value): never 0.
 fn modseq(scanner: &mut Scanner<'_>) -> Parsed<u64> {
     match scanner.number()? {
-        0 => bad("the number must not be 0"),
+        0 => bad("The number must not be 0"),
         modseq => Ok(modseq),
     }
 }

@@ -112,7 +112,7 @@ fn list_parses_basic_and_extended_syntax() {
 fn list_with_too_long_patterns_is_refused() {
     let reference = "a".repeat(700);
     assert!(read(&format!("a LIST {reference} (a b)")).is_ok());
-    assert_eq!(read(&format!("a LIST {reference} (a b c)")), Err(ParseError::Syntax("the patterns are too long")));
+    assert_eq!(read(&format!("a LIST {reference} (a b c)")), Err(ParseError::Syntax("The patterns are too long")));
 }
 
 #[test]
@@ -267,57 +267,57 @@ fn login_enable_and_id_parse() {
 #[test]
 fn invalid_commands_are_refused_with_a_reason() {
     for (text, why) in [
-        ("", "a command begins with a tag"),
-        ("+ NOOP", "a command begins with a tag"),
-        ("a", "a space is missing"),
-        ("a  NOOP", "a word is missing"),
-        ("a NOOP ", "there is more than belongs here"),
-        ("a UID NOOP", "no such command"),
-        ("a SELECT", "a space is missing"),
-        ("a SELECT a b", "a list in parentheses is missing"),
-        ("a SELECT \"a", "the quotes do not close"),
-        ("a SELECT \"\\a\"", "only a quote or a backslash is escaped"),
-        ("a SELECT {1} a", "a literal begins on a new line"),
-        ("a SELECT &AA", "the mailbox name is not in modified UTF-7"),
-        ("a FETCH 0 FLAGS", "the number may not be 0"),
-        ("a FETCH 4294967296 FLAGS", "the number is too large"),
-        ("a FETCH 1: FLAGS", "a number is missing"),
-        ("a FETCH 1 ()", "an item is missing"),
-        ("a FETCH 1 (ALL)", "no such item"),
-        ("a FETCH 1 BODY[MIME]", "no such section"),
-        ("a FETCH 1 BODY[1.]", "the section ends in a dot"),
-        ("a FETCH 1 BODY[1TEXT]", "the section does not close"),
-        ("a FETCH 1 BODY[]<0.0>", "the number may not be 0"),
-        ("a FETCH 1 BODY[HEADER.FIELDS ()]", "a field name is missing"),
-        ("a STORE 1 FLAGS (\\Bold)", "no such system flag"),
-        ("a STORE 1 LABELS (a)", "only FLAGS can be stored"),
-        ("a STORE 1 (UNCHANGEDSINCE) FLAGS a", "a space is missing"),
+        ("", "A command begins with a tag"),
+        ("+ NOOP", "A command begins with a tag"),
+        ("a", "A space is missing"),
+        ("a  NOOP", "A word is missing"),
+        ("a NOOP ", "Unexpected text at the end of the command"),
+        ("a UID NOOP", "Unknown command"),
+        ("a SELECT", "A space is missing"),
+        ("a SELECT a b", "A list in parentheses is missing"),
+        ("a SELECT \"a", "A closing quote is missing"),
+        ("a SELECT \"\\a\"", "Only quotes and backslashes can be escaped"),
+        ("a SELECT {1} a", "A literal begins on a new line"),
+        ("a SELECT &AA", "The mailbox name is not modified UTF-7"),
+        ("a FETCH 0 FLAGS", "The number must not be 0"),
+        ("a FETCH 4294967296 FLAGS", "The number is too large"),
+        ("a FETCH 1: FLAGS", "A number is missing"),
+        ("a FETCH 1 ()", "An item is missing"),
+        ("a FETCH 1 (ALL)", "Unknown item"),
+        ("a FETCH 1 BODY[MIME]", "Unknown section"),
+        ("a FETCH 1 BODY[1.]", "The section ends in a dot"),
+        ("a FETCH 1 BODY[1TEXT]", "A closing bracket is missing"),
+        ("a FETCH 1 BODY[]<0.0>", "The number must not be 0"),
+        ("a FETCH 1 BODY[HEADER.FIELDS ()]", "A field name is missing"),
+        ("a STORE 1 FLAGS (\\Bold)", "Unknown system flag"),
+        ("a STORE 1 LABELS (a)", "Only FLAGS can be stored"),
+        ("a STORE 1 (UNCHANGEDSINCE) FLAGS a", "A space is missing"),
         ("a STORE 1 () FLAGS a", "UNCHANGEDSINCE is missing"),
-        ("a FETCH 1 FLAGS (CHANGEDSINCE)", "a space is missing"),
+        ("a FETCH 1 FLAGS (CHANGEDSINCE)", "A space is missing"),
         ("a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "VANISHED needs UID FETCH"),
-        ("a SORT (REVERSE) UTF-8 ALL", "no such criterion"),
-        ("a SORT (DATE REVERSE REVERSE TO) UTF-8 ALL", "no such criterion"),
-        ("a SEARCH YOUNGER 0 ALL", "the number may not be 0"),
+        ("a SORT (REVERSE) UTF-8 ALL", "Unknown sort key"),
+        ("a SORT (DATE REVERSE REVERSE TO) UTF-8 ALL", "Unknown sort key"),
+        ("a SEARCH YOUNGER 0 ALL", "The number must not be 0"),
         ("a SEARCH RETURN (ALL PARTIAL 1:2) ALL", "ALL and PARTIAL exclude each other"),
-        ("a SEARCH RETURN (PARTIAL 1:-2) ALL", "a number is missing"),
-        ("a SEARCH RETURN (PARTIAL -1:2) ALL", "the bounds are not like 1:9 or -1:-9"),
+        ("a SEARCH RETURN (PARTIAL 1:-2) ALL", "A number is missing"),
+        ("a SEARCH RETURN (PARTIAL -1:2) ALL", "A range like 1:9 or -1:-9 is missing"),
         ("a UID FETCH 1 FLAGS (VANISHED)", "CHANGEDSINCE is missing"),
-        ("a SELECT b (QRESYNC (1 0))", "the number may not be 0"),
-        ("a SELECT b (QRESYNC (1 2 1:*))", "the set may hold only numbers"),
-        ("a SELECT b (QRESYNC (1 2 3 4))", "QRESYNC takes a set of UIDs and a pair of sets"),
-        ("a SELECT b (FAST)", "no such parameter"),
-        ("a SEARCH MODSEQ \"/x/y\" all 1", "no such entry"),
-        ("a SEARCH", "a space is missing"),
-        ("a SEARCH OR SEEN", "a space is missing"),
-        ("a SEARCH (SEEN", "the parentheses do not close"),
-        ("a SEARCH BEFORE 1-Feb", "the date is not like 1-Feb-1994"),
-        ("a STATUS a ()", "a status item is missing"),
+        ("a SELECT b (QRESYNC (1 0))", "The number must not be 0"),
+        ("a SELECT b (QRESYNC (1 2 1:*))", "The set must contain only numbers"),
+        ("a SELECT b (QRESYNC (1 2 3 4))", "QRESYNC takes a UID set and a pair of sets"),
+        ("a SELECT b (FAST)", "Unknown parameter"),
+        ("a SEARCH MODSEQ \"/x/y\" all 1", "Unknown entry"),
+        ("a SEARCH", "A space is missing"),
+        ("a SEARCH OR SEEN", "A space is missing"),
+        ("a SEARCH (SEEN", "A closing parenthesis is missing"),
+        ("a SEARCH BEFORE 1-Feb", "A date like 1-Feb-1994 is missing"),
+        ("a STATUS a ()", "A status item is missing"),
         ("a LIST (RECURSIVEMATCH) \"\" *", "RECURSIVEMATCH needs SUBSCRIBED"),
-        ("a APPEND a UTF8 (~{1}\r\nx)", "enable UTF8=ACCEPT first"),
-        ("a REPLACE 1:2 a {1}\r\nx", "one message is replaced at a time"),
-        ("a REPLACE $ a {1}\r\nx", "one message is replaced at a time"),
-        ("a APPEND a \"soon\" {1}\r\nx", "the date is not a date-time"),
-        ("a ENABLE", "a capability is missing"),
+        ("a APPEND a UTF8 (~{1}\r\nx)", "UTF8=ACCEPT is not enabled"),
+        ("a REPLACE 1:2 a {1}\r\nx", "REPLACE takes exactly one message"),
+        ("a REPLACE $ a {1}\r\nx", "REPLACE takes exactly one message"),
+        ("a APPEND a \"soon\" {1}\r\nx", "The date is not a date-time"),
+        ("a ENABLE", "A capability is missing"),
     ] {
         assert_eq!(read(text), Err(ParseError::Syntax(why)), "{text}");
     }
@@ -328,10 +328,10 @@ fn invalid_commands_are_refused_with_a_reason() {
 fn search_nested_too_deeply_is_refused() {
     let nested = |depth: usize| format!("a SEARCH {}ALL{}", "(".repeat(depth), ")".repeat(depth));
     assert!(read(&nested(MAX_DEPTH - 1)).is_ok());
-    assert_eq!(read(&nested(MAX_DEPTH)), Err(ParseError::Syntax("the search is too large")));
+    assert_eq!(read(&nested(MAX_DEPTH)), Err(ParseError::Syntax("The search is too large")));
     assert_eq!(
         read(&format!("a SEARCH {}ALL", "NOT ".repeat(MAX_DEPTH))),
-        Err(ParseError::Syntax("the search is too large"))
+        Err(ParseError::Syntax("The search is too large"))
     );
 }
 

@@ -1,8 +1,8 @@
 //! NOTIFY: unsolicited updates of the account as they happen. RFC 5465.
 //!
 //! ```text
-//! commit --> FeedReader --tell_news--> LIST, METADATA, STATUS     of the event groups
-//!       '--> Selected --tell--> EXISTS, EXPUNGE, FETCH        of the selected mailbox
+//! commit --> FeedReader --write_events--> LIST, METADATA, STATUS     of the event groups
+//!       '--> Selected --write_updates--> EXISTS, EXPUNGE, FETCH        of the selected mailbox
 //! ```
 //!
 //! If the client asked for no events of the selected mailbox, its view changes only by its own commands.

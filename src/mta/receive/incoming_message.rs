@@ -18,7 +18,7 @@ use super::handler::SmtpHandler;
 use crate::journey::{EventKind, Protocol};
 use crate::mail::{Address, Envelope, JourneyId, Message, QueueId, Recipient, Stamp};
 use crate::mta::expand::AliasExpansion;
-use crate::mta::report::{self, Action, Told};
+use crate::mta::report::{self, Action, RecipientStatus};
 use crate::mta::{Mta, QueuedMessage, Receipt};
 use crate::smtp::Reply;
 use crate::store;
@@ -141,8 +141,8 @@ impl IncomingMessage {
     /// What the sender is told at once: first what failed, then what became of aliases.
     fn reports(&self, mta: &Mta) -> Vec<QueuedMessage> {
         let failed = |recipient| {
-            let told = Told { status: (5, 4, 6), host: None, words: Some(LOOP_REASON.to_owned()) };
-            (recipient, Action::Failed, told)
+            let status = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP_REASON.to_owned()) };
+            (recipient, Action::Failed, status)
         };
         let led = self.expanded.iter().filter_map(|(expansion, _)| {
             let (action, told) = expansion.sender_notice()?;
@@ -162,7 +162,10 @@ impl SmtpHandler {
         let incoming = IncomingMessage::new(mta, envelope, message, journey, stamp);
         let incoming = incoming.map_err(|why| Reply::new(554, (5, 4, 6), why))?;
         let settled = incoming.enqueue(mta, |queued| self.received(queued)).await;
-        let full = |_| Reply::new(452, (4, 3, 1), "Cannot store the message now, try again later");
+        let full = |error| match error {
+            store::Error::Full => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),
+            _ => Reply::new(451, (4, 3, 0), "Cannot store the message now, try again later"),
+        };
         let receipt = settled.map_err(full)?;
         Ok(Reply::new(250, (2, 0, 0), &format!("OK: queued as {}", receipt.id)))
     }

@@ -134,11 +134,11 @@ fn client_when_server_offers_pipelining_sends_commands_together() {
         S: .
         S: +OK
         S: .
-        S: -ERR no such message
+        S: -ERR No such message
         S: +OK
         ",
     );
-    let refused = Event::Refused { command: "RETR 9".to_owned(), text: "no such message".to_owned() };
+    let refused = Event::Refused { command: "RETR 9".to_owned(), text: "No such message".to_owned() };
     let message = Event::Message { number: 1, bytes: Bytes::new() };
     let listing = Event::Listing(vec![entry(1, 2, Some("one"))]);
     assert_eq!(events, [Event::Ready, listing, message, refused, Event::Closed]);

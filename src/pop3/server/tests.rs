@@ -122,21 +122,21 @@ fn session_in_transaction_lists_reads_and_deletes_messages() {
         C: STAT
         S: +OK 2 67
         C: LIST
-        S: +OK the listing follows
+        S: +OK Listing follows
         S: 1 47
         S: 2 20
         S: .
         C: UIDL
-        S: +OK the listing follows
+        S: +OK Listing follows
         S: 1 ann.0
         S: 2 ann.1
         S: .
         C: LIST 2
         S: +OK 2 20
         C: UIDL 3
-        S: -ERR no such message
+        S: -ERR No such message
         C: TOP 1 1
-        S: +OK the header and 1 lines follow
+        S: +OK Header and 1 lines follow
         S: Received: x
         S: Subject: one
         S:
@@ -152,19 +152,19 @@ fn session_in_transaction_lists_reads_and_deletes_messages() {
         S: end
         S: .
         C: DELE 1
-        S: +OK marked for deletion
+        S: +OK Marked for deletion
         C: DELE 1
-        S: -ERR no such message
+        S: -ERR No such message
         C: RETR 1
-        S: -ERR no such message
+        S: -ERR No such message
         C: STAT
         S: +OK 1 20
         C: RSET
-        S: +OK no message is marked
+        S: +OK Marks removed
         C: STAT
         S: +OK 2 67
         C: DELE 2
-        S: +OK marked for deletion
+        S: +OK Marked for deletion
         C: NOOP
         S: +OK
         C: QUIT
@@ -253,7 +253,7 @@ fn auth_with_or_without_initial_response_succeeds() {
         C: AGFubgBwdw==
         S: +OK 2 messages, 67 octets
         C: AUTH PLAIN AGFubgBwdw==
-        S: -ERR you are logged in already
+        S: -ERR Already logged in
         "
     ));
 }
@@ -279,9 +279,9 @@ fn pipelined_commands_get_replies_in_order() {
         S:
         S: Hi
         S: .
-        S: +OK marked for deletion
-        S: -ERR no such message
-        S: -ERR no such message
+        S: +OK Marked for deletion
+        S: -ERR No such message
+        S: -ERR No such message
         S: +OK 1 47
         S: +OK Goodbye
         ",
@@ -298,7 +298,7 @@ fn session_when_ended_without_quit_deletes_nothing() {
         C: DELE 1
         S: +OK Password required
         S: +OK 2 messages, 67 octets
-        S: +OK marked for deletion
+        S: +OK Marked for deletion
         ";
     assert_eq!(play(before_quit), None);
     for end in [Session::shut_down, Session::on_timeout, |session: &mut Session| session.receive(&[])] {
@@ -307,7 +307,7 @@ fn session_when_ended_without_quit_deletes_nothing() {
         assert!(house.run(&mut session, &mut heard));
         end(&mut session);
         assert!(!house.run(&mut session, &mut heard));
-        assert!(heard.ends_with(b"+OK marked for deletion\r\n"), "an interrupted session hears nothing more");
+        assert!(heard.ends_with(b"+OK Marked for deletion\r\n"), "an interrupted session hears nothing more");
         assert_eq!(house.deleted, None);
     }
 }
@@ -367,7 +367,7 @@ fn apop_when_used_twice_is_refused() {
         C: APOP ann 60a4545fc2adbfa517e33102923d13c8
         S: +OK 2 messages, 67 octets
         C: APOP ann 60a4545fc2adbfa517e33102923d13c8
-        S: -ERR you are logged in already
+        S: -ERR Already logged in
         ",
     );
     play(
@@ -400,9 +400,9 @@ fn utf8_before_login_and_lang_at_any_time_are_accepted() {
         C: AUTH PLAIN AGFubgBwdw==
         S: +OK 2 messages, 67 octets
         C: LANG *
-        S: +OK en English it is
+        S: +OK en Language changed
         C: UTF8
-        S: -ERR say UTF8 before you log in
+        S: -ERR UTF8 is only allowed before login
         C: STAT
         S: +OK 2 67
         ",

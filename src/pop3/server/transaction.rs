@@ -2,7 +2,7 @@
 
 use super::{Command, Entry, Event, Maildrop, Message, Refusal, Session, Side, State};
 
-const NO_SUCH_MESSAGE: &str = "-ERR no such message";
+const NO_SUCH_MESSAGE: &str = "-ERR No such message";
 
 impl Session {
     pub(super) fn transact(&mut self, mut maildrop: Maildrop, command: Command<'_>) {
@@ -21,23 +21,23 @@ impl Session {
             Command::List(number) => self.list(&maildrop, number, |entry| entry.size.to_string()),
             Command::Uidl(number) => self.list(&maildrop, number, |entry| entry.uid.clone()),
             Command::Dele(number) => {
-                self.send_line(if maildrop.delete(number) { "+OK marked for deletion" } else { NO_SUCH_MESSAGE });
+                self.send_line(if maildrop.delete(number) { "+OK Marked for deletion" } else { NO_SUCH_MESSAGE });
             }
             Command::Noop => self.send_line("+OK"),
             Command::Rset => {
                 maildrop.reset();
-                self.send_line("+OK no message is marked");
+                self.send_line("+OK Marks removed");
             }
             Command::Capa => self.capabilities(false),
             Command::Lang(language) => self.language(language),
             // RFC 6856 §2: only before the login.
             Command::Utf8 => {
                 self.state = State::Transaction(maildrop);
-                return self.send_error("-ERR say UTF8 before you log in");
+                return self.send_error("-ERR UTF8 is only allowed before login");
             }
             Command::User(_) | Command::Pass(_) | Command::Apop { .. } | Command::Auth { .. } | Command::Stls => {
                 self.state = State::Transaction(maildrop);
-                return self.send_error("-ERR you are logged in already");
+                return self.send_error("-ERR Already logged in");
             }
         }
         self.state = State::Transaction(maildrop);
@@ -51,7 +51,7 @@ impl Session {
                 None => self.send_line(NO_SUCH_MESSAGE),
             },
             None => {
-                self.send_line("+OK the listing follows");
+                self.send_line("+OK Listing follows");
                 maildrop.iter().for_each(|(number, entry)| self.send_line(&format!("{number} {}", text(entry))));
                 self.send_line(".");
             }
@@ -73,7 +73,7 @@ impl Session {
             Ok(message) => {
                 match body_lines {
                     None => self.send_line(&format!("+OK {} octets", message.len())),
-                    Some(lines) => self.send_line(&format!("+OK the header and {lines} lines follow")),
+                    Some(lines) => self.send_line(&format!("+OK Header and {lines} lines follow")),
                 }
                 self.out.message(message, body_lines);
                 if let Some(transcript) = &mut self.transcript {

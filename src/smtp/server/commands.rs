@@ -215,7 +215,7 @@ impl Session {
                 self.send_error(&sequence("BINARYMIME requires BDAT"));
             }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
-                let reader = MessageReader::new(self.config.max_message_bytes, *size, self.config.known.clone());
+                let reader = MessageReader::new(self.config.max_message_bytes, *size);
                 self.forward(PendingRequest::Data(reader), Event::Data);
             }
             Some(Transaction { chunks: Some(_), .. }) => self.send_error(&sequence("BDAT in progress")),

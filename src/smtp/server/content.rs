@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::known_contents::KnownContents;
 use super::super::message_reader::{MessageError, MessageReader};
 use super::super::{BareLineEnds, Reply};
 use super::commands::{sequence, too_large};
@@ -59,7 +58,7 @@ impl Session {
             Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("No valid recipients")),
             Some(transaction) => {
                 let is_first = transaction.chunks.is_none();
-                let new = || MessageReader::new(max_message_bytes, transaction.size, self.config.known.clone());
+                let new = || MessageReader::new(max_message_bytes, transaction.size);
                 let chunks = transaction.chunks.get_or_insert_with(new);
                 let refusal = (max_message_bytes < bytes.saturating_add(chunks.bytes() as u64)).then(too_large);
                 if refusal.is_none() {
@@ -108,7 +107,7 @@ impl Session {
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
-                let reader = std::mem::replace(chunks, MessageReader::new(0, None, KnownContents::default()));
+                let reader = std::mem::replace(chunks, MessageReader::new(0, None));
                 self.record_data(reader.bytes());
                 self.finish_message(reader.finish_counted(rule));
             }

@@ -23,7 +23,6 @@ mod tests;
 use std::time::Duration;
 
 use super::BareLineEnds;
-pub use super::known_contents::KnownContents;
 use crate::mail::{Envelope, Message, Recipient};
 
 pub use session::Session;
@@ -62,8 +61,6 @@ pub struct Config {
     pub message_timeout: Duration,
     /// Record a [transcript](Session::take_transcript).
     pub transcript: bool,
-    /// Lookup of cached large contents, which are not buffered again.
-    pub known: KnownContents,
 }
 
 impl Default for Config {
@@ -85,7 +82,6 @@ impl Default for Config {
             timeout: Duration::from_secs(300),
             message_timeout: Duration::from_secs(3600),
             transcript: false,
-            known: KnownContents::default(),
         }
     }
 }

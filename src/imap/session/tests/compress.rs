@@ -91,7 +91,7 @@ fn compress_sends_replies_before_ok_uncompressed() {
     play_as_ann(
         "
         C: a1 COMPRESS LZ4
-        S: a1 BAD unknown compression algorithm
+        S: a1 BAD Unknown compression algorithm
         C: a2 NOOP
         C: a3 COMPRESS deflate
         S: a2 OK done

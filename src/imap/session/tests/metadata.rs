@@ -22,7 +22,7 @@ pub(super) fn answer(session: &mut Session, request: MetadataRequest) {
         MetadataRequest::Set { mailbox, values } => {
             let values: Vec<_> = values.iter().map(|(entry, value)| (entry.as_str(), value.as_deref())).collect();
             session.out().metadata(&mailbox, &values);
-            session.done(&Reply::no("not here").with(Code::MetadataMaxSize(7)));
+            session.done(&Reply::no("Not here").with(Code::MetadataMaxSize(7)));
         }
     }
 }
@@ -62,12 +62,12 @@ fn setmetadata_accepts_strings_literals_and_nil() {
         S: + Ready for literal data
         C: two /shared/a \"\" /shared/b NIL)
         S: * METADATA \"INBOX\" (/private/comment \"two\" /shared/a \"\" /shared/b NIL)
-        S: a1 NO [METADATA MAXSIZE 7] not here
+        S: a1 NO [METADATA MAXSIZE 7] Not here
         C: a2 SETMETADATA \"\" (/private/a ~{3+}
         C: a\0b)
         S: * METADATA \"\" (/private/a ~{3}
         S: a\0b)
-        S: a2 NO [METADATA MAXSIZE 7] not here
+        S: a2 NO [METADATA MAXSIZE 7] Not here
         C: a3 SETMETADATA INBOX (/private/a {70000}
         S: a3 NO [METADATA MAXSIZE 32768] Value too large
     ",
@@ -78,19 +78,19 @@ fn setmetadata_accepts_strings_literals_and_nil() {
 #[test]
 fn metadata_with_invalid_entry_names_is_refused() {
     for (command, why) in [
-        ("GETMETADATA INBOX /other/a", "private/private/... or /shared/..."),
-        ("GETMETADATA INBOX /private//a", "each part of an entry name starts with a slash"),
-        ("GETMETADATA INBOX /private/", "each part of an entry name starts with a slash"),
-        ("GETMETADATA INBOX private/a", "each part of an entry name starts with a slash"),
-        ("GETMETADATA INBOX \"/private/*\"", "entry names are ASCII without * and %"),
-        ("GETMETADATA INBOX ()", "a string is missing"),
+        ("GETMETADATA INBOX /other/a", "Entry names start with /private or /shared"),
+        ("GETMETADATA INBOX /private//a", "Each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX /private/", "Each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX private/a", "Each part of an entry name starts with a slash"),
+        ("GETMETADATA INBOX \"/private/*\"", "Entry names are ASCII without * and %"),
+        ("GETMETADATA INBOX ()", "A string is missing"),
         ("GETMETADATA (DEPTH 2) INBOX /private/a", "DEPTH is 0, 1 or infinity"),
-        ("GETMETADATA (SIZE 2) INBOX /private/a", "unknown option"),
-        ("SETMETADATA INBOX (/private \"a\")", "an entry name has at least two parts"),
-        ("SETMETADATA INBOX (/private/vendor/x \"a\")", "an entry name under vendor has at least four parts"),
-        ("SETMETADATA INBOX (/private/a)", "a space is missing"),
-        ("SETMETADATA INBOX (/private/a b)", "a value is missing"),
-        ("SETMETADATA INBOX ()", "an entry is missing"),
+        ("GETMETADATA (SIZE 2) INBOX /private/a", "Unknown option"),
+        ("SETMETADATA INBOX (/private \"a\")", "An entry name has at least two parts"),
+        ("SETMETADATA INBOX (/private/vendor/x \"a\")", "An entry name under vendor has at least four parts"),
+        ("SETMETADATA INBOX (/private/a)", "A space is missing"),
+        ("SETMETADATA INBOX (/private/a b)", "A value is missing"),
+        ("SETMETADATA INBOX ()", "An entry is missing"),
     ] {
         play_as_ann(&format!("C: a1 {command}\nS: a1 BAD {why}"));
     }
@@ -108,9 +108,9 @@ fn create_accepts_special_uses() {
         C: a3 CREATE Mine
         S: a3 OK made for nothing
         C: a4 CREATE Mine (COLOUR blue)
-        S: a4 BAD unknown parameter
+        S: a4 BAD Unknown parameter
         C: a5 CREATE Mine (USE (Sent))
-        S: a5 BAD a special use begins with a backslash
+        S: a5 BAD A special use begins with a backslash
     ",
     );
 }

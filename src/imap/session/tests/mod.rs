@@ -41,7 +41,7 @@ fn answer(session: &mut Session, event: Event) {
             session.out().exists(4);
         }
         Event::Request(Request::Select { mailbox, .. }) if mailbox == "none" => {
-            session.done(&Reply::no("no such mailbox").with(Code::Word("NONEXISTENT")));
+            session.done(&Reply::no("No such mailbox").with(Code::Word("NONEXISTENT")));
         }
         Event::Request(Request::Select { .. }) => {
             session.out().exists(3);
@@ -157,7 +157,7 @@ fn commands_in_the_wrong_state_are_refused() {
         S: a4 OK done
         C: a5 SELECT none
         S: * OK [CLOSED] Previous mailbox closed
-        S: a5 NO [NONEXISTENT] no such mailbox
+        S: a5 NO [NONEXISTENT] No such mailbox
         C: a6 FETCH 1 FLAGS
         S: a6 BAD No mailbox selected
         C: a7 EXAMINE INBOX
@@ -284,12 +284,12 @@ fn imap4rev2_when_enabled_uses_utf8_names() {
 fn invalid_commands_in_a_row_close_the_session() {
     let nonsense = |count| {
         let commands: String = (0..count).map(|at| format!("C: a{at} FROB\n")).collect();
-        (0..count).fold(commands, |text, at| format!("{text}S: a{at} BAD unknown command\n"))
+        (0..count).fold(commands, |text, at| format!("{text}S: a{at} BAD Unknown command\n"))
     };
     play(&format!("{}S: * BYE Too many invalid commands", nonsense(MAX_BAD_COMMANDS + 1)));
     let patient = nonsense(MAX_BAD_COMMANDS);
     play(&format!("{patient}C: b NOOP\nS: b OK NOOP completed\n{patient}C: c NOOP\nS: c OK NOOP completed"));
-    play("C: (\nS: * BAD a command begins with a tag\nC: a1 NOOP\nS: a1 OK NOOP completed");
+    play("C: (\nS: * BAD A command begins with a tag\nC: a1 NOOP\nS: a1 OK NOOP completed");
 }
 
 /// RFC 9051 §5.5: pipelined commands are executed one at a time.

@@ -8,7 +8,7 @@ pub(super) fn answer(session: &mut Session, request: &QuotaRequest) {
     let root = "the root";
     match request {
         QuotaRequest::Of(name) if name != root => {
-            return session.done(&Reply::no("no such quota root").with(Code::Word("NONEXISTENT")));
+            return session.done(&Reply::no("No such quota root").with(Code::Word("NONEXISTENT")));
         }
         QuotaRequest::Of(_) => {}
         QuotaRequest::Roots(mailbox) => session.out().quota_root(mailbox, (mailbox != "free").then_some(root)),
@@ -36,16 +36,16 @@ fn quota_is_reported_by_root_and_by_mailbox() {
         S: * QUOTA \"the root\" (STORAGE 10 512 MESSAGE 3 9223372036854775807)
         S: a3 OK that is all
         C: a4 GETQUOTA \"\"
-        S: a4 NO [NONEXISTENT] no such quota root
+        S: a4 NO [NONEXISTENT] No such quota root
         C: a5 getquotaroot free
         S: * QUOTAROOT \"free\"
         S: a5 OK that is all
         C: a6 GETQUOTA
-        S: a6 BAD a space is missing
+        S: a6 BAD A space is missing
         C: a7 GETQUOTAROOT INBOX INBOX
-        S: a7 BAD unexpected text at the end of the command
+        S: a7 BAD Unexpected text at the end of the command
         C: a8 SETQUOTA \"\" (STORAGE 1)
-        S: a8 BAD unknown command
+        S: a8 BAD Unknown command
     ",
     );
 }

@@ -21,7 +21,7 @@ async fn append_adds_all_messages_or_none() {
         C: a4 APPEND None {{3+}}
         C: one {{3+}}
         C: two
-        S: a4 NO [TRYCREATE] no such mailbox
+        S: a4 NO [TRYCREATE] No such mailbox
         C: a5 FETCH 1:* (FLAGS RFC822.SIZE)
         S: * 1 FETCH (FLAGS (\\Recent \\Seen) RFC822.SIZE 3)
         S: * 2 FETCH (FLAGS (\\Recent) RFC822.SIZE 3)
@@ -50,7 +50,7 @@ async fn replace_exchanges_a_message() {
         S: a3 OK REPLACE completed
         C: a4 REPLACE 1 None {{3+}}
         C: new
-        S: a4 NO [TRYCREATE] no such mailbox
+        S: a4 NO [TRYCREATE] No such mailbox
         C: a5 REPLACE 9 INBOX {{3+}}
         C: new
         S: a5 BAD No such message
@@ -64,11 +64,11 @@ async fn replace_exchanges_a_message() {
         S2: * OK [UIDNEXT 4] Predicted next UID
         S2: * OK [HIGHESTMODSEQ 6] Highest modification sequence
         S2: * OK [MAILBOXID (F1)] Mailbox id
-        S2: b1 OK [READ-WRITE] to be used
+        S2: b1 OK [READ-WRITE] SELECT completed
         C2: b2 MOVE 1 Trash
-        S2: * OK [COPYUID 1767225605 2 1] moved
+        S2: * OK [COPYUID 1767225605 2 1] Moved messages
         S2: * 1 EXPUNGE
-        S2: b2 OK done
+        S2: b2 OK MOVE completed
         C: a6 UID REPLACE 2 INBOX {{3+}}
         C: new
         S: * 1 EXPUNGE
@@ -116,10 +116,10 @@ async fn append_literal8_accepts_any_byte() {
         C: Subject: \u{e9}
         C:
         C: )
-        S: a4 BAD enable UTF8=ACCEPT first
+        S: a4 BAD UTF8=ACCEPT is not enabled
         C: a5 ENABLE UTF8=ACCEPT
         S: * ENABLED UTF8=ACCEPT
-        S: a5 OK enabled
+        S: a5 OK ENABLE completed
         C: a6 APPEND INBOX UTF8 (~{{15+}}
         C: Subject: \u{e9}
         C:
@@ -128,7 +128,7 @@ async fn append_literal8_accepts_any_byte() {
         S: * 2 RECENT
         S: a6 OK [APPENDUID 1767225600 2] APPEND completed
         C: a7 CREATE \u{fc}
-        S: a7 BAD a string is missing
+        S: a7 BAD A string is missing
         C: a8 CREATE \"\u{fc}\"
         S: a8 OK [MAILBOXID (F7)] CREATE completed
         C: a9 LIST \"\" \"\u{fc}\"

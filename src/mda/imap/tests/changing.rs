@@ -10,7 +10,7 @@ async fn copy_move_and_expunge_report_uids() {
         C: a2 COPY 2:3 Archive
         S: a2 OK [COPYUID 1767225601 2:3 1:2] COPY completed
         C: a3 COPY 1 Nowhere
-        S: a3 NO [TRYCREATE] no such mailbox
+        S: a3 NO [TRYCREATE] No such mailbox
         C: a4 UID MOVE 1,3 Trash
         S: * OK [COPYUID 1767225605 1,3 1:2] Moved messages
         S: * 3 EXPUNGE
@@ -54,7 +54,7 @@ async fn append_adds_a_message_to_the_named_mailbox() {
         C: a4 APPEND Nowhere {{1+}}
         C: x
         C: a5 NOOP
-        S: a4 NO [TRYCREATE] no such mailbox
+        S: a4 NO [TRYCREATE] No such mailbox
         S: a5 OK NOOP completed",
         selected("a1", 0, 0, 1)
     );
@@ -116,6 +116,6 @@ async fn create_rename_delete_and_list_agree() {
         S: * NAMESPACE ((\"\" \"/\")) NIL NIL
         S: b7 OK NAMESPACE completed
         C: b8 SELECT Nowhere
-        S: b8 NO [NONEXISTENT] no such mailbox";
+        S: b8 NO [NONEXISTENT] No such mailbox";
     play_with(&[], transcript).await;
 }

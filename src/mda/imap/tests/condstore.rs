@@ -19,7 +19,7 @@ async fn condstore_when_enabled_reports_modseq_with_flags() {
         {}
         C2: b2 STORE 2 +FLAGS.SILENT (\\Flagged)
         S2: * 2 FETCH (MODSEQ (5))
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         C: a4 NOOP
         S: * 2 FETCH (FLAGS (\\Recent \\Flagged) MODSEQ (5))
         S: a4 OK NOOP completed
@@ -79,7 +79,7 @@ async fn store_unchangedsince_keeps_changes_of_other_sessions() {
         {}
         C2: b2 STORE 2 FLAGS (\\Answered)
         S2: * 2 FETCH (FLAGS (\\Answered))
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         C: a2 UID STORE 1:3 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Deleted)
         S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
         S: * 2 FETCH (FLAGS (\\Recent \\Answered) MODSEQ (5))
@@ -110,17 +110,17 @@ async fn select_qresync_reports_vanished_and_changed_messages() {
         S: a1 BAD QRESYNC is not enabled
         C: a2 ENABLE QRESYNC
         S: * ENABLED QRESYNC
-        S: a2 OK enabled
+        S: a2 OK ENABLE completed
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1,3 +FLAGS.SILENT (\\Deleted)
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         C2: b3 EXPUNGE
         S2: * 3 EXPUNGE
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         C2: b4 STORE 1 +FLAGS.SILENT (\\Seen)
-        S2: b4 OK stored
+        S2: b4 OK STORE completed
         C: a3 SELECT INBOX (QRESYNC (1767225600 5 1:9 (1:2 1,2)))
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 2 EXISTS
@@ -135,10 +135,10 @@ async fn select_qresync_reports_vanished_and_changed_messages() {
         S: * 1 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (8))
         S: a3 OK [READ-WRITE] SELECT completed
         C2: b5 STORE 2 +FLAGS.SILENT (\\Deleted)
-        S2: b5 OK stored
+        S2: b5 OK STORE completed
         C2: b6 EXPUNGE
         S2: * 2 EXPUNGE
-        S2: b6 OK expunged
+        S2: b6 OK EXPUNGE completed
         C: a4 FETCH 1 FLAGS
         S: * 1 FETCH (FLAGS (\\Seen))
         S: a4 OK FETCH completed

@@ -4,23 +4,23 @@ use super::*;
 
 /// Plays a transcript with exactly these mailboxes and subscriptions.
 async fn play_among(mailboxes: &[&str], deleted: &[&str], subscribed: &[&str], transcript: &str) {
-    let scene = Fixture::new().await;
-    for listed in scene.mailboxes.list(USER).unwrap() {
-        scene.mailboxes.subscribe(USER, &listed.name, false).await.unwrap();
+    let fixture = Fixture::new().await;
+    for listed in fixture.mailboxes.list(USER).unwrap() {
+        fixture.mailboxes.subscribe(USER, &listed.name, false).await.unwrap();
         if listed.name != "INBOX" {
-            scene.mailboxes.delete(USER, &listed.name).await.unwrap();
+            fixture.mailboxes.delete(USER, &listed.name).await.unwrap();
         }
     }
     for name in mailboxes {
-        scene.mailboxes.create(USER, name).await.unwrap();
+        fixture.mailboxes.create(USER, name).await.unwrap();
     }
     for name in deleted {
-        scene.mailboxes.delete(USER, name).await.unwrap();
+        fixture.mailboxes.delete(USER, name).await.unwrap();
     }
     for name in subscribed {
-        scene.mailboxes.subscribe(USER, name, true).await.unwrap();
+        fixture.mailboxes.subscribe(USER, name, true).await.unwrap();
     }
-    play(&scene, transcript).await;
+    play(&fixture, transcript).await;
 }
 
 /// RFC 5258 §5 (8).

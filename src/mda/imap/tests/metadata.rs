@@ -26,9 +26,9 @@ async fn metadata_is_set_reported_and_removed() {
         S: * METADATA \"INBOX\" (/private/comment NIL)
         S: a7 OK GETMETADATA completed
         C: a8 GETMETADATA Nowhere /private/comment
-        S: a8 NO [NONEXISTENT] no such mailbox
+        S: a8 NO [NONEXISTENT] No such mailbox
         C: a9 SETMETADATA Nowhere (/private/comment \"x\")
-        S: a9 NO [NONEXISTENT] no such mailbox";
+        S: a9 NO [NONEXISTENT] No such mailbox";
     play_with(&[], transcript).await;
 }
 
@@ -43,7 +43,7 @@ async fn metadata_works_for_the_server() {
         S: a2 OK SETMETADATA completed
         C2: b1 GETMETADATA (DEPTH infinity) \"\" /private
         S2: * METADATA \"\" (/private/vendor/x/y \"mine\")
-        S2: b1 OK that is all
+        S2: b1 OK GETMETADATA completed
         C: a3 SETMETADATA \"\" (/private/vendor/x/y NIL /shared/admin \"me\")
         S: a3 NO [NOPERM] Shared server annotations are read-only
         C: a4 GETMETADATA \"\" /private/vendor/x/y
@@ -84,7 +84,7 @@ async fn create_accepts_known_special_uses() {
         C: a2 CREATE Everything (USE (\\All))
         S: a2 NO [USEATTR] Unknown special use
         C: a3 STATUS Everything (MESSAGES)
-        S: a3 NO [NONEXISTENT] no such mailbox
+        S: a3 NO [NONEXISTENT] No such mailbox
         C: a4 LIST (SPECIAL-USE) \"\" S*
         S: * LIST (\\HasNoChildren \\Sent) \"/\" \"Sent\"
         S: * LIST (\\HasNoChildren \\Drafts \\Sent) \"/\" \"Special/Mine\"
@@ -131,23 +131,23 @@ async fn metadata_when_enabled_reports_changes_of_other_sessions() {
     let transcript = "
         C: a1 ENABLE METADATA
         S: * ENABLED METADATA
-        S: a1 OK enabled
+        S: a1 OK ENABLE completed
         C2: b1 SETMETADATA INBOX (/private/comment \"x\" /shared/comment NIL)
-        S2: b1 OK noted
+        S2: b1 OK SETMETADATA completed
         C2: b2 SETMETADATA \"\" (/private/comment \"y\")
-        S2: b2 OK noted
+        S2: b2 OK SETMETADATA completed
         C: a2 SETMETADATA Sent (/private/comment \"own\")
         S: * METADATA \"INBOX\" /private/comment /shared/comment
         S: * METADATA \"\" /private/comment
         S: a2 OK SETMETADATA completed
         C2: b3 NOOP
-        S2: b3 OK done
+        S2: b3 OK NOOP completed
         C: a3 NOOP
         S: a3 OK NOOP completed
         C: a4 IDLE
         S: + idling
         C2: b4 SETMETADATA Sent (/private/specialuse NIL)
-        S2: b4 OK noted
+        S2: b4 OK SETMETADATA completed
         S: * METADATA \"Sent\" /private/specialuse
         C: DONE
         S: a4 OK IDLE completed";

@@ -86,14 +86,15 @@ impl Fixture {
 
     async fn deliver(&self, content: &str) {
         let id = crate::mail::JourneyId::from_random(5).queue_id(6);
-        let letter = Message::new(Bytes::from(content.to_owned())).with_header(&format!("Received: by x id {id}; now"));
-        self.mailboxes.deliver(USER, None, &letter).await.unwrap();
+        let message =
+            Message::new(Bytes::from(content.to_owned())).with_header(&format!("Received: by x id {id}; now"));
+        self.mailboxes.deliver(USER, None, &message).await.unwrap();
     }
 
     /// Another client, after the greeting.
     async fn connect(&self) -> Stream {
         let mut stream = self.neighbour.connect(self.address).await.unwrap();
-        let greeting = said(&mut stream).await;
+        let greeting = read_until_idle(&mut stream).await;
         assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
         stream
     }
@@ -101,29 +102,29 @@ impl Fixture {
     async fn log_in(&self) -> Stream {
         let mut stream = self.connect().await;
         stream.write_all(format!("a LOGIN {USER} postroad\r\n").as_bytes()).await.unwrap();
-        let welcome = said(&mut stream).await;
+        let welcome = read_until_idle(&mut stream).await;
         assert!(welcome.starts_with("a OK [CAPABILITY "), "{welcome}");
         stream
     }
 }
 
 /// All output until the server is idle.
-async fn said(stream: &mut Stream) -> String {
-    let mut said = Vec::new();
+async fn read_until_idle(stream: &mut Stream) -> String {
+    let mut output = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(Ok(len @ 1..)) = timeout(Duration::from_secs(1), stream.read(&mut buffer)).await {
-        said.extend_from_slice(&buffer[..len]);
+        output.extend_from_slice(&buffer[..len]);
     }
-    String::from_utf8(said).unwrap()
+    String::from_utf8(output).unwrap()
 }
 
-async fn play(scene: &Fixture, transcript: &str) {
+async fn play(fixture: &Fixture, transcript: &str) {
     let mut clients: BTreeMap<&str, Stream> = BTreeMap::new();
     let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
     while let Some(line) = lines.next() {
         let (mark, mut text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
         if mark == "D" {
-            scene.deliver(&format!("Subject: {text}\r\n\r\nhello\r\n")).await;
+            fixture.deliver(&format!("Subject: {text}\r\n\r\nhello\r\n")).await;
             continue;
         }
         if mark == "F" {
@@ -133,7 +134,7 @@ async fn play(scene: &Fixture, transcript: &str) {
         }
         let (who, name) = mark.split_at(1);
         if !clients.contains_key(name) {
-            clients.insert(name, scene.log_in().await);
+            clients.insert(name, fixture.log_in().await);
         }
         let client = clients.get_mut(name).unwrap();
         if who == "C" {
@@ -150,18 +151,18 @@ async fn play(scene: &Fixture, transcript: &str) {
             };
             text = next.split_once(": ").map_or("", |(_, text)| text);
         }
-        assert_eq!(said(client).await, wanted, "to client {name:?}");
+        assert_eq!(read_until_idle(client).await, wanted, "to client {name:?}");
     }
 }
 
 /// Plays a transcript with these messages in INBOX.
 async fn play_with(subjects: &[&str], transcript: &str) -> Fixture {
-    let scene = Fixture::new().await;
+    let fixture = Fixture::new().await;
     for subject in subjects {
-        scene.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n")).await;
+        fixture.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n")).await;
     }
-    play(&scene, transcript).await;
-    scene
+    play(&fixture, transcript).await;
+    fixture
 }
 
 /// The responses to a first SELECT of INBOX with this many messages.
@@ -195,12 +196,12 @@ async fn idle_reports_changes_at_once() {
         C2: b2 STORE 1 +FLAGS (\\Deleted work)
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)
         S2: * 1 FETCH (FLAGS (\\Recent \\Deleted work))
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)
         S: * 1 FETCH (FLAGS (\\Recent \\Deleted work))
         C2: b3 EXPUNGE
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         S: * 1 EXPUNGE
         C: DONE
         S: a2 OK IDLE completed",
@@ -218,10 +219,10 @@ async fn expunge_is_held_during_commands_with_sequence_numbers() {
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1 +FLAGS.SILENT \\Deleted
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         C2: b3 EXPUNGE
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         D: four
         C: a2 FETCH 1:3 UID
         S: * 1 FETCH (UID 1)
@@ -271,7 +272,7 @@ async fn delete_of_the_selected_mailbox_deselects_it() {
         C: a3 IDLE
         S: + idling
         C2: b1 DELETE x
-        S2: b1 OK deleted
+        S2: b1 OK DELETE completed
         S: * OK [CLOSED] Mailbox was deleted
         C: DONE
         S: a3 OK IDLE completed
@@ -302,8 +303,8 @@ async fn recent_messages_are_recent_in_one_session_only() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_sends_bye() {
-    let scene = Fixture::new().await;
-    let mut client = scene.log_in().await;
-    scene.stop.cancel();
-    assert_eq!(said(&mut client).await, "* BYE Server shutting down\r\n");
+    let fixture = Fixture::new().await;
+    let mut client = fixture.log_in().await;
+    fixture.stop.cancel();
+    assert_eq!(read_until_idle(&mut client).await, "* BYE Server shutting down\r\n");
 }

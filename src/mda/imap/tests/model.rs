@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Fixture, said};
+use super::{Fixture, read_until_idle};
 use crate::net::Stream;
 use crate::world::Rng;
 use modseq::Observed;
@@ -63,23 +63,23 @@ struct Answer {
 }
 
 impl Client {
-    async fn ask(&mut self, command: &str) -> Answer {
+    async fn send(&mut self, command: &str) -> Answer {
         self.stream.write_all(format!("t {command}\r\n").as_bytes()).await.unwrap();
-        let answer = self.hear(!command.starts_with("UID") && holds_expunges(command)).await;
+        let answer = self.read_until_idle(!command.starts_with("UID") && holds_expunges(command)).await;
         assert!(answer.tagged.starts_with("t OK") || answer.tagged.starts_with("t NO"), "{command}: {}", answer.tagged);
         answer
     }
 
     /// Processes all output, and asks for messages that it does not know.
-    async fn hear(&mut self, holds_expunges: bool) -> Answer {
-        let said = said(&mut self.stream).await;
-        let mut lines: Vec<String> = said.lines().map(str::to_owned).collect();
+    async fn read_until_idle(&mut self, holds_expunges: bool) -> Answer {
+        let output = read_until_idle(&mut self.stream).await;
+        let mut lines: Vec<String> = output.lines().map(str::to_owned).collect();
         let tagged = lines.pop_if(|line| line.starts_with("t ")).unwrap_or_default();
         for line in &lines {
             self.note(line, holds_expunges);
         }
         if let Some(first) = self.mirror.iter().position(|known| known.uid == 0) {
-            Box::pin(self.ask(&format!("FETCH {}:* (UID FLAGS)", first + 1))).await;
+            Box::pin(self.send(&format!("FETCH {}:* (UID FLAGS)", first + 1))).await;
         }
         Answer { lines, tagged }
     }
@@ -124,7 +124,7 @@ impl Client {
 
     async fn select(&mut self, selected: usize) {
         (self.selected, self.mirror) = (selected, vec![]);
-        self.ask(&format!("SELECT {}", BOXES[selected])).await;
+        self.send(&format!("SELECT {}", BOXES[selected])).await;
     }
 }
 
@@ -135,7 +135,7 @@ fn holds_expunges(command: &str) -> bool {
 
 /// The mailboxes, their model and their clients.
 struct World {
-    scene: Fixture,
+    fixture: Fixture,
     rng: Rng,
     models: [Model; 2],
     clients: Vec<Client>,
@@ -147,12 +147,12 @@ struct World {
 
 impl World {
     async fn new(seed: u64) -> Self {
-        let scene = Fixture::new().await;
+        let fixture = Fixture::new().await;
         let mut clients = vec![];
         for _ in 0..CLIENTS {
-            let mut client = Client { stream: scene.log_in().await, selected: 0, mirror: vec![], statuses: vec![] };
+            let mut client = Client { stream: fixture.log_in().await, selected: 0, mirror: vec![], statuses: vec![] };
             if clients.len() == SYNCED {
-                client.ask("ENABLE QRESYNC").await;
+                client.send("ENABLE QRESYNC").await;
             }
             if clients.len() == LISTENER {
                 client.listen().await;
@@ -160,8 +160,8 @@ impl World {
             client.select(0).await;
             clients.push(client);
         }
-        let observed = [Observed::new(&scene, 0).await, Observed::new(&scene, 1).await];
-        Self { observed, scene, rng: Rng::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
+        let observed = [Observed::new(&fixture, 0).await, Observed::new(&fixture, 1).await];
+        Self { observed, fixture, rng: Rng::seeded(seed), models: Default::default(), clients, acted: BTreeSet::new() }
     }
 
     fn pick(&self, below: usize) -> usize {
@@ -173,8 +173,8 @@ impl World {
     }
 
     /// A set of messages that a client knows: as sent, and the UIDs that it means.
-    fn some_messages(&self, who: usize, by_uid: bool) -> Option<(String, Vec<u32>)> {
-        let mirror = &self.clients[who].mirror;
+    fn some_messages(&self, index: usize, by_uid: bool) -> Option<(String, Vec<u32>)> {
+        let mirror = &self.clients[index].mirror;
         if mirror.is_empty() {
             return None;
         }
@@ -193,54 +193,54 @@ impl World {
         Some((words.join(","), places.into_iter().map(|place| mirror[place].uid).collect()))
     }
 
-    async fn step(&mut self, who: usize) {
-        self.acted.insert(who);
-        if who == LISTENER {
+    async fn step(&mut self, index: usize) {
+        self.acted.insert(index);
+        if index == LISTENER {
             // `*` changes its meaning with updates, whether they were requested or not.
-            self.clients[who].hear(false).await;
+            self.clients[index].read_until_idle(false).await;
         }
-        let by_uid = self.pick(2) == 0 || who == LISTENER;
+        let by_uid = self.pick(2) == 0 || index == LISTENER;
         let uid = if by_uid { "UID " } else { "" };
-        let at = self.clients[who].selected;
+        let at = self.clients[index].selected;
         match self.pick(10) {
             0 | 1 => {
-                self.scene.deliver("Subject: new\r\n\r\nhello\r\n").await;
+                self.fixture.deliver("Subject: new\r\n\r\nhello\r\n").await;
                 self.models[0].file(Flags::new());
             }
-            2 => self.append(who).await,
-            4 if who == SYNCED && self.pick(2) == 0 => self.store_unchanged(who, by_uid, uid).await,
-            3 | 4 => self.store(who, by_uid, uid).await,
-            5 => self.copy(who, by_uid, uid).await,
-            6 => self.expunge(who, by_uid).await,
-            7 => self.search(who, by_uid, uid).await,
+            2 => self.append(index).await,
+            4 if index == SYNCED && self.pick(2) == 0 => self.store_unchanged(index, by_uid, uid).await,
+            3 | 4 => self.store(index, by_uid, uid).await,
+            5 => self.copy(index, by_uid, uid).await,
+            6 => self.expunge(index, by_uid).await,
+            7 => self.search(index, by_uid, uid).await,
             8 if self.pick(3) == 0 => {
                 let close = self.pick(2) == 0;
                 if close {
-                    self.clients[who].ask("CLOSE").await;
+                    self.clients[index].send("CLOSE").await;
                     self.models[at].held.retain(|_, flags| !flags.contains("\\Deleted"));
                 }
-                self.clients[who].select(1 - at).await;
+                self.clients[index].select(1 - at).await;
             }
-            _ => drop(self.clients[who].ask("NOOP").await),
+            _ => drop(self.clients[index].send("NOOP").await),
         }
     }
 
-    async fn append(&mut self, who: usize) {
+    async fn append(&mut self, index: usize) {
         let (to, flags) = (self.pick(2), self.some_flags());
         let list = flags.iter().cloned().collect::<Vec<_>>().join(" ");
         let uid = self.models[to].file(flags);
-        let answer = self.clients[who].ask(&format!("APPEND {} ({list}) {{5+}}\r\nhello", BOXES[to])).await;
+        let answer = self.clients[index].send(&format!("APPEND {} ({list}) {{5+}}\r\nhello", BOXES[to])).await;
         assert!(answer.tagged.contains(&format!("[APPENDUID 1767225600 {uid}]")) || to == 1, "{}", answer.tagged);
         assert!(answer.tagged.contains(&format!(" {uid}]")), "{}", answer.tagged);
     }
 
-    async fn store(&mut self, who: usize, by_uid: bool, uid: &str) {
-        let Some((set, uids)) = self.some_messages(who, by_uid) else { return };
+    async fn store(&mut self, index: usize, by_uid: bool, uid: &str) {
+        let Some((set, uids)) = self.some_messages(index, by_uid) else { return };
         let (mode, flags, silent) = (self.pick(3), self.some_flags(), self.pick(2) == 0);
         let list = flags.iter().cloned().collect::<Vec<_>>().join(" ");
         let (sign, silent_word) = (["", "+", "-"][mode], if silent { ".SILENT" } else { "" });
-        let client = &mut self.clients[who];
-        let answer = client.ask(&format!("{uid}STORE {set} {sign}FLAGS{silent_word} ({list})")).await;
+        let client = &mut self.clients[index];
+        let answer = client.send(&format!("{uid}STORE {set} {sign}FLAGS{silent_word} ({list})")).await;
         let held = &mut self.models[client.selected].held;
         let all_there = uids.iter().all(|uid| held.contains_key(uid));
         assert!(all_there == answer.tagged.starts_with("t OK"), "{}", answer.tagged);
@@ -258,9 +258,9 @@ impl World {
         }
     }
 
-    async fn copy(&mut self, who: usize, by_uid: bool, uid: &str) {
-        let Some((set, uids)) = self.some_messages(who, by_uid) else { return };
-        let (moves, from) = (self.pick(2) == 0, self.clients[who].selected);
+    async fn copy(&mut self, index: usize, by_uid: bool, uid: &str) {
+        let Some((set, uids)) = self.some_messages(index, by_uid) else { return };
+        let (moves, from) = (self.pick(2) == 0, self.clients[index].selected);
         let verb = if moves { "MOVE" } else { "COPY" };
         let there: Vec<u32> = uids.into_iter().filter(|uid| self.models[from].held.contains_key(uid)).collect();
         let copies: Vec<u32> = there
@@ -273,66 +273,68 @@ impl World {
         if moves {
             self.models[from].held.retain(|uid, _| !there.contains(uid));
         }
-        let answer = self.clients[who].ask(&format!("{uid}{verb} {set} {}", BOXES[1 - from])).await;
-        let said = answer.lines.iter().chain([&answer.tagged]).find_map(|line| line.split_once("[COPYUID "));
-        let told = said.map(|(_, rest)| rest.split(']').next().unwrap().split(' ').skip(1).map(numbers).collect());
-        assert_eq!(told.unwrap_or(vec![vec![]; 2]), [there, copies], "{verb} {set}: {}", answer.tagged);
+        let answer = self.clients[index].send(&format!("{uid}{verb} {set} {}", BOXES[1 - from])).await;
+        let output = answer.lines.iter().chain([&answer.tagged]).find_map(|line| line.split_once("[COPYUID "));
+        let reported =
+            output.map(|(_, rest)| rest.split(']').next().unwrap().split(' ').skip(1).map(numbers).collect());
+        assert_eq!(reported.unwrap_or(vec![vec![]; 2]), [there, copies], "{verb} {set}: {}", answer.tagged);
     }
 
-    async fn expunge(&mut self, who: usize, by_uid: bool) {
-        let only = self.some_messages(who, true).filter(|_| by_uid);
-        let at = self.clients[who].selected;
+    async fn expunge(&mut self, index: usize, by_uid: bool) {
+        let only = self.some_messages(index, true).filter(|_| by_uid);
+        let at = self.clients[index].selected;
         let goes = |uid: &u32| only.as_ref().is_none_or(|(_, uids)| uids.contains(uid));
         self.models[at].held.retain(|uid, flags| !(flags.contains("\\Deleted") && goes(uid)));
         let command = only.as_ref().map_or("EXPUNGE".to_owned(), |(set, _)| format!("UID EXPUNGE {set}"));
-        self.clients[who].ask(&command).await;
+        self.clients[index].send(&command).await;
     }
 
     /// The expected result is that of the mirror before the command.
-    async fn search(&mut self, who: usize, by_uid: bool, uid: &str) {
+    async fn search(&mut self, index: usize, by_uid: bool, uid: &str) {
         let (flag, no) = (self.pick(4), if self.pick(2) == 0 { "UN" } else { "" });
-        let mirror = self.clients[who].mirror.clone();
+        let mirror = self.clients[index].mirror.clone();
         let matches = |known: &Known| known.flags.contains(FLAGS[flag]) == no.is_empty();
         let found = mirror.iter().enumerate().filter(|(_, known)| matches(known));
         let wanted: Vec<u32> = found.map(|(at, known)| if by_uid { known.uid } else { at as u32 + 1 }).collect();
         let key = FLAGS[flag].trim_start_matches('\\').to_uppercase();
-        let answer = self.clients[who].ask(&format!("{uid}SEARCH {no}{key}")).await;
-        let told = answer.lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
-        assert_eq!(told.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>(), wanted);
+        let answer = self.clients[index].send(&format!("{uid}SEARCH {no}{key}")).await;
+        let reported = answer.lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
+        assert_eq!(reported.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>(), wanted);
     }
 
     /// One client is in IDLE while another makes changes: all are reported at once.
-    async fn step_beside_idler(&mut self, idler: usize, who: usize) {
+    async fn step_beside_idler(&mut self, idler: usize, index: usize) {
         self.clients[idler].stream.write_all(b"t IDLE\r\n").await.unwrap();
-        self.clients[idler].hear_idle().await;
-        self.step(who).await;
-        self.clients[idler].hear_idle().await;
+        self.clients[idler].read_idle().await;
+        self.step(index).await;
+        self.clients[idler].read_idle().await;
         self.check(idler, true);
         self.clients[idler].stream.write_all(b"DONE\r\n").await.unwrap();
-        let answer = self.clients[idler].hear(false).await;
+        let answer = self.clients[idler].read_until_idle(false).await;
         assert!(answer.tagged.starts_with("t OK"), "{}", answer.tagged);
     }
 
     /// The mirror agrees with the model; with `all`, completely.
-    fn check(&self, who: usize, all: bool) {
-        let Client { mirror, selected, .. } = &self.clients[who];
+    fn check(&self, index: usize, all: bool) {
+        let Client { mirror, selected, .. } = &self.clients[index];
         let held = &self.models[*selected].held;
-        let told = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
-        let told: Vec<_> = told.map(|known| (known.uid, &known.flags)).collect();
+        let reported = mirror.iter().filter(|known| all || held.contains_key(&known.uid));
+        let reported: Vec<_> = reported.map(|known| (known.uid, &known.flags)).collect();
         // In IDLE it cannot ask for new messages.
-        let update = |at: usize| told.get(at).is_some_and(|(uid, _)| *uid == 0);
+        let update = |at: usize| reported.get(at).is_some_and(|(uid, _)| *uid == 0);
         let wanted: Vec<_> = held.iter().map(|(uid, flags)| (*uid, flags)).enumerate().collect();
         let blank = Flags::new();
         let wanted: Vec<_> =
             wanted.into_iter().map(|(at, known)| if update(at) { (0, &blank) } else { known }).collect();
-        let told: Vec<_> = told.into_iter().map(|known| if known.0 == 0 { (0, &blank) } else { known }).collect();
-        assert_eq!(told, wanted, "client {who} in {}", BOXES[*selected]);
+        let reported: Vec<_> =
+            reported.into_iter().map(|known| if known.0 == 0 { (0, &blank) } else { known }).collect();
+        assert_eq!(reported, wanted, "client {index} in {}", BOXES[*selected]);
     }
 }
 
 impl Client {
-    async fn hear_idle(&mut self) {
-        for line in said(&mut self.stream).await.lines() {
+    async fn read_idle(&mut self) {
+        for line in read_until_idle(&mut self.stream).await.lines() {
             self.note(line, false);
         }
     }
@@ -352,23 +354,23 @@ async fn sessions_with_random_commands_agree_with_the_model() {
     for seed in 0..40 {
         let mut world = World::new(seed).await;
         for _ in 0..STEPS {
-            let (who, before) = (world.pick(CLIENTS), world.models.clone());
+            let (index, before) = (world.pick(CLIENTS), world.models.clone());
             let way = world.pick(6);
             match way {
-                0 => world.step_beside_idler((who + 1) % CLIENTS, who).await,
-                1 if who == SYNCED => world.come_back().await,
-                _ => world.step(who).await,
+                0 => world.step_beside_idler((index + 1) % CLIENTS, index).await,
+                1 if index == SYNCED => world.come_back().await,
+                _ => world.step(index).await,
             }
             world.check_listener(&before).await;
             for (observed, model) in world.observed.iter_mut().zip(&world.models) {
                 observed.check(model, way != 1).await;
             }
-            if !world.clients[who].mirror.is_empty() {
-                world.clients[who].ask("FETCH 1:* FLAGS").await;
-                world.check(who, false);
+            if !world.clients[index].mirror.is_empty() {
+                world.clients[index].send("FETCH 1:* FLAGS").await;
+                world.check(index, false);
             }
-            world.clients[who].ask("NOOP").await;
-            world.check(who, true);
+            world.clients[index].send("NOOP").await;
+            world.check(index, true);
         }
     }
 }

@@ -26,11 +26,11 @@ async fn notify_reports_the_selected_mailbox_without_a_command() {
         {}
         C2: b2 STORE 1 +FLAGS (\\Deleted)
         S2: * 1 FETCH (FLAGS (\\Recent \\Deleted))
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted))
         C2: b3 EXPUNGE
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         S: * 1 EXPUNGE",
         empty_inbox("a1"),
         selected("b1", 1, 1, 2).replace("S: ", "S2: "),
@@ -64,7 +64,7 @@ async fn notify_omits_items_of_own_messages() {
         S: * 3 FETCH (UID 3)
         C2: b1 APPEND Sent {{1+}}
         C2: y
-        S2: b1 OK [APPENDUID 1767225604 2] filed
+        S2: b1 OK [APPENDUID 1767225604 2] APPEND completed
         S: * STATUS \"Sent\" (MESSAGES 2 UIDNEXT 3 UNSEEN 2)",
         empty_inbox("a1")
     );
@@ -82,11 +82,11 @@ async fn notify_selected_delayed_holds_expunges() {
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1 +FLAGS.SILENT (\\Deleted)
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted))
         C2: b3 EXPUNGE
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         D: three
         S: * 3 EXISTS
         S: * 3 RECENT
@@ -121,10 +121,10 @@ async fn notify_without_selected_events_keeps_a_snapshot() {
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1:2 +FLAGS.SILENT (\\Deleted)
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         C2: b3 UID EXPUNGE 1
         S2: * 1 EXPUNGE
-        S2: b3 OK expunged
+        S2: b3 OK EXPUNGE completed
         C: a3 NOOP
         S: a3 OK NOOP completed
         C: a4 IDLE
@@ -158,7 +158,7 @@ async fn notify_without_selected_events_keeps_a_snapshot() {
         S2: * 1 EXPUNGE
         S2: * 2 EXISTS
         S2: * 2 RECENT
-        S2: b4 OK done",
+        S2: b4 OK NOOP completed",
         selected("a1", 2, 2, 3),
         selected("b1", 3, 1, 4).replace("S: ", "S2: "),
         selected("b2", 2, 0, 5).replace("[HIGHESTMODSEQ 5]", "[HIGHESTMODSEQ 8]"),
@@ -176,7 +176,7 @@ async fn notify_reports_flags_only_with_flagchange() {
         S: a2 OK NOTIFY completed
         C2: b1 APPEND Sent {{1+}}
         C2: x
-        S2: b1 OK [APPENDUID 1767225604 1] filed
+        S2: b1 OK [APPENDUID 1767225604 1] APPEND completed
         S: * STATUS \"Sent\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1)
         C2: b2 EXAMINE Sent
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
@@ -188,13 +188,13 @@ async fn notify_reports_flags_only_with_flagchange() {
         S2: * OK [UIDNEXT 2] Predicted next UID
         S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
         S2: * OK [MAILBOXID (F5)] Mailbox id
-        S2: b2 OK [READ-ONLY] to be read only
+        S2: b2 OK [READ-ONLY] EXAMINE completed
         C2: b3 SELECT INBOX
         S2: * OK [CLOSED] Previous mailbox closed
         {}
         C2: b4 STORE 1 FLAGS (\\Seen)
         S2: * 1 FETCH (FLAGS (\\Seen))
-        S2: b4 OK stored
+        S2: b4 OK STORE completed
         C: a3 NOOP
         S: a3 OK NOOP completed
         C: a4 UID FETCH 1 FLAGS
@@ -226,7 +226,7 @@ async fn notify_reports_other_mailboxes_by_status() {
         D: not asked for
         C2: b1 APPEND Lists/a {1+}
         C2: x
-        S2: b1 OK [APPENDUID 1767225607 1] filed
+        S2: b1 OK [APPENDUID 1767225607 1] APPEND completed
         S: * STATUS \"Lists/a\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1)
         C2: b2 SELECT Lists/a
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
@@ -238,26 +238,26 @@ async fn notify_reports_other_mailboxes_by_status() {
         S2: * OK [UIDNEXT 2] Predicted next UID
         S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
         S2: * OK [MAILBOXID (F8)] Mailbox id
-        S2: b2 OK [READ-WRITE] to be used
+        S2: b2 OK [READ-WRITE] SELECT completed
         C2: b3 STORE 1 FLAGS.SILENT (\\Seen \\Deleted)
-        S2: b3 OK stored
+        S2: b3 OK STORE completed
         S: * STATUS \"Lists/a\" (UIDVALIDITY 1767225607 UNSEEN 0 HIGHESTMODSEQ 3)
         C2: b4 COPY 1 Lists/b
-        S2: b4 OK [COPYUID 1767225608 1 1] copied
+        S2: b4 OK [COPYUID 1767225608 1 1] COPY completed
         C: a4 ENABLE CONDSTORE
         S: * ENABLED CONDSTORE
-        S: a4 OK enabled
+        S: a4 OK ENABLE completed
         C2: b5 MOVE 1 Sent
-        S2: * OK [COPYUID 1767225604 1 1] moved
+        S2: * OK [COPYUID 1767225604 1 1] Moved messages
         S2: * 1 EXPUNGE
-        S2: b5 OK done
+        S2: b5 OK MOVE completed
         S: * STATUS \"Lists/a\" (MESSAGES 0 UIDNEXT 2 UNSEEN 0 HIGHESTMODSEQ 4)
         S: * STATUS \"Sent\" (MESSAGES 1 UIDNEXT 2 UNSEEN 0 HIGHESTMODSEQ 2)
         C2: b6 CREATE Nowhere
-        S2: b6 OK [MAILBOXID (F10)] made
+        S2: b6 OK [MAILBOXID (F10)] CREATE completed
         C2: b7 APPEND Nowhere {1+}
         C2: x
-        S2: b7 OK [APPENDUID 1767225616 1] filed
+        S2: b7 OK [APPENDUID 1767225616 1] APPEND completed
         S: * STATUS \"Nowhere\" (MESSAGES 1 UIDNEXT 2 UNSEEN 1 HIGHESTMODSEQ 2)";
     play_with(&[], transcript).await;
 }
@@ -269,18 +269,18 @@ async fn notify_subscribed_uses_current_subscriptions() {
         C: a1 NOTIFY SET (subscribed (MessageNew MessageExpunge SubscriptionChange))
         S: a1 OK NOTIFY completed
         C2: b1 UNSUBSCRIBE INBOX
-        S2: b1 OK no longer subscribed
+        S2: b1 OK UNSUBSCRIBE completed
         S: * LIST (\\HasNoChildren) \"/\" \"INBOX\"
         D: one
         C2: b2 SUBSCRIBE INBOX
-        S2: b2 OK subscribed
+        S2: b2 OK SUBSCRIBE completed
         S: * LIST (\\Subscribed \\HasNoChildren) \"/\" \"INBOX\"
         C2: b3 SUBSCRIBE INBOX
-        S2: b3 OK subscribed
+        S2: b3 OK SUBSCRIBE completed
         D: two
         S: * STATUS \"INBOX\" (MESSAGES 2 UIDNEXT 3 UNSEEN 2)
         C2: b4 SUBSCRIBE None
-        S2: b4 OK subscribed
+        S2: b4 OK SUBSCRIBE completed
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"None\"
         C: a2 SUBSCRIBE Own
         S: a2 OK SUBSCRIBE completed";
@@ -294,41 +294,41 @@ async fn notify_mailboxname_lists_created_deleted_and_renamed_mailboxes() {
         C: a1 NOTIFY SET (personal (MailboxName))
         S: a1 OK NOTIFY completed
         C2: b1 CREATE Lists/a/b (USE (\\Junk))
-        S2: b1 OK [MAILBOXID (F9)] made
+        S2: b1 OK [MAILBOXID (F9)] CREATE completed
         S: * LIST (\\HasChildren) \"/\" \"Lists\"
         S: * LIST (\\HasChildren) \"/\" \"Lists/a\"
         S: * LIST (\\HasNoChildren \\Junk) \"/\" \"Lists/a/b\"
         C2: b2 DELETE Lists/a
-        S2: b2 OK deleted
+        S2: b2 OK DELETE completed
         S: * LIST (\\HasChildren) \"/\" \"Lists\"
         S: * LIST (\\NonExistent \\HasChildren) \"/\" \"Lists/a\"
         C2: b3 RENAME Lists &U,BTFw-/x
-        S2: b3 OK renamed
+        S2: b3 OK RENAME completed
         S: * LIST (\\HasChildren) \"/\" \"&U,BTFw-\"
         S: * LIST (\\HasChildren) \"/\" \"&U,BTFw-/x\" (\"OLDNAME\" (\"Lists\"))
         C: a2 ENABLE UTF8=ACCEPT
         S: * ENABLED UTF8=ACCEPT
-        S: a2 OK enabled
+        S: a2 OK ENABLE completed
         C2: b4 RENAME &U,BTFw-/x &U,BTFw-/y
-        S2: b4 OK renamed
+        S2: b4 OK RENAME completed
         S: * LIST (\\HasChildren) \"/\" \"台北/y\" (\"OLDNAME\" (\"台北/x\"))
         C2: b5 RENAME INBOX Old
-        S2: b5 OK renamed
+        S2: b5 OK RENAME completed
         S: * LIST (\\HasNoChildren) \"/\" \"Old\" (\"OLDNAME\" (\"INBOX\"))
         C2: b6 DELETE Drafts
-        S2: b6 OK deleted
+        S2: b6 OK DELETE completed
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
         C: a3 CREATE Own
         S: a3 OK [MAILBOXID (F12)] CREATE completed
         C: a4 NOTIFY SET (subtree a (MailboxName))
         S: a4 OK NOTIFY completed
         C2: b7 CREATE b
-        S2: b7 OK [MAILBOXID (F13)] made
+        S2: b7 OK [MAILBOXID (F13)] CREATE completed
         C2: b8 RENAME b a
-        S2: b8 OK renamed
+        S2: b8 OK RENAME completed
         S: * LIST (\\HasNoChildren) \"/\" \"a\" (\"OLDNAME\" (\"b\"))
         C2: b9 RENAME a c
-        S2: b9 OK renamed
+        S2: b9 OK RENAME completed
         S: * LIST (\\HasNoChildren) \"/\" \"c\" (\"OLDNAME\" (\"a\"))";
     play_with(&[], transcript).await;
 }
@@ -340,22 +340,22 @@ async fn notify_reports_metadata_only_if_requested() {
         C: a1 NOTIFY SET (mailboxes Sent (MailboxMetadataChange ServerMetadataChange))
         S: a1 OK NOTIFY completed
         C2: b1 SETMETADATA Sent (/private/comment \"x\" /shared/comment NIL)
-        S2: b1 OK noted
+        S2: b1 OK SETMETADATA completed
         S: * METADATA \"Sent\" /private/comment /shared/comment
         C2: b2 SETMETADATA \"\" (/private/comment \"y\")
-        S2: b2 OK noted
+        S2: b2 OK SETMETADATA completed
         S: * METADATA \"\" /private/comment
         C2: b3 SETMETADATA INBOX (/private/comment \"x\")
-        S2: b3 OK noted
+        S2: b3 OK SETMETADATA completed
         C: a2 SETMETADATA Sent (/private/comment \"own\")
         S: a2 OK SETMETADATA completed
         C: a3 NOTIFY SET (selected NONE)
         S: a3 OK NOTIFY completed
         C: a4 ENABLE METADATA
         S: * ENABLED METADATA
-        S: a4 OK enabled
+        S: a4 OK ENABLE completed
         C2: b4 SETMETADATA Sent (/private/comment \"z\")
-        S2: b4 OK noted
+        S2: b4 OK SETMETADATA completed
         C: a5 NOOP
         S: a5 OK NOOP completed";
     play_with(&[], transcript).await;
@@ -373,26 +373,26 @@ async fn notify_when_invalid_is_refused() {
         C: a02 NOTIFY SET (personal (Whatever))
         S: a02 NO [BADEVENT ({supported})] Unknown event
         C: a03 NOTIFY SET (personal (Whatever)) (personal
-        S: a03 BAD a space is missing
+        S: a03 BAD A space is missing
         C: a04 NOTIFY SET (selected (MessageNew))
-        S: a04 BAD MessageNew and MessageExpunge go together
+        S: a04 BAD MessageNew and MessageExpunge need each other
         C: a05 NOTIFY SET (personal (AnnotationChange))
         S: a05 BAD FlagChange and AnnotationChange need MessageNew and MessageExpunge
         C: a06 NOTIFY SET (selected (MessageNew MessageExpunge)) (selected-delayed NONE)
-        S: a06 BAD the selected mailbox is named twice
+        S: a06 BAD SELECTED is given twice
         C: a07 NOTIFY SET (selected-delayed (MailboxName))
-        S: a07 BAD only events of messages are those of the selected mailbox
+        S: a07 BAD Only message events are allowed for the selected mailbox
         C: a08 NOTIFY SET (inboxes (MessageNew (UID) MessageExpunge))
-        S: a08 BAD items are only told of the selected mailbox
+        S: a08 BAD Items are only allowed for the selected mailbox
         C: a09 NOTIFY SET (mailboxes ({}) (MailboxName))
         S: a09 NO [NOTIFICATIONOVERFLOW] Too many mailboxes
         C: a10 NOTIFY SET (subtree () NONE)
-        S: a10 BAD the name of a mailbox is missing
+        S: a10 BAD A mailbox name is missing
         C2: b1 CREATE m1
-        S2: b1 OK [MAILBOXID (F7)] made
-        D: not told
+        S2: b1 OK [MAILBOXID (F7)] CREATE completed
+        D: not reported
         C: a11 NOTIFY SET STATUS
-        S: a11 BAD a group of events is missing",
+        S: a11 BAD A group of events is missing",
         many.join(" ")
     );
     play_with(&[], &transcript).await;
@@ -401,23 +401,23 @@ async fn notify_when_invalid_is_refused() {
 /// RFC 5465 §5.8.
 #[tokio::test(start_paused = true)]
 async fn notify_overflow_is_reported_and_turns_notifications_off() {
-    let scene = Fixture::new().await;
-    let mut client = scene.log_in().await;
+    let fixture = Fixture::new().await;
+    let mut client = fixture.log_in().await;
     client.write_all(b"a NOTIFY SET (personal (MailboxName))\r\n").await.unwrap();
-    assert_eq!(said(&mut client).await, "a OK you hear of it from now on\r\n");
+    assert_eq!(read_until_idle(&mut client).await, "a OK NOTIFY completed\r\n");
     // The client does not read until more has happened than the network and the server buffer.
     let names = ["x".repeat(200), "y".repeat(200)];
-    scene.mailboxes.create(USER, &names[0]).await.unwrap();
+    fixture.mailboxes.create(USER, &names[0]).await.unwrap();
     for at in 0..2_000 {
-        scene.mailboxes.rename(USER, &names[at % 2], &names[1 - at % 2]).await.unwrap();
+        fixture.mailboxes.rename(USER, &names[at % 2], &names[1 - at % 2]).await.unwrap();
     }
-    let told = said(&mut client).await;
+    let reported = read_until_idle(&mut client).await;
     let overflow = "* OK [NOTIFICATIONOVERFLOW] Too many events, notifications are off\r\n";
-    assert!(told.starts_with("* LIST (") && told.ends_with(overflow), "{} bytes", told.len());
-    assert!(told.matches("OLDNAME").count() < 1_500);
-    scene.mailboxes.delete(USER, &names[0]).await.unwrap();
+    assert!(reported.starts_with("* LIST (") && reported.ends_with(overflow), "{} bytes", reported.len());
+    assert!(reported.matches("OLDNAME").count() < 1_500);
+    fixture.mailboxes.delete(USER, &names[0]).await.unwrap();
     client.write_all(b"b NOOP\r\n").await.unwrap();
-    assert_eq!(said(&mut client).await, "b OK done\r\n");
+    assert_eq!(read_until_idle(&mut client).await, "b OK NOOP completed\r\n");
 }
 
 /// RFC 7162 §3.2.10, RFC 5465 §5.3.
@@ -426,7 +426,7 @@ async fn notify_with_qresync_reports_vanished() {
     let transcript = format!(
         "C: a0 ENABLE QRESYNC
         S: * ENABLED QRESYNC
-        S: a0 OK enabled
+        S: a0 OK ENABLE completed
         C: a1 SELECT INBOX
         {}
         C: a2 NOTIFY SET (selected (MessageNew (UID MODSEQ) MessageExpunge FlagChange))
@@ -438,10 +438,10 @@ async fn notify_with_qresync_reports_vanished() {
         C2: b1 SELECT INBOX
         {}
         C2: b2 STORE 1 FLAGS.SILENT (\\Deleted)
-        S2: b2 OK stored
+        S2: b2 OK STORE completed
         S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Deleted) MODSEQ (4))
         C2: b3 CLOSE
-        S2: b3 OK closed
+        S2: b3 OK CLOSE completed
         S: * VANISHED 1",
         selected("a1", 1, 1, 2),
         selected("b1", 2, 1, 3).replace("S: ", "S2: "),
@@ -466,7 +466,7 @@ async fn notify_reports_deletion_of_the_selected_mailbox_at_once() {
         C: a2 NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))
         S: a2 OK NOTIFY completed
         C2: b1 DELETE Drafts
-        S2: b1 OK deleted
+        S2: b1 OK DELETE completed
         S: * OK [CLOSED] Mailbox was deleted
         S: * LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" \"Drafts\"
         C: a3 FETCH 1 FLAGS
@@ -477,25 +477,25 @@ async fn notify_reports_deletion_of_the_selected_mailbox_at_once() {
 /// Large output is sent in pieces, and commands are answered in between.
 #[tokio::test(start_paused = true)]
 async fn notify_sends_large_new_messages_completely() {
-    let scene = Fixture::new().await;
-    let mut client = scene.log_in().await;
+    let fixture = Fixture::new().await;
+    let mut client = fixture.log_in().await;
     client
         .write_all(b"a SELECT INBOX\r\nb NOTIFY SET (selected (MessageNew (UID BODY[]) MessageExpunge))\r\n")
         .await
         .unwrap();
-    said(&mut client).await;
+    read_until_idle(&mut client).await;
     let text = "x".repeat(50_000);
     let messages = (0..20).map(|_| crate::mda::AppendMessage {
         message: Message::new(Bytes::from(format!("Subject: large\r\n\r\n{text}"))),
         flags: crate::imap::Flags::default(),
         received: None,
     });
-    scene.mailboxes.append(USER, "INBOX", messages.collect()).await.unwrap();
-    let told = said(&mut client).await;
-    assert_eq!(told.matches("* FETCH (").count() + told.matches(" FETCH (UID ").count(), 20);
-    assert_eq!(told.len(), told.matches(&text).count() * text.len() + told.replace(&text, "").len());
-    assert_eq!(told.matches(&text).count(), 20);
+    fixture.mailboxes.append(USER, "INBOX", messages.collect()).await.unwrap();
+    let reported = read_until_idle(&mut client).await;
+    assert_eq!(reported.matches("* FETCH (").count() + reported.matches(" FETCH (UID ").count(), 20);
+    assert_eq!(reported.len(), reported.matches(&text).count() * text.len() + reported.replace(&text, "").len());
+    assert_eq!(reported.matches(&text).count(), 20);
     client.write_all(b"c UID SEARCH UNSEEN\r\n").await.unwrap();
     let all: Vec<String> = (1..=20).map(|uid| uid.to_string()).collect();
-    assert_eq!(said(&mut client).await, format!("* SEARCH {}\r\nc OK searched\r\n", all.join(" ")));
+    assert_eq!(read_until_idle(&mut client).await, format!("* SEARCH {}\r\nc OK SEARCH completed\r\n", all.join(" ")));
 }

@@ -9,11 +9,11 @@ fn world_with(quota: &str) -> World {
 }
 
 async fn play_under(quota: &str, subjects: &[&str], transcript: &str) {
-    let scene = Fixture::of(world_with(quota)).await;
+    let fixture = Fixture::of(world_with(quota)).await;
     for subject in subjects {
-        scene.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n")).await;
+        fixture.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n")).await;
     }
-    play(&scene, transcript).await;
+    play(&fixture, transcript).await;
 }
 
 /// RFC 9208 §4.1.1, §4.1.2; §5.1: usage is rounded up.
@@ -32,7 +32,7 @@ async fn quota_root_is_the_account() {
         S: * QUOTA friend@sina.test (STORAGE 1 3 MESSAGE 2 10)
         S: a3 OK GETQUOTA completed
         C: a4 GETQUOTA me@163.test
-        S: a4 NO [NONEXISTENT] no such quota root";
+        S: a4 NO [NONEXISTENT] No such quota root";
     play_under("{ storage = 4000, messages = 10 }", &["one", "two"], transcript).await;
 }
 
@@ -48,7 +48,7 @@ async fn quota_omits_unlimited_resources() {
         S: * QUOTAROOT \"INBOX\"
         S: a1 OK GETQUOTAROOT completed
         C: a2 GETQUOTA friend@sina.test
-        S: a2 NO [NONEXISTENT] no such quota root";
+        S: a2 NO [NONEXISTENT] No such quota root";
     play_with(&[], transcript).await;
 }
 
@@ -65,7 +65,7 @@ async fn quota_when_full_refuses_messages_but_allows_moves() {
         S: a3 NO [OVERQUOTA] Quota exceeded
         C: a4 APPEND Nowhere {{1+}}
         C: x
-        S: a4 NO [TRYCREATE] no such mailbox
+        S: a4 NO [TRYCREATE] No such mailbox
         C: a5 MOVE 1 Archive
         S: * OK [COPYUID 1767225601 1 1] Moved messages
         S: * 1 EXPUNGE

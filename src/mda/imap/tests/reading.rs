@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn select_and_fetch_return_the_messages() {
-    let scene = play_with(
+    let fixture = play_with(
         &["one", "two"],
         &format!(
             "C: a1 SELECT inbox
@@ -43,7 +43,7 @@ async fn select_and_fetch_return_the_messages() {
     )
     .await;
     let retrieved =
-        scene.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Retrieved { .. }));
+        fixture.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Retrieved { .. }));
     let events: Vec<_> = retrieved.collect();
     assert_eq!(events.len(), 1, "{events:?}");
     let transcript = events[0].transcript.as_ref().unwrap();
@@ -112,12 +112,12 @@ async fn search_finds_messages_and_saves_the_result() {
 
 #[tokio::test(start_paused = true)]
 async fn fetch_binary_decodes_parts() {
-    let scene = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n\
         aGVsbG8=\r\n--b\r\nContent-Transfer-Encoding: x-own\r\n\r\n?\r\n--b--\r\n";
-    scene.deliver(message).await;
+    fixture.deliver(message).await;
     play(
-        &scene,
+        &fixture,
         &format!(
             "C: a1 SELECT INBOX
             {}
@@ -141,7 +141,7 @@ async fn imap4rev2_when_enabled_changes_responses() {
     let transcript = "
         C: a1 ENABLE IMAP4rev2
         S: * ENABLED IMAP4rev2
-        S: a1 OK enabled
+        S: a1 OK ENABLE completed
         C: a2 SELECT INBOX
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
         S: * 1 EXISTS
@@ -169,7 +169,7 @@ async fn imap4rev2_list_reports_old_names() {
     let transcript = "
         C: a1 ENABLE IMAP4rev2
         S: * ENABLED IMAP4rev2
-        S: a1 OK enabled
+        S: a1 OK ENABLE completed
         C: a2 CREATE inbox/a
         S: * LIST () \"/\" \"INBOX/a\" (\"OLDNAME\" (\"inbox/a\"))
         S: a2 OK [MAILBOXID (F7)] CREATE completed
@@ -189,26 +189,26 @@ async fn imap4rev2_list_reports_old_names() {
         S: * OK [MAILBOXID (F8)] Mailbox id
         S: a5 OK [READ-ONLY] EXAMINE completed
         C2: b1 RENAME INBOX/b c
-        S2: b1 OK renamed";
+        S2: b1 OK RENAME completed";
     play_with(&[], transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn fetch_of_many_messages_is_complete() {
-    let scene = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let content = format!("Subject: long\r\n\r\n{}", "0123456789abcdef\r\n".repeat(5_000));
     for _ in 0..3 {
-        scene.deliver(&content).await;
+        fixture.deliver(&content).await;
     }
-    let mut client = scene.log_in().await;
+    let mut client = fixture.log_in().await;
     client.write_all(b"b SELECT INBOX\r\nc FETCH 1:* BODY.PEEK[TEXT]\r\nd FETCH 1:* BODY.PEEK[]\r\n").await.unwrap();
-    let said = said(&mut client).await;
+    let output = read_until_idle(&mut client).await;
     let body = &content[17..];
     for number in 1..=3 {
-        assert!(said.contains(&format!("* {number} FETCH (BODY[TEXT] {{{}}}\r\n{body})\r\n", body.len())));
-        assert!(said.contains(&format!("now\r\n{content})\r\n")));
+        assert!(output.contains(&format!("* {number} FETCH (BODY[TEXT] {{{}}}\r\n{body})\r\n", body.len())));
+        assert!(output.contains(&format!("now\r\n{content})\r\n")));
     }
-    assert!(said.ends_with("d OK fetched\r\n"));
+    assert!(output.ends_with("d OK FETCH completed\r\n"));
 }
 
 /// RFC 9051 §7.5.2.

@@ -65,14 +65,14 @@ async fn search_finds_by_age_and_save_date() {
 /// RFC 9051 §6.4.4: search in the decoded text, also with the stored filters.
 #[tokio::test(start_paused = true)]
 async fn search_finds_by_decoded_text() {
-    let scene = Fixture::new().await;
+    let fixture = Fixture::new().await;
     for message in [
         "Subject: one\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
          <p class=3Dhidden>Gr=C3=BC&szlig;e <b>an</b> alle</p>\r\n",
         "Subject: =?koi8-r?B?8NLJ18XU?=\r\nContent-Type: text/plain; charset=koi8-r\r\n\
          Content-Transfer-Encoding: base64\r\n\r\n8NLJ18XU\r\n",
     ] {
-        scene.deliver(message).await;
+        fixture.deliver(message).await;
     }
     let transcript = format!(
         "C: a1 SELECT INBOX
@@ -96,5 +96,5 @@ async fn search_finds_by_decoded_text() {
         S: a6 OK NOOP completed",
         selected("a1", 2, 2, 3),
     );
-    play(&scene, &transcript).await;
+    play(&fixture, &transcript).await;
 }

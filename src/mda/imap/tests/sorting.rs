@@ -3,8 +3,8 @@
 use super::*;
 
 /// Four messages in two threads.
-async fn scene() -> Fixture {
-    let scene = Fixture::new().await;
+async fn fixture() -> Fixture {
+    let fixture = Fixture::new().await;
     for (from, date, subject, ids, text) in [
         (
             "Zo\u{eb} <zoe@a.test>",
@@ -18,9 +18,9 @@ async fn scene() -> Fixture {
         ("ann@d.test", "nonsense", "fiesta", "In-Reply-To: <1@a>", "no"),
     ] {
         let header = format!("From: {from}\r\nDate: {date}\r\nSubject: {subject}\r\n{ids}\r\n");
-        scene.deliver(&format!("{header}\r\n{text}\r\n")).await;
+        fixture.deliver(&format!("{header}\r\n{text}\r\n")).await;
     }
-    scene
+    fixture
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,10 +50,10 @@ async fn sort_returns_the_requested_order() {
         S: * SORT
         S: a8 OK SORT completed
         C: a9 SORT () UTF-8 ALL
-        S: a9 BAD a criterion is missing",
+        S: a9 BAD A criterion is missing",
         selected("a1", 4, 4, 5),
     );
-    play(&scene().await, &transcript).await;
+    play(&fixture().await, &transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,10 +71,10 @@ async fn thread_returns_threads() {
         S: * THREAD
         S: a4 OK THREAD completed
         C: a5 THREAD JWZ UTF-8 ALL
-        S: a5 BAD no such way of threading",
+        S: a5 BAD Unknown threading algorithm",
         selected("a1", 4, 4, 5),
     );
-    play(&scene().await, &transcript).await;
+    play(&fixture().await, &transcript).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,13 +111,13 @@ async fn fetch_returns_preview_and_object_ids() {
         S2: * OK [UIDNEXT 2] Predicted next UID
         S2: * OK [HIGHESTMODSEQ 2] Highest modification sequence
         S2: * OK [MAILBOXID (F2)] Mailbox id
-        S2: b1 OK [READ-ONLY] to be read only
+        S2: b1 OK [READ-ONLY] EXAMINE completed
         C2: b2 UID SEARCH EMAILID M4294967298
         S2: * SEARCH 1
-        S2: b2 OK searched
+        S2: b2 OK SEARCH completed
         C2: b3 SEARCH OR EMAILID T4294967298 THREADID x
         S2: * SEARCH
-        S2: b3 OK searched
+        S2: b3 OK SEARCH completed
         C: a6 CREATE x
         S: a6 OK [MAILBOXID (F7)] CREATE completed
         C: a7 RENAME x y
@@ -127,5 +127,5 @@ async fn fetch_returns_preview_and_object_ids() {
         S: a8 OK STATUS completed",
         selected("a1", 4, 4, 5),
     );
-    play(&scene().await, &transcript).await;
+    play(&fixture().await, &transcript).await;
 }

@@ -87,7 +87,7 @@ fn bdat_chunks_are_never_parsed_as_commands() {
         C: x
         S: 503 5.5.1 Need MAIL and RCPT first
         C: BDAT x
-        S: 501 5.5.4 it goes BDAT bytes [LAST]
+        S: 501 5.5.4 Syntax: BDAT size [LAST]
         S: (closes)
         ",
     );

@@ -67,7 +67,7 @@ fn shut_down_during_a_message_waits_for_its_end() {
     stage.turn();
     stage.session.shut_down();
     stage.turn();
-    assert!(stage.said.ends_with("421 4.3.2 mx.b.test closes, try again later\r\n") && stage.is_closed);
+    assert!(stage.said.ends_with("421 4.3.2 mx.b.test is shutting down, try again later\r\n") && stage.is_closed);
 
     let mut stage = Stage::new(smtp());
     stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\nhalf", usize::MAX);
@@ -76,7 +76,7 @@ fn shut_down_during_a_message_waits_for_its_end() {
     assert!(!stage.is_closed);
     stage.said.clear();
     stage.hear(b"\r\n.\r\nNOOP\r\n", usize::MAX);
-    assert_eq!(stage.said, "250 2.0.0 OK\r\n421 4.3.2 mx.b.test closes, try again later\r\n");
+    assert_eq!(stage.said, "250 2.0.0 OK\r\n421 4.3.2 mx.b.test is shutting down, try again later\r\n");
     assert_eq!((stage.arrived.len(), stage.is_closed), (1, true));
 }
 
@@ -87,7 +87,7 @@ fn session_on_timeout_closes_with_421() {
     stage.turn();
     stage.session.on_timeout();
     stage.turn();
-    assert!(stage.said.ends_with("421 4.4.2 nothing came for too long\r\n") && stage.is_closed);
+    assert!(stage.said.ends_with("421 4.4.2 Idle timeout\r\n") && stage.is_closed);
 }
 
 #[test]

@@ -12,17 +12,17 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) async fn new(scene: &Fixture, at: usize) -> Self {
-        let mut observer = Client { stream: scene.log_in().await, selected: at, mirror: vec![], statuses: vec![] };
-        observer.ask("ENABLE CONDSTORE").await;
-        observer.ask(&format!("EXAMINE {}", BOXES[at])).await;
+    pub(super) async fn new(fixture: &Fixture, at: usize) -> Self {
+        let mut observer = Client { stream: fixture.log_in().await, selected: at, mirror: vec![], statuses: vec![] };
+        observer.send("ENABLE CONDSTORE").await;
+        observer.send(&format!("EXAMINE {}", BOXES[at])).await;
         Self { observer, known: BTreeMap::new(), last: 0 }
     }
 
     /// A new or changed message has a modification sequence higher than all before, an unchanged one keeps its own;
     /// with `once`, no message can have been changed back.
     pub(super) async fn check(&mut self, model: &Model, once: bool) {
-        self.observer.ask("NOOP").await;
+        self.observer.send("NOOP").await;
         let modseqs = self.observer.modseqs().await;
         let held = &model.held;
         assert!(modseqs.keys().eq(held.keys()), "{modseqs:?} of {held:?}");

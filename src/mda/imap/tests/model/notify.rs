@@ -9,7 +9,7 @@ pub(super) const LISTENER: usize = 0;
 impl Client {
     pub(super) async fn listen(&mut self) {
         let items = "(UID FLAGS)";
-        self.ask(&format!(
+        self.send(&format!(
             "NOTIFY SET (SELECTED (MessageNew {items} MessageExpunge FlagChange)) \
              (PERSONAL (MessageNew MessageExpunge FlagChange))"
         ))
@@ -20,7 +20,7 @@ impl Client {
 impl World {
     /// Everything is reported without a command.
     pub(super) async fn check_listener(&mut self, before: &[Model; 2]) {
-        self.clients[LISTENER].hear(false).await;
+        self.clients[LISTENER].read_until_idle(false).await;
         self.check(LISTENER, true);
         let other = 1 - self.clients[LISTENER].selected;
         let statuses = std::mem::take(&mut self.clients[LISTENER].statuses);
@@ -28,13 +28,17 @@ impl World {
         if !std::mem::take(&mut self.acted).contains(&LISTENER) && before[other] != self.models[other] {
             let Model { held, .. } = &self.models[other];
             let unseen = held.values().filter(|flags| !flags.contains("\\Seen")).count();
-            let told = statuses.last().unwrap_or_else(|| panic!("{} has changed", BOXES[other]));
-            assert!(told.starts_with(&format!("* STATUS \"{}\" (", BOXES[other])), "{told}");
-            assert!(told.contains(&format!("UNSEEN {unseen}")), "{told}: there are {unseen}");
-            let counted = told.split_once("MESSAGES ").map(|(_, rest)| rest.split(' ').next().unwrap());
-            assert!(counted.is_none_or(|count| count == held.len().to_string()), "{told}: there are {}", held.len());
+            let reported = statuses.last().unwrap_or_else(|| panic!("{} has changed", BOXES[other]));
+            assert!(reported.starts_with(&format!("* STATUS \"{}\" (", BOXES[other])), "{reported}");
+            assert!(reported.contains(&format!("UNSEEN {unseen}")), "{reported}: there are {unseen}");
+            let counted = reported.split_once("MESSAGES ").map(|(_, rest)| rest.split(' ').next().unwrap());
+            assert!(
+                counted.is_none_or(|count| count == held.len().to_string()),
+                "{reported}: there are {}",
+                held.len()
+            );
             let came_or_went = !before[other].held.keys().eq(held.keys());
-            assert!(!came_or_went || statuses.iter().any(|told| told.contains("MESSAGES ")), "{statuses:?}");
+            assert!(!came_or_went || statuses.iter().any(|reported| reported.contains("MESSAGES ")), "{statuses:?}");
         }
     }
 }
