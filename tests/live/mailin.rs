@@ -22,7 +22,7 @@ fn submit(served: &Served, recipients: &[&str], text: &str) {
     let mut smtp = LineClient::open(served.at("smtp"));
     let mut line = smtp.command("EHLO program.test");
     while line.starts_with("250-") {
-        line = smtp.hear();
+        line = smtp.read_line();
     }
     assert!(smtp.command("MAIL FROM:<me@163.test> BODY=8BITMIME").starts_with("250"));
     for recipient in recipients {
