@@ -37,8 +37,8 @@ COPY src src
 COPY config config
 # A static glibc; build paths are removed from the binary, so that builds are reproducible.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo"
-RUN cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')" \
- && cp target/*/release/postroad /postroad
+RUN cargo build --profile dist --features mailin --locked --target "$(rustc -vV | sed -n 's/^host: //p')" \
+ && cp target/*/dist/postroad /postroad
 
 FROM base
 COPY --from=build /postroad /postroad

@@ -18,6 +18,8 @@ pub struct Load {
     pub server: SocketAddr,
     /// Letters go by DATA even where the server offers CHUNKING.
     pub by_data: bool,
+    /// Each command is sent after the reply to the one before, even where the server offers PIPELINING.
+    pub stepwise: bool,
     /// The messages.
     pub messages: Messages,
     /// Concurrent connections, which are opened before the measurement starts.

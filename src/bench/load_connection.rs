@@ -50,6 +50,7 @@ impl LoadConnection {
         line.flush(&[], &[]).await?;
         let extensions = Extensions::read(&line.expect(2).await?);
         line.mode = match (extensions.pipelining, extensions.chunking && !load.by_data) {
+            _ if load.stepwise => SendMode::Stepwise,
             (true, true) => SendMode::Whole,
             (true, false) => SendMode::Grouped,
             (false, _) => SendMode::Stepwise,

@@ -112,8 +112,15 @@ async fn load_of(service: impl Service, count: u64, connections: usize) -> Resul
     let (server, stop) = (listener.address(), Stop::new());
     let config = ServerConfig { listener, tls: None, limits: Limits::default() };
     tokio::spawn(serve(config, service, stop.clone()));
-    let load =
-        Load { server, by_data: false, messages: messages(1000), connections, count, time: Duration::from_secs(60) };
+    let load = Load {
+        server,
+        by_data: false,
+        stepwise: false,
+        messages: messages(1000),
+        connections,
+        count,
+        time: Duration::from_secs(60),
+    };
     let sent = AtomicU64::new(0);
     let outcome = load.run(&interface, &sent).await;
     stop.cancel();

@@ -66,6 +66,7 @@ impl Memory {
             anyhow::Ok(Load {
                 server: served.port("smtp")?,
                 by_data: false,
+                stepwise: false,
                 messages,
                 connections: CONNECTIONS,
                 count,
@@ -104,6 +105,7 @@ impl Memory {
             anyhow::Ok(Load {
                 server: served.port("smtp")?,
                 by_data: false,
+                stepwise: false,
                 messages,
                 connections: 1,
                 count: 1,

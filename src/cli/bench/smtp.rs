@@ -46,6 +46,10 @@ pub(super) struct Smtp {
     /// Send by DATA even to a server that offers CHUNKING.
     #[arg(long = "data-command")]
     by_data: bool,
+    /// Send each command after the reply to the one before, even to a server that offers PIPELINING, as most clients do;
+    /// the message by DATA.
+    #[arg(long = "no-pipelining")]
+    stepwise: bool,
     /// Measures this server instead of starting one.
     #[arg(long, value_name = "HOST:PORT")]
     target: Option<Endpoint>,
@@ -158,6 +162,7 @@ impl Smtp {
         let case = |(bytes, connections): (usize, u16)| Load {
             server: target.smtp,
             by_data: self.by_data,
+            stepwise: self.stepwise,
             messages: Messages::new(self.from.clone(), to.clone(), bytes, rng.next_u64()),
             connections: connections.into(),
             count: self.count,
