@@ -229,9 +229,9 @@ async fn fetch_with_nothing_to_report_sends_no_response() {
     play(&scene, &transcript).await;
     let mut client = scene.log_in().await;
     client.write_all(b"b1 SELECT INBOX\r\n").await.unwrap();
-    said(&mut client).await;
+    read_until_idle(&mut client).await;
     client.write_all(b"b2 NOTIFY SET (SELECTED (MessageNew (BINARY.SIZE[1]) MessageExpunge))\r\n").await.unwrap();
-    assert_eq!(said(&mut client).await, "b2 OK NOTIFY completed\r\n");
+    assert_eq!(read_until_idle(&mut client).await, "b2 OK NOTIFY completed\r\n");
     scene.deliver(UNDECODABLE).await;
-    assert_eq!(said(&mut client).await, "* 2 EXISTS\r\n* 1 RECENT\r\n");
+    assert_eq!(read_until_idle(&mut client).await, "* 2 EXISTS\r\n* 1 RECENT\r\n");
 }
