@@ -35,11 +35,13 @@ fn output_to_full_disk_fails_with_one_line() {
 #[test]
 fn refused_login_reports_reply_of_server() {
     let served = Served::ephemeral();
-    for (service, words) in [("imap", "[AUTHENTICATIONFAILED] "), ("pop3", "[AUTH] ")] {
+    for (service, words) in
+        [("imap", "[AUTHENTICATIONFAILED] Authentication failed"), ("pop3", "[AUTH] Invalid user name or password")]
+    {
         let flag = format!("--{service}");
         let server = ["--server", served.at(service), &flag];
         let output = postroad(&[&["fetch", "--user", "me@163.test", "--password", "no"], &server[..]].concat());
-        let told = format!("postroad: 127.0.0.1 refused the login of me@163.test: {words}Authentication failed\n");
+        let told = format!("postroad: 127.0.0.1 refused the login of me@163.test: {words}\n");
         assert_eq!((output.status.code(), err(&output)), (Some(1), told), "{service}");
     }
     let faults = postroad(&["fault", "list", "--control", served.at("http")]);
