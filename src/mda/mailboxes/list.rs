@@ -71,7 +71,7 @@ impl Mailboxes {
             let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
             let mut subscriptions = connection.prepare_cached(sql)?;
             let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
-            Ok((mailboxes, subscriptions.collect::<Result<BTreeSet<String>, _>>()?))
+            Ok::<_, rusqlite::Error>((mailboxes, subscriptions.collect::<Result<BTreeSet<String>, _>>()?))
         })?;
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| parent_names(name)).collect();
         let names: BTreeSet<&str> =

@@ -36,6 +36,7 @@ mod quota;
 mod read;
 mod schema;
 mod special_use;
+mod sqlite;
 mod summaries;
 mod summary_cache;
 mod text_filter;
@@ -51,7 +52,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::store::{DiskFaults, Store, Transaction};
+use crate::mail::JourneyId;
+use crate::store::{self, DiskFaults, Store, Transaction};
 use crate::world::Clock;
 pub use account_feed::{AccountEvent, FeedReader, FeedUpdate, SessionId};
 use account_feed::{AccountFeed, CommittedChanges};
@@ -182,6 +184,23 @@ impl Mailbox {
     pub fn id(&self) -> u64 {
         self.shared.id as u64
     }
+}
+
+/// What all mailboxes of a store hold at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Messages with a journey: account, journey, number of copies.
+    pub filed: Vec<(String, JourneyId, u64)>,
+    /// Contents of messages that begin with a null Return-Path.
+    pub reports: Vec<i64>,
+}
+
+/// Reads what all mailboxes of a store hold.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn inventory(store: &Store) -> Result<Inventory, store::Error> {
+    store.read(sqlite::inventory)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

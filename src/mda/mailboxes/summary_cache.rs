@@ -132,7 +132,7 @@ impl SummaryReader {
                     lacking_summary.insert(row.get(0)?, row.get(1)?);
                 }
             }
-            Ok(())
+            Ok::<_, rusqlite::Error>(())
         })?;
         for (uid, content) in lacking_summary {
             if let Some(summary) = mailboxes.summary_of(content)? {

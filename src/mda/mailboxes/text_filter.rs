@@ -56,7 +56,7 @@ impl TextFilter {
                     }
                 }
             }
-            Ok(())
+            Ok::<_, rusqlite::Error>(())
         })?;
         (self.window, self.passed) = (from..until, passed);
         Ok(())

@@ -108,7 +108,8 @@ async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>,
 /// The file system part; `None` when there is nothing to do.
 fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutcome>> {
     let id = mailbox.shared.id;
-    let read = |connection: &Connection| Ok((messages(connection, id)?, known_files(connection, id)?));
+    let read =
+        |connection: &Connection| Ok::<_, rusqlite::Error>((messages(connection, id)?, known_files(connection, id)?));
     // The files are listed first: a message added to the tables in between then has a known file that is missing in no
     // list.
     let mut listed = files.list()?;
