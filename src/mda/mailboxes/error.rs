@@ -33,9 +33,3 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
 }
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}

@@ -15,6 +15,7 @@
 //!                                        account_feed.rs   events of the account, for sessions that subscribed
 //!                                        quota.rs     limits of an account
 //!                                        maildir/     synchronises with Maildir folders, for other programs
+//!                                        sqlite/      the tables; all else here knows no SQL
 //! ```
 //!
 //! The tables are authoritative. Every change takes the next modification sequence of its mailbox (RFC 7162 §3.1) and
@@ -132,7 +133,7 @@ impl Mailboxes {
     /// No mailbox has this name.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
         let name = name::canonical(name)?;
-        let found = self.0.store.read(|connection| tree::find(connection, account, &name))?;
+        let found = self.0.store.read(|connection| sqlite::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
         let mut open = lock(&self.0.open);
         if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {

@@ -16,9 +16,9 @@ use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
 use crate::imap::{Flags, StoreMode, Summary};
 use crate::mail::{Message, normalize, with_line_feeds};
 use crate::mda::mailboxes::append::{NewMessage, insert_message};
-use crate::mda::mailboxes::change::{remove, set_flags};
+use crate::mda::mailboxes::change::set_flags;
 use crate::mda::mailboxes::open_mailbox::{self, Change};
-use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox};
+use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox, sqlite};
 use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
 
@@ -195,10 +195,10 @@ impl FolderOutcome {
     fn store(self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
-            changes.extend(set_flags(transaction, mailbox, &[*uid], StoreMode::Replace, flags)?.1);
+            changes.push(set_flags(transaction, mailbox, &[*uid], StoreMode::Replace, flags)?);
         }
         if !self.expunged.is_empty() {
-            changes.push(remove(transaction, mailbox, &self.expunged)?);
+            changes.push(sqlite::remove(transaction, mailbox, &self.expunged)?);
         }
         let sql = "DELETE FROM maildir_file WHERE mailbox = ?1 AND uid = ?2";
         let mut delete_file = transaction.prepare_cached(sql)?;
