@@ -22,6 +22,8 @@ mod crash;
 mod faults;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
+#[path = "live/maildirs.rs"]
+mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
@@ -72,7 +74,7 @@ impl Served {
         })
     }
 
-    #[cfg(feature = "mailin")]
+    #[cfg(any(feature = "mailin", target_os = "linux"))]
     fn start_world(data: &Path, world: &Path) -> Self {
         Self::spawn(|command| {
             command.arg("--free-ports").arg(world).arg("--data").arg(data);
@@ -222,7 +224,8 @@ fn run_of_default_world_reports_intact_message() {
 fn run_with_folder_and_mbox_delivers_unchanged_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let odd = b"Subject: odd\n\nlone LF, \xff\xfe\x00 bytes\r\n.\r\n..\rlone CR\n";
-    let mbox = "From a\nSubject: 1\n\none\n\nFrom b\nSubject: 2\n\n>From two\n";
+    let mbox = "From a@b Thu Jan  1 00:00:00 2026\nSubject: 1\n\none\n\n\
+                From a@b Thu Jan  1 00:00:00 2026\nSubject: 2\n\n>From two\n";
     fs::write(folder.path().join("odd.eml"), odd).unwrap();
     fs::write(folder.path().join("empty.eml"), "").unwrap();
     fs::write(folder.path().join("box.mbox"), mbox).unwrap();
@@ -520,6 +523,45 @@ fn sendmail_submits_message_and_returns_sysexits_codes() {
     assert_eq!(sendmail("127.0.0.1:1", &["ann@shop.example"], "").status.code(), Some(75));
     let spoken = sendmail(smtp, &["-bs"], "EHLO me\r\nQUIT\r\n");
     assert!(out(&spoken).starts_with("220 ") && out(&spoken).contains("\r\n221 "), "{}", out(&spoken));
+}
+
+#[test]
+fn sendmail_called_as_by_cron_mutt_and_others_sends_to_all() {
+    let served = Served::ephemeral();
+    let smtp = served.at("smtp");
+    let twice = "From me@x.example Thu Jan  1 00:00:00 2026\nTo: to1@x.example\nBcc : bcc1@x.example\nTo: to2@x.example\n\
+                 Bcc: bcc2@x.example\nSubject: twice\n\nhello\n. \nend\n";
+    for (arguments, text, users) in [
+        (&["-t"][..], twice, &["to1@x.example", "to2@x.example", "bcc1@x.example", "bcc2@x.example"][..]),
+        (&["-i", "-FCronDaemon", "-B8BITMIME", "-oem", "root"], "Subject: cron\n\nend\n", &["root@localhost"]),
+        (&["-fwww-data", "www@x.example"], "Subject: www\n\nend\n", &["www@x.example"]),
+        (&["-N", "failure,delay", "-R", "hdrs", "-V", "id", "--", "mutt@x.example"], "end\n", &["mutt@x.example"]),
+        (
+            &["-em", "-G", "-Am", "-L", "tag", "-n", "-U", "-m", "-O", "x=y", "-X", "f", "-h", "5", "old@x.example"],
+            "Subject: old\n\nend\n",
+            &["old@x.example"],
+        ),
+        (&["a1@x.example, A <a2@x.example>"], "Subject: list\n\nend\n", &["a1@x.example", "a2@x.example"]),
+    ] {
+        let sent = sendmail(smtp, arguments, text);
+        assert_eq!(sent.status.code(), Some(0), "{arguments:?} {}", err(&sent));
+        for user in users {
+            let folder = tempfile::tempdir().unwrap();
+            let message = eventually("the message", || {
+                let saved = folder.path().to_str().unwrap();
+                postroad(&["fetch", "--server", served.at("imap"), "--user", user, "-o", saved]);
+                fs::read_to_string(folder.path().join("1.eml")).ok()
+            });
+            assert!(message.ends_with("end\r\n") && !message.contains("Bcc"), "{user} {message}");
+            assert!(user.starts_with("bcc") || !message.contains("bcc"), "{user} {message}");
+        }
+    }
+    let partly = sendmail(smtp, &["a3@x.example", "John Smith"], "hello\n");
+    assert_eq!(partly.status.code(), Some(65), "one of them is not an address");
+    for wrong in [&["-z", "a@x.example"][..], &["-bd"], &["-f", "a b", "a@x.example"], &["-XV", "a@x.example"]] {
+        assert_eq!(sendmail(smtp, wrong, "hello\n").status.code(), Some(64), "{wrong:?}");
+    }
+    assert_eq!(sendmail("127.0.0.1:1", &["-bi"], "").status.code(), Some(0), "there is nothing to do");
 }
 
 #[test]

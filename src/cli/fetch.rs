@@ -1,5 +1,7 @@
 //! `postroad fetch`: fetches messages over POP3 or IMAP.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +13,7 @@ use serde_json::json;
 
 use super::common::{Endpoint, ExternalPorts, printable};
 use crate::mua::{ImapMailbox, Login, Maildrop};
+use crate::world::{Links, read_regular};
 
 /// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.
 #[derive(Debug, Args)]
@@ -103,8 +106,43 @@ impl Fetch {
     }
 }
 
+/// Writes a message to `NUMBER.eml`, or to `NUMBER.2.eml` and so on if another message has that name, because POP3 counts
+/// from 1 in each session. A message that exists already is not written again.
 fn save(folder: &Path, number: u32, bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    let path = folder.join(format!("{number}.eml"));
-    std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+    for copy in 1_u32.. {
+        let name = if copy == 1 { format!("{number}.eml") } else { format!("{number}.{copy}.eml") };
+        let path = folder.join(name);
+        match File::create_new(&path) {
+            Ok(mut file) => {
+                file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if read_regular(&path, Links::Refuse, bytes.len()).is_ok_and(|(held, _)| held == bytes) {
+                    return Ok(path);
+                }
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot write {}", path.display())),
+        }
+    }
+    anyhow::bail!("no name is free in {}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn save_when_another_message_has_the_name_keeps_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = |bytes: &[u8]| {
+            let path = save(folder.path(), 1, bytes).unwrap();
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())
+        };
+        for (bytes, name) in
+            [(b"one", "1.eml"), (b"one", "1.eml"), (b"two", "1.2.eml"), (b"two", "1.2.eml"), (b"one", "1.eml")]
+        {
+            assert_eq!(saved(bytes), (name.to_owned(), bytes.to_vec()));
+        }
+    }
 }

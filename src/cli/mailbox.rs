@@ -40,7 +40,8 @@ enum Command {
     /// Imports .eml files, mbox files, Maildirs or folders of these into a mailbox, which is created if it does not exist.
     ///
     /// Flags and dates are imported if the files have them. Imported messages are durable. Messages that cannot be read are
-    /// reported, and the others are imported. Messages that are imported twice are stored twice.
+    /// reported, and the others are imported. Messages that are imported twice are stored twice. Subfolders of a Maildir,
+    /// and Maildirs in a folder, become mailboxes of their own, below the named mailbox unless that is INBOX.
     Import {
         /// The account.
         account: String,
@@ -55,7 +56,7 @@ enum Command {
     Export {
         /// The account.
         account: String,
-        /// The new mbox file, or the folder for the other formats.
+        /// The new mbox file, or the folder for the other formats; messages in the folder are kept.
         path: PathBuf,
         /// The mailbox.
         #[arg(long, default_value = "INBOX")]
@@ -177,10 +178,15 @@ async fn messages(client: &Client, from: (&str, &str), after: u32) -> anyhow::Re
 }
 
 async fn upload(client: &Client, to: (&str, &str), filed: MessageFile) -> anyhow::Result<()> {
-    let MessageFile { name, flags, received, message } = filed;
+    let MessageFile { name, mailbox, flags, received, message } = filed;
+    let mailbox = match mailbox {
+        Some(below) if to.1.eq_ignore_ascii_case("INBOX") => below,
+        Some(below) => format!("{}/{below}", to.1),
+        None => to.1.to_owned(),
+    };
     ensure!(!message.is_empty(), "{name} is empty");
     let (flags, received) = (flag_list(&flags), received.map(|received| received.to_string()));
-    let mut pairs = vec![("account", to.0), ("mailbox", to.1), ("flags", &flags)];
+    let mut pairs = vec![("account", to.0), ("mailbox", mailbox.as_str()), ("flags", flags.as_str())];
     pairs.extend(received.as_deref().map(|received| ("received", received)));
     let path = format!("{MAILBOXES}/messages{}", query(&pairs));
     let _: UploadReport = client.post_bytes(&path, message).await.with_context(|| format!("cannot import {name}"))?;

@@ -77,7 +77,15 @@ impl Cli {
         if name.is_some_and(|name| name == "sendmail") {
             arguments.insert(1, "sendmail".into());
         }
-        Self::parse_from(arguments)
+        let is_sendmail = arguments.get(1).is_some_and(|argument| argument == "sendmail");
+        Self::try_parse_from(arguments).unwrap_or_else(|error| {
+            if is_sendmail && error.use_stderr() {
+                // If the error cannot be printed, the exit code remains.
+                let _ = error.print();
+                std::process::exit(sendmail::EX_USAGE.into());
+            }
+            error.exit()
+        })
     }
 
     /// Runs the command; returns its exit code.

@@ -3,117 +3,195 @@
 use std::io::Read;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::Args;
+use bytes::Bytes;
+use clap::{ArgAction, Args};
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
 use super::common::{Endpoint, printable};
-use crate::mail::{Address, Body, Envelope, Message, ReversePath};
-use crate::mua::{ClientContext, Error, Handed, Missing, Security, Server, Submitter, Verdict};
+use crate::mail::{Address, Body, Envelope, Message, Notify, Recipient, Return, ReversePath};
+use crate::mua::{
+    AddressArguments, ClientContext, Error, MessageDefaults, Security, SendmailInput, Server, Submitter, Verdict,
+};
 use crate::net::{Net, Trust};
 use crate::world::{Clock, Rng};
 
-/// The largest message read, in octets.
-const SIZE_MAX: u64 = 256 * 1024 * 1024;
+/// The largest message read, in bytes.
+const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
+/// The longest identifier of a message in its reports. RFC 3461 §4.4.
+const MAX_ENVID_BYTES: usize = 100;
 
 // What the exit code means, after sysexits.h, as programs expect of sendmail.
+pub(super) const EX_USAGE: u8 = 64;
 const EX_DATAERR: u8 = 65;
 const EX_NOUSER: u8 = 67;
 const EX_UNAVAILABLE: u8 = 69;
+const EX_IOERR: u8 = 74;
 const EX_TEMPFAIL: u8 = 75;
 
 /// Stands in for /usr/sbin/sendmail: reads a message from standard input and hands it to the SMTP port of a world.
 ///
-/// Exits with 0 if every recipient was taken, 75 to try again later, 67 for an unknown user, 69 for another refusal, 65
-/// for no recipient. A link named `sendmail` to this program does the same.
+/// Exits with 0 if all recipients were accepted, 75 after a temporary failure, 67 for an unknown user, 69 for another
+/// refusal, 65 for no recipient or one that is not an address, 64 for invalid options, 74 if the message cannot be read.
+/// Options that concern only Postfix or Sendmail (-A -C -G -L -O -U -X -c -e -h -m -n -o -p -x) are accepted and have no
+/// effect. A link named `sendmail` to this program does the same.
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true, args_override_self = true)]
 pub(super) struct Sendmail {
-    /// Who shall get it.
-    recipients: Vec<Address>,
-    /// Takes the recipients from To, Cc and Bcc, too.
+    /// The recipients: addresses, users without a domain, or lists such as `ann@a.test, Bob <bob@b.test>`.
+    recipients: Vec<String>,
+    /// Also sends to the addresses in To, Cc and Bcc (of a resent message: Resent-To, -Cc, -Bcc).
     #[arg(short = 't')]
     from_header: bool,
-    /// The envelope sender, where failures are reported; empty or <> for none. Without it, that of From.
+    /// The envelope sender, to whom failures are reported; empty or <> for none (default: the address in From).
     #[arg(short = 'f', short_alias = 'r', value_name = "ADDRESS", allow_hyphen_values = true)]
     sender: Option<String>,
-    /// The sender's name, where the message has no From.
-    #[arg(short = 'F', value_name = "NAME")]
+    /// The sender's name, if the message has no From.
+    #[arg(short = 'F', value_name = "NAME", allow_hyphen_values = true)]
     name: Option<String>,
     /// A line with only a dot does not end the message.
     #[arg(short = 'i')]
     ignore_dots: bool,
-    /// Options of old: i is -i; how errors are reported (e…) and others change nothing here.
+    /// When to report: `never`, or a list of `success`, `failure` and `delay`.
+    #[arg(short = 'N', value_name = "DSN", allow_hyphen_values = true)]
+    notify: Option<String>,
+    /// What a report of failure returns: `full` or `hdrs`.
+    #[arg(short = 'R', value_name = "RETURN", allow_hyphen_values = true)]
+    ret: Option<String>,
+    /// The sender's identifier of the message, which is repeated in reports.
+    #[arg(short = 'V', value_name = "ENVID", allow_hyphen_values = true)]
+    envid: Option<String>,
+    /// Old options: i is -i; all others, such as e for the reporting of errors, have no effect.
     #[arg(short = 'o', value_name = "OPTION", allow_hyphen_values = true)]
     options: Vec<String>,
-    /// m reads a message, s speaks SMTP on standard input and output.
-    #[arg(short = 'b', value_name = "MODE", default_value = "m", value_parser = ["m", "s"])]
+    /// m reads a message, s speaks SMTP on standard input and output; i, h and H do nothing.
+    #[arg(short = 'b', value_name = "MODE", default_value = "m", value_parser = ["m", "s", "i", "h", "H"])]
     mode: String,
-    /// 7BIT or 8BITMIME; what the message needs is seen from the message.
-    #[arg(short = 'B', value_name = "TYPE")]
+    /// 7BIT or 8BITMIME; has no effect, because the message is inspected.
+    #[arg(short = 'B', value_name = "TYPE", allow_hyphen_values = true)]
     body: Option<String>,
+    /// Does nothing: the world retries its queues itself.
+    #[arg(short = 'q')]
+    flush: bool,
+    /// Does nothing: aliases are in the world file.
+    #[arg(short = 'I')]
+    new_aliases: bool,
     /// Prints what the server replied.
-    #[arg(short = 'v')]
-    verbose: bool,
+    #[arg(short = 'v', action = ArgAction::Count)]
+    verbose: u8,
     /// The SMTP port of the world.
     #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_SMTP", default_value = "127.0.0.1:1025")]
     server: Endpoint,
+    /// The domain of users without one.
+    #[arg(long, value_name = "DOMAIN", env = "POSTROAD_ORIGIN", default_value = "localhost")]
+    origin: String,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    #[command(flatten)]
+    ignored: Ignored,
+}
+
+/// Options that Postfix's sendmail ignores, or that have no effect here.
+#[derive(Debug, Args)]
+struct Ignored {
+    #[arg(short = 'A', short_aliases = ['C', 'L', 'O', 'e', 'h', 'p'], hide = true, allow_hyphen_values = true)]
+    with_value: Vec<String>,
+    #[arg(short = 'X', hide = true, allow_hyphen_values = true)]
+    log: Vec<String>,
+    #[arg(short = 'G', short_aliases = ['U', 'c', 'm', 'n', 'x'], hide = true, action = ArgAction::Count)]
+    without_value: u8,
+}
+
+/// Why nothing was sent, and the exit code.
+struct Unsent {
+    code: u8,
+    why: String,
+}
+
+impl Unsent {
+    fn new(code: u8, why: impl Into<String>) -> Self {
+        Self { code, why: why.into() }
+    }
 }
 
 impl Sendmail {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The message cannot be read, or the sender is no address.
+    /// With `-bs`: the server cannot be reached. Other errors are in the exit code.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        if self.mode == "s" {
-            return self.pass_through().await;
+        match self.mode.as_str() {
+            "s" => return self.pass_through().await,
+            "m" if !self.flush && !self.new_aliases => {}
+            _ => return Ok(ExitCode::SUCCESS),
         }
-        let (fallback, rng) = (login_address()?, Rng::from_entropy());
+        let code = self.send().await.unwrap_or_else(|Unsent { code, why }| {
+            eprintln!("postroad sendmail: {}", printable(&why));
+            code
+        });
+        Ok(code.into())
+    }
+
+    async fn send(&self) -> Result<u8, Unsent> {
+        // Postfix's -XV makes an envelope sender for each recipient (VERP).
+        if self.ignored.log.iter().any(|value| value.starts_with('V')) {
+            return Err(Unsent::new(EX_USAGE, "-XV is not supported"));
+        }
+        let (fallback, rng) = (self.login_address()?, Rng::from_entropy());
         let sender = self.sender()?;
         let id = format!("{:016x}", rng.next_u64());
-        let missing = Missing {
+        let defaults = MessageDefaults {
             sender: sender.as_ref().and_then(Option::as_ref).unwrap_or(&fallback),
             name: self.name.as_deref(),
             date: Clock::wall().now(),
             id: &id,
+            origin: &self.origin,
         };
-        let handed = Handed::new(&self.message()?, &missing);
-        let mut recipients = self.recipients.clone();
+        let input = SendmailInput::new(&self.message()?, &defaults);
+        let mut recipients = AddressArguments::default();
+        for list in &self.recipients {
+            recipients.add(list, &self.origin);
+        }
         if self.from_header {
-            for word in &handed.unknown {
-                eprintln!("postroad sendmail: `{}` is no address", printable(word));
-            }
-            recipients.extend(handed.named.iter().cloned());
+            recipients.addresses.extend(input.recipients.addresses);
+            recipients.invalid.extend(input.recipients.invalid);
         }
-        recipients.sort();
-        recipients.dedup();
-        if recipients.is_empty() {
-            eprintln!("postroad sendmail: no recipient; name them, or use -t to take those of the message");
-            return Ok(EX_DATAERR.into());
+        for entry in &recipients.invalid {
+            eprintln!("postroad sendmail: `{}` is not an address", printable(entry));
         }
-        let reverse_path = sender.unwrap_or_else(|| Some(handed.from.clone().unwrap_or(fallback)));
-        Ok(self.submit(reverse_path, recipients, handed).await)
+        recipients.addresses.sort();
+        recipients.addresses.dedup();
+        if recipients.addresses.is_empty() {
+            let why = "no recipient; give some as arguments, or use -t to send to those in the message";
+            return Err(Unsent::new(EX_DATAERR, why));
+        }
+        let reverse_path = sender.unwrap_or_else(|| Some(input.from.unwrap_or(fallback)));
+        let code = self.submit(reverse_path, recipients.addresses, input.message).await;
+        Ok(if recipients.invalid.is_empty() { code } else { code.max(EX_DATAERR) })
     }
 
-    async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, handed: Handed) -> ExitCode {
+    /// Sends the message; returns the highest exit code of all recipients.
+    async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, message: Bytes) -> u8 {
+        let notify = self.notify();
         let envelope = Envelope {
             reverse_path,
-            recipients: recipients.iter().cloned().map(Into::into).collect(),
-            body: Body::of(&handed.message),
+            recipients: recipients.iter().map(|to| Recipient { notify, ..to.clone().into() }).collect(),
+            body: Body::of(&message),
+            ret: self.ret(),
+            envid: self.envid(),
             ..Envelope::default()
         };
-        match self.hand_over(envelope, &Message::new(handed.message)).await {
-            Ok(verdicts) => recipients.iter().zip(&verdicts).map(|(to, verdict)| self.tell(to, verdict)).max(),
+        match self.hand_over(envelope, &Message::new(message)).await {
+            Ok(verdicts) => recipients.iter().zip(&verdicts).map(|(to, verdict)| self.report(to, verdict)).max(),
             Err(error) => {
                 eprintln!("postroad sendmail: {error}");
                 Some(EX_TEMPFAIL)
             }
         }
         .unwrap_or_default()
-        .into()
     }
 
-    async fn hand_over(&self, envelope: Envelope, letter: &Message) -> Result<Vec<Verdict>, Error> {
+    async fn hand_over(&self, envelope: Envelope, message: &Message) -> Result<Vec<Verdict>, Error> {
         let (interface, name) = (Net::sockets().interface(&[]), self.server.host.clone());
         let failed = |why| Error::Net { server: name.clone(), why };
         let addresses = interface.lookup(&self.server.host, self.server.port).await.map_err(failed)?;
@@ -121,16 +199,16 @@ impl Sendmail {
         let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };
         let server = Server { name: name.clone(), addresses, security: Security::Plain };
         let mut submitter = Submitter::connect(&context, &server, None).await?;
-        let verdicts = submitter.submit(envelope, letter).await?;
+        let verdicts = submitter.submit(envelope, message).await?;
         submitter.quit().await;
         Ok(verdicts)
     }
 
-    /// The exit code that a verdict asks for; of several, the highest counts.
-    fn tell(&self, to: &Address, verdict: &Verdict) -> u8 {
+    /// Prints the result for a recipient, and returns its exit code.
+    fn report(&self, to: &Address, verdict: &Verdict) -> u8 {
         match verdict {
             Verdict::Accepted(reply) => {
-                if self.verbose {
+                if 0 < self.verbose {
                     println!("{to}: {}", printable(reply.to_string().trim_end()));
                 }
                 0
@@ -146,53 +224,82 @@ impl Sendmail {
         }
     }
 
-    /// The `-f`, if there is one: perhaps the null sender.
-    fn sender(&self) -> anyhow::Result<Option<ReversePath>> {
+    /// The value of `-f`, which may be the null sender.
+    fn sender(&self) -> Result<Option<ReversePath>, Unsent> {
         let Some(text) = self.sender.as_deref() else { return Ok(None) };
-        let bare = text.trim_start_matches('<').trim_end_matches('>');
-        if bare.is_empty() {
+        if matches!(text.trim(), "" | "<>") {
             return Ok(Some(None));
         }
-        let address = bare.parse().with_context(|| format!("-f: `{text}` is no address"))?;
-        Ok(Some(Some(address)))
+        let mut read = AddressArguments::default();
+        read.add(text, &self.origin);
+        match <[Address; 1]>::try_from(read.addresses) {
+            Ok([address]) if read.invalid.is_empty() => Ok(Some(Some(address))),
+            _ => Err(Unsent::new(EX_USAGE, format!("-f: `{text}` is not an address"))),
+        }
     }
 
-    fn message(&self) -> anyhow::Result<Vec<u8>> {
+    /// The address of the user that runs this.
+    fn login_address(&self) -> Result<Address, Unsent> {
+        let user =
+            ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+        let user = user.unwrap_or_else(|| "postmaster".to_owned());
+        Address::new(&user, &self.origin).map_err(|error| Unsent::new(EX_USAGE, error.to_string()))
+    }
+
+    /// Like Postfix, this reports invalid values of `-N`, `-R` and `-V` and ignores them.
+    fn notify(&self) -> Option<Notify> {
+        usable('N', self.notify.as_deref(), Notify::from_words)
+    }
+
+    fn ret(&self) -> Option<Return> {
+        usable('R', self.ret.as_deref(), |word| match word.to_ascii_lowercase().as_str() {
+            "full" => Some(Return::Full),
+            "hdrs" => Some(Return::Headers),
+            _ => None,
+        })
+    }
+
+    fn envid(&self) -> Option<String> {
+        let is_valid = |text: &str| {
+            (1..=MAX_ENVID_BYTES).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        };
+        usable('V', self.envid.as_deref(), |text| is_valid(text).then(|| text.to_owned()))
+    }
+
+    fn message(&self) -> Result<Vec<u8>, Unsent> {
         let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().take(SIZE_MAX + 1).read_to_end(&mut bytes);
-        read.context("cannot read the message from standard input")?;
-        anyhow::ensure!(bytes.len() as u64 <= SIZE_MAX, "the message is larger than {SIZE_MAX} octets");
-        if !self.ignore_dots && !self.options.iter().any(|option| option == "i") {
-            let mut at = 0;
-            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                if line.trim_ascii_end() == b"." {
-                    bytes.truncate(at);
-                    break;
-                }
-                at += line.len();
-            }
+        let read = std::io::stdin().lock().take(MAX_MESSAGE_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|why| Unsent::new(EX_IOERR, format!("cannot read the message from standard input: {why}")))?;
+        if MAX_MESSAGE_BYTES < bytes.len() as u64 {
+            return Err(Unsent::new(EX_DATAERR, format!("the message is larger than {MAX_MESSAGE_BYTES} bytes")));
+        }
+        if !self.ignore_dots && !self.options.iter().any(|option| option.starts_with('i')) {
+            let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+            let is_end = |line: &[u8]| matches!(line, b"." | b".\n" | b".\r\n");
+            let end = lines.by_ref().take_while(|line| !is_end(line)).map(<[u8]>::len).sum();
+            bytes.truncate(end);
         }
         Ok(bytes)
     }
 
-    /// `-bs`: the program speaks to the server itself.
+    /// `-bs`: connects standard input and output with the server.
     async fn pass_through(&self) -> anyhow::Result<ExitCode> {
         let interface = Net::sockets().interface(&[]);
         let addresses = interface.lookup(&self.server.host, self.server.port).await?;
         let (mut from, mut to) = split(interface.connect_any(&self.server.host, &addresses).await?);
-        let asking = async {
+        let upload = async {
             copy(&mut stdin(), &mut to).await?;
             to.shutdown().await
         };
-        let answering = async {
+        let download = async {
             copy(&mut from, &mut stdout()).await?;
             stdout().flush().await
         };
         tokio::select! {
             biased;
-            // The server closes last, whoever says goodbye.
-            answered = answering => answered?,
-            failed = async { match asking.await { Ok(()) => std::future::pending().await, Err(error) => error } } => {
+            // The server always closes the connection last.
+            finished = download => finished?,
+            failed = async { match upload.await { Ok(()) => std::future::pending().await, Err(error) => error } } => {
                 return Err(failed.into());
             }
         }
@@ -200,10 +307,11 @@ impl Sendmail {
     }
 }
 
-/// Who runs this, as a last resort.
-fn login_address() -> anyhow::Result<Address> {
-    let user =
-        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let address = format!("{}@localhost", user.unwrap_or_else(|| "postmaster".to_owned()));
-    address.parse().with_context(|| format!("{address} is no address; name the sender with -f"))
+/// The value of an option if it is valid; reports it otherwise.
+fn usable<'a, T>(option: char, value: Option<&'a str>, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
+    let read = read(value?);
+    if read.is_none() {
+        eprintln!("postroad sendmail: the invalid value of -{option} is ignored");
+    }
+    read
 }

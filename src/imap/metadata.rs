@@ -77,7 +77,7 @@ pub(super) fn invalid_entry(entry: &str) -> Option<&'static str> {
         return Some("the entry name is too long");
     }
     if !entry.starts_with('/') || entry.ends_with('/') || entry.contains("//") {
-        return Some(" before each/ before each");
+        return Some("each part of an entry name starts with a slash");
     }
     let known = ["private", "shared"].iter().any(|known| scope.eq_ignore_ascii_case(known));
     (!known).then_some("private/private/... or /shared/...")

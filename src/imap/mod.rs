@@ -34,12 +34,14 @@ pub use metadata::{Depth, GetMetadata, MAX_METADATA_BYTES, MetadataRequest};
 pub use notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
 pub use quota::{QuotaRequest, Resource};
 pub use session::{Event, Reply, Session, SessionConfig};
+pub(crate) use structure::entries as address_entries;
 pub use structure::{
-    Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body, fields, partial,
-    unfold, without_binary,
+    AddressList, Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body,
+    fields, partial, unfold, without_binary,
 };
 pub use summary::{SEARCHED_FIELDS, Summary};
 pub use sync::{ChangedSince, Enabled, Resync};
+pub(crate) use value::SentDate;
 pub use value::{
     Flags, Number, Numbers, SequenceSet, StoreMode, SystemFlags, Window, day_of, format_date_time, parse_date,
     parse_date_time, pattern_matches, utf7_decode, utf7_encode,

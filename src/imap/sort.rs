@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use icu_normalizer::DecomposingNormalizer;
 
 use super::search::{Search, Text};
-use super::structure::{EnvelopeAddress, Structure};
+use super::structure::{AddressList, Structure};
 
 /// `SORT` and `UID SORT`. RFC 5256 §3 (SORT).
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +72,8 @@ impl SortKeys {
     /// The keys of a parsed message.
     pub(crate) fn of(text: &Text<'_>, structure: &Structure) -> Self {
         let envelope = &structure.envelope;
-        let person = |list: &[EnvelopeAddress]| {
-            list.first().and_then(|first| first.local.as_deref()).map(collated).unwrap_or_default()
+        let person = |list: &AddressList| {
+            list.iter().next().and_then(|first| first.local).as_deref().map(collated).unwrap_or_default()
         };
         let (mut references, mut subject) = (Vec::new(), None);
         text.each_field(|name, value| match name.to_ascii_lowercase().as_slice() {

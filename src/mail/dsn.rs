@@ -9,11 +9,9 @@
 
 use std::borrow::Cow;
 
-use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::{Address, JourneyId, Message};
+use super::{Address, JourneyId, Message, decode_base64, decode_quoted_printable};
 
 /// Maximum number of recipients read from a report.
 const MAX_RECIPIENTS: usize = 10_000;
@@ -194,12 +192,11 @@ impl<'a> Part<'a> {
 
     /// The body, decoded. RFC 6532 §3.7 allows an encoding even for messages.
     fn decoded(&self) -> Cow<'a, [u8]> {
-        let decoded = match self.encoding.as_str() {
-            "base64" => base64_decode(self.body),
-            "quoted-printable" => quoted_printable_decode(self.body),
-            _ => None,
-        };
-        decoded.map_or(self.body.into(), Cow::from)
+        match self.encoding.as_str() {
+            "base64" => decode_base64(self.body).into(),
+            "quoted-printable" => decode_quoted_printable(self.body).into(),
+            _ => self.body.into(),
+        }
     }
 }
 

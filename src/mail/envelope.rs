@@ -62,6 +62,25 @@ pub struct Notify {
     pub delay: bool,
 }
 
+impl Notify {
+    /// Parses the value of `NOTIFY=`: `NEVER` or a list of the other keywords. RFC 3461 §4.1.
+    pub fn from_words(list: &str) -> Option<Self> {
+        let mut notify = Self { success: false, failure: false, delay: false };
+        if list.eq_ignore_ascii_case("NEVER") {
+            return Some(notify);
+        }
+        for word in list.split(',') {
+            match word.to_ascii_uppercase().as_str() {
+                "SUCCESS" => notify.success = true,
+                "FAILURE" => notify.failure = true,
+                "DELAY" => notify.delay = true,
+                _ => return None,
+            }
+        }
+        Some(notify)
+    }
+}
+
 impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keywords = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];

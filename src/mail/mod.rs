@@ -11,6 +11,7 @@ mod id;
 mod message;
 mod stamp;
 mod transcript;
+mod transfer_encoding;
 
 pub use address::{Address, InvalidAddress};
 pub use domain::domain_key;
@@ -21,3 +22,4 @@ pub(crate) use message::trace_len;
 pub use message::{BareLineEnds, Content, Message, has_bare_line_end, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
 pub use transcript::{Side, Transcript};
+pub use transfer_encoding::{decode_base64, decode_quoted_printable};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Mta;
-use super::report::{Action, Told};
+use super::report::{Action, RecipientStatus};
 use crate::mail::{Address, Message, Notify, Recipient};
 use crate::world::Target;
 
@@ -81,12 +81,13 @@ impl AliasExpansion {
     }
 
     /// What the sender is told now. RFC 3461 §5.2.7; what is thrown away has arrived.
-    pub(super) fn sender_notice(&self) -> Option<(Action, Told)> {
-        let told = |action, words: String| Some((action, Told { status: (2, 0, 0), host: None, words: Some(words) }));
+    pub(super) fn sender_notice(&self) -> Option<(Action, RecipientStatus)> {
+        let notice =
+            |action, text: String| Some((action, RecipientStatus { status: (2, 0, 0), host: None, text: Some(text) }));
         match self.targets.len() {
-            0 => told(Action::Delivered, "this name takes mail and throws it away".to_owned()),
+            0 => notice(Action::Delivered, "this name takes mail and throws it away".to_owned()),
             1 if self.is_single() => None,
-            count => told(Action::Expanded, format!("this name stands for {count} recipients")),
+            count => notice(Action::Expanded, format!("this name stands for {count} recipients")),
         }
     }
 

@@ -31,6 +31,9 @@ pub enum Failure {
     /// The domain says that it takes no mail. RFC 7505.
     #[error("{0} takes no mail (null MX)")]
     NullMx(String),
+    /// The address literal is no mail server of the world, and no mail leaves the world. RFC 5321 §4.1.3.
+    #[error("{0} is not the address of a mail server")]
+    NoMailServer(String),
     /// All exchanges of the domain are this host, which does not serve it. RFC 5321 §5.1.
     #[error("mail for {0} loops back to this host")]
     Loop(String),
@@ -81,7 +84,7 @@ impl Failure {
         match self {
             Self::Refused { reply, .. } => reply.is_permanent(),
             Self::Lookup(error) => !error.is_temporary(),
-            Self::NullMx(_) | Self::Loop(_) | Self::Expired { .. } => true,
+            Self::NullMx(_) | Self::NoMailServer(_) | Self::Loop(_) | Self::Expired { .. } => true,
             Self::NoTls { required, .. } | Self::BadTls { required, .. } => *required,
             Self::Broken { .. } | Self::Unreachable { .. } => false,
         }
@@ -92,7 +95,7 @@ impl Failure {
         match self {
             Self::Refused { reply, .. } => reply.enhanced.unwrap_or((if reply.is_permanent() { 5 } else { 4 }, 0, 0)),
             Self::Lookup(error) if error.is_temporary() => (4, 4, 3),
-            Self::Lookup(_) => (5, 1, 2),
+            Self::Lookup(_) | Self::NoMailServer(_) => (5, 1, 2),
             Self::NullMx(_) => (5, 1, 10),
             Self::Loop(_) => (5, 4, 6),
             Self::Broken { .. } => (4, 4, 2),

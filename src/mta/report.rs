@@ -1,4 +1,4 @@
-//! Tells the sender what became of a message: failed, late, delivered, passed on. RFC 3464, as RFC 3461 asks.
+//! Delivery status notifications: messages that report the delivery status of a message to its sender. RFC 3464, RFC 3461.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,13 +11,18 @@ use crate::journey::EventKind;
 use crate::mail::{Address, Body, Envelope, JourneyId, Message, Recipient, Return, normalize};
 use crate::world::rfc5322_date;
 
-/// What became of a recipient. RFC 3464 §2.3.3.
+/// Longest line of a report, without CR LF: a next hop may refuse longer ones. RFC 5322 §2.1.1.
+const MAX_LINE_BYTES: usize = 998;
+/// Longest piece of a folded value; it fits into a line with the name of its field.
+const MAX_PIECE_BYTES: usize = 900;
+
+/// The result for a recipient. RFC 3464 §2.3.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Failed,
     Delayed,
     Delivered,
-    /// The next host does not know about reports, so this is the last that the sender hears.
+    /// The next host does not support reports, so this is the last one.
     Relayed,
     /// It was an alias, and is now several recipients.
     Expanded,
@@ -27,49 +32,50 @@ pub(super) enum Action {
 
 /// What the report says about a recipient.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct RecipientStatus {
     pub(super) status: (u8, u16, u16),
     pub(super) host: Option<String>,
-    /// The words of the next host, or our own.
-    pub(super) words: Option<String>,
+    /// The reply of the next host, or our own reason.
+    pub(super) text: Option<String>,
 }
 
-impl Told {
+impl RecipientStatus {
     pub(super) fn of(failure: &Failure) -> Self {
-        let words = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
+        let text = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
         let host = failure.reply().and(failure.host()).map(str::to_owned);
-        Self { status: failure.status(), host, words }
+        Self { status: failure.status(), host, text }
     }
 }
 
-type Line<'a> = (&'a Recipient, Action, Told);
+/// A recipient, its result, and the details.
+type DsnEntry<'a> = (&'a Recipient, Action, RecipientStatus);
 
-/// The reports about one message, one for each kind of news. Without a sender there is nobody to tell (RFC 5321 §4.5.5),
-/// but what is lost then is not lost unseen: the postmaster of this host gets it.
-pub(super) fn all(mta: &Mta, queued: &QueuedMessage, told: &[Line<'_>], now: Timestamp) -> Vec<QueuedMessage> {
-    let Some(sender) = &queued.envelope.reverse_path else { return to_postmaster(mta, queued, told, now) };
-    let mut news: BTreeMap<Action, Vec<&Line<'_>>> = BTreeMap::new();
-    for line in told.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
-        news.entry(line.1).or_default().push(line);
+/// The reports about one message, one for each action. A message without a sender has no report (RFC 5321 §4.5.5); what
+/// failed is reported to the postmaster of this host instead.
+pub(super) fn all(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
+    let Some(sender) = &queued.envelope.reverse_path else { return to_postmaster(mta, queued, entries, now) };
+    let mut by_action: BTreeMap<Action, Vec<&DsnEntry<'_>>> = BTreeMap::new();
+    for entry in entries.iter().filter(|(recipient, action, _)| wants(recipient, *action)) {
+        by_action.entry(entry.1).or_default().push(entry);
     }
-    news.into_iter().map(|(action, lines)| report(mta, queued, sender, action, &lines, now)).collect()
+    by_action.into_iter().map(|(action, entries)| report(mta, queued, sender, action, &entries, now)).collect()
 }
 
-/// What failed, unless it was for the postmaster: nothing of that goes round.
-fn to_postmaster(mta: &Mta, queued: &QueuedMessage, told: &[Line<'_>], now: Timestamp) -> Vec<QueuedMessage> {
+/// What failed, except for the postmaster: a report of that could fail in turn, without end.
+fn to_postmaster(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(postmaster) = mta.postmaster() else { return Vec::new() };
-    let is_lost = |line: &&Line<'_>| line.1 == Action::Failed && !line.0.address.is_postmaster();
-    let lost: Vec<_> = told.iter().filter(is_lost).collect();
+    let is_lost = |entry: &&DsnEntry<'_>| entry.1 == Action::Failed && !entry.0.address.is_postmaster();
+    let lost: Vec<_> = entries.iter().filter(is_lost).collect();
     if lost.is_empty() { Vec::new() } else { vec![report(mta, queued, &postmaster, Action::Failed, &lost, now)] }
 }
 
-/// What the event log hears of a report about that journey.
+/// The event that records a report about a journey.
 pub(super) fn step(report: &QueuedMessage, about: JourneyId) -> EventKind {
     let recipients = report.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
     EventKind::Reported { about, recipients }
 }
 
-/// RFC 3461 §4.1; without NOTIFY the sender hears of failure and delay.
+/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. RFC 3461 §4.1.
 fn wants(recipient: &Recipient, action: Action) -> bool {
     match (action, recipient.notify) {
         (Action::PassedOn, _) => false,
@@ -84,15 +90,15 @@ fn report(
     queued: &QueuedMessage,
     sender: &Address,
     action: Action,
-    lines: &[&Line<'_>],
+    entries: &[&DsnEntry<'_>],
     now: Timestamp,
 ) -> QueuedMessage {
     let rng = &mta.context().rng;
     let id = JourneyId::from_random(rng.next_u64()).queue_id(rng.next_u64());
-    let text = compose(mta, queued, sender, action, lines, now, &id.to_string());
+    let text = compose(mta, queued, sender, action, entries, now, &id.to_string());
     let (message, _) = normalize(&text);
     let eight_bit = !message.is_ascii();
-    // Nobody sent it here, so there is no `from`; but its journey begins here, and the next host must know.
+    // It was not received from a host, so there is no `from`; its journey begins here, and later hosts read its id.
     let field = format!("Received: by {} (Postroad) id {id};\r\n\t{}", mta.fqdn(), rfc5322_date(now));
     QueuedMessage {
         id,
@@ -101,27 +107,27 @@ fn report(
             reverse_path: None,
             recipients: vec![sender.clone().into()],
             body: if eight_bit { Body::EightBit } else { Body::SevenBit },
-            // RFC 8689 §5: what was to be kept from listeners is, on its way back too.
+            // RFC 8689 §5: a report about a message that requires TLS requires it too.
             require_tls: queued.envelope.require_tls,
-            smtputf8: !sender.is_ascii() || lines.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
+            smtputf8: !sender.is_ascii() || entries.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
             ..Envelope::default()
         },
         arrived: now,
     }
 }
 
-/// The whole report: RFC 3464 §2, a text, the facts, and what is returned of the message.
+/// The whole report: a text, the fields for programs, and what is returned of the message. RFC 3464 §2.
 fn compose(
     mta: &Mta,
     queued: &QueuedMessage,
     sender: &Address,
     action: Action,
-    lines: &[&Line<'_>],
+    entries: &[&DsnEntry<'_>],
     now: Timestamp,
     id: &str,
 ) -> Vec<u8> {
     let (host, date, boundary) = (mta.fqdn(), rfc5322_date(now), format!("={id}="));
-    let (subject, opening) = words(action);
+    let (subject, opening) = texts(action);
     let mut text = format!(
         "From: Mail Delivery System <postmaster@{host}>\r\nTo: <{sender}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
          Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
@@ -130,14 +136,15 @@ fn compose(
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
          This is the mail server {host}.\r\n\r\n{opening}\r\n\r\n"
     );
-    for (recipient, _, told) in lines {
-        let words = told.words.as_deref().unwrap_or("no reason was given");
+    for (recipient, _, status) in entries {
+        let reason = status.text.as_deref().unwrap_or("no reason was given");
         // Writing to a String cannot fail.
-        let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, one_line(words));
+        let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, folded(reason, "      "));
     }
-    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{}delivery-status\r\n\r\n", global(lines));
+    let prefix = type_prefix(entries);
+    let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{prefix}delivery-status\r\n\r\n");
     if let Some(envid) = &queued.envelope.envid {
-        let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
+        let _ = write!(text, "Original-Envelope-Id: {}\r\n", folded(envid, " "));
     }
     let arrived = rfc5322_date(queued.arrived);
     let _ = write!(
@@ -145,12 +152,13 @@ fn compose(
         "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
         queued.id.journey
     );
-    for (recipient, action, told) in lines {
-        write_recipient(&mut text, recipient, *action, told, &date);
+    for (recipient, action, status) in entries {
+        write_recipient(&mut text, recipient, *action, status, &date);
     }
-    // What is binary cannot stand inside a text (RFC 3030 §3); what needed TLS stays where it was (RFC 8689 §5).
+    // A binary message cannot stand inside a text (RFC 3030 §3), nor can its lines be folded; one that requires TLS is not
+    // returned (RFC 8689 §5).
     let envelope = &queued.envelope;
-    let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls;
+    let may_be_whole = envelope.body != Body::Binary && !envelope.require_tls && !has_long_lines(&queued.message);
     let whole = envelope.ret == Some(Return::Full) && action == Action::Failed && may_be_whole;
     // RFC 6533 §4.
     let is_utf8 = envelope.smtputf8 && !queued.message.pieces().iter().all(|piece| header(piece).is_ascii());
@@ -163,15 +171,18 @@ fn compose(
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
     let mut report = text.into_bytes();
     for piece in queued.message.pieces() {
-        report.extend_from_slice(if whole { &piece } else { header(&piece) });
+        match whole {
+            true => report.extend_from_slice(&piece),
+            false => write_header(&mut report, header(&piece)),
+        }
     }
     report.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     report
 }
 
 /// RFC 3464 §2.3.
-fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, told: &Told, date: &str) {
-    let Told { status: (class, subject, detail), host, words } = told;
+fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, status: &RecipientStatus, date: &str) {
+    let RecipientStatus { status: (class, subject, detail), host, text: reply } = status;
     let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
     let action = match action {
         Action::Failed => "failed",
@@ -182,20 +193,21 @@ fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, tol
     };
     text.push_str("\r\n");
     if let Some((kind, address)) = recipient.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';')) {
-        let _ = write!(text, "Original-Recipient: {kind}; {}\r\n", one_line(address));
+        let _ = write!(text, "Original-Recipient: {kind}; {}\r\n", folded(address, " "));
     }
     let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {action}\r\n", recipient.address);
     let _ = write!(text, "Status: {class}.{subject}.{detail}\r\n");
     if let Some(host) = host {
         let _ = write!(text, "Remote-MTA: dns; {host}\r\n");
-        if let Some(words) = words {
-            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", one_line(words));
+        if let Some(reply) = reply {
+            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", folded(reply, " "));
         }
     }
     let _ = write!(text, "Last-Attempt-Date: {date}\r\n");
 }
 
-fn words(action: Action) -> (&'static str, &'static str) {
+/// Subject and opening words of a report.
+fn texts(action: Action) -> (&'static str, &'static str) {
     match action {
         Action::Failed => (
             "Undelivered mail returned to sender",
@@ -209,7 +221,7 @@ fn words(action: Action) -> (&'static str, &'static str) {
         Action::Delivered => ("Successful mail delivery report", "Your message was delivered to the recipients below."),
         Action::Expanded => (
             "Successful mail expansion report",
-            "Your message was sent on to all who are behind the recipients below; what becomes of it there is not told.",
+            "Your message was sent on to the addresses behind the recipients below; their delivery is not reported.",
         ),
         Action::Relayed | Action::PassedOn => (
             "Successful mail relay report",
@@ -218,17 +230,120 @@ fn words(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-/// RFC 6533 §3: addresses in UTF-8 ask for the international form.
-fn global(lines: &[&Line<'_>]) -> &'static str {
-    if lines.iter().all(|(recipient, ..)| recipient.address.is_ascii()) { "" } else { "global-" }
+/// Addresses in UTF-8 need the international media types. RFC 6533 §3.
+fn type_prefix(entries: &[&DsnEntry<'_>]) -> &'static str {
+    if entries.iter().all(|(recipient, ..)| recipient.address.is_ascii()) { "" } else { "global-" }
 }
 
 fn one_line(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// The text on one line. Longer text is folded, at spaces if possible; further lines begin with `indent`.
+fn folded(text: &str, indent: &str) -> String {
+    let text = one_line(text);
+    let (mut lines, mut rest) = (Vec::new(), text.as_str());
+    while MAX_PIECE_BYTES < rest.len() {
+        let most = (0..=MAX_PIECE_BYTES).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+        let end = rest[..most].rfind(' ').filter(|at| 0 < *at).unwrap_or(most);
+        lines.push(&rest[..end]);
+        rest = rest[end..].trim_start_matches(' ');
+    }
+    lines.push(rest);
+    lines.join(&format!("\r\n{indent}"))
+}
+
+fn has_long_lines(message: &Message) -> bool {
+    message.pieces().iter().any(|piece| {
+        piece.split(|byte| *byte == b'\n').any(|line| MAX_LINE_BYTES < line.strip_suffix(b"\r").unwrap_or(line).len())
+    })
+}
+
+/// Writes header fields; lines that are too long are folded, before a space if there is one. RFC 5322 §2.2.3.
+fn write_header(report: &mut Vec<u8>, header: &[u8]) {
+    for mut line in header.split_inclusive(|byte| *byte == b'\n') {
+        while MAX_LINE_BYTES < line.strip_suffix(b"\r\n").unwrap_or(line).len() {
+            let is_space = |at: &usize| matches!(line[*at], b' ' | b'\t');
+            let is_char = |at: &usize| line[*at] & 0xc0 != 0x80;
+            let mut ends = (1..=MAX_PIECE_BYTES).rev();
+            let end = ends.clone().find(is_space).or_else(|| ends.find(is_char)).unwrap_or(MAX_PIECE_BYTES);
+            report.extend_from_slice(&line[..end]);
+            report.extend_from_slice(if is_space(&end) { b"\r\n" } else { b"\r\n " });
+            line = &line[end..];
+        }
+        report.extend_from_slice(line);
+    }
+}
+
 /// Up to the first empty line, the part that a header-only report returns.
 fn header(message: &[u8]) -> &[u8] {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n");
     end.map_or(message, |end| &message[..end + 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mail::DeliveryReport;
+    use crate::mta::test_support;
+    use crate::net::Net;
+    use crate::world::JOURNEY;
+
+    /// The report about a message that a next hop refused with this reply.
+    fn reported(message: &str, ret: Option<Return>, reason: &str) -> String {
+        let net = Net::memory(Arc::new(|_, _| Duration::ZERO));
+        let (mta, _) = test_support::mta(JOURNEY, "mta-sina", &net, vec![]);
+        let recipient: Recipient = "bob@b.test".parse::<Address>().unwrap().into();
+        let envelope = Envelope {
+            reverse_path: Some("ann@a.test".parse().unwrap()),
+            recipients: vec![recipient.clone()],
+            envid: Some("e".repeat(2_000)),
+            ret,
+            ..Envelope::default()
+        };
+        let (id, arrived) = (JourneyId::from_random(1).queue_id(1), Timestamp::UNIX_EPOCH);
+        let queued = QueuedMessage { id, envelope, message: Message::new(message.to_owned().into()), arrived };
+        let status =
+            RecipientStatus { status: (5, 7, 1), host: Some("mx.b.test".to_owned()), text: Some(reason.to_owned()) };
+        let reports = all(&mta, &queued, &[(&recipient, Action::Failed, status)], arrived);
+        let report = String::from_utf8(reports[0].message.to_bytes().to_vec()).unwrap();
+        let longest = report.split("\r\n").map(str::len).max();
+        assert!(longest <= Some(MAX_LINE_BYTES), "{longest:?}");
+        report
+    }
+
+    #[test]
+    fn report_of_a_long_reply_has_no_long_lines_and_all_words() {
+        let words: Vec<_> = (0..600).map(|at| format!("word{at}")).collect();
+        let lines = words.chunks(50).map(|line| format!("550-5.7.1 {}\r\n", line.join(" "))).collect::<String>();
+        let read = DeliveryReport::read(reported("Subject: s\r\n\r\n", None, &lines).as_bytes()).unwrap();
+        assert_eq!(read.recipients[0].diagnostic.as_deref(), Some(one_line(&lines).as_str()));
+        // One word, whose characters must not be split.
+        for word in ["x".repeat(5_000), "\u{e9}".repeat(2_500)] {
+            let read = DeliveryReport::read(reported("Subject: s\r\n\r\n", None, &word).as_bytes()).unwrap();
+            assert_eq!(read.recipients[0].diagnostic.as_deref().map(|text| text.replace(' ', "")), Some(word));
+        }
+        let short = reported("Subject: s\r\n\r\n", None, "550 5.7.1 no");
+        assert!(short.contains("\r\nDiagnostic-Code: smtp; 550 5.7.1 no\r\n"), "{short}");
+    }
+
+    #[test]
+    fn report_about_a_message_with_long_lines_has_none() {
+        let list = vec!["<id@a.test>"; 300].join(" ");
+        let text = format!("References: {list}\r\nX-Word: {}\r\nSubject: s\r\n\r\nbody\r\n", "w".repeat(3_000));
+        for ret in [None, Some(Return::Full)] {
+            let report = reported(&text, ret, "550 no");
+            let returned = report.split("text/rfc822-headers").nth(1).expect("only its header comes back");
+            assert_eq!(returned.matches("<id@a.test>").count(), 300);
+            assert_eq!(returned.matches('w').count(), 3_000);
+            assert!(returned.contains("\r\nSubject: s\r\n") && !returned.contains("body"));
+        }
+        let body = format!("Subject: s\r\n\r\n{}\r\n", "b".repeat(999));
+        assert!(!reported(&body, Some(Return::Full), "550 no").contains("message/rfc822"));
+        let fits = format!("Subject: s\r\n\r\n{}\r\n", "b".repeat(998));
+        assert!(reported(&fits, Some(Return::Full), "550 no").contains("message/rfc822"));
+    }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
 use crate::mail::{Address, Envelope, Message};
-use crate::world::{HostName, Rng, Route, TlsMode, Via, port};
+use crate::world::{Host, HostName, Rng, Role, Route, TlsMode, Via, port};
 
 /// Where a message goes next, and how. Messages with the same share connections.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,9 +75,7 @@ impl NextHop {
                 Ok(ip) => Ok(vec![Target { name: name.clone(), addresses: vec![SocketAddr::new(ip, *port)] }]),
                 Err(_) => Ok(vec![target(mta, name, *port).await?]),
             },
-            HopKind::Literal(ip) => {
-                Ok(vec![Target { name: format!("[{ip}]"), addresses: vec![SocketAddr::new(*ip, port::SMTP)] }])
-            }
+            HopKind::Literal(ip) => Ok(vec![literal_target(mta, *ip)?]),
             HopKind::Exchange(domain) => exchanges(mta, domain).await,
         }
     }
@@ -125,6 +123,17 @@ fn kind(route: &Route) -> Option<HopKind> {
 fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     inner.strip_prefix("ipv6:").unwrap_or(inner).parse().ok()
+}
+
+/// The host at an address. If only hosts of the world can be reached, it must be one of those that accept mail.
+fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
+    let (context, name) = (mta.context(), format!("[{ip}]"));
+    match context.world.host_at(ip) {
+        Some(host) if host.name == context.host => Err(Failure::Loop(name)),
+        Some(Host { role: Role::Dns | Role::Mua | Role::Mda(_), .. }) => Err(Failure::NoMailServer(name)),
+        None if context.interface.is_in_closed_world() => Err(Failure::NoMailServer(name)),
+        _ => Ok(Target { name, addresses: vec![SocketAddr::new(ip, port::SMTP)] }),
+    }
 }
 
 async fn target(mta: &Mta, name: &str, port: u16) -> Result<Target, Failure> {

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::connection::{Attempt, Verdict};
 use super::queue::Remaining;
-use super::report::{self, Action, Told};
+use super::report::{self, Action, RecipientStatus};
 use super::route::NextHop;
 use super::{Entry, Failure, Mta, Settlement};
 use crate::journey::{EventKind, Protocol};
@@ -28,7 +28,7 @@ pub(super) struct Outcome {
 #[derive(Default)]
 struct Classified {
     /// Passed on, or in the mailbox.
-    accepted_recipients: Vec<(Recipient, Action, Told)>,
+    accepted_recipients: Vec<(Recipient, Action, RecipientStatus)>,
     /// To be tried again.
     waiting: Vec<(Recipient, Failure)>,
     /// Given up.
@@ -143,8 +143,12 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
                     } else {
                         Action::Relayed
                     };
-                    let told = Told { status: (2, 0, 0), host: attempt.host.clone(), words: Some(reply.to_string()) };
-                    classified.accepted_recipients.push((recipient, action, told));
+                    let status = RecipientStatus {
+                        status: (2, 0, 0),
+                        host: attempt.host.clone(),
+                        text: Some(reply.to_string()),
+                    };
+                    classified.accepted_recipients.push((recipient, action, status));
                 }
                 Verdict::Failed(failure) if failure.is_permanent() => {
                     classified.failed.push((recipient, failure.clone()))
@@ -163,12 +167,13 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
 
 impl Classified {
     /// What there is to tell the sender about each recipient, as far as the sender wants to know.
-    fn dsn_entries(&self) -> Vec<(&Recipient, Action, Told)> {
+    fn dsn_entries(&self) -> Vec<(&Recipient, Action, RecipientStatus)> {
         let accepted_recipients =
-            self.accepted_recipients.iter().map(|(recipient, action, told)| (recipient, *action, told.clone()));
-        let failed = self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, Told::of(failure)));
+            self.accepted_recipients.iter().map(|(recipient, action, status)| (recipient, *action, status.clone()));
+        let failed =
+            self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, RecipientStatus::of(failure)));
         let late = self.waiting.iter().filter(|_| self.is_late);
-        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, Told::of(failure)));
+        let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, RecipientStatus::of(failure)));
         accepted_recipients.chain(failed).chain(late).collect()
     }
 }

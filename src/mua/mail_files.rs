@@ -7,23 +7,26 @@
 //! | Maildir | in the file names | the time of the file | lines end in LF |
 
 use std::fs::{self, File, FileTimes};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::mbox::{MESSAGE_OCTETS_MAX, Mbox, write_boxed};
-use super::source::{SourceError, collect};
+use super::mbox::write_mbox_message;
+use super::source::{FileMessage, MailFile, SourceError, collect};
 use crate::imap::{Flags, SystemFlags, fields};
 use crate::mail::{normalize, with_line_feeds};
+use crate::world::Rng;
 
 /// A message from a file, with its metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageFile {
     /// The name of its file, with the number of the message if that is an mbox.
     pub name: String,
+    /// The mailbox of its Maildir subfolder or folder, below the one that is imported into.
+    pub mailbox: Option<String>,
     /// Its flags.
     pub flags: Flags,
     /// When it was delivered.
@@ -37,50 +40,16 @@ pub struct MessageFile {
 /// # Errors
 /// The file does not exist, or the folder is empty. Later read errors are items of the iterator.
 pub fn read_mail_files(path: &Path) -> Result<impl Iterator<Item = Result<MessageFile, SourceError>>, SourceError> {
-    let mut files = Vec::new();
-    collect(path, &mut files)?;
-    if files.is_empty() {
-        return Err(SourceError::Empty(path.into()));
-    }
-    Ok(files.into_iter().flat_map(|file| read_file(&file)))
+    Ok(collect(path)?.into_iter().flat_map(MailFile::messages).map(|message| message.map(MessageFile::of)))
 }
 
-type Items = Box<dyn Iterator<Item = Result<MessageFile, SourceError>>>;
-
-fn read_file(path: &Path) -> Items {
-    let file = path.to_path_buf();
-    let unreadable = move |why| SourceError::Unreadable { path: file.clone(), why };
-    match open(path) {
-        Ok(items) => Box::new(items.map(move |item| item.map_err(&unreadable))),
-        Err(why) => Box::new(std::iter::once(Err(unreadable(why)))),
+impl MessageFile {
+    fn of(message: FileMessage) -> Self {
+        let name = message.name();
+        let FileMessage { number, mailbox, flags, received, bytes, .. } = message;
+        let flags = if number.is_some() { status(&bytes) } else { flags };
+        Self { name, mailbox, flags, received, message: crlf(&bytes) }
     }
-}
-
-fn open(path: &Path) -> io::Result<Box<dyn Iterator<Item = io::Result<MessageFile>>>> {
-    let file = File::open(path)?;
-    let about = file.metadata()?;
-    let name = path.display().to_string();
-    let mut input = BufReader::new(file);
-    if !name.ends_with(".eml") && io::BufRead::fill_buf(&mut input)?.starts_with(b"From ") {
-        let messages = Mbox::new(input).enumerate();
-        return Ok(Box::new(messages.map(move |(at, boxed)| {
-            let boxed = boxed?;
-            let flags = status(&boxed.octets);
-            Ok(MessageFile {
-                name: format!("{name}#{}", at + 1),
-                flags,
-                received: boxed.received,
-                message: crlf(&boxed.octets),
-            })
-        })));
-    }
-    if MESSAGE_OCTETS_MAX as u64 <= about.len() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than 64 MiB"));
-    }
-    let received = about.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-    let flags = name.rsplit_once(":2,").map(|(_, letters)| Flags::from_letters(letters)).unwrap_or_default();
-    let message = crlf(&fs::read(path)?);
-    Ok(Box::new(std::iter::once(Ok(MessageFile { name, flags, received, message }))))
 }
 
 fn crlf(bytes: &[u8]) -> Bytes {
@@ -129,10 +98,14 @@ pub struct Export {
     /// The file of an mbox.
     file: Option<BufWriter<File>>,
     count: usize,
+    /// The number of the last `.eml` file.
+    number: usize,
+    /// Differs between exports, so that names of files are unique.
+    token: String,
 }
 
 impl Export {
-    /// Creates the file, which must not exist, or the folders.
+    /// Creates the file, which must not exist, or the folders. The folders of a Maildir must not be links.
     ///
     /// # Errors
     /// They cannot be created.
@@ -140,32 +113,46 @@ impl Export {
         let file = match form {
             Form::Mbox => Some(BufWriter::new(File::create_new(path)?)),
             Form::Maildir => {
-                ["cur", "new", "tmp"].iter().try_for_each(|name| fs::create_dir_all(path.join(name)))?;
+                ["cur", "new", "tmp"].iter().try_for_each(|name| make_folder(&path.join(name)))?;
                 None
             }
             Form::Eml => fs::create_dir_all(path).map(|()| None)?,
         };
-        Ok(Self { path: path.into(), form, file, count: 0 })
+        let token = format!("{:016x}", Rng::from_entropy().next_u64());
+        Ok(Self { path: path.into(), form, file, count: 0, number: 0, token })
     }
 
-    /// Adds a message; `id` must be unique in this folder.
+    /// Adds a message; `id` must be unique in this export. Existing files are kept.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn put(&mut self, id: &str, flags: &Flags, received: Timestamp, message: &[u8]) -> io::Result<()> {
         self.count += 1;
         match (&mut self.file, self.form) {
-            (Some(file), _) => write_boxed(file, received, &with_line_feeds(message)),
+            (Some(file), _) => write_mbox_message(file, received, &with_line_feeds(message)),
             (None, Form::Maildir) => {
-                let base = format!("{}.{id}.postroad", received.as_second());
+                let base = format!("{}.R{}M{id}.postroad", received.as_second(), self.token);
                 let bytes = with_line_feeds(message);
                 let letters = flags.to_letters();
                 let to = self.path.join("cur").join(format!("{base},S={}:2,{letters}", bytes.len()));
                 write_file(&self.path.join("tmp").join(&base), &to, received, &bytes)
             }
             (None, _) => {
-                let to = self.path.join(format!("{:06}.eml", self.count));
-                write_file(&to.with_extension("part"), &to, received, message)
+                let (number, to) = self.reserve_numbered()?;
+                write_file(&self.path.join(format!(".{number:06}.{}.part", self.token)), &to, received, message)
+            }
+        }
+    }
+
+    /// The next number without a file in the folder; an empty file reserves it.
+    fn reserve_numbered(&mut self) -> io::Result<(usize, PathBuf)> {
+        loop {
+            self.number += 1;
+            let path = self.path.join(format!("{:06}.eml", self.number));
+            match File::create_new(&path) {
+                Ok(_) => return Ok((self.number, path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -182,9 +169,17 @@ impl Export {
     }
 }
 
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no folder", path.display()))),
+    }
+}
+
 /// Writes a file atomically through a temporary one. The time of the file is the delivery time of the message.
 fn write_file(temporary: &Path, to: &Path, received: Timestamp, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
+    let mut file = File::create_new(temporary)?;
     file.write_all(bytes)?;
     file.set_times(FileTimes::new().set_modified(SystemTime::from(received)))?;
     file.sync_all()?;
@@ -219,12 +214,58 @@ mod tests {
     }
 
     #[test]
+    fn export_into_a_folder_with_messages_adds_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let received: Timestamp = "2024-02-03T04:05:06Z".parse().unwrap();
+        let seen = Flags { system: SystemFlags::SEEN, keywords: vec![] };
+        for form in [Form::Maildir, Form::Eml] {
+            let path = folder.path().join(format!("{form:?}"));
+            for (flags, message) in [(Flags::default(), b"Subject: 1\r\n\r\n"), (seen.clone(), b"Subject: 2\r\n\r\n")] {
+                let mut export = Export::create(&path, form).unwrap();
+                export.put("1", &flags, received, message).unwrap();
+                assert_eq!(export.finish().unwrap(), 1);
+            }
+            let read: Vec<MessageFile> = read_mail_files(&path).unwrap().map(Result::unwrap).collect();
+            let unique = |filed: &MessageFile| filed.name.split(",S=").next().unwrap().to_owned();
+            let names: std::collections::BTreeSet<_> = read.iter().map(unique).collect();
+            let mut texts: Vec<_> = read.iter().map(|filed| filed.message.clone()).collect();
+            texts.sort();
+            assert_eq!(
+                (names.len(), texts.concat()),
+                (2, b"Subject: 1\r\n\r\nSubject: 2\r\n\r\n".to_vec()),
+                "{form:?}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn export_follows_no_links_in_its_folder() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let (at, received) = (|name: &str| folder.path().join(name), Timestamp::UNIX_EPOCH);
+        ["elsewhere", "maildir", "eml"].iter().for_each(|name| fs::create_dir(at(name)).unwrap());
+        symlink(at("elsewhere"), at("maildir/cur")).unwrap();
+        assert!(Export::create(&at("maildir"), Form::Maildir).is_err());
+        fs::write(at("file"), "kept").unwrap();
+        symlink(at("file"), at("eml/000001.eml")).unwrap();
+        symlink(at("new"), at("eml/000002.eml")).unwrap();
+        let mut export = Export::create(&at("eml"), Form::Eml).unwrap();
+        export.put("1", &Flags::default(), received, MESSAGE).unwrap();
+        assert_eq!(fs::read(at("eml/000003.eml")).unwrap(), MESSAGE);
+        assert_eq!(fs::read_to_string(at("file")).unwrap(), "kept");
+        assert!(!at("new").exists() && fs::read_dir(at("elsewhere")).unwrap().next().is_none());
+        symlink(at("new"), at("box")).unwrap();
+        assert!(Export::create(&at("box"), Form::Mbox).is_err() && !at("new").exists());
+    }
+
+    #[test]
     fn unreadable_file_does_not_stop_the_others() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.eml"), "Subject: a\n\n").unwrap();
         fs::write(folder.path().join("c.eml"), "Subject: c\n\n").unwrap();
         let large = File::create(folder.path().join("b.eml")).unwrap();
-        large.set_len(MESSAGE_OCTETS_MAX as u64).unwrap();
+        large.set_len(super::super::mbox::MAX_MESSAGE_BYTES as u64 + 1).unwrap();
         let read: Vec<bool> = read_mail_files(folder.path()).unwrap().map(|item| item.is_ok()).collect();
         assert_eq!(read, [true, false, true]);
     }

@@ -5,11 +5,12 @@
 //! ```
 
 mod compose;
-mod handed;
 mod imap;
 mod mail_files;
+mod maildir;
 mod mbox;
 mod pop3;
+mod sendmail_input;
 mod source;
 mod submit;
 
@@ -19,10 +20,10 @@ use crate::net::{self, Interface, Stop, Stream, Trust};
 use crate::smtp::Reply;
 
 pub use compose::{Attachment, Draft};
-pub use handed::{Handed, Missing};
 pub use imap::{ImapMailbox, ImapWatch};
 pub use mail_files::{Export, Form, MessageFile, read_mail_files};
 pub use pop3::Maildrop;
+pub use sendmail_input::{AddressArguments, MessageDefaults, SendmailInput};
 pub use source::{Source, SourceError, read_sources};
 pub use submit::{Submitter, Verdict};
 

@@ -131,6 +131,11 @@ impl Interface {
         &self.addresses
     }
 
+    /// Whether only hosts of the world can be reached from here.
+    pub fn is_in_closed_world(&self) -> bool {
+        !matches!(self.net.kind, Kind::Sockets)
+    }
+
     /// Listens on a port at every address of this host; port 0 is an ephemeral port.
     ///
     /// # Errors

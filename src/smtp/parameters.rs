@@ -99,7 +99,7 @@ fn body(word: &str) -> Option<Body> {
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
     each(parameters, |keyword, value| {
         match (keyword, value) {
-            ("NOTIFY", Some(list)) => recipient.notify = Some(notify(list)?),
+            ("NOTIFY", Some(list)) => recipient.notify = Some(Notify::from_words(list)?),
             ("ORCPT", Some(orcpt)) => {
                 let (kind, address) = orcpt.split_once(';').filter(|(kind, _)| is_address_type(kind))?;
                 let address = within(address, MAX_ORCPT_BYTES.checked_sub(kind.len() + 1)?)?;
@@ -133,23 +133,6 @@ fn within(text: &str, max_bytes: usize) -> Option<String> {
 /// Whether it is an address type such as `rfc822`. RFC 3461 §4.2 (addr-type).
 fn is_address_type(kind: &str) -> bool {
     !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// Parses `NEVER` or a list of the other keywords. RFC 3461 §4.1.
-fn notify(list: &str) -> Option<Notify> {
-    let mut notify = Notify { success: false, failure: false, delay: false };
-    if list.eq_ignore_ascii_case("NEVER") {
-        return Some(notify);
-    }
-    for word in list.split(',') {
-        match word.to_ascii_uppercase().as_str() {
-            "SUCCESS" => notify.success = true,
-            "FAILURE" => notify.failure = true,
-            "DELAY" => notify.delay = true,
-            _ => return None,
-        }
-    }
-    Some(notify)
 }
 
 /// Parses at most the 20 digits of RFC 1870 §4; larger values than `u64` become the maximum.

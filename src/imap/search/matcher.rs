@@ -105,7 +105,8 @@ pub fn evaluate(key: &Key, facts: &MessageFacts<'_>, text: Option<&Text<'_>>) ->
         Key::Smaller(bytes) => Some(facts.size < *bytes),
         Key::Sent(when, day) => {
             let sent = facts.known.map(|known| known.sent).or_else(|| text.map(Text::sent))?;
-            Some(sent.is_some_and(|sent| compare_day(*when, sent, *day)))
+            // RFC 5256 §2.2: the sent date of a message without a valid Date field is its internal date.
+            Some(compare_day(*when, sent.unwrap_or_else(|| day_of(facts.internal_date)), *day))
         }
         Key::Header(name, words) => {
             let known = facts.known.and_then(|known| known.field_contains(name, words));
@@ -210,6 +211,28 @@ mod tests {
             let text = Text::new(&message, &structure);
             assert_eq!(evaluate(&Key::Arrived(when, day), &facts(), Some(&text)), Some(arrived), "{when:?} {day}");
             assert_eq!(evaluate(&Key::Sent(when, day), &facts(), Some(&text)), Some(sent), "{when:?} {day}");
+        }
+    }
+
+    #[test]
+    fn sent_keys_when_date_is_obsolete_or_missing_match_one_side_of_a_day() {
+        for (field, day) in [
+            ("Date: Tue, 1 Jul 103 10:00:00 +0000\r\n", "1-Jul-2003"),
+            ("Date: 1 Jul 03 10:00\r\n", "1-Jul-2003"),
+            ("Date: Tue Jul  1 23:59:59 2003\r\n", "1-Jul-2003"),
+            ("Date: yesterday\r\n", "3-Jan-2024"),
+            ("Date: 31 Feb 2003 10:00:00 +0000\r\n", "3-Jan-2024"),
+            ("", "3-Jan-2024"),
+        ] {
+            let message = Message::new(format!("{field}Subject: s\r\n\r\n").into());
+            let structure = Structure::of(message.content.bytes());
+            let text = Text::new(&message, &structure);
+            let day = parse_date(day).unwrap();
+            let sent = |when, day| evaluate(&Key::Sent(when, day), &facts(), Some(&text));
+            assert_eq!(sent(When::On, day), Some(true), "{field}");
+            for other in [day.yesterday().unwrap(), day, day.tomorrow().unwrap()] {
+                assert_ne!(sent(When::Before, other), sent(When::Since, other), "{field} {other}");
+            }
         }
     }
 

@@ -1,18 +1,25 @@
 //! The decoded text of a message: header fields and text parts. RFC 9051 §6.4.4.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::parsers::MessageStream;
+use memchr::memmem;
 
 use crate::imap::sort::SortKeys;
 use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
-use crate::mail::Message;
+use crate::imap::value::SentDate;
+use crate::mail::{Message, decode_base64};
 
 /// Longest preview. RFC 8970 §3.1.
 const PREVIEW_CHARS: usize = 200;
+/// Longest name of a charset.
+const MAX_CHARSET_BYTES: usize = 64;
 /// Bytes of a part that are decoded for a preview: whole lines of base64, with 76 characters each.
 const PREVIEW_BYTES: u32 = 78 * 840;
 
@@ -37,10 +44,7 @@ impl<'a> Text<'a> {
 
     /// When it was sent, in seconds since 1970. RFC 5256 §2.2.
     pub(crate) fn sent_at(&self) -> Option<i64> {
-        let date = self.structure.envelope.date.as_deref()?;
-        mail_parser::DateTime::parse_rfc822(date)
-            .filter(mail_parser::DateTime::is_valid)
-            .map(|date| date.to_timestamp())
+        self.date().map(|date| date.timestamp)
     }
 
     /// The beginning of the text, with single spaces between words. RFC 8970 §4.
@@ -62,9 +66,11 @@ impl<'a> Text<'a> {
 
     /// The date in the Date field; RFC 9051 §6.4.4 disregards time and time zone.
     pub(crate) fn sent(&self) -> Option<Date> {
-        let date = self.structure.envelope.date.as_deref()?;
-        let date = mail_parser::DateTime::parse_rfc822(date)?;
-        Date::new(date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?).ok()
+        self.date().map(|date| date.day)
+    }
+
+    fn date(&self) -> Option<SentDate> {
+        SentDate::parse(self.structure.envelope.date.as_deref()?)
     }
 
     pub(super) fn header_contains(&self, name: &str, words: &str) -> bool {
@@ -187,8 +193,55 @@ pub(super) fn fold(text: &str) -> String {
 /// The value of a field with encoded words decoded (RFC 2047), case-folded.
 fn decoded(field: &Field<'_>) -> String {
     // The parser needs a line end after the field.
-    let line = [field.value.trim_ascii(), b"\n"].concat();
+    let line = [&repair_encoded_words(field.value.trim_ascii()), &b"\n"[..]].concat();
     fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
+}
+
+/// The value with its invalid encoded words (RFC 2047 §2) encoded anew. The parser would lose characters at missing padding
+/// or at an invalid escape.
+fn repair_encoded_words(value: &[u8]) -> Cow<'_, [u8]> {
+    let (mut repaired, mut rest) = (Vec::new(), value);
+    while let Some(at) = memmem::find(rest, b"=?") {
+        let (before, word) = rest.split_at(at + 2);
+        repaired.extend_from_slice(before);
+        rest = word;
+        let Some((prefix, encoding)) = word_prefix(word) else { continue };
+        let Some(len) = memmem::find(&word[prefix..], b"?=") else { break };
+        let text = &word[prefix..prefix + len];
+        repaired.extend_from_slice(&word[..prefix]);
+        match encoding {
+            b'B' | b'b' => repaired.extend_from_slice(STANDARD.encode(decode_base64(text)).as_bytes()),
+            _ => repaired.extend_from_slice(&repair_escapes(text)),
+        }
+        rest = &word[prefix + len..];
+    }
+    if repaired.is_empty() {
+        return value.into();
+    }
+    repaired.extend_from_slice(rest);
+    repaired.into()
+}
+
+/// The length of a prefix such as `utf-8?B?`, and its encoding.
+fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
+    let charset = word.iter().take(MAX_CHARSET_BYTES).position(|byte| *byte == b'?')?;
+    match word.get(charset + 1..charset + 3)? {
+        [encoding @ (b'B' | b'b' | b'Q' | b'q'), b'?'] => Some((charset + 3, *encoding)),
+        _ => None,
+    }
+}
+
+/// Escapes each `=` that does not begin an escape.
+fn repair_escapes(text: &[u8]) -> Vec<u8> {
+    let mut repaired = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        repaired.push(*byte);
+        let is_escape = || text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        if *byte == b'=' && !is_escape() {
+            repaired.extend_from_slice(b"3D");
+        }
+    }
+    repaired
 }
 
 fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
@@ -225,5 +278,19 @@ mod tests {
         }
         assert_eq!(in_charset(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), "\u{3042}", "shift sequences are decoded");
         assert_eq!(in_charset(Some("iso-8859-1"), b"caf\xe9"), "caf\u{e9}");
+    }
+
+    #[test]
+    fn encoded_words_when_invalid_are_decoded_as_far_as_possible() {
+        for (value, wanted) in [
+            ("=?utf-8?B?Q2Fmw6k=?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?B?Q2Fmw6k?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?B?Q2*Fmw6k=?= au lait", "caf\u{e9} au lait"),
+            ("=?utf-8?Q?Caf=C3=A9_=XY?= au lait", "caf\u{e9} =xy au lait"),
+            ("=?utf-8?Q?Caf=C3=A9_1=2?= au lait", "caf\u{e9} 1=2 au lait"),
+        ] {
+            let field = Field { name: b"Subject", value: value.as_bytes(), whole: b"" };
+            assert_eq!(decoded(&field), wanted, "{value}");
+        }
     }
 }

@@ -1,37 +1,68 @@
 //! Parses address lists of header fields. RFC 5322 §3.4, with the obsolete forms of §4.4. Encoded words are not
 //! decoded, as `ENVELOPE` returns them unchanged.
 
+use std::collections::VecDeque;
 use std::str::Chars;
 
 use super::EnvelopeAddress;
 
-/// Most addresses of a field.
-const MAX_ADDRESSES: usize = 1_000;
+/// Parses an unfolded address list, one entry at a time; accepts any text.
+pub(crate) fn addresses(text: &str) -> impl Iterator<Item = EnvelopeAddress> {
+    entries(text).map(|entry| entry.address)
+}
 
-/// Parses an unfolded address list; accepts any text.
-pub(crate) fn addresses(text: &str) -> Vec<EnvelopeAddress> {
-    let mut list = List::default();
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        if MAX_ADDRESSES <= list.found.len() {
-            break;
+/// Parses an unfolded address list with what a sender of mail must know of each entry.
+pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry> {
+    Entries { list: List::default(), chars: text.chars(), is_at_end: false }
+}
+
+/// One entry of an address list.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// The address, or the begin or end of a group.
+    pub(crate) address: EnvelopeAddress,
+    /// The words, if several words without `@` or `.` between them were read as one address: `ann@a.test bob@b.test`.
+    pub(crate) words: Option<String>,
+}
+
+struct Entries<'a> {
+    list: List,
+    chars: Chars<'a>,
+    is_at_end: bool,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        while self.list.found.is_empty() && !self.is_at_end {
+            match self.chars.next() {
+                Some(char) => self.list.take(char, &mut self.chars),
+                None => {
+                    self.is_at_end = true;
+                    self.list.finish();
+                    self.list.close_group();
+                }
+            }
         }
-        list.take(char, &mut chars);
+        self.list.found.pop_front()
     }
-    list.finish();
-    list.close_group();
-    list.found
 }
 
 #[derive(Default)]
 struct List {
-    found: Vec<EnvelopeAddress>,
+    found: VecDeque<Entry>,
     in_group: bool,
     /// The text outside of angle brackets, with single spaces, as a display name.
     phrase: String,
     /// The same without spaces, as an address.
     bare: String,
+    /// Whether a space follows its last character.
+    is_word_over: bool,
+    is_several_words: bool,
     angle: Option<String>,
+    /// The length of `phrase` before the angle bracket.
+    phrase_len: usize,
     comment: Option<String>,
 }
 
@@ -46,7 +77,11 @@ impl List {
                 let text = comment(chars);
                 self.comment.get_or_insert(text);
             }
-            '<' => self.angle = Some(until(chars, '>')),
+            '<' => {
+                self.finish_before_name();
+                self.phrase_len = self.phrase.len();
+                self.angle = Some(until(chars, '>'));
+            }
             '[' => {
                 let literal = format!("[{}]", until(chars, ']'));
                 self.push(&literal);
@@ -61,15 +96,18 @@ impl List {
                 if !self.phrase.is_empty() && !self.phrase.ends_with(' ') {
                     self.phrase.push(' ');
                 }
+                self.is_word_over = true;
             }
-            char => {
-                self.phrase.push(char);
-                self.bare.push(char);
-            }
+            char => self.push(char.encode_utf8(&mut [0; 4])),
         }
     }
 
     fn push(&mut self, text: &str) {
+        const JOINTS: [char; 2] = ['@', '.'];
+        self.is_several_words |= std::mem::take(&mut self.is_word_over)
+            && !self.bare.is_empty()
+            && !self.bare.ends_with(JOINTS)
+            && !text.starts_with(JOINTS);
         self.phrase.push_str(text);
         self.bare.push_str(text);
     }
@@ -79,6 +117,8 @@ impl List {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
         let comment = self.comment.take();
+        let words = std::mem::take(&mut self.is_several_words) && self.angle.is_none();
+        let words = words.then(|| phrase.trim().to_owned());
         let (name, address) = match self.angle.take() {
             Some(angle) => (Some(phrase.trim()).filter(|name| !name.is_empty()).map(str::to_owned), angle),
             None if bare.is_empty() => return,
@@ -86,20 +126,33 @@ impl List {
         };
         let (local, domain) = split(&address);
         let name = name.or(comment.filter(|name| !name.is_empty()));
-        self.found.push(EnvelopeAddress { name, local: Some(local), domain: Some(domain) });
+        let address = EnvelopeAddress { name, local: Some(local), domain: Some(domain) };
+        self.found.push_back(Entry { address, words });
+    }
+
+    /// If a comma is missing, as in `Ann <ann@a.test> Bob <bob@b.test>`, the words after the first address are the name
+    /// of the second.
+    fn finish_before_name(&mut self) {
+        if self.angle.is_some() {
+            let name = self.phrase.split_off(self.phrase_len.min(self.phrase.len()));
+            self.finish();
+            self.phrase = name.trim_start().to_owned();
+        }
     }
 
     fn open_group(&mut self) {
         let name = std::mem::take(&mut self.phrase).trim().to_owned();
         self.bare.clear();
         self.comment = None;
+        self.is_several_words = false;
         self.in_group = true;
-        self.found.push(EnvelopeAddress { name: None, local: Some(name), domain: None });
+        let address = EnvelopeAddress { name: None, local: Some(name), domain: None };
+        self.found.push_back(Entry { address, words: None });
     }
 
     fn close_group(&mut self) {
         if std::mem::take(&mut self.in_group) {
-            self.found.push(EnvelopeAddress::default());
+            self.found.push_back(Entry::default());
         }
     }
 }
@@ -160,7 +213,6 @@ mod tests {
     fn read(text: &str) -> Vec<String> {
         let part = |part: Option<String>| part.unwrap_or("NIL".into());
         addresses(text)
-            .into_iter()
             .map(|EnvelopeAddress { name, local, domain }| {
                 format!("{} | {} | {}", part(name), part(local), part(domain))
             })
@@ -182,6 +234,9 @@ mod tests {
             ("ann@[IPv6:::1]", &["NIL | ann | [IPv6:::1]"]),
             ("ann", &["NIL | ann | "]),
             ("<>", &["NIL |  | "]),
+            ("Ann <ann@a.test> Bob <bob@b.test>", &["Ann | ann | a.test", "Bob | bob | b.test"]),
+            ("<ann@a.test><bob@b.test>", &["NIL | ann | a.test", "NIL | bob | b.test"]),
+            ("<ann@a.test> Ann", &["Ann | ann | a.test"]),
         ] {
             assert_eq!(read(text), wanted, "{text}");
         }
@@ -200,6 +255,26 @@ mod tests {
         for text in ["", ",,,", "<", "\"", "(((", "\\", ":;:;", "<a<b>c>", "[", "a:b:c", "\"a\\"] {
             read(text);
         }
-        assert!(addresses(&"a,".repeat(50_000)).len() <= MAX_ADDRESSES + 1);
+    }
+
+    #[test]
+    fn addresses_of_a_long_list_are_complete() {
+        assert_eq!(addresses(&"a,".repeat(50_000)).count(), 50_000);
+    }
+
+    #[test]
+    fn entries_of_unjoined_words_have_the_words() {
+        for (text, wanted) in [
+            ("ann@a.test bob@b.test", true),
+            ("John Smith", true),
+            ("ann \"lee\"@a.test", true),
+            ("ann @ a . test", false),
+            (" ann@a.test ", false),
+            ("root (Cron Daemon)", false),
+            ("John Smith <ann@a.test>", false),
+            ("My Friends: ann@a.test;", false),
+        ] {
+            assert_eq!(entries(text).any(|entry| entry.words.is_some()), wanted, "{text}");
+        }
     }
 }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use mail_parser::decoders::base64::base64_decode;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
-
 use super::{Part, PartContent};
+use crate::mail::{decode_base64, decode_quoted_printable};
 
-/// The decoded body of a part; `None` if the encoding is unknown or invalid.
+/// The decoded body of a part, as far as it can be decoded; `None` if the encoding is unknown.
 pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let body = content.get(part.body.range())?;
     // RFC 2045 §6.4: composite types have no transfer encoding of their own.
@@ -16,8 +14,27 @@ pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> 
     }
     match part.encoding.as_deref() {
         None | Some("7BIT" | "8BIT" | "BINARY") => Some(body.into()),
-        Some("BASE64") => base64_decode(body).map(Cow::from),
-        Some("QUOTED-PRINTABLE") => quoted_printable_decode(body).map(Cow::from),
+        Some("BASE64") => Some(decode_base64(body).into()),
+        Some("QUOTED-PRINTABLE") => Some(decode_quoted_printable(body).into()),
         Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decode_body_of_any_text_is_not_longer_than_the_text() {
+        fn check(text: &[u8]) {
+            assert!(decode_base64(text).len() <= text.len().div_ceil(4) * 3);
+            assert!(decode_quoted_printable(text).len() <= text.len());
+        }
+        crate::net::fuzzing::run_random(
+            "transfer encodings",
+            check,
+            20_000,
+            "=|==|=\r\n|=3D|=C3=A9|=x|aGVsbG8=|Zg|\n|\r\n| |\t|-- ",
+        );
     }
 }

@@ -1,8 +1,5 @@
 //! Parses the fields of a header. RFC 5322 §2.2; more is accepted than RFC 5322 allows.
 
-/// Longer field values are truncated when converted to text.
-const MAX_VALUE_BYTES: usize = 16 * 1024;
-
 /// One header field as it is in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -83,9 +80,7 @@ fn is_field_line(line: &[u8]) -> bool {
 /// The value as text on one line, trimmed. RFC 5322 §2.2.3. Bytes that are not UTF-8 violate RFC 6532 and are read as
 /// Latin-1.
 pub fn unfold(value: &[u8]) -> String {
-    let value = value.trim_ascii();
-    let value = &value[..value.len().min(MAX_VALUE_BYTES)];
-    let kept: Vec<u8> = value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+    let kept: Vec<u8> = value.trim_ascii().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     String::from_utf8(kept).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
 }
 

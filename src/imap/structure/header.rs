@@ -1,11 +1,6 @@
 //! Finds the header fields that IMAP needs, in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
 
-use super::{Disposition, Envelope, Part, addresses, fields, unfold};
-
-/// Most parameters of a field.
-const MAX_PARAMETERS: usize = 50;
-/// Most languages.
-const MAX_LANGUAGES: usize = 50;
+use super::{AddressList, Disposition, Envelope, Part, fields, unfold};
 
 /// The needed fields.
 const NAMES: [&str; 18] = [
@@ -29,22 +24,27 @@ const NAMES: [&str; 18] = [
     "Content-Location",
 ];
 
-/// The first field of each name in [`NAMES`].
-pub(super) struct Header<'a>([Option<&'a [u8]>; NAMES.len()]);
+/// The first field of each name in [`NAMES`], and the repeated fields with the index of their name.
+pub(super) struct Header<'a> {
+    first: [Option<&'a [u8]>; NAMES.len()],
+    others: Vec<(usize, &'a [u8])>,
+}
 
 impl<'a> Header<'a> {
     pub(super) fn of(header: &'a [u8]) -> Self {
-        let mut found = [None; NAMES.len()];
+        let (mut first, mut others) = ([None; NAMES.len()], Vec::new());
         for field in fields(header) {
-            if let Some(at) = NAMES.iter().position(|name| field.is(name)) {
-                found[at].get_or_insert(field.value);
+            match NAMES.iter().position(|name| field.is(name)) {
+                Some(at) if first[at].is_some() => others.push((at, field.value)),
+                Some(at) => first[at] = Some(field.value),
+                None => {}
             }
         }
-        Self(found)
+        Self { first, others }
     }
 
     fn raw(&self, name: &str) -> Option<&'a [u8]> {
-        self.0[NAMES.iter().position(|known| *known == name)?]
+        self.first[place(name)?]
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -56,8 +56,19 @@ impl<'a> Header<'a> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
+    /// The addresses of all fields with this name. RFC 5322 §3.6 allows one, but the addresses of a second one are
+    /// recipients, too.
+    fn addresses(&self, name: &str) -> AddressList {
+        let mut list = self.text(name).unwrap_or_default();
+        for (_, value) in self.others.iter().filter(|(at, _)| place(name) == Some(*at)) {
+            list.push_str(", ");
+            list.push_str(&unfold(value));
+        }
+        AddressList::new(list)
+    }
+
     pub(super) fn envelope(&self) -> Envelope {
-        let addresses = |name| self.text(name).map(|text| addresses(&text)).unwrap_or_default();
+        let addresses = |name| self.addresses(name);
         Envelope {
             date: self.text("Date"),
             subject: self.text("Subject"),
@@ -90,14 +101,19 @@ impl<'a> Header<'a> {
             parameters,
             id: self.word("Content-ID"),
             description: self.word("Content-Description"),
-            encoding: self.word("Content-Transfer-Encoding").map(|text| without_comments(&text).to_ascii_uppercase()),
+            encoding: self.word("Content-Transfer-Encoding").map(|text| encoding(&text)),
             md5: self.word("Content-MD5"),
             disposition: self.word("Content-Disposition").and_then(|text| disposition(&text)),
-            languages: languages.take(MAX_LANGUAGES).map(str::to_owned).collect(),
+            languages: languages.map(str::to_owned).collect(),
             location: self.word("Content-Location"),
             ..Part::default()
         }
     }
+}
+
+/// The index of a name in [`NAMES`].
+fn place(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
 }
 
 fn disposition(text: &str) -> Option<Disposition> {
@@ -113,6 +129,11 @@ fn media_type(value: &str) -> Option<(String, String)> {
     (token(kind) && token(subtype)).then(|| (kind.to_owned(), subtype.to_owned()))
 }
 
+/// In upper case, without comments, and without the `;` that some programs append.
+fn encoding(text: &str) -> String {
+    text.split(['(', ';']).next().unwrap_or_default().trim().to_ascii_uppercase()
+}
+
 fn without_comments(text: &str) -> &str {
     text.split('(').next().unwrap_or_default().trim()
 }
@@ -126,7 +147,7 @@ fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
         let name = name.trim().to_ascii_lowercase();
         (!name.is_empty()).then(|| (name, parameter_value(value.trim())))
     });
-    (value, parameters.take(MAX_PARAMETERS).collect())
+    (value, parameters.collect())
 }
 
 fn parameter_value(value: &str) -> String {
@@ -172,6 +193,16 @@ mod tests {
         assert_eq!(value, "text/html");
         let wanted = [("charset", "utf-8"), ("name", "a;\"b\\.txt"), ("z", "1")];
         assert_eq!(parameters, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn envelope_of_repeated_address_fields_joins_them() {
+        let header =
+            b"To: a@x.test\r\nCc: c@x.test\r\nTO: b@x.test (B),\r\n\td@x.test\r\nSubject: 1\r\nSubject: 2\r\nTo:\r\n";
+        let envelope = Header::of(header).envelope();
+        let locals: Vec<_> = envelope.to.iter().filter_map(|address| address.local).collect();
+        assert_eq!((locals, envelope.cc.iter().count()), (vec!["a".to_owned(), "b".to_owned(), "d".to_owned()], 1));
+        assert_eq!(envelope.subject.as_deref(), Some("1"));
     }
 
     #[test]

@@ -4,16 +4,24 @@ use std::ops::Range;
 
 use super::field::{header_len, line_len};
 use super::header::Header;
-use super::{MAX_DEPTH, MAX_PARTS, Part, PartContent, Span, Structure};
+use super::{MAX_DEPTH, Part, PartContent, Span, Structure};
 
-/// RFC 2046 §5.1.1 allows 70 characters; more is accepted.
-const MAX_BOUNDARY_BYTES: usize = 256;
+/// The parts that any message may have. Each [`BYTES_PER_PART`] of its size allow one more, so that the structure is not
+/// larger than the message. The last part that is allowed extends to the end of the enclosing part.
+const MIN_PARTS: usize = 10_000;
+const BYTES_PER_PART: usize = 256;
 
 pub(super) fn structure(content: &[u8]) -> Structure {
     // Offsets have 32 bits; accepted messages are far smaller.
     let content = &content[..content.len().min(u32::MAX as usize)];
-    let mut reader = Reader { content, parts_left: MAX_PARTS };
+    let parts_left = max_parts(content);
+    let mut reader = Reader { content, parts_left };
     reader.message(0..content.len(), MAX_DEPTH)
+}
+
+/// The most parts of a message.
+pub(super) fn max_parts(content: &[u8]) -> usize {
+    MIN_PARTS + content.len() / BYTES_PER_PART
 }
 
 struct Reader<'a> {
@@ -75,15 +83,14 @@ impl<'a> Reader<'a> {
 
     fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
         let boundary = boundary.as_bytes();
-        if boundary.is_empty() || MAX_BOUNDARY_BYTES < boundary.len() {
+        if boundary.is_empty() || self.parts_left == 0 {
             return Vec::new();
         }
-        let mut parts = Vec::new();
-        for range in split(self.content, body, boundary, self.parts_left) {
-            if self.parts_left == 0 {
-                break;
-            }
-            self.parts_left -= 1;
+        let ranges = split(self.content, body, boundary, self.parts_left);
+        // Counted before any of them is parsed: the parts inside the first must not displace a later one.
+        self.parts_left -= ranges.len();
+        let mut parts = Vec::with_capacity(ranges.len());
+        for range in ranges {
             let (header, header_end) = self.header(range.clone());
             parts.push(self.part(header.part(default), range, header_end, depth));
         }
@@ -91,15 +98,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The ranges of the parts between boundaries. The line end before a boundary belongs to the boundary. RFC 2046 §5.1.1.
-fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) -> Vec<Range<usize>> {
+/// The ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest. The line end before a
+/// boundary belongs to the boundary. RFC 2046 §5.1.1.
+fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
     let mut at = body.start;
-    while at < body.end && parts.len() < parts_max {
+    while at < body.end {
         let line = &content[at..at + line_len(&content[at..body.end])];
         let next = at + line.len();
-        if let Some(closing) = delimiter(line, boundary) {
+        let may_open = parts.len() + 1 < max_parts || open.is_none();
+        if let Some(closing) = delimiter(line, boundary).filter(|closing| *closing || may_open) {
             if let Some(start) = open.replace(next) {
                 parts.push(start..line_end_before(content, start, at));
             }
@@ -110,11 +119,7 @@ fn split(content: &[u8], body: Range<usize>, boundary: &[u8], parts_max: usize) 
         at = next;
     }
     // An unclosed part extends to the end.
-    if let Some(start) = open
-        && parts.len() < parts_max
-    {
-        parts.push(start..body.end);
-    }
+    parts.extend(open.map(|start| start..body.end));
     parts
 }
 

@@ -27,7 +27,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use address::addresses;
+pub(crate) use address::entries;
 pub use decode::decode_body;
 pub use encode::without_binary;
 pub use field::{Field, fields, unfold};
@@ -36,9 +36,7 @@ pub use section::partial;
 /// Deepest nesting of parts; deeper content is not parsed.
 const MAX_DEPTH: usize = 30;
 /// The version of the stored form; to be changed with every change of [`Structure`].
-const VERSION: u8 = 1;
-/// Most parts of a message; further ones are left out.
-const MAX_PARTS: usize = 1_000;
+const VERSION: u8 = 2;
 
 /// A range of the content, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,21 +143,42 @@ pub struct Envelope {
     /// Subject.
     pub subject: Option<String>,
     /// From.
-    pub from: Vec<EnvelopeAddress>,
+    pub from: AddressList,
     /// Sender; empty when the header has none.
-    pub sender: Vec<EnvelopeAddress>,
+    pub sender: AddressList,
     /// Reply-To; empty when the header has none.
-    pub reply_to: Vec<EnvelopeAddress>,
+    pub reply_to: AddressList,
     /// To.
-    pub to: Vec<EnvelopeAddress>,
+    pub to: AddressList,
     /// Cc.
-    pub cc: Vec<EnvelopeAddress>,
+    pub cc: AddressList,
     /// Bcc.
-    pub bcc: Vec<EnvelopeAddress>,
+    pub bcc: AddressList,
     /// In-Reply-To.
     pub in_reply_to: Option<String>,
     /// Message-ID.
     pub message_id: Option<String>,
+}
+
+/// The address list of a header field, unfolded. It is parsed when it is used, so it needs no more memory than the field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressList(String);
+
+impl AddressList {
+    /// The list with the value of a field.
+    pub(crate) fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The addresses and the begins and ends of groups, in order.
+    pub fn iter(&self) -> impl Iterator<Item = EnvelopeAddress> {
+        address::addresses(&self.0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
 }
 
 /// An address of a header field, or the begin or end of a group. RFC 9051 §7.5.2 (address structure).

@@ -115,9 +115,12 @@ fn structure_of_an_unclosed_part_extends_to_the_end() {
 
 #[test]
 fn structure_limits_parts_and_depth() {
-    let many = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(5_000));
+    let many = format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", "--b\n\nx\n".repeat(50_000));
     let PartContent::Multipart(parts) = Structure::of(many.as_bytes()).part.content else { panic!("it has parts") };
-    assert_eq!(parts.len(), MAX_PARTS);
+    assert_eq!(parts.len(), mime::max_parts(many.as_bytes()));
+    let last = &many[parts.last().unwrap().body.range()];
+    assert_eq!(last.matches("--b\n").count(), 50_000 - parts.len(), "the last one holds the rest");
+    assert!(last.ends_with("\nx"), "up to the end of the multipart");
     let deep = "Content-Type: message/rfc822\n\n".repeat(5_000);
     let whole = Structure::of(deep.as_bytes());
     assert_eq!(
@@ -133,6 +136,54 @@ fn structure_limits_parts_and_depth() {
     }
     assert_eq!(depth, MAX_DEPTH);
     assert_eq!(structure.part.kind, "application");
+}
+
+#[test]
+fn structure_of_many_addresses_parts_and_parameters_is_complete() {
+    let list = |name: &str, count: usize| {
+        let addresses: Vec<_> = (0..count).map(|at| format!("Person {at} <person{at}@example.test>")).collect();
+        format!("{name}: {}\r\n", addresses.join(",\r\n\t"))
+    };
+    let long = "x".repeat(20_000);
+    let parameters: String = (0..200).map(|at| format!(";\r\n\tp{at}=v{at}")).collect();
+    let languages = vec!["en"; 60].join(", ");
+    let inner: String = (0..3_000).map(|at| format!("--in\r\n\r\ninner {at}\r\n")).collect();
+    let boundary = "b".repeat(300);
+    let message = format!(
+        "{}{}{}Subject: {long}\r\nIn-Reply-To: <{long}>\r\nContent-Language: {languages}\r\n\
+         Content-Type: multipart/mixed; boundary={boundary}{parameters}\r\n\r\n\
+         --{boundary}\r\nContent-Type: multipart/mixed; boundary=in\r\n\r\n{inner}--in--\r\n\
+         --{boundary}\r\nContent-Description: {long}\r\n\r\nlast\r\n--{boundary}--\r\n",
+        list("From", 1),
+        list("To", 5_000),
+        list("Cc", 1_200),
+    );
+    let structure = Structure::of(message.as_bytes());
+    let Envelope { to, cc, subject, in_reply_to, .. } = &structure.envelope;
+    assert_eq!((to.iter().count(), cc.iter().count()), (5_000, 1_200));
+    assert_eq!(to.iter().last().unwrap().local.as_deref(), Some("person4999"));
+    assert_eq!(subject.as_deref().map(str::len), Some(20_000));
+    assert_eq!(in_reply_to.as_deref().map(str::len), Some(20_002));
+    assert_eq!((structure.part.parameters.len(), structure.part.languages.len()), (201, 60));
+    let PartContent::Multipart(parts) = &structure.part.content else { panic!("it has parts") };
+    let PartContent::Multipart(inner) = &parts[0].content else { panic!("the first has parts") };
+    assert_eq!((parts.len(), inner.len()), (2, 3_000));
+    assert_eq!(parts[1].description.as_deref().map(str::len), Some(20_000));
+    assert_eq!(Structure::from_bytes(&structure.to_bytes()), Some(structure), "also after it was stored");
+}
+
+#[test]
+fn structure_with_many_parts_inside_the_first_keeps_the_second() {
+    let inner = "--in\n\nx\n".repeat(30_000);
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=in\n\n{inner}--in--\n\
+         --b\nContent-Type: application/pdf\n\nkept\n--b--\n"
+    );
+    let structure = Structure::of(message.as_bytes());
+    assert_eq!(
+        structure.part(&[2]).map(|part| (part.subtype.as_str(), &message[part.body.range()])),
+        Some(("pdf", "kept"))
+    );
 }
 
 #[test]
@@ -165,6 +216,9 @@ fn decode_body_decodes_transfer_encodings() {
         ("base64", "aGVs\r\nbG8=\r\n", Some("hello")),
         ("Quoted-Printable (yes)", "a=3Db=\r\nc", Some("a=bc")),
         ("8bit", "x", Some("x")),
+        ("base64", "aGVs\r\nbG8=\r\n-- \r\nA list\r\n", Some("hello")),
+        ("base64", "aG*Vs bG8", Some("hello")),
+        ("quoted-printable", "a=3Db =XY=\r\n c=", Some("a=b =XY c")),
         ("x-uue", "x", None),
     ] {
         let message = format!("Content-Transfer-Encoding: {encoding}\r\n\r\n{body}");

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Parses `date-time` without its quotes; the day may be padded with a space.
 pub fn parse_date_time(text: &str) -> Option<Timestamp> {
@@ -45,7 +46,7 @@ pub fn parse_date(text: &str) -> Option<Date> {
     Date::new(digits(year, 4)? as i16, month as i8, digits(day, day.len())? as i8).ok()
 }
 
-fn digits(text: &str, len: usize) -> Option<u16> {
+pub(super) fn digits(text: &str, len: usize) -> Option<u16> {
     (text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 

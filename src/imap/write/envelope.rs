@@ -1,26 +1,26 @@
 //! `ENVELOPE`. RFC 9051 §7.5.2.
 
 use super::ResponseBuffer;
-use crate::imap::structure::{Envelope, EnvelopeAddress};
+use crate::imap::structure::{AddressList, Envelope, EnvelopeAddress};
 
 impl ResponseBuffer {
     pub(crate) fn envelope(&mut self, envelope: &Envelope) {
         let Envelope { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id } = envelope;
         self.text("(").nstring(date.as_deref()).text(" ").nstring(subject.as_deref());
         // RFC 9051 §7.5.2: Sender and Reply-To default to From.
-        let or_from = |list| if <[EnvelopeAddress]>::is_empty(list) { from } else { list };
-        for list in [from, or_from(sender), or_from(reply_to), to, cc, bcc] {
+        let [sender, reply_to] = [sender, reply_to].map(|list| if list.is_empty() { from } else { list });
+        for list in [from, sender, reply_to, to, cc, bcc] {
             self.text(" ").addresses(list);
         }
         self.text(" ").nstring(in_reply_to.as_deref()).text(" ").nstring(message_id.as_deref()).text(")");
     }
 
-    fn addresses(&mut self, list: &[EnvelopeAddress]) -> &mut Self {
+    fn addresses(&mut self, list: &AddressList) -> &mut Self {
         if list.is_empty() {
             return self.text("NIL");
         }
         self.text("(");
-        for EnvelopeAddress { name, local, domain } in list {
+        for EnvelopeAddress { name, local, domain } in list.iter() {
             self.text("(").nstring(name.as_deref()).text(" NIL ").nstring(local.as_deref());
             self.text(" ").nstring(domain.as_deref()).text(")");
         }

@@ -102,7 +102,7 @@ struct Inner {
     /// How many session ids were given out.
     sessions: AtomicU64,
     /// Wakes after each change of a mailbox.
-    commits: watch::Sender<u64>,
+    commits: watch::Sender<maildir::ChangedAccounts>,
 }
 
 /// An open mailbox. It stays valid when the mailbox is renamed.

@@ -7,7 +7,7 @@
 //!     '------- a number is missing --------'
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -110,6 +110,8 @@ impl Inner {
     /// Applies what a commit changed to the open mailboxes and feeds.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
+        let changed = committed.changes.iter().map(|change| change.account);
+        let changed: BTreeSet<i64> = changed.chain(committed.events.iter().map(|(account, _)| *account)).collect();
         let mut by_mailbox: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
         committed.changes.into_iter().for_each(|change| by_mailbox.entry(change.mailbox).or_default().push(change));
         for (mailbox, changes) in by_mailbox {
@@ -118,7 +120,7 @@ impl Inner {
                 shared.apply(changes);
             }
         }
-        self.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
+        self.commits.send_modify(|commits| commits.add_commit(changed));
     }
 }
 

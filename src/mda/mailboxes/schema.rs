@@ -102,7 +102,7 @@ CREATE TABLE maildir_file (
     mailbox INTEGER NOT NULL,
     uid INTEGER NOT NULL, -- of a message, which may be gone, and then its file goes too
     base TEXT NOT NULL, -- the file's name without flags
-    letters TEXT NOT NULL, -- its flags
+    flag_chars TEXT NOT NULL, -- its flags
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
 "],

@@ -20,6 +20,8 @@ use crate::imap::{SEARCHED_FIELDS, Summary};
 const BLOCK_BITS: u32 = 6;
 /// Most bytes of cached blocks, of all mailboxes together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// A larger summary is in a block only if it was looked up: a block holds at most one.
+const LARGE_SUMMARY_BYTES: usize = 256 * 1024;
 /// Pieces of a summary: envelope, body structure, fields, sort keys.
 const PIECES: usize = 2 + SEARCHED_FIELDS.len() + 1;
 
@@ -106,7 +108,7 @@ impl SummaryReader {
             let block = match cached {
                 Some(block) => block,
                 None => {
-                    let block = Arc::new(self.load(key)?);
+                    let block = Arc::new(self.load(key, uid)?);
                     lock(blocks).insert(&block);
                     block
                 }
@@ -116,17 +118,22 @@ impl SummaryReader {
         Ok(self.block.as_deref().and_then(|block| block.summary(block.place(uid)?)))
     }
 
-    fn load(&self, key: Key) -> Result<Block, Error> {
+    /// The block with this message.
+    fn load(&self, key: Key, wanted: Uid) -> Result<Block, Error> {
         let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject,
                           standing, sent_at FROM message LEFT JOIN summary USING (content)
-                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
+                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND (uid = ?4 OR envelope IS NULL OR standing IS NULL OR
+                         length(envelope) + length(body_structure) + length(sender) + length(recipient) + length(cc)
+                         + length(bcc) + length(subject) + length(standing) <= ?5)
+                   ORDER BY uid";
         let first = i64::from(key.1 << BLOCK_BITS);
         let mut block = Block { key, entries: vec![], bytes: vec![] };
         let mailboxes = &self.mailbox.mailboxes;
         let mut lacking_summary = BTreeMap::new();
         mailboxes.0.store.read(|connection| {
             let mut find = connection.prepare_cached(sql)?;
-            let mut rows = find.query([key.0, first, first + (1 << BLOCK_BITS) - 1])?;
+            let last = first + (1 << BLOCK_BITS) - 1;
+            let mut rows = find.query([key.0, first, last, i64::from(wanted), LARGE_SUMMARY_BYTES as i64])?;
             while let Some(row) = rows.next()? {
                 if !block.add_row(row)? {
                     lacking_summary.insert(row.get(0)?, row.get(1)?);
@@ -135,7 +142,9 @@ impl SummaryReader {
             Ok::<_, rusqlite::Error>(())
         })?;
         for (uid, content) in lacking_summary {
-            if let Some(summary) = mailboxes.summary_of(content)? {
+            if let Some(summary) = mailboxes.summary_of(content)?
+                && (uid == wanted || summary_bytes(&summary) <= LARGE_SUMMARY_BYTES)
+            {
                 block.add(uid, &summary);
             }
         }
@@ -201,6 +210,11 @@ impl Block {
 }
 
 impl SummaryCache {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn insert(&mut self, block: &Arc<Block>) {
         self.bytes += block.cost();
         match self.by_key.insert(block.key, block.clone()) {
@@ -213,6 +227,12 @@ impl SummaryCache {
             self.bytes -= self.by_key.remove(&oldest).map_or(0, |block| block.cost());
         }
     }
+}
+
+/// About the bytes of a summary in a block.
+fn summary_bytes(summary: &Summary) -> usize {
+    let fields: usize = summary.fields.iter().map(String::len).sum();
+    summary.envelope.len() + summary.body_structure.len() + fields
 }
 
 /// A day as stored: 20261231.

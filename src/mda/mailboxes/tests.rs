@@ -331,6 +331,26 @@ fn summary_of(mailbox: &Mailbox, uid: Uid) -> (String, usize) {
 }
 
 #[tokio::test]
+async fn large_summaries_are_found_complete_and_cached_one_at_a_time() {
+    let mailboxes = mailboxes();
+    deliver(&mailboxes, &["one"]).await;
+    let to: Vec<_> = (0..20_000).map(|at| format!("person{at}@example.test")).collect();
+    for subject in ["two", "three"] {
+        let text = format!("Subject: {subject}\r\nTo: {}\r\n\r\n", to.join(",\r\n "));
+        mailboxes.deliver(ANN, None, &Message::new(text.into())).await.unwrap();
+    }
+    let mut reader = mailboxes.open(ANN, "INBOX").unwrap().summaries();
+    for (uid, subject) in [(2, "two\0"), (3, "three\0"), (1, "one\0"), (3, "three\0"), (2, "two\0")] {
+        let summary = reader.find(uid).unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(summary.fields[4]), subject);
+        let addresses = memchr::memmem::find_iter(summary.envelope, b"\"person").count();
+        assert_eq!(addresses, if uid == 1 { 0 } else { to.len() });
+    }
+    let cached: usize = lock(&mailboxes.0.summary_cache).bytes();
+    assert!(cached < 2 * 1024 * 1024, "{cached}");
+}
+
+#[tokio::test]
 async fn summary_is_shared_by_copies_and_deleted_with_the_last() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;

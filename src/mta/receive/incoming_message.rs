@@ -18,7 +18,7 @@ use super::handler::SmtpHandler;
 use crate::journey::{EventKind, Protocol};
 use crate::mail::{Address, Envelope, JourneyId, Message, QueueId, Recipient, Stamp};
 use crate::mta::expand::AliasExpansion;
-use crate::mta::report::{self, Action, Told};
+use crate::mta::report::{self, Action, RecipientStatus};
 use crate::mta::{Mta, QueuedMessage, Receipt};
 use crate::smtp::Reply;
 use crate::store;
@@ -141,8 +141,8 @@ impl IncomingMessage {
     /// What the sender is told at once: first what failed, then what became of aliases.
     fn reports(&self, mta: &Mta) -> Vec<QueuedMessage> {
         let failed = |recipient| {
-            let told = Told { status: (5, 4, 6), host: None, words: Some(LOOP_REASON.to_owned()) };
-            (recipient, Action::Failed, told)
+            let status = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP_REASON.to_owned()) };
+            (recipient, Action::Failed, status)
         };
         let led = self.expanded.iter().filter_map(|(expansion, _)| {
             let (action, told) = expansion.sender_notice()?;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::names;
+use crate::world::{Links, read_regular};
+
+/// The largest message that is imported, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The subfolders of a Maildir; delivered messages are in the first two.
 pub(super) const NEW: &str = "new";
@@ -49,9 +53,10 @@ impl Files {
         let mut all = BTreeMap::new();
         for sub in [NEW, CUR] {
             for entry in fs::read_dir(self.0.join(sub))? {
+                let entry = entry?;
                 // A message name is always UTF-8.
-                let Ok(name) = entry?.file_name().into_string() else { continue };
-                if name.starts_with('.') {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if name.starts_with('.') || entry.file_type()?.is_dir() {
                     continue;
                 }
                 let (base, flag_chars) = names::split(&name);
@@ -62,16 +67,27 @@ impl Files {
         Ok(all)
     }
 
-    /// The bytes of a message and its modification time.
+    /// The bytes of a message and its modification time. A link is not a message: the program that created it may not
+    /// have access to the target.
     pub(super) fn read(&self, found: &Found) -> io::Result<(Vec<u8>, SystemTime)> {
-        let path = self.0.join(&found.path);
-        Ok((fs::read(&path)?, fs::metadata(&path)?.modified()?))
+        let (bytes, about) = read_regular(&self.path(found), Links::Refuse, MAX_MESSAGE_BYTES)?;
+        Ok((bytes, about.modified()?))
+    }
+
+    pub(super) fn path(&self, found: &Found) -> PathBuf {
+        self.0.join(&found.path)
     }
 
     /// Writes and syncs a message: into `new` if it has no flags, else into `cur`.
     pub(super) fn write(&self, base: &str, flag_chars: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
-        let mut file = File::create(&draft)?;
+        // A crash may have left a draft; a link of another program is not followed.
+        if let Err(error) = fs::remove_file(&draft)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = File::create_new(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         let (sub, name) = match flag_chars.is_empty() {

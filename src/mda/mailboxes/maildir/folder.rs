@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -22,8 +22,10 @@ use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox, sqlite};
 use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
 
-/// Most files written between two commits.
-const MAX_WRITTEN: usize = 1_000;
+/// Most files written, or read as new messages, between two commits.
+const MAX_FILES: usize = 1_000;
+/// New messages of other programs are committed after this many bytes.
+const MAX_READ_BYTES: usize = 64 * 1024 * 1024;
 
 /// What was done to the files, to be recorded in the tables.
 #[derive(Default)]
@@ -33,7 +35,9 @@ struct FolderOutcome {
     adopted: Vec<(Uid, Flags)>,
     expunged: Vec<Uid>,
     added: Vec<(KnownFile, NewMessage)>,
-    /// Whether more files are to be written.
+    /// Files that are not messages, and why.
+    skipped: Vec<(PathBuf, String)>,
+    /// Whether more files are to be written or read.
     unfinished: bool,
 }
 
@@ -48,17 +52,23 @@ impl MaildirSync {
                 continue;
             }
             let mailbox = self.mailboxes.by_id(account, known.mailbox);
-            match sync_mailbox(&mailbox, files).await? {
-                Ok(()) => match seen {
-                    Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => {
-                        self.last_states.insert(known.mailbox, seen)
-                    }
-                    _ => self.last_states.remove(&known.mailbox),
-                },
+            let folder = files.0.display().to_string();
+            let synced = match sync_mailbox(&mailbox, files).await {
+                Ok(synced) => synced.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            let skipped = match synced {
+                Ok(skipped) => skipped,
                 Err(error) => {
-                    tracing::error!(%error, mailbox = known.mailbox, "Maildir folder sync failed");
+                    self.log_once(&folder, &error);
                     continue;
                 }
+            };
+            self.clear_logged(&folder);
+            skipped.iter().for_each(|(path, error)| self.log_once(&path.display().to_string(), error));
+            match seen {
+                Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => self.last_states.insert(known.mailbox, seen),
+                _ => self.last_states.remove(&known.mailbox),
             };
         }
         Ok(())
@@ -87,20 +97,22 @@ impl Mailboxes {
     }
 }
 
-/// Synchronises a mailbox with its folder. The inner error is from the file system.
-async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<()>, Error> {
+/// Synchronises a mailbox with its folder and returns the skipped files. The inner error is from the file system.
+async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<(PathBuf, String)>>, Error> {
+    let mut skipped = Vec::new();
     loop {
         let (own, files) = (mailbox.clone(), files.clone());
-        let outcome = match blocking(move || sync_files(&own, &files)).await? {
+        let mut outcome = match blocking(move || sync_files(&own, &files)).await? {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => return Ok(Ok(())),
+            Ok(None) => return Ok(Ok(skipped)),
             Err(error) => return Ok(Err(error)),
         };
         let unfinished = outcome.unfinished;
+        skipped = std::mem::take(&mut outcome.skipped);
         let id = mailbox.shared.id;
         mailbox.mailboxes.change(move |transaction| outcome.store(transaction, id)).await?;
         if !unfinished {
-            return Ok(Ok(()));
+            return Ok(Ok(skipped));
         }
     }
 }
@@ -124,7 +136,7 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
     if plan.is_empty() {
         return Ok(None);
     }
-    let mut outcome = FolderOutcome { unfinished: MAX_WRITTEN < plan.write.len(), ..FolderOutcome::default() };
+    let mut outcome = FolderOutcome { unfinished: MAX_FILES < plan.write.len(), ..FolderOutcome::default() };
     outcome.change_files(files, &listed, &plan)?;
     outcome.write(mailbox, files, &messages, &plan)?;
     files.sync()?;
@@ -158,7 +170,7 @@ impl FolderOutcome {
         messages: &BTreeMap<Uid, MessageMeta>,
         plan: &Plan,
     ) -> io::Result<()> {
-        for (uid, flag_chars) in plan.write.iter().take(MAX_WRITTEN) {
+        for (uid, flag_chars) in plan.write.iter().take(MAX_FILES) {
             let message = mailbox.message(*uid).map_err(io::Error::other)?;
             let (Some(message), Some(meta)) = (message, messages.get(uid)) else { continue };
             let bytes = with_line_feeds(&message.to_bytes());
@@ -178,10 +190,23 @@ impl FolderOutcome {
         }
         self.removed.extend(&plan.expunge);
         self.expunged = plan.expunge;
+        let mut read_bytes = 0;
         for base in plan.add {
+            if MAX_READ_BYTES <= read_bytes || MAX_FILES <= self.added.len() {
+                self.unfinished = true;
+                break;
+            }
             let Some(found) = listed.get(&base) else { continue };
-            // A file that was moved meanwhile is found by the next scan.
-            let Ok((bytes, written)) = files.read(found) else { continue };
+            let (bytes, written) = match files.read(found) {
+                Ok(read) => read,
+                // A file that was moved meanwhile is found by the next scan.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.skipped.push((files.path(found), error.to_string()));
+                    continue;
+                }
+            };
+            read_bytes += bytes.len();
             let message = Message::new(Bytes::from(normalize(&bytes).0.into_owned()));
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
             let summary = Arc::new(Summary::of(&message.content));

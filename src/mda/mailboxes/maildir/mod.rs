@@ -28,13 +28,13 @@ mod names;
 mod tests;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Error, Mailboxes};
 use crate::net::Stop;
@@ -50,10 +50,36 @@ pub struct MaildirSync {
     mailboxes: Mailboxes,
     root: PathBuf,
     serves: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    commits: watch::Receiver<u64>,
+    commits: watch::Receiver<ChangedAccounts>,
+    /// The last commit whose changes were synchronised.
+    last_commit: u64,
     /// The state of each mailbox when both sides were last equal.
     last_states: BTreeMap<i64, LastState>,
+    /// The last logged error of each file, folder or account that cannot be synchronised.
+    logged_errors: BTreeMap<String, String>,
 }
+
+/// The accounts changed by commits since the start, each with the number of its last commit.
+#[derive(Debug, Default)]
+pub(super) struct ChangedAccounts {
+    number: u64,
+    last: BTreeMap<i64, u64>,
+}
+
+impl ChangedAccounts {
+    /// Records a commit.
+    pub(super) fn add_commit(&mut self, accounts: BTreeSet<i64>) {
+        self.number += 1;
+        self.last.extend(accounts.into_iter().map(|account| (account, self.number)));
+    }
+
+    fn since(&self, number: u64) -> BTreeSet<i64> {
+        self.last.iter().filter(|(_, last)| number < **last).map(|(account, _)| *account).collect()
+    }
+}
+
+/// Most errors remembered as logged.
+const MAX_LOGGED_ERRORS: usize = 10_000;
 
 /// The modification sequence of the mailbox, and the modification times of `new` and `cur`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,21 +94,28 @@ impl MaildirSync {
     pub fn new(mailboxes: &Mailboxes, serves: impl Fn(&str) -> bool + Send + Sync + 'static) -> Option<Self> {
         let root = mailboxes.0.store.folder()?.join("maildir");
         let commits = mailboxes.0.commits.subscribe();
-        let (serves, last_states) = (Arc::new(serves), BTreeMap::new());
-        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, last_states })
+        let (serves, last_states, logged_errors) = (Arc::new(serves), BTreeMap::new(), BTreeMap::new());
+        Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, last_commit: 0, last_states, logged_errors })
     }
 
     /// Runs until `stop`. Errors are logged, and the next scan tries again.
     pub async fn run(mut self, stop: Stop) {
+        let mut next_scan = Instant::now();
         loop {
-            if let Err(error) = self.sync_once().await {
+            // Changes of files are found only by scanning; for changes in the tables the accounts are known.
+            let is_due = next_scan <= Instant::now();
+            let changed = self.changed_accounts();
+            if let Err(error) = self.sync_accounts(|account| is_due || changed.contains(&account)).await {
                 tracing::error!(%error, "Maildir sync failed");
+            }
+            if is_due {
+                next_scan = Instant::now() + SCAN_INTERVAL;
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = self.commits.changed() => {}
-                () = sleep(SCAN_INTERVAL) => {}
+                () = sleep_until(next_scan) => {}
             }
         }
         // Changes acknowledged just before the stop are written too.
@@ -96,15 +129,50 @@ impl MaildirSync {
     /// # Errors
     /// The store fails; an error of a folder is only logged.
     pub async fn sync_once(&mut self) -> Result<(), Error> {
-        self.commits.mark_unchanged();
-        for (account, key) in self.accounts()? {
+        self.sync_accounts(|_| true).await
+    }
+
+    /// Scans the folders of some accounts once. An error of one account does not stop the others.
+    async fn sync_accounts(&mut self, is_wanted: impl Fn(i64) -> bool) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for (account, key) in self.accounts()?.into_iter().filter(|(account, _)| is_wanted(*account)) {
             let root = self.root.join(names::account(&key));
-            match self.tree(account, &key, &root).await? {
-                Ok(()) => self.folders(account, &root).await?,
-                Err(error) => tracing::error!(%error, account = key, folder = %root.display(), "Maildir sync failed"),
-            }
+            let synced = match self.tree(account, &key, &root).await {
+                Ok(Ok(())) => self.folders(account, &root).await,
+                Ok(Err(error)) => {
+                    self.log_once(&root.display().to_string(), &error.to_string());
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            self.clear_logged(&root.display().to_string());
+            outcome = outcome.and(synced);
         }
-        Ok(())
+        outcome
+    }
+
+    /// The accounts that changed since the last call.
+    fn changed_accounts(&mut self) -> BTreeSet<i64> {
+        let commits = self.commits.borrow_and_update();
+        let changed = commits.since(self.last_commit);
+        self.last_commit = commits.number;
+        changed
+    }
+
+    /// Logs an error of a file, folder or mailbox unless it was the last one logged.
+    fn log_once(&mut self, name: &str, error: &str) {
+        if self.logged_errors.get(name).is_some_and(|logged| logged == error) {
+            return;
+        }
+        tracing::error!(error, name, "Maildir sync failed");
+        if self.logged_errors.len() < MAX_LOGGED_ERRORS {
+            self.logged_errors.insert(name.to_owned(), error.to_owned());
+        }
+    }
+
+    /// Forgets the logged error of a folder that is usable again.
+    fn clear_logged(&mut self, name: &str) {
+        self.logged_errors.remove(name);
     }
 
     fn accounts(&self) -> Result<Vec<(i64, String)>, Error> {

@@ -221,3 +221,99 @@ async fn account_folder_missing_for_a_while_expunges_nothing() {
     fixture.sync.sync_once().await.unwrap();
     assert_eq!((fixture.messages("INBOX"), fixture.files("").len()), (vec!["1  a".to_owned()], 1));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn maildir_with_files_that_are_no_messages_imports_the_others_and_logs_once() {
+    let mut fixture = Fixture::new().await;
+    let at = |name: &str| fixture.root().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(at("new/0.pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", at("new/1.zero")).unwrap();
+    fs::write(fixture.data.path().join("secret"), "Subject: secret\n\n").unwrap();
+    std::os::unix::fs::symlink(fixture.data.path().join("secret"), at("new/2.link")).unwrap();
+    fs::File::create(at("new/3.sparse")).unwrap().set_len(3 << 30).unwrap();
+    fs::create_dir(at("cur/4.folder")).unwrap();
+    add_file(&fixture.root(), "new/5.other", "b");
+    tokio::time::timeout(Duration::from_secs(60), fixture.sync.sync_once())
+        .await
+        .expect("the sync does not block")
+        .unwrap();
+    assert_eq!(fixture.messages("INBOX"), ["1  b"]);
+    assert_eq!(fixture.sync.logged_errors.len(), 4, "{:?}", fixture.sync.logged_errors);
+    fixture.deliver("c").await;
+    assert_eq!((fixture.messages("INBOX").len(), fixture.sync.logged_errors.len()), (2, 4));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn draft_file_that_is_a_link_is_replaced_and_not_followed() {
+    let mut fixture = Fixture::new().await;
+    let kept = fixture.data.path().join("kept");
+    fs::write(&kept, "kept").unwrap();
+    let message = Message::new(Bytes::from("Subject: a\r\n\r\n"));
+    fixture.mailboxes.deliver(ANN, None, &message).await.unwrap();
+    let meta = fixture.inbox().view().unwrap().messages.iter().next().unwrap().clone();
+    let base = names::base(fixture.inbox().shared.id, &meta, "Subject: a\n\n".len());
+    std::os::unix::fs::symlink(&kept, fixture.root().join("tmp").join(base)).unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!((fixture.files("").len(), fs::read_to_string(kept).unwrap().as_str()), (1, "kept"));
+}
+
+#[tokio::test]
+async fn mailbox_with_too_long_name_for_a_folder_does_not_stop_the_others() {
+    let mut fixture = Fixture::new().await;
+    let long = "\u{e9}".repeat(100);
+    fixture.mailboxes.create(ANN, &long).await.unwrap();
+    fixture.mailboxes.create(ANN, &format!("x{}", ".y".repeat(100))).await.unwrap();
+    fixture.mailboxes.create(ANN, "Work").await.unwrap();
+    fixture.deliver("a").await;
+    assert!(fixture.root().join(".Work/cur").is_dir());
+    assert_eq!((fixture.files("").len(), fixture.sync.logged_errors.is_empty()), (1, false));
+    // A mailbox that is renamed to such a name keeps its folder.
+    fixture.mailboxes.rename(ANN, "Work", &format!("{long}2")).await.unwrap();
+    add_file(&fixture.root().join(".Work"), "new/1.other", "b");
+    fixture.sync.sync_once().await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages(&format!("{long}2")), ["1  b"]);
+    let logged = fixture.sync.logged_errors.clone();
+    fixture.deliver("c").await;
+    assert_eq!((fixture.files("").len(), &fixture.sync.logged_errors), (2, &logged));
+}
+
+#[tokio::test]
+async fn changed_accounts_after_commits_are_those_of_the_commits() {
+    let mut fixture = Fixture::new().await;
+    fixture.mailboxes.ensure_account("bob@a.test").await.unwrap();
+    fixture.sync.sync_once().await.unwrap();
+    fixture.sync.changed_accounts();
+    let message = Message::new(Bytes::from("Subject: a\r\n\r\n"));
+    fixture.mailboxes.deliver("bob@a.test", None, &message).await.unwrap();
+    let accounts: BTreeMap<_, _> = fixture.sync.accounts().unwrap().into_iter().map(|(id, key)| (key, id)).collect();
+    let bob = accounts["bob@a.test"];
+    assert_eq!(fixture.sync.changed_accounts(), [bob].into());
+    assert_eq!(fixture.sync.changed_accounts(), [].into());
+    add_file(&fixture.root(), "new/1.other", "not scanned");
+    fixture.sync.sync_accounts(|account| account == bob).await.unwrap();
+    assert!(fixture.messages("INBOX").is_empty());
+    let bobs = fixture.data.path().join("maildir/bob@a.test/new");
+    assert_eq!(fs::read_dir(bobs).unwrap().count(), 1);
+    fixture.mailboxes.create(ANN, "Made").await.unwrap();
+    assert_eq!(fixture.sync.changed_accounts(), [accounts[ANN]].into());
+}
+
+#[tokio::test]
+async fn account_with_unusable_folder_does_not_stop_the_others() {
+    let mut fixture = Fixture::new().await;
+    fixture.mailboxes.ensure_account("aaa@a.test").await.unwrap();
+    fs::write(fixture.data.path().join("maildir/aaa@a.test"), "no folder").unwrap();
+    fixture.deliver("a").await;
+    assert_eq!((fixture.files("").len(), fixture.sync.logged_errors.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn many_new_files_are_imported_in_several_commits() {
+    let mut fixture = Fixture::new().await;
+    (0..1_100).for_each(|at| fs::write(fixture.root().join(format!("new/{at}.other")), "Subject: x\n\n").unwrap());
+    fixture.sync.sync_once().await.unwrap();
+    assert_eq!(fixture.messages("INBOX").len(), 1_100);
+}

@@ -34,24 +34,27 @@ struct TreeOutcome {
     deleted: Vec<String>,
     /// Mailboxes for folders that another program created.
     created: Vec<String>,
+    /// Folders that cannot be created, renamed or removed, and why; the mailboxes have no folder, or keep the old one.
+    skipped: Vec<(PathBuf, io::Error)>,
 }
 
 impl MaildirSync {
     /// Synchronises the folders of an account with its mailboxes. The inner error is from the file system.
-    pub(super) async fn tree(&self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
+    pub(super) async fn tree(&mut self, account: i64, key: &str, root: &Path) -> Result<io::Result<()>, Error> {
         let (known, root) = (self.known(account)?, root.to_owned());
         let outcome = match blocking(move || reconcile(known, &root)).await? {
             Ok(outcome) => outcome,
             Err(error) => return Ok(Err(error)),
         };
-        let TreeOutcome { placed, removed, deleted, created } = outcome;
+        let TreeOutcome { placed, removed, deleted, created, skipped } = outcome;
+        skipped.iter().for_each(|(path, error)| self.log_once(&path.display().to_string(), &error.to_string()));
         for name in deleted {
             self.mailboxes.delete(key, &name).await?;
         }
         for name in created {
             match self.mailboxes.create(key, &name).await {
                 Ok(()) | Err(Error::Exists(_)) => {}
-                Err(error) => tracing::warn!(%error, name, account = key, "cannot create a mailbox for a folder"),
+                Err(error) => self.log_once(&format!("{key} {name}"), &error.to_string()),
             }
         }
         if !(placed.is_empty() && removed.is_empty()) {
@@ -89,6 +92,13 @@ impl MaildirSync {
     }
 }
 
+impl TreeOutcome {
+    /// Records an error of one folder, whose name may be too long or taken; returns whether there is none.
+    fn check(&mut self, path: &Path, result: io::Result<()>) -> bool {
+        result.map_err(|error| self.skipped.push((path.to_owned(), error))).is_ok()
+    }
+}
+
 /// Synchronises the folders: removes, renames, creates.
 fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
     let inbox = Files(root.to_owned());
@@ -106,18 +116,20 @@ fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
         let expected = name.as_deref().map(names::directory);
         match (directory, name, expected) {
             (Some(directory), None, _) => {
-                if let Some(path) = found.remove(&directory).filter(|_| !directory.is_empty()) {
-                    fs::remove_dir_all(path)?;
+                let path = found.remove(&directory).filter(|_| !directory.is_empty());
+                if path.is_none_or(|path| outcome.check(&path, fs::remove_dir_all(&path))) {
+                    outcome.removed.push(mailbox);
                 }
-                outcome.removed.push(mailbox);
             }
             (Some(directory), Some(_), Some(expected)) if directory == expected && found.contains_key(&expected) => {
                 found.remove(&expected);
             }
             (Some(directory), Some(_), Some(expected)) if found.contains_key(&directory) => {
                 found.remove(&directory);
-                fs::rename(root.join(&directory), root.join(&expected))?;
-                outcome.placed.push((mailbox, expected));
+                let to = root.join(&expected);
+                if outcome.check(&to, fs::rename(root.join(&directory), &to)) {
+                    outcome.placed.push((mailbox, expected));
+                }
             }
             (Some(_), Some(name), _) => {
                 outcome.removed.push(mailbox);
@@ -128,8 +140,10 @@ fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
     }
     for (mailbox, expected) in without_folder {
         found.remove(&expected);
-        Files(root.join(&expected)).create()?;
-        outcome.placed.push((mailbox, expected));
+        let files = Files(root.join(&expected));
+        if outcome.check(&files.0, files.create()) {
+            outcome.placed.push((mailbox, expected));
+        }
     }
     sync(root)?;
     outcome.created = found.keys().filter_map(|directory| names::mailbox(directory)).collect();
