@@ -129,8 +129,11 @@ fn sqlite_errors(path: &str, text: &str) -> Vec<String> {
         return vec![];
     }
     let code = without_comments(text);
-    let names =
-        |line: &str| ["rusqlite", ".prepare(", ".prepare_cached(", ".query_row("].iter().any(|it| line.contains(it));
+    let names = |line: &str| {
+        ["rusqlite", ".prepare(", ".prepare_cached(", ".query_row(", "transaction.execute("]
+            .iter()
+            .any(|it| line.contains(it))
+    };
     let found = code.lines().zip(1..).filter(|(line, _)| names(line));
     found.map(|(_, line)| format!("{path}:{line}: names SQLite; call a function of the module's backend")).collect()
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
-use super::sqlite::tests::{contents, count};
+use super::sqlite::tests::{contents, count, execute};
 use super::*;
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::mail::{JourneyId, Message};
@@ -369,7 +369,7 @@ async fn summary_is_shared_by_copies_and_deleted_with_the_last() {
 async fn summary_missing_in_an_older_store_is_computed_when_read() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
-    mailboxes.write(|transaction| Ok(transaction.execute("DELETE FROM summary WHERE content = 1", [])?)).await.unwrap();
+    execute(&mailboxes, "DELETE FROM summary WHERE content = 1").await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     assert_eq!(summary_of(&inbox, 1), ("one\0".to_owned(), 16));
     assert_eq!(summary_of(&inbox, 2), ("two\0".to_owned(), 16));
@@ -450,7 +450,7 @@ async fn view_after_random_changes_equals_the_tables() {
                 _ => drop(inbox.move_to(uids, "INBOX").await.unwrap()),
             }
             let held_view = if rng.below(3) == 0 { Some(inbox.view().unwrap()) } else { None };
-            let stored = mailboxes.0.store.read(|connection| open_mailbox::load(connection, inbox.shared.id)).unwrap();
+            let stored = mailboxes.0.store.read(|connection| sqlite::view(connection, inbox.shared.id)).unwrap();
             assert!(held_view.is_none_or(|held_view| Some((*held_view).clone()) == stored), "seed {seed}, step {step}");
         }
     }

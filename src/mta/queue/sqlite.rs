@@ -1,7 +1,8 @@
 //! The queue's tables in SQLite: the only file of this module, with those below it, that knows SQL.
 //!
 //! Another engine would implement these functions, with the same promises. Those with a `Transaction` change rows; all
-//! that one job does becomes durable together, or not at all. Those with a `Connection` read the last commit.
+//! that one job does becomes durable together, or not at all. Those with a `Connection` read the last commit. Each
+//! row counts as one use of its content in [`crate::store::content`].
 //!
 //! | function | promise |
 //! |---|---|

@@ -1,9 +1,10 @@
 //! The tables of the mailboxes in SQLite: the only folder of this module that knows SQL.
 //!
 //! Another engine would implement these functions, with the same promises. Those with a `Transaction` change rows; all
-//! that one job does becomes durable together, or not at all. Those with a `Connection` read one state of the store, at
-//! least as new as the last commit, or in a job what it has changed so far. Accounts and mailboxes are named by ids;
-//! the id of a mailbox is never given twice, nor is a UID in it. Limits, quotas and events are the callers' affair.
+//! that one job does becomes durable together, or not at all. Those with a `Connection` read what is at least as
+//! new as the last commit, or in a job what it has changed so far. Accounts and mailboxes are named by ids; the id of a
+//! mailbox is never given twice, nor is a UID in it. Each message counts as one use of its content in
+//! [`crate::store::content`]. Limits, quotas and events are the callers' affair.
 //!
 //! | function | promise |
 //! |---|---|
@@ -24,21 +25,29 @@
 //! | [`set_annotation`], [`copy_annotations`], [`set_uses`] | changes them; sets the special uses of a mailbox |
 //! | [`messages`], [`traces`] | trace lines and contents of messages in a range of UIDs |
 //! | [`structure`], [`preview`], [`visit_trigrams`] | what was computed of a content; `None` inside if it is not there |
+//! | [`view`] | a whole mailbox, as it is at one moment |
+//! | [`visit_summaries`] | the summaries of a range of UIDs, large ones only if they are asked for |
+//! | [`folders`], [`record_folder`], [`delete_folder`] | the Maildir folders of mailboxes, deleted ones too |
+//! | [`folder`], [`record_file`], [`delete_file`] | a mailbox, and its files as they were last seen; changes these |
 //! | [`inventory`] | what simulations check |
 
+mod maildir;
 mod messages;
 mod metadata;
 mod rows;
+mod schema;
 mod summaries;
 #[cfg(test)]
 pub(super) mod tests;
 mod tree;
+mod views;
 
 use rusqlite::Connection;
 
 use super::Inventory;
 use crate::store::Error;
 
+pub(super) use maildir::{delete_file, delete_folder, folder, folders, record_file, record_folder};
 pub(super) use messages::{messages, preview, structure, traces, visit_trigrams};
 pub(super) use metadata::{
     ACCOUNT, annotations, copy_annotations, count_annotations, find_annotated, set_annotation, set_uses,
@@ -47,10 +56,13 @@ pub(super) use rows::{
     changed_since, copy, deleted, exists, expunged_since, find, find_account, find_ignoring_case, find_in, insert,
     remove, set_flags, uids,
 };
+pub use schema::SCHEMA;
+pub(super) use summaries::visit_summaries;
 pub(super) use tree::{
     accounts, claim_recent, count_mailboxes, count_subscriptions, delete_mailbox, delete_subscription, insert_account,
     insert_mailbox, insert_subscription, key, mailboxes_of, names, recent, rename, status, usage,
 };
+pub(super) use views::view;
 
 impl From<rusqlite::Error> for super::Error {
     fn from(error: rusqlite::Error) -> Self {

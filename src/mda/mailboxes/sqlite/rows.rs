@@ -3,9 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::summaries::insert_summary;
+use super::views;
 use crate::imap::{Flags, SystemFlags};
 use crate::mda::mailboxes::append::NewMessage;
-use crate::mda::mailboxes::open_mailbox::{self, Change, ChangeKind};
+use crate::mda::mailboxes::open_mailbox::{Change, ChangeKind};
 use crate::mda::mailboxes::quota::Usage;
 use crate::mda::mailboxes::{Error, MessageMeta, Uid, date};
 use crate::store::{self, Transaction, content};
@@ -169,8 +170,7 @@ pub(in crate::mda::mailboxes) fn set_flags(
     for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
         let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
         while let Some(row) = rows.next()? {
-            let old = open_mailbox::flags(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
-            if let Some(new) = new_flags(&old)? {
+            if let Some(new) = new_flags(&views::flags(row, 1)?)? {
                 changed.push((row.get(0)?, new));
             }
         }
@@ -201,7 +201,7 @@ pub(in crate::mda::mailboxes) fn copy(
     let mut find = transaction.prepare_cached(sql)?;
     let mut found: Vec<MessageMeta> = Vec::new();
     for uid in uids {
-        found.extend(find.query_row(params![mailbox, uid], open_mailbox::message).optional()?);
+        found.extend(find.query_row(params![mailbox, uid], views::message).optional()?);
     }
     let UidAllocation { account, uidvalidity, uid: first, modseq } =
         UidAllocation::allocate(transaction, target, Usage::of(&found))?;
