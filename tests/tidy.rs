@@ -22,9 +22,18 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "embed"],
 ];
 
+/// Where SQLite may be named: in the store, and in the backend of each module that has tables. Another engine replaces
+/// these.
+const SQLITE: &[&str] = &["src/store/", "src/mta/queue/sqlite", "src/mda/mailboxes/sqlite/"];
+
 #[test]
 fn modules_name_only_modules_of_lower_layers() {
     assert_none(sources().iter().flat_map(|file| layer_errors(&file.path, &file.text)));
+}
+
+#[test]
+fn sqlite_is_named_only_in_the_store_and_in_backends() {
+    assert_none(sources().iter().flat_map(|file| sqlite_errors(&file.path, &file.text)));
 }
 
 #[test]
@@ -112,6 +121,21 @@ fn layer_errors(path: &str, text: &str) -> Vec<String> {
     let sideways = code.lines().zip(1..).filter(|(line, _)| leaves_by_super(path, line));
     let sideways = sideways.map(|(_, line)| format!("{path}:{line}: super:: leaves the module; write crate::MODULE"));
     upward.chain(sideways).collect()
+}
+
+/// Lines outside of [`SQLITE`] that name a type of SQLite's, or run SQL.
+fn sqlite_errors(path: &str, text: &str) -> Vec<String> {
+    if SQLITE.iter().any(|place| path.starts_with(place)) {
+        return vec![];
+    }
+    let code = without_comments(text);
+    let names = |line: &str| {
+        ["rusqlite", ".prepare(", ".prepare_cached(", ".query_row(", "transaction.execute("]
+            .iter()
+            .any(|it| line.contains(it))
+    };
+    let found = code.lines().zip(1..).filter(|(line, _)| names(line));
+    found.map(|(_, line)| format!("{path}:{line}: names SQLite; call a function of the module's backend")).collect()
 }
 
 /// The text without line comments.
@@ -244,6 +268,14 @@ mod checks {
         assert_eq!(layer_errors("src/attic/mod.rs", "").len(), 1);
         assert_eq!(layer_errors("src/loose.rs", "").len(), 1);
         assert_eq!(layer_errors("src/lib.rs", "use crate::cli::Cli;").len(), 0);
+    }
+
+    #[test]
+    fn sqlite_errors_reports_sql_outside_of_backends() {
+        let text = "// rusqlite\nuse rusqlite::Row;\nfn f() { transaction.prepare_cached(sql)?; }\n";
+        assert_eq!(sqlite_errors("src/mta/queue.rs", text).len(), 2);
+        assert_eq!(sqlite_errors("src/mta/queue/sqlite.rs", text).len(), 0);
+        assert_eq!(sqlite_errors("src/mda/mailboxes/sqlite/rows.rs", text).len(), 0);
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::Lmtp;
 pub use mailboxes::{
-    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Listed,
-    Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
-    SummaryReader, TextFilter, Uid, Usage, View,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Inventory,
+    Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
+    SummaryReader, TextFilter, Uid, Usage, View, inventory,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;

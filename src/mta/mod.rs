@@ -39,7 +39,10 @@ use crate::world::{self, Clock, HostName, Rng, World};
 
 pub use failure::Failure;
 pub use mailin::Mailin;
-pub use queue::{Entry, Listing, Queue, QueueEntry, QueuedMessage, Receipt, SCHEMA, Selector, Settlement, State};
+pub use queue::{
+    Entry, Inventory, Listing, Queue, QueueEntry, QueuedMessage, Receipt, SCHEMA, Selector, Settlement, State,
+    inventory,
+};
 pub use receive::{ListenerKind, SmtpService};
 
 /// What the world hands to one MTA.

@@ -13,59 +13,31 @@
 //! ```
 //!
 //! Each recipient of a row has a state of its own: who is settled stands no more in its envelope, while others are still
-//! tried or wait. A row that is held is Q1, too, until the operator releases or deletes it. Memory holds the due time of
-//! every row and a bounded cache of new entries; everything else is read from the store when it is due.
+//! tried or wait. A row that is held is Q1, too, until the operator releases or deletes it; one that cannot be read is put
+//! on hold. Memory holds the due time of every row and a bounded cache of new entries; everything else is read from the
+//! store when it is due, by the functions of [`sqlite`], the one file that knows how rows are stored.
 
 mod index;
 mod operator;
-mod row_ids;
+mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Notify;
 
-use crate::mail::{Content, Envelope, Message, QueueId};
-use crate::store::{self, Schema, Store, Transaction, content};
+use crate::mail::{Address, Envelope, JourneyId, Message, QueueId};
+use crate::store::{self, Store, Transaction};
 use crate::world::HostName;
 
 use index::{DueIndex, Next};
 pub use operator::{Listing, QueueEntry, Selector, State};
-use row_ids::OF_HOST;
-
-/// The tables of this room.
-pub const SCHEMA: Schema = Schema {
-    module: "mta",
-    migrations: &["
-CREATE TABLE queue_host (
-    number INTEGER PRIMARY KEY,  -- rows of the host have the ids (number << 32) + 1 and on
-    host TEXT NOT NULL UNIQUE,
-    last INTEGER NOT NULL        -- the last that was given to a row
-) STRICT;
-CREATE TABLE queue (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,          -- mail::QueueId
-    envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
-    trace BLOB NOT NULL,
-    content INTEGER NOT NULL REFERENCES content (id),
-    arrived INTEGER NOT NULL,    -- milliseconds since 1970
-    due INTEGER NOT NULL,        -- the same; the next attempt
-    attempts INTEGER NOT NULL,   -- made so far
-    warned INTEGER NOT NULL,     -- 1: the sender was told that it is late
-    held INTEGER NOT NULL DEFAULT 0, -- 1: until the operator releases it
-    reason TEXT                  -- why the last attempt failed, or why it is held
-) STRICT;
-"],
-    on_content_deleted: None,
-    content_owners: Some(
-        "SELECT 'message ' || name || ' in the queue of ' || host FROM queue
-         JOIN queue_host ON number = id >> 32 WHERE content = ?1",
-    ),
-};
+pub use sqlite::SCHEMA;
+use sqlite::Stored;
+#[cfg(test)]
+pub(super) use sqlite::tests as sqlite_tests;
 
 /// Proof that a message is on stable storage in a queue. Only [`Queue::put`] makes one, and only who holds one may
 /// answer `250`.
@@ -149,7 +121,7 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn open(host: HostName, store: Store) -> Result<Self, store::Error> {
-        let index = Mutex::new(DueIndex::new(store.read(|connection| waiting(connection, &host))?));
+        let index = Mutex::new(DueIndex::new(store.read(|connection| sqlite::waiting(connection, &host))?));
         Ok(Self(Arc::new(Inner { host, store, index, changed: Notify::new() })))
     }
 
@@ -158,7 +130,7 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn reload(&self) -> Result<(), store::Error> {
-        let due = self.0.store.read(|connection| waiting(connection, &self.0.host))?;
+        let due = self.0.store.read(|connection| sqlite::waiting(connection, &self.0.host))?;
         *self.index() = DueIndex::new(due);
         Ok(())
     }
@@ -182,7 +154,8 @@ impl Queue {
         }
         let host = self.0.host.clone();
         let put = move |transaction: &Transaction<'_>| {
-            mails.into_iter().map(|queued| insert(transaction, &host, queued)).collect::<Result<Vec<_>, store::Error>>()
+            let put = |queued| sqlite::insert(transaction, &host, queued);
+            mails.into_iter().map(put).collect::<Result<Vec<_>, store::Error>>()
         };
         let entries = self.0.store.write(put).await?;
         self.change(|index| {
@@ -222,17 +195,28 @@ impl Queue {
     /// Reads a waiting message; `None` if it is there no more, or is held.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read, or this row of it; see [`Queue::hold_unreadable`].
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
         if let Some(entry) = self.index().take_cached(row) {
             return Ok(Some(entry));
         }
-        let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue
-            WHERE id = ?1 AND held = 0";
-        let found = self.0.store.read(|connection| {
-            connection.prepare_cached(sql)?.query_row([row], |found| Stored::read(row, found)).optional()
-        })?;
-        found.map(|stored| stored.entry(&self.0.store)).transpose()
+        let stored = self.0.store.read(|connection| sqlite::find(connection, row))?;
+        let Some(Stored { id, envelope, trace, content, arrived, attempts, warned }) = stored else { return Ok(None) };
+        let message = Message { trace, content: self.0.store.get(content)? };
+        let queued = QueuedMessage { id, envelope, message, arrived };
+        Ok(Some(Entry { row, content, queued, attempts, warned }))
+    }
+
+    /// Puts a row on hold that cannot be read, with the reason: to try it again and again would not help. The operator
+    /// sees it in the list, and may release or delete it.
+    ///
+    /// # Errors
+    /// It could not be stored; the message waits as before.
+    pub(super) async fn hold_unreadable(&self, row: i64, reason: &store::Error) -> Result<(), store::Error> {
+        let reason = reason.to_string();
+        self.0.store.write(move |transaction| sqlite::hold_row(transaction, row, &reason)).await?;
+        self.remove_from_index(row);
+        Ok(())
     }
 
     /// Stores what an attempt led to. The row stays under way if recipients of it still are.
@@ -244,7 +228,7 @@ impl Queue {
         let is_underway = matches!(settlement.remaining, Remaining::InFlight(_));
         let has_retry = matches!(settlement.remaining, Remaining::RetryAt { .. });
         let (host, store, is_quiet) = (self.0.host.clone(), &self.0.store, settlement.reports.is_empty());
-        let settle = move |transaction: &Transaction<'_>| apply(transaction, &host, row, content, &settlement);
+        let settle = move |transaction: &Transaction<'_>| sqlite::settle(transaction, &host, row, content, &settlement);
         // Nobody waits to hear that it is done; that reports are on their way, somebody may.
         let settled = match is_quiet {
             // What was passed on takes less room then, or none.
@@ -309,101 +293,19 @@ impl Queue {
     }
 }
 
-fn waiting(connection: &Connection, host: &HostName) -> rusqlite::Result<BTreeSet<(Timestamp, i64)>> {
-    let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
-    query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?.collect()
+/// What all queues of a store hold at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Copies: host, journey, recipient.
+    pub queued: Vec<(String, JourneyId, Address)>,
+    /// Contents of messages with a null reverse-path.
+    pub reports: Vec<i64>,
 }
 
-fn insert(transaction: &Transaction<'_>, host: &HostName, mut queued: QueuedMessage) -> Result<Entry, store::Error> {
-    let (content, shared) = content::put(transaction, &queued.message.content)?;
-    queued.message.content = shared;
-    let sql = "INSERT INTO queue (id, name, envelope, trace, content, arrived, due, attempts, warned)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
-    let (name, envelope, arrived) = (queued.id.to_string(), json(&queued.envelope)?, queued.arrived.as_millisecond());
-    let (row, trace) = (row_ids::next(transaction, host)?, queued.message.trace.as_ref());
-    transaction.prepare_cached(sql)?.execute(params![row, name, envelope, trace, content, arrived])?;
-    Ok(Entry { row, content, queued, attempts: 0, warned: false })
-}
-
-/// When a row is due.
-type Due = (Timestamp, i64);
-
-/// Says until when it waits by itself, if it does, and when the reports are due.
-fn apply(
-    transaction: &Transaction<'_>,
-    host: &HostName,
-    row: i64,
-    content: i64,
-    settlement: &Settlement,
-) -> Result<(Option<Timestamp>, Vec<Due>), store::Error> {
-    let until = match &settlement.remaining {
-        Remaining::None => {
-            transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
-            content::release(transaction, content)?;
-            None
-        }
-        Remaining::InFlight(envelope) => {
-            let sql = "UPDATE queue SET envelope = ?2 WHERE id = ?1";
-            transaction.prepare_cached(sql)?.execute(params![row, json(envelope)?])?;
-            None
-        }
-        Remaining::RetryAt { envelope, due, warned, reason } => {
-            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
-                WHERE id = ?1 RETURNING held";
-            let values = params![row, json(envelope)?, due.as_millisecond(), warned, reason];
-            let is_held = transaction.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?;
-            Some(*due).filter(|_| !is_held)
-        }
-    };
-    let put = |report: &QueuedMessage| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
-    Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, store::Error>>()?))
-}
-
-/// A row as it stands in the store.
-struct Stored {
-    row: i64,
-    name: String,
-    envelope: String,
-    trace: Vec<u8>,
-    content: i64,
-    arrived: i64,
-    attempts: u32,
-    warned: bool,
-}
-
-impl Stored {
-    fn read(id: i64, row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            row: id,
-            name: row.get(0)?,
-            envelope: row.get(1)?,
-            trace: row.get(2)?,
-            content: row.get(3)?,
-            arrived: row.get(4)?,
-            attempts: row.get(5)?,
-            warned: row.get(6)?,
-        })
-    }
-
-    fn entry(self, store: &Store) -> Result<Entry, store::Error> {
-        let invalid = |what: &str| {
-            store::Error::Corrupt(format!("row {} of the queue has an unreadable {what}", self.row).into())
-        };
-        let content: Content = store.get(self.content)?;
-        let queued = QueuedMessage {
-            id: self.name.parse().map_err(|_| invalid("name"))?,
-            envelope: serde_json::from_str(&self.envelope).map_err(|_| invalid("envelope"))?,
-            message: Message { trace: self.trace.into(), content },
-            arrived: time(self.arrived),
-        };
-        Ok(Entry { row: self.row, content: self.content, queued, attempts: self.attempts, warned: self.warned })
-    }
-}
-
-fn json(envelope: &Envelope) -> rusqlite::Result<String> {
-    serde_json::to_string(envelope).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-fn time(milliseconds: i64) -> Timestamp {
-    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+/// Reads what all queues of a store hold; what cannot be read is left out.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn inventory(store: &Store) -> Result<Inventory, store::Error> {
+    store.read(sqlite::inventory)
 }

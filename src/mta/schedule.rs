@@ -15,6 +15,7 @@ use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
 use super::{Entry, Mta};
 use crate::mail::{Envelope, Recipient};
 use crate::net::Stop;
+use crate::store;
 use crate::world::{Retry, later};
 
 /// Messages that are tried at once by one host.
@@ -29,7 +30,7 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
     while let Some(Ok(permit)) = stop.run_until_cancelled(attempt_permits.clone().acquire_owned()).await {
         let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.context().clock)).await else { break };
         // Most that are due while their hop is dead or busy go no further: they cost no task.
-        let Some((mut entry, groups)) = start_attempt(&mta, row) else { continue };
+        let Some((mut entry, groups)) = start_attempt(&mta, row).await else { continue };
         let trying = mta.clone();
         attempts.spawn(mta.living(async move {
             try_all(&trying, &mut entry, groups).await;
@@ -47,15 +48,22 @@ pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
 type Groups = BTreeMap<NextHop, Vec<Recipient>>;
 
 /// Begins an attempt for all recipients of one message, if it is its turn.
-fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
-    let loaded = mta.queue().load(row).inspect_err(|error| {
-        tracing::error!(host = %mta.host(), %error, "cannot read queue entry; retrying in 5 s");
-        mta.queue().reschedule(row, later(mta.context().clock.now(), STORE_RETRY_INTERVAL));
-    });
-    let Some(entry) = loaded.ok()? else {
-        mta.queue().remove_from_index(row);
-        mta.destinations().release_reservation(mta, row);
-        return None;
+async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
+    let entry = match mta.queue().load(row) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => {
+            mta.queue().remove_from_index(row);
+            mta.destinations().release_reservation(mta, row);
+            return None;
+        }
+        Err(error @ (store::Error::Corrupt(_) | store::Error::Damaged { .. } | store::Error::Missing(_))) => {
+            hold_unreadable(mta, row, &error).await;
+            return None;
+        }
+        Err(error) => {
+            retry_later(mta, row, &error);
+            return None;
+        }
     };
     let groups = by_next_hop(mta, &entry);
     let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.queued.envelope.reverse_path);
@@ -67,6 +75,20 @@ fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
         Admission::BackOffUntil(until) => mta.queue().reschedule(row, until),
     }
     None
+}
+
+/// Puts a message on hold that will not become readable by itself.
+async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
+    tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
+    match mta.queue().hold_unreadable(row, error).await {
+        Ok(()) => mta.destinations().release_reservation(mta, row),
+        Err(error) => retry_later(mta, row, &error),
+    }
+}
+
+fn retry_later(mta: &Mta, row: i64, error: &store::Error) {
+    tracing::error!(host = %mta.host(), %error, "cannot read queue entry; retrying in 5 s");
+    mta.queue().reschedule(row, later(mta.context().clock.now(), STORE_RETRY_INTERVAL));
 }
 
 /// The recipients by where they go next.
@@ -114,4 +136,53 @@ async fn try_all(mta: &Mta, entry: &mut Entry, groups: Groups) {
         }
     }
     settle::settle_final(mta, entry, known).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::QueueId;
+    use crate::mta::queue::sqlite_tests::execute;
+    use crate::mta::queue::tests::mail;
+    use crate::mta::{QueueEntry, Selector, State, test_support};
+    use crate::net::Net;
+
+    /// A message whose row is damaged, and the only entry of the queue as an operator sees it after each attempt.
+    struct Damaged {
+        mta: Mta,
+        id: QueueId,
+    }
+
+    impl Damaged {
+        async fn new(damage: &'static str) -> Self {
+            let net = Net::memory(Arc::new(|_, _| Duration::from_millis(1)));
+            let (mta, _) = test_support::mta(include_str!("../../config/journey.toml"), "mta-sina", &net, vec![]);
+            let id = mta.queue().put(mail(1)).await.unwrap().id;
+            execute(&mta.context().store, damage).await;
+            mta.queue().reload().unwrap();
+            Self { mta, id }
+        }
+
+        async fn attempt(&self) -> (bool, QueueEntry) {
+            let row = self.mta.queue().next_due(&self.mta.context().clock).await;
+            let is_begun = start_attempt(&self.mta, row).await.is_some();
+            (is_begun, self.mta.queue().list(Selector::All, 9).unwrap().messages.remove(0))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn start_attempt_of_an_unreadable_message_holds_it_until_it_is_readable_and_released() {
+        let damaged = Damaged::new("UPDATE queue SET envelope = '!' || envelope").await;
+        for _ in 0..2 {
+            let (is_begun, entry) = damaged.attempt().await;
+            let reason = entry.reason.unwrap_or_default();
+            assert!(!is_begun && reason.contains("unreadable envelope"), "{reason}");
+            assert_eq!((entry.id, entry.state, entry.recipients.len()), (damaged.id, State::Held, 0));
+            assert!(damaged.mta.queue().is_idle(), "it would be tried again by itself");
+            assert_eq!(damaged.mta.release(Selector::One(damaged.id)).await.unwrap(), [damaged.id]);
+        }
+        execute(&damaged.mta.context().store, "UPDATE queue SET envelope = substr(envelope, 2)").await;
+        let (is_begun, entry) = damaged.attempt().await;
+        assert_eq!((is_begun, entry.state, entry.recipients.len()), (true, State::Underway, 1));
+    }
 }

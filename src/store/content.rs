@@ -37,6 +37,7 @@ CREATE TABLE segment (
 "],
     on_content_deleted: None,
     content_owners: None,
+    content_uses: None,
 };
 
 /// Stores a content, or counts one more use of an equal one that was stored lately. Returns its id, and the content
@@ -90,6 +91,20 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     }
     transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
     transaction.note_deleted(id, location)
+}
+
+/// How many contents have another number of uses than these queries, of [`Schema::content_uses`], count.
+pub(super) fn refcount_errors<'a>(
+    connection: &Connection,
+    uses: impl IntoIterator<Item = &'a str>,
+) -> rusqlite::Result<u64> {
+    let counted: String = uses.into_iter().map(|sql| format!(" UNION ALL {sql}")).collect();
+    let sql = format!(
+        "SELECT count(*) FROM content LEFT JOIN (
+             SELECT id, sum(uses) AS counted FROM (SELECT 0 AS id, 0 AS uses{counted}) GROUP BY id
+         ) USING (id) WHERE uses <> ifnull(counted, 0)"
+    );
+    connection.query_row(&sql, [], |row| row.get(0))
 }
 
 /// Moves the live contents of a segment to the end of the last one.

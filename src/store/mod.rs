@@ -89,6 +89,8 @@ pub struct Schema {
     pub on_content_deleted: Option<&'static str>,
     /// Selects what refers to the content `?1`, as one text a row, for the report of damage.
     pub content_owners: Option<&'static str>,
+    /// Selects the ids of contents that the tables refer to, and how often, for [`Store::refcount_errors`].
+    pub content_uses: Option<&'static str>,
 }
 
 /// The store of one process. Cheap to clone.
@@ -252,8 +254,11 @@ impl Store {
     /// Runs a short query beside the writer; it sees every commit that was answered before.
     ///
     /// # Errors
-    /// SQLite cannot answer.
-    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+    /// The query's, or the database cannot be opened.
+    pub fn read<T, E>(&self, query: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, Error>
+    where
+        Error: From<E>,
+    {
         match &self.inner.backend {
             Backend::Memory(memory) => Ok(query(&lock(&memory.connection))?),
             Backend::Disk(disk) => {
@@ -332,6 +337,15 @@ impl Store {
             tracing::error!("{error}; it is the content of {owners}");
         }
         error
+    }
+
+    /// How many contents are counted as used more or less often than the tables of modules refer to them.
+    ///
+    /// # Errors
+    /// The tables cannot be read.
+    pub fn refcount_errors(&self) -> Result<u64, Error> {
+        let uses = self.inner.schemas.iter().filter_map(|schema| schema.content_uses);
+        self.read(|connection| content::refcount_errors(connection, uses))
     }
 
     /// What refers to a content, in words.

@@ -14,6 +14,7 @@ const NOTES: Schema = Schema {
     migrations: &["CREATE TABLE note (text TEXT NOT NULL UNIQUE) STRICT"],
     on_content_deleted: None,
     content_owners: None,
+    content_uses: None,
 };
 
 const NAMES: Schema = Schema {
@@ -21,6 +22,7 @@ const NAMES: Schema = Schema {
     migrations: &["CREATE TABLE name (text TEXT NOT NULL, content INTEGER NOT NULL REFERENCES content (id)) STRICT"],
     on_content_deleted: Some("DELETE FROM name WHERE content = ?1"),
     content_owners: Some("SELECT 'the name ' || text FROM name WHERE content = ?1"),
+    content_uses: Some("SELECT content, count(*) FROM name GROUP BY 1"),
 };
 
 /// A store in a folder of its own.

@@ -12,11 +12,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
-use rusqlite::OptionalExtension;
 use tokio::sync::watch;
 
 use super::open_mailbox::{Change, ChangeKind};
-use super::{Error, Inner, Mailboxes, lock};
+use super::{Error, Inner, Mailboxes, lock, sqlite};
 
 /// Events kept per account, in bytes: more than one command can cause.
 const MAX_RETAINED_BYTES: usize = 128 * 1024;
@@ -227,11 +226,8 @@ impl Mailboxes {
     /// # Errors
     /// The account does not exist, or the store cannot be read.
     pub fn follow(&self, account: &str) -> Result<FeedReader, Error> {
-        let sql = "SELECT id FROM account WHERE key = ?1";
-        let find = |connection: &rusqlite::Connection| {
-            connection.prepare_cached(sql)?.query_row([account], |row| row.get(0)).optional()
-        };
-        let id: i64 = self.0.store.read(find)?.ok_or_else(|| Error::NoMailbox(account.to_owned()))?;
+        let found = self.0.store.read(|connection| sqlite::find_account(connection, account))?;
+        let id = found.ok_or_else(|| Error::NoMailbox(account.to_owned()))?;
         let mut feeds = lock(&self.0.feeds);
         let feed = match feeds.get(&id).and_then(Weak::upgrade) {
             Some(feed) => feed,

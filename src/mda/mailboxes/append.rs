@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
-use super::change::remove;
 use super::name::{INBOX, canonical};
-use super::open_mailbox::{Change, ChangeKind};
-use super::quota::Usage;
-use super::summaries::insert_summary;
-use super::{Error, Mailbox, Mailboxes, MessageMeta, Uid, date, quota, tree};
+use super::open_mailbox::Change;
+use super::{Error, Mailbox, Mailboxes, Uid, quota, sqlite, tree};
 use crate::imap::{Flags, Summary};
 use crate::mail::Message;
-use crate::store::{Transaction, content};
+use crate::store::Transaction;
 
 /// Most keywords on one message.
 const MAX_KEYWORDS: usize = 64;
@@ -88,7 +84,7 @@ impl Mailboxes {
             messages.into_iter().map(|message| self.new_message_to_append(message)).collect::<Result<Vec<_>, _>>()?;
         let quotas = self.quotas();
         let job = move |transaction: &Transaction<'_>| {
-            let Some((account, mailbox)) = tree::find(transaction, &account, &name)? else {
+            let Some((account, mailbox)) = sqlite::find(transaction, &account, &name)? else {
                 return Err(Error::NoMailbox(name));
             };
             let (mut all, mut changes) = (vec![], vec![]);
@@ -131,13 +127,12 @@ impl Mailbox {
         let quotas = self.mailboxes.quotas();
         let new_message = self.mailboxes.new_message_to_append(message)?;
         let job = move |transaction: &Transaction<'_>| {
-            let target = tree::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
-            let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
-            if !transaction.prepare_cached(sql)?.exists(params![id, uid])? {
+            let target = sqlite::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name.clone()))?;
+            if !sqlite::exists(transaction, id, uid)? {
                 return Ok((None, vec![]));
             }
             let (inserted, mut changes) = insert_message(transaction, target, name, &new_message)?;
-            changes.push(remove(transaction, id, &[uid])?);
+            changes.push(sqlite::remove(transaction, id, &[uid])?);
             quota::check(transaction, &quotas, account, &changes)?;
             Ok((Some(inserted), changes))
         };
@@ -147,16 +142,12 @@ impl Mailbox {
 
 /// The mailbox for a detail, else INBOX, which every account has.
 fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>) -> Result<(i64, String), Error> {
-    if let Some(detail) = detail {
-        let sql = "SELECT id, name FROM mailbox WHERE account = ?1 AND name = ?2 COLLATE NOCASE
-                   ORDER BY name = ?2 DESC, name LIMIT 1";
-        let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let found = transaction.prepare_cached(sql)?.query_row(params![account, detail], found).optional()?;
-        if let Some(found) = found {
-            return Ok(found);
-        }
+    if let Some(detail) = detail
+        && let Some(found) = sqlite::find_ignoring_case(transaction, account, detail)?
+    {
+        return Ok(found);
     }
-    let inbox = tree::find_in(transaction, account, INBOX)?;
+    let inbox = sqlite::find_in(transaction, account, INBOX)?;
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
@@ -166,67 +157,8 @@ pub(super) fn insert_message(
     name: String,
     new_message: &NewMessage,
 ) -> Result<(Delivered, Vec<Change>), Error> {
-    let NewMessage { message, summary, flags, received, saved } = new_message;
-    let (content, _) = content::put(transaction, &message.content)?;
-    insert_summary(transaction, content, summary)?;
-    let UidAllocation { account, uidvalidity, uid, modseq } =
-        UidAllocation::allocate(transaction, mailbox, Usage { bytes: message.len() as u64, messages: 1 })?;
-    if !message.trace.is_empty() {
-        let journey = message.journey().map(|journey| journey.to_string());
-        let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, message.trace.as_ref(), journey])?;
-    }
-    let meta = MessageMeta {
-        uid,
-        flags: flags.clone(),
-        modseq,
-        received: date(*received),
-        saved: date(*saved),
-        size: message.len() as u64,
-        content,
-        email: (mailbox as u64) << 32 | u64::from(uid),
-    };
-    insert_row(transaction, mailbox, &meta)?;
-    let delivered = Delivered { mailbox: name, uidvalidity, uid };
-    let change = Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]) };
-    Ok((delivered, vec![change]))
-}
-
-/// Inserts the row of a message.
-pub(super) fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
-    let MessageMeta { uid, flags, modseq, received, saved, size, content, email } = message;
-    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    let (received, saved) = (received.as_second(), saved.as_second());
-    let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
-    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
-    transaction.prepare_cached(sql)?.execute(values).map(drop)
-}
-
-/// UIDs allocated for messages of a mailbox, and the modification sequence of that change.
-pub(super) struct UidAllocation {
-    pub(super) account: i64,
-    pub(super) uidvalidity: u32,
-    /// The first UID.
-    pub(super) uid: Uid,
-    pub(super) modseq: u64,
-}
-
-impl UidAllocation {
-    /// Allocates the next UIDs, which are never used again, and adds the messages to the counts of the mailbox. As
-    /// there is only one writer, UIDs ascend in the order of commits.
-    pub(super) fn allocate(transaction: &Transaction<'_>, mailbox: i64, added: Usage) -> Result<Self, Error> {
-        // RETURNING would build a temporary table each time.
-        let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
-        let allocation = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
-            Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
-        })?;
-        let sql =
-            "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3, messages = messages + ?2, octets = octets + ?4
-                   WHERE id = ?1";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, added.messages, allocation.modseq, added.bytes])?;
-        Ok(allocation)
-    }
+    let (uidvalidity, uid, change) = sqlite::insert(transaction, mailbox, new_message)?;
+    Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))
 }
 
 /// Refuses flags that could grow without bound.

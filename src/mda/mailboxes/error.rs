@@ -40,9 +40,3 @@ impl Error {
         matches!(self, Self::Store(store::Error::Damaged { .. }))
     }
 }
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}

@@ -1,14 +1,10 @@
 //! Lists and counts the mailboxes of an account: RFC 9051 §6.3.9, §6.3.11.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
 
 use super::name::{canonical, parents as parent_names};
-use super::special_use::{SpecialUse, parse_stored_uses};
-use super::tree::find;
-use super::{Error, Mailboxes, Uid};
-use crate::imap::SystemFlags;
+use super::special_use::SpecialUse;
+use super::{Error, Mailboxes, Uid, sqlite};
 
 /// A name in the mailbox tree of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,27 +59,18 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, account: &str) -> Result<Vec<Listed>, Error> {
-        let (mailboxes, subscriptions) = self.0.store.read(|connection| {
-            let sql = "SELECT name, id, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
-            let mut mailboxes = connection.prepare_cached(sql)?;
-            let mailboxes = mailboxes.query_map([account], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
-            let mailboxes: BTreeMap<String, (u64, Option<String>)> = mailboxes.collect::<Result<_, _>>()?;
-            let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
-            let mut subscriptions = connection.prepare_cached(sql)?;
-            let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
-            Ok((mailboxes, subscriptions.collect::<Result<BTreeSet<String>, _>>()?))
-        })?;
+        let (mailboxes, subscriptions) = self.0.store.read(|connection| sqlite::names(connection, account))?;
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| parent_names(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
         let listed = names.iter().map(|name| {
-            let (id, uses) = mailboxes.get(*name).map(|(id, uses)| (*id, uses.as_deref())).unzip();
+            let (id, special_uses) = mailboxes.get(*name).cloned().unzip();
             Listed {
                 name: (*name).to_owned(),
                 id,
                 has_children: parents.contains(name),
                 subscribed: subscriptions.contains(*name),
-                special_uses: parse_stored_uses(uses.flatten()),
+                special_uses: special_uses.unwrap_or_default(),
             }
         });
         Ok(listed.collect())
@@ -94,11 +81,7 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn accounts(&self) -> Result<Vec<String>, Error> {
-        let keys = self.0.store.read(|connection| {
-            let mut all = connection.prepare_cached("SELECT key FROM account ORDER BY key")?;
-            all.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
-        })?;
-        Ok(keys)
+        Ok(self.0.store.read(sqlite::accounts)?.into_iter().map(|(_, key)| key).collect())
     }
 
     /// Counts the messages of a mailbox.
@@ -107,32 +90,7 @@ impl Mailboxes {
     /// No mailbox has this name.
     pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
         let name = canonical(name)?;
-        let status = self.0.store.read(|connection| match find(connection, account, &name)? {
-            Some((_, mailbox)) => status(connection, mailbox).map(Some),
-            None => Ok(None),
-        })?;
+        let status = self.0.store.read(|connection| sqlite::status(connection, account, &name))?;
         status.ok_or(Error::NoMailbox(name))
     }
-}
-
-fn status(connection: &Connection, mailbox: i64) -> rusqlite::Result<Status> {
-    let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
-                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
-                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0), mailbox.id
-               FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
-    let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
-    connection.prepare_cached(sql)?.query_row(flags, |row| {
-        Ok(Status {
-            messages: row.get(0)?,
-            recent: row.get(1)?,
-            unseen: row.get(2)?,
-            deleted: row.get(3)?,
-            size: row.get(4)?,
-            uidnext: row.get(5)?,
-            uidvalidity: row.get(6)?,
-            modseq: row.get(7)?,
-            deleted_size: row.get(8)?,
-            id: row.get(9)?,
-        })
-    })
 }

@@ -4,12 +4,11 @@
 //! special use of a mailbox is one of them, the same as LIST reports (RFC 6154 §4).
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::account_feed::{AccountEvent, CommittedChanges};
 use super::name::canonical;
-use super::special_use::{format_uses, parse_uses, uses_of};
-use super::{Error, Mailboxes, tree};
+use super::special_use::{format_uses, parse_uses};
+use super::{Error, Mailboxes, sqlite};
 use crate::store::Transaction;
 
 /// Most entries of one mailbox, or of the account itself. RFC 5464 §4.1 asks for 10 at least.
@@ -18,8 +17,6 @@ const MAX_ENTRIES: usize = 100;
 const MAX_ACCOUNT_ENTRIES: usize = 1_000;
 /// The special use of a mailbox. RFC 6154 §4.
 const SPECIAL_USE: &str = "/private/specialuse";
-/// The mailbox id that stands for the account itself.
-const ACCOUNT: i64 = 0;
 
 impl Mailboxes {
     /// All entries of a mailbox, or of the account itself, with their values, in order.
@@ -28,11 +25,13 @@ impl Mailboxes {
     /// The mailbox does not exist, or the store cannot be read.
     pub fn annotations(&self, account: &str, mailbox: Option<&str>) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mailbox = mailbox.map(canonical).transpose()?;
-        let found = self.0.store.read(|connection| match find(connection, account, mailbox.as_deref())? {
-            Some((account, place)) => read(connection, account, place).map(Some),
-            None => Ok(None),
-        })?;
-        found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))
+        let found = self.0.store.read(|connection| sqlite::annotations(connection, account, mailbox.as_deref()))?;
+        let (mut all, uses) = found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))?;
+        if !uses.is_empty() {
+            all.push((SPECIAL_USE.to_owned(), format_uses(&uses, "\\").into_bytes()));
+            all.sort();
+        }
+        Ok(all)
     }
 
     /// Sets entries of a mailbox, or of the account itself; `None` removes an entry. All of them or none.
@@ -47,7 +46,7 @@ impl Mailboxes {
     ) -> Result<(), Error> {
         let (account, mailbox) = (account.to_owned(), mailbox.map(canonical).transpose()?);
         self.change(move |transaction| {
-            let place = find(transaction, &account, mailbox.as_deref())?;
+            let place = sqlite::find_annotated(transaction, &account, mailbox.as_deref())?;
             let (account, place) = place.ok_or_else(|| Error::NoMailbox(mailbox.clone().unwrap_or_default()))?;
             for (entry, value) in &values {
                 set(transaction, account, place, entry, value.as_deref())?;
@@ -64,28 +63,6 @@ impl Mailboxes {
     }
 }
 
-/// The ids of the account and of the mailbox.
-fn find(connection: &Connection, account: &str, mailbox: Option<&str>) -> rusqlite::Result<Option<(i64, i64)>> {
-    if let Some(mailbox) = mailbox {
-        return tree::find(connection, account, mailbox);
-    }
-    let sql = "SELECT id FROM account WHERE key = ?1";
-    connection.prepare_cached(sql)?.query_row([account], |row| Ok((row.get(0)?, ACCOUNT))).optional()
-}
-
-fn read(connection: &Connection, account: i64, place: i64) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
-    let sql = "SELECT entry, value FROM metadata WHERE account = ?1 AND mailbox = ?2 ORDER BY entry";
-    let mut all = connection.prepare_cached(sql)?;
-    let all = all.query_map([account, place], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut all: Vec<(String, Vec<u8>)> = all.collect::<Result<_, _>>()?;
-    let uses = if place == ACCOUNT { vec![] } else { uses_of(connection, place)? };
-    if !uses.is_empty() {
-        all.push((SPECIAL_USE.to_owned(), format_uses(&uses, "\\").into_bytes()));
-        all.sort();
-    }
-    Ok(all)
-}
-
 fn set(
     transaction: &Transaction<'_>,
     account: i64,
@@ -93,38 +70,16 @@ fn set(
     entry: &str,
     value: Option<&[u8]>,
 ) -> Result<(), Error> {
-    if place != ACCOUNT && entry.eq_ignore_ascii_case(SPECIAL_USE) {
+    if place != sqlite::ACCOUNT && entry.eq_ignore_ascii_case(SPECIAL_USE) {
         let value = std::str::from_utf8(value.unwrap_or_default()).map_err(|_| Error::BadUse)?;
-        let uses = format_uses(&parse_uses(value.split_ascii_whitespace())?, "");
-        let sql = "UPDATE mailbox SET use = nullif(?2, '') WHERE id = ?1";
-        transaction.prepare_cached(sql)?.execute(params![place, uses])?;
-        return Ok(());
+        return Ok(sqlite::set_uses(transaction, place, &parse_uses(value.split_ascii_whitespace())?)?);
     }
-    match value {
-        Some(value) => {
-            let sql = "INSERT OR REPLACE INTO metadata (account, mailbox, entry, value) VALUES (?1, ?2, ?3, ?4)";
-            transaction.prepare_cached(sql)?.execute(params![account, place, entry, value])?;
-        }
-        None => {
-            let sql = "DELETE FROM metadata WHERE account = ?1 AND mailbox = ?2 AND entry = ?3";
-            transaction.prepare_cached(sql)?.execute(params![account, place, entry])?;
-        }
-    }
-    Ok(())
+    Ok(sqlite::set_annotation(transaction, account, place, entry, value)?)
 }
 
-fn exceeds_limits(transaction: &Transaction<'_>, account: i64, place: i64) -> rusqlite::Result<bool> {
-    let sql = "SELECT count(*), ifnull(sum(mailbox = ?2), 0) FROM metadata WHERE account = ?1";
-    let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let (all, here): (usize, usize) = transaction.prepare_cached(sql)?.query_row([account, place], counts)?;
+fn exceeds_limits(transaction: &Transaction<'_>, account: i64, place: i64) -> Result<bool, Error> {
+    let (all, here) = sqlite::count_annotations(transaction, account, place)?;
     Ok(MAX_ENTRIES < here || MAX_ACCOUNT_ENTRIES < all)
-}
-
-/// RFC 5464 §4.1: when INBOX is renamed, its annotations are copied to the new mailbox, and INBOX keeps them.
-pub(super) fn copy(transaction: &Transaction<'_>, from: i64, to: i64) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO metadata SELECT account, ?2, entry, value FROM metadata
-               WHERE account = (SELECT account FROM mailbox WHERE id = ?1) AND mailbox = ?1";
-    transaction.prepare_cached(sql)?.execute([from, to]).map(drop)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //!                                        account_feed.rs   events of the account, for sessions that subscribed
 //!                                        quota.rs     limits of an account
 //!                                        maildir/     synchronises with Maildir folders, for other programs
+//!                                        sqlite/      the tables; all else here knows no SQL
 //! ```
 //!
 //! The tables are authoritative. Every change takes the next modification sequence of its mailbox (RFC 7162 §3.1) and
@@ -34,8 +35,8 @@ mod name;
 mod open_mailbox;
 mod quota;
 mod read;
-mod schema;
 mod special_use;
+mod sqlite;
 mod summaries;
 mod summary_cache;
 mod text_filter;
@@ -51,7 +52,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::store::{DiskFaults, Store, Transaction};
+use crate::mail::JourneyId;
+use crate::store::{self, DiskFaults, Store, Transaction};
 use crate::world::Clock;
 pub use account_feed::{AccountEvent, FeedReader, FeedUpdate, SessionId};
 use account_feed::{AccountFeed, CommittedChanges};
@@ -66,8 +68,8 @@ pub(super) use name::is_within;
 use open_mailbox::OpenMailbox;
 use quota::Quotas;
 pub use quota::Usage;
-pub use schema::SCHEMA;
 pub use special_use::SpecialUse;
+pub use sqlite::SCHEMA;
 pub use summary_cache::{CachedSummary, SummaryReader};
 pub use text_filter::TextFilter;
 pub use view::{Changes, MessageMeta, View};
@@ -135,7 +137,7 @@ impl Mailboxes {
     /// No mailbox has this name.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
         let name = name::canonical(name)?;
-        let found = self.0.store.read(|connection| tree::find(connection, account, &name))?;
+        let found = self.0.store.read(|connection| sqlite::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
         let mut open = lock(&self.0.open);
         if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
@@ -187,6 +189,23 @@ impl Mailbox {
     pub fn id(&self) -> u64 {
         self.shared.id as u64
     }
+}
+
+/// What all mailboxes of a store hold at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Messages with a journey: account, journey, number of copies.
+    pub filed: Vec<(String, JourneyId, u64)>,
+    /// Contents of messages that begin with a null Return-Path.
+    pub reports: Vec<i64>,
+}
+
+/// Reads what all mailboxes of a store hold.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn inventory(store: &Store) -> Result<Inventory, store::Error> {
+    store.read(sqlite::inventory)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

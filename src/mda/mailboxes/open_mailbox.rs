@@ -10,12 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 
-use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::watch;
 
 use super::account_feed::{CommittedChanges, SessionId};
-use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, date, lock};
-use crate::imap::{Flags, SystemFlags};
+use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, lock, sqlite};
+use crate::imap::Flags;
 
 /// The modification sequence of a deleted mailbox; no change has it.
 const GONE: u64 = u64::MAX;
@@ -140,7 +139,7 @@ impl Mailbox {
             };
             let loaded = match gone {
                 true => None,
-                false => self.mailboxes.0.store.read(|connection| load(connection, self.shared.id))?,
+                false => self.mailboxes.0.store.read(|connection| sqlite::view(connection, self.shared.id))?,
             };
             let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);
@@ -150,37 +149,4 @@ impl Mailbox {
             }
         }
     }
-}
-
-/// Reads the whole mailbox in one transaction; `None` if it does not exist.
-pub(super) fn load(connection: &Connection, mailbox: i64) -> rusqlite::Result<Option<View>> {
-    let moment = connection.unchecked_transaction()?;
-    let sql = "SELECT uidvalidity, uidnext, modseq FROM mailbox WHERE id = ?1";
-    let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let state = moment.prepare_cached(sql)?.query_row([mailbox], state).optional()?;
-    let Some((uidvalidity, uidnext, modseq)) = state else { return Ok(None) };
-    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
-               WHERE mailbox = ?1 ORDER BY uid";
-    let messages = moment.prepare_cached(sql)?.query_map([mailbox], message)?.collect::<Result<_, _>>()?;
-    Ok(Some(View { uidvalidity, uidnext, modseq, messages }))
-}
-
-/// A message from a row of `uid, flags, keywords, modseq, received, saved, size, content, email`.
-pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageMeta> {
-    Ok(MessageMeta {
-        uid: row.get(0)?,
-        flags: flags(row.get(1)?, row.get_ref(2)?.as_str()?),
-        modseq: row.get(3)?,
-        received: date(row.get(4)?),
-        saved: date(row.get(5)?),
-        size: row.get(6)?,
-        content: row.get(7)?,
-        email: row.get(8)?,
-    })
-}
-
-/// Flags from their columns.
-pub(super) fn flags(system: u8, keywords: &str) -> Flags {
-    let keywords = keywords.split_ascii_whitespace().map(str::to_owned).collect();
-    Flags { system: SystemFlags::from_bits(system), keywords }
 }

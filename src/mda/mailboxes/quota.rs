@@ -7,10 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use super::open_mailbox::{Change, ChangeKind};
-use super::{Error, Mailboxes, MessageMeta, lock};
+use super::{Error, Mailboxes, MessageMeta, lock, sqlite};
 use crate::store::Transaction;
 use crate::world::Quota;
 
@@ -42,7 +40,7 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn usage(&self, account: &str) -> Result<Usage, Error> {
-        Ok(self.0.store.read(|connection| usage(connection, account))?)
+        Ok(self.0.store.read(|connection| sqlite::usage(connection, account))?)
     }
 
     pub(super) fn quotas(&self) -> Quotas {
@@ -60,13 +58,6 @@ impl Usage {
     }
 }
 
-fn usage(connection: &Connection, account: &str) -> rusqlite::Result<Usage> {
-    let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
-               WHERE account = (SELECT id FROM account WHERE key = ?1)";
-    let found = |row: &rusqlite::Row<'_>| Ok(Usage { bytes: row.get(0)?, messages: row.get(1)? });
-    connection.prepare_cached(sql)?.query_row([account], found)
-}
-
 /// Fails if the account exceeds its quota after these changes.
 pub(super) fn check(
     transaction: &Transaction<'_>,
@@ -78,11 +69,10 @@ pub(super) fn check(
     if quotas.is_empty() || added.messages == 0 {
         return Ok(());
     }
-    let sql = "SELECT key FROM account WHERE id = ?1";
-    let key: String = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
+    let key = sqlite::key(transaction, account)?;
     let Some(quota) = quotas.get(&key) else { return Ok(()) };
     let allows = |Usage { bytes, messages }: Usage| quota.allows(bytes, messages);
-    match allows(usage(transaction, &key)?) {
+    match allows(sqlite::usage(transaction, &key)?) {
         true => Ok(()),
         false => Err(Error::OverQuota { ever: allows(added) }),
     }

@@ -1,11 +1,8 @@
 //! Reads messages from the tables: whole messages, one or several per query, and their structure.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, Row};
 
-use super::{Error, Mailbox, MessageMeta, Uid, lock};
+use super::{Error, Mailbox, MessageMeta, Uid, lock, sqlite};
 use crate::imap::Structure;
 use crate::mail::Message;
 use crate::store;
@@ -55,13 +52,8 @@ impl Mailbox {
         else {
             return Ok(found);
         };
-        let sql = "SELECT message.uid, trace.octets FROM message LEFT JOIN trace USING (mailbox, uid)
-                   WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3";
-        let range = [self.shared.id, first.uid.into(), last.uid.into()];
-        let read: BTreeMap<Uid, Bytes> = self.mailboxes.0.store.read(|connection| {
-            let mut find = connection.prepare_cached(sql)?;
-            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?)))?.collect()
-        })?;
+        let range = (first.uid, last.uid);
+        let read = self.mailboxes.0.store.read(|it| sqlite::traces(it, self.shared.id, range.0, range.1))?;
         let mut traces = lock(traces);
         read.iter().for_each(|(uid, trace)| traces.insert(self.shared.id, *uid, trace));
         Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
@@ -72,15 +64,8 @@ impl Mailbox {
     /// # Errors
     /// They cannot be read; expunged ones are left out.
     pub fn messages(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Message)>, Error> {
-        let sql = "SELECT message.uid, trace.octets, message.content FROM message
-             LEFT JOIN trace USING (mailbox, uid)
-             WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
-        let range = [self.shared.id, from.into(), to.into()];
         let store = &self.mailboxes.0.store;
-        let found: Vec<(Uid, Bytes, i64)> = store.read(|connection| {
-            let mut find = connection.prepare_cached(sql)?;
-            find.query_map(range, |row| Ok((row.get(0)?, trace(row)?, row.get(2)?)))?.collect()
-        })?;
+        let found = store.read(|connection| sqlite::messages(connection, self.shared.id, from, to))?;
         let mut traces = lock(&self.mailboxes.0.trace_cache);
         found.iter().for_each(|(uid, trace, _)| traces.insert(self.shared.id, *uid, trace));
         drop(traces);
@@ -96,12 +81,7 @@ impl Mailbox {
     /// # Errors
     /// The store cannot be read.
     pub fn structure(&self, uid: Uid) -> Result<Option<Structure>, Error> {
-        let sql =
-            "SELECT structure, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
-        let found: Option<(Option<Vec<u8>>, i64)> = self.mailboxes.0.store.read(|connection| {
-            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            connection.prepare_cached(sql)?.query_row([self.shared.id, uid.into()], found).optional()
-        })?;
+        let found = self.mailboxes.0.store.read(|connection| sqlite::structure(connection, self.shared.id, uid))?;
         let Some((kept, content)) = found else { return Ok(None) };
         match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
             Some(structure) => Ok(Some(structure)),
@@ -119,20 +99,11 @@ impl Mailbox {
     /// # Errors
     /// The store cannot be read.
     pub fn preview(&self, uid: Uid) -> Result<Option<String>, Error> {
-        let sql =
-            "SELECT preview, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
-        let found: Option<(Option<String>, i64)> = self.mailboxes.0.store.read(|connection| {
-            let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            connection.prepare_cached(sql)?.query_row([self.shared.id, uid.into()], found).optional()
-        })?;
+        let found = self.mailboxes.0.store.read(|connection| sqlite::preview(connection, self.shared.id, uid))?;
         match found {
             Some((Some(preview), _)) => Ok(Some(preview)),
             Some((None, content)) => Ok(self.mailboxes.summary_of(content)?.map(|summary| summary.preview.clone())),
             None => Ok(None),
         }
     }
-}
-
-fn trace(row: &Row<'_>) -> rusqlite::Result<Bytes> {
-    Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }

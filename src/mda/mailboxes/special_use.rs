@@ -1,7 +1,5 @@
 //! Special uses of mailboxes. RFC 6154.
 
-use rusqlite::{Connection, OptionalExtension};
-
 use super::Error;
 
 /// The special use of a mailbox; several mailboxes may have the same. RFC 6154 §2.
@@ -59,12 +57,4 @@ pub(super) fn format_uses(uses: &[SpecialUse], prefix: &str) -> String {
 pub(super) fn parse_stored_uses(stored: Option<&str>) -> Vec<SpecialUse> {
     let words = stored.unwrap_or_default().split_ascii_whitespace();
     words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()
-}
-
-/// The uses of a mailbox.
-pub(super) fn uses_of(connection: &Connection, mailbox: i64) -> rusqlite::Result<Vec<SpecialUse>> {
-    let sql = "SELECT use FROM mailbox WHERE id = ?1";
-    let stored: Option<Option<String>> =
-        connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0)).optional()?;
-    Ok(parse_stored_uses(stored.flatten().as_deref()))
 }

@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use rusqlite::params;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-use super::summary_cache::number_of_date;
 use super::{Error, Mailboxes};
 use crate::imap::Summary;
 use crate::mail::Content;
-use crate::store::{self, Transaction};
+use crate::store;
 use crate::sync::lock;
 
 /// Summaries kept in memory, for more recipients of the same message.
@@ -51,48 +49,12 @@ impl Mailboxes {
     }
 }
 
-/// Stores the summary of a content, unless it has one.
-pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
-    let Summary { envelope, body_structure, fields, sent, sort_keys, preview, structure, trigrams } = summary;
-    let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
-               sent, structure, grams, standing, sent_at, preview)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
-    let sent = sent.map(number_of_date);
-    let values = params![
-        content,
-        envelope,
-        body_structure,
-        sender,
-        recipient,
-        cc,
-        bcc,
-        subject,
-        sent,
-        structure,
-        trigrams.bytes(),
-        sort_keys.to_bytes(),
-        sort_keys.sent,
-        preview,
-    ];
-    transaction.prepare_cached(sql)?.execute(values).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::sqlite::tests::{count, execute};
     use super::super::tests::{ANN, deliver, message, on_disk};
     use super::*;
     use crate::store::tests::copy_of_data_dir;
-
-    fn stored(mailboxes: &Mailboxes) -> usize {
-        let count = "SELECT count(*) FROM summary";
-        mailboxes.0.store.read(|connection| connection.query_row(count, [], |row| row.get(0))).unwrap()
-    }
-
-    async fn execute(mailboxes: &Mailboxes, sql: &'static str) {
-        let job = move |transaction: &Transaction<'_>| Ok::<_, store::Error>(transaction.execute(sql, [])?);
-        mailboxes.0.store.write(job).await.unwrap();
-    }
 
     /// What is kept of the messages in an inbox is what belongs to them.
     fn check(mailboxes: &Mailboxes, texts: &[&str]) {
@@ -113,13 +75,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mailboxes = on_disk(folder.path());
         deliver(&mailboxes, &["one", "two", "three"]).await;
-        assert_eq!(stored(&mailboxes), 3);
+        assert_eq!(count(&mailboxes, "summary"), 3);
         let copied = copy_of_data_dir(folder.path());
         let copy = on_disk(copied.path());
-        assert_eq!(stored(&copy), 3);
+        assert_eq!(count(&copy, "summary"), 3);
         check(&copy, &["one", "two", "three"]);
         mailboxes.open(ANN, "INBOX").unwrap().remove(vec![2]).await.unwrap();
-        assert_eq!(stored(&mailboxes), 2);
+        assert_eq!(count(&mailboxes, "summary"), 2);
     }
 
     #[tokio::test]

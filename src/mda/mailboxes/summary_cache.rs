@@ -7,12 +7,12 @@
 //! Only the flags of a message change, and they are not part of a summary; so a block stays valid until it is evicted.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use rusqlite::Row;
 
-use super::{Error, Mailbox, Uid, lock};
+use super::{Error, Mailbox, Uid, lock, sqlite};
 use crate::imap::sort::{SortKeys, thread_of};
 use crate::imap::{SEARCHED_FIELDS, Summary};
 
@@ -23,7 +23,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A larger summary is in a block only if it was looked up: a block holds at most one.
 const LARGE_SUMMARY_BYTES: usize = 256 * 1024;
 /// Pieces of a summary: envelope, body structure, fields, sort keys.
-const PIECES: usize = 2 + SEARCHED_FIELDS.len() + 1;
+pub(super) const PIECES: usize = 2 + SEARCHED_FIELDS.len() + 1;
 
 /// The summary of one message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +87,23 @@ pub(super) struct SummaryCache {
     bytes: usize,
 }
 
+/// The summaries of a block that are to be read.
+pub(super) struct SummaryQuery {
+    pub(super) mailbox: i64,
+    pub(super) uids: RangeInclusive<Uid>,
+    /// This one however large it is, others only up to [`Self::max_bytes`].
+    pub(super) wanted: Uid,
+    pub(super) max_bytes: usize,
+}
+
+/// A summary as it is stored.
+pub(super) struct StoredSummary<'a> {
+    pub(super) pieces: [&'a [u8]; PIECES],
+    /// See [`number_of_date`].
+    pub(super) sent: Option<i32>,
+    pub(super) sent_at: Option<i64>,
+}
+
 impl Mailbox {
     /// The summaries of the messages of this mailbox.
     pub fn summaries(&self) -> SummaryReader {
@@ -120,27 +137,19 @@ impl SummaryReader {
 
     /// The block with this message.
     fn load(&self, key: Key, wanted: Uid) -> Result<Block, Error> {
-        let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject,
-                          standing, sent_at FROM message LEFT JOIN summary USING (content)
-                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND (uid = ?4 OR envelope IS NULL OR standing IS NULL OR
-                         length(envelope) + length(body_structure) + length(sender) + length(recipient) + length(cc)
-                         + length(bcc) + length(subject) + length(standing) <= ?5)
-                   ORDER BY uid";
-        let first = i64::from(key.1 << BLOCK_BITS);
+        let first = key.1 << BLOCK_BITS;
         let mut block = Block { key, entries: vec![], bytes: vec![] };
         let mailboxes = &self.mailbox.mailboxes;
         let mut lacking_summary = BTreeMap::new();
-        mailboxes.0.store.read(|connection| {
-            let mut find = connection.prepare_cached(sql)?;
-            let last = first + (1 << BLOCK_BITS) - 1;
-            let mut rows = find.query([key.0, first, last, i64::from(wanted), LARGE_SUMMARY_BYTES as i64])?;
-            while let Some(row) = rows.next()? {
-                if !block.add_row(row)? {
-                    lacking_summary.insert(row.get(0)?, row.get(1)?);
-                }
+        let stored = |uid, content, summary: Option<StoredSummary<'_>>| match summary {
+            Some(StoredSummary { pieces, sent, sent_at }) => {
+                block.push(uid, pieces, sent.and_then(date_of_number), sent_at)
             }
-            Ok(())
-        })?;
+            None => drop(lacking_summary.insert(uid, content)),
+        };
+        let uids = first..=first + ((1 << BLOCK_BITS) - 1);
+        let query = SummaryQuery { mailbox: key.0, uids, wanted, max_bytes: LARGE_SUMMARY_BYTES };
+        mailboxes.0.store.read(|connection| sqlite::visit_summaries(connection, &query, stored))?;
         for (uid, content) in lacking_summary {
             let summary = match mailboxes.summary_of(content) {
                 // The others have theirs.
@@ -159,18 +168,6 @@ impl SummaryReader {
 }
 
 impl Block {
-    /// Returns `false` when the row has no summary.
-    fn add_row(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
-        for (at, piece) in pieces.iter_mut().enumerate() {
-            let Some(bytes) = row.get_ref(3 + at)?.as_blob_or_null()? else { return Ok(false) };
-            *piece = bytes;
-        }
-        let sent = row.get::<_, Option<i32>>(2)?.and_then(date_of_number);
-        self.push(row.get(0)?, pieces, sent, row.get(3 + PIECES)?);
-        Ok(true)
-    }
-
     fn add(&mut self, uid: Uid, summary: &Summary) {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
         (pieces[0], pieces[1]) = (&summary.envelope, &summary.body_structure);

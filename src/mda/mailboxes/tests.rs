@@ -3,6 +3,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
+use super::sqlite::tests::{contents, count, execute};
 use super::*;
 use crate::imap::{Flags, StoreMode, SystemFlags};
 use crate::mail::{JourneyId, Message};
@@ -200,13 +201,6 @@ async fn copies_share_their_content_and_moves_leave_no_original() {
     let archive = mailboxes.open(ANN, "Archive").unwrap();
     assert_eq!(describe(&inbox), ["2 \\Seen work two"]);
     assert_eq!(describe(&archive), ["1 one", "2 \\Seen work two", "3 one", "4 three"]);
-    let contents = |mailboxes: &Mailboxes| -> Vec<(i64, i64)> {
-        let sql = "SELECT id, uses FROM content ORDER BY id";
-        let rows = |connection: &rusqlite::Connection| {
-            connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        mailboxes.0.store.read(rows).unwrap()
-    };
     assert_eq!(contents(&mailboxes), [(1, 2), (2, 2), (3, 1)]);
     archive.remove(vec![1, 2, 3, 4]).await.unwrap();
     inbox.remove(vec![2]).await.unwrap();
@@ -366,22 +360,16 @@ async fn summary_is_shared_by_copies_and_deleted_with_the_last() {
     assert_eq!(summary_of(&sent, 1), ("one\0".to_owned(), 16));
     assert_eq!(summary_of(&inbox, 2), ("two\0".to_owned(), 16));
     assert_eq!(inbox.summaries().find(1).unwrap(), None);
-    let summaries = |mailboxes: &Mailboxes| -> i64 {
-        let count = |connection: &rusqlite::Connection| {
-            connection.query_row("SELECT count(*) FROM summary", [], |row| row.get(0))
-        };
-        mailboxes.0.store.read(count).unwrap()
-    };
-    assert_eq!(summaries(&mailboxes), 2);
+    assert_eq!(count(&mailboxes, "summary"), 2);
     inbox.remove(vec![2]).await.unwrap();
-    assert_eq!(summaries(&mailboxes), 1);
+    assert_eq!(count(&mailboxes, "summary"), 1);
 }
 
 #[tokio::test]
 async fn summary_missing_in_an_older_store_is_computed_when_read() {
     let mailboxes = mailboxes();
     deliver(&mailboxes, &["one", "two"]).await;
-    mailboxes.write(|transaction| Ok(transaction.execute("DELETE FROM summary WHERE content = 1", [])?)).await.unwrap();
+    execute(&mailboxes, "DELETE FROM summary WHERE content = 1").await;
     let inbox = mailboxes.open(ANN, "INBOX").unwrap();
     assert_eq!(summary_of(&inbox, 1), ("one\0".to_owned(), 16));
     assert_eq!(summary_of(&inbox, 2), ("two\0".to_owned(), 16));
@@ -462,7 +450,7 @@ async fn view_after_random_changes_equals_the_tables() {
                 _ => drop(inbox.move_to(uids, "INBOX").await.unwrap()),
             }
             let held_view = if rng.below(3) == 0 { Some(inbox.view().unwrap()) } else { None };
-            let stored = mailboxes.0.store.read(|connection| open_mailbox::load(connection, inbox.shared.id)).unwrap();
+            let stored = mailboxes.0.store.read(|connection| sqlite::view(connection, inbox.shared.id)).unwrap();
             assert!(held_view.is_none_or(|held_view| Some((*held_view).clone()) == stored), "seed {seed}, step {step}");
         }
     }

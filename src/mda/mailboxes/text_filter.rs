@@ -1,6 +1,6 @@
 //! Rules out messages that cannot contain a text, by precomputed filters.
 
-use super::{Error, Mailbox, Uid};
+use super::{Error, Mailbox, Uid, sqlite};
 use crate::imap::search::TrigramQuery;
 
 /// UIDs covered by one query.
@@ -36,29 +36,20 @@ impl TextFilter {
     }
 
     fn load(&mut self, from: Uid) -> Result<(), Error> {
-        let sql = "SELECT uid, grams, octets FROM message LEFT JOIN summary USING (content)
-                   LEFT JOIN trace USING (mailbox, uid)
-                   WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
-        let until = from.saturating_add(WINDOW);
-        let range = [self.mailbox.shared.id, from.into(), i64::from(until) - 1];
+        let uids = from..from.saturating_add(WINDOW);
         let mut passed = vec![vec![]; self.queries.len()];
-        self.mailbox.mailboxes.0.store.read(|connection| {
-            let mut find = connection.prepare_cached(sql)?;
-            let mut rows = find.query(range)?;
-            while let Some(row) = rows.next()? {
-                let trigrams = row.get_ref(1)?.as_blob_or_null()?;
-                let trace = row.get_ref(2)?.as_blob_or_null()?.unwrap_or_default();
-                for (query, passed) in self.queries.iter().zip(&mut passed) {
-                    // Without a stored filter, any text may be in the content.
-                    let in_content = !query.is_selective() || trigrams.is_none_or(|trigrams| query.may_be_in(trigrams));
-                    if in_content || query.may_be_in_trace(trace) {
-                        passed.push(row.get(0)?);
-                    }
+        let visit = |uid, trigrams: Option<&[u8]>, trace: &[u8]| {
+            for (query, passed) in self.queries.iter().zip(&mut passed) {
+                // Without a stored filter, any text may be in the content.
+                let in_content = !query.is_selective() || trigrams.is_none_or(|trigrams| query.may_be_in(trigrams));
+                if in_content || query.may_be_in_trace(trace) {
+                    passed.push(uid);
                 }
             }
-            Ok(())
-        })?;
-        (self.window, self.passed) = (from..until, passed);
+        };
+        let (store, id) = (&self.mailbox.mailboxes.0.store, self.mailbox.shared.id);
+        store.read(|connection| sqlite::visit_trigrams(connection, id, uids.clone(), visit))?;
+        (self.window, self.passed) = (uids, passed);
         Ok(())
     }
 }

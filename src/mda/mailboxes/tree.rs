@@ -1,13 +1,11 @@
 //! Accounts and their mailbox trees: RFC 9051 §6.3.4 to §6.3.8.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use super::account_feed::{AccountEvent, CommittedChanges};
 use super::name::{INBOX, canonical, is_within, parents};
 use super::open_mailbox::{Change, ChangeKind};
-use super::special_use::{SpecialUse, format_uses, parse_uses};
-use super::{Error, Mailboxes, Uid, change, metadata};
-use crate::store::{Transaction, content};
+use super::special_use::{SpecialUse, parse_uses};
+use super::{Error, Mailboxes, Uid, sqlite};
+use crate::store::Transaction;
 
 /// Most mailboxes of an account.
 const MAX_MAILBOXES: usize = 2_000;
@@ -18,7 +16,7 @@ impl Mailboxes {
     /// # Errors
     /// The change cannot be stored.
     pub async fn ensure_account(&self, account: &str) -> Result<(), Error> {
-        if self.0.store.read(|connection| find(connection, account, INBOX))?.is_some() {
+        if self.0.store.read(|connection| sqlite::find(connection, account, INBOX))?.is_some() {
             return Ok(());
         }
         let (account, now) = (account.to_owned(), self.now());
@@ -58,15 +56,9 @@ impl Mailboxes {
             return Err(Error::BadName("INBOX cannot be deleted"));
         }
         let job = move |transaction: &Transaction<'_>| {
-            let found = find(transaction, &account, &name)?;
+            let found = sqlite::find(transaction, &account, &name)?;
             let (account, mailbox) = found.ok_or_else(|| Error::NoMailbox(name.clone()))?;
-            let sql = "DELETE FROM message WHERE mailbox = ?1 RETURNING content";
-            let mut delete = transaction.prepare_cached(sql)?;
-            let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-            contents.into_iter().try_for_each(|content| content::release(transaction, content))?;
-            transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
-            transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
-            transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
+            sqlite::delete_mailbox(transaction, mailbox)?;
             let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone }];
             Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name]) }))
         };
@@ -83,7 +75,8 @@ impl Mailboxes {
             return Err(Error::BadName("a mailbox cannot be moved below itself"));
         }
         let job = move |transaction: &Transaction<'_>| {
-            let (account, inbox) = find(transaction, &account, INBOX)?.ok_or_else(|| Error::NoMailbox(from.clone()))?;
+            let found = sqlite::find(transaction, &account, INBOX)?;
+            let (account, inbox) = found.ok_or_else(|| Error::NoMailbox(from.clone()))?;
             let mut committed = match from == INBOX {
                 true => move_inbox_messages(transaction, account, inbox, &to, now)?,
                 false => rename(transaction, account, &from, &to, now)?,
@@ -116,63 +109,26 @@ impl Mailboxes {
     /// The change cannot be stored.
     pub async fn claim_recent(&self, mailbox: &super::Mailbox) -> Result<Uid, Error> {
         let (id, view) = (mailbox.shared.id, mailbox.view()?);
-        let sql = "SELECT recent FROM mailbox WHERE id = ?1";
-        let recent =
-            self.0.store.read(|connection| connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)))?;
+        let recent = self.0.store.read(|connection| sqlite::recent(connection, id))?;
         if recent == view.uidnext {
             return Ok(recent);
         }
-        self.write(move |transaction| {
-            let recent = transaction.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
-            transaction.prepare_cached("UPDATE mailbox SET recent = uidnext WHERE id = ?1")?.execute([id])?;
-            Ok(recent)
-        })
-        .await
+        self.write(move |transaction| Ok(sqlite::claim_recent(transaction, id)?)).await
     }
-}
-
-/// The ids of an account and of its mailbox.
-pub(super) fn find(connection: &Connection, account: &str, name: &str) -> rusqlite::Result<Option<(i64, i64)>> {
-    let sql = "SELECT account.id, mailbox.id FROM account JOIN mailbox ON mailbox.account = account.id
-               WHERE account.key = ?1 AND mailbox.name = ?2";
-    connection.prepare_cached(sql)?.query_row([account, name], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-}
-
-pub(super) fn find_in(connection: &Connection, account: i64, name: &str) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT id FROM mailbox WHERE account = ?1 AND name = ?2";
-    connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()
 }
 
 /// The id of an account, which is created with its default mailboxes if it does not exist.
 pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64) -> Result<i64, Error> {
-    let sql = "SELECT id FROM account WHERE key = ?1";
-    if let Some(account) = transaction.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()? {
+    if let Some(account) = sqlite::find_account(transaction, key)? {
         return Ok(account);
     }
-    let sql = "INSERT INTO account (key, uidvalidity) VALUES (?1, 0)";
-    let account = transaction.prepare_cached(sql)?.insert([key])?;
+    let account = sqlite::insert_account(transaction, key)?;
     let special = SpecialUse::ALL.map(|special| (special.name(), vec![special]));
     for (name, uses) in [(INBOX, vec![])].into_iter().chain(special) {
-        insert_mailbox(transaction, account, name, &uses, now)?;
+        sqlite::insert_mailbox(transaction, account, name, &uses, now)?;
         subscribe(transaction, account, name, true)?;
     }
     Ok(account)
-}
-
-/// Inserts the row of a mailbox. A UIDVALIDITY is never reused in an account, so a name that is reused never brings
-/// back old UIDs.
-fn insert_mailbox(
-    transaction: &Transaction<'_>,
-    account: i64,
-    name: &str,
-    uses: &[SpecialUse],
-    now: i64,
-) -> Result<i64, Error> {
-    let now = u32::try_from(now).unwrap_or_default();
-    let sql = "UPDATE account SET uidvalidity = max(uidvalidity + 1, ?2) WHERE id = ?1 RETURNING uidvalidity";
-    let uidvalidity: u32 = transaction.prepare_cached(sql)?.query_row(params![account, now], |row| row.get(0))?;
-    let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, nullif(?3, ''), ?4)";
-    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, format_uses(uses, ""), uidvalidity])?)
 }
 
 /// Creates a mailbox; returns its id and the names of all mailboxes created for it.
@@ -183,25 +139,23 @@ fn create(
     uses: &[SpecialUse],
     now: i64,
 ) -> Result<(i64, Vec<String>), Error> {
-    if find_in(transaction, account, name)?.is_some() {
+    if sqlite::find_in(transaction, account, name)?.is_some() {
         return Err(Error::Exists(name.to_owned()));
     }
-    let sql = "SELECT count(*) FROM mailbox WHERE account = ?1";
-    let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
-    if MAX_MAILBOXES <= count {
+    if MAX_MAILBOXES <= sqlite::count_mailboxes(transaction, account)? {
         return Err(Error::TooMany("mailboxes"));
     }
     let mut created = create_parents(transaction, account, name, now)?;
     created.push(name.to_owned());
-    Ok((insert_mailbox(transaction, account, name, uses, now)?, created))
+    Ok((sqlite::insert_mailbox(transaction, account, name, uses, now)?, created))
 }
 
 /// Creates the missing parents of a mailbox and returns their names.
 fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<Vec<String>, Error> {
     let mut created = Vec::new();
     for parent in parents(name) {
-        if find_in(transaction, account, parent)?.is_none() {
-            insert_mailbox(transaction, account, parent, &[], now)?;
+        if sqlite::find_in(transaction, account, parent)?.is_none() {
+            sqlite::insert_mailbox(transaction, account, parent, &[], now)?;
             created.push(parent.to_owned());
         }
     }
@@ -211,16 +165,12 @@ fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: 
 /// Returns whether that changed anything.
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
-        let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
-        return Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0);
+        return Ok(sqlite::delete_subscription(transaction, account, name)?);
     }
-    let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
-    let count: usize = transaction.prepare_cached(sql)?.query_row([account], |row| row.get(0))?;
-    if MAX_MAILBOXES <= count {
+    if MAX_MAILBOXES <= sqlite::count_subscriptions(transaction, account)? {
         return Err(Error::TooMany("subscriptions"));
     }
-    let sql = "INSERT OR IGNORE INTO subscription VALUES (?1, ?2)";
-    Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
+    Ok(sqlite::insert_subscription(transaction, account, name)?)
 }
 
 fn rename(
@@ -230,9 +180,7 @@ fn rename(
     to: &str,
     now: i64,
 ) -> Result<CommittedChanges, Error> {
-    let mut all = transaction.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
-    let all = all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut renamed: Vec<(i64, String)> = all.collect::<Result<_, _>>()?;
+    let mut renamed = sqlite::mailboxes_of(transaction, account)?;
     renamed.retain(|(_, name)| is_within(name, from));
     if renamed.is_empty() {
         return Err(Error::NoMailbox(from.to_owned()));
@@ -240,11 +188,10 @@ fn rename(
     let created = create_parents(transaction, account, to, now)?;
     for (mailbox, name) in renamed {
         let new = canonical(&format!("{to}{}", &name[from.len()..]))?;
-        if find_in(transaction, account, &new)?.is_some() {
+        if sqlite::find_in(transaction, account, &new)?.is_some() {
             return Err(Error::Exists(new));
         }
-        let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, new])?;
+        sqlite::rename(transaction, mailbox, &new)?;
     }
     Ok(CommittedChanges::names(account, created))
 }
@@ -258,10 +205,10 @@ fn move_inbox_messages(
 ) -> Result<CommittedChanges, Error> {
     let (target, mut created) = create(transaction, account, to, &[], now)?;
     created.pop();
-    metadata::copy(transaction, inbox, target)?;
-    let mut uids = transaction.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
-    let uids = uids.query_map([inbox], |row| row.get(0))?.collect::<Result<Vec<Uid>, _>>()?;
-    let (_, arrived) = change::copy(transaction, inbox, &uids, target, now)?;
-    let removed = change::remove(transaction, inbox, &uids)?;
+    // RFC 5464 §4.1: the annotations of INBOX are copied to the new mailbox, and INBOX keeps them.
+    sqlite::copy_annotations(transaction, inbox, target)?;
+    let uids = sqlite::uids(transaction, inbox)?;
+    let (_, _, arrived) = sqlite::copy(transaction, inbox, &uids, target, now)?;
+    let removed = sqlite::remove(transaction, inbox, &uids)?;
     Ok(CommittedChanges { changes: vec![arrived, removed], ..CommittedChanges::names(account, created) })
 }

@@ -5,15 +5,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::row_ids::OF_HOST;
-use super::{Queue, time};
+use super::{Queue, sqlite};
 use crate::journey::EventKind;
-use crate::mail::{Address, Envelope, JourneyId, QueueId, ReversePath};
+use crate::mail::{Address, JourneyId, QueueId, ReversePath};
 use crate::mta::Mta;
-use crate::store::{self, Transaction, content};
+use crate::store;
 use crate::world::HostName;
 
 /// The most of a message's header that is shown, in octets.
@@ -39,19 +37,14 @@ impl std::str::FromStr for Selector {
 }
 
 impl Selector {
-    /// As the second parameter of [`filter`].
-    fn name(self) -> Option<String> {
+    /// The name that is looked for, or the journey that begins it; `None` for all.
+    pub(super) fn name(self) -> Option<String> {
         match self {
             Self::All => None,
             Self::Journey(journey) => Some(journey.to_string()),
             Self::One(id) => Some(id.to_string()),
         }
     }
-}
-
-/// Of a host, and of a name if there is one: JOURNEY-STAY or JOURNEY.
-fn filter() -> String {
-    format!("{OF_HOST} AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')")
 }
 
 /// What a message waits for.
@@ -75,9 +68,9 @@ pub struct QueueEntry {
     pub host: HostName,
     /// What it waits for.
     pub state: State,
-    /// Who sent it.
+    /// Who sent it; `None` also where that cannot be read.
     pub reverse_path: ReversePath,
-    /// Who still waits for it.
+    /// Who still waits for it; none where that cannot be read.
     pub recipients: Vec<Address>,
     /// Octets, trace lines included.
     pub size: usize,
@@ -87,7 +80,7 @@ pub struct QueueEntry {
     pub due: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
-    /// Why the last one failed.
+    /// Why the last one failed, or why the message is held.
     pub reason: Option<String>,
 }
 
@@ -106,21 +99,8 @@ impl Queue {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, selector: Selector, limit: usize) -> Result<Listing, store::Error> {
-        let (host, name, filter) = (&self.0.host, selector.name(), filter());
-        let count = format!("SELECT count(*) FROM queue WHERE {filter}");
-        let sql = format!(
-            "SELECT id, name, envelope, length(trace)
-                    + (SELECT length FROM content WHERE content.id = queue.content),
-                arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?3"
-        );
-        let (total, listed) = self.0.store.read(|connection| {
-            let of = (host, &name);
-            let total = connection.query_row(&count, of, |row| row.get(0))?;
-            let mut query = connection.prepare_cached(&sql)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let listed = query.query_map(params![host, name, limit], |row| seen(host, row))?;
-            Ok((total, listed.collect::<rusqlite::Result<Vec<_>>>()?))
-        })?;
+        let list = |connection: &_| sqlite::list(connection, &self.0.host, selector, limit);
+        let (total, listed) = self.0.store.read(list)?;
         let index = self.index();
         let state = |(row, mut message): (i64, QueueEntry)| {
             if index.is_underway(row) {
@@ -131,22 +111,22 @@ impl Queue {
         Ok(Listing { total, messages: listed.into_iter().map(state).collect() })
     }
 
-    /// The header of a message, trace lines included, as far as it can be shown.
+    /// The header of a message, trace lines included, as far as it can be shown; only these where the rest is damaged.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn header(&self, id: QueueId) -> Result<Option<String>, store::Error> {
-        let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
-        let (host, name) = (&self.0.host, id.to_string());
-        let found = self.0.store.read(|connection| {
-            let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?));
-            connection.query_row(&sql, (host, name), read).optional()
-        })?;
+        let found = self.0.store.read(|connection| sqlite::header(connection, &self.0.host, id))?;
         let Some((mut header, content)) = found else { return Ok(None) };
-        let content = self.0.store.get(content)?;
-        let start = content.bytes();
-        let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
-        header.extend_from_slice(&start[..end.min(MAX_HEADER_BYTES)]);
+        match self.0.store.get(content) {
+            Ok(content) => {
+                let start = content.bytes();
+                let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
+                header.extend_from_slice(&start[..end.min(MAX_HEADER_BYTES)]);
+            }
+            Err(store::Error::Missing(_) | store::Error::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
         Ok(Some(String::from_utf8_lossy(&header).replace("\r\n", "\n")))
     }
 
@@ -155,7 +135,8 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn hold(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
-        let held = self.update("held = 1", "held = 0", selector, Timestamp::UNIX_EPOCH).await?;
+        let host = self.0.host.clone();
+        let held = self.0.store.write(move |transaction| sqlite::hold(transaction, &host, selector)).await?;
         self.change(|index| index.withdraw(&held.rows));
         Ok(held.ids)
     }
@@ -165,7 +146,9 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn release(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let released = self.update("held = 0, due = ?3", "held = 1", selector, now).await?;
+        let host = self.0.host.clone();
+        let released =
+            self.0.store.write(move |transaction| sqlite::release(transaction, &host, selector, now)).await?;
         self.change(|index| index.wake(&released.rows, now));
         Ok(released.ids)
     }
@@ -175,31 +158,10 @@ impl Queue {
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.update("due = ?3", "held = 0", selector, now).await?;
+        let host = self.0.host.clone();
+        let flushed = self.0.store.write(move |transaction| sqlite::flush(transaction, &host, selector, now)).await?;
         self.change(|index| index.wake(&flushed.rows, now));
         Ok(flushed.ids)
-    }
-
-    async fn update(
-        &self,
-        set: &str,
-        only: &str,
-        selector: Selector,
-        now: Timestamp,
-    ) -> Result<Affected, store::Error> {
-        // Every statement names ?3, so that all take the same values.
-        let filter = filter();
-        let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
-        let (host, name) = (self.0.host.clone(), selector.name());
-        let change = move |transaction: &Transaction<'_>| {
-            let mut update = transaction.prepare_cached(&sql)?;
-            let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
-            let affected = update.query_map(params![host, name, now.as_millisecond()], read)?;
-            affected.collect::<rusqlite::Result<Vec<(i64, String)>>>().map_err(store::Error::from)
-        };
-        let affected = self.0.store.write(change).await?;
-        let rows = affected.iter().map(|(row, _)| *row).collect();
-        Ok(Affected { rows, ids: affected.iter().filter_map(|(_, name)| name.parse().ok()).collect() })
     }
 
     /// Deletes messages, those under way excepted, and says which and for whom.
@@ -208,12 +170,7 @@ impl Queue {
         selector: Selector,
         now: Timestamp,
     ) -> Result<Vec<(QueueId, Vec<Address>)>, store::Error> {
-        let (host, name) = (&self.0.host, selector.name());
-        let sql = format!("SELECT id FROM queue WHERE {}", filter());
-        let rows: BTreeSet<i64> = self
-            .0
-            .store
-            .read(|connection| connection.prepare_cached(&sql)?.query_map((host, name), |row| row.get(0))?.collect())?;
+        let rows = self.0.store.read(|connection| sqlite::rows(connection, &self.0.host, selector))?;
         let claimed = self.change(|index| index.claim(&rows));
         let wanted = claimed.clone();
         let deleted = self
@@ -221,8 +178,9 @@ impl Queue {
             .store
             .freeing()
             .write(move |transaction| {
-                let gone: rusqlite::Result<Vec<_>> = wanted.iter().map(|row| remove(transaction, *row)).collect();
-                Ok::<_, store::Error>(gone?.into_iter().flatten().collect())
+                let deleted: Result<Vec<_>, store::Error> =
+                    wanted.iter().map(|row| sqlite::remove(transaction, *row)).collect();
+                Ok(deleted?.into_iter().flatten().collect())
             })
             .await;
         // What could not be deleted is tried again; a row that is gone, or held, is found to be so.
@@ -267,49 +225,9 @@ impl Mta {
 }
 
 /// What a change was made to.
-struct Affected {
-    rows: BTreeSet<i64>,
-    ids: Vec<QueueId>,
-}
-
-fn remove(transaction: &Transaction<'_>, row: i64) -> rusqlite::Result<Option<(QueueId, Vec<Address>)>> {
-    let sql = "DELETE FROM queue WHERE id = ?1 RETURNING name, envelope, content";
-    let read = |row: &Row<'_>| Ok((parsed(row, 0)?, envelope(row, 1)?, row.get(2)?));
-    let found = transaction.prepare_cached(sql)?.query_row([row], read).optional()?;
-    let Some((id, envelope, content)) = found else { return Ok(None) };
-    content::release(transaction, content)?;
-    Ok(Some((id, addresses(envelope))))
-}
-
-fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<(i64, QueueEntry)> {
-    let envelope = envelope(row, 2)?;
-    let message = QueueEntry {
-        id: parsed(row, 1)?,
-        host: host.clone(),
-        state: if row.get(7)? { State::Held } else { State::Waiting },
-        reverse_path: envelope.reverse_path.clone(),
-        recipients: addresses(envelope),
-        size: row.get(3)?,
-        arrived: time(row.get(4)?),
-        due: time(row.get(5)?),
-        attempts: row.get(6)?,
-        reason: row.get(8)?,
-    };
-    Ok((row.get(0)?, message))
-}
-
-fn addresses(envelope: Envelope) -> Vec<Address> {
-    envelope.recipients.into_iter().map(|recipient| recipient.address).collect()
-}
-
-fn parsed(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId> {
-    row.get::<_, String>(column)?.parse().map_err(|error| unreadable(column, error))
-}
-
-fn envelope(row: &Row<'_>, column: usize) -> rusqlite::Result<Envelope> {
-    serde_json::from_str(&row.get::<_, String>(column)?).map_err(|error| unreadable(column, error))
-}
-
-fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+#[derive(Default)]
+pub(super) struct Affected {
+    pub(super) rows: BTreeSet<i64>,
+    /// Those that can be read.
+    pub(super) ids: Vec<QueueId>,
 }

@@ -1,11 +1,12 @@
 //! The queue over restarts, and under the operator's hands.
 
+use super::sqlite::tests::{count, execute};
 use super::*;
-use crate::mail::{JourneyId, Recipient};
+use crate::mail::{Content, Recipient};
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn store() -> Store {
+pub(super) fn store() -> Store {
     Store::in_memory(&[SCHEMA]).unwrap()
 }
 
@@ -17,7 +18,7 @@ fn address(text: &str) -> Recipient {
     text.parse::<crate::mail::Address>().unwrap().into()
 }
 
-fn mail(stay: u64) -> QueuedMessage {
+pub(in crate::mta) fn mail(stay: u64) -> QueuedMessage {
     let recipients = vec![address("friend@sina.test")];
     QueuedMessage {
         id: JourneyId::from_random(stay).queue_id(stay),
@@ -53,19 +54,14 @@ fn later(queued: &QueuedMessage) -> Settlement {
     Settlement { remaining, reports: Vec::new() }
 }
 
-fn count(store: &Store, table: &str) -> i64 {
-    let sql = format!("SELECT count(*) FROM {table}");
-    store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
-}
-
 #[tokio::test]
 async fn q0_what_was_not_committed_leaves_nothing() {
     let store = store();
     let queue = open(&store);
     let broken: Result<(), store::Error> = store
         .write(move |transaction| {
-            insert(transaction, &"mta".into(), mail(1))?;
-            Err(rusqlite::Error::InvalidQuery.into())
+            sqlite::insert(transaction, &"mta".into(), mail(1))?;
+            Err(store::Error::Full)
         })
         .await;
     assert!(broken.is_err() && next(&queue) == Next::Nothing && next(&open(&store)) == Next::Nothing);
@@ -195,25 +191,68 @@ async fn what_is_parked_may_be_held_or_deleted_and_is_not_tried_twice() {
     assert!(!queue.unpark(row, START) && queue.is_empty());
 }
 
+/// What makes a row unreadable, and part of the reason that the operator reads.
+const DAMAGE: [(&str, &str); 5] = [
+    ("UPDATE queue SET envelope = '{}}'", "unreadable envelope"),
+    ("UPDATE queue SET name = 'none'", "unreadable name"),
+    ("UPDATE queue SET attempts = -1", "corrupt record"),
+    ("UPDATE content SET bytes = x'00'", "damaged"),
+    ("DELETE FROM content", "not found"),
+];
+
 #[tokio::test]
-async fn rows_of_a_host_lie_together_and_no_id_is_given_twice() {
-    let store = store();
-    let all = |store: &Store| -> Vec<(i64, String)> {
-        let sql = "SELECT queue.id, host FROM queue JOIN queue_host ON number = id >> 32 ORDER BY queue.id";
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        store.read(|it| it.prepare(sql)?.query_map([], read)?.collect()).unwrap()
-    };
-    for (number, host) in [(1, "one"), (2, "other"), (3, "one"), (4, "other")] {
-        store.write(move |transaction| insert(transaction, &host.into(), mail(number))).await.unwrap();
+async fn unreadable_row_once_held_waits_with_its_reason_for_its_release() {
+    for (damage, reason) in DAMAGE {
+        let (store, _, id) = one().await;
+        execute(&store, damage).await;
+        store.cut_power().unwrap();
+        let queue = open(&store);
+        for _ in 0..2 {
+            let Next::Due(row) = next(&queue) else { panic!("{damage}: nothing is due") };
+            let error = queue.load(row).unwrap_err();
+            assert!(error.to_string().contains(reason), "{error}");
+            queue.hold_unreadable(row, &error).await.unwrap();
+            assert!(queue.is_idle(), "{damage}: it would be tried again");
+            let Listing { total, messages } = queue.list(Selector::All, 9).unwrap();
+            assert_eq!((total, messages.len()), (1, usize::from(!damage.contains("name"))), "{damage}");
+            for message in messages {
+                assert_eq!((message.id, message.state, message.reason), (id, State::Held, Some(error.to_string())));
+                assert_eq!(message.recipients.is_empty(), damage.contains("envelope"), "{damage}");
+                assert!(queue.header(id).unwrap().unwrap().starts_with("Received: from x\n"));
+            }
+            queue.release(Selector::All, START).await.unwrap();
+        }
+        let deleted = queue.delete(Selector::All, START).await.unwrap();
+        assert_eq!((deleted.len(), count(&store, "queue")), (usize::from(!damage.contains("name")), 0), "{damage}");
+        assert_eq!(count(&store, "content"), 0, "{damage}");
     }
-    let row = |number: i64, low: i64, host: &str| ((number << 32) + low, host.to_owned());
-    assert_eq!(all(&store), [row(1, 1, "one"), row(1, 2, "one"), row(2, 1, "other"), row(2, 2, "other")]);
-    let due = |host: &str| store.read(|connection| waiting(connection, &host.into())).unwrap();
-    assert_eq!(due("one"), BTreeSet::from([(START, (1 << 32) + 1), (START, (1 << 32) + 2)]));
-    assert_eq!(due("other"), BTreeSet::from([(START, (2 << 32) + 1), (START, (2 << 32) + 2)]));
-    assert_eq!(due("third"), BTreeSet::new());
-    let delete = |transaction: &Transaction<'_>| Ok::<_, store::Error>(transaction.execute("DELETE FROM queue", [])?);
-    store.write(delete).await.unwrap();
-    store.write(move |transaction| insert(transaction, &"one".into(), mail(5))).await.unwrap();
-    assert_eq!(all(&store), [row(1, 3, "one")], "the row that is gone may still be referenced");
+}
+
+#[tokio::test]
+async fn list_with_an_unreadable_envelope_shows_all_other_messages() {
+    let (store, queue, id) = one().await;
+    execute(&store, "UPDATE queue SET envelope = ''").await;
+    let other = queue.put(mail(2)).await.unwrap().id;
+    let listed = queue.list(Selector::All, 9).unwrap().messages;
+    let shown: Vec<_> = listed.iter().map(|message| (message.id, message.recipients.len())).collect();
+    assert_eq!(shown, [(id, 0), (other, 1)]);
+}
+
+#[tokio::test]
+async fn inventory_has_recipients_and_reports_and_leaves_out_what_is_unreadable() {
+    let (store, queue, id) = one().await;
+    execute(&store, "UPDATE queue SET envelope = ''").await;
+    let from = Some("ann@sina.test".parse().unwrap());
+    for (stay, reverse_path) in [(2, None), (3, from)] {
+        let envelope = Envelope { reverse_path, ..mail(stay).envelope };
+        let _ = queue.put(QueuedMessage { envelope, ..mail(stay) }).await.unwrap();
+    }
+    let Inventory { queued, reports } = inventory(&store).unwrap();
+    let copy = |stay| ("mta".to_owned(), mail(stay).id.journey, "friend@sina.test".parse().unwrap());
+    assert_eq!(queued, [copy(2), copy(3)], "{id} is unreadable");
+    assert_eq!(reports.len(), 1);
+    assert_eq!(store.get(reports[0]).unwrap(), mail(2).message.content);
+    assert_eq!(store.refcount_errors().unwrap(), 0);
+    execute(&store, "UPDATE content SET uses = 2 WHERE id = 1").await;
+    assert_eq!(store.refcount_errors().unwrap(), 1);
 }

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
 
 use super::files::{Files, Found};
 use super::merge::{KnownFile, Plan, merge};
@@ -16,9 +15,9 @@ use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
 use crate::imap::{Flags, StoreMode, Summary};
 use crate::mail::{Message, normalize, with_line_feeds};
 use crate::mda::mailboxes::append::{NewMessage, insert_message};
-use crate::mda::mailboxes::change::{remove, set_flags};
-use crate::mda::mailboxes::open_mailbox::{self, Change};
-use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox};
+use crate::mda::mailboxes::change::set_flags;
+use crate::mda::mailboxes::open_mailbox::Change;
+use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox, sqlite};
 use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
 
@@ -120,11 +119,12 @@ async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<
 /// The file system part; `None` when there is nothing to do.
 fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutcome>> {
     let id = mailbox.shared.id;
-    let read = |connection: &Connection| Ok((messages(connection, id)?, known_files(connection, id)?));
     // The files are listed first: a message added to the tables in between then has a known file that is missing in no
     // list.
     let mut listed = files.list()?;
-    let (messages, known_files) = mailbox.mailboxes.0.store.read(read).map_err(io::Error::other)?;
+    let read = mailbox.mailboxes.0.store.read(|connection| sqlite::folder(connection, id));
+    let (view, known_files) = read.map_err(io::Error::other)?;
+    let messages = view.messages.iter().map(|message| (message.uid, message.clone())).collect();
     let mut plan = merge(id, &messages, &known_files, &listed);
     if !plan.expunge.is_empty() {
         // A rename during the listing may hide a file, so a removal must be seen twice.
@@ -223,41 +223,24 @@ impl FolderOutcome {
     fn store(self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
-            changes.extend(set_flags(transaction, mailbox, &[*uid], StoreMode::Replace, flags)?.1);
+            changes.push(set_flags(transaction, mailbox, &[*uid], StoreMode::Replace, flags)?);
         }
         if !self.expunged.is_empty() {
-            changes.push(remove(transaction, mailbox, &self.expunged)?);
+            changes.push(sqlite::remove(transaction, mailbox, &self.expunged)?);
         }
-        let sql = "DELETE FROM maildir_file WHERE mailbox = ?1 AND uid = ?2";
-        let mut delete_file = transaction.prepare_cached(sql)?;
         for uid in &self.removed {
-            delete_file.execute(params![mailbox, uid])?;
+            sqlite::delete_file(transaction, mailbox, *uid)?;
         }
-        let sql = "INSERT INTO maildir_file (mailbox, uid, base, letters) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT (mailbox, uid) DO UPDATE SET base = excluded.base, letters = excluded.letters";
-        let mut record_file = transaction.prepare_cached(sql)?;
-        for (uid, KnownFile { base, flag_chars }) in &self.known_files {
-            record_file.execute(params![mailbox, uid, base, flag_chars])?;
+        for (uid, file) in &self.known_files {
+            sqlite::record_file(transaction, mailbox, *uid, file)?;
         }
-        for (KnownFile { base, flag_chars }, new_message) in &self.added {
-            let (filed, more) = insert_message(transaction, mailbox, String::new(), new_message)?;
-            record_file.execute(params![mailbox, filed.uid, base, flag_chars])?;
+        for (file, new_message) in &self.added {
+            let (inserted, more) = insert_message(transaction, mailbox, String::new(), new_message)?;
+            sqlite::record_file(transaction, mailbox, inserted.uid, file)?;
             changes.extend(more);
         }
         Ok(((), changes))
     }
-}
-
-fn messages(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, MessageMeta>> {
-    let view = open_mailbox::load(connection, mailbox)?.unwrap_or_default();
-    Ok(view.messages.iter().map(|message| (message.uid, message.clone())).collect())
-}
-
-fn known_files(connection: &Connection, mailbox: i64) -> rusqlite::Result<BTreeMap<Uid, KnownFile>> {
-    let sql = "SELECT uid, base, letters FROM maildir_file WHERE mailbox = ?1";
-    let mut all = connection.prepare_cached(sql)?;
-    all.query_map([mailbox], |row| Ok((row.get(0)?, KnownFile { base: row.get(1)?, flag_chars: row.get(2)? })))?
-        .collect()
 }
 
 /// `false` when the file no longer exists.

@@ -9,9 +9,9 @@ use crate::mda::{MessageMeta, Uid};
 
 /// A file as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KnownFile {
-    pub(super) base: String,
-    pub(super) flag_chars: String,
+pub(in crate::mda::mailboxes) struct KnownFile {
+    pub(in crate::mda::mailboxes) base: String,
+    pub(in crate::mda::mailboxes) flag_chars: String,
 }
 
 /// Changes to make to the files and to the tables.

@@ -36,8 +36,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Error, Mailboxes};
+use super::{Error, Mailboxes, sqlite};
 use crate::net::Stop;
+pub(super) use merge::KnownFile;
+pub(super) use tree::KnownFolder;
 
 /// The interval between two scans of the folders.
 const SCAN_INTERVAL: Duration = Duration::from_millis(250);
@@ -176,10 +178,7 @@ impl MaildirSync {
     }
 
     fn accounts(&self) -> Result<Vec<(i64, String)>, Error> {
-        let mut accounts = self.mailboxes.0.store.read(|connection| {
-            let mut all = connection.prepare_cached("SELECT id, key FROM account ORDER BY id")?;
-            all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<(i64, String)>, _>>()
-        })?;
+        let mut accounts = self.mailboxes.0.store.read(sqlite::accounts)?;
         accounts.retain(|(_, key)| (self.serves)(key));
         Ok(accounts)
     }

@@ -5,22 +5,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::params;
-
 use super::files::{Files, sync};
 use super::{MaildirSync, blocking, names};
 use crate::mda::Error;
+use crate::mda::mailboxes::sqlite;
 use crate::store::Transaction;
 
 /// A mailbox, or a folder whose mailbox was deleted.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) mailbox: i64,
+pub(in crate::mda::mailboxes) struct KnownFolder {
+    pub(in crate::mda::mailboxes) mailbox: i64,
     /// `None` when the mailbox was deleted.
-    name: Option<String>,
+    pub(in crate::mda::mailboxes) name: Option<String>,
     /// The folder that was created for it.
-    pub(super) directory: Option<String>,
-    pub(super) modseq: u64,
+    pub(in crate::mda::mailboxes) directory: Option<String>,
+    pub(in crate::mda::mailboxes) modseq: u64,
 }
 
 /// What was done and found, to be recorded in the tables.
@@ -60,13 +59,10 @@ impl MaildirSync {
         if !(placed.is_empty() && removed.is_empty()) {
             let record = move |transaction: &Transaction<'_>| {
                 for (mailbox, directory) in placed {
-                    let sql = "INSERT INTO maildir (mailbox, account, directory) VALUES (?1, ?2, ?3)
-                               ON CONFLICT (mailbox) DO UPDATE SET directory = excluded.directory";
-                    transaction.prepare_cached(sql)?.execute(params![mailbox, account, directory])?;
+                    sqlite::record_folder(transaction, account, mailbox, &directory)?;
                 }
                 for mailbox in removed {
-                    transaction.execute("DELETE FROM maildir WHERE mailbox = ?1", [mailbox])?;
-                    transaction.execute("DELETE FROM maildir_file WHERE mailbox = ?1", [mailbox])?;
+                    sqlite::delete_folder(transaction, mailbox)?;
                 }
                 Ok(())
             };
@@ -76,19 +72,8 @@ impl MaildirSync {
     }
 
     /// All mailboxes of an account, and folders whose mailboxes were deleted.
-    pub(super) fn known(&self, account: i64) -> Result<Vec<Known>, Error> {
-        let sql = "SELECT mailbox.id, name, directory, modseq FROM mailbox LEFT JOIN maildir ON mailbox = mailbox.id
-                   WHERE mailbox.account = ?1
-                   UNION ALL SELECT mailbox, NULL, directory, 0 FROM maildir
-                   WHERE account = ?1 AND NOT EXISTS (SELECT 1 FROM mailbox WHERE id = maildir.mailbox)";
-        let known = self.mailboxes.0.store.read(|connection| {
-            let mut all = connection.prepare_cached(sql)?;
-            let row = |row: &rusqlite::Row<'_>| {
-                Ok(Known { mailbox: row.get(0)?, name: row.get(1)?, directory: row.get(2)?, modseq: row.get(3)? })
-            };
-            all.query_map([account], row)?.collect::<Result<Vec<_>, _>>()
-        })?;
-        Ok(known)
+    pub(super) fn known(&self, account: i64) -> Result<Vec<KnownFolder>, Error> {
+        Ok(self.mailboxes.0.store.read(|connection| sqlite::folders(connection, account))?)
     }
 }
 
@@ -100,7 +85,7 @@ impl TreeOutcome {
 }
 
 /// Synchronises the folders: removes, renames, creates.
-fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
+fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
     let inbox = Files(root.to_owned());
     if !inbox.exists() {
         if known.iter().any(|known| known.directory.as_deref() == Some("")) {
@@ -112,7 +97,7 @@ fn reconcile(known: Vec<Known>, root: &Path) -> io::Result<TreeOutcome> {
     }
     let mut found = directories(root)?;
     let (mut outcome, mut without_folder) = (TreeOutcome::default(), Vec::new());
-    for Known { mailbox, name, directory, .. } in known {
+    for KnownFolder { mailbox, name, directory, .. } in known {
         let expected = name.as_deref().map(names::directory);
         match (directory, name, expected) {
             (Some(directory), None, _) => {

@@ -112,4 +112,5 @@ CREATE TABLE maildir_file (
          JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
          WHERE content = ?1",
     ),
+    content_uses: Some("SELECT content, count(*) FROM message GROUP BY 1"),
 };

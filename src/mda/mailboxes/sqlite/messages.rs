@@ -1,0 +1,79 @@
+//! Reads what never changes of messages: trace lines, contents, and what was computed of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::mda::mailboxes::Uid;
+use crate::store::Error;
+
+pub(in crate::mda::mailboxes) fn traces(
+    connection: &Connection,
+    mailbox: i64,
+    first: Uid,
+    last: Uid,
+) -> Result<BTreeMap<Uid, Bytes>, Error> {
+    let sql = "SELECT message.uid, trace.octets FROM message LEFT JOIN trace USING (mailbox, uid)
+               WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3";
+    let mut find = connection.prepare_cached(sql)?;
+    let found = find.query_map([mailbox, first.into(), last.into()], |row| Ok((row.get(0)?, trace(row)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+pub(in crate::mda::mailboxes) fn messages(
+    connection: &Connection,
+    mailbox: i64,
+    first: Uid,
+    last: Uid,
+) -> Result<Vec<(Uid, Bytes, i64)>, Error> {
+    let sql = "SELECT message.uid, trace.octets, message.content FROM message LEFT JOIN trace USING (mailbox, uid)
+               WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
+    let mut find = connection.prepare_cached(sql)?;
+    let found = |row: &Row<'_>| Ok((row.get(0)?, trace(row)?, row.get(2)?));
+    Ok(find.query_map([mailbox, first.into(), last.into()], found)?.collect::<Result<_, _>>()?)
+}
+
+fn trace(row: &Row<'_>) -> rusqlite::Result<Bytes> {
+    Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
+}
+
+pub(in crate::mda::mailboxes) fn structure(
+    connection: &Connection,
+    mailbox: i64,
+    uid: Uid,
+) -> Result<Option<(Option<Vec<u8>>, i64)>, Error> {
+    let sql =
+        "SELECT structure, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
+    let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    Ok(connection.prepare_cached(sql)?.query_row([mailbox, uid.into()], found).optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn preview(
+    connection: &Connection,
+    mailbox: i64,
+    uid: Uid,
+) -> Result<Option<(Option<String>, i64)>, Error> {
+    let sql = "SELECT preview, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
+    let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    Ok(connection.prepare_cached(sql)?.query_row([mailbox, uid.into()], found).optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn visit_trigrams(
+    connection: &Connection,
+    mailbox: i64,
+    uids: Range<Uid>,
+    mut visit: impl FnMut(Uid, Option<&[u8]>, &[u8]),
+) -> Result<(), Error> {
+    let sql = "SELECT uid, grams, octets FROM message LEFT JOIN summary USING (content)
+               LEFT JOIN trace USING (mailbox, uid)
+               WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
+    let mut find = connection.prepare_cached(sql)?;
+    let mut rows = find.query([mailbox, uids.start.into(), i64::from(uids.end) - 1])?;
+    while let Some(row) = rows.next()? {
+        let blob = |column| row.get_ref(column)?.as_blob_or_null().map_err(rusqlite::Error::from);
+        visit(row.get(0)?, blob(1)?, blob(2)?.unwrap_or_default());
+    }
+    Ok(())
+}

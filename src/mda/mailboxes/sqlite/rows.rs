@@ -1,0 +1,279 @@
+//! Rows of accounts, mailboxes and messages, as every operation finds, inserts, copies and removes them.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::summaries::insert_summary;
+use super::views;
+use crate::imap::{Flags, SystemFlags};
+use crate::mda::mailboxes::append::NewMessage;
+use crate::mda::mailboxes::open_mailbox::{Change, ChangeKind};
+use crate::mda::mailboxes::quota::Usage;
+use crate::mda::mailboxes::{Error, MessageMeta, Uid, date};
+use crate::store::{self, Transaction, content};
+
+/// Records of expunged messages kept per mailbox, apart from those of the last [`PRUNE_INTERVAL`] changes.
+pub(super) const MAX_RETAINED_RECORDS: u32 = 100_000;
+/// Old records are deleted once in this many changes.
+pub(super) const PRUNE_INTERVAL: u64 = 1_024;
+
+pub(in crate::mda::mailboxes) fn find_account(connection: &Connection, key: &str) -> Result<Option<i64>, store::Error> {
+    let sql = "SELECT id FROM account WHERE key = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn find(
+    connection: &Connection,
+    account: &str,
+    name: &str,
+) -> Result<Option<(i64, i64)>, store::Error> {
+    let sql = "SELECT account.id, mailbox.id FROM account JOIN mailbox ON mailbox.account = account.id
+               WHERE account.key = ?1 AND mailbox.name = ?2";
+    let found = connection.prepare_cached(sql)?.query_row([account, name], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn find_in(
+    connection: &Connection,
+    account: i64,
+    name: &str,
+) -> Result<Option<i64>, store::Error> {
+    let sql = "SELECT id FROM mailbox WHERE account = ?1 AND name = ?2";
+    Ok(connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn find_ignoring_case(
+    connection: &Connection,
+    account: i64,
+    name: &str,
+) -> Result<Option<(i64, String)>, store::Error> {
+    let sql = "SELECT id, name FROM mailbox WHERE account = ?1 AND name = ?2 COLLATE NOCASE
+               ORDER BY name = ?2 DESC, name LIMIT 1";
+    let found = connection.prepare_cached(sql)?.query_row(params![account, name], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
+pub(in crate::mda::mailboxes) fn uids(connection: &Connection, mailbox: i64) -> Result<Vec<Uid>, store::Error> {
+    let mut query = connection.prepare_cached("SELECT uid FROM message WHERE mailbox = ?1")?;
+    Ok(query.query_map([mailbox], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+pub(in crate::mda::mailboxes) fn exists(connection: &Connection, mailbox: i64, uid: Uid) -> Result<bool, store::Error> {
+    let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2";
+    Ok(connection.prepare_cached(sql)?.exists(params![mailbox, uid])?)
+}
+
+pub(in crate::mda::mailboxes) fn changed_since(
+    connection: &Connection,
+    mailbox: i64,
+    uids: &[Uid],
+    since: u64,
+) -> Result<Vec<Uid>, store::Error> {
+    let sql = "SELECT 1 FROM message WHERE mailbox = ?1 AND uid = ?2 AND ?3 < modseq";
+    let mut changed = connection.prepare_cached(sql)?;
+    let mut modified = vec![];
+    for uid in uids {
+        if changed.exists(params![mailbox, uid, since])? {
+            modified.push(*uid);
+        }
+    }
+    Ok(modified)
+}
+
+pub(in crate::mda::mailboxes) fn deleted(connection: &Connection, mailbox: i64) -> Result<Vec<Uid>, store::Error> {
+    let sql = "SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 ORDER BY uid";
+    let mut query = connection.prepare_cached(sql)?;
+    let uids = query.query_map(params![mailbox, SystemFlags::DELETED.bits()], |row| row.get(0))?;
+    Ok(uids.collect::<Result<_, _>>()?)
+}
+
+pub(in crate::mda::mailboxes) fn insert(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    new_message: &NewMessage,
+) -> Result<(u32, Uid, Change), store::Error> {
+    let NewMessage { message, summary, flags, received, saved } = new_message;
+    let (content, _) = content::put(transaction, &message.content)?;
+    insert_summary(transaction, content, summary)?;
+    let UidAllocation { account, uidvalidity, uid, modseq } =
+        UidAllocation::allocate(transaction, mailbox, Usage { bytes: message.len() as u64, messages: 1 })?;
+    if !message.trace.is_empty() {
+        let journey = message.journey().map(|journey| journey.to_string());
+        let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, message.trace.as_ref(), journey])?;
+    }
+    let meta = MessageMeta {
+        uid,
+        flags: flags.clone(),
+        modseq,
+        received: date(*received),
+        saved: date(*saved),
+        size: message.len() as u64,
+        content,
+        email: (mailbox as u64) << 32 | u64::from(uid),
+    };
+    insert_row(transaction, mailbox, &meta)?;
+    Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]) }))
+}
+
+fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
+    let MessageMeta { uid, flags, modseq, received, saved, size, content, email } = message;
+    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let (received, saved) = (received.as_second(), saved.as_second());
+    let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
+    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
+    transaction.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// UIDs allocated for messages of a mailbox, and the modification sequence of that change.
+struct UidAllocation {
+    account: i64,
+    uidvalidity: u32,
+    /// The first UID.
+    uid: Uid,
+    modseq: u64,
+}
+
+impl UidAllocation {
+    /// Allocates the next UIDs, which are never used again, and adds the messages to the counts of the mailbox. As
+    /// there is only one writer, UIDs ascend in the order of commits.
+    fn allocate(transaction: &Transaction<'_>, mailbox: i64, added: Usage) -> rusqlite::Result<Self> {
+        // RETURNING would build a temporary table each time.
+        let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
+        let allocation = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
+            Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
+        })?;
+        let sql =
+            "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3, messages = messages + ?2, octets = octets + ?4
+                   WHERE id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, added.messages, allocation.modseq, added.bytes])?;
+        Ok(allocation)
+    }
+}
+
+/// The account, and the modification sequence of this change.
+fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<(i64, u64)> {
+    let sql = "UPDATE mailbox SET modseq = modseq + 1 WHERE id = ?1 RETURNING account, modseq";
+    transaction.prepare_cached(sql)?.query_row([mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+pub(in crate::mda::mailboxes) fn set_flags(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    uids: &[Uid],
+    new_flags: impl Fn(&Flags) -> Result<Option<Flags>, Error>,
+) -> Result<Change, Error> {
+    let (account, modseq) = next_modseq(transaction, mailbox)?;
+    let sql = "SELECT uid, flags, keywords FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
+    let mut find = transaction.prepare_cached(sql)?;
+    let mut changed: Vec<(Uid, Flags)> = Vec::new();
+    for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
+        let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
+        while let Some(row) = rows.next()? {
+            if let Some(new) = new_flags(&views::flags(row, 1)?)? {
+                changed.push((row.get(0)?, new));
+            }
+        }
+    }
+    let sql = "UPDATE message SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2";
+    let mut update = transaction.prepare_cached(sql)?;
+    for (uid, flags) in &changed {
+        update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
+    }
+    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed) })
+}
+
+/// UIDVALIDITY of the target, the UIDs of originals and copies, both ascending, and the change of the target.
+type Copies = (u32, Vec<(Uid, Uid)>, Change);
+
+pub(in crate::mda::mailboxes) fn copy(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    uids: &[Uid],
+    target: i64,
+    now: i64,
+) -> Result<Copies, store::Error> {
+    let mut uids = uids.to_vec();
+    uids.sort_unstable();
+    uids.dedup();
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
+               WHERE mailbox = ?1 AND uid = ?2";
+    let mut find = transaction.prepare_cached(sql)?;
+    let mut found: Vec<MessageMeta> = Vec::new();
+    for uid in uids {
+        found.extend(find.query_row(params![mailbox, uid], views::message).optional()?);
+    }
+    let UidAllocation { account, uidvalidity, uid: first, modseq } =
+        UidAllocation::allocate(transaction, target, Usage::of(&found))?;
+    let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
+    let mut trace = transaction.prepare_cached(sql)?;
+    let mut copied = Vec::with_capacity(found.len());
+    for (message, uid) in found.iter_mut().zip(first..) {
+        trace.execute(params![mailbox, message.uid, target, uid])?;
+        copied.push((message.uid, uid));
+        (message.uid, message.modseq, message.saved) = (uid, modseq, date(now));
+        insert_row(transaction, target, message)?;
+        content::add_ref(transaction, message.content)?;
+    }
+    Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind: ChangeKind::Added(found) }))
+}
+
+pub(in crate::mda::mailboxes) fn remove(
+    transaction: &Transaction<'_>,
+    mailbox: i64,
+    uids: &[Uid],
+) -> Result<Change, store::Error> {
+    let (account, modseq) = next_modseq(transaction, mailbox)?;
+    let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content, size";
+    let mut delete = transaction.prepare_cached(sql)?;
+    let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
+    let mut record_expunged = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
+    let (mut removed, mut bytes) = (Vec::new(), 0);
+    for uid in uids {
+        let gone = delete.query_row(params![mailbox, uid], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?)));
+        if let Some((content, size)) = gone.optional()? {
+            bytes += size;
+            content::release(transaction, content)?;
+            delete_trace.execute(params![mailbox, uid])?;
+            record_expunged.execute(params![mailbox, uid, modseq])?;
+            removed.push(*uid);
+        }
+    }
+    let sql = "UPDATE mailbox SET messages = messages - ?2, octets = octets - ?3 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![mailbox, removed.len(), bytes])?;
+    prune(transaction, mailbox, modseq)?;
+    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed) })
+}
+
+/// Deletes the oldest records of expunged messages if there are too many.
+fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::Result<()> {
+    if !modseq.is_multiple_of(PRUNE_INTERVAL) {
+        return Ok(());
+    }
+    let sql = "SELECT modseq FROM expunged WHERE mailbox = ?1 ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
+    let last: Option<u64> = transaction
+        .prepare_cached(sql)?
+        .query_row(params![mailbox, MAX_RETAINED_RECORDS], |row| row.get(0))
+        .optional()?;
+    if let Some(last) = last {
+        transaction.execute("DELETE FROM expunged WHERE mailbox = ?1 AND modseq <= ?2", params![mailbox, last])?;
+        transaction.execute("UPDATE mailbox SET forgotten = ?2 WHERE id = ?1", params![mailbox, last])?;
+    }
+    Ok(())
+}
+
+pub(in crate::mda::mailboxes) fn expunged_since(
+    connection: &Connection,
+    mailbox: i64,
+    modseq: u64,
+) -> Result<Option<Vec<Uid>>, store::Error> {
+    let sql = "SELECT forgotten FROM mailbox WHERE id = ?1";
+    let forgotten: Option<u64> = connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0)).optional()?;
+    if forgotten.is_none_or(|forgotten| modseq < forgotten) {
+        return Ok(None);
+    }
+    let sql = "SELECT uid FROM expunged WHERE mailbox = ?1 AND ?2 < modseq";
+    let mut expunged = connection.prepare_cached(sql)?;
+    let uids = expunged.query_map(params![mailbox, modseq], |row| row.get(0))?;
+    Ok(Some(uids.collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,64 @@
+//! Rows of summaries.
+
+use rusqlite::{Connection, Row, params};
+
+use crate::imap::Summary;
+use crate::mda::mailboxes::Uid;
+use crate::mda::mailboxes::summary_cache::{PIECES, StoredSummary, SummaryQuery, number_of_date};
+use crate::store::{Error, Transaction};
+
+/// Stores the summary of a content, unless it has one.
+pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
+    let Summary { envelope, body_structure, fields, sent, sort_keys, preview, structure, trigrams } = summary;
+    let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
+               sent, structure, grams, standing, sent_at, preview)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
+    let sent = sent.map(number_of_date);
+    let values = params![
+        content,
+        envelope,
+        body_structure,
+        sender,
+        recipient,
+        cc,
+        bcc,
+        subject,
+        sent,
+        structure,
+        trigrams.bytes(),
+        sort_keys.to_bytes(),
+        sort_keys.sent,
+        preview,
+    ];
+    transaction.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+pub(in crate::mda::mailboxes) fn visit_summaries(
+    connection: &Connection,
+    SummaryQuery { mailbox, uids, wanted, max_bytes }: &SummaryQuery,
+    mut visit: impl FnMut(Uid, i64, Option<StoredSummary<'_>>),
+) -> Result<(), Error> {
+    let sql = "SELECT uid, message.content, sent, envelope, body_structure, sender, recipient, cc, bcc, subject,
+                      standing, sent_at FROM message LEFT JOIN summary USING (content)
+               WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND (uid = ?4 OR envelope IS NULL OR standing IS NULL OR
+                     length(envelope) + length(body_structure) + length(sender) + length(recipient) + length(cc)
+                     + length(bcc) + length(subject) + length(standing) <= ?5)
+               ORDER BY uid";
+    let mut find = connection.prepare_cached(sql)?;
+    let mut rows = find.query(params![mailbox, uids.start(), uids.end(), wanted, max_bytes])?;
+    while let Some(row) = rows.next()? {
+        visit(row.get(0)?, row.get(1)?, stored(row)?);
+    }
+    Ok(())
+}
+
+/// `None` when the row has no summary.
+fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<StoredSummary<'a>>> {
+    let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
+    for (at, piece) in pieces.iter_mut().enumerate() {
+        let Some(bytes) = row.get_ref(3 + at)?.as_blob_or_null()? else { return Ok(None) };
+        *piece = bytes;
+    }
+    Ok(Some(StoredSummary { pieces, sent: row.get(2)?, sent_at: row.get(3 + PIECES)? }))
+}

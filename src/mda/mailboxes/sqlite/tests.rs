@@ -1,0 +1,62 @@
+//! The rows themselves; and what tests of mailboxes do to them.
+
+use bytes::Bytes;
+use rusqlite::params;
+
+use super::rows::{MAX_RETAINED_RECORDS, PRUNE_INTERVAL};
+use crate::imap::Numbers;
+use crate::mail::Message;
+use crate::mda::mailboxes::{Mailboxes, SCHEMA};
+use crate::store::{Error, Store, Transaction};
+use crate::world::Clock;
+
+/// How many rows a table has.
+pub(in crate::mda::mailboxes) fn count(mailboxes: &Mailboxes, table: &str) -> usize {
+    let sql = format!("SELECT count(*) FROM {table}");
+    mailboxes.0.store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
+}
+
+/// The contents with their number of uses, in order.
+pub(in crate::mda::mailboxes) fn contents(mailboxes: &Mailboxes) -> Vec<(i64, i64)> {
+    let read = |connection: &rusqlite::Connection| {
+        let mut query = connection.prepare("SELECT id, uses FROM content ORDER BY id")?;
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
+    };
+    mailboxes.0.store.read(read).unwrap()
+}
+
+/// Changes rows behind the back of the mailboxes, as a failing disk might.
+pub(in crate::mda::mailboxes) async fn execute(mailboxes: &Mailboxes, sql: &'static str) {
+    let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [])?);
+    mailboxes.0.store.write(job).await.unwrap();
+}
+
+#[tokio::test]
+async fn vanished_since_before_the_oldest_record_returns_every_missing_uid() {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let mailboxes = Mailboxes::new(Store::in_memory(&[SCHEMA]).unwrap(), clock);
+    let message = Message::new(Bytes::from_static(b"Subject: x\r\n\r\n"));
+    for _ in 0..4 {
+        mailboxes.deliver("ann@a.test", None, &message).await.unwrap();
+    }
+    let inbox = mailboxes.open("ann@a.test", "INBOX").unwrap();
+    inbox.remove(vec![2]).await.unwrap();
+    let all: Numbers = [1..=9].into_iter().collect();
+    assert_eq!(inbox.vanished_since(5, &all).unwrap(), [2]);
+    assert_eq!(inbox.vanished_since(6, &all).unwrap(), Vec::<u32>::new());
+    assert_eq!(inbox.vanished_since(1, &[3..=9].into_iter().collect()).unwrap(), Vec::<u32>::new());
+    // As many records as are kept, and the next change prunes.
+    let id = inbox.shared.id;
+    let later = move |transaction: &Transaction<'_>| {
+        let sql = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < ?2)
+                   INSERT INTO expunged SELECT ?1, 1000 + at, 1000 FROM n";
+        transaction.execute(sql, params![id, MAX_RETAINED_RECORDS])?;
+        transaction.execute("UPDATE mailbox SET modseq = ?2 WHERE id = ?1", params![id, PRUNE_INTERVAL - 1])?;
+        Ok(())
+    };
+    mailboxes.write(later).await.unwrap();
+    let inbox = mailboxes.open("ann@a.test", "INBOX").unwrap();
+    inbox.remove(vec![3]).await.unwrap();
+    assert_eq!(inbox.vanished_since(1000, &all).unwrap(), [3]);
+    assert_eq!(inbox.vanished_since(999, &all).unwrap(), [2, 3]);
+}

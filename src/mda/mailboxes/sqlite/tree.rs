@@ -1,0 +1,157 @@
+//! Rows of accounts, of the names and counts of mailboxes, and of subscriptions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, params};
+
+use super::rows::find;
+use crate::imap::SystemFlags;
+use crate::mda::mailboxes::Uid;
+use crate::mda::mailboxes::list::Status;
+use crate::mda::mailboxes::quota::Usage;
+use crate::mda::mailboxes::special_use::{SpecialUse, format_uses, parse_stored_uses};
+use crate::store::{Error, Transaction, content};
+
+pub(in crate::mda::mailboxes) fn accounts(connection: &Connection) -> Result<Vec<(i64, String)>, Error> {
+    let mut all = connection.prepare_cached("SELECT id, key FROM account ORDER BY key")?;
+    Ok(all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+}
+
+pub(in crate::mda::mailboxes) fn key(connection: &Connection, account: i64) -> Result<String, Error> {
+    let sql = "SELECT key FROM account WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
+}
+
+pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -> Result<Usage, Error> {
+    let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
+               WHERE account = (SELECT id FROM account WHERE key = ?1)";
+    let found = |row: &rusqlite::Row<'_>| Ok(Usage { bytes: row.get(0)?, messages: row.get(1)? });
+    Ok(connection.prepare_cached(sql)?.query_row([account], found)?)
+}
+
+/// Mailboxes with their ids and special uses, and subscriptions.
+type Names = (BTreeMap<String, (u64, Vec<SpecialUse>)>, BTreeSet<String>);
+
+pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -> Result<Names, Error> {
+    let sql = "SELECT name, id, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
+    let mut mailboxes = connection.prepare_cached(sql)?;
+    let mailboxes = mailboxes.query_map([account], |row| {
+        let stored: Option<String> = row.get(2)?;
+        Ok((row.get(0)?, (row.get(1)?, parse_stored_uses(stored.as_deref()))))
+    })?;
+    let mailboxes = mailboxes.collect::<Result<_, _>>()?;
+    let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
+    let mut subscriptions = connection.prepare_cached(sql)?;
+    let subscriptions = subscriptions.query_map([account], |row| row.get(0))?;
+    Ok((mailboxes, subscriptions.collect::<Result<_, _>>()?))
+}
+
+pub(in crate::mda::mailboxes) fn status(
+    connection: &Connection,
+    account: &str,
+    name: &str,
+) -> Result<Option<Status>, Error> {
+    let Some((_, mailbox)) = find(connection, account, name)? else { return Ok(None) };
+    let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
+                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
+                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0), mailbox.id
+               FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
+    let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
+    let status = connection.prepare_cached(sql)?.query_row(flags, |row| {
+        Ok(Status {
+            messages: row.get(0)?,
+            recent: row.get(1)?,
+            unseen: row.get(2)?,
+            deleted: row.get(3)?,
+            size: row.get(4)?,
+            uidnext: row.get(5)?,
+            uidvalidity: row.get(6)?,
+            modseq: row.get(7)?,
+            deleted_size: row.get(8)?,
+            id: row.get(9)?,
+        })
+    })?;
+    Ok(Some(status))
+}
+
+pub(in crate::mda::mailboxes) fn insert_account(transaction: &Transaction<'_>, key: &str) -> Result<i64, Error> {
+    let sql = "INSERT INTO account (key, uidvalidity) VALUES (?1, 0)";
+    Ok(transaction.prepare_cached(sql)?.insert([key])?)
+}
+
+pub(in crate::mda::mailboxes) fn insert_mailbox(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+    uses: &[SpecialUse],
+    now: i64,
+) -> Result<i64, Error> {
+    let now = u32::try_from(now).unwrap_or_default();
+    let sql = "UPDATE account SET uidvalidity = max(uidvalidity + 1, ?2) WHERE id = ?1 RETURNING uidvalidity";
+    let uidvalidity: u32 = transaction.prepare_cached(sql)?.query_row(params![account, now], |row| row.get(0))?;
+    let sql = "INSERT INTO mailbox (account, name, use, uidvalidity) VALUES (?1, ?2, nullif(?3, ''), ?4)";
+    Ok(transaction.prepare_cached(sql)?.insert(params![account, name, format_uses(uses, ""), uidvalidity])?)
+}
+
+pub(in crate::mda::mailboxes) fn delete_mailbox(transaction: &Transaction<'_>, mailbox: i64) -> Result<(), Error> {
+    let mut delete = transaction.prepare_cached("DELETE FROM message WHERE mailbox = ?1 RETURNING content")?;
+    let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    contents.into_iter().try_for_each(|content| content::release(transaction, content))?;
+    transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
+    transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
+    transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
+    Ok(())
+}
+
+pub(in crate::mda::mailboxes) fn rename(transaction: &Transaction<'_>, mailbox: i64, name: &str) -> Result<(), Error> {
+    let sql = "UPDATE mailbox SET name = ?2 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![mailbox, name])?;
+    Ok(())
+}
+
+pub(in crate::mda::mailboxes) fn mailboxes_of(
+    connection: &Connection,
+    account: i64,
+) -> Result<Vec<(i64, String)>, Error> {
+    let mut all = connection.prepare_cached("SELECT id, name FROM mailbox WHERE account = ?1 ORDER BY name")?;
+    Ok(all.query_map([account], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+}
+
+pub(in crate::mda::mailboxes) fn count_mailboxes(connection: &Connection, account: i64) -> Result<usize, Error> {
+    let sql = "SELECT count(*) FROM mailbox WHERE account = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
+}
+
+pub(in crate::mda::mailboxes) fn count_subscriptions(connection: &Connection, account: i64) -> Result<usize, Error> {
+    let sql = "SELECT count(*) FROM subscription WHERE account = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
+}
+
+pub(in crate::mda::mailboxes) fn insert_subscription(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+) -> Result<bool, Error> {
+    let sql = "INSERT OR IGNORE INTO subscription VALUES (?1, ?2)";
+    Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
+}
+
+pub(in crate::mda::mailboxes) fn delete_subscription(
+    transaction: &Transaction<'_>,
+    account: i64,
+    name: &str,
+) -> Result<bool, Error> {
+    let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
+    Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
+}
+
+pub(in crate::mda::mailboxes) fn recent(connection: &Connection, mailbox: i64) -> Result<Uid, Error> {
+    let sql = "SELECT recent FROM mailbox WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
+}
+
+pub(in crate::mda::mailboxes) fn claim_recent(transaction: &Transaction<'_>, mailbox: i64) -> Result<Uid, Error> {
+    let recent = recent(transaction, mailbox)?;
+    transaction.prepare_cached("UPDATE mailbox SET recent = uidnext WHERE id = ?1")?.execute([mailbox])?;
+    Ok(recent)
+}

@@ -1,0 +1,306 @@
+//! The queue's tables in SQLite: the only file of this module, with those below it, that knows SQL.
+//!
+//! Another engine would implement these functions, with the same promises. Those with a `Transaction` change rows; all
+//! that one job does becomes durable together, or not at all. Those with a `Connection` read the last commit. Each
+//! row counts as one use of its content in [`crate::store::content`].
+//!
+//! | function | promise |
+//! |---|---|
+//! | [`waiting`] | all rows of a host that are not held, with the time at which each is due |
+//! | [`find`] | one row that is not held; `Corrupt` if it does not hold what it should |
+//! | [`insert`] | a new row, due at once, with an id that no row of this host ever had |
+//! | [`settle`] | what an attempt led to, with its reports |
+//! | [`hold`], [`release`], [`flush`] | what the operator wants of selected rows; says which were changed |
+//! | [`hold_row`] | one row waits for the operator, with the reason |
+//! | [`rows`], [`remove`] | the ids of selected rows; deletes one, and says what it was |
+//! | [`list`], [`header`] | rows as the operator sees them, those with unreadable parts too |
+//! | [`inventory`] | what simulations check |
+
+mod row_ids;
+#[cfg(test)]
+pub(in crate::mta) mod tests;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::operator::Affected;
+use super::{Entry, Inventory, QueueEntry, QueuedMessage, Remaining, Selector, Settlement, State};
+use crate::mail::{Address, Envelope, QueueId};
+use crate::store::{Error, Schema, Transaction, content};
+use crate::world::HostName;
+use row_ids::OF_HOST;
+
+/// The tables of this module.
+pub const SCHEMA: Schema = Schema {
+    module: "mta",
+    migrations: &["
+CREATE TABLE queue_host (
+    number INTEGER PRIMARY KEY,  -- rows of the host have the ids (number << 32) + 1 and on
+    host TEXT NOT NULL UNIQUE,
+    last INTEGER NOT NULL        -- the last that was given to a row
+) STRICT;
+CREATE TABLE queue (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,          -- mail::QueueId
+    envelope TEXT NOT NULL,      -- JSON; only recipients that still wait
+    trace BLOB NOT NULL,
+    content INTEGER NOT NULL REFERENCES content (id),
+    arrived INTEGER NOT NULL,    -- milliseconds since 1970
+    due INTEGER NOT NULL,        -- the same; the next attempt
+    attempts INTEGER NOT NULL,   -- made so far
+    warned INTEGER NOT NULL,     -- 1: the sender was told that it is late
+    held INTEGER NOT NULL DEFAULT 0, -- 1: until the operator releases it
+    reason TEXT                  -- why the last attempt failed, or why it is held
+) STRICT;
+"],
+    on_content_deleted: None,
+    content_owners: Some(
+        "SELECT 'message ' || name || ' in the queue of ' || host FROM queue
+         JOIN queue_host ON number = id >> 32 WHERE content = ?1",
+    ),
+    content_uses: Some("SELECT content, count(*) FROM queue GROUP BY 1"),
+};
+
+/// A row of the queue, whose content is not read yet.
+pub(super) struct Stored {
+    pub(super) id: QueueId,
+    pub(super) envelope: Envelope,
+    pub(super) trace: Bytes,
+    pub(super) content: i64,
+    pub(super) arrived: Timestamp,
+    pub(super) attempts: u32,
+    pub(super) warned: bool,
+}
+
+/// When a row is due.
+pub(super) type Due = (Timestamp, i64);
+
+pub(super) fn waiting(connection: &Connection, host: &HostName) -> Result<BTreeSet<Due>, Error> {
+    let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
+    let due = query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?;
+    Ok(due.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, Error> {
+    let invalid = |what: &str| Error::Corrupt(format!("row {row} of the queue has an unreadable {what}").into());
+    let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue WHERE id = ?1 AND held = 0";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([row])?;
+    let Some(found) = rows.next()? else { return Ok(None) };
+    Ok(Some(Stored {
+        id: id(found, 0).ok_or_else(|| invalid("name"))?,
+        envelope: envelope(found, 1).ok_or_else(|| invalid("envelope"))?,
+        trace: found.get::<_, Vec<u8>>(2)?.into(),
+        content: found.get(3)?,
+        arrived: time(found.get(4)?),
+        attempts: found.get(5)?,
+        warned: found.get(6)?,
+    }))
+}
+
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    host: &HostName,
+    mut queued: QueuedMessage,
+) -> Result<Entry, Error> {
+    let (content, shared) = content::put(transaction, &queued.message.content)?;
+    queued.message.content = shared;
+    let sql = "INSERT INTO queue (id, name, envelope, trace, content, arrived, due, attempts, warned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 0, 0)";
+    let (name, envelope, arrived) = (queued.id.to_string(), json(&queued.envelope)?, queued.arrived.as_millisecond());
+    let (row, trace) = (row_ids::next(transaction, host)?, queued.message.trace.as_ref());
+    transaction.prepare_cached(sql)?.execute(params![row, name, envelope, trace, content, arrived])?;
+    Ok(Entry { row, content, queued, attempts: 0, warned: false })
+}
+
+/// Says until when it waits by itself, if it does, and when the reports are due.
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    host: &HostName,
+    row: i64,
+    content: i64,
+    settlement: &Settlement,
+) -> Result<(Option<Timestamp>, Vec<Due>), Error> {
+    let until = match &settlement.remaining {
+        Remaining::None => {
+            transaction.prepare_cached("DELETE FROM queue WHERE id = ?1")?.execute([row])?;
+            content::release(transaction, content)?;
+            None
+        }
+        Remaining::InFlight(envelope) => {
+            let sql = "UPDATE queue SET envelope = ?2 WHERE id = ?1";
+            transaction.prepare_cached(sql)?.execute(params![row, json(envelope)?])?;
+            None
+        }
+        Remaining::RetryAt { envelope, due, warned, reason } => {
+            let sql = "UPDATE queue SET envelope = ?2, due = ?3, attempts = attempts + 1, warned = ?4, reason = ?5
+                WHERE id = ?1 RETURNING held";
+            let values = params![row, json(envelope)?, due.as_millisecond(), warned, reason];
+            let is_held = transaction.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?;
+            Some(*due).filter(|_| !is_held)
+        }
+    };
+    let put = |report: &QueuedMessage| Ok((report.arrived, insert(transaction, host, report.clone())?.row));
+    Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, Error>>()?))
+}
+
+pub(super) fn hold(transaction: &Transaction<'_>, host: &HostName, selector: Selector) -> Result<Affected, Error> {
+    update(transaction, "held = 1", "held = 0", host, selector, Timestamp::UNIX_EPOCH)
+}
+
+pub(super) fn release(
+    transaction: &Transaction<'_>,
+    host: &HostName,
+    selector: Selector,
+    now: Timestamp,
+) -> Result<Affected, Error> {
+    update(transaction, "held = 0, due = ?3", "held = 1", host, selector, now)
+}
+
+pub(super) fn flush(
+    transaction: &Transaction<'_>,
+    host: &HostName,
+    selector: Selector,
+    now: Timestamp,
+) -> Result<Affected, Error> {
+    update(transaction, "due = ?3", "held = 0", host, selector, now)
+}
+
+fn update(
+    transaction: &Transaction<'_>,
+    set: &str,
+    only: &str,
+    host: &HostName,
+    selector: Selector,
+    now: Timestamp,
+) -> Result<Affected, Error> {
+    // Every statement names ?3, so that all take the same values.
+    let filter = filter();
+    let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
+    let mut update = transaction.prepare_cached(&sql)?;
+    let mut rows = update.query(params![host, selector.name(), now.as_millisecond()])?;
+    let mut affected = Affected::default();
+    while let Some(row) = rows.next()? {
+        affected.rows.insert(row.get(0)?);
+        affected.ids.extend(id(row, 1));
+    }
+    Ok(affected)
+}
+
+pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<(), Error> {
+    let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![row, reason])?;
+    Ok(())
+}
+
+pub(super) fn rows(connection: &Connection, host: &HostName, selector: Selector) -> Result<BTreeSet<i64>, Error> {
+    let mut query = connection.prepare_cached(&format!("SELECT id FROM queue WHERE {}", filter()))?;
+    let rows = query.query_map(params![host, selector.name()], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// `None` where there is no such row, or none whose name can be read.
+pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(QueueId, Vec<Address>)>, Error> {
+    let sql = "DELETE FROM queue WHERE id = ?1 RETURNING name, envelope, content";
+    let read = |row: &Row<'_>| Ok((id(row, 0), envelope(row, 1).unwrap_or_default(), row.get(2)?));
+    let found = transaction.prepare_cached(sql)?.query_row([row], read).optional()?;
+    let Some((id, envelope, content)) = found else { return Ok(None) };
+    content::release(transaction, content)?;
+    Ok(id.map(|id| (id, addresses(envelope))))
+}
+
+/// How many there are, and the oldest of them with their rows. A row without a readable name is only counted.
+pub(super) fn list(
+    connection: &Connection,
+    host: &HostName,
+    selector: Selector,
+    limit: usize,
+) -> Result<(usize, Vec<(i64, QueueEntry)>), Error> {
+    let (name, filter) = (selector.name(), filter());
+    let count = format!("SELECT count(*) FROM queue WHERE {filter}");
+    let total = connection.query_row(&count, (host, &name), |row| row.get(0))?;
+    let sql = format!(
+        "SELECT id, name, envelope, length(trace)
+                + ifnull((SELECT length FROM content WHERE content.id = queue.content), 0),
+            arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?3"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let listed = query.query_map(params![host, name, limit], |row| seen(host, row))?;
+    let listed = listed.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok((total, listed.into_iter().flatten().collect()))
+}
+
+fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, QueueEntry)>> {
+    let Some(id) = id(row, 1) else { return Ok(None) };
+    let envelope = envelope(row, 2).unwrap_or_default();
+    let message = QueueEntry {
+        id,
+        host: host.clone(),
+        state: if row.get(7)? { State::Held } else { State::Waiting },
+        reverse_path: envelope.reverse_path.clone(),
+        recipients: addresses(envelope),
+        size: row.get(3)?,
+        arrived: time(row.get(4)?),
+        due: time(row.get(5)?),
+        attempts: row.get(6).unwrap_or_default(),
+        reason: row.get(8)?,
+    };
+    Ok(Some((row.get(0)?, message)))
+}
+
+/// The trace lines of a message, and the id of its content.
+pub(super) fn header(connection: &Connection, host: &HostName, id: QueueId) -> Result<Option<(Vec<u8>, i64)>, Error> {
+    let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    Ok(connection.query_row(&sql, (host, id.to_string()), read).optional()?)
+}
+
+pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
+    let mut inventory = Inventory::default();
+    let sql = "SELECT host, name, envelope, content FROM queue JOIN queue_host ON number = id >> 32 ORDER BY id";
+    let mut query = connection.prepare(sql)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(envelope) = envelope(row, 2) else { continue };
+        // A report has a null reverse-path. RFC 3464 §2.
+        if envelope.reverse_path.is_none() {
+            inventory.reports.push(row.get(3)?);
+        }
+        if let Some(id) = id(row, 1) {
+            let host: String = row.get(0)?;
+            inventory.queued.extend(addresses(envelope).into_iter().map(|to| (host.clone(), id.journey, to)));
+        }
+    }
+    Ok(inventory)
+}
+
+/// Of the host `?1`, and of the name `?2` if there is one: JOURNEY-STAY or JOURNEY.
+fn filter() -> String {
+    format!("{OF_HOST} AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')")
+}
+
+/// `None` if it is unreadable.
+fn id(row: &Row<'_>, column: usize) -> Option<QueueId> {
+    row.get_ref(column).ok()?.as_str().ok()?.parse().ok()
+}
+
+/// `None` if it is unreadable.
+fn envelope(row: &Row<'_>, column: usize) -> Option<Envelope> {
+    serde_json::from_str(row.get_ref(column).ok()?.as_str().ok()?).ok()
+}
+
+fn addresses(envelope: Envelope) -> Vec<Address> {
+    envelope.recipients.into_iter().map(|recipient| recipient.address).collect()
+}
+
+fn json(envelope: &Envelope) -> rusqlite::Result<String> {
+    serde_json::to_string(envelope).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn time(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+}
