@@ -9,7 +9,8 @@ use clap::Args;
 use mail_parser::MessageParser;
 use serde_json::json;
 
-use super::common::{Endpoint, ExternalPorts, printable};
+use super::common::{Endpoint, ExternalPorts};
+use super::out::printable;
 use crate::mua::{ImapMailbox, Login, Maildrop};
 
 /// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.

@@ -11,6 +11,11 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::out::print(format!($($text)*)) };
 }
 
+/// As `println`, to standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::cli::out::error_line(format_args!($($text)*)) };
+}
+
 mod backup;
 mod bench;
 mod ca;
@@ -36,6 +41,8 @@ mod udp;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub use out::{Terminal, report};
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -77,7 +84,16 @@ impl Cli {
         if name.is_some_and(|name| name == "sendmail") {
             arguments.insert(1, "sendmail".into());
         }
-        Self::parse_from(arguments)
+        Self::try_parse_from(arguments).unwrap_or_else(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            // The message has arguments in it, which may be names of files.
+            let text = error.render();
+            let text = if console::colors_enabled_stderr() { text.ansi().to_string() } else { text.to_string() };
+            eprintln!("{}", text.trim_end());
+            std::process::exit(error.exit_code())
+        })
     }
 
     /// Runs the command; returns its exit code.

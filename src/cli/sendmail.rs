@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Args;
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
-use super::common::{Endpoint, printable};
+use super::common::Endpoint;
+use super::out::printable;
 use crate::mail::{Address, Body, Envelope, Message, ReversePath};
 use crate::mua::{ClientContext, Error, Handed, Missing, Security, Server, Submitter, Verdict};
 use crate::net::{Net, Trust};
