@@ -18,6 +18,6 @@ pub use dsn::{Action, DeliveryReport, RecipientReport};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
 pub(crate) use message::trace_len;
-pub use message::{BareLineEnds, Content, Message, has_bare_line_end, normalize, with_line_feeds};
+pub use message::{BareLineEnds, Content, Message, has_bare_line_end, has_long_header, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
 pub use transcript::{Side, Transcript};

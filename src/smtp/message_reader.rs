@@ -14,7 +14,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
 use super::known_contents::{ContentMatch, KnownContents};
-use crate::mail::{Message, has_bare_line_end, normalize, trace_len};
+use crate::mail::{Message, has_bare_line_end, has_long_header, normalize, trace_len};
+use crate::net::UploadShare;
 
 /// Maximum memory that is reserved only because the client declared a size.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
@@ -40,6 +41,10 @@ pub(super) struct MessageReader {
     declared: u64,
     has_bare_line_end: bool,
     position: Position,
+    /// Its part of the memory for uploads.
+    share: UploadShare,
+    /// There was no memory for it.
+    lacks_room: bool,
 }
 
 /// The position in the dot-stuffed text.
@@ -59,10 +64,14 @@ pub(super) enum MessageError {
     TooLarge,
     /// RFC 5321 §2.3.8.
     BareLineEnd,
+    /// The header alone is larger than any of a real message.
+    LongHeader,
+    /// Other uploads have taken the memory.
+    NoRoom,
 }
 
 impl MessageReader {
-    pub(super) fn new(max_bytes: u64, declared: Option<u64>, known: KnownContents) -> Self {
+    pub(super) fn new(max_bytes: u64, declared: Option<u64>, known: KnownContents, share: UploadShare) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
             message: BytesMut::new(),
@@ -74,7 +83,14 @@ impl MessageReader {
             declared,
             has_bare_line_end: false,
             position: Position::LineStart,
+            share,
+            lacks_room: false,
         }
+    }
+
+    /// Takes its part of the memory for uploads, to hold it until the message is stored.
+    pub(super) fn take_share(&mut self) -> UploadShare {
+        std::mem::take(&mut self.share)
     }
 
     /// Reads dot-stuffed text. At the end of the message, returns how many bytes of the chunk belong to it.
@@ -141,9 +157,8 @@ impl MessageReader {
 
     fn append(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
-        if self.max_bytes < self.bytes {
-            (self.message, self.matched) = (BytesMut::new(), None);
-            return;
+        if self.max_bytes < self.bytes || self.lacks_room {
+            return self.discard();
         }
         if let Some(same) = &mut self.matched {
             if same.continues_with(part) {
@@ -151,11 +166,18 @@ impl MessageReader {
             }
             self.discard_match();
         }
-        self.reserve(part.len());
+        if !self.reserve(part.len()) {
+            return self.discard();
+        }
         self.message.extend_from_slice(part);
         if MATCH_AFTER_BYTES <= self.message.len() && !std::mem::replace(&mut self.is_matched, true) {
             self.match_content();
         }
+    }
+
+    /// Gives back the memory of a message that is refused at its end.
+    fn discard(&mut self) {
+        (self.message, self.matched, self.share) = (BytesMut::new(), None, UploadShare::default());
     }
 
     /// Looks up the content; if it is cached, keeps only the trace in the buffer.
@@ -174,18 +196,25 @@ impl MessageReader {
     /// The data differs from the cached content: copies the matched bytes into the buffer.
     fn discard_match(&mut self) {
         if let Some(matched) = self.matched.take() {
-            self.reserve(matched.bytes().len());
-            self.message.extend_from_slice(matched.bytes());
+            if self.reserve(matched.bytes().len()) {
+                self.message.extend_from_slice(matched.bytes());
+            }
         }
     }
 
-    fn reserve(&mut self, bytes: usize) {
+    /// Makes room for more bytes; false if there is none.
+    fn reserve(&mut self, bytes: usize) -> bool {
+        self.lacks_room |= !self.share.grow_to(self.message.len() + bytes);
+        if self.lacks_room {
+            return false;
+        }
         let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
         if room < bytes {
             let believed = MAX_RESERVED_BYTES.max(len as u64 * MAX_RESERVED_FACTOR);
             let expected = self.declared.saturating_sub(len as u64).min(believed) as usize;
             self.message.reserve(bytes.max(expected));
         }
+        true
     }
 
     /// Announces the size of the next chunk.
@@ -212,6 +241,9 @@ impl MessageReader {
     pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),
+            _ if self.lacks_room => Err(MessageError::NoRoom),
+            // A content that is known was accepted before.
+            _ if self.matched.is_none() && has_long_header(&self.message) => Err(MessageError::LongHeader),
             BareLineEnds::Refuse if self.has_bare_line_end => Err(MessageError::BareLineEnd),
             BareLineEnds::Normalize if self.has_bare_line_end => {
                 self.discard_match();
@@ -290,7 +322,7 @@ mod tests {
     ];
 
     fn read(wire: &[u8], chunk: usize, rule: BareLineEnds) -> Option<(Result<Bytes, MessageError>, usize)> {
-        let mut reader = MessageReader::new(100, None, KnownContents::default());
+        let mut reader = MessageReader::new(100, None, KnownContents::default(), UploadShare::default());
         for (number, part) in wire.chunks(chunk).enumerate() {
             if let Some(used) = reader.take_stuffed(part) {
                 let message = reader.finish_stuffed(rule).map(|message| message.to_bytes());
@@ -354,7 +386,7 @@ mod tests {
 
     #[test]
     fn message_reader_beyond_the_limit_counts_but_does_not_buffer() {
-        let mut reader = MessageReader::new(10, Some(u64::MAX), KnownContents::default());
+        let mut reader = MessageReader::new(10, Some(u64::MAX), KnownContents::default(), UploadShare::default());
         assert_eq!(reader.take_stuffed(b"0123456789"), None);
         assert!(!reader.is_too_large());
         assert_eq!(reader.take_stuffed(b"0"), None);
@@ -366,7 +398,8 @@ mod tests {
     #[test]
     fn message_reader_when_message_is_smaller_than_declared_frees_the_reserve() {
         for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
-            let mut reader = MessageReader::new(60 << 20, Some(declared), KnownContents::default());
+            let mut reader =
+                MessageReader::new(60 << 20, Some(declared), KnownContents::default(), UploadShare::default());
             vec![b'x'; sent].chunks(4000).for_each(|part| reader.take_counted(part));
             let room = reader.fitted().try_into_mut().unwrap().capacity();
             assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");
@@ -384,7 +417,7 @@ mod tests {
 
     /// Receives a message by DATA or BDAT; also returns how many bytes were buffered.
     fn arrived(message: &[u8], known: &KnownContents, is_stuffed: bool) -> (usize, Result<Message, MessageError>) {
-        let mut reader = MessageReader::new(1 << 20, Some(message.len() as u64), known.clone());
+        let mut reader = MessageReader::new(1 << 20, Some(message.len() as u64), known.clone(), UploadShare::default());
         let text = String::from_utf8(message.to_vec()).unwrap().replace("\r\n.", "\r\n..") + ".\r\n";
         for part in if is_stuffed { text.as_bytes() } else { message }.chunks(10_007) {
             match is_stuffed {
@@ -448,7 +481,7 @@ mod tests {
     #[test]
     fn message_reader_when_cached_content_is_too_large_does_not_keep_it() {
         let (content, known) = known();
-        let mut reader = MessageReader::new(100_000, None, known);
+        let mut reader = MessageReader::new(100_000, None, known, UploadShare::default());
         reader.take_counted(content.bytes());
         assert!(reader.is_too_large() && reader.matched.is_none() && reader.message.is_empty());
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::private::{private_file, private_folder};
 use crate::sync::lock;
 
 /// Segment files kept open, for readers.
@@ -105,10 +106,11 @@ impl SegmentFiles for DiskFiles {
 
     fn create(&self, segment: i64) -> io::Result<()> {
         if !self.folder.is_dir() {
-            fs::create_dir_all(&self.folder)?;
+            private_folder().create(&self.folder)?;
             sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
         }
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
+        let mut options = private_file();
+        let file = options.read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
         sync_folder(&self.folder)?;
         lock(&self.open).insert(segment, Arc::new(file));
         Ok(())

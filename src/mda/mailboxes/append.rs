@@ -12,7 +12,7 @@ use super::quota::Usage;
 use super::summaries::insert_summary;
 use super::{Error, Mailbox, Mailboxes, MessageMeta, Uid, date, quota, tree};
 use crate::imap::{Flags, Summary};
-use crate::mail::Message;
+use crate::mail::{Message, has_long_header};
 use crate::store::{Transaction, content};
 
 /// Most keywords on one message.
@@ -109,6 +109,9 @@ impl Mailboxes {
         AppendMessage { message, flags, received }: AppendMessage,
     ) -> Result<NewMessage, Error> {
         check(&flags)?;
+        if has_long_header(message.content.bytes()) {
+            return Err(Error::TooMany("bytes in the header"));
+        }
         let now = self.now();
         let received = received.map_or(now, Timestamp::as_second);
         Ok(NewMessage { saved: now, ..self.new_message(&message, flags, received) })
@@ -229,10 +232,13 @@ impl UidAllocation {
     }
 }
 
-/// Refuses flags that could grow without bound.
+/// Refuses flags that could grow without bound, and keywords that are none.
 pub(super) fn check(flags: &Flags) -> Result<(), Error> {
     if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
         return Err(Error::TooMany("keywords"));
+    }
+    if let Some(word) = flags.keywords.iter().find(|word| !Flags::is_keyword(word)) {
+        return Err(Error::BadKeyword(word.clone()));
     }
     Ok(())
 }

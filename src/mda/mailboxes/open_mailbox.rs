@@ -179,6 +179,8 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageMeta> {
 
 /// Flags from their columns.
 pub(super) fn flags(system: u8, keywords: &str) -> Flags {
-    let keywords = keywords.split_ascii_whitespace().map(str::to_owned).collect();
+    // A keyword that is no atom, as older builds stored some, could end a response early.
+    let keywords =
+        keywords.split_ascii_whitespace().filter(|word| Flags::is_keyword(word)).map(str::to_owned).collect();
     Flags { system: SystemFlags::from_bits(system), keywords }
 }

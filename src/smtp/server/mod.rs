@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::BareLineEnds;
 pub use super::known_contents::KnownContents;
 use crate::mail::{Envelope, Message, Recipient};
+use crate::net::UploadBudget;
 
 pub use session::Session;
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub transcript: bool,
     /// Lookup of cached large contents, which are not buffered again.
     pub known: KnownContents,
+    /// The memory for messages that are being received, shared with other connections.
+    pub uploads: UploadBudget,
 }
 
 impl Default for Config {
@@ -86,6 +89,7 @@ impl Default for Config {
             message_timeout: Duration::from_secs(3600),
             transcript: false,
             known: KnownContents::default(),
+            uploads: UploadBudget::default(),
         }
     }
 }

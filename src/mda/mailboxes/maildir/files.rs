@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::names;
+use crate::store::{private_file, private_folder};
 
 /// The subfolders of a Maildir; delivered messages are in the first two.
 pub(super) const NEW: &str = "new";
@@ -29,7 +30,7 @@ pub(super) struct Found {
 impl Files {
     /// Creates the folder and its subfolders, if missing.
     pub(super) fn create(&self) -> io::Result<()> {
-        [TMP, NEW, CUR].iter().try_for_each(|sub| fs::create_dir_all(self.0.join(sub)))?;
+        [TMP, NEW, CUR].iter().try_for_each(|sub| private_folder().create(self.0.join(sub)))?;
         sync(&self.0)
     }
 
@@ -71,7 +72,7 @@ impl Files {
     /// Writes and syncs a message: into `new` if it has no flags, else into `cur`.
     pub(super) fn write(&self, base: &str, flag_chars: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
-        let mut file = File::create(&draft)?;
+        let mut file = private_file().write(true).create(true).truncate(true).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         let (sub, name) = match flag_chars.is_empty() {
