@@ -34,11 +34,11 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn run() -> ExitCode {
     let filter = EnvFilter::try_from_env("POSTROAD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let colour = console::colors_enabled_stderr();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| postroad::cli::Terminal).with_ansi(colour).init();
     match Cli::read().run().await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("postroad: {error:#}");
+            postroad::cli::report(&error);
             ExitCode::FAILURE
         }
     }

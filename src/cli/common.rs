@@ -1,4 +1,4 @@
-//! Shared by several commands: arguments, signals, and safe output of text from peers.
+//! Shared by several commands: arguments and signals.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -145,11 +145,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(time).map_err(|_| invalid())
 }
 
-/// Replaces control characters in text from a peer, which could control the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "\u{fffd}")
-}
-
 /// The exit code of a world whose disk failed: EX_IOERR of sysexits.h. A supervisor may start it again.
 const EXIT_IO_ERROR: u8 = 74;
 
@@ -208,10 +203,5 @@ mod tests {
             assert_eq!(text.parse(), Ok(Endpoint { host: host.into(), port: 1 }));
         }
         assert!(["localhost", "::1", ":1", "a:b", "a:65536"].iter().all(|text| text.parse::<Endpoint>().is_err()));
-    }
-
-    #[test]
-    fn printable_replaces_control_characters() {
-        assert_eq!(printable("a\u{1b}[2J\tb\n"), "a\u{fffd}[2J\tb\n");
     }
 }

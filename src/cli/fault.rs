@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::common::{ControlArgs, printable};
+use super::common::ControlArgs;
+use super::out::printable;
 
 /// The path of the faults in the control interface.
 const FAULTS: &str = "/api/v1/faults";

@@ -11,7 +11,8 @@ use clap::Args;
 use mail_parser::MessageParser;
 use serde_json::json;
 
-use super::common::{Endpoint, ExternalPorts, printable};
+use super::common::{Endpoint, ExternalPorts};
+use super::out::printable;
 use crate::mua::{ImapMailbox, Login, Maildrop};
 use crate::world::{Links, read_regular};
 

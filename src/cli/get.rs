@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{duration, printable};
+use super::common::duration;
+use super::out::printable;
 use crate::demo::fetch::{Download, Target};
 use crate::net::{Net, Trust};
 use crate::world::Clock;

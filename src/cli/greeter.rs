@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::common::{Endpoint, duration, printable, stop_at_signal};
+use super::common::{Endpoint, duration, stop_at_signal};
+use super::out::printable;
 use crate::demo::greeter::{self, Greeter as Service, GreeterClient, GreeterEvent};
 use crate::net::{Limits, Net, ServerConfig, serve};
 

@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use console::style;
 
-use super::common::{ControlArgs, printable};
+use super::common::ControlArgs;
+use super::out::printable;
 use crate::control::{Client, MailboxReport, MessageReport, UploadReport};
 use crate::imap::{Flags, SystemFlags};
 use crate::mua::{Export, Form, MessageFile, read_mail_files};

@@ -20,7 +20,7 @@ impl Completions {
     pub(super) fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "postroad", &mut script);
-        out::print(script);
+        out::raw(&script);
         ExitCode::SUCCESS
     }
 }
@@ -43,7 +43,7 @@ impl Man {
             None => {
                 let mut page = Vec::new();
                 clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-                out::print(page);
+                out::raw(&page);
             }
             Some(folder) => {
                 let written =

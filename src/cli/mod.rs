@@ -11,6 +11,11 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::out::print(format!($($text)*)) };
 }
 
+/// As `println`, to standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::cli::out::error_line(format_args!($($text)*)) };
+}
+
 mod backup;
 mod bench;
 mod ca;
@@ -36,6 +41,8 @@ mod udp;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub use out::{Terminal, report};
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -79,12 +86,14 @@ impl Cli {
         }
         let is_sendmail = arguments.get(1).is_some_and(|argument| argument == "sendmail");
         Self::try_parse_from(arguments).unwrap_or_else(|error| {
-            if is_sendmail && error.use_stderr() {
-                // If the error cannot be printed, the exit code remains.
-                let _ = error.print();
-                std::process::exit(sendmail::EX_USAGE.into());
+            if !error.use_stderr() {
+                error.exit();
             }
-            error.exit()
+            // The message has arguments in it, which may be names of files.
+            let text = error.render();
+            let text = if console::colors_enabled_stderr() { text.ansi().to_string() } else { text.to_string() };
+            eprintln!("{}", text.trim_end());
+            std::process::exit(if is_sendmail { sendmail::EX_USAGE.into() } else { error.exit_code() })
         })
     }
 

@@ -1,8 +1,12 @@
-//! Standard output of the commands. A closed pipe, as in `postroad check | head`, is not an error: the rest of the output is
-//! dropped. Any other error, such as a full disk, ends the command with one line.
+//! All that the commands write to the terminal. Text in it may come from a peer, a file name or a world file, so what could
+//! control the terminal is written as `\u001b`, which JSON reads as the same character.
+//!
+//! A closed pipe, as in `postroad check | head`, is not an error: the rest of the output is dropped. Any other error, such
+//! as a full disk, ends the command with one line.
 
-use std::fmt::Arguments;
-use std::io::{ErrorKind, Write, stdout};
+use std::borrow::Cow;
+use std::fmt::{Arguments, Write as _};
+use std::io::{ErrorKind, Write, stderr, stdout};
 
 /// Prints the text and a line end; used by `println!` in this module.
 pub(super) fn line(text: Arguments<'_>) {
@@ -10,14 +14,140 @@ pub(super) fn line(text: Arguments<'_>) {
 }
 
 /// Prints the text.
-pub(super) fn print(text: impl AsRef<[u8]>) {
+pub(super) fn print(text: impl AsRef<str>) {
+    raw(masked(text.as_ref(), console::colors_enabled()).as_bytes());
+}
+
+/// Prints bytes of our own as they are.
+pub(super) fn raw(bytes: &[u8]) {
     let mut out = stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         Err(error) => {
-            eprintln!("postroad: cannot write to standard output: {error}");
+            error_line(format_args!("postroad: cannot write to standard output: {error}"));
             std::process::exit(1);
         }
+    }
+}
+
+/// Writes a line to standard error; used by `eprintln!` in this module.
+pub(super) fn error_line(text: Arguments<'_>) {
+    // There is no other place to report that it failed.
+    let _ = writeln!(Terminal, "{text}");
+}
+
+/// Writes the reason of a failed command.
+pub fn report(error: &anyhow::Error) {
+    error_line(format_args!("postroad: {error:#}"));
+}
+
+/// Standard error, for all text that may come from others. Each write must be whole characters.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal;
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn write_fmt(&mut self, text: Arguments<'_>) -> std::io::Result<()> {
+        // As one write, so that lines of several threads do not mix.
+        self.write_all(text.to_string().as_bytes())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().lock().flush()
+    }
+}
+
+/// The text without control characters, also those for colours.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    masked(text, false)
+}
+
+/// The text without control characters, except line ends, tabs and, if there are some, our colours.
+fn masked(text: &str, has_colours: bool) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(is_control) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let colour = if has_colours { colour_len(from) } else { 0 };
+        let kept = if from.starts_with("\r\n") { 2 } else { colour };
+        if kept != 0 {
+            out.push_str(&from[..kept]);
+            rest = &from[kept..];
+            continue;
+        }
+        let mut chars = from.chars();
+        if let Some(char) = chars.next() {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(char));
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// C0, DEL and C1, and the marks that turn the direction of text (Unicode UAX 9, explicit formatting), by which a line can
+/// show what it is not.
+fn is_control(char: char) -> bool {
+    let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
+    (char.is_control() && !matches!(char, '\n' | '\t')) || turns
+}
+
+/// The length of a colour or style at the start of a text, as we write them: ECMA-48 §8.3.117 (SGR), none that hides text.
+fn colour_len(text: &str) -> usize {
+    let Some((numbers, _)) = text.strip_prefix("\u{1b}[").and_then(|text| text.split_once('m')) else { return 0 };
+    let is_plain = |number: &str| {
+        matches!(number, "" | "0" | "1" | "2" | "3" | "4" | "22" | "39")
+            || matches!(number.as_bytes(), [b'3' | b'9', b'1'..=b'7'])
+    };
+    if numbers.split(';').all(is_plain) { "\u{1b}[m".len() + numbers.len() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_text_controls_no_terminal() {
+        for (text, shown) in [
+            ("a\u{1b}[2J\tb\n", "a\\u001b[2J\tb\n"),
+            ("\u{9b}31mC1", "\\u009b31mC1"),
+            ("\u{1b}]0;title\u{7}", "\\u001b]0;title\\u0007"),
+            ("x\u{7f}\u{8}\0", "x\\u007f\\u0008\\u0000"),
+            ("invoice\u{202e}fdp.exe", "invoice\\u202efdp.exe"),
+            ("\u{2066}a\u{2069}\u{2028}", "\\u2066a\\u2069\\u2028"),
+            ("one\r\ntwo\rthree", "one\r\ntwo\\u000dthree"),
+            ("gr\u{fc}n \u{5e9}\u{5dc}\u{5d5}\u{5dd}", "gr\u{fc}n \u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
+        ] {
+            assert_eq!(masked(text, false), shown);
+            assert_eq!(masked(text, true), shown);
+        }
+    }
+
+    #[test]
+    fn masked_text_with_colours_keeps_only_those_that_show_it() {
+        assert_eq!(masked("\u{1b}[1m\u{1b}[36mx\u{1b}[0m", true), "\u{1b}[1m\u{1b}[36mx\u{1b}[0m");
+        assert_eq!(masked("\u{1b}[36mx", false), "\\u001b[36mx");
+        for text in ["\u{1b}[8mx", "\u{1b}[30mx", "\u{1b}[1;8mx", "\u{1b}[38;5;0mx", "\u{1b}[2Jm", "\u{1b}["] {
+            assert!(!masked(text, true).contains('\u{1b}'), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn masked_json_is_the_same_value() {
+        let value = serde_json::json!({ "subject": "\u{9b}2J\u{7f}\u{202e}\u{1b}", "from": "\u{fc}" });
+        let text = value.to_string();
+        let shown = masked(&text, true);
+        assert!(!shown.contains(is_control));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use console::style;
 use jiff::Timestamp;
 
-use super::common::{ControlArgs, printable};
+use super::common::ControlArgs;
+use super::out::printable;
 use crate::control::{ActionReport, QueueMessage};
 use crate::mta::{Listing, QueueEntry, State};
 use crate::world::Clock;
@@ -193,7 +194,7 @@ fn addresses(message: &QueueEntry) -> String {
         count => format!(" and {} more", count - 1),
     };
     let to = message.recipients.first().map_or_else(String::new, ToString::to_string);
-    printable(&format!("{from} -> {to}{more}"))
+    printable(&format!("{from} -> {to}{more}")).into_owned()
 }
 
 fn details(shown: &QueueMessage, now: Timestamp) -> String {

@@ -7,7 +7,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Endpoint, ExternalPorts, printable};
+use super::common::{Endpoint, ExternalPorts};
+use super::out::printable;
 use crate::mail::{Address, Body, Envelope, Message};
 use crate::mua::{Attachment, Draft, Login, Source, Submitter, Verdict, read_sources};
 use crate::world::{Clock, Rng};

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use clap::{ArgAction, Args};
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
-use super::common::{Endpoint, printable};
+use super::common::Endpoint;
+use super::out::printable;
 use crate::mail::{Address, Body, Envelope, Message, Notify, Recipient, Return, ReversePath};
 use crate::mua::{
     AddressArguments, ClientContext, Error, MessageDefaults, Security, SendmailInput, Server, Submitter, Verdict,

@@ -71,7 +71,7 @@ fn write_message(out: &mut String, message: &MessageReport, transcript: bool) ->
 
 fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
     for (speaker, line) in transcript.lines() {
-        let line = super::common::printable(line);
+        let line = super::out::printable(line);
         match speaker {
             Side::Client => writeln!(out, "      {} {line}", style("C:").blue())?,
             Side::Server => writeln!(out, "      {} {line}", style("S:").magenta())?,
@@ -96,7 +96,13 @@ impl Row {
         let since = Duration::try_from(event.at.duration_since(began)).unwrap_or_default();
         let (protocol, duration, what) = cells(&event.kind);
         let host = event.host.to_string();
-        Self { time: format!("+{}", human(since)), host, protocol, duration, what: super::common::printable(&what) }
+        Self {
+            time: format!("+{}", human(since)),
+            host,
+            protocol,
+            duration,
+            what: super::out::printable(&what).into_owned(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::host::RunningWorld;
 use crate::imap::{Flags, SystemFlags};
 use crate::mail::{Address, Message};
 use crate::mda::{AppendMessage, Error, Mailbox, MessageMeta};
+use crate::sync::beside_others;
 
 /// The largest message that is accepted, in bytes.
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
@@ -86,6 +87,7 @@ type ErrorReply = (StatusCode, String);
 fn failed(error: &Error) -> ErrorReply {
     let status = match error {
         Error::NoMailbox(_) => StatusCode::NOT_FOUND,
+        Error::BadKeyword(_) | Error::BadName(_) => StatusCode::BAD_REQUEST,
         Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::CONFLICT,
     };
@@ -208,7 +210,8 @@ async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Res
         Ok(_) => {}
     }
     let flags = read_flags(new.flags.split(' '));
-    let brought = AppendMessage { message: Message::new(body), flags, received: new.received };
+    let message = beside_others(body.len(), || Message::new(body.clone()));
+    let brought = AppendMessage { message, flags, received: new.received };
     let filed = mailboxes.append(&account, &new.mailbox, vec![brought]).await.map_err(|error| failed(&error))?;
     let filed =
         filed.into_iter().next().ok_or((StatusCode::INTERNAL_SERVER_ERROR, "no message was stored".to_owned()))?;

@@ -17,12 +17,15 @@
 //! | `/api/v1/events?since=N` | a page of events from number N on; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it |
+//!
+//! Requests of foreign web pages are refused ([`guard`]); `GET` never changes anything.
 
 mod answers;
 mod backup;
 mod client;
 mod faults;
-mod listen;
+mod guard;
+mod http;
 mod mailboxes;
 mod queue;
 mod share;
@@ -33,6 +36,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
@@ -40,7 +44,7 @@ use serde::Deserialize;
 use crate::host::RunningWorld;
 use crate::journey::JourneyIndex;
 use crate::mail::JourneyId;
-use crate::net::{Listener, Stop};
+use crate::net::{self, Listener, ServerConfig, Stop};
 pub use answers::{HostReport, JourneyReport};
 pub use backup::{BackupRequest, PATH as BACKUP};
 pub use client::{Client, ClientError};
@@ -57,11 +61,8 @@ type AppState = State<Arc<RunningWorld>>;
 
 /// Serves HTTP at a listener until the world stops.
 pub async fn serve(listener: Listener, running: Arc<RunningWorld>, stop: Stop) {
-    let router = router(running).into_make_service();
-    let served = axum::serve(listen::AxumListener(listener), router).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!(%error, "control interface failed");
-    }
+    let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
+    net::serve(config, http::Http(router(running)), stop).await;
 }
 
 fn router(running: Arc<RunningWorld>) -> Router {
@@ -87,6 +88,8 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route("/api/v1/faults", get(faults::list).post(faults::begin))
         .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
+        .layer(from_fn_with_state(running.clone(), http::limit_body))
+        .layer(from_fn_with_state(running.clone(), guard::guard))
         .with_state(running)
 }
 

@@ -21,3 +21,8 @@ const MAX_NAME_BYTES: usize = 1024;
 fn greeting(name: &[u8]) -> Vec<u8> {
     [b"Hello, ".as_slice(), &name[..name.len().min(MAX_NAME_BYTES)], b"!"].concat()
 }
+
+/// Whether this may be the reply to a name.
+fn is_greeting(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"Hello, ") && bytes.ends_with(b"!")
+}

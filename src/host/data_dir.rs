@@ -1,12 +1,12 @@
 //! The data folder of a world: its database, and its certificate authority.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::net::Authority;
-use crate::store::Store;
+use crate::store::{Store, private_file, private_folder};
 use crate::world::{Clock, World};
 use crate::{mda, mta};
 
@@ -24,7 +24,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be created.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        create_private(folder).map_err(|error| Error::Data { path: folder.into(), why: error.to_string() })?;
+        private_folder().create(folder).map_err(|error| Error::Data { path: folder.into(), why: error.to_string() })?;
         Ok(Self { folder: folder.into() })
     }
 
@@ -50,8 +50,9 @@ impl DataDir {
     /// Its files cannot be read or written.
     pub fn authority_in(folder: &Path, world: &World, clock: Clock) -> Result<Authority, Error> {
         let fail = |error: std::io::Error| Error::Data { path: folder.into(), why: error.to_string() };
-        fs::create_dir_all(folder).map_err(fail)?;
-        let lock = File::create(folder.join("ca.lock")).map_err(fail)?;
+        private_folder().create(folder).map_err(fail)?;
+        let lock =
+            private_file().write(true).create(true).truncate(false).open(folder.join("ca.lock")).map_err(fail)?;
         lock.lock().map_err(fail)?;
         let [root, key] = AUTHORITY_FILES.map(|file| folder.join(file));
         match (fs::read_to_string(&root), fs::read_to_string(&key)) {
@@ -92,24 +93,57 @@ impl DataDir {
     }
 }
 
-/// Makes a folder that is readable by its owner only, with those above it. One that is there stays as it is.
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 /// Writes a file that only its owner can read.
 fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
+    let written = private_file().write(true).create(true).truncate(true).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
     written.map_err(|error| Error::Data { path: path.into(), why: error.to_string() })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    /// All files and folders that others can read.
+    fn open_to_others(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if fs::metadata(&path).unwrap().mode() & 0o077 != 0 {
+                found.push(path.clone());
+            }
+            if path.is_dir() {
+                found.extend(open_to_others(&path));
+            }
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn data_dir_is_readable_by_its_owner_only() {
+        let temporary = tempfile::tempdir().unwrap();
+        // One folder is made by us, the other was there, open to all.
+        let (own, other) = (temporary.path().join("a/own"), temporary.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+        for folder in [&own, &other] {
+            let data = DataDir::open(folder).unwrap();
+            let store = data.store().unwrap();
+            data.authority(&World::journey(), Clock::wall()).unwrap();
+            let mailboxes = mda::Mailboxes::new(store, Clock::wall());
+            let large = crate::mail::Message::new(vec![b'x'; 100_000].into());
+            mailboxes.deliver("ann@a.test", None, &large).await.unwrap();
+            let mut sync = mda::MaildirSync::new(&mailboxes, |_| true).unwrap();
+            sync.sync_once().await.unwrap();
+            assert!(folder.join("maildir/ann@a.test/new").is_dir());
+            assert!(fs::read_dir(folder.join("contents")).unwrap().next().is_some());
+            assert_eq!(open_to_others(folder), [""; 0].map(PathBuf::from), "{}", folder.display());
+        }
+        assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(temporary.path().join("a")).unwrap().mode() & 0o777, 0o700);
+    }
 }

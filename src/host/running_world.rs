@@ -12,7 +12,7 @@ use super::start::{self, Context};
 use super::{Environment, Error, FaultInjector, HostSelection};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
-use crate::net::{Datagrams, Identity, Listener, Service as Handler, Stop};
+use crate::net::{Datagrams, Identity, Listener, Service as Handler, Stop, UploadBudget};
 use crate::world::{HostName, Role, Service};
 
 /// A running world.
@@ -27,6 +27,8 @@ pub struct RunningWorld {
     pub mailboxes: Mailboxes,
     /// The injected faults.
     pub faults: FaultInjector,
+    /// The memory for messages that are being received, over whatever protocol.
+    pub uploads: UploadBudget,
     ports: BoundPorts,
     external: ExternalMtas,
     /// The tasks behind the public ports.
@@ -55,12 +57,13 @@ impl RunningWorld {
     ) -> Result<Self, Error> {
         let mailboxes = Mailboxes::new(env.store.clone(), env.clock);
         let faults = FaultInjector::new(&env.world, env.rng.fork("faults"));
-        let mtas = Arc::new(start::mtas(&env, &faults, selection)?);
-        let mdas = Arc::new(start::mdas(&env, &mailboxes, &faults, selection)?);
+        let uploads = start::uploads(&env.world);
+        let mtas = Arc::new(start::mtas(&env, &faults, &uploads, selection)?);
+        let mdas = Arc::new(start::mdas(&env, &mailboxes, &faults, &uploads, selection)?);
         let (public, hosts) = (HostTasks::default(), Mutex::default());
         let external = ExternalMtas::new(public_ports.external_offset());
         let ports = BoundPorts::new(public_ports);
-        let mut running = Self { env, mtas, mdas, mailboxes, faults, ports, external, public, hosts };
+        let mut running = Self { env, mtas, mdas, mailboxes, faults, uploads, ports, external, public, hosts };
         start::sync_maildirs(&running.context(), &running.mailboxes, &running.public);
         match running.start_hosts(selection).await {
             Ok(()) => Ok(running),

@@ -11,7 +11,7 @@ use crate::dns::{Server as NameServer, Zones};
 use crate::mail::Address;
 use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, UserDirectory};
 use crate::mta::{ListenerKind, Mta, MtaContext, SmtpService};
-use crate::net::{self, Identity};
+use crate::net::{self, Identity, UploadBudget};
 use crate::world::{self, Engine, Host, HostName, MailboxForm, Role, Service, port};
 
 /// What a host needs to start.
@@ -23,10 +23,17 @@ pub(super) struct Context<'a> {
     pub(super) external: &'a ExternalMtas,
 }
 
+/// The memory for uploads under way in this process.
+pub(super) fn uploads(world: &world::World) -> UploadBudget {
+    let limits = world.mtas().map(|(_, mta)| mta.size_max).chain(world.mdas().map(|(_, mda)| mda.size_max));
+    UploadBudget::for_messages_of(limits.max().unwrap_or_default())
+}
+
 /// The MTAs of this process, each with its queue opened.
 pub(super) fn mtas(
     env: &Environment,
     faults: &FaultInjector,
+    uploads: &UploadBudget,
     selection: &HostSelection,
 ) -> Result<BTreeMap<HostName, Mta>, Error> {
     let open = |host: &Host, settings: &world::Mta| {
@@ -44,6 +51,7 @@ pub(super) fn mtas(
             trust: env.trust_between_servers()?,
             authority: env.authority.trust().map_err(Error::Authority)?,
             reply_faults: faults.reply_faults(&host.name),
+            uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mta::new(context)?))
     };
@@ -56,6 +64,7 @@ pub(super) fn mdas(
     env: &Environment,
     mailboxes: &Mailboxes,
     faults: &FaultInjector,
+    uploads: &UploadBudget,
     selection: &HostSelection,
 ) -> Result<BTreeMap<HostName, Mda>, Error> {
     let open = |host: &Host, settings: &world::Mda| {
@@ -69,6 +78,7 @@ pub(super) fn mdas(
             emitter: env.event_log.emitter(&host.name),
             identity: env.identity(host, faults)?,
             reply_faults: faults.reply_faults(&host.name),
+            uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mda::new(context)))
     };

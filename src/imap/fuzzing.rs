@@ -31,6 +31,7 @@ pub fn session(input: &[u8]) {
         max_message_bytes: MAX_SIZE,
         nonce: "nonce".to_owned(),
         record: is(2),
+        uploads: crate::net::UploadBudget::default(),
     };
     drive(&mut Session::new(config, is(3)), words, usize::from(*chunk), |session, event| match event {
         Event::StartTls => session.encrypted(),
@@ -102,7 +103,7 @@ pub fn search(input: &[u8]) {
 }
 
 fn key(words: &[u8]) -> Option<Key> {
-    let raw = RawCommand { text: [b"a SEARCH ", words, b"\r\n"].concat(), literals: vec![] };
+    let raw = RawCommand { text: [b"a SEARCH ", words, b"\r\n"].concat(), ..RawCommand::default() };
     match command(&raw, true).ok()?.body {
         Body::Request(Request::Search(search)) => Some(search.key),
         _ => None,

@@ -234,6 +234,16 @@ pub fn has_bare_line_end(text: &[u8]) -> bool {
     *first == b'\n' || *last == b'\r' || text[..text.len() - 1].chunks(PAIRS).zip(text[1..].chunks(PAIRS)).any(has_bare)
 }
 
+/// The longest header that is accepted, in bytes; Exim's default (`header_maxsize`). Many look through a header as a whole.
+const MAX_HEADER_BYTES: usize = 1024 * 1024;
+
+/// Whether the header of a message, with its trace, is longer than any of a real one.
+pub fn has_long_header(message: &[u8]) -> bool {
+    let Some(start) = message.get(..MAX_HEADER_BYTES) else { return false };
+    memchr::memmem::find(start, b"\n\r\n").or_else(|| memchr::memmem::find(start, b"\n\n")).is_none()
+        && !start.starts_with(b"\r\n")
+}
+
 /// Number of pairs that are tested before an early exit.
 const PAIRS: usize = 4096;
 

@@ -18,7 +18,7 @@ pub use domain::domain_key;
 pub use dsn::{Action, DeliveryReport, RecipientReport};
 pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
-pub use message::{BareLineEnds, Content, Message, has_bare_line_end, normalize, with_line_feeds};
+pub use message::{BareLineEnds, Content, Message, has_bare_line_end, has_long_header, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
 pub use transcript::{Side, Transcript};
 pub use transfer_encoding::{decode_base64, decode_quoted_printable};

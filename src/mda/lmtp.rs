@@ -58,6 +58,7 @@ impl LmtpHandler {
             },
             // The MTA has checked the line ends; here they are stored unchanged.
             bare_line_ends: BareLineEnds::Keep,
+            uploads: context.uploads.clone(),
             ..server::Config::default()
         };
         let welcome = || Reply::plain(220, &format!("{} LMTP Postroad", mda.fqdn()));

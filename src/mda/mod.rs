@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::Identity;
+use crate::net::{Identity, UploadBudget};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::world::{self, Clock, HostName, MailboxForm, Rng, World};
 
@@ -54,6 +54,8 @@ pub struct MdaContext {
     pub identity: Identity,
     /// Injected faults that replace its LMTP replies.
     pub reply_faults: ReplyFaults,
+    /// The memory for messages that are being received.
+    pub uploads: UploadBudget,
 }
 
 /// One MDA. Cheap to clone.

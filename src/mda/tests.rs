@@ -51,6 +51,7 @@ impl Fixture {
             emitter: event_log.emitter(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
             reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
+            uploads: crate::net::UploadBudget::default(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());

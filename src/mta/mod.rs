@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::dns::Resolver;
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::{Identity, Interface, Stop, Trust};
+use crate::net::{Identity, Interface, Stop, Trust, UploadBudget};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::{self, Store};
 use crate::world::{self, Clock, HostName, Rng, World};
@@ -73,6 +73,8 @@ pub struct MtaContext {
     pub authority: Trust,
     /// Where its replies are not its own.
     pub reply_faults: ReplyFaults,
+    /// The memory for messages that are being received.
+    pub uploads: UploadBudget,
 }
 
 /// One MTA. Cheap to clone.

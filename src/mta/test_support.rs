@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Mta, MtaContext, SCHEMA};
 use crate::dns::Resolver;
 use crate::journey::EventLog;
-use crate::net::{Authority, Net};
+use crate::net::{Authority, Net, UploadBudget};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::Store;
 use crate::world::{Clock, HostName, Rng, Role, World};
@@ -29,6 +29,7 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         trust: authority.trust().unwrap(),
         authority: authority.trust().unwrap(),
         reply_faults: ReplyFaults::default(),
+        uploads: UploadBudget::default(),
         world,
         host,
         interface,

@@ -16,10 +16,13 @@ use super::busy_poll::{BusyPollPermit, PeerActivity};
 use super::deadline::Deadline;
 use super::write_buffer::WriteBuffer;
 use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
+use crate::sync::beside_others;
 
 /// Size of one read: a message arrives in a few of them. The buffer is on the stack during a poll, so an idle
 /// connection has none.
 const READ_BYTES: usize = 64 * 1024;
+/// How long a connection may keep its thread while others wait.
+const MAX_TURN: Duration = Duration::from_millis(5);
 /// Time limit for a TLS handshake, and for closing a connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -42,6 +45,8 @@ pub struct Conn<M> {
     /// The wait for `stop`, from the first read until it fires.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stopped: bool,
+    /// When other tasks had their turn.
+    turn_began: Instant,
 }
 
 impl<M: Machine + Unpin> Conn<M> {
@@ -60,6 +65,7 @@ impl<M: Machine + Unpin> Conn<M> {
             stop,
             stopping: None,
             stopped: false,
+            turn_began: Instant::now(),
         }
     }
 
@@ -76,10 +82,11 @@ impl<M: Machine + Unpin> Conn<M> {
     /// The network failed, or the peer exceeded the protocol's timeout.
     pub async fn event(&mut self) -> Result<Option<M::Event>, Error> {
         loop {
+            self.yield_turn().await;
             if !self.delay_output || self.unsent.is_full() {
                 self.write_unsent().await?;
             }
-            match self.machine.next() {
+            match self.next() {
                 Next::Send(bytes) => self.coalesce(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close => {
@@ -90,6 +97,7 @@ impl<M: Machine + Unpin> Conn<M> {
                 // RFC 2920 §3.2: replies are sent together once all input that has arrived is read.
                 Next::Read if std::mem::take(&mut self.is_input_left) => self.read_on().await?,
                 Next::Read if std::mem::take(&mut self.delay_output) => {}
+                Next::Read if self.machine.has_input() => {}
                 Next::Read => {
                     if self.machine.expects_more() {
                         self.stream.acknowledge();
@@ -119,6 +127,20 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
+    /// Lets other tasks run after a while in which neither the peer nor the owner was waited for. What a peer sends may
+    /// take long to read, and what it reads long to write. In virtual time, nothing takes any.
+    async fn yield_turn(&mut self) {
+        if self.stream.is_socket() && MAX_TURN <= self.turn_began.elapsed() {
+            yield_now().await;
+            self.turn_began = Instant::now();
+        }
+    }
+
+    fn next(&mut self) -> Next<M::Event> {
+        let machine = &mut self.machine;
+        beside_others(machine.held_bytes(), || machine.next())
+    }
+
     /// Buffers a piece of output, and those after it that can be written together with it.
     fn coalesce(&mut self, bytes: Bytes) {
         self.unsent.push(bytes);
@@ -137,6 +159,7 @@ impl<M: Machine + Unpin> Conn<M> {
     /// As [`Conn::event`]; call it only while an event waits for its answer.
     pub async fn flush(&mut self) -> Result<(), Error> {
         loop {
+            self.yield_turn().await;
             self.write_unsent().await?;
             match self.machine.next() {
                 Next::Send(bytes) => self.coalesce(bytes),
@@ -234,6 +257,7 @@ impl<M: Machine + Unpin> Conn<M> {
             return Ok(());
         }
         let now = Instant::now();
+        self.turn_began = now;
         // Only sockets need the operating system to wake the thread.
         self.activity = if self.stream.is_socket() { PeerActivity::of(now, now - began) } else { None };
         self.machine.add_wait(now - began);
@@ -269,7 +293,8 @@ impl<M: Machine + Unpin> Conn<M> {
             Ok(()) => {
                 self.is_input_left = buffer.remaining() == 0;
                 self.delay_output |= self.is_input_left;
-                self.machine.receive(buffer.filled());
+                let machine = &mut self.machine;
+                beside_others(machine.held_bytes(), || machine.receive(buffer.filled()));
             }
             // A close without TLS close_notify is a plain end of stream.
             Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => self.machine.receive(&[]),

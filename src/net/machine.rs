@@ -32,6 +32,16 @@ pub trait Machine {
         false
     }
 
+    /// Whether it has input left, and returned [`Next::Read`] only so that other tasks have their turn.
+    fn has_input(&self) -> bool {
+        false
+    }
+
+    /// The bytes of a message that is being received, on which the next call may work as a whole.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// How long to wait for the peer now, for a byte to read or for space to write.
     fn timeout(&self) -> Duration;
 

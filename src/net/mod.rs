@@ -20,10 +20,12 @@
 //! Nothing outside this module opens a socket.
 
 mod address_map;
+mod budget;
 mod busy_poll;
 mod conn;
 mod deadline;
 mod error;
+mod foreign;
 pub mod fuzzing;
 mod interface;
 mod link_delay;
@@ -37,8 +39,10 @@ mod tls;
 mod tls_faults;
 mod write_buffer;
 
+pub use budget::{UploadBudget, UploadShare};
 pub use conn::Conn;
 pub use error::Error;
+pub use foreign::is_http_request;
 pub use interface::{Datagrams, ExternalRegistration, Interface, Listener, Net, external_listener};
 pub use link_faults::{Link, LinkFault, LinkFaultId, LinkFaults};
 pub use machine::{Machine, Next};

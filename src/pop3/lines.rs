@@ -2,6 +2,8 @@
 
 use bytes::BytesMut;
 
+use crate::net::is_http_request;
+
 /// Maximum length of a line. RFC 2449 §4 asks for 255, a SASL response may be longer (RFC 5034 §4).
 pub(super) const MAX_LINE_BYTES: usize = 1024;
 
@@ -18,6 +20,8 @@ pub(super) struct Lines {
 pub(super) enum Line {
     Whole(String),
     TooLong,
+    /// That of an HTTP request.
+    Http,
 }
 
 impl Lines {
@@ -29,13 +33,19 @@ impl Lines {
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
             if MAX_LINE_BYTES < self.unread.len() {
-                self.skipping = true;
+                if !std::mem::replace(&mut self.skipping, true) && is_http_request(&self.unread) {
+                    return Some(Line::Http);
+                }
                 self.unread.clear();
             }
             return None;
         };
         let line = self.unread.split_to(end + 1);
-        if std::mem::take(&mut self.skipping) || MAX_LINE_BYTES < line.len() {
+        let is_rest = std::mem::take(&mut self.skipping);
+        if !is_rest && is_http_request(&line) {
+            return Some(Line::Http);
+        }
+        if is_rest || MAX_LINE_BYTES < line.len() {
             return Some(Line::TooLong);
         }
         let line = &line[..end];
@@ -71,6 +81,19 @@ mod tests {
         assert_eq!(lines.next(), None);
         lines.receive(b"IT\r\n");
         assert_eq!(lines.next(), whole("QUIT"));
+    }
+
+    #[test]
+    fn lines_with_an_http_request_of_any_length_report_it() {
+        let long = format!("POST /{} HTTP/1.1\r\n", "x".repeat(MAX_LINE_BYTES));
+        for (sent, chunk) in [("GET / HTTP/1.1\r\n", 1), (long.as_str(), 1000), (long.as_str(), usize::MAX)] {
+            let mut lines = Lines::default();
+            let found = sent.as_bytes().chunks(chunk).find_map(|part| {
+                lines.receive(part);
+                lines.next()
+            });
+            assert_eq!(found, Some(Line::Http), "{chunk}");
+        }
     }
 
     #[test]

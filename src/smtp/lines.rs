@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::net::is_http_request;
+
 /// Maximum length of a line without its CR LF: the 512 of RFC 5321 §4.5.3.1.4 and space for all extensions.
 const MAX_LINE_BYTES: usize = 2000;
 /// Maximum length of a too long line that is skipped; beyond it the connection is closed.
@@ -16,6 +18,8 @@ pub(super) enum Line {
     TooLong,
     /// It exceeds [`MAX_SKIPPED_BYTES`] and has not ended.
     Endless,
+    /// It is that of an HTTP request.
+    Http,
 }
 
 /// Input that has not been consumed.
@@ -60,15 +64,23 @@ impl Lines {
         };
         let mut line = self.unread.split_to(self.searched + end + 2);
         line.truncate(line.len() - 2);
+        let is_http = self.skipped == 0 && is_http_request(&line);
         let is_long = self.skipped != 0 || MAX_LINE_BYTES < line.len();
         (self.searched, self.skipped) = (0, 0);
-        Some(if is_long { Line::TooLong } else { Line::Whole(line.freeze()) })
+        Some(match is_long {
+            _ if is_http => Line::Http,
+            true => Line::TooLong,
+            false => Line::Whole(line.freeze()),
+        })
     }
 
     /// Notes that there is no line end yet, and drops the prefix of a line that is too long.
     fn skip(&mut self) -> Option<Line> {
         self.searched = self.unread.len().saturating_sub(1);
         if MAX_LINE_BYTES < self.unread.len() {
+            if self.skipped == 0 && is_http_request(&self.unread) {
+                return Some(Line::Http);
+            }
             self.skipped += self.searched;
             let _ = self.unread.split_to(self.searched);
             self.searched = 0;
@@ -109,6 +121,22 @@ mod tests {
             }
             assert_eq!(found, [Line::TooLong, whole("NOOP").unwrap()]);
         }
+    }
+
+    #[test]
+    fn lines_with_an_http_request_of_any_length_report_it() {
+        let long = format!("POST /{} HTTP/1.1\r\n", "x".repeat(MAX_LINE_BYTES));
+        for (sent, chunk) in [("GET / HTTP/1.1\r\n", 1), (long.as_str(), 1000), (long.as_str(), usize::MAX)] {
+            let mut lines = Lines::default();
+            let found = sent.as_bytes().chunks(chunk).find_map(|part| {
+                lines.receive(part);
+                lines.next()
+            });
+            assert_eq!(found, Some(Line::Http), "{chunk}");
+        }
+        let mut lines = Lines::default();
+        lines.receive(format!("NOOP {}GET / HTTP/1.1\r\n", "x".repeat(MAX_LINE_BYTES)).as_bytes());
+        assert_eq!(lines.next(), Some(Line::TooLong));
     }
 
     #[test]

@@ -13,7 +13,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
-use crate::mail::{Message, has_bare_line_end, normalize};
+use crate::mail::{Message, has_bare_line_end, has_long_header, normalize};
+use crate::net::UploadShare;
 
 /// Maximum memory that is reserved only because the client declared a size.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
@@ -33,6 +34,10 @@ pub(super) struct MessageReader {
     declared: u64,
     has_bare_line_end: bool,
     position: Position,
+    /// Its part of the memory for uploads.
+    share: UploadShare,
+    /// There was no memory for it.
+    lacks_room: bool,
 }
 
 /// The position in the dot-stuffed text.
@@ -52,10 +57,14 @@ pub(super) enum MessageError {
     TooLarge,
     /// RFC 5321 §2.3.8.
     BareLineEnd,
+    /// The header alone is larger than any of a real message.
+    LongHeader,
+    /// Other uploads have taken the memory.
+    NoRoom,
 }
 
 impl MessageReader {
-    pub(super) fn new(max_bytes: u64, declared: Option<u64>) -> Self {
+    pub(super) fn new(max_bytes: u64, declared: Option<u64>, share: UploadShare) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
             message: BytesMut::new(),
@@ -64,7 +73,14 @@ impl MessageReader {
             declared,
             has_bare_line_end: false,
             position: Position::LineStart,
+            share,
+            lacks_room: false,
         }
+    }
+
+    /// Takes its part of the memory for uploads, to hold it until the message is stored.
+    pub(super) fn take_share(&mut self) -> UploadShare {
+        std::mem::take(&mut self.share)
     }
 
     /// Reads dot-stuffed text. At the end of the message, returns how many bytes of the chunk belong to it.
@@ -131,21 +147,27 @@ impl MessageReader {
 
     fn append(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
-        if self.max_bytes < self.bytes {
-            self.message = BytesMut::new();
+        if self.max_bytes < self.bytes || self.lacks_room || !self.reserve(part.len()) {
+            // It is refused at its end.
+            (self.message, self.share) = (BytesMut::new(), UploadShare::default());
             return;
         }
-        self.reserve(part.len());
         self.message.extend_from_slice(part);
     }
 
-    fn reserve(&mut self, bytes: usize) {
+    /// Makes room for more bytes; false if there is none.
+    fn reserve(&mut self, bytes: usize) -> bool {
+        self.lacks_room |= !self.share.grow_to(self.message.len() + bytes);
+        if self.lacks_room {
+            return false;
+        }
         let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
         if room < bytes {
             let believed = MAX_RESERVED_BYTES.max(len as u64 * MAX_RESERVED_FACTOR);
             let expected = self.declared.saturating_sub(len as u64).min(believed) as usize;
             self.message.reserve(bytes.max(expected));
         }
+        true
     }
 
     /// Announces the size of the next chunk.
@@ -172,6 +194,8 @@ impl MessageReader {
     pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),
+            _ if self.lacks_room => Err(MessageError::NoRoom),
+            _ if has_long_header(&self.message) => Err(MessageError::LongHeader),
             BareLineEnds::Refuse if self.has_bare_line_end => Err(MessageError::BareLineEnd),
             BareLineEnds::Normalize if self.has_bare_line_end => {
                 Ok(Message::new(normalize(&self.message).0.into_owned().into()))
@@ -238,7 +262,7 @@ mod tests {
     ];
 
     fn read(wire: &[u8], chunk: usize, rule: BareLineEnds) -> Option<(Result<Bytes, MessageError>, usize)> {
-        let mut reader = MessageReader::new(100, None);
+        let mut reader = MessageReader::new(100, None, UploadShare::default());
         for (number, part) in wire.chunks(chunk).enumerate() {
             if let Some(used) = reader.take_stuffed(part) {
                 let message = reader.finish_stuffed(rule).map(|message| message.to_bytes());
@@ -302,7 +326,7 @@ mod tests {
 
     #[test]
     fn message_reader_beyond_the_limit_counts_but_does_not_buffer() {
-        let mut reader = MessageReader::new(10, Some(u64::MAX));
+        let mut reader = MessageReader::new(10, Some(u64::MAX), UploadShare::default());
         assert_eq!(reader.take_stuffed(b"0123456789"), None);
         assert!(!reader.is_too_large());
         assert_eq!(reader.take_stuffed(b"0"), None);
@@ -314,7 +338,8 @@ mod tests {
     #[test]
     fn message_reader_when_message_is_smaller_than_declared_frees_the_reserve() {
         for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
-            let mut reader = MessageReader::new(60 << 20, Some(declared));
+            let mut reader =
+                MessageReader::new(60 << 20, Some(declared), UploadShare::default());
             vec![b'x'; sent].chunks(4000).for_each(|part| reader.take_counted(part));
             let room = reader.fitted().try_into_mut().unwrap().capacity();
             assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");

@@ -154,6 +154,12 @@ impl ContentRef {
         Ok(Self { id: row.get(0)?, location: location(row, 1)?, bytes: row.get(4)?, hash: row.get(5)? })
     }
 
+    /// The number of its bytes.
+    pub(super) fn len(&self) -> usize {
+        let length = self.location.as_ref().map_or(0, |location| location.length);
+        usize::try_from(length).unwrap_or(usize::MAX).max(self.bytes.as_ref().map_or(0, Vec::len))
+    }
+
     /// Reads its bytes and compares them with their hash.
     pub(super) fn load(self, files: &dyn SegmentFiles) -> Result<Content, LoadError> {
         let (content, origin) = match (self.location, self.bytes) {

@@ -42,6 +42,7 @@ pub mod content;
 mod disk_faults;
 mod error;
 mod open;
+mod private;
 mod segment_files;
 mod segments;
 mod simulated_writer;
@@ -57,12 +58,13 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::mail::Content;
-use crate::sync::lock;
+use crate::sync::{beside_others, lock};
 use cache::Cache;
 use commit::{CommitState, Job};
 use content::{ContentRef, LoadError};
 pub use disk_faults::DiskFaults;
 pub use error::Error;
+pub(crate) use private::{private_file, private_folder};
 use segment_files::{DiskFiles, MemoryFiles, SegmentFiles};
 use segments::Segments;
 use simulated_writer::SimulatedWriter;
@@ -311,7 +313,8 @@ impl Store {
     fn load(&self, id: i64, found: Option<ContentRef>) -> Result<Content, Error> {
         let mut found = found;
         for attempt in 0.. {
-            let content = found.ok_or(Error::Missing(id))?.load(self.files());
+            let content = found.ok_or(Error::Missing(id))?;
+            let content = beside_others(content.len(), move || content.load(self.files()));
             match content {
                 Ok(content) => {
                     self.inner.cache.insert_if_room(id, &content);

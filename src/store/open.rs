@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::private::private_file;
 use super::segment_files::{DiskFiles, SegmentFiles, sync_folder};
 use super::{CONTENTS, Error, Schema, content};
 
@@ -25,7 +26,8 @@ const MEMORY_PAGE_BYTES: i64 = 16 * 1024;
 
 /// Takes the database for this process. Released when the file is closed, however the process ends.
 pub(super) fn lock_database(path: &Path) -> Result<File, String> {
-    let lock = File::create(beside(path, "-lock")).map_err(|error| error.to_string())?;
+    let lock = private_file().write(true).create(true).truncate(false).open(beside(path, "-lock"));
+    let lock = lock.map_err(|error| error.to_string())?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
@@ -76,11 +78,7 @@ const OLDER: &str = "an older build wrote it, which this one cannot read; \
 
 /// Makes the database readable by its owner only, as SQLite then does with the files beside it.
 fn make_private(path: &Path) -> Result<(), Error> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?;
+    private_file().write(true).create(true).truncate(false).open(path)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::private::{private_file, private_folder};
 use crate::sync::lock;
 
 /// Segment files kept open, for readers.
@@ -107,8 +108,9 @@ impl SegmentFiles for DiskFiles {
     }
 
     fn create(&self, segment: i64) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
+        private_folder().create(&self.folder)?;
+        let mut options = private_file();
+        let file = options.read(true).write(true).create(true).truncate(true).open(self.path(segment))?;
         lock(&self.open).insert(segment, Arc::new(file));
         Ok(())
     }

@@ -1,8 +1,21 @@
-//! Locks that a panic elsewhere does not make unusable.
+//! Locks that a panic elsewhere does not make unusable, and work that does not hold up other tasks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 /// Locks a mutex whose value is whole between any two statements of its users, so that a panic leaves nothing half done.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Does work that takes a time for each of these bytes. If they are many, the other tasks of this thread run on another
+/// one meanwhile; in virtual time there is only one.
+pub(crate) fn beside_others<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let is_shared = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if MANY_BYTES < bytes && is_shared() { block_in_place(work) } else { work() }
+}
+
+/// More bytes than are worked on within a few milliseconds.
+const MANY_BYTES: usize = 256 * 1024;

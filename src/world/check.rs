@@ -68,6 +68,9 @@ fn named(domain: &str) -> Option<String> {
     domain_key(domain).filter(|key| !key.starts_with('[')).map(Cow::into_owned)
 }
 
+/// Longest name of a world or host, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+
 /// The kind of host that a name must refer to.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -91,7 +94,18 @@ impl Check<'_> {
         self.problems.push(Problem { line, text });
     }
 
+    /// The name is that of the data folder, too.
+    fn world_name(&mut self, name: &Spanned<String>) {
+        let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
+        let text = name.get_ref();
+        if text.is_empty() || MAX_NAME_BYTES < text.len() || !text.chars().all(is_plain) {
+            let text = text.escape_debug();
+            self.report(name.span(), format!("`{text}` cannot be the name of a world; use letters, digits, - and _"));
+        }
+    }
+
     fn world(&mut self, file: &WorldFile) -> Option<World> {
+        self.world_name(&file.world.name);
         let hosts = self.hosts(file);
         let domains = self.domains(file, &hosts);
         let no_mail = self.no_mail(file, &domains);
@@ -109,7 +123,7 @@ impl Check<'_> {
         self.check_external_mtas(file, &hosts);
         self.check_named_hosts(&hosts);
         Some(World {
-            name: file.world.name.clone(),
+            name: file.world.name.get_ref().clone(),
             password: file.world.password.clone(),
             entry: entry?,
             hosts,
@@ -192,6 +206,12 @@ impl Check<'_> {
         }
         if !all.names.insert(fqdn.clone()) {
             self.report(span, format!("another host is already called {fqdn}; give each host its own name"));
+        }
+        let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_' | '.');
+        let text = name.get_ref();
+        if text.is_empty() || MAX_NAME_BYTES < text.len() || text.starts_with('.') || !text.chars().all(is_plain) {
+            let text = text.escape_debug();
+            self.report(name.span(), format!("`{text}` cannot be the name of a host; use letters, digits, -, _ and ."));
         }
         let host_name: HostName = Arc::from(name.get_ref().as_str());
         let host = Host { name: host_name.clone(), fqdn, addresses: addresses.get_ref().list().to_vec(), role };

@@ -49,7 +49,8 @@ pub(super) type Hosts<T> = BTreeMap<Spanned<String>, T>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WorldTable {
-    pub(super) name: String,
+    /// Also the name of its data folder.
+    pub(super) name: Spanned<String>,
     /// The password of users without their own.
     pub(super) password: String,
     /// The MTA that accepts mail from senders without a provider in this world; by default the first by name.

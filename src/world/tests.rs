@@ -251,3 +251,34 @@ fn world_file_guide_names_every_key_and_has_valid_examples() {
         toml::from_str::<config::WorldFile>(&text).unwrap_or_else(|error| panic!("{error}\nin {example}"));
     }
 }
+
+#[test]
+fn world_file_with_a_name_that_is_a_path_is_refused() {
+    let named = |name: &str| problems(|text| text.replacen("name = \"journey\"", &format!("name = {name}"), 1));
+    for name in [
+        "\"../../x\"",
+        "\"/etc\"",
+        "\"\"",
+        "\".\"",
+        "\"..\"",
+        "\"a b\"",
+        "\"a/b\"",
+        "\"a\\\\b\"",
+        "\"\\u001b[2J\"",
+        "\"\\u202e\"",
+    ] {
+        let found = named(name);
+        assert!(
+            matches!(found.as_slice(), [one] if one.contains("cannot be the name of a world")),
+            "{name}: {found:?}"
+        );
+        assert!(!found[0].contains(char::is_control));
+    }
+    for name in ["\"journey-2_a\"", "\"\u{65c5}\""] {
+        assert_eq!(named(name), [""; 0], "{name}");
+    }
+    for name in ["\"../x\"", "\"a/b\"", "\".a\"", "\"a\\u001b[2J\"", "\"\""] {
+        let found = problems(|text| format!("{text}\n[mua.{name}]\nname = \"other.test\"\naddress = \"192.0.2.99\"\n"));
+        assert!(found.iter().any(|one| one.contains("cannot be the name of a host")), "{name}: {found:?}");
+    }
+}

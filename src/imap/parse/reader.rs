@@ -4,6 +4,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::net::{UploadBudget, UploadShare, is_http_request};
+
 /// All messages of a command together may have the size of this many of the largest. RFC 3502.
 const MAX_MESSAGES_PER_COMMAND: usize = 2;
 
@@ -25,6 +27,8 @@ pub(crate) struct RawCommand {
     pub(crate) text: Vec<u8>,
     /// The literals, in order.
     pub(crate) literals: Vec<Bytes>,
+    /// Their part of the memory for uploads.
+    pub(crate) share: UploadShare,
 }
 
 impl RawCommand {
@@ -52,6 +56,8 @@ pub(crate) enum ReadResult {
     Prompt,
     /// A complete command.
     Command(RawCommand),
+    /// An HTTP request, of which the rest may hold commands.
+    Http,
     /// The end of a command that exceeded a limit.
     Refused(RawCommand, Refusal),
 }
@@ -65,6 +71,8 @@ pub(crate) enum Refusal {
     Literal,
     /// A message is too large.
     Message,
+    /// Other uploads have taken the memory.
+    NoRoom,
 }
 
 /// A literal announced by a line.
@@ -86,6 +94,7 @@ enum Stage {
 
 /// Collects bytes into commands.
 pub(crate) struct Reader {
+    uploads: UploadBudget,
     input: BytesMut,
     /// The first bytes of the input that contain no line end.
     scanned: usize,
@@ -95,8 +104,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new() -> Self {
-        Self { input: BytesMut::new(), scanned: 0, stage: Stage::Line, command: RawCommand::default(), refused: None }
+    pub(crate) fn new(uploads: UploadBudget) -> Self {
+        let command = RawCommand { share: uploads.share(), ..RawCommand::default() };
+        Self { uploads, input: BytesMut::new(), scanned: 0, stage: Stage::Line, command, refused: None }
     }
 
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
@@ -105,7 +115,7 @@ impl Reader {
 
     /// Discards all input: bytes received before the TLS handshake must not count after it. RFC 9051 §6.2.1.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.uploads.clone());
     }
 
     /// Takes the input that was not read yet.
@@ -153,6 +163,9 @@ impl Reader {
     }
 
     fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
+        if self.command.text.is_empty() && is_http_request(&self.input) {
+            return Some(ReadResult::Http);
+        }
         let space_left = limits.line.saturating_sub(self.command.text.len());
         let Some(line) = self.split_line() else {
             if space_left < self.input.len() {
@@ -204,11 +217,25 @@ impl Reader {
             true => (limits.message, limits.message.saturating_mul(MAX_MESSAGES_PER_COMMAND), Refusal::Message),
             false => (limits.literals, limits.literals, Refusal::Literal),
         };
-        let held: usize = self.command.literals.iter().map(Bytes::len).sum();
-        ((each as u64) < bytes || (all as u64) < bytes.saturating_add(held as u64)).then_some(refusal)
+        let held = self.held_bytes() as u64;
+        match (each as u64) < bytes || (all as u64) < bytes.saturating_add(held) {
+            true => Some(refusal),
+            false => (!self.uploads.has_room(bytes)).then_some(Refusal::NoRoom),
+        }
+    }
+
+    /// The size of the literals so far.
+    fn held_bytes(&self) -> usize {
+        self.command.literals.iter().map(Bytes::len).sum()
     }
 
     fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
+        let held = self.held_bytes() + self.input.len().min(bytes);
+        if !self.command.share.grow_to(held) {
+            self.refuse(Refusal::NoRoom, Stage::SkipLiteral { bytes: bytes as u64 });
+            (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
+            return None;
+        }
         if self.input.len() < bytes {
             return Some(ReadResult::More);
         }
@@ -240,7 +267,8 @@ impl Reader {
 
     fn finish(&mut self) -> ReadResult {
         self.stage = Stage::Line;
-        let command = std::mem::take(&mut self.command);
+        let next = RawCommand { share: self.uploads.share(), ..RawCommand::default() };
+        let command = std::mem::replace(&mut self.command, next);
         match self.refused.take() {
             None => ReadResult::Command(command),
             Some(refusal) => ReadResult::Refused(command, refusal),

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 
 use super::{ParseError, Parsed, RawCommand, bad};
-use crate::imap::value::{Number, SequenceSet, Window, utf7_decode};
+use crate::imap::value::{Number, SequenceSet, Window, is_atom_char, utf7_decode};
 
 /// A position in a command.
 pub(super) struct Scanner<'a> {
@@ -15,13 +15,8 @@ pub(super) struct Scanner<'a> {
     utf8: bool,
 }
 
-/// Everything except atom-specials. RFC 9051 §9 (ATOM-CHAR).
-pub(super) fn is_atom(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
-}
-
 fn is_astring(byte: u8) -> bool {
-    is_atom(byte) || byte == b']'
+    is_atom_char(byte) || byte == b']'
 }
 
 /// RFC 9051 §9 (tag): an astring without "+".
@@ -87,7 +82,7 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn atom(&mut self) -> Parsed<&'a str> {
-        self.take_while(is_atom, "An atom is missing")
+        self.take_while(is_atom_char, "An atom is missing")
     }
 
     /// Letters, digits, `.` and `-`, as in the names of commands, items and options.

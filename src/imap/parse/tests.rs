@@ -7,12 +7,13 @@ use crate::imap::fetch::{BodyName, Item, Section, SectionText};
 use crate::imap::search::{Key, Search, SearchReturn, When};
 use crate::imap::sync::{ChangedSince, Resync};
 use crate::imap::value::{Flags, SequenceSet, StoreMode, SystemFlags, parse_date, parse_date_time};
+use crate::net::UploadBudget;
 
 const LIMITS: Limits = Limits { line: 1_000, message: 2_000, literals: 100 };
 
 /// Reads one command; the reader's prompts are skipped.
 fn read(text: &str) -> Result<Body, ParseError> {
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(UploadBudget::default());
     reader.receive(text.as_bytes());
     reader.receive(b"\r\n");
     loop {
@@ -34,7 +35,7 @@ fn request(text: &str) -> Request {
 }
 
 fn set(text: &str) -> SequenceSet {
-    let raw = RawCommand { text: text.into(), literals: vec![] };
+    let raw = RawCommand { text: text.into(), ..RawCommand::default() };
     scanner::Scanner::new(&raw, false).set().unwrap()
 }
 
@@ -345,7 +346,7 @@ fn reader_skips_commands_beyond_the_limits() {
         (format!("a SELECT {} {{3+}}\r\nabc\r\n", "x".repeat(2_000)), Refusal::Line),
     ] {
         for size in [1, 3, 4_000] {
-            let mut reader = Reader::new();
+            let mut reader = Reader::new(UploadBudget::default());
             let mut refused = 0;
             for chunk in format!("{text}b NOOP\r\n").as_bytes().chunks(size) {
                 reader.receive(chunk);
@@ -357,7 +358,7 @@ fn reader_skips_commands_beyond_the_limits() {
                             refused += 1;
                         }
                         ReadResult::Command(raw) => assert_eq!((raw.text.as_slice(), refused), (&b"b NOOP\r\n"[..], 1)),
-                        ReadResult::Prompt => panic!("{text:.20} sends a prompt"),
+                        ReadResult::Prompt | ReadResult::Http => panic!("{text:.20} sends a prompt"),
                     }
                 }
             }
@@ -389,4 +390,48 @@ fn nul_is_accepted_in_a_literal8_only() {
     ] {
         assert!(read(&format!("a1 {command}")).is_ok(), "{command:?}");
     }
+#[test]
+fn reader_without_memory_for_a_literal_skips_the_command() {
+    let budget = UploadBudget::new(100_000);
+    let limits = Limits { line: 1_000, message: 1_000_000, literals: 100 };
+    let mut other = budget.share();
+    for (other_bytes, announced, refused) in [(0, 90_000, false), (120_000, 90_000, true), (60_000, 40_000, false)] {
+        other = budget.share();
+        let mut reader = Reader::new(budget.clone());
+        reader.receive(format!("a APPEND a {{{announced}+}}\r\n").as_bytes());
+        assert!(matches!(reader.command(&limits), ReadResult::More));
+        assert!(other.grow_to(other_bytes.min(110_000)));
+        for _ in 0..announced / 1_000 {
+            reader.receive(&[b'x'; 1_000]);
+            assert!(matches!(reader.command(&limits), ReadResult::More));
+        }
+        reader.receive(b"\r\nb NOOP\r\n");
+        match reader.command(&limits) {
+            ReadResult::Refused(_, Refusal::NoRoom) => assert!(refused),
+            ReadResult::Command(_) => assert!(!refused),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(reader.command(&limits), ReadResult::Command(raw) if raw.text == b"b NOOP\r\n"));
+    }
+    drop(other);
+    // What has no room from the start is refused before it is sent.
+    let mut reader = Reader::new(UploadBudget::new(10));
+    reader.receive(b"a APPEND a {50000}\r\n");
+    assert!(matches!(reader.command(&limits), ReadResult::Refused(_, Refusal::NoRoom)));
+}
+
+#[test]
+fn reader_with_an_http_request_reports_it() {
+    for chunk in [1, 5, 100] {
+        let mut reader = Reader::new(UploadBudget::default());
+        let sent = b"POST /x HTTP/1.1\r\nHost: a\r\n\r\na LOGIN ann pw\r\n";
+        let found = sent.chunks(chunk).find_map(|part| {
+            reader.receive(part);
+            Some(reader.command(&LIMITS)).filter(|found| !matches!(found, ReadResult::More))
+        });
+        assert!(matches!(found, Some(ReadResult::Http)), "{found:?}");
+    }
+    let mut reader = Reader::new(UploadBudget::default());
+    reader.receive(b"POST LOGIN ann /x\r\n");
+    assert!(matches!(reader.command(&LIMITS), ReadResult::Command(_)), "a method may be a tag");
 }

@@ -45,10 +45,12 @@ impl Session {
     pub(super) fn read_command(&mut self) -> bool {
         match self.reader.command(&self.limits()) {
             ReadResult::More => return false,
+            ReadResult::Http => self.bye("This is no HTTP server"),
             ReadResult::Prompt => {
                 self.out.text("+ Ready for literal data").end();
             }
-            ReadResult::Command(raw) => {
+            ReadResult::Command(mut raw) => {
+                self.upload = Some(std::mem::take(&mut raw.share));
                 self.record_command(&raw);
                 match command(&raw, self.enabled.rev2 || self.enabled.utf8) {
                     Ok(command) => self.execute(command),
@@ -88,6 +90,8 @@ impl Session {
             Refusal::Line => Reply::bad("Line too long").with(Code::Word("TOOBIG")),
             Refusal::Literal => Reply::bad("Literal too large").with(Code::Word("TOOBIG")),
             Refusal::Message => Reply::no("Message too large").with(Code::Word("TOOBIG")),
+            // RFC 5530 §3.
+            Refusal::NoRoom => Reply::no("Too many uploads at once, try again later").with(Code::Word("LIMIT")),
         };
         self.tagged(tag.unwrap_or("*"), &reply);
     }

@@ -26,7 +26,7 @@ use crate::imap::parse::{Limits, Reader};
 use crate::imap::sync::Enabled;
 use crate::imap::write::ResponseBuffer;
 use crate::mail::Transcript;
-use crate::net::{Machine, Next};
+use crate::net::{Machine, Next, UploadBudget, UploadShare};
 
 use compress::Compressed;
 pub use reply::Reply;
@@ -37,6 +37,8 @@ const MAX_BAD_COMMANDS: usize = 50;
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Most bytes of the literals of one command, except `APPEND` and `REPLACE`.
 const MAX_LITERALS_BYTES: usize = 64 * 1024;
+/// Most steps by which input is inflated before other sessions have their turn: 1 MiB.
+const MAX_INFLATE_STEPS: usize = 64;
 /// Output is sent at this size, before anything else is done.
 const OUTPUT_FULL_BYTES: usize = 64 * 1024;
 /// How long a client may take to log in, or to read output.
@@ -59,6 +61,8 @@ pub struct SessionConfig {
     pub nonce: String,
     /// Whether to keep a [`Transcript`].
     pub record: bool,
+    /// The memory for messages that are being received, shared with other connections.
+    pub uploads: UploadBudget,
 }
 
 /// A request to the owner of a session.
@@ -96,6 +100,10 @@ pub struct Session {
     attempts: usize,
     failed_logins: usize,
     bad_commands: usize,
+    /// The memory that the command in progress takes.
+    upload: Option<UploadShare>,
+    /// Not all input was inflated, so that other sessions have their turn.
+    is_inflating: bool,
 }
 
 /// The state of the session.
@@ -146,9 +154,10 @@ impl Session {
             out.record(Transcript::default());
         }
         let mut session = Self {
-            config,
             state: State::NotAuthenticated,
-            reader: Reader::new(),
+            reader: Reader::new(config.uploads.clone()),
+            upload: None,
+            is_inflating: false,
             out,
             event: None,
             encrypted,
@@ -158,6 +167,7 @@ impl Session {
             attempts: 0,
             failed_logins: 0,
             bad_commands: 0,
+            config,
         };
         let capabilities = session.capabilities();
         let Session { out, config, .. } = &mut session;
@@ -259,6 +269,8 @@ impl Machine for Session {
     }
 
     fn next(&mut self) -> Next<Event> {
+        let mut steps = 0;
+        self.is_inflating = false;
         loop {
             if OUTPUT_FULL_BYTES <= self.out.len()
                 && let Some(bytes) = self.outgoing()
@@ -268,11 +280,19 @@ impl Machine for Session {
             if let Some(event) = self.event.take() {
                 return Next::Event(event);
             }
-            if self.read() || self.inflate() {
+            if self.read() {
+                continue;
+            }
+            self.is_inflating = MAX_INFLATE_STEPS <= steps;
+            if !self.is_inflating && self.inflate() {
+                steps += 1;
                 continue;
             }
             if let Some(bytes) = self.outgoing() {
                 return Next::Send(bytes);
+            }
+            if matches!(self.state, State::NotAuthenticated | State::Ready(_)) {
+                self.upload = None;
             }
             self.release_memory();
             return match self.state {
@@ -284,6 +304,10 @@ impl Machine for Session {
                 State::Ready(_) | State::Idling(_) => Next::Read,
             };
         }
+    }
+
+    fn has_input(&self) -> bool {
+        self.is_inflating
     }
 
     fn timeout(&self) -> Duration {

@@ -66,7 +66,17 @@ pub struct Flags {
     pub keywords: Vec<String>,
 }
 
+/// Everything except atom-specials. RFC 9051 §9 (ATOM-CHAR).
+pub(crate) fn is_atom_char(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
+}
+
 impl Flags {
+    /// Whether this can be a keyword: an atom, which is sent as it is. RFC 9051 §9 (flag-keyword).
+    pub fn is_keyword(word: &str) -> bool {
+        !word.is_empty() && word.bytes().all(is_atom_char)
+    }
+
     /// Adds a keyword unless it exists; keywords are case-insensitive. RFC 9051 §2.3.2.
     pub fn add_keyword(&mut self, keyword: &str) {
         if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
@@ -137,6 +147,16 @@ mod tests {
         assert_eq!(SystemFlags::named("\\SEEN"), Some(SystemFlags::SEEN));
         assert_eq!(SystemFlags::named("\\Recent"), None);
         assert_eq!(SystemFlags::named("Seen"), None);
+    }
+
+    #[test]
+    fn is_keyword_accepts_atoms_only() {
+        assert!(["$Forwarded", "work", "a.b-c_d+e[", "NonJunk", "&AOQ-"].iter().all(|word| Flags::is_keyword(word)));
+        for word in
+            ["", "a b", "x)", "(x", "\\Seen", "\"a\"", "a*", "a%", "a]", "{3}", "\u{e4}", "a\r\n* BYE", "a\0", "\u{7f}"]
+        {
+            assert!(!Flags::is_keyword(word), "{word:?}");
+        }
     }
 
     #[test]

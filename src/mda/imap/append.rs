@@ -5,6 +5,7 @@ use super::handler::ImapHandler;
 use crate::imap::{Append, Code, NewMessage, Replace, Reply, without_binary};
 use crate::mail::Message;
 use crate::mda::{AppendMessage, Delivered};
+use crate::sync::beside_others;
 
 impl ImapHandler {
     /// APPEND. RFC 9051 §6.3.12; RFC 4315 §3 (APPENDUID).
@@ -54,8 +55,8 @@ fn cancelled_reply() -> Reply {
 
 fn append_message(message: NewMessage) -> AppendMessage {
     let NewMessage { flags, internal_date, message, is_binary } = message;
-    let bytes = if is_binary { without_binary(message) } else { message };
-    AppendMessage { message: Message::new(bytes), flags, received: internal_date }
+    let read = || Message::new(if is_binary { without_binary(message.clone()) } else { message.clone() });
+    AppendMessage { message: beside_others(message.len(), read), flags, received: internal_date }
 }
 
 fn append_uid(delivered: &[Delivered]) -> Code {

@@ -31,6 +31,7 @@ pub(super) fn error_reply(error: &Error) -> Reply {
         Error::NoMailbox(_) => ("No such mailbox", "NONEXISTENT"),
         Error::Exists(_) => ("Mailbox already exists", "ALREADYEXISTS"),
         Error::BadName(why) => (*why, "CANNOT"),
+        Error::BadKeyword(_) => ("Invalid keyword", "CANNOT"),
         Error::BadUse => ("Unknown special use", "USEATTR"),
         Error::TooMany(_) => ("Limit reached", "LIMIT"),
         Error::OverQuota { .. } => ("Quota exceeded", "OVERQUOTA"),

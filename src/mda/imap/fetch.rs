@@ -14,6 +14,7 @@ use crate::imap::{
 use crate::journey::{EventKind, Protocol};
 use crate::mail::Message;
 use crate::mda::{CachedSummary, Error, Mailbox, MessageMeta, SummaryReader, Uid};
+use crate::sync::beside_others;
 
 /// Output is flushed once it is this long.
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;
@@ -291,6 +292,6 @@ fn decoded(structure: &Structure, part: &[u32], message: &Message) -> Result<Opt
         return Ok(structure.section(&whole, message));
     }
     let Some(part) = structure.part(part) else { return Ok(None) };
-    let bytes = decode_body(part, message.content.bytes()).ok_or(Undecodable)?;
-    Ok(Some(vec![Bytes::copy_from_slice(&bytes)]))
+    let decode = || decode_body(part, message.content.bytes()).map(|bytes| Bytes::copy_from_slice(&bytes));
+    Ok(Some(vec![beside_others(part.body.len(), decode).ok_or(Undecodable)?]))
 }

@@ -71,6 +71,7 @@ impl Imap {
             max_message_bytes: host.settings.size_max,
             nonce: format!("{:016x}", host.rng.next_u64()),
             record: host.emitter.wants_transcripts(),
+            uploads: host.uploads.clone(),
         };
         Session::new(config, stream.tls().is_some())
     }

@@ -8,6 +8,7 @@ use super::selected::Selected;
 use crate::imap::search::{Key, KnownFacts, MessageFacts, Search, SearchReturn, Text, evaluate};
 use crate::imap::{Numbers, Reply};
 use crate::mda::{Error, Mailbox, MessageMeta, SummaryReader, TextFilter, Uid, View};
+use crate::sync::beside_others;
 
 impl ImapHandler {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
@@ -134,6 +135,6 @@ impl<'a> SearchRunner<'a> {
         let Some(message) = message else { return Ok(false) };
         let structure = self.mailbox.structure(facts.uid)?;
         let text = structure.as_ref().map(|structure| Text::new(&message, structure));
-        Ok(evaluate(self.key, &facts, text.as_ref()).unwrap_or(false))
+        Ok(beside_others(message.len(), || evaluate(self.key, &facts, text.as_ref())).unwrap_or(false))
     }
 }

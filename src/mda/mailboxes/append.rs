@@ -8,7 +8,7 @@ use super::name::{INBOX, canonical};
 use super::open_mailbox::Change;
 use super::{Error, Mailbox, Mailboxes, Uid, quota, sqlite, tree};
 use crate::imap::{Flags, Summary};
-use crate::mail::Message;
+use crate::mail::{Message, has_long_header};
 use crate::store::Transaction;
 
 /// Most keywords on one message.
@@ -105,6 +105,9 @@ impl Mailboxes {
         AppendMessage { message, flags, received }: AppendMessage,
     ) -> Result<NewMessage, Error> {
         check(&flags)?;
+        if has_long_header(message.content.bytes()) {
+            return Err(Error::TooMany("bytes in the header"));
+        }
         let now = self.now();
         let received = received.map_or(now, Timestamp::as_second);
         Ok(NewMessage { saved: now, ..self.new_message(&message, flags, received) })
@@ -161,10 +164,13 @@ pub(super) fn insert_message(
     Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))
 }
 
-/// Refuses flags that could grow without bound.
+/// Refuses flags that could grow without bound, and keywords that are none.
 pub(super) fn check(flags: &Flags) -> Result<(), Error> {
     if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
         return Err(Error::TooMany("keywords"));
+    }
+    if let Some(word) = flags.keywords.iter().find(|word| !Flags::is_keyword(word)) {
+        return Err(Error::BadKeyword(word.clone()));
     }
     Ok(())
 }

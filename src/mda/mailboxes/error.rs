@@ -17,6 +17,9 @@ pub enum Error {
     /// The special use is not known. RFC 6154 §3.
     #[error("unknown special use")]
     BadUse,
+    /// The keyword is no atom. RFC 9051 §9 (flag-keyword).
+    #[error("{0:?} is no keyword: it has printable ASCII characters only, and none of ( ) {{ % * \" \\ ]")]
+    BadKeyword(String),
     /// A limit is reached.
     #[error("too many {0}")]
     TooMany(&'static str),

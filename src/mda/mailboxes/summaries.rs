@@ -3,19 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
 
 use super::{Error, Mailboxes};
 use crate::imap::Summary;
 use crate::mail::Content;
 use crate::store;
-use crate::sync::lock;
+use crate::sync::{beside_others, lock};
 
 /// Summaries kept in memory, for more recipients of the same message.
 const RECENT_SUMMARIES: usize = 16;
-/// The summary of a larger content is computed beside the other tasks of this thread, in bytes.
-const LARGE_BYTES: usize = 64 << 10;
 
 /// The summaries computed last.
 #[derive(Default)]
@@ -28,10 +24,7 @@ impl Summaries {
         if let Some(summary) = same {
             return summary;
         }
-        let is_shared = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-        let compute = || Arc::new(Summary::of(content));
-        let summary =
-            if is_shared && LARGE_BYTES < content.bytes().len() { block_in_place(compute) } else { compute() };
+        let summary = beside_others(content.bytes().len(), || Arc::new(Summary::of(content)));
         let mut recent = lock(&self.0);
         recent.truncate(RECENT_SUMMARIES - 1);
         recent.push_front((content.clone(), summary.clone()));

@@ -455,3 +455,37 @@ async fn view_after_random_changes_equals_the_tables() {
         }
     }
 }
+
+/// RFC 9051 §9 (flag-keyword): a keyword is sent as it is, so it must not end a response.
+#[tokio::test]
+async fn keyword_that_is_no_atom_is_neither_stored_nor_read() {
+    let mailboxes = mailboxes();
+    deliver(&mailboxes, &["one"]).await;
+    let inbox = mailboxes.open(ANN, "INBOX").unwrap();
+    for word in ["x)\r\n* BYE", "a b", "\\Recent", "\"", "", "\u{e4}"] {
+        let flags = flags(SystemFlags::NONE, &[word]);
+        let stored = inbox.store(vec![1], StoreMode::Add, flags.clone()).await;
+        assert!(matches!(stored, Err(Error::BadKeyword(_))), "{word:?}");
+        let appended = AppendMessage { message: message("two"), flags, received: None };
+        assert!(matches!(mailboxes.append(ANN, "INBOX", vec![appended]).await, Err(Error::BadKeyword(_))), "{word:?}");
+    }
+    inbox.store(vec![1], StoreMode::Add, flags(SystemFlags::NONE, &["good"])).await.unwrap();
+    // What an older build stored.
+    let sql = "UPDATE message SET keywords = 'good x)' || char(13, 10) || '* (BYE $Junk'";
+    let job = move |transaction: &Transaction<'_>| Ok::<_, crate::store::Error>(transaction.execute(sql, [])?);
+    mailboxes.0.store.write(job).await.unwrap();
+    drop(inbox);
+    let view = mailboxes.open(ANN, "INBOX").unwrap().view().unwrap();
+    assert_eq!(view.messages[0].flags.keywords, ["good", "$Junk"]);
+}
+
+#[tokio::test]
+async fn message_with_a_header_without_end_is_refused() {
+    let mailboxes = mailboxes();
+    mailboxes.ensure_account(ANN).await.unwrap();
+    for (bytes, accepted) in [(900_000, true), (1_200_000, false)] {
+        let text = format!("Subject: {}\r\n\r\n{}\r\n", "x".repeat(bytes), "y".repeat(2_000_000));
+        let message = AppendMessage { message: Message::new(text.into()), flags: Flags::default(), received: None };
+        assert_eq!(mailboxes.append(ANN, "INBOX", vec![message]).await.is_ok(), accepted, "{bytes}");
+    }
+}

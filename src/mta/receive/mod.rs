@@ -105,6 +105,7 @@ impl SmtpService {
             plain_login: matches!(self.ingress, Ingress::Any { .. }),
             bare_line_ends: policy.bare_line_ends,
             transcript: context.emitter.wants_transcripts(),
+            uploads: context.uploads.clone(),
             ..server::Config::default()
         }
     }

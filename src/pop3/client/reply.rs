@@ -15,6 +15,7 @@ impl Reply {
         let line = match lines.next() {
             None => return Ok(None),
             Some(Line::TooLong) => return Err(Failure::Violation("a status line without end")),
+            Some(Line::Http) => return Err(Failure::Violation("a reply is neither +OK nor -ERR")),
             Some(Line::Whole(line)) => line,
         };
         if let Some(transcript) = transcript {

@@ -254,6 +254,12 @@ impl Session {
                 }
                 return self.send_error("-ERR Line too long");
             }
+            // The rest of the request may hold commands.
+            Line::Http => {
+                self.send_line("-ERR This is no HTTP server, closing connection");
+                self.state = State::Over;
+                return;
+            }
         };
         if let Some(transcript) = &mut self.transcript {
             let secret = matches!(self.state, State::Authenticating(_));

@@ -501,3 +501,18 @@ fn session_with_random_bytes_does_not_panic() {
         assert!(!house.run(&mut session, &mut heard));
     }
 }
+
+/// A web page can make a browser send this.
+#[test]
+fn http_request_closes_the_session_at_its_first_line() {
+    for request in ["POST / HTTP/1.1", "GET /x HTTP/1.0"] {
+        play(&format!(
+            "S: +OK mda.test POP3 server ready <nonce@mda.test>
+            C: {request}
+            C: Host: a.test
+            C: USER ann
+            C: PASS pw
+            S: -ERR This is no HTTP server, closing connection"
+        ));
+    }
+}

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::super::command::Command;
 use super::super::lines::{Line, Lines};
-use super::super::reply::{Replies, Reply};
+use super::super::reply::{InvalidReply, Replies, Reply};
 use super::limits::Usage;
 use super::transaction::Transaction;
 use super::{Cause, Config, Event, Extensions, Failure, Stage, requirements};
@@ -264,6 +264,7 @@ impl Session {
                 }
                 self.replies.line(&line)
             }
+            Some(Line::Http) => Err(InvalidReply::Code),
             Some(Line::TooLong | Line::Endless) => {
                 self.fail(Cause::Violation("a line of the peer is too long"));
                 return true;

@@ -161,6 +161,9 @@ impl Session {
         if mail.size.is_some_and(|size| self.config.max_message_bytes < size) {
             return self.send_reply(&too_large());
         }
+        if mail.size.is_some_and(|size| !self.config.uploads.has_room(size)) {
+            return self.send_reply(&no_room());
+        }
         if !mail.smtputf8 && mail.reverse_path.as_ref().is_some_and(|address| !address.is_ascii()) {
             return self.send_error(&needs_utf8());
         }
@@ -215,7 +218,8 @@ impl Session {
                 self.send_error(&sequence("BINARYMIME requires BDAT"));
             }
             Some(Transaction { envelope, chunks: None, size }) if !envelope.recipients.is_empty() => {
-                let reader = MessageReader::new(self.config.max_message_bytes, *size);
+                let share = self.config.uploads.share();
+                let reader = MessageReader::new(self.config.max_message_bytes, *size, share);
                 self.forward(PendingRequest::Data(reader), Event::Data);
             }
             Some(Transaction { chunks: Some(_), .. }) => self.send_error(&sequence("BDAT in progress")),
@@ -249,6 +253,11 @@ pub(super) fn sequence(text: &str) -> Reply {
 /// RFC 1870 §6.1.
 pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "Message size exceeds the limit")
+}
+
+/// RFC 1870 §6.1 (3): there is no room for it now.
+pub(super) fn no_room() -> Reply {
+    Reply::new(452, (4, 3, 1), "Too many large messages at once, try again later")
 }
 
 /// RFC 4954 §6.

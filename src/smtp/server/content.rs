@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::super::message_reader::{MessageError, MessageReader};
 use super::super::{BareLineEnds, Reply};
-use super::commands::{sequence, too_large};
+use super::commands::{no_room, sequence, too_large};
 use super::session::{PendingRequest, Session, State};
 use super::{Event, Protocol};
 use crate::mail::{Body, Message};
+use crate::net::UploadShare;
 
 /// A refused chunk is read and discarded up to this size; beyond it the connection is closed.
 const MAX_REFUSED_CHUNK_BYTES: u64 = 16 << 20;
@@ -29,7 +30,8 @@ impl Session {
         match reader.take_stuffed(bytes) {
             Some(used) => {
                 self.record_data(reader.bytes());
-                self.finish_message(reader.finish_stuffed(self.config.bare_line_ends));
+                let share = reader.take_share();
+                self.finish_message(reader.finish_stuffed(self.config.bare_line_ends), share);
                 used
             }
             None if reader.is_endless() => {
@@ -58,7 +60,8 @@ impl Session {
             Some(transaction) if transaction.envelope.recipients.is_empty() => Some(sequence("No valid recipients")),
             Some(transaction) => {
                 let is_first = transaction.chunks.is_none();
-                let new = || MessageReader::new(max_message_bytes, transaction.size);
+                let share = self.config.uploads.share();
+                let new = || MessageReader::new(max_message_bytes, transaction.size, share);
                 let chunks = transaction.chunks.get_or_insert_with(new);
                 let refusal = (max_message_bytes < bytes.saturating_add(chunks.bytes() as u64)).then(too_large);
                 if refusal.is_none() {
@@ -107,9 +110,11 @@ impl Session {
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
-                let reader = std::mem::replace(chunks, MessageReader::new(0, None));
+                let nothing = MessageReader::new(0, None, UploadShare::default());
+                let mut reader = std::mem::replace(chunks, nothing);
                 self.record_data(reader.bytes());
-                self.finish_message(reader.finish_counted(rule));
+                let share = reader.take_share();
+                self.finish_message(reader.finish_counted(rule), share);
             }
             (None, chunks) => {
                 let bytes = chunks.map_or(0, |chunks| chunks.bytes());
@@ -130,12 +135,12 @@ impl Session {
     }
 
     /// Passes a complete message to the owner, or refuses it.
-    fn finish_message(&mut self, message: Result<Message, MessageError>) {
+    fn finish_message(&mut self, message: Result<Message, MessageError>, share: UploadShare) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
             (Ok(message), Some(transaction)) => {
                 let envelope = transaction.envelope;
-                let pending = PendingRequest::Message { recipients: envelope.recipients.len() };
+                let pending = PendingRequest::Message { recipients: envelope.recipients.len(), _share: share };
                 self.forward(pending, Event::Message { envelope, message });
             }
             (Err(fault), transaction) => {
@@ -164,5 +169,7 @@ fn refusal(fault: MessageError) -> Reply {
     match fault {
         MessageError::TooLarge => too_large(),
         MessageError::BareLineEnd => Reply::new(554, (5, 6, 0), "Message contains a lone CR or LF"),
+        MessageError::LongHeader => Reply::new(552, (5, 3, 4), "Header of the message too large"),
+        MessageError::NoRoom => no_room(),
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::BareLineEnds;
 use crate::mail::{Envelope, Message, Recipient};
+use crate::net::UploadBudget;
 
 pub use session::Session;
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub message_timeout: Duration,
     /// Record a [transcript](Session::take_transcript).
     pub transcript: bool,
+    /// The memory for messages that are being received, shared with other connections.
+    pub uploads: UploadBudget,
 }
 
 impl Default for Config {
@@ -82,6 +85,7 @@ impl Default for Config {
             timeout: Duration::from_secs(300),
             message_timeout: Duration::from_secs(3600),
             transcript: false,
+            uploads: UploadBudget::default(),
         }
     }
 }

@@ -22,7 +22,7 @@ use super::super::message_reader::MessageReader;
 use super::{Config, Event, Protocol, Tls};
 use crate::auth::SaslServer;
 use crate::mail::{Envelope, Recipient, Side, Transcript};
-use crate::net::{Machine, Next};
+use crate::net::{Machine, Next, UploadShare};
 
 /// Replies to pipelined commands are sent once this much is buffered.
 const MAX_OUTPUT_BYTES: usize = 16 * 1024;
@@ -124,6 +124,8 @@ pub(super) enum PendingRequest {
     },
     Message {
         recipients: usize,
+        /// The memory that the message takes until it is stored.
+        _share: UploadShare,
     },
     Verify,
 }
@@ -186,7 +188,7 @@ impl Session {
             PendingRequest::Chunk { bytes, is_last } => {
                 return self.begin_chunk(bytes, is_last, (!reply.is_positive()).then_some(reply));
             }
-            PendingRequest::Message { recipients } => times = self.replies_to_message(recipients),
+            PendingRequest::Message { recipients, .. } => times = self.replies_to_message(recipients),
             PendingRequest::Hello(_)
             | PendingRequest::Mail(_)
             | PendingRequest::Rcpt(_)
@@ -202,7 +204,7 @@ impl Session {
     /// # Panics
     /// If no message is pending, or the number of replies is wrong.
     pub fn answer_each(&mut self, replies: &[Reply]) {
-        let State::AwaitingOwner(PendingRequest::Message { recipients }) =
+        let State::AwaitingOwner(PendingRequest::Message { recipients, .. }) =
             std::mem::replace(&mut self.state, State::Command)
         else {
             panic!("answered each recipient without a pending message");
@@ -336,6 +338,11 @@ impl Session {
                     self.close_with(&Reply::new(421, (4, 7, 0), "Line too long, closing connection"));
                     true
                 }
+                // As Postfix replies to its smtpd_forbidden_commands. The rest of the request may hold commands.
+                Some(Line::Http) => {
+                    self.close_with(&Reply::new(221, (2, 7, 0), "This is no HTTP server, closing connection"));
+                    true
+                }
                 Some(line) => {
                     self.handle_line(line);
                     true
@@ -399,6 +406,14 @@ impl Machine for Session {
                 (None, State::Over) => Next::Close,
                 (None, _) => Next::Read,
             };
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match (&self.state, &self.transaction) {
+            (State::Data(reader), _) => reader.bytes(),
+            (State::Chunk { .. }, Some(Transaction { chunks: Some(chunks), .. })) => chunks.bytes(),
+            _ => 0,
         }
     }
 

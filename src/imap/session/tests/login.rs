@@ -155,3 +155,17 @@ fn scram_authenticates_client_and_server() {
         assert_eq!(claim.is_complete(), password == "secret");
     }
 }
+
+/// A web page can make a browser send this.
+#[test]
+fn http_request_closes_the_session_at_its_first_line() {
+    play(
+        "
+        C: POST / HTTP/1.1
+        C: Host: a.test
+        C: a1 LOGIN ann secret
+        S: * BYE This is no HTTP server
+    ",
+    );
+    play_as_ann("C: GET / HTTP/1.1\nS: * BYE This is no HTTP server");
+}

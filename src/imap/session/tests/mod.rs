@@ -26,6 +26,7 @@ fn config() -> SessionConfig {
         max_message_bytes: 100_000,
         nonce: "n".into(),
         record: true,
+        uploads: UploadBudget::default(),
     }
 }
 
@@ -79,6 +80,7 @@ fn run(session: &mut Session, output: &mut Vec<u8>) -> Option<()> {
         match session.next() {
             Next::Send(bytes) => output.extend_from_slice(&bytes),
             Next::Event(event) => answer(session, event),
+            Next::Read if session.has_input() => {}
             Next::Read => return Some(()),
             Next::Close => return None,
             Next::AwaitOwner => panic!("the owner has not answered"),

@@ -72,6 +72,7 @@ impl Fixture {
             emitter: event_log.emitter(&host),
             identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
             reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
+            uploads: crate::net::UploadBudget::default(),
             world: world.clone(),
             host,
         });

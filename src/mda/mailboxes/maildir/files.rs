@@ -11,6 +11,7 @@ use crate::world::{Links, read_regular};
 
 /// The largest message that is imported, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+use crate::store::{private_file, private_folder};
 
 /// The subfolders of a Maildir; delivered messages are in the first two.
 pub(super) const NEW: &str = "new";
@@ -33,7 +34,7 @@ pub(super) struct Found {
 impl Files {
     /// Creates the folder and its subfolders, if missing.
     pub(super) fn create(&self) -> io::Result<()> {
-        [TMP, NEW, CUR].iter().try_for_each(|sub| fs::create_dir_all(self.0.join(sub)))?;
+        [TMP, NEW, CUR].iter().try_for_each(|sub| private_folder().create(self.0.join(sub)))?;
         sync(&self.0)
     }
 
@@ -87,7 +88,7 @@ impl Files {
         {
             return Err(error);
         }
-        let mut file = File::create_new(&draft)?;
+        let mut file = private_file().write(true).create_new(true).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         let (sub, name) = match flag_chars.is_empty() {

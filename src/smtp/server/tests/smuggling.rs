@@ -2,7 +2,7 @@
 //! RFC 5321 §2.3.8, §4.1.1.4.
 
 use super::super::Config;
-use super::{Stage, smtp};
+use super::{Stage, lmtp, smtp};
 use crate::mail::has_bare_line_end;
 use crate::smtp::BareLineEnds;
 
@@ -42,4 +42,44 @@ fn play(rule: BareLineEnds, odd: &str) -> Stage {
     stage.hear(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<bob@b.test>\r\nDATA\r\n", usize::MAX);
     stage.hear(format!("{odd}{SMUGGLED}").as_bytes(), 5);
     stage
+}
+
+/// A web page can make a browser send this.
+#[test]
+fn http_request_closes_the_session_at_its_first_line() {
+    for request in ["POST / HTTP/1.1", "GET /x HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT a.test:25 HTTP/1.1"] {
+        let transcript = format!(
+            "
+            S: 220 mx.b.test
+            C: {request}
+            C: Host: a.test
+            C: EHLO a.test
+            C: MAIL FROM:<ann@a.test>
+            C: RCPT TO:<bob@b.test>
+            S: 221 2.7.0 This is no HTTP server, closing connection
+            S: (closes)
+            "
+        );
+        assert!(super::play(smtp(), &transcript).is_empty());
+        assert!(super::play(lmtp(), &transcript).is_empty());
+    }
+    // In a message it is text.
+    let arrived = super::play(
+        smtp(),
+        "
+        S: 220 mx.b.test
+        C: HELO a.test
+        S: 250 mx.b.test greets a.test
+        C: MAIL FROM:<ann@a.test>
+        C: RCPT TO:<bob@b.test>
+        C: DATA
+        S: 250 2.0.0 OK
+        S: 250 2.0.0 OK
+        S: 354 Start mail input; end with <CRLF>.<CRLF>
+        C: GET / HTTP/1.1
+        C: .
+        S: 250 2.0.0 OK
+        ",
+    );
+    assert_eq!(arrived[0].1, "GET / HTTP/1.1\r\n");
 }

@@ -1,0 +1,196 @@
+//! Keeps web pages away from the control interface. A page that a browser on this machine shows can send requests to any
+//! address here, and a name of its site can be made to lead here (DNS rebinding). So the Host header must be a name that no
+//! foreign site can have, and an Origin header must be this interface's own.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::{AppState, error_reply};
+use crate::world::World;
+
+/// Health checks, which tell nothing and change nothing.
+const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
+/// Ends of names that are reserved for private use: RFC 6761 §6.2, §6.3, and `.internal`.
+const PRIVATE_ENDS: [&str; 3] = [".localhost", ".test", ".internal"];
+/// The port of an authority without one. RFC 9110 §4.2.1.
+const DEFAULT_PORT: u16 = 80;
+
+type Refusal = (StatusCode, &'static str);
+
+/// Refuses requests of foreign web pages.
+pub(super) async fn guard(State(running): AppState, request: Request, next: Next) -> Response {
+    match check(&running.env.world, &request) {
+        Ok(()) => next.run(request).await,
+        Err((status, text)) => error_reply(status, text),
+    }
+}
+
+fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refusal> {
+    if OPEN_PATHS.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    let site = Site::of_request(request)?;
+    if !site.is_private(world) {
+        let text = "the Host header is a foreign name; use an IP address, localhost, a name under .test or .internal, \
+                    or the name of a host of this world";
+        return Err((StatusCode::FORBIDDEN, text));
+    }
+    match single(request, &ORIGIN)? {
+        None => Ok(()),
+        Some(origin) if Site::of_origin(origin) == Some(site) => Ok(()),
+        Some(_) => Err((StatusCode::FORBIDDEN, "requests of web pages of other origins are refused")),
+    }
+}
+
+/// The value of a header that may be there once at most.
+fn single<'a, B>(request: &'a axum::http::Request<B>, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = request.headers().get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| (StatusCode::FORBIDDEN, "invalid Host or Origin")),
+        _ => Err((StatusCode::BAD_REQUEST, "more than one Host or Origin header")),
+    }
+}
+
+/// A host and port, as a browser compares them.
+#[derive(Debug, PartialEq, Eq)]
+struct Site {
+    /// In lower case, IPv6 addresses with brackets.
+    host: String,
+    port: u16,
+}
+
+impl Site {
+    /// The site that a request is for. RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
+    fn of_request<B>(request: &axum::http::Request<B>) -> Result<Self, Refusal> {
+        let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
+        let target = request.uri().authority().map_or(host, Authority::as_str);
+        Self::parse(target).ok_or((StatusCode::FORBIDDEN, "the Host header is invalid"))
+    }
+
+    /// This interface is not encrypted, so only `http` can be its own origin; a page without one sends `null`.
+    fn of_origin(origin: &str) -> Option<Self> {
+        Self::parse(origin.strip_prefix("http://")?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let authority: Authority = text.parse().ok()?;
+        let host = authority.host().to_ascii_lowercase();
+        let has_port = text.len() != host.len();
+        let port = if has_port { authority.port_u16()? } else { DEFAULT_PORT };
+        (!host.is_empty() && !text.contains('@')).then_some(Self { host, port })
+    }
+
+    /// Whether no foreign site can have this name.
+    fn is_private(&self, world: &World) -> bool {
+        let literal = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host);
+        let name = self.host.strip_suffix('.').unwrap_or(&self.host);
+        let is_of_world = || world.hosts.values().any(|host| host.fqdn.eq_ignore_ascii_case(name));
+        literal.parse::<IpAddr>().is_ok()
+            // Names of containers and of machines of a local network have no dot.
+            || !name.contains('.')
+            || PRIVATE_ENDS.iter().any(|end| name.ends_with(end))
+            || is_of_world()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(headers: &[(&str, &str)], target: &str) -> u16 {
+        let mut request = axum::http::Request::get(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&World::journey(), &request.body(()).unwrap()).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    fn status_of_host(host: &str) -> u16 {
+        status(&[("Host", host)], "/api/v1/hosts")
+    }
+
+    #[test]
+    fn guard_with_foreign_host_name_refuses() {
+        for host in [
+            "localhost",
+            "LocalHost:8025",
+            "localhost.",
+            "page.localhost:80",
+            "127.0.0.1:8025",
+            "127.9.9.9",
+            "[::1]:8025",
+            "192.0.2.7",
+            "[2001:db8::7]:1",
+            "control:8025",
+            "mail.test",
+            "mail.internal:8025",
+        ] {
+            assert_eq!(status_of_host(host), 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8025",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example.",
+            "eviltest.example",
+            "a@localhost",
+            "localhost:x",
+            "localhost:99999",
+            "[::1",
+            "",
+            ":8025",
+            "a b",
+        ] {
+            assert_eq!(status_of_host(host), 403, "{host}");
+        }
+        let world = World::journey();
+        let fqdn = &world.hosts.values().next().unwrap().fqdn;
+        assert_eq!(status_of_host(&format!("{fqdn}:8025")), 200);
+    }
+
+    #[test]
+    fn guard_without_one_host_header_refuses() {
+        assert_eq!(status(&[], "/"), 400);
+        assert_eq!(status(&[("Host", "localhost"), ("Host", "evil.example")], "/"), 400);
+        assert_eq!(status(&[("Host", "localhost")], "http://evil.example/"), 403);
+        assert_eq!(status(&[("Host", "evil.example")], "http://localhost/"), 200);
+    }
+
+    #[test]
+    fn guard_with_foreign_origin_refuses() {
+        let with = |origin: &str| status(&[("Host", "localhost:8025"), ("Origin", origin)], "/");
+        assert_eq!(with("http://localhost:8025"), 200);
+        for origin in [
+            "null",
+            "https://localhost:8025",
+            "http://localhost",
+            "http://127.0.0.1:8025",
+            "http://evil.example",
+            "http://localhost:8025.evil.example",
+            "",
+            "http://localhost:8025/",
+            "file://",
+        ] {
+            assert_eq!(with(origin), 403, "{origin}");
+        }
+        assert_eq!(status(&[("Host", "localhost"), ("Origin", "http://localhost:80")], "/"), 200);
+        let two = [("Host", "localhost"), ("Origin", "http://localhost"), ("Origin", "http://evil.example")];
+        assert_eq!(status(&two, "/"), 400);
+    }
+
+    #[test]
+    fn guard_of_health_checks_is_open() {
+        for path in OPEN_PATHS {
+            assert_eq!(status(&[("Host", "evil.example"), ("Origin", "null")], path), 200, "{path}");
+        }
+        assert_eq!(status(&[("Host", "evil.example")], "/readyz/x"), 403);
+    }
+}
