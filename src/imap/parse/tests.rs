@@ -390,6 +390,8 @@ fn nul_is_accepted_in_a_literal8_only() {
     ] {
         assert!(read(&format!("a1 {command}")).is_ok(), "{command:?}");
     }
+}
+
 #[test]
 fn reader_without_memory_for_a_literal_skips_the_command() {
     let budget = UploadBudget::new(100_000);
