@@ -86,7 +86,7 @@ impl<M: Machine + Unpin> Conn<M> {
             if !self.delay_output || self.unsent.is_full() {
                 self.write_unsent().await?;
             }
-            match self.next() {
+            match self.machine.next() {
                 Next::Send(bytes) => self.coalesce(bytes),
                 Next::Event(event) => return Ok(Some(event)),
                 Next::Close => {
@@ -134,11 +134,6 @@ impl<M: Machine + Unpin> Conn<M> {
             yield_now().await;
             self.turn_began = Instant::now();
         }
-    }
-
-    fn next(&mut self) -> Next<M::Event> {
-        let machine = &mut self.machine;
-        beside_others(machine.held_bytes(), || machine.next())
     }
 
     /// Buffers a piece of output, and those after it that can be written together with it.
@@ -293,8 +288,8 @@ impl<M: Machine + Unpin> Conn<M> {
             Ok(()) => {
                 self.is_input_left = buffer.remaining() == 0;
                 self.delay_output |= self.is_input_left;
-                let machine = &mut self.machine;
-                beside_others(machine.held_bytes(), || machine.receive(buffer.filled()));
+                let (machine, input) = (&mut self.machine, buffer.filled());
+                beside_others(machine.completed_bytes(input), || machine.receive(input));
             }
             // A close without TLS close_notify is a plain end of stream.
             Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof) => self.machine.receive(&[]),

@@ -37,8 +37,8 @@ pub trait Machine {
         false
     }
 
-    /// The bytes of a message that is being received, on which the next call may work as a whole.
-    fn held_bytes(&self) -> usize {
+    /// The bytes of the message that ends with this input: receiving it works on the message as a whole.
+    fn completed_bytes(&self, _input: &[u8]) -> usize {
         0
     }
 

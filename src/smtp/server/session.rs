@@ -409,10 +409,12 @@ impl Machine for Session {
         }
     }
 
-    fn held_bytes(&self) -> usize {
+    fn completed_bytes(&self, input: &[u8]) -> usize {
         match (&self.state, &self.transaction) {
-            (State::Data(reader), _) => reader.bytes(),
-            (State::Chunk { .. }, Some(Transaction { chunks: Some(chunks), .. })) => chunks.bytes(),
+            (State::Data(reader), _) if may_end_data(input) => reader.bytes(),
+            (State::Chunk { left, is_last: true, .. }, Some(transaction)) if *left <= input.len() as u64 => {
+                transaction.chunks.as_ref().map_or(0, MessageReader::bytes)
+            }
             _ => 0,
         }
     }
@@ -434,4 +436,10 @@ impl Machine for Session {
         let text = if is_slow { "Message took too long" } else { "Idle timeout" };
         self.close_with(&Reply::new(421, (4, 4, 2), text));
     }
+}
+
+/// Whether the end of the data may be in this input: a line with a dot, of which the beginning may have come before.
+fn may_end_data(input: &[u8]) -> bool {
+    memchr::memmem::find(input, b"\n.\r\n").is_some()
+        || [b".\r\n".as_slice(), b"\r\n", b"\n"].iter().any(|end| input.starts_with(end))
 }

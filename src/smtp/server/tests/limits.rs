@@ -2,7 +2,7 @@
 
 use super::super::Config;
 use super::{Stage, play, smtp};
-use crate::net::UploadBudget;
+use crate::net::{Machine, UploadBudget};
 
 fn limited() -> Config {
     Config { max_transactions: Some(2), max_recipient_domains: Some(1), ..smtp() }
@@ -169,4 +169,21 @@ fn session_with_a_header_without_end_refuses_the_message() {
         stage.hear(format!("{header}\r\n{}\r\n.\r\n", "body\r\n".repeat(200_000)).as_bytes(), 60_000);
         assert_eq!(stage.said, format!("{reply}\r\n"), "{header_lines}");
     }
+}
+
+/// What completes a message is worked on beside other connections, and only that.
+#[test]
+fn completed_bytes_are_those_of_the_message_that_ends() {
+    let begin = b"HELO a.test\r\nMAIL FROM:<ann@a.test>\r\nRCPT TO:<bob@b.test>\r\n";
+    let mut stage = Stage::new(smtp());
+    stage.hear(begin, 1000);
+    assert_eq!(stage.session.completed_bytes(b"x\r\n.\r\n"), 0, "there is no message");
+    stage.hear(b"DATA\r\n0123456789\r\n", 1000);
+    for (input, bytes) in [("more\r\n", 0), ("a.\r\n", 0), ("more\r\n.\r\n", 12), (".\r\nQUIT\r\n", 12), ("\n", 12)] {
+        assert_eq!(stage.session.completed_bytes(input.as_bytes()), bytes, "{input:?}");
+    }
+    let mut stage = Stage::new(smtp());
+    stage.hear(begin, 1000);
+    stage.hear(b"BDAT 10 LAST\r\n01234", 1000);
+    assert_eq!((stage.session.completed_bytes(b"5678"), stage.session.completed_bytes(b"56789")), (0, 5));
 }
