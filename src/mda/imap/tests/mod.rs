@@ -128,8 +128,8 @@ async fn play(fixture: &Fixture, transcript: &str) {
             continue;
         }
         if mark == "F" {
-            scene.disk.set_full(text == "full");
-            scene.disk.set_failing(text == "failing");
+            fixture.disk.set_full(text == "full");
+            fixture.disk.set_failing(text == "failing");
             continue;
         }
         let (who, name) = mark.split_at(1);
