@@ -130,17 +130,17 @@ async fn fetch_of_a_damaged_message_delivers_the_others() {
     let fixture = damaged(folder.path()).await;
     let mut client = fixture.log_in().await;
     client.write_all(b"a1 EXAMINE INBOX\r\n").await.unwrap();
-    said(&mut client).await;
+    read_until_idle(&mut client).await;
     for items in ["BODY.PEEK[]<0.20>", "(UID BODY.PEEK[TEXT]<0.3>)", "BINARY.PEEK[1]<0.3>", "BINARY.SIZE[1]"] {
         client.write_all(format!("a2 FETCH 1:3 {items}\r\n").as_bytes()).await.unwrap();
-        let reply = said(&mut client).await;
+        let reply = read_until_idle(&mut client).await;
         assert!(reply.starts_with("* 1 FETCH (") && reply.contains("* 3 FETCH ("), "{reply}");
         let end = "a2 NO [CORRUPTION] A message is damaged on the disk of the server\r\n";
         assert!(!reply.contains("* 2 FETCH") && reply.ends_with(end), "{reply}");
     }
     // What was stored beside it is whole.
     client.write_all(b"a3 FETCH 2 (UID RFC822.SIZE BODY)\r\n").await.unwrap();
-    let reply = said(&mut client).await;
+    let reply = read_until_idle(&mut client).await;
     assert!(reply.starts_with("* 2 FETCH (UID 2 RFC822.SIZE 30016 BODY (") && reply.contains("a3 OK"), "{reply}");
 }
 
