@@ -127,8 +127,8 @@ async fn damaged(folder: &std::path::Path) -> Fixture {
 #[tokio::test(start_paused = true)]
 async fn fetch_of_a_damaged_message_delivers_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let scene = damaged(folder.path()).await;
-    let mut client = scene.log_in().await;
+    let fixture = damaged(folder.path()).await;
+    let mut client = fixture.log_in().await;
     client.write_all(b"a1 EXAMINE INBOX\r\n").await.unwrap();
     read_until_idle(&mut client).await;
     for items in ["BODY.PEEK[]<0.20>", "(UID BODY.PEEK[TEXT]<0.3>)", "BINARY.PEEK[1]<0.3>", "BINARY.SIZE[1]"] {
@@ -147,7 +147,7 @@ async fn fetch_of_a_damaged_message_delivers_the_others() {
 #[tokio::test(start_paused = true)]
 async fn search_of_a_damaged_message_finds_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let scene = damaged(folder.path()).await;
+    let fixture = damaged(folder.path()).await;
     let transcript = "
         C: a2 SEARCH BODY x
         S: * SEARCH 3
@@ -164,5 +164,5 @@ async fn search_of_a_damaged_message_finds_the_others() {
     let examined = selected("a1", 3, 3, 4).replace("READ-WRITE] SELECT", "READ-ONLY] EXAMINE");
     let flags = "[PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)]";
     let examined = examined.replace(flags, "[PERMANENTFLAGS ()]");
-    play(&scene, &format!("C: a1 EXAMINE INBOX\n{examined}{transcript}")).await;
+    play(&fixture, &format!("C: a1 EXAMINE INBOX\n{examined}{transcript}")).await;
 }

@@ -215,8 +215,8 @@ async fn fetch_of_many_messages_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn fetch_with_nothing_to_report_sends_no_response() {
     const UNDECODABLE: &str = "Content-Transfer-Encoding: frob\r\n\r\nhello\r\n";
-    let scene = Fixture::new().await;
-    scene.deliver(UNDECODABLE).await;
+    let fixture = Fixture::new().await;
+    fixture.deliver(UNDECODABLE).await;
     let transcript = format!(
         "C: a1 SELECT INBOX
         {}
@@ -226,12 +226,12 @@ async fn fetch_with_nothing_to_report_sends_no_response() {
         S: a3 NO [UNKNOWN-CTE] Cannot decode a part",
         selected("a1", 1, 1, 2)
     );
-    play(&scene, &transcript).await;
-    let mut client = scene.log_in().await;
+    play(&fixture, &transcript).await;
+    let mut client = fixture.log_in().await;
     client.write_all(b"b1 SELECT INBOX\r\n").await.unwrap();
     read_until_idle(&mut client).await;
     client.write_all(b"b2 NOTIFY SET (SELECTED (MessageNew (BINARY.SIZE[1]) MessageExpunge))\r\n").await.unwrap();
     assert_eq!(read_until_idle(&mut client).await, "b2 OK NOTIFY completed\r\n");
-    scene.deliver(UNDECODABLE).await;
+    fixture.deliver(UNDECODABLE).await;
     assert_eq!(read_until_idle(&mut client).await, "* 2 EXISTS\r\n* 1 RECENT\r\n");
 }
