@@ -422,7 +422,7 @@ fn errors_are_one_line() {
         assert!(words.iter().all(|words| text.contains(words)), "{text}");
     };
     let twice = postroad(&["serve", "--free-ports", "--data", data.path().to_str().unwrap()]);
-    one_line(twice, &["another postroad process uses it"]);
+    one_line(twice, &["another postroad uses it"]);
     let port: SocketAddr = served.at("imap").parse().unwrap();
     let world = include_str!("../config/journey.toml").rsplit_once("[ports]").unwrap().0;
     let world = format!("{world}[ports]\nimap = {}\n", port.port());

@@ -180,7 +180,7 @@ async fn pop3_when_the_disk_is_full_reads_and_deletes() {
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
     assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
     let replies = fixture.send(&message(), &["friend@sina.test"]).await;
-    assert_eq!(replies, ["452 4.3.1 Cannot store the message now, try again later"]);
+    assert_eq!(replies, ["452 4.3.1 The disk is full, try again later"]);
 }
 
 #[tokio::test(start_paused = true)]

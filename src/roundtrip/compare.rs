@@ -22,7 +22,11 @@ pub enum Comparison {
 }
 
 /// The messages fetched by one protocol, by journey.
-pub(super) struct ReceivedCopies(BTreeMap<Option<JourneyId>, Vec<Bytes>>);
+pub(super) struct ReceivedCopies {
+    messages: BTreeMap<Option<JourneyId>, Vec<Bytes>>,
+    /// They came over IMAP, whose BODY[] has no NUL.
+    has_no_nul: bool,
+}
 
 impl ReceivedCopies {
     pub(super) fn new(messages: Vec<Bytes>) -> Self {
@@ -30,20 +34,27 @@ impl ReceivedCopies {
         for message in messages {
             copies.entry(Message::new(message.clone()).journey()).or_default().push(message);
         }
-        Self(copies)
+        Self { messages: copies, has_no_nul: false }
+    }
+
+    /// The same for IMAP: a literal may not hold NUL, and servers send 0x80 in its place. RFC 9051 §4.3.
+    pub(super) fn over_imap(messages: Vec<Bytes>) -> Self {
+        Self { has_no_nul: true, ..Self::new(messages) }
     }
 
     /// The number of messages that belong to none of these journeys.
     pub(super) fn unrelated(&self, journeys: &[JourneyId]) -> usize {
         let known = |id: &Option<JourneyId>| id.is_some_and(|id| journeys.contains(&id));
-        self.0.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
+        self.messages.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
     }
 
     pub(super) fn compare(&self, journey: Option<JourneyId>, sent: &Bytes) -> Comparison {
-        let found = journey.and_then(|journey| self.0.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
+        let found = journey.and_then(|journey| self.messages.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
+        let without_nul = || sent.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }).collect();
+        let sent: Bytes = if self.has_no_nul { without_nul() } else { sent.clone() };
         match found {
             [] => Comparison::Missing,
-            [one] if is_intact(one, sent) => Comparison::Intact,
+            [one] if is_intact(one, &sent) => Comparison::Intact,
             [_] => Comparison::Changed,
             _ => Comparison::Doubled,
         }

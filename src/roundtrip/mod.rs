@@ -152,7 +152,7 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     let (pop3, popped) = fetch::pop3(env, &plan.to, &progress).await?;
     let imap = fetch::imap(env, &plan.to, &progress).await?;
     let index = JourneyIndex::of(env.event_log.since(first));
-    let (pop3, imap) = (compare::ReceivedCopies::new(pop3), compare::ReceivedCopies::new(imap));
+    let (pop3, imap) = (compare::ReceivedCopies::new(pop3), compare::ReceivedCopies::over_imap(imap));
     let unrelated = pop3.unrelated(&journeys);
     let messages = plan.sources.into_iter().zip(submitted).map(|(source, outcome)| {
         let journey = outcome.as_ref().ok().copied();

@@ -338,8 +338,7 @@ mod tests {
     #[test]
     fn message_reader_when_message_is_smaller_than_declared_frees_the_reserve() {
         for (declared, sent) in [(1 << 20, 4096), (50 << 20, 2 << 20), (4096, 4096), (0, 4097)] {
-            let mut reader =
-                MessageReader::new(60 << 20, Some(declared), UploadShare::default());
+            let mut reader = MessageReader::new(60 << 20, Some(declared), UploadShare::default());
             vec![b'x'; sent].chunks(4000).for_each(|part| reader.take_counted(part));
             let room = reader.fitted().try_into_mut().unwrap().capacity();
             assert!((sent..=2 * sent + 1).contains(&room), "{declared} declared, {sent} sent: {room}");

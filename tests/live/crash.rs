@@ -63,6 +63,7 @@ fn acknowledged_messages_under_load_survive_kill_9() {
         }
         check_database(data.path(), &mut ledger);
         kill_during_recovery(data.path(), Duration::from_millis(rng.next_u64() % MAX_RECOVERY_MS));
+        check_database(data.path(), &mut ledger);
     }
     let served = Served::start(data.path());
     drain(&served);

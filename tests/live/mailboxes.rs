@@ -77,7 +77,7 @@ fn mailbox_import_reports_invalid_messages_and_imports_the_others() {
     let wrong = [
         (vec!["import", "nobody", path], "`nobody` is not an address"),
         (vec!["import", "nobody@sina.test", path], "`nobody@sina.test` has no mailboxes in this world"),
-        (vec!["export", "friend@sina.test", path, "--mailbox", "None"], "no mailbox None"),
+        (vec!["export", "friend@sina.test", path, "--mailbox", "None"], "mailbox None does not exist"),
         (vec!["import", "friend@sina.test", "/none"], "cannot read /none"),
     ];
     for (arguments, said) in wrong {

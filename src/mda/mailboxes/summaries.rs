@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-
 use super::{Error, Mailboxes};
 use crate::imap::Summary;
 use crate::mail::Content;

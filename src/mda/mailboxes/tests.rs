@@ -470,10 +470,7 @@ async fn keyword_that_is_no_atom_is_neither_stored_nor_read() {
         assert!(matches!(mailboxes.append(ANN, "INBOX", vec![appended]).await, Err(Error::BadKeyword(_))), "{word:?}");
     }
     inbox.store(vec![1], StoreMode::Add, flags(SystemFlags::NONE, &["good"])).await.unwrap();
-    // What an older build stored.
-    let sql = "UPDATE message SET keywords = 'good x)' || char(13, 10) || '* (BYE $Junk'";
-    let job = move |transaction: &Transaction<'_>| Ok::<_, crate::store::Error>(transaction.execute(sql, [])?);
-    mailboxes.0.store.write(job).await.unwrap();
+    sqlite::tests::set_keywords(&mailboxes, "good x)\r\n* (BYE $Junk").await;
     drop(inbox);
     let view = mailboxes.open(ANN, "INBOX").unwrap().view().unwrap();
     assert_eq!(view.messages[0].flags.keywords, ["good", "$Junk"]);

@@ -16,6 +16,13 @@ pub(in crate::mda::mailboxes) fn count(mailboxes: &Mailboxes, table: &str) -> us
     mailboxes.0.store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
 }
 
+/// Puts keywords into the rows of all messages as they are.
+pub(in crate::mda::mailboxes) async fn set_keywords(mailboxes: &Mailboxes, keywords: &'static str) {
+    let sql = "UPDATE message SET keywords = ?1";
+    let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [keywords])?);
+    mailboxes.0.store.write(job).await.unwrap();
+}
+
 /// The contents with their number of uses, in order.
 pub(in crate::mda::mailboxes) fn contents(mailboxes: &Mailboxes) -> Vec<(i64, i64)> {
     let read = |connection: &rusqlite::Connection| {

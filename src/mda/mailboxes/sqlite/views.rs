@@ -34,6 +34,8 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageMeta> {
 
 /// Flags from their columns `flags, keywords`.
 pub(super) fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
-    let keywords = row.get_ref(first + 1)?.as_str()?.split_ascii_whitespace().map(str::to_owned).collect();
+    // A keyword that is no atom could end a response early.
+    let words = row.get_ref(first + 1)?.as_str()?.split_ascii_whitespace();
+    let keywords = words.filter(|word| Flags::is_keyword(word)).map(str::to_owned).collect();
     Ok(Flags { system: SystemFlags::from_bits(row.get(first)?), keywords })
 }
