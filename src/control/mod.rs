@@ -18,7 +18,7 @@
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it |
 //!
-//! Requests of foreign web pages are refused ([`guard`]); `GET` never changes anything.
+//! Requests of foreign web pages are refused (`guard`); `GET` never changes anything.
 
 mod answers;
 mod backup;

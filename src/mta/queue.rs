@@ -195,7 +195,7 @@ impl Queue {
     /// Reads a waiting message; `None` if it is there no more, or is held.
     ///
     /// # Errors
-    /// The store cannot be read, or this row of it; see [`Queue::hold_unreadable`].
+    /// The store cannot be read, or this row of it; see `hold_unreadable`.
     pub fn load(&self, row: i64) -> Result<Option<Entry>, store::Error> {
         if let Some(entry) = self.index().take_cached(row) {
             return Ok(Some(entry));
