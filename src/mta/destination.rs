@@ -68,8 +68,8 @@ impl Default for State {
 }
 
 impl Destinations {
-    /// Whether a message may go on to all these hops now. One that may has a seat in each lane until [`Destinations::send`] to it
-    /// is over; one for which it is `urgent` does not wait for a hop that is dead.
+    /// Asks for a slot at every destination of a message. If granted, each slot is held until [`Destinations::send`]
+    /// returns. A message that is due for a report (`urgent`) ignores back-off.
     pub(super) fn admit(
         &self,
         mta: &Mta,
@@ -96,7 +96,7 @@ impl Destinations {
         for destination in &found {
             let mut state = lock(&destination.state);
             if !state.slots.has_slot(row, max_connections) {
-                // Both at once: whoever calls it must find it.
+                // Under one lock: the task that unparks it must find it.
                 mta.queue().park(row);
                 state.slots.park(sender.clone(), row);
                 return Admission::Parked;

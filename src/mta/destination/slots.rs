@@ -1,9 +1,9 @@
-//! Who may go on in a lane: so many messages at once, fair between senders, and none while the next hop is dead.
+//! Admission to a destination: a bounded number of messages at once, fair between senders, and none during back-off.
 //!
 //! ```text
-//!  a message that is due ──▶ turn ──▶ Go: it has a seat, and gives it back when its transaction is over
-//!                              ├────▶ Parked: no seat is free; it is reserved when it has one, senders taking turns
-//!                              └────▶ BackOff: the hop is dead, the message waits until it is tried again
+//!  a message that is due ──▶ admit ──▶ Granted: it holds a slot until its transaction is over
+//!                              ├────▶ Parked: no slot is free; one is reserved for it later, senders taking turns
+//!                              └────▶ BackOffUntil: the destination is down; the message waits
 //! ```
 //!
 //! A destination that has not answered yet, or is down, gets few slots, so that messages for an unreachable host cannot use
@@ -27,7 +27,7 @@ pub(in crate::mta) enum Admission {
     Granted,
     /// The destination is in back-off until then.
     BackOffUntil(Timestamp),
-    /// Wait until it is reserved.
+    /// No slot is free; the message waits until one is reserved for it.
     Parked,
 }
 
@@ -36,7 +36,7 @@ pub(in crate::mta) enum Admission {
 pub(super) struct Slots {
     taken: usize,
     parked: Parked,
-    /// Messages that have a seat and were reserved to take it.
+    /// Parked messages for which a slot is reserved.
     reserved: BTreeSet<i64>,
     /// Whether the destination answered the last attempt.
     is_up: bool,
@@ -78,7 +78,7 @@ impl Slots {
         self.parked.add(sender, row);
     }
 
-    /// Gives a seat back; the messages that are reserved for it.
+    /// Releases a slot; returns the messages for which it is reserved.
     pub(super) fn release(&mut self, max_connections: usize) -> Vec<i64> {
         self.taken = self.taken.saturating_sub(1);
         let mut reserved = Vec::new();
