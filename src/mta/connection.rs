@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::route::{NextHop, Target};
+use super::attempt::{Attempt, ConnectError, Verdict};
+use super::next_hop::NextHop;
+use super::route::Target;
 use super::{Failure, Mta};
 use crate::mail::{Envelope, Message, Recipient, Transcript};
 use crate::net::{self, Conn, Stop};
@@ -16,7 +18,7 @@ use crate::world::TlsMode;
 /// An open connection that waits for a message.
 pub(super) struct OutboundConnection {
     conn: Box<Conn<Session>>,
-    /// The peer's name, as far as we know it.
+    /// The name of the peer.
     host: String,
     started_at: Instant,
     /// When it last answered.
@@ -26,97 +28,18 @@ pub(super) struct OutboundConnection {
 /// After this much idle time, assume that the peer may have closed the connection.
 const STALE_AFTER: Duration = Duration::from_millis(250);
 
-/// The result of sending a message to a destination.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    /// One for each recipient, in the order of the envelope.
-    pub(super) verdicts: Vec<Verdict>,
-    /// The host that was spoken to.
-    pub(super) host: Option<String>,
-    /// It takes over the duty to report. RFC 3461 §5.2.1.
-    pub(super) keeps_dsn: bool,
-    /// Version and cipher.
-    pub(super) tls: Option<String>,
-    /// From connecting, or from the first command on a connection that was open already, to the last reply.
-    pub(super) took: Duration,
-    pub(super) transcript: Option<Transcript>,
-    /// The peer closed the connection before it saw the message, as may happen after idle time.
-    pub(super) not_started: bool,
-}
-
-/// The result for one recipient.
-#[derive(Clone, Debug)]
-pub(super) enum Verdict {
-    Accepted(Reply),
-    Failed(Failure),
-}
-
-/// A connection could not be opened.
-#[derive(Clone, Debug)]
-pub(super) struct ConnectError {
-    failure: Failure,
-    took: Duration,
-    transcript: Option<Transcript>,
-}
-
-impl ConnectError {
-    #[cfg(test)]
-    pub(super) fn of_test() -> Self {
-        Self { failure: Failure::Loop(String::new()), took: Duration::ZERO, transcript: None }
-    }
-
-    /// Whether trying again cannot help.
-    pub(super) fn is_permanent(&self) -> bool {
-        self.failure.is_permanent()
-    }
-
-    /// The same failure for each of `count` recipients.
-    pub(super) fn for_recipients(&self, count: usize) -> Attempt {
-        Attempt {
-            verdicts: vec![Verdict::Failed(self.failure.clone()); count],
-            host: self.failure.host().map(str::to_owned),
-            keeps_dsn: false,
-            tls: None,
-            took: self.took,
-            transcript: self.transcript.clone(),
-            not_started: false,
-        }
-    }
-}
-
-impl Attempt {
-    /// Both together: what the second connection did for the recipients that the first had no room for.
-    pub(super) fn and(mut self, rest: Self) -> Self {
-        self.verdicts.extend(rest.verdicts);
-        self.took += rest.took;
-        self.keeps_dsn &= rest.keeps_dsn;
-        match (&mut self.transcript, rest.transcript) {
-            (Some(transcript), Some(more)) => transcript.append(&more),
-            (transcript, more) => *transcript = transcript.take().or(more),
-        }
-        self
-    }
-
-    /// The attempt was interrupted, because the host stops.
-    pub(super) fn interrupted(count: usize) -> Self {
-        let what = "interrupted: this host is shutting down".to_owned();
-        let failure = Failure::Broken { host: "the next host".to_owned(), what, in_doubt: true };
-        ConnectError { failure, took: Duration::ZERO, transcript: None }.for_recipients(count)
-    }
-}
-
 /// Why the connection could not be set up.
 enum SetupError {
-    /// Without TLS it may work.
+    /// TLS failed: without it, the set-up may succeed.
     Tls(net::Error),
     Other(Failure, Option<Transcript>),
 }
 
 impl OutboundConnection {
-    /// Connects to the first host of a next hop that will talk to us.
+    /// Connects to the first host of a next hop that accepts a session.
     pub(super) async fn open(mta: &Mta, hop: &NextHop) -> Result<Self, ConnectError> {
         let started_at = Instant::now();
-        let failed = |failure, transcript| ConnectError { failure, took: started_at.elapsed(), transcript };
+        let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), transcript);
         let targets = hop.targets(mta).await.map_err(|failure| failed(failure, None))?;
         let mut worst = failed(Failure::Loop(String::new()), None);
         for target in &targets {
@@ -130,7 +53,7 @@ impl OutboundConnection {
         Err(worst)
     }
 
-    /// As well protected as the way must be: with opportunistic TLS, without it if that fails.
+    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails.
     async fn connect_to(
         mta: &Mta,
         hop: &NextHop,
@@ -146,7 +69,7 @@ impl OutboundConnection {
             }
             Err(SetupError::Tls(error)) => {
                 tracing::info!(host = %target.name, %error, "TLS failed; retrying in clear text (opportunistic)");
-                Self::handshake(mta, hop, target, address, false).await.map_err(|trouble| match trouble {
+                Self::handshake(mta, hop, target, address, false).await.map_err(|error| match error {
                     SetupError::Other(failure, transcript) => (failure, transcript),
                     SetupError::Tls(error) => (Failure::unreachable(&target.name, &error), None),
                 })
@@ -209,12 +132,12 @@ impl OutboundConnection {
         }
     }
 
-    /// How many of these recipients, from the first on, the peer takes on this connection. RFC 9422.
+    /// How many of these recipients, from the first on, the peer accepts on this connection. RFC 9422.
     pub(super) fn recipient_limit(&self, recipients: &[Recipient]) -> usize {
         self.conn.machine.recipient_capacity(recipients)
     }
 
-    /// One transaction; the connection comes back if it can be used again.
+    /// One transaction; returns the connection if it can be used again.
     pub(super) async fn send(mut self, envelope: &Envelope, message: &Message) -> (Attempt, Option<Self>) {
         if STALE_AFTER < self.last_reply_at.elapsed() {
             self.conn.machine.hold_next_message();
@@ -264,7 +187,7 @@ impl OutboundConnection {
             host: Some(self.host.clone()),
             keeps_dsn: self.conn.machine.extensions().dsn,
             tls: self.conn.stream().tls(),
-            took: self.started_at.elapsed(),
+            duration: self.started_at.elapsed(),
             transcript: self.take_transcript(),
             not_started: false,
         }
@@ -295,8 +218,8 @@ impl OutboundConnection {
     }
 }
 
-/// A host that refuses every message, this one among them, may be mended, or another one may take it: a `5yz` greeting
-/// is no verdict on the message. RFC 5321 §4.5.4.1.
+/// A host that refuses all sessions may accept them later, or another host may: a `5yz` greeting is no verdict on the
+/// message. RFC 5321 §4.5.4.1.
 fn transient(reply: Reply) -> Reply {
     if reply.is_permanent() { Reply { code: reply.code - 100, enhanced: Some((4, 3, 2)), ..reply } } else { reply }
 }

@@ -1,4 +1,4 @@
-//! Aliases: what a recipient becomes at this host, before the message is queued.
+//! Alias expansion: the recipients that an alias of this host stands for, before the message is queued.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use super::report::{Action, RecipientStatus};
 use crate::mail::{Address, Message, Notify, Recipient};
 use crate::world::Target;
 
-/// What an alias of this host becomes.
+/// The expansion of an alias.
 #[derive(Clone, Debug)]
 pub(super) struct AliasExpansion {
-    /// As the client named it.
+    /// The recipient as the client gave it.
     pub(super) alias: Recipient,
-    /// Where the mail goes, each once.
+    /// The addresses that it stands for, each once.
     pub(super) targets: Vec<Address>,
-    /// Whether a copy is thrown away.
+    /// Whether a copy is discarded.
     pub(super) is_discarded: bool,
-    /// Every alias on the way, the named one first.
+    /// All aliases that were followed, the named one first.
     names: Vec<Address>,
 }
 
 impl AliasExpansion {
-    /// Follows an alias as far as this host knows the way; `None` for what is no alias of its own. Each alias is
-    /// followed once, so the work is bounded by what the world declares.
+    /// Expands an alias of this host, and aliases of this host in its targets; `None` if the recipient is none. Each alias
+    /// is followed once, so the work is bounded by what the world declares.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
         targets(mta, &recipient.address)?;
         let mut expansion =
@@ -40,7 +40,7 @@ impl AliasExpansion {
             for target in targets.iter().rev() {
                 match target {
                     Target::Discard => expansion.is_discarded = true,
-                    // Who is led to itself keeps a copy.
+                    // A user who is a target of the alias of the same name keeps a copy.
                     Target::Address(own) if own.key() == address.key() && world.users.contains_key(&own.key()) => {
                         expansion.targets.push(address.clone());
                     }
@@ -52,12 +52,12 @@ impl AliasExpansion {
         Some(expansion)
     }
 
-    /// Whether it leads in a circle, and nowhere else.
+    /// Whether it leads back to itself, and to no other address.
     pub(super) fn is_cyclic(&self) -> bool {
         self.targets.is_empty() && !self.is_discarded
     }
 
-    /// Whether the message came by one of these aliases before. RFC 9228 §4.
+    /// Whether the message was expanded by one of these aliases before. RFC 9228 §4.
     pub(super) fn already_expanded(&self, message: &Message) -> bool {
         message.delivered_to().any(|known| self.names.iter().any(|name| name.key() == known.key()))
     }
@@ -67,8 +67,8 @@ impl AliasExpansion {
         self.names.iter().fold(message.clone(), |message, name| message.with_header(&crate::mail::delivered_to(name)))
     }
 
-    /// The targets as recipients. A single one takes over all that the sender asked for; of several, none reports
-    /// success, which this host has to say itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
+    /// The targets as recipients. A single one takes over all requests of the sender; several do not report success, which
+    /// this host reports itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
     pub(super) fn recipients(&self, targets: Vec<Address>) -> Vec<Recipient> {
         let notify = match self.is_single() {
             true => self.alias.notify,
@@ -80,7 +80,7 @@ impl AliasExpansion {
         targets.into_iter().map(|address| Recipient { address, notify, orcpt: Some(orcpt.clone()) }).collect()
     }
 
-    /// What the sender is told now. RFC 3461 §5.2.7; what is thrown away has arrived.
+    /// The report to the sender at the expansion, if there is one. RFC 3461 §5.2.7; what is discarded counts as delivered.
     pub(super) fn sender_notice(&self) -> Option<(Action, RecipientStatus)> {
         let notice =
             |action, text: String| Some((action, RecipientStatus { status: (2, 0, 0), host: None, text: Some(text) }));
@@ -96,7 +96,7 @@ impl AliasExpansion {
     }
 }
 
-/// Where this host sends mail for the address on to, if that is an alias of its own.
+/// The targets of an alias of this host.
 fn targets<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
     mta.context().world.alias(address).filter(|_| mta.is_local(address.domain()))
 }

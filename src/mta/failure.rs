@@ -1,66 +1,66 @@
-//! Why an attempt failed, and what becomes of the message.
+//! Why an attempt failed, and whether trying again can help.
 
 use crate::dns::LookupError;
 use crate::net;
 use crate::smtp::Reply;
 
-/// Why a message did not get to its next host.
+/// Why a message was not relayed to its next host.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
-    /// The next host said no.
+    /// The next host refused it.
     #[error("{host} said: {reply}")]
     Refused {
         /// Its name.
         host: String,
-        /// Its words.
+        /// Its reply.
         reply: Reply,
     },
-    /// The next host stopped in the middle.
+    /// The session with the next host ended early.
     #[error("{host} {what}")]
     Broken {
         /// Its name.
         host: String,
-        /// What it did.
+        /// How.
         what: String,
-        /// The whole message was out: it may have taken it all the same.
+        /// The whole message was sent: the next host may have accepted it.
         in_doubt: bool,
     },
     /// Its name or its domain could not be looked up.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The domain says that it takes no mail. RFC 7505.
+    /// The domain accepts no mail. RFC 7505.
     #[error("{0} takes no mail (null MX)")]
     NullMx(String),
-    /// The address literal is no mail server of the world, and no mail leaves the world. RFC 5321 §4.1.3.
+    /// The address literal is no mail server of the world, which no mail leaves. RFC 5321 §4.1.3.
     #[error("{0} is not the address of a mail server")]
     NoMailServer(String),
     /// All exchanges of the domain are this host, which does not serve it. RFC 5321 §5.1.
     #[error("mail for {0} loops back to this host")]
     Loop(String),
-    /// No connection came up.
+    /// No connection could be opened.
     #[error("{host}: {why}")]
     Unreachable {
-        /// Whom we tried to reach.
+        /// Its name.
         host: String,
-        /// Why we did not.
+        /// Why not.
         why: String,
     },
-    /// TLS must be, and is not offered there.
+    /// TLS is required, and the next host does not offer it.
     #[error("{host} does not offer TLS, which is required")]
     NoTls {
         /// Its name.
         host: String,
-        /// The sender asked for it. RFC 8689 §4.2.1.
+        /// The sender requires it. RFC 8689 §4.2.1.
         required: bool,
     },
-    /// TLS must be, and does not come up.
+    /// TLS is required, and the handshake failed.
     #[error("{host}: {why}; TLS is required")]
     BadTls {
         /// Its name.
         host: String,
         /// Why, such as a certificate of another name.
         why: String,
-        /// The sender asked for it.
+        /// The sender requires it.
         required: bool,
     },
     /// It was tried for as long as the settings say.
@@ -103,7 +103,7 @@ impl Failure {
             Self::NoTls { required: true, .. } | Self::BadTls { required: true, .. } => (5, 7, 10),
             Self::NoTls { .. } => (4, 7, 4),
             Self::BadTls { .. } => (4, 7, 5),
-            // RFC 3463 §3.8: what is missing is TLS, and time would not have brought it.
+            // RFC 3463 §3.8: the lack of TLS is the reason, not the time.
             Self::Expired { last, .. } if matches!(**last, Self::NoTls { .. } | Self::BadTls { .. }) => {
                 (5, last.status().1, last.status().2)
             }
@@ -111,7 +111,7 @@ impl Failure {
         }
     }
 
-    /// Whether the next host may have it all the same, which only sending it again can make sure. RFC 5321 §6.1.
+    /// Whether the next host may have accepted it, so that sending it again may duplicate it. RFC 5321 §6.1.
     pub fn is_in_doubt(&self) -> bool {
         match self {
             Self::Broken { in_doubt, .. } => *in_doubt,
@@ -120,7 +120,7 @@ impl Failure {
         }
     }
 
-    /// The host that answered, if one did.
+    /// The next host, if there is one.
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Refused { host, .. }
@@ -133,7 +133,7 @@ impl Failure {
         }
     }
 
-    /// The words of the next host, if it said no.
+    /// The reply of the next host, if it refused.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Refused { reply, .. } => Some(reply),

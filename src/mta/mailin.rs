@@ -41,7 +41,7 @@ impl Mailin {
         let stop_switch = Arc::new(Mutex::new(stop));
         let handler = MailinHandler::new(mta, stop_switch.clone());
         let name = handler.mta.fqdn().to_owned();
-        // A thread that nobody waits for, since the crate has no way to end it.
+        // A detached thread: the crate has no way to end it.
         std::thread::Builder::new().name("mailin".to_owned()).spawn(move || {
             let mut server = Server::new(handler);
             server.with_name(name).with_num_threads(THREADS).with_tcp_listener(listener);
@@ -76,7 +76,7 @@ struct MailinHandler {
     data: Vec<u8>,
     /// More came than may be.
     too_large: bool,
-    began: Instant,
+    started_at: Instant,
 }
 
 impl MailinHandler {
@@ -90,7 +90,7 @@ impl MailinHandler {
             envelope: Envelope::default(),
             data: Vec::new(),
             too_large: false,
-            began: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 
@@ -167,7 +167,7 @@ impl MailinHandler {
             size: message.len(),
             tls: None,
             user: None,
-            took_ms: self.began.elapsed().as_secs_f64() * 1e3,
+            took_ms: self.started_at.elapsed().as_secs_f64() * 1e3,
         }
     }
 }
@@ -186,7 +186,8 @@ impl Handler for MailinHandler {
             return response::NO_SERVICE;
         }
         let Ok(from) = from.parse() else { return response::BAD_MAILBOX };
-        (self.envelope, self.began) = (Envelope { reverse_path: Some(from), ..Envelope::default() }, Instant::now());
+        (self.envelope, self.started_at) =
+            (Envelope { reverse_path: Some(from), ..Envelope::default() }, Instant::now());
         response::OK
     }
 

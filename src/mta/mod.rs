@@ -1,15 +1,18 @@
-//! The mail transfer agent: receives, queues, routes, relays, and tells the sender when it cannot.
+//! The mail transfer agent: receives, queues, routes and relays messages, and reports to the sender.
 //!
 //! ```text
-//!  SMTP in ─▶ receive ─▶ queue (durable, then 250) ─▶ schedule ─▶ route ─▶ lane ─▶ deliver ─▶ SMTP or LMTP out
-//!                          ▲                                                          │
-//!                          └────────────── settle: done, wait, or report ◀────────────┘
+//!  SMTP in ─▶ receive ─▶ queue (durable, then 250) ─▶ relay ─▶ route ─▶ worker ─▶ connection ─▶ SMTP or LMTP out
+//!                          ▲                            ▲                 │
+//!                          │      scheduler: due, slots ┘                 │
+//!                          └────────── settle: done, retry or report ◀────┘
 //! ```
 //!
-//! [`Mta`] is one host. It meets other hosts on the wire only.
+//! [`Mta`] is one host. It communicates with other hosts over the network only.
 
+mod attempt;
 mod connection;
-mod destination;
+mod context;
+mod entry;
 mod expand;
 mod failure;
 #[cfg(feature = "mailin")]
@@ -17,65 +20,36 @@ mod mailin;
 #[cfg(not(feature = "mailin"))]
 #[path = "without_mailin.rs"]
 mod mailin;
+mod next_hop;
 mod policy;
 mod queue;
 mod receive;
+mod relay;
 mod report;
 mod route;
-mod schedule;
+mod scheduler;
 mod settle;
 #[cfg(test)]
 mod test_support;
+mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::dns::Resolver;
-use crate::journey::EventEmitter;
+use tokio_util::task::TaskTracker;
+
 use crate::mail::Address;
-use crate::net::{Identity, Interface, Stop, Trust, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
-use crate::store::{self, Store};
-use crate::world::{self, Clock, HostName, Rng, World};
+use crate::net::Stop;
+use crate::store;
+use crate::sync::lock;
+use crate::world::HostName;
+use scheduler::Scheduler;
 
+pub use context::MtaContext;
+pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
-pub use queue::{
-    Entry, Inventory, Listing, Queue, QueueEntry, QueuedMessage, Receipt, SCHEMA, Selector, Settlement, State,
-    inventory,
-};
+pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, inventory};
 pub use receive::{ListenerKind, SmtpService};
-
-/// What the world hands to one MTA.
-pub struct MtaContext {
-    /// The world it is part of.
-    pub world: Arc<World>,
-    /// Selector of its hosts it is.
-    pub host: HostName,
-    /// Its settings there.
-    pub settings: world::Mta,
-    /// Its place on the network.
-    pub interface: Interface,
-    /// Where it asks for names.
-    pub resolver: Resolver,
-    /// Where its queue is kept.
-    pub store: Store,
-    /// The world's clock.
-    pub clock: Clock,
-    /// Its own rng.
-    pub rng: Rng,
-    /// Where it reports.
-    pub emitter: EventEmitter,
-    /// Its certificate.
-    pub identity: Identity,
-    /// Whose certificates it takes when it relays: anybody's.
-    pub trust: Trust,
-    /// The same where the next host must prove its name.
-    pub authority: Trust,
-    /// Where its replies are not its own.
-    pub reply_faults: ReplyFaults,
-    /// The memory for messages that are being received.
-    pub uploads: UploadBudget,
-}
 
 /// One MTA. Cheap to clone.
 #[derive(Clone)]
@@ -85,10 +59,27 @@ struct Inner {
     context: MtaContext,
     fqdn: String,
     queue: Queue,
-    destinations: destination::Destinations,
+    scheduler: Arc<Scheduler>,
     policy: policy::Policy,
-    /// Fires when the host dies: what it does then stops where it is.
-    end: Mutex<Stop>,
+    tasks: Mutex<Tasks>,
+}
+
+/// The tasks since the last start of the host.
+#[derive(Clone, Default)]
+struct Tasks {
+    /// Fires when they are dropped where they are.
+    end: Stop,
+    workers: TaskTracker,
+}
+
+impl Tasks {
+    /// Runs a task until the end.
+    fn until_end(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let end = self.end.clone();
+        // Boxed here, because a task that is spawned is copied several times.
+        let task = Box::pin(task);
+        async move { end.run_until_cancelled_owned(task).await.unwrap_or_default() }
+    }
 }
 
 impl Mta {
@@ -97,52 +88,34 @@ impl Mta {
     /// # Errors
     /// The store cannot be read.
     pub fn new(context: MtaContext) -> Result<Self, store::Error> {
-        let queue = Queue::open(context.host.clone(), context.store.clone())?;
+        let scheduler = Arc::new(Scheduler::new(context.clock, context.settings.connections_max));
+        let queue = Queue::open(context.host.clone(), context.store.clone(), scheduler.clone())?;
         let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
         let policy = policy::Policy::new(context.rng.fork("policy"));
-        Ok(Self(Arc::new(Inner {
-            context,
-            fqdn,
-            queue,
-            destinations: destination::Destinations::default(),
-            policy,
-            end: Mutex::default(),
-        })))
+        Ok(Self(Arc::new(Inner { context, fqdn, queue, scheduler, policy, tasks: Mutex::default() })))
     }
 
-    /// Passes on what waits in the queue, until `stop`; transactions under way may end. When `end` fires, they stop
-    /// where they are, as they do when a process is killed. Begins with what is in the store, and nothing else.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
-        self.0.queue.reload()?;
-        self.0.destinations.clear();
-        self.0.policy.reset();
-        let end = end.child_token();
-        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
-        Ok(schedule::run(self.clone(), stop, end))
+    fn set_tasks(&self, tasks: Tasks) {
+        *lock(&self.0.tasks) = tasks;
     }
 
-    /// Runs a task for as long as the host lives.
-    fn living(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
-        let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // Boxed where it is made: a task that starts is copied a few times.
-        let task = Box::pin(task);
-        async move { end.run_until_cancelled_owned(task).await.unwrap_or_default() }
+    /// Spawns a task that is dropped where it is at the end of the host.
+    fn spawn_worker(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let tasks = lock(&self.0.tasks).clone();
+        tasks.workers.spawn(tasks.until_end(task));
     }
 
-    /// What waits.
+    /// Its queue.
     pub fn queue(&self) -> &Queue {
         &self.0.queue
     }
 
-    /// The host's short name.
+    /// The short name of the host.
     pub fn host(&self) -> &HostName {
         &self.0.context.host
     }
 
-    /// The host's name in the DNS.
+    /// The DNS name of the host.
     pub fn fqdn(&self) -> &str {
         &self.0.fqdn
     }
@@ -155,19 +128,18 @@ impl Mta {
         &self.0.policy
     }
 
-    fn destinations(&self) -> &destination::Destinations {
-        &self.0.destinations
+    fn scheduler(&self) -> &Scheduler {
+        &self.0.scheduler
     }
 
-    /// Who looks after this host: the postmaster of its own domain, or of the first one that the world has. RFC 5321
-    /// §4.5.1.
+    /// The postmaster of this host: that of its own domain, or else of the first domain of the world. RFC 5321 §4.5.1.
     fn postmaster(&self) -> Option<Address> {
         let domains = &self.context().world.domains;
         let own = domains.iter().find(|(_, served)| served.mx.contains(self.host())).or(domains.iter().next());
         own.and_then(|(domain, _)| Address::new("postmaster", domain).ok())
     }
 
-    /// Whether mail to this domain ends at an MDA behind this host.
+    /// Whether mail to this domain is delivered to an MDA by this host.
     fn is_local(&self, domain: &str) -> bool {
         self.context().world.domain(domain).is_some_and(|served| served.mx.contains(self.host()))
     }

@@ -206,7 +206,7 @@ fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, sta
     let _ = write!(text, "Last-Attempt-Date: {date}\r\n");
 }
 
-/// Subject and opening words of a report.
+/// Subject and opening sentences of a report.
 fn texts(action: Action) -> (&'static str, &'static str) {
     match action {
         Action::Failed => (

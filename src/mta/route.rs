@@ -1,35 +1,12 @@
-//! Where a recipient's mail goes next, and at which addresses that is. RFC 5321 §5.
+//! The next hop of a recipient, and the hosts that it stands for, with their addresses. RFC 5321 §5.
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::next_hop::{HopKind, NextHop};
 use super::{Failure, Mta};
 use crate::dns::{Exchange, LookupError, Mx};
 use crate::mail::{Address, Envelope, Message};
 use crate::world::{Host, HostName, Rng, Role, Route, TlsMode, Via, port};
-
-/// Where a message goes next, and how. Messages with the same share connections.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NextHop {
-    kind: HopKind,
-    /// How well the way is protected.
-    pub(super) tls: TlsMode,
-    /// The sender asked for that. RFC 8689.
-    pub(super) sender_requires: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum HopKind {
-    /// The MDA of a local domain.
-    Mailboxes(HostName),
-    /// A host of the world, by a route of ours.
-    Host(HostName),
-    /// Any server, by a route of ours.
-    Server(String, u16),
-    /// Whoever the DNS names for a domain.
-    Exchange(String),
-    /// An address literal. RFC 5321 §4.1.3.
-    Literal(IpAddr),
-}
 
 /// A host to try, with all its addresses.
 #[derive(Clone, Debug)]
@@ -39,7 +16,7 @@ pub(super) struct Target {
 }
 
 impl NextHop {
-    /// The next station of this mail to `recipient` at this MTA.
+    /// The next hop of a recipient at this MTA.
     pub(super) fn of(mta: &Mta, recipient: &Address, tls_preference: TlsPreference) -> Self {
         let (context, domain) = (mta.context(), recipient.domain());
         let sender_requires = tls_preference == TlsPreference::Required;
@@ -59,11 +36,6 @@ impl NextHop {
         Self { kind, tls: tls_preference.of(tls), sender_requires }
     }
 
-    /// Whether the station speaks LMTP.
-    pub(super) fn is_lmtp(&self) -> bool {
-        matches!(self.kind, HopKind::Mailboxes(_))
-    }
-
     /// The hosts to try, in order.
     pub(super) async fn targets(&self, mta: &Mta) -> Result<Vec<Target>, Failure> {
         let name =
@@ -81,19 +53,19 @@ impl NextHop {
     }
 }
 
-/// What a message itself says about TLS on its way. RFC 8689.
+/// What the message itself requests about TLS. RFC 8689.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TlsPreference {
     /// Nothing.
     AsConfigured,
-    /// `REQUIRETLS`: no host gets it that has not proven its name. RFC 8689 §4.2.1.
+    /// `REQUIRETLS`: only a host that has proven its name gets it. RFC 8689 §4.2.1.
     Required,
-    /// `TLS-Required: No`: it is better sent in the clear than not at all. RFC 8689 §4.2.2.
+    /// `TLS-Required: No`: delivery is more important than TLS. RFC 8689 §4.2.2.
     Waived,
 }
 
 impl TlsPreference {
-    /// REQUIRETLS is the stronger. RFC 8689 §3.
+    /// REQUIRETLS takes precedence. RFC 8689 §3.
     pub(super) fn of_message(envelope: &Envelope, message: &Message) -> Self {
         let is_waived = || message.field("tls-required").is_some_and(|value| value.eq_ignore_ascii_case("no"));
         match envelope.require_tls {
@@ -112,7 +84,7 @@ impl TlsPreference {
     }
 }
 
-/// Where a route leads, if it says so.
+/// The next hop of a route, if it has one.
 fn kind(route: &Route) -> Option<HopKind> {
     match route.via.as_ref()? {
         Via::Host(host) => Some(HopKind::Host(host.clone())),
@@ -142,7 +114,7 @@ async fn target(mta: &Mta, name: &str, port: u16) -> Result<Target, Failure> {
     Ok(Target { name: name.to_owned(), addresses })
 }
 
-/// The exchanges of a domain that are nearer to it than we are. RFC 5321 §5.1.
+/// The exchanges of a domain with a lower preference value than this host. RFC 5321 §5.1.
 async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
     let hosts = match mta.context().resolver.mx(domain).await? {
         Mx::Null => return Err(Failure::NullMx(domain.to_owned())),
@@ -170,18 +142,18 @@ fn in_order(mut hosts: Vec<Exchange>, rng: &Rng) -> Vec<Exchange> {
     hosts
 }
 
-/// Without the host itself, and without all that are no nearer than it: mail would go round. RFC 5321 §5.1.
+/// Without this host and those whose preference is no better: the message would loop. RFC 5321 §5.1.
 fn nearer(hosts: Vec<Exchange>, own: &str) -> Vec<Exchange> {
     let ours = hosts.iter().find(|exchange| exchange.host == own).map(|exchange| exchange.preference);
     hosts.into_iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours)).collect()
 }
 
-/// While one exchange might still be found, the mail waits.
+/// A temporary failure is kept: while an exchange may still be found, the message waits.
 fn prefer_temporary(known: Option<Failure>, new: Failure) -> Failure {
     match known {
         Some(known) if !known.is_permanent() => known,
         _ => match new {
-            // An MX that names no host is the fault of the domain's owner, who may mend it; but not of ours.
+            // The MX record names no host. That is an error of the domain's owner, and permanent.
             Failure::Lookup(LookupError::NoData(name)) => Failure::Lookup(LookupError::NoSuchName(name)),
             new => new,
         },

@@ -5,35 +5,35 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::connection::{Attempt, Verdict};
-use super::queue::Remaining;
+use super::attempt::{Attempt, Verdict};
+use super::entry::{Entry, Remaining, Settlement};
+use super::next_hop::NextHop;
 use super::report::{self, Action, RecipientStatus};
-use super::route::NextHop;
-use super::{Entry, Failure, Mta, Settlement};
+use super::{Failure, Mta};
 use crate::journey::{EventKind, Protocol};
 use crate::mail::{Address, Envelope, JourneyId, Recipient};
 use crate::world::{Retry, later};
 
-/// The wait after the store failed.
+/// The wait before the store is tried again.
 pub(super) const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Recipients that share a next hop, and what became of them there.
+/// Recipients that share a next hop, and the result there.
 pub(super) struct Outcome {
     pub(super) hop: NextHop,
     pub(super) recipients: Vec<Recipient>,
     pub(super) attempt: Attempt,
 }
 
-/// What becomes of each recipient after an attempt.
+/// The recipients of an attempt by result.
 #[derive(Default)]
 struct Classified {
-    /// Passed on, or in the mailbox.
-    accepted_recipients: Vec<(Recipient, Action, RecipientStatus)>,
+    /// Relayed, or delivered to the mailbox.
+    accepted: Vec<(Recipient, Action, RecipientStatus)>,
     /// To be tried again.
     waiting: Vec<(Recipient, Failure)>,
-    /// Given up.
+    /// Failed for good.
     failed: Vec<(Recipient, Failure)>,
-    /// The sender is told, once, that some still wait. RFC 5321 §4.5.4.1 leaves it to us.
+    /// The sender gets a report, once, that some still wait. RFC 5321 §4.5.4.1 leaves that to the host.
     is_late: bool,
 }
 
@@ -53,8 +53,8 @@ pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome
     settle(mta, entry, outcomes, now, remaining).await;
 }
 
-/// Settles those that have arrived or failed for good while others are still tried. Those that wait are returned: their
-/// time is set when the attempt ends.
+/// Settles recipients that were accepted or failed for good while others are still tried. Returns those to be tried again:
+/// the time of that is set when the attempt ends.
 pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
     let now = mta.context().clock.now();
     let is_over = is_over(mta, entry, now);
@@ -69,18 +69,18 @@ pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<O
     open
 }
 
-/// Whether it is tried no more.
+/// Whether the time for retries is over.
 fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
     later(entry.queued.arrived, mta.context().settings.retry.give_up) <= now
 }
 
 impl Outcome {
-    /// The recipients that wait, and those that have arrived or failed for good. What was said goes with the latter.
+    /// The recipients that wait, and those that are settled. The transcript goes with the latter.
     fn split(self, is_over: bool) -> (Self, Self) {
         let Self {
             hop,
             recipients,
-            attempt: Attempt { verdicts, host, keeps_dsn, tls, took, mut transcript, not_started },
+            attempt: Attempt { verdicts, host, keeps_dsn, tls, duration, mut transcript, not_started },
         } = self;
         let waits =
             |verdict: &Verdict| matches!(verdict, Verdict::Failed(failure) if !is_over && !failure.is_permanent());
@@ -89,8 +89,15 @@ impl Outcome {
         let mut of = |part: Vec<(Recipient, Verdict)>| {
             let transcript = if part.is_empty() { None } else { transcript.take() };
             let (recipients, verdicts) = part.into_iter().unzip();
-            let attempt =
-                Attempt { verdicts, host: host.clone(), keeps_dsn, tls: tls.clone(), took, transcript, not_started };
+            let attempt = Attempt {
+                verdicts,
+                host: host.clone(),
+                keeps_dsn,
+                tls: tls.clone(),
+                duration,
+                transcript,
+                not_started,
+            };
             Self { hop: hop.clone(), recipients, attempt }
         };
         let ended = of(ended);
@@ -118,8 +125,8 @@ async fn settle(
     record_events(mta, entry, outcomes, &classified, until, journey);
 }
 
-/// Stores what came of an attempt, as soon as the store allows it. What the next host took must not be sent to it again
-/// because our own disk is full.
+/// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be sent
+/// again because the disk is full.
 async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
         tracing::error!(host = %mta.host(), %error, "cannot record delivery result; retrying in 5 s");
@@ -138,7 +145,7 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
                     let action = if hop.is_lmtp() {
                         Action::Delivered
                     } else if attempt.keeps_dsn {
-                        // RFC 3461 §5.2.1: the next host took over the duty to tell.
+                        // RFC 3461 §5.2.1: the next host has the duty to report.
                         Action::PassedOn
                     } else {
                         Action::Relayed
@@ -148,7 +155,7 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
                         host: attempt.host.clone(),
                         text: Some(reply.to_string()),
                     };
-                    classified.accepted_recipients.push((recipient, action, status));
+                    classified.accepted.push((recipient, action, status));
                 }
                 Verdict::Failed(failure) if failure.is_permanent() => {
                     classified.failed.push((recipient, failure.clone()))
@@ -166,19 +173,18 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
 }
 
 impl Classified {
-    /// What there is to tell the sender about each recipient, as far as the sender wants to know.
+    /// What may be reported about each recipient.
     fn dsn_entries(&self) -> Vec<(&Recipient, Action, RecipientStatus)> {
-        let accepted_recipients =
-            self.accepted_recipients.iter().map(|(recipient, action, status)| (recipient, *action, status.clone()));
+        let accepted = self.accepted.iter().map(|(recipient, action, status)| (recipient, *action, status.clone()));
         let failed =
             self.failed.iter().map(|(recipient, failure)| (recipient, Action::Failed, RecipientStatus::of(failure)));
         let late = self.waiting.iter().filter(|_| self.is_late);
         let late = late.map(|(recipient, failure)| (recipient, Action::Delayed, RecipientStatus::of(failure)));
-        accepted_recipients.chain(failed).chain(late).collect()
+        accepted.chain(failed).chain(late).collect()
     }
 }
 
-/// Reports to the event log.
+/// Records the events of an attempt.
 fn record_events(
     mta: &Mta,
     entry: &Entry,
@@ -189,7 +195,7 @@ fn record_events(
 ) {
     let (journey, id) = (entry.queued.id.journey, Some(entry.queued.id));
     for Outcome { hop, recipients, attempt } in outcomes {
-        let Attempt { verdicts, host, tls, took, mut transcript, .. } = attempt;
+        let Attempt { verdicts, host, tls, duration, mut transcript, .. } = attempt;
         let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
             Verdict::Failed(_) => None,
@@ -202,7 +208,7 @@ fn record_events(
                 recipients: accepted.into_iter().map(|(address, _)| address).collect(),
                 reply,
                 tls,
-                took_ms: took.as_secs_f64() * 1e3,
+                took_ms: duration.as_secs_f64() * 1e3,
             };
             mta.context().emitter.report(journey, id, step, transcript.take());
         }
@@ -220,7 +226,7 @@ fn record_events(
 }
 
 impl Classified {
-    /// The failures among these recipients, those with the same words together.
+    /// The failures of these recipients, those with the same reason together, and whether they are final.
     fn failures(&self, among: &[Recipient]) -> Vec<(Vec<Address>, &Failure, bool)> {
         let failed = self.failed.iter().map(|(recipient, failure)| (recipient, failure, true));
         let waiting = self.waiting.iter().map(|(recipient, failure)| (recipient, failure, false));
@@ -228,8 +234,8 @@ impl Classified {
         for (recipient, failure, is_final) in failed.chain(waiting).filter(|(recipient, ..)| among.contains(recipient))
         {
             let address = recipient.address.clone();
-            let words = failure.to_string();
-            match found.iter_mut().find(|(_, known, last)| *last == is_final && known.to_string() == words) {
+            let reason = failure.to_string();
+            match found.iter_mut().find(|(_, known, last)| *last == is_final && known.to_string() == reason) {
                 Some((addresses, ..)) => addresses.push(address),
                 None => found.push((vec![address], failure, is_final)),
             }

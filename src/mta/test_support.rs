@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Mta, MtaContext, SCHEMA};
+use jiff::Timestamp;
+
+use super::{Mta, MtaContext, QueuedMessage, SCHEMA};
 use crate::dns::Resolver;
 use crate::journey::EventLog;
+use crate::mail::{Address, Content, Envelope, JourneyId, Message};
 use crate::net::{Authority, Net, UploadBudget};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::Store;
@@ -23,7 +26,7 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
     let mta = Mta::new(MtaContext {
         settings: *settings,
         resolver: Resolver::new(interface.clone(), servers, rng.fork("dns")),
-        store: Store::in_memory(&[SCHEMA]).unwrap(),
+        store: store(),
         emitter: event_log.emitter(&host),
         identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
         trust: authority.trust().unwrap(),
@@ -37,4 +40,23 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         rng,
     });
     (mta.unwrap(), event_log)
+}
+
+/// A store with the tables of a queue.
+pub(super) fn store() -> Store {
+    Store::in_memory(&[SCHEMA]).unwrap()
+}
+
+/// A message for `friend@sina.test` that arrived in 1970.
+pub(super) fn mail(number: u64) -> QueuedMessage {
+    let recipient: Address = "friend@sina.test".parse().unwrap();
+    QueuedMessage {
+        id: JourneyId::from_random(number).queue_id(number),
+        envelope: Envelope { recipients: vec![recipient.into()], ..Envelope::default() },
+        message: Message {
+            trace: "Received: from x\r\n".into(),
+            content: Content::new(format!("Subject: {number}\r\n\r\nbody\r\n").into()),
+        },
+        arrived: Timestamp::UNIX_EPOCH,
+    }
 }

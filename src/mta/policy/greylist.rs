@@ -1,4 +1,5 @@
-//! Greylisting: an unknown client, sender and recipient are told to come back, and known when they do. RFC 6647 §2.1.
+//! Greylisting: mail of an unknown client, sender and recipient is deferred once, and accepted on the next try. RFC 6647
+//! §2.1.
 //!
 //! ```text
 //!  unknown ── first try: 450 ──▶ waits ── comes back in time ──▶ known ── mail ──▶ known for `lifetime` more
@@ -15,29 +16,29 @@ use jiff::Timestamp;
 use crate::mail::{Address, ReversePath};
 use crate::world::{Greylisting, later};
 
-/// Who is remembered; of more, those are forgotten first who would be forgotten soonest.
+/// Maximum number of triplets; the one that expires first makes room.
 const MAX_ENTRIES: usize = 100_000;
 
 /// Client, sender and recipient.
 pub(super) type Triplet = (IpAddr, ReversePath, Address);
 
-/// Who waits, and who is known.
+/// The triplets that wait or are known.
 #[derive(Default)]
 pub(super) struct Greylist {
     seen: BTreeMap<Triplet, Seen>,
-    /// The same, by the time until which each is remembered.
+    /// The same, by expiry.
     ends: BTreeSet<(Timestamp, Triplet)>,
 }
 
 #[derive(Clone, Copy)]
 struct Seen {
     until: Timestamp,
-    /// Who came too early may come then; `None` for who is known.
+    /// When an unknown triplet is accepted; `None` for a known one.
     waits_until: Option<Timestamp>,
 }
 
 impl Greylist {
-    /// How long this client must wait with mail from that sender to that recipient; `None` to let it in.
+    /// How long the client of this triplet must wait; `None` to accept it.
     pub(super) fn wait_for(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
         self.remove_expired(now);
         let waits_until = match self.seen.get(&triplet) {

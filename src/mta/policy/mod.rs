@@ -1,23 +1,24 @@
-//! Whom a host lets in: its rules by stage, rates and greylisting, as the world file declares them, with what it
-//! remembers of its clients. A host that starts anew remembers nobody.
+//! The policy of a host: rules by stage, rate limits and greylisting, as the world file declares them, and its state about
+//! clients, which a restart of the host clears.
 
 mod greylist;
 mod rate;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use greylist::Greylist;
 use rate::{RateUnit, Rates};
 
-use super::MtaContext;
+use super::context::MtaContext;
 use crate::mail::{Address, Recipient, ReversePath};
 use crate::smtp::Reply;
+use crate::sync::lock;
 use crate::world::{PolicyReply, Rng, Rule, Stage, World};
 
-/// The gate of one host.
+/// The policy of one host, with its state.
 pub(super) struct Policy {
     rng: Rng,
     state: Mutex<PolicyState>,
@@ -27,20 +28,20 @@ pub(super) struct Policy {
 struct PolicyState {
     greylist: Greylist,
     rates: Rates,
-    /// How often each rule has applied, by its place.
+    /// How often each rule has applied, by its index.
     applied: BTreeMap<usize, u32>,
 }
 
-/// A moment of a conversation, with all that is known by then.
+/// A stage of an SMTP session, and what is known then.
 #[derive(Clone, Copy)]
 pub(super) struct PolicyContext<'a> {
     pub(super) stage: Stage,
     pub(super) peer: IpAddr,
-    /// RateUnit the client called itself.
+    /// The argument of HELO or EHLO.
     pub(super) helo: Option<&'a str>,
     /// The reverse-path, from MAIL on.
     pub(super) from: Option<&'a ReversePath>,
-    /// At RCPT the one, behind it all that were accepted.
+    /// At RCPT the recipient in question, later all that were accepted.
     pub(super) to: &'a [Recipient],
 }
 
@@ -49,12 +50,12 @@ impl Policy {
         Self { rng, state: Mutex::default() }
     }
 
-    /// Remembers nobody, as after a crash.
+    /// Clears the state, as after a crash.
     pub(super) fn reset(&self) {
         *self.state() = PolicyState::default();
     }
 
-    /// RateUnit the first rule that applies says.
+    /// The reply of the first rule that applies.
     pub(super) fn rule(&self, context: &MtaContext, input: PolicyContext<'_>) -> Option<Reply> {
         let rules = &context.settings.policy.rules;
         if rules.is_empty() {
@@ -72,26 +73,26 @@ impl Policy {
             && (1.0 <= rule.probability || self.rng.next_f64() < rule.probability)
     }
 
-    /// Counts a message of this client; the reply is for one that is over its limit.
+    /// Counts a message of this client; returns the refusal if that exceeds its limit.
     pub(super) fn message(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
         self.count(context, peer, RateUnit::Message, "messages")
     }
 
-    /// Counts a recipient.
+    /// Counts a recipient; returns the refusal if that exceeds the limit of the client.
     pub(super) fn recipient(&self, context: &MtaContext, peer: IpAddr) -> Option<Reply> {
         self.count(context, peer, RateUnit::Recipient, "recipients")
     }
 
-    fn count(&self, context: &MtaContext, peer: IpAddr, unit: RateUnit, words: &str) -> Option<Reply> {
+    fn count(&self, context: &MtaContext, peer: IpAddr, unit: RateUnit, what: &str) -> Option<Reply> {
         let limit = context.settings.policy.rate_limit.as_ref()?;
         if limit.exempt.contains(&context.world, peer) {
             return None;
         }
         let wait = self.state().rates.count(limit, peer, unit, context.clock.now())?;
-        Some(later(&format!("Too many {words} from your address"), wait))
+        Some(later(&format!("Too many {what} from your address"), wait))
     }
 
-    /// Lets a stranger wait. RFC 6647 §2.1, §5.
+    /// The refusal for an unknown client. RFC 6647 §2.1, §5.
     pub(super) fn greylist(
         &self,
         context: &MtaContext,
@@ -108,9 +109,8 @@ impl Policy {
         Some(later("Greylisted", wait))
     }
 
-    /// A panic elsewhere does not make it wrong: each change to it is whole.
     fn state(&self) -> MutexGuard<'_, PolicyState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much each client has sent in the period that runs.
+//! The number of messages and recipients of each client in the current period.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,32 +8,32 @@ use jiff::Timestamp;
 
 use crate::world::{RateLimit, later};
 
-/// Clients that are counted at once; of more, those whose period began first are forgotten.
+/// Maximum number of clients; the one whose period began first makes room.
 const MAX_CLIENTS: usize = 100_000;
 
-/// RateUnit is counted.
+/// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RateUnit {
     Message,
     Recipient,
 }
 
-/// RateUnit each client has sent since its period began.
+/// The counts of each client since its period began.
 #[derive(Default)]
 pub(super) struct Rates {
     periods: BTreeMap<IpAddr, Period>,
-    begins: BTreeSet<(Timestamp, IpAddr)>,
+    by_start: BTreeSet<(Timestamp, IpAddr)>,
 }
 
 #[derive(Clone, Copy)]
 struct Period {
-    began: Timestamp,
+    start: Timestamp,
     messages: u32,
     recipients: u32,
 }
 
 impl Rates {
-    /// Counts one more, or says how long the client must wait, since it is over its limit.
+    /// Counts one more; returns how long the client must wait if that exceeds its limit.
     pub(super) fn count(
         &mut self,
         limit: &RateLimit,
@@ -42,15 +42,15 @@ impl Rates {
         now: Timestamp,
     ) -> Option<Duration> {
         self.remove_expired(limit.per, now);
-        let began = now;
-        let period = self.periods.entry(client).or_insert(Period { began, messages: 0, recipients: 0 });
-        self.begins.insert((period.began, client));
+        let start = now;
+        let period = self.periods.entry(client).or_insert(Period { start, messages: 0, recipients: 0 });
+        self.by_start.insert((period.start, client));
         let (sent, max) = match unit {
             RateUnit::Message => (&mut period.messages, limit.messages),
             RateUnit::Recipient => (&mut period.recipients, limit.recipients),
         };
         if max.is_some_and(|max| max <= *sent) {
-            return Duration::try_from(later(period.began, limit.per).duration_since(now)).ok();
+            return Duration::try_from(later(period.start, limit.per).duration_since(now)).ok();
         }
         *sent = sent.saturating_add(1);
         if MAX_CLIENTS < self.periods.len() {
@@ -60,13 +60,13 @@ impl Rates {
     }
 
     fn remove_expired(&mut self, per: Duration, now: Timestamp) {
-        while self.begins.first().is_some_and(|(began, _)| later(*began, per) <= now) {
+        while self.by_start.first().is_some_and(|(start, _)| later(*start, per) <= now) {
             self.remove_first();
         }
     }
 
     fn remove_first(&mut self) {
-        if let Some((_, client)) = self.begins.pop_first() {
+        if let Some((_, client)) = self.by_start.pop_first() {
             self.periods.remove(&client);
         }
     }
@@ -116,6 +116,6 @@ mod tests {
             let client = std::net::Ipv4Addr::from(number).into();
             assert_eq!(rates.count(&limit(), client, Message, now), None);
         }
-        assert_eq!((rates.periods.len(), rates.begins.len()), (MAX_CLIENTS, MAX_CLIENTS));
+        assert_eq!((rates.periods.len(), rates.by_start.len()), (MAX_CLIENTS, MAX_CLIENTS));
     }
 }

@@ -1,109 +1,30 @@
-//! What an operator sees of a queue, and does to it: list, show, hold, release, flush, delete.
+//! The operator's view of a queue, and operations on it: list, show, hold, release, flush, delete.
 //!
-//! A message that is under way just now is not deleted, for nobody could say whether the next host has it.
-
-use std::collections::BTreeSet;
+//! A message in flight is not deleted, since it would not be known whether the next host has it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use super::listing::{Listing, QueueEntry, Selector, State};
 use super::{Queue, sqlite};
 use crate::journey::EventKind;
-use crate::mail::{Address, JourneyId, QueueId, ReversePath};
+use crate::mail::{Address, QueueId};
 use crate::mta::Mta;
-use crate::store;
-use crate::world::HostName;
+use crate::store::{self, Transaction};
 
-/// The most of a message's header that is shown, in octets.
+/// Maximum length of a header that is shown.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// Selector messages of a queue.
-#[derive(Clone, Copy, Debug)]
-pub enum Selector {
-    /// All.
-    All,
-    /// Those of a journey.
-    Journey(JourneyId),
-    /// One.
-    One(QueueId),
-}
-
-impl std::str::FromStr for Selector {
-    type Err = crate::mail::InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self::One).or_else(|_| text.parse().map(Self::Journey))
-    }
-}
-
-impl Selector {
-    /// The name that is looked for, or the journey that begins it; `None` for all.
-    pub(super) fn name(self) -> Option<String> {
-        match self {
-            Self::All => None,
-            Self::Journey(journey) => Some(journey.to_string()),
-            Self::One(id) => Some(id.to_string()),
-        }
-    }
-}
-
-/// What a message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Its next attempt.
-    Waiting,
-    /// The operator.
-    Held,
-    /// The end of an attempt.
-    Underway,
-}
-
-/// A message as the operator sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct QueueEntry {
-    /// Its name.
-    pub id: QueueId,
-    /// In whose queue.
-    pub host: HostName,
-    /// What it waits for.
-    pub state: State,
-    /// Who sent it; `None` also where that cannot be read.
-    pub reverse_path: ReversePath,
-    /// Who still waits for it; none where that cannot be read.
-    pub recipients: Vec<Address>,
-    /// Octets, trace lines included.
-    pub size: usize,
-    /// When it came.
-    pub arrived: Timestamp,
-    /// When the next attempt is due.
-    pub due: Timestamp,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Why the last one failed, or why the message is held.
-    pub reason: Option<String>,
-}
-
-/// Some of a queue.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Listing {
-    /// How many there are.
-    pub total: usize,
-    /// The oldest of them.
-    pub messages: Vec<QueueEntry>,
-}
-
 impl Queue {
-    /// The oldest of those messages.
+    /// The oldest of the selected messages.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, selector: Selector, limit: usize) -> Result<Listing, store::Error> {
-        let list = |connection: &_| sqlite::list(connection, &self.0.host, selector, limit);
-        let (total, listed) = self.0.store.read(list)?;
-        let index = self.index();
+        let list = |connection: &_| sqlite::list(connection, &self.host, selector, limit);
+        let (total, listed) = self.store.read(list)?;
+        let in_flight = self.scheduler.in_flight();
         let state = |(row, mut message): (i64, QueueEntry)| {
-            if index.is_underway(row) {
+            if in_flight.contains(&row) {
                 message.state = State::Underway;
             }
             message
@@ -111,14 +32,14 @@ impl Queue {
         Ok(Listing { total, messages: listed.into_iter().map(state).collect() })
     }
 
-    /// The header of a message, trace lines included, as far as it can be shown; only these where the rest is damaged.
+    /// The header of a message with its trace fields, up to a limit; only the trace fields if the content is damaged.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn header(&self, id: QueueId) -> Result<Option<String>, store::Error> {
-        let found = self.0.store.read(|connection| sqlite::header(connection, &self.0.host, id))?;
+        let found = self.store.read(|connection| sqlite::header(connection, &self.host, id))?;
         let Some((mut header, content)) = found else { return Ok(None) };
-        match self.0.store.get(content) {
+        match self.store.get(content) {
             Ok(content) => {
                 let start = content.bytes();
                 let end = memchr::memmem::find(start, b"\r\n\r\n").map_or(start.len(), |at| at + 2);
@@ -130,51 +51,51 @@ impl Queue {
         Ok(Some(String::from_utf8_lossy(&header).replace("\r\n", "\n")))
     }
 
-    /// Keeps messages from being tried, over restarts too, until they are released. An attempt under way may end.
+    /// Puts messages on hold, also across restarts, until they are released. An attempt in flight may end.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn hold(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
-        let host = self.0.host.clone();
-        let held = self.0.store.write(move |transaction| sqlite::hold(transaction, &host, selector)).await?;
-        self.change(|index| index.withdraw(&held.rows));
-        Ok(held.ids)
+        let host = self.host.clone();
+        let affected = self.store.write(move |transaction| sqlite::hold(transaction, &host, selector)).await?;
+        self.scheduler.withdraw(&affected.rows);
+        Ok(affected.ids)
     }
 
-    /// Lets held messages be tried again, now.
+    /// Releases messages on hold, which are due now.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn release(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let host = self.0.host.clone();
-        let released =
-            self.0.store.write(move |transaction| sqlite::release(transaction, &host, selector, now)).await?;
-        self.change(|index| index.wake(&released.rows, now));
-        Ok(released.ids)
+        let host = self.host.clone();
+        let release = move |transaction: &Transaction<'_>| sqlite::release(transaction, &host, selector, now);
+        let affected = self.store.write(release).await?;
+        self.scheduler.wake(&affected.rows, now);
+        Ok(affected.ids)
     }
 
-    /// Makes messages due now, those held excepted.
+    /// Makes messages due now, except those on hold.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
-        let host = self.0.host.clone();
-        let flushed = self.0.store.write(move |transaction| sqlite::flush(transaction, &host, selector, now)).await?;
-        self.change(|index| index.wake(&flushed.rows, now));
-        Ok(flushed.ids)
+        let host = self.host.clone();
+        let flush = move |transaction: &Transaction<'_>| sqlite::flush(transaction, &host, selector, now);
+        let affected = self.store.write(flush).await?;
+        self.scheduler.wake(&affected.rows, now);
+        Ok(affected.ids)
     }
 
-    /// Deletes messages, those under way excepted, and says which and for whom.
+    /// Deletes messages, except those in flight; returns their ids and recipients.
     pub(super) async fn delete(
         &self,
         selector: Selector,
         now: Timestamp,
     ) -> Result<Vec<(QueueId, Vec<Address>)>, store::Error> {
-        let rows = self.0.store.read(|connection| sqlite::rows(connection, &self.0.host, selector))?;
-        let claimed = self.change(|index| index.claim(&rows));
+        let rows = self.store.read(|connection| sqlite::rows(connection, &self.host, selector))?;
+        let claimed = self.scheduler.claim(&rows);
         let wanted = claimed.clone();
         let deleted = self
-            .0
             .store
             .freeing()
             .write(move |transaction| {
@@ -183,29 +104,29 @@ impl Queue {
                 Ok(deleted?.into_iter().flatten().collect())
             })
             .await;
-        // What could not be deleted is tried again; a row that is gone, or held, is found to be so.
+        // What could not be deleted is due; if it is on hold, the next attempt finds that in the store.
         let until = deleted.is_err().then_some(now);
-        self.change(|index| claimed.iter().for_each(|row| index.end(*row, until)));
+        claimed.iter().for_each(|row| self.scheduler.reschedule(*row, until));
         deleted
     }
 }
 
 impl Mta {
-    /// Deletes messages from the queue for good, those under way excepted; the event log knows it of each.
+    /// Deletes messages from the queue, except those in flight, and records an event for each.
     ///
     /// # Errors
     /// It could not be stored; then none is deleted.
     pub async fn delete(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
         let context = self.context();
         let deleted = self.queue().delete(selector, context.clock.now()).await?;
-        let tell = |(id, recipients): (QueueId, Vec<Address>)| {
+        let record = |(id, recipients): (QueueId, Vec<Address>)| {
             context.emitter.report(id.journey, Some(id), EventKind::Deleted { recipients }, None);
             id
         };
-        Ok(deleted.into_iter().map(tell).collect())
+        Ok(deleted.into_iter().map(record).collect())
     }
 
-    /// Lets held messages be tried again, now.
+    /// Releases messages on hold, which are due now.
     ///
     /// # Errors
     /// It could not be stored.
@@ -213,21 +134,13 @@ impl Mta {
         self.queue().release(selector, self.context().clock.now()).await
     }
 
-    /// Makes messages due now, those held excepted.
+    /// Makes messages due now, except those on hold, and ends the back-off of all destinations.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
         let flushed = self.queue().flush(selector, self.context().clock.now()).await;
-        self.destinations().clear_backoff();
+        self.scheduler().clear_backoff();
         flushed
     }
-}
-
-/// What a change was made to.
-#[derive(Default)]
-pub(super) struct Affected {
-    pub(super) rows: BTreeSet<i64>,
-    /// Those that can be read.
-    pub(super) ids: Vec<QueueId>,
 }

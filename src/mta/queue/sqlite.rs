@@ -1,7 +1,7 @@
 //! The queue's tables in SQLite: the only file of this module, with those below it, that knows SQL.
 //!
-//! Another engine would implement these functions, with the same promises. Those with a `Transaction` change rows; all
-//! that one job does becomes durable together, or not at all. Those with a `Connection` read the last commit. Each
+//! Another engine would implement these functions, with the same promises. Those with a `Transaction` change rows; the
+//! changes of one job become durable together, or not at all. Those with a `Connection` read the last commit. Each
 //! row counts as one use of its content in [`crate::store::content`].
 //!
 //! | function | promise |
@@ -9,10 +9,10 @@
 //! | [`waiting`] | all rows of a host that are not held, with the time at which each is due |
 //! | [`find`] | one row that is not held; `Corrupt` if it does not hold what it should |
 //! | [`insert`] | a new row, due at once, with an id that no row of this host ever had |
-//! | [`settle`] | what an attempt led to, with its reports |
-//! | [`hold`], [`release`], [`flush`] | what the operator wants of selected rows; says which were changed |
-//! | [`hold_row`] | one row waits for the operator, with the reason |
-//! | [`rows`], [`remove`] | the ids of selected rows; deletes one, and says what it was |
+//! | [`settle`] | the result of an attempt, with its reports |
+//! | [`hold`], [`release`], [`flush`] | operations on selected rows; return those that were changed |
+//! | [`hold_row`] | puts one row on hold, with the reason |
+//! | [`rows`], [`remove`] | the ids of selected rows; deletes one, and returns its id and recipients |
 //! | [`list`], [`header`] | rows as the operator sees them, those with unreadable parts too |
 //! | [`inventory`] | what simulations check |
 
@@ -26,9 +26,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::operator::Affected;
-use super::{Entry, Inventory, QueueEntry, QueuedMessage, Remaining, Selector, Settlement, State};
+use super::listing::{Affected, Inventory, QueueEntry, Selector, State};
 use crate::mail::{Address, Envelope, QueueId};
+use crate::mta::entry::{Entry, QueuedMessage, Remaining, Settlement};
 use crate::store::{Error, Schema, Transaction, content};
 use crate::world::HostName;
 use row_ids::OF_HOST;
@@ -51,7 +51,7 @@ CREATE TABLE queue (
     arrived INTEGER NOT NULL,    -- milliseconds since 1970
     due INTEGER NOT NULL,        -- the same; the next attempt
     attempts INTEGER NOT NULL,   -- made so far
-    warned INTEGER NOT NULL,     -- 1: the sender was told that it is late
+    warned INTEGER NOT NULL,     -- 1: a report told the sender that it is late
     held INTEGER NOT NULL DEFAULT 0, -- 1: until the operator releases it
     reason TEXT                  -- why the last attempt failed, or why it is held
 ) STRICT;
@@ -116,7 +116,7 @@ pub(super) fn insert(
     Ok(Entry { row, content, queued, attempts: 0, warned: false })
 }
 
-/// Says until when it waits by itself, if it does, and when the reports are due.
+/// Returns when the row is due, if it is, and when the reports are.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -202,7 +202,7 @@ pub(super) fn rows(connection: &Connection, host: &HostName, selector: Selector)
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// `None` where there is no such row, or none whose name can be read.
+/// `None` if there is no such row, or its name is unreadable.
 pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(QueueId, Vec<Address>)>, Error> {
     let sql = "DELETE FROM queue WHERE id = ?1 RETURNING name, envelope, content";
     let read = |row: &Row<'_>| Ok((id(row, 0), envelope(row, 1).unwrap_or_default(), row.get(2)?));
@@ -212,7 +212,7 @@ pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(
     Ok(id.map(|id| (id, addresses(envelope))))
 }
 
-/// How many there are, and the oldest of them with their rows. A row without a readable name is only counted.
+/// The number of selected rows, and the oldest of them. A row without a readable name is only counted.
 pub(super) fn list(
     connection: &Connection,
     host: &HostName,
@@ -229,12 +229,12 @@ pub(super) fn list(
     );
     let mut query = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let listed = query.query_map(params![host, name, limit], |row| seen(host, row))?;
+    let listed = query.query_map(params![host, name, limit], |row| read_listed(host, row))?;
     let listed = listed.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok((total, listed.into_iter().flatten().collect()))
 }
 
-fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, QueueEntry)>> {
+fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, QueueEntry)>> {
     let Some(id) = id(row, 1) else { return Ok(None) };
     let envelope = envelope(row, 2).unwrap_or_default();
     let message = QueueEntry {
@@ -252,7 +252,7 @@ fn seen(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, QueueEn
     Ok(Some((row.get(0)?, message)))
 }
 
-/// The trace lines of a message, and the id of its content.
+/// The trace fields of a message, and the id of its content.
 pub(super) fn header(connection: &Connection, host: &HostName, id: QueueId) -> Result<Option<(Vec<u8>, i64)>, Error> {
     let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));

@@ -1,34 +1,24 @@
-//! The queue over restarts, and under the operator's hands.
+//! The queue after restarts, and the operations of the operator.
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::sqlite::tests::{count, execute};
 use super::*;
-use crate::mail::{Content, Recipient};
+use crate::mail::{Envelope, Recipient};
+use crate::mta::next_hop::{HopKind, NextHop};
+use crate::mta::scheduler::Next;
+use crate::mta::test_support::{mail, store};
+use crate::world::{Clock, TlsMode};
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
-pub(super) fn store() -> Store {
-    Store::in_memory(&[SCHEMA]).unwrap()
-}
-
 fn open(store: &Store) -> Queue {
-    Queue::open("mta".into(), store.clone()).unwrap()
+    let scheduler = Scheduler::new(Clock::starting_at(START), 1);
+    Queue::open("mta".into(), store.clone(), Arc::new(scheduler)).unwrap()
 }
 
 fn address(text: &str) -> Recipient {
     text.parse::<crate::mail::Address>().unwrap().into()
-}
-
-pub(in crate::mta) fn mail(stay: u64) -> QueuedMessage {
-    let recipients = vec![address("friend@sina.test")];
-    QueuedMessage {
-        id: JourneyId::from_random(stay).queue_id(stay),
-        envelope: Envelope { recipients, ..Envelope::default() },
-        message: Message {
-            trace: "Received: from x\r\n".into(),
-            content: Content::new(format!("Subject: {stay}\r\n\r\nbody\r\n").into()),
-        },
-        arrived: START,
-    }
 }
 
 /// A queue with one message, due, and its store.
@@ -40,7 +30,7 @@ async fn one() -> (Store, Queue, QueueId) {
 }
 
 fn next(queue: &Queue) -> Next {
-    queue.index().next(START)
+    queue.scheduler.next(START)
 }
 
 fn take(queue: &Queue) -> Entry {
@@ -49,13 +39,13 @@ fn take(queue: &Queue) -> Entry {
 }
 
 fn later(queued: &QueuedMessage) -> Settlement {
-    let (due, reason) = (START + jiff::SignedDuration::from_mins(5), Some("busy".into()));
+    let (due, reason) = (START + SignedDuration::from_mins(5), Some("busy".into()));
     let remaining = Remaining::RetryAt { envelope: queued.envelope.clone(), due, warned: false, reason };
     Settlement { remaining, reports: Vec::new() }
 }
 
 #[tokio::test]
-async fn q0_what_was_not_committed_leaves_nothing() {
+async fn queue_q0_when_commit_fails_is_empty_after_restart() {
     let store = store();
     let queue = open(&store);
     let broken: Result<(), store::Error> = store
@@ -69,7 +59,7 @@ async fn q0_what_was_not_committed_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn q1_what_waits_is_found_by_the_next_start_with_its_bytes() {
+async fn queue_q1_after_restart_has_waiting_message_with_its_bytes() {
     let (store, _, id) = one().await;
     let entry = take(&open(&store));
     assert_eq!((entry.queued.id, entry.attempts, entry.warned), (id, 0, false));
@@ -77,7 +67,7 @@ async fn q1_what_waits_is_found_by_the_next_start_with_its_bytes() {
 }
 
 #[tokio::test]
-async fn q2_what_was_passed_on_and_not_settled_is_sent_again() {
+async fn queue_q2_after_restart_sends_unsettled_message_again() {
     let (store, queue, id) = one().await;
     take(&queue);
     assert_eq!(next(&queue), Next::Nothing, "one attempt at a time");
@@ -85,7 +75,7 @@ async fn q2_what_was_passed_on_and_not_settled_is_sent_again() {
 }
 
 #[tokio::test]
-async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commit() {
+async fn queue_q3_after_restart_has_bounce_and_not_the_settled_message() {
     let (store, queue, _) = one().await;
     let settlement = Settlement { reports: vec![mail(2)], ..Settlement::default() };
     queue.settle(&take(&queue), settlement).await.unwrap();
@@ -95,7 +85,7 @@ async fn q3_what_is_settled_is_gone_and_its_bounce_is_there_since_the_same_commi
 }
 
 #[tokio::test]
-async fn q3_a_recipient_that_is_settled_before_the_others_is_not_tried_again() {
+async fn queue_q3_recipient_settled_before_others_is_not_tried_again() {
     let (store, queue, _) = one().await;
     let entry = take(&queue);
     let envelope = Envelope { recipients: vec![address("other@sina.test")], ..entry.queued.envelope.clone() };
@@ -110,7 +100,7 @@ async fn q3_a_recipient_that_is_settled_before_the_others_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_held_message_waits_for_its_release_over_restarts() {
+async fn hold_lasts_across_restarts_until_release() {
     let (store, queue, id) = one().await;
     assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
     assert!(queue.hold(Selector::All).await.unwrap().is_empty(), "it is held already");
@@ -124,7 +114,7 @@ async fn a_held_message_waits_for_its_release_over_restarts() {
 }
 
 #[tokio::test]
-async fn what_is_held_while_under_way_stays_when_its_attempt_fails() {
+async fn hold_of_a_message_in_flight_takes_effect_when_its_attempt_fails() {
     let (store, queue, id) = one().await;
     let entry = take(&queue);
     assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
@@ -134,7 +124,7 @@ async fn what_is_held_while_under_way_stays_when_its_attempt_fails() {
 }
 
 #[tokio::test]
-async fn a_flush_while_under_way_counts_when_the_attempt_fails() {
+async fn flush_of_a_message_in_flight_takes_effect_when_its_attempt_fails() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
     assert_eq!(queue.flush(Selector::Journey(id.journey), START).await.unwrap(), [id]);
@@ -144,7 +134,7 @@ async fn a_flush_while_under_way_counts_when_the_attempt_fails() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_not_deleted_and_all_else_leaves_nothing() {
+async fn delete_leaves_messages_in_flight_and_nothing_of_others() {
     let (store, queue, id) = one().await;
     let entry = take(&queue);
     assert!(queue.delete(Selector::All, START).await.unwrap().is_empty());
@@ -155,7 +145,7 @@ async fn what_is_under_way_is_not_deleted_and_all_else_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_list_tells_state_reason_and_header() {
+async fn list_has_state_reason_and_size_and_header_is_shown() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
     assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Underway);
@@ -172,25 +162,31 @@ async fn the_list_tells_state_reason_and_header() {
     assert_eq!(queue.header(id).unwrap().unwrap(), "Received: from x\nSubject: 1\n");
 }
 
-#[tokio::test]
-async fn what_is_parked_may_be_held_or_deleted_and_is_not_tried_twice() {
+#[tokio::test(start_paused = true)]
+async fn parked_message_is_waiting_and_may_be_flushed_held_or_deleted() {
     let (_, queue, id) = one().await;
-    let row = take(&queue).row;
-    queue.park(row);
-    assert_eq!((queue.list(Selector::All, 9).unwrap().messages[0].state, queue.len()), (State::Waiting, 1));
-    assert_eq!(queue.flush(Selector::All, START).await.unwrap(), [id]);
-    assert_eq!(next(&queue), Next::Nothing, "it waits for room, not for its time");
-    assert!(queue.unpark(row, START) && !queue.unpark(row, START));
-    assert_eq!((take(&queue).row, next(&queue)), (row, Next::Nothing));
-    queue.park(row);
-    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
-    assert!(!queue.unpark(row, START));
-    queue.release(Selector::All, START).await.unwrap();
-    queue.park(take(&queue).row);
-    assert_eq!(queue.delete(Selector::All, START).await.unwrap().len(), 1);
-    assert!(!queue.unpark(row, START) && queue.is_empty());
+    let other = queue.put(mail(2)).await.unwrap().id;
+    let hops = [NextHop { kind: HopKind::Exchange("a.test".to_owned()), tls: TlsMode::None, sender_requires: false }];
+    let admit = |entry| queue.scheduler.admit(entry, &hops, false).map(|(_, mut slots)| slots.remove(0));
+    let (first, second) = (take(&queue), take(&queue));
+    let slot = admit(second.clone()).unwrap();
+    assert!(admit(first).is_none(), "the only slot is taken");
+    let state = queue.list(Selector::One(id), 9).unwrap().messages[0].state;
+    assert_eq!((state, queue.len()), (State::Waiting, 1));
+    assert_eq!(queue.flush(Selector::One(id), START).await.unwrap(), [id]);
+    assert_eq!(next(&queue), Next::Nothing, "it waits for a slot, not for its time");
+    assert_eq!(queue.hold(Selector::One(id)).await.unwrap(), [id]);
+    queue.scheduler.complete(slot);
+    assert_eq!((next(&queue), queue.len()), (Next::Nothing, 0));
+    queue.release(Selector::One(id), START).await.unwrap();
+    let first = take(&queue);
+    let (row, slot) = (first.row, admit(first).unwrap());
+    assert!(admit(second).is_none());
+    assert_eq!(queue.delete(Selector::One(other), START).await.unwrap().len(), 1);
+    queue.scheduler.complete(slot);
+    queue.scheduler.reschedule(row, None);
+    assert!(next(&queue) == Next::Nothing && queue.is_idle());
 }
-
 /// What makes a row unreadable, and part of the reason that the operator reads.
 const DAMAGE: [(&str, &str); 5] = [
     ("UPDATE queue SET envelope = '{}}'", "unreadable envelope"),
@@ -201,7 +197,7 @@ const DAMAGE: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn unreadable_row_once_held_waits_with_its_reason_for_its_release() {
+async fn unreadable_row_is_held_with_its_reason_until_release() {
     for (damage, reason) in DAMAGE {
         let (store, _, id) = one().await;
         execute(&store, damage).await;
@@ -239,16 +235,16 @@ async fn list_with_an_unreadable_envelope_shows_all_other_messages() {
 }
 
 #[tokio::test]
-async fn inventory_has_recipients_and_reports_and_leaves_out_what_is_unreadable() {
+async fn inventory_has_readable_recipients_and_reports() {
     let (store, queue, id) = one().await;
     execute(&store, "UPDATE queue SET envelope = ''").await;
     let from = Some("ann@sina.test".parse().unwrap());
-    for (stay, reverse_path) in [(2, None), (3, from)] {
-        let envelope = Envelope { reverse_path, ..mail(stay).envelope };
-        let _ = queue.put(QueuedMessage { envelope, ..mail(stay) }).await.unwrap();
+    for (number, reverse_path) in [(2, None), (3, from)] {
+        let envelope = Envelope { reverse_path, ..mail(number).envelope };
+        let _ = queue.put(QueuedMessage { envelope, ..mail(number) }).await.unwrap();
     }
     let Inventory { queued, reports } = inventory(&store).unwrap();
-    let copy = |stay| ("mta".to_owned(), mail(stay).id.journey, "friend@sina.test".parse().unwrap());
+    let copy = |number| ("mta".to_owned(), mail(number).id.journey, "friend@sina.test".parse().unwrap());
     assert_eq!(queued, [copy(2), copy(3)], "{id} is unreadable");
     assert_eq!(reports.len(), 1);
     assert_eq!(store.get(reports[0]).unwrap(), mail(2).message.content);

@@ -1,4 +1,4 @@
-//! The order of exchanges, and where the DNS leads. RFC 5321 §5.1.
+//! The order of exchanges, and the targets that the DNS gives. RFC 5321 §5.1.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn names(hosts: &[Exchange]) -> Vec<&str> {
 }
 
 #[test]
-fn exchanges_are_tried_by_preference_and_equal_ones_by_chance_the_same_from_the_same_seed() {
+fn exchanges_are_ordered_by_preference_and_equal_ones_by_seed() {
     let hosts = exchanges(&[(20, "c"), (10, "a"), (10, "b"), (5, "first")]);
     let orders = |seed| {
         let rng = Rng::seeded(seed);
@@ -31,14 +31,14 @@ fn exchanges_are_tried_by_preference_and_equal_ones_by_chance_the_same_from_the_
 }
 
 #[test]
-fn a_host_does_not_send_to_itself_nor_to_those_that_are_no_nearer() {
+fn exchanges_without_a_better_preference_than_this_host_are_dropped() {
     let hosts = exchanges(&[(5, "a"), (10, "b"), (10, "mx"), (20, "c")]);
     assert_eq!(names(&nearer(hosts.clone(), "mx")), ["a"]);
     assert_eq!(names(&nearer(hosts.clone(), "other")), ["a", "b", "mx", "c"]);
     assert!(nearer(hosts, "a").is_empty());
 }
 
-/// What a name server knows, beside the records of the hosts that are named.
+/// The records of a name server.
 fn zones() -> Zones {
     let record = |name: &str, data| Record { name: name.to_owned(), ttl: 60, data };
     let mut records = vec![
@@ -66,10 +66,10 @@ fn zones() -> Zones {
     Zones::new(&["ns.test"], &records, None).unwrap()
 }
 
-/// RFC 5321 §5.1: MX by preference, else the domain's own address, by either family; what is not there for sure comes
-/// back, what cannot be told waits. RFC 7505 for domains that want no mail.
+/// RFC 5321 §5.1: MX by preference, else the addresses of the domain, of both families. A name that does not exist is a
+/// permanent failure, one that cannot be looked up a temporary one. RFC 7505 for domains that accept no mail.
 #[tokio::test(start_paused = true)]
-async fn mail_goes_where_the_dns_says_and_comes_back_or_waits_as_its_answers_are_sure_or_not() {
+async fn targets_follow_the_dns_and_fail_for_good_or_for_now_as_it_answers() {
     let (net, dns_faults) = (Net::memory(Arc::new(|_, _| Duration::from_millis(1))), DnsFaults::default());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     let server = Server::new(zones()).with_faults(dns_faults.clone());

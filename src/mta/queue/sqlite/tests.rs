@@ -1,7 +1,7 @@
 //! The rows themselves; and what tests of the queue do to them.
 
 use super::*;
-use crate::mta::queue::tests::{mail, store};
+use crate::mta::test_support::{mail, store};
 use crate::store::Store;
 
 /// How many rows a table has.

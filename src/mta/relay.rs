@@ -1,59 +1,69 @@
-//! Takes each message when it is due, and tries its recipients: [`super::settle`] stores what came of it.
+//! Relays each message when it is due: tries its recipients, whose results [`super::settle`] stores.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::destination::Admission;
-use super::route::{NextHop, TlsPreference};
+use super::entry::Entry;
+use super::next_hop::NextHop;
+use super::route::TlsPreference;
+use super::scheduler::Slot;
 use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
-use super::{Entry, Mta};
+use super::{Mta, Tasks, worker};
 use crate::mail::{Envelope, Recipient};
 use crate::net::Stop;
 use crate::store;
 use crate::world::{Retry, later};
 
-/// Messages that are tried at once by one host.
-const MAX_ATTEMPTS: usize = 400;
-/// How long what is known of some recipients waits for the others, to share one commit and one report.
+/// How long results wait for those of other destinations, to share one commit and one report.
 const PARTIAL_SETTLE_DELAY: Duration = Duration::from_secs(1);
-/// How long transactions under way may go on after a stop.
+/// How long attempts may go on after a stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(mta: Mta, stop: Stop, end: Stop) {
-    let (attempts, attempt_permits) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_ATTEMPTS)));
-    while let Some(Ok(permit)) = stop.run_until_cancelled(attempt_permits.clone().acquire_owned()).await {
-        let Some(row) = stop.run_until_cancelled(mta.queue().next_due(&mta.context().clock)).await else { break };
-        // Most that are due while their hop is dead or busy go no further: they cost no task.
-        let Some((mut entry, groups)) = start_attempt(&mta, row).await else { continue };
-        let trying = mta.clone();
-        attempts.spawn(mta.living(async move {
-            try_all(&trying, &mut entry, groups).await;
-            drop(permit);
-        }));
+impl Mta {
+    /// Relays what is in the queue, until `stop`; attempts in flight may end. When `end` fires, they are dropped where they
+    /// are, as if the process were killed. Nothing in memory is kept from before: it starts with what is in the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
+        self.queue().reload()?;
+        self.policy().reset();
+        let tasks = Tasks { end: end.child_token(), workers: TaskTracker::new() };
+        self.set_tasks(tasks.clone());
+        Ok(run(self.clone(), stop, tasks))
     }
-    attempts.close();
-    // What does not end in time stays in the queue, and is tried again after the next start; never beside it.
-    let _ = timeout(SHUTDOWN_TIMEOUT, attempts.wait()).await;
-    end.cancel();
-    attempts.wait().await;
 }
 
-/// The recipients of one message by where they go next.
-type Groups = BTreeMap<NextHop, Vec<Recipient>>;
+async fn run(mta: Mta, stop: Stop, tasks: Tasks) {
+    let attempts = TaskTracker::new();
+    while let Some(row) = stop.run_until_cancelled(mta.scheduler().next_due()).await {
+        // Most that are due while their destination is down or busy end here, and cost no task.
+        let Some((entry, parts)) = start_attempt(&mta, row).await else { continue };
+        let trying = mta.clone();
+        attempts.spawn(tasks.until_end(async move { try_all(&trying, entry, parts).await }));
+    }
+    attempts.close();
+    // What does not end in time stays in the queue, and is tried again after the next start, when no task is left.
+    let _ = timeout(SHUTDOWN_TIMEOUT, attempts.wait()).await;
+    tasks.end.cancel();
+    tasks.workers.close();
+    attempts.wait().await;
+    tasks.workers.wait().await;
+}
 
-/// Begins an attempt for all recipients of one message, if it is its turn.
-async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
+/// The slot at a destination, and the recipients of the message that go there.
+type Part = (Slot, Vec<Recipient>);
+
+/// Reads an entry that is due and asks for slots at the destinations of its recipients.
+async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
     let entry = match mta.queue().load(row) {
         Ok(Some(entry)) => entry,
         Ok(None) => {
-            mta.queue().remove_from_index(row);
-            mta.destinations().release_reservation(mta, row);
+            mta.scheduler().reschedule(row, None);
             return None;
         }
         Err(error @ (store::Error::Corrupt(_) | store::Error::Damaged { .. } | store::Error::Missing(_))) => {
@@ -65,35 +75,28 @@ async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Groups)> {
             return None;
         }
     };
-    let groups = by_next_hop(mta, &entry);
-    let (hops, sender) = (groups.keys().collect::<Vec<_>>(), &entry.queued.envelope.reverse_path);
-    match mta.destinations().admit(mta, row, sender, &hops, report_due(mta, &entry)) {
-        Admission::Granted => {
-            return Some((entry, groups));
-        }
-        Admission::Parked => mta.queue().cache_entry(entry),
-        Admission::BackOffUntil(until) => mta.queue().reschedule(row, until),
-    }
-    None
+    let (hops, recipients): (Vec<_>, Vec<_>) = by_next_hop(mta, &entry).into_iter().unzip();
+    let is_urgent = report_due(mta, &entry);
+    let (entry, slots) = mta.scheduler().admit(entry, &hops, is_urgent)?;
+    Some((entry, slots.into_iter().zip(recipients).collect()))
 }
 
 /// Puts a message on hold that will not become readable by itself.
 async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
-    match mta.queue().hold_unreadable(row, error).await {
-        Ok(()) => mta.destinations().release_reservation(mta, row),
-        Err(error) => retry_later(mta, row, &error),
+    if let Err(error) = mta.queue().hold_unreadable(row, error).await {
+        retry_later(mta, row, &error);
     }
 }
 
 fn retry_later(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, "cannot read queue entry; retrying in 5 s");
-    mta.queue().reschedule(row, later(mta.context().clock.now(), STORE_RETRY_INTERVAL));
+    mta.scheduler().reschedule(row, Some(later(mta.context().clock.now(), STORE_RETRY_INTERVAL)));
 }
 
-/// The recipients by where they go next.
-fn by_next_hop(mta: &Mta, entry: &Entry) -> Groups {
-    let mut groups = Groups::new();
+/// The recipients by destination.
+fn by_next_hop(mta: &Mta, entry: &Entry) -> BTreeMap<NextHop, Vec<Recipient>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let tls_preference = TlsPreference::of_message(&entry.queued.envelope, &entry.queued.message);
     for recipient in &entry.queued.envelope.recipients {
         groups.entry(NextHop::of(mta, &recipient.address, tls_preference)).or_default().push(recipient.clone());
@@ -101,24 +104,25 @@ fn by_next_hop(mta: &Mta, entry: &Entry) -> Groups {
     groups
 }
 
-/// Whether there is something to tell the sender, wherever the message could not go.
+/// Whether a report to the sender is due if the message cannot be relayed now.
 fn report_due(mta: &Mta, entry: &Entry) -> bool {
     let (now, Retry { give_up, warn, .. }) = (mta.context().clock.now(), mta.context().settings.retry);
     let is_over = |time| later(entry.queued.arrived, time) <= now;
     is_over(give_up) || (!entry.warned && is_over(warn))
 }
 
-/// Tries all destinations at once. A slow one does not keep what the others took from being settled: whatever happens to
-/// us meanwhile, it is not sent there again.
-async fn try_all(mta: &Mta, entry: &mut Entry, groups: Groups) {
+/// Tries all destinations at once. A slow one does not delay the settlement of what others accepted, so that a crash does
+/// not repeat it.
+async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
     let (envelope, message) = (entry.queued.envelope.clone(), entry.queued.message.clone());
-    let mut tries: FuturesUnordered<_> = groups
+    let mut tries: FuturesUnordered<_> = parts
         .into_iter()
-        .map(|(hop, recipients)| {
+        .map(|(slot, recipients)| {
             let envelope = Envelope { recipients: recipients.clone(), ..envelope.clone() };
             let message = message.clone();
             async move {
-                let attempt = mta.destinations().send(mta, &hop, envelope, message).await;
+                let hop = slot.hop().clone();
+                let attempt = worker::send(mta, slot, envelope, message).await;
                 Outcome { hop, recipients, attempt }
             }
         })
@@ -132,19 +136,21 @@ async fn try_all(mta: &Mta, entry: &mut Entry, groups: Groups) {
             }
         };
         if timeout(PARTIAL_SETTLE_DELAY, others).await.is_err() {
-            known = settle::settle_partial(mta, entry, known).await;
+            known = settle::settle_partial(mta, &mut entry, known).await;
         }
     }
-    settle::settle_final(mta, entry, known).await;
+    settle::settle_final(mta, &entry, known).await;
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::mail::QueueId;
     use crate::mta::queue::sqlite_tests::execute;
-    use crate::mta::queue::tests::mail;
-    use crate::mta::{QueueEntry, Selector, State, test_support};
+    use crate::mta::test_support::{self, mail};
+    use crate::mta::{QueueEntry, Selector, State};
     use crate::net::Net;
 
     /// A message whose row is damaged, and the only entry of the queue as an operator sees it after each attempt.
@@ -164,7 +170,7 @@ mod tests {
         }
 
         async fn attempt(&self) -> (bool, QueueEntry) {
-            let row = self.mta.queue().next_due(&self.mta.context().clock).await;
+            let row = self.mta.scheduler().next_due().await;
             let is_begun = start_attempt(&self.mta, row).await.is_some();
             (is_begun, self.mta.queue().list(Selector::All, 9).unwrap().messages.remove(0))
         }

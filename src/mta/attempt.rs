@@ -1,0 +1,85 @@
+//! The result of an attempt to send a message to a destination.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::mail::Transcript;
+use crate::smtp::Reply;
+
+/// The result of sending a message to a destination.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// One for each recipient, in the order of the envelope.
+    pub(super) verdicts: Vec<Verdict>,
+    /// The name of the peer.
+    pub(super) host: Option<String>,
+    /// The peer supports DSN, and takes over the duty to report. RFC 3461 §5.2.1.
+    pub(super) keeps_dsn: bool,
+    /// Version and cipher.
+    pub(super) tls: Option<String>,
+    /// From connecting, or from the first command on a connection that was open already, to the last reply.
+    pub(super) duration: Duration,
+    pub(super) transcript: Option<Transcript>,
+    /// The peer closed the connection before it saw the message, as may happen after idle time.
+    pub(super) not_started: bool,
+}
+
+/// The result for one recipient.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Accepted(Reply),
+    Failed(Failure),
+}
+
+impl Attempt {
+    /// Both together: what the second connection did for the recipients beyond the limit of the first.
+    pub(super) fn and(mut self, rest: Self) -> Self {
+        self.verdicts.extend(rest.verdicts);
+        self.duration += rest.duration;
+        self.keeps_dsn &= rest.keeps_dsn;
+        match (&mut self.transcript, rest.transcript) {
+            (Some(transcript), Some(more)) => transcript.append(&more),
+            (transcript, more) => *transcript = transcript.take().or(more),
+        }
+        self
+    }
+
+    /// The attempt was interrupted, because the host stops.
+    pub(super) fn interrupted(count: usize) -> Self {
+        let what = "interrupted: this host is shutting down".to_owned();
+        let failure = Failure::Broken { host: "the next host".to_owned(), what, in_doubt: true };
+        ConnectError::new(failure, Duration::ZERO, None).for_recipients(count)
+    }
+}
+
+/// A connection could not be opened.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectError {
+    failure: Failure,
+    duration: Duration,
+    transcript: Option<Transcript>,
+}
+
+impl ConnectError {
+    pub(super) fn new(failure: Failure, duration: Duration, transcript: Option<Transcript>) -> Self {
+        Self { failure, duration, transcript }
+    }
+
+    /// Whether trying again cannot help.
+    pub(super) fn is_permanent(&self) -> bool {
+        self.failure.is_permanent()
+    }
+
+    /// The same failure for each of `count` recipients.
+    pub(super) fn for_recipients(&self, count: usize) -> Attempt {
+        Attempt {
+            verdicts: vec![Verdict::Failed(self.failure.clone()); count],
+            host: self.failure.host().map(str::to_owned),
+            keeps_dsn: false,
+            tls: None,
+            duration: self.duration,
+            transcript: self.transcript.clone(),
+            not_started: false,
+        }
+    }
+}

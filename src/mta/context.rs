@@ -1,0 +1,42 @@
+//! Dependencies of one MTA.
+
+use std::sync::Arc;
+
+use crate::dns::Resolver;
+use crate::journey::EventEmitter;
+use crate::net::{Identity, Interface, Trust, UploadBudget};
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::store::Store;
+use crate::world::{self, Clock, HostName, Rng, World};
+
+/// Dependencies of one MTA.
+pub struct MtaContext {
+    /// The world that it belongs to.
+    pub world: Arc<World>,
+    /// Its short host name.
+    pub host: HostName,
+    /// Its settings in the world file.
+    pub settings: world::Mta,
+    /// Its addresses on the network.
+    pub interface: Interface,
+    /// Looks up the hosts that it relays to.
+    pub resolver: Resolver,
+    /// Stores its queue.
+    pub store: Store,
+    /// The clock of the world.
+    pub clock: Clock,
+    /// Its random number generator.
+    pub rng: Rng,
+    /// Records its events.
+    pub emitter: EventEmitter,
+    /// Its TLS certificate and key.
+    pub identity: Identity,
+    /// Accepts any certificate, for opportunistic TLS.
+    pub trust: Trust,
+    /// Accepts certificates of the authority, where the next host must prove its name.
+    pub authority: Trust,
+    /// Injected faults that replace its replies.
+    pub reply_faults: ReplyFaults,
+    /// The memory for messages that are being received.
+    pub uploads: UploadBudget,
+}

@@ -1,0 +1,61 @@
+//! A message of a queue, and what is stored after an attempt to relay it.
+
+use jiff::Timestamp;
+
+use crate::mail::{Envelope, Message, QueueId};
+
+/// A message to be queued.
+#[derive(Clone, Debug)]
+pub struct QueuedMessage {
+    /// Its id in this queue.
+    pub id: QueueId,
+    /// Its sender and recipients.
+    pub envelope: Envelope,
+    /// Its bytes.
+    pub message: Message,
+    /// When it was received.
+    pub arrived: Timestamp,
+}
+
+/// A message in the queue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(super) row: i64,
+    pub(super) content: i64,
+    /// The message, with the recipients that are not settled yet.
+    pub queued: QueuedMessage,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Whether a report told the sender that it is late.
+    pub warned: bool,
+}
+
+/// The result of an attempt, stored in one commit.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement {
+    /// The recipients that are left.
+    pub remaining: Remaining,
+    /// New messages: the reports to the sender.
+    pub reports: Vec<QueuedMessage>,
+}
+
+/// The recipients that are left after an attempt, or during it.
+#[derive(Clone, Debug, Default)]
+pub enum Remaining {
+    /// None: the message is deleted.
+    #[default]
+    None,
+    /// These, which are still being tried.
+    InFlight(Envelope),
+    /// These, which are tried again later.
+    RetryAt {
+        /// The message's envelope with these recipients.
+        envelope: Envelope,
+        /// When the next attempt is due.
+        due: Timestamp,
+        /// Whether a report has told the sender, now or before, that the message is late.
+        warned: bool,
+        /// Why it was not relayed, for the operator.
+        reason: Option<String>,
+    },
+}

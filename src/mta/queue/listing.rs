@@ -1,0 +1,102 @@
+//! What a queue holds, as an operator and simulations see it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::mail::{Address, InvalidId, JourneyId, QueueId, ReversePath};
+use crate::world::HostName;
+
+/// Selects messages of a queue.
+#[derive(Clone, Copy, Debug)]
+pub enum Selector {
+    /// All.
+    All,
+    /// Those of a journey.
+    Journey(JourneyId),
+    /// One.
+    One(QueueId),
+}
+
+impl std::str::FromStr for Selector {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::One).or_else(|_| text.parse().map(Self::Journey))
+    }
+}
+
+impl Selector {
+    /// The queue id, or the journey id with which queue ids begin; `None` for all.
+    pub(super) fn name(self) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Journey(journey) => Some(journey.to_string()),
+            Self::One(id) => Some(id.to_string()),
+        }
+    }
+}
+
+/// What a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its next attempt.
+    Waiting,
+    /// The operator.
+    Held,
+    /// The end of an attempt.
+    Underway,
+}
+
+/// A message as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueEntry {
+    /// Its queue id.
+    pub id: QueueId,
+    /// The host of the queue.
+    pub host: HostName,
+    /// What it waits for.
+    pub state: State,
+    /// Its sender; also `None` if that cannot be read.
+    pub reverse_path: ReversePath,
+    /// The recipients that are not settled; empty if they cannot be read.
+    pub recipients: Vec<Address>,
+    /// Bytes, with trace fields.
+    pub size: usize,
+    /// When it was received.
+    pub arrived: Timestamp,
+    /// When the next attempt is due.
+    pub due: Timestamp,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Why the last one failed, or why the message is on hold.
+    pub reason: Option<String>,
+}
+
+/// A part of a queue.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// The number of messages that were selected.
+    pub total: usize,
+    /// The oldest of them.
+    pub messages: Vec<QueueEntry>,
+}
+
+/// The rows that an operation changed.
+#[derive(Default)]
+pub(super) struct Affected {
+    pub(super) rows: BTreeSet<i64>,
+    /// The ids of those that can be read.
+    pub(super) ids: Vec<QueueId>,
+}
+
+/// What all queues of a store hold at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Copies: host, journey, recipient.
+    pub queued: Vec<(String, JourneyId, Address)>,
+    /// Contents of messages with a null reverse-path.
+    pub reports: Vec<i64>,
+}

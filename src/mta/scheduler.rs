@@ -1,0 +1,322 @@
+//! Which messages of a host are tried now: the due times of its queue and the slots of its destinations, under one lock.
+//!
+//! ```text
+//!  due ── next_due ──▶ in flight ── admit ──┬─▶ slots at all its destinations: the attempt begins
+//!   ▲                                       ├─▶ all are in back-off: due again at the end of it
+//!   │                                       └─▶ no slot is free at one: parked there
+//!   │◀── reschedule: the attempt is over                     │
+//!   └◀── complete: a slot became free, and is reserved ──────┘
+//! ```
+//!
+//! Each row is in one of these places: due, in flight, or parked at one destination. A slot that became free is reserved
+//! for a parked row, and the row becomes due; if it is withdrawn by then, the slot goes to the next one.
+
+mod destination;
+mod entry_cache;
+mod index;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::attempt::ConnectError;
+use super::entry::Entry;
+use super::next_hop::NextHop;
+use crate::sync::lock;
+use crate::world::Clock;
+pub(super) use destination::{Destination, Job};
+use entry_cache::EntryCache;
+use index::DueIndex;
+pub(super) use index::Next;
+
+/// Number of destinations after which unused ones are dropped.
+const MAX_IDLE_DESTINATIONS: usize = 1000;
+
+/// The permission to send one message to a destination. It ends with [`Scheduler::complete`], or when the host stops.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Slot(NextHop);
+
+impl Slot {
+    /// The destination.
+    pub(super) fn hop(&self) -> &NextHop {
+        &self.0
+    }
+}
+
+/// The schedule of one MTA.
+pub(super) struct Scheduler {
+    clock: Clock,
+    max_connections: usize,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    index: DueIndex,
+    /// Entries that were read or written already.
+    cache: EntryCache,
+    destinations: BTreeMap<NextHop, Destination>,
+    /// The slots that are reserved for rows which are due, or in flight and not admitted yet.
+    reserved: BTreeMap<i64, Vec<NextHop>>,
+}
+
+impl Scheduler {
+    /// A schedule without messages, for destinations with at most so many connections each.
+    pub(super) fn new(clock: Clock, max_connections: usize) -> Self {
+        Self { clock, max_connections, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Forgets all that it knew, also about destinations; these rows are due. All workers must have ended.
+    pub(super) fn reset(&self, due: BTreeSet<(Timestamp, i64)>) {
+        self.change(|state| *state = State { index: DueIndex::new(due), ..State::default() });
+    }
+
+    /// New rows, due when they arrived.
+    pub(super) fn add(&self, entries: Vec<Entry>) {
+        self.change(|state| {
+            for entry in entries {
+                state.index.add(entry.queued.arrived, entry.row);
+                state.cache.insert(entry);
+            }
+        });
+    }
+
+    /// More new rows, due then.
+    pub(super) fn add_due(&self, due: Vec<(Timestamp, i64)>) {
+        self.change(|state| due.into_iter().for_each(|(due, row)| state.index.add(due, row)));
+    }
+
+    /// Waits for the next row that is due and takes it. It is in flight until [`Scheduler::reschedule`], or until
+    /// [`Scheduler::admit`] returns `None`.
+    pub(super) async fn next_due(&self) -> i64 {
+        loop {
+            let changed = self.changed.notified();
+            match self.next(self.clock.now()) {
+                Next::Due(row) => return row,
+                Next::At(due) => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = tokio::time::sleep_until(self.clock.instant(due)) => {}
+                    }
+                }
+                Next::Nothing => changed.await,
+            }
+        }
+    }
+
+    /// Takes the next row if one is due.
+    pub(super) fn next(&self, now: Timestamp) -> Next {
+        self.state().index.next(now)
+    }
+
+    /// Removes an entry from the cache.
+    pub(super) fn take_cached(&self, row: i64) -> Option<Entry> {
+        self.state().cache.take(row)
+    }
+
+    /// Asks for a slot at each of these destinations, for an entry in flight. Without them, the entry waits by itself: it
+    /// is parked at a destination without a free slot or, if all are in back-off, due at the end of that. An entry about
+    /// which a report is due (`urgent`) ignores back-off.
+    pub(super) fn admit(&self, entry: Entry, hops: &[NextHop], urgent: bool) -> Option<(Entry, Vec<Slot>)> {
+        let now = self.clock.now();
+        self.change(|state| {
+            if MAX_IDLE_DESTINATIONS < state.destinations.len() {
+                state.destinations.retain(|_, destination| !destination.is_unused(now));
+            }
+            if let Some(until) = state.backoff_until(hops, now)
+                && !urgent
+            {
+                state.end(entry.row, Some(until), now);
+                return None;
+            }
+            let own = state.reserved.get(&entry.row).map_or(&[][..], Vec::as_slice);
+            let is_full = |hop: &&NextHop| {
+                !own.contains(hop)
+                    && state.destinations.get(*hop).is_some_and(|destination| !destination.slots.has_free())
+            };
+            if let Some(hop) = hops.iter().find(is_full) {
+                self.park(state, entry, hop, now);
+                return None;
+            }
+            let reserved = state.reserved.remove(&entry.row).unwrap_or_default();
+            for hop in hops.iter().filter(|hop| !reserved.contains(hop)) {
+                self.destination_of(state, hop).slots.take();
+            }
+            // Its route has changed since it was parked.
+            for hop in reserved.iter().filter(|hop| !hops.contains(hop)) {
+                state.release(hop, now);
+            }
+            Some((entry, hops.iter().cloned().map(Slot).collect()))
+        })
+    }
+
+    fn park(&self, state: &mut State, entry: Entry, hop: &NextHop, now: Timestamp) {
+        if !state.index.leave(entry.row) {
+            // The operator has put it on hold meanwhile.
+            state.release_reserved(entry.row, now);
+            return;
+        }
+        let sender = entry.queued.envelope.reverse_path.clone();
+        self.destination_of(state, hop).slots.park(sender, entry.row);
+        state.cache.insert(entry);
+    }
+
+    /// A message was sent to a destination, or failed there: its slot is free.
+    pub(super) fn complete(&self, slot: Slot) {
+        let now = self.clock.now();
+        self.change(|state| state.release(&slot.0, now));
+    }
+
+    /// A row is no longer in flight. It is due then; `None` if it was deleted or is on hold.
+    pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
+        let now = self.clock.now();
+        self.change(|state| state.end(row, until, now));
+    }
+
+    /// A destination cannot be reached: begins a back-off, at the end of which its parked messages are due, unless trying
+    /// again cannot help. Returns the jobs that fail with this error.
+    pub(super) fn mark_down(
+        &self,
+        hop: &NextHop,
+        error: &ConnectError,
+        wait: impl FnOnce(u32) -> Timestamp,
+    ) -> VecDeque<Job> {
+        self.change(|state| {
+            let destination = self.destination_of(state, hop);
+            let jobs = destination.take_all_jobs();
+            if !error.is_permanent() {
+                let (parked, until) = destination.slots.mark_down(error.clone(), wait);
+                parked.into_iter().for_each(|row| state.index.add(until, row));
+            }
+            jobs
+        })
+    }
+
+    /// Ends the back-off of all destinations.
+    pub(super) fn clear_backoff(&self) {
+        self.state().destinations.values_mut().for_each(|destination| destination.slots.clear_backoff());
+    }
+
+    /// Calls a function with a destination; drops the destination if there is nothing to remember about it then.
+    pub(super) fn with_destination<T>(&self, hop: &NextHop, change: impl FnOnce(&mut Destination) -> T) -> T {
+        let state = &mut *self.state();
+        let changed = change(self.destination_of(state, hop));
+        state.prune(hop);
+        changed
+    }
+
+    fn destination_of<'a>(&self, state: &'a mut State, hop: &NextHop) -> &'a mut Destination {
+        state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
+    }
+
+    /// The rows in flight.
+    pub(super) fn in_flight(&self) -> BTreeSet<i64> {
+        self.state().index.in_flight().collect()
+    }
+
+    /// These rows are not tried any more, but those in flight until their attempt is over.
+    pub(super) fn withdraw(&self, rows: &BTreeSet<i64>) {
+        let now = self.clock.now();
+        self.change(|state| state.withdraw(rows, now));
+    }
+
+    /// Takes those of these rows that are not in flight, which are then in flight; returns them.
+    pub(super) fn claim(&self, rows: &BTreeSet<i64>) -> BTreeSet<i64> {
+        let now = self.clock.now();
+        self.change(|state| {
+            let free = rows.iter().copied().filter(|row| !state.index.is_in_flight(*row)).collect();
+            state.withdraw(&free, now);
+            state.index.claim(&free);
+            free
+        })
+    }
+
+    /// These rows are due then, or as soon as they are not in flight. Parked ones are due already.
+    pub(super) fn wake(&self, rows: &BTreeSet<i64>, due: Timestamp) {
+        self.change(|state| {
+            let is_parked =
+                |row: &i64| state.destinations.values().any(|destination| destination.slots.is_parked(*row));
+            let rows = rows.iter().copied().filter(|row| !is_parked(row)).collect();
+            state.index.wake(&rows, due);
+        });
+    }
+
+    /// The number of rows that are due, now or later, or parked.
+    pub(super) fn len(&self) -> usize {
+        let state = self.state();
+        state.index.len() + state.destinations.values().map(|destination| destination.slots.parked()).sum::<usize>()
+    }
+
+    /// Whether it holds no state for any message.
+    pub(super) fn is_idle(&self) -> bool {
+        let State { index, cache, destinations, reserved } = &*self.state();
+        let is_unused = |destination: &Destination| destination.slots.is_unused();
+        index.is_empty() && cache.is_empty() && reserved.is_empty() && destinations.values().all(is_unused)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state());
+        self.changed.notify_one();
+        changed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl State {
+    /// The end of the first back-off, if all of these destinations are in one.
+    fn backoff_until(&self, hops: &[NextHop], now: Timestamp) -> Option<Timestamp> {
+        let until = |hop| self.destinations.get(hop).and_then(|destination| destination.slots.backoff_until(now));
+        let until: Option<Vec<_>> = hops.iter().map(until).collect();
+        until.and_then(|until| until.into_iter().min())
+    }
+
+    fn end(&mut self, row: i64, until: Option<Timestamp>, now: Timestamp) {
+        self.index.end(row, until);
+        self.release_reserved(row, now);
+    }
+
+    /// The rows are not due or parked any more. Slots that were reserved for them are given to others.
+    fn withdraw(&mut self, rows: &BTreeSet<i64>, now: Timestamp) {
+        self.index.withdraw(rows);
+        self.destinations.values_mut().for_each(|destination| destination.slots.withdraw(rows));
+        for row in rows {
+            // What is on hold must not be sent from the cache.
+            self.cache.take(*row);
+            self.release_reserved(*row, now);
+        }
+    }
+
+    fn release_reserved(&mut self, row: i64, now: Timestamp) {
+        for hop in self.reserved.remove(&row).unwrap_or_default() {
+            self.release(&hop, now);
+        }
+    }
+
+    /// Releases a slot, and reserves it for the next parked message, which is due now.
+    fn release(&mut self, hop: &NextHop, now: Timestamp) {
+        let Some(destination) = self.destinations.get_mut(hop) else { return };
+        destination.slots.release();
+        while let Some(row) = destination.slots.reserve() {
+            self.reserved.entry(row).or_default().push(hop.clone());
+            self.index.add(now, row);
+        }
+        self.prune(hop);
+    }
+
+    fn prune(&mut self, hop: &NextHop) {
+        if self.destinations.get(hop).is_some_and(Destination::is_idle) {
+            self.destinations.remove(hop);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One destination: its slots, and the messages that its workers send.
+//!
+//! The number of workers grows only after the first connection succeeded. When a destination is down, everything queued for
+//! it fails at once, it is not tried again during a back-off period, and other destinations are not affected. If a further
+//! connection is refused while others are up, their number is the limit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, oneshot};
+
+use super::slots::Slots;
+use crate::mail::{Envelope, Message};
+use crate::mta::attempt::Attempt;
+
+/// Successful messages after which a lowered limit allows one more worker.
+const GROW_AFTER_SUCCESSES: usize = 100;
+
+/// A message for a destination where it has a slot.
+pub(in crate::mta) struct Job {
+    pub(in crate::mta) envelope: Envelope,
+    pub(in crate::mta) message: Message,
+    pub(in crate::mta) result: oneshot::Sender<Attempt>,
+}
+
+/// The slots, jobs and workers of a destination.
+pub(in crate::mta) struct Destination {
+    pub(super) slots: Slots,
+    jobs: VecDeque<Job>,
+    /// Wakes a worker that is idle.
+    arrived: Arc<Notify>,
+    max_connections: usize,
+    workers: usize,
+    idle: usize,
+    /// Workers whose last connection succeeded.
+    up: usize,
+    /// Maximum number of workers.
+    limit: usize,
+    /// Successful messages since the limit changed.
+    successes: usize,
+}
+
+impl Destination {
+    pub(super) fn new(max_connections: usize) -> Self {
+        Self {
+            slots: Slots::new(max_connections),
+            jobs: VecDeque::new(),
+            arrived: Arc::default(),
+            max_connections,
+            workers: 0,
+            idle: 0,
+            up: 0,
+            limit: 1,
+            successes: 0,
+        }
+    }
+
+    /// Whether there is nothing to remember about the destination.
+    pub(super) fn is_idle(&self) -> bool {
+        self.workers == 0 && self.jobs.is_empty() && self.slots.is_idle()
+    }
+
+    /// Whether it has no work and no back-off.
+    pub(super) fn is_unused(&self, now: Timestamp) -> bool {
+        self.workers == 0 && self.jobs.is_empty() && self.slots.is_unused() && self.slots.backoff_until(now).is_none()
+    }
+
+    /// Queues a job; returns whether the caller has to start a worker. During back-off the job fails at once.
+    pub(in crate::mta) fn submit(&mut self, job: Job, now: Timestamp) -> bool {
+        if let Some(reason) = self.slots.backoff_reason(now) {
+            let _ = job.result.send(reason.for_recipients(job.envelope.recipients.len()));
+            return false;
+        }
+        self.jobs.push_back(job);
+        let starts = self.adds_worker();
+        self.arrived.notify_one();
+        starts
+    }
+
+    /// Counts one more worker if there are more jobs than idle workers.
+    fn adds_worker(&mut self) -> bool {
+        let adds = self.idle < self.jobs.len() && self.workers < self.limit;
+        self.workers += usize::from(adds);
+        adds
+    }
+
+    /// What an idle worker waits for.
+    pub(in crate::mta) fn arrived(&self) -> Arc<Notify> {
+        self.arrived.clone()
+    }
+
+    /// The next job; without one, the worker is idle until [`Destination::on_wakeup`].
+    pub(in crate::mta) fn take_job(&mut self) -> Option<Job> {
+        let job = self.jobs.pop_front();
+        self.idle += usize::from(job.is_none());
+        job
+    }
+
+    /// A worker is no longer idle.
+    pub(in crate::mta) fn on_wakeup(&mut self) {
+        self.idle -= 1;
+    }
+
+    /// Deregisters a worker; `false` if there is a job.
+    pub(in crate::mta) fn try_exit(&mut self, is_up: bool) -> bool {
+        if !self.jobs.is_empty() {
+            return false;
+        }
+        self.workers -= 1;
+        self.up -= usize::from(is_up);
+        if self.up == 0 {
+            (self.limit, self.successes) = (1, 0);
+        }
+        true
+    }
+
+    /// A worker has connected: others may connect as well. Returns how many workers the caller has to start.
+    pub(in crate::mta) fn on_connected(&mut self, was_up: bool) -> usize {
+        self.slots.mark_up();
+        let mut starts = 0;
+        if self.up == 0 {
+            self.limit = self.max_connections;
+            starts = (0..self.jobs.len().min(self.limit)).filter(|_| self.adds_worker()).count();
+        }
+        self.up += usize::from(!was_up);
+        starts
+    }
+
+    /// A worker has sent a message.
+    pub(in crate::mta) fn on_success(&mut self) {
+        self.slots.mark_up();
+        self.successes += 1;
+        if GROW_AFTER_SUCCESSES < self.successes {
+            self.successes = 0;
+            self.limit = (self.limit + 1).min(self.max_connections);
+        }
+    }
+
+    /// A worker cannot connect. If others are connected, puts the job back, lowers the limit and deregisters the worker.
+    pub(in crate::mta) fn requeue(&mut self, job: Job, was_up: bool) -> Option<Job> {
+        self.up -= usize::from(was_up);
+        if self.up == 0 {
+            return Some(job);
+        }
+        self.workers -= 1;
+        (self.limit, self.successes) = (self.up, 0);
+        self.jobs.push_front(job);
+        self.arrived.notify_one();
+        None
+    }
+
+    /// The only worker cannot connect: returns all jobs.
+    pub(super) fn take_all_jobs(&mut self) -> VecDeque<Job> {
+        (self.limit, self.successes) = (1, 0);
+        std::mem::take(&mut self.jobs)
+    }
+}

@@ -1,0 +1,163 @@
+//! Workers: each sends the messages for one destination, one after the other, on one connection.
+
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+use super::Mta;
+use super::attempt::{Attempt, ConnectError};
+use super::connection::OutboundConnection;
+use super::next_hop::NextHop;
+use super::scheduler::{Destination, Job, Slot};
+use crate::mail::{Envelope, Message};
+use crate::world::later;
+
+/// How long an idle connection stays open for the next message.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum back-off of a destination that is down.
+const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
+
+/// Sends a message to the destination of a slot; returns the result for each recipient.
+pub(super) async fn send(mta: &Mta, slot: Slot, envelope: Envelope, message: Message) -> Attempt {
+    let (hop, now, count) = (slot.hop(), mta.context().clock.now(), envelope.recipients.len());
+    let (result, completed) = oneshot::channel();
+    let job = Job { envelope, message, result };
+    if mta.scheduler().with_destination(hop, |destination| destination.submit(job, now)) {
+        Worker::spawn(mta, hop);
+    }
+    let attempt = completed.await.unwrap_or_else(|_| Attempt::interrupted(count));
+    mta.scheduler().complete(slot);
+    attempt
+}
+
+struct Worker {
+    mta: Mta,
+    hop: NextHop,
+    connection: Option<OutboundConnection>,
+    /// Its last connection succeeded.
+    is_up: bool,
+}
+
+impl Worker {
+    fn spawn(mta: &Mta, hop: &NextHop) {
+        let worker = Self { mta: mta.clone(), hop: hop.clone(), connection: None, is_up: false };
+        mta.spawn_worker(worker.work());
+    }
+
+    async fn work(mut self) {
+        let arrived = self.destination(|destination| destination.arrived());
+        loop {
+            let Some(job) = self.next_job(&arrived).await else {
+                if let Some(connection) = self.connection.take() {
+                    connection.quit().await;
+                }
+                if self.destination(|destination| destination.try_exit(self.is_up)) {
+                    return;
+                }
+                continue;
+            };
+            match self.transact(&job).await {
+                Ok(attempt) => {
+                    self.destination(Destination::on_success);
+                    // The receiver is only gone when the MTA stops; the message stays in the queue then.
+                    let _ = job.result.send(attempt);
+                }
+                Err(error) => {
+                    let was_up = std::mem::take(&mut self.is_up);
+                    let Some(job) = self.destination(|destination| destination.requeue(job, was_up)) else { return };
+                    self.fail_all(job, &error);
+                }
+            }
+        }
+    }
+
+    fn destination<T>(&self, change: impl FnOnce(&mut Destination) -> T) -> T {
+        self.mta.scheduler().with_destination(&self.hop, change)
+    }
+
+    /// The next job, if one comes before the connection has been idle for too long.
+    async fn next_job(&self, arrived: &Notify) -> Option<Job> {
+        timeout(IDLE_TIMEOUT, async {
+            loop {
+                let arrived = arrived.notified();
+                if let Some(job) = self.destination(Destination::take_job) {
+                    return job;
+                }
+                // Also ends when the wait is cancelled.
+                let _idle = IdleGuard(self);
+                arrived.await;
+            }
+        })
+        .await
+        .ok()
+    }
+
+    /// The destination answers: other workers may connect as well.
+    fn on_connected(&mut self) {
+        let was_up = std::mem::replace(&mut self.is_up, true);
+        for _ in 0..self.destination(|destination| destination.on_connected(was_up)) {
+            Self::spawn(&self.mta, &self.hop);
+        }
+    }
+
+    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for each.
+    fn fail_all(&self, job: Job, error: &ConnectError) {
+        let (context, now) = (self.mta.context(), self.mta.context().clock.now());
+        let wait = |failures| later(now, context.settings.retry.wait(failures, &context.rng).min(MAX_BACKOFF));
+        let jobs = self.mta.scheduler().mark_down(&self.hop, error, wait);
+        for job in jobs.into_iter().chain([job]) {
+            let _ = job.result.send(error.for_recipients(job.envelope.recipients.len()));
+        }
+    }
+
+    /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422) are
+    /// sent on further ones. The error is that of the first connection.
+    async fn transact(&mut self, job: &Job) -> Result<Attempt, ConnectError> {
+        let mut attempt = self.send_part(&job.envelope, &job.message).await?;
+        while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
+            let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
+            let next = match self.send_part(&envelope, &job.message).await {
+                Ok(next) => next,
+                Err(error) => error.for_recipients(rest.len()),
+            };
+            attempt = attempt.and(next);
+        }
+        Ok(attempt)
+    }
+
+    /// Sends to as many recipients, from the first on, as one connection allows; at least one.
+    async fn send_part(&mut self, envelope: &Envelope, message: &Message) -> Result<Attempt, ConnectError> {
+        if let Some(open) = self.connection.take() {
+            match open.recipient_limit(&envelope.recipients) {
+                0 => open.quit().await,
+                limit => {
+                    let (attempt, open) = open.send(&first(envelope, limit), message).await;
+                    if !attempt.not_started {
+                        self.connection = open;
+                        return Ok(attempt);
+                    }
+                }
+            }
+        }
+        let fresh = OutboundConnection::open(&self.mta, &self.hop).await?;
+        self.on_connected();
+        let limit = fresh.recipient_limit(&envelope.recipients).max(1);
+        let (attempt, open) = fresh.send(&first(envelope, limit), message).await;
+        self.connection = open;
+        Ok(attempt)
+    }
+}
+
+struct IdleGuard<'a>(&'a Worker);
+
+impl Drop for IdleGuard<'_> {
+    fn drop(&mut self) {
+        self.0.destination(Destination::on_wakeup);
+    }
+}
+
+fn first(envelope: &Envelope, count: usize) -> Envelope {
+    let recipients = envelope.recipients.iter().take(count).cloned().collect();
+    Envelope { recipients, ..envelope.clone() }
+}
