@@ -9,10 +9,11 @@ use super::ports::BoundPorts;
 use super::{Environment, Error, FaultInjector, HostSelection};
 use crate::dns::{Server as NameServer, Zones};
 use crate::mail::Address;
-use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, UserDirectory};
-use crate::mta::{ListenerKind, Mta, MtaContext, SmtpService};
+use crate::mda::{self, Imap, LmtpPolicy, Mailboxes, Mda, Pop3, UserDirectory};
+use crate::mta::{ListenerKind, Mta, MtaContext, SmtpPolicy};
 use crate::net::{self, Identity, UploadBudget};
-use crate::world::{self, Engine, Host, HostName, MailboxForm, Role, Service, port};
+use crate::smtp::server::Server;
+use crate::world::{self, Engine, Host, HostGroup, HostName, MailboxForm, Role, Service, port};
 
 /// What a host needs to start.
 pub(super) struct Context<'a> {
@@ -50,7 +51,6 @@ pub(super) fn mtas(
             identity: env.identity(host, faults)?,
             trust: env.trust_between_servers()?,
             authority: env.authority.trust().map_err(Error::Authority)?,
-            reply_faults: faults.reply_faults(&host.name),
             uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mta::new(context)?))
@@ -77,7 +77,6 @@ pub(super) fn mdas(
             rng: env.rng.fork(&host.name),
             emitter: env.event_log.emitter(&host.name),
             identity: env.identity(host, faults)?,
-            reply_faults: faults.reply_faults(&host.name),
             uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mda::new(context)))
@@ -141,8 +140,12 @@ impl Starting<'_> {
 
     async fn mta(&self, mta: &Mta) -> Result<(), Error> {
         let identity = self.context.env.identity(self.host, self.context.faults)?;
-        let submission = SmtpService::of(mta.clone(), ListenerKind::Submission);
-        self.listen(port::SMTP, None, SmtpService::of(mta.clone(), ListenerKind::Relay)).await?;
+        let hosts = HostGroup::single(self.host.name.clone(), mta.clone());
+        let [relay, submission] = [ListenerKind::Relay, ListenerKind::Submission].map(|kind| {
+            let policy = SmtpPolicy::new(hosts.clone(), kind);
+            Server::new(policy, self.context.faults.reply_faults(&self.host.name))
+        });
+        self.listen(port::SMTP, None, relay).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
         self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
         self.tasks.spawn(mta.start(self.tasks.stop.clone(), self.tasks.end.clone())?);
@@ -150,11 +153,11 @@ impl Starting<'_> {
     }
 
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
-        let (identity, users) =
-            (self.context.env.identity(self.host, self.context.faults)?, UserDirectory::for_host(mda.clone()));
-        // Between hosts of the world, passwords are accepted over TLS only.
-        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, false));
-        self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
+        let identity = self.context.env.identity(self.host, self.context.faults)?;
+        let users = UserDirectory::new(HostGroup::single(self.host.name.clone(), mda.clone()));
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
+        let faults = self.context.faults.reply_faults(&self.host.name);
+        self.listen(port::LMTP, None, Server::new(LmtpPolicy::new(mda.clone()), faults)).await?;
         self.listen(port::POP3, None, pop3.clone()).await?;
         self.listen(port::POP3S, Some(identity.clone()), pop3).await?;
         self.listen(port::IMAP, None, imap.clone()).await?;
@@ -187,8 +190,9 @@ pub(super) async fn public_ports(
         && let Some(host) = env.world.hosts.get(&env.world.entry)
     {
         let identity = env.identity(host, faults)?;
-        let front = |kind| SmtpService::front((*mtas).clone(), entry.clone(), kind);
-        let (open, submission) = (front(ListenerKind::Unauthenticated), front(ListenerKind::Submission));
+        let hosts = HostGroup::public((*mtas).clone(), entry);
+        let [open, submission] = [ListenerKind::Unauthenticated, ListenerKind::Submission]
+            .map(|kind| Server::new(SmtpPolicy::new(hosts.clone(), kind), faults.reply_faults(&host.name)));
         public.serve(Service::Smtp, None, open).await?;
         public.serve(Service::Submission, None, submission.clone()).await?;
         public.serve(Service::Submissions, Some(identity), submission).await?;
@@ -197,9 +201,8 @@ pub(super) async fn public_ports(
         && let Some(host) = env.world.hosts.get(greeting.host())
     {
         let identity = env.identity(host, faults)?;
-        let users = UserDirectory::for_all_hosts((*mdas).clone(), greeting);
-        // Connections to 127.0.0.1 cannot be eavesdropped on by other machines.
-        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, true));
+        let users = UserDirectory::new(HostGroup::public((*mdas).clone(), greeting));
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
         public.serve(Service::Pop3, None, pop3.clone()).await?;
         public.serve(Service::Pop3s, Some(identity.clone()), pop3).await?;
         public.serve(Service::Imap, None, imap.clone()).await?;

@@ -33,7 +33,6 @@ use crate::dns::Resolver;
 use crate::journey::EventEmitter;
 use crate::mail::Address;
 use crate::net::{Identity, Interface, Stop, Trust, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::{self, Store};
 use crate::world::{self, Clock, HostName, Rng, World};
 
@@ -43,7 +42,7 @@ pub use queue::{
     Entry, Inventory, Listing, Queue, QueueEntry, QueuedMessage, Receipt, SCHEMA, Selector, Settlement, State,
     inventory,
 };
-pub use receive::{ListenerKind, SmtpService};
+pub use receive::{ListenerKind, SmtpPolicy};
 
 /// What the world hands to one MTA.
 pub struct MtaContext {
@@ -71,8 +70,6 @@ pub struct MtaContext {
     pub trust: Trust,
     /// The same where the next host must prove its name.
     pub authority: Trust,
-    /// Where its replies are not its own.
-    pub reply_faults: ReplyFaults,
     /// The memory for messages that are being received.
     pub uploads: UploadBudget,
 }

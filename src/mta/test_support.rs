@@ -7,7 +7,6 @@ use super::{Mta, MtaContext, SCHEMA};
 use crate::dns::Resolver;
 use crate::journey::EventLog;
 use crate::net::{Authority, Net, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::Store;
 use crate::world::{Clock, HostName, Rng, Role, World};
 
@@ -28,7 +27,6 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
         trust: authority.trust().unwrap(),
         authority: authority.trust().unwrap(),
-        reply_faults: ReplyFaults::default(),
         uploads: UploadBudget::default(),
         world,
         host,

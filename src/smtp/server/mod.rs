@@ -11,11 +11,14 @@
 //!   Message by LMTP           answer_each(replies)              one reply per recipient
 //! ```
 //!
-//! Syntax, command order, sizes and line ends are checked by the session itself.
+//! Syntax, command order, sizes and line ends are checked by the session itself. [`Server`] is the owner of all sessions
+//! of a host; a [`Policy`] makes its decisions.
 
 mod commands;
 mod content;
+mod driver;
 mod login;
+mod origin;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,8 @@ use super::BareLineEnds;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::net::UploadBudget;
 
+pub use driver::{Client, Policy, Resources, Server, storage_failure};
+pub use origin::Origin;
 pub use session::Session;
 
 /// Configuration of a server session.
