@@ -1,16 +1,21 @@
-//! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data.
+//! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data. [`FaultyZones`] has them
+//! between the server and its zones.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, MX};
 use hickory_proto::rr::{RData, Record, RecordType};
+use tokio::time::sleep;
 
+use super::server::{Answer, Answers};
 use super::world_zones::WORLD_TTL_SECONDS;
 use super::zone::parse;
+use super::{Transport, Zones};
+use crate::sync::lock;
 
 /// TTL of a forged address.
 const FORGED_TTL_SECONDS: u32 = 60;
@@ -60,7 +65,7 @@ impl DnsFaults {
     }
 
     /// The first fault that applies to a query.
-    pub(super) fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
+    fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
         if self.table().rules.is_empty() {
             return None;
         }
@@ -76,14 +81,48 @@ impl DnsFaults {
         faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
     }
 
-    /// A poisoned lock is ignored, since each change to the table is complete.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
+    }
+}
+
+/// Zones whose answers are subject to injected faults. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FaultyZones {
+    zones: Arc<Zones>,
+    faults: DnsFaults,
+}
+
+impl FaultyZones {
+    /// These zones with these faults.
+    pub fn new(zones: Arc<Zones>, faults: DnsFaults) -> Self {
+        Self { zones, faults }
+    }
+}
+
+impl Answers for FaultyZones {
+    async fn answer(&self, query: Vec<u8>, transport: Transport) -> Answer {
+        let forged = match self.faults.for_query(&query) {
+            None | Some(DnsFault::Stale) => None,
+            Some(DnsFault::Slow(by)) => {
+                sleep(by).await;
+                None
+            }
+            Some(DnsFault::Silent) => return Answer::Silence,
+            Some(DnsFault::NoSuchName) => error_response(&query, ResponseCode::NXDomain),
+            Some(DnsFault::ServerFailure) => error_response(&query, ResponseCode::ServFail),
+            Some(DnsFault::Wrong(address)) => forged_address(&query, address),
+            Some(DnsFault::Moved(host)) => forged_mx(&query, &host),
+        };
+        match forged {
+            Some(answer) => Answer::Message(answer),
+            None => self.zones.answer(query, transport).await,
+        }
     }
 }
 
 /// An answer with this address, or without records for other types.
-pub(super) fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
+fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first()?.clone();
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
@@ -99,7 +138,7 @@ pub(super) fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
 }
 
 /// An answer with this host as the only MX; `None` for queries of other types.
-pub(super) fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
+fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first().filter(|question| question.query_type() == RecordType::MX)?.clone();
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
@@ -111,7 +150,7 @@ pub(super) fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
 }
 
 /// An answer with a response code only.
-pub(super) fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
+fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
     response.metadata.response_code = code;

@@ -59,7 +59,7 @@ impl Policy for LmtpPolicy {
         let context = self.0.context();
         Resources {
             fqdn: self.0.fqdn(),
-            identity: &context.identity,
+            tls: &context.tls,
             uploads: &context.uploads,
             clock: context.clock,
             rng: &context.rng,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::{Identity, UploadBudget};
+use crate::net::{TlsAcceptor, UploadBudget};
 use crate::world::{self, Clock, HostName, MailboxForm, Rng, World};
 
 pub use directory::{User, UserDirectory};
@@ -49,8 +49,8 @@ pub struct MdaContext {
     pub rng: Rng,
     /// Records its events.
     pub emitter: EventEmitter,
-    /// Its TLS certificate and key.
-    pub identity: Identity,
+    /// Accepts TLS with its certificate.
+    pub tls: TlsAcceptor,
     /// The memory for messages that are being received.
     pub uploads: UploadBudget,
 }

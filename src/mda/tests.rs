@@ -47,11 +47,11 @@ impl Fixture {
             world: world.clone(),
             host: host.clone(),
             settings: world::Mda { size_max: 10_000, mailboxes: world::MailboxForm::default() },
-            mailboxes: Mailboxes::new(store, clock).with_disk_faults(disk.clone()),
+            mailboxes: Mailboxes::new(store.with_disk_faults(disk.clone()), clock),
             clock,
             rng: Rng::seeded(1),
             emitter: event_log.emitter(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+            tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
             uploads: crate::net::UploadBudget::default(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));

@@ -27,13 +27,14 @@ mod settle;
 #[cfg(test)]
 mod test_support;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::dns::Resolver;
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::{Identity, Interface, Stop, Trust, UploadBudget};
+use crate::net::{Interface, Stop, TlsAcceptor, Trust, UploadBudget};
 use crate::store::{self, Store};
+use crate::sync::lock;
 use crate::world::{self, Clock, HostName, Rng, World};
 
 pub use failure::Failure;
@@ -64,8 +65,8 @@ pub struct MtaContext {
     pub rng: Rng,
     /// Where it reports.
     pub emitter: EventEmitter,
-    /// Its certificate.
-    pub identity: Identity,
+    /// Accepts TLS with its certificate.
+    pub tls: TlsAcceptor,
     /// Whose certificates it takes when it relays: anybody's.
     pub trust: Trust,
     /// The same where the next host must prove its name.
@@ -117,13 +118,13 @@ impl Mta {
         self.0.destinations.clear();
         self.0.policy.reset();
         let end = end.child_token();
-        *self.0.end.lock().unwrap_or_else(PoisonError::into_inner) = end.clone();
+        *lock(&self.0.end) = end.clone();
         Ok(schedule::run(self.clone(), stop, end))
     }
 
     /// Runs a task for as long as the host lives.
     fn living(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
-        let end = self.0.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let end = lock(&self.0.end).clone();
         // Boxed where it is made: a task that starts is copied a few times.
         let task = Box::pin(task);
         async move { end.run_until_cancelled_owned(task).await.unwrap_or_default() }

@@ -24,7 +24,7 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         resolver: Resolver::new(interface.clone(), servers, rng.fork("dns")),
         store: Store::in_memory(&[SCHEMA]).unwrap(),
         emitter: event_log.emitter(&host),
-        identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+        tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
         trust: authority.trust().unwrap(),
         authority: authority.trust().unwrap(),
         uploads: UploadBudget::default(),

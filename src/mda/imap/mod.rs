@@ -63,7 +63,7 @@ impl Imap {
         let host = self.0.greeting_host().context();
         let config = SessionConfig {
             host: self.0.greeting_host().fqdn().to_owned(),
-            starttls: host.identity.offers_tls(),
+            starttls: host.tls.offers_tls(),
             cleartext_login: self.0.has_cleartext_login(),
             max_message_bytes: host.settings.size_max,
             nonce: format!("{:016x}", host.rng.next_u64()),
@@ -78,7 +78,7 @@ impl Imap {
         while let Some(event) = conn.event().await? {
             match event {
                 Event::StartTls => {
-                    conn.accept_tls(&self.0.greeting_host().context().identity).await?;
+                    conn.accept_tls(&self.0.greeting_host().context().tls).await?;
                     conn.machine.encrypted();
                 }
                 Event::NeedSecret(login) => {

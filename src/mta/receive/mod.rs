@@ -119,7 +119,7 @@ impl Policy for SmtpPolicy {
         let context = mta.context();
         Resources {
             fqdn: mta.fqdn(),
-            identity: &context.identity,
+            tls: &context.tls,
             uploads: &context.uploads,
             clock: context.clock,
             rng: &context.rng,

@@ -15,7 +15,7 @@ use super::super::reply_faults::{FaultContext, FaultPoint, ReplyFaults};
 use super::{Config, Event, Origin, Protocol, Session, Tls};
 use crate::journey;
 use crate::mail::{Address, Envelope, Message, Recipient, ReversePath};
-use crate::net::{Conn, Error, Identity, Service, Stop, Stream, UploadBudget};
+use crate::net::{Conn, Error, Service, Stop, Stream, TlsAcceptor, UploadBudget};
 use crate::world::{Clock, Rng, World};
 
 /// The decisions of a server, and what it stores. Each connection has a clone of its own.
@@ -69,8 +69,8 @@ pub trait Policy: Clone + Send + Sync + 'static {
 pub struct Resources<'a> {
     /// The host's name in the DNS.
     pub fqdn: &'a str,
-    /// Its TLS certificate and key.
-    pub identity: &'a Identity,
+    /// Accepts TLS with its certificate.
+    pub tls: &'a TlsAcceptor,
     /// The memory for messages that are being received.
     pub uploads: &'a UploadBudget,
     /// Its clock.
@@ -167,10 +167,10 @@ impl<P: Policy> Connection<P> {
         let (peer, now) = (stream.peer().ip(), policy.resources().clock.now());
         let asked = FaultContext { point: FaultPoint::Greeting, peer, sender: None, recipient: None, now };
         let refusal = faults.reply_override(asked)?.or_else(|| policy.connect(peer));
-        let Resources { fqdn, identity, uploads, rng, .. } = policy.resources();
+        let Resources { fqdn, tls, uploads, rng, .. } = policy.resources();
         let tls = match stream.tls() {
-            Some(tls) => Tls::Active(tls),
-            None if identity.offers_tls() => Tls::Offered,
+            Some(active) => Tls::Active(active),
+            None if tls.offers_tls() => Tls::Offered,
             None => Tls::Absent,
         };
         let config = Config { hostname: fqdn.to_owned(), tls, uploads: uploads.clone(), ..policy.config() };
@@ -251,7 +251,7 @@ impl<P: Policy> Connection<P> {
     }
 
     async fn start_tls(&mut self) -> Result<(), Error> {
-        self.conn.accept_tls(self.policy.resources().identity).await?;
+        self.conn.accept_tls(self.policy.resources().tls).await?;
         let description = self.conn.stream().tls().unwrap_or_default();
         self.conn.machine.encrypted(description);
         Ok(())

@@ -62,7 +62,7 @@ impl Fixture {
         let event_log = EventLog::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
         let disk = DiskFaults::default();
-        let mailboxes = Mailboxes::new(store, clock).with_disk_faults(disk.clone());
+        let mailboxes = Mailboxes::new(store.with_disk_faults(disk.clone()), clock);
         mailboxes.ensure_account(USER).await.unwrap();
         let mda = Mda::new(MdaContext {
             settings: world::Mda { size_max: 100_000, mailboxes: world::MailboxForm::default() },
@@ -70,7 +70,7 @@ impl Fixture {
             clock,
             rng: Rng::seeded(1),
             emitter: event_log.emitter(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+            tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
             uploads: crate::net::UploadBudget::default(),
             world: world.clone(),
             host,
