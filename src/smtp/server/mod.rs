@@ -65,8 +65,6 @@ pub struct Config {
     /// Total waiting time from the greeting or the last message to the end of the next one. Limits clients that send a byte
     /// now and then and so are never silent.
     pub message_timeout: Duration,
-    /// Record a [transcript](Session::take_transcript).
-    pub transcript: bool,
     /// The memory for messages that are being received, shared with other connections.
     pub uploads: UploadBudget,
 }
@@ -89,7 +87,6 @@ impl Default for Config {
             bare_line_ends: BareLineEnds::Refuse,
             timeout: Duration::from_secs(300),
             message_timeout: Duration::from_secs(3600),
-            transcript: false,
             uploads: UploadBudget::default(),
         }
     }
