@@ -5,7 +5,7 @@
 //! by what it calls itself. It never ends: what is turned off says 421 until it is turned on again.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use tokio::runtime::Handle;
@@ -18,6 +18,7 @@ use crate::journey::Protocol;
 use crate::mail::{Address, Body, Envelope, Message, Recipient, has_bare_line_end};
 use crate::net::Stop;
 use crate::smtp::server::Origin;
+use crate::sync::lock;
 use crate::world::Host;
 
 /// Conversations at once; each has a thread.
@@ -56,7 +57,7 @@ impl Mailin {
 
     /// Takes mail again, until `stop`.
     pub fn reopen(&self, stop: Stop) {
-        *self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        *lock(&self.stop_switch) = stop;
     }
 
     /// Its real address.
@@ -96,7 +97,7 @@ impl MailinHandler {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
+        lock(&self.stop_switch).is_cancelled()
     }
 
     /// The host of the world that the peer says it is.

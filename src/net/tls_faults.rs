@@ -1,9 +1,10 @@
 //! Injected TLS faults: a server without TLS, or with a wrong certificate.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Identity;
+use crate::sync::lock;
 
 /// What a server presents instead of its own certificate.
 #[derive(Clone)]
@@ -44,8 +45,7 @@ impl TlsFaults {
         self.table().faults.last_key_value().map(|(_, fault)| fault.clone())
     }
 
-    /// A poisoned lock is ignored, since each change to the table is complete.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Reply;
 use crate::mail::Address;
 use crate::net;
+use crate::sync::lock;
 use crate::world::{Rng, later};
 
 /// Maximum number of greylisting entries of a rule.
@@ -134,9 +135,8 @@ impl ReplyFaults {
         }
     }
 
-    /// A poisoned lock is fine: no change leaves the table inconsistent.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.table)
     }
 }
 

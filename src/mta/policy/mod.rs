@@ -6,7 +6,7 @@ mod rate;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use greylist::Greylist;
@@ -15,6 +15,7 @@ use rate::{RateUnit, Rates};
 use super::MtaContext;
 use crate::mail::{Address, Recipient, ReversePath};
 use crate::smtp::Reply;
+use crate::sync::lock;
 use crate::world::{PolicyReply, Rng, Rule, Stage, World};
 
 /// The gate of one host.
@@ -108,9 +109,8 @@ impl Policy {
         Some(later("Greylisted", wait))
     }
 
-    /// A panic elsewhere does not make it wrong: each change to it is whole.
     fn state(&self) -> MutexGuard<'_, PolicyState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
