@@ -1,9 +1,8 @@
 //! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data. [`FaultyZones`] has them
 //! between the server and its zones.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -15,7 +14,7 @@ use super::server::{Answer, Answers};
 use super::world_zones::WORLD_TTL_SECONDS;
 use super::zone::parse;
 use super::{Transport, Zones};
-use crate::sync::lock;
+use crate::sync::SharedTable;
 
 /// TTL of a forged address.
 const FORGED_TTL_SECONDS: u32 = 60;
@@ -40,33 +39,23 @@ pub enum DnsFault {
 }
 
 /// The DNS faults of a world. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct DnsFaults(Arc<Mutex<Table>>);
-
-#[derive(Debug, Default)]
-struct Table {
-    last_id: u64,
-    rules: BTreeMap<u64, (String, DnsFault)>,
-}
+#[derive(Clone, Default)]
+pub struct DnsFaults(SharedTable<(String, DnsFault)>);
 
 impl DnsFaults {
     /// Injects a fault for names with this ending (all if it is empty); the returned id clears it.
     pub fn inject(&self, names: &str, fault: DnsFault) -> u64 {
-        let mut table = self.table();
-        table.last_id += 1;
-        let id = table.last_id;
-        table.rules.insert(id, (names.trim_end_matches('.').to_ascii_lowercase(), fault));
-        id
+        self.0.insert((names.trim_end_matches('.').to_ascii_lowercase(), fault))
     }
 
     /// Clears a fault.
     pub fn clear(&self, id: u64) {
-        self.table().rules.remove(&id);
+        self.0.remove(id);
     }
 
     /// The first fault that applies to a query.
     fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
-        if self.table().rules.is_empty() {
+        if self.0.with(|rules| rules.is_empty()) {
             return None;
         }
         let query = Message::from_vec(query).ok()?;
@@ -74,20 +63,17 @@ impl DnsFaults {
         let name = name.trim_end_matches('.');
         let is_below =
             |rule: &str| name.strip_suffix(rule).is_some_and(|front| front.is_empty() || front.ends_with('.'));
-        let table = self.table();
-        let mut faults =
-            table.rules.values().filter(|(rule, _)| rule.is_empty() || is_below(rule)).map(|(_, fault)| fault);
-        let is_stale = faults.clone().any(|fault| *fault == DnsFault::Stale);
-        faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        lock(&self.0)
+        self.0.with(|rules| {
+            let mut faults =
+                rules.values().filter(|(rule, _)| rule.is_empty() || is_below(rule)).map(|(_, fault)| fault);
+            let is_stale = faults.clone().any(|fault| *fault == DnsFault::Stale);
+            faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
+        })
     }
 }
 
 /// Zones whose answers are subject to injected faults. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FaultyZones {
     zones: Arc<Zones>,
     faults: DnsFaults,

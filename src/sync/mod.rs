@@ -1,9 +1,13 @@
-//! Locks that a panic elsewhere does not make unusable, and work that does not hold up other tasks.
+//! Locks that a panic elsewhere does not make unusable, a table behind one, and work that does not hold up other tasks.
+
+mod shared_table;
 
 use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
+
+pub(crate) use shared_table::SharedTable;
 
 /// Locks a mutex whose value is whole between any two statements of its users, so that a panic leaves nothing half done.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
