@@ -9,8 +9,8 @@
 //! 1. A [`mua::Draft`] is composed, or a file is read as a [`mua::Source`]. A [`mua::Submitter`] logs in at the
 //!    sender's provider and sends it: [`mua::Submitter::submit`].
 //! 2. At the provider, an [`smtp::server::Session`] parses commands and message data. It does no I/O: [`net::Conn`]
-//!    drives it, as it drives every [`net::Machine`]. Decisions are left to the [`mta::SmtpService`]: may this user
-//!    write to that [`mail::Recipient`]?
+//!    drives it, as it drives every [`net::Machine`]. Its [`smtp::server::Server`] leaves decisions to the
+//!    [`mta::SmtpPolicy`]: may this user write to that [`mail::Recipient`]?
 //! 3. The data becomes a [`mail::Message`]: trace fields, to which each hop adds, and a [`mail::Content`], which no hop
 //!    changes. The `Received` field has the [`mail::JourneyId`], which identifies the message at all hosts.
 //! 4. [`mta::Queue::put`] makes it durable in the [`store::Store`], together with all other messages that arrive during
@@ -21,7 +21,7 @@
 //! 6. An [`smtp::client::Session`] relays it. Each recipient is then done, retried later, or failed, which an
 //!    [`mta::Failure`] explains and a report tells the sender. [`mta::Queue::settle`] stores that in one commit.
 //! 7. The next host continues with step 2. The last MTA, which serves the recipient's domain, sends the message over
-//!    LMTP to [`mda::Lmtp`], which stores it with [`mda::Mailboxes::deliver`] and notifies clients in IDLE.
+//!    LMTP to an MDA, whose [`mda::LmtpPolicy`] stores it with [`mda::Mailboxes::deliver`]; clients in IDLE are told.
 //! 8. [`mda::Pop3`] and [`mda::Imap`] serve it to a [`mua::Maildrop`], a [`mua::ImapMailbox`], or any other client.
 //!
 //! Every step is recorded as a [`journey::Event`]; a [`journey::JourneyIndex`] groups them into [`journey::Journey`]s.

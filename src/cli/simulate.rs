@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::sim::{self, Progress, Report, Scenario, Trace, human};
+use crate::sync::{ignore_poison, lock};
 
 /// Runs a scenario in virtual time: traffic, faults and the outcome of every message.
 ///
@@ -110,7 +111,7 @@ impl Simulate {
                 let report = play(scenario, seed, None, |_| {});
                 failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
                 bar.inc(1);
-                let mut worst = worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut worst = lock(&worst);
                 if worst.as_ref().is_none_or(|known| severity(known) < severity(&report)) {
                     *worst = Some(report);
                 }
@@ -121,7 +122,7 @@ impl Simulate {
         bar.finish_and_clear();
         let failed = failed.into_inner();
         eprintln!("{count} seeds, {failed} failed; the worst run:\n");
-        let worst = worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let worst = ignore_poison(worst.into_inner());
         worst.context("the range has no seeds")?
     }
 }

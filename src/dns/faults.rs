@@ -1,16 +1,20 @@
-//! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data.
+//! Injected DNS faults: delay, no answer, NXDOMAIN, server failure, forged data, stale data. [`FaultyZones`] has them
+//! between the server and its zones.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, MX};
 use hickory_proto::rr::{RData, Record, RecordType};
+use tokio::time::sleep;
 
+use super::server::{Answer, Answers};
 use super::world_zones::WORLD_TTL_SECONDS;
 use super::zone::parse;
+use super::{Transport, Zones};
+use crate::sync::SharedTable;
 
 /// TTL of a forged address.
 const FORGED_TTL_SECONDS: u32 = 60;
@@ -35,33 +39,23 @@ pub enum DnsFault {
 }
 
 /// The DNS faults of a world. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct DnsFaults(Arc<Mutex<Table>>);
-
-#[derive(Debug, Default)]
-struct Table {
-    last_id: u64,
-    rules: BTreeMap<u64, (String, DnsFault)>,
-}
+#[derive(Clone, Default)]
+pub struct DnsFaults(SharedTable<(String, DnsFault)>);
 
 impl DnsFaults {
     /// Injects a fault for names with this ending (all if it is empty); the returned id clears it.
     pub fn inject(&self, names: &str, fault: DnsFault) -> u64 {
-        let mut table = self.table();
-        table.last_id += 1;
-        let id = table.last_id;
-        table.rules.insert(id, (names.trim_end_matches('.').to_ascii_lowercase(), fault));
-        id
+        self.0.insert((names.trim_end_matches('.').to_ascii_lowercase(), fault))
     }
 
     /// Clears a fault.
     pub fn clear(&self, id: u64) {
-        self.table().rules.remove(&id);
+        self.0.remove(id);
     }
 
     /// The first fault that applies to a query.
-    pub(super) fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
-        if self.table().rules.is_empty() {
+    fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
+        if self.0.with(|rules| rules.is_empty()) {
             return None;
         }
         let query = Message::from_vec(query).ok()?;
@@ -69,21 +63,52 @@ impl DnsFaults {
         let name = name.trim_end_matches('.');
         let is_below =
             |rule: &str| name.strip_suffix(rule).is_some_and(|front| front.is_empty() || front.ends_with('.'));
-        let table = self.table();
-        let mut faults =
-            table.rules.values().filter(|(rule, _)| rule.is_empty() || is_below(rule)).map(|(_, fault)| fault);
-        let is_stale = faults.clone().any(|fault| *fault == DnsFault::Stale);
-        faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
+        self.0.with(|rules| {
+            let mut faults =
+                rules.values().filter(|(rule, _)| rule.is_empty() || is_below(rule)).map(|(_, fault)| fault);
+            let is_stale = faults.clone().any(|fault| *fault == DnsFault::Stale);
+            faults.find(|fault| !(is_stale && matches!(fault, DnsFault::Moved(_)))).cloned()
+        })
     }
+}
 
-    /// A poisoned lock is ignored, since each change to the table is complete.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Zones whose answers are subject to injected faults. Cheap to clone.
+#[derive(Clone)]
+pub struct FaultyZones {
+    zones: Arc<Zones>,
+    faults: DnsFaults,
+}
+
+impl FaultyZones {
+    /// These zones with these faults.
+    pub fn new(zones: Arc<Zones>, faults: DnsFaults) -> Self {
+        Self { zones, faults }
+    }
+}
+
+impl Answers for FaultyZones {
+    async fn answer(&self, query: Vec<u8>, transport: Transport) -> Answer {
+        let forged = match self.faults.for_query(&query) {
+            None | Some(DnsFault::Stale) => None,
+            Some(DnsFault::Slow(by)) => {
+                sleep(by).await;
+                None
+            }
+            Some(DnsFault::Silent) => return Answer::Silence,
+            Some(DnsFault::NoSuchName) => error_response(&query, ResponseCode::NXDomain),
+            Some(DnsFault::ServerFailure) => error_response(&query, ResponseCode::ServFail),
+            Some(DnsFault::Wrong(address)) => forged_address(&query, address),
+            Some(DnsFault::Moved(host)) => forged_mx(&query, &host),
+        };
+        match forged {
+            Some(answer) => Answer::Message(answer),
+            None => self.zones.answer(query, transport).await,
+        }
     }
 }
 
 /// An answer with this address, or without records for other types.
-pub(super) fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
+fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first()?.clone();
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
@@ -99,7 +124,7 @@ pub(super) fn forged_address(query: &[u8], address: IpAddr) -> Option<Vec<u8>> {
 }
 
 /// An answer with this host as the only MX; `None` for queries of other types.
-pub(super) fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
+fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let question = query.queries.first().filter(|question| question.query_type() == RecordType::MX)?.clone();
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
@@ -111,7 +136,7 @@ pub(super) fn forged_mx(query: &[u8], host: &str) -> Option<Vec<u8>> {
 }
 
 /// An answer with a response code only.
-pub(super) fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
+fn error_response(query: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut response = Message::response(query.metadata.id, query.metadata.op_code);
     response.metadata.response_code = code;

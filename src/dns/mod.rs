@@ -1,7 +1,7 @@
 //! The world's zones, the name server that answers from them, and the resolver. RFC 1034, 1035.
 //!
 //! ```text
-//!   Record ──> Zones ──> answer() ──> server: UDP and TCP
+//!   Record ──> Zones ──> faults ────> server: UDP and TCP
 //!   (plain data) (a tree of names)        │
 //!                                         │ net
 //!   mx(), addresses() <── cache <── Resolver: queries, retries, falls back to TCP
@@ -22,7 +22,7 @@ mod world_zones;
 mod zone;
 
 pub use answer::Transport;
-pub use faults::{DnsFault, DnsFaults};
+pub use faults::{DnsFault, DnsFaults, FaultyZones};
 pub use resolver::{Exchange, LookupError, Mx, Resolver};
-pub use server::Server;
+pub use server::{Answer, Answers, Server};
 pub use zone::{Data, InvalidZone, Record, Zones};

@@ -2,7 +2,7 @@
 //! against forged answers.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -14,6 +14,7 @@ use super::question::{Outcome, Question, Reply};
 use super::stream::TcpClientSession;
 use super::zone;
 use crate::net::{self, Conn, Datagrams, Interface, Stop};
+use crate::sync::lock;
 use crate::world::Rng;
 
 /// How long to wait for the answer to one datagram.
@@ -211,9 +212,8 @@ impl Resolver {
         }
     }
 
-    /// A poisoned lock is ignored, since each change to the cache is complete.
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.cache)
     }
 }
 

@@ -1,59 +1,61 @@
-//! The name server: answers from the world's zones over UDP and TCP.
+//! The name server: answers queries over UDP and TCP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::ResponseCode;
+use futures_util::FutureExt;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::faults::{self, DnsFault};
 use super::stream::TcpServerSession;
-use super::{DnsFaults, Transport, Zones};
+use super::{Transport, Zones};
 use crate::net::{Conn, Datagrams, Error, Service, Stop, Stream};
 
 /// Delay after an error of the socket.
 const ERROR_DELAY: Duration = Duration::from_millis(100);
+/// Limit of datagrams whose answers are awaited; further ones are not answered.
+const MAX_PENDING_ANSWERS: usize = 1000;
 
-/// Limit of answers that are being delayed by a fault; further ones are not delayed.
-const MAX_DELAYED_ANSWERS: usize = 1000;
+/// Where a name server has its answers from: [`Zones`], or [zones with faults](super::FaultyZones).
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// What to do with a query.
+    fn answer(&self, query: Vec<u8>, transport: Transport) -> impl Future<Output = Answer> + Send;
+}
+
+/// What a name server does with a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Sends this message.
+    Message(Vec<u8>),
+    /// Nothing. A TCP connection goes on with the next query.
+    Silence,
+    /// Nothing, since it is no query. A TCP connection is closed.
+    Invalid,
+}
+
+impl Answers for Arc<Zones> {
+    async fn answer(&self, query: Vec<u8>, transport: Transport) -> Answer {
+        Zones::answer(self, &query, transport).map_or(Answer::Invalid, Answer::Message)
+    }
+}
 
 /// The name server of the world: its TCP side is a [`Service`] for [`crate::net::serve`], its UDP side is
 /// [`Server::serve_udp`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Server {
-    zones: Arc<Zones>,
-    faults: DnsFaults,
-}
+pub struct Server<A>(A);
 
-impl Server {
-    /// A server for these zones.
-    pub fn new(zones: Zones) -> Self {
-        Self { zones: Arc::new(zones), faults: DnsFaults::default() }
+impl<A: Answers> Server<A> {
+    /// A server with these answers.
+    pub fn new(answers: A) -> Self {
+        Self(answers)
     }
 
-    /// The same server, with injected faults.
-    pub fn with_faults(self, faults: DnsFaults) -> Self {
-        Self { faults, ..self }
-    }
-
-    /// Answers datagrams until `stop`, one after the other, since answers come from memory. Answers that a fault delays
-    /// are sent by tasks of their own.
+    /// Answers datagrams until `stop`. Answers that are not there at once are sent by tasks of their own.
     pub async fn serve_udp(self, socket: Datagrams, stop: Stop) {
-        let (socket, delayed) = (Arc::new(socket), TaskTracker::new());
+        let (socket, pending) = (Arc::new(socket), TaskTracker::new());
         while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
-            let fault = received.as_ref().ok().and_then(|(query, _)| self.faults.for_query(query));
-            if let Some(DnsFault::Slow(by)) = fault
-                && delayed.len() < MAX_DELAYED_ANSWERS
-            {
-                let (server, socket, stop) = (self.clone(), socket.clone(), stop.clone());
-                delayed.spawn(async move {
-                    if stop.run_until_cancelled(sleep(by)).await.is_some() {
-                        let _ = server.reply(&socket, received, None).await;
-                    }
-                });
-            } else if let Err(error) = self.reply(&socket, received, fault).await {
+            if let Err(error) = self.reply(&socket, received, &pending, &stop).await {
                 tracing::warn!(%error, "cannot receive or answer a datagram");
                 sleep(ERROR_DELAY).await;
             }
@@ -62,42 +64,38 @@ impl Server {
 
     async fn reply(
         &self,
-        socket: &Datagrams,
+        socket: &Arc<Datagrams>,
         received: Result<(Vec<u8>, SocketAddr), Error>,
-        fault: Option<DnsFault>,
+        pending: &TaskTracker,
+        stop: &Stop,
     ) -> Result<(), Error> {
         let (query, from) = received?;
-        match self.answer(&query, fault.as_ref(), Transport::Udp) {
-            Some(answer) => socket.send_to(&answer, from).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The answer under a fault; `None` for no answer.
-    fn answer(&self, query: &[u8], fault: Option<&DnsFault>, transport: Transport) -> Option<Vec<u8>> {
-        match fault {
-            Some(DnsFault::Silent) => None,
-            Some(DnsFault::NoSuchName) => faults::error_response(query, ResponseCode::NXDomain),
-            Some(DnsFault::ServerFailure) => faults::error_response(query, ResponseCode::ServFail),
-            Some(DnsFault::Wrong(address)) => faults::forged_address(query, *address),
-            Some(DnsFault::Moved(host)) => {
-                faults::forged_mx(query, host).or_else(|| self.zones.answer(query, transport))
+        let answers = self.0.clone();
+        let mut answer = Box::pin(async move { answers.answer(query, Transport::Udp).await });
+        match answer.as_mut().now_or_never() {
+            Some(Answer::Message(answer)) => socket.send_to(&answer, from).await?,
+            None if pending.len() < MAX_PENDING_ANSWERS => {
+                let (socket, stop) = (socket.clone(), stop.clone());
+                pending.spawn(async move {
+                    if let Some(Answer::Message(answer)) = stop.run_until_cancelled(answer).await {
+                        let _ = socket.send_to(&answer, from).await;
+                    }
+                });
             }
-            Some(DnsFault::Slow(_) | DnsFault::Stale) | None => self.zones.answer(query, transport),
+            Some(Answer::Silence | Answer::Invalid) | None => {}
         }
+        Ok(())
     }
 }
 
-impl Service for Server {
+impl<A: Answers> Service for Server<A> {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let mut conn = Conn::new(stream, TcpServerSession::default(), stop);
         while let Some(query) = conn.event().await? {
-            let fault = self.faults.for_query(&query);
-            if let Some(DnsFault::Slow(by)) = fault {
-                sleep(by).await;
-            }
-            if fault != Some(DnsFault::Silent) {
-                conn.machine.answer(self.answer(&query, fault.as_ref(), Transport::Tcp));
+            match self.0.answer(query, Transport::Tcp).await {
+                Answer::Message(answer) => conn.machine.answer(Some(answer)),
+                Answer::Silence => {}
+                Answer::Invalid => conn.machine.answer(None),
             }
         }
         Ok(())

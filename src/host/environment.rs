@@ -8,7 +8,7 @@ use super::{Error, FaultInjector};
 use crate::dns::Resolver;
 use crate::journey::EventLog;
 use crate::mua::ClientContext;
-use crate::net::{Authority, Identity, Interface, Net, Trust};
+use crate::net::{Authority, Interface, Net, TlsAcceptor, Trust};
 use crate::store::Store;
 use crate::world::{Clock, Engine, Host, Rng, World, port};
 use crate::{mda, mta};
@@ -61,11 +61,11 @@ impl Environment {
         self.net.interface(&host.addresses)
     }
 
-    /// A host's certificate: for its own names, and for this machine, to which real clients connect.
-    pub(super) fn identity(&self, host: &Host, faults: &FaultInjector) -> Result<Identity, Error> {
+    /// Accepts TLS at a host, with a certificate for its own names, and for this machine, to which real clients connect.
+    pub(super) fn tls(&self, host: &Host, faults: &FaultInjector) -> Result<TlsAcceptor, Error> {
         let names = self.names(&host.name).unwrap_or_default();
         let issued = self.authority.issue(&names).map_err(|why| Error::Host { host: host.name.to_string(), why });
-        Ok(issued?.with_faults(&faults.tls_faults(&host.name)))
+        Ok(TlsAcceptor::new(issued?, faults.tls_faults(&host.name)))
     }
 
     /// The names in a host's certificate.
@@ -106,8 +106,8 @@ impl Environment {
     }
 
     /// The certificates that servers accept from each other: any, as in opportunistic TLS (RFC 7435).
-    pub(super) fn trust_between_servers(&self) -> Result<Trust, Error> {
-        Trust::any_certificate(self.clock).map_err(Error::Authority)
+    pub(super) fn trust_between_servers(&self) -> Trust {
+        Trust::any_certificate(self.clock)
     }
 }
 

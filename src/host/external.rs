@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::io::copy_bidirectional;
 
@@ -12,6 +12,7 @@ use super::ports::{ExternalPorts, PortOffset};
 use super::{Environment, Error};
 use crate::mta::{Mailin, Mta};
 use crate::net::{Error as NetError, Interface, Service, Stop, Stream, external_listener};
+use crate::sync::lock;
 use crate::world::{External, Host, HostName, Role, port};
 
 /// The external MTAs of a running world.
@@ -30,7 +31,7 @@ impl ExternalMtas {
 
     /// Where each external MTA reaches the other hosts.
     pub(super) fn ports(&self) -> ExternalPorts {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.ports).clone()
     }
 
     /// Connects an external MTA with the world: binds its local ports, and forwards its host's port 25 to it.
@@ -46,7 +47,7 @@ impl ExternalMtas {
             let failed = |why| Error::Host { host: host.name.to_string(), why };
             let address = self.offset.address(*port)?;
             let listener = env.net.interface(&[]).bind_public(address).await.map_err(failed)?;
-            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ports = lock(&self.ports);
             ports.entry(host.name.clone()).or_default().insert(to.clone(), listener.address());
             drop(ports);
             tasks.serve(listener, None, forwarder);
@@ -63,7 +64,7 @@ impl ExternalMtas {
         mta: &Mta,
         tasks: &HostTasks,
     ) -> Result<(), Error> {
-        let mut mailins = self.mailins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mailins = lock(&self.mailins);
         let address = if let Some(mailin) = mailins.get(&host.name) {
             mailin.reopen(tasks.stop.clone());
             mailin.address()

@@ -1,7 +1,7 @@
 //! The faults that can be injected into the hosts of a world.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::dns::DnsFaults;
 use crate::net::TlsFaults;
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::DiskFaults;
+use crate::sync::lock;
 use crate::world::{HostName, Rng, World};
 
 /// The injected faults of each host. Faults of links are kept by the network.
@@ -66,9 +67,8 @@ impl FaultInjector {
         self.dns_faults.clone()
     }
 
-    /// The active faults, and how to clear each. A poisoned lock is ignored, since each change to the table is
-    /// complete.
+    /// The active faults, and how to clear each.
     pub(super) fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, UndoList)>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.active)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::net::{Identity, Limits, Listener, ServerConfig, Service, Stop, serve_until};
+use crate::net::{Limits, Listener, ServerConfig, Service, Stop, TlsAcceptor, serve_until};
 
 /// The running tasks of one host, or those behind the public ports.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl HostTasks {
     }
 
     /// Spawns a server for a listener.
-    pub(super) fn serve(&self, listener: Listener, tls: Option<Identity>, service: impl Service) {
+    pub(super) fn serve(&self, listener: Listener, tls: Option<TlsAcceptor>, service: impl Service) {
         let config = ServerConfig { listener, tls, limits: Limits::default() };
         self.spawn(serve_until(config, service, self.stop.clone(), self.end.clone()));
     }

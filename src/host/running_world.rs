@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::external::ExternalMtas;
@@ -12,7 +12,8 @@ use super::start::{self, Context};
 use super::{Environment, Error, FaultInjector, HostSelection};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
-use crate::net::{Datagrams, Identity, Listener, Service as Handler, Stop, UploadBudget};
+use crate::net::{Datagrams, Listener, Service as Handler, Stop, TlsAcceptor, UploadBudget};
+use crate::sync::lock;
 use crate::world::{HostName, Role, Service};
 
 /// A running world.
@@ -130,7 +131,7 @@ impl RunningWorld {
     }
 
     /// Serves a public port until the world stops.
-    pub fn serve(&self, listener: Listener, tls: Option<Identity>, handler: impl Handler) {
+    pub fn serve(&self, listener: Listener, tls: Option<TlsAcceptor>, handler: impl Handler) {
         self.public.serve(listener, tls, handler);
     }
 
@@ -203,8 +204,7 @@ impl RunningWorld {
         self.hosts().values().for_each(|tasks| tasks.stop.cancel());
     }
 
-    /// A poisoned lock is ignored, since each change to the table is complete.
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostName, HostTasks>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hosts)
     }
 }

@@ -7,12 +7,13 @@ use super::external::ExternalMtas;
 use super::host_tasks::HostTasks;
 use super::ports::BoundPorts;
 use super::{Environment, Error, FaultInjector, HostSelection};
-use crate::dns::{Server as NameServer, Zones};
+use crate::dns::{FaultyZones, Server as NameServer, Zones};
 use crate::mail::Address;
-use crate::mda::{self, Imap, Lmtp, Mailboxes, Mda, Pop3, UserDirectory};
-use crate::mta::{ListenerKind, Mta, MtaContext, SmtpService};
-use crate::net::{self, Identity, UploadBudget};
-use crate::world::{self, Engine, Host, HostName, MailboxForm, Role, Service, port};
+use crate::mda::{self, Imap, LmtpPolicy, Mailboxes, Mda, Pop3, UserDirectory};
+use crate::mta::{ListenerKind, Mta, MtaContext, SmtpPolicy};
+use crate::net::{self, TlsAcceptor, UploadBudget};
+use crate::smtp::server::Server;
+use crate::world::{self, Engine, Host, HostGroup, HostName, MailboxForm, Role, Service, port};
 
 /// What a host needs to start.
 pub(super) struct Context<'a> {
@@ -47,10 +48,9 @@ pub(super) fn mtas(
             clock: env.clock,
             rng: env.rng.fork(&host.name),
             emitter: env.event_log.emitter(&host.name),
-            identity: env.identity(host, faults)?,
-            trust: env.trust_between_servers()?,
+            tls: env.tls(host, faults)?,
+            trust: env.trust_between_servers(),
             authority: env.authority.trust().map_err(Error::Authority)?,
-            reply_faults: faults.reply_faults(&host.name),
             uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mta::new(context)?))
@@ -72,12 +72,11 @@ pub(super) fn mdas(
             world: env.world.clone(),
             host: host.name.clone(),
             settings: *settings,
-            mailboxes: mailboxes.with_disk_faults(faults.disk(&host.name)),
+            mailboxes: mailboxes.with_store(env.store.with_disk_faults(faults.disk(&host.name))),
             clock: env.clock,
             rng: env.rng.fork(&host.name),
             emitter: env.event_log.emitter(&host.name),
-            identity: env.identity(host, faults)?,
-            reply_faults: faults.reply_faults(&host.name),
+            tls: env.tls(host, faults)?,
             uploads: uploads.clone(),
         };
         Ok((host.name.clone(), Mda::new(context)))
@@ -131,8 +130,8 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     async fn dns(&self) -> Result<(), Error> {
-        let names =
-            NameServer::new(Zones::of_world(&self.context.env.world)?).with_faults(self.context.faults.dns_faults());
+        let zones = Arc::new(Zones::of_world(&self.context.env.world)?);
+        let names = NameServer::new(FaultyZones::new(zones, self.context.faults.dns_faults()));
         self.listen(port::DNS, None, names.clone()).await?;
         let socket = self.context.env.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
         self.tasks.spawn(names.serve_udp(socket, self.tasks.stop.clone()));
@@ -140,28 +139,32 @@ impl Starting<'_> {
     }
 
     async fn mta(&self, mta: &Mta) -> Result<(), Error> {
-        let identity = self.context.env.identity(self.host, self.context.faults)?;
-        let submission = SmtpService::of(mta.clone(), ListenerKind::Submission);
-        self.listen(port::SMTP, None, SmtpService::of(mta.clone(), ListenerKind::Relay)).await?;
+        let tls = self.context.env.tls(self.host, self.context.faults)?;
+        let hosts = HostGroup::single(self.host.name.clone(), mta.clone());
+        let [relay, submission] = [ListenerKind::Relay, ListenerKind::Submission].map(|kind| {
+            let policy = SmtpPolicy::new(hosts.clone(), kind);
+            Server::new(policy, self.context.faults.reply_faults(&self.host.name))
+        });
+        self.listen(port::SMTP, None, relay).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
-        self.listen(port::SUBMISSIONS, Some(identity), submission).await?;
+        self.listen(port::SUBMISSIONS, Some(tls), submission).await?;
         self.tasks.spawn(mta.start(self.tasks.stop.clone(), self.tasks.end.clone())?);
         Ok(())
     }
 
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
-        let (identity, users) =
-            (self.context.env.identity(self.host, self.context.faults)?, UserDirectory::for_host(mda.clone()));
-        // Between hosts of the world, passwords are accepted over TLS only.
-        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, false));
-        self.listen(port::LMTP, None, Lmtp::new(mda.clone())).await?;
+        let tls = self.context.env.tls(self.host, self.context.faults)?;
+        let users = UserDirectory::new(HostGroup::single(self.host.name.clone(), mda.clone()));
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
+        let faults = self.context.faults.reply_faults(&self.host.name);
+        self.listen(port::LMTP, None, Server::new(LmtpPolicy::new(mda.clone()), faults)).await?;
         self.listen(port::POP3, None, pop3.clone()).await?;
-        self.listen(port::POP3S, Some(identity.clone()), pop3).await?;
+        self.listen(port::POP3S, Some(tls.clone()), pop3).await?;
         self.listen(port::IMAP, None, imap.clone()).await?;
-        self.listen(port::IMAPS, Some(identity), imap).await
+        self.listen(port::IMAPS, Some(tls), imap).await
     }
 
-    async fn listen(&self, port: u16, tls: Option<Identity>, service: impl net::Service) -> Result<(), Error> {
+    async fn listen(&self, port: u16, tls: Option<TlsAcceptor>, service: impl net::Service) -> Result<(), Error> {
         let listeners = self.context.env.interface(self.host).listen(port).await.map_err(|why| self.failed(why))?;
         for listener in listeners {
             self.tasks.serve(listener, tls.clone(), service.clone());
@@ -186,24 +189,24 @@ pub(super) async fn public_ports(
     if let Some(entry) = mtas.get(&env.world.entry).cloned()
         && let Some(host) = env.world.hosts.get(&env.world.entry)
     {
-        let identity = env.identity(host, faults)?;
-        let front = |kind| SmtpService::front((*mtas).clone(), entry.clone(), kind);
-        let (open, submission) = (front(ListenerKind::Unauthenticated), front(ListenerKind::Submission));
+        let tls = env.tls(host, faults)?;
+        let hosts = HostGroup::public((*mtas).clone(), entry);
+        let [open, submission] = [ListenerKind::Unauthenticated, ListenerKind::Submission]
+            .map(|kind| Server::new(SmtpPolicy::new(hosts.clone(), kind), faults.reply_faults(&host.name)));
         public.serve(Service::Smtp, None, open).await?;
         public.serve(Service::Submission, None, submission.clone()).await?;
-        public.serve(Service::Submissions, Some(identity), submission).await?;
+        public.serve(Service::Submissions, Some(tls), submission).await?;
     }
     if let Some(greeting) = mdas.values().next().cloned()
         && let Some(host) = env.world.hosts.get(greeting.host())
     {
-        let identity = env.identity(host, faults)?;
-        let users = UserDirectory::for_all_hosts((*mdas).clone(), greeting);
-        // Connections to 127.0.0.1 cannot be eavesdropped on by other machines.
-        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users, true));
+        let tls = env.tls(host, faults)?;
+        let users = UserDirectory::new(HostGroup::public((*mdas).clone(), greeting));
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
         public.serve(Service::Pop3, None, pop3.clone()).await?;
-        public.serve(Service::Pop3s, Some(identity.clone()), pop3).await?;
+        public.serve(Service::Pop3s, Some(tls.clone()), pop3).await?;
         public.serve(Service::Imap, None, imap.clone()).await?;
-        public.serve(Service::Imaps, Some(identity), imap).await?;
+        public.serve(Service::Imaps, Some(tls), imap).await?;
     }
     if env.world.dns().any(|dns| selection.includes(&dns.name)) { public.dns().await } else { Ok(()) }
 }
@@ -219,7 +222,7 @@ impl PublicServices<'_> {
     async fn serve(
         &mut self,
         service: Service,
-        tls: Option<Identity>,
+        tls: Option<TlsAcceptor>,
         handler: impl net::Service,
     ) -> Result<(), Error> {
         if let Some(listener) = self.ports.bind(&self.env.net, service).await? {
@@ -230,7 +233,7 @@ impl PublicServices<'_> {
 
     async fn dns(&mut self) -> Result<(), Error> {
         if let Some((listener, socket)) = self.ports.bind_tcp_udp(&self.env.net, Service::Dns).await? {
-            let server = NameServer::new(Zones::of_world(&self.env.world)?);
+            let server = NameServer::new(Arc::new(Zones::of_world(&self.env.world)?));
             self.tasks.serve(listener, None, server.clone());
             self.tasks.spawn(server.serve_udp(socket, self.tasks.stop.clone()));
         }

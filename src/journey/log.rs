@@ -1,12 +1,13 @@
 //! The event log: bounded, in memory, with live subscribers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::broadcast;
 
 use super::{Event, EventKind};
 use crate::mail::{JourneyId, QueueId, Transcript};
+use crate::sync::lock;
 use crate::world::Clock;
 
 /// Events that a slow subscriber may lag behind before it misses some.
@@ -134,9 +135,8 @@ impl EventLog {
         let _ = self.0.followers.send(event);
     }
 
-    /// A poisoned lock is ignored, since each change to the log is complete.
     fn state(&self) -> MutexGuard<'_, LogState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 }
 

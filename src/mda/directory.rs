@@ -1,19 +1,12 @@
-//! Which users may log in at a listener: those of one host, or those of all hosts.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The users who may log in at a listener.
 
 use super::Mda;
 use crate::mail::Address;
-use crate::world::HostName;
+use crate::world::HostGroup;
 
-/// The users behind a POP3 or IMAP listener. Cheap to clone.
+/// The users of the hosts behind a POP3 or IMAP listener. Cheap to clone.
 #[derive(Clone)]
-pub struct UserDirectory {
-    hosts: Arc<BTreeMap<HostName, Mda>>,
-    /// The host whose name is in the greeting.
-    greeting_host: Mda,
-}
+pub struct UserDirectory(HostGroup<Mda>);
 
 /// A user who may log in.
 #[derive(Clone)]
@@ -27,26 +20,26 @@ pub struct User {
 }
 
 impl UserDirectory {
-    /// The users of one host.
-    pub fn for_host(mda: Mda) -> Self {
-        Self { hosts: Arc::new([(mda.host().clone(), mda.clone())].into()), greeting_host: mda }
-    }
-
-    /// The users of all these hosts; `greeting_host` is one of them.
-    pub fn for_all_hosts(hosts: Arc<BTreeMap<HostName, Mda>>, greeting_host: Mda) -> Self {
-        Self { hosts, greeting_host }
+    /// The users of these hosts.
+    pub fn new(hosts: HostGroup<Mda>) -> Self {
+        Self(hosts)
     }
 
     /// The host whose name is in the greeting.
     pub fn greeting_host(&self) -> &Mda {
-        &self.greeting_host
+        self.0.greeting()
+    }
+
+    /// Whether passwords are accepted before TLS is active: at public ports, whose connections stay on this machine.
+    pub(super) fn has_cleartext_login(&self) -> bool {
+        self.0.is_public()
     }
 
     /// Looks up the user with this login name, which is an address.
     pub fn user(&self, login: &str) -> Option<User> {
-        let world = &self.greeting_host.context().world;
+        let world = &self.greeting_host().context().world;
         let (address, password) = world.secret(login)?;
-        let home = self.hosts.get(&world.domain(address.domain())?.mailboxes)?;
+        let home = self.0.find([&world.domain(address.domain())?.mailboxes])?;
         Some(User { address, password: password.to_owned(), home: home.clone() })
     }
 }

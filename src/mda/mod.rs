@@ -6,8 +6,8 @@
 //!                     store: durable before the client is told
 //! ```
 //!
-//! [`Mda`] is one host, [`Mailboxes`] holds those of all hosts of a process. [`Lmtp`], [`Pop3`] and [`Imap`] are its
-//! services.
+//! [`Mda`] is one host, [`Mailboxes`] holds those of all hosts of a process. [`LmtpPolicy`] decides for its LMTP server;
+//! [`Pop3`] and [`Imap`] are its other services.
 
 mod directory;
 mod imap;
@@ -19,13 +19,12 @@ use std::sync::Arc;
 
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::{Identity, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
+use crate::net::{TlsAcceptor, UploadBudget};
 use crate::world::{self, Clock, HostName, MailboxForm, Rng, World};
 
 pub use directory::{User, UserDirectory};
 pub use imap::Imap;
-pub use lmtp::Lmtp;
+pub use lmtp::LmtpPolicy;
 pub use mailboxes::{
     AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Inventory,
     Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
@@ -50,10 +49,8 @@ pub struct MdaContext {
     pub rng: Rng,
     /// Records its events.
     pub emitter: EventEmitter,
-    /// Its TLS certificate and key.
-    pub identity: Identity,
-    /// Injected faults that replace its LMTP replies.
-    pub reply_faults: ReplyFaults,
+    /// Accepts TLS with its certificate.
+    pub tls: TlsAcceptor,
     /// The memory for messages that are being received.
     pub uploads: UploadBudget,
 }

@@ -41,7 +41,7 @@ impl Pop3Handler {
         let greeting_host = users.greeting_host();
         let config = Config {
             host: greeting_host.fqdn().to_owned(),
-            starttls: greeting_host.context().identity.offers_tls(),
+            starttls: greeting_host.context().tls.offers_tls(),
             nonce: format!("{:016x}", greeting_host.context().rng.next_u64()),
             transcript: greeting_host.context().emitter.wants_transcripts(),
         };
@@ -53,7 +53,7 @@ impl Pop3Handler {
         while let Some(event) = self.conn.event().await? {
             match event {
                 Event::StartTls => {
-                    self.conn.accept_tls(&self.users.greeting_host().context().identity).await?;
+                    self.conn.accept_tls(&self.users.greeting_host().context().tls).await?;
                     self.conn.machine.encrypted();
                 }
                 Event::NeedSecret(user) => {

@@ -1,6 +1,5 @@
 //! The services on an in-process network in virtual time: LMTP in, POP3 out.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,7 +11,10 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::net::{Authority, Conn, Interface, Limits, Net, ServerConfig, Service, Stop, Trust, serve};
 use crate::pop3::client::{self as pop3_client, StartTls};
 use crate::smtp::client::{self as smtp_client, Verdict};
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::smtp::server::Server;
 use crate::store::{DiskFaults, Store};
+use crate::world::HostGroup;
 
 /// The MDA of sina.test with its listeners, and an MTA in front of it.
 struct Fixture {
@@ -45,20 +47,20 @@ impl Fixture {
             world: world.clone(),
             host: host.clone(),
             settings: world::Mda { size_max: 10_000, mailboxes: world::MailboxForm::default() },
-            mailboxes: Mailboxes::new(store, clock).with_disk_faults(disk.clone()),
+            mailboxes: Mailboxes::new(store.with_disk_faults(disk.clone()), clock),
             clock,
             rng: Rng::seeded(1),
             emitter: event_log.emitter(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
-            reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
+            tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
             uploads: crate::net::UploadBudget::default(),
         });
         let net = Net::memory(Arc::new(|_, _| Duration::from_millis(10)));
         let (place, stop) = (net.interface(&declared.addresses), Stop::new());
-        let front = UserDirectory::for_all_hosts(Arc::new(BTreeMap::from([(host, mda.clone())])), mda.clone());
+        let lmtp = Server::new(LmtpPolicy::new(mda.clone()), ReplyFaults::default());
+        let users = UserDirectory::new(HostGroup::single(host, mda.clone()));
         Self {
-            lmtp: open(&place, Lmtp::new(mda.clone()), &stop).await,
-            pop3: open(&place, Pop3::new(front), &stop).await,
+            lmtp: open(&place, lmtp, &stop).await,
+            pop3: open(&place, Pop3::new(users), &stop).await,
             neighbour: net.interface(&world.hosts["mta-sina"].addresses),
             trust: authority.trust().unwrap(),
             event_log,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::dns::Resolver;
 use crate::journey::EventEmitter;
-use crate::net::{Identity, Interface, Trust, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
+use crate::net::{Interface, TlsAcceptor, Trust, UploadBudget};
 use crate::store::Store;
 use crate::world::{self, Clock, HostName, Rng, World};
 
@@ -29,14 +28,12 @@ pub struct MtaContext {
     pub rng: Rng,
     /// Records its events.
     pub emitter: EventEmitter,
-    /// Its TLS certificate and key.
-    pub identity: Identity,
+    /// Accepts TLS with its certificate.
+    pub tls: TlsAcceptor,
     /// Accepts any certificate, for opportunistic TLS.
     pub trust: Trust,
     /// Accepts certificates of the authority, where the next host must prove its name.
     pub authority: Trust,
-    /// Injected faults that replace its replies.
-    pub reply_faults: ReplyFaults,
     /// The memory for messages that are being received.
     pub uploads: UploadBudget,
 }

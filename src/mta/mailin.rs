@@ -5,19 +5,21 @@
 //! by what it calls itself. It never ends: what is turned off says 421 until it is turned on again.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use mailin_embedded::{Handler, Response, Server, SslConfig, response};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::Mta;
 use super::expand::AliasExpansion;
 use super::receive::IncomingMessage;
-use super::{Mta, QueuedMessage};
-use crate::journey::{EventKind, Protocol};
-use crate::mail::{Address, Body, Envelope, JourneyId, Message, QueueId, Recipient, Stamp, has_bare_line_end};
+use crate::journey::Protocol;
+use crate::mail::{Address, Body, Envelope, Message, Recipient, has_bare_line_end};
 use crate::net::Stop;
-use crate::world::{Host, rfc5322_date};
+use crate::smtp::server::Origin;
+use crate::sync::lock;
+use crate::world::Host;
 
 /// Conversations at once; each has a thread.
 const THREADS: u32 = 32;
@@ -55,7 +57,7 @@ impl Mailin {
 
     /// Takes mail again, until `stop`.
     pub fn reopen(&self, stop: Stop) {
-        *self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        *lock(&self.stop_switch) = stop;
     }
 
     /// Its real address.
@@ -95,7 +97,7 @@ impl MailinHandler {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop_switch.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
+        lock(&self.stop_switch).is_cancelled()
     }
 
     /// The host of the world that the peer says it is.
@@ -103,7 +105,7 @@ impl MailinHandler {
         self.mta.context().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
     }
 
-    /// RFC 5321 §3.3, as [`super::SmtpService`] does it.
+    /// RFC 5321 §3.3, as [`super::SmtpPolicy`] does it.
     fn recipient(&self, address: &Address) -> Response {
         let context = self.mta.context();
         let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
@@ -130,44 +132,29 @@ impl MailinHandler {
         if has_bare_line_end(&data) {
             return Response::custom(554, "A lone CR or LF is no line end".to_owned());
         }
-        let message = Message::new(data.into());
-        let known = self.host().and_then(|_| message.journey());
-        let journey = known.unwrap_or_else(|| JourneyId::from_random(self.mta.context().rng.next_u64()));
-        let stamp = |id: QueueId, envelope: &Envelope, now| self.stamp(id, envelope, &rfc5322_date(now));
-        let incoming = match IncomingMessage::new(&self.mta, envelope, message, journey, stamp) {
+        let origin = self.origin();
+        let incoming = match IncomingMessage::new(&self.mta, &origin, envelope, Message::new(data.into())) {
             Ok(incoming) => incoming,
             Err(why) => return Response::custom(554, why.to_owned()),
         };
-        match self.runtime.block_on(incoming.enqueue(&self.mta, |queued| self.received(queued))) {
+        match self.runtime.block_on(incoming.enqueue(&self.mta, &origin)) {
             Ok(receipt) => Response::custom(250, format!("OK: queued as {}", receipt.id)),
             Err(_) => response::OUT_OF_SPACE,
         }
     }
 
-    /// RFC 5321 §4.4.
-    fn stamp(&self, id: QueueId, envelope: &Envelope, date: &str) -> String {
-        let known = self.host();
-        let at_home = known.and_then(|host| host.addresses.first().copied());
-        let peer = at_home.or(self.peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let recipient = match envelope.recipients.as_slice() {
-            [one] => Some(&one.address),
-            _ => None,
-        };
-        let (known, by) = (known.map(|host| host.fqdn.as_str()), self.mta.fqdn());
-        Stamp { hello: &self.hello, known, peer, by, with: "SMTP", id, tls: None, recipient, date }.to_string()
-    }
-
-    fn received(&self, queued: &QueuedMessage) -> EventKind {
-        let QueuedMessage { envelope, message, .. } = queued;
-        EventKind::Received {
+    fn origin(&self) -> Origin<'_> {
+        let host = self.host();
+        let address = host.and_then(|host| host.addresses.first().copied());
+        Origin {
             protocol: Protocol::Smtp,
-            from: self.hello.clone(),
-            reverse_path: envelope.reverse_path.clone(),
-            recipients: envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
-            size: message.len(),
+            hello: &self.hello,
+            peer: address.or(self.peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            host,
+            with: "SMTP".to_owned(),
             tls: None,
             user: None,
-            took_ms: self.started_at.elapsed().as_secs_f64() * 1e3,
+            began: self.started_at,
         }
     }
 }

@@ -49,7 +49,7 @@ pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
 pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, inventory};
-pub use receive::{ListenerKind, SmtpService};
+pub use receive::{ListenerKind, SmtpPolicy};
 
 /// One MTA. Cheap to clone.
 #[derive(Clone)]

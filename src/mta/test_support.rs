@@ -10,7 +10,6 @@ use crate::dns::Resolver;
 use crate::journey::EventLog;
 use crate::mail::{Address, Content, Envelope, JourneyId, Message};
 use crate::net::{Authority, Net, UploadBudget};
-use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::Store;
 use crate::world::{Clock, HostName, Rng, Role, World};
 
@@ -28,10 +27,9 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         resolver: Resolver::new(interface.clone(), servers, rng.fork("dns")),
         store: store(),
         emitter: event_log.emitter(&host),
-        identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
+        tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
         trust: authority.trust().unwrap(),
         authority: authority.trust().unwrap(),
-        reply_faults: ReplyFaults::default(),
         uploads: UploadBudget::default(),
         world,
         host,

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use super::Error;
+use crate::sync::lock;
 
 /// Where the real sockets are bound.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -112,9 +113,8 @@ impl AddressMap {
         self.lock().udp_back.get(&real).copied().unwrap_or(real)
     }
 
-    /// A poisoned lock is ignored, since each change to the tables is complete.
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tables)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::busy_poll::{BusyPollPermit, PeerActivity};
 use super::deadline::Deadline;
 use super::write_buffer::WriteBuffer;
-use super::{Error, Identity, Machine, Next, Stop, Stream, Trust};
+use super::{Error, Machine, Next, Stop, Stream, TlsAcceptor, Trust};
 use crate::sync::beside_others;
 
 /// Size of one read: a message arrives in a few of them. The buffer is on the stack during a poll, so an idle
@@ -167,9 +167,9 @@ impl<M: Machine + Unpin> Conn<M> {
     ///
     /// # Errors
     /// The handshake failed or took too long; the connection cannot be used any more.
-    pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
+    pub async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> Result<(), Error> {
         self.flush().await?;
-        handshake(self.stream.accept_tls(identity)).await
+        handshake(self.stream.accept_tls(acceptor)).await
     }
 
     /// Client side of STARTTLS or TLS from the start; `name` is the name the certificate must carry.

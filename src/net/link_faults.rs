@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::link_delay::LinkDelay;
+use crate::sync::lock;
 use crate::world::Rng;
 
 /// One direction between two sets of addresses.
@@ -164,9 +165,8 @@ impl LinkFaults {
         Inbound { id: self.table().last_id, faults: self.clone(), from, to, carried: 0 }
     }
 
-    /// A poisoned lock is ignored, since each change to the table is complete.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.table)
     }
 }
 

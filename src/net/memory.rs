@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::link_delay::LinkShaper;
 use super::{Error, LinkFaults};
+use crate::sync::lock;
 
 /// Bytes in transit before the sender has to wait.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -333,9 +334,4 @@ impl Drop for PipeEnd {
             writer.wake();
         }
     }
-}
-
-/// A poisoned lock is ignored, since each change to these tables is complete.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

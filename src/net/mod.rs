@@ -7,7 +7,7 @@
 //!      |  \
 //!      |   Machine: bytes in, next step out     machine.rs   (smtp, pop3, imap: no I/O)
 //!      |
-//!   Stream: plain or TLS, on a link with faults stream.rs, tls.rs, link_faults.rs
+//!   Stream: plain or TLS, on a link with faults stream.rs, tls*.rs, link_faults.rs
 //!      |
 //!   Interface: listen, connect, UDP             interface.rs
 //!      |              \               \
@@ -20,6 +20,7 @@
 //! Nothing outside this module opens a socket.
 
 mod address_map;
+mod authority;
 mod budget;
 mod busy_poll;
 mod conn;
@@ -36,9 +37,12 @@ mod serve;
 mod simulated_tls;
 mod stream;
 mod tls;
+mod tls_acceptor;
 mod tls_faults;
+mod trust;
 mod write_buffer;
 
+pub use authority::Authority;
 pub use budget::{UploadBudget, UploadShare};
 pub use conn::Conn;
 pub use error::Error;
@@ -49,9 +53,11 @@ pub use machine::{Machine, Next};
 pub use memory::Latency;
 pub use serve::{Limits, ServerConfig, Service, serve, serve_until};
 pub use stream::Stream;
-pub use tls::{Authority, Identity, Trust};
+pub use tls::Identity;
+pub use tls_acceptor::TlsAcceptor;
 pub use tls_faults::{TlsFault, TlsFaults};
 pub use tokio_util::sync::CancellationToken as Stop;
+pub use trust::Trust;
 
 #[cfg(test)]
 mod link_fault_tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{Error, Identity, Listener, Stop, Stream};
+use super::{Error, Listener, Stop, Stream, TlsAcceptor};
+use crate::sync::lock;
 
 /// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,12 +48,12 @@ impl Default for Limits {
     }
 }
 
-/// A listener, its TLS identity and its limits.
+/// A listener, its TLS and its limits.
 pub struct ServerConfig {
     /// The listener.
     pub listener: Listener,
-    /// Implicit TLS with this identity, as on port 993; `None` for a plain start.
-    pub tls: Option<Identity>,
+    /// Implicit TLS, as on port 993; `None` for a plain start.
+    pub tls: Option<TlsAcceptor>,
     /// The limits.
     pub limits: Limits,
 }
@@ -105,11 +106,11 @@ async fn accept(listener: &mut Listener) -> Stream {
 async fn run_connection(
     service: impl Service,
     mut stream: Stream,
-    tls: Option<Identity>,
+    tls: Option<TlsAcceptor>,
     stop: Stop,
 ) -> Result<(), Error> {
-    if let Some(identity) = tls {
-        let shake = stream.accept_tls(&identity);
+    if let Some(acceptor) = tls {
+        let shake = stream.accept_tls(&acceptor);
         timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))??;
     }
     service.serve_connection(stream, stop).await
@@ -137,7 +138,7 @@ struct ConnectionSlot {
 impl ConnectionLimiter {
     /// A slot for one more connection; `None` if the address has reached the limit.
     fn admit(&self, ip: IpAddr, limit: usize) -> Option<ConnectionSlot> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         let count = counts.entry(ip).or_default();
         if *count == limit {
             return None;
@@ -149,7 +150,7 @@ impl ConnectionLimiter {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut counts = self.limiter.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.limiter.0);
         if let Some(count) = counts.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {

@@ -13,6 +13,7 @@ use rustls::crypto::{
 };
 use rustls::{Error, NamedGroup, PeerMisbehaved, SupportedCipherSuite, Tls13CipherSuite};
 
+use super::memory::PipeEnd;
 use crate::world::Rng;
 
 /// Bytes of every key.
@@ -24,14 +25,16 @@ const MAX_BLOCKS: usize = 255;
 
 type Key = [u8; KEY_BYTES];
 
-/// Replaces key exchange, key schedule and random numbers of a provider.
-pub(super) fn use_simulated_keys(provider: &mut CryptoProvider) {
+/// The same provider with another key exchange, key schedule and random numbers. Only who has an end of an in-process
+/// connection can call it.
+pub(super) fn with_simulated_keys(mut provider: CryptoProvider, _end: &PipeEnd) -> CryptoProvider {
     provider.kx_groups = vec![&SimulatedKeyExchange];
     provider.secure_random = &SimulatedRandom;
     provider.cipher_suites.retain(|suite| suite.tls13().is_none());
     if let Some(suite) = &*SUITE {
         provider.cipher_suites.insert(0, SupportedCipherSuite::Tls13(suite));
     }
+    provider
 }
 
 /// `TLS_AES_128_GCM_SHA256` with the simulated key schedule.

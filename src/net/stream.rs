@@ -7,12 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::address_map::SourceBinding;
 use super::link_delay::DelayedInput;
 use super::link_faults::{Inbound, LinkFaults};
-use super::{Error, Identity, Trust, memory};
+use super::tls::Transport;
+use super::{Error, TlsAcceptor, Trust, memory};
 
 /// A connection. Its addresses are those of the world, also over real sockets.
 pub struct Stream {
@@ -110,10 +111,10 @@ impl Stream {
     ///
     /// # Errors
     /// The peer does not speak TLS, or has no version in common with us, or this server has no certificate.
-    pub async fn accept_tls(&mut self, identity: &Identity) -> Result<(), Error> {
+    pub async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> Result<(), Error> {
         let wire = self.take_plain()?;
-        let config = identity.config().ok_or_else(|| self.tls_error("this server has no TLS"))?;
-        let shake = Box::pin(TlsAcceptor::from(config).accept(wire));
+        let config = acceptor.config(wire.transport())?.ok_or_else(|| self.tls_error("this server has no TLS"))?;
+        let shake = Box::pin(tokio_rustls::TlsAcceptor::from(config).accept(wire));
         let tls = shake.await.map_err(|error| self.tls_error(error))?;
         self.layer = Layer::Tls(Box::new(tls.into()));
         Ok(())
@@ -128,7 +129,7 @@ impl Stream {
         let server =
             rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(|error| fail(error.to_string()))?;
         let wire = self.take_plain()?;
-        let shake = Box::pin(TlsConnector::from(trust.config()).connect(server, wire));
+        let shake = Box::pin(TlsConnector::from(trust.config(wire.transport())?).connect(server, wire));
         let tls = shake.await.map_err(|error| fail(error.to_string()))?;
         self.layer = Layer::Tls(Box::new(tls.into()));
         Ok(())
@@ -221,6 +222,14 @@ impl AsyncRead for Wire {
 }
 
 impl Wire {
+    /// What carries TLS on this connection.
+    fn transport(&self) -> Transport<'_> {
+        match &self.raw {
+            Raw::Tcp(_) => Transport::Socket,
+            Raw::Memory(end) => Transport::InProcess(end),
+        }
+    }
+
     /// Reads what has arrived over the link.
     fn poll_arrived(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { raw: Raw::Tcp(tcp), inbound: Some(inbound), delayed } = self else {

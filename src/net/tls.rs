@@ -1,180 +1,101 @@
-//! TLS: a local certificate authority, a certificate for each host, and the trust settings of clients.
+//! TLS configurations: the certificate and key of a server, and the cryptography of each transport.
+//!
+//! The cryptography depends on the [`Transport`]: on a real socket it is always real. The fake key exchange of simulations
+//! needs an end of an in-process connection, so no program can use it on a socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519,
-};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{CipherSuite, ServerConfig};
 
-use super::{Error, TlsFault, TlsFaults, simulated_tls};
-use crate::world::{Clock, Rng};
+use super::memory::PipeEnd;
+use super::{Error, simulated_tls};
+use crate::world::Clock;
 
-/// Validity of the authority's own certificate.
-const AUTHORITY_DAYS: i64 = 3650;
-/// Validity of a host's certificate; common clients refuse more than 825 days.
-const HOST_DAYS: i64 = 800;
+/// What carries a TLS connection.
+#[derive(Clone, Copy)]
+pub(super) enum Transport<'a> {
+    /// A real socket.
+    Socket,
+    /// The in-process network.
+    InProcess(&'a PipeEnd),
+}
 
-/// The prefix of a 32-byte Ed25519 key in PKCS #8. RFC 8410 §7.
-const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+/// The TLS provider of a transport, with the fastest of the equally secure ciphers first.
+pub(super) fn provider(transport: Transport<'_>) -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(match transport {
+        Transport::Socket => provider,
+        Transport::InProcess(end) => simulated_tls::with_simulated_keys(provider, end),
+    })
+}
 
-/// The certificate authority of a world. Clients import its root certificate.
-pub struct Authority {
+/// The configurations of a server or client for each transport, made when they are first needed. Each one also has the
+/// sessions that can be resumed.
+pub(super) struct TlsConfigs<C> {
+    socket: OnceLock<Arc<C>>,
+    in_process: OnceLock<Arc<C>>,
+}
+
+impl<C> Default for TlsConfigs<C> {
+    fn default() -> Self {
+        Self { socket: OnceLock::new(), in_process: OnceLock::new() }
+    }
+}
+
+impl<C> TlsConfigs<C> {
+    /// The configuration for this transport; `make` makes the first.
+    pub(super) fn get(
+        &self,
+        transport: Transport<'_>,
+        make: impl FnOnce() -> Result<C, Error>,
+    ) -> Result<Arc<C>, Error> {
+        let config = match transport {
+            Transport::Socket => &self.socket,
+            Transport::InProcess(_) => &self.in_process,
+        };
+        if let Some(config) = config.get() {
+            return Ok(config.clone());
+        }
+        let made = Arc::new(make()?);
+        Ok(config.get_or_init(|| made).clone())
+    }
+}
+
+/// A server's certificate and key. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+struct Inner {
     clock: Clock,
-    keys: Keys,
-    issuer: Issuer<'static, KeyPair>,
-    root: CertificateDer<'static>,
-    root_pem: String,
+    /// Its certificate, then that of the authority.
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    configs: TlsConfigs<ServerConfig>,
 }
 
-/// The source of new keys.
-enum Keys {
-    /// The operating system.
-    Fresh,
-    /// A seed, so that a simulated world has the same keys in every run. They are Ed25519 keys, whose signatures all
-    /// have the same length, so that all handshakes have the same length.
-    Seeded(Rng),
-}
-
-impl Keys {
-    fn generate(&self) -> Result<KeyPair, Error> {
-        let Self::Seeded(rng) = self else { return KeyPair::generate().map_err(broken) };
-        let mut key = ED25519_PKCS8.to_vec();
-        (0..4).for_each(|_| key.extend(rng.next_u64().to_le_bytes()));
-        let key = PrivatePkcs8KeyDer::from(key);
-        KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519).map_err(broken)
-    }
-}
-
-impl Authority {
-    /// Creates an authority whose keys, and those of its hosts, are generated from `rng`.
-    ///
-    /// # Errors
-    /// The key could not be generated.
-    pub fn seeded(world: &str, clock: Clock, rng: Rng) -> Result<Self, Error> {
-        Self::of(world, clock, Keys::Seeded(rng))
+impl Identity {
+    pub(super) fn new(clock: Clock, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
+        Self(Arc::new(Inner { clock, chain, key, configs: TlsConfigs::default() }))
     }
 
-    /// Creates a new authority, valid from yesterday.
-    ///
-    /// # Errors
-    /// The key could not be generated.
-    pub fn create(world: &str, clock: Clock) -> Result<Self, Error> {
-        Self::of(world, clock, Keys::Fresh)
+    /// The configuration of a server on this transport.
+    pub(super) fn config(&self, transport: Transport<'_>) -> Result<Arc<ServerConfig>, Error> {
+        let Inner { clock, chain, key, configs } = &*self.0;
+        configs.get(transport, || {
+            let builder = ServerConfig::builder_with_details(provider(transport), Arc::new(*clock));
+            let builder = builder.with_safe_default_protocol_versions().map_err(invalid)?;
+            let config = builder.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key());
+            let mut config = config.map_err(invalid)?;
+            // One ticket is enough, since each connection gets a new one.
+            config.send_tls13_tickets = 1;
+            Ok(config)
+        })
     }
-
-    fn of(world: &str, clock: Clock, keys: Keys) -> Result<Self, Error> {
-        let key = keys.generate()?;
-        let params = root(world, clock.now())?;
-        let certificate = params.self_signed(&key).map_err(broken)?;
-        let (root, root_pem) = (certificate.der().clone(), certificate.pem());
-        Ok(Self { clock, keys, issuer: Issuer::new(params, key), root, root_pem })
-    }
-
-    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`].
-    ///
-    /// # Errors
-    /// One of the two texts is invalid.
-    pub fn from_pem(world: &str, root_pem: &str, key_pem: &str, clock: Clock) -> Result<Self, Error> {
-        let key = KeyPair::from_pem(key_pem).map_err(broken)?;
-        let root_der = CertificateDer::from_pem_slice(root_pem.as_bytes()).map_err(broken)?;
-        // Issued certificates contain only name and key of the issuer; its dates are those of the stored root.
-        let issuer = Issuer::new(root(world, Timestamp::UNIX_EPOCH)?, key);
-        Ok(Self { clock, keys: Keys::Fresh, issuer, root: root_der, root_pem: root_pem.to_owned() })
-    }
-
-    /// The private key, for [`Authority::from_pem`]. Keep it secret.
-    pub fn key_pem(&self) -> String {
-        self.issuer.key().serialize_pem()
-    }
-
-    /// The root certificate, for clients to import.
-    pub fn root_pem(&self) -> String {
-        self.root_pem.clone()
-    }
-
-    /// Issues a certificate for a host with these names or IP addresses.
-    ///
-    /// # Errors
-    /// A name is not valid in a certificate.
-    pub fn issue(&self, names: &[String]) -> Result<Identity, Error> {
-        self.sign(names, -1, HOST_DAYS)
-    }
-
-    /// Issues a certificate that expired yesterday.
-    ///
-    /// # Errors
-    /// As [`Authority::issue`].
-    pub fn issue_expired(&self, names: &[String]) -> Result<Identity, Error> {
-        self.sign(names, -HOST_DAYS, -1)
-    }
-
-    /// Issues a certificate with a validity in days relative to today.
-    fn sign(&self, names: &[String], from: i64, to: i64) -> Result<Identity, Error> {
-        let mut params = CertificateParams::new(names).map_err(broken)?;
-        params.distinguished_name = DistinguishedName::new();
-        if let Some(name) = names.first() {
-            params.distinguished_name.push(DnType::CommonName, name.as_str());
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        (params.not_before, params.not_after) = validity(self.clock.now(), from, to)?;
-        let key = self.keys.generate()?;
-        if let Keys::Seeded(rng) = &self.keys {
-            // All serial numbers have the same length; the first bit of a DER integer is its sign.
-            params.serial_number = Some((rng.next_u64() >> 1 | 1 << 62).into());
-        }
-        let certificate = params.signed_by(&key, &self.issuer).map_err(broken)?;
-        let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(broken)?;
-        let mut config = ServerConfig::builder_with_details(provider(self.clock), Arc::new(self.clock))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                let chain = vec![certificate.der().clone(), self.root.clone()];
-                builder.with_no_client_auth().with_single_cert(chain, private)
-            })
-            .map_err(broken)?;
-        // One ticket is enough, since each connection gets a new one.
-        config.send_tls13_tickets = 1;
-        Ok(Identity { config: Arc::new(config), faults: TlsFaults::default() })
-    }
-
-    /// Trust in this authority alone.
-    ///
-    /// # Errors
-    /// The root certificate cannot be parsed; this does not happen.
-    pub fn trust(&self) -> Result<Trust, Error> {
-        Trust::root(self.root.clone(), self.clock)
-    }
-}
-
-fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("Postroad root of {world}"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.serial_number = Some(1_u64.into());
-    (params.not_before, params.not_after) = validity(now, -1, AUTHORITY_DAYS)?;
-    Ok(params)
-}
-
-fn validity(now: Timestamp, from: i64, to: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime), Error> {
-    let day =
-        |offset: i64| time::OffsetDateTime::from_unix_timestamp(now.as_second() + offset * 86_400).map_err(broken);
-    Ok((day(from)?, day(to)?))
-}
-
-fn builder(clock: Clock) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
-    let builder = ClientConfig::builder_with_details(provider(clock), Arc::new(clock));
-    builder.with_safe_default_protocol_versions().map_err(broken)
 }
 
 /// Certificates are validated at the world's time.
@@ -185,141 +106,7 @@ impl TimeProvider for Clock {
     }
 }
 
-/// The TLS provider, with the fastest of the equally secure ciphers first.
-fn provider(clock: Clock) -> Arc<CryptoProvider> {
-    let mut provider = ring::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    if clock.is_virtual() {
-        simulated_tls::use_simulated_keys(&mut provider);
-    }
-    Arc::new(provider)
-}
-
-fn broken(error: impl ToString) -> Error {
+/// A certificate or key that cannot be used.
+pub(super) fn invalid(error: impl ToString) -> Error {
     Error::Tls { name: "this world's authority".to_owned(), why: error.to_string() }
-}
-
-/// A server's certificate and key. Cheap to clone.
-#[derive(Clone)]
-pub struct Identity {
-    config: Arc<ServerConfig>,
-    faults: TlsFaults,
-}
-
-impl Identity {
-    /// The same identity, with injected faults.
-    pub fn with_faults(self, faults: &TlsFaults) -> Self {
-        Self { faults: faults.clone(), ..self }
-    }
-
-    /// Whether the server currently offers TLS.
-    pub fn offers_tls(&self) -> bool {
-        !matches!(self.faults.latest(), Some(TlsFault::Absent))
-    }
-
-    /// The current TLS configuration; `None` if the server does not offer TLS.
-    pub(super) fn config(&self) -> Option<Arc<ServerConfig>> {
-        match self.faults.latest() {
-            Some(TlsFault::Absent) => None,
-            Some(TlsFault::Presents(other)) => Some(other.config),
-            None => Some(self.config.clone()),
-        }
-    }
-}
-
-/// The certificates that a client accepts. Cheap to clone.
-#[derive(Clone)]
-pub struct Trust(Arc<ClientConfig>);
-
-impl Trust {
-    /// The certificate authorities that browsers trust.
-    ///
-    /// # Errors
-    /// The TLS library rejects its own defaults; this does not happen.
-    pub fn public(clock: Clock) -> Result<Self, Error> {
-        Self::roots(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() }, clock)
-    }
-
-    /// One authority, given as PEM.
-    ///
-    /// # Errors
-    /// The text is not a certificate.
-    pub fn pem(root: &str, clock: Clock) -> Result<Self, Error> {
-        Self::root(CertificateDer::from_pem_slice(root.as_bytes()).map_err(broken)?, clock)
-    }
-
-    /// Any certificate: protects against eavesdropping, not against impersonation. For opportunistic TLS between
-    /// servers (RFC 7435) and for `--insecure`.
-    ///
-    /// # Errors
-    /// The TLS library rejects its own defaults; this does not happen.
-    pub fn any_certificate(clock: Clock) -> Result<Self, Error> {
-        let builder = builder(clock)?;
-        let verifier = Arc::new(AcceptAnyCertificate(provider(clock)));
-        Ok(Self(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())))
-    }
-
-    fn root(certificate: CertificateDer<'static>, clock: Clock) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate).map_err(broken)?;
-        Self::roots(roots, clock)
-    }
-
-    fn roots(roots: RootCertStore, clock: Clock) -> Result<Self, Error> {
-        let builder = builder(clock)?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
-    }
-
-    pub(super) fn config(&self) -> Arc<ClientConfig> {
-        self.0.clone()
-    }
-}
-
-/// Accepts every certificate, but checks the signatures of the handshake.
-#[derive(Debug)]
-struct AcceptAnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,9 +1,7 @@
 //! Injected TLS faults: a server without TLS, or with a wrong certificate.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use super::Identity;
+use crate::sync::SharedTable;
 
 /// What a server presents instead of its own certificate.
 #[derive(Clone)]
@@ -16,36 +14,21 @@ pub enum TlsFault {
 
 /// The TLS faults of one server, of which the latest applies. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct TlsFaults(Arc<Mutex<Table>>);
-
-#[derive(Default)]
-struct Table {
-    last_id: u64,
-    faults: BTreeMap<u64, TlsFault>,
-}
+pub struct TlsFaults(SharedTable<TlsFault>);
 
 impl TlsFaults {
     /// Injects a fault into new handshakes; the returned id clears it.
     pub fn inject(&self, fault: TlsFault) -> u64 {
-        let mut table = self.table();
-        table.last_id += 1;
-        let id = table.last_id;
-        table.faults.insert(id, fault);
-        id
+        self.0.insert(fault)
     }
 
     /// Clears a fault.
     pub fn clear(&self, id: u64) {
-        self.table().faults.remove(&id);
+        self.0.remove(id);
     }
 
     /// The fault that applies.
     pub(super) fn latest(&self) -> Option<TlsFault> {
-        self.table().faults.last_key_value().map(|(_, fault)| fault.clone())
-    }
-
-    /// A poisoned lock is ignored, since each change to the table is complete.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.with(|faults| faults.last_key_value().map(|(_, fault)| fault.clone()))
     }
 }

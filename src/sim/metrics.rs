@@ -2,13 +2,14 @@
 //! events. Events themselves are kept for the slowest and the latest journeys only.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
 use super::progress::JourneyState;
 use crate::journey::{Event, EventKind, Protocol};
 use crate::mail::JourneyId;
+use crate::sync::lock;
 
 /// Number of slowest messages in the report, with their events.
 pub(super) const MAX_SLOWEST: usize = 5;
@@ -72,9 +73,8 @@ impl Metrics {
         std::mem::take(&mut *self.lock())
     }
 
-    /// A poisoned lock is no reason to stop: each update leaves the data consistent.
     fn lock(&self) -> MutexGuard<'_, MetricsState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -29,10 +29,11 @@ mod timeline;
 mod traffic;
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::host;
+use crate::sync::lock;
 
 pub use invariants::{OutcomeCounts, Violation};
 pub use report::{Bucket, Latency, Queue, Report, SlowestMessage, Throughput, Verdict, human};
@@ -90,7 +91,7 @@ impl Trace {
     }
 
     fn write(&self, line: &[u8]) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.0);
         if inner.outcome.is_ok() {
             inner.outcome = inner.out.write_all(line);
         }
@@ -101,7 +102,7 @@ impl Trace {
     /// # Errors
     /// The first error of any write so far.
     fn flush(&self) -> io::Result<()> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.0);
         std::mem::replace(&mut inner.outcome, Ok(()))?;
         inner.out.flush()
     }

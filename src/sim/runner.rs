@@ -1,7 +1,7 @@
 //! Runs a scenario on its own runtime with a paused clock: time jumps to the next timer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -15,6 +15,7 @@ use super::timeline::{self, FaultLog};
 use super::{Error, Progress, Scenario, Trace, readers, traffic};
 use crate::host::{Environment, Fault, Inventory, PublicPorts, RunningWorld};
 use crate::journey::EventLog;
+use crate::sync::lock;
 
 /// Number of samples of the queue lengths during a run.
 const SAMPLES: u32 = 400;
@@ -114,7 +115,7 @@ impl Simulation<'_> {
             self.sample();
             let counts = self.metrics.counts();
             progress(self.progress(counts));
-            let is_idle = *active.lock().unwrap_or_else(PoisonError::into_inner) == 0;
+            let is_idle = *lock(&active) == 0;
             if is_idle && counts.open == 0 && self.sent_log.pending() == 0 && self.scenario.readers.is_empty() {
                 // The last hop may not have recorded its delivery yet.
                 sleep(MIN_SAMPLE_INTERVAL).await;
@@ -263,10 +264,10 @@ pub(super) fn spawn_actors(
 
 /// Wraps a task so that it counts as active until it ends.
 fn counted(active: Arc<Mutex<usize>>, task: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send {
-    *active.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    *lock(&active) += 1;
     async move {
         task.await;
-        *active.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        *lock(&active) -= 1;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::host::RunningWorld;
 use crate::mail::{Address, Body, Envelope, JourneyId, Message, QueueId};
 use crate::mua::{ClientContext, Error, Login, Security, Server, Submitter, Verdict};
+use crate::sync::lock;
 use crate::world::port;
 
 /// How long a connection stays open for the next message.
@@ -88,9 +89,8 @@ impl SentLog {
         std::mem::take(&mut self.lock().sent)
     }
 
-    /// A poisoned lock is no reason to stop: each update leaves the data consistent.
     fn lock(&self) -> MutexGuard<'_, SentLogState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -131,7 +131,7 @@ impl Senders {
     /// Queues a message at its sender.
     pub(super) fn post(&self, message: ComposedMessage) {
         let index = self.sent_log.add();
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.channels);
         let channel = channels.entry(message.from.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let (running, sent_log, context) = (self.running.clone(), self.sent_log.clone(), self.context.clone());

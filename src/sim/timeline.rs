@@ -1,6 +1,6 @@
 //! Injects the faults of a scenario, each at its time, and clears them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::file::FaultTable;
 use crate::host::{Fault, RunningWorld};
+use crate::sync::lock;
 use crate::world::Rng;
 
 /// A fault that was active for some time.
@@ -34,20 +35,20 @@ impl FaultLog {
             Fault::Off { host, .. } | Fault::Crash { host, .. } => Some(host.clone()),
             _ => None,
         };
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = lock(&self.0);
         list.push(FaultInterval { what: fault.title(), from, until: None, stopped });
         list.len() - 1
     }
 
     fn end(&self, index: usize, until: Timestamp) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = lock(&self.0);
         if let Some(fault) = list.get_mut(index) {
             fault.until = Some(until);
         }
     }
 
     pub(super) fn list(&self) -> Vec<FaultInterval> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 

@@ -43,7 +43,6 @@ fn server_config(settings: u8) -> server::Config {
         auth: if is(3) { server::Auth::Offered } else { server::Auth::Off },
         plain_login: is(4),
         bare_line_ends: rule(settings),
-        transcript: is(7),
         ..server::Config::default()
     }
 }

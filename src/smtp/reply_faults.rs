@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Reply;
 use crate::mail::Address;
 use crate::net;
+use crate::sync::SharedTable;
 use crate::world::{Rng, later};
 
 /// Maximum number of greylisting entries of a rule.
@@ -64,19 +63,7 @@ pub struct Rule {
 
 /// The reply faults of one server. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct ReplyFaults(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    count: AtomicUsize,
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    last_id: u64,
-    rules: BTreeMap<u64, (Rule, Grey)>,
-}
+pub struct ReplyFaults(SharedTable<(Rule, Grey)>);
 
 /// The time of the first attempt by client, sender and recipient.
 type Grey = BTreeMap<(IpAddr, Option<Address>, Option<Address>), Timestamp>;
@@ -99,27 +86,17 @@ pub struct FaultContext<'a> {
 impl ReplyFaults {
     /// Adds a rule; the returned id removes it.
     pub fn inject(&self, rule: Rule) -> u64 {
-        let mut table = self.table();
-        table.last_id += 1;
-        let id = table.last_id;
-        table.rules.insert(id, (rule, Grey::new()));
-        self.0.count.store(table.rules.len(), Ordering::Release);
-        id
+        self.0.insert((rule, Grey::new()))
     }
 
     /// Removes a rule.
     pub fn clear(&self, id: u64) {
-        let mut table = self.table();
-        table.rules.remove(&id);
-        self.0.count.store(table.rules.len(), Ordering::Release);
+        self.0.remove(id);
     }
 
     /// The fault that applies now, if any.
     pub fn apply(&self, context: FaultContext<'_>) -> Option<ReplyFault> {
-        if self.0.count.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        self.table().rules.values_mut().find_map(|(rule, grey)| rule.apply(grey, context))
+        self.0.with(|rules| rules.values_mut().find_map(|(rule, grey)| rule.apply(grey, context)))
     }
 
     /// The reply that replaces the server's own, if any.
@@ -132,11 +109,6 @@ impl ReplyFaults {
             Some(ReplyFault::Say(reply) | ReplyFault::Greylist(reply, _)) => Ok(Some(reply)),
             None => Ok(None),
         }
-    }
-
-    /// A poisoned lock is fine: no change leaves the table inconsistent.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -45,15 +45,24 @@ impl DiskFaults {
         Self { passes_full: true, ..self.clone() }
     }
 
+    /// Runs a commit on a disk with these faults.
+    pub(super) async fn around<T, E: From<Error>>(&self, commit: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.delay().await;
+        self.check()?;
+        let outcome = commit.await;
+        self.delay().await;
+        outcome
+    }
+
     /// Waits for half of the delay of a commit.
-    pub(super) async fn delay(&self) {
+    async fn delay(&self) {
         let micros = self.state.delay_micros.load(Ordering::Relaxed);
         if micros != 0 {
             sleep(Duration::from_micros(micros / 2)).await;
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         if self.state.is_failing.load(Ordering::Relaxed) {
             return Err(Error::Io("the device reports an error".into()));
         }

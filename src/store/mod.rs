@@ -134,6 +134,16 @@ struct Memory {
     files: Arc<MemoryFiles>,
 }
 
+impl Inner {
+    /// Queues a job for the next commit.
+    async fn submit(&self, job: Box<dyn Job>, priority: Priority) {
+        match &self.backend {
+            Backend::Disk(disk) => disk.writer.submit(job, priority).await,
+            Backend::Memory(memory) => memory.writer.submit(job).await,
+        }
+    }
+}
+
 impl Store {
     /// Opens the database file, or makes it, and starts the store thread.
     ///
@@ -239,18 +249,13 @@ impl Store {
         F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
     {
-        self.faults.delay().await;
-        self.faults.check()?;
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Task { job: Some(job), then, result: None, answer });
-        match &self.inner.backend {
-            Backend::Disk(disk) => disk.writer.submit(job, priority).await,
-            Backend::Memory(memory) => memory.writer.submit(job).await,
-        }
-        // Unanswered are jobs whose completion panicked.
-        let outcome = answered.await.unwrap_or_else(|_| Err(Error::Panicked.into()));
-        self.faults.delay().await;
-        outcome
+        let commit = async {
+            self.inner.submit(Box::new(Task { job: Some(job), then, result: None, answer }), priority).await;
+            // Unanswered are jobs whose completion panicked.
+            answered.await.unwrap_or_else(|_| Err(Error::Panicked.into()))
+        };
+        self.faults.around(commit).await
     }
 
     /// Runs a short query beside the writer; it sees every commit that was answered before.

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::Error;
 use super::commit::{CommitState, Job};
-use crate::sync::lock;
+use crate::sync::{ignore_poison, lock};
 
 /// Jobs that may wait; more make their callers wait.
 const MAX_QUEUED_JOBS: usize = 4096;
@@ -147,9 +147,8 @@ impl StoreThread {
         let Shared { queue, wakeup, capacity, .. } = &*self.shared;
         let is_idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.is_closed;
         let is_patient = |queue: &mut Queue| !queue.is_urgent && !queue.is_closed;
-        let queue = wakeup.wait_while(lock(queue), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let queue = wakeup.wait_timeout_while(queue, BATCH_DELAY, is_patient);
-        let (mut queue, _) = queue.unwrap_or_else(PoisonError::into_inner);
+        let queue = ignore_poison(wakeup.wait_while(lock(queue), is_idle));
+        let (mut queue, _) = ignore_poison(wakeup.wait_timeout_while(queue, BATCH_DELAY, is_patient));
         let taken = queue.jobs.len().min(MAX_COMMIT_JOBS);
         queue.is_urgent &= taken < queue.jobs.len();
         capacity.add_permits(taken);

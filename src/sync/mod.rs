@@ -1,13 +1,22 @@
-//! Locks that a panic elsewhere does not make unusable, and work that does not hold up other tasks.
+//! Locks that a panic elsewhere does not make unusable, a table behind one, and work that does not hold up other tasks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod shared_table;
+
+use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
+pub(crate) use shared_table::SharedTable;
+
 /// Locks a mutex whose value is whole between any two statements of its users, so that a panic leaves nothing half done.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    ignore_poison(mutex.lock())
+}
+
+/// The same for other ways to get such a value, as after a wait for a condition.
+pub(crate) fn ignore_poison<T>(result: LockResult<T>) -> T {
+    result.unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does work that takes a time for each of these bytes. If they are many, the other tasks of this thread run on another

@@ -26,11 +26,6 @@ impl Clock {
         Self(Kind::Virtual { start, origin: Instant::now() })
     }
 
-    /// Whether this is a virtual clock.
-    pub fn is_virtual(&self) -> bool {
-        matches!(self.0, Kind::Virtual { .. })
-    }
-
     /// The current time.
     pub fn now(&self) -> Timestamp {
         match self.0 {

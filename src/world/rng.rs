@@ -1,9 +1,11 @@
 //! The world's random numbers, all from one seed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::sync::lock;
 
 /// A seeded random number generator. Clones share their state; forks are independent, so that the numbers of one host
 /// do not depend on those of another.
@@ -37,7 +39,7 @@ impl Rng {
 
     /// A random 64-bit number.
     pub fn next_u64(&self) -> u64 {
-        self.generator.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+        lock(&self.generator).next_u64()
     }
 
     /// A number below `end`; 0 when `end` is 0.

@@ -92,7 +92,7 @@ impl Memory {
         let interface = Net::sockets().interface(&[]);
         let context = ClientContext {
             interface: interface.clone(),
-            trust: Trust::any_certificate(Clock::wall())?,
+            trust: Trust::any_certificate(Clock::wall()),
             hello: "localhost".to_owned(),
             transcripts: false,
         };

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::{Data, DnsFault, DnsFaults, Record, Server, Zones};
+use super::super::{Data, DnsFault, DnsFaults, FaultyZones, Record, Server, Zones};
 use super::*;
 use crate::net::{Limits, Net, ServerConfig, serve};
 
@@ -46,7 +46,8 @@ async fn world() -> (Net, Stop) {
 
 async fn serve_at(net: &Net, stop: &Stop) -> DnsFaults {
     let faults = DnsFaults::default();
-    let server = Server::new(Zones::new(&["ns.test"], &records(), None).unwrap()).with_faults(faults.clone());
+    let zones = Arc::new(Zones::new(&["ns.test"], &records(), None).unwrap());
+    let server = Server::new(FaultyZones::new(zones, faults.clone()));
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     for listener in place.listen(53).await.unwrap() {
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };

@@ -40,10 +40,7 @@ use handler::ImapHandler;
 
 /// The IMAP service of one MDA, or of all MDAs behind one port. A [`Service`]; cheap to clone.
 #[derive(Clone)]
-pub struct Imap {
-    users: UserDirectory,
-    cleartext_login: bool,
-}
+pub struct Imap(UserDirectory);
 
 /// A user who has logged in.
 struct AuthenticatedUser {
@@ -57,17 +54,17 @@ struct AuthenticatedUser {
 }
 
 impl Imap {
-    /// Serves these users. With `cleartext_login`, passwords are accepted before TLS is active.
-    pub fn new(users: UserDirectory, cleartext_login: bool) -> Self {
-        Self { users, cleartext_login }
+    /// Serves these users.
+    pub fn new(users: UserDirectory) -> Self {
+        Self(users)
     }
 
     fn session(&self, stream: &Stream) -> Session {
-        let host = self.users.greeting_host().context();
+        let host = self.0.greeting_host().context();
         let config = SessionConfig {
-            host: self.users.greeting_host().fqdn().to_owned(),
-            starttls: host.identity.offers_tls(),
-            cleartext_login: self.cleartext_login,
+            host: self.0.greeting_host().fqdn().to_owned(),
+            starttls: host.tls.offers_tls(),
+            cleartext_login: self.0.has_cleartext_login(),
             max_message_bytes: host.settings.size_max,
             nonce: format!("{:016x}", host.rng.next_u64()),
             record: host.emitter.wants_transcripts(),
@@ -81,11 +78,11 @@ impl Imap {
         while let Some(event) = conn.event().await? {
             match event {
                 Event::StartTls => {
-                    conn.accept_tls(&self.users.greeting_host().context().identity).await?;
+                    conn.accept_tls(&self.0.greeting_host().context().tls).await?;
                     conn.machine.encrypted();
                 }
                 Event::NeedSecret(login) => {
-                    let user = self.users.user(&login);
+                    let user = self.0.user(&login);
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
@@ -106,7 +103,7 @@ impl Imap {
 
     /// Opens the account of a user.
     async fn open(&self, login: &str) -> Option<AuthenticatedUser> {
-        let user = self.users.user(login)?;
+        let user = self.0.user(login)?;
         let account = user.address.key();
         let mailboxes = user.home.mailboxes().for_session();
         match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {

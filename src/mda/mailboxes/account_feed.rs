@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 use super::open_mailbox::{Change, ChangeKind};
-use super::{Error, Inner, Mailboxes, lock, sqlite};
+use super::{Error, Inner, Mailboxes, sqlite};
+use crate::sync::lock;
 
 /// Events kept per account, in bytes: more than one command can cause.
 const MAX_RETAINED_BYTES: usize = 128 * 1024;
@@ -218,7 +219,8 @@ impl Mailboxes {
     /// The same mailboxes for a new session: changes made through this handle are not reported to its own
     /// [`FeedReader`].
     pub fn for_session(&self) -> Self {
-        Self(self.0.clone(), self.1.clone(), SessionId(self.0.sessions.fetch_add(1, Ordering::Relaxed) + 1))
+        let session = SessionId(self.inner.sessions.fetch_add(1, Ordering::Relaxed) + 1);
+        Self { session, ..self.clone() }
     }
 
     /// Follows the events of an account from now on.
@@ -226,9 +228,9 @@ impl Mailboxes {
     /// # Errors
     /// The account does not exist, or the store cannot be read.
     pub fn follow(&self, account: &str) -> Result<FeedReader, Error> {
-        let found = self.0.store.read(|connection| sqlite::find_account(connection, account))?;
+        let found = self.store.read(|connection| sqlite::find_account(connection, account))?;
         let id = found.ok_or_else(|| Error::NoMailbox(account.to_owned()))?;
-        let mut feeds = lock(&self.0.feeds);
+        let mut feeds = lock(&self.inner.feeds);
         let feed = match feeds.get(&id).and_then(Weak::upgrade) {
             Some(feed) => feed,
             None => {
@@ -239,7 +241,7 @@ impl Mailboxes {
             }
         };
         let read = lock(&feed.state).last;
-        Ok(FeedReader { feed, read, session: self.2 })
+        Ok(FeedReader { feed, read, session: self.session })
     }
 }
 

@@ -39,7 +39,7 @@ pub struct AppendMessage {
 }
 
 /// A message to insert into a mailbox.
-pub(super) struct NewMessage {
+pub(super) struct MessageToInsert {
     pub(super) message: Message,
     pub(super) summary: Arc<Summary>,
     pub(super) flags: Flags,
@@ -103,19 +103,19 @@ impl Mailboxes {
     fn new_message_to_append(
         &self,
         AppendMessage { message, flags, received }: AppendMessage,
-    ) -> Result<NewMessage, Error> {
+    ) -> Result<MessageToInsert, Error> {
         check(&flags)?;
         if has_long_header(message.content.bytes()) {
             return Err(Error::TooMany("bytes in the header"));
         }
         let now = self.now();
         let received = received.map_or(now, Timestamp::as_second);
-        Ok(NewMessage { saved: now, ..self.new_message(&message, flags, received) })
+        Ok(MessageToInsert { saved: now, ..self.new_message(&message, flags, received) })
     }
 
-    fn new_message(&self, message: &Message, flags: Flags, received: i64) -> NewMessage {
-        let summary = self.0.summaries.of(&message.content);
-        NewMessage { message: message.clone(), summary, flags, received, saved: received }
+    fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
+        let summary = self.inner.summaries.of(&message.content);
+        MessageToInsert { message: message.clone(), summary, flags, received, saved: received }
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn insert_message(
     transaction: &Transaction<'_>,
     mailbox: i64,
     name: String,
-    new_message: &NewMessage,
+    new_message: &MessageToInsert,
 ) -> Result<(Delivered, Vec<Change>), Error> {
     let (uidvalidity, uid, change) = sqlite::insert(transaction, mailbox, new_message)?;
     Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))

@@ -59,7 +59,7 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, account: &str) -> Result<Vec<Listed>, Error> {
-        let (mailboxes, subscriptions) = self.0.store.read(|connection| sqlite::names(connection, account))?;
+        let (mailboxes, subscriptions) = self.store.read(|connection| sqlite::names(connection, account))?;
         let parents: BTreeSet<&str> = mailboxes.keys().flat_map(|name| parent_names(name)).collect();
         let names: BTreeSet<&str> =
             mailboxes.keys().chain(&subscriptions).map(String::as_str).chain(parents.iter().copied()).collect();
@@ -81,7 +81,7 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn accounts(&self) -> Result<Vec<String>, Error> {
-        Ok(self.0.store.read(sqlite::accounts)?.into_iter().map(|(_, key)| key).collect())
+        Ok(self.store.read(sqlite::accounts)?.into_iter().map(|(_, key)| key).collect())
     }
 
     /// Counts the messages of a mailbox.
@@ -90,7 +90,7 @@ impl Mailboxes {
     /// No mailbox has this name.
     pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
         let name = canonical(name)?;
-        let status = self.0.store.read(|connection| sqlite::status(connection, account, &name))?;
+        let status = self.store.read(|connection| sqlite::status(connection, account, &name))?;
         status.ok_or(Error::NoMailbox(name))
     }
 }

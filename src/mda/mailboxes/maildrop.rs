@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Error, Mailbox, Mailboxes, Uid, View, lock, name};
+use super::{Error, Mailbox, Mailboxes, Uid, View, name};
 use crate::mail::Message;
+use crate::sync::lock;
 
 /// The INBOX of an account as it was when the session began. IMAP sessions may use it meanwhile; dropping this releases
 /// the lock.
@@ -30,7 +31,7 @@ struct MaildropLock {
 
 impl Drop for MaildropLock {
     fn drop(&mut self) {
-        lock(&self.mailboxes.0.held).remove(&self.account);
+        lock(&self.mailboxes.inner.held).remove(&self.account);
     }
 }
 
@@ -40,7 +41,7 @@ impl Mailboxes {
     /// # Errors
     /// Another session has locked it, or the store fails.
     pub async fn maildrop(&self, account: &str) -> Result<Maildrop, Error> {
-        if !lock(&self.0.held).insert(account.to_owned()) {
+        if !lock(&self.inner.held).insert(account.to_owned()) {
             return Err(Error::InUse);
         }
         let maildrop_lock = MaildropLock { mailboxes: self.clone(), account: account.to_owned() };

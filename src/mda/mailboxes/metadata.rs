@@ -25,7 +25,7 @@ impl Mailboxes {
     /// The mailbox does not exist, or the store cannot be read.
     pub fn annotations(&self, account: &str, mailbox: Option<&str>) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mailbox = mailbox.map(canonical).transpose()?;
-        let found = self.0.store.read(|connection| sqlite::annotations(connection, account, mailbox.as_deref()))?;
+        let found = self.store.read(|connection| sqlite::annotations(connection, account, mailbox.as_deref()))?;
         let (mut all, uses) = found.ok_or_else(|| Error::NoMailbox(mailbox.unwrap_or_default()))?;
         if !uses.is_empty() {
             all.push((SPECIAL_USE.to_owned(), format_uses(&uses, "\\").into_bytes()));

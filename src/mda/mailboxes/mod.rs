@@ -47,13 +47,14 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::mail::JourneyId;
-use crate::store::{self, DiskFaults, Store, Transaction};
+use crate::store::{self, Store, Transaction};
+use crate::sync::lock;
 use crate::world::Clock;
 pub use account_feed::{AccountEvent, FeedReader, FeedUpdate, SessionId};
 use account_feed::{AccountFeed, CommittedChanges};
@@ -79,10 +80,15 @@ pub type Uid = u32;
 
 /// All mailboxes of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailboxes(Arc<Inner>, DiskFaults, SessionId);
+pub struct Mailboxes {
+    inner: Arc<Inner>,
+    /// The store as this host uses it.
+    store: Store,
+    /// The session that makes the changes.
+    session: SessionId,
+}
 
 struct Inner {
-    store: Store,
     clock: Clock,
     /// Open mailboxes, by id.
     open: Mutex<BTreeMap<i64, Weak<OpenMailbox>>>,
@@ -117,18 +123,18 @@ impl Mailboxes {
     pub fn new(store: Store, clock: Clock) -> Self {
         let (open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits) = Default::default();
         let inner =
-            Inner { store, clock, open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits };
-        Self(Arc::new(inner), DiskFaults::default(), SessionId::default())
+            Inner { clock, open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits };
+        Self { inner: Arc::new(inner), store, session: SessionId::default() }
     }
 
-    /// The same mailboxes, with the disk faults of this host.
-    pub fn with_disk_faults(&self, disk: DiskFaults) -> Self {
-        Self(self.0.clone(), disk, self.2)
+    /// The same mailboxes, used through another handle of their store.
+    pub fn with_store(&self, store: Store) -> Self {
+        Self { store, ..self.clone() }
     }
 
     /// The same for changes that free room, or lead to it: a full disk lets them pass, since how else would it get empty?
     fn freeing(&self) -> Self {
-        Self(self.0.clone(), self.1.freeing(), self.2)
+        self.with_store(self.store.freeing())
     }
 
     /// Opens a mailbox of an account.
@@ -137,9 +143,9 @@ impl Mailboxes {
     /// No mailbox has this name.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
         let name = name::canonical(name)?;
-        let found = self.0.store.read(|connection| sqlite::find(connection, account, &name))?;
+        let found = self.store.read(|connection| sqlite::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
-        let mut open = lock(&self.0.open);
+        let mut open = lock(&self.inner.open);
         if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
             return Ok(Mailbox { mailboxes: self.clone(), account, shared });
         }
@@ -166,16 +172,16 @@ impl Mailboxes {
         W: Into<CommittedChanges> + Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
     {
-        let (inner, by) = (self.0.clone(), self.2);
+        let (inner, by) = (self.inner.clone(), self.session);
         let publish = move |(value, committed): (T, W)| {
             inner.apply_and_publish(committed.into(), by);
             value
         };
-        self.0.store.with_disk_faults(self.1.clone()).write_with(job, publish).await
+        self.store.write_with(job, publish).await
     }
 
     fn now(&self) -> i64 {
-        self.0.clock.now().as_second()
+        self.inner.clock.now().as_second()
     }
 }
 
@@ -206,10 +212,6 @@ pub struct Inventory {
 /// The store cannot be read.
 pub fn inventory(store: &Store) -> Result<Inventory, store::Error> {
     store.read(sqlite::inventory)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The stored spelling of a mailbox name; `None` when the name is not allowed.

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 use super::account_feed::{CommittedChanges, SessionId};
-use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, lock, sqlite};
+use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, sqlite};
 use crate::imap::Flags;
+use crate::sync::lock;
 
 /// The modification sequence of a deleted mailbox; no change has it.
 const GONE: u64 = u64::MAX;
@@ -139,7 +140,7 @@ impl Mailbox {
             };
             let loaded = match gone {
                 true => None,
-                false => self.mailboxes.0.store.read(|connection| sqlite::view(connection, self.shared.id))?,
+                false => self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id))?,
             };
             let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::open_mailbox::{Change, ChangeKind};
-use super::{Error, Mailboxes, MessageMeta, lock, sqlite};
+use super::{Error, Mailboxes, MessageMeta, sqlite};
 use crate::store::Transaction;
+use crate::sync::lock;
 use crate::world::Quota;
 
 /// Quotas by account key.
@@ -27,12 +28,12 @@ pub struct Usage {
 impl Mailboxes {
     /// Sets the quotas of these accounts.
     pub fn limit(&self, quotas: impl IntoIterator<Item = (String, Quota)>) {
-        Arc::make_mut(&mut *lock(&self.0.quotas)).extend(quotas);
+        Arc::make_mut(&mut *lock(&self.inner.quotas)).extend(quotas);
     }
 
     /// The quota of an account.
     pub fn quota(&self, account: &str) -> Option<Quota> {
-        lock(&self.0.quotas).get(account).copied()
+        lock(&self.inner.quotas).get(account).copied()
     }
 
     /// The usage of an account.
@@ -40,11 +41,11 @@ impl Mailboxes {
     /// # Errors
     /// The store cannot be read.
     pub fn usage(&self, account: &str) -> Result<Usage, Error> {
-        Ok(self.0.store.read(|connection| sqlite::usage(connection, account))?)
+        Ok(self.store.read(|connection| sqlite::usage(connection, account))?)
     }
 
     pub(super) fn quotas(&self) -> Quotas {
-        lock(&self.0.quotas).clone()
+        lock(&self.inner.quotas).clone()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{Error, Mailbox, MessageMeta, Uid, lock, sqlite};
+use super::{Error, Mailbox, MessageMeta, Uid, sqlite};
 use crate::imap::Structure;
 use crate::mail::Message;
 use crate::store;
+use crate::sync::lock;
 
 impl Mailbox {
     /// A whole message; its content is shared, not copied.
@@ -26,7 +27,7 @@ impl Mailbox {
     {
         let messages: Vec<&MessageMeta> = messages.collect();
         let ids: Vec<i64> = messages.iter().map(|message| message.content).collect();
-        let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.0.store.get_many(&ids)?);
+        let parts = self.traces(&messages)?.into_iter().zip(self.mailboxes.store.get_many(&ids)?);
         let mut found = Vec::with_capacity(messages.len());
         for (message, (trace, content)) in messages.iter().zip(parts) {
             match (trace, content) {
@@ -42,7 +43,7 @@ impl Mailbox {
 
     /// The trace lines of messages by ascending UID; `None` for expunged ones.
     fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
-        let traces = &self.mailboxes.0.trace_cache;
+        let traces = &self.mailboxes.inner.trace_cache;
         let cached = || {
             let traces = lock(traces);
             messages.iter().map(|message| traces.find(self.shared.id, message.uid)).collect::<Vec<_>>()
@@ -53,7 +54,7 @@ impl Mailbox {
             return Ok(found);
         };
         let range = (first.uid, last.uid);
-        let read = self.mailboxes.0.store.read(|it| sqlite::traces(it, self.shared.id, range.0, range.1))?;
+        let read = self.mailboxes.store.read(|it| sqlite::traces(it, self.shared.id, range.0, range.1))?;
         let mut traces = lock(traces);
         read.iter().for_each(|(uid, trace)| traces.insert(self.shared.id, *uid, trace));
         Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
@@ -64,9 +65,9 @@ impl Mailbox {
     /// # Errors
     /// They cannot be read; expunged ones are left out.
     pub fn messages(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Message)>, Error> {
-        let store = &self.mailboxes.0.store;
+        let store = &self.mailboxes.store;
         let found = store.read(|connection| sqlite::messages(connection, self.shared.id, from, to))?;
-        let mut traces = lock(&self.mailboxes.0.trace_cache);
+        let mut traces = lock(&self.mailboxes.inner.trace_cache);
         found.iter().for_each(|(uid, trace, _)| traces.insert(self.shared.id, *uid, trace));
         drop(traces);
         let to_message = |(uid, trace, content)| match store.get(content) {
@@ -81,7 +82,7 @@ impl Mailbox {
     /// # Errors
     /// The store cannot be read.
     pub fn structure(&self, uid: Uid) -> Result<Option<Structure>, Error> {
-        let found = self.mailboxes.0.store.read(|connection| sqlite::structure(connection, self.shared.id, uid))?;
+        let found = self.mailboxes.store.read(|connection| sqlite::structure(connection, self.shared.id, uid))?;
         let Some((kept, content)) = found else { return Ok(None) };
         match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
             Some(structure) => Ok(Some(structure)),
@@ -99,7 +100,7 @@ impl Mailbox {
     /// # Errors
     /// The store cannot be read.
     pub fn preview(&self, uid: Uid) -> Result<Option<String>, Error> {
-        let found = self.mailboxes.0.store.read(|connection| sqlite::preview(connection, self.shared.id, uid))?;
+        let found = self.mailboxes.store.read(|connection| sqlite::preview(connection, self.shared.id, uid))?;
         match found {
             Some((Some(preview), _)) => Ok(Some(preview)),
             Some((None, content)) => Ok(self.mailboxes.summary_of(content)?.map(|summary| summary.preview.clone())),

@@ -34,9 +34,9 @@ impl Summaries {
 impl Mailboxes {
     /// The summary of a content whose row lacks it or cannot be decoded. `None` when the content is gone.
     pub(super) fn summary_of(&self, id: i64) -> Result<Option<Arc<Summary>>, Error> {
-        match self.0.store.get(id) {
+        match self.store.get(id) {
             Err(store::Error::Missing(_)) => Ok(None),
-            content => Ok(Some(self.0.summaries.of(&content?))),
+            content => Ok(Some(self.inner.summaries.of(&content?))),
         }
     }
 }

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{Error, Mailbox, Uid, lock, sqlite};
+use super::{Error, Mailbox, Uid, sqlite};
 use crate::imap::sort::{SortKeys, thread_of};
 use crate::imap::{SEARCHED_FIELDS, Summary};
+use crate::sync::lock;
 
 /// A block covers the summaries of `1 << BLOCK_BITS` UIDs.
 const BLOCK_BITS: u32 = 6;
@@ -120,7 +121,7 @@ impl SummaryReader {
         let key = (self.mailbox.shared.id, uid >> BLOCK_BITS);
         let contains_uid = |block: &Arc<Block>| block.key == key && block.place(uid).is_some();
         if !self.block.as_ref().is_some_and(contains_uid) {
-            let blocks = &self.mailbox.mailboxes.0.summary_cache;
+            let blocks = &self.mailbox.mailboxes.inner.summary_cache;
             let cached = lock(blocks).by_key.get(&key).filter(|block| contains_uid(block)).cloned();
             let block = match cached {
                 Some(block) => block,
@@ -149,7 +150,7 @@ impl SummaryReader {
         };
         let uids = first..=first + ((1 << BLOCK_BITS) - 1);
         let query = SummaryQuery { mailbox: key.0, uids, wanted, max_bytes: LARGE_SUMMARY_BYTES };
-        mailboxes.0.store.read(|connection| sqlite::visit_summaries(connection, &query, stored))?;
+        mailboxes.store.read(|connection| sqlite::visit_summaries(connection, &query, stored))?;
         for (uid, content) in lacking_summary {
             let summary = match mailboxes.summary_of(content) {
                 // The others have theirs.

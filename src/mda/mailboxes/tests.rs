@@ -106,7 +106,7 @@ async fn deliveries_in_parallel_share_commits_and_get_ascending_uids() {
     let folder = tempfile::tempdir().unwrap();
     let mailboxes = on_disk(folder.path());
     mailboxes.ensure_account(ANN).await.unwrap();
-    let start = mailboxes.0.store.commits();
+    let start = mailboxes.store.commits();
     let tasks = (0..200).map(|number| {
         let mailboxes = mailboxes.clone();
         tokio::spawn(async move {
@@ -120,7 +120,7 @@ async fn deliveries_in_parallel_share_commits_and_get_ascending_uids() {
     let mut uids = try_join_all(tasks).await.unwrap();
     uids.sort_unstable();
     assert_eq!(uids, (1..=200).collect::<Vec<_>>());
-    assert!(mailboxes.0.store.commits() - start < 200);
+    assert!(mailboxes.store.commits() - start < 200);
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn large_summaries_are_found_complete_and_cached_one_at_a_time() {
         let addresses = memchr::memmem::find_iter(summary.envelope, b"\"person").count();
         assert_eq!(addresses, if uid == 1 { 0 } else { to.len() });
     }
-    let cached: usize = lock(&mailboxes.0.summary_cache).bytes();
+    let cached: usize = lock(&mailboxes.inner.summary_cache).bytes();
     assert!(cached < 2 * 1024 * 1024, "{cached}");
 }
 
@@ -450,7 +450,7 @@ async fn view_after_random_changes_equals_the_tables() {
                 _ => drop(inbox.move_to(uids, "INBOX").await.unwrap()),
             }
             let held_view = if rng.below(3) == 0 { Some(inbox.view().unwrap()) } else { None };
-            let stored = mailboxes.0.store.read(|connection| sqlite::view(connection, inbox.shared.id)).unwrap();
+            let stored = mailboxes.store.read(|connection| sqlite::view(connection, inbox.shared.id)).unwrap();
             assert!(held_view.is_none_or(|held_view| Some((*held_view).clone()) == stored), "seed {seed}, step {step}");
         }
     }

@@ -47,7 +47,7 @@ impl TextFilter {
                 }
             }
         };
-        let (store, id) = (&self.mailbox.mailboxes.0.store, self.mailbox.shared.id);
+        let (store, id) = (&self.mailbox.mailboxes.store, self.mailbox.shared.id);
         store.read(|connection| sqlite::visit_trigrams(connection, id, uids.clone(), visit))?;
         (self.window, self.passed) = (uids, passed);
         Ok(())

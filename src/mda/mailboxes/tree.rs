@@ -16,7 +16,7 @@ impl Mailboxes {
     /// # Errors
     /// The change cannot be stored.
     pub async fn ensure_account(&self, account: &str) -> Result<(), Error> {
-        if self.0.store.read(|connection| sqlite::find(connection, account, INBOX))?.is_some() {
+        if self.store.read(|connection| sqlite::find(connection, account, INBOX))?.is_some() {
             return Ok(());
         }
         let (account, now) = (account.to_owned(), self.now());
@@ -109,7 +109,7 @@ impl Mailboxes {
     /// The change cannot be stored.
     pub async fn claim_recent(&self, mailbox: &super::Mailbox) -> Result<Uid, Error> {
         let (id, view) = (mailbox.shared.id, mailbox.view()?);
-        let recent = self.0.store.read(|connection| sqlite::recent(connection, id))?;
+        let recent = self.store.read(|connection| sqlite::recent(connection, id))?;
         if recent == view.uidnext {
             return Ok(recent);
         }

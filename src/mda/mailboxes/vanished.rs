@@ -14,7 +14,7 @@ impl Mailbox {
     /// The store cannot be read.
     pub fn vanished_since(&self, modseq: u64, uids: &Numbers) -> Result<Vec<u32>, Error> {
         let id = self.shared.id;
-        let known = self.mailboxes.0.store.read(|connection| sqlite::expunged_since(connection, id, modseq))?;
+        let known = self.mailboxes.store.read(|connection| sqlite::expunged_since(connection, id, modseq))?;
         match known {
             Some(expunged) => Ok(expunged.into_iter().filter(|uid| uids.contains(*uid)).collect()),
             None => {

@@ -11,18 +11,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
-use super::ListenerKind;
-use super::handler::SmtpHandler;
-use crate::journey::{EventKind, Protocol};
-use crate::mail::{Address, Envelope, JourneyId, Message, QueueId, Recipient, Stamp};
+use crate::journey::EventKind;
+use crate::mail::{Address, Envelope, Message, QueueId, Recipient};
 use crate::mta::expand::AliasExpansion;
 use crate::mta::report::{self, Action, RecipientStatus};
 use crate::mta::{Mta, QueuedMessage, Receipt};
-use crate::smtp::Reply;
+use crate::smtp::server::Origin;
 use crate::store;
-use crate::world::rfc5322_date;
 
 /// A message that passed so many hosts is in a loop. RFC 5321 §6.3 asks for at least 100.
 const MAX_HOPS: usize = 100;
@@ -42,24 +37,27 @@ pub(in crate::mta) struct IncomingMessage {
 }
 
 impl IncomingMessage {
-    /// What becomes of a message with this envelope; `stamp` writes the `Received` field of each copy.
+    /// What becomes of a message with this envelope.
     ///
     /// # Errors
     /// It is in a loop; the text says so. RFC 5321 §6.3.
     pub(in crate::mta) fn new(
         mta: &Mta,
+        origin: &Origin<'_>,
         envelope: Envelope,
         message: Message,
-        journey: JourneyId,
-        stamp: impl Fn(QueueId, &Envelope, Timestamp) -> String,
     ) -> Result<Self, &'static str> {
         if MAX_HOPS <= message.hops() {
             return Err("Too many hops, this message is in a loop");
         }
         let (context, arrived) = (mta.context(), mta.context().clock.now());
-        let envelope = normalise_recipients(envelope, mta);
+        let (journey, envelope) = (origin.journey(&message, &context.rng), normalise_recipients(envelope, mta));
+        let recipient = match envelope.recipients.as_slice() {
+            [one] => Some(&one.address),
+            _ => None,
+        };
         let copy = |id: QueueId| {
-            let message = message.with_header(&stamp(id, &envelope, arrived));
+            let message = message.with_header(&origin.received_field(mta.fqdn(), id, recipient, arrived));
             QueuedMessage { id, envelope: envelope.clone(), message, arrived }
         };
         let original = copy(journey.queue_id(context.rng.next_u64()));
@@ -93,29 +91,27 @@ impl IncomingMessage {
         Ok(incoming)
     }
 
-    /// The stage that takes responsibility (RFC 5321 §6.1): makes it all durable, then tells the event log. `received`
-    /// says how it came.
+    /// The stage that takes responsibility (RFC 5321 §6.1): makes it all durable, then reports the events.
     ///
     /// # Errors
     /// It could not be stored, and nothing of it is.
-    pub(in crate::mta) async fn enqueue(
-        self,
-        mta: &Mta,
-        received: impl FnOnce(&QueuedMessage) -> EventKind,
-    ) -> Result<Receipt, store::Error> {
+    pub(in crate::mta) async fn enqueue(self, mta: &Mta, origin: &Origin<'_>) -> Result<Receipt, store::Error> {
         let reports = self.reports(mta);
         let messages = self.messages.iter().chain(&reports).cloned().collect();
         let put = mta.queue().put_all(self.original.id, messages).await;
         let receipt = put.inspect_err(|error| {
             tracing::error!(host = %mta.host(), %error, "a message could not be stored");
         })?;
-        self.record_events(mta, received(&self.original), &reports);
+        self.record_events(mta, origin, &reports);
         Ok(receipt)
     }
 
     /// What the event log hears, once all is durable.
-    fn record_events(&self, mta: &Mta, received: EventKind, reports: &[QueuedMessage]) {
-        let (journey, id) = (self.original.id.journey, Some(self.original.id));
+    fn record_events(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) {
+        let QueuedMessage { id, envelope, message, .. } = &self.original;
+        let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let received = origin.received_event(&envelope.reverse_path, recipients, message.len());
+        let (journey, id) = (id.journey, Some(*id));
         let emitter = &mta.context().emitter;
         emitter.report(journey, id, received, None);
         for (AliasExpansion { alias, targets, is_discarded, .. }, id) in &self.expanded {
@@ -150,69 +146,6 @@ impl IncomingMessage {
         });
         let lines: Vec<_> = self.alias_loops.iter().map(failed).chain(led).collect();
         report::all(mta, &self.original, &lines, self.original.arrived)
-    }
-}
-
-impl SmtpHandler {
-    /// What is said to a whole message.
-    pub(super) async fn store(&self, envelope: Envelope, message: Message) -> Result<Reply, Reply> {
-        let mta = self.owning_mta(envelope.reverse_path.as_ref());
-        let journey = self.journey(mta, &message);
-        let stamp = |id: QueueId, envelope: &Envelope, now: Timestamp| self.received_field(mta, id, envelope, now);
-        let incoming = IncomingMessage::new(mta, envelope, message, journey, stamp);
-        let incoming = incoming.map_err(|why| Reply::new(554, (5, 4, 6), why))?;
-        let settled = incoming.enqueue(mta, |queued| self.received(queued)).await;
-        let full = |error| match error {
-            store::Error::Full => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),
-            _ => Reply::new(451, (4, 3, 0), "Cannot store the message now, try again later"),
-        };
-        let receipt = settled.map_err(full)?;
-        Ok(Reply::new(250, (2, 0, 0), &format!("OK: queued as {}", receipt.id)))
-    }
-
-    fn received(&self, queued: &QueuedMessage) -> EventKind {
-        let (session, stream) = (&self.conn.machine, self.conn.stream());
-        EventKind::Received {
-            protocol: match self.service.kind {
-                ListenerKind::Submission => Protocol::Submission,
-                ListenerKind::Relay | ListenerKind::Unauthenticated => Protocol::Smtp,
-            },
-            from: format!("{} [{}]", session.hello().unwrap_or_default(), stream.peer().ip()),
-            reverse_path: queued.envelope.reverse_path.clone(),
-            recipients: queued.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
-            size: queued.message.len(),
-            tls: stream.tls(),
-            user: session.user().map(str::to_owned),
-            took_ms: self.began.elapsed().as_secs_f64() * 1e3,
-        }
-    }
-
-    /// The journey that a host of this world gave the message, or a new one.
-    fn journey(&self, mta: &Mta, message: &Message) -> JourneyId {
-        let context = mta.context();
-        let trusted = context.world.host_at(self.peer()).is_some();
-        let known = if trusted { message.journey() } else { None };
-        known.unwrap_or_else(|| JourneyId::from_random(context.rng.next_u64()))
-    }
-
-    /// RFC 5321 §4.4.
-    fn received_field(&self, mta: &Mta, id: QueueId, envelope: &Envelope, now: Timestamp) -> String {
-        let (session, peer) = (&self.conn.machine, self.peer());
-        let stamp = Stamp {
-            hello: session.hello().unwrap_or_default(),
-            known: mta.context().world.host_at(peer).map(|host| host.fqdn.as_str()),
-            peer,
-            by: mta.fqdn(),
-            with: &session.with_protocol(),
-            id,
-            tls: session.tls(),
-            recipient: match envelope.recipients.as_slice() {
-                [one] => Some(&one.address),
-                _ => None,
-            },
-            date: &rfc5322_date(now),
-        };
-        stamp.to_string()
     }
 }
 

@@ -1,30 +1,28 @@
-//! Takes messages over SMTP: who may send what to whom, and durable before `250`.
+//! Receives messages over SMTP: which clients may send what to whom. A message is durable before `250`.
 //!
-//! `conversation` asks at each stage what the policy of the host says; `arrival` makes of a message what is queued.
+//! [`SmtpPolicy`] decides at each command; [`IncomingMessage`] turns a received message into queue entries.
 
-mod handler;
 mod incoming_message;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::IpAddr;
 
-use handler::SmtpHandler;
-#[cfg(feature = "mailin")]
-#[cfg(feature = "mailin")]
 pub(super) use incoming_message::IncomingMessage;
 
 use super::Mta;
-use crate::mail::Address;
-use crate::net::{Error, Service, Stop, Stream};
-use crate::smtp::server;
-use crate::world::HostName;
+use super::expand::AliasExpansion;
+use super::policy::PolicyContext;
+use crate::mail::{Envelope, Message, Recipient, ReversePath};
+use crate::smtp::Reply;
+use crate::smtp::server::{self, Client, Policy, Resources};
+use crate::store;
+use crate::world::{HostGroup, Stage, UnknownRecipients};
 
-/// Errors after which a peer is let go.
+/// Protocol errors after which a connection is closed.
 const MAX_ERRORS: usize = 20;
 
-/// What a listener is for.
+/// The kinds of listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
     /// Port 25 of a host, for other hosts.
@@ -35,88 +33,167 @@ pub enum ListenerKind {
     Unauthenticated,
 }
 
-/// The receiving side of one MTA, or of all of them behind one port. A [`Service`]; cheap to clone.
+/// The decisions of an SMTP server of one MTA, or of all MTAs behind one port. Cheap to clone.
 #[derive(Clone)]
-pub struct SmtpService {
+pub struct SmtpPolicy {
     kind: ListenerKind,
-    ingress: Ingress,
+    hosts: HostGroup<Mta>,
+    /// The host that takes the message of the transaction; without one, the host that greets.
+    mta: Mta,
 }
 
-#[derive(Clone)]
-enum Ingress {
-    One(Mta),
-    /// Each message starts at its sender's provider, or else at the entry.
-    Any {
-        mtas: Arc<BTreeMap<HostName, Mta>>,
-        entry: Mta,
-    },
-}
-
-impl SmtpService {
-    /// Receives for one host.
-    pub fn of(mta: Mta, kind: ListenerKind) -> Self {
-        Self { kind, ingress: Ingress::One(mta) }
+impl SmtpPolicy {
+    /// Receives for these hosts: a message starts at the provider of the user who logged in or, without login, of its
+    /// reverse-path; if that is none of them, at the one that greets.
+    pub fn new(hosts: HostGroup<Mta>, kind: ListenerKind) -> Self {
+        Self { kind, mta: hosts.greeting().clone(), hosts }
     }
 
-    /// Receives for all of these hosts: a message starts at the provider of who logged in or, without login, of its
-    /// reverse-path; at `entry` if there is none.
-    pub fn front(mtas: Arc<BTreeMap<HostName, Mta>>, entry: Mta, kind: ListenerKind) -> Self {
-        Self { kind, ingress: Ingress::Any { mtas, entry } }
+    /// The host that takes a message from this sender.
+    fn owner(&self, client: Client<'_>, from: &ReversePath) -> &Mta {
+        let user = client.user().and_then(|user| user.parse().ok());
+        let sender = user.as_ref().or(from.as_ref());
+        let domain = sender.and_then(|sender| self.mta.context().world.domains.get(sender.domain()));
+        domain.and_then(|domain| self.hosts.find(&domain.mx)).unwrap_or(self.hosts.greeting())
     }
 
-    fn greeting_mta(&self) -> &Mta {
-        match &self.ingress {
-            Ingress::One(mta) | Ingress::Any { entry: mta, .. } => mta,
+    /// The reply of the host's first rule that applies.
+    fn rule(&self, input: PolicyContext<'_>) -> Option<Reply> {
+        self.mta.policy().rule(self.mta.context(), input)
+    }
+
+    /// The same in a transaction.
+    fn rule_of(&self, stage: Stage, client: Client<'_>, from: &ReversePath, to: &[Recipient]) -> Option<Reply> {
+        self.rule(PolicyContext { stage, peer: client.peer(), helo: client.hello(), from: Some(from), to })
+    }
+
+    /// RFC 5321 §3.3: mail for our own mailboxes is accepted from all clients, for others only from those we relay for.
+    fn relay_decision(&self, client: Client<'_>, recipient: &Recipient) -> Reply {
+        let (mta, address) = (&self.mta, &recipient.address);
+        let context = mta.context();
+        let is_ours = address.domain().is_empty() || mta.is_local(address.domain());
+        let takes_unknown = context.settings.policy.unknown_recipients == UnknownRecipients::Accept;
+        match is_ours {
+            true if address.domain().is_empty() => Reply::new(250, (2, 1, 5), "Postmaster OK"),
+            true if AliasExpansion::of(mta, recipient).is_some_and(|expansion| expansion.is_cyclic()) => {
+                Reply::new(550, (5, 4, 6), &format!("<{address}> leads back to itself"))
+            }
+            true if context.world.accepts(address) || takes_unknown => Reply::new(250, (2, 1, 5), "Recipient OK"),
+            true => Reply::new(550, (5, 1, 1), &format!("<{address}> has no mailbox here")),
+            false if self.may_relay(client) => Reply::new(250, (2, 1, 5), "Recipient OK, will relay"),
+            false => {
+                Reply::new(550, (5, 7, 1), &format!("<{address}> is not local, and this host does not relay for you"))
+            }
         }
     }
 
-    /// The host that takes a message of this sender.
-    fn owning_mta(&self, sender: Option<&Address>) -> &Mta {
-        let Ingress::Any { mtas, entry } = &self.ingress else { return self.greeting_mta() };
-        let served = sender.and_then(|sender| entry.context().world.domains.get(sender.domain()));
-        served.and_then(|served| served.mx.iter().find_map(|host| mtas.get(host))).unwrap_or(entry)
+    fn may_relay(&self, client: Client<'_>) -> bool {
+        let peer = client.peer();
+        let is_known = || peer.is_loopback() || self.mta.context().world.host_at(peer).is_some();
+        match self.kind {
+            ListenerKind::Submission => client.user().is_some(),
+            ListenerKind::Unauthenticated => client.user().is_some() || is_known(),
+            ListenerKind::Relay => self.is_trusted(client),
+        }
     }
 
-    fn config(&self, tls: Option<String>) -> server::Config {
-        let context = self.greeting_mta().context();
-        let policy = &context.settings.policy;
+    /// Whether the host knows the client. RFC 6647 §5: such clients are not greylisted.
+    fn is_trusted(&self, client: Client<'_>) -> bool {
+        let context = self.mta.context();
+        client.user().is_some() || context.settings.relay_from.contains(&context.world, client.peer())
+    }
+
+    async fn enqueue(&self, client: Client<'_>, envelope: Envelope, message: Message) -> Result<Reply, Reply> {
+        let origin = client.origin(&self.mta.context().world);
+        let incoming = IncomingMessage::new(&self.mta, &origin, envelope, message);
+        let incoming = incoming.map_err(|why| Reply::new(554, (5, 4, 6), why))?;
+        let refusal = |error| server::storage_failure(matches!(error, store::Error::Full));
+        let receipt = incoming.enqueue(&self.mta, &origin).await.map_err(refusal)?;
+        Ok(Reply::new(250, (2, 0, 0), &format!("OK: queued as {}", receipt.id)))
+    }
+}
+
+impl Policy for SmtpPolicy {
+    fn resources(&self) -> Resources<'_> {
+        let mta = self.hosts.greeting();
+        let context = mta.context();
+        Resources {
+            fqdn: mta.fqdn(),
+            tls: &context.tls,
+            uploads: &context.uploads,
+            clock: context.clock,
+            rng: &context.rng,
+        }
+    }
+
+    fn config(&self) -> server::Config {
+        let settings = &self.hosts.greeting().context().settings;
+        let policy = &settings.policy;
         server::Config {
-            hostname: self.greeting_mta().fqdn().to_owned(),
             protocol: match self.kind {
                 ListenerKind::Submission => server::Protocol::Submission,
                 ListenerKind::Relay | ListenerKind::Unauthenticated => server::Protocol::Smtp,
             },
-            max_message_bytes: context.settings.size_max as u64,
+            max_message_bytes: settings.size_max as u64,
             max_recipients: policy.recipients_max,
             max_transactions: policy.transactions_max,
             max_recipient_domains: policy.recipient_domains_max,
             max_errors: MAX_ERRORS,
-            tls: match tls {
-                Some(tls) => server::Tls::Active(tls),
-                None if context.identity.offers_tls() => server::Tls::Offered,
-                None => server::Tls::Absent,
-            },
             auth: match self.kind {
                 ListenerKind::Submission => server::Auth::Required,
                 ListenerKind::Unauthenticated => server::Auth::Offered,
                 ListenerKind::Relay => server::Auth::Off,
             },
-            // PublicPorts of 127.0.0.1 are reached by nobody who could listen in.
-            plain_login: matches!(self.ingress, Ingress::Any { .. }),
+            plain_login: self.hosts.is_public(),
             bare_line_ends: policy.bare_line_ends,
-            transcript: context.emitter.wants_transcripts(),
-            uploads: context.uploads.clone(),
             ..server::Config::default()
         }
     }
-}
 
-impl Service for SmtpService {
-    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        Box::new(SmtpHandler::new(self, stream, stop)?).run().await
+    fn connect(&mut self, peer: IpAddr) -> Option<Reply> {
+        self.rule(PolicyContext { stage: Stage::Connect, peer, helo: None, from: None, to: &[] })
     }
 
-    fn too_many_reply(&self) -> &'static str {
-        "421 4.7.0 Too many connections from your address, try again later\r\n"
+    fn hello(&mut self, client: Client<'_>, name: &str) -> Option<Reply> {
+        self.mta = self.hosts.greeting().clone();
+        self.rule(PolicyContext { stage: Stage::Ehlo, peer: client.peer(), helo: Some(name), from: None, to: &[] })
+    }
+
+    fn secret(&self, user: &str) -> Option<String> {
+        self.mta.context().world.secret(user).map(|(_, secret)| secret.to_owned())
+    }
+
+    fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {
+        self.mta = self.owner(client, from).clone();
+        let counted = || self.mta.policy().message(self.mta.context(), client.peer());
+        self.rule_of(Stage::Mail, client, from, &[]).or_else(counted)
+    }
+
+    fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply {
+        if let Some(refusal) = self.rule_of(Stage::Rcpt, client, from, std::slice::from_ref(recipient)) {
+            return refusal;
+        }
+        let reply = self.relay_decision(client, recipient);
+        if !reply.is_positive() {
+            return reply;
+        }
+        let (policy, context, peer) = (self.mta.policy(), self.mta.context(), client.peer());
+        let greylisted = || match self.is_trusted(client) {
+            true => None,
+            false => policy.greylist(context, peer, from, &recipient.address),
+        };
+        policy.recipient(context, peer).or_else(greylisted).unwrap_or(reply)
+    }
+
+    fn data(&mut self, client: Client<'_>, envelope: &Envelope) -> Option<Reply> {
+        self.rule_of(Stage::Data, client, &envelope.reverse_path, &envelope.recipients)
+    }
+
+    async fn message(&mut self, client: Client<'_>, envelope: Envelope, message: Message) -> Vec<Reply> {
+        let reply = match self.rule_of(Stage::End, client, &envelope.reverse_path, &envelope.recipients) {
+            Some(refusal) => refusal,
+            None => self.enqueue(client, envelope, message).await.unwrap_or_else(|refusal| refusal),
+        };
+        vec![reply]
     }
 }

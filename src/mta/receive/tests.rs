@@ -4,6 +4,7 @@
 //! seconds pass.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,8 +12,11 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::journey::{EventKind, EventLog};
+use crate::mail::Address;
 use crate::mta::{Mta, Selector, test_support};
-use crate::net::{Limits, Net, ServerConfig, serve};
+use crate::net::{Limits, Net, ServerConfig, Stop, Stream, serve};
+use crate::smtp::reply_faults::ReplyFaults;
+use crate::smtp::server::Server;
 use crate::world::{JOURNEY, World};
 
 /// The MTA of sina.test, which only receives.
@@ -40,7 +44,9 @@ impl Fixture {
         let (listener, stop) = (interface.listen(25).await.unwrap().remove(0), Stop::new());
         let at = listener.address();
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(config, SmtpService::of(mta.clone(), kind), stop.clone()));
+        let hosts = HostGroup::single(mta.host().clone(), mta.clone());
+        let server = Server::new(SmtpPolicy::new(hosts, kind), ReplyFaults::default());
+        tokio::spawn(serve(config, server, stop.clone()));
         Self { world, mta, event_log, net, at, stop }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::dns::{Data, DnsFault, DnsFaults, Record, Server, Zones};
+use crate::dns::{Data, DnsFault, DnsFaults, FaultyZones, Record, Server, Zones};
 use crate::mta::test_support;
 use crate::net::{Net, Stop};
 use crate::world::JOURNEY;
@@ -72,7 +72,7 @@ fn zones() -> Zones {
 async fn targets_follow_the_dns_and_fail_for_good_or_for_now_as_it_answers() {
     let (net, dns_faults) = (Net::memory(Arc::new(|_, _| Duration::from_millis(1))), DnsFaults::default());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
-    let server = Server::new(zones()).with_faults(dns_faults.clone());
+    let server = Server::new(FaultyZones::new(Arc::new(zones()), dns_faults.clone()));
     tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), Stop::new()));
     dns_faults.inject("shaky.test", DnsFault::ServerFailure);
     dns_faults.inject("mute.test", DnsFault::Silent);

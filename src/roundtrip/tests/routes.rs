@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::net::{self, Authority, Conn, Identity, Limits, ServerConfig, Service, Stop, Stream, serve};
+use crate::net::{self, Authority, Conn, Limits, ServerConfig, Service, Stop, Stream, TlsAcceptor, serve};
 use crate::smtp::Reply;
 use crate::smtp::server::{Config, Event, Session, Tls};
 use crate::world::{Clock, Rng};
@@ -14,25 +14,25 @@ const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 99));
 /// The messages that the peer received: whether over TLS, and whether with REQUIRETLS.
 type Came = Arc<Mutex<Vec<(bool, bool)>>>;
 
-/// An SMTP server that accepts everything; without an identity it has no TLS.
+/// An SMTP server that accepts everything; without a certificate it has no TLS.
 #[derive(Clone)]
 struct Peer {
-    identity: Option<Identity>,
+    tls: Option<TlsAcceptor>,
     is_broken: bool,
     came: Came,
 }
 
 impl Service for Peer {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        let tls = if self.identity.is_some() { Tls::Offered } else { Tls::Absent };
+        let tls = if self.tls.is_some() { Tls::Offered } else { Tls::Absent };
         let config = Config { hostname: "peer.test".to_owned(), tls, ..Config::default() };
         let session = Session::new(config, &Reply::plain(220, "peer.test"), "n".to_owned());
         let mut conn = Conn::new(stream, session, stop);
         while let Some(event) = conn.event().await? {
-            match (event, &self.identity) {
+            match (event, &self.tls) {
                 (Event::StartTls, _) if self.is_broken => return Ok(()),
-                (Event::StartTls, Some(identity)) => {
-                    conn.accept_tls(identity).await?;
+                (Event::StartTls, Some(acceptor)) => {
+                    conn.accept_tls(acceptor).await?;
                     conn.machine.encrypted("TLS".to_owned());
                     continue;
                 }
@@ -85,7 +85,8 @@ async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Opti
         Shows::OtherName => Some(env.authority.issue(&["other.test".to_owned()]).unwrap()),
         Shows::Strange => Some(strange().issue(&[PEER.to_string()]).unwrap()),
     };
-    let peer = Peer { identity, is_broken: matches!(shows, Shows::Broken), came: Came::default() };
+    let peer =
+        Peer { tls: identity.map(TlsAcceptor::from), is_broken: matches!(shows, Shows::Broken), came: Came::default() };
     let listener = env.net.interface(&[PEER]).listen(2525).await.unwrap().remove(0);
     let config = ServerConfig { listener, tls: None, limits: Limits::default() };
     tokio::spawn(serve(config, peer.clone(), Stop::new()));

@@ -12,12 +12,7 @@ use crate::mail::{Body, Envelope, Recipient};
 impl Session {
     /// Executes a command line.
     pub(super) fn handle_command(&mut self, line: &[u8]) {
-        let command = Command::parse(line);
-        // A password that was sent ahead of a refused login must not get into the transcript.
-        let is_misplaced = self.has_tried_login && command.as_ref().is_err_and(|reply| reply.code == 500);
-        let shown = if is_misplaced { "****".to_owned() } else { without_secrets(&String::from_utf8_lossy(line)) };
-        self.record(&shown);
-        let command = match command {
+        let command = match Command::parse(line) {
             Ok(command) => command,
             // The data after a BDAT of unknown length must not be parsed as commands.
             Err(reply) if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT")) => {
@@ -232,17 +227,6 @@ impl Session {
     fn reset(&mut self) {
         self.transaction = None;
         self.send_reply(&Reply::new(250, (2, 0, 0), "OK"));
-    }
-}
-
-/// The line without the credentials of AUTH.
-fn without_secrets(line: &str) -> String {
-    let mut words = line.split_ascii_whitespace();
-    match (words.next(), words.next(), words.next()) {
-        (Some(verb), Some(mechanism), Some(_)) if verb.eq_ignore_ascii_case("AUTH") => {
-            format!("{verb} {mechanism} ****")
-        }
-        _ => line.to_owned(),
     }
 }
 

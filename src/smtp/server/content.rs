@@ -29,7 +29,6 @@ impl Session {
     fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
         match reader.take_stuffed(bytes) {
             Some(used) => {
-                self.record_data(reader.bytes());
                 let share = reader.take_share();
                 self.finish_message(reader.finish_stuffed(self.config.bare_line_ends), share);
                 used
@@ -112,7 +111,6 @@ impl Session {
             (None, Some(chunks)) if is_last => {
                 let nothing = MessageReader::new(0, None, UploadShare::default());
                 let mut reader = std::mem::replace(chunks, nothing);
-                self.record_data(reader.bytes());
                 let share = reader.take_share();
                 self.finish_message(reader.finish_counted(rule), share);
             }

@@ -15,7 +15,6 @@ impl Session {
 
     /// RFC 4954 §4.
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
-        self.has_tried_login = true;
         if self.config.auth == Auth::Off {
             return self.send_error(&Reply::new(502, (5, 5, 1), "AUTH not available"));
         }
@@ -42,7 +41,6 @@ impl Session {
 
     /// Processes the client's response to a challenge.
     pub(super) fn login_response(&mut self, mut exchange: SaslServer, line: &[u8]) {
-        self.record(if line == b"*" { "*" } else { "****" });
         match line::response(line) {
             Ok(response) => {
                 let step = exchange.respond(&response);

@@ -11,11 +11,14 @@
 //!   Message by LMTP           answer_each(replies)              one reply per recipient
 //! ```
 //!
-//! Syntax, command order, sizes and line ends are checked by the session itself.
+//! Syntax, command order, sizes and line ends are checked by the session itself. [`Server`] is the owner of all sessions
+//! of a host; a [`Policy`] makes its decisions.
 
 mod commands;
 mod content;
+mod driver;
 mod login;
+mod origin;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,8 @@ use super::BareLineEnds;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::net::UploadBudget;
 
+pub use driver::{Client, Policy, Resources, Server, storage_failure};
+pub use origin::Origin;
 pub use session::Session;
 
 /// Configuration of a server session.
@@ -60,8 +65,6 @@ pub struct Config {
     /// Total waiting time from the greeting or the last message to the end of the next one. Limits clients that send a byte
     /// now and then and so are never silent.
     pub message_timeout: Duration,
-    /// Record a [transcript](Session::take_transcript).
-    pub transcript: bool,
     /// The memory for messages that are being received, shared with other connections.
     pub uploads: UploadBudget,
 }
@@ -84,7 +87,6 @@ impl Default for Config {
             bare_line_ends: BareLineEnds::Refuse,
             timeout: Duration::from_secs(300),
             message_timeout: Duration::from_secs(3600),
-            transcript: false,
             uploads: UploadBudget::default(),
         }
     }

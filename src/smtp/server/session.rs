@@ -21,7 +21,7 @@ use super::super::lines::{Line, Lines};
 use super::super::message_reader::MessageReader;
 use super::{Config, Event, Protocol, Tls};
 use crate::auth::SaslServer;
-use crate::mail::{Envelope, Recipient, Side, Transcript};
+use crate::mail::{Envelope, Recipient};
 use crate::net::{Machine, Next, UploadShare};
 
 /// Replies to pipelined commands are sent once this much is buffered.
@@ -61,8 +61,6 @@ pub struct Session {
     pub(super) is_utf8: bool,
     /// Number of SASL exchanges so far: each needs its own nonce.
     pub(super) logins: usize,
-    /// A login was tried: from now on an invalid command may be a misplaced password.
-    pub(super) has_tried_login: bool,
     /// Number of failed logins.
     pub(super) failed_logins: usize,
     /// Protocol errors since the last command that succeeded.
@@ -70,7 +68,6 @@ pub struct Session {
     /// Waiting time since the last message.
     pub(super) waited: Duration,
     is_stopping: bool,
-    transcript: Option<Transcript>,
 }
 
 /// The client's greeting.
@@ -135,7 +132,6 @@ impl Session {
     ///
     /// `nonce` is printable ASCII without a comma, unique to the session; it is used in SCRAM logins.
     pub fn new(config: Config, greeting: &Reply, nonce: String) -> Self {
-        let transcript = config.transcript.then(Transcript::default);
         let mut session = Self {
             config,
             nonce,
@@ -150,12 +146,10 @@ impl Session {
             domains: BTreeSet::new(),
             is_utf8: false,
             logins: 0,
-            has_tried_login: false,
             failed_logins: 0,
             errors: 0,
             waited: Duration::ZERO,
             is_stopping: false,
-            transcript,
         };
         session.send_reply(greeting);
         if !greeting.is_positive() {
@@ -266,16 +260,8 @@ impl Session {
         format!("{base}{secure}{known}")
     }
 
-    /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
-    pub fn take_transcript(&mut self) -> Transcript {
-        self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
     /// Queues a reply; replies to pipelined commands are sent together (RFC 2920 §3.2).
     pub(super) fn send_reply(&mut self, reply: &Reply) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.note_lines(Side::Server, &reply.to_string());
-        }
         if reply.is_positive() {
             self.errors = 0;
         }
@@ -309,18 +295,6 @@ impl Session {
     pub(super) fn forward(&mut self, pending: PendingRequest, event: Event) {
         self.state = State::AwaitingOwner(pending);
         self.event = Some(event);
-    }
-
-    pub(super) fn record(&mut self, line: &str) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.note(Side::Client, line);
-        }
-    }
-
-    pub(super) fn record_data(&mut self, bytes: usize) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.note_data(Side::Client, bytes);
-        }
     }
 
     /// Processes available input; `false` if more input is needed.

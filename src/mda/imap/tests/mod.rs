@@ -32,7 +32,7 @@ use crate::mail::Message;
 use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
 use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
 use crate::store::{DiskFaults, Store};
-use crate::world::{self, Clock, HostName, Rng, World};
+use crate::world::{self, Clock, HostGroup, HostName, Rng, World};
 
 const USER: &str = "friend@sina.test";
 
@@ -62,7 +62,7 @@ impl Fixture {
         let event_log = EventLog::new(clock, 100, true);
         let declared = world.hosts[&host].clone();
         let disk = DiskFaults::default();
-        let mailboxes = Mailboxes::new(store, clock).with_disk_faults(disk.clone());
+        let mailboxes = Mailboxes::new(store.with_disk_faults(disk.clone()), clock);
         mailboxes.ensure_account(USER).await.unwrap();
         let mda = Mda::new(MdaContext {
             settings: world::Mda { size_max: 100_000, mailboxes: world::MailboxForm::default() },
@@ -70,8 +70,7 @@ impl Fixture {
             clock,
             rng: Rng::seeded(1),
             emitter: event_log.emitter(&host),
-            identity: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap(),
-            reply_faults: crate::smtp::reply_faults::ReplyFaults::default(),
+            tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
             uploads: crate::net::UploadBudget::default(),
             world: world.clone(),
             host,
@@ -80,7 +79,8 @@ impl Fixture {
         let listener = net.interface(&declared.addresses).listen(0).await.unwrap().remove(0);
         let address = listener.address();
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
-        tokio::spawn(serve(config, Imap::new(UserDirectory::for_host(mda), true), stop.clone()));
+        let hosts = HostGroup::public(Arc::new([(mda.host().clone(), mda.clone())].into()), mda);
+        tokio::spawn(serve(config, Imap::new(UserDirectory::new(hosts)), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
         Self { event_log, mailboxes, disk, neighbour, address, stop }
     }

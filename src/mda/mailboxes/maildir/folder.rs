@@ -14,12 +14,13 @@ use super::merge::{KnownFile, Plan, merge};
 use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
 use crate::imap::{Flags, StoreMode, Summary};
 use crate::mail::{Message, normalize, with_line_feeds};
-use crate::mda::mailboxes::append::{NewMessage, insert_message};
+use crate::mda::mailboxes::append::{MessageToInsert, insert_message};
 use crate::mda::mailboxes::change::set_flags;
 use crate::mda::mailboxes::open_mailbox::Change;
 use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox, sqlite};
 use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
+use crate::sync::lock;
 
 /// Most files written, or read as new messages, between two commits.
 const MAX_FILES: usize = 1_000;
@@ -33,7 +34,7 @@ struct FolderOutcome {
     removed: Vec<Uid>,
     adopted: Vec<(Uid, Flags)>,
     expunged: Vec<Uid>,
-    added: Vec<(KnownFile, NewMessage)>,
+    added: Vec<(KnownFile, MessageToInsert)>,
     /// Files that are not messages, and why.
     skipped: Vec<(PathBuf, String)>,
     /// Whether more files are to be written or read.
@@ -66,7 +67,9 @@ impl MaildirSync {
             self.clear_logged(&folder);
             skipped.iter().for_each(|(path, error)| self.log_once(&path.display().to_string(), error));
             match seen {
-                Ok(seen) if seen.is_old(self.mailboxes.0.clock.now()) => self.last_states.insert(known.mailbox, seen),
+                Ok(seen) if seen.is_old(self.mailboxes.inner.clock.now()) => {
+                    self.last_states.insert(known.mailbox, seen)
+                }
                 _ => self.last_states.remove(&known.mailbox),
             };
         }
@@ -85,7 +88,7 @@ impl LastState {
 impl Mailboxes {
     /// An existing mailbox.
     fn by_id(&self, account: i64, id: i64) -> Mailbox {
-        let mut open = super::super::lock(&self.0.open);
+        let mut open = lock(&self.inner.open);
         let shared = open.get(&id).and_then(std::sync::Weak::upgrade);
         let shared = shared.unwrap_or_else(|| {
             let shared = Arc::new(OpenMailbox::new(id));
@@ -122,7 +125,7 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
     // The files are listed first: a message added to the tables in between then has a known file that is missing in no
     // list.
     let mut listed = files.list()?;
-    let read = mailbox.mailboxes.0.store.read(|connection| sqlite::folder(connection, id));
+    let read = mailbox.mailboxes.store.read(|connection| sqlite::folder(connection, id));
     let (view, known_files) = read.map_err(io::Error::other)?;
     let messages = view.messages.iter().map(|message| (message.uid, message.clone())).collect();
     let mut plan = merge(id, &messages, &known_files, &listed);
@@ -214,7 +217,7 @@ impl FolderOutcome {
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
             let summary = Arc::new(Summary::of(&message.content));
             let flags = names::flags(&found.flag_chars, &Flags::default());
-            let new_message = NewMessage { message, summary, flags, received, saved: received };
+            let new_message = MessageToInsert { message, summary, flags, received, saved: received };
             self.added.push((KnownFile { base, flag_chars: found.flag_chars.clone() }, new_message));
         }
     }

@@ -94,8 +94,8 @@ impl MaildirSync {
     /// Synchronises the accounts that `serves` accepts, in the folder `maildir` beside the database. `None` for a store
     /// in memory.
     pub fn new(mailboxes: &Mailboxes, serves: impl Fn(&str) -> bool + Send + Sync + 'static) -> Option<Self> {
-        let root = mailboxes.0.store.folder()?.join("maildir");
-        let commits = mailboxes.0.commits.subscribe();
+        let root = mailboxes.store.folder()?.join("maildir");
+        let commits = mailboxes.inner.commits.subscribe();
         let (serves, last_states, logged_errors) = (Arc::new(serves), BTreeMap::new(), BTreeMap::new());
         Some(Self { mailboxes: mailboxes.clone(), root, serves, commits, last_commit: 0, last_states, logged_errors })
     }
@@ -178,7 +178,7 @@ impl MaildirSync {
     }
 
     fn accounts(&self) -> Result<Vec<(i64, String)>, Error> {
-        let mut accounts = self.mailboxes.0.store.read(sqlite::accounts)?;
+        let mut accounts = self.mailboxes.store.read(sqlite::accounts)?;
         accounts.retain(|(_, key)| (self.serves)(key));
         Ok(accounts)
     }

@@ -73,7 +73,7 @@ impl MaildirSync {
 
     /// All mailboxes of an account, and folders whose mailboxes were deleted.
     pub(super) fn known(&self, account: i64) -> Result<Vec<KnownFolder>, Error> {
-        Ok(self.mailboxes.0.store.read(|connection| sqlite::folders(connection, account))?)
+        Ok(self.mailboxes.store.read(|connection| sqlite::folders(connection, account))?)
     }
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::summaries::insert_summary;
 use super::views;
 use crate::imap::{Flags, SystemFlags};
-use crate::mda::mailboxes::append::NewMessage;
+use crate::mda::mailboxes::append::MessageToInsert;
 use crate::mda::mailboxes::open_mailbox::{Change, ChangeKind};
 use crate::mda::mailboxes::quota::Usage;
 use crate::mda::mailboxes::{Error, MessageMeta, Uid, date};
@@ -89,9 +89,9 @@ pub(in crate::mda::mailboxes) fn deleted(connection: &Connection, mailbox: i64) 
 pub(in crate::mda::mailboxes) fn insert(
     transaction: &Transaction<'_>,
     mailbox: i64,
-    new_message: &NewMessage,
+    new_message: &MessageToInsert,
 ) -> Result<(u32, Uid, Change), store::Error> {
-    let NewMessage { message, summary, flags, received, saved } = new_message;
+    let MessageToInsert { message, summary, flags, received, saved } = new_message;
     let (content, _) = content::put(transaction, &message.content)?;
     insert_summary(transaction, content, summary)?;
     let UidAllocation { account, uidvalidity, uid, modseq } =

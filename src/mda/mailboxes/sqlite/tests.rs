@@ -13,14 +13,14 @@ use crate::world::Clock;
 /// How many rows a table has.
 pub(in crate::mda::mailboxes) fn count(mailboxes: &Mailboxes, table: &str) -> usize {
     let sql = format!("SELECT count(*) FROM {table}");
-    mailboxes.0.store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
+    mailboxes.store.read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
 }
 
 /// Puts keywords into the rows of all messages as they are.
 pub(in crate::mda::mailboxes) async fn set_keywords(mailboxes: &Mailboxes, keywords: &'static str) {
     let sql = "UPDATE message SET keywords = ?1";
     let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [keywords])?);
-    mailboxes.0.store.write(job).await.unwrap();
+    mailboxes.store.write(job).await.unwrap();
 }
 
 /// The contents with their number of uses, in order.
@@ -29,13 +29,13 @@ pub(in crate::mda::mailboxes) fn contents(mailboxes: &Mailboxes) -> Vec<(i64, i6
         let mut query = connection.prepare("SELECT id, uses FROM content ORDER BY id")?;
         query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
     };
-    mailboxes.0.store.read(read).unwrap()
+    mailboxes.store.read(read).unwrap()
 }
 
 /// Changes rows behind the back of the mailboxes, as a failing disk might.
 pub(in crate::mda::mailboxes) async fn execute(mailboxes: &Mailboxes, sql: &'static str) {
     let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [])?);
-    mailboxes.0.store.write(job).await.unwrap();
+    mailboxes.store.write(job).await.unwrap();
 }
 
 #[tokio::test]

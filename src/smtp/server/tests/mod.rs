@@ -3,6 +3,7 @@
 
 mod commands;
 mod content;
+mod driver;
 mod limits;
 mod pace;
 mod smuggling;

@@ -1,0 +1,307 @@
+//! The server: drives the session of each connection, and asks a [`Policy`] for what the session cannot decide.
+//!
+//! ```text
+//!   client ◀─▶ Conn ◀─▶ Session ── event ──▶ injected fault, or else Policy
+//!                          ▲                              │
+//!                          └────────── reply ◀────────────┘
+//! ```
+
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
+use super::super::Reply;
+use super::super::reply_faults::{FaultContext, FaultPoint, ReplyFaults};
+use super::{Config, Event, Origin, Protocol, Session, Tls};
+use crate::journey;
+use crate::mail::{Address, Envelope, Message, Recipient, ReversePath};
+use crate::net::{Conn, Error, Service, Stop, Stream, TlsAcceptor, UploadBudget};
+use crate::world::{Clock, Rng, World};
+
+/// The decisions of a server, and what it stores. Each connection has a clone of its own.
+pub trait Policy: Clone + Send + Sync + 'static {
+    /// What the host that greets has for its connections.
+    fn resources(&self) -> Resources<'_>;
+
+    /// Protocol and limits. The driver sets host name, TLS and the budget of uploads.
+    fn config(&self) -> Config;
+
+    /// A refusal instead of the greeting.
+    fn connect(&mut self, _peer: IpAddr) -> Option<Reply> {
+        None
+    }
+
+    /// A refusal of EHLO, HELO or LHLO with this name.
+    fn hello(&mut self, _client: Client<'_>, _name: &str) -> Option<Reply> {
+        None
+    }
+
+    /// The password of a user who logs in.
+    fn secret(&self, _user: &str) -> Option<String> {
+        None
+    }
+
+    /// A refusal of MAIL.
+    fn mail(&mut self, _client: Client<'_>, _from: &ReversePath) -> Option<Reply> {
+        None
+    }
+
+    /// The reply to RCPT.
+    fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply;
+
+    /// A refusal of DATA, or of the first BDAT; the envelope has the accepted recipients.
+    fn data(&mut self, _client: Client<'_>, _envelope: &Envelope) -> Option<Reply> {
+        None
+    }
+
+    /// Stores a message, then replies: once, or over LMTP once for each recipient (RFC 2033 §4.2). A positive reply takes
+    /// responsibility for it (RFC 5321 §6.1).
+    fn message(
+        &mut self,
+        client: Client<'_>,
+        envelope: Envelope,
+        message: Message,
+    ) -> impl Future<Output = Vec<Reply>> + Send;
+}
+
+/// What the driver uses of the host that greets.
+#[derive(Clone, Copy)]
+pub struct Resources<'a> {
+    /// The host's name in the DNS.
+    pub fqdn: &'a str,
+    /// Accepts TLS with its certificate.
+    pub tls: &'a TlsAcceptor,
+    /// The memory for messages that are being received.
+    pub uploads: &'a UploadBudget,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its random number generator.
+    pub rng: &'a Rng,
+}
+
+/// The client of a connection, as far as the session knows it.
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
+    session: &'a Session,
+    peer: IpAddr,
+    began: Instant,
+}
+
+impl<'a> Client<'a> {
+    fn of(conn: &'a Conn<Session>, began: Instant) -> Self {
+        Self { session: &conn.machine, peer: conn.stream().peer().ip(), began }
+    }
+
+    /// Its address.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// Its name.
+    pub fn hello(&self) -> Option<&'a str> {
+        self.session.hello()
+    }
+
+    /// The user who logged in.
+    pub fn user(&self) -> Option<&'a str> {
+        self.session.user()
+    }
+
+    /// The origin of a message that it has just sent.
+    pub fn origin(&self, world: &'a World) -> Origin<'a> {
+        Origin {
+            protocol: match self.session.config.protocol {
+                Protocol::Smtp => journey::Protocol::Smtp,
+                Protocol::Submission => journey::Protocol::Submission,
+                Protocol::Lmtp => journey::Protocol::Lmtp,
+            },
+            hello: self.hello().unwrap_or_default(),
+            peer: self.peer,
+            host: world.host_at(self.peer),
+            with: self.session.with_protocol(),
+            tls: self.session.tls(),
+            user: self.user(),
+            began: self.began,
+        }
+    }
+}
+
+/// A server of SMTP, submission or LMTP. A [`Service`]; cheap to clone.
+#[derive(Clone)]
+pub struct Server<P> {
+    policy: P,
+    faults: ReplyFaults,
+}
+
+impl<P: Policy> Server<P> {
+    /// A server with this policy, whose replies these faults override.
+    pub fn new(policy: P, faults: ReplyFaults) -> Self {
+        Self { policy, faults }
+    }
+}
+
+impl<P: Policy> Service for Server<P> {
+    async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
+        Box::new(Connection::open(self, stream, stop)?).run().await
+    }
+
+    fn too_many_reply(&self) -> &'static str {
+        "421 4.7.0 Too many connections from your address, try again later\r\n"
+    }
+}
+
+/// Handles one connection.
+struct Connection<P> {
+    policy: P,
+    faults: ReplyFaults,
+    conn: Conn<Session>,
+    /// When the current transaction began.
+    began: Instant,
+}
+
+impl<P: Policy> Connection<P> {
+    /// # Errors
+    /// An injected fault closes the connection before the greeting.
+    fn open(server: Server<P>, stream: Stream, stop: Stop) -> Result<Self, Error> {
+        let Server { mut policy, faults } = server;
+        let (peer, now) = (stream.peer().ip(), policy.resources().clock.now());
+        let asked = FaultContext { point: FaultPoint::Greeting, peer, sender: None, recipient: None, now };
+        let refusal = faults.reply_override(asked)?.or_else(|| policy.connect(peer));
+        let Resources { fqdn, tls, uploads, rng, .. } = policy.resources();
+        let tls = match stream.tls() {
+            Some(active) => Tls::Active(active),
+            None if tls.offers_tls() => Tls::Offered,
+            None => Tls::Absent,
+        };
+        let config = Config { hostname: fqdn.to_owned(), tls, uploads: uploads.clone(), ..policy.config() };
+        let protocol = if config.protocol == Protocol::Lmtp { "LMTP" } else { "ESMTP" };
+        let greeting = refusal.unwrap_or_else(|| Reply::plain(220, &format!("{fqdn} {protocol} Postroad")));
+        let session = Session::new(config, &greeting, format!("{:016x}", rng.next_u64()));
+        Ok(Self { conn: Conn::new(stream, session, stop), policy, faults, began: Instant::now() })
+    }
+
+    async fn run(mut self: Box<Self>) -> Result<(), Error> {
+        while let Some(event) = self.conn.event().await? {
+            match self.intercept(&event)? {
+                Some(reply) => self.conn.machine.answer(reply),
+                None => self.decide(event).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The injected reply to a command, if any.
+    ///
+    /// # Errors
+    /// An injected fault closes the connection.
+    fn intercept(&self, event: &Event) -> Result<Option<Reply>, Error> {
+        match event {
+            Event::Hello { .. } => self.fault(FaultPoint::Hello, None, None),
+            Event::Mail { envelope, .. } => self.fault(FaultPoint::Mail, envelope.reverse_path.as_ref(), None),
+            Event::Rcpt(recipient) => {
+                let sender = self.conn.machine.envelope().and_then(|envelope| envelope.reverse_path.as_ref());
+                self.fault(FaultPoint::Rcpt, sender, Some(&recipient.address))
+            }
+            // A message has a reply for each recipient, or one for all: `message` asks for the faults.
+            Event::Message { .. } | Event::Data | Event::StartTls | Event::NeedSecret(_) | Event::Verify(_) => Ok(None),
+        }
+    }
+
+    fn fault(
+        &self,
+        point: FaultPoint,
+        sender: Option<&Address>,
+        recipient: Option<&Address>,
+    ) -> Result<Option<Reply>, Error> {
+        let (peer, now) = (self.conn.stream().peer().ip(), self.policy.resources().clock.now());
+        self.faults.reply_override(FaultContext { point, peer, sender, recipient, now })
+    }
+
+    /// Answers with what the policy decides.
+    async fn decide(&mut self, event: Event) -> Result<(), Error> {
+        let (client, envelope) = (Client::of(&self.conn, self.began), self.conn.machine.envelope());
+        let (policy, accepted) = (&mut self.policy, Reply::plain(250, ""));
+        let reply = match event {
+            Event::Hello { name, .. } => policy.hello(client, &name).unwrap_or(accepted),
+            Event::Mail { envelope, .. } => {
+                let refusal = policy.mail(client, &envelope.reverse_path);
+                self.began = Instant::now();
+                refusal.unwrap_or(Reply::new(250, (2, 1, 0), "Sender OK"))
+            }
+            Event::Rcpt(recipient) => {
+                let from = envelope.map(|envelope| &envelope.reverse_path);
+                policy.rcpt(client, from.unwrap_or(&None), &recipient)
+            }
+            Event::Data => envelope.and_then(|envelope| policy.data(client, envelope)).unwrap_or(accepted),
+            // RFC 5321 §3.5.3: nobody is told who has a mailbox here without sending to it.
+            Event::Verify(_) => Reply::new(252, (2, 5, 0), "Cannot verify, but will try to deliver"),
+            Event::NeedSecret(user) => {
+                self.conn.machine.secret(policy.secret(&user).as_deref());
+                return Ok(());
+            }
+            Event::StartTls => return self.start_tls().await,
+            Event::Message { envelope, message } => {
+                let replies = self.message(envelope, message).await?;
+                self.conn.machine.answer_each(&replies);
+                return Ok(());
+            }
+        };
+        self.conn.machine.answer(reply);
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Error> {
+        self.conn.accept_tls(self.policy.resources().tls).await?;
+        let description = self.conn.stream().tls().unwrap_or_default();
+        self.conn.machine.encrypted(description);
+        Ok(())
+    }
+
+    /// The replies to a message. Recipients that a fault refuses are not passed to the policy; another fault may replace
+    /// the reply once the message is stored.
+    ///
+    /// # Errors
+    /// An injected fault closes the connection.
+    async fn message(&mut self, mut envelope: Envelope, message: Message) -> Result<Vec<Reply>, Error> {
+        let sender = envelope.reverse_path.clone();
+        // Who a reply is for: a recipient, or all of them.
+        let subjects: Vec<Option<Address>> = match self.conn.machine.config.protocol {
+            Protocol::Lmtp => envelope.recipients.iter().map(|recipient| Some(recipient.address.clone())).collect(),
+            Protocol::Smtp | Protocol::Submission => vec![None],
+        };
+        let mut refusals = Vec::new();
+        for subject in &subjects {
+            refusals.push(self.fault(FaultPoint::Data, sender.as_ref(), subject.as_ref())?);
+        }
+        if refusals.iter().all(Option::is_some) {
+            return Ok(refusals.into_iter().flatten().collect());
+        }
+        if subjects.len() == envelope.recipients.len() {
+            let mut refused = refusals.iter().map(Option::is_some);
+            envelope.recipients.retain(|_| refused.next() == Some(false));
+        }
+        let client = Client::of(&self.conn, self.began);
+        let mut stored = self.policy.message(client, envelope, message).await.into_iter();
+        let mut replies = Vec::new();
+        for (subject, refusal) in subjects.iter().zip(refusals) {
+            let reply = match refusal {
+                Some(refusal) => refusal,
+                None => stored.next().expect("the policy replies for each recipient"),
+            };
+            let fault = match reply.is_positive() {
+                true => self.fault(FaultPoint::Stored, sender.as_ref(), subject.as_ref())?,
+                false => None,
+            };
+            replies.push(fault.unwrap_or(reply));
+        }
+        Ok(replies)
+    }
+}
+
+/// The reply to a message that could not be stored: because the disk is full, or for another reason. RFC 3463 §3.4.
+pub fn storage_failure(is_disk_full: bool) -> Reply {
+    match is_disk_full {
+        true => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),
+        false => Reply::new(451, (4, 3, 0), "Cannot store the message now, try again later"),
+    }
+}
