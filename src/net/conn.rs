@@ -12,7 +12,6 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::busy_poll::{BusyPollPermit, PeerActivity};
 use super::deadline::Deadline;
 use super::write_buffer::WriteBuffer;
 use super::{Error, Machine, Next, Stop, Stream, TlsAcceptor, Trust};
@@ -38,8 +37,6 @@ pub struct Conn<M> {
     is_input_left: bool,
     /// Unsent bytes are not written until the machine wants to read.
     delay_output: bool,
-    /// When the peer last sent something, if it did so promptly.
-    activity: Option<PeerActivity>,
     deadline: Deadline,
     stop: Stop,
     /// The wait for `stop`, from the first read until it fires.
@@ -60,7 +57,6 @@ impl<M: Machine + Unpin> Conn<M> {
             is_unflushed: false,
             is_input_left: false,
             delay_output: false,
-            activity: None,
             deadline,
             stop,
             stopping: None,
@@ -238,13 +234,6 @@ impl<M: Machine + Unpin> Conn<M> {
 
     async fn read(&mut self) -> Result<(), Error> {
         let (timeout_after, began) = (self.machine.timeout(), Instant::now());
-        let awake = self.activity.take().map_or(Duration::ZERO, |activity| activity.poll_duration(began));
-        if !awake.is_zero() && !self.stop.is_cancelled() && self.poll_briefly(began, awake).await? {
-            let now = Instant::now();
-            self.activity = PeerActivity::of(now, now - began);
-            self.machine.add_wait(now - began);
-            return Ok(());
-        }
         let result = poll_fn(|cx| self.poll_wait(began.checked_add(timeout_after), cx)).await;
         if let WaitResult::Stop = result {
             (self.stopped, self.stopping) = (true, None);
@@ -253,8 +242,6 @@ impl<M: Machine + Unpin> Conn<M> {
         }
         let now = Instant::now();
         self.turn_began = now;
-        // Only sockets need the operating system to wake the thread.
-        self.activity = if self.stream.is_socket() { PeerActivity::of(now, now - began) } else { None };
         self.machine.add_wait(now - began);
         if let WaitResult::Peer(outcome) = result {
             return outcome.map_err(Error::of_stream);
@@ -296,18 +283,6 @@ impl<M: Machine + Unpin> Conn<M> {
             Err(error) => return Poll::Ready(Err(error)),
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Polls for bytes of a prompt peer without going to sleep; whether some arrived.
-    async fn poll_briefly(&mut self, began: Instant, awake: Duration) -> Result<bool, Error> {
-        let Some(_awake) = BusyPollPermit::take() else { return Ok(false) };
-        while began.elapsed() < awake {
-            if let Poll::Ready(arrived) = poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
-                return arrived.map(|()| true).map_err(Error::of_stream);
-            }
-            yield_now().await;
-        }
-        Ok(false)
     }
 
     async fn close(&mut self) {

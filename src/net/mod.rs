@@ -22,7 +22,6 @@
 mod address_map;
 mod authority;
 mod budget;
-mod busy_poll;
 mod conn;
 mod deadline;
 mod error;

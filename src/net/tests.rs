@@ -294,7 +294,7 @@ async fn conn_with_unread_input_delays_replies_until_it_is_read() {
 }
 
 #[tokio::test]
-async fn busy_poll_when_the_server_stops_shuts_down() {
+async fn conn_when_the_server_stops_amid_commands_shuts_down() {
     let (net, stop) = (Net::loopback([ip(1), ip(2)].into()), Stop::new());
     let server = serving(&net, Limits { grace: SECOND * 600, ..Limits::default() }, &stop).await;
     let mut client = call(&net).await;

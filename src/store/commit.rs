@@ -12,9 +12,6 @@ use super::{Error, content};
 
 /// Contents below this size are stored in their row; larger ones would be written twice, to the WAL and to the database.
 const INLINE_LIMIT: usize = 16 * 1024;
-/// The same in a commit of at least [`SHARED_JOBS`] jobs, which share the sync of the segment.
-const INLINE_LIMIT_SHARED: usize = 1024;
-const SHARED_JOBS: usize = 24;
 
 /// What one caller wants stored.
 pub(super) trait Job: Send {
@@ -73,9 +70,8 @@ impl CommitState {
             complete_all(jobs, &Err(error));
             return Vec::new();
         }
-        let inline_limit = if jobs.len() < SHARED_JOBS { INLINE_LIMIT } else { INLINE_LIMIT_SHARED };
         let end = self.segments.next_location();
-        let transaction = match Transaction::begin(connection, &self.registry, end, inline_limit) {
+        let transaction = match Transaction::begin(connection, &self.registry, end, INLINE_LIMIT) {
             Ok(transaction) => transaction,
             Err(error) => {
                 complete_all(jobs, &Err(refused(error.into())));
