@@ -11,20 +11,10 @@ const UNCOUNTED_BYTES: usize = 16 * 1024;
 /// The budget where no other is set.
 const DEFAULT_BYTES: usize = 256 * 1024 * 1024;
 
-/// So much of an upload must have arrived before more than it needs is reserved for it.
-const MIN_RESERVED_FOR_BYTES: usize = 64 * 1024;
-/// Up to this multiple of what has arrived is reserved then.
-const MAX_RESERVED_FACTOR: usize = 64;
-
-/// Reserves room for more bytes of an upload that will have this size at most. To grow a buffer copies it, leaves the old one
-/// to the allocator, and takes a time that grows with it; so it is done twice at most. What is not filled takes no memory.
-pub fn reserve_for_upload(buffer: &mut BytesMut, more: usize, expected: usize) {
-    let len = buffer.len();
-    if buffer.capacity() - len < more {
-        let believed = if len < MIN_RESERVED_FOR_BYTES { 0 } else { len.saturating_mul(MAX_RESERVED_FACTOR) };
-        buffer.reserve(more.max(expected.saturating_sub(len).min(believed)));
-    }
-}
+/// The size of an upload that was not declared is expected to be the largest once so much of it has arrived.
+const MIN_LARGE_BYTES: usize = 64 * 1024;
+/// Up to this multiple of what has arrived is reserved.
+const MAX_RESERVED_FACTOR: usize = 32;
 
 /// The memory for uploads under way of all connections of a process. Clones share it.
 #[derive(Clone)]
@@ -95,6 +85,36 @@ impl UploadShare {
     }
 }
 
+impl UploadShare {
+    /// Makes room in the buffer of an upload for `more` bytes, beside the `others` that it holds; false if there is none.
+    ///
+    /// To grow a buffer copies it, takes a time that grows with it, and leaves the old one to the allocator, which gives it
+    /// back late. So it grows at once to its declared size, or to the largest, as far as what has arrived makes that likely.
+    pub fn reserve(
+        &mut self,
+        buffer: &mut BytesMut,
+        others: usize,
+        more: usize,
+        (declared, max): (Option<usize>, usize),
+    ) -> bool {
+        let (len, needed) = (buffer.len(), buffer.len() + more);
+        if needed <= buffer.capacity() {
+            return true;
+        }
+        // Who sends more than was declared is believed no more.
+        let declared = declared.filter(|declared| needed <= *declared);
+        let is_likely = declared.is_some() || MIN_LARGE_BYTES <= len;
+        let likely = if is_likely { needed.saturating_mul(MAX_RESERVED_FACTOR) } else { 2 * len };
+        let wanted = likely.min(declared.unwrap_or(max)).max(needed);
+        let found = [wanted, needed + len / 8].into_iter().find(|bytes| self.grow_to(others + bytes));
+        let Some(capacity) = found else { return false };
+        let mut larger = BytesMut::with_capacity(capacity);
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+        true
+    }
+}
+
 impl Drop for UploadShare {
     fn drop(&mut self) {
         if self.bytes != 0 {
@@ -122,14 +142,30 @@ mod tests {
     }
 
     #[test]
-    fn buffer_of_a_large_upload_is_moved_twice_at_most() {
-        let (mut buffer, mut moves) = (BytesMut::new(), 0);
-        while buffer.len() < 40 << 20 {
-            let before = buffer.capacity();
-            reserve_for_upload(&mut buffer, 1 << 16, 50 << 20);
-            moves += usize::from(before != 0 && before != buffer.capacity());
-            buffer.extend_from_slice(&[b'x'; 1 << 16]);
+    fn buffer_of_a_large_upload_is_moved_twice_at_most_and_counted() {
+        for declared in [None, Some(40 << 20)] {
+            let budget = UploadBudget::new(60 << 20);
+            let (mut share, mut buffer, mut moves) = (budget.share(), BytesMut::new(), 0);
+            while buffer.len() < 40 << 20 {
+                let before = buffer.capacity();
+                assert!(share.reserve(&mut buffer, 0, 1 << 16, (declared, 50 << 20)));
+                moves += usize::from(before != 0 && before != buffer.capacity());
+                buffer.extend_from_slice(&[b'x'; 1 << 16]);
+                assert!(buffer.capacity() <= share.bytes + UNCOUNTED_BYTES);
+            }
+            assert!(moves <= 2 && buffer.capacity() <= 50 << 20, "{moves} moves, {}", buffer.capacity());
         }
-        assert!(moves <= 2 && buffer.capacity() <= 51 << 20, "{moves} moves, {}", buffer.capacity());
+    }
+
+    #[test]
+    fn buffer_without_room_for_what_is_expected_grows_as_far_as_there_is_room() {
+        let budget = UploadBudget::new(1 << 20);
+        let (mut share, mut buffer, mut moves) = (budget.share(), BytesMut::new(), 0);
+        while share.reserve(&mut buffer, 0, 10_000, (None, 50 << 20)) {
+            moves += 1;
+            buffer.extend_from_slice(&[b'x'; 10_000]);
+        }
+        assert!(900_000 < buffer.len() && buffer.capacity() <= (1 << 20) + UNCOUNTED_BYTES, "{}", buffer.len());
+        assert!(moves < 200);
     }
 }

@@ -43,7 +43,7 @@ mod trust;
 mod write_buffer;
 
 pub use authority::Authority;
-pub use budget::{UploadBudget, UploadShare, reserve_for_upload};
+pub use budget::{UploadBudget, UploadShare};
 pub(crate) use close::LINGER_TIMEOUT;
 pub use conn::Conn;
 pub use error::Error;

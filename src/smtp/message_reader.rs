@@ -14,10 +14,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
 use crate::mail::{Message, has_bare_line_end, has_long_header, normalize};
-use crate::net::{UploadShare, reserve_for_upload};
+use crate::net::UploadShare;
 
-/// Maximum memory that is reserved only because the client declared a size.
-const MAX_RESERVED_BYTES: u64 = 1 << 20;
 /// Data beyond the size limit that is read and discarded before the connection is closed.
 const MAX_DISCARDED_BYTES: u64 = 16 << 20;
 
@@ -150,16 +148,10 @@ impl MessageReader {
 
     /// Makes room for more bytes; false if there is none.
     fn reserve(&mut self, bytes: usize) -> bool {
-        self.lacks_room |= !self.share.grow_to(self.message.len() + bytes);
-        if self.lacks_room {
-            return false;
-        }
-        if self.message.is_empty() {
-            self.message.reserve(bytes.max(self.declared.min(MAX_RESERVED_BYTES) as usize));
-        }
-        let expected = if self.declared == 0 { self.max_bytes } else { self.declared };
-        reserve_for_upload(&mut self.message, bytes, usize::try_from(expected).unwrap_or(usize::MAX));
-        true
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let expected = ((self.declared != 0).then(|| size(self.declared)), size(self.max_bytes));
+        self.lacks_room |= !self.share.reserve(&mut self.message, 0, bytes, expected);
+        !self.lacks_room
     }
 
     /// Announces the size of the next chunk.
@@ -211,11 +203,10 @@ impl MessageReader {
     }
 
     /// The bytes in a buffer of at most twice their size: a client that declares much and sends little must not occupy
-    /// memory while the message is queued. Without memory for the copy, it does.
+    /// memory while the message is queued. The share covers both, since it is that of the larger buffer.
     fn fitted(&mut self) -> Bytes {
         let message = std::mem::take(&mut self.message);
-        let is_loose = message.len() < message.capacity() / 2;
-        match is_loose && self.share.grow_to(2 * message.len()) {
+        match message.len() < message.capacity() / 2 {
             true => Bytes::copy_from_slice(&message),
             false => message.freeze(),
         }

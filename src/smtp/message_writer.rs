@@ -9,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 /// Runs of at least this length are sent without copying.
 const MIN_SHARED_RUN_BYTES: usize = 4096;
+/// Longest run, so that no step looks through a long message.
+const MAX_RUN_BYTES: usize = 256 * 1024;
 /// Short runs are coalesced up to this length.
 const COALESCED_BYTES: usize = 16 * 1024;
 
@@ -112,7 +114,8 @@ fn run(piece: &[u8], before: u8) -> usize {
     if before == b'\r' && piece.starts_with(b"\n.") {
         return 1;
     }
-    memchr::memmem::find(piece, b"\r\n.").map_or(piece.len(), |at| at + 2)
+    let first = &piece[..piece.len().min(MAX_RUN_BYTES)];
+    memchr::memmem::find(first, b"\r\n.").map_or(first.len(), |at| at + 2)
 }
 
 #[cfg(test)]

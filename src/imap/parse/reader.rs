@@ -4,7 +4,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::net::{UploadBudget, UploadShare, is_http_request, reserve_for_upload};
+use crate::net::{UploadBudget, UploadShare, is_http_request};
 
 /// All messages of a command together may have the size of this many of the largest. RFC 3502.
 const MAX_MESSAGES_PER_COMMAND: usize = 2;
@@ -114,7 +114,10 @@ impl Reader {
 
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Stage::Literal { bytes: expected } = self.stage {
-            reserve_for_upload(&mut self.input, bytes.len(), expected + MAX_CHUNK_BYTES);
+            let (others, declared) = (self.held_bytes(), expected + MAX_CHUNK_BYTES);
+            if !self.command.share.reserve(&mut self.input, others, bytes.len(), (Some(declared), declared)) {
+                self.refuse_for_room(expected);
+            }
         }
         self.input.extend_from_slice(bytes);
     }
@@ -238,8 +241,7 @@ impl Reader {
     fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
         let held = self.held_bytes() + self.input.len().min(bytes);
         if !self.command.share.grow_to(held) {
-            self.refuse(Refusal::NoRoom, Stage::SkipLiteral { bytes: bytes as u64 });
-            (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
+            self.refuse_for_room(bytes);
             return None;
         }
         if self.input.len() < bytes {
@@ -251,6 +253,12 @@ impl Reader {
         self.command.literals.push(std::mem::replace(&mut self.input, rest).freeze());
         self.stage = Stage::Line;
         None
+    }
+
+    /// There is no memory for a literal of so many bytes; the command is skipped.
+    fn refuse_for_room(&mut self, bytes: usize) {
+        self.refuse(Refusal::NoRoom, Stage::SkipLiteral { bytes: bytes as u64 });
+        (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
     }
 
     fn skip_line(&mut self) -> Option<ReadResult> {

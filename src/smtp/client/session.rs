@@ -21,6 +21,7 @@ use super::{Cause, Config, Event, Extensions, Failure, Stage, requirements};
 use crate::auth::SaslClient;
 use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{Machine, Next};
+use crate::sync::beside_others;
 
 /// Minimum transfer rate of a message.
 const MIN_BYTES_PER_SECOND: u64 = 500;
@@ -118,7 +119,9 @@ impl Session {
     /// # Panics
     /// If the session is not ready.
     pub fn send(&mut self, envelope: Envelope, message: &Message) {
-        let message = requirements::with_fixed_line_ends(&envelope, message, self.config.bare_line_ends);
+        let rule = self.config.bare_line_ends;
+        let fixed = || requirements::with_fixed_line_ends(&envelope, message, rule);
+        let message = beside_others(message.len(), fixed);
         let capacity = self.recipient_capacity(&envelope.recipients);
         self.used.note(&self.extensions.limits, &envelope.recipients[..capacity]);
         let mut transaction =

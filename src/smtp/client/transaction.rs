@@ -26,6 +26,7 @@ use super::super::parameters::Mail;
 use super::requirements::Requirements;
 use super::{Cause, Config, Extensions, Outcome, Stage, Verdict};
 use crate::mail::{Address, Envelope, Message, Recipient};
+use crate::sync::beside_others;
 
 /// Maximum size of a group of pipelined commands, so that the buffers do not fill while both ends write. RFC 2920 §3.1.
 const MAX_GROUP_COMMANDS: usize = 50;
@@ -79,7 +80,7 @@ impl Transaction {
         reset: bool,
         capacity: usize,
     ) -> Self {
-        let needs = Requirements::of(&envelope, &message);
+        let needs = beside_others(message.len(), || Requirements::of(&envelope, &message));
         let mut verdicts = needs.refusals(&envelope, extensions, config);
         for verdict in verdicts.iter_mut().skip(capacity) {
             verdict.get_or_insert_with(over_limit);
