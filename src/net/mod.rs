@@ -23,6 +23,7 @@ mod address_map;
 mod authority;
 mod budget;
 mod busy_poll;
+mod close;
 mod conn;
 mod deadline;
 mod error;
@@ -43,7 +44,7 @@ mod trust;
 mod write_buffer;
 
 pub use authority::Authority;
-pub use budget::{UploadBudget, UploadShare};
+pub use budget::{UploadBudget, UploadShare, reserve_for_upload};
 pub use conn::Conn;
 pub use error::Error;
 pub use foreign::is_http_request;

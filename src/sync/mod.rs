@@ -3,9 +3,11 @@
 mod shared_table;
 
 use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, yield_now};
+use tokio::time::Instant;
 
 pub(crate) use shared_table::SharedTable;
 
@@ -28,3 +30,24 @@ pub(crate) fn beside_others<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 
 /// More bytes than are worked on within a few milliseconds.
 const MANY_BYTES: usize = 256 * 1024;
+
+/// How long a task may keep its thread while others wait.
+const MAX_TURN: Duration = Duration::from_millis(5);
+
+/// The turn of a task whose work consists of many small steps. In virtual time, no step takes any.
+pub(crate) struct Turn(Instant);
+
+impl Turn {
+    /// Begins now.
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Lets the other tasks run if this one had its turn.
+    pub(crate) async fn pass_on(&mut self) {
+        if MAX_TURN <= self.0.elapsed() {
+            yield_now().await;
+            *self = Self::begin();
+        }
+    }
+}
