@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::account_feed::{CommittedChanges, SessionId};
 use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, sqlite};
 use crate::imap::Flags;
-use crate::sync::lock;
+use crate::sync::{beside_others, lock};
 
 /// The modification sequence of a deleted mailbox; no change has it.
 const GONE: u64 = u64::MAX;
@@ -138,10 +138,9 @@ impl Mailbox {
                 }
                 state.newest == GONE
             };
-            let loaded = match gone {
-                true => None,
-                false => self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id))?,
-            };
+            let load = || self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id));
+            // How many messages there are is not known before.
+            let loaded = if gone { None } else { beside_others(usize::MAX, load)? };
             let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);
             // A commit may have happened in between; then it is read again.
