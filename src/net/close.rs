@@ -1,7 +1,7 @@
 //! Closes a connection so that the peer gets the last replies.
 //!
 //! A socket that is closed while the peer still sends answers with a reset, and the peer may then give up, or lose what it has
-//! not read: RFC 1122 §4.2.2.13, RFC 9112 §9.6. So what comes after the end is read, within limits.
+//! not read: RFC 9112 §9.6. So what comes after the end is read, within limits.
 
 use std::future::poll_fn;
 use std::pin::Pin;

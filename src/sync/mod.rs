@@ -32,7 +32,7 @@ pub(crate) fn beside_others<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 const MANY_BYTES: usize = 256 * 1024;
 
 /// How long a task may keep its thread while others wait.
-const MAX_TURN: Duration = Duration::from_millis(5);
+const MAX_TURN: Duration = Duration::from_millis(2);
 
 /// The turn of a task whose work consists of many small steps. In virtual time, no step takes any.
 pub(crate) struct Turn(Instant);
