@@ -15,17 +15,19 @@ use super::Stream;
 /// How long to wait for the peer to accept the last bytes.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the peer may take to close its end.
-pub(super) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Input that is read after the end.
 const MAX_DISCARDED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Ends the output, then reads what the peer still sends, for this long at most.
-pub(super) async fn close(stream: &mut Stream, linger: Duration) {
-    let shutdown = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx));
-    // Fails if the peer has closed the connection already, which does not matter.
-    let is_shut = timeout(SHUTDOWN_TIMEOUT, shutdown).await.is_ok_and(|outcome| outcome.is_ok());
-    if is_shut && stream.is_socket() {
-        let mut rest = stream.take(MAX_DISCARDED_BYTES);
-        let _ = timeout(linger, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+impl Stream {
+    /// Ends the output, then reads what the peer still sends, for this long at most.
+    pub(crate) async fn close(&mut self, linger: Duration) {
+        let shutdown = poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx));
+        // Fails if the peer has closed the connection already, which does not matter.
+        let is_shut = timeout(SHUTDOWN_TIMEOUT, shutdown).await.is_ok_and(|outcome| outcome.is_ok());
+        if is_shut && self.is_socket() {
+            let mut rest = self.take(MAX_DISCARDED_BYTES);
+            let _ = timeout(linger, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        }
     }
 }

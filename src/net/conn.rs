@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::busy_poll::{BusyPollPermit, PeerActivity};
-use super::close::{LINGER_TIMEOUT, close};
+use super::close::LINGER_TIMEOUT;
 use super::deadline::Deadline;
 use super::write_buffer::WriteBuffer;
 use super::{Error, Machine, Next, Stop, Stream, TlsAcceptor, Trust};
@@ -302,7 +302,7 @@ impl<M: Machine + Unpin> Conn<M> {
 
     async fn close(&mut self) {
         let linger = if self.stopped { Duration::ZERO } else { LINGER_TIMEOUT };
-        close(&mut self.stream, linger).await;
+        self.stream.close(linger).await;
     }
 }
 

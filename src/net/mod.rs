@@ -45,6 +45,7 @@ mod write_buffer;
 
 pub use authority::Authority;
 pub use budget::{UploadBudget, UploadShare, reserve_for_upload};
+pub(crate) use close::LINGER_TIMEOUT;
 pub use conn::Conn;
 pub use error::Error;
 pub use foreign::is_http_request;

@@ -17,6 +17,8 @@ use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, sqlite};
 use crate::imap::Flags;
 use crate::sync::{beside_others, lock};
 
+/// A mailbox takes so many bytes, or less: how many messages there are is not known before it is read.
+const UNKNOWN_BYTES: usize = 1024 * 1024;
 /// The modification sequence of a deleted mailbox; no change has it.
 const GONE: u64 = u64::MAX;
 
@@ -139,8 +141,7 @@ impl Mailbox {
                 state.newest == GONE
             };
             let load = || self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id));
-            // How many messages there are is not known before.
-            let loaded = if gone { None } else { beside_others(usize::MAX, load)? };
+            let loaded = if gone { None } else { beside_others(UNKNOWN_BYTES, load)? };
             let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);
             // A commit may have happened in between; then it is read again.
