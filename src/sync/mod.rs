@@ -57,7 +57,7 @@ impl Few {
         }
         let max = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
         let running = self.ended.wait_while(lock(&self.running), |running| max <= *running);
-        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        *ignore_poison(running) += 1;
         IS_ONE.set(true);
         let _one = One(self);
         work()
