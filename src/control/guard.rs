@@ -18,8 +18,9 @@ use crate::world::World;
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 /// Ends of names that are reserved for private use: RFC 6761 §6.2, §6.3, and `.internal`.
 const PRIVATE_ENDS: [&str; 3] = [".localhost", ".test", ".internal"];
-/// The port of an authority without one. RFC 9110 §4.2.1.
-const DEFAULT_PORT: u16 = 80;
+/// The schemes of an origin that can be this interface's own, with the port of an authority without one. `https` is that of
+/// a proxy with TLS in front, which passes the Host header on. RFC 9110 §4.2.1, §4.2.2.
+const SCHEMES: [(&str, u16); 2] = [("http://", 80), ("https://", 443)];
 
 type Refusal = (StatusCode, &'static str);
 
@@ -35,7 +36,8 @@ fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refus
     if OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(());
     }
-    let site = Site::of_request(request)?;
+    let target = target(request)?;
+    let site = Site::parse(target, SCHEMES[0].1).ok_or((StatusCode::FORBIDDEN, "the Host header is invalid"))?;
     if !site.is_private(world) {
         let text = "the Host header is a foreign name; use an IP address, localhost, a name under .test or .internal, \
                     or the name of a host of this world";
@@ -43,9 +45,23 @@ fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refus
     }
     match single(request, &ORIGIN)? {
         None => Ok(()),
-        Some(origin) if Site::of_origin(origin) == Some(site) => Ok(()),
+        Some(origin) if is_own_origin(origin, target) => Ok(()),
         Some(_) => Err((StatusCode::FORBIDDEN, "requests of web pages of other origins are refused")),
     }
+}
+
+/// The authority that a request is for. RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
+fn target<B>(request: &axum::http::Request<B>) -> Result<&str, Refusal> {
+    let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
+    Ok(request.uri().authority().map_or(host, Authority::as_str))
+}
+
+/// Whether a page of this origin came from the target of the request. A page without an origin sends `null`.
+fn is_own_origin(origin: &str, target: &str) -> bool {
+    SCHEMES.iter().any(|(scheme, port)| {
+        let site = origin.strip_prefix(scheme).and_then(|authority| Site::parse(authority, *port));
+        site.is_some() && site == Site::parse(target, *port)
+    })
 }
 
 /// The value of a header that may be there once at most.
@@ -67,23 +83,11 @@ struct Site {
 }
 
 impl Site {
-    /// The site that a request is for. RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
-    fn of_request<B>(request: &axum::http::Request<B>) -> Result<Self, Refusal> {
-        let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
-        let target = request.uri().authority().map_or(host, Authority::as_str);
-        Self::parse(target).ok_or((StatusCode::FORBIDDEN, "the Host header is invalid"))
-    }
-
-    /// This interface is not encrypted, so only `http` can be its own origin; a page without one sends `null`.
-    fn of_origin(origin: &str) -> Option<Self> {
-        Self::parse(origin.strip_prefix("http://")?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, default_port: u16) -> Option<Self> {
         let authority: Authority = text.parse().ok()?;
         let host = authority.host().to_ascii_lowercase();
         let has_port = text.len() != host.len();
-        let port = if has_port { authority.port_u16()? } else { DEFAULT_PORT };
+        let port = if has_port { authority.port_u16()? } else { default_port };
         (!host.is_empty() && !text.contains('@')).then_some(Self { host, port })
     }
 
@@ -170,7 +174,9 @@ mod tests {
         assert_eq!(with("http://localhost:8025"), 200);
         for origin in [
             "null",
-            "https://localhost:8025",
+            "https://localhost",
+            "https://localhost:443",
+            "ftp://localhost:8025",
             "http://localhost",
             "http://127.0.0.1:8025",
             "http://evil.example",
@@ -184,6 +190,22 @@ mod tests {
         assert_eq!(status(&[("Host", "localhost"), ("Origin", "http://localhost:80")], "/"), 200);
         let two = [("Host", "localhost"), ("Origin", "http://localhost"), ("Origin", "http://evil.example")];
         assert_eq!(status(&two, "/"), 400);
+    }
+
+    #[test]
+    fn guard_behind_a_proxy_with_tls_passes_its_own_origin() {
+        let with = |host: &str, origin: &str| status(&[("Host", host), ("Origin", origin)], "/");
+        for (host, origin) in [
+            ("panel.internal", "https://panel.internal"),
+            ("panel.internal:443", "https://panel.internal"),
+            ("panel.internal:8443", "https://panel.internal:8443"),
+        ] {
+            assert_eq!(with(host, origin), 200, "{host}, {origin}");
+        }
+        for origin in ["https://other.internal", "https://panel.internal:8443", "http://panel.internal:443"] {
+            assert_eq!(with("panel.internal", origin), 403, "{origin}");
+        }
+        assert_eq!(with("evil.example", "https://evil.example"), 403);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::{AppState, error_reply};
-use crate::net::{Error, Limits, Service, Stop, Stream, UploadShare};
+use crate::net::{Error, LINGER_TIMEOUT, Limits, Service, Stop, Stream, UploadShare};
 use crate::sync::lock;
 
 /// How many connections are open at a time, and how long they may go on after a stop: the process ends within 5 s.
@@ -43,7 +43,7 @@ impl Service for Http {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
-        let stream = TokioIo::new(PromptReader { stream, stalled: None });
+        let stream = TokioIo::new(PromptReader { stream, stalled: None, closing: None });
         let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(self.0)));
         let ended = tokio::select! {
             biased;
@@ -77,15 +77,16 @@ pub(super) async fn limit_body(State(running): AppState, request: Request, next:
 /// The body of a request that is being read.
 struct Upload {
     share: UploadShare,
+    /// The memory that it takes.
     bytes: usize,
     /// Why it was not read to its end.
     broken: Option<(StatusCode, &'static str)>,
 }
 
 impl Upload {
-    /// Counts a part of the body.
+    /// Counts a part of the body twice: in the end, all parts are copied into one buffer.
     fn take(&mut self, part: Bytes) -> Result<Bytes, axum::Error> {
-        self.bytes += part.len();
+        self.bytes += 2 * part.len();
         match self.share.grow_to(self.bytes) {
             true => Ok(part),
             false => Err(self.fail(StatusCode::SERVICE_UNAVAILABLE, "too many uploads at once, try again later")),
@@ -118,6 +119,8 @@ struct PromptReader {
     stream: Stream,
     /// The end of the wait for the peer, while it reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// How long the peer may still send, once all is written. RFC 9112 §9.6.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl PromptReader {
@@ -162,8 +165,20 @@ impl AsyncWrite for PromptReader {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.check(closed, cx)
+        if self.closing.is_none() {
+            let closed = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.check(closed, cx))?;
+        }
+        let Self { stream, closing, .. } = &mut *self;
+        let end = closing.get_or_insert_with(|| Box::pin(sleep(LINGER_TIMEOUT)));
+        while end.as_mut().poll(cx).is_pending() {
+            let mut part = [0; 16 * 1024];
+            let mut part = ReadBuf::new(&mut part);
+            if ready!(Pin::new(&mut *stream).poll_read(cx, &mut part)).is_err() || part.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -277,10 +292,10 @@ mod tests {
         assert_eq!((began.elapsed(), lock(&late).broken.unwrap().0), (BODY_TIMEOUT, StatusCode::REQUEST_TIMEOUT));
 
         let (one, other) = (upload(&budget), upload(&budget));
-        assert!(to_bytes(limited(vec![0; 90_000].into(), one.clone()), 1_000_000).await.is_ok());
-        assert!(to_bytes(limited(vec![0; 90_000].into(), other.clone()), 1_000_000).await.is_err());
+        assert!(to_bytes(limited(vec![0; 45_000].into(), one.clone()), 1_000_000).await.is_ok());
+        assert!(to_bytes(limited(vec![0; 45_000].into(), other.clone()), 1_000_000).await.is_err());
         assert_eq!(lock(&other).broken.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
         drop((one, other));
-        assert!(to_bytes(limited(vec![0; 90_000].into(), upload(&budget)), 1_000_000).await.is_ok());
+        assert!(to_bytes(limited(vec![0; 45_000].into(), upload(&budget)), 1_000_000).await.is_ok());
     }
 }

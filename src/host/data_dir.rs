@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::net::Authority;
-use crate::store::{Store, private_file, private_folder};
+use crate::store::{Store, private_file, private_folder, sync_folder};
 use crate::world::{Clock, World};
 use crate::{mda, mta};
 
@@ -75,8 +75,8 @@ impl DataDir {
         store.backup(target)?;
         let Some(folder) = store.folder() else { return Ok(()) };
         for file in AUTHORITY_FILES.into_iter().filter(|file| folder.join(file).exists()) {
-            let copied = fs::copy(folder.join(file), target.join(file));
-            copied.map_err(|error| Error::Data { path: target.join(file), why: error.to_string() })?;
+            let text = fs::read_to_string(folder.join(file));
+            write_secret(&target.join(file), &text.map_err(|error| data_error(&folder.join(file), &error))?)?;
         }
         Ok(())
     }
@@ -93,13 +93,20 @@ impl DataDir {
     }
 }
 
-/// Writes a file that only its owner can read.
+/// Writes a file that only its owner can read. A power cut leaves it whole or not at all.
 fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
-    let written = private_file().write(true).create(true).truncate(true).open(path).and_then(|mut file| {
+    let new = path.with_extension("new");
+    let written = private_file().write(true).create(true).truncate(true).open(&new).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
     });
-    written.map_err(|error| Error::Data { path: path.into(), why: error.to_string() })
+    written.map_err(|error| data_error(path, &error))
+}
+
+fn data_error(path: &Path, error: &std::io::Error) -> Error {
+    Error::Data { path: path.into(), why: error.to_string() }
 }
 
 #[cfg(all(test, unix))]

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use super::parse::{RawCommand, command};
 use super::search::{Key, KnownFacts, MessageFacts, Text, TrigramQuery, evaluate};
 use super::{
-    Body, Event, Numbers, Part, PartContent, Reply, Request, SequenceSet, Session, SessionConfig, Span, Structure,
-    Summary, SystemFlags,
+    Body, Event, Numbers, Part, PartContent, Reply, Request, SentDate, SequenceSet, Session, SessionConfig, Span,
+    Structure, Summary, SystemFlags,
 };
-use crate::mail::Message;
+use crate::mail::{Message, decode_base64, decode_quoted_printable};
 use crate::net::fuzzing::drive;
 
 /// The largest message that a client may append.
@@ -38,7 +38,7 @@ pub fn session(input: &[u8]) {
         Event::NeedSecret(user) => session.secret((user == "ann").then_some("pw")),
         Event::Open { user } => {
             assert_eq!(user, "ann", "no other user was authenticated");
-            session.opened(!is(4));
+            session.opened(if is(4) { Err("Not now") } else { Ok(()) });
         }
         Event::IdleEnd(reply) => session.done(&reply),
         Event::Request(Request::Idle) => {
@@ -166,6 +166,25 @@ fn check_part(part: &Part, within: Span) {
     }
 }
 
+/// The value of a `Date` field: its day and its moment are at most three days apart.
+///
+/// # Panics
+/// As [`session()`].
+pub fn date(input: &[u8]) {
+    let Some(date) = SentDate::parse(&String::from_utf8_lossy(input)) else { return };
+    let midnight = date.day.at(0, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).expect("a day of the calendar");
+    assert!((date.timestamp - midnight.timestamp().as_second()).abs() < 3 * 86_400, "{date:?}");
+}
+
+/// An encoded body: what is decoded is not longer.
+///
+/// # Panics
+/// As [`session()`].
+pub fn encoded(input: &[u8]) {
+    assert!(decode_base64(input).len() <= input.len().div_ceil(4) * 3);
+    assert!(decode_quoted_printable(input).len() <= input.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +215,17 @@ mod tests {
     #[test]
     fn sequence_set_contains_the_same_numbers_when_resolved() {
         run_random("imap set", sequence_set, 20_000, "1|2|9|10|4000|4294967295|4294967296|0|:|:|:|,|,|,|*|$| ");
+    }
+
+    #[test]
+    fn date_of_any_text_is_consistent() {
+        let words = "Mon|, | |1|31|Jan|Dec|99|103|2026|9999|0000|10:00|23:59:60|:|+0100|-1200|+9999|EST|Z|(|)|-|\u{e9}|12-Dec-1999";
+        run_random("sent date", date, 50_000, words);
+    }
+
+    #[test]
+    fn encoded_text_is_not_shorter_than_its_content() {
+        run_random("transfer encodings", encoded, 20_000, "=|==|=\r\n|=3D|=C3=A9|=x|aGVsbG8=|Zg|\n|\r\n| |\t|-- ");
     }
 
     #[test]

@@ -194,6 +194,9 @@ pub fn normalize(message: &[u8]) -> (Cow<'_, [u8]>, bool) {
             at = end + 2;
             continue;
         }
+        if out.is_empty() {
+            out.reserve(message.len() + message.len() / 16);
+        }
         out.extend_from_slice(&message[copied..end]);
         out.extend_from_slice(b"\r\n");
         at = end + 1;

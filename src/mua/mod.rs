@@ -5,6 +5,7 @@
 //! ```
 
 mod compose;
+pub mod fuzzing;
 mod imap;
 mod mail_files;
 mod maildir;

@@ -4,10 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::BytesMut;
+
 /// What an upload may hold without being counted, so that small messages are accepted whatever others send.
 const UNCOUNTED_BYTES: usize = 16 * 1024;
 /// The budget where no other is set.
 const DEFAULT_BYTES: usize = 256 * 1024 * 1024;
+
+/// So much of an upload must have arrived before more than it needs is reserved for it.
+const MIN_RESERVED_FOR_BYTES: usize = 64 * 1024;
+/// Up to this multiple of what has arrived is reserved then.
+const MAX_RESERVED_FACTOR: usize = 64;
+
+/// Reserves room for more bytes of an upload that will have this size at most. To grow a buffer copies it, leaves the old one
+/// to the allocator, and takes a time that grows with it; so it is done twice at most. What is not filled takes no memory.
+pub fn reserve_for_upload(buffer: &mut BytesMut, more: usize, expected: usize) {
+    let len = buffer.len();
+    if buffer.capacity() - len < more {
+        let believed = if len < MIN_RESERVED_FOR_BYTES { 0 } else { len.saturating_mul(MAX_RESERVED_FACTOR) };
+        buffer.reserve(more.max(expected.saturating_sub(len).min(believed)));
+    }
+}
 
 /// The memory for uploads under way of all connections of a process. Clones share it.
 #[derive(Clone)]
@@ -102,5 +119,17 @@ mod tests {
         assert!(other.grow_to(UNCOUNTED_BYTES + 100_000));
         drop(other);
         assert!(budget.has_room(100_000));
+    }
+
+    #[test]
+    fn buffer_of_a_large_upload_is_moved_twice_at_most() {
+        let (mut buffer, mut moves) = (BytesMut::new(), 0);
+        while buffer.len() < 40 << 20 {
+            let before = buffer.capacity();
+            reserve_for_upload(&mut buffer, 1 << 16, 50 << 20);
+            moves += usize::from(before != 0 && before != buffer.capacity());
+            buffer.extend_from_slice(&[b'x'; 1 << 16]);
+        }
+        assert!(moves <= 2 && buffer.capacity() <= 51 << 20, "{moves} moves, {}", buffer.capacity());
     }
 }

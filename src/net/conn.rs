@@ -8,21 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::close::LINGER_TIMEOUT;
 use super::deadline::Deadline;
 use super::write_buffer::WriteBuffer;
 use super::{Error, Machine, Next, Stop, Stream, TlsAcceptor, Trust};
-use crate::sync::beside_others;
+use crate::sync::{Turn, beside_others};
 
 /// Size of one read: a message arrives in a few of them. The buffer is on the stack during a poll, so an idle
 /// connection has none.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a connection may keep its thread while others wait.
-const MAX_TURN: Duration = Duration::from_millis(5);
-/// Time limit for a TLS handshake, and for closing a connection.
+/// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection: a machine, its stream, and bytes that are not yet written.
@@ -42,8 +40,7 @@ pub struct Conn<M> {
     /// The wait for `stop`, from the first read until it fires.
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stopped: bool,
-    /// When other tasks had their turn.
-    turn_began: Instant,
+    turn: Turn,
 }
 
 impl<M: Machine + Unpin> Conn<M> {
@@ -61,7 +58,7 @@ impl<M: Machine + Unpin> Conn<M> {
             stop,
             stopping: None,
             stopped: false,
-            turn_began: Instant::now(),
+            turn: Turn::begin(),
         }
     }
 
@@ -78,7 +75,8 @@ impl<M: Machine + Unpin> Conn<M> {
     /// The network failed, or the peer exceeded the protocol's timeout.
     pub async fn event(&mut self) -> Result<Option<M::Event>, Error> {
         loop {
-            self.yield_turn().await;
+            // What a peer sends may take long to read, and what it reads long to write.
+            self.turn.pass_on().await;
             if !self.delay_output || self.unsent.is_full() {
                 self.write_unsent().await?;
             }
@@ -123,15 +121,6 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// Lets other tasks run after a while in which neither the peer nor the owner was waited for. What a peer sends may
-    /// take long to read, and what it reads long to write. In virtual time, nothing takes any.
-    async fn yield_turn(&mut self) {
-        if self.stream.is_socket() && MAX_TURN <= self.turn_began.elapsed() {
-            yield_now().await;
-            self.turn_began = Instant::now();
-        }
-    }
-
     /// Buffers a piece of output, and those after it that can be written together with it.
     fn coalesce(&mut self, bytes: Bytes) {
         self.unsent.push(bytes);
@@ -150,7 +139,7 @@ impl<M: Machine + Unpin> Conn<M> {
     /// As [`Conn::event`]; call it only while an event waits for its answer.
     pub async fn flush(&mut self) -> Result<(), Error> {
         loop {
-            self.yield_turn().await;
+            self.turn.pass_on().await;
             self.write_unsent().await?;
             match self.machine.next() {
                 Next::Send(bytes) => self.coalesce(bytes),
@@ -241,7 +230,7 @@ impl<M: Machine + Unpin> Conn<M> {
             return Ok(());
         }
         let now = Instant::now();
-        self.turn_began = now;
+        self.turn = Turn::begin();
         self.machine.add_wait(now - began);
         if let WaitResult::Peer(outcome) = result {
             return outcome.map_err(Error::of_stream);
@@ -286,9 +275,8 @@ impl<M: Machine + Unpin> Conn<M> {
     }
 
     async fn close(&mut self) {
-        let shutdown = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
-        // Fails if the peer has closed the connection already, which does not matter.
-        let _ = timeout(HANDSHAKE_TIMEOUT, shutdown).await;
+        let linger = if self.stopped { Duration::ZERO } else { LINGER_TIMEOUT };
+        self.stream.close(linger).await;
     }
 }
 

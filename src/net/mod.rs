@@ -22,6 +22,7 @@
 mod address_map;
 mod authority;
 mod budget;
+mod close;
 mod conn;
 mod deadline;
 mod error;
@@ -42,7 +43,8 @@ mod trust;
 mod write_buffer;
 
 pub use authority::Authority;
-pub use budget::{UploadBudget, UploadShare};
+pub use budget::{UploadBudget, UploadShare, reserve_for_upload};
+pub(crate) use close::LINGER_TIMEOUT;
 pub use conn::Conn;
 pub use error::Error;
 pub use foreign::is_http_request;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::close::LINGER_TIMEOUT;
 use super::{Error, Listener, Stop, Stream, TlsAcceptor};
 use crate::sync::lock;
 
@@ -120,7 +121,8 @@ async fn reject(mut stream: Stream, reply: &str) {
     // Best effort: the connection is closed in any case.
     let _ = timeout(REJECT_TIMEOUT, async {
         stream.write_all(reply.as_bytes()).await?;
-        stream.shutdown().await
+        stream.close(LINGER_TIMEOUT).await;
+        Ok::<_, std::io::Error>(())
     })
     .await;
 }

@@ -293,6 +293,31 @@ async fn conn_with_unread_input_delays_replies_until_it_is_read() {
     tokio::select! { () = answered => panic!("the connection is closed"), read = timeout(SECOND, read) => assert!(read.is_ok()) }
 }
 
+/// Without reading it, the system would answer with a reset.
+#[tokio::test]
+async fn conn_when_the_peer_sends_on_after_the_end_does_not_reset_the_connection() {
+    let (net, stop) = (Net::loopback([ip(1), ip(2)].into()), Stop::new());
+    let limits = Limits { connections_per_peer: 1, ..Limits::default() };
+    let _server = serving(&net, limits, &stop).await;
+    let sent = [b"quit\n".to_vec(), vec![b'x'; 1 << 20]].concat();
+    let (mut first, mut rejected) = (call(&net).await, call(&net).await);
+    for (client, reply) in [(&mut rejected, "full\n"), (&mut first, "quit\n")] {
+        client.write_all(&sent).await.unwrap();
+        assert_eq!(read_all(client).await, reply);
+    }
+}
+
+#[tokio::test]
+async fn conn_when_the_peer_does_not_close_ends_soon() {
+    let net = Net::loopback([ip(1), ip(2)].into());
+    let (mut client, server) = connected_pair(&net).await;
+    let mut server = Conn::new(server, Echo::default(), Stop::default());
+    client.write_all(b"quit\n").await.unwrap();
+    let over = async { while server.event().await.unwrap().is_some() {} };
+    timeout(SECOND * 10, over).await.unwrap();
+    assert_eq!(read_all(&mut client).await, "quit\n");
+}
+
 #[tokio::test]
 async fn conn_when_the_server_stops_amid_commands_shuts_down() {
     let (net, stop) = (Net::loopback([ip(1), ip(2)].into()), Stop::new());

@@ -14,12 +14,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::BareLineEnds;
 use crate::mail::{Message, has_bare_line_end, has_long_header, normalize};
-use crate::net::UploadShare;
+use crate::net::{UploadShare, reserve_for_upload};
 
 /// Maximum memory that is reserved only because the client declared a size.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
-/// Once data has arrived, up to this multiple of it is reserved towards the declared size, since growing a buffer copies it.
-const MAX_RESERVED_FACTOR: u64 = 64;
 /// Data beyond the size limit that is read and discarded before the connection is closed.
 const MAX_DISCARDED_BYTES: u64 = 16 << 20;
 
@@ -76,11 +74,6 @@ impl MessageReader {
             share,
             lacks_room: false,
         }
-    }
-
-    /// Takes its part of the memory for uploads, to hold it until the message is stored.
-    pub(super) fn take_share(&mut self) -> UploadShare {
-        std::mem::take(&mut self.share)
     }
 
     /// Reads dot-stuffed text. At the end of the message, returns how many bytes of the chunk belong to it.
@@ -161,12 +154,11 @@ impl MessageReader {
         if self.lacks_room {
             return false;
         }
-        let (len, room) = (self.message.len(), self.message.capacity() - self.message.len());
-        if room < bytes {
-            let believed = MAX_RESERVED_BYTES.max(len as u64 * MAX_RESERVED_FACTOR);
-            let expected = self.declared.saturating_sub(len as u64).min(believed) as usize;
-            self.message.reserve(bytes.max(expected));
+        if self.message.is_empty() {
+            self.message.reserve(bytes.max(self.declared.min(MAX_RESERVED_BYTES) as usize));
         }
+        let expected = if self.declared == 0 { self.max_bytes } else { self.declared };
+        reserve_for_upload(&mut self.message, bytes, usize::try_from(expected).unwrap_or(usize::MAX));
         true
     }
 
@@ -190,13 +182,21 @@ impl MessageReader {
         self.max_bytes < self.bytes
     }
 
-    /// The complete message of DATA; its bytes are not copied.
-    pub(super) fn finish_stuffed(self, rule: BareLineEnds) -> Result<Message, MessageError> {
+    /// The complete message of DATA, with its part of the memory for uploads, to be held until the message is stored.
+    pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> (Result<Message, MessageError>, UploadShare) {
+        let message = self.finish(rule);
+        (message, self.share)
+    }
+
+    fn finish(&mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),
             _ if self.lacks_room => Err(MessageError::NoRoom),
             _ if has_long_header(&self.message) => Err(MessageError::LongHeader),
             BareLineEnds::Refuse if self.has_bare_line_end => Err(MessageError::BareLineEnd),
+            BareLineEnds::Normalize if self.has_bare_line_end && !self.share.grow_to(2 * self.message.len()) => {
+                Err(MessageError::NoRoom)
+            }
             BareLineEnds::Normalize if self.has_bare_line_end => {
                 Ok(Message::new(normalize(&self.message).0.into_owned().into()))
             }
@@ -204,18 +204,20 @@ impl MessageReader {
         }
     }
 
-    /// The complete message of BDAT.
-    pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
+    /// The complete message of BDAT, likewise.
+    pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> (Result<Message, MessageError>, UploadShare) {
         self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
         self.finish_stuffed(rule)
     }
 
     /// The bytes in a buffer of at most twice their size: a client that declares much and sends little must not occupy
-    /// memory while the message is queued.
-    fn fitted(self) -> Bytes {
-        match self.message.len() < self.message.capacity() / 2 {
-            true => Bytes::copy_from_slice(&self.message),
-            false => self.message.freeze(),
+    /// memory while the message is queued. Without memory for the copy, it does.
+    fn fitted(&mut self) -> Bytes {
+        let message = std::mem::take(&mut self.message);
+        let is_loose = message.len() < message.capacity() / 2;
+        match is_loose && self.share.grow_to(2 * message.len()) {
+            true => Bytes::copy_from_slice(&message),
+            false => message.freeze(),
         }
     }
 }
@@ -265,7 +267,7 @@ mod tests {
         let mut reader = MessageReader::new(100, None, UploadShare::default());
         for (number, part) in wire.chunks(chunk).enumerate() {
             if let Some(used) = reader.take_stuffed(part) {
-                let message = reader.finish_stuffed(rule).map(|message| message.to_bytes());
+                let message = reader.finish_stuffed(rule).0.map(|message| message.to_bytes());
                 return Some((message, wire.len() - number * chunk - used));
             }
         }
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(reader.take_stuffed(b"0"), None);
         assert!(reader.is_too_large() && reader.message.is_empty() && !reader.is_endless());
         assert_eq!(reader.take_stuffed(b"\r\n.\r\n"), Some(5));
-        assert_eq!(reader.finish_stuffed(BareLineEnds::Refuse), Err(MessageError::TooLarge));
+        assert_eq!(reader.finish_stuffed(BareLineEnds::Refuse).0, Err(MessageError::TooLarge));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The contents used last, in memory.
+//! The contents used last, in memory; and which are damaged on the disk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -14,6 +14,9 @@ const ENTRY_BYTES: usize = 320;
 /// did that, each would be gone before it is read again.
 const SCAN_ADMIT_EVERY: usize = 8;
 
+/// Damaged contents that are remembered.
+const MAX_DAMAGED: usize = 10_000;
+
 /// Contents by id and by hash; the oldest leave first.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<CacheState>);
@@ -24,6 +27,8 @@ struct CacheState {
     /// By the first half of the hash.
     by_hash: BTreeMap<u128, i64>,
     order: VecDeque<i64>,
+    /// Contents whose stored bytes are damaged, by the first half of their hash.
+    damaged: BTreeMap<u128, i64>,
     bytes: usize,
     reads: usize,
 }
@@ -36,14 +41,27 @@ impl Cache {
     /// An equal content, and its id.
     pub(super) fn find_equal(&self, content: &Content) -> Option<(i64, Content)> {
         let state = self.state();
-        let id = *state.by_hash.get(&half(content))?;
+        let id = *state.by_hash.get(&half(content.hash().as_bytes()))?;
         let cached = state.by_id.get(&id)?;
         (cached == content).then(|| (id, cached.clone()))
     }
 
     /// Caches a content that was just stored.
     pub(super) fn insert(&self, id: i64, content: &Content) {
-        self.state().insert(id, content);
+        let mut state = self.state();
+        state.forget_damage(id);
+        state.insert(id, content);
+    }
+
+    /// Remembers that the stored bytes of a content are damaged; false if that is known.
+    pub(super) fn note_damaged(&self, id: i64, hash: &[u8; 32]) -> bool {
+        let damaged = &mut self.state().damaged;
+        damaged.len() < MAX_DAMAGED && damaged.insert(half(hash), id) != Some(id)
+    }
+
+    /// The id of an equal content whose stored bytes are damaged.
+    pub(super) fn find_damaged(&self, content: &Content) -> Option<i64> {
+        self.state().damaged.get(&half(content.hash().as_bytes())).copied()
     }
 
     /// Caches a content that was just read, if there is room or it is its turn.
@@ -57,7 +75,9 @@ impl Cache {
 
     /// Removes a content that was deleted.
     pub(super) fn remove(&self, id: i64) {
-        self.state().remove(id);
+        let mut state = self.state();
+        state.forget_damage(id);
+        state.remove(id);
     }
 
     /// Removes all.
@@ -71,12 +91,18 @@ impl Cache {
 }
 
 impl CacheState {
+    fn forget_damage(&mut self, id: i64) {
+        if !self.damaged.is_empty() {
+            self.damaged.retain(|_, damaged| *damaged != id);
+        }
+    }
+
     fn insert(&mut self, id: i64, content: &Content) {
         if MAX_BYTES < cost(content) || self.by_id.contains_key(&id) {
             return;
         }
         self.bytes += cost(content);
-        self.by_hash.insert(half(content), id);
+        self.by_hash.insert(half(content.hash().as_bytes()), id);
         self.by_id.insert(id, content.clone());
         self.order.push_back(id);
         while MAX_BYTES < self.bytes
@@ -93,8 +119,9 @@ impl CacheState {
     fn remove(&mut self, id: i64) {
         let Some(content) = self.by_id.remove(&id) else { return };
         self.bytes -= cost(&content);
-        if self.by_hash.get(&half(&content)) == Some(&id) {
-            self.by_hash.remove(&half(&content));
+        let hash = half(content.hash().as_bytes());
+        if self.by_hash.get(&hash) == Some(&id) {
+            self.by_hash.remove(&hash);
         }
     }
 }
@@ -103,8 +130,8 @@ fn cost(content: &Content) -> usize {
     content.bytes().len() + ENTRY_BYTES
 }
 
-fn half(content: &Content) -> u128 {
-    u128::from_le_bytes(std::array::from_fn(|at| content.hash().as_bytes()[at]))
+fn half(hash: &[u8; 32]) -> u128 {
+    u128::from_le_bytes(std::array::from_fn(|at| hash[at]))
 }
 
 #[cfg(test)]

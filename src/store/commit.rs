@@ -18,6 +18,9 @@ pub(super) trait Job: Send {
     /// Runs in the transaction. Returns whether its changes are kept.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool;
 
+    /// Whether it deletes, so that it has the room that is kept for that.
+    fn frees_room(&self) -> bool;
+
     /// Reports the outcome of the commit to the caller.
     fn complete(self: Box<Self>, outcome: Result<(), Error>);
 }
@@ -120,7 +123,7 @@ impl CommitState {
         };
         if let Some(error) = self.note(outcome) {
             tracing::error!(%error, segment, "segment compaction failed; segment kept");
-            self.segments.skip_compaction(segment);
+            self.segments.skip_compaction(segment, &error);
             return false;
         }
         true

@@ -41,11 +41,16 @@ CREATE TABLE segment (
 };
 
 /// Stores a content, or counts one more use of an equal one that was stored lately. Returns its id, and the content
-/// whose buffer is shared with the others that hold it.
+/// whose buffer is shared with the others that hold it. An equal one that is known to be damaged gets its bytes back.
 ///
 /// # Errors
 /// SQLite refuses.
 pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result<(i64, Content)> {
+    if let Some(id) = transaction.cache().find_damaged(content)
+        && heal(transaction, id, content)?
+    {
+        return Ok((id, content.clone()));
+    }
     let hash = content.hash().as_bytes();
     let cached = transaction.cache().find_equal(content);
     let known = cached.as_ref().map(|(id, _)| *id).or_else(|| content.stored_id());
@@ -56,15 +61,38 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
             return Ok((id, cached.map_or_else(|| content.clone(), |(_, content)| content)));
         }
     }
-    let location = transaction.place(content);
-    let bytes = location.is_none().then(|| content.bytes().as_ref());
-    let (segment, start) = location.map(|location| (location.segment, location.start)).unzip();
+    let (bytes, segment, start) = place(transaction, content);
     let sql = "INSERT INTO content (hash, uses, bytes, segment, start, length) VALUES (?1, 1, ?2, ?3, ?4, ?5)";
     transaction.prepare_cached(sql)?.execute(params![hash, bytes, segment, start, content.bytes().len()])?;
     let id = transaction.last_insert_rowid();
     content.set_stored_id(id);
     transaction.note_new(id, content);
     Ok((id, content.clone()))
+}
+
+/// The bytes for the row of a content, or its place in a segment.
+fn place<'a>(transaction: &Transaction<'_>, content: &'a Content) -> (Option<&'a [u8]>, Option<i64>, Option<u64>) {
+    match transaction.place(content) {
+        Some(Location { segment, start, .. }) => (None, Some(segment), Some(start)),
+        None => (Some(content.bytes()), None, None),
+    }
+}
+
+/// Stores the bytes of a damaged content anew, and counts one more use. False if it was deleted.
+fn heal(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::Result<bool> {
+    let sql = "SELECT segment, start, length FROM content WHERE id = ?1 AND hash = ?2";
+    let found = params![id, content.hash().as_bytes()];
+    let Some(old) = transaction.prepare_cached(sql)?.query_row(found, |row| location(row, 0)).optional()? else {
+        return Ok(false);
+    };
+    let (bytes, segment, start) = place(transaction, content);
+    let sql = "UPDATE content SET uses = uses + 1, bytes = ?2, segment = ?3, start = ?4, length = ?5 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![id, bytes, segment, start, content.bytes().len()])?;
+    old.into_iter().for_each(|location| transaction.release_location(location));
+    content.set_stored_id(id);
+    transaction.note_new(id, content);
+    tracing::info!(id, "a damaged content was stored anew");
+    Ok(true)
 }
 
 /// Counts one more use of a stored content, as a copy in another mailbox is.
@@ -152,6 +180,10 @@ impl ContentRef {
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { id: row.get(0)?, location: location(row, 1)?, bytes: row.get(4)?, hash: row.get(5)? })
+    }
+
+    pub(super) fn hash(&self) -> &[u8; 32] {
+        &self.hash
     }
 
     /// The number of its bytes.

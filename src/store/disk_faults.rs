@@ -13,8 +13,8 @@ use super::Error;
 #[derive(Clone, Debug, Default)]
 pub struct DiskFaults {
     state: Arc<State>,
-    /// Whether a full disk lets jobs pass.
-    passes_full: bool,
+    /// Whether the jobs free room, so that a full disk lets them pass.
+    frees_room: bool,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +42,11 @@ impl DiskFaults {
 
     /// The same faults for jobs that free room: a disk without any lets them pass.
     pub fn freeing(&self) -> Self {
-        Self { passes_full: true, ..self.clone() }
+        Self { frees_room: true, ..self.clone() }
+    }
+
+    pub(super) fn frees_room(&self) -> bool {
+        self.frees_room
     }
 
     /// Runs a commit on a disk with these faults.
@@ -66,7 +70,7 @@ impl DiskFaults {
         if self.state.is_failing.load(Ordering::Relaxed) {
             return Err(Error::Io("the device reports an error".into()));
         }
-        let refuses = self.state.is_full.load(Ordering::Relaxed) && !self.passes_full;
+        let refuses = self.state.is_full.load(Ordering::Relaxed) && !self.frees_room;
         if refuses { Err(Error::Full) } else { Ok(()) }
     }
 }

@@ -27,6 +27,8 @@
 //! 7. On the same thread, when no caller waits for it: the WAL is copied into the database from 8 MiB on, and when the disk
 //!    is full, so that the next commit finds the room that the WAL takes (it never gets shorter). A segment of
 //!    which little is needed is compacted by a commit of its own, and segments that hold nothing are removed.
+//! 8. A file beside the database keeps the room of a commit and a checkpoint. On a full disk, jobs that delete
+//!    ([`Store::freeing`]) are committed apart from the others, with that room; so does a start.
 //!
 //! So bytes are durable before the rows that name them, whatever a power cut interrupts, and nothing is deleted at a
 //! start: the WAL is written and synced once more, since a process that was killed may have left it in the memory of the
@@ -43,13 +45,13 @@ mod disk_faults;
 mod error;
 mod open;
 mod private;
+mod reserve;
 mod segment_files;
 mod segments;
 mod simulated_writer;
 mod transaction;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -65,6 +67,8 @@ use content::{ContentRef, LoadError};
 pub use disk_faults::DiskFaults;
 pub use error::Error;
 pub(crate) use private::{private_file, private_folder};
+use reserve::Reserve;
+pub(crate) use segment_files::sync_folder;
 use segment_files::{DiskFiles, MemoryFiles, SegmentFiles};
 use segments::Segments;
 use simulated_writer::SimulatedWriter;
@@ -76,8 +80,6 @@ use writer::{Priority, Writer};
 const CONTENTS: &str = "contents";
 /// Retries of a content read that races with segment compaction.
 const MAX_READ_RETRIES: usize = 8;
-/// Damaged contents that are remembered, so that each is reported once.
-const MAX_REPORTED: usize = 10_000;
 
 /// The tables of one module.
 #[derive(Clone, Copy, Debug)]
@@ -107,8 +109,6 @@ struct Inner {
     cache: Arc<Cache>,
     schemas: Vec<Schema>,
     stopped: watch::Receiver<Option<Error>>,
-    /// Damaged contents that were reported.
-    reported: Mutex<BTreeSet<i64>>,
 }
 
 enum Backend {
@@ -152,6 +152,10 @@ impl Store {
     pub fn open(path: &Path, schemas: &[Schema]) -> Result<Self, Error> {
         let unusable = |reason: String| Error::Unusable { path: path.into(), reason: reason.into() };
         let lock = open::lock_database(path).map_err(unusable)?;
+        let mut reserve = Reserve::new(open::beside(path, "-reserve"));
+        if reserve.is_needed() {
+            reserve.give_up();
+        }
         let files = Arc::new(DiskFiles::new(path.with_file_name(CONTENTS)));
         let opened = open::open_writer(path, &files, schemas)
             .and_then(|connection| Ok((Segments::open(files.clone(), &connection)?, connection)));
@@ -159,7 +163,7 @@ impl Store {
         let cache = Arc::new(Cache::default());
         let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), schemas));
         let stopped = state.stopped();
-        let writer = Writer::start(connection, state)?;
+        let writer = Writer::start(connection, state, reserve)?;
         let disk = Disk { readers: Mutex::default(), writer, path: path.into(), files, _lock: lock };
         Ok(Self::with(Backend::Disk(disk), cache, schemas, stopped))
     }
@@ -181,7 +185,7 @@ impl Store {
     }
 
     fn with(backend: Backend, cache: Arc<Cache>, schemas: &[Schema], stopped: watch::Receiver<Option<Error>>) -> Self {
-        let inner = Inner { backend, cache, schemas: schemas.to_vec(), stopped, reported: Mutex::default() };
+        let inner = Inner { backend, cache, schemas: schemas.to_vec(), stopped };
         Self { inner: Arc::new(inner), faults: DiskFaults::default() }
     }
 
@@ -190,8 +194,8 @@ impl Store {
         Self { inner: self.inner.clone(), faults }
     }
 
-    /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: an injected full disk
-    /// lets them pass. On a real one they have the room that the WAL has (step 7 above).
+    /// The same store for jobs that free room, by deleting what a user or the queue no longer needs: on a full disk they
+    /// have the room that is kept for them (step 8 above), and an injected one lets them pass.
     pub fn freeing(&self) -> Self {
         self.with_disk_faults(self.faults.freeing())
     }
@@ -250,8 +254,9 @@ impl Store {
         G: FnOnce(T) -> U + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let task = Task { job: Some(job), then, result: None, answer, frees_room: self.faults.frees_room() };
         let commit = async {
-            self.inner.submit(Box::new(Task { job: Some(job), then, result: None, answer }), priority).await;
+            self.inner.submit(Box::new(task), priority).await;
             // Unanswered are jobs whose completion panicked.
             answered.await.unwrap_or_else(|_| Err(Error::Panicked.into()))
         };
@@ -319,6 +324,7 @@ impl Store {
         let mut found = found;
         for attempt in 0.. {
             let content = found.ok_or(Error::Missing(id))?;
+            let hash = *content.hash();
             let content = beside_others(content.len(), move || content.load(self.files()));
             match content {
                 Ok(content) => {
@@ -326,7 +332,7 @@ impl Store {
                     return Ok(content);
                 }
                 Err(LoadError::NoFile(_)) if attempt < MAX_READ_RETRIES => {}
-                Err(error) => return Err(self.report_damage(id, error.of(id))),
+                Err(error) => return Err(self.report_damage(id, &hash, error.of(id))),
             }
             found = self.read(|connection| ContentRef::find(connection, id))?;
         }
@@ -334,12 +340,8 @@ impl Store {
     }
 
     /// Reports a damaged content once, with all that refers to it.
-    fn report_damage(&self, id: i64, error: Error) -> Error {
-        let is_new = {
-            let mut reported = lock(&self.inner.reported);
-            reported.len() < MAX_REPORTED && reported.insert(id)
-        };
-        if is_new {
+    fn report_damage(&self, id: i64, hash: &[u8; 32], error: Error) -> Error {
+        if self.inner.cache.note_damaged(id, hash) {
             let owners = self.owners(id).unwrap_or_default();
             let owners = if owners.is_empty() { "nothing".to_owned() } else { owners.join("; ") };
             tracing::error!("{error}; it is the content of {owners}");
@@ -445,6 +447,7 @@ struct Task<T, U, E, F, G> {
     then: G,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<U, E>>,
+    frees_room: bool,
 }
 
 impl<T, U, E, F, G> Job for Task<T, U, E, F, G>
@@ -460,8 +463,12 @@ where
         matches!(self.result, Some(Ok(_)))
     }
 
+    fn frees_room(&self) -> bool {
+        self.frees_room
+    }
+
     fn complete(self: Box<Self>, outcome: Result<(), Error>) {
-        let Self { job, then, result, answer } = *self;
+        let Self { job, then, result, answer, .. } = *self;
         let answer_with = match (result, outcome) {
             (Some(Err(error)), _) => Err(error),
             (_, Err(error)) => Err(error.into()),

@@ -38,7 +38,7 @@ pub(super) fn lock_database(path: &Path) -> Result<File, String> {
 }
 
 /// The file beside the database whose name ends in `ending`.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)

@@ -162,7 +162,7 @@ impl Drop for KeepAll<'_> {
 }
 
 /// Makes new and removed names of a folder durable: a new file is there after a power cut only if its folder says so.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -50,6 +50,8 @@ pub(super) struct Segments {
     current: i64,
     /// Full segments whose compaction failed.
     not_compactable: BTreeSet<i64>,
+    /// The last compaction found no room, and none has appeared since.
+    lacks_room: bool,
 }
 
 /// How the segments stand after a commit, to be taken over once it succeeded.
@@ -90,7 +92,7 @@ impl Segments {
         if let Some((segment, last)) = usage.iter_mut().next_back() {
             last.end = last.end.max(found.get(segment).copied().unwrap_or_default());
         }
-        Ok(Self { files, usage, current, not_compactable: BTreeSet::new() })
+        Ok(Self { files, usage, current, not_compactable: BTreeSet::new(), lacks_room: false })
     }
 
     pub(super) fn files(&self) -> &Arc<dyn SegmentFiles> {
@@ -129,6 +131,7 @@ impl Segments {
         }
         self.files.sync(segment).map_err(AppendError::Failed)?;
         self.usage.entry(segment).or_default().end = last.location.start + last.location.length;
+        self.lacks_room = false;
         Ok(())
     }
 
@@ -165,6 +168,7 @@ impl Segments {
                 self.usage.remove(&segment);
                 self.not_compactable.remove(&segment);
                 self.files.remove(segment);
+                self.lacks_room = false;
             } else {
                 self.usage.insert(segment, usage);
             }
@@ -177,6 +181,9 @@ impl Segments {
 
     /// A full segment of which little is needed.
     pub(super) fn compaction_candidate(&self) -> Option<i64> {
+        if self.lacks_room {
+            return None;
+        }
         let mut full = self.usage.range(..self.current);
         let is_sparse = |(segment, usage): &(&i64, &Usage)| {
             usage.live < usage.end / SPARSE_DIVISOR && !self.not_compactable.contains(segment)
@@ -184,9 +191,14 @@ impl Segments {
         full.find(is_sparse).map(|(segment, _)| *segment)
     }
 
-    /// Excludes a segment from compaction after compacting it has failed.
-    pub(super) fn skip_compaction(&mut self, segment: i64) {
-        self.not_compactable.insert(segment);
+    /// Excludes a segment from compaction after compacting it has failed. Without room, all wait until something was
+    /// appended or removed.
+    pub(super) fn skip_compaction(&mut self, segment: i64, error: &Error) {
+        if matches!(error, Error::Full) {
+            self.lacks_room = true;
+        } else {
+            self.not_compactable.insert(segment);
+        }
     }
 }
 

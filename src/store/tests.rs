@@ -75,7 +75,7 @@ fn with_memory_files(folder: &Path) -> (Store, Arc<MemoryFiles>) {
     let segments = Segments::open(files.clone(), &connection).unwrap();
     let state = CommitState::new(segments, ContentRegistry::new(cache.clone(), &[NAMES]));
     let stopped = state.stopped();
-    let writer = Writer::start(connection, state).unwrap();
+    let writer = Writer::start(connection, state, Reserve::new(folder.join("post.db-reserve"))).unwrap();
     let lock = open::lock_database(&path).unwrap();
     let disk = Disk { readers: Mutex::default(), writer, path, files: disk_files, _lock: lock };
     (Store::with(Backend::Disk(disk), cache, &[NOTES, NAMES], stopped), files)
@@ -414,6 +414,31 @@ async fn write_when_the_disk_is_full_passes_if_it_frees_room() {
     faults.set_failing(true);
     assert!(matches!(store.freeing().write(note("d")).await, Err(Error::Io(_))));
     assert_eq!(notes(&store), ["b", "c"]);
+}
+
+/// The length of the reserve while a job runs.
+fn reserve_bytes(folder: &Path) -> impl FnOnce(&Transaction<'_>) -> Result<u64, Error> + Send + 'static {
+    let path = folder.join("post.db-reserve");
+    move |_| Ok(fs::metadata(path)?.len())
+}
+
+#[tokio::test]
+async fn reserve_when_the_disk_is_full_is_given_up_for_jobs_that_free_room_only() {
+    let fixture = Fixture::new();
+    let (store, folder) = (&fixture.store, fixture.folder.path());
+    store.write(note("a")).await.unwrap();
+    for round in 0..2 {
+        // What SQLite does when it finds no room.
+        let full = |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute_batch("ROLLBACK")?);
+        assert!(matches!(store.write(full).await, Err(Error::Full)));
+        // The first finds the disk full; afterwards it seems to have room.
+        let freeing = store.freeing();
+        let (given_up, kept) = (freeing.write(reserve_bytes(folder)), store.write(reserve_bytes(folder)));
+        let (given_up, kept) = join(given_up, kept).await;
+        assert_eq!((given_up.unwrap(), 1 << 20 <= kept.unwrap()), (0, true), "round {round}");
+    }
+    let again = store.freeing().write(reserve_bytes(folder)).await.unwrap();
+    assert!(1 << 20 <= again, "with room, it stays");
 }
 
 /// So that a commit which deletes has the room that the WAL takes.

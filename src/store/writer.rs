@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::Error;
 use super::commit::{CommitState, Job};
+use super::reserve::Reserve;
 use crate::sync::{ignore_poison, lock};
 
 /// Jobs that may wait; more make their callers wait.
@@ -28,6 +29,8 @@ const MAX_COMMIT_JOBS: usize = 2048;
 const BATCH_DELAY: Duration = Duration::from_millis(5);
 /// The WAL is copied into the database when it has so many pages: 8 MiB.
 const CHECKPOINT_PAGES: u32 = 2048;
+/// A page in the WAL, with its header, in bytes.
+const WAL_PAGE_BYTES: u64 = 4096 + 24;
 /// A reader that keeps the WAL from being copied is reported at so many pages: 256 MiB.
 const WARN_PAGES: u32 = 65_536;
 
@@ -68,7 +71,7 @@ thread_local! {
 
 impl Writer {
     /// Starts the store thread, which ends when the writer is dropped.
-    pub(super) fn start(connection: Connection, state: CommitState) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, state: CommitState, reserve: Reserve) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wakeup: Condvar::new(),
@@ -83,7 +86,7 @@ impl Writer {
                     WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
                     Ok(())
                 }));
-                StoreThread { shared, connection, state, has_warned: false }.run();
+                StoreThread { shared, connection, state, reserve, has_warned: false }.run();
             }
         };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(work)?;
@@ -127,19 +130,39 @@ struct StoreThread {
     shared: Arc<Shared>,
     connection: Connection,
     state: CommitState,
+    reserve: Reserve,
     /// A reader was reported that keeps the WAL long.
     has_warned: bool,
 }
 
 impl StoreThread {
     fn run(mut self) {
-        while let Some(mut jobs) = self.next_jobs() {
-            while !jobs.is_empty() {
-                jobs = self.state.commit(&self.connection, jobs);
-                self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        while let Some(jobs) = self.next_jobs() {
+            let frees_room = jobs.iter().any(|job| job.frees_room());
+            if frees_room && (self.state.was_full() || self.reserve.is_needed()) {
+                self.commit_on_full_disk(jobs);
+            } else {
+                self.commit(jobs);
             }
             self.maintain();
         }
+    }
+
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        while !jobs.is_empty() {
+            jobs = self.state.commit(&self.connection, jobs);
+            self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Commits jobs that free room apart from the others, and with the room that is kept for them.
+    fn commit_on_full_disk(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let (freeing, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.frees_room());
+        self.commit(others);
+        self.reserve.give_up();
+        // The commit then has the room of the whole WAL, too, which never gets shorter.
+        self.checkpoint();
+        self.commit(freeing);
     }
 
     /// Waits for jobs, and takes as many as fit into one commit; `None` once the store is closed and none is left.
@@ -158,16 +181,20 @@ impl StoreThread {
 
     /// What no caller waits for.
     fn maintain(&mut self) {
-        // On a full disk the WAL has the only room, which a commit that deletes can use once it was copied.
+        // On a full disk the WAL has the only room, which the next commit can use once it was copied.
         let is_due = CHECKPOINT_PAGES <= WAL_PAGES.get() || self.state.was_full();
-        if is_due && !self.state.has_stopped() {
+        if is_due {
             self.checkpoint();
         }
+        self.reserve.fill(u64::from(WAL_PAGES.get()) * WAL_PAGE_BYTES);
         self.state.compact(&self.connection);
     }
 
     /// Copies the WAL into the database as far as readers allow; the next commit then writes it anew from its start.
     fn checkpoint(&mut self) {
+        if self.state.has_stopped() {
+            return;
+        }
         let counts = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         let copied = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], counts);
         match copied {

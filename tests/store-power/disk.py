@@ -16,8 +16,8 @@ SECTOR = 512
 HEAD = struct.Struct("=ccxxIqQII")
 ERROR = struct.Struct("=h")
 FOLDER = "folder"
-#: Files that are no part of the promise: -shm is rebuilt, and locks are empty.
-LOST = ("-shm",)
+#: Files that are no part of the promise: -shm is rebuilt, and -reserve only takes room.
+LOST = ("-shm", "-reserve")
 
 
 class Record:

@@ -178,12 +178,16 @@ static int is_swallowed(const char *call, const char *path) {
     return swallow.piece[0] && matches(&swallow, call, path);
 }
 
-/* The part of a path below the folder, "" for the folder itself; NULL for others. */
+/* The part of a path below the folder, "" for the folder itself; NULL for others, and for the reserve, which only takes
+ * room. */
 static const char *below(const char *path) {
     if (!is_on || strncmp(path, folder, folder_length)) return NULL;
     const char *rest = path + folder_length;
     if (*rest && *rest != '/') return NULL;
     while (*rest == '/') rest++;
+    static const char reserve[] = "-reserve";
+    size_t length = strlen(rest), ending = sizeof reserve - 1;
+    if (ending < length && !strcmp(rest + length - ending, reserve)) return NULL;
     return rest;
 }
 

@@ -77,6 +77,15 @@ class Served:
         except OSError:
             return 0, b""
 
+    def post(self, path):
+        """The status and the body of a request without one."""
+        request = urllib.request.Request(f"http://{self.ports['http']}{path}", b"", method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
     def settle(self):
         """Waits until nothing is in a queue."""
         end = time.monotonic() + SETTLE

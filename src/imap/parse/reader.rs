@@ -4,10 +4,13 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::net::{UploadBudget, UploadShare, is_http_request};
+use crate::net::{UploadBudget, UploadShare, is_http_request, reserve_for_upload};
 
 /// All messages of a command together may have the size of this many of the largest. RFC 3502.
 const MAX_MESSAGES_PER_COMMAND: usize = 2;
+
+/// What comes behind a literal in the chunk with its end, at most.
+const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
 /// Limits of what is buffered of one command.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +113,9 @@ impl Reader {
     }
 
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        if let Stage::Literal { bytes: expected } = self.stage {
+            reserve_for_upload(&mut self.input, bytes.len(), expected + MAX_CHUNK_BYTES);
+        }
         self.input.extend_from_slice(bytes);
     }
 
@@ -239,7 +245,10 @@ impl Reader {
         if self.input.len() < bytes {
             return Some(ReadResult::More);
         }
-        self.command.literals.push(self.input.split_to(bytes).freeze());
+        let rest = BytesMut::from(&self.input[bytes..]);
+        // The buffer is that of the literal alone, so that it goes with it.
+        self.input.truncate(bytes);
+        self.command.literals.push(std::mem::replace(&mut self.input, rest).freeze());
         self.stage = Stage::Line;
         None
     }

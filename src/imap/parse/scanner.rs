@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{ParseError, Parsed, RawCommand, bad};
 use crate::imap::value::{Number, SequenceSet, Window, is_atom_char, utf7_decode};
+use crate::sync::beside_others;
 
 /// A position in a command.
 pub(super) struct Scanner<'a> {
@@ -138,7 +139,8 @@ impl<'a> Scanner<'a> {
     /// A literal; it cannot hold NUL. RFC 9051 §4.3, §9 (CHAR8).
     pub(super) fn literal(&mut self) -> Parsed<Bytes> {
         let literal = self.literal8()?;
-        if literal.contains(&0) { bad("NUL is only allowed in a literal8") } else { Ok(literal) }
+        let has_nul = beside_others(literal.len(), || memchr::memchr(0, &literal).is_some());
+        if has_nul { bad("NUL is only allowed in a literal8") } else { Ok(literal) }
     }
 
     /// A literal of any bytes, behind the `~` that the caller has read; its bytes were already read. RFC 9051 §4.3, §9.

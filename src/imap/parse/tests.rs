@@ -422,6 +422,23 @@ fn reader_without_memory_for_a_literal_skips_the_command() {
     assert!(matches!(reader.command(&limits), ReadResult::Refused(_, Refusal::NoRoom)));
 }
 
+/// A session that reads on must not hold the memory of a message that was stored long ago.
+#[test]
+fn reader_after_a_large_literal_does_not_share_its_buffer() {
+    let (bytes, limits) = (200_000, Limits { line: 1_000, message: 1_000_000, literals: 100 });
+    let mut reader = Reader::new(UploadBudget::default());
+    let sent = [format!("a APPEND a {{{bytes}+}}\r\n").as_bytes(), &vec![b'x'; bytes], b"\r\nb NOOP\r\n"].concat();
+    let mut found = sent.chunks(60_000).map(|part| {
+        reader.receive(part);
+        reader.command(&limits)
+    });
+    let Some(ReadResult::Command(mut raw)) = found.find(|found| !matches!(found, ReadResult::More)) else { panic!() };
+    let literal = raw.literals.remove(0).try_into_mut().unwrap();
+    assert!(literal.len() == bytes && literal.capacity() < 2 * bytes, "{}", literal.capacity());
+    drop(found);
+    assert!(matches!(reader.command(&limits), ReadResult::Command(raw) if raw.text == b"b NOOP\r\n"));
+}
+
 #[test]
 fn reader_with_an_http_request_reports_it() {
     for chunk in [1, 5, 100] {

@@ -20,7 +20,7 @@ use crate::imap::write::{Code, ResponseBuffer};
 const INFLATE_STEP_BYTES: usize = 16 * 1024;
 /// Most bytes sent at once, and most bytes compressed before other tasks run.
 const MAX_SEND_BYTES: usize = 32 * 1024;
-const MAX_COMPRESS_BYTES: usize = 256 * 1024;
+const MAX_COMPRESS_BYTES: usize = 64 * 1024;
 /// RFC 4978 §3 leaves the level open; more compression costs more CPU time here than it saves.
 const LEVEL: Compression = Compression::fast();
 

@@ -117,13 +117,13 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Open`]: whether the mailboxes of the user could be opened.
-    pub fn opened(&mut self, open: bool) {
+    /// Answers [`Event::Open`]: the mailboxes of the user were opened, or why not. RFC 5530 §3.
+    pub fn opened(&mut self, outcome: Result<(), &'static str>) {
         let State::Opening { tag } = &mut self.state else { return };
         let tag = std::mem::take(tag);
-        if !open {
+        if let Err(why) = outcome {
             self.state = State::NotAuthenticated;
-            let reply = Reply::no("Mailboxes temporarily unavailable");
+            let reply = Reply::no(why);
             return self.tagged(&tag, &reply.with(Code::Word("UNAVAILABLE")));
         }
         self.state = State::Ready(SessionState::Authenticated);

@@ -37,8 +37,8 @@ const MAX_BAD_COMMANDS: usize = 50;
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Most bytes of the literals of one command, except `APPEND` and `REPLACE`.
 const MAX_LITERALS_BYTES: usize = 64 * 1024;
-/// Most steps by which input is inflated before other sessions have their turn: 1 MiB.
-const MAX_INFLATE_STEPS: usize = 64;
+/// Most steps by which input is inflated before other sessions have their turn: 64 KiB.
+const MAX_INFLATE_STEPS: usize = 4;
 /// Output is sent at this size, before anything else is done.
 const OUTPUT_FULL_BYTES: usize = 64 * 1024;
 /// How long a client may take to log in, or to read output.

@@ -19,22 +19,3 @@ pub fn decode_body<'a>(part: &Part, content: &'a [u8]) -> Option<Cow<'a, [u8]>> 
         Some(_) => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decode_body_of_any_text_is_not_longer_than_the_text() {
-        fn check(text: &[u8]) {
-            assert!(decode_base64(text).len() <= text.len().div_ceil(4) * 3);
-            assert!(decode_quoted_printable(text).len() <= text.len());
-        }
-        crate::net::fuzzing::run_random(
-            "transfer encodings",
-            check,
-            20_000,
-            "=|==|=\r\n|=3D|=C3=A9|=x|aGVsbG8=|Zg|\n|\r\n| |\t|-- ",
-        );
-    }
-}

@@ -41,6 +41,14 @@ pub(super) fn error_reply(error: &Error) -> Reply {
     Reply::no(text).with(Code::Word(code))
 }
 
+/// Why a user cannot log in now.
+pub(super) const UNAVAILABLE: &str = "Mailboxes temporarily unavailable";
+
+/// Why the mailboxes of a user cannot be opened. The first login makes them.
+pub(super) fn login_refusal(error: &Error) -> &'static str {
+    if let Error::Store(error) = error { store_error_reply(error).0 } else { UNAVAILABLE }
+}
+
 /// What a person can do about it. To delete something helps against a full disk, as it does against an exceeded quota.
 fn store_error_reply(error: &store::Error) -> (&'static str, &'static str) {
     use store::Error::{Corrupt, Damaged, Full, Io, Stopped};

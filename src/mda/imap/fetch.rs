@@ -1,5 +1,7 @@
 //! FETCH. RFC 9051 §6.4.5.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::error_reply::{Failure, error_reply, expunged_reply, no_such_message_reply};
@@ -14,7 +16,7 @@ use crate::imap::{
 use crate::journey::{EventKind, Protocol};
 use crate::mail::Message;
 use crate::mda::{CachedSummary, Error, Mailbox, MessageMeta, SummaryReader, Uid};
-use crate::sync::beside_others;
+use crate::sync::{Turn, beside_others};
 
 /// Output is flushed once it is this long.
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;
@@ -53,7 +55,9 @@ impl ImapHandler {
         let mut sources = Sources::of(&selected.mailbox, items);
         let (mut reply, mut damage) = (Reply::ok("FETCH completed"), None);
         let is_long = LARGE_FETCH_COUNT < places.len();
+        let mut turn = Turn::begin();
         for at in 0..places.len() {
+            turn.pass_on().await;
             let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
             let source = match sources.next(selected, &places[at..]) {
                 Ok(Some(source)) => source,
@@ -249,7 +253,8 @@ impl Source<'_> {
             (Item::BodyStructure { extensible: false }, Some(structure), _) => fetch.body(&structure.part),
             (Item::Body { section, partial, name, .. }, structure, Some(message)) => {
                 let pieces = match structure {
-                    Some(structure) => structure.section(section, message),
+                    // It may be fields of a long header of a part.
+                    Some(structure) => beside_others(message.len(), || structure.section(section, message)),
                     None => Some(message.pieces().to_vec()),
                 };
                 let bytes = pieces.map(|pieces| cut(pieces, *partial));
@@ -292,6 +297,12 @@ fn decoded(structure: &Structure, part: &[u32], message: &Message) -> Result<Opt
         return Ok(structure.section(&whole, message));
     }
     let Some(part) = structure.part(part) else { return Ok(None) };
-    let decode = || decode_body(part, message.content.bytes()).map(|bytes| Bytes::copy_from_slice(&bytes));
+    let content = message.content.bytes();
+    let decode = || {
+        decode_body(part, content).map(|body| match body {
+            Cow::Borrowed(body) => content.slice_ref(body),
+            Cow::Owned(body) => body.into(),
+        })
+    };
     Ok(Some(vec![beside_others(part.body.len(), decode).ok_or(Undecodable)?]))
 }

@@ -36,6 +36,7 @@ mod tree;
 use super::{FeedReader, Mailboxes, User, UserDirectory};
 use crate::imap::{Event, Session, SessionConfig};
 use crate::net::{Conn, Error, Service, Stop, Stream};
+use error_reply::{UNAVAILABLE, login_refusal};
 use handler::ImapHandler;
 
 /// The IMAP service of one MDA, or of all MDAs behind one port. A [`Service`]; cheap to clone.
@@ -86,13 +87,13 @@ impl Imap {
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
-                    let user = self.open(&user).await;
-                    if let Some(user) = &user {
+                    let opened = self.open(&user).await;
+                    if let Ok(user) = &opened {
                         conn.machine.limit_append(user.user.home.context().settings.size_max);
                     }
-                    conn.machine.opened(user.is_some());
-                    if user.is_some() {
-                        return Ok(user);
+                    conn.machine.opened(opened.as_ref().map(drop).map_err(|why| *why));
+                    if let Ok(user) = opened {
+                        return Ok(Some(user));
                     }
                 }
                 Event::Request(_) | Event::IdleEnd(_) => unreachable!("requests need a logged-in user"),
@@ -101,16 +102,16 @@ impl Imap {
         Ok(None)
     }
 
-    /// Opens the account of a user.
-    async fn open(&self, login: &str) -> Option<AuthenticatedUser> {
-        let user = self.0.user(login)?;
+    /// Opens the account of a user, which is made at the first login; or says why it cannot.
+    async fn open(&self, login: &str) -> Result<AuthenticatedUser, &'static str> {
+        let user = self.0.user(login).ok_or(UNAVAILABLE)?;
         let account = user.address.key();
         let mailboxes = user.home.mailboxes().for_session();
         match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {
-            Ok(reader) => Some(AuthenticatedUser { user, account, mailboxes, reader }),
+            Ok(reader) => Ok(AuthenticatedUser { user, account, mailboxes, reader }),
             Err(error) => {
                 tracing::error!(%error, account, "cannot open account");
-                None
+                Err(login_refusal(&error))
             }
         }
     }

@@ -15,6 +15,7 @@ use super::handler::ImapHandler;
 use super::selected::{UpdateFilter, UpdateOptions};
 use crate::imap::{Attribute, Code, EventGroup, Events, Filter, ListEntry, Notify, Reply, StatusItem};
 use crate::mda::{AccountEvent, Error, FeedUpdate, Listed, canonical_name, is_within};
+use crate::sync::Turn;
 
 /// Most mailbox names of one NOTIFY. RFC 5465 §3.1.
 const MAX_NAMES: usize = 1_000;
@@ -43,7 +44,9 @@ impl ImapHandler {
     }
 
     async fn write_all_status(&mut self, notify: &Notify) -> Result<(), Failure> {
+        let mut turn = Turn::begin();
         for listed in self.mailboxes.list(&self.account)? {
+            turn.pass_on().await;
             let Events { messages, flags, .. } = events_of(notify, &listed);
             self.write_status_of(&listed, &status_items(messages, flags, messages || flags))?;
             if FLUSH_BYTES <= self.conn.machine.out().len() {

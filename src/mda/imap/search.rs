@@ -8,7 +8,7 @@ use super::selected::Selected;
 use crate::imap::search::{Key, KnownFacts, MessageFacts, Search, SearchReturn, Text, evaluate};
 use crate::imap::{Numbers, Reply};
 use crate::mda::{Error, Mailbox, MessageMeta, SummaryReader, TextFilter, Uid, View};
-use crate::sync::beside_others;
+use crate::sync::{Turn, beside_others};
 
 impl ImapHandler {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
@@ -32,12 +32,12 @@ impl ImapHandler {
         let Some(selected) = &self.selected else { return Ok(uids) };
         let now = self.user.home.context().clock.now();
         let mut runner = SearchRunner::new(&selected.mailbox, key);
+        let mut turn = Turn::begin();
         for (place, message) in selected.view.messages.iter().enumerate() {
+            turn.pass_on().await;
             if runner.matches(facts(selected, place, message, now))? {
                 uids.push(message.uid);
             }
-            // A long search yields to other tasks.
-            tokio::task::consume_budget().await;
         }
         Ok(uids)
     }

@@ -8,6 +8,10 @@ use super::search::last_change;
 use crate::imap::sort::{Criterion, Sort, SortKey, SortKeys};
 use crate::imap::thread::{Member, Thread, Threads};
 use crate::imap::{Numbers, Reply};
+use crate::sync::{Turn, beside_others};
+
+/// What is looked at of a message, about.
+const ROW_BYTES: usize = 256;
 
 /// The sort keys of a message.
 struct Row {
@@ -47,7 +51,7 @@ impl ImapHandler {
     pub(super) async fn sort(&mut self, Sort { criteria, search }: &Sort) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let mut rows = self.rows(&uids, search.uid).await?;
-        rows.sort_by(|one, other| one.compare_all(criteria, other));
+        beside_others(rows.len() * ROW_BYTES, || rows.sort_by(|one, other| one.compare_all(criteria, other)));
         let view = self.selected.as_ref().map(|selected| selected.view.clone());
         let modseq = view.filter(|_| search.key.uses_modseq()).and_then(|view| last_change(&view, None, &uids));
         let numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
@@ -58,10 +62,11 @@ impl ImapHandler {
     pub(super) async fn thread(&mut self, Thread { by, search }: &Thread) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let rows = self.rows(&uids, search.uid).await?;
-        let members =
-            rows.into_iter().map(|row| Member { number: row.number, sent: row.sent(), sort_keys: row.sort_keys });
-        let threads = Threads::of(members.collect(), *by);
-        self.conn.machine.out().thread(&threads);
+        let member = |row: Row| Member { number: row.number, sent: row.sent(), sort_keys: row.sort_keys };
+        let out = self.conn.machine.out();
+        beside_others(rows.len() * ROW_BYTES, || {
+            out.thread(&Threads::of(rows.into_iter().map(member).collect(), *by));
+        });
         Ok(Reply::ok("THREAD completed"))
     }
 
@@ -70,8 +75,9 @@ impl ImapHandler {
         let mut rows = Vec::new();
         let Some(selected) = &self.selected else { return Ok(rows) };
         let mut summaries = selected.mailbox.summaries();
+        let mut turn = Turn::begin();
         for uid in uids.iter() {
-            tokio::task::consume_budget().await;
+            turn.pass_on().await;
             let Some(place) = selected.view.messages.place(uid) else { continue };
             let Some(summary) = summaries.find(uid)? else { continue };
             let message = &selected.view.messages[place];

@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use super::account_feed::{CommittedChanges, SessionId};
 use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, sqlite};
 use crate::imap::Flags;
-use crate::sync::lock;
+use crate::sync::{beside_others, lock};
 
+/// A mailbox takes so many bytes, or less: how many messages there are is not known before it is read.
+const UNKNOWN_BYTES: usize = 1024 * 1024;
 /// The modification sequence of a deleted mailbox; no change has it.
 const GONE: u64 = u64::MAX;
 
@@ -138,10 +140,8 @@ impl Mailbox {
                 }
                 state.newest == GONE
             };
-            let loaded = match gone {
-                true => None,
-                false => self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id))?,
-            };
+            let load = || self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id));
+            let loaded = if gone { None } else { beside_others(UNKNOWN_BYTES, load)? };
             let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);
             // A commit may have happened in between; then it is read again.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use blake3::Hash;
+
 use super::{Error, Mailboxes};
 use crate::imap::Summary;
 use crate::mail::Content;
@@ -12,21 +14,21 @@ use crate::sync::{beside_others, lock};
 /// Summaries kept in memory, for more recipients of the same message.
 const RECENT_SUMMARIES: usize = 16;
 
-/// The summaries computed last.
+/// The summaries computed last, by the hash of their content.
 #[derive(Default)]
-pub(super) struct Summaries(Mutex<VecDeque<(Content, Arc<Summary>)>>);
+pub(super) struct Summaries(Mutex<VecDeque<(Hash, Arc<Summary>)>>);
 
 impl Summaries {
     /// The summary of a content, which the next recipient of a message needs again.
     pub(super) fn of(&self, content: &Content) -> Arc<Summary> {
-        let same = lock(&self.0).iter().find(|(known, _)| known == content).map(|(_, summary)| summary.clone());
+        let same = lock(&self.0).iter().find(|(known, _)| known == content.hash()).map(|(_, summary)| summary.clone());
         if let Some(summary) = same {
             return summary;
         }
         let summary = beside_others(content.bytes().len(), || Arc::new(Summary::of(content)));
         let mut recent = lock(&self.0);
         recent.truncate(RECENT_SUMMARIES - 1);
-        recent.push_front((content.clone(), summary.clone()));
+        recent.push_front((*content.hash(), summary.clone()));
         summary
     }
 }

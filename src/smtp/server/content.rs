@@ -29,8 +29,7 @@ impl Session {
     fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
         match reader.take_stuffed(bytes) {
             Some(used) => {
-                let share = reader.take_share();
-                self.finish_message(reader.finish_stuffed(self.config.bare_line_ends), share);
+                self.finish_message(reader.finish_stuffed(self.config.bare_line_ends));
                 used
             }
             None if reader.is_endless() => {
@@ -110,9 +109,8 @@ impl Session {
         match (refusal, chunks) {
             (None, Some(chunks)) if is_last => {
                 let nothing = MessageReader::new(0, None, UploadShare::default());
-                let mut reader = std::mem::replace(chunks, nothing);
-                let share = reader.take_share();
-                self.finish_message(reader.finish_counted(rule), share);
+                let reader = std::mem::replace(chunks, nothing);
+                self.finish_message(reader.finish_counted(rule));
             }
             (None, chunks) => {
                 let bytes = chunks.map_or(0, |chunks| chunks.bytes());
@@ -133,7 +131,7 @@ impl Session {
     }
 
     /// Passes a complete message to the owner, or refuses it.
-    fn finish_message(&mut self, message: Result<Message, MessageError>, share: UploadShare) {
+    fn finish_message(&mut self, (message, share): (Result<Message, MessageError>, UploadShare)) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
             (Ok(message), Some(transaction)) => {

@@ -196,7 +196,69 @@ async fn content_when_a_bit_of_it_flipped_is_refused_by_name_and_the_rest_is_ser
     let many = fixture.store.get_many(&ids).unwrap();
     assert_eq!(many.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
     assert_eq!(fixture.store.owners(ids[1]).unwrap(), ["the name x"]);
-    assert_eq!(lock(&fixture.store.inner.reported).len(), 2, "each is reported once");
+}
+
+#[tokio::test]
+async fn content_that_equals_a_damaged_one_is_stored_anew_and_heals_it() {
+    for (bytes, large) in [(50_000, 1), (100, 0)] {
+        let fixture = Fixture::new();
+        let ids = [content(1, bytes), content(2, bytes), content(3, bytes)].map(|it| put_named(&fixture.store, it));
+        let ids: Vec<i64> = join_all(ids).await.into_iter().map(Result::unwrap).collect();
+        let Fixture { folder, store } = fixture;
+        drop(store);
+        if large == 1 {
+            let segment = folder.path().join("contents/1");
+            fs::write(&segment, vec![0; fs::read(&segment).unwrap().len()]).unwrap();
+        }
+        Connection::open(folder.path().join("post.db"))
+            .unwrap()
+            .execute("UPDATE content SET bytes = zeroblob(100) WHERE bytes IS NOT NULL", [])
+            .unwrap();
+        let store = open(folder.path()).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(store.get(ids[0]), Err(Error::Damaged { .. })));
+        }
+        assert!(matches!(store.get(ids[1]), Err(Error::Damaged { .. })));
+        // Two of one commit, and one later.
+        let twice = join(put_named(&store, content(1, bytes)), put_named(&store, content(1, bytes))).await;
+        let again = put_named(&store, content(1, bytes)).await.unwrap();
+        assert_eq!((twice.0.unwrap(), twice.1.unwrap(), again), (ids[0], ids[0], ids[0]));
+        release(&store, ids[1]).await;
+        store.inner.cache.clear();
+        assert_eq!(store.get(ids[0]).unwrap(), content(1, bytes));
+        assert!(matches!(store.get(ids[2]), Err(Error::Damaged { .. })), "it was not known to be damaged");
+        // One that was deleted meanwhile is a new content.
+        let new = put(&store, content(2, bytes)).await.unwrap();
+        assert!(ids[2] < new);
+        for _ in 0..4 {
+            release(&store, ids[0]).await;
+        }
+        assert!(matches!(store.get(ids[0]), Err(Error::Missing(_))));
+        drop(store);
+        let store = open(folder.path()).unwrap();
+        assert_eq!(store.get(new).unwrap(), content(2, bytes));
+    }
+}
+
+#[tokio::test]
+async fn compaction_that_found_no_room_is_tried_again_once_there_is_some() {
+    let (store, files) = in_memory();
+    let mut ids = Vec::new();
+    for fill in 0..9 {
+        ids.push(put(&store, content(fill, LARGE)).await.unwrap());
+    }
+    files.set_full(true);
+    for id in ids.drain(..7) {
+        release(&store, id).await;
+    }
+    store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    assert!(files.list().unwrap().contains_key(&1), "there was no room for what it holds");
+    files.set_full(false);
+    store.write(|_| Ok::<_, Error>(())).await.unwrap();
+    assert!(files.list().unwrap().contains_key(&1), "nobody knows of the room");
+    put(&store, content(100, 50_000)).await.unwrap();
+    assert_eq!(files.list().unwrap().into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(store.get(ids[0]).unwrap(), content(7, LARGE));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn answer(session: &mut Session, event: Event) {
     match event {
         Event::StartTls => session.encrypted(),
         Event::NeedSecret(user) => session.secret((user == "ann").then_some("secret")),
-        Event::Open { .. } => session.opened(true),
+        Event::Open { .. } => session.opened(Ok(())),
         Event::IdleEnd(reply) => session.done(&reply),
         Event::Request(Request::Idle) => {
             session.idle();
