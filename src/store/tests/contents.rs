@@ -68,26 +68,6 @@ async fn contents_after_reopening_lie_one_after_the_other_in_the_same_segment() 
 }
 
 #[tokio::test]
-async fn contents_that_share_a_commit_with_many_lie_in_a_segment_even_when_they_are_small() {
-    let fixture = Fixture::new();
-    let ((open, gate), (begun, wait)) = (mpsc::channel::<()>(), mpsc::channel::<()>());
-    let job = move |_: &Transaction<'_>| Ok::<_, Error>(begun.send(()).is_ok() && gate.recv().is_err());
-    let mut first = Box::pin(fixture.store.write(job));
-    // The others must not share its commit.
-    assert!(futures_util::poll!(&mut first).is_pending());
-    wait.recv().unwrap();
-    let mut all = Box::pin(join(first, join_all((0..30).map(|fill| put(&fixture.store, content(fill, 4096))))));
-    assert!(futures_util::poll!(&mut all).is_pending());
-    drop(open);
-    let ids: Vec<_> = all.await.1.into_iter().map(Result::unwrap).collect();
-    assert_eq!(fs::metadata(fixture.folder.path().join("contents/1")).unwrap().len(), 30 * 4096);
-    let fixture = fixture.reopen();
-    for (fill, id) in ids.iter().enumerate() {
-        assert_eq!(fixture.store.get(*id).unwrap(), content(fill as u8, 4096));
-    }
-}
-
-#[tokio::test]
 async fn segment_when_nothing_of_it_is_needed_is_removed_and_when_it_is_sparse_compacted() {
     let fixture = Fixture::new();
     let mut ids = Vec::new();
