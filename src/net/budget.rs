@@ -105,8 +105,10 @@ impl UploadShare {
         let declared = declared.filter(|declared| needed <= *declared);
         let is_likely = declared.is_some() || MIN_LARGE_BYTES <= len;
         let likely = if is_likely { needed.saturating_mul(MAX_RESERVED_FACTOR) } else { 2 * len };
-        let wanted = likely.min(declared.unwrap_or(max)).max(needed);
-        let found = [wanted, needed + len / 8].into_iter().find(|bytes| self.grow_to(others + bytes));
+        // Chunks that are declared one by one must not copy it each time.
+        let least = needed + len / 8;
+        let wanted = likely.min(declared.unwrap_or(max)).max(least);
+        let found = [wanted, least].into_iter().find(|bytes| self.grow_to(others + bytes));
         let Some(capacity) = found else { return false };
         let mut larger = BytesMut::with_capacity(capacity);
         larger.extend_from_slice(buffer);
@@ -155,6 +157,20 @@ mod tests {
             }
             assert!(moves <= 2 && buffer.capacity() <= 50 << 20, "{moves} moves, {}", buffer.capacity());
         }
+    }
+
+    #[test]
+    fn buffer_of_chunks_that_are_declared_one_by_one_is_moved_seldom() {
+        let budget = UploadBudget::new(60 << 20);
+        let (mut share, mut buffer, mut moves) = (budget.share(), BytesMut::new(), 0);
+        while buffer.len() < 4 << 20 {
+            let before = buffer.capacity();
+            let declared = Some(buffer.len() + 1_000);
+            assert!(share.reserve(&mut buffer, 0, 1_000, (declared, 50 << 20)));
+            moves += usize::from(before != buffer.capacity());
+            buffer.extend_from_slice(&[b'x'; 1_000]);
+        }
+        assert!(moves < 100, "{moves}");
     }
 
     #[test]
