@@ -38,12 +38,14 @@ enum SetupError {
 }
 
 impl OutboundConnection {
-    /// Connects to the first host of a next hop that accepts a session.
-    pub(super) async fn open(mta: &Mta, hop: &NextHop) -> Result<Self, ConnectError> {
+    /// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
+    pub(super) async fn open(mta: &Mta, hop: &NextHop, mut earlier: Transcript) -> Result<Self, ConnectError> {
         let started_at = Instant::now();
         let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), said(transcript));
-        let mut earlier = Transcript::default();
-        let targets = hop.targets(mta).await.map_err(|failure| failed(failure, Transcript::default()))?;
+        let targets = match hop.targets(mta).await {
+            Ok(targets) => targets,
+            Err(failure) => return Err(failed(failure, earlier)),
+        };
         let mut worst = Failure::Loop(String::new());
         for target in &targets {
             for address in &target.addresses {

@@ -134,7 +134,7 @@ async fn journey_over_a_broken_required_tls_handshake_shows_what_was_said() {
         ("STARTTLS", "220 go\r\nthis is no handshake(hangs up)"),
     ];
     let running = with_peer(script, "required").await;
-    send(&running, "ann@a.test", std::time::Duration::from_secs(30)).await;
+    send(&running, "ann@a.test", Duration::from_secs(30)).await;
     let said = dialogue(&first_journey(&running));
     assert!(said.iter().any(|line| line.starts_with("Client: (TLS failed: ")), "{said:#?}");
     assert!(matches!(fate(&running), RecipientStatus::Deferred { .. }));
@@ -148,7 +148,7 @@ async fn journey_shows_what_was_said_without_a_line_end_before_the_next_hop_hung
         (&[GREETING, ("EHLO", "250-peer.test\r\n250 SI(hangs up)")], "Server: 250 SI"),
     ] {
         let running = with_peer(script, "none").await;
-        send(&running, "ann@a.test", std::time::Duration::from_secs(30)).await;
+        send(&running, "ann@a.test", Duration::from_secs(30)).await;
         let said = dialogue(&first_journey(&running));
         assert_eq!(said.last().map(String::as_str), Some(expected), "{said:#?}");
         running.stop().await;
@@ -164,10 +164,24 @@ async fn journey_shows_a_next_hop_that_never_finishes_its_reply() {
     running.stop().await;
 }
 
+/// The connection was idle, and may have been closed: the message is sent again on a new one.
+#[tokio::test(start_paused = true)]
+async fn journey_over_a_connection_that_is_used_again_shows_why_it_ended() {
+    let running = with_peer(&[GREETING, ("RCPT TO:<bob@", "421 4.3.2 going\r\n(hangs up)")], "none").await;
+    send(&running, "ann@a.test", Duration::from_secs(1)).await;
+    send(&running, "bob@a.test", Duration::from_secs(30)).await;
+    let to = JourneyFilter { to: Some("bob@a.test".parse().unwrap()), ..JourneyFilter::default() };
+    let journey = running.env.event_log.journeys(&to, u64::MAX, 1).unwrap().journeys[0].journey;
+    let said = dialogue(&running.env.event_log.journey(journey).unwrap().unwrap());
+    let count = |start: &str| said.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!((count("Client: MAIL"), count("Client: EHLO"), count("Server: 421")), (2, 1, 2), "{said:#?}");
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn journey_of_a_held_message_says_held_as_the_queue_does() {
     let running = with_peer(&[("", "421 4.3.2 later\r\n(hangs up)")], "none").await;
-    send(&running, "ann@a.test", std::time::Duration::from_secs(30)).await;
+    send(&running, "ann@a.test", Duration::from_secs(30)).await;
     assert!(matches!(fate(&running), RecipientStatus::Deferred { at, .. } if at == "mta-163"));
     let mta = &running.mtas["mta-163"];
     assert_eq!(mta.hold(Selector::All).await.unwrap().len(), 1);
