@@ -111,7 +111,7 @@ fn decode(stored: &[u8]) -> Result<Event, Error> {
 }
 
 fn corrupt(error: serde_json::Error) -> Error {
-    Error::Corrupt(format!("an event or a journey is unreadable: {error}").into())
+    Error::Corrupt(format!("an event is unreadable: {error}").into())
 }
 
 /// Stores events, and says how many journeys are new. An event that is stored already is skipped.
@@ -123,9 +123,10 @@ pub(super) fn save(transaction: &Transaction<'_>, events: &[Encoded]) -> Result<
     let mut new = 0;
     for (id, mut events) in by_journey {
         let [Encoded { event: first, .. }, ..] = events[..] else { continue };
-        let found = find(transaction, id)?;
+        let found = lookup(transaction, id)?;
         new += u64::from(found.is_none());
-        let (number, mut state) = found.unwrap_or_else(|| (first.seq, JourneyState::new(id, first.at)));
+        let (number, state) = found.unwrap_or((first.seq, None));
+        let mut state = state.unwrap_or_else(|| JourneyState::new(id, first.at));
         let known: BTreeSet<_> = state.keys().collect();
         let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO journey_event VALUES (?1, ?2, ?3)")?;
         for Encoded { event, bytes } in &events {
@@ -154,9 +155,20 @@ fn part_number(part: Part) -> u8 {
 
 /// The number of a journey, and what is known of it.
 pub(super) fn find(connection: &Connection, id: JourneyId) -> Result<Option<(u64, JourneyState)>, Error> {
+    Ok(lookup(connection, id)?.and_then(|(number, state)| Some((number, state?))))
+}
+
+/// The number of a journey, and what is known of it, if that can be read.
+fn lookup(connection: &Connection, id: JourneyId) -> rusqlite::Result<Option<(u64, Option<JourneyState>)>> {
     let mut query = connection.prepare_cached("SELECT number, state FROM journey WHERE id = ?1")?;
-    let found = query.query_row([id.to_string()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
-    found.map(|(number, state)| Ok((number, serde_json::from_str(&state).map_err(corrupt)?))).transpose()
+    query.query_row([id.to_string()], |row| Ok((row.get(0)?, state(row, 1)))).optional()
+}
+
+/// `None` if it cannot be read, which is logged: the events of a journey have it, too.
+fn state(row: &Row<'_>, column: usize) -> Option<JourneyState> {
+    let text = row.get_ref(column).ok()?.as_str().ok()?;
+    let state = serde_json::from_str(text);
+    state.inspect_err(|error| tracing::error!(%error, "the state of a journey is unreadable")).ok()
 }
 
 /// The events of the journey with this number, in order.
@@ -216,8 +228,8 @@ pub(super) fn page(
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let state = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-        found.push((row.get(0)?, serde_json::from_str(state).map_err(corrupt)?));
+        let number = row.get(0)?;
+        found.extend(state(row, 1).map(|state| (number, state)));
     }
     Ok(found)
 }
@@ -285,13 +297,11 @@ pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -
 
 /// Removes one journey.
 fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
-    let state: String = transaction
-        .prepare_cached("DELETE FROM journey WHERE number = ?1 RETURNING state")?
-        .query_row([number], |row| row.get(0))?;
-    let state: JourneyState = serde_json::from_str(&state).map_err(corrupt)?;
+    let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state";
+    let state = transaction.prepare_cached(sql)?.query_row([number], |row| Ok(state(row, 0)))?;
     let sql = "DELETE FROM journey_address WHERE address = ?1 AND part = ?2 AND number = ?3";
     let mut delete = transaction.prepare_cached(sql)?;
-    for (key, part) in state.keys() {
+    for (key, part) in state.iter().flat_map(JourneyState::keys) {
         delete.execute(params![key, part_number(part), number])?;
     }
     transaction.prepare_cached("DELETE FROM journey_event WHERE number = ?1")?.execute([number])?;
