@@ -283,12 +283,14 @@ impl JourneyState {
 
     /// Whether no host of the world has a copy in transit any more.
     pub fn is_settled(&self) -> bool {
-        !self.recipients.is_empty() && !self.recipients.values().any(RecipientStatus::is_open)
+        !self.recipients.values().any(RecipientStatus::is_open)
     }
 
     /// Whether it was delivered, failed, or ended in another way within the world for each recipient.
     pub fn has_ended(&self) -> bool {
-        self.is_settled() && !self.recipients.values().any(|status| matches!(status, RecipientStatus::Relayed { .. }))
+        let has_ended =
+            |status: &RecipientStatus| !status.is_open() && !matches!(status, RecipientStatus::Relayed { .. });
+        !self.recipients.is_empty() && self.recipients.values().all(has_ended)
     }
 
     /// Whether each recipient got exactly one copy; for an alias, whether each target did.
@@ -417,6 +419,13 @@ pub(super) mod tests {
         assert!(!state(kinds).is_settled());
         let external = state([received(&["a@y.test"]), relayed("a@y.test", false)]);
         assert_eq!(external.recipients[&to], RecipientStatus::Underway { at: "mx.ext.test".to_owned() });
+    }
+
+    /// What is read long after its journey was removed.
+    #[test]
+    fn journey_without_recipients_is_settled() {
+        let state = state([EventKind::Retrieved { protocol: Protocol::Imap, account: "a@x.test".to_owned(), size: 1 }]);
+        assert!(state.is_settled() && !state.has_ended() && !state.arrived_once());
     }
 
     #[test]
