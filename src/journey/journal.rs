@@ -77,7 +77,7 @@ impl EventLog {
     /// They could not be stored.
     pub async fn save_all(&self) -> Result<(), store::Error> {
         let Some(store) = &self.0.store else { return Ok(()) };
-        while self.state().saved < self.last_seq() {
+        while self.state().has_unsaved() {
             self.save_batch(store).await?;
         }
         Ok(())

@@ -74,6 +74,11 @@ impl LogState {
         self.events.front().map_or(self.seq + 1, |event| event.seq)
     }
 
+    /// Whether events are not stored yet.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.saved < self.seq
+    }
+
     /// Drops the oldest event.
     fn drop_oldest(&mut self) -> bool {
         let Some(oldest) = self.events.pop_front() else { return false };
