@@ -205,8 +205,9 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(60)).await;
         running.turn_off("mta-relay").await;
         let (waits, is_held) = (put(&running, 2, "friend@sina.test").await, put(&running, 3, "friend@sina.test").await);
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let _ = running.mtas["mta-163"].hold(Selector::Journey(is_held)).await.unwrap();
+        // Until the relay is known to be down.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(running.mtas["mta-163"].hold(Selector::Journey(is_held)).await.unwrap().len(), 1);
         running.stop().await;
         // It is found once, at whichever start.
         for _ in 0..2 {

@@ -201,7 +201,7 @@ mod tests {
             of(1, 1, 1, received(&["a@x.test", "b@x.test"])),
             of(2, 2, 2, received(&["B@x.test"])),
             of(1, 3, 3, delivered("a@x.test")),
-            of(2, 4, 4, delivered("b@x.test")),
+            of(2, 4, 4, delivered("B@x.test")),
             of(3, 5, 5, received(&["a@x.test"])),
         ];
         events.iter().for_each(|event| index.add(event, false));

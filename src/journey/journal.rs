@@ -280,19 +280,20 @@ mod tests {
     use crate::mail::Address;
     use crate::world::Rng;
 
-    fn clock() -> Clock {
-        Clock::starting_at(Timestamp::UNIX_EPOCH)
+    fn open_at(store: &Store, clock: Clock) -> EventLog {
+        EventLog::stored(store.clone(), clock, 40, true).unwrap()
     }
 
     fn open(store: &Store) -> EventLog {
-        EventLog::stored(store.clone(), clock(), 40, true).unwrap()
+        open_at(store, Clock::starting_at(Timestamp::UNIX_EPOCH))
     }
 
     const USERS: [&str; 3] = ["ann@x.test", "bob@x.test", "me@x.test"];
 
-    /// Records the same random events in both logs.
-    fn report(rng: &Rng, logs: [&EventLog; 2], count: usize) {
+    /// Records the same random events in both logs, at some distance.
+    async fn report(rng: &Rng, logs: [&EventLog; 2], count: usize) {
         for _ in 0..count {
+            sleep(Duration::from_millis(rng.next_u64() % 3)).await;
             let (journey, user) = (JourneyId::from_random(rng.next_u64() % 50), USERS[rng.next_u64() as usize % 3]);
             let kind = match rng.next_u64() % 4 {
                 0 => received(&[user, USERS[0]]),
@@ -347,37 +348,39 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn stored_log_with_little_memory_and_restarts_answers_as_one_that_has_all_in_memory() {
         for seed in 0..20 {
             let (rng, store) = (Rng::seeded(seed), Store::in_memory(&[SCHEMA]).unwrap());
-            let (mut log, reference) = (open(&store), EventLog::new(clock(), usize::MAX, false));
+            let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+            let (mut log, reference) = (open_at(&store, clock), EventLog::new(clock, usize::MAX, false));
             for round in 0..12 {
-                report(&rng, [&log, &reference], 1 + rng.next_u64() as usize % 39);
+                report(&rng, [&log, &reference], 1 + rng.next_u64() as usize % 39).await;
                 assert_equal(&log, &reference, &format!("seed {seed} round {round}, not stored yet"));
                 log.save_all().await.unwrap();
                 assert_equal(&log, &reference, &format!("seed {seed} round {round}, stored"));
                 if rng.next_u64().is_multiple_of(4) {
-                    log = open(&store);
+                    log = open_at(&store, clock);
                     assert_equal(&log, &reference, &format!("seed {seed} round {round}, opened again"));
                 }
             }
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn subscription_reads_every_event_from_store_and_memory_once() {
         let store = Store::in_memory(&[SCHEMA]).unwrap();
-        let (rng, reference) = (Rng::seeded(1), EventLog::new(clock(), usize::MAX, false));
+        let (rng, reference) =
+            (Rng::seeded(1), EventLog::new(Clock::starting_at(Timestamp::UNIX_EPOCH), usize::MAX, false));
         for _ in 0..3 {
             let log = open(&store);
             for _ in 0..9 {
-                report(&rng, [&log, &reference], 30);
+                report(&rng, [&log, &reference], 30).await;
                 log.save_all().await.unwrap();
             }
         }
         let log = open(&store);
-        report(&rng, [&log, &reference], 5);
+        report(&rng, [&log, &reference], 5).await;
         let (mut subscription, mut kinds, mut last) = (log.subscribe(0), Vec::new(), 0);
         while let events = subscription.try_next().unwrap()
             && !events.is_empty()
@@ -393,7 +396,7 @@ mod tests {
         assert!(waiting.await.is_err());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn prune_removes_the_oldest_settled_journeys_with_all_that_belongs_to_them() {
         let store = Store::in_memory(&[SCHEMA]).unwrap();
         let log = open(&store);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::*;
-use crate::journey::{Event, RecipientStatus};
+use crate::journey::RecipientStatus;
 use crate::mta::Selector;
 use crate::net::{self, Limits, ServerConfig, Service, Stop, Stream, serve};
 
@@ -68,10 +68,10 @@ fn first_journey(running: &RunningWorld) -> Journey {
     running.env.event_log.journey(page.journeys.last().unwrap().journey).unwrap().unwrap()
 }
 
-/// The lines of the dialogue with the next hop, `C` and `S` before them.
+/// The lines of the first dialogue with a next hop, and who said them.
 fn dialogue(journey: &Journey) -> Vec<String> {
-    let transcripts = journey.events.iter().filter_map(|event: &std::sync::Arc<Event>| event.transcript.as_ref());
-    transcripts.flat_map(|transcript| transcript.lines()).map(|(side, line)| format!("{side:?}: {line}")).collect()
+    let transcript = journey.events.iter().find_map(|event| event.transcript.as_ref()).unwrap();
+    transcript.lines().map(|(side, line)| format!("{side:?}: {line}")).collect()
 }
 
 fn fate(running: &RunningWorld) -> RecipientStatus {
@@ -107,11 +107,8 @@ async fn journey_of_a_message_without_an_accepted_recipient_shows_that_only_the_
 
 #[tokio::test(start_paused = true)]
 async fn journey_over_a_broken_tls_handshake_shows_both_connections() {
-    let script: Script = &[
-        GREETING,
-        ("EHLO", "250-peer.test\r\n250 STARTTLS\r\n"),
-        ("STARTTLS", "220 go\r\nthis is no handshake(hangs up)"),
-    ];
+    let script: Script =
+        &[GREETING, ("EHLO", "250-peer.test\r\n250 STARTTLS\r\n"), ("STARTTLS", "220 go\r\n(hangs up)")];
     let running = with_peer(script, "opportunistic").await;
     send(&running, "ann@a.test", HOUR).await;
     let said = dialogue(&first_journey(&running));
@@ -128,11 +125,8 @@ async fn journey_over_a_broken_tls_handshake_shows_both_connections() {
 /// Where TLS is required, there is no second connection.
 #[tokio::test(start_paused = true)]
 async fn journey_over_a_broken_required_tls_handshake_shows_what_was_said() {
-    let script: Script = &[
-        GREETING,
-        ("EHLO", "250-peer.test\r\n250 STARTTLS\r\n"),
-        ("STARTTLS", "220 go\r\nthis is no handshake(hangs up)"),
-    ];
+    let script: Script =
+        &[GREETING, ("EHLO", "250-peer.test\r\n250 STARTTLS\r\n"), ("STARTTLS", "220 go\r\n(hangs up)")];
     let running = with_peer(script, "required").await;
     send(&running, "ann@a.test", Duration::from_secs(30)).await;
     let said = dialogue(&first_journey(&running));
