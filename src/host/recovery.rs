@@ -159,23 +159,34 @@ async fn recover_lost(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{PublicPorts, RunningWorld};
+    use crate::host::{FaultInjector, HostSelection, PublicPorts, RunningWorld, start};
     use crate::journey::{self, EventLog};
     use crate::mail::{Envelope, Message};
     use crate::mta::{self, QueuedMessage, Selector};
     use crate::store::Store;
-    use crate::world::World;
+    use crate::world::{World, later};
 
     const START: &str = "2026-11-01T08:00:00Z";
+    const HOUR: Duration = Duration::from_secs(3600);
 
-    /// A world over this store, with an event log that is stored or not.
-    fn environment(store: &Store, is_stored: bool) -> Environment {
-        let env = Environment::simulated(World::journey(), 1, START.parse().unwrap(), false).unwrap();
+    /// A world over this store, so long after [`START`], with an event log that is stored or not.
+    fn environment(store: &Store, after: Duration, is_stored: bool) -> Environment {
+        let start = later(START.parse().unwrap(), after);
+        let env = Environment::simulated(World::journey(), 1, start, false).unwrap();
         let event_log = match is_stored {
             true => EventLog::stored(store.clone(), env.clock, 1000, true).unwrap(),
             false => EventLog::new(env.clock, 1000, true),
         };
         Environment { store: store.clone(), event_log, ..env }
+    }
+
+    /// What a start makes of the store, before a host runs.
+    async fn recovered(store: &Store, after: Duration) -> Environment {
+        let env = environment(store, after, true);
+        let faults = FaultInjector::new(&env.world, env.rng.fork("faults"));
+        let mtas = start::mtas(&env, &faults, &start::uploads(&env.world), &HostSelection::All).unwrap();
+        recover(&env, &mtas).await.unwrap();
+        env
     }
 
     fn address(text: &str) -> Address {
@@ -200,19 +211,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn start_over_queues_and_mailboxes_without_events_finds_every_message() {
         let store = Store::in_memory(&[mta::SCHEMA, mda::SCHEMA, journey::SCHEMA]).unwrap();
-        let running = RunningWorld::start(environment(&store, false), PublicPorts::none()).await.unwrap();
+        let running =
+            RunningWorld::start(environment(&store, Duration::ZERO, false), PublicPorts::none()).await.unwrap();
         let delivered = put(&running, 1, "friend@sina.test").await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         running.turn_off("mta-relay").await;
         let (waits, is_held) = (put(&running, 2, "friend@sina.test").await, put(&running, 3, "friend@sina.test").await);
         // Until the relay is known to be down.
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(HOUR).await;
         assert_eq!(running.mtas["mta-163"].hold(Selector::Journey(is_held)).await.unwrap().len(), 1);
         running.stop().await;
         // It is found once, at whichever start.
-        for _ in 0..2 {
-            let running = RunningWorld::start(environment(&store, true), PublicPorts::none()).await.unwrap();
-            let state = |journey| running.env.event_log.journey_state(journey).unwrap().unwrap();
+        for start in 2..4 {
+            let env = recovered(&store, HOUR * start).await;
+            let state = |journey| env.event_log.journey_state(journey).unwrap().unwrap();
             let to = address("friend@sina.test");
             for (journey, fate) in [(delivered, "delivered"), (waits, "deferred"), (is_held, "held")] {
                 let state = state(journey);
@@ -222,24 +234,21 @@ mod tests {
                 let began = state.began.duration_since(START.parse().unwrap()).as_secs();
                 assert_eq!(began, if journey == delivered { 0 } else { 60 });
             }
-            assert_eq!(running.env.event_log.journeys(&JourneyFilter::default(), u64::MAX, 9).unwrap().total, 3);
+            assert_eq!(env.event_log.journeys(&JourneyFilter::default(), u64::MAX, 9).unwrap().total, 3);
             assert!(state(delivered).arrived_once());
-            running.stop().await;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn start_without_the_message_of_an_open_journey_says_that_it_is_gone() {
         let store = Store::in_memory(&[mta::SCHEMA, mda::SCHEMA, journey::SCHEMA]).unwrap();
-        let env = environment(&store, true);
+        let env = environment(&store, Duration::ZERO, true);
         let (journey, to) = (JourneyId::from_random(1), address("friend@sina.test"));
         let kind = EventKind::Found { reverse_path: None, recipients: vec![to.clone()] };
         env.event_log.emitter("mta-163").report(journey, None, kind, None);
         env.event_log.save_all().await.unwrap();
-        let running = RunningWorld::start(environment(&store, true), PublicPorts::none()).await.unwrap();
-        let state = running.env.event_log.journey_state(journey).unwrap().unwrap();
+        let state = recovered(&store, HOUR).await.event_log.journey_state(journey).unwrap().unwrap();
         assert_eq!(state.recipients[&to], RecipientStatus::Gone { at: "mta-163".to_owned() });
         assert!(state.is_settled());
-        running.stop().await;
     }
 }
