@@ -20,6 +20,8 @@ mod changes;
 mod crash;
 #[path = "live/faults.rs"]
 mod faults;
+#[path = "live/journeys.rs"]
+mod journeys;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
 #[path = "live/maildirs.rs"]
@@ -290,11 +292,11 @@ fn mail_to_unknown_user_bounces_and_to_other_domain_is_delivered() {
     }
     send(&served, "anybody@example.org", "elsewhere");
     eventually("delivery elsewhere", || {
-        let journeys = served.json("/api/v1/journeys?limit=1");
+        let journeys = served.json("/api/v1/journeys?limit=1")["journeys"].take();
         (journeys[0]["recipients"]["anybody@example.org"]["fate"] == "delivered").then_some(())
     });
     assert!(messages(&served, "anybody@example.org", 1)[0].contains("mail.elsewhere.test"));
-    let journeys = served.json("/api/v1/journeys?limit=10");
+    let journeys = served.json("/api/v1/journeys?limit=10")["journeys"].take();
     assert_eq!(journeys.as_array().unwrap().len(), 3);
     let story = served.json(&format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap()));
     assert!(story["events"].as_array().unwrap().iter().any(|event| event["dialogue"]["lines"].is_array()));

@@ -18,7 +18,7 @@ use crate::journey::EventLog;
 use crate::net::Net;
 use crate::world::{Clock, Rng, Service};
 
-/// Events kept for the control interface.
+/// Events in memory; older ones are read from the store.
 const MAX_EVENTS: usize = 50_000;
 /// Delay of the greeter's replies.
 const GREETER_DELAY: Duration = Duration::from_secs(1);
@@ -72,12 +72,13 @@ impl Serve {
         } else {
             PublicPorts::with_offset(&world.ports, self.bind, self.port_offset)?
         };
+        let store = data.store()?;
         let env = Environment {
             net: Net::loopback(world.addresses()),
-            store: data.store()?,
+            event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
+            store,
             clock,
             rng: Rng::from_entropy(),
-            event_log: EventLog::new(clock, MAX_EVENTS, true),
             authority: Arc::new(data.authority(&world, clock)?),
             world,
         };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::host::RunningWorld;
-use crate::journey::{Journey, RecipientStatus};
+use crate::journey::{JourneyPage, JourneyState, RecipientStatus};
 use crate::mail::{Address, JourneyId, ReversePath};
 use crate::world::{Host, Role};
 
@@ -51,18 +51,33 @@ pub struct JourneyReport {
     began: Timestamp,
     settled: bool,
     recipients: BTreeMap<Address, RecipientStatus>,
-    events: usize,
+    in_doubt: bool,
+    /// How many events it has.
+    events: u64,
 }
 
 impl JourneyReport {
-    pub(super) fn of(story: &Journey) -> Self {
-        Self {
-            journey: story.journey,
-            reverse_path: story.reverse_path.clone(),
-            began: story.began,
-            settled: story.is_settled(),
-            recipients: story.recipients.clone(),
-            events: story.events.len(),
-        }
+    fn of(state: JourneyState) -> Self {
+        let settled = state.is_settled();
+        let JourneyState { journey, reverse_path, began, recipients, in_doubt, event_count: events, .. } = state;
+        Self { journey, reverse_path, began, settled, recipients, in_doubt, events }
+    }
+}
+
+/// Some journeys of a list.
+#[derive(Debug, Serialize)]
+pub struct JourneyList {
+    /// How many there are in all.
+    total: u64,
+    /// `before` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+    /// Newest first.
+    journeys: Vec<JourneyReport>,
+}
+
+impl JourneyList {
+    pub(super) fn of(JourneyPage { total, journeys, next }: JourneyPage) -> Self {
+        Self { total, next, journeys: journeys.into_iter().map(JourneyReport::of).collect() }
     }
 }

@@ -43,7 +43,7 @@ use tempfile::TempDir;
 
 use crate::control;
 use crate::host::{self, DataDir, Environment, Fault, PublicPorts, RunningWorld};
-use crate::journey::{EventLog, Journey, JourneyIndex};
+use crate::journey::{EventLog, Journey, JourneyFilter};
 use crate::mda;
 use crate::net::Net;
 use crate::world::{Clock, InvalidWorld, Rng, Service, World};
@@ -196,7 +196,10 @@ impl Postroad {
 
     /// The journeys of all messages so far, in the order of their start.
     pub fn journeys(&self) -> Vec<Journey> {
-        JourneyIndex::of(self.running.env.event_log.since(0)).journeys().cloned().collect()
+        let event_log = &self.running.env.event_log;
+        let all = event_log.journeys(&JourneyFilter::default(), u64::MAX, usize::MAX).map(|page| page.journeys);
+        let oldest_first = all.into_iter().flatten().rev();
+        oldest_first.filter_map(|state| event_log.journey(state.journey).ok().flatten()).collect()
     }
 
     /// The hosts of the world, by name.

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! inject -> running_world -> start -> external, ports, host_tasks
+//!                       '-----> recovery
 //!                              |
 //!                              '----> environment -> fault_injector -> fault
 //! ```
@@ -18,6 +19,7 @@ mod host_tasks;
 mod inject;
 mod inventory;
 mod ports;
+mod recovery;
 mod running_world;
 mod selection;
 mod start;

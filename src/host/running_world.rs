@@ -9,7 +9,7 @@ use super::external::ExternalMtas;
 use super::host_tasks::HostTasks;
 use super::ports::{BoundPorts, ExternalPorts, PublicPorts};
 use super::start::{self, Context};
-use super::{Environment, Error, FaultInjector, HostSelection};
+use super::{Environment, Error, FaultInjector, HostSelection, recovery};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
 use crate::net::{Datagrams, Listener, Service as Handler, Stop, TlsAcceptor, UploadBudget};
@@ -34,6 +34,8 @@ pub struct RunningWorld {
     external: ExternalMtas,
     /// The tasks behind the public ports.
     public: HostTasks,
+    /// Stores the events.
+    saver: HostTasks,
     /// The tasks of each host that is on.
     hosts: Mutex<BTreeMap<HostName, HostTasks>>,
 }
@@ -61,10 +63,12 @@ impl RunningWorld {
         let uploads = start::uploads(&env.world);
         let mtas = Arc::new(start::mtas(&env, &faults, &uploads, selection)?);
         let mdas = Arc::new(start::mdas(&env, &mailboxes, &faults, &uploads, selection)?);
-        let (public, hosts) = (HostTasks::default(), Mutex::default());
+        let (public, saver, hosts) = (HostTasks::default(), HostTasks::default(), Mutex::default());
+        recovery::recover(&env, &mtas).await?;
+        saver.spawn(env.event_log.clone().save(saver.stop.clone()));
         let external = ExternalMtas::new(public_ports.external_offset());
         let ports = BoundPorts::new(public_ports);
-        let mut running = Self { env, mtas, mdas, mailboxes, faults, uploads, ports, external, public, hosts };
+        let mut running = Self { env, mtas, mdas, mailboxes, faults, uploads, ports, external, public, saver, hosts };
         start::sync_maildirs(&running.context(), &running.mailboxes, &running.public);
         match running.start_hosts(selection).await {
             Ok(()) => Ok(running),
@@ -196,12 +200,15 @@ impl RunningWorld {
         let hosts: Vec<_> = std::mem::take(&mut *self.hosts()).into_values().collect();
         futures_util::future::join_all(hosts.iter().map(HostTasks::shut_down)).await;
         self.public.shut_down().await;
+        // The last events are those of the tasks that have ended.
+        self.saver.shut_down().await;
     }
 
     /// Starts to stop the world, without waiting.
     pub fn request_stop(&self) {
         self.public.stop.cancel();
         self.hosts().values().for_each(|tasks| tasks.stop.cancel());
+        self.saver.stop.cancel();
     }
 
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostName, HostTasks>> {

@@ -26,9 +26,9 @@ pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::LmtpPolicy;
 pub use mailboxes::{
-    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Inventory,
-    Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
-    SummaryReader, TextFilter, Uid, Usage, View, inventory,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate,
+    FiledMessage, Inventory, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA,
+    SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid, Usage, View, filed_after, inventory,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;

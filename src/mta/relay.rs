@@ -84,7 +84,7 @@ async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
 /// Puts a message on hold that will not become readable by itself.
 async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
-    if let Err(error) = mta.queue().hold_unreadable(row, error).await {
+    if let Err(error) = mta.hold_unreadable(row, error).await {
         retry_later(mta, row, &error);
     }
 }
@@ -114,7 +114,7 @@ fn report_due(mta: &Mta, entry: &Entry) -> bool {
 /// Tries all destinations at once. A slow one does not delay the settlement of what others accepted, so that a crash does
 /// not repeat it.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
-    let (envelope, message) = (entry.queued.envelope.clone(), entry.queued.message.clone());
+    let (id, envelope, message) = (entry.queued.id, entry.queued.envelope.clone(), entry.queued.message.clone());
     let mut tries: FuturesUnordered<_> = parts
         .into_iter()
         .map(|(slot, recipients)| {
@@ -123,7 +123,7 @@ async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
             async move {
                 let hop = slot.hop().clone();
                 let attempt = worker::send(mta, slot, envelope, message).await;
-                Outcome { hop, recipients, attempt }
+                Outcome::now(mta, id, hop, recipients, attempt)
             }
         })
         .collect();

@@ -8,16 +8,19 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::recording::{Recorded, Recording};
 use super::{ClientContext, Error, Login, Security, Server};
-use crate::net::{self, Stream};
+use crate::mail::Transcript;
+use crate::net;
 
 /// Time limit for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A session with one selected mailbox.
 pub struct ImapMailbox {
-    session: Session<Stream>,
+    session: Session<Recorded>,
     server: String,
+    recording: Option<Recording>,
     /// The number of messages.
     pub messages: u32,
 }
@@ -29,9 +32,10 @@ impl ImapMailbox {
     /// The connection failed, required encryption is not available, the login was refused, or the mailbox does not
     /// exist.
     pub async fn open(context: &ClientContext, server: &Server, login: &Login, mailbox: &str) -> Result<Self, Error> {
-        let mut session = session(context, server, login).await?;
+        let recording = context.transcripts.then(Recording::default);
+        let mut session = session(context, server, login, recording.clone()).await?;
         let messages = with_timeout(&server.name, session.select(mailbox)).await?.exists;
-        Ok(Self { session, server: server.name.clone(), messages })
+        Ok(Self { session, server: server.name.clone(), recording, messages })
     }
 
     /// Fetches the messages of a sequence set such as `1:*`, in order, without marking them as read.
@@ -91,18 +95,19 @@ impl ImapMailbox {
         Ok(None)
     }
 
-    /// Logs out.
+    /// Logs out. Returns the transcript, if it is recorded.
     ///
     /// # Errors
     /// As [`ImapMailbox::fetch`].
-    pub async fn logout(mut self) -> Result<(), Error> {
-        with_timeout(&self.server, self.session.logout()).await
+    pub async fn logout(mut self) -> Result<Transcript, Error> {
+        with_timeout(&self.server, self.session.logout()).await?;
+        Ok(self.recording.map(|recording| recording.transcript()).unwrap_or_default())
     }
 }
 
 /// Watches an INBOX without selecting it.
 pub struct ImapWatch {
-    session: Session<Stream>,
+    session: Session<Recorded>,
     server: String,
 }
 
@@ -112,7 +117,7 @@ impl ImapWatch {
     /// # Errors
     /// The connection failed, required encryption is not available, or the login was refused.
     pub async fn open(context: &ClientContext, server: &Server, login: &Login) -> Result<Self, Error> {
-        Ok(Self { session: session(context, server, login).await?, server: server.name.clone() })
+        Ok(Self { session: session(context, server, login, None).await?, server: server.name.clone() })
     }
 
     /// The unique id that the next message will have. RFC 9051 §6.3.11.
@@ -127,16 +132,21 @@ impl ImapWatch {
 }
 
 /// Connects, encrypts, logs in.
-async fn session(context: &ClientContext, server: &Server, login: &Login) -> Result<Session<Stream>, Error> {
+async fn session(
+    context: &ClientContext,
+    server: &Server,
+    login: &Login,
+    recording: Option<Recording>,
+) -> Result<Session<Recorded>, Error> {
     let stream = context.connect(server).await?;
     let name = server.name.clone();
-    let mut client = async_imap::Client::new(stream);
+    let mut client = async_imap::Client::new(Recorded { stream, recording });
     let greeting = with_timeout(&name, client.read_response()).await?;
     greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
     if server.security == Security::Upgrade {
         with_timeout(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
         let mut stream = client.into_inner();
-        let shake = stream.connect_tls(&context.trust, &name).await;
+        let shake = stream.stream.connect_tls(&context.trust, &name).await;
         shake.map_err(|why| Error::Net { server: name.clone(), why })?;
         client = async_imap::Client::new(stream);
     }

@@ -33,7 +33,11 @@ pub(super) async fn pop3(
 }
 
 /// Fetches all messages of the recipient's INBOX.
-pub(super) async fn imap(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Vec<Bytes>, Error> {
+pub(super) async fn imap(
+    env: &Environment,
+    to: &Address,
+    progress: &impl Fn(Progress),
+) -> Result<(Vec<Bytes>, Transcript), Error> {
     let (context, server) = server(env, to, port::IMAPS, Security::Immediate).await?;
     let mut inbox = ImapMailbox::open(&context, &server, &login(env, to), "INBOX").await?;
     let mut messages = Vec::new();
@@ -45,8 +49,7 @@ pub(super) async fn imap(env: &Environment, to: &Address, progress: &impl Fn(Pro
             })
             .await?;
     }
-    inbox.logout().await?;
-    Ok(messages)
+    Ok((messages, inbox.logout().await?))
 }
 
 async fn server(

@@ -98,12 +98,10 @@ impl IncomingMessage {
     pub(in crate::mta) async fn enqueue(self, mta: &Mta, origin: &Origin<'_>) -> Result<Receipt, store::Error> {
         let reports = self.reports(mta);
         let messages = self.messages.iter().chain(&reports).cloned().collect();
-        let put = mta.queue().put_all(self.original.id, messages).await;
-        let receipt = put.inspect_err(|error| {
-            tracing::error!(host = %mta.host(), %error, "a message could not be stored");
-        })?;
-        self.record_events(mta, origin, &reports);
-        Ok(receipt)
+        // Before it is due, so that what the next hosts do is recorded after it.
+        let record = || self.record_events(mta, origin, &reports);
+        let put = mta.queue().put_all(self.original.id, messages, record).await;
+        put.inspect_err(|error| tracing::error!(host = %mta.host(), %error, "a message could not be stored"))
     }
 
     /// What the event log hears, once all is durable.
@@ -119,9 +117,6 @@ impl IncomingMessage {
             let step = EventKind::Expanded { recipient, targets, discarded: *is_discarded };
             emitter.report(journey, Some(*id), step, None);
         }
-        for report in reports {
-            emitter.report(report.id.journey, Some(report.id), report::step(report, journey), None);
-        }
         if !self.alias_loops.is_empty() {
             let recipients = self.alias_loops.iter().map(|recipient| recipient.address.clone()).collect();
             let report = reports.first().map(|report| report.id.journey);
@@ -131,6 +126,9 @@ impl IncomingMessage {
                 EventKind::Failed { recipients, by: None, reason: LOOP_REASON.to_owned(), report, in_doubt: false },
                 None,
             );
+        }
+        for report in reports {
+            emitter.report(report.id.journey, Some(report.id), report::step(report, journey), None);
         }
     }
 

@@ -183,11 +183,11 @@ impl Session {
                 let Some(text) = read_multiline(list, &mut self.lines, MAX_CAPABILITIES_BYTES)? else {
                     return Ok(false);
                 };
-                let text = String::from_utf8_lossy(&text).to_ascii_uppercase();
+                let text = String::from_utf8_lossy(&text);
                 if let Some(transcript) = &mut self.transcript {
                     transcript.note_lines(Side::Server, &format!("{text}."));
                 }
-                self.capabilities = text.lines().map(str::to_owned).collect();
+                self.capabilities = text.to_ascii_uppercase().lines().map(str::to_owned).collect();
                 self.secure_or_login()
             }
             State::Transaction(transaction) => {

@@ -51,6 +51,8 @@ pub(super) struct Transaction {
     /// Part of the group has been answered.
     is_answered: bool,
     writer: Option<MessageWriter>,
+    /// The message is sent, and not only the end of an empty one.
+    has_data: bool,
     /// Indexes of recipients that the peer accepted.
     accepted: Vec<usize>,
     verdicts: Vec<Option<Verdict>>,
@@ -120,6 +122,7 @@ impl Transaction {
             in_flight: VecDeque::new(),
             is_answered: false,
             writer: None,
+            has_data: false,
             accepted: Vec::new(),
             verdicts,
         }
@@ -159,6 +162,7 @@ impl Transaction {
                 Step::Data => Command::Data,
                 Step::Bdat if group.is_empty() || self.message.len() <= self.max_pipelined_bytes => {
                     self.writer = Some(MessageWriter::counted(self.message.pieces()));
+                    self.has_data = true;
                     Command::Bdat { bytes: self.message.len() as u64, is_last: true }
                 }
                 Step::Bdat => {
@@ -210,6 +214,7 @@ impl Transaction {
                 // RFC 2920 §3.1: without accepted recipients, only the final dot is sent.
                 let is_wanted = !self.accepted.is_empty();
                 self.writer = Some(MessageWriter::stuffed(self.message.pieces().into_iter().filter(|_| is_wanted)));
+                self.has_data = is_wanted;
                 self.is_answered = false;
                 self.await_verdicts();
             }
@@ -300,6 +305,11 @@ impl Transaction {
     pub(super) fn outcome(self) -> Outcome {
         let verdict = |verdict: Option<Verdict>| verdict.expect("a transaction ends with a verdict for each recipient");
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
+    }
+
+    /// How many bytes of the message were sent, or are.
+    pub(super) fn data_bytes(&self) -> usize {
+        if self.has_data { self.message.len() } else { 0 }
     }
 
     /// Length of the message.

@@ -29,8 +29,10 @@
 //! | [`visit_summaries`] | the summaries of a range of UIDs, large ones only if they are asked for |
 //! | [`folders`], [`record_folder`], [`delete_folder`] | the Maildir folders of mailboxes, deleted ones too |
 //! | [`folder`], [`record_file`], [`delete_file`] | a mailbox, and its files as they were last seen; changes these |
+//! | [`filed_after`] | messages that came by a journey, in order, after one |
 //! | [`inventory`] | what simulations check |
 
+mod filed;
 mod maildir;
 mod messages;
 mod metadata;
@@ -47,6 +49,7 @@ use rusqlite::Connection;
 use super::Inventory;
 use crate::store::Error;
 
+pub(super) use filed::filed_after;
 pub(super) use maildir::{delete_file, delete_folder, folder, folders, record_file, record_folder};
 pub(super) use messages::{messages, preview, structure, traces, visit_trigrams};
 pub(super) use metadata::{
