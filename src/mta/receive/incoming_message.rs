@@ -4,7 +4,7 @@
 //!  envelope ─┬─ recipients of their own ─────────────────▶ one message in the queue
 //!            ├─ each alias ── targets, each once ────────▶ more, each with the aliases that led to it in `Delivered-To`
 //!            │             └─ |discard ──────────────────▶ nothing
-//!            └─ an alias that the message came by before ─▶ a report: it is in a loop
+//!            └─ an alias that expanded the message before ─▶ a report: it is in a loop
 //! ```
 //!
 //! All of that is one commit, and one journey.
@@ -37,7 +37,7 @@ pub(in crate::mta) struct IncomingMessage {
 }
 
 impl IncomingMessage {
-    /// What becomes of a message with this envelope.
+    /// The queue entries of a message with this envelope.
     ///
     /// # Errors
     /// It is in a loop; the text says so. RFC 5321 §6.3.
@@ -106,7 +106,7 @@ impl IncomingMessage {
         Ok(receipt)
     }
 
-    /// What the event log hears, once all is durable.
+    /// Records the events, once all is durable.
     fn record_events(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) {
         let QueuedMessage { id, envelope, message, .. } = &self.original;
         let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
@@ -134,7 +134,7 @@ impl IncomingMessage {
         }
     }
 
-    /// What the sender is told at once: first what failed, then what became of aliases.
+    /// The reports to the sender at this stage: failures, then expansions.
     fn reports(&self, mta: &Mta) -> Vec<QueuedMessage> {
         let failed = |recipient| {
             let status = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP_REASON.to_owned()) };
@@ -150,7 +150,7 @@ impl IncomingMessage {
 }
 
 /// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
-/// world has (RFC 5321 §4.5.1), and who is named twice gets one copy.
+/// world has (RFC 5321 §4.5.1), and a recipient that is named twice gets one copy.
 fn normalise_recipients(mut envelope: Envelope, mta: &Mta) -> Envelope {
     for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
         if let Some(postmaster) = mta.postmaster() {
