@@ -319,7 +319,7 @@ fn milliseconds(time: &Value) -> i64 {
 }
 
 fn check_journey(journey: &Value, at: usize, case: &Case, hop: &Hop) {
-    let (name, all) = (format!("hop-{at}"), events(journey, at));
+    let (name, all) = (format!("hop-{at}.test"), events(journey, at));
     let first = all.first().unwrap_or_else(|| panic!("{name}: {journey:#}"));
     let (step, words) = case.first;
     let words = words.replace("{}", &name).replace("LONG", &long());
@@ -344,11 +344,11 @@ fn check_report(text: &str, report: &DeliveryReport, at: usize, wanted: (Action,
     let (class, subject, detail) = about.status;
     assert_eq!((about.action, format!("{class}.{subject}.{detail}").as_str()), (action, status), "{text}");
     assert_eq!(report.reporting_mta.as_deref(), Some("mx.163.test"));
-    let diagnostic = diagnostic.replace("{}", &format!("hop-{at}")).replace("LONG", &long());
+    let diagnostic = diagnostic.replace("{}", &format!("hop-{at}.test")).replace("LONG", &long());
     let unfolded = text.replace("\n ", " ");
     assert!(unfolded.contains(&format!("\nDiagnostic-Code: {diagnostic}")), "{diagnostic}: {text}");
     let quotes = diagnostic.starts_with("smtp;");
-    assert_eq!(about.remote_mta.as_deref(), quotes.then_some(format!("hop-{at}")).as_deref(), "{text}");
+    assert_eq!(about.remote_mta.as_deref(), quotes.then_some(format!("hop-{at}.test")).as_deref(), "{text}");
     let status_part = text.split("delivery-status\n\n").nth(1).unwrap().split("\n--").next().unwrap();
     assert!(status_part.is_ascii() && status_part.lines().all(|line| line.len() <= 998), "{status_part}");
     // The journey ends as the report says.
