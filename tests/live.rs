@@ -29,6 +29,8 @@ mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/next_hops.rs"]
+mod next_hops;
 #[path = "live/output.rs"]
 mod output;
 
@@ -76,7 +78,6 @@ impl Served {
         })
     }
 
-    #[cfg(any(feature = "mailin", target_os = "linux"))]
     fn start_world(data: &Path, world: &Path) -> Self {
         Self::spawn(|command| {
             command.arg("--free-ports").arg(world).arg("--data").arg(data);

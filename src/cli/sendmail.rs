@@ -214,6 +214,10 @@ impl Sendmail {
                 }
                 0
             }
+            Verdict::NotSent(not_sent) => {
+                eprintln!("postroad sendmail: {to}: not sent: {not_sent}");
+                if not_sent.is_permanent() { EX_UNAVAILABLE } else { EX_TEMPFAIL }
+            }
             Verdict::Refused { reply, .. } => {
                 eprintln!("postroad sendmail: {to}: {}", printable(reply.to_string().trim_end()));
                 match (reply.code, reply.to_string().contains("5.1.")) {

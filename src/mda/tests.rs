@@ -85,6 +85,7 @@ impl Fixture {
         assert_eq!(conn.event().await.unwrap(), None);
         let replies = |verdict: &Verdict| match verdict {
             Verdict::Accepted(reply) | Verdict::Refused { reply, .. } => reply.to_string(),
+            Verdict::NotSent(not_sent) => not_sent.to_string(),
         };
         outcome.verdicts.iter().map(replies).collect()
     }

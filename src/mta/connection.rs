@@ -11,8 +11,7 @@ use super::route::Target;
 use super::{Failure, Mta};
 use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{self, Conn, Stop};
-use crate::smtp::Reply;
-use crate::smtp::client::{self, Cause, Config, Event, Session, Stage};
+use crate::smtp::client::{self, Cause, Config, Event, NotSent, Session, Stage};
 use crate::world::TlsMode;
 
 /// An open connection that waits for a message.
@@ -157,7 +156,7 @@ impl OutboundConnection {
                 Some(Event::Failed(failure)) => {
                     return Err(SetupError::Other(connection.failure(&failure), connection.take_transcript()));
                 }
-                Some(Event::LoginRefused(_) | Event::Sent(_)) | None => {
+                Some(Event::LoginRefused(_) | Event::NoMechanism | Event::Sent(_)) | None => {
                     let failure = connection.broken("closed the connection before the session was ready", false);
                     return Err(SetupError::Other(failure, connection.take_transcript()));
                 }
@@ -239,12 +238,17 @@ impl OutboundConnection {
             client::Verdict::Refused { reply, .. } => {
                 Verdict::Failed(Failure::Refused { host: self.host.clone(), reply })
             }
+            client::Verdict::NotSent(NotSent { status, reason }) => {
+                Verdict::Failed(Failure::NotSent { host: self.host.clone(), status, reason })
+            }
         }
     }
 
     fn failure(&self, failure: &client::Failure) -> Failure {
         match &failure.cause {
-            Cause::Refused(reply) => Failure::Refused { host: self.host.clone(), reply: transient(reply.clone()) },
+            Cause::Refused(reply) => {
+                Failure::SessionRefused { host: self.host.clone(), stage: failure.stage, reply: reply.clone() }
+            }
             _ => self.broken(&failure.to_string(), failure.stage == Stage::Dot),
         }
     }
@@ -252,12 +256,6 @@ impl OutboundConnection {
     fn broken(&self, what: &str, in_doubt: bool) -> Failure {
         Failure::Broken { host: self.host.clone(), what: what.to_owned(), in_doubt }
     }
-}
-
-/// A host that refuses all sessions may accept them later, or another host may: a `5yz` greeting is no verdict on the
-/// message. RFC 5321 §4.5.4.1.
-fn transient(reply: Reply) -> Reply {
-    if reply.is_permanent() { Reply { code: reply.code - 100, enhanced: Some((4, 3, 2)), ..reply } } else { reply }
 }
 
 /// A transcript, if something was said.

@@ -66,6 +66,7 @@ async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Resu
             journey_of_reply(&reply.to_string()).ok_or_else(|| format!("no queue id in: {reply}"))
         }
         Some(Verdict::Refused { stage, reply }) => Err(format!("{stage}: {reply}")),
+        Some(Verdict::NotSent(not_sent)) => Err(format!("not sent: {not_sent}")),
         None => Err("the provider gave no verdict".to_owned()),
     })
 }

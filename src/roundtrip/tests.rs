@@ -1,4 +1,6 @@
+mod aliases;
 mod destinations;
+mod next_hops;
 mod quota;
 mod relaying;
 mod reports;

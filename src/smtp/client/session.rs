@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Sends a message to all recipients of the envelope; [`Event::Sent`] has the results. This takes one transaction, or
-    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) get a transient refusal.
+    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) are not sent for now.
     ///
     /// # Panics
     /// If the session is not ready.

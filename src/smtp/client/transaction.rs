@@ -24,7 +24,7 @@ use super::super::command::Command;
 use super::super::message_writer::MessageWriter;
 use super::super::parameters::Mail;
 use super::requirements::Requirements;
-use super::{Cause, Config, Extensions, Outcome, Stage, Verdict};
+use super::{Cause, Config, Extensions, NotSent, Outcome, Stage, Verdict};
 use crate::mail::{Address, Envelope, Message, Recipient};
 use crate::sync::beside_others;
 
@@ -73,7 +73,7 @@ enum Step {
 }
 
 impl Transaction {
-    /// Plans the steps. Unsupported messages and recipients beyond the first `capacity` are refused at once.
+    /// Plans the steps. Nothing is sent to recipients for which the peer lacks something, nor beyond the first `capacity`.
     pub(super) fn new(
         envelope: Envelope,
         message: Message,
@@ -83,7 +83,7 @@ impl Transaction {
         capacity: usize,
     ) -> Self {
         let needs = beside_others(message.len(), || Requirements::of(&envelope, &message));
-        let mut verdicts = needs.refusals(&envelope, extensions, config);
+        let mut verdicts = needs.unmet(&envelope, extensions, config);
         for verdict in verdicts.iter_mut().skip(capacity) {
             verdict.get_or_insert_with(over_limit);
         }
@@ -320,8 +320,7 @@ impl Transaction {
 
 /// RFC 9422 §4.1, §4.3: the recipient can be sent on another connection.
 fn over_limit() -> Verdict {
-    let reply = Reply::new(451, (4, 5, 3), "the next host accepts no more recipients on this connection");
-    Verdict::Refused { stage: Stage::Offers, reply }
+    Verdict::NotSent(NotSent::new((4, 5, 3), "the next host accepts no more recipients on this connection"))
 }
 
 /// The protocol violation in a reply to this step, if any. RFC 5321 §4.3.2.
