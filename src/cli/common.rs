@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::out;
 use crate::control::Client;
 use crate::mua::{ClientContext, Security, Server};
 use crate::net::{Net, Stop, Trust};
@@ -108,7 +109,9 @@ impl ControlArgs {
         let Some(path) = &self.ports_file else {
             return Ok(Endpoint { host: "127.0.0.1".to_owned(), port: 8025 });
         };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read {}, which is there while `postroad serve --ports-file` runs", path.display())
+        })?;
         let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let http = ports["http"].as_str().and_then(|http| http.parse().ok());
         http.with_context(|| format!("{} has no valid `http` address", path.display()))
@@ -160,14 +163,20 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     }
 }
 
-/// Returns a stop that is triggered by Ctrl-C or SIGTERM.
+/// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when nobody reads the output any more.
 pub(super) fn stop_at_signal() -> Stop {
-    let stop = Stop::new();
+    let (stop, lost) = (Stop::new(), out::lost());
     let fired = stop.clone();
     tokio::spawn(async move {
-        if let Err(error) = signal().await {
-            tracing::warn!(%error, "cannot listen for signals");
-            return;
+        tokio::select! {
+            biased;
+            () = lost.cancelled() => {}
+            signalled = signal() => {
+                if let Err(error) = signalled {
+                    tracing::warn!(%error, "cannot listen for signals");
+                    lost.cancelled().await;
+                }
+            }
         }
         fired.cancel();
     });

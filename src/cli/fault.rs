@@ -1,6 +1,7 @@
 //! `postroad fault`: injects faults into a running world.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use super::out::printable;
 /// The path of the faults in the control interface.
 const FAULTS: &str = "/api/v1/faults";
 
-/// Injects a fault into a running world, lists the active faults, or clears one.
+/// Injects a fault into a running world, lists the active faults, or clears them.
 #[derive(Debug, Args)]
 pub(super) struct FaultCommand {
     #[command(subcommand)]
@@ -37,11 +38,30 @@ enum Action {
     },
     /// Lists the active faults.
     List,
-    /// Clears a fault.
+    /// Clears a fault. Others still apply: a host that two faults turned off is on when both have ended.
     End {
-        /// The number of the fault.
-        id: u64,
+        /// The number of the fault, or `all`.
+        #[arg(value_name = "NUMBER|all")]
+        which: Selection,
     },
+}
+
+/// The faults that are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selection {
+    All,
+    One(u64),
+}
+
+impl FromStr for Selection {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number.parse().map(Self::One).map_err(|_| "expected the number of a fault, or `all`"),
+        }
+    }
 }
 
 impl FaultCommand {
@@ -54,7 +74,8 @@ impl FaultCommand {
         let answer: Value = match &self.action {
             Action::Begin { kind, settings } => world.post(FAULTS, &fault(kind, settings)?).await?,
             Action::List => world.get(FAULTS).await?,
-            Action::End { id } => world.delete(&format!("{FAULTS}/{id}")).await?,
+            Action::End { which: Selection::One(id) } => world.delete(&format!("{FAULTS}/{id}")).await?,
+            Action::End { which: Selection::All } => world.delete(FAULTS).await?,
         };
         if self.json {
             println!("{answer}");
@@ -114,5 +135,7 @@ mod tests {
             assert!(read.is_ok(), "{line}: {read:?}");
         }
         assert!(fault("off", &["host".to_owned()]).is_err());
+        assert_eq!(("all".parse(), "7".parse()), (Ok(Selection::All), Ok(Selection::One(7))));
+        assert!(["", "All", "-1", "x"].iter().all(|text| text.parse::<Selection>().is_err()));
     }
 }

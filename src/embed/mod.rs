@@ -215,7 +215,7 @@ impl Postroad {
     /// Turns a host on again.
     ///
     /// # Errors
-    /// A port of the host is taken.
+    /// A fault keeps the host off, or a port of it is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
         Ok(self.running.turn_on(host).await?)
     }
@@ -229,12 +229,21 @@ impl Postroad {
         Ok(self.running.begin_fault(fault).await.id)
     }
 
-    /// Clears a fault. Does nothing if it is cleared already.
+    /// Clears a fault. Does nothing if it is cleared already. Others still apply, also to the same host.
     ///
     /// # Errors
-    /// A host cannot be started again.
+    /// A host cannot be started again; the fault stays active.
     pub async fn end(&self, fault: u64) -> Result<(), Error> {
         self.running.end_fault(fault).await?;
+        Ok(())
+    }
+
+    /// Clears all faults.
+    ///
+    /// # Errors
+    /// As [`Postroad::end`].
+    pub async fn end_all(&self) -> Result<(), Error> {
+        self.running.end_all_faults().await?;
         Ok(())
     }
 

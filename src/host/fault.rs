@@ -195,19 +195,22 @@ fn always() -> f64 {
 
 /// The steps that clear an injected fault.
 #[derive(Clone, Debug)]
-pub struct UndoList(pub(super) Vec<UndoStep>);
+pub struct UndoList {
+    /// The id of the fault.
+    pub(super) id: u64,
+    pub(super) steps: Vec<UndoStep>,
+}
 
 /// One step that clears a part of a fault.
 #[derive(Clone, Debug)]
 pub(super) enum UndoStep {
     TurnOn(String, Duration),
-    EmptyDisk(String),
-    RepairDisk(String),
-    SpeedUp(String),
+    DiskFault(String, u64),
     Link(crate::net::LinkFaultId),
     ReplyFault(String, u64),
     TlsFault(String, u64),
-    DnsFault(u64),
+    /// The id, and the names that the fault is about.
+    DnsFault(u64, String),
 }
 
 impl Fault {

@@ -3,37 +3,35 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::fault::{UndoStep, read_reply};
+use super::host_table::Hold;
 use super::{Active, Certificate, Direction, DnsFaultKind, Error, Fault, RunningWorld, UndoList};
 use crate::dns::DnsFault;
 use crate::net::{Link, LinkFault, TlsFault};
 use crate::smtp::Reply;
 use crate::smtp::reply_faults::{FaultPoint, ReplyFault, Rule};
+use crate::store::DiskFault;
 use crate::world::Engine;
 
 impl RunningWorld {
     /// Injects a fault. Hosts that the world does not have are ignored; check with [`RunningWorld::validate`] first.
     pub async fn inject(&self, fault: &Fault) -> UndoList {
-        UndoList(match fault {
+        let id = self.faults.next_id();
+        UndoList { id, steps: self.inject_with_id(fault, id).await }
+    }
+
+    async fn inject_with_id(&self, fault: &Fault, id: u64) -> Vec<UndoStep> {
+        match fault {
             Fault::Off { host, startup } => {
-                self.turn_off(host).await;
+                self.hold_off(host, Hold::Fault(id)).await;
                 vec![UndoStep::TurnOn(host.clone(), *startup)]
             }
             Fault::Crash { host, startup } => {
-                self.kill_host(host).await;
+                self.kill(host, Hold::Fault(id)).await;
                 vec![UndoStep::TurnOn(host.clone(), *startup)]
             }
-            Fault::DiskFull { host } => {
-                self.faults.disk(host).set_full(true);
-                vec![UndoStep::EmptyDisk(host.clone())]
-            }
-            Fault::DiskFailing { host } => {
-                self.faults.disk(host).set_failing(true);
-                vec![UndoStep::RepairDisk(host.clone())]
-            }
-            Fault::DiskSlow { host, by } => {
-                self.faults.disk(host).set_delay(*by);
-                vec![UndoStep::SpeedUp(host.clone())]
-            }
+            Fault::DiskFull { host } => self.inject_disk_fault(host, DiskFault::Full),
+            Fault::DiskFailing { host } => self.inject_disk_fault(host, DiskFault::Failing),
+            Fault::DiskSlow { host, by } => self.inject_disk_fault(host, DiskFault::Slow(*by)),
             Fault::Cut { between, way } => self.inject_link_faults(between, *way, || LinkFault::Cut),
             Fault::Refuse { between, way } => self.inject_link_faults(between, *way, || LinkFault::Refuse),
             Fault::Stall { between, way, after } => {
@@ -76,26 +74,29 @@ impl RunningWorld {
                     ),
                     DnsFaultKind::Stale => DnsFault::Stale,
                 };
-                vec![UndoStep::DnsFault(self.faults.dns_faults().inject(about, dns_fault))]
+                let id = self.faults.dns_faults().inject(about, dns_fault);
+                self.forget_names(about);
+                vec![UndoStep::DnsFault(id, about.clone())]
             }
-        })
+        }
     }
 
     /// Clears a fault.
     ///
     /// # Errors
-    /// A host cannot be started again.
-    pub async fn clear(&self, undo: UndoList) -> Result<(), Error> {
-        for step in undo.0 {
+    /// A host cannot be started again; the fault keeps it off.
+    pub async fn clear(&self, undo: &UndoList) -> Result<(), Error> {
+        for step in &undo.steps {
             match step {
-                UndoStep::TurnOn(host, startup) => self.start_host_delayed(&host, startup).await?,
-                UndoStep::EmptyDisk(host) => self.faults.disk(&host).set_full(false),
-                UndoStep::RepairDisk(host) => self.faults.disk(&host).set_failing(false),
-                UndoStep::SpeedUp(host) => self.faults.disk(&host).set_delay(std::time::Duration::ZERO),
-                UndoStep::Link(id) => self.env.net.faults().clear(id),
-                UndoStep::ReplyFault(host, id) => self.faults.reply_faults(&host).clear(id),
-                UndoStep::TlsFault(host, id) => self.faults.tls_faults(&host).clear(id),
-                UndoStep::DnsFault(id) => self.faults.dns_faults().clear(id),
+                UndoStep::TurnOn(host, startup) => self.release(host, Hold::Fault(undo.id), *startup).await?,
+                UndoStep::DiskFault(host, id) => self.faults.disk(host).clear(*id),
+                UndoStep::Link(id) => self.env.net.faults().clear(*id),
+                UndoStep::ReplyFault(host, id) => self.faults.reply_faults(host).clear(*id),
+                UndoStep::TlsFault(host, id) => self.faults.tls_faults(host).clear(*id),
+                UndoStep::DnsFault(id, about) => {
+                    self.faults.dns_faults().clear(*id);
+                    self.forget_names(about);
+                }
             }
         }
         Ok(())
@@ -104,21 +105,38 @@ impl RunningWorld {
     /// Injects a fault and lists it in [`RunningWorld::active_faults`] until [`RunningWorld::end_fault`].
     pub async fn begin_fault(&self, fault: Fault) -> Active {
         let undo = self.inject(&fault).await;
-        let mut table = self.faults.active();
-        let id = table.last_key_value().map_or(1, |(last, _)| last + 1);
-        let active = Active { id, title: fault.title(), since: self.env.clock.now(), fault };
-        table.insert(id, (active.clone(), undo));
+        let active = Active { id: undo.id, title: fault.title(), since: self.env.clock.now(), fault };
+        self.faults.active().insert(undo.id, (active.clone(), undo));
         active
     }
 
-    /// Clears an active fault and returns it; `None` if there is no such fault.
+    /// Clears an active fault and returns it; `None` if there is no such fault. Other faults still apply, also to the
+    /// same host or link.
     ///
     /// # Errors
-    /// A host cannot be started again.
+    /// A host cannot be started again; the fault stays active.
     pub async fn end_fault(&self, id: u64) -> Result<Option<Active>, Error> {
         let Some((active, undo)) = self.faults.active().remove(&id) else { return Ok(None) };
-        self.clear(undo).await?;
-        Ok(Some(active))
+        let cleared = self.clear(&undo).await;
+        if cleared.is_err() {
+            self.faults.active().insert(id, (active.clone(), undo));
+        }
+        cleared.map(|()| Some(active))
+    }
+
+    /// Clears all active faults and returns them.
+    ///
+    /// # Errors
+    /// A host cannot be started again; that fault stays active, and the others are cleared.
+    pub async fn end_all_faults(&self) -> Result<Vec<Active>, Error> {
+        let (mut ended, mut outcome) = (Vec::new(), Ok(()));
+        for active in self.active_faults() {
+            match self.end_fault(active.id).await {
+                Ok(fault) => ended.extend(fault),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome.map(|()| ended)
     }
 
     /// The active faults.
@@ -177,6 +195,15 @@ impl RunningWorld {
             links.push(Link { from: there, to: here });
         }
         links.into_iter().map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
+    }
+
+    /// What the resolvers know of these names is from before the fault, or before its end.
+    fn forget_names(&self, domain: &str) {
+        self.mtas.values().for_each(|mta| mta.forget_names(domain));
+    }
+
+    fn inject_disk_fault(&self, host: &str, fault: DiskFault) -> Vec<UndoStep> {
+        vec![UndoStep::DiskFault(host.to_owned(), self.faults.disk(host).inject(fault))]
     }
 
     fn addresses(&self, host: &str) -> Vec<IpAddr> {

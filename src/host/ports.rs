@@ -74,11 +74,28 @@ impl PortOffset {
     pub(super) fn address(self, port: u16) -> Result<SocketAddr, Error> {
         let port = match self {
             Self::Ephemeral => 0,
-            Self::By(_) if port == 0 => 0,
-            Self::By(offset) => port.checked_add(offset).ok_or(Error::ExternalOffset { port, offset })?,
+            Self::By(offset) => add(port, offset)?,
         };
         Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
     }
+
+    /// Where an external MTA listens that is `at` this address in the world file. A second copy of a world has a second
+    /// one: mail of one world would get into the other otherwise. One on another machine, or with a world on free ports, is
+    /// where the file says.
+    ///
+    /// # Errors
+    /// The port would be higher than 65535.
+    pub(super) fn external(self, at: SocketAddr) -> Result<SocketAddr, Error> {
+        match self {
+            Self::By(offset) if at.ip().is_loopback() => Ok(SocketAddr::new(at.ip(), add(at.port(), offset)?)),
+            Self::By(_) | Self::Ephemeral => Ok(at),
+        }
+    }
+}
+
+/// A port of the world file, moved; port 0 stays 0.
+fn add(port: u16, offset: u16) -> Result<u16, Error> {
+    if port == 0 { Ok(0) } else { port.checked_add(offset).ok_or(Error::ExternalOffset { port, offset }) }
 }
 
 /// The requested public ports, and those that are bound.
@@ -120,5 +137,23 @@ impl BoundPorts {
         let both = both.map_err(|why| Error::PublicPort { service, why })?;
         self.bound.insert(service, both.0.address());
         Ok(Some(both))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_offset_moves_all_ports_of_external_mtas_on_this_machine() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (by, free) = (PortOffset::By(1000), PortOffset::Ephemeral);
+        assert_eq!(by.address(2526).unwrap(), at("127.0.0.1:3526"));
+        assert_eq!(by.external(at("127.0.0.1:2525")).unwrap(), at("127.0.0.1:3525"));
+        assert_eq!(by.external(at("[::1]:2525")).unwrap(), at("[::1]:3525"));
+        assert_eq!(by.external(at("192.0.2.1:25")).unwrap(), at("192.0.2.1:25"));
+        assert_eq!(free.external(at("127.0.0.1:2525")).unwrap(), at("127.0.0.1:2525"));
+        let refused = by.external(at("127.0.0.1:65000")).unwrap_err().to_string();
+        assert_eq!(refused, "a port of `reach` or `at`: 65000 + 1000 is above 65535; choose a smaller --port-offset");
     }
 }

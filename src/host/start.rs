@@ -133,8 +133,11 @@ impl Starting<'_> {
         let zones = Arc::new(Zones::of_world(&self.context.env.world)?);
         let names = NameServer::new(FaultyZones::new(zones, self.context.faults.dns_faults()));
         self.listen(port::DNS, None, names.clone()).await?;
-        let socket = self.context.env.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
-        self.tasks.spawn(names.serve_udp(socket, self.tasks.stop.clone()));
+        let sockets =
+            self.context.env.interface(self.host).listen_udp(port::DNS).await.map_err(|why| self.failed(why))?;
+        for socket in sockets {
+            self.tasks.spawn(names.clone().serve_udp(socket, self.tasks.stop.clone()));
+        }
         Ok(())
     }
 

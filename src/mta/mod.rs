@@ -110,6 +110,11 @@ impl Mta {
         &self.0.queue
     }
 
+    /// Forgets what is cached of this domain and the names below it; all if it is empty.
+    pub fn forget_names(&self, domain: &str) {
+        self.context().resolver.forget(domain);
+    }
+
     /// The short name of the host.
     pub fn host(&self) -> &HostName {
         &self.0.context.host

@@ -40,8 +40,8 @@ enum Kind {
 }
 
 impl Net {
-    /// Real sockets with real addresses. Listeners accept at all addresses of this machine, and the operating system
-    /// chooses the source address of connections.
+    /// Real sockets with real addresses. Listeners accept at the given addresses only, and the operating system chooses the
+    /// source address of connections and queries.
     pub fn sockets() -> Self {
         Self { kind: Kind::Sockets, faults: LinkFaults::default() }
     }
@@ -141,21 +141,23 @@ impl Interface {
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn listen(&self, port: u16) -> Result<Vec<Listener>, Error> {
-        let addresses = match &self.net.kind {
-            Kind::Sockets => self.unspecified(),
-            Kind::Loopback(_) | Kind::Memory(_) => self.addresses.to_vec(),
-        };
         let mut listeners = Vec::new();
-        for ip in addresses {
-            listeners.push(self.listen_at(SocketAddr::new(ip, port)).await?);
+        for ip in self.addresses.iter() {
+            listeners.push(self.listen_at(SocketAddr::new(*ip, port)).await?);
         }
         Ok(listeners)
     }
 
-    /// The wildcard addresses of the address families that this host has.
-    fn unspecified(&self) -> Vec<IpAddr> {
-        let of_family = |any: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == any.is_ipv4());
-        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into_iter().filter(of_family).collect()
+    /// Binds a UDP port at every address of this host. A reply comes from the address that was asked.
+    ///
+    /// # Errors
+    /// The port is taken, or may not be used.
+    pub async fn listen_udp(&self, port: u16) -> Result<Vec<Datagrams>, Error> {
+        let mut sockets = Vec::new();
+        for ip in self.addresses.iter() {
+            sockets.push(self.bind_udp_at(SocketAddr::new(*ip, port)).await?);
+        }
+        Ok(sockets)
     }
 
     /// Sorts addresses by the length of the prefix that they share with one of this host's, longest first (RFC 6724 §6,
@@ -273,19 +275,21 @@ impl Interface {
         if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
     }
 
-    /// Binds a UDP port at the first address of this host, or at all addresses of this machine; port 0 is an ephemeral
-    /// port.
+    /// Binds an ephemeral UDP port for queries, at the first address of this host. With real sockets, the operating system
+    /// chooses the source address of each datagram, which depends on where it goes.
     ///
     /// # Errors
-    /// The port is taken, or may not be used.
-    pub async fn bind_udp(&self, port: u16) -> Result<Datagrams, Error> {
-        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let address = SocketAddr::new(self.addresses.first().copied().unwrap_or(any), port);
+    /// No port is free.
+    pub async fn bind_udp(&self) -> Result<Datagrams, Error> {
+        let first = self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let any = if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let is_real = matches!(self.net.kind, Kind::Sockets);
+        self.bind_udp_at(SocketAddr::new(if is_real { any } else { first }, 0)).await
+    }
+
+    async fn bind_udp_at(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         match &self.net.kind {
-            Kind::Sockets => {
-                let any = self.unspecified().first().copied().unwrap_or(any);
-                self.bind_public_udp(SocketAddr::new(any, port)).await
-            }
+            Kind::Sockets => self.bind_public_udp(address).await,
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
                 let directory = Some((directory.clone(), Some(address)));

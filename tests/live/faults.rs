@@ -122,3 +122,50 @@ fn fault_command_with_invalid_fault_fails_with_one_line() {
         assert!(err(&output).contains(said) && err(&output).lines().count() == 1, "{}", err(&output));
     }
 }
+
+#[test]
+fn overlapping_faults_end_one_by_one_or_all_at_once() {
+    let served = Served::ephemeral();
+    let is_on = || {
+        let hosts = served.json("/api/v1/hosts");
+        hosts.as_array().unwrap().iter().find(|host| host["name"] == "mta-sina").unwrap()["on"] == true
+    };
+    let off = || fault(&served, &["begin", "off", "host=mta-sina"])["id"].to_string();
+    let (first, second) = (off(), off());
+    fault(&served, &["end", &first]);
+    assert_eq!((is_on(), fault(&served, &["list"]).as_array().unwrap().len()), (false, 1));
+    let refused = served.ask("POST", "/api/v1/hosts/mta-sina/on");
+    assert!(refused.starts_with("HTTP/1.1 409 ") && refused.contains(&format!("faults end: {second}")), "{refused}");
+    let third = off();
+    assert!(first != second && second != third && third != first, "{first} {second} {third}");
+    fault(&served, &["begin", "disk-full", "host=mda-sina"]);
+    assert_eq!(fault(&served, &["end", "all"]).as_array().unwrap().len(), 3);
+    assert_eq!((is_on(), fault(&served, &["list"])), (true, serde_json::json!([])));
+    assert_eq!(fault(&served, &["end", "all"]), serde_json::json!([]));
+    send(&served, "friend@sina.test", "a message");
+    assert_eq!(delivered(&settled(&served, 1)), 1);
+}
+
+/// What a resolver knows of a name is from before the fault, or before its end.
+#[test]
+fn dns_fault_begun_live_applies_at_once_and_ends_at_once() {
+    let served = Served::ephemeral();
+    for (at, line) in ["dns names=server-failure about=sina.test", "dns names=wrong about=mx.sina.test host=mua"]
+        .into_iter()
+        .enumerate()
+    {
+        // The names are in the caches, and no connection is kept that needs none.
+        send(&served, "friend@sina.test", "before");
+        settled(&served, 3 * at + 1);
+        let id = begin(&served, line);
+        send(&served, "friend@sina.test", "under the fault");
+        reason(&served, line);
+        fault(&served, &["end", &id]);
+        assert_eq!(delivered(&settled(&served, 3 * at + 2)), 3 * at + 2, "{line}");
+        // A name that did not exist does so again.
+        let id = begin(&served, "dns names=no-such-name about=sina.test");
+        fault(&served, &["end", &id]);
+        send(&served, "friend@sina.test", "after");
+        assert_eq!(delivered(&settled(&served, 3 * at + 3)), 3 * at + 3, "{line}");
+    }
+}

@@ -61,6 +61,7 @@ async fn reports_for_subject(subject: &str, envelope: Envelope) -> Vec<Bytes> {
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}"));
     let text = text
         .replace("users = [\"friend\"]", "users = [\"friend\", \"ann\"]\naliases = { all = [\"friend\", \"ann\"] }");
+    let text = format!("{text}\n[mua.x-old]\naddress = \"{OLD}\"\n[mua.x-hole]\naddress = \"{HOLE}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let listener = env.net.interface(&[OLD]).listen(25).await.unwrap().remove(0);

@@ -76,6 +76,7 @@ enum Asks {
 async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Option<DeliveryReport>) {
     let route = format!("routes = [{{ to = \"*.peer.test\", via = \"{PEER}:2525\", tls = \"{mode}\" }}]");
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let text = format!("{text}\n[mua.x-peer]\naddress = \"{PEER}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let strange = || Authority::seeded("strange", Clock::starting_at(start), Rng::seeded(9)).unwrap();
@@ -234,6 +235,7 @@ async fn message_is_not_delayed_by_a_thousand_of_another_sender() {
 async fn unreachable_destination_does_not_delay_mail_to_other_hosts() {
     let route = "routes = [{ to = \"hole.test\", via = \"198.51.100.99\" }]";
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let text = format!("{text}\n[mua.x-peer]\naddress = \"198.51.100.99\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let running = RunningWorld::start(env, PublicPorts::none()).await.unwrap();
