@@ -28,7 +28,8 @@ pub(super) struct FaultCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Injects a fault, with the keys of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
-    /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`.
+    /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`. Programs at the public ports are `outside`:
+    /// `begin slow between=outside,mta-163 latency=2s`. A fault that would have no effect is refused.
     Begin {
         /// off, crash, disk-full, disk-failing, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
         kind: String,
@@ -127,6 +128,7 @@ mod tests {
             "dns names=moved about=x.test host=a",
             "tls host=a certificate=wrong-name",
             "slow between=a,b latency=2s jitter=1s bandwidth=9000",
+            "slow between=outside,b latency=2s",
             "off host=a startup=2min",
         ] {
             let mut words = line.split(' ').map(str::to_owned);

@@ -123,8 +123,12 @@ impl Serve {
         }
         let world = &running.env.world;
         println!("{} world {}, data in {}\n", style("postroad").bold(), world.name, folder.display());
+        let of_hosts = world.hosts.values().map(|host| (host, running.public_ports_of(&host.name)));
+        let of_hosts: Vec<_> = of_hosts.filter(|(_, ports)| !ports.is_empty()).collect();
         for (service, address) in running.bound_ports() {
-            println!("  {service:<11}  {}", style(address).cyan());
+            let host = of_hosts.iter().find(|(_, ports)| ports.contains_key(service));
+            let host = host.map_or_else(String::new, |(host, _)| format!("  {}", host.name));
+            println!("  {service:<11}  {}{host}", style(address).cyan());
         }
         for (from, to) in reach.iter().flat_map(|(from, ports)| ports.iter().map(move |(to, at)| (from, (to, at)))) {
             println!("  {from} reaches {} at {}", to.0, style(to.1).cyan());

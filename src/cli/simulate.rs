@@ -46,6 +46,9 @@ pub(super) struct Simulate {
     trace: Option<PathBuf>,
 }
 
+/// A file for the report, if it is wanted, and its format.
+type ReportFile = (Option<RunFile>, fn(&Report) -> String);
+
 impl Simulate {
     /// Runs the command.
     ///
@@ -55,7 +58,7 @@ impl Simulate {
         let files = [&self.html, &self.junit, &self.trace].map(|path| path.as_deref().map(RunFile::fresh).transpose());
         let [html, junit, trace] = files;
         trace?;
-        let reports = [(html?, Report::html as fn(&Report) -> String), (junit?, Report::junit)];
+        let reports: [ReportFile; 2] = [(html?, Report::html), (junit?, Report::junit)];
         let scenario = if self.is_storm() { None } else { Some(Scenario::read(&self.scenario)?) };
         // A nested runtime must not be started on a worker thread of this one.
         let played =
@@ -67,11 +70,7 @@ impl Simulate {
         self.scenario.as_os_str() == "storm"
     }
 
-    fn run_and_report(
-        self,
-        scenario: Option<&Scenario>,
-        reports: &[(Option<RunFile>, fn(&Report) -> String)],
-    ) -> anyhow::Result<ExitCode> {
+    fn run_and_report(self, scenario: Option<&Scenario>, reports: &[ReportFile]) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
             None => self.one(scenario)?,

@@ -221,6 +221,7 @@ impl Postroad {
     }
 
     /// Injects a fault until [`Postroad::end`], such as a cut link, a full disk, or a reply.
+    /// [`host::OUTSIDE`] is the end of a link at which the programs are that use the ports.
     ///
     /// # Errors
     /// The fault is not possible in this world.

@@ -1,16 +1,18 @@
 //! Injects faults into a running world, and clears them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use super::fault::{UndoStep, read_reply};
+use super::fault::{OUTSIDE, UndoStep, read_reply};
 use super::host_table::Hold;
+use super::start::{MAILBOX_SERVICES, SMTP_SERVICES};
 use super::{Active, Certificate, Direction, DnsFaultKind, Error, Fault, RunningWorld, UndoList};
 use crate::dns::DnsFault;
-use crate::net::{Link, LinkFault, TlsFault};
+use crate::net::{Link, LinkEnd, LinkFault, TlsFault};
 use crate::smtp::Reply;
 use crate::smtp::reply_faults::{FaultPoint, ReplyFault, Rule};
 use crate::store::DiskFault;
-use crate::world::Engine;
+use crate::world::{Domain, Engine, HostName, Service};
 
 impl RunningWorld {
     /// Injects a fault. Hosts that the world does not have are ignored; check with [`RunningWorld::validate`] first.
@@ -144,25 +146,59 @@ impl RunningWorld {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// Checks whether a fault can be injected into this world.
+    /// Checks whether a fault can be injected into this world, where it has an effect.
     ///
     /// # Errors
     /// One line that says what is wrong: an unknown host, an invalid reply, or a fault that is not possible here.
     pub fn validate(&self, fault: &Fault) -> Result<(), String> {
-        fault.check(|host| self.env.world.hosts.contains_key(host))?;
-        let is_of_link = matches!(
-            fault,
-            Fault::Cut { .. } | Fault::Refuse { .. } | Fault::Stall { .. } | Fault::Reset { .. } | Fault::Slow { .. }
-        );
-        if is_of_link && !self.env.net.has_links() {
+        fault.check(&self.env.world)?;
+        if fault.ends().is_some() && !self.env.net.has_links() {
             return Err("a host that runs alone has real network links, which cannot have injected faults".to_owned());
+        }
+        if let Some(other) = fault.hosts().into_iter().find(|host| fault.ends().is_none() && !self.runs_here(host)) {
+            return Err(format!("{other} does not run in this process; begin the fault at its own"));
         }
         if matches!(fault, Fault::Off { startup, .. } | Fault::Crash { startup, .. } if !startup.is_zero())
             && let Some(external) = fault.hosts().into_iter().find(|host| self.is_external(host))
         {
             return Err(format!("{external} is an external MTA, whose start cannot be delayed; leave out `startup`"));
         }
-        Ok(())
+        match fault.ends() {
+            Some(ends) if ends.iter().any(|end| end == OUTSIDE) => self.validate_outside(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that programs outside reach the host through a public port.
+    fn validate_outside(&self, fault: &Fault) -> Result<(), String> {
+        let Some(host) = fault.hosts().first().copied() else { return Ok(()) };
+        let owners: Vec<_> = self.ports.hosts().map(ToString::to_string).collect();
+        let (owns, known) = (owners.iter().any(|owner| owner == host), owners.join(", "));
+        let is_open = |services: &[Service]| services.iter().any(|service| self.bound_ports().contains_key(service));
+        let serves = |of: fn(&Domain) -> &[HostName]| {
+            let world = &self.env.world;
+            world.domains.values().chain(&world.elsewhere).any(|domain| of(domain).iter().any(|name| **name == *host))
+        };
+        // Behind the port of another host, it takes the mail of its senders, or has the mailboxes of its users.
+        let answers = (self.mtas.contains_key(host) && is_open(SMTP_SERVICES) && serves(|domain| &domain.mx))
+            || (self.mdas.contains_key(host)
+                && is_open(MAILBOX_SERVICES)
+                && serves(|domain| std::slice::from_ref(&domain.mailboxes)));
+        match fault {
+            _ if owners.is_empty() => {
+                Err(format!("this world has no public ports, so nothing is `{OUTSIDE}`; name the MUA instead"))
+            }
+            Fault::Refuse { between, way } if owns => {
+                // Hosts do not connect to programs outside.
+                let place = between.iter().position(|end| end == OUTSIDE).unwrap_or_default();
+                if way.goes_from(place) { Ok(()) } else { Err(format!("{host} connects to nothing {OUTSIDE}")) }
+            }
+            Fault::Refuse { .. } => {
+                Err(format!("no public port belongs to {host}, which could refuse connections; name one of {known}"))
+            }
+            _ if owns || answers => Ok(()),
+            _ => Err(format!("no public port leads to {host}; name one of {known}")),
+        }
     }
 
     /// Whether a host is an MTA with another engine than ours.
@@ -189,12 +225,13 @@ impl RunningWorld {
         way: Direction,
         fault: impl Fn() -> LinkFault,
     ) -> Vec<UndoStep> {
-        let [here, there] = between.each_ref().map(|host| self.addresses(host));
-        let mut links = vec![Link { from: here.clone(), to: there.clone() }];
-        if way == Direction::Both {
-            links.push(Link { from: there, to: here });
-        }
-        links.into_iter().map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
+        let [here, there] = between.each_ref().map(|end| match end.as_str() {
+            OUTSIDE => LinkEnd::Outside(Arc::new(self.env.world.addresses())),
+            host => LinkEnd::Among(self.addresses(host)),
+        });
+        let links = [Link { from: here.clone(), to: there.clone() }, Link { from: there, to: here }];
+        let links = links.into_iter().enumerate().filter(|(place, _)| way.goes_from(*place)).map(|(_, link)| link);
+        links.map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
     }
 
     /// What the resolvers know of these names is from before the fault, or before its end.

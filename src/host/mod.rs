@@ -14,12 +14,15 @@ mod data_dir;
 mod environment;
 mod external;
 mod fault;
+mod fault_check;
 mod fault_injector;
 mod host_table;
 mod host_tasks;
 mod inject;
 mod inventory;
 mod ports;
+#[cfg(test)]
+mod public_tests;
 mod recovery;
 mod running_world;
 mod selection;
@@ -35,7 +38,7 @@ use crate::{net, store};
 
 pub use data_dir::DataDir;
 pub use environment::Environment;
-pub use fault::{Certificate, Direction, DnsFaultKind, Fault, UndoList};
+pub use fault::{Certificate, Direction, DnsFaultKind, Fault, OUTSIDE, UndoList};
 pub use fault_injector::{Active, FaultInjector};
 pub use inventory::Inventory;
 pub use ports::{ExternalPorts, PublicPorts};

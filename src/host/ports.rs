@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Error;
-use crate::net::{Datagrams, Listener, Net};
-use crate::world::{HostName, Service};
+use crate::net::{Datagrams, Listener, Net, PublicPort};
+use crate::world::{Host, HostName, Service};
 
 /// The addresses at which a world should be reachable from outside.
 #[derive(Clone, Debug, Default)]
@@ -103,12 +103,41 @@ pub(super) struct BoundPorts {
     requested: PublicPorts,
     /// Where each bound service listens.
     pub(super) bound: BTreeMap<Service, SocketAddr>,
+    /// The ports that belong to hosts.
+    of_hosts: BTreeMap<HostName, BTreeMap<Service, PublicPort>>,
 }
 
 impl BoundPorts {
     /// Nothing is bound yet.
     pub(super) fn new(requested: PublicPorts) -> Self {
-        Self { requested, bound: BTreeMap::new() }
+        Self { requested, bound: BTreeMap::new(), of_hosts: BTreeMap::new() }
+    }
+
+    /// Reserves the public port of a service for a host, if one is requested. The host listens there whenever it is on.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used.
+    pub(super) async fn reserve(&mut self, net: &Net, service: Service, host: &Host) -> Result<(), Error> {
+        let Some(address) = self.requested.services.get(&service) else { return Ok(()) };
+        let interface = net.interface(&host.addresses);
+        let port = match service {
+            Service::Dns => interface.reserve_public_tcp_udp(*address).await,
+            _ => interface.reserve_public(*address).await,
+        };
+        let port = port.map_err(|why| Error::PublicPort { service, why })?;
+        self.bound.insert(service, port.address());
+        self.of_hosts.entry(host.name.clone()).or_default().insert(service, port);
+        Ok(())
+    }
+
+    /// The public ports of a host.
+    pub(super) fn of_host(&self, host: &str) -> impl Iterator<Item = (Service, &PublicPort)> {
+        self.of_hosts.get(host).into_iter().flatten().map(|(service, port)| (*service, port))
+    }
+
+    /// The hosts with public ports.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.of_hosts.keys()
     }
 
     /// Binds the public port of a service; `None` if none is requested.

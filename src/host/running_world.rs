@@ -30,9 +30,9 @@ pub struct RunningWorld {
     pub faults: FaultInjector,
     /// The memory for messages that are being received, over whatever protocol.
     pub uploads: UploadBudget,
-    ports: BoundPorts,
+    pub(super) ports: BoundPorts,
     external: ExternalMtas,
-    /// The tasks behind the public ports.
+    /// The tasks that belong to no host.
     public: HostTasks,
     /// Stores the events.
     saver: HostTasks,
@@ -41,7 +41,7 @@ pub struct RunningWorld {
 }
 
 impl RunningWorld {
-    /// Starts every host of the world, then binds the public ports for mail and DNS. When it returns, all listen.
+    /// Starts every host of the world, each with its public ports for mail and DNS. When it returns, all listen.
     ///
     /// # Errors
     /// A port is taken, or the store cannot be read. Nothing keeps running then.
@@ -49,7 +49,7 @@ impl RunningWorld {
         Self::start_selected(env, public_ports, &HostSelection::All).await
     }
 
-    /// Starts those hosts of the world that run in this process, then binds their public ports.
+    /// Starts those hosts of the world that run in this process, each with its public ports.
     ///
     /// # Errors
     /// As [`RunningWorld::start`].
@@ -81,22 +81,30 @@ impl RunningWorld {
         }
     }
 
-    /// Starts DNS and MDAs first, then the MTAs that depend on them, then binds the public ports.
+    /// Reserves the public ports, and starts DNS and MDAs, then the MTAs that depend on them. Each listens at its own.
     async fn start_hosts(&mut self) -> Result<(), Error> {
+        for (host, services) in start::owners(&self.env, &self.mtas, &self.mdas, &self.selection) {
+            for service in services {
+                self.ports.reserve(&self.env.net, *service, host).await?;
+            }
+        }
         let world = self.env.world.clone();
         let selected = world.hosts.values().filter(|host| self.selection.includes(&host.name));
         let (mtas, others): (Vec<_>, Vec<_>) = selected.partition(|host| matches!(host.role, Role::Mta(_)));
         for host in others.into_iter().chain(mtas) {
             self.turn_on(&host.name).await?;
         }
-        let Self { env, mtas, mdas, faults, ports, external, public, selection, .. } = self;
-        let context = Context { env, faults, mtas, mdas, external };
-        start::public_ports(&context, ports, public, selection).await
+        Ok(())
     }
 
     fn context(&self) -> Context<'_> {
-        let Self { env, mtas, mdas, faults, external, .. } = self;
-        Context { env, faults, mtas, mdas, external }
+        let Self { env, mtas, mdas, faults, external, ports, .. } = self;
+        Context { env, faults, mtas, mdas, external, ports }
+    }
+
+    /// The public ports of a host, and where each is bound.
+    pub fn public_ports_of(&self, host: &str) -> BTreeMap<Service, SocketAddr> {
+        self.ports.of_host(host).map(|(service, port)| (service, port.address())).collect()
     }
 
     /// Where each public port is bound.

@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 use tokio_util::task::TaskTracker;
 
 use crate::mail::Address;
-use crate::net::Stop;
+use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::sync::lock;
 use crate::world::HostName;
@@ -67,6 +67,8 @@ struct Inner {
 /// The tasks since the last start of the host.
 #[derive(Clone, Default)]
 struct Tasks {
+    /// How long the host is on; `None` before its first start.
+    lifetime: Option<Lifetime>,
     /// Fires when they are dropped where they are.
     end: Stop,
     workers: TaskTracker,
@@ -103,6 +105,11 @@ impl Mta {
     fn spawn_worker(&self, task: impl Future<Output = ()> + Send + 'static) {
         let tasks = lock(&self.0.tasks).clone();
         tasks.workers.spawn(tasks.until_end(task));
+    }
+
+    /// Whether the host is on.
+    fn is_on(&self) -> bool {
+        lock(&self.0.tasks).lifetime.as_ref().is_some_and(|lifetime| !lifetime.is_over())
     }
 
     /// Its queue.

@@ -32,7 +32,8 @@ impl Mta {
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.queue().reload()?;
         self.policy().reset();
-        let tasks = Tasks { end: end.child_token(), workers: TaskTracker::new() };
+        let lifetime = Some(Lifetime::new(stop.clone(), end.clone()));
+        let tasks = Tasks { lifetime, end: end.child_token(), workers: TaskTracker::new() };
         self.set_tasks(tasks.clone());
         Ok(run(self.clone(), stop, tasks))
     }

@@ -29,7 +29,7 @@ async fn connected_pair(net: &Net) -> (Stream, Stream, Listener) {
 }
 
 fn towards_the_server() -> Link {
-    Link { from: vec![ip(2)], to: vec![ip(1)] }
+    Link { from: LinkEnd::Among(vec![ip(2)]), to: LinkEnd::Among(vec![ip(1)]) }
 }
 
 async fn read(stream: &mut Stream, len: usize) -> Option<std::io::Result<Vec<u8>>> {

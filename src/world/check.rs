@@ -213,6 +213,12 @@ impl Check<'_> {
             let text = text.escape_debug();
             self.report(name.span(), format!("`{text}` cannot be the name of a host; use letters, digits, -, _ and ."));
         }
+        if text == "outside" {
+            self.report(
+                name.span(),
+                "`outside` is what faults call programs outside the world; choose another name".to_owned(),
+            );
+        }
         let host_name: HostName = Arc::from(name.get_ref().as_str());
         let host = Host { name: host_name.clone(), fqdn, addresses: addresses.get_ref().list().to_vec(), role };
         if all.hosts.insert(host_name, host).is_some() {

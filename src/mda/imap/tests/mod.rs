@@ -30,7 +30,7 @@ use super::*;
 use crate::journey::{EventKind, EventLog};
 use crate::mail::Message;
 use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
-use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
+use crate::net::{Authority, Interface, Lifetime, Limits, Net, ServerConfig, serve};
 use crate::store::{DiskFault, DiskFaults, Store};
 use crate::world::{self, Clock, HostGroup, HostName, Rng, World};
 
@@ -79,6 +79,7 @@ impl Fixture {
         let listener = net.interface(&declared.addresses).listen(0).await.unwrap().remove(0);
         let address = listener.address();
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        mda.start(Lifetime::new(Stop::new(), Stop::new()));
         let hosts = HostGroup::public(Arc::new([(mda.host().clone(), mda.clone())].into()), mda);
         tokio::spawn(serve(config, Imap::new(UserDirectory::new(hosts)), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
