@@ -14,7 +14,7 @@ use super::scheduler::Slot;
 use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
 use super::{Mta, Tasks, worker};
 use crate::mail::{Envelope, Recipient};
-use crate::net::Stop;
+use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::world::{Retry, later};
 
