@@ -12,6 +12,7 @@ use crate::world::World;
 
 const ME: &str = "me@163.test";
 const FRIEND: &str = "friend@sina.test";
+const START: &str = "2026-11-01T08:00:00Z";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A world with public ports, and a client outside of it.
@@ -22,10 +23,11 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let env = Environment::simulated(World::journey(), 1, jiff::Timestamp::UNIX_EPOCH, false).unwrap();
+        let env = Environment::simulated(World::journey(), 1, START.parse().unwrap(), false).unwrap();
         let ports = PublicPorts::with_offset(&env.world.ports, Ipv4Addr::LOCALHOST.into(), 0).unwrap();
         let context = ClientContext {
-            interface: env.net.interface(&[IpAddr::from([198, 18, 0, 1])]),
+            // Programs on this machine may send to any address without login.
+            interface: env.net.interface(&[IpAddr::from([127, 0, 0, 9])]),
             trust: env.authority.trust().unwrap(),
             hello: "program.test".to_owned(),
             transcripts: false,
@@ -188,7 +190,7 @@ async fn slow_link_to_outside_delays_what_its_host_answers() {
     let mut sender = fixture.smtp().await.unwrap();
     for (from, is_slow) in [(ME, false), (FRIEND, true)] {
         let began = Instant::now();
-        fixture.send(&mut sender, from).await.unwrap();
+        assert!(fixture.send(&mut sender, from).await.unwrap().starts_with("250 "));
         assert_eq!(SECOND <= began.elapsed(), is_slow, "{from}");
     }
     fixture.end(id).await;
@@ -246,7 +248,7 @@ async fn fault_that_cannot_apply_is_refused() {
     ] {
         assert!(refused(text).contains(words), "{text}: {}", refused(text));
     }
-    let closed = Environment::simulated(World::journey(), 1, jiff::Timestamp::UNIX_EPOCH, false).unwrap();
+    let closed = Environment::simulated(World::journey(), 1, START.parse().unwrap(), false).unwrap();
     let closed = RunningWorld::start(closed, PublicPorts::none()).await.unwrap();
     let cut = Fault::Cut { between: between("outside", "mta-163"), way: Direction::Both };
     assert!(closed.validate(&cut).unwrap_err().contains("has no public ports"));

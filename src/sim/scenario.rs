@@ -244,7 +244,7 @@ mod tests {
                 "x.toml:4: there is no host `mta` in this world",
             ),
             (
-                &format!("{HEAD}[[faults]]\nfault = {{ kind = \"cut\", between = [\"outside\", \"mta-0\"] }}\n"),
+                &format!("{HEAD}[[faults]]\nfault = {{ kind = \"cut\", between = [\"outside\", \"mta-163\"] }}\n"),
                 "a scenario has no public ports, so nothing is `outside`; name the MUA instead",
             ),
             (

@@ -54,8 +54,9 @@ fn host_listens_at_its_own_addresses_only() {
     }
     let folder = tempfile::tempdir().unwrap();
     let world = folder.path().join("world.toml");
-    let text = "[world]\nname = \"x\"\n[dns.one]\naddress = [\"127.0.53.1\", \"127.0.53.2\"]\n\
-                [dns.two]\naddress = \"127.0.53.3\"\n";
+    let text = std::fs::read_to_string("config/journey.toml").unwrap();
+    let text = text.replace("\"192.0.2.53\"", "[\"127.0.53.1\", \"127.0.53.2\"]\n[dns.two]\naddress = \"127.0.53.3\"");
+    let text = text.split_once("[ports]").unwrap().0;
     std::fs::write(&world, text).unwrap();
     let start = |name: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
@@ -63,10 +64,10 @@ fn host_listens_at_its_own_addresses_only() {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, format!("{name} of world x is up\n"));
+        assert_eq!(line, format!("{name} of world journey is up\n"));
         Server(child, ([127, 0, 0, 1], 0).into())
     };
-    let both = [start("one"), start("two")];
+    let both = [start("dns"), start("two")];
     // A query for the start of authority of `test`, with id 7.
     let query = b"\0\x07\0\0\0\x01\0\0\0\0\0\0\x04test\0\0\x06\0\x01";
     for ip in ["127.0.53.1", "127.0.53.2", "127.0.53.3"] {

@@ -28,8 +28,6 @@ fn log_to_closed_pipe_ends_the_command() {
         (&["simulate", "config/scenarios/outage.toml"][..], 141),
         (&["simulate", "storm", "--seeds", "1..1000000"], 141),
         (&["run"], 141),
-        // A world stops in order.
-        (&["serve", "--ephemeral"], 0),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let (reader, writer) = std::io::pipe().unwrap();
@@ -46,15 +44,31 @@ fn log_to_closed_pipe_ends_the_command() {
 
 #[test]
 fn serve_whose_output_nobody_reads_stops_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-    let ports = folder.path().join("ports.json");
-    command.env("TMPDIR", folder.path()).args(["serve", "--ephemeral", "--ports-file"]).arg(ports);
-    let mut child = command.stdout(writer).spawn().unwrap();
-    assert_eq!(eventually("the end", || child.try_wait().unwrap()).code(), Some(0));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    for stream in ["stdout", "stderr"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
+        let ports = folder.path().join("ports.json");
+        command.env("POSTROAD_LOG", "debug").env("TMPDIR", folder.path());
+        command.args(["serve", "--ephemeral", "--ports-file"]).arg(&ports);
+        let mut child = match stream {
+            "stdout" => command.stdout(writer).spawn().unwrap(),
+            _ => command.stdout(Stdio::null()).stderr(writer).spawn().unwrap(),
+        };
+        let status = eventually(stream, || {
+            // The log says that this is no TLS.
+            if let Ok(ports) = std::fs::read_to_string(&ports)
+                && let Ok(ports) = serde_json::from_str::<serde_json::Value>(&ports)
+                && let Ok(mut client) = std::net::TcpStream::connect(ports["imaps"].as_str().unwrap())
+            {
+                let _ = client.write_all(b"a LOGIN me@163.test postroad\r\n");
+            }
+            child.try_wait().unwrap()
+        });
+        assert_eq!(status.code(), Some(0), "{stream}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{stream}");
+    }
 }
 
 /// A mail that was given to `sendmail` is not lost because nobody reads its log.
@@ -119,8 +133,8 @@ fn run_to_an_address_without_a_mailbox_shows_its_journey() {
 fn fetch_at_the_port_of_another_protocol_fails_with_one_line() {
     let served = Served::ephemeral();
     for (at, flag, words) in [
-        ("smtp", "--imap", "127.0.0.1 does not speak IMAP; it began with `220 mx.163.test ESMTP Postroad`"),
-        ("pop3", "--imap", "127.0.0.1 does not speak IMAP; it began with `+OK"),
+        ("smtp", "--imap", "127.0.0.1: does not speak IMAP; it began with `220 mx.163.test ESMTP Postroad`"),
+        ("pop3", "--imap", "127.0.0.1: does not speak IMAP; it began with `+OK"),
         ("smtp", "--pop3", "220 mx.163.test ESMTP Postroad"),
         ("imap", "--pop3", "* OK"),
     ] {
