@@ -131,7 +131,8 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
         let (host, port) = text.rsplit_once(':').ok_or(invalid)?;
-        if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if bare.trim_matches('.').is_empty() || (host.contains(':') && !host.starts_with('[')) {
             return Err(invalid);
         }
         Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| invalid)? })
@@ -211,6 +212,10 @@ mod tests {
         for (text, host) in [("localhost:1", "localhost"), ("[::1]:1", "[::1]"), ("127.0.0.1:1", "127.0.0.1")] {
             assert_eq!(text.parse(), Ok(Endpoint { host: host.into(), port: 1 }));
         }
-        assert!(["localhost", "::1", ":1", "a:b", "a:65536"].iter().all(|text| text.parse::<Endpoint>().is_err()));
+        assert!(
+            ["localhost", "::1", ":1", "[]:1", ".:1", "a:b", "a:65536"]
+                .iter()
+                .all(|text| text.parse::<Endpoint>().is_err())
+        );
     }
 }

@@ -135,11 +135,13 @@ fn fetch_at_the_port_of_another_protocol_fails_with_one_line() {
     for (at, flag, words) in [
         ("smtp", "--imap", "127.0.0.1: does not speak IMAP; it began with `220 mx.163.test ESMTP Postroad`"),
         ("pop3", "--imap", "127.0.0.1: does not speak IMAP; it began with `+OK"),
-        ("smtp", "--pop3", "220 mx.163.test ESMTP Postroad"),
-        ("imap", "--pop3", "* OK"),
+        ("smtp", "--pop3", "127.0.0.1: the POP3 server violated the protocol: a reply is neither +OK nor -ERR"),
+        ("imap", "--pop3", "a reply is neither +OK nor -ERR"),
     ] {
         let server = ["--server", served.at(at), flag];
         let output = postroad(&[&["fetch", "--user", "me@163.test"], &server[..]].concat());
         assert!(err(&output).contains(words) && err(&output).lines().count() == 1, "{at} {flag}: {}", err(&output));
     }
+    let queue = postroad(&["queue", "list", "--control", served.at("smtp")]);
+    assert!(err(&queue).contains("does not answer as the control interface of postroad does"), "{}", err(&queue));
 }
