@@ -14,6 +14,8 @@ use serde_json::Value;
 
 #[path = "live/async_imap.rs"]
 mod async_imap;
+#[path = "live/binding.rs"]
+mod binding;
 #[path = "live/changes.rs"]
 mod changes;
 #[path = "live/crash.rs"]
@@ -33,6 +35,8 @@ mod mailin;
 mod next_hops;
 #[path = "live/output.rs"]
 mod output;
+#[path = "live/run_files.rs"]
+mod run_files;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -22,8 +22,8 @@ const COLLECTOR: &str = "control";
 
 /// Runs one host of a world in its own container or machine.
 ///
-/// It listens on the standard ports (25, 53, 110, 143, …) at all addresses of the machine, which must have the host's
-/// address in the world file. It reaches the other hosts at their addresses through the world's DNS. It also opens the
+/// It listens on the standard ports (25, 53, 110, 143, …) at the host's addresses in the world file, which the machine must
+/// have. It reaches the other hosts at their addresses through the world's DNS. It also opens the
 /// host's public ports of [ports] and the HTTP port with /livez and /readyz.
 #[derive(Debug, Args)]
 pub(super) struct Host {

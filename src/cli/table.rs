@@ -229,6 +229,9 @@ fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
         report.messages.iter().filter(|message| which(message) == Comparison::Intact).count()
     };
     let (pop3, imap) = (count(|message| message.pop3), count(|message| message.imap));
+    if let Some(why) = &report.unfetched {
+        writeln!(out, "\n{} {why}", style("nothing was fetched:").red())?;
+    }
     let verdict = format!("{pop3} of {all} intact over POP3, {imap} of {all} over IMAP");
     if report.is_intact() {
         writeln!(out, "\n{} {verdict}", style("✓").green().bold())

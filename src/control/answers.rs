@@ -1,7 +1,7 @@
 //! JSON responses of the control interface.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::host::RunningWorld;
 use crate::journey::{JourneyPage, JourneyState, RecipientStatus};
 use crate::mail::{Address, JourneyId, ReversePath};
-use crate::world::{Host, Role};
+use crate::world::{Host, Role, Service};
 
 /// A host and its state.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,9 @@ pub struct HostReport {
     addresses: Vec<IpAddr>,
     /// Whether it is turned on.
     on: bool,
+    /// Where programs outside the world reach it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ports: BTreeMap<Service, SocketAddr>,
     /// Length of its queue; MTAs only.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued: Option<usize>,
@@ -38,6 +41,7 @@ impl HostReport {
             },
             addresses: host.addresses.clone(),
             on: running.is_on(&host.name),
+            ports: running.public_ports_of(&host.name),
             queued: running.mtas.get(&host.name).map(|mta| mta.queue().len()),
         }
     }

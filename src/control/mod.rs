@@ -16,7 +16,7 @@
 //! | `/api/v1/journeys/ID` | one journey with its events and transcripts |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
-//! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it |
+//! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
 //! Requests of foreign web pages are refused (`guard`); `GET` never changes anything.
 
@@ -87,7 +87,7 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route("/api/v1/journeys/{id}", get(journey))
         .route(share::EVENTS, get(events).post(import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
         .route(backup::PATH, post(backup::create))
-        .route("/api/v1/faults", get(faults::list).post(faults::begin))
+        .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
         .layer(from_fn_with_state(running.clone(), http::limit_body))
@@ -115,6 +115,9 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/events?since=N
 POST /api/v1/backup
 /api/v1/faults
+POST /api/v1/faults
+DELETE /api/v1/faults/ID
+DELETE /api/v1/faults
 "
 }
 
@@ -145,16 +148,20 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
     let Some(host) = running.env.world.hosts.get(name.as_str()) else {
         return error_reply(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
     };
-    let done = match power {
-        HostAction::On => running.turn_on(&host.name).await,
-        HostAction::Off => {
-            running.turn_off(&host.name).await;
-            Ok(())
+    let (world, name) = (running.clone(), host.name.clone());
+    let done = faults::uninterrupted(async move {
+        match power {
+            HostAction::On => world.turn_on(&name).await,
+            HostAction::Off => {
+                world.turn_off(&name).await;
+                Ok(())
+            }
         }
-    };
-    match done {
-        Ok(()) => Json(HostReport::of(host, &running)).into_response(),
-        Err(error) => error_reply(StatusCode::CONFLICT, &error.to_string()),
+    });
+    match done.await {
+        Ok(Ok(())) => Json(HostReport::of(host, &running)).into_response(),
+        Ok(Err(error)) => error_reply(StatusCode::CONFLICT, &error.to_string()),
+        Err(response) => response,
     }
 }
 

@@ -215,12 +215,13 @@ impl Postroad {
     /// Turns a host on again.
     ///
     /// # Errors
-    /// A port of the host is taken.
+    /// A fault keeps the host off, or a port of it is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
         Ok(self.running.turn_on(host).await?)
     }
 
     /// Injects a fault until [`Postroad::end`], such as a cut link, a full disk, or a reply.
+    /// [`host::OUTSIDE`] is the end of a link at which the programs are that use the ports.
     ///
     /// # Errors
     /// The fault is not possible in this world.
@@ -229,12 +230,21 @@ impl Postroad {
         Ok(self.running.begin_fault(fault).await.id)
     }
 
-    /// Clears a fault. Does nothing if it is cleared already.
+    /// Clears a fault. Does nothing if it is cleared already. Others still apply, also to the same host.
     ///
     /// # Errors
-    /// A host cannot be started again.
+    /// A host cannot be started again; the fault stays active.
     pub async fn end(&self, fault: u64) -> Result<(), Error> {
         self.running.end_fault(fault).await?;
+        Ok(())
+    }
+
+    /// Clears all faults.
+    ///
+    /// # Errors
+    /// As [`Postroad::end`].
+    pub async fn end_all(&self) -> Result<(), Error> {
+        self.running.end_all_faults().await?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::pop3::client::{self as pop3_client, StartTls};
 use crate::smtp::client::{self as smtp_client, Verdict};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::smtp::server::Server;
-use crate::store::{DiskFaults, Store};
+use crate::store::{DiskFault, DiskFaults, Store};
 use crate::world::HostGroup;
 
 /// The MDA of sina.test with its listeners, and an MTA in front of it.
@@ -172,7 +172,7 @@ async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
 async fn pop3_when_the_disk_is_full_reads_and_deletes() {
     let fixture = Fixture::new().await;
     fixture.send(&message(), &["friend@sina.test"]).await;
-    fixture.disk.set_full(true);
+    fixture.disk.inject(DiskFault::Full);
     let (mut conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready);
     conn.machine.retrieve(1);

@@ -14,7 +14,7 @@ use super::scheduler::Slot;
 use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
 use super::{Mta, Tasks, worker};
 use crate::mail::{Envelope, Recipient};
-use crate::net::Stop;
+use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::world::{Retry, later};
 
@@ -32,7 +32,8 @@ impl Mta {
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.queue().reload()?;
         self.policy().reset();
-        let tasks = Tasks { end: end.child_token(), workers: TaskTracker::new() };
+        let lifetime = Some(Lifetime::new(stop.clone(), end.clone()));
+        let tasks = Tasks { lifetime, end: end.child_token(), workers: TaskTracker::new() };
         self.set_tasks(tasks.clone());
         Ok(run(self.clone(), stop, tasks))
     }

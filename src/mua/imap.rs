@@ -1,11 +1,13 @@
 //! Fetches messages from a mailbox over IMAP, with async-imap.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use async_imap::Session;
 use async_imap::imap_proto::{MailboxDatum, RequestId, Response, Status};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::recording::{Recorded, Recording};
@@ -15,6 +17,10 @@ use crate::net;
 
 /// Time limit for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest greeting that is read.
+const MAX_GREETING_BYTES: usize = 8192;
+/// How much of the greeting of another protocol is shown.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// A session with one selected mailbox.
 pub struct ImapMailbox {
@@ -140,9 +146,9 @@ async fn session(
 ) -> Result<Session<Recorded>, Error> {
     let stream = context.connect(server).await?;
     let name = server.name.clone();
-    let mut client = async_imap::Client::new(Recorded { stream, recording });
-    let greeting = with_timeout(&name, client.read_response()).await?;
-    greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
+    let mut stream = Recorded { stream, recording };
+    greeting(&mut stream, &name).await?;
+    let mut client = async_imap::Client::new(stream);
     if server.security == Security::Upgrade {
         with_timeout(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
         let mut stream = client.into_inner();
@@ -156,6 +162,42 @@ async fn session(
         Ok(Err((error, _))) => Err(refused(server_text(&error.to_string()))),
         Err(_) => Err(refused(format!("no answer within {RESPONSE_TIMEOUT:?}"))),
     }
+}
+
+/// Reads the greeting, and nothing of what follows it: of another protocol's, async-imap shows all octets as numbers. RFC 9051
+/// §7.1.
+async fn greeting(stream: &mut Recorded, server: &str) -> Result<(), Error> {
+    let protocol = |why: String| Error::Protocol { server: server.to_owned(), why };
+    let line = timeout(RESPONSE_TIMEOUT, first_line(stream)).await.map_err(|_| no_answer(server))?;
+    let line = line.map_err(|why| Error::Net { server: server.to_owned(), why })?;
+    let words = line.strip_prefix("* ").and_then(|words| words.split_once(' ')).unwrap_or_default();
+    match words {
+        (status, _) if ["OK", "PREAUTH"].iter().any(|word| status.eq_ignore_ascii_case(word)) => Ok(()),
+        (status, text) if status.eq_ignore_ascii_case("BYE") => {
+            Err(protocol(format!("refused the connection: {text}")))
+        }
+        _ => {
+            let start: String = line.chars().take(MAX_SHOWN_CHARS).collect();
+            let more = if start.len() < line.len() { "…" } else { "" };
+            Err(protocol(format!("does not speak IMAP; it began with `{start}{more}`")))
+        }
+    }
+}
+
+/// The first line of a connection, without its end.
+async fn first_line(stream: &mut Recorded) -> Result<String, net::Error> {
+    let mut line = Vec::new();
+    while line.len() < MAX_GREETING_BYTES {
+        let byte = stream.read_u8().await.map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof if line.is_empty() => net::Error::Closed,
+            _ => net::Error::Io(error),
+        });
+        match byte? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
 }
 
 /// The text of a refusal, extracted from an error of async-imap such as `no response: code: None, info: Some("the

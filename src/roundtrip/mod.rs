@@ -20,6 +20,7 @@ use crate::mail::{Address, JourneyId, Transcript};
 use crate::mua::{self, Source};
 
 pub use compare::Comparison;
+use fetch::Fetched;
 
 /// Messages to send, with sender and recipient.
 #[derive(Clone, Debug)]
@@ -83,6 +84,9 @@ pub struct Report {
     /// Messages in the maildrop that were not sent by this round trip.
     #[serde(rename = "strangers")]
     pub unrelated: usize,
+    /// Why no messages were fetched: the recipient has no mailbox, or its server refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfetched: Option<String>,
     /// The transcripts of the sender and the recipient with their servers.
     #[serde(skip)]
     pub transcripts: Transcripts,
@@ -111,6 +115,12 @@ pub enum Error {
     /// A server was not found.
     #[error("{0}")]
     Lookup(String),
+    /// No host accepts mail from the sender.
+    #[error("no MTA of this world accepts mail from {0}")]
+    NoProvider(Address),
+    /// The recipient has no mailbox.
+    #[error("{0} has no mailbox in this world")]
+    NoMailbox(Address),
 }
 
 impl MessageReport {
@@ -149,16 +159,20 @@ impl Report {
 /// Runs a round trip.
 ///
 /// # Errors
-/// The sender's or the recipient's server cannot be reached or refuses the login. Messages that are refused, lost or
-/// changed are not errors, but are listed in the report.
+/// The sender's server cannot be reached or refuses the login. Messages that are refused, lost or changed are not errors, but
+/// are listed in the report, which also says why none were fetched.
 pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
     let events = env.event_log.subscribe_from_now();
     let began = env.clock.now();
     let (submitted, sender) = send::all(env, &plan, &progress).await?;
     let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
     let _ = timeout(plan.timeout, wait_until_ended(&env.event_log, events, &journeys, &progress)).await;
-    let (pop3, popped) = fetch::pop3(env, &plan.to, &progress).await?;
-    let (imap, fetched) = fetch::imap(env, &plan.to, &progress).await?;
+    let (fetched, unfetched) = match fetch::all(env, &plan.to, &progress).await {
+        Ok(fetched) => (fetched, None),
+        // The journeys tell what became of the messages.
+        Err(error) => (Fetched::default(), Some(error.to_string())),
+    };
+    let ((pop3, popped), (imap, fetched)) = (fetched.pop3, fetched.imap);
     let (pop3, imap) = (compare::ReceivedCopies::new(pop3), compare::ReceivedCopies::over_imap(imap));
     let unrelated = pop3.unrelated(&journeys);
     let messages = plan.sources.into_iter().zip(submitted).map(|(source, outcome)| {
@@ -176,7 +190,7 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     });
     let messages = messages.collect();
     let transcripts = Transcripts { sender, pop3: popped, imap: fetched };
-    Ok(Report { from: plan.from, to: plan.to, began, messages, unrelated, transcripts })
+    Ok(Report { from: plan.from, to: plan.to, began, messages, unrelated, unfetched, transcripts })
 }
 
 /// A journey, as far as it is known.

@@ -85,8 +85,8 @@ pub(super) struct Elsewhere {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DomainTable {
-    /// MTAs, the preferred one first.
-    pub(super) mx: Vec<Spanned<String>>,
+    /// MTAs, the preferred one first; a list in it has MTAs of equal preference.
+    pub(super) mx: Vec<Spanned<OneOrMany>>,
     /// The MDA with the mailboxes.
     pub(super) mailboxes: Spanned<String>,
     /// Local parts.

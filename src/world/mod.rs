@@ -153,6 +153,8 @@ pub enum MailboxForm {
 pub struct Domain {
     /// MTAs, the preferred one first.
     pub mx: Vec<HostName>,
+    /// The preference of each of these in the DNS. RFC 5321 §5.1: those of equal preference share the load.
+    pub mx_preferences: Vec<u16>,
     /// The MDA with its mailboxes.
     pub mailboxes: HostName,
     /// The target of mail to unknown users.

@@ -30,7 +30,7 @@ pub(super) struct ImapHandler {
 impl ImapHandler {
     pub(super) fn new(
         conn: Conn<Session>,
-        AuthenticatedUser { user, account, mailboxes, reader }: AuthenticatedUser,
+        AuthenticatedUser { user, account, mailboxes, reader, .. }: AuthenticatedUser,
     ) -> Self {
         Self { conn, user, account, mailboxes, selected: None, reader, notify: None }
     }

@@ -80,6 +80,8 @@ async fn with_peers(limits: &[Option<usize>]) -> (RunningWorld, Vec<Peer>) {
     let routes = places.iter().map(|(_, (name, ip))| format!("{{ to = \"{name}\", via = \"{ip}\", tls = \"none\" }}"));
     let routes = format!("routes = [{}]", routes.collect::<Vec<_>>().join(", "));
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n"));
+    let peers = places.iter().map(|(_, (name, ip))| format!("\n[mua.\"x-{name}\"]\naddress = \"{ip}\"\n"));
+    let text = format!("{text}{}", peers.collect::<String>());
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let mut peers = Vec::new();

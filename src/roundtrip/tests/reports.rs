@@ -63,6 +63,7 @@ async fn reports_for_subject(subject: &str, envelope: Envelope) -> Vec<Bytes> {
         "users = [\"friend\"]",
         "users = [\"friend\", \"ann\"]\naliases = { all = [\"friend\", \"ann\"], one = \"friend\", two = \"one\" }",
     );
+    let text = format!("{text}\n[mua.x-old]\naddress = \"{OLD}\"\n[mua.x-hole]\naddress = \"{HOLE}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let listener = env.net.interface(&[OLD]).listen(25).await.unwrap().remove(0);

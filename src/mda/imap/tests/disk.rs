@@ -62,7 +62,7 @@ async fn full_disk_allows_to_read_and_to_delete() {
 async fn full_disk_when_a_user_logs_in_first_is_named() {
     let world = world::JOURNEY.replace("users = [\"friend\"]", "users = [\"friend\", \"other\"]");
     let fixture = Fixture::of(World::parse("w.toml", &world).unwrap()).await;
-    fixture.disk.set_full(true);
+    fixture.disk.inject(DiskFault::Full);
     let mut client = fixture.connect().await;
     client.write_all(b"a LOGIN other@sina.test postroad\r\n").await.unwrap();
     assert_eq!(read_until_idle(&mut client).await, "a NO [UNAVAILABLE] The disk of the server is full\r\n");

@@ -30,8 +30,8 @@ use super::*;
 use crate::journey::{EventKind, EventLog};
 use crate::mail::Message;
 use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
-use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
-use crate::store::{DiskFaults, Store};
+use crate::net::{Authority, Interface, Lifetime, Limits, Net, ServerConfig, serve};
+use crate::store::{DiskFault, DiskFaults, Store};
 use crate::world::{self, Clock, HostGroup, HostName, Rng, World};
 
 const USER: &str = "friend@sina.test";
@@ -79,6 +79,7 @@ impl Fixture {
         let listener = net.interface(&declared.addresses).listen(0).await.unwrap().remove(0);
         let address = listener.address();
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        mda.start(Lifetime::new(Stop::new(), Stop::new()));
         let hosts = HostGroup::public(Arc::new([(mda.host().clone(), mda.clone())].into()), mda);
         tokio::spawn(serve(config, Imap::new(UserDirectory::new(hosts)), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
@@ -121,6 +122,7 @@ async fn read_until_idle(stream: &mut Stream) -> String {
 
 async fn play(fixture: &Fixture, transcript: &str) {
     let mut clients: BTreeMap<&str, Stream> = BTreeMap::new();
+    let mut disk_fault = None;
     let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
     while let Some(line) = lines.next() {
         let (mark, mut text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
@@ -129,8 +131,13 @@ async fn play(fixture: &Fixture, transcript: &str) {
             continue;
         }
         if mark == "F" {
-            fixture.disk.set_full(text == "full");
-            fixture.disk.set_failing(text == "failing");
+            if let Some(id) = disk_fault.take() {
+                fixture.disk.clear(id);
+            }
+            let fault = [("full", DiskFault::Full), ("failing", DiskFault::Failing)]
+                .into_iter()
+                .find(|(name, _)| *name == text);
+            disk_fault = fault.map(|(_, fault)| fixture.disk.inject(fault));
             continue;
         }
         let (who, name) = mark.split_at(1);
