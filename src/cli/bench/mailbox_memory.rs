@@ -94,6 +94,6 @@ mod tests {
         measure_accounts(&mut figures, &folder.path().join("many"), 40).await.unwrap();
         let [_, each, share, at_hand] = [0, 1, 2, 3].map(|at| figures.list[at].value);
         assert!((64.0..100.0).contains(&each), "{each}");
-        assert!(50.0 < share && share <= 100.0 && 1.0 <= at_hand && at_hand < 40.0, "{share} {at_hand}");
+        assert!((50.0..=100.0).contains(&share) && (1.0..40.0).contains(&at_hand), "{share} {at_hand}");
     }
 }

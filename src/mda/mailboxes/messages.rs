@@ -311,8 +311,8 @@ mod tests {
     use crate::world::Rng;
 
     fn message(uid: Uid, modseq: u64) -> MessageMeta {
-        let flags = if modseq % 3 == 0 { SystemFlags::NONE } else { SystemFlags::SEEN };
-        let keywords = if modseq % 4 == 0 { vec!["work".to_owned()].into() } else { Default::default() };
+        let flags = if modseq.is_multiple_of(3) { SystemFlags::NONE } else { SystemFlags::SEEN };
+        let keywords = if modseq.is_multiple_of(4) { vec!["work".to_owned()].into() } else { Default::default() };
         MessageMeta { uid, flags, keywords, modseq, received: 0, saved: 0, size: 1, content: 1, email: 1 }
     }
 
@@ -330,7 +330,7 @@ mod tests {
             assert_eq!((messages.count_before(*uid), messages.find(*uid).unwrap().uid), (place, *uid));
             assert_eq!(messages.iter_from(place).count(), model.len() - place);
         }
-        let first_unseen = model.values().position(|modseq| modseq % 3 == 0);
+        let first_unseen = model.values().position(|modseq| modseq.is_multiple_of(3));
         assert_eq!(messages.first_unseen(), first_unseen);
         let last = model.values().copied().max().unwrap_or_default();
         for modseq in [0, last / 2, last.saturating_sub(1), last] {
