@@ -230,7 +230,8 @@ impl<'a> Source<'a> {
 
     /// Whether anything but its UID, which the client knows, can be said about the message.
     pub(super) fn answers_any(&self, items: &[Item]) -> bool {
-        items == [Item::Uid] || items.iter().any(|item| *item != Item::Uid && self.answers(item))
+        let mut more = items.iter().filter(|item| **item != Item::Uid).peekable();
+        more.peek().is_none() || more.any(|item| self.answers(item))
     }
 
     fn answers(&self, item: &Item) -> bool {
