@@ -28,9 +28,10 @@ pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::LmtpPolicy;
 pub use mailboxes::{
-    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate,
-    FiledMessage, Inventory, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA,
-    SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid, Usage, View, filed_after, inventory,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Counters, Delivered, Error, FeedReader, FeedUpdate,
+    FiledMessage, HeaderReader, Inventory, Keywords, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MemoryUse,
+    MessageMeta, Messages, Miscount, SCHEMA, SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid, Usage,
+    View, filed_after, inventory,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;
@@ -69,12 +70,13 @@ struct Inner {
 }
 
 impl Mda {
-    /// An MDA with these dependencies; sets the quotas of its users.
+    /// An MDA with these dependencies; sets the quotas of its users and the memory for mailboxes.
     pub fn new(context: MdaContext) -> Self {
         let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
         let mda = Self(Arc::new(Inner { context, fqdn, lifetime: Mutex::default() }));
         let limited = mda.context().world.users.iter().filter_map(|(key, user)| Some((key, user, user.quota?)));
         let limited = limited.filter(|(_, user, _)| mda.serves(&user.address));
+        mda.mailboxes().limit_memory(mda.context().world.mailbox_memory);
         mda.mailboxes().limit(limited.map(|(key, _, quota)| (key.clone(), quota)));
         mda
     }

@@ -150,7 +150,7 @@ async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
     let (_conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready, "the maildrop is unlocked");
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().counters.messages, 0);
 
     let steps = fixture.event_log.since(0).into_iter().map(|event| {
         assert_eq!(Some(event.journey), message().journey());
@@ -181,7 +181,7 @@ async fn pop3_when_the_disk_is_full_reads_and_deletes() {
     assert!(matches!(conn.event().await.unwrap(), Some(pop3_client::Event::Deleted { number: 1 })));
     conn.machine.quit();
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().counters.messages, 0);
     let replies = fixture.send(&message(), &["friend@sina.test"]).await;
     assert_eq!(replies, ["452 4.3.1 The disk is full, try again later"]);
 }
@@ -271,5 +271,5 @@ async fn lmtp_replies_differ_for_full_mailbox_too_large_message_and_unknown_user
     let delivered =
         fixture.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Delivered { .. }));
     assert_eq!(delivered.count(), 1);
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().counters.messages, 0);
 }

@@ -71,7 +71,7 @@ async fn round_trip_through_three_mtas_keeps_messages_intact() {
     running.stop().await;
 }
 
-/// RFC 3030 §3: by BDAT through three MTAs and over LMTP.
+/// RFC 3030 §3: by BDAT through three MTAs and over LMTP; the mailbox stores its bytes in base64.
 #[tokio::test(start_paused = true)]
 async fn round_trip_of_a_binary_message_keeps_every_byte() {
     let running = world(1).await;

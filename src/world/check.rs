@@ -134,6 +134,7 @@ impl Check<'_> {
             aliases,
             ports,
             latency: file.world.latency,
+            mailbox_memory: file.world.mailbox_memory,
             letter,
             links,
             places,

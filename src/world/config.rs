@@ -61,6 +61,13 @@ pub(super) struct WorldTable {
     /// Default one-way latency between two hosts, in virtual time.
     #[serde(default, with = "span")]
     pub(super) latency: Duration,
+    /// The memory for what is kept of mailboxes, in bytes.
+    #[serde(default = "mailbox_memory")]
+    pub(super) mailbox_memory: usize,
+}
+
+fn mailbox_memory() -> usize {
+    super::DEFAULT_MAILBOX_MEMORY
 }
 
 /// The message that `postroad run` sends.
