@@ -58,6 +58,7 @@ async fn world_with(replies: &[(&'static str, &[u8])]) -> (RunningWorld, Scripte
     let route = |to| format!("{{ to = \"{to}\", via = \"{HOP}\", tls = \"none\" }}");
     let routes = format!("routes = [{}, {}]", route("hop.test"), route("*.hop.test"));
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n"));
+    let text = format!("{text}\n[mua.x-hop]\naddress = \"{HOP}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, true).unwrap();
     let replies = replies.iter().map(|(start, reply)| (*start, reply.to_vec())).collect();

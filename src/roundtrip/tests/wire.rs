@@ -55,6 +55,7 @@ impl Service for Peer {
 async fn with_peer(script: Script, tls: &str) -> RunningWorld {
     let route = format!("routes = [{{ to = \"a.test\", via = \"{PEER}\", tls = \"{tls}\" }}]");
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let text = format!("{text}\n[mua.x-hop]\naddress = \"{PEER}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, true).unwrap();
     let listener = env.net.interface(&[PEER]).listen(25).await.unwrap().remove(0);
