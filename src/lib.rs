@@ -24,7 +24,7 @@
 //!    LMTP to an MDA, whose [`mda::LmtpPolicy`] stores it with [`mda::Mailboxes::deliver`]; clients in IDLE are told.
 //! 8. [`mda::Pop3`] and [`mda::Imap`] serve it to a [`mua::Maildrop`], a [`mua::ImapMailbox`], or any other client.
 //!
-//! Every step is recorded as a [`journey::Event`]; a [`journey::JourneyIndex`] groups them into [`journey::Journey`]s.
+//! Every step is recorded as a [`journey::Event`]; [`journey::EventLog`] groups them into [`journey::Journey`]s.
 //!
 //! # Worlds
 //!

@@ -11,13 +11,19 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match runtime().map(|runtime| runtime.block_on(run())) {
-        Ok(code) => code,
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("postroad: cannot start the runtime: {error}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    let code = runtime.block_on(run());
+    if postroad::cli::is_lost() {
+        // What still runs on other threads, such as a simulation, ends with the process.
+        runtime.shutdown_background();
     }
+    code
 }
 
 /// A runtime with one thread less than cores: the store's thread and the kernel's network and disk work need one, too.

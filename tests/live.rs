@@ -14,12 +14,16 @@ use serde_json::Value;
 
 #[path = "live/async_imap.rs"]
 mod async_imap;
+#[path = "live/binding.rs"]
+mod binding;
 #[path = "live/changes.rs"]
 mod changes;
 #[path = "live/crash.rs"]
 mod crash;
 #[path = "live/faults.rs"]
 mod faults;
+#[path = "live/journeys.rs"]
+mod journeys;
 #[path = "live/mailboxes.rs"]
 mod mailboxes;
 #[path = "live/maildirs.rs"]
@@ -27,8 +31,12 @@ mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/next_hops.rs"]
+mod next_hops;
 #[path = "live/output.rs"]
 mod output;
+#[path = "live/run_files.rs"]
+mod run_files;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -74,7 +82,6 @@ impl Served {
         })
     }
 
-    #[cfg(any(feature = "mailin", target_os = "linux"))]
     fn start_world(data: &Path, world: &Path) -> Self {
         Self::spawn(|command| {
             command.arg("--free-ports").arg(world).arg("--data").arg(data);
@@ -290,11 +297,11 @@ fn mail_to_unknown_user_bounces_and_to_other_domain_is_delivered() {
     }
     send(&served, "anybody@example.org", "elsewhere");
     eventually("delivery elsewhere", || {
-        let journeys = served.json("/api/v1/journeys?limit=1");
+        let journeys = served.json("/api/v1/journeys?limit=1")["journeys"].take();
         (journeys[0]["recipients"]["anybody@example.org"]["fate"] == "delivered").then_some(())
     });
     assert!(messages(&served, "anybody@example.org", 1)[0].contains("mail.elsewhere.test"));
-    let journeys = served.json("/api/v1/journeys?limit=10");
+    let journeys = served.json("/api/v1/journeys?limit=10")["journeys"].take();
     assert_eq!(journeys.as_array().unwrap().len(), 3);
     let story = served.json(&format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap()));
     assert!(story["events"].as_array().unwrap().iter().any(|event| event["dialogue"]["lines"].is_array()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::out;
 use crate::control::Client;
 use crate::mua::{ClientContext, Security, Server};
 use crate::net::{Net, Stop, Trust};
@@ -108,7 +109,9 @@ impl ControlArgs {
         let Some(path) = &self.ports_file else {
             return Ok(Endpoint { host: "127.0.0.1".to_owned(), port: 8025 });
         };
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read {}, which is there while `postroad serve --ports-file` runs", path.display())
+        })?;
         let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let http = ports["http"].as_str().and_then(|http| http.parse().ok());
         http.with_context(|| format!("{} has no valid `http` address", path.display()))
@@ -128,7 +131,8 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = "expected HOST:PORT, such as 127.0.0.1:9999, localhost:9999 or [::1]:9999";
         let (host, port) = text.rsplit_once(':').ok_or(invalid)?;
-        if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if bare.trim_matches('.').is_empty() || (host.contains(':') && !host.starts_with('[')) {
             return Err(invalid);
         }
         Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| invalid)? })
@@ -160,14 +164,20 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     }
 }
 
-/// Returns a stop that is triggered by Ctrl-C or SIGTERM.
+/// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when nobody reads the output any more.
 pub(super) fn stop_at_signal() -> Stop {
-    let stop = Stop::new();
+    let (stop, lost) = (Stop::new(), out::lost());
     let fired = stop.clone();
     tokio::spawn(async move {
-        if let Err(error) = signal().await {
-            tracing::warn!(%error, "cannot listen for signals");
-            return;
+        tokio::select! {
+            biased;
+            () = lost.cancelled() => {}
+            signalled = signal() => {
+                if let Err(error) = signalled {
+                    tracing::warn!(%error, "cannot listen for signals");
+                    lost.cancelled().await;
+                }
+            }
         }
         fired.cancel();
     });
@@ -202,6 +212,10 @@ mod tests {
         for (text, host) in [("localhost:1", "localhost"), ("[::1]:1", "[::1]"), ("127.0.0.1:1", "127.0.0.1")] {
             assert_eq!(text.parse(), Ok(Endpoint { host: host.into(), port: 1 }));
         }
-        assert!(["localhost", "::1", ":1", "a:b", "a:65536"].iter().all(|text| text.parse::<Endpoint>().is_err()));
+        assert!(
+            ["localhost", "::1", ":1", "[]:1", ".:1", "a:b", "a:65536"]
+                .iter()
+                .all(|text| text.parse::<Endpoint>().is_err())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! `postroad fault`: injects faults into a running world.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use super::out::printable;
 /// The path of the faults in the control interface.
 const FAULTS: &str = "/api/v1/faults";
 
-/// Injects a fault into a running world, lists the active faults, or clears one.
+/// Injects a fault into a running world, lists the active faults, or clears them.
 #[derive(Debug, Args)]
 pub(super) struct FaultCommand {
     #[command(subcommand)]
@@ -27,7 +28,8 @@ pub(super) struct FaultCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Injects a fault, with the keys of scenario files: `begin off host=mta-sina`, `begin cut between=mta-a,mta-b`,
-    /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`.
+    /// `begin reply host=mta-sina at=rcpt "reply=450 4.2.0 try again" share=0.5`. Programs at the public ports are `outside`:
+    /// `begin slow between=outside,mta-163 latency=2s`. A fault that would have no effect is refused.
     Begin {
         /// off, crash, disk-full, disk-failing, disk-slow, cut, refuse, stall, reset, slow, reply, greylist, tls or dns.
         kind: String,
@@ -37,11 +39,30 @@ enum Action {
     },
     /// Lists the active faults.
     List,
-    /// Clears a fault.
+    /// Clears a fault. Others still apply: a host that two faults turned off is on when both have ended.
     End {
-        /// The number of the fault.
-        id: u64,
+        /// The number of the fault, or `all`.
+        #[arg(value_name = "NUMBER|all")]
+        which: Selection,
     },
+}
+
+/// The faults that are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selection {
+    All,
+    One(u64),
+}
+
+impl FromStr for Selection {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number.parse().map(Self::One).map_err(|_| "expected the number of a fault, or `all`"),
+        }
+    }
 }
 
 impl FaultCommand {
@@ -54,7 +75,8 @@ impl FaultCommand {
         let answer: Value = match &self.action {
             Action::Begin { kind, settings } => world.post(FAULTS, &fault(kind, settings)?).await?,
             Action::List => world.get(FAULTS).await?,
-            Action::End { id } => world.delete(&format!("{FAULTS}/{id}")).await?,
+            Action::End { which: Selection::One(id) } => world.delete(&format!("{FAULTS}/{id}")).await?,
+            Action::End { which: Selection::All } => world.delete(FAULTS).await?,
         };
         if self.json {
             println!("{answer}");
@@ -106,6 +128,7 @@ mod tests {
             "dns names=moved about=x.test host=a",
             "tls host=a certificate=wrong-name",
             "slow between=a,b latency=2s jitter=1s bandwidth=9000",
+            "slow between=outside,b latency=2s",
             "off host=a startup=2min",
         ] {
             let mut words = line.split(' ').map(str::to_owned);
@@ -114,5 +137,7 @@ mod tests {
             assert!(read.is_ok(), "{line}: {read:?}");
         }
         assert!(fault("off", &["host".to_owned()]).is_err());
+        assert_eq!(("all".parse(), "7".parse()), (Ok(Selection::All), Ok(Selection::One(7))));
+        assert!(["", "All", "-1", "x"].iter().all(|text| text.parse::<Selection>().is_err()));
     }
 }

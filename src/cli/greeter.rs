@@ -30,7 +30,7 @@ enum Side {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Where to listen; port 0 picks a free one.
+    /// Where to listen: at this address only; 0.0.0.0 is all addresses of this machine, and port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
     /// Delay before each reply.
@@ -69,14 +69,11 @@ impl Greeter {
 
 impl Serve {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let place = Net::sockets().interface(&[self.listen.ip()]);
+        let listener = Net::sockets().interface(&[]).bind_public(self.listen).await?;
         let service = Service { delay: self.delay, report: Arc::new(report) };
-        let stop = stop_at_signal();
-        for listener in place.listen(self.listen.port()).await? {
-            println!("Waiting for connections at {}...", listener.address());
-            let config = ServerConfig { listener, tls: None, limits: Limits::default() };
-            serve(config, service.clone(), stop.clone()).await;
-        }
+        println!("Waiting for connections at {}...", listener.address());
+        let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        serve(config, service, stop_at_signal()).await;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -15,15 +15,15 @@ use crate::journey::EventLog;
 use crate::net::{Net, Stop};
 use crate::world::{Clock, Engine, Rng, Service, World};
 
-/// Events kept until they are sent to the collector, or by the collector itself.
+/// Events in memory, until they are sent to the collector, or at the collector.
 const MAX_EVENTS: usize = 200_000;
 /// The host name that selects the collector process.
 const COLLECTOR: &str = "control";
 
 /// Runs one host of a world in its own container or machine.
 ///
-/// It listens on the standard ports (25, 53, 110, 143, …) at all addresses of the machine, which must have the host's
-/// address in the world file. It reaches the other hosts at their addresses through the world's DNS. It also opens the
+/// It listens on the standard ports (25, 53, 110, 143, …) at the host's addresses in the world file, which the machine must
+/// have. It reaches the other hosts at their addresses through the world's DNS. It also opens the
 /// host's public ports of [ports] and the HTTP port with /livez and /readyz.
 #[derive(Debug, Args)]
 pub(super) struct Host {
@@ -58,16 +58,18 @@ impl Host {
         let (data, clock, rng) = (DataDir::open(&self.data)?, Clock::wall(), Rng::from_entropy());
         let authority = self.authority.as_ref().unwrap_or(&self.data);
         let instance = rng.next_u64();
+        let store = data.store()?;
+        let event_log = EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?;
+        let events = event_log.subscribe_from_now();
         let env = Environment {
             net: Net::sockets(),
-            store: data.store()?,
+            store,
             clock,
             rng,
-            event_log: EventLog::new(clock, MAX_EVENTS, true),
+            event_log,
             authority: Arc::new(DataDir::authority_in(authority, &world, clock)?),
             world,
         };
-        let event_log = env.event_log.clone();
         let public_ports = PublicPorts::with_offset(&env.world.ports, self.bind, 0)?;
         let mut running = RunningWorld::start_selected(env, public_ports, &selection).await?;
         let http = running.bind_public(Service::Http).await?;
@@ -78,7 +80,7 @@ impl Host {
         let stop_sending = Stop::new();
         let sender = self.collector.map(|at| {
             let collector = Client::new(Net::sockets().interface(&[]), &at.host, at.port);
-            tokio::spawn(control::send_events(event_log, collector, self.name.clone(), instance, stop_sending.clone()))
+            tokio::spawn(control::send_events(events, collector, self.name.clone(), instance, stop_sending.clone()))
         });
         println!("{} of world {} is up", self.name, running.env.world.name);
         let code = common::until_stopped(&signal, &running.env.store).await;

@@ -31,6 +31,7 @@ mod manual;
 mod out;
 mod queue;
 mod run;
+mod run_file;
 mod send;
 mod sendmail;
 mod serve;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use out::{Terminal, report};
+pub use out::{Terminal, is_lost, report};
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -97,11 +98,15 @@ impl Cli {
         })
     }
 
-    /// Runs the command; returns its exit code.
+    /// Runs the command, until nobody reads its output any more; returns its exit code.
     ///
     /// # Errors
     /// The reason of the failure and what to do about it, in one line.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        out::until_lost(Box::pin(self.run_command())).await
+    }
+
+    async fn run_command(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,

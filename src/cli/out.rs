@@ -1,12 +1,62 @@
 //! All that the commands write to the terminal. Text in it may come from a peer, a file name or a world file, so what could
 //! control the terminal is written as `\u001b`, which JSON reads as the same character.
 //!
-//! A closed pipe, as in `postroad check | head`, is not an error: the rest of the output is dropped. Any other error, such
-//! as a full disk, ends the command with one line.
+//! A closed pipe, as in `postroad check | head`, ends the command without a word, whatever it printed there: results, errors or
+//! the log. Any other error of standard output, such as a full disk, ends it with one line. Nothing is left behind by either:
+//! a world stops in order, and temporary folders are removed.
 
 use std::borrow::Cow;
 use std::fmt::{Arguments, Write as _};
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::future::pending;
+use std::io::{Error, ErrorKind, Write, stderr, stdout};
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::net::Stop;
+
+/// The exit code of a command that was ended by a closed pipe: what a shell reports of a program that SIGPIPE ended.
+const EXIT_CLOSED: u8 = 128 + 13;
+
+/// Fires when nobody reads the output any more, or it cannot be written.
+static LOST: LazyLock<Stop> = LazyLock::new(Stop::new);
+/// Whether the output was lost by an error that the user was told.
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+/// Whether the command ends by itself.
+static ENDS_IN_ORDER: AtomicBool = AtomicBool::new(false);
+
+/// Fires when nobody reads the output any more, or it cannot be written. A command that calls this ends by itself then, in
+/// order; other commands are dropped where they wait.
+pub(super) fn lost() -> Stop {
+    complete_work();
+    LOST.clone()
+}
+
+/// From now on, the command is not dropped when its output is lost: what it was given is done to the end.
+pub(super) fn complete_work() {
+    ENDS_IN_ORDER.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`lost`] has fired.
+pub fn is_lost() -> bool {
+    LOST.is_cancelled()
+}
+
+/// Runs a command until it ends or its output is lost.
+pub(super) async fn until_lost(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let abandoned = async {
+        LOST.cancelled().await;
+        if ENDS_IN_ORDER.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = command => outcome,
+        () = abandoned => Ok(ExitCode::from(EXIT_CLOSED)),
+    };
+    if HAS_FAILED.load(Ordering::Relaxed) { outcome.map(|_| ExitCode::FAILURE) } else { outcome }
+}
 
 /// Prints the text and a line end; used by `println!` in this module.
 pub(super) fn line(text: Arguments<'_>) {
@@ -20,20 +70,22 @@ pub(super) fn print(text: impl AsRef<str>) {
 
 /// Prints bytes of our own as they are.
 pub(super) fn raw(bytes: &[u8]) {
+    if is_lost() {
+        return;
+    }
     let mut out = stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        Err(error) => {
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        if error.kind() != ErrorKind::BrokenPipe {
+            HAS_FAILED.store(true, Ordering::Relaxed);
             error_line(format_args!("postroad: cannot write to standard output: {error}"));
-            std::process::exit(1);
         }
+        LOST.cancel();
     }
 }
 
 /// Writes a line to standard error; used by `eprintln!` in this module.
 pub(super) fn error_line(text: Arguments<'_>) {
-    // There is no other place to report that it failed.
+    // It never fails.
     let _ = writeln!(Terminal, "{text}");
 }
 
@@ -42,14 +94,15 @@ pub fn report(error: &anyhow::Error) {
     error_line(format_args!("postroad: {error:#}"));
 }
 
-/// Standard error, for all text that may come from others. Each write must be whole characters.
+/// Standard error, for all text that may come from others. Each write must be whole characters. It never fails: there is no
+/// other place to report that, and the log must not try to.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal;
 
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes())?;
+        note(stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes()));
         Ok(bytes.len())
     }
 
@@ -59,7 +112,15 @@ impl Write for Terminal {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        stderr().lock().flush()
+        note(stderr().lock().flush());
+        Ok(())
+    }
+}
+
+/// Notes that nobody reads standard error.
+fn note(written: Result<(), Error>) {
+    if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        LOST.cancel();
     }
 }
 

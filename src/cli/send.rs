@@ -86,6 +86,7 @@ impl Send {
             let (accepted, text) = match verdict {
                 Verdict::Accepted(reply) => (true, reply.to_string()),
                 Verdict::Refused { stage, reply } => (false, format!("refused at {stage}: {reply}")),
+                Verdict::NotSent(not_sent) => (false, format!("not sent: {not_sent}")),
             };
             all_accepted &= accepted;
             if self.json {

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
 use super::common::Endpoint;
-use super::out::printable;
+use super::out::{self, printable};
 use crate::mail::{Address, Body, Envelope, Message, Notify, Recipient, Return, ReversePath};
 use crate::mua::{
     AddressArguments, ClientContext, Error, MessageDefaults, Security, SendmailInput, Server, Submitter, Verdict,
@@ -121,6 +121,8 @@ impl Sendmail {
     /// # Errors
     /// With `-bs`: the server cannot be reached. Other errors are in the exit code.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        // A message is handed over, also if the caller reads no errors.
+        out::complete_work();
         match self.mode.as_str() {
             "s" => return self.pass_through().await,
             "m" if !self.flush && !self.new_aliases => {}
@@ -213,6 +215,10 @@ impl Sendmail {
                     println!("{to}: {}", printable(reply.to_string().trim_end()));
                 }
                 0
+            }
+            Verdict::NotSent(not_sent) => {
+                eprintln!("postroad sendmail: {to}: not sent: {not_sent}");
+                if not_sent.is_permanent() { EX_UNAVAILABLE } else { EX_TEMPFAIL }
             }
             Verdict::Refused { reply, .. } => {
                 eprintln!("postroad sendmail: {to}: {}", printable(reply.to_string().trim_end()));

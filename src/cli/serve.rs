@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use console::style;
 
 use super::common::{self, stop_at_signal};
+use super::run_file::PortsFile;
 use crate::control;
 use crate::demo::{echo, greeter};
 use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
@@ -18,7 +18,7 @@ use crate::journey::EventLog;
 use crate::net::Net;
 use crate::world::{Clock, Rng, Service};
 
-/// Events kept for the control interface.
+/// Events in memory; older ones are read from the store.
 const MAX_EVENTS: usize = 50_000;
 /// Delay of the greeter's replies.
 const GREETER_DELAY: Duration = Duration::from_secs(1);
@@ -38,13 +38,14 @@ pub(super) struct Serve {
     /// The address of the public ports. The SMTP port needs no login: do not expose it to untrusted networks.
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::LOCALHOST.into())]
     bind: IpAddr,
-    /// Adds this to every port.
+    /// Adds this to every port of the world file on this machine: those of [ports], and `reach` and `at` of external MTAs.
     #[arg(long, value_name = "N", env = "POSTROAD_PORT_OFFSET", default_value_t = 0, conflicts_with_all = ["free_ports", "ephemeral"])]
     port_offset: u16,
     /// Uses free ports instead of those of the world.
     #[arg(long, env = "POSTROAD_FREE_PORTS")]
     free_ports: bool,
-    /// Writes the bound ports to this file as JSON once all listeners are up.
+    /// Writes the bound ports to this file as JSON once all listeners are up. The file of an earlier run is removed at the
+    /// start, and this one at the end.
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE")]
     ports_file: Option<PathBuf>,
     /// Prints the bound ports as JSON.
@@ -59,6 +60,7 @@ impl Serve {
     /// A port is in use, or the data folder is unusable.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
+        let mut ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let world = Arc::new(common::world(self.world.as_deref())?);
         let passing = self.ephemeral.then(|| tempfile::Builder::new().prefix("postroad-").tempdir()).transpose()?;
         let folder = match (&passing, &self.data) {
@@ -72,12 +74,13 @@ impl Serve {
         } else {
             PublicPorts::with_offset(&world.ports, self.bind, self.port_offset)?
         };
+        let store = data.store()?;
         let env = Environment {
             net: Net::loopback(world.addresses()),
-            store: data.store()?,
+            event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
+            store,
             clock,
             rng: Rng::from_entropy(),
-            event_log: EventLog::new(clock, MAX_EVENTS, true),
             authority: Arc::new(data.authority(&world, clock)?),
             world,
         };
@@ -88,8 +91,10 @@ impl Serve {
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), running.stopping()));
         }
-        self.announce(&running, &folder)?;
+        self.announce(&running, &folder, ports_file.as_mut())?;
         let code = common::until_stopped(&signal, &running.env.store).await;
+        // While the ports can still be reached.
+        drop(ports_file);
         if !self.json {
             println!("stopping");
         }
@@ -97,15 +102,20 @@ impl Serve {
         Ok(code)
     }
 
-    fn announce(&self, running: &RunningWorld, folder: &Path) -> anyhow::Result<()> {
+    fn announce(
+        &self,
+        running: &RunningWorld,
+        folder: &Path,
+        ports_file: Option<&mut PortsFile>,
+    ) -> anyhow::Result<()> {
         let mut ports = serde_json::to_value(running.bound_ports())?;
         let reach = running.external_ports();
         if !reach.is_empty() {
             ports["reach"] = serde_json::to_value(&reach)?;
         }
         let ports = ports.to_string();
-        if let Some(path) = &self.ports_file {
-            write_atomically(path, &ports).with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(file) = ports_file {
+            file.write(ports.clone())?;
         }
         if self.json {
             println!("{ports}");
@@ -113,8 +123,12 @@ impl Serve {
         }
         let world = &running.env.world;
         println!("{} world {}, data in {}\n", style("postroad").bold(), world.name, folder.display());
+        let of_hosts = world.hosts.values().map(|host| (host, running.public_ports_of(&host.name)));
+        let of_hosts: Vec<_> = of_hosts.filter(|(_, ports)| !ports.is_empty()).collect();
         for (service, address) in running.bound_ports() {
-            println!("  {service:<11}  {}", style(address).cyan());
+            let host = of_hosts.iter().find(|(_, ports)| ports.contains_key(service));
+            let host = host.map_or_else(String::new, |(host, _)| format!("  {}", host.name));
+            println!("  {service:<11}  {}{host}", style(address).cyan());
         }
         for (from, to) in reach.iter().flat_map(|(from, ports)| ports.iter().map(move |(to, at)| (from, (to, at)))) {
             println!("  {from} reaches {} at {}", to.0, style(to.1).cyan());
@@ -138,11 +152,4 @@ async fn demos(running: &mut RunningWorld) -> anyhow::Result<()> {
     running.serve(listener, None, greeter);
     running.spawn(echo::serve(socket, running.stopping(), |_| {}));
     Ok(())
-}
-
-/// Writes a file atomically: a reader sees the whole text or no file.
-fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
-    let draft = path.with_extension("part");
-    std::fs::write(&draft, text)?;
-    std::fs::rename(&draft, path)
 }

@@ -14,6 +14,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use super::run_file::RunFile;
 use crate::sim::{self, Progress, Report, Scenario, Trace, human};
 use crate::sync::{ignore_poison, lock};
 
@@ -45,15 +46,23 @@ pub(super) struct Simulate {
     trace: Option<PathBuf>,
 }
 
+/// A file for the report, if it is wanted, and its format.
+type ReportFile = (Option<RunFile>, fn(&Report) -> String);
+
 impl Simulate {
     /// Runs the command.
     ///
     /// # Errors
     /// The scenario is invalid, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let files = [&self.html, &self.junit, &self.trace].map(|path| path.as_deref().map(RunFile::fresh).transpose());
+        let [html, junit, trace] = files;
+        trace?;
+        let reports: [ReportFile; 2] = [(html?, Report::html), (junit?, Report::junit)];
         let scenario = if self.is_storm() { None } else { Some(Scenario::read(&self.scenario)?) };
         // A nested runtime must not be started on a worker thread of this one.
-        let played = tokio::task::spawn_blocking(move || without_log(|| self.run_and_report(scenario.as_ref()))).await;
+        let played =
+            tokio::task::spawn_blocking(move || without_log(|| self.run_and_report(scenario.as_ref(), &reports))).await;
         played.context("the simulation ended early")?
     }
 
@@ -61,14 +70,14 @@ impl Simulate {
         self.scenario.as_os_str() == "storm"
     }
 
-    fn run_and_report(self, scenario: Option<&Scenario>) -> anyhow::Result<ExitCode> {
+    fn run_and_report(self, scenario: Option<&Scenario>, reports: &[ReportFile]) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
             None => self.one(scenario)?,
         };
-        for (path, text) in [(&self.html, Report::html as fn(&Report) -> String), (&self.junit, Report::junit)] {
-            if let Some(path) = path {
-                std::fs::write(path, text(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+        for (file, text) in reports {
+            if let Some(file) = file {
+                file.write(&text(&report))?;
             }
         }
         if self.json {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::journey::{Event, EventKind, Journey, RecipientStatus};
 use crate::mail::{Address, Side, Transcript};
-use crate::roundtrip::{Comparison, MessageReport, Report};
+use crate::roundtrip::{Comparison, MessageReport, Report, Transcripts};
 
 /// Formats a report: a table per message for up to `max_tables` messages, else a summary; then the result.
 pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> String {
@@ -21,16 +21,14 @@ pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> St
 fn write_report(out: &mut String, report: &Report, max_tables: usize, transcript: bool) -> std::fmt::Result {
     let Report { from, to, messages, .. } = report;
     writeln!(out, "{} {from} {} {to}", style("postroad").bold(), style("->").dim())?;
+    let Transcripts { sender, pop3, imap } = &report.transcripts;
     if messages.len() <= max_tables || transcript {
+        write_client(out, "the sender", sender, transcript)?;
         for message in messages {
             write_message(out, message, transcript)?;
         }
-        if transcript {
-            for (client, transcript) in &report.transcripts {
-                writeln!(out, "\n{}", style(format!("the {client}")).bold())?;
-                write_transcript(out, transcript)?;
-            }
-        }
+        write_client(out, "the recipient over POP3", pop3, transcript)?;
+        write_client(out, "the recipient over IMAP", imap, transcript)?;
     } else {
         write_summary(out, messages)?;
     }
@@ -62,11 +60,21 @@ fn write_message(out: &mut String, message: &MessageReport, transcript: bool) ->
             style(duration).dim(),
             row.what
         )?;
-        if let (true, Some(transcript)) = (transcript, &event.transcript) {
+        // What the recipient said is shown as a whole.
+        let is_shown = transcript && !matches!(event.kind, EventKind::Retrieved { .. });
+        if let (true, Some(transcript)) = (is_shown, &event.transcript) {
             write_transcript(out, transcript)?;
         }
     }
     Ok(())
+}
+
+fn write_client(out: &mut String, who: &str, said: &Transcript, is_wanted: bool) -> std::fmt::Result {
+    if !is_wanted || said.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style(who).bold())?;
+    write_transcript(out, said)
 }
 
 fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
@@ -133,6 +141,19 @@ fn cells(step: &EventKind) -> (String, String, String) {
             let report = report.map_or_else(String::new, |id| format!("; reported by {id}"));
             (String::new(), String::new(), format!("failed for {}: {reason}{report}", list(recipients)))
         }
+        EventKind::Held { recipients, reason } => {
+            let reason = reason.as_ref().map_or_else(|| " by the operator".to_owned(), |reason| format!(": {reason}"));
+            (String::new(), String::new(), format!("held for {}{reason}", list(recipients)))
+        }
+        EventKind::Released { recipients } => {
+            (String::new(), String::new(), format!("released by the operator for {}", list(recipients)))
+        }
+        EventKind::Found { recipients, .. } => {
+            (String::new(), String::new(), format!("found at a start for {}", list(recipients)))
+        }
+        EventKind::Gone { recipients } => {
+            (String::new(), String::new(), format!("not found at a start for {}", list(recipients)))
+        }
         EventKind::Deleted { recipients } => {
             (String::new(), String::new(), format!("deleted by the operator for {}", list(recipients)))
         }
@@ -174,6 +195,12 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
 fn fate(journey: &Journey) -> String {
     let fates = journey.recipients.iter().map(|(recipient, fate)| match fate {
         RecipientStatus::Underway { at } => format!("{recipient}: in transit at {at}"),
+        RecipientStatus::Deferred { at, until, reason } => {
+            format!("{recipient}: waiting at {at} until {until:.0}: {reason}")
+        }
+        RecipientStatus::Held { at, .. } => format!("{recipient}: held at {at}"),
+        RecipientStatus::Gone { at } => format!("{recipient}: no longer in the queue of {at}"),
+        RecipientStatus::Relayed { to } => format!("{recipient}: relayed to {to}, out of this world"),
         RecipientStatus::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
         RecipientStatus::Delivered { copies, .. } if journey.in_doubt => {
             format!("{recipient}: delivered {copies} times, because a reply was lost")
@@ -202,6 +229,9 @@ fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
         report.messages.iter().filter(|message| which(message) == Comparison::Intact).count()
     };
     let (pop3, imap) = (count(|message| message.pop3), count(|message| message.imap));
+    if let Some(why) = &report.unfetched {
+        writeln!(out, "\n{} {why}", style("nothing was fetched:").red())?;
+    }
     let verdict = format!("{pop3} of {all} intact over POP3, {imap} of {all} over IMAP");
     if report.is_intact() {
         writeln!(out, "\n{} {verdict}", style("✓").green().bold())

@@ -1,6 +1,6 @@
 //! `postroad udp serve|call`: a minimal UDP server and client.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +30,7 @@ enum Side {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Where to listen; port 0 picks a free one.
+    /// Where to listen: at this address only; 0.0.0.0 is all addresses of this machine, and port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9999")]
     listen: SocketAddr,
 }
@@ -69,7 +69,7 @@ impl Udp {
 
 impl Serve {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let socket = Net::sockets().interface(&[self.listen.ip()]).bind_udp(self.listen.port()).await?;
+        let socket = Net::sockets().interface(&[]).bind_public_udp(self.listen).await?;
         println!("Waiting for datagrams at {}...", socket.address());
         echo::serve(socket, stop_at_signal(), |from| println!("Received from {from}.")).await;
         Ok(ExitCode::SUCCESS)
@@ -82,8 +82,7 @@ impl Call {
         let found = net.interface(&[]).lookup(&self.to.host, self.to.port).await?;
         // UDP does not report whether an address is reachable, so only one is tried.
         let server = *found.iter().find(|address| address.is_ipv4()).or(found.first()).context("no address")?;
-        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = net.interface(&[any]).bind_udp(0).await?;
+        let socket = net.interface(&[server.ip()]).bind_udp().await?;
         let retry = RetryPolicy { timeout: self.timeout, attempts: self.attempts.get().into() };
         let (mut answers, mut lost) = (Vec::new(), Vec::new());
         for name in &self.names {

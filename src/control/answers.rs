@@ -1,15 +1,15 @@
 //! JSON responses of the control interface.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::host::RunningWorld;
-use crate::journey::{Journey, RecipientStatus};
+use crate::journey::{JourneyPage, JourneyState, RecipientStatus};
 use crate::mail::{Address, JourneyId, ReversePath};
-use crate::world::{Host, Role};
+use crate::world::{Host, Role, Service};
 
 /// A host and its state.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,9 @@ pub struct HostReport {
     addresses: Vec<IpAddr>,
     /// Whether it is turned on.
     on: bool,
+    /// Where programs outside the world reach it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ports: BTreeMap<Service, SocketAddr>,
     /// Length of its queue; MTAs only.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued: Option<usize>,
@@ -38,6 +41,7 @@ impl HostReport {
             },
             addresses: host.addresses.clone(),
             on: running.is_on(&host.name),
+            ports: running.public_ports_of(&host.name),
             queued: running.mtas.get(&host.name).map(|mta| mta.queue().len()),
         }
     }
@@ -51,18 +55,33 @@ pub struct JourneyReport {
     began: Timestamp,
     settled: bool,
     recipients: BTreeMap<Address, RecipientStatus>,
-    events: usize,
+    in_doubt: bool,
+    /// How many events it has.
+    events: u64,
 }
 
 impl JourneyReport {
-    pub(super) fn of(story: &Journey) -> Self {
-        Self {
-            journey: story.journey,
-            reverse_path: story.reverse_path.clone(),
-            began: story.began,
-            settled: story.is_settled(),
-            recipients: story.recipients.clone(),
-            events: story.events.len(),
-        }
+    fn of(state: JourneyState) -> Self {
+        let settled = state.is_settled();
+        let JourneyState { journey, reverse_path, began, recipients, in_doubt, event_count: events, .. } = state;
+        Self { journey, reverse_path, began, settled, recipients, in_doubt, events }
+    }
+}
+
+/// Some journeys of a list.
+#[derive(Debug, Serialize)]
+pub struct JourneyList {
+    /// How many there are in all.
+    total: u64,
+    /// `before` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+    /// Newest first.
+    journeys: Vec<JourneyReport>,
+}
+
+impl JourneyList {
+    pub(super) fn of(JourneyPage { total, journeys, next }: JourneyPage) -> Self {
+        Self { total, next, journeys: journeys.into_iter().map(JourneyReport::of).collect() }
     }
 }

@@ -46,7 +46,7 @@ pub enum ClientError {
         within: Duration,
     },
     /// The HTTP exchange failed.
-    #[error("HTTP error with {at}: {why}")]
+    #[error("{at} does not answer as the control interface of postroad does: {why}")]
     Http {
         /// The address.
         at: String,

@@ -14,7 +14,7 @@ use super::{AppState, DEFAULT_LIMIT, error_reply};
 use crate::host::RunningWorld;
 use crate::imap::{Flags, SystemFlags};
 use crate::mail::{Address, Message};
-use crate::mda::{AppendMessage, Error, Mailbox, MessageMeta};
+use crate::mda::{AppendMessage, Counters, Error, Mailbox, MessageMeta};
 use crate::sync::beside_others;
 
 /// The largest message that is accepted, in bytes.
@@ -50,10 +50,9 @@ pub struct MessageReport {
 
 impl MessageReport {
     fn of(message: &MessageMeta) -> Self {
-        let Flags { system, keywords } = &message.flags;
-        let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
-        let flags = system.chain(keywords.iter().map(String::as_str)).map(str::to_owned).collect();
-        Self { uid: message.uid, flags, received: message.received, size: message.size }
+        let system = SystemFlags::ALL.iter().filter(|(flag, _)| message.flags.contains(*flag)).map(|(_, name)| *name);
+        let flags = system.chain(message.keywords.iter().map(String::as_str)).map(str::to_owned).collect();
+        Self { uid: message.uid, flags, received: message.received_at(), size: message.size }
     }
 
     /// The flags as [`Flags`].
@@ -120,8 +119,8 @@ fn listed(running: &RunningWorld, account: Option<&str>) -> Result<Vec<MailboxRe
     let mut all = Vec::new();
     for account in accounts {
         for listed in mailboxes.list(&account).map_err(|error| failed(&error))? {
-            let Ok(status) = mailboxes.status(&account, &listed.name) else { continue };
-            let (messages, unseen, octets) = (status.messages, status.unseen, status.size);
+            let Some(status) = listed.status else { continue };
+            let Counters { messages, unseen, octets, .. } = status.counters;
             all.push(MailboxReport { account: account.clone(), mailbox: listed.name, messages, unseen, octets });
         }
     }

@@ -12,11 +12,11 @@
 //! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N` | messages of a mailbox, without content; `POST` stores one, with `&flags=FLAGS&received=TIME` |
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
 //! | `/api/v1/ports` | the bound address of each service |
-//! | `/api/v1/journeys?limit=N` | the newest journeys, newest first, without events |
+//! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&before=N&limit=N` | journeys without events, newest first: `total`, and `next`, which is `before` of the next page |
 //! | `/api/v1/journeys/ID` | one journey with its events and transcripts |
-//! | `/api/v1/events?since=N` | a page of events from number N on; `POST` imports events of another process |
+//! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
-//! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it |
+//! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
 //! Requests of foreign web pages are refused (`guard`); `GET` never changes anything.
 
@@ -42,10 +42,10 @@ use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
 use crate::host::RunningWorld;
-use crate::journey::JourneyIndex;
-use crate::mail::JourneyId;
+use crate::journey::JourneyFilter;
+use crate::mail::{Address, JourneyId};
 use crate::net::{self, Listener, ServerConfig, Stop};
-pub use answers::{HostReport, JourneyReport};
+pub use answers::{HostReport, JourneyList, JourneyReport};
 pub use backup::{BackupRequest, PATH as BACKUP};
 pub use client::{Client, ClientError};
 pub use mailboxes::{MailboxReport, MessageReport, UploadReport};
@@ -54,6 +54,8 @@ pub use share::{EventBatch, EventPage, follow_events, send_events};
 
 /// The default length of a list.
 const DEFAULT_LIMIT: usize = 100;
+/// The longest list of journeys.
+const MAX_LIMIT: usize = 10_000;
 /// The largest batch of events that is accepted, in bytes.
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
@@ -85,7 +87,7 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route("/api/v1/journeys/{id}", get(journey))
         .route(share::EVENTS, get(events).post(import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
         .route(backup::PATH, post(backup::create))
-        .route("/api/v1/faults", get(faults::list).post(faults::begin))
+        .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
         .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
         .layer(from_fn_with_state(running.clone(), http::limit_body))
@@ -108,11 +110,14 @@ POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
 POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&received=TIME
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
-/api/v1/journeys?limit=N
+/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&before=N&limit=N
 /api/v1/journeys/ID
 /api/v1/events?since=N
 POST /api/v1/backup
 /api/v1/faults
+POST /api/v1/faults
+DELETE /api/v1/faults/ID
+DELETE /api/v1/faults
 "
 }
 
@@ -143,16 +148,20 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
     let Some(host) = running.env.world.hosts.get(name.as_str()) else {
         return error_reply(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
     };
-    let done = match power {
-        HostAction::On => running.turn_on(&host.name).await,
-        HostAction::Off => {
-            running.turn_off(&host.name).await;
-            Ok(())
+    let (world, name) = (running.clone(), host.name.clone());
+    let done = faults::uninterrupted(async move {
+        match power {
+            HostAction::On => world.turn_on(&name).await,
+            HostAction::Off => {
+                world.turn_off(&name).await;
+                Ok(())
+            }
         }
-    };
-    match done {
-        Ok(()) => Json(HostReport::of(host, &running)).into_response(),
-        Err(error) => error_reply(StatusCode::CONFLICT, &error.to_string()),
+    });
+    match done.await {
+        Ok(Ok(())) => Json(HostReport::of(host, &running)).into_response(),
+        Ok(Err(error)) => error_reply(StatusCode::CONFLICT, &error.to_string()),
+        Err(response) => response,
     }
 }
 
@@ -163,6 +172,10 @@ async fn ports(State(running): AppState) -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JourneyQuery {
+    to: Option<Address>,
+    from: Option<Address>,
+    settled: Option<bool>,
+    before: Option<u64>,
     #[serde(default = "default_limit")]
     limit: usize,
 }
@@ -171,18 +184,23 @@ fn default_limit() -> usize {
     DEFAULT_LIMIT
 }
 
-async fn journeys(State(running): AppState, Query(page): Query<JourneyQuery>) -> Json<Vec<JourneyReport>> {
-    let index = JourneyIndex::of(running.env.event_log.since(0));
-    Json(index.journeys().rev().take(page.limit).map(JourneyReport::of).collect())
+async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -> Response {
+    let JourneyQuery { to, from, settled, before, limit } = query;
+    let filter = JourneyFilter { to, from, settled };
+    match running.env.event_log.journeys(&filter, before.unwrap_or(u64::MAX), limit.min(MAX_LIMIT)) {
+        Ok(page) => Json(JourneyList::of(page)).into_response(),
+        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
 }
 
 async fn journey(State(running): AppState, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<JourneyId>() else {
         return error_reply(StatusCode::BAD_REQUEST, "not a journey id; an id looks like 3FK9Q2XW7T");
     };
-    match JourneyIndex::of(running.env.event_log.since(0)).journey(id) {
-        Some(story) => Json(story).into_response(),
-        None => error_reply(StatusCode::NOT_FOUND, "no such journey, or its events were dropped"),
+    match running.env.event_log.journey(id) {
+        Ok(Some(story)) => Json(story).into_response(),
+        Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such journey, or it was removed as one of the oldest"),
+        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
@@ -194,17 +212,15 @@ struct EventQuery {
 }
 
 async fn events(State(running): AppState, Query(EventQuery { since }): Query<EventQuery>) -> Json<EventPage> {
-    let event_log = &running.env.event_log;
-    // The number is read first, so that no event is missed between the two.
-    let last = event_log.last_seq();
-    Json(EventPage { last, events: event_log.batch_since(since) })
+    Json(EventPage::after(&running.env.event_log, since))
 }
 
 async fn import(State(running): AppState, Json(batch): Json<EventBatch>) -> Response {
     if !running.env.world.hosts.contains_key(batch.source.as_str()) {
         return error_reply(StatusCode::BAD_REQUEST, &format!("{} is not a host of this world", batch.source));
     }
-    running.env.event_log.import(&batch.source, batch.instance, batch.events);
+    let events = batch.events.into_iter().map(Arc::unwrap_or_clone);
+    running.env.event_log.import(&batch.source, batch.instance, events);
     Json(serde_json::json!({})).into_response()
 }
 

@@ -134,7 +134,7 @@ async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) 
     let (which, mut messages) = (choice.which()?, Vec::new());
     for mta in choice.mtas(&running)? {
         let done = match action {
-            Action::Hold => mta.queue().hold(which).await,
+            Action::Hold => mta.hold(which).await,
             Action::Release => mta.release(which).await,
             Action::Flush => mta.flush(which).await,
             Action::Delete => mta.delete(which).await,

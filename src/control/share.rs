@@ -1,14 +1,14 @@
 //! Events between the processes of one world: each host sends its events to a collector, from which a client can read
 //! the events of all hosts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{sleep, timeout};
 
 use super::client::{Client, ClientError};
-use crate::journey::{Event, EventLog};
+use crate::journey::{Event, EventLog, Lagged, Subscription};
 use crate::net::Stop;
 
 /// Path to which events are sent and from which they are read.
@@ -29,74 +29,87 @@ pub struct EventBatch {
     /// A random number chosen when the process starts.
     pub instance: u64,
     /// The events in their order.
-    pub events: Vec<Event>,
+    pub events: Vec<Arc<Event>>,
 }
 
-/// A page of events from a collector.
+/// A page of the events after a number.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventPage {
-    /// The number of the collector's last event.
+    /// The number of the last of these events; of the newest one, if there is none after the given number.
     pub last: u64,
-    /// The oldest of the requested events.
-    pub events: Vec<Event>,
+    /// How many events were dropped that would come before these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// The oldest events after the given number.
+    pub events: Vec<Arc<Event>>,
 }
 
-/// Sends every event of this process to a collector until shutdown. While the collector is unreachable, events stay in
-/// the bounded event log.
-pub async fn send_events(event_log: EventLog, collector: Client, source: String, instance: u64, stop: Stop) {
-    let mut news = event_log.follow();
-    let mut next = 1;
-    loop {
-        let sent = send_batch(&event_log, &collector, &source, instance, &mut next);
-        let stopped = tokio::select! {
-            biased;
-            () = stop.cancelled() => true,
-            () = pace(sent, &mut news) => false,
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl EventPage {
+    pub(super) fn after(event_log: &EventLog, since: u64) -> Self {
+        let mut subscription = event_log.subscribe(since.min(event_log.last_seq()));
+        let (events, missed) = match subscription.try_next() {
+            Ok(events) => (events, 0),
+            Err(Lagged { missed }) => (subscription.try_next().unwrap_or_default(), missed),
         };
-        if stopped {
-            break;
-        }
+        Self { last: subscription.position(), missed, events }
     }
-    let last = async { while let Ok(true) = send_batch(&event_log, &collector, &source, instance, &mut next).await {} };
-    if timeout(SHUTDOWN_TIMEOUT, last).await.is_err() {
+}
+
+/// Sends the events of a subscription to a collector until shutdown; what cannot be sent is sent again. While the
+/// collector is unreachable, events stay in the bounded event log.
+pub async fn send_events(events: Subscription, collector: Client, source: String, instance: u64, stop: Stop) {
+    let mut sender = Sender { events, unsent: Vec::new(), collector, source, instance };
+    while stop.run_until_cancelled(sender.send_next()).await.is_some() {}
+    if timeout(SHUTDOWN_TIMEOUT, sender.send_rest()).await.is_err() {
         tracing::warn!("cannot send the last events to the collector");
     }
 }
 
-/// Sends one batch, and waits until there may be another.
-async fn pace(
-    sent: impl Future<Output = Result<bool, ClientError>>,
-    news: &mut tokio::sync::broadcast::Receiver<Event>,
-) {
-    match sent.await {
-        Ok(true) => {}
-        Ok(false) => {
-            // Skipped events are in the log; a closed log has no more.
-            if let Err(RecvError::Closed) = news.recv().await {
-                sleep(RETRY_DELAY).await;
+struct Sender {
+    events: Subscription,
+    /// Events that were read, and perhaps sent.
+    unsent: Vec<Arc<Event>>,
+    collector: Client,
+    source: String,
+    instance: u64,
+}
+
+impl Sender {
+    async fn send_next(&mut self) {
+        if self.unsent.is_empty() {
+            match self.events.next().await {
+                Ok(events) => self.unsent = events,
+                Err(lagged) => return tracing::warn!("not sent to the collector: {lagged}"),
             }
         }
-        Err(error) => {
+        if let Err(error) = self.send().await {
             tracing::debug!(%error, "cannot send events; retrying");
             sleep(RETRY_DELAY).await;
         }
     }
-}
 
-/// Sends one batch of events; returns false if there are none.
-async fn send_batch(
-    event_log: &EventLog,
-    collector: &Client,
-    source: &str,
-    instance: u64,
-    next: &mut u64,
-) -> Result<bool, ClientError> {
-    let events = event_log.batch_since(*next);
-    let Some(last) = events.last().map(|event| event.seq) else { return Ok(false) };
-    let batch = EventBatch { source: source.to_owned(), instance, events };
-    collector.post::<serde_json::Value>(EVENTS, &batch).await?;
-    *next = last + 1;
-    Ok(true)
+    async fn send_rest(&mut self) {
+        loop {
+            if self.unsent.is_empty() {
+                self.unsent = self.events.try_next().unwrap_or_default();
+            }
+            if self.unsent.is_empty() || self.send().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), ClientError> {
+        let (source, instance, events) = (self.source.clone(), self.instance, self.unsent.clone());
+        let batch = EventBatch { source, instance, events };
+        self.collector.post::<serde_json::Value>(EVENTS, &batch).await?;
+        self.unsent.clear();
+        Ok(())
+    }
 }
 
 /// Returns a future that copies the new events of a collector into an event log until it is dropped.
@@ -104,14 +117,14 @@ async fn send_batch(
 /// # Errors
 /// The first request failed. Later failures are retried.
 pub async fn follow_events(event_log: EventLog, collector: Client) -> Result<impl Future<Output = ()>, ClientError> {
-    let now: EventPage = collector.get(&format!("{EVENTS}?since={}", u64::MAX)).await?;
-    let mut next = now.last + 1;
+    // No event is after this number: the page says which the newest is.
+    let mut page: EventPage = collector.get(&format!("{EVENTS}?since={}", u64::MAX)).await?;
     Ok(async move {
         loop {
-            match collector.get::<EventPage>(&format!("{EVENTS}?since={next}")).await {
-                Ok(EventPage { events, .. }) if !events.is_empty() => {
-                    next = events.last().map_or(next, |event| event.seq + 1);
-                    event_log.import("collector", 0, events);
+            match collector.get::<EventPage>(&format!("{EVENTS}?since={}", page.last)).await {
+                Ok(next) if !next.events.is_empty() => {
+                    page = next;
+                    event_log.import("collector", 0, page.events.drain(..).map(Arc::unwrap_or_clone));
                 }
                 Ok(_) => sleep(POLL_INTERVAL).await,
                 Err(error) => {
@@ -121,4 +134,49 @@ pub async fn follow_events(event_log: EventLog, collector: Client) -> Result<imp
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journey::EventKind;
+    use crate::mail::{JourneyId, Side, Transcript};
+    use crate::world::Clock;
+
+    /// A log with so many events, each with a transcript that fills a fifth of a page.
+    fn event_log(count: u64, capacity: usize) -> EventLog {
+        let event_log = EventLog::new(Clock::starting_at(jiff::Timestamp::UNIX_EPOCH), capacity, true);
+        let mut transcript = Transcript::default();
+        (0..400).for_each(|_| transcript.note(Side::Server, &"x".repeat(250)));
+        for number in 0..count {
+            let (journey, recipients) = (JourneyId::from_random(number), vec!["a@x.test".parse().unwrap()]);
+            let kind = EventKind::Released { recipients };
+            event_log.emitter("mta").report(journey, None, kind, Some(transcript.clone()));
+        }
+        event_log
+    }
+
+    #[test]
+    fn event_pages_lose_and_repeat_no_event() {
+        let event_log = event_log(24, 100);
+        let (mut since, mut seen) = (0, Vec::new());
+        loop {
+            let page = EventPage::after(&event_log, since);
+            seen.extend(page.events.iter().map(|event| event.seq));
+            assert_eq!((page.last, page.missed), (seen.last().copied().unwrap_or(since), 0));
+            if page.events.is_empty() {
+                break;
+            }
+            assert!(page.events.len() < 24, "all fit into one page");
+            since = page.last;
+        }
+        assert_eq!(seen, (1..=24).collect::<Vec<_>>());
+        assert_eq!(EventPage::after(&event_log, u64::MAX).last, 24);
+    }
+
+    #[test]
+    fn event_page_says_how_many_events_were_dropped() {
+        let page = EventPage::after(&event_log(10, 4), 2);
+        assert_eq!((page.missed, page.events[0].seq, page.last), (4, 7, 10));
+    }
 }

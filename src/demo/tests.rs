@@ -229,7 +229,7 @@ fn parse_name_refuses_empty_exit_and_long_names() {
 async fn echo_client_retries_lost_datagrams_and_gives_up() {
     let net = network();
     let (server, stop) = (SocketAddr::new(IpAddr::from([192, 0, 2, 1]), 9999), Stop::new());
-    let caller = place(&net, 2).bind_udp(0).await.unwrap();
+    let caller = place(&net, 2).bind_udp().await.unwrap();
     let retry = RetryPolicy { timeout: Duration::from_secs(1), attempts: 3 };
     let started = Instant::now();
     assert_eq!(super::echo::call(&caller, server, "Michael", retry).await.unwrap(), None);
@@ -239,7 +239,7 @@ async fn echo_client_retries_lost_datagrams_and_gives_up() {
     let (log, ending) = (seen.clone(), stop.clone());
     let serving = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        let socket = place(&net, 1).bind_udp(9999).await.unwrap();
+        let socket = place(&net, 1).listen_udp(9999).await.unwrap().remove(0);
         super::echo::serve(socket, ending, |from| log.lock().unwrap().push(from)).await;
     });
     let received = super::echo::call(&caller, server, "Tracy", retry).await.unwrap();

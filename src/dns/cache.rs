@@ -7,6 +7,7 @@ use hickory_proto::rr::{Name, RecordType};
 use tokio::time::Instant;
 
 use super::question::Outcome;
+use super::zone;
 
 /// The size of the cache; beyond it, the entry that expires first is evicted.
 const MAX_ENTRIES: usize = 4096;
@@ -23,6 +24,8 @@ pub(super) struct Cache {
     entries: BTreeMap<Key, (Instant, Outcome)>,
     /// The same keys in the order of their expiry.
     expiries: BTreeSet<(Instant, Key)>,
+    /// How often something was forgotten.
+    generation: u64,
 }
 
 impl Cache {
@@ -32,8 +35,33 @@ impl Cache {
         (now < *expiry).then(|| outcome.clone())
     }
 
+    /// A number for a query that begins now, whose answer is stored only if nothing is forgotten meanwhile.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Forgets the answers about this domain and the names below it; all if it is empty.
+    pub(super) fn forget(&mut self, domain: &str) {
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        let is_below = |(name, _): &Key| {
+            let name = zone::text(name);
+            let front = name.strip_suffix(&domain);
+            domain.is_empty() || front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        };
+        self.generation += 1;
+        self.entries.retain(|key, _| !is_below(key));
+        self.expiries.retain(|(_, key)| !is_below(key));
+    }
+
+    /// Stores an answer for its TTL, unless something was forgotten since its query began.
+    pub(super) fn insert_of(&mut self, generation: u64, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
+        if generation == self.generation {
+            self.insert(name, kind, outcome, now);
+        }
+    }
+
     /// Stores an answer for its TTL.
-    pub(super) fn insert(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
+    fn insert(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
         let limit = if matches!(outcome, Outcome::Found { .. }) { MAX_POSITIVE_TTL } else { MAX_NEGATIVE_TTL };
         let time = Duration::from_secs(outcome.ttl().into()).min(limit);
         if time.is_zero() {
@@ -90,6 +118,22 @@ mod tests {
         let (mut cache, now) = (Cache::default(), Instant::now());
         insert(&mut cache, "a.test", u32::MAX, now);
         assert!(!contains(&cache, "a.test", now + MAX_NEGATIVE_TTL));
+    }
+
+    #[test]
+    fn cache_forgets_a_domain_and_answers_of_queries_under_way() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        let names = ["a.test", "mx.a.test", "xa.test", "b.test"];
+        names.iter().for_each(|name| insert(&mut cache, name, 60, now));
+        let before = cache.generation();
+        cache.forget("A.test.");
+        assert_eq!(names.map(|name| contains(&cache, name, now)), [false, false, true, true]);
+        cache.insert_of(before, parse("a.test").unwrap(), RecordType::A, no_such_name(60), now);
+        assert!(!contains(&cache, "a.test", now), "an answer from before");
+        cache.insert_of(cache.generation(), parse("a.test").unwrap(), RecordType::A, no_such_name(60), now);
+        assert!(contains(&cache, "a.test", now));
+        cache.forget("");
+        assert_eq!((cache.entries.len(), cache.expiries.len()), (0, 0));
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Resolver {
         Err(errors.max_by_key(LookupError::is_temporary).unwrap_or_else(|| LookupError::NoData(host.to_owned())))
     }
 
+    /// Forgets what is cached of this domain and the names below it; all if it is empty.
+    pub fn forget(&self, domain: &str) {
+        self.cache().forget(domain);
+    }
+
     /// The records of a type, following aliases.
     async fn lookup(&self, text: &str, kind: RecordType) -> Result<Vec<RData>, LookupError> {
         let mut name = zone::parse(text).map_err(|_| LookupError::NoSuchName(text.to_owned()))?;
@@ -162,13 +167,14 @@ impl Resolver {
     async fn query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let question = Question { id: self.0.rng.next_u64() as u16, name: name.clone(), kind };
         let query = question.encode().ok_or_else(|| failure(name, "it cannot be encoded in a query"))?;
+        let generation = self.cache().generation();
         let (mut reply, server) = self.query_udp(&question, &query).await?;
         if reply == Reply::Truncated {
             reply = self.query_tcp(&question, &query, server).await?;
         }
         match reply {
             Reply::Answer(outcome) => {
-                self.cache().insert(name.clone(), kind, outcome.clone(), Instant::now());
+                self.cache().insert_of(generation, name.clone(), kind, outcome.clone(), Instant::now());
                 Ok(outcome)
             }
             Reply::Failed(code) => Err(failure(name, code)),
@@ -179,7 +185,7 @@ impl Resolver {
     /// Queries over UDP, with retries from the same port, so that a late answer is accepted.
     async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
-        let socket = self.0.interface.bind_udp(0).await.map_err(unreachable)?;
+        let socket = self.0.interface.bind_udp().await.map_err(unreachable)?;
         for server in self.0.servers.iter().cycle().take(MAX_ATTEMPTS) {
             socket.send_to(query, *server).await.map_err(unreachable)?;
             if let Ok(reply) = timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {

@@ -26,8 +26,10 @@ impl Zones {
         let fqdn = |name: &HostName| world.hosts.get(name).map(|host| host.fqdn.as_str());
         for (domain, served) in &world.domains {
             declare(domain, Data::Domain);
-            for (preference, host) in (10..).step_by(10).zip(served.mx.iter().filter_map(fqdn)) {
-                declare(domain, Data::Mail { preference, exchange: host.to_owned() });
+            for (preference, host) in served.mx_preferences.iter().zip(&served.mx) {
+                if let Some(exchange) = fqdn(host) {
+                    declare(domain, Data::Mail { preference: *preference, exchange: exchange.to_owned() });
+                }
             }
         }
         world.no_mail.iter().for_each(|domain| declare(domain, Data::NoMail));

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mail_parser::MessageParser;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
@@ -80,7 +79,7 @@ impl<'a> Mailbox<'a> {
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
         let deadline = Instant::now() + self.timeout;
         // Subscribed before the mailbox is read, so that no message is missed.
-        let mut events = self.running.env.event_log.follow();
+        let mut events = self.running.env.event_log.subscribe_from_now();
         let mut next = 0;
         loop {
             for message in self.messages_from(next)? {
@@ -89,13 +88,11 @@ impl<'a> Mailbox<'a> {
                     return Ok(message);
                 }
             }
-            match timeout_at(deadline, events.recv()).await {
-                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
-                Ok(Err(RecvError::Closed)) | Err(_) => {
-                    let held = self.messages()?.iter().map(Message::subject).collect();
-                    let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.timeout);
-                    return Err(Error::TimedOut { user, mailbox, within, held });
-                }
+            // Missed events were of what is read now.
+            if timeout_at(deadline, events.next()).await.is_err() {
+                let held = self.messages()?.iter().map(Message::subject).collect();
+                let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.timeout);
+                return Err(Error::TimedOut { user, mailbox, within, held });
             }
         }
     }

@@ -43,7 +43,7 @@ use tempfile::TempDir;
 
 use crate::control;
 use crate::host::{self, DataDir, Environment, Fault, PublicPorts, RunningWorld};
-use crate::journey::{EventLog, Journey, JourneyIndex};
+use crate::journey::{EventLog, Journey, JourneyFilter};
 use crate::mda;
 use crate::net::Net;
 use crate::world::{Clock, InvalidWorld, Rng, Service, World};
@@ -196,7 +196,10 @@ impl Postroad {
 
     /// The journeys of all messages so far, in the order of their start.
     pub fn journeys(&self) -> Vec<Journey> {
-        JourneyIndex::of(self.running.env.event_log.since(0)).journeys().cloned().collect()
+        let event_log = &self.running.env.event_log;
+        let all = event_log.journeys(&JourneyFilter::default(), u64::MAX, usize::MAX).map(|page| page.journeys);
+        let oldest_first = all.into_iter().flatten().rev();
+        oldest_first.filter_map(|state| event_log.journey(state.journey).ok().flatten()).collect()
     }
 
     /// The hosts of the world, by name.
@@ -212,12 +215,13 @@ impl Postroad {
     /// Turns a host on again.
     ///
     /// # Errors
-    /// A port of the host is taken.
+    /// A fault keeps the host off, or a port of it is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
         Ok(self.running.turn_on(host).await?)
     }
 
     /// Injects a fault until [`Postroad::end`], such as a cut link, a full disk, or a reply.
+    /// [`host::OUTSIDE`] is the end of a link at which the programs are that use the ports.
     ///
     /// # Errors
     /// The fault is not possible in this world.
@@ -226,12 +230,21 @@ impl Postroad {
         Ok(self.running.begin_fault(fault).await.id)
     }
 
-    /// Clears a fault. Does nothing if it is cleared already.
+    /// Clears a fault. Does nothing if it is cleared already. Others still apply, also to the same host.
     ///
     /// # Errors
-    /// A host cannot be started again.
+    /// A host cannot be started again; the fault stays active.
     pub async fn end(&self, fault: u64) -> Result<(), Error> {
         self.running.end_fault(fault).await?;
+        Ok(())
+    }
+
+    /// Clears all faults.
+    ///
+    /// # Errors
+    /// As [`Postroad::end`].
+    pub async fn end_all(&self) -> Result<(), Error> {
+        self.running.end_all_faults().await?;
         Ok(())
     }
 

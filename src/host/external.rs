@@ -52,7 +52,7 @@ impl ExternalMtas {
             drop(ports);
             tasks.serve(listener, None, forwarder);
         }
-        register(env, host, external.at, tasks);
+        register(env, host, self.offset.external(external.at)?, tasks);
         Ok(())
     }
 

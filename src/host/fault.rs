@@ -195,22 +195,40 @@ fn always() -> f64 {
 
 /// The steps that clear an injected fault.
 #[derive(Clone, Debug)]
-pub struct UndoList(pub(super) Vec<UndoStep>);
+pub struct UndoList {
+    /// The id of the fault.
+    pub(super) id: u64,
+    pub(super) steps: Vec<UndoStep>,
+}
 
 /// One step that clears a part of a fault.
 #[derive(Clone, Debug)]
 pub(super) enum UndoStep {
     TurnOn(String, Duration),
-    EmptyDisk(String),
-    RepairDisk(String),
-    SpeedUp(String),
+    DiskFault(String, u64),
     Link(crate::net::LinkFaultId),
     ReplyFault(String, u64),
     TlsFault(String, u64),
-    DnsFault(u64),
+    /// The id, and the names that the fault is about.
+    DnsFault(u64, String),
 }
 
+/// The end of a link at which the programs are that use the public ports.
+pub const OUTSIDE: &str = "outside";
+
 impl Fault {
+    /// The two ends of a fault of a link: hosts, or [`OUTSIDE`].
+    pub fn ends(&self) -> Option<&[String; 2]> {
+        match self {
+            Self::Cut { between, .. }
+            | Self::Refuse { between, .. }
+            | Self::Stall { between, .. }
+            | Self::Reset { between, .. }
+            | Self::Slow { between, .. } => Some(between),
+            _ => None,
+        }
+    }
+
     /// The hosts that the fault names.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
@@ -226,7 +244,7 @@ impl Fault {
             | Self::Refuse { between, .. }
             | Self::Stall { between, .. }
             | Self::Reset { between, .. }
-            | Self::Slow { between, .. } => between.iter().map(String::as_str).collect(),
+            | Self::Slow { between, .. } => between.iter().map(String::as_str).filter(|end| *end != OUTSIDE).collect(),
             Self::Dns { host, .. } => host.iter().map(String::as_str).collect(),
         }
     }
@@ -275,37 +293,6 @@ impl DnsFaultKind {
             Self::Moved => format!("have moved to {host}"),
             Self::Stale => "are stale".to_owned(),
         }
-    }
-}
-
-impl Fault {
-    /// Checks the fault; `is_host` says which hosts exist.
-    ///
-    /// # Errors
-    /// One line: what is wrong, and what to write instead.
-    pub fn check(&self, is_host: impl Fn(&str) -> bool) -> Result<(), String> {
-        if let Some(unknown) = self.hosts().into_iter().find(|host| !is_host(host)) {
-            return Err(format!("there is no host `{unknown}` in this world"));
-        }
-        if let Self::Reply { reply: Some(reply), .. } = self
-            && read_reply(reply).is_none()
-        {
-            return Err(format!("`{reply}` is not a reply such as \"450 4.2.0 try again\" (codes 400 to 599)"));
-        }
-        if matches!(self, Self::Dns { names: DnsFaultKind::Wrong | DnsFaultKind::Moved, host: None, .. }) {
-            return Err("wrong and moved names need a target host, such as host = \"mta-a\"".to_owned());
-        }
-        if let Self::Reply { at: FaultPoint::Greeting | FaultPoint::Hello, about, .. } = self
-            && !about.is_empty()
-        {
-            return Err("no address is known yet at `greeting` and `hello`; leave out `about`".to_owned());
-        }
-        if let Self::Reply { share, .. } = self
-            && !(0.0..=1.0).contains(share)
-        {
-            return Err(format!("a share of {share} is not between 0 and 1"));
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The faults that can be injected into the hosts of a world.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
@@ -21,13 +22,14 @@ pub struct FaultInjector {
     tls_faults: BTreeMap<HostName, TlsFaults>,
     dns_faults: DnsFaults,
     pub(super) rng: Rng,
+    last_id: AtomicU64,
     active: Mutex<BTreeMap<u64, (Active, UndoList)>>,
 }
 
 /// An active fault.
 #[derive(Clone, Debug, Serialize)]
 pub struct Active {
-    /// Identifies it for [`RunningWorld::end_fault`](super::RunningWorld::end_fault).
+    /// Identifies it for [`RunningWorld::end_fault`](super::RunningWorld::end_fault); never used twice in a running world.
     pub id: u64,
     /// A short description.
     pub title: String,
@@ -47,6 +49,7 @@ impl FaultInjector {
             tls_faults: hosts().map(|host| (host, TlsFaults::default())).collect(),
             dns_faults: DnsFaults::default(),
             rng,
+            last_id: AtomicU64::new(0),
             active: Mutex::default(),
         }
     }
@@ -65,6 +68,11 @@ impl FaultInjector {
 
     pub(super) fn dns_faults(&self) -> DnsFaults {
         self.dns_faults.clone()
+    }
+
+    /// An id that no other fault has or had.
+    pub(super) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The active faults, and how to clear each.

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::net::{Limits, Listener, ServerConfig, Service, Stop, TlsAcceptor, serve_until};
 
-/// The running tasks of one host, or those behind the public ports.
+/// The running tasks of one host, or those that belong to none.
 #[derive(Clone, Default)]
 pub(super) struct HostTasks {
     /// Fires when the tasks should end in an orderly way.

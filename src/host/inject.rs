@@ -1,39 +1,39 @@
 //! Injects faults into a running world, and clears them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use super::fault::{UndoStep, read_reply};
+use super::fault::{OUTSIDE, UndoStep, read_reply};
+use super::host_table::Hold;
+use super::start::{MAILBOX_SERVICES, SMTP_SERVICES};
 use super::{Active, Certificate, Direction, DnsFaultKind, Error, Fault, RunningWorld, UndoList};
 use crate::dns::DnsFault;
-use crate::net::{Link, LinkFault, TlsFault};
+use crate::net::{Link, LinkEnd, LinkFault, TlsFault};
 use crate::smtp::Reply;
 use crate::smtp::reply_faults::{FaultPoint, ReplyFault, Rule};
-use crate::world::Engine;
+use crate::store::DiskFault;
+use crate::world::{Domain, Engine, HostName, Service};
 
 impl RunningWorld {
     /// Injects a fault. Hosts that the world does not have are ignored; check with [`RunningWorld::validate`] first.
     pub async fn inject(&self, fault: &Fault) -> UndoList {
-        UndoList(match fault {
+        let id = self.faults.next_id();
+        UndoList { id, steps: self.inject_with_id(fault, id).await }
+    }
+
+    async fn inject_with_id(&self, fault: &Fault, id: u64) -> Vec<UndoStep> {
+        match fault {
             Fault::Off { host, startup } => {
-                self.turn_off(host).await;
+                self.hold_off(host, Hold::Fault(id)).await;
                 vec![UndoStep::TurnOn(host.clone(), *startup)]
             }
             Fault::Crash { host, startup } => {
-                self.kill_host(host).await;
+                self.kill(host, Hold::Fault(id)).await;
                 vec![UndoStep::TurnOn(host.clone(), *startup)]
             }
-            Fault::DiskFull { host } => {
-                self.faults.disk(host).set_full(true);
-                vec![UndoStep::EmptyDisk(host.clone())]
-            }
-            Fault::DiskFailing { host } => {
-                self.faults.disk(host).set_failing(true);
-                vec![UndoStep::RepairDisk(host.clone())]
-            }
-            Fault::DiskSlow { host, by } => {
-                self.faults.disk(host).set_delay(*by);
-                vec![UndoStep::SpeedUp(host.clone())]
-            }
+            Fault::DiskFull { host } => self.inject_disk_fault(host, DiskFault::Full),
+            Fault::DiskFailing { host } => self.inject_disk_fault(host, DiskFault::Failing),
+            Fault::DiskSlow { host, by } => self.inject_disk_fault(host, DiskFault::Slow(*by)),
             Fault::Cut { between, way } => self.inject_link_faults(between, *way, || LinkFault::Cut),
             Fault::Refuse { between, way } => self.inject_link_faults(between, *way, || LinkFault::Refuse),
             Fault::Stall { between, way, after } => {
@@ -76,26 +76,29 @@ impl RunningWorld {
                     ),
                     DnsFaultKind::Stale => DnsFault::Stale,
                 };
-                vec![UndoStep::DnsFault(self.faults.dns_faults().inject(about, dns_fault))]
+                let id = self.faults.dns_faults().inject(about, dns_fault);
+                self.forget_names(about);
+                vec![UndoStep::DnsFault(id, about.clone())]
             }
-        })
+        }
     }
 
     /// Clears a fault.
     ///
     /// # Errors
-    /// A host cannot be started again.
-    pub async fn clear(&self, undo: UndoList) -> Result<(), Error> {
-        for step in undo.0 {
+    /// A host cannot be started again; the fault keeps it off.
+    pub async fn clear(&self, undo: &UndoList) -> Result<(), Error> {
+        for step in &undo.steps {
             match step {
-                UndoStep::TurnOn(host, startup) => self.start_host_delayed(&host, startup).await?,
-                UndoStep::EmptyDisk(host) => self.faults.disk(&host).set_full(false),
-                UndoStep::RepairDisk(host) => self.faults.disk(&host).set_failing(false),
-                UndoStep::SpeedUp(host) => self.faults.disk(&host).set_delay(std::time::Duration::ZERO),
-                UndoStep::Link(id) => self.env.net.faults().clear(id),
-                UndoStep::ReplyFault(host, id) => self.faults.reply_faults(&host).clear(id),
-                UndoStep::TlsFault(host, id) => self.faults.tls_faults(&host).clear(id),
-                UndoStep::DnsFault(id) => self.faults.dns_faults().clear(id),
+                UndoStep::TurnOn(host, startup) => self.release(host, Hold::Fault(undo.id), *startup).await?,
+                UndoStep::DiskFault(host, id) => self.faults.disk(host).clear(*id),
+                UndoStep::Link(id) => self.env.net.faults().clear(*id),
+                UndoStep::ReplyFault(host, id) => self.faults.reply_faults(host).clear(*id),
+                UndoStep::TlsFault(host, id) => self.faults.tls_faults(host).clear(*id),
+                UndoStep::DnsFault(id, about) => {
+                    self.faults.dns_faults().clear(*id);
+                    self.forget_names(about);
+                }
             }
         }
         Ok(())
@@ -104,21 +107,38 @@ impl RunningWorld {
     /// Injects a fault and lists it in [`RunningWorld::active_faults`] until [`RunningWorld::end_fault`].
     pub async fn begin_fault(&self, fault: Fault) -> Active {
         let undo = self.inject(&fault).await;
-        let mut table = self.faults.active();
-        let id = table.last_key_value().map_or(1, |(last, _)| last + 1);
-        let active = Active { id, title: fault.title(), since: self.env.clock.now(), fault };
-        table.insert(id, (active.clone(), undo));
+        let active = Active { id: undo.id, title: fault.title(), since: self.env.clock.now(), fault };
+        self.faults.active().insert(undo.id, (active.clone(), undo));
         active
     }
 
-    /// Clears an active fault and returns it; `None` if there is no such fault.
+    /// Clears an active fault and returns it; `None` if there is no such fault. Other faults still apply, also to the
+    /// same host or link.
     ///
     /// # Errors
-    /// A host cannot be started again.
+    /// A host cannot be started again; the fault stays active.
     pub async fn end_fault(&self, id: u64) -> Result<Option<Active>, Error> {
         let Some((active, undo)) = self.faults.active().remove(&id) else { return Ok(None) };
-        self.clear(undo).await?;
-        Ok(Some(active))
+        let cleared = self.clear(&undo).await;
+        if cleared.is_err() {
+            self.faults.active().insert(id, (active.clone(), undo));
+        }
+        cleared.map(|()| Some(active))
+    }
+
+    /// Clears all active faults and returns them.
+    ///
+    /// # Errors
+    /// A host cannot be started again; that fault stays active, and the others are cleared.
+    pub async fn end_all_faults(&self) -> Result<Vec<Active>, Error> {
+        let (mut ended, mut outcome) = (Vec::new(), Ok(()));
+        for active in self.active_faults() {
+            match self.end_fault(active.id).await {
+                Ok(fault) => ended.extend(fault),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome.map(|()| ended)
     }
 
     /// The active faults.
@@ -126,25 +146,59 @@ impl RunningWorld {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
     }
 
-    /// Checks whether a fault can be injected into this world.
+    /// Checks whether a fault can be injected into this world, where it has an effect.
     ///
     /// # Errors
     /// One line that says what is wrong: an unknown host, an invalid reply, or a fault that is not possible here.
     pub fn validate(&self, fault: &Fault) -> Result<(), String> {
-        fault.check(|host| self.env.world.hosts.contains_key(host))?;
-        let is_of_link = matches!(
-            fault,
-            Fault::Cut { .. } | Fault::Refuse { .. } | Fault::Stall { .. } | Fault::Reset { .. } | Fault::Slow { .. }
-        );
-        if is_of_link && !self.env.net.has_links() {
+        fault.check(&self.env.world)?;
+        if fault.ends().is_some() && !self.env.net.has_links() {
             return Err("a host that runs alone has real network links, which cannot have injected faults".to_owned());
+        }
+        if let Some(other) = fault.hosts().into_iter().find(|host| fault.ends().is_none() && !self.runs_here(host)) {
+            return Err(format!("{other} does not run in this process; begin the fault at its own"));
         }
         if matches!(fault, Fault::Off { startup, .. } | Fault::Crash { startup, .. } if !startup.is_zero())
             && let Some(external) = fault.hosts().into_iter().find(|host| self.is_external(host))
         {
             return Err(format!("{external} is an external MTA, whose start cannot be delayed; leave out `startup`"));
         }
-        Ok(())
+        match fault.ends() {
+            Some(ends) if ends.iter().any(|end| end == OUTSIDE) => self.validate_outside(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that programs outside reach the host through a public port.
+    fn validate_outside(&self, fault: &Fault) -> Result<(), String> {
+        let Some(host) = fault.hosts().first().copied() else { return Ok(()) };
+        let owners: Vec<_> = self.ports.hosts().map(ToString::to_string).collect();
+        let (owns, known) = (owners.iter().any(|owner| owner == host), owners.join(", "));
+        let is_open = |services: &[Service]| services.iter().any(|service| self.bound_ports().contains_key(service));
+        let serves = |of: fn(&Domain) -> &[HostName]| {
+            let world = &self.env.world;
+            world.domains.values().chain(&world.elsewhere).any(|domain| of(domain).iter().any(|name| **name == *host))
+        };
+        // Behind the port of another host, it takes the mail of its senders, or has the mailboxes of its users.
+        let answers = (self.mtas.contains_key(host) && is_open(SMTP_SERVICES) && serves(|domain| &domain.mx))
+            || (self.mdas.contains_key(host)
+                && is_open(MAILBOX_SERVICES)
+                && serves(|domain| std::slice::from_ref(&domain.mailboxes)));
+        match fault {
+            _ if owners.is_empty() => {
+                Err(format!("this world has no public ports, so nothing is `{OUTSIDE}`; name the MUA instead"))
+            }
+            Fault::Refuse { between, way } if owns => {
+                // Hosts do not connect to programs outside.
+                let place = between.iter().position(|end| end == OUTSIDE).unwrap_or_default();
+                if way.goes_from(place) { Ok(()) } else { Err(format!("{host} connects to nothing {OUTSIDE}")) }
+            }
+            Fault::Refuse { .. } => {
+                Err(format!("no public port belongs to {host}, which could refuse connections; name one of {known}"))
+            }
+            _ if owns || answers => Ok(()),
+            _ => Err(format!("no public port leads to {host}; name one of {known}")),
+        }
     }
 
     /// Whether a host is an MTA with another engine than ours.
@@ -171,12 +225,22 @@ impl RunningWorld {
         way: Direction,
         fault: impl Fn() -> LinkFault,
     ) -> Vec<UndoStep> {
-        let [here, there] = between.each_ref().map(|host| self.addresses(host));
-        let mut links = vec![Link { from: here.clone(), to: there.clone() }];
-        if way == Direction::Both {
-            links.push(Link { from: there, to: here });
-        }
-        links.into_iter().map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
+        let [here, there] = between.each_ref().map(|end| match end.as_str() {
+            OUTSIDE => LinkEnd::Outside(Arc::new(self.env.world.addresses())),
+            host => LinkEnd::Among(self.addresses(host)),
+        });
+        let links = [Link { from: here.clone(), to: there.clone() }, Link { from: there, to: here }];
+        let links = links.into_iter().enumerate().filter(|(place, _)| way.goes_from(*place)).map(|(_, link)| link);
+        links.map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
+    }
+
+    /// What the resolvers know of these names is from before the fault, or before its end.
+    fn forget_names(&self, domain: &str) {
+        self.mtas.values().for_each(|mta| mta.forget_names(domain));
+    }
+
+    fn inject_disk_fault(&self, host: &str, fault: DiskFault) -> Vec<UndoStep> {
+        vec![UndoStep::DiskFault(host.to_owned(), self.faults.disk(host).inject(fault))]
     }
 
     fn addresses(&self, host: &str) -> Vec<IpAddr> {

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! inject -> running_world -> start -> external, ports, host_tasks
+//!                       '-----> recovery
 //!                              |
 //!                              '----> environment -> fault_injector -> fault
 //! ```
@@ -13,14 +14,21 @@ mod data_dir;
 mod environment;
 mod external;
 mod fault;
+mod fault_check;
 mod fault_injector;
+mod host_table;
 mod host_tasks;
 mod inject;
 mod inventory;
 mod ports;
+#[cfg(test)]
+mod public_tests;
+mod recovery;
 mod running_world;
 mod selection;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -30,7 +38,7 @@ use crate::{net, store};
 
 pub use data_dir::DataDir;
 pub use environment::Environment;
-pub use fault::{Certificate, Direction, DnsFaultKind, Fault, UndoList};
+pub use fault::{Certificate, Direction, DnsFaultKind, Fault, OUTSIDE, UndoList};
 pub use fault_injector::{Active, FaultInjector};
 pub use inventory::Inventory;
 pub use ports::{ExternalPorts, PublicPorts};
@@ -59,7 +67,7 @@ pub enum Error {
         offset: u16,
     },
     /// A local port of an external MTA plus the offset is not a valid port.
-    #[error("a port of `reach`: {port} + {offset} is above 65535; choose a smaller --port-offset")]
+    #[error("a port of `reach` or `at`: {port} + {offset} is above 65535; choose a smaller --port-offset")]
     ExternalOffset {
         /// The port in the world file.
         port: u16,
@@ -73,6 +81,20 @@ pub enum Error {
         host: String,
         /// The cause.
         why: net::Error,
+    },
+    /// Faults keep a host off.
+    #[error("{host} stays off until these faults end: {}; see `postroad fault list`", list(faults))]
+    HeldOff {
+        /// The host.
+        host: String,
+        /// The faults.
+        faults: Vec<u64>,
+    },
+    /// A host is left to another process.
+    #[error("{host} does not run in this process")]
+    OtherProcess {
+        /// The host.
+        host: String,
     },
     /// An external program cannot run in virtual time.
     #[error("host {host}: engine = \"{engine}\" runs in real time only; leave it out for virtual time")]
@@ -99,4 +121,8 @@ pub enum Error {
     /// The local certificate authority cannot be made or read.
     #[error(transparent)]
     Authority(net::Error),
+}
+
+fn list(faults: &[u64]) -> String {
+    faults.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }

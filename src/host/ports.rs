@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Error;
-use crate::net::{Datagrams, Listener, Net};
-use crate::world::{HostName, Service};
+use crate::net::{Datagrams, Listener, Net, PublicPort};
+use crate::world::{Host, HostName, Service};
 
 /// The addresses at which a world should be reachable from outside.
 #[derive(Clone, Debug, Default)]
@@ -74,11 +74,28 @@ impl PortOffset {
     pub(super) fn address(self, port: u16) -> Result<SocketAddr, Error> {
         let port = match self {
             Self::Ephemeral => 0,
-            Self::By(_) if port == 0 => 0,
-            Self::By(offset) => port.checked_add(offset).ok_or(Error::ExternalOffset { port, offset })?,
+            Self::By(offset) => add(port, offset)?,
         };
         Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
     }
+
+    /// Where an external MTA listens that is `at` this address in the world file. A second copy of a world has a second
+    /// one: mail of one world would get into the other otherwise. One on another machine, or with a world on free ports, is
+    /// where the file says.
+    ///
+    /// # Errors
+    /// The port would be higher than 65535.
+    pub(super) fn external(self, at: SocketAddr) -> Result<SocketAddr, Error> {
+        match self {
+            Self::By(offset) if at.ip().is_loopback() => Ok(SocketAddr::new(at.ip(), add(at.port(), offset)?)),
+            Self::By(_) | Self::Ephemeral => Ok(at),
+        }
+    }
+}
+
+/// A port of the world file, moved; port 0 stays 0.
+fn add(port: u16, offset: u16) -> Result<u16, Error> {
+    if port == 0 { Ok(0) } else { port.checked_add(offset).ok_or(Error::ExternalOffset { port, offset }) }
 }
 
 /// The requested public ports, and those that are bound.
@@ -86,12 +103,41 @@ pub(super) struct BoundPorts {
     requested: PublicPorts,
     /// Where each bound service listens.
     pub(super) bound: BTreeMap<Service, SocketAddr>,
+    /// The ports that belong to hosts.
+    of_hosts: BTreeMap<HostName, BTreeMap<Service, PublicPort>>,
 }
 
 impl BoundPorts {
     /// Nothing is bound yet.
     pub(super) fn new(requested: PublicPorts) -> Self {
-        Self { requested, bound: BTreeMap::new() }
+        Self { requested, bound: BTreeMap::new(), of_hosts: BTreeMap::new() }
+    }
+
+    /// Reserves the public port of a service for a host, if one is requested. The host listens there whenever it is on.
+    ///
+    /// # Errors
+    /// The port is taken or may not be used.
+    pub(super) async fn reserve(&mut self, net: &Net, service: Service, host: &Host) -> Result<(), Error> {
+        let Some(address) = self.requested.services.get(&service) else { return Ok(()) };
+        let interface = net.interface(&host.addresses);
+        let port = match service {
+            Service::Dns => interface.reserve_public_tcp_udp(*address).await,
+            _ => interface.reserve_public(*address).await,
+        };
+        let port = port.map_err(|why| Error::PublicPort { service, why })?;
+        self.bound.insert(service, port.address());
+        self.of_hosts.entry(host.name.clone()).or_default().insert(service, port);
+        Ok(())
+    }
+
+    /// The public ports of a host.
+    pub(super) fn of_host(&self, host: &str) -> impl Iterator<Item = (Service, &PublicPort)> {
+        self.of_hosts.get(host).into_iter().flatten().map(|(service, port)| (*service, port))
+    }
+
+    /// The hosts with public ports.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostName> {
+        self.of_hosts.keys()
     }
 
     /// Binds the public port of a service; `None` if none is requested.
@@ -120,5 +166,23 @@ impl BoundPorts {
         let both = both.map_err(|why| Error::PublicPort { service, why })?;
         self.bound.insert(service, both.0.address());
         Ok(Some(both))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_offset_moves_all_ports_of_external_mtas_on_this_machine() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (by, free) = (PortOffset::By(1000), PortOffset::Ephemeral);
+        assert_eq!(by.address(2526).unwrap(), at("127.0.0.1:3526"));
+        assert_eq!(by.external(at("127.0.0.1:2525")).unwrap(), at("127.0.0.1:3525"));
+        assert_eq!(by.external(at("[::1]:2525")).unwrap(), at("[::1]:3525"));
+        assert_eq!(by.external(at("192.0.2.1:25")).unwrap(), at("192.0.2.1:25"));
+        assert_eq!(free.external(at("127.0.0.1:2525")).unwrap(), at("127.0.0.1:2525"));
+        let refused = by.external(at("127.0.0.1:65000")).unwrap_err().to_string();
+        assert_eq!(refused, "a port of `reach` or `at`: 65000 + 1000 is above 65535; choose a smaller --port-offset");
     }
 }

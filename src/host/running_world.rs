@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::external::ExternalMtas;
+use super::host_table::{Hold, HostState, HostTable};
 use super::host_tasks::HostTasks;
 use super::ports::{BoundPorts, ExternalPorts, PublicPorts};
 use super::start::{self, Context};
-use super::{Environment, Error, FaultInjector, HostSelection};
+use super::{Environment, Error, FaultInjector, HostSelection, recovery};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
 use crate::net::{Datagrams, Listener, Service as Handler, Stop, TlsAcceptor, UploadBudget};
-use crate::sync::lock;
 use crate::world::{HostName, Role, Service};
 
 /// A running world.
@@ -30,16 +30,18 @@ pub struct RunningWorld {
     pub faults: FaultInjector,
     /// The memory for messages that are being received, over whatever protocol.
     pub uploads: UploadBudget,
-    ports: BoundPorts,
+    pub(super) ports: BoundPorts,
     external: ExternalMtas,
-    /// The tasks behind the public ports.
+    /// The tasks that belong to no host.
     public: HostTasks,
-    /// The tasks of each host that is on.
-    hosts: Mutex<BTreeMap<HostName, HostTasks>>,
+    /// Stores the events.
+    saver: HostTasks,
+    selection: HostSelection,
+    hosts: HostTable,
 }
 
 impl RunningWorld {
-    /// Starts every host of the world, then binds the public ports for mail and DNS. When it returns, all listen.
+    /// Starts every host of the world, each with its public ports for mail and DNS. When it returns, all listen.
     ///
     /// # Errors
     /// A port is taken, or the store cannot be read. Nothing keeps running then.
@@ -47,7 +49,7 @@ impl RunningWorld {
         Self::start_selected(env, public_ports, &HostSelection::All).await
     }
 
-    /// Starts those hosts of the world that run in this process, then binds their public ports.
+    /// Starts those hosts of the world that run in this process, each with its public ports.
     ///
     /// # Errors
     /// As [`RunningWorld::start`].
@@ -61,12 +63,16 @@ impl RunningWorld {
         let uploads = start::uploads(&env.world);
         let mtas = Arc::new(start::mtas(&env, &faults, &uploads, selection)?);
         let mdas = Arc::new(start::mdas(&env, &mailboxes, &faults, &uploads, selection)?);
-        let (public, hosts) = (HostTasks::default(), Mutex::default());
+        let (public, saver) = (HostTasks::default(), HostTasks::default());
+        recovery::recover(&env, &mtas).await?;
+        saver.spawn(env.event_log.clone().save(saver.stop.clone()));
         let external = ExternalMtas::new(public_ports.external_offset());
-        let ports = BoundPorts::new(public_ports);
-        let mut running = Self { env, mtas, mdas, mailboxes, faults, uploads, ports, external, public, hosts };
+        let (ports, selection) = (BoundPorts::new(public_ports), selection.clone());
+        let hosts = HostTable::new(&env.world);
+        let mut running =
+            Self { env, mtas, mdas, mailboxes, faults, uploads, ports, external, public, saver, selection, hosts };
         start::sync_maildirs(&running.context(), &running.mailboxes, &running.public);
-        match running.start_hosts(selection).await {
+        match running.start_hosts().await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop().await;
@@ -75,22 +81,30 @@ impl RunningWorld {
         }
     }
 
-    /// Starts DNS and MDAs first, then the MTAs that depend on them, then binds the public ports.
-    async fn start_hosts(&mut self, selection: &HostSelection) -> Result<(), Error> {
+    /// Reserves the public ports, and starts DNS and MDAs, then the MTAs that depend on them. Each listens at its own.
+    async fn start_hosts(&mut self) -> Result<(), Error> {
+        for (host, services) in start::owners(&self.env, &self.mtas, &self.mdas, &self.selection) {
+            for service in services {
+                self.ports.reserve(&self.env.net, *service, host).await?;
+            }
+        }
         let world = self.env.world.clone();
-        let selected = world.hosts.values().filter(|host| selection.includes(&host.name));
+        let selected = world.hosts.values().filter(|host| self.selection.includes(&host.name));
         let (mtas, others): (Vec<_>, Vec<_>) = selected.partition(|host| matches!(host.role, Role::Mta(_)));
         for host in others.into_iter().chain(mtas) {
             self.turn_on(&host.name).await?;
         }
-        let Self { env, mtas, mdas, faults, ports, external, public, .. } = self;
-        let context = Context { env, faults, mtas, mdas, external };
-        start::public_ports(&context, ports, public, selection).await
+        Ok(())
     }
 
     fn context(&self) -> Context<'_> {
-        let Self { env, mtas, mdas, faults, external, .. } = self;
-        Context { env, faults, mtas, mdas, external }
+        let Self { env, mtas, mdas, faults, external, ports, .. } = self;
+        Context { env, faults, mtas, mdas, external, ports }
+    }
+
+    /// The public ports of a host, and where each is bound.
+    pub fn public_ports_of(&self, host: &str) -> BTreeMap<Service, SocketAddr> {
+        self.ports.of_host(host).map(|(service, port)| (service, port.address())).collect()
     }
 
     /// Where each public port is bound.
@@ -138,73 +152,97 @@ impl RunningWorld {
     /// Turns a host on; its MTA resumes its queue. Does nothing if the host is on already, or does not exist.
     ///
     /// # Errors
-    /// A port of the host is taken.
+    /// A fault keeps the host off, it does not run in this process, or a port of it is taken.
     pub async fn turn_on(&self, host: &str) -> Result<(), Error> {
-        self.start_host_delayed(host, Duration::ZERO).await
-    }
-
-    /// Turns a host on whose services need some time to start: until then, connections to it are accepted but get no
-    /// answer.
-    ///
-    /// # Errors
-    /// As [`RunningWorld::turn_on`].
-    pub async fn start_host_delayed(&self, host: &str, startup_delay: Duration) -> Result<(), Error> {
-        let Some(host) = self.env.world.hosts.get(host) else { return Ok(()) };
-        if self.hosts().contains_key(&host.name) {
-            return Ok(());
+        if !self.runs_here(host) {
+            return Err(Error::OtherProcess { host: host.to_owned() });
         }
-        let tasks = HostTasks::delayed(startup_delay);
-        let started = start::host(&self.context(), host, &tasks).await;
-        if started.is_err() {
-            tasks.shut_down().await;
-        } else {
-            self.hosts().insert(host.name.clone(), tasks);
+        self.release(host, Hold::Operator, Duration::ZERO).await?;
+        match self.hosts.get(host).map(HostState::faults) {
+            Some(faults) if !faults.is_empty() => Err(Error::HeldOff { host: host.to_owned(), faults }),
+            _ => Ok(()),
         }
-        started
     }
 
     /// Turns a host off: it closes its connections and cannot be reached until it is turned on again. What it has
     /// stored is kept.
     pub async fn turn_off(&self, host: &str) {
-        let tasks = self.hosts().remove(host);
-        if let Some(tasks) = tasks {
-            tasks.shut_down().await;
-        }
+        self.hold_off(host, Hold::Operator).await;
     }
 
     /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. A simulated disk loses
     /// what was not synced, too. The host stays off until it is turned on.
     pub async fn kill_host(&self, host: &str) {
-        let tasks = self.hosts().remove(host);
-        if let Some(tasks) = tasks {
-            tasks.abort().await;
+        self.kill(host, Hold::Operator).await;
+    }
+
+    /// Whether a host is on.
+    pub fn is_on(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|state| state.power().tasks.is_some())
+    }
+
+    /// Whether a host is not left to another process.
+    pub(super) fn runs_here(&self, host: &str) -> bool {
+        self.env.world.hosts.get(host).is_none_or(|host| self.selection.includes(&host.name))
+    }
+
+    /// Turns a host off for this reason, beside any others.
+    pub(super) async fn hold_off(&self, host: &str, hold: Hold) {
+        if let Some(state) = self.hosts.get(host) {
+            state.stop(hold, false).await;
+        }
+    }
+
+    /// Kills a host, which is then off for this reason, beside any others.
+    pub(super) async fn kill(&self, host: &str, hold: Hold) {
+        if let Some(state) = self.hosts.get(host) {
+            state.stop(hold, true).await;
         }
         if let Err(error) = self.env.store.cut_power() {
             tracing::error!(host, %error, "the store did not survive a power cut");
         }
     }
 
-    /// Whether a host is on.
-    pub fn is_on(&self, host: &str) -> bool {
-        self.hosts().contains_key(host)
+    /// Removes a reason for which a host is off. Without any other, the host is turned on; its services need
+    /// `startup_delay` to start: until then, connections to it are accepted but get no answer.
+    ///
+    /// # Errors
+    /// A port of the host is taken; the reason stays.
+    pub(super) async fn release(&self, host: &str, hold: Hold, startup_delay: Duration) -> Result<(), Error> {
+        let (Some(state), Some(host)) = (self.hosts.get(host), self.env.world.hosts.get(host)) else { return Ok(()) };
+        let _switching = state.switching.lock().await;
+        {
+            let mut power = state.power();
+            power.holds.remove(&hold);
+            if !power.holds.is_empty() || power.tasks.is_some() || self.public.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+        let tasks = HostTasks::delayed(startup_delay);
+        let started = start::host(&self.context(), host, &tasks).await;
+        if started.is_err() {
+            tasks.shut_down().await;
+            state.power().holds.insert(hold);
+        } else {
+            state.power().tasks = Some(tasks);
+        }
+        started
     }
 
     /// Stops the world: no new connections are accepted, and open connections and deliveries may end within the grace
     /// period.
     pub async fn stop(&self) {
         self.public.stop.cancel();
-        let hosts: Vec<_> = std::mem::take(&mut *self.hosts()).into_values().collect();
-        futures_util::future::join_all(hosts.iter().map(HostTasks::shut_down)).await;
+        futures_util::future::join_all(self.hosts.tasks().iter().map(HostTasks::shut_down)).await;
         self.public.shut_down().await;
+        // The last events are those of the tasks that have ended.
+        self.saver.shut_down().await;
     }
 
     /// Starts to stop the world, without waiting.
     pub fn request_stop(&self) {
         self.public.stop.cancel();
-        self.hosts().values().for_each(|tasks| tasks.stop.cancel());
-    }
-
-    fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostName, HostTasks>> {
-        lock(&self.hosts)
+        self.hosts.tasks().iter().for_each(|tasks| tasks.stop.cancel());
+        self.saver.stop.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! Starts each host of a world according to its role, and the services behind the public ports.
+//! Starts each host of a world according to its role, with the services behind its public ports.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +11,14 @@ use crate::dns::{FaultyZones, Server as NameServer, Zones};
 use crate::mail::Address;
 use crate::mda::{self, Imap, LmtpPolicy, Mailboxes, Mda, Pop3, UserDirectory};
 use crate::mta::{ListenerKind, Mta, MtaContext, SmtpPolicy};
-use crate::net::{self, TlsAcceptor, UploadBudget};
-use crate::smtp::server::Server;
+use crate::net::{self, Lifetime, PublicPort, TlsAcceptor, UploadBudget};
+use crate::smtp::server::{PublicHost, Server};
 use crate::world::{self, Engine, Host, HostGroup, HostName, MailboxForm, Role, Service, port};
+
+/// The public ports of an MTA.
+pub(super) const SMTP_SERVICES: &[Service] = &[Service::Smtp, Service::Submission, Service::Submissions];
+/// The public ports of an MDA.
+pub(super) const MAILBOX_SERVICES: &[Service] = &[Service::Pop3, Service::Pop3s, Service::Imap, Service::Imaps];
 
 /// What a host needs to start.
 pub(super) struct Context<'a> {
@@ -22,6 +27,7 @@ pub(super) struct Context<'a> {
     pub(super) mtas: &'a Arc<BTreeMap<HostName, Mta>>,
     pub(super) mdas: &'a Arc<BTreeMap<HostName, Mda>>,
     pub(super) external: &'a ExternalMtas,
+    pub(super) ports: &'a BoundPorts,
 }
 
 /// The memory for uploads under way in this process.
@@ -133,8 +139,17 @@ impl Starting<'_> {
         let zones = Arc::new(Zones::of_world(&self.context.env.world)?);
         let names = NameServer::new(FaultyZones::new(zones, self.context.faults.dns_faults()));
         self.listen(port::DNS, None, names.clone()).await?;
-        let socket = self.context.env.interface(self.host).bind_udp(port::DNS).await.map_err(|why| self.failed(why))?;
-        self.tasks.spawn(names.serve_udp(socket, self.tasks.stop.clone()));
+        let sockets =
+            self.context.env.interface(self.host).listen_udp(port::DNS).await.map_err(|why| self.failed(why))?;
+        for socket in sockets {
+            self.tasks.spawn(names.clone().serve_udp(socket, self.tasks.stop.clone()));
+        }
+        for (service, port) in self.context.ports.of_host(&self.host.name) {
+            let failed = |why| Error::PublicPort { service, why };
+            let socket = port.bind_udp().await.map_err(failed)?;
+            self.tasks.serve(port.listen().map_err(failed)?, None, names.clone());
+            self.tasks.spawn(names.clone().serve_udp(socket, self.tasks.stop.clone()));
+        }
         Ok(())
     }
 
@@ -147,8 +162,22 @@ impl Starting<'_> {
         });
         self.listen(port::SMTP, None, relay).await?;
         self.listen(port::SUBMISSION, None, submission.clone()).await?;
-        self.listen(port::SUBMISSIONS, Some(tls), submission).await?;
+        self.listen(port::SUBMISSIONS, Some(tls.clone()), submission).await?;
         self.tasks.spawn(mta.start(self.tasks.stop.clone(), self.tasks.end.clone())?);
+        let hosts = HostGroup::public((*self.context.mtas).clone(), mta.clone());
+        let [open, submission] = [ListenerKind::Unauthenticated, ListenerKind::Submission].map(|kind| {
+            let policy = SmtpPolicy::new(hosts.clone(), kind);
+            Server::new(policy, self.context.faults.reply_faults(&self.host.name)).public(self.mtas_seen_from_outside())
+        });
+        for (service, port) in self.context.ports.of_host(&self.host.name) {
+            match service {
+                Service::Submission => self.listen_public(service, port, None, submission.clone())?,
+                Service::Submissions => {
+                    self.listen_public(service, port, Some(tls.clone()), submission.clone())?;
+                }
+                _ => self.listen_public(service, port, None, open.clone())?,
+            }
+        }
         Ok(())
     }
 
@@ -158,10 +187,43 @@ impl Starting<'_> {
         let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
         let faults = self.context.faults.reply_faults(&self.host.name);
         self.listen(port::LMTP, None, Server::new(LmtpPolicy::new(mda.clone()), faults)).await?;
+        mda.start(Lifetime::new(self.tasks.stop.clone(), self.tasks.end.clone()));
         self.listen(port::POP3, None, pop3.clone()).await?;
         self.listen(port::POP3S, Some(tls.clone()), pop3).await?;
         self.listen(port::IMAP, None, imap.clone()).await?;
-        self.listen(port::IMAPS, Some(tls), imap).await
+        self.listen(port::IMAPS, Some(tls.clone()), imap).await?;
+        let users = UserDirectory::new(HostGroup::public((*self.context.mdas).clone(), mda.clone()));
+        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
+        for (service, port) in self.context.ports.of_host(&self.host.name) {
+            match service {
+                Service::Pop3 => self.listen_public(service, port, None, pop3.clone())?,
+                Service::Pop3s => self.listen_public(service, port, Some(tls.clone()), pop3.clone())?,
+                Service::Imaps => self.listen_public(service, port, Some(tls.clone()), imap.clone())?,
+                _ => self.listen_public(service, port, None, imap.clone())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The MTAs that may take a message behind a public port.
+    fn mtas_seen_from_outside(&self) -> BTreeMap<HostName, PublicHost> {
+        let seen = |name: &HostName| {
+            let address = *self.context.env.world.hosts.get(name)?.addresses.first()?;
+            Some((name.clone(), PublicHost { address, faults: self.context.faults.reply_faults(name) }))
+        };
+        self.context.mtas.keys().filter_map(seen).collect()
+    }
+
+    fn listen_public(
+        &self,
+        service: Service,
+        port: &PublicPort,
+        tls: Option<TlsAcceptor>,
+        handler: impl net::Service,
+    ) -> Result<(), Error> {
+        let listener = port.listen().map_err(|why| Error::PublicPort { service, why })?;
+        self.tasks.serve(listener, tls, handler);
+        Ok(())
     }
 
     async fn listen(&self, port: u16, tls: Option<TlsAcceptor>, service: impl net::Service) -> Result<(), Error> {
@@ -177,66 +239,20 @@ impl Starting<'_> {
     }
 }
 
-/// Binds the public ports for mail and DNS, and starts serving them. Any user of the world can log in at any of them.
-pub(super) async fn public_ports(
-    context: &Context<'_>,
-    ports: &mut BoundPorts,
-    tasks: &HostTasks,
-    selection: &HostSelection,
-) -> Result<(), Error> {
-    let Context { env, faults, mtas, mdas, .. } = context;
-    let mut public = PublicServices { env, ports, tasks };
-    if let Some(entry) = mtas.get(&env.world.entry).cloned()
-        && let Some(host) = env.world.hosts.get(&env.world.entry)
-    {
-        let tls = env.tls(host, faults)?;
-        let hosts = HostGroup::public((*mtas).clone(), entry);
-        let [open, submission] = [ListenerKind::Unauthenticated, ListenerKind::Submission]
-            .map(|kind| Server::new(SmtpPolicy::new(hosts.clone(), kind), faults.reply_faults(&host.name)));
-        public.serve(Service::Smtp, None, open).await?;
-        public.serve(Service::Submission, None, submission.clone()).await?;
-        public.serve(Service::Submissions, Some(tls), submission).await?;
-    }
-    if let Some(greeting) = mdas.values().next().cloned()
-        && let Some(host) = env.world.hosts.get(greeting.host())
-    {
-        let tls = env.tls(host, faults)?;
-        let users = UserDirectory::new(HostGroup::public((*mdas).clone(), greeting));
-        let (pop3, imap) = (Pop3::new(users.clone()), Imap::new(users));
-        public.serve(Service::Pop3, None, pop3.clone()).await?;
-        public.serve(Service::Pop3s, Some(tls.clone()), pop3).await?;
-        public.serve(Service::Imap, None, imap.clone()).await?;
-        public.serve(Service::Imaps, Some(tls), imap).await?;
-    }
-    if env.world.dns().any(|dns| selection.includes(&dns.name)) { public.dns().await } else { Ok(()) }
-}
-
-/// Binds public ports and serves them.
-struct PublicServices<'a> {
+/// The host that each public port belongs to: the entry for SMTP; for POP3 and IMAP the MDA of its domain, or else the first
+/// one; the first name server for DNS. Any user of the world can log in at any of them.
+pub(super) fn owners<'a>(
     env: &'a Environment,
-    ports: &'a mut BoundPorts,
-    tasks: &'a HostTasks,
-}
-
-impl PublicServices<'_> {
-    async fn serve(
-        &mut self,
-        service: Service,
-        tls: Option<TlsAcceptor>,
-        handler: impl net::Service,
-    ) -> Result<(), Error> {
-        if let Some(listener) = self.ports.bind(&self.env.net, service).await? {
-            self.tasks.serve(listener, tls, handler);
-        }
-        Ok(())
-    }
-
-    async fn dns(&mut self) -> Result<(), Error> {
-        if let Some((listener, socket)) = self.ports.bind_tcp_udp(&self.env.net, Service::Dns).await? {
-            let server = NameServer::new(Arc::new(Zones::of_world(&self.env.world)?));
-            self.tasks.serve(listener, None, server.clone());
-            self.tasks.spawn(server.serve_udp(socket, self.tasks.stop.clone()));
-        }
-        Ok(())
-    }
+    mtas: &BTreeMap<HostName, Mta>,
+    mdas: &'a BTreeMap<HostName, Mda>,
+    selection: &HostSelection,
+) -> Vec<(&'a Host, &'static [Service])> {
+    let world = &env.world;
+    let entry = Some(&world.entry).filter(|entry| mtas.contains_key(*entry));
+    let served = world.domains.values().chain(&world.elsewhere).find(|domain| domain.mx.contains(&world.entry));
+    let own = served.map(|domain| &domain.mailboxes).filter(|mda| mdas.contains_key(*mda));
+    let names = world.dns().find(|dns| selection.includes(&dns.name)).map(|dns| &dns.name);
+    let owners = [(entry, SMTP_SERVICES), (own.or(mdas.keys().next()), MAILBOX_SERVICES), (names, &[Service::Dns][..])];
+    let owners = owners.into_iter().filter_map(|(host, services)| Some((world.hosts.get(host?)?, services)));
+    owners.collect()
 }

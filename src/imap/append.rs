@@ -35,6 +35,4 @@ pub struct NewMessage {
     pub internal_date: Option<Timestamp>,
     /// The message as sent by the client.
     pub message: Bytes,
-    /// Whether it was sent as a literal8, which may contain any byte. RFC 3516 §4.4, RFC 6855 §4.
-    pub is_binary: bool,
 }

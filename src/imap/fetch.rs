@@ -1,5 +1,7 @@
 //! The data items of `FETCH`. RFC 9051 §6.4.5.
 
+use super::listed_fields::is_listed_field;
+
 /// One data item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -66,11 +68,29 @@ impl Item {
     /// Whether it needs the MIME structure.
     pub fn needs_structure(&self) -> bool {
         match self {
-            // The whole message does not depend on its structure.
-            Self::Body { section, .. } => *section != Section::default(),
+            // Sections of the message as a whole do not depend on its structure.
+            Self::Body { section, .. } => !section.part.is_empty(),
             Self::BodyStructure { extensible } => !extensible,
             Self::Binary { .. } | Self::BinarySize(_) => true,
             _ => false,
+        }
+    }
+
+    /// Whether it asks for no more than the header of the message.
+    pub fn is_of_header(&self) -> bool {
+        let Self::Body { section: Section { part, text }, .. } = self else { return false };
+        part.is_empty() && matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
+    }
+
+    /// The names of header fields, if it asks only for fields that are kept apart from the message.
+    pub fn listed_fields(&self) -> Option<&[String]> {
+        match self {
+            Self::Body { section: Section { part, text: SectionText::HeaderFields { not: false, names } }, .. }
+                if part.is_empty() && names.iter().all(|name| is_listed_field(name)) =>
+            {
+                Some(names)
+            }
+            _ => None,
         }
     }
 

@@ -86,11 +86,11 @@ pub fn search(input: &[u8]) {
     let found = evaluate(&key, &facts, Some(&text));
     assert!(found.is_some(), "the whole message decides every key");
     let texts = key.texts();
-    let may_hold = |words: &&&str| {
+    let may_hold = |words: &&str| {
         let query = TrigramQuery::new(words);
         query.may_be_in(summary.trigrams.bytes()) || query.may_be_in_trace(&message_with_trace.trace)
     };
-    let lacks: Vec<&str> = texts.iter().filter(|words| !may_hold(words)).copied().collect();
+    let lacks: Vec<&str> = texts.iter().map(|words| &**words).filter(|words| !may_hold(words)).collect();
     // Trace lines are not in the summary, and contain none of its fields.
     let sort_keys = &summary.sort_keys.to_bytes();
     let fields = summary.fields.each_ref().map(|values| values.as_bytes());

@@ -14,6 +14,7 @@ mod append;
 mod command;
 pub mod fetch;
 pub mod fuzzing;
+mod listed_fields;
 mod metadata;
 mod notify;
 mod parse;
@@ -30,6 +31,7 @@ mod write;
 
 pub use append::{Append, NewMessage, Replace};
 pub use command::{Body, Command, List, ListReturn, MessageSet, Request, StatusItem, Store};
+pub use listed_fields::{KeptHeader, is_listed_field};
 pub use metadata::{Depth, GetMetadata, MAX_METADATA_BYTES, MetadataRequest};
 pub use notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
 pub use quota::{QuotaRequest, Resource};
@@ -37,7 +39,7 @@ pub use session::{Event, Reply, Session, SessionConfig};
 pub(crate) use structure::entries as address_entries;
 pub use structure::{
     AddressList, Disposition, Envelope, EnvelopeAddress, Field, Part, PartContent, Span, Structure, decode_body,
-    fields, partial, unfold, without_binary,
+    fields, has_binary, header_section, message_section, partial, pick_fields, unfold, without_binary,
 };
 pub use summary::{SEARCHED_FIELDS, Summary};
 pub use sync::{ChangedSince, Enabled, Resync};

@@ -154,10 +154,13 @@ impl Threads {
                 }
                 before = Some(next);
             }
-            let is_new = |parent: &usize| self.nodes[node].parent != Some(*parent) && !self.is_ancestor(node, *parent);
-            if let Some(parent) = before.filter(is_new) {
+            // Step 1.B: what its own references say replaces what those of others said, also if that leaves it without a
+            // parent: it would be its own ancestor, or it has no references.
+            if self.nodes[node].parent != before {
                 self.unlink(node);
-                self.link(parent, node);
+                if let Some(parent) = before.filter(|parent| !self.is_ancestor(node, *parent)) {
+                    self.link(parent, node);
+                }
             }
         }
     }
@@ -343,6 +346,10 @@ mod tests {
             (vec!["1 1 a x", "2 2 b x", "3 3 c y x"], "(1 3)(2)"),
             // The references of the message itself win over those of others.
             (vec!["1 1 a x", "2 2 b y", "3 3 c z y", "4 4 d w x z"], "(1)(2 3 4)"),
+            // The references of a later message end the link that those of an earlier one made, even if they would close a
+            // loop.
+            (vec!["1 1 p a", "2 2 q b a c", "3 3 r c b"], "(1)(3 2)"),
+            (vec!["1 1 p a", "2 2 q b a c", "3 3 r c"], "(1)(3 2)"),
             // By subject where there are no references.
             (vec!["1 1 a x", "2 2 re:a y"], "(1 2)"),
             (vec!["1 2 a x", "2 1 re:a y"], "(1 2)"),

@@ -107,6 +107,10 @@ pub enum EventKind {
         tls: Option<String>,
         /// Time from connecting to the reply.
         took_ms: f64,
+        /// No host of the world reports what becomes of the message: the next one is a server outside of it, or an
+        /// external MTA that is an exchange of the recipient's domain.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        leaves: bool,
     },
     /// An attempt failed temporarily and will be repeated.
     Deferred {
@@ -138,8 +142,35 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_doubt: bool,
     },
+    /// The message is held in the queue: it is not tried until it is released.
+    Held {
+        /// The recipients.
+        recipients: Vec<Address>,
+        /// Why, unless the operator asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The operator released the message, which is tried again.
+    Released {
+        /// The recipients.
+        recipients: Vec<Address>,
+    },
     /// The operator deleted the message from the queue. These recipients do not get it, and no report is sent.
     Deleted {
+        /// The recipients.
+        recipients: Vec<Address>,
+    },
+    /// A start found the message in the host's queue or mailboxes, but not the events that led there: the process was
+    /// killed before they were stored, or an older build ran.
+    Found {
+        /// `MAIL FROM`.
+        reverse_path: ReversePath,
+        /// The recipients.
+        recipients: Vec<Address>,
+    },
+    /// A start found that the message has left the host's queue for these recipients; what became of it is not known, since
+    /// the process was killed before that was stored.
+    Gone {
         /// The recipients.
         recipients: Vec<Address>,
     },

@@ -1,253 +1,251 @@
-//! Index of events by journey: where each message is, and whether it was lost or duplicated.
+//! The journeys of the events in memory, by id, by order, by address, and those that are not settled. Kept up to date as
+//! events come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use jiff::Timestamp;
-use serde::Serialize;
+use serde::Deserialize;
 
-use super::{Event, EventKind};
-use crate::mail::{Address, JourneyId, ReversePath};
+use super::status::Part;
+use super::{Event, Journey, JourneyState};
+use crate::mail::{Address, JourneyId};
 
-/// The delivery status of a message for one recipient.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "fate", rename_all = "snake_case")]
-pub enum RecipientStatus {
-    /// Still in transit.
-    Underway {
-        /// The last host that accepted it.
-        at: String,
-    },
-    /// In a mailbox.
-    Delivered {
-        /// The number of copies; more than one is a duplicate.
-        copies: usize,
-        /// When the first copy was delivered.
-        at: Timestamp,
-    },
-    /// Delivery failed permanently.
-    Failed {
-        /// The reason.
-        reason: String,
-        /// The journey of the report to the sender.
-        report: Option<JourneyId>,
-    },
-    /// An alias that was expanded. Each target has a status of its own.
-    Expanded {
-        /// The targets.
-        to: Vec<Address>,
-    },
-    /// Discarded, as the alias says.
-    Discarded {
-        /// The host.
-        at: String,
-    },
-    /// Deleted by the operator.
-    Deleted {
-        /// The host from whose queue it was deleted.
-        at: String,
-    },
+/// Which journeys are wanted; all that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct JourneyFilter {
+    /// The mailbox of a recipient; see [`Address::key`].
+    pub to: Option<Address>,
+    /// The mailbox of the sender.
+    pub from: Option<Address>,
+    /// Whether they are settled.
+    pub settled: Option<bool>,
 }
 
-/// One journey: the way of one message through all hosts.
-#[derive(Clone, Debug, Serialize)]
-pub struct Journey {
-    /// Its id.
-    pub journey: JourneyId,
-    /// `MAIL FROM` at its first host.
-    pub reverse_path: ReversePath,
-    /// When the first host accepted it.
-    pub began: Timestamp,
-    /// The status of each recipient.
-    pub recipients: BTreeMap<Address, RecipientStatus>,
-    /// A host got no reply to the message and sends it again, which may duplicate it.
-    pub in_doubt: bool,
-    /// All events, in order.
-    pub events: Vec<Event>,
+/// The journeys of a number of events. A journey has the number of its first event, so that later ones have higher numbers.
+#[derive(Debug, Default)]
+pub(super) struct JourneyIndex {
+    entries: BTreeMap<JourneyId, Entry>,
+    by_number: BTreeMap<u64, JourneyId>,
+    open: BTreeSet<u64>,
+    by_address: BTreeSet<(String, Part, u64)>,
+    /// Journeys of which earlier events may be in the store.
+    unresolved: BTreeSet<JourneyId>,
 }
 
-/// The journeys of all messages in an event log.
-#[derive(Clone, Debug, Default)]
-pub struct JourneyIndex {
-    journeys: BTreeMap<JourneyId, Journey>,
-    order: Vec<JourneyId>,
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    /// What is known from events that are not in memory.
+    base: JourneyState,
+    /// By time, since events of other processes come late.
+    events: Vec<Arc<Event>>,
+    /// The base and the events.
+    state: JourneyState,
 }
 
 impl JourneyIndex {
-    /// Builds the index from events, sorted by time, since events of other processes are imported late.
-    pub fn of(events: impl IntoIterator<Item = Event>) -> Self {
-        let mut events: Vec<_> = events.into_iter().collect();
-        events.sort_by_key(|event| event.at);
-        let mut index = Self::default();
-        events.into_iter().for_each(|event| index.add(event));
-        index
-    }
-
-    /// Adds an event. The events of one journey must be added in order.
-    pub fn add(&mut self, event: Event) {
-        let journey = self.journeys.entry(event.journey).or_insert_with(|| {
-            self.order.push(event.journey);
-            Journey {
-                journey: event.journey,
-                reverse_path: None,
-                began: event.at,
-                recipients: BTreeMap::new(),
-                in_doubt: false,
-                events: Vec::new(),
+    /// Adds the newest event.
+    pub(super) fn add(&mut self, event: &Arc<Event>, may_be_stored: bool) {
+        let entry = self.entries.entry(event.journey).or_insert_with(|| {
+            self.by_number.insert(event.seq, event.journey);
+            if may_be_stored {
+                self.unresolved.insert(event.journey);
             }
+            let base = JourneyState::new(event.journey, event.at);
+            Entry { number: event.seq, state: base.clone(), base, events: Vec::new() }
         });
-        journey.add(event);
+        let named = entry.state.address_count();
+        let at = entry.events.partition_point(|known| known.at <= event.at);
+        entry.events.insert(at, event.clone());
+        if at + 1 == entry.events.len() {
+            entry.state.add_all([&**event]);
+        } else {
+            entry.work_out();
+        }
+        if named != entry.state.address_count() {
+            self.by_address.extend(entry.state.keys().map(|(key, part)| (key, part, entry.number)));
+        }
+        set(&mut self.open, entry.number, !entry.state.is_settled());
     }
 
-    /// One journey.
-    pub fn journey(&self, journey: JourneyId) -> Option<&Journey> {
-        self.journeys.get(&journey)
+    /// Drops an event that is no longer in memory; with its last event, a journey.
+    pub(super) fn remove(&mut self, event: &Event) {
+        let Some(entry) = self.entries.get_mut(&event.journey) else { return };
+        entry.events.retain(|known| known.seq != event.seq);
+        entry.base.add_all([event]);
+        if entry.events.is_empty()
+            && let Some(Entry { number, state, .. }) = self.entries.remove(&event.journey)
+        {
+            self.by_number.remove(&number);
+            self.open.remove(&number);
+            self.unresolved.remove(&event.journey);
+            for (key, part) in state.keys() {
+                self.by_address.remove(&(key, part, number));
+            }
+        }
     }
 
-    /// All journeys, in the order in which they began.
-    pub fn journeys(&self) -> impl DoubleEndedIterator<Item = &Journey> {
-        self.order.iter().filter_map(|journey| self.journeys.get(journey))
+    /// The journeys of which the store may know more.
+    pub(super) fn unresolved(&self) -> Vec<JourneyId> {
+        self.unresolved.iter().copied().collect()
     }
 
-    /// Journeys that are not settled yet.
-    pub fn open(&self) -> BTreeSet<JourneyId> {
-        self.journeys().filter(|journey| !journey.is_settled()).map(|journey| journey.journey).collect()
+    /// Notes what the store knows of an unresolved journey.
+    pub(super) fn resolve(&mut self, journey: JourneyId, stored: Option<(u64, JourneyState)>) {
+        if !self.unresolved.remove(&journey) {
+            return;
+        }
+        let (Some((number, base)), Some(entry)) = (stored, self.entries.get_mut(&journey)) else { return };
+        let old = std::mem::replace(&mut entry.number, number);
+        for (key, part) in entry.state.keys() {
+            self.by_address.remove(&(key, part, old));
+        }
+        self.by_number.remove(&old);
+        self.open.remove(&old);
+        entry.base = base;
+        entry.work_out();
+        self.by_number.insert(number, journey);
+        self.by_address.extend(entry.state.keys().map(|(key, part)| (key, part, number)));
+        set(&mut self.open, number, !entry.state.is_settled());
+    }
+
+    /// What is known of a journey, with its number.
+    pub(super) fn state(&self, journey: JourneyId) -> Option<(u64, &JourneyState)> {
+        self.entries.get(&journey).map(|entry| (entry.number, &entry.state))
+    }
+
+    /// A journey with those of its events that are in memory.
+    pub(super) fn journey(&self, journey: JourneyId) -> Option<Journey> {
+        let entry = self.entries.get(&journey)?;
+        Some(Journey { state: entry.state.clone(), events: entry.events.clone() })
+    }
+
+    /// The journeys with numbers below `before`, newest first, by the index that has the fewest.
+    pub(super) fn matching<'a>(
+        &'a self,
+        filter: &'a JourneyFilter,
+        before: u64,
+    ) -> Box<dyn Iterator<Item = (u64, &'a JourneyState)> + 'a> {
+        let of = |address: &Address, part: Part| {
+            let range = (address.key(), part, 0)..(address.key(), part, before);
+            self.by_address.range(range).rev().map(|(_, _, number)| *number)
+        };
+        let numbers: Box<dyn Iterator<Item = u64>> = match filter {
+            JourneyFilter { to: Some(to), .. } => Box::new(of(to, Part::Recipient)),
+            JourneyFilter { from: Some(from), .. } => Box::new(of(from, Part::Sender)),
+            JourneyFilter { settled: Some(false), .. } => Box::new(self.open.range(..before).rev().copied()),
+            _ => Box::new(self.by_number.range(..before).rev().map(|(number, _)| *number)),
+        };
+        let found = numbers.filter_map(|number| {
+            let id = self.by_number.get(&number)?;
+            Some((number, &self.entries.get(id)?.state))
+        });
+        Box::new(found.filter(|(number, _)| self.holds(filter, *number)))
+    }
+
+    fn holds(&self, filter: &JourneyFilter, number: u64) -> bool {
+        let JourneyFilter { to, from, settled } = filter;
+        let is = |address: &Address, part| self.by_address.contains(&(address.key(), part, number));
+        to.as_ref().is_none_or(|to| is(to, Part::Recipient))
+            && from.as_ref().is_none_or(|from| is(from, Part::Sender))
+            && settled.is_none_or(|settled| settled != self.open.contains(&number))
+    }
+
+    /// The numbers below this of journeys.
+    pub(super) fn numbers_before(&self, number: u64) -> Vec<u64> {
+        self.by_number.range(..number).map(|(number, _)| *number).collect()
+    }
+
+    /// How many journeys have this number or a higher one.
+    pub(super) fn count_from(&self, number: u64) -> u64 {
+        self.by_number.range(number..).count() as u64
     }
 }
 
-impl Journey {
-    fn add(&mut self, event: Event) {
-        match &event.kind {
-            EventKind::Received { reverse_path, recipients, .. } => {
-                if self.recipients.is_empty() {
-                    self.reverse_path = reverse_path.clone();
-                }
-                self.set_underway(&event.host, recipients);
-            }
-            EventKind::Expanded { recipient, targets, .. } => self.set_expanded(&event.host, recipient, targets),
-            EventKind::Reported { recipients, .. } => self.set_underway(&event.host, recipients),
-            EventKind::Delivered { recipient, .. } => {
-                let status = self.recipients.entry(recipient.clone());
-                let status = status.or_insert(RecipientStatus::Delivered { copies: 0, at: event.at });
-                match status {
-                    RecipientStatus::Delivered { copies, .. } => *copies += 1,
-                    other => *other = RecipientStatus::Delivered { copies: 1, at: event.at },
-                }
-            }
-            EventKind::Failed { recipients, reason, report, in_doubt, .. } => {
-                self.in_doubt |= in_doubt;
-                for recipient in recipients {
-                    let status = RecipientStatus::Failed { reason: reason.clone(), report: *report };
-                    self.recipients.insert(recipient.clone(), status);
-                }
-            }
-            EventKind::Deleted { recipients } => {
-                for recipient in recipients {
-                    self.recipients.insert(recipient.clone(), RecipientStatus::Deleted { at: event.host.to_string() });
-                }
-            }
-            EventKind::Deferred { in_doubt, .. } => self.in_doubt |= in_doubt,
-            EventKind::Relayed { .. } | EventKind::Retrieved { .. } => {}
-        }
-        self.events.push(event);
+impl Entry {
+    fn work_out(&mut self) {
+        self.state = self.base.clone();
+        self.state.add_all(self.events.iter().map(|event| &**event));
     }
+}
 
-    fn set_underway(&mut self, host: &str, recipients: &[Address]) {
-        for recipient in recipients {
-            let underway = RecipientStatus::Underway { at: host.to_owned() };
-            let status = self.recipients.entry(recipient.clone()).or_insert_with(|| underway.clone());
-            if matches!(status, RecipientStatus::Underway { .. }) {
-                *status = underway;
-            }
-        }
-    }
-
-    fn set_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
-        let status = match targets {
-            [] => RecipientStatus::Discarded { at: host.to_owned() },
-            targets => RecipientStatus::Expanded { to: targets.to_vec() },
-        };
-        // An alias that is its own target keeps a copy, which is still in transit.
-        if !targets.contains(alias) {
-            self.recipients.insert(alias.clone(), status);
-        }
-        self.set_underway(host, targets);
-    }
-
-    /// Whether no recipient's copy is in transit any more.
-    pub fn is_settled(&self) -> bool {
-        !self.recipients.is_empty()
-            && self.recipients.values().all(|status| !matches!(status, RecipientStatus::Underway { .. }))
-    }
-
-    /// Whether each recipient got exactly one copy; for an alias, whether each target did.
-    pub fn arrived_once(&self) -> bool {
-        let arrived = |status: &RecipientStatus| {
-            matches!(status, RecipientStatus::Delivered { copies: 1, .. } | RecipientStatus::Expanded { .. })
-        };
-        !self.recipients.is_empty() && self.recipients.values().all(arrived)
+fn set(numbers: &mut BTreeSet<u64>, number: u64, is_in: bool) {
+    if is_in {
+        numbers.insert(number);
+    } else {
+        numbers.remove(&number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::journey::Protocol;
+    use crate::journey::EventKind;
+    use crate::journey::status::tests::{address, delivered, event, received};
 
-    fn event(kind: EventKind) -> Event {
-        let journey = JourneyId::from_random(1);
-        Event { seq: 0, at: Timestamp::UNIX_EPOCH, host: "mta".into(), journey, id: None, kind, transcript: None }
+    fn of(journey: u64, seq: u64, at: i64, kind: EventKind) -> Arc<Event> {
+        let at = Timestamp::from_second(at).unwrap();
+        Arc::new(Event { journey: JourneyId::from_random(journey), at, ..event(seq, kind) })
     }
 
-    fn received(recipients: &[&str]) -> Event {
-        event(EventKind::Received {
-            protocol: Protocol::Smtp,
-            from: "mua".to_owned(),
-            reverse_path: None,
-            recipients: recipients.iter().map(|text| text.parse().unwrap()).collect(),
-            size: 1,
-            tls: None,
-            user: None,
-            took_ms: 0.0,
-        })
-    }
-
-    fn delivered(recipient: &str) -> Event {
-        let recipient: Address = recipient.parse().unwrap();
-        event(EventKind::Delivered { account: recipient.key(), recipient, mailbox: "INBOX".to_owned(), uid: 1 })
+    fn numbers(index: &JourneyIndex, filter: &JourneyFilter, before: u64) -> Vec<u64> {
+        index.matching(filter, before).map(|(number, _)| number).collect()
     }
 
     #[test]
-    fn journey_is_settled_when_every_recipient_is() {
-        let mut index = JourneyIndex::of([received(&["a@x.test", "b@x.test"]), delivered("a@x.test")]);
-        assert_eq!(index.open().len(), 1);
-        index.add(delivered("b@x.test"));
-        assert!(index.open().is_empty() && index.journeys().all(Journey::arrived_once));
+    fn index_finds_journeys_by_address_order_and_state() {
+        let mut index = JourneyIndex::default();
+        let events = [
+            of(1, 1, 1, received(&["a@x.test", "b@x.test"])),
+            of(2, 2, 2, received(&["B@x.test"])),
+            of(1, 3, 3, delivered("a@x.test")),
+            of(2, 4, 4, delivered("B@x.test")),
+            of(3, 5, 5, received(&["a@x.test"])),
+        ];
+        events.iter().for_each(|event| index.add(event, false));
+        let to = |text| JourneyFilter { to: Some(address(text)), ..JourneyFilter::default() };
+        let all = JourneyFilter::default();
+        assert_eq!(numbers(&index, &all, u64::MAX), [5, 2, 1]);
+        assert_eq!(numbers(&index, &all, 5), [2, 1]);
+        assert_eq!(numbers(&index, &to("b@x.test"), u64::MAX), [2, 1]);
+        assert_eq!(numbers(&index, &to("a@x.test"), 5), [1]);
+        let open = JourneyFilter { settled: Some(false), ..all.clone() };
+        assert_eq!(numbers(&index, &open, u64::MAX), [5, 1]);
+        assert_eq!(numbers(&index, &JourneyFilter { settled: Some(true), ..to("b@x.test") }, u64::MAX), [2]);
+        let from = JourneyFilter { from: Some(address("me@x.test")), ..open };
+        assert_eq!(numbers(&index, &from, 5), [1]);
+        // With their last event, journeys go, and nothing is left of them.
+        events.iter().for_each(|event| index.remove(event));
+        let JourneyIndex { entries, by_number, open, by_address, unresolved } = index;
+        assert!(entries.is_empty() && by_number.is_empty() && open.is_empty());
+        assert!(by_address.is_empty() && unresolved.is_empty());
     }
 
     #[test]
-    fn journey_to_an_alias_has_arrived_when_all_targets_have_it() {
-        let address = |text: &str| -> Address { text.parse().unwrap() };
-        let targets = vec![address("info@x.test"), address("b@y.test")];
-        let expanded = event(EventKind::Expanded { recipient: address("info@x.test"), targets, discarded: false });
-        let mut index = JourneyIndex::of([received(&["info@x.test"]), expanded, delivered("b@y.test")]);
-        assert_eq!(index.open().len(), 1, "info keeps a copy");
-        index.add(delivered("info@x.test"));
-        assert!(index.open().is_empty() && index.journeys().all(Journey::arrived_once));
-        let discarded = event(EventKind::Expanded { recipient: address("a@x.test"), targets: vec![], discarded: true });
-        let index = JourneyIndex::of([received(&["a@x.test"]), discarded]);
-        assert!(index.journeys().all(|journey| journey.is_settled() && !journey.arrived_once()));
+    fn index_puts_events_that_come_late_in_their_place() {
+        let mut index = JourneyIndex::default();
+        index.add(&of(1, 1, 5, delivered("a@x.test")), false);
+        index.add(&of(1, 2, 1, received(&["a@x.test"])), false);
+        let journey = index.journey(JourneyId::from_random(1)).unwrap();
+        assert!(matches!(journey.events[0].kind, EventKind::Received { .. }), "{journey:?}");
+        assert!(journey.arrived_once() && journey.began == Timestamp::from_second(1).unwrap());
     }
 
     #[test]
-    fn journey_deleted_by_the_operator_is_settled() {
-        let deleted = event(EventKind::Deleted { recipients: vec!["a@x.test".parse().unwrap()] });
-        let index = JourneyIndex::of([received(&["a@x.test"]), deleted]);
-        assert!(index.journeys().all(|journey| journey.is_settled() && !journey.arrived_once()));
-    }
-
-    #[test]
-    fn journey_with_a_second_copy_has_not_arrived_once() {
-        let index = JourneyIndex::of([received(&["a@x.test"]), delivered("a@x.test"), delivered("a@x.test")]);
-        assert!(index.journeys().all(|journey| journey.is_settled() && !journey.arrived_once()));
+    fn index_takes_from_the_store_what_it_does_not_know() {
+        let mut index = JourneyIndex::default();
+        let (first, second) = (of(1, 1, 1, received(&["a@x.test"])), of(1, 90, 9, delivered("a@x.test")));
+        let mut stored = JourneyState::new(first.journey, first.at);
+        stored.add_all([&*first]);
+        index.add(&second, true);
+        assert_eq!(index.unresolved(), [first.journey]);
+        index.resolve(first.journey, Some((1, stored)));
+        let (number, state) = index.state(first.journey).unwrap();
+        assert_eq!((number, state.event_count, state.reverse_path.clone()), (1, 2, Some(address("me@x.test"))));
+        assert!(index.unresolved().is_empty());
+        index.remove(&second);
+        assert!(index.by_address.is_empty() && index.by_number.is_empty());
     }
 }

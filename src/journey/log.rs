@@ -1,63 +1,120 @@
-//! The event log: bounded, in memory, with live subscribers.
+//! The event log: the newest events in memory, an index of their journeys, and readers at any place of it.
+//!
+//! ```text
+//!  EventEmitter ──▶ memory, numbered ──▶ Subscription: each consumer at its own place
+//!                        │      └──────▶ index of journeys
+//!                        └─ saver ─────▶ store: what is no longer in memory, and what survives a restart
+//! ```
+//!
+//! An event is in memory, in the index and readable when [`EventEmitter::report`] returns. It is stored later, in batches,
+//! and no reply waits for it; a log without a store forgets what no longer fits into memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::broadcast;
+use jiff::Timestamp;
+use tokio::sync::watch;
 
-use super::{Event, EventKind};
+use super::index::JourneyIndex;
+use super::{Event, EventKind, Subscription};
 use crate::mail::{JourneyId, QueueId, Transcript};
+use crate::store::Store;
 use crate::sync::lock;
 use crate::world::Clock;
-
-/// Events that a slow subscriber may lag behind before it misses some.
-const MAX_FOLLOWER_LAG: usize = 4096;
-
-/// Size of one batch of events.
-const MAX_BATCH_BYTES: usize = 512 * 1024;
 
 /// Size of the retained events with their transcripts; beyond it, the oldest are dropped.
 const MAX_RETAINED_BYTES: usize = 128 * 1024 * 1024;
 
 /// The newest events of a world, limited in number and memory. Cheap to clone.
 #[derive(Clone)]
-pub struct EventLog(Arc<Inner>);
+pub struct EventLog(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     clock: Clock,
+    /// The most events in memory.
     capacity: usize,
+    /// The most of their bytes.
+    max_bytes: usize,
     transcripts: bool,
+    has_index: bool,
+    pub(super) store: Option<Store>,
     state: Mutex<LogState>,
-    followers: broadcast::Sender<Event>,
-    sink: Option<EventSink>,
+    newest: watch::Sender<u64>,
 }
 
-/// Receives every event, synchronously and in order.
-type EventSink = Box<dyn Fn(Event) + Send + Sync>;
-
-#[derive(Default)]
-struct LogState {
-    seq: u64,
-    events: VecDeque<Event>,
+pub(super) struct LogState {
+    /// The number of the newest event.
+    pub(super) seq: u64,
+    pub(super) events: VecDeque<Arc<Event>>,
     bytes: usize,
+    pub(super) index: JourneyIndex,
     /// For each other process: its instance, and the number of its last imported event.
     sources: BTreeMap<String, (u64, u64)>,
+    /// The number of the last event that is stored.
+    pub(super) saved: u64,
+    /// How many journeys are stored.
+    pub(super) stored_journeys: u64,
+}
+
+impl LogState {
+    fn starting_at(seq: u64) -> Self {
+        Self {
+            seq,
+            events: VecDeque::new(),
+            bytes: 0,
+            index: JourneyIndex::default(),
+            sources: BTreeMap::new(),
+            saved: seq,
+            stored_journeys: 0,
+        }
+    }
+
+    /// The number of the oldest event in memory; that of the next event if there is none.
+    pub(super) fn first_seq(&self) -> u64 {
+        self.events.front().map_or(self.seq + 1, |event| event.seq)
+    }
+
+    /// Whether events are not stored yet.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.saved < self.seq
+    }
+
+    /// Drops the oldest event.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.events.pop_front() else { return false };
+        self.bytes -= oldest.memory_bytes();
+        self.index.remove(&oldest);
+        true
+    }
 }
 
 impl EventLog {
-    /// An event log that retains up to `capacity` events, with transcripts if requested.
+    /// An event log in memory that retains up to `capacity` events, with transcripts if requested.
     pub fn new(clock: Clock, capacity: usize, transcripts: bool) -> Self {
-        Self::with(clock, capacity, transcripts, None)
+        Self::with(clock, (capacity, MAX_RETAINED_BYTES), transcripts, true, None, 0)
     }
 
-    /// An event log that retains no events, but passes each one to `sink`. It has no subscribers.
-    pub fn with_sink(clock: Clock, transcripts: bool, sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self::with(clock, 0, transcripts, Some(Box::new(sink)))
+    /// An event log without an index that retains every event until [`EventLog::discard_through`], for a simulation that
+    /// reads all of them.
+    pub fn until_discarded(clock: Clock) -> Self {
+        Self::with(clock, (usize::MAX, usize::MAX), false, false, None, 0)
     }
 
-    fn with(clock: Clock, capacity: usize, transcripts: bool, sink: Option<EventSink>) -> Self {
-        let (followers, _) = broadcast::channel(MAX_FOLLOWER_LAG);
-        Self(Arc::new(Inner { clock, capacity, transcripts, state: Mutex::default(), followers, sink }))
+    /// An event log over a store that has events up to the number `seq`.
+    pub(super) fn over(store: Store, seq: u64, clock: Clock, capacity: usize, transcripts: bool) -> Self {
+        Self::with(clock, (capacity, MAX_RETAINED_BYTES), transcripts, true, Some(store), seq)
+    }
+
+    fn with(
+        clock: Clock,
+        (capacity, max_bytes): (usize, usize),
+        transcripts: bool,
+        has_index: bool,
+        store: Option<Store>,
+        seq: u64,
+    ) -> Self {
+        let (state, newest) = (Mutex::new(LogState::starting_at(seq)), watch::Sender::new(seq));
+        Self(Arc::new(Inner { clock, capacity, max_bytes, transcripts, has_index, store, state, newest }))
     }
 
     /// The event emitter of one host.
@@ -65,39 +122,30 @@ impl EventLog {
         EventEmitter { event_log: self.clone(), host: host.into() }
     }
 
-    /// The retained events from number `seq` on.
-    pub fn since(&self, seq: u64) -> Vec<Event> {
-        let state = self.state();
-        let start = state.events.partition_point(|event| event.seq < seq);
-        state.events.range(start..).cloned().collect()
-    }
-
-    /// A batch of the retained events from number `seq` on: at least one event, and not more than fit into a request.
-    pub fn batch_since(&self, seq: u64) -> Vec<Event> {
-        let state = self.state();
-        let start = state.events.partition_point(|event| event.seq < seq);
-        let mut bytes = 0;
-        let fits = |event: &&Event| {
-            let first = bytes == 0;
-            bytes += event.memory_bytes();
-            first || bytes < MAX_BATCH_BYTES
-        };
-        state.events.range(start..).take_while(fits).cloned().collect()
-    }
-
-    /// The number of the last event.
+    /// The number of the newest event.
     pub fn last_seq(&self) -> u64 {
         self.state().seq
     }
 
-    /// Subscribes to all further events. A subscriber that lags too far behind gets the number of missed events.
-    pub fn follow(&self) -> broadcast::Receiver<Event> {
-        self.0.followers.subscribe()
+    /// A reader of all events after number `seq`.
+    pub fn subscribe(&self, seq: u64) -> Subscription {
+        Subscription::new(self.clone(), seq)
+    }
+
+    /// A reader of all events from now on.
+    pub fn subscribe_from_now(&self) -> Subscription {
+        self.subscribe(self.last_seq())
+    }
+
+    /// Drops the events up to number `seq`.
+    pub fn discard_through(&self, seq: u64) {
+        let mut state = self.state();
+        while state.first_seq() <= seq && state.drop_oldest() {}
     }
 
     /// Imports events of another process; `instance` is a random number for each start of that process. Events that
     /// were imported before are skipped, so a batch may be sent again.
-    pub fn import(&self, source: &str, instance: u64, events: Vec<Event>) {
+    pub fn import(&self, source: &str, instance: u64, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state();
         let (known, last) = state.sources.get(source).copied().unwrap_or_default();
         let mut last = if known == instance { last } else { 0 };
@@ -115,28 +163,35 @@ impl EventLog {
         self.0.transcripts
     }
 
-    fn write(&self, event: Event) {
-        self.append(&mut self.state(), event);
+    /// Resolves when there is an event after number `seq`.
+    pub(super) async fn appended_after(&self, seq: u64) {
+        // The log holds the sender, so this does not fail.
+        let _ = self.0.newest.subscribe().wait_for(|newest| seq < *newest).await;
     }
 
     fn append(&self, state: &mut LogState, mut event: Event) {
         state.seq += 1;
         event.seq = state.seq;
-        if let Some(sink) = &self.0.sink {
-            return sink(event);
-        }
         state.bytes += event.memory_bytes();
-        state.events.push_back(event.clone());
-        while self.0.capacity < state.events.len() || MAX_RETAINED_BYTES < state.bytes {
-            let Some(oldest) = state.events.pop_front() else { break };
-            state.bytes -= oldest.memory_bytes();
+        let event = Arc::new(event);
+        if self.0.has_index {
+            state.index.add(&event, self.0.store.is_some());
         }
-        // Sent under the lock, so that subscribers get the events in order. Fails if there is no subscriber.
-        let _ = self.0.followers.send(event);
+        state.events.push_back(event);
+        while (self.0.capacity < state.events.len() || self.0.max_bytes < state.bytes) && state.drop_oldest() {}
+        // Under the lock, so that the number never goes back.
+        self.0.newest.send_replace(state.seq);
     }
 
-    fn state(&self) -> MutexGuard<'_, LogState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, LogState> {
         lock(&self.0.state)
+    }
+
+    /// The events in memory from number `seq` on.
+    #[cfg(test)]
+    pub(crate) fn since(&self, seq: u64) -> Vec<Event> {
+        let state = self.state();
+        state.events.iter().filter(|event| seq <= event.seq).map(|event| (**event).clone()).collect()
     }
 }
 
@@ -150,10 +205,27 @@ pub struct EventEmitter {
 impl EventEmitter {
     /// Records an event now.
     pub fn report(&self, journey: JourneyId, id: Option<QueueId>, kind: EventKind, transcript: Option<Transcript>) {
+        let transcript = transcript.filter(|_| self.event_log.0.transcripts);
+        self.append(self.event_log.0.clock.now(), journey, id, kind, transcript);
+    }
+
+    /// Records an event of earlier.
+    pub fn report_at(&self, at: Timestamp, journey: JourneyId, id: Option<QueueId>, kind: EventKind) {
+        self.append(at, journey, id, kind, None);
+    }
+
+    fn append(
+        &self,
+        at: Timestamp,
+        journey: JourneyId,
+        id: Option<QueueId>,
+        kind: EventKind,
+        transcript: Option<Transcript>,
+    ) {
         tracing::debug!(host = %self.host, %journey, ?kind, "event");
-        let (at, host) = (self.event_log.0.clock.now(), self.host.clone());
-        let transcript = transcript.filter(|_| self.event_log.0.transcripts).map(Arc::new);
-        self.event_log.write(Event { seq: 0, at, host, journey, id, kind, transcript });
+        let (host, transcript) = (self.host.clone(), transcript.map(Arc::new));
+        let event = Event { seq: 0, at, host, journey, id, kind, transcript };
+        self.event_log.append(&mut self.event_log.state(), event);
     }
 
     /// Whether transcripts are recorded.
@@ -168,23 +240,27 @@ impl EventEmitter {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::mail::Transcript;
 
-    fn event_log() -> EventLog {
+    pub(in crate::journey) fn event_log() -> EventLog {
         EventLog::new(Clock::starting_at(jiff::Timestamp::UNIX_EPOCH), 100, true)
     }
 
-    fn reported(count: u64) -> Vec<Event> {
-        let event_log = event_log();
+    pub(in crate::journey) fn report(event_log: &EventLog, count: u64, transcript: &Transcript) {
         for number in 0..count {
             let kind = EventKind::Reported {
                 about: JourneyId::from_random(number),
                 recipients: vec!["a@x.test".parse().unwrap()],
             };
-            event_log.emitter("mta").report(JourneyId::from_random(number), None, kind, Some(Transcript::default()));
+            let journey = JourneyId::from_random(number);
+            event_log.emitter("mta").report(journey, None, kind, Some(transcript.clone()));
         }
+    }
+
+    fn reported(count: u64) -> Vec<Event> {
+        let event_log = event_log();
+        report(&event_log, count, &Transcript::default());
         event_log.since(0)
     }
 
@@ -206,16 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn event_log_batch_has_at_least_one_event_and_is_bounded() {
-        let event_log = event_log();
-        let mut transcript = Transcript::default();
-        (0..400).for_each(|_| transcript.note(crate::mail::Side::Client, &"😀".repeat(300)));
-        for _ in 0..2 {
-            let kind = EventKind::Reported { about: JourneyId::from_random(1), recipients: Vec::new() };
-            event_log.emitter("mta").report(JourneyId::from_random(1), None, kind, Some(transcript.clone()));
-        }
-        assert_eq!(event_log.batch_since(1).len(), 1);
-        assert_eq!(event_log.batch_since(2).len(), 1);
-        assert!(event_log.batch_since(3).is_empty());
+    fn event_log_when_full_drops_the_oldest_events_with_their_journeys() {
+        let event_log = EventLog::new(Clock::starting_at(jiff::Timestamp::UNIX_EPOCH), 3, false);
+        report(&event_log, 5, &Transcript::default());
+        assert_eq!(event_log.since(0).iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 4, 5]);
+        let state = event_log.state();
+        assert!(state.index.state(JourneyId::from_random(1)).is_none());
+        assert!(state.index.state(JourneyId::from_random(2)).is_some());
     }
 }

@@ -1,12 +1,26 @@
-//! What happened to each message: the log of events of all hosts, and an index of it by journey.
+//! What happened to each message: the log of events of all hosts, and its journeys.
 //!
 //! Each host has an [`EventEmitter`], which records an [`Event`] for each stage of a message. Log lines, the table of
-//! `postroad run`, the control interface and the tests all read the [`EventLog`].
+//! `postroad run`, the control interface, simulations and the tests all read the [`EventLog`] by a [`Subscription`], or
+//! look up a [`Journey`] in it.
+//!
+//! ```text
+//! log ─▶ index ─▶ status ─▶ event          memory
+//!  └─▶ journal ─▶ sqlite                   store: saving, and answers from both
+//! ```
 
 mod event;
 mod index;
+mod journal;
 mod log;
+mod sqlite;
+mod status;
+mod subscription;
 
 pub use event::{Event, EventKind, Protocol};
-pub use index::{Journey, JourneyIndex, RecipientStatus};
+pub use index::JourneyFilter;
+pub use journal::JourneyPage;
 pub use log::{EventEmitter, EventLog};
+pub use sqlite::SCHEMA;
+pub use status::{Journey, JourneyState, RecipientStatus};
+pub use subscription::{Lagged, Subscription};

@@ -37,7 +37,8 @@ impl fmt::Display for Stamp<'_> {
             write!(f, "\r\n\t({tls})")?;
         }
         if let Some(recipient) = self.recipient {
-            write!(f, "\r\n\tfor <{recipient}>")?;
+            // In A-labels, so that the field is ASCII wherever the local part is: the next host may lack SMTPUTF8.
+            write!(f, "\r\n\tfor <{}>", recipient.clone().in_a_labels())?;
         }
         write!(f, ";\r\n\t{}", self.date)
     }
@@ -54,7 +55,7 @@ pub fn return_path(reverse_path: &ReversePath) -> String {
 /// The field that a host adds when it forwards a message by this alias; a host that finds its own alias there detects a
 /// loop. RFC 9228 §4.
 pub fn delivered_to(alias: &Address) -> String {
-    format!("Delivered-To: {alias}")
+    format!("Delivered-To: {}", alias.clone().in_a_labels())
 }
 
 #[cfg(test)]

@@ -2,11 +2,16 @@
 
 use super::Mda;
 use crate::mail::Address;
+use crate::net::{Conn, Lifetime, Machine};
 use crate::world::HostGroup;
 
 /// The users of the hosts behind a POP3 or IMAP listener. Cheap to clone.
 #[derive(Clone)]
 pub struct UserDirectory(HostGroup<Mda>);
+
+/// The host with the mailboxes of a user is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HostOff;
 
 /// A user who may log in.
 #[derive(Clone)]
@@ -33,6 +38,26 @@ impl UserDirectory {
     /// Whether passwords are accepted before TLS is active: at public ports, whose connections stay on this machine.
     pub(super) fn has_cleartext_login(&self) -> bool {
         self.0.is_public()
+    }
+
+    /// The sessions of this user belong to the host with the mailboxes, also behind a port of another one: they end with it,
+    /// and the faults of its link apply.
+    pub(super) fn enter<M: Machine + Unpin>(
+        &self,
+        user: &User,
+        conn: &mut Conn<M>,
+    ) -> Result<Option<Lifetime>, HostOff> {
+        if !self.0.is_public() {
+            return Ok(None);
+        }
+        let lifetime = user.home.lifetime().ok_or(HostOff)?;
+        if user.home.host() != self.greeting_host().host() {
+            conn.stop_also(lifetime.stop().clone());
+        }
+        if let Some(address) = user.home.address() {
+            conn.answer_from(address);
+        }
+        Ok(Some(lifetime))
     }
 
     /// Looks up the user with this login name, which is an address.

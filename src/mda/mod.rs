@@ -15,20 +15,23 @@ mod lmtp;
 mod mailboxes;
 mod pop3;
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
 use crate::journey::EventEmitter;
 use crate::mail::Address;
-use crate::net::{TlsAcceptor, UploadBudget};
+use crate::net::{Lifetime, TlsAcceptor, UploadBudget};
+use crate::sync::lock;
 use crate::world::{self, Clock, HostName, MailboxForm, Rng, World};
 
 pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::LmtpPolicy;
 pub use mailboxes::{
-    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Delivered, Error, FeedReader, FeedUpdate, Inventory,
-    Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MessageMeta, Messages, SCHEMA, SessionId, SpecialUse, Status,
-    SummaryReader, TextFilter, Uid, Usage, View, inventory,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Counters, Delivered, Error, FeedReader, FeedUpdate,
+    FiledMessage, HeaderReader, Inventory, Keywords, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MemoryUse,
+    MessageMeta, Messages, Miscount, SCHEMA, SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid, Usage,
+    View, filed_after, inventory,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;
@@ -62,17 +65,35 @@ pub struct Mda(Arc<Inner>);
 struct Inner {
     context: MdaContext,
     fqdn: String,
+    /// Since the last start of the host.
+    lifetime: Mutex<Option<Lifetime>>,
 }
 
 impl Mda {
-    /// An MDA with these dependencies; sets the quotas of its users.
+    /// An MDA with these dependencies; sets the quotas of its users and the memory for mailboxes.
     pub fn new(context: MdaContext) -> Self {
         let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
-        let mda = Self(Arc::new(Inner { context, fqdn }));
+        let mda = Self(Arc::new(Inner { context, fqdn, lifetime: Mutex::default() }));
         let limited = mda.context().world.users.iter().filter_map(|(key, user)| Some((key, user, user.quota?)));
         let limited = limited.filter(|(_, user, _)| mda.serves(&user.address));
+        mda.mailboxes().limit_memory(mda.context().world.mailbox_memory);
         mda.mailboxes().limit(limited.map(|(key, _, quota)| (key.clone(), quota)));
         mda
+    }
+
+    /// The host is on for this time: users whose mailboxes it has can log in at the public ports.
+    pub fn start(&self, lifetime: Lifetime) {
+        *lock(&self.0.lifetime) = Some(lifetime);
+    }
+
+    /// How long the host is on; `None` if it is off.
+    fn lifetime(&self) -> Option<Lifetime> {
+        lock(&self.0.lifetime).clone().filter(|lifetime| !lifetime.is_over())
+    }
+
+    /// The address at which programs outside the world see the host.
+    fn address(&self) -> Option<IpAddr> {
+        self.context().world.hosts.get(self.host())?.addresses.first().copied()
     }
 
     /// The short name of the host.

@@ -1,9 +1,10 @@
 //! The POP3 service of the mailboxes.
 
+use super::directory::HostOff;
 use super::{Error, Maildrop, User, UserDirectory};
 use crate::journey::{EventKind, Protocol};
 use crate::mail::Message;
-use crate::net::{self, Conn, Service, Stop, Stream};
+use crate::net::{self, Conn, Lifetime, Service, Stop, Stream};
 use crate::pop3::server::{Config, Entry, Event, Refusal, Session};
 use crate::store;
 
@@ -34,6 +35,8 @@ struct Pop3Handler {
     conn: Conn<Session>,
     /// The logged-in user and the locked maildrop.
     open: Option<(User, Maildrop)>,
+    /// How long the host with the maildrop is on, behind a port of another one.
+    lifetime: Option<Lifetime>,
 }
 
 impl Pop3Handler {
@@ -46,11 +49,11 @@ impl Pop3Handler {
             transcript: greeting_host.context().emitter.wants_transcripts(),
         };
         let session = Session::new(config, stream.tls().is_some());
-        Self { conn: Conn::new(stream, session, stop), users, open: None }
+        Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None }
     }
 
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
-        while let Some(event) = self.conn.event().await? {
+        while let Some(event) = self.event().await? {
             match event {
                 Event::StartTls => {
                     self.conn.accept_tls(&self.users.greeting_host().context().tls).await?;
@@ -80,9 +83,19 @@ impl Pop3Handler {
         Ok(())
     }
 
+    /// The next event; `None` also if the host with the maildrop is gone.
+    async fn event(&mut self) -> Result<Option<Event>, net::Error> {
+        match self.lifetime.clone() {
+            Some(lifetime) => lifetime.run(self.conn.event()).await.unwrap_or(Ok(None)),
+            None => self.conn.event().await,
+        }
+    }
+
     /// RFC 1939 §4: the maildrop is locked before the session continues.
     async fn open(&mut self, login: &str) -> Result<Vec<Entry>, Refusal> {
         let user = self.users.user(login).ok_or(Refusal::Permanent)?;
+        // RFC 3206 §4: the client need not ask for another password.
+        self.lifetime = self.users.enter(&user, &mut self.conn).map_err(|HostOff| Refusal::Temporary)?;
         let maildrop = user.home.mailboxes().maildrop(&user.address.key()).await.map_err(|error| refusal(&error))?;
         let entries = maildrop.entries().map(|(size, uid)| Entry { size, uid }).collect();
         self.open = Some((user, maildrop));

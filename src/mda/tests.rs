@@ -13,7 +13,7 @@ use crate::pop3::client::{self as pop3_client, StartTls};
 use crate::smtp::client::{self as smtp_client, Verdict};
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::smtp::server::Server;
-use crate::store::{DiskFaults, Store};
+use crate::store::{DiskFault, DiskFaults, Store};
 use crate::world::HostGroup;
 
 /// The MDA of sina.test with its listeners, and an MTA in front of it.
@@ -85,6 +85,7 @@ impl Fixture {
         assert_eq!(conn.event().await.unwrap(), None);
         let replies = |verdict: &Verdict| match verdict {
             Verdict::Accepted(reply) | Verdict::Refused { reply, .. } => reply.to_string(),
+            Verdict::NotSent(not_sent) => not_sent.to_string(),
         };
         outcome.verdicts.iter().map(replies).collect()
     }
@@ -149,7 +150,7 @@ async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
     let (_conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready, "the maildrop is unlocked");
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().counters.messages, 0);
 
     let steps = fixture.event_log.since(0).into_iter().map(|event| {
         assert_eq!(Some(event.journey), message().journey());
@@ -171,7 +172,7 @@ async fn message_delivered_over_lmtp_is_retrieved_unchanged_over_pop3() {
 async fn pop3_when_the_disk_is_full_reads_and_deletes() {
     let fixture = Fixture::new().await;
     fixture.send(&message(), &["friend@sina.test"]).await;
-    fixture.disk.set_full(true);
+    fixture.disk.inject(DiskFault::Full);
     let (mut conn, ready) = fixture.log_in("friend@sina.test", "postroad").await;
     assert_eq!(ready, pop3_client::Event::Ready);
     conn.machine.retrieve(1);
@@ -180,7 +181,7 @@ async fn pop3_when_the_disk_is_full_reads_and_deletes() {
     assert!(matches!(conn.event().await.unwrap(), Some(pop3_client::Event::Deleted { number: 1 })));
     conn.machine.quit();
     assert_eq!(conn.event().await.unwrap(), Some(pop3_client::Event::Closed));
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "INBOX").unwrap().counters.messages, 0);
     let replies = fixture.send(&message(), &["friend@sina.test"]).await;
     assert_eq!(replies, ["452 4.3.1 The disk is full, try again later"]);
 }
@@ -270,5 +271,5 @@ async fn lmtp_replies_differ_for_full_mailbox_too_large_message_and_unknown_user
     let delivered =
         fixture.event_log.since(0).into_iter().filter(|event| matches!(event.kind, EventKind::Delivered { .. }));
     assert_eq!(delivered.count(), 1);
-    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().messages, 0);
+    assert_eq!(fixture.mda.mailboxes().status("friend@sina.test", "Sent").unwrap().counters.messages, 0);
 }

@@ -1,5 +1,6 @@
 //! The result of an attempt to send a message to a destination.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Failure;
@@ -13,6 +14,8 @@ pub(super) struct Attempt {
     pub(super) verdicts: Vec<Verdict>,
     /// The name of the peer.
     pub(super) host: Option<String>,
+    /// The address of the peer.
+    pub(super) peer: Option<IpAddr>,
     /// The peer supports DSN, and takes over the duty to report. RFC 3461 §5.2.1.
     pub(super) keeps_dsn: bool,
     /// Version and cipher.
@@ -75,6 +78,7 @@ impl ConnectError {
         Attempt {
             verdicts: vec![Verdict::Failed(self.failure.clone()); count],
             host: self.failure.host().map(str::to_owned),
+            peer: None,
             keeps_dsn: false,
             tls: None,
             duration: self.duration,

@@ -9,10 +9,9 @@ use super::attempt::{Attempt, ConnectError, Verdict};
 use super::next_hop::NextHop;
 use super::route::Target;
 use super::{Failure, Mta};
-use crate::mail::{Envelope, Message, Recipient, Transcript};
+use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{self, Conn, Stop};
-use crate::smtp::Reply;
-use crate::smtp::client::{self, Cause, Config, Event, Session, Stage};
+use crate::smtp::client::{self, Cause, Config, Event, NotSent, Session, Stage};
 use crate::world::TlsMode;
 
 /// An open connection that waits for a message.
@@ -23,6 +22,8 @@ pub(super) struct OutboundConnection {
     started_at: Instant,
     /// When it last answered.
     last_reply_at: Instant,
+    /// What was said on connections that failed before it, for the same message.
+    earlier: Transcript,
 }
 
 /// After this much idle time, assume that the peer may have closed the connection.
@@ -31,50 +32,69 @@ const STALE_AFTER: Duration = Duration::from_millis(250);
 /// Why the connection could not be set up.
 enum SetupError {
     /// TLS failed: without it, the set-up may succeed.
-    Tls(net::Error),
-    Other(Failure, Option<Transcript>),
+    Tls(net::Error, Transcript),
+    Other(Failure, Transcript),
 }
 
 impl OutboundConnection {
-    /// Connects to the first host of a next hop that accepts a session.
-    pub(super) async fn open(mta: &Mta, hop: &NextHop) -> Result<Self, ConnectError> {
+    /// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
+    pub(super) async fn open(mta: &Mta, hop: &NextHop, mut earlier: Transcript) -> Result<Self, ConnectError> {
         let started_at = Instant::now();
-        let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), transcript);
-        let targets = hop.targets(mta).await.map_err(|failure| failed(failure, None))?;
-        let mut worst = failed(Failure::Loop(String::new()), None);
+        let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), said(transcript));
+        let targets = match hop.targets(mta).await {
+            Ok(targets) => targets,
+            Err(failure) => return Err(failed(failure, earlier)),
+        };
+        let mut worst = Failure::Loop(String::new());
         for target in &targets {
             for address in &target.addresses {
-                match Self::connect_to(mta, hop, target, *address).await {
-                    Ok(connection) => return Ok(Self { started_at, last_reply_at: Instant::now(), ..connection }),
-                    Err((failure, transcript)) => worst = failed(failure, transcript),
+                match Self::connect_to(mta, hop, target, *address, &mut earlier).await {
+                    Ok(connection) => {
+                        return Ok(Self { started_at, last_reply_at: Instant::now(), earlier, ..connection });
+                    }
+                    Err(failure) => worst = failure,
                 }
             }
         }
-        Err(worst)
+        Err(failed(worst, earlier))
     }
 
-    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails.
+    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails. What is said on connections
+    /// that fail is added to `earlier`.
     async fn connect_to(
         mta: &Mta,
         hop: &NextHop,
         target: &Target,
         address: SocketAddr,
-    ) -> Result<Self, (Failure, Option<Transcript>)> {
-        let host = || target.name.clone();
-        match Self::handshake(mta, hop, target, address, hop.tls != TlsMode::None).await {
-            Ok(connection) => Ok(connection),
-            Err(SetupError::Other(failure, transcript)) => Err((failure, transcript)),
-            Err(SetupError::Tls(error)) if TlsMode::Opportunistic < hop.tls => {
-                Err((Failure::BadTls { host: host(), why: error.to_string(), required: hop.sender_requires }, None))
+        earlier: &mut Transcript,
+    ) -> Result<Self, Failure> {
+        let error = match Self::handshake(mta, hop, target, address, hop.tls != TlsMode::None).await {
+            Ok(connection) => return Ok(connection),
+            Err(SetupError::Other(failure, transcript)) => {
+                earlier.append(&transcript);
+                return Err(failure);
             }
-            Err(SetupError::Tls(error)) => {
-                tracing::info!(host = %target.name, %error, "TLS failed; retrying in clear text (opportunistic)");
-                Self::handshake(mta, hop, target, address, false).await.map_err(|error| match error {
-                    SetupError::Other(failure, transcript) => (failure, transcript),
-                    SetupError::Tls(error) => (Failure::unreachable(&target.name, &error), None),
-                })
+            Err(SetupError::Tls(error, transcript)) => {
+                earlier.append(&transcript);
+                error
             }
+        };
+        if mta.context().emitter.wants_transcripts() {
+            earlier.note(Side::Client, &format!("(TLS failed: {error})"));
         }
+        if TlsMode::Opportunistic < hop.tls {
+            let (host, why) = (target.name.clone(), error.to_string());
+            return Err(Failure::BadTls { host, why, required: hop.sender_requires });
+        }
+        tracing::info!(host = %target.name, %error, "TLS failed; retrying in clear text (opportunistic)");
+        Self::handshake(mta, hop, target, address, false).await.map_err(|error| {
+            let (failure, transcript) = match error {
+                SetupError::Other(failure, transcript) => (failure, transcript),
+                SetupError::Tls(error, transcript) => (Failure::unreachable(&target.name, &error), transcript),
+            };
+            earlier.append(&transcript);
+            failure
+        })
     }
 
     /// Connects and negotiates until a message can be sent.
@@ -86,8 +106,9 @@ impl OutboundConnection {
         tls: bool,
     ) -> Result<Self, SetupError> {
         let context = mta.context();
-        let broken = |error: net::Error| SetupError::Other(Failure::unreachable(&target.name, &error), None);
-        let stream = context.interface.connect(address).await.map_err(broken)?;
+        let broken = |error: net::Error| Failure::unreachable(&target.name, &error);
+        let stream = context.interface.connect(address).await;
+        let stream = stream.map_err(|error| SetupError::Other(broken(error), Transcript::default()))?;
         let config = Config {
             hello: mta.fqdn().to_owned(),
             lmtp: hop.is_lmtp(),
@@ -98,9 +119,18 @@ impl OutboundConnection {
         let trust = if hop.tls == TlsMode::Verified { &context.authority } else { &context.trust };
         let host = target.name.clone();
         let conn = Box::new(Conn::new(stream, Session::new(config), Stop::new()));
-        let mut connection = Self { conn, host, started_at: Instant::now(), last_reply_at: Instant::now() };
+        let now = Instant::now();
+        let mut connection = Self { conn, host, started_at: now, last_reply_at: now, earlier: Transcript::default() };
         loop {
-            match connection.conn.event().await.map_err(broken)? {
+            let event = match connection.conn.event().await {
+                Ok(event) => event,
+                Err(error) => {
+                    // It notes what the peer has begun to say.
+                    let _ = connection.conn.machine.abandon();
+                    return Err(SetupError::Other(broken(error), connection.take_transcript()));
+                }
+            };
+            match event {
                 Some(Event::Ready)
                     if tls
                         && connection.conn.stream().tls().is_none()
@@ -118,13 +148,15 @@ impl OutboundConnection {
                 }
                 Some(Event::Ready | Event::TlsRefused(_)) => return Ok(connection),
                 Some(Event::StartTls) => {
-                    connection.conn.connect_tls(trust, &target.name).await.map_err(SetupError::Tls)?;
+                    if let Err(error) = connection.conn.connect_tls(trust, &target.name).await {
+                        return Err(SetupError::Tls(error, connection.take_transcript()));
+                    }
                     connection.conn.machine.encrypted();
                 }
                 Some(Event::Failed(failure)) => {
                     return Err(SetupError::Other(connection.failure(&failure), connection.take_transcript()));
                 }
-                Some(Event::LoginRefused(_) | Event::Sent(_)) | None => {
+                Some(Event::LoginRefused(_) | Event::NoMechanism | Event::Sent(_)) | None => {
                     let failure = connection.broken("closed the connection before the session was ready", false);
                     return Err(SetupError::Other(failure, connection.take_transcript()));
                 }
@@ -185,16 +217,19 @@ impl OutboundConnection {
         Attempt {
             verdicts,
             host: Some(self.host.clone()),
+            peer: Some(self.conn.stream().peer().ip()),
             keeps_dsn: self.conn.machine.extensions().dsn,
             tls: self.conn.stream().tls(),
             duration: self.started_at.elapsed(),
-            transcript: self.take_transcript(),
+            transcript: said(self.take_transcript()),
             not_started: false,
         }
     }
 
-    fn take_transcript(&mut self) -> Option<Transcript> {
-        Some(self.conn.machine.take_transcript()).filter(|transcript| !transcript.is_empty())
+    fn take_transcript(&mut self) -> Transcript {
+        let mut transcript = std::mem::take(&mut self.earlier);
+        transcript.append(&self.conn.machine.take_transcript());
+        transcript
     }
 
     fn verdict(&self, verdict: client::Verdict) -> Verdict {
@@ -203,12 +238,17 @@ impl OutboundConnection {
             client::Verdict::Refused { reply, .. } => {
                 Verdict::Failed(Failure::Refused { host: self.host.clone(), reply })
             }
+            client::Verdict::NotSent(NotSent { status, reason }) => {
+                Verdict::Failed(Failure::NotSent { host: self.host.clone(), status, reason })
+            }
         }
     }
 
     fn failure(&self, failure: &client::Failure) -> Failure {
         match &failure.cause {
-            Cause::Refused(reply) => Failure::Refused { host: self.host.clone(), reply: transient(reply.clone()) },
+            Cause::Refused(reply) => {
+                Failure::SessionRefused { host: self.host.clone(), stage: failure.stage, reply: reply.clone() }
+            }
             _ => self.broken(&failure.to_string(), failure.stage == Stage::Dot),
         }
     }
@@ -218,8 +258,7 @@ impl OutboundConnection {
     }
 }
 
-/// A host that refuses all sessions may accept them later, or another host may: a `5yz` greeting is no verdict on the
-/// message. RFC 5321 §4.5.4.1.
-fn transient(reply: Reply) -> Reply {
-    if reply.is_permanent() { Reply { code: reply.code - 100, enhanced: Some((4, 3, 2)), ..reply } } else { reply }
+/// A transcript, if something was said.
+fn said(transcript: Transcript) -> Option<Transcript> {
+    Some(transcript).filter(|transcript| !transcript.is_empty())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Mta;
 use super::report::{Action, RecipientStatus};
-use crate::mail::{Address, Message, Notify, Recipient};
+use crate::mail::{Address, Message, Notify, Recipient, delivered_to};
 use crate::world::Target;
 
 /// The expansion of an alias.
@@ -12,12 +12,19 @@ use crate::world::Target;
 pub(super) struct AliasExpansion {
     /// The recipient as the client gave it.
     pub(super) alias: Recipient,
-    /// The addresses that it stands for, each once.
-    pub(super) targets: Vec<Address>,
+    /// What it stands for, each address once.
+    targets: Vec<ExpandedTarget>,
     /// Whether a copy is discarded.
     pub(super) is_discarded: bool,
-    /// All aliases that were followed, the named one first.
+}
+
+#[derive(Clone, Debug)]
+struct ExpandedTarget {
+    address: Address,
+    /// The aliases that led to it, the named one first.
     names: Vec<Address>,
+    /// One of them has expanded the message before. RFC 9228 §4.
+    is_loop: bool,
 }
 
 impl AliasExpansion {
@@ -25,31 +32,39 @@ impl AliasExpansion {
     /// is followed once, so the work is bounded by what the world declares.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
         targets(mta, &recipient.address)?;
-        let mut expansion =
-            Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false, names: Vec::new() };
-        let (mut seen, mut waiting) = (BTreeSet::new(), vec![recipient.address.clone()]);
-        while let Some(address) = waiting.pop() {
+        let mut expansion = Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false };
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![(recipient.address.clone(), Vec::new())]);
+        while let Some((address, mut names)) = waiting.pop() {
             if !seen.insert(address.key()) {
                 continue;
             }
             let Some(targets) = targets(mta, &address) else {
-                expansion.targets.push(address);
+                expansion.add(address, names);
                 continue;
             };
+            names.push(address.clone());
             let world = &mta.context().world;
             for target in targets.iter().rev() {
                 match target {
                     Target::Discard => expansion.is_discarded = true,
                     // A user who is a target of the alias of the same name keeps a copy.
                     Target::Address(own) if own.key() == address.key() && world.users.contains_key(&own.key()) => {
-                        expansion.targets.push(address.clone());
+                        expansion.add(address.clone(), names.clone());
                     }
-                    Target::Address(next) => waiting.push(next.clone()),
+                    Target::Address(next) => waiting.push((next.clone(), names.clone())),
                 }
             }
-            expansion.names.push(address);
         }
         Some(expansion)
+    }
+
+    fn add(&mut self, address: Address, names: Vec<Address>) {
+        self.targets.push(ExpandedTarget { address, names, is_loop: false });
+    }
+
+    /// The addresses that it stands for.
+    pub(super) fn targets(&self) -> Vec<Address> {
+        self.targets.iter().map(|target| target.address.clone()).collect()
     }
 
     /// Whether it leads back to itself, and to no other address.
@@ -57,19 +72,44 @@ impl AliasExpansion {
         self.targets.is_empty() && !self.is_discarded
     }
 
-    /// Whether the message was expanded by one of these aliases before. RFC 9228 §4.
-    pub(super) fn already_expanded(&self, message: &Message) -> bool {
-        message.delivered_to().any(|known| self.names.iter().any(|name| name.key() == known.key()))
+    /// Finds the targets to which the message was sent before: an alias that led to them has expanded it. RFC 9228 §4.
+    /// Returns the recipients that fail for it, which are the alias itself if no target is left.
+    pub(super) fn mark_loops(&mut self, message: &Message) -> Vec<Recipient> {
+        let passed: BTreeSet<_> = message.delivered_to().map(|name| name.key()).collect();
+        for target in &mut self.targets {
+            target.is_loop = target.names.iter().any(|name| passed.contains(&name.key()));
+        }
+        if self.is_loop() {
+            return vec![self.alias.clone()];
+        }
+        let looped = self.targets.iter().filter(|target| target.is_loop);
+        self.recipients(looped.map(|target| target.address.clone()))
     }
 
-    /// The message with the names of the aliases on top.
-    pub(super) fn with_delivered_to(&self, message: &Message) -> Message {
-        self.names.iter().fold(message.clone(), |message, name| message.with_header(&crate::mail::delivered_to(name)))
+    /// Whether the message was sent to all targets before.
+    pub(super) fn is_loop(&self) -> bool {
+        !self.is_discarded && !self.targets.is_empty() && self.targets.iter().all(|target| target.is_loop)
+    }
+
+    /// The copies of the message: the recipients that the same aliases led to, and those aliases. No address of `seen` is
+    /// among them; the recipients are added there.
+    pub(super) fn copies(&self, seen: &mut BTreeSet<Address>) -> Vec<(Vec<Recipient>, &[Address])> {
+        let mut copies: Vec<(Vec<Address>, &[Address])> = Vec::new();
+        for ExpandedTarget { address, names, .. } in self.targets.iter().filter(|target| !target.is_loop) {
+            if !seen.insert(address.clone()) {
+                continue;
+            }
+            match copies.iter_mut().find(|(_, known)| known == names) {
+                Some((addresses, _)) => addresses.push(address.clone()),
+                None => copies.push((vec![address.clone()], names)),
+            }
+        }
+        copies.into_iter().map(|(addresses, names)| (self.recipients(addresses), names)).collect()
     }
 
     /// The targets as recipients. A single one takes over all requests of the sender; several do not report success, which
     /// this host reports itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
-    pub(super) fn recipients(&self, targets: Vec<Address>) -> Vec<Recipient> {
+    fn recipients(&self, targets: impl IntoIterator<Item = Address>) -> Vec<Recipient> {
         let notify = match self.is_single() {
             true => self.alias.notify,
             false => self.alias.notify.map(|notify| Notify { success: false, ..notify }),
@@ -96,7 +136,85 @@ impl AliasExpansion {
     }
 }
 
+/// The message with the aliases that led to a copy on top: no others, which its recipients need not know.
+pub(super) fn with_delivered_to(message: &Message, names: &[Address]) -> Message {
+    names.iter().fold(message.clone(), |message, name| message.with_header(&delivered_to(name)))
+}
+
 /// The targets of an alias of this host.
 fn targets<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
     mta.context().world.alias(address).filter(|_| mta.is_local(address.domain()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mta::test_support;
+    use crate::net::Net;
+    use crate::world::JOURNEY;
+
+    fn expansion(aliases: &str, name: &str) -> AliasExpansion {
+        let users = format!("users = [\"friend\", \"ann\", \"robert\"]\naliases = {{ {aliases} }}");
+        let net = Net::memory(Arc::new(|_, _| Duration::ZERO));
+        let text = JOURNEY.replace("users = [\"friend\"]", &users);
+        let (mta, _) = test_support::mta(&text, "mta-sina", &net, vec![]);
+        AliasExpansion::of(&mta, &format!("{name}@sina.test").parse::<Address>().unwrap().into()).unwrap()
+    }
+
+    fn local(addresses: impl IntoIterator<Item = Address>) -> String {
+        addresses.into_iter().map(|address| address.local().to_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn copies(expansion: &AliasExpansion) -> Vec<(String, String)> {
+        let copies = expansion.copies(&mut BTreeSet::new()).into_iter();
+        let recipients = |list: Vec<Recipient>| local(list.into_iter().map(|recipient| recipient.address));
+        copies.map(|(list, names)| (recipients(list), local(names.to_vec()))).collect()
+    }
+
+    #[tokio::test]
+    async fn copy_has_the_aliases_that_led_to_it_and_no_others() {
+        for (aliases, wanted) in [
+            (r#"staff = ["friend", "ann", "ext@a.test"]"#, &[("friend ann ext", "staff")][..]),
+            (
+                r#"staff = ["ann", "robert", "ext@a.test"], ann = ["ann", "x@a.test"], robert = "y@a.test""#,
+                &[("ann x", "staff ann"), ("y", "staff robert"), ("ext", "staff")],
+            ),
+            (
+                r#"staff = "all", all = ["ann", "more"], more = "friend""#,
+                &[("ann", "staff all"), ("friend", "staff all more")],
+            ),
+            (r#"staff = ["a", "b"], a = "friend", b = "friend""#, &[("friend", "staff a")]),
+            (r#"staff = ["|discard", "ann"]"#, &[("ann", "staff")]),
+        ] {
+            let copies = copies(&expansion(aliases, "staff"));
+            let copies: Vec<_> = copies.iter().map(|(to, names)| (to.as_str(), names.as_str())).collect();
+            assert_eq!(copies, wanted, "{aliases}");
+        }
+    }
+
+    /// RFC 9228 §4.
+    #[tokio::test]
+    async fn loop_is_found_for_the_targets_that_the_message_was_sent_to_before() {
+        let aliases = r#"staff = ["friend", "list"], list = ["ann", "ext@a.test"]"#;
+        for (passed, failed, left) in [
+            ("", "", &[("friend", "staff"), ("ann ext", "staff list")][..]),
+            ("staff", "staff", &[]),
+            ("list", "ann ext", &[("friend", "staff")]),
+            ("other", "", &[("friend", "staff"), ("ann ext", "staff list")]),
+        ] {
+            let mut expansion = expansion(aliases, "staff");
+            let message = format!("Delivered-To: {passed}@sina.test\r\nSubject: s\r\n\r\nx\r\n");
+            let looped = expansion.mark_loops(&Message::new(message.into()));
+            assert_eq!(local(looped.into_iter().map(|recipient| recipient.address)), failed, "{passed}");
+            let copies = copies(&expansion);
+            let copies: Vec<_> = copies.iter().map(|(to, names)| (to.as_str(), names.as_str())).collect();
+            assert_eq!((copies.as_slice(), expansion.is_loop()), (left, failed == "staff"), "{passed}");
+        }
+        let mut void = expansion(r#"void = "|discard""#, "void");
+        let again = Message::new("Delivered-To: void@sina.test\r\n\r\n".into());
+        assert!(void.mark_loops(&again).is_empty() && !void.is_loop(), "nothing is sent on");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::dns::LookupError;
 use crate::net;
 use crate::smtp::Reply;
+use crate::smtp::client::Stage;
 
 /// Why a message was not relayed to its next host.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,6 +15,27 @@ pub enum Failure {
         host: String,
         /// Its reply.
         reply: Reply,
+    },
+    /// The next host refused the session, or closed it with 421. It may accept the message later, or another host may: a
+    /// `5yz` greeting is no verdict on the message. RFC 5321 §3.8, §4.5.4.1.
+    #[error("{host} said at {stage}: {reply}")]
+    SessionRefused {
+        /// Its name.
+        host: String,
+        /// When.
+        stage: Stage,
+        /// Its reply.
+        reply: Reply,
+    },
+    /// This host did not send it, since the next host does not support what that requires.
+    #[error("not sent to {host}: {reason}")]
+    NotSent {
+        /// The name of the next host.
+        host: String,
+        /// The status. RFC 3463.
+        status: (u8, u16, u16),
+        /// What is missing.
+        reason: String,
     },
     /// The session with the next host ended early.
     #[error("{host} {what}")]
@@ -83,17 +105,21 @@ impl Failure {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Refused { reply, .. } => reply.is_permanent(),
+            Self::NotSent { status, .. } => status.0 == 5,
             Self::Lookup(error) => !error.is_temporary(),
             Self::NullMx(_) | Self::NoMailServer(_) | Self::Loop(_) | Self::Expired { .. } => true,
             Self::NoTls { required, .. } | Self::BadTls { required, .. } => *required,
-            Self::Broken { .. } | Self::Unreachable { .. } => false,
+            Self::SessionRefused { .. } | Self::Broken { .. } | Self::Unreachable { .. } => false,
         }
     }
 
     /// The status for a report. RFC 3463, RFC 7505 §4, and RFC 8689 §4.2.1.
     pub fn status(&self) -> (u8, u16, u16) {
         match self {
-            Self::Refused { reply, .. } => reply.enhanced.unwrap_or((if reply.is_permanent() { 5 } else { 4 }, 0, 0)),
+            Self::Refused { reply, .. } => reply.status(),
+            Self::SessionRefused { reply, .. } if reply.is_transient() && reply.status() != (4, 0, 0) => reply.status(),
+            Self::SessionRefused { .. } => (4, 3, 2),
+            Self::NotSent { status, .. } => *status,
             Self::Lookup(error) if error.is_temporary() => (4, 4, 3),
             Self::Lookup(_) | Self::NoMailServer(_) => (5, 1, 2),
             Self::NullMx(_) => (5, 1, 10),
@@ -120,10 +146,11 @@ impl Failure {
         }
     }
 
-    /// The next host, if there is one.
+    /// The next host, if it did not accept the message; `None` if this host made the decision.
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Refused { host, .. }
+            | Self::SessionRefused { host, .. }
             | Self::Broken { host, .. }
             | Self::Unreachable { host, .. }
             | Self::NoTls { host, .. }
@@ -136,7 +163,7 @@ impl Failure {
     /// The reply of the next host, if it refused.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::Refused { reply, .. } => Some(reply),
+            Self::Refused { reply, .. } | Self::SessionRefused { reply, .. } => Some(reply),
             Self::Expired { last, .. } => last.reply(),
             _ => None,
         }

@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 use tokio_util::task::TaskTracker;
 
 use crate::mail::Address;
-use crate::net::Stop;
+use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::sync::lock;
 use crate::world::HostName;
@@ -48,7 +48,7 @@ pub use context::MtaContext;
 pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
-pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, inventory};
+pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, WaitingMessage, inventory};
 pub use receive::{ListenerKind, SmtpPolicy};
 
 /// One MTA. Cheap to clone.
@@ -67,6 +67,8 @@ struct Inner {
 /// The tasks since the last start of the host.
 #[derive(Clone, Default)]
 struct Tasks {
+    /// How long the host is on; `None` before its first start.
+    lifetime: Option<Lifetime>,
     /// Fires when they are dropped where they are.
     end: Stop,
     workers: TaskTracker,
@@ -105,9 +107,19 @@ impl Mta {
         tasks.workers.spawn(tasks.until_end(task));
     }
 
+    /// Whether the host is on.
+    fn is_on(&self) -> bool {
+        lock(&self.0.tasks).lifetime.as_ref().is_some_and(|lifetime| !lifetime.is_over())
+    }
+
     /// Its queue.
     pub fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    /// Forgets what is cached of this domain and the names below it; all if it is empty.
+    pub fn forget_names(&self, domain: &str) {
+        self.context().resolver.forget(domain);
     }
 
     /// The short name of the host.

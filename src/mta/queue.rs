@@ -30,7 +30,8 @@ use crate::mail::{Message, QueueId};
 use crate::store::{self, Store, Transaction};
 use crate::world::HostName;
 
-pub use listing::{Inventory, Listing, QueueEntry, Selector, State};
+use listing::Affected;
+pub use listing::{Inventory, Listing, QueueEntry, Selector, State, WaitingMessage};
 pub use sqlite::SCHEMA;
 use sqlite::Stored;
 #[cfg(test)]
@@ -77,16 +78,22 @@ impl Queue {
     /// # Errors
     /// It could not be stored, and nothing of it is.
     pub async fn put(&self, message: QueuedMessage) -> Result<Receipt, store::Error> {
-        self.put_all(message.id, vec![message]).await
+        self.put_all(message.id, vec![message], || {}).await
     }
 
     /// Makes durable, in one commit, all that the message `id` became: several copies if aliases were expanded, none if
-    /// they discard it. All are due at once.
+    /// they discard it. All are due at once, after `then`.
     ///
     /// # Errors
     /// Something could not be stored, and nothing is.
-    pub async fn put_all(&self, id: QueueId, messages: Vec<QueuedMessage>) -> Result<Receipt, store::Error> {
+    pub async fn put_all(
+        &self,
+        id: QueueId,
+        messages: Vec<QueuedMessage>,
+        then: impl FnOnce(),
+    ) -> Result<Receipt, store::Error> {
         if messages.is_empty() {
+            then();
             return Ok(Receipt { id });
         }
         let host = self.host.clone();
@@ -94,7 +101,9 @@ impl Queue {
             let put = |queued| sqlite::insert(transaction, &host, queued);
             messages.into_iter().map(put).collect::<Result<Vec<_>, store::Error>>()
         };
-        self.scheduler.add(self.store.write(put).await?);
+        let entries = self.store.write(put).await?;
+        then();
+        self.scheduler.add(entries);
         Ok(Receipt { id })
     }
 
@@ -118,11 +127,11 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
-    pub(super) async fn hold_unreadable(&self, row: i64, reason: &store::Error) -> Result<(), store::Error> {
+    async fn hold_unreadable(&self, row: i64, reason: &store::Error) -> Result<Vec<Affected>, store::Error> {
         let reason = reason.to_string();
-        self.store.write(move |transaction| sqlite::hold_row(transaction, row, &reason)).await?;
+        let held = self.store.write(move |transaction| sqlite::hold_row(transaction, row, &reason)).await?;
         self.scheduler.reschedule(row, None);
-        Ok(())
+        Ok(held)
     }
 
     /// Stores the result of an attempt. The row stays in flight if recipients of it do.
@@ -148,6 +157,14 @@ impl Queue {
         }
         self.scheduler.add_due(reports);
         Ok(())
+    }
+
+    /// Some of all messages in the queue, in order, after the one at `row`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn messages_after(&self, row: i64, limit: usize) -> Result<Vec<WaitingMessage>, store::Error> {
+        self.store.read(|connection| sqlite::messages_after(connection, &self.host, row, limit))
     }
 
     /// The number of messages that wait, without those on hold or in flight.

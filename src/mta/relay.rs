@@ -14,7 +14,7 @@ use super::scheduler::Slot;
 use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
 use super::{Mta, Tasks, worker};
 use crate::mail::{Envelope, Recipient};
-use crate::net::Stop;
+use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::world::{Retry, later};
 
@@ -32,7 +32,8 @@ impl Mta {
     pub fn start(&self, stop: Stop, end: Stop) -> Result<impl Future<Output = ()> + use<>, store::Error> {
         self.queue().reload()?;
         self.policy().reset();
-        let tasks = Tasks { end: end.child_token(), workers: TaskTracker::new() };
+        let lifetime = Some(Lifetime::new(stop.clone(), end.clone()));
+        let tasks = Tasks { lifetime, end: end.child_token(), workers: TaskTracker::new() };
         self.set_tasks(tasks.clone());
         Ok(run(self.clone(), stop, tasks))
     }
@@ -84,7 +85,7 @@ async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
 /// Puts a message on hold that will not become readable by itself.
 async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, row, "queue entry unreadable; held until it is released");
-    if let Err(error) = mta.queue().hold_unreadable(row, error).await {
+    if let Err(error) = mta.hold_unreadable(row, error).await {
         retry_later(mta, row, &error);
     }
 }
@@ -114,7 +115,7 @@ fn report_due(mta: &Mta, entry: &Entry) -> bool {
 /// Tries all destinations at once. A slow one does not delay the settlement of what others accepted, so that a crash does
 /// not repeat it.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
-    let (envelope, message) = (entry.queued.envelope.clone(), entry.queued.message.clone());
+    let (id, envelope, message) = (entry.queued.id, entry.queued.envelope.clone(), entry.queued.message.clone());
     let mut tries: FuturesUnordered<_> = parts
         .into_iter()
         .map(|(slot, recipients)| {
@@ -123,7 +124,7 @@ async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
             async move {
                 let hop = slot.hop().clone();
                 let attempt = worker::send(mta, slot, envelope, message).await;
-                Outcome { hop, recipients, attempt }
+                Outcome::now(mta, id, hop, recipients, attempt)
             }
         })
         .collect();

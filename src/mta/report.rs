@@ -1,5 +1,6 @@
 //! Delivery status notifications: messages that report the delivery status of a message to its sender. RFC 3464, RFC 3461.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -9,12 +10,14 @@ use jiff::Timestamp;
 use super::{Failure, Mta, QueuedMessage};
 use crate::journey::EventKind;
 use crate::mail::{Address, Body, Envelope, JourneyId, Message, Recipient, Return, normalize};
-use crate::world::rfc5322_date;
+use crate::world::{later, rfc5322_date};
 
 /// Longest line of a report, without CR LF: a next hop may refuse longer ones. RFC 5322 §2.1.1.
 const MAX_LINE_BYTES: usize = 998;
 /// Longest piece of a folded value; it fits into a line with the name of its field.
 const MAX_PIECE_BYTES: usize = 900;
+/// Length of a folded line, if there are spaces. RFC 5322 §2.1.1 recommends at most 78.
+const LINE_BYTES: usize = 76;
 
 /// The result for a recipient. RFC 3464 §2.3.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +37,9 @@ pub(super) enum Action {
 #[derive(Clone, Debug)]
 pub(super) struct RecipientStatus {
     pub(super) status: (u8, u16, u16),
+    /// The next host, if the text is its reply.
     pub(super) host: Option<String>,
-    /// The reply of the next host, or our own reason.
+    /// The reply of the next host, as it was received, or the reason of this host.
     pub(super) text: Option<String>,
 }
 
@@ -109,7 +113,7 @@ fn report(
             body: if eight_bit { Body::EightBit } else { Body::SevenBit },
             // RFC 8689 §5: a report about a message that requires TLS requires it too.
             require_tls: queued.envelope.require_tls,
-            smtputf8: !sender.is_ascii() || entries.iter().any(|(recipient, ..)| !recipient.address.is_ascii()),
+            smtputf8: !sender.local().is_ascii() || is_international(entries),
             ..Envelope::default()
         },
         arrived: now,
@@ -127,6 +131,8 @@ fn compose(
     id: &str,
 ) -> Vec<u8> {
     let (host, date, boundary) = (mta.fqdn(), rfc5322_date(now), format!("={id}="));
+    // Domains are in A-labels: with an ASCII local part, the report can pass hosts without SMTPUTF8.
+    let sender = sender.clone().in_a_labels();
     let (subject, opening) = texts(action);
     let mut text = format!(
         "From: Mail Delivery System <postmaster@{host}>\r\nTo: <{sender}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
@@ -138,22 +144,30 @@ fn compose(
     );
     for (recipient, _, status) in entries {
         let reason = status.text.as_deref().unwrap_or("no reason was given");
+        let reason = match &status.host {
+            Some(host) => format!("{host} said: {reason}"),
+            None => reason.to_owned(),
+        };
         // Writing to a String cannot fail.
-        let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, folded(reason, "      "));
+        let _ = write!(text, "  <{}>\r\n      {}\r\n", recipient.address, folded(&reason, "      ", LINE_BYTES));
     }
-    let prefix = type_prefix(entries);
+    let prefix = if is_international(entries) { "global-" } else { "" };
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{prefix}delivery-status\r\n\r\n");
+    let mut fields = Fields { text: &mut text, is_ascii: prefix.is_empty() };
     if let Some(envid) = &queued.envelope.envid {
-        let _ = write!(text, "Original-Envelope-Id: {}\r\n", folded(envid, " "));
+        fields.write("Original-Envelope-Id", envid);
     }
-    let arrived = rfc5322_date(queued.arrived);
-    let _ = write!(
-        text,
-        "Reporting-MTA: dns; {host}\r\nX-Postroad-Journey: {}\r\nArrival-Date: {arrived}\r\n",
-        queued.id.journey
-    );
+    fields.write("Reporting-MTA", &format!("dns; {host}"));
+    fields.write("X-Postroad-Journey", &queued.id.journey.to_string());
+    fields.write("Arrival-Date", &rfc5322_date(queued.arrived));
+    let retry_until = later(queued.arrived, mta.context().settings.retry.give_up);
     for (recipient, action, status) in entries {
-        write_recipient(&mut text, recipient, *action, status, &date);
+        fields.write_recipient(recipient, *action, status);
+        fields.write("Last-Attempt-Date", &date);
+        if *action == Action::Delayed {
+            // RFC 3464 §2.3.9.
+            fields.write("Will-Retry-Until", &rfc5322_date(retry_until));
+        }
     }
     // A binary message cannot stand inside a text (RFC 3030 §3), nor can its lines be folded; one that requires TLS is not
     // returned (RFC 8689 §5).
@@ -180,30 +194,60 @@ fn compose(
     report
 }
 
-/// RFC 3464 §2.3.
-fn write_recipient(text: &mut String, recipient: &Recipient, action: Action, status: &RecipientStatus, date: &str) {
-    let RecipientStatus { status: (class, subject, detail), host, text: reply } = status;
-    let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
-    let action = match action {
-        Action::Failed => "failed",
-        Action::Delayed => "delayed",
-        Action::Delivered => "delivered",
-        Action::Expanded => "expanded",
-        Action::Relayed | Action::PassedOn => "relayed",
-    };
-    text.push_str("\r\n");
-    if let Some((kind, address)) = recipient.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';')) {
-        let _ = write!(text, "Original-Recipient: {kind}; {}\r\n", folded(address, " "));
+/// Writes the fields of a delivery status. RFC 3464 §2.1.
+struct Fields<'a> {
+    text: &'a mut String,
+    /// The media type is `message/delivery-status`, which is ASCII; else it is that of RFC 6533 §3, in UTF-8.
+    is_ascii: bool,
+}
+
+impl Fields<'_> {
+    fn write(&mut self, name: &str, value: &str) {
+        let value = if self.is_ascii { escaped(value) } else { value.into() };
+        let line = folded(&format!("{name}: {value}"), " ", LINE_BYTES);
+        self.text.push_str(&line);
+        self.text.push_str("\r\n");
     }
-    let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {action}\r\n", recipient.address);
-    let _ = write!(text, "Status: {class}.{subject}.{detail}\r\n");
-    if let Some(host) = host {
-        let _ = write!(text, "Remote-MTA: dns; {host}\r\n");
-        if let Some(reply) = reply {
-            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", folded(reply, " "));
+
+    /// RFC 3464 §2.3. Only a reply of the next host has a Remote-MTA and the diagnostic type `smtp`.
+    fn write_recipient(&mut self, recipient: &Recipient, action: Action, status: &RecipientStatus) {
+        let RecipientStatus { status: (class, subject, detail), host, text } = status;
+        self.text.push_str("\r\n");
+        if let Some((kind, address)) = recipient.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';')) {
+            self.write("Original-Recipient", &format!("{kind}; {address}"));
+        }
+        let kind = if recipient.address.local().is_ascii() { "rfc822" } else { "utf-8" };
+        self.write("Final-Recipient", &format!("{kind}; {}", recipient.address.clone().in_a_labels()));
+        let is_problem = matches!(action, Action::Failed | Action::Delayed);
+        let action = match action {
+            Action::Failed => "failed",
+            Action::Delayed => "delayed",
+            Action::Delivered => "delivered",
+            Action::Expanded => "expanded",
+            Action::Relayed | Action::PassedOn => "relayed",
+        };
+        self.write("Action", action);
+        self.write("Status", &format!("{class}.{subject}.{detail}"));
+        match (host, text) {
+            (Some(host), text) => {
+                self.write("Remote-MTA", &format!("dns; {host}"));
+                if let Some(reply) = text {
+                    self.write("Diagnostic-Code", &format!("smtp; {reply}"));
+                }
+            }
+            (None, Some(reason)) if is_problem => self.write("Diagnostic-Code", &format!("X-Postroad; {reason}")),
+            (None, _) => {}
         }
     }
-    let _ = write!(text, "Last-Attempt-Date: {date}\r\n");
+}
+
+/// Text in ASCII: other characters are written as in addresses of type `utf-8`. RFC 6533 §3.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    let written = |char: char| if char.is_ascii() { char.to_string() } else { format!("\\x{{{:X}}}", u32::from(char)) };
+    text.chars().map(written).collect()
 }
 
 /// Subject and opening sentences of a report.
@@ -230,22 +274,28 @@ fn texts(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-/// Addresses in UTF-8 need the international media types. RFC 6533 §3.
-fn type_prefix(entries: &[&DsnEntry<'_>]) -> &'static str {
-    if entries.iter().all(|(recipient, ..)| recipient.address.is_ascii()) { "" } else { "global-" }
+/// Whether addresses in UTF-8 need the international media types. RFC 6533 §3.
+fn is_international(entries: &[&DsnEntry<'_>]) -> bool {
+    entries.iter().any(|(recipient, ..)| !recipient.address.local().is_ascii())
 }
 
 fn one_line(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The text on one line. Longer text is folded, at spaces if possible; further lines begin with `indent`.
-fn folded(text: &str, indent: &str) -> String {
+/// The text on one line. Longer text is folded at spaces, or where a line must end; further lines begin with `indent`.
+fn folded(text: &str, indent: &str, width: usize) -> String {
     let text = one_line(text);
     let (mut lines, mut rest) = (Vec::new(), text.as_str());
-    while MAX_PIECE_BYTES < rest.len() {
-        let most = (0..=MAX_PIECE_BYTES).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
-        let end = rest[..most].rfind(' ').filter(|at| 0 < *at).unwrap_or(most);
+    while width < rest.len() {
+        let boundary = |max: usize| (0..=max.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
+        let (within, most) = (&rest[..boundary(width)], boundary(MAX_PIECE_BYTES));
+        let space = within.rfind(' ').or_else(|| rest[..most].find(' ')).filter(|at| 0 < *at);
+        let end = match space {
+            Some(at) => at,
+            None if rest.len() <= MAX_PIECE_BYTES => break,
+            None => most,
+        };
         lines.push(&rest[..end]);
         rest = rest[end..].trim_start_matches(' ');
     }
@@ -324,10 +374,48 @@ mod tests {
         // One word, whose characters must not be split.
         for word in ["x".repeat(5_000), "\u{e9}".repeat(2_500)] {
             let read = DeliveryReport::read(reported("Subject: s\r\n\r\n", None, &word).as_bytes()).unwrap();
-            assert_eq!(read.recipients[0].diagnostic.as_deref().map(|text| text.replace(' ', "")), Some(word));
+            assert_eq!(
+                read.recipients[0].diagnostic.as_deref().map(|text| text.replace(' ', "")),
+                Some(escaped(&word).into_owned())
+            );
         }
         let short = reported("Subject: s\r\n\r\n", None, "550 5.7.1 no");
         assert!(short.contains("\r\nDiagnostic-Code: smtp; 550 5.7.1 no\r\n"), "{short}");
+    }
+
+    /// RFC 6533 §3: only a local part needs the international types; other fields write UTF-8 as its `utf-8` addresses do.
+    #[test]
+    fn report_about_a_non_ascii_domain_is_ascii_but_for_its_text() {
+        let net = Net::memory(Arc::new(|_, _| Duration::ZERO));
+        let (mta, _) = test_support::mta(JOURNEY, "mta-sina", &net, vec![]);
+        let address: Address = "bob@b\u{fc}cher.test".parse().unwrap();
+        let recipient = Recipient { orcpt: Some("utf-8;\u{4f8b}@b.test".to_owned()), ..address.into() };
+        let envelope = Envelope {
+            reverse_path: Some("ann@\u{65b0}\u{6d6a}.test".parse().unwrap()),
+            recipients: vec![recipient.clone()],
+            envid: Some("caf\u{e9}".to_owned()),
+            smtputf8: true,
+            ..Envelope::default()
+        };
+        let (id, arrived) = (JourneyId::from_random(1).queue_id(1), Timestamp::UNIX_EPOCH);
+        let queued = QueuedMessage { id, envelope, message: Message::new("Subject: s\r\n\r\n".into()), arrived };
+        let status = RecipientStatus { status: (4, 4, 1), host: None, text: Some("no route".to_owned()) };
+        let report = all(&mta, &queued, &[(&recipient, Action::Delayed, status)], arrived).remove(0);
+        let text = String::from_utf8(report.message.to_bytes().to_vec()).unwrap();
+        let (header, _) = text.split_once("\r\n\r\n").unwrap();
+        assert!(header.is_ascii() && header.contains("\r\nTo: <ann@xn--efvx5o.test>\r\n"), "{header}");
+        assert!(!report.envelope.smtputf8, "it may pass a host without SMTPUTF8");
+        let (_, fields) = text.split_once("Content-Type: message/delivery-status\r\n\r\n").unwrap();
+        let (fields, _) = fields.split_once("\r\n--").unwrap();
+        let wanted = [
+            r"Original-Envelope-Id: caf\x{E9}",
+            r"Original-Recipient: utf-8; \x{4F8B}@b.test",
+            "Final-Recipient: rfc822; bob@xn--bcher-kva.test",
+            "Diagnostic-Code: X-Postroad; no route",
+            "Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000",
+        ];
+        assert!(wanted.iter().all(|line| fields.lines().any(|it| it == *line)), "{fields}");
+        assert_eq!(DeliveryReport::read(text.as_bytes()).unwrap().recipients[0].status, (4, 4, 1));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Scheduler {
         self.state().cache.take(row)
     }
 
-    /// Asks for a slot at each of these destinations, for an entry in flight. Without them, the entry waits by itself: it
+    /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight. Without them, the entry waits by itself: it
     /// is parked at a destination without a free slot or, if all are in back-off, due at the end of that. An entry about
     /// which a report is due (`urgent`) ignores back-off.
     pub(super) fn admit(&self, entry: Entry, hops: &[NextHop], urgent: bool) -> Option<(Entry, Vec<Slot>)> {
@@ -143,6 +143,7 @@ impl Scheduler {
                     && state.destinations.get(*hop).is_some_and(|destination| !destination.slots.has_free())
             };
             if let Some(hop) = hops.iter().find(is_full) {
+                state.release_above(entry.row, hop, now);
                 self.park(state, entry, hop, now);
                 return None;
             }
@@ -301,6 +302,17 @@ impl State {
         for hop in self.reserved.remove(&row).unwrap_or_default() {
             self.release(&hop, now);
         }
+    }
+
+    /// Releases the slots that are reserved for a row at destinations after this one, at which it is going to wait. Since all
+    /// rows that wait hold slots at earlier destinations only, none waits for another in a circle.
+    fn release_above(&mut self, row: i64, hop: &NextHop, now: Timestamp) {
+        let Some(reserved) = self.reserved.remove(&row) else { return };
+        let (kept, above): (Vec<_>, Vec<_>) = reserved.into_iter().partition(|own| own < hop);
+        if !kept.is_empty() {
+            self.reserved.insert(row, kept);
+        }
+        above.iter().for_each(|hop| self.release(hop, now));
     }
 
     /// Releases a slot, and reserves it for the next parked message, which is due now.

@@ -1,5 +1,6 @@
 //! Stores and reports the results of an attempt.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,13 +12,13 @@ use super::next_hop::NextHop;
 use super::report::{self, Action, RecipientStatus};
 use super::{Failure, Mta};
 use crate::journey::{EventKind, Protocol};
-use crate::mail::{Address, Envelope, JourneyId, Recipient};
-use crate::world::{Retry, later};
+use crate::mail::{Address, Envelope, JourneyId, QueueId, Recipient};
+use crate::world::{Retry, Role, later};
 
 /// The wait before the store is tried again.
 pub(super) const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Recipients that share a next hop, and the result there.
+/// Recipients that share a next hop, and the result there. Events are recorded of those that it accepted.
 pub(super) struct Outcome {
     pub(super) hop: NextHop,
     pub(super) recipients: Vec<Recipient>,
@@ -75,12 +76,37 @@ fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
 }
 
 impl Outcome {
+    /// The result for recipients of the message `id` at a next hop just now. Records an event of those that it accepted: what
+    /// the next host does with the message comes after that, and other destinations may take long.
+    pub(super) fn now(mta: &Mta, id: QueueId, hop: NextHop, recipients: Vec<Recipient>, mut attempt: Attempt) -> Self {
+        let accepted = recipients.iter().zip(&attempt.verdicts).filter_map(|(recipient, verdict)| match verdict {
+            Verdict::Accepted(reply) => Some((recipient.address.clone(), reply.to_string())),
+            Verdict::Failed(_) => None,
+        });
+        let leaves = |address: &Address| leaves_world(mta, attempt.peer, address);
+        let (left, others): (Vec<_>, Vec<_>) = accepted.partition(|(address, _)| leaves(address));
+        for (accepted, leaves) in [(others, false), (left, true)] {
+            let Some((_, reply)) = accepted.first().cloned() else { continue };
+            let step = EventKind::Relayed {
+                protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
+                to: attempt.host.clone().unwrap_or_default(),
+                recipients: accepted.into_iter().map(|(address, _)| address).collect(),
+                reply,
+                tls: attempt.tls.clone(),
+                took_ms: attempt.duration.as_secs_f64() * 1e3,
+                leaves,
+            };
+            mta.context().emitter.report(id.journey, Some(id), step, attempt.transcript.take());
+        }
+        Self { hop, recipients, attempt }
+    }
+
     /// The recipients that wait, and those that are settled. The transcript goes with the latter.
     fn split(self, is_over: bool) -> (Self, Self) {
         let Self {
             hop,
             recipients,
-            attempt: Attempt { verdicts, host, keeps_dsn, tls, duration, mut transcript, not_started },
+            attempt: Attempt { verdicts, host, peer, keeps_dsn, tls, duration, mut transcript, not_started },
         } = self;
         let waits =
             |verdict: &Verdict| matches!(verdict, Verdict::Failed(failure) if !is_over && !failure.is_permanent());
@@ -92,6 +118,7 @@ impl Outcome {
             let attempt = Attempt {
                 verdicts,
                 host: host.clone(),
+                peer,
                 keeps_dsn,
                 tls: tls.clone(),
                 duration,
@@ -117,12 +144,21 @@ async fn settle(
     let until = if let Remaining::RetryAt { due, .. } = remaining { due } else { now };
     let reports = report::all(mta, &entry.queued, &classified.dsn_entries(), now);
     persist(mta, entry, Settlement { remaining, reports: reports.clone() }).await;
+    let journey = reports.first().map(|queued| queued.id.journey);
+    record_failures(mta, entry, outcomes, &classified, until, journey);
     for report in &reports {
         let step = report::step(report, entry.queued.id.journey);
         mta.context().emitter.report(report.id.journey, Some(report.id), step, None);
     }
-    let journey = reports.first().map(|queued| queued.id.journey);
-    record_events(mta, entry, outcomes, &classified, until, journey);
+}
+
+/// Whether no host of this world reports what becomes of a message that `peer` accepted for the recipient: the peer is
+/// outside, or it is an external MTA, and not one that relays to a domain of the world.
+fn leaves_world(mta: &Mta, peer: Option<IpAddr>, recipient: &Address) -> bool {
+    let world = &mta.context().world;
+    let Some(host) = peer.and_then(|peer| world.host_at(peer)) else { return true };
+    let is_external = matches!(&host.role, Role::Mta(settings) if !settings.engine.is_ours());
+    is_external && world.domain(recipient.domain()).is_none_or(|served| served.mx.contains(&host.name))
 }
 
 /// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be sent
@@ -184,8 +220,8 @@ impl Classified {
     }
 }
 
-/// Records the events of an attempt.
-fn record_events(
+/// Records the events of recipients that wait or that failed.
+fn record_failures(
     mta: &Mta,
     entry: &Entry,
     outcomes: Vec<Outcome>,
@@ -194,24 +230,8 @@ fn record_events(
     report: Option<JourneyId>,
 ) {
     let (journey, id) = (entry.queued.id.journey, Some(entry.queued.id));
-    for Outcome { hop, recipients, attempt } in outcomes {
-        let Attempt { verdicts, host, tls, duration, mut transcript, .. } = attempt;
-        let accepted = recipients.iter().zip(&verdicts).filter_map(|(recipient, verdict)| match verdict {
-            Verdict::Accepted(reply) => Some((recipient.address.clone(), reply)),
-            Verdict::Failed(_) => None,
-        });
-        let accepted: Vec<_> = accepted.collect();
-        if let Some(reply) = accepted.first().map(|(_, reply)| reply.to_string()) {
-            let step = EventKind::Relayed {
-                protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
-                to: host.unwrap_or_default(),
-                recipients: accepted.into_iter().map(|(address, _)| address).collect(),
-                reply,
-                tls,
-                took_ms: duration.as_secs_f64() * 1e3,
-            };
-            mta.context().emitter.report(journey, id, step, transcript.take());
-        }
+    for Outcome { recipients, attempt, .. } in outcomes {
+        let mut transcript = attempt.transcript;
         for (addresses, failure, is_final) in classified.failures(&recipients) {
             let reason = failure.to_string();
             let (host, in_doubt) = (failure.host().map(str::to_owned), failure.is_in_doubt());

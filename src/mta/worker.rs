@@ -128,6 +128,7 @@ impl Worker {
 
     /// Sends to as many recipients, from the first on, as one connection allows; at least one.
     async fn send_part(&mut self, envelope: &Envelope, message: &Message) -> Result<Attempt, ConnectError> {
+        let mut earlier = None;
         if let Some(open) = self.connection.take() {
             match open.recipient_limit(&envelope.recipients) {
                 0 => open.quit().await,
@@ -137,10 +138,11 @@ impl Worker {
                         self.connection = open;
                         return Ok(attempt);
                     }
+                    earlier = attempt.transcript;
                 }
             }
         }
-        let fresh = OutboundConnection::open(&self.mta, &self.hop).await?;
+        let fresh = OutboundConnection::open(&self.mta, &self.hop, earlier.unwrap_or_default()).await?;
         self.on_connected();
         let limit = fresh.recipient_limit(&envelope.recipients).max(1);
         let (attempt, open) = fresh.send(&first(envelope, limit), message).await;

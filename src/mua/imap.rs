@@ -1,23 +1,32 @@
 //! Fetches messages from a mailbox over IMAP, with async-imap.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use async_imap::Session;
 use async_imap::imap_proto::{MailboxDatum, RequestId, Response, Status};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::recording::{Recorded, Recording};
 use super::{ClientContext, Error, Login, Security, Server};
-use crate::net::{self, Stream};
+use crate::mail::Transcript;
+use crate::net;
 
 /// Time limit for one response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest greeting that is read.
+const MAX_GREETING_BYTES: usize = 8192;
+/// How much of the greeting of another protocol is shown.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// A session with one selected mailbox.
 pub struct ImapMailbox {
-    session: Session<Stream>,
+    session: Session<Recorded>,
     server: String,
+    recording: Option<Recording>,
     /// The number of messages.
     pub messages: u32,
 }
@@ -29,9 +38,10 @@ impl ImapMailbox {
     /// The connection failed, required encryption is not available, the login was refused, or the mailbox does not
     /// exist.
     pub async fn open(context: &ClientContext, server: &Server, login: &Login, mailbox: &str) -> Result<Self, Error> {
-        let mut session = session(context, server, login).await?;
+        let recording = context.transcripts.then(Recording::default);
+        let mut session = session(context, server, login, recording.clone()).await?;
         let messages = with_timeout(&server.name, session.select(mailbox)).await?.exists;
-        Ok(Self { session, server: server.name.clone(), messages })
+        Ok(Self { session, server: server.name.clone(), recording, messages })
     }
 
     /// Fetches the messages of a sequence set such as `1:*`, in order, without marking them as read.
@@ -91,18 +101,19 @@ impl ImapMailbox {
         Ok(None)
     }
 
-    /// Logs out.
+    /// Logs out. Returns the transcript, if it is recorded.
     ///
     /// # Errors
     /// As [`ImapMailbox::fetch`].
-    pub async fn logout(mut self) -> Result<(), Error> {
-        with_timeout(&self.server, self.session.logout()).await
+    pub async fn logout(mut self) -> Result<Transcript, Error> {
+        with_timeout(&self.server, self.session.logout()).await?;
+        Ok(self.recording.map(|recording| recording.transcript()).unwrap_or_default())
     }
 }
 
 /// Watches an INBOX without selecting it.
 pub struct ImapWatch {
-    session: Session<Stream>,
+    session: Session<Recorded>,
     server: String,
 }
 
@@ -112,7 +123,7 @@ impl ImapWatch {
     /// # Errors
     /// The connection failed, required encryption is not available, or the login was refused.
     pub async fn open(context: &ClientContext, server: &Server, login: &Login) -> Result<Self, Error> {
-        Ok(Self { session: session(context, server, login).await?, server: server.name.clone() })
+        Ok(Self { session: session(context, server, login, None).await?, server: server.name.clone() })
     }
 
     /// The unique id that the next message will have. RFC 9051 §6.3.11.
@@ -127,16 +138,21 @@ impl ImapWatch {
 }
 
 /// Connects, encrypts, logs in.
-async fn session(context: &ClientContext, server: &Server, login: &Login) -> Result<Session<Stream>, Error> {
+async fn session(
+    context: &ClientContext,
+    server: &Server,
+    login: &Login,
+    recording: Option<Recording>,
+) -> Result<Session<Recorded>, Error> {
     let stream = context.connect(server).await?;
     let name = server.name.clone();
+    let mut stream = Recorded { stream, recording };
+    greeting(&mut stream, &name).await?;
     let mut client = async_imap::Client::new(stream);
-    let greeting = with_timeout(&name, client.read_response()).await?;
-    greeting.ok_or_else(|| Error::Net { server: name.clone(), why: net::Error::Closed })?;
     if server.security == Security::Upgrade {
         with_timeout(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
         let mut stream = client.into_inner();
-        let shake = stream.connect_tls(&context.trust, &name).await;
+        let shake = stream.stream.connect_tls(&context.trust, &name).await;
         shake.map_err(|why| Error::Net { server: name.clone(), why })?;
         client = async_imap::Client::new(stream);
     }
@@ -146,6 +162,42 @@ async fn session(context: &ClientContext, server: &Server, login: &Login) -> Res
         Ok(Err((error, _))) => Err(refused(server_text(&error.to_string()))),
         Err(_) => Err(refused(format!("no answer within {RESPONSE_TIMEOUT:?}"))),
     }
+}
+
+/// Reads the greeting, and nothing of what follows it: of another protocol's, async-imap shows all octets as numbers. RFC 9051
+/// §7.1.
+async fn greeting(stream: &mut Recorded, server: &str) -> Result<(), Error> {
+    let protocol = |why: String| Error::Protocol { server: server.to_owned(), why };
+    let line = timeout(RESPONSE_TIMEOUT, first_line(stream)).await.map_err(|_| no_answer(server))?;
+    let line = line.map_err(|why| Error::Net { server: server.to_owned(), why })?;
+    let words = line.strip_prefix("* ").and_then(|words| words.split_once(' ')).unwrap_or_default();
+    match words {
+        (status, _) if ["OK", "PREAUTH"].iter().any(|word| status.eq_ignore_ascii_case(word)) => Ok(()),
+        (status, text) if status.eq_ignore_ascii_case("BYE") => {
+            Err(protocol(format!("refused the connection: {text}")))
+        }
+        _ => {
+            let start: String = line.chars().take(MAX_SHOWN_CHARS).collect();
+            let more = if start.len() < line.len() { "…" } else { "" };
+            Err(protocol(format!("does not speak IMAP; it began with `{start}{more}`")))
+        }
+    }
+}
+
+/// The first line of a connection, without its end.
+async fn first_line(stream: &mut Recorded) -> Result<String, net::Error> {
+    let mut line = Vec::new();
+    while line.len() < MAX_GREETING_BYTES {
+        let byte = stream.read_u8().await.map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof if line.is_empty() => net::Error::Closed,
+            _ => net::Error::Io(error),
+        });
+        match byte? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
 }
 
 /// The text of a refusal, extracted from an error of async-imap such as `no response: code: None, info: Some("the

@@ -11,6 +11,7 @@ mod mail_files;
 mod maildir;
 mod mbox;
 mod pop3;
+mod recording;
 mod sendmail_input;
 mod source;
 mod submit;

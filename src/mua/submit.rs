@@ -36,6 +36,10 @@ impl Submitter {
                     let (server, user) = (server.name.clone(), login.user.clone());
                     return Err(Error::Login { server, user, why: reply.to_string() });
                 }
+                Event::NoMechanism => {
+                    let why = "it offers no login mechanism that this client supports".to_owned();
+                    return Err(Error::Protocol { server: server.name.clone(), why });
+                }
                 _ => return Err(submitter.unexpected()),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,9 +37,9 @@ pub struct Conn<M> {
     /// Unsent bytes are not written until the machine wants to read.
     delay_output: bool,
     deadline: Deadline,
-    stop: Stop,
-    /// The wait for `stop`, from the first read until it fires.
-    stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    stop: StopWatch,
+    /// Another one that ends the session, too.
+    other_stop: Option<Box<StopWatch>>,
     stopped: bool,
     turn: Turn,
 }
@@ -55,11 +56,21 @@ impl<M: Machine + Unpin> Conn<M> {
             is_input_left: false,
             delay_output: false,
             deadline,
-            stop,
-            stopping: None,
+            stop: StopWatch::new(stop),
+            other_stop: None,
             stopped: false,
             turn: Turn::begin(),
         }
+    }
+
+    /// From now on, the session is also told to end when this stop fires.
+    pub fn stop_also(&mut self, stop: Stop) {
+        self.other_stop = Some(Box::new(StopWatch::new(stop)));
+    }
+
+    /// From now on, another host answers a program outside the world: the faults of its link apply.
+    pub fn answer_from(&mut self, host: IpAddr) {
+        self.stream.answer_from(host);
     }
 
     /// The stream, with the peer's address and the state of TLS.
@@ -225,7 +236,8 @@ impl<M: Machine + Unpin> Conn<M> {
         let (timeout_after, began) = (self.machine.timeout(), Instant::now());
         let result = poll_fn(|cx| self.poll_wait(began.checked_add(timeout_after), cx)).await;
         if let WaitResult::Stop = result {
-            (self.stopped, self.stopping) = (true, None);
+            self.stopped = true;
+            self.stop_watches().for_each(|watch| watch.wait = None);
             self.machine.shut_down();
             return Ok(());
         }
@@ -246,15 +258,17 @@ impl<M: Machine + Unpin> Conn<M> {
         if let Poll::Ready(outcome) = self.poll_receive(cx) {
             return Poll::Ready(WaitResult::Peer(outcome));
         }
-        let Self { deadline, stop, stopping, stopped, .. } = self;
-        if deadline.poll(end, cx).is_ready() {
+        if self.deadline.poll(end, cx).is_ready() {
             return Poll::Ready(WaitResult::TimedOut);
         }
-        if *stopped {
-            return Poll::Pending;
+        if !self.stopped && self.stop_watches().any(|watch| watch.poll(cx).is_ready()) {
+            return Poll::Ready(WaitResult::Stop);
         }
-        let stopping = stopping.get_or_insert_with(|| Box::pin(stop.clone().cancelled_owned()));
-        stopping.as_mut().poll(cx).map(|()| WaitResult::Stop)
+        Poll::Pending
+    }
+
+    fn stop_watches(&mut self) -> impl Iterator<Item = &mut StopWatch> {
+        std::iter::once(&mut self.stop).chain(self.other_stop.as_deref_mut())
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -277,6 +291,24 @@ impl<M: Machine + Unpin> Conn<M> {
     async fn close(&mut self) {
         let linger = if self.stopped { Duration::ZERO } else { LINGER_TIMEOUT };
         self.stream.close(linger).await;
+    }
+}
+
+/// A stop, and the wait for it.
+struct StopWatch {
+    stop: Stop,
+    /// The wait, from the first read until the stop fires.
+    wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl StopWatch {
+    fn new(stop: Stop) -> Self {
+        Self { stop, wait: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { stop, wait } = self;
+        wait.get_or_insert_with(|| Box::pin(stop.clone().cancelled_owned())).as_mut().poll(cx)
     }
 }
 

@@ -2,28 +2,25 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
 use super::address_map::AddressMap;
-use super::memory::{BoundPort, DatagramQueue, Incoming, Latency, MemoryNetwork};
+use super::datagrams::Slot;
+use super::listener::Source;
+use super::memory::{Latency, MemoryNetwork};
 use super::stream::Raw;
-use super::{Error, LinkFaults, Stream};
+use super::{Datagrams, Error, LinkFaults, Listener, Stream};
 
 /// Attempts to find a port that is free for both TCP and UDP.
 const MAX_PORT_ATTEMPTS: u32 = 16;
 /// Time limit for connecting to one address, so that an address that does not answer does not delay the next for long.
 /// The minutes of RFC 5321 §4.5.3.2 apply once the connection is open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Datagrams of one port that a slow link delays; further ones are lost.
-const MAX_DELAYED_DATAGRAMS: usize = 1000;
-/// The largest datagram that is read.
-const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 
 /// A network: real sockets, the world's addresses on loopback sockets, or an in-process one. Cheap to clone.
 #[derive(Clone)]
@@ -33,15 +30,15 @@ pub struct Net {
 }
 
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     Sockets,
     Loopback(Arc<AddressMap>),
     Memory(Arc<MemoryNetwork>),
 }
 
 impl Net {
-    /// Real sockets with real addresses. Listeners accept at all addresses of this machine, and the operating system
-    /// chooses the source address of connections.
+    /// Real sockets with real addresses. Listeners accept at the given addresses only, and the operating system chooses the
+    /// source address of connections and queries.
     pub fn sockets() -> Self {
         Self { kind: Kind::Sockets, faults: LinkFaults::default() }
     }
@@ -55,6 +52,10 @@ impl Net {
     pub fn memory(latency: Latency) -> Self {
         let faults = LinkFaults::default();
         Self { kind: Kind::Memory(MemoryNetwork::new(latency, faults.clone())), faults }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// Whether this is an in-process network under tokio's clock.
@@ -126,6 +127,10 @@ pub struct Interface {
 }
 
 impl Interface {
+    pub(super) fn net(&self) -> &Net {
+        &self.net
+    }
+
     /// The addresses of this host.
     pub fn addresses(&self) -> &[IpAddr] {
         &self.addresses
@@ -141,21 +146,23 @@ impl Interface {
     /// # Errors
     /// The port is taken, or may not be used.
     pub async fn listen(&self, port: u16) -> Result<Vec<Listener>, Error> {
-        let addresses = match &self.net.kind {
-            Kind::Sockets => self.unspecified(),
-            Kind::Loopback(_) | Kind::Memory(_) => self.addresses.to_vec(),
-        };
         let mut listeners = Vec::new();
-        for ip in addresses {
-            listeners.push(self.listen_at(SocketAddr::new(ip, port)).await?);
+        for ip in self.addresses.iter() {
+            listeners.push(self.listen_at(SocketAddr::new(*ip, port)).await?);
         }
         Ok(listeners)
     }
 
-    /// The wildcard addresses of the address families that this host has.
-    fn unspecified(&self) -> Vec<IpAddr> {
-        let of_family = |any: &IpAddr| self.addresses.iter().any(|own| own.is_ipv4() == any.is_ipv4());
-        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].into_iter().filter(of_family).collect()
+    /// Binds a UDP port at every address of this host. A reply comes from the address that was asked.
+    ///
+    /// # Errors
+    /// The port is taken, or may not be used.
+    pub async fn listen_udp(&self, port: u16) -> Result<Vec<Datagrams>, Error> {
+        let mut sockets = Vec::new();
+        for ip in self.addresses.iter() {
+            sockets.push(self.bind_udp_at(SocketAddr::new(*ip, port)).await?);
+        }
+        Ok(sockets)
     }
 
     /// Sorts addresses by the length of the prefix that they share with one of this host's, longest first (RFC 6724 §6,
@@ -177,12 +184,13 @@ impl Interface {
                     address,
                     source: Source::Tcp { inner, directory: Some((directory.clone(), Some(address))) },
                     faults: Some(self.net.faults.clone()),
+                    public: None,
                 })
             }
             Kind::Memory(network) => {
                 let bound = network.listen(address)?;
                 let faults = Some(self.net.faults.clone());
-                Ok(Listener { address: bound.address, source: Source::Memory(bound), faults })
+                Ok(Listener { address: bound.address, source: Source::Memory(bound), faults, public: None })
             }
         }
     }
@@ -273,25 +281,27 @@ impl Interface {
         if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
     }
 
-    /// Binds a UDP port at the first address of this host, or at all addresses of this machine; port 0 is an ephemeral
-    /// port.
+    /// Binds an ephemeral UDP port for queries, at the first address of this host. With real sockets, the operating system
+    /// chooses the source address of each datagram, which depends on where it goes.
     ///
     /// # Errors
-    /// The port is taken, or may not be used.
-    pub async fn bind_udp(&self, port: u16) -> Result<Datagrams, Error> {
-        let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let address = SocketAddr::new(self.addresses.first().copied().unwrap_or(any), port);
+    /// No port is free.
+    pub async fn bind_udp(&self) -> Result<Datagrams, Error> {
+        let first = self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let any = if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let is_real = matches!(self.net.kind, Kind::Sockets);
+        self.bind_udp_at(SocketAddr::new(if is_real { any } else { first }, 0)).await
+    }
+
+    async fn bind_udp_at(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         match &self.net.kind {
-            Kind::Sockets => {
-                let any = self.unspecified().first().copied().unwrap_or(any);
-                self.bind_public_udp(SocketAddr::new(any, port)).await
-            }
+            Kind::Sockets => self.bind_public_udp(address).await,
             Kind::Loopback(directory) => {
                 let (socket, address) = directory.bind_udp(address).await?;
                 let directory = Some((directory.clone(), Some(address)));
-                Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
+                Ok(Datagrams::new(Slot::Udp { socket: socket.into(), address, directory }, &self.net))
             }
-            Kind::Memory(network) => Ok(Datagrams(Slot::Memory(network.bind_udp(address)?), self.net.faults.clone())),
+            Kind::Memory(network) => Ok(Datagrams::new(Slot::Memory(network.bind_udp(address)?), &self.net)),
         }
     }
 
@@ -302,14 +312,14 @@ impl Interface {
     pub async fn bind_public_udp(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         let directory = match &self.net.kind {
             Kind::Memory(network) => {
-                return Ok(Datagrams(Slot::Memory(network.bind_udp(address)?), self.net.faults.clone()));
+                return Ok(Datagrams::new(Slot::Memory(network.bind_udp(address)?), &self.net));
             }
             Kind::Loopback(directory) => Some((directory.clone(), None)),
             Kind::Sockets => None,
         };
         let socket = UdpSocket::bind(address).await.map_err(|error| Error::of_bind(address, error))?;
         let address = socket.local_addr()?;
-        Ok(Datagrams(Slot::Udp { socket: socket.into(), address, directory }, self.net.faults.clone()))
+        Ok(Datagrams::new(Slot::Udp { socket: socket.into(), address, directory }, &self.net))
     }
 
     /// The addresses of a name from the resolver of the operating system; only for real sockets.
@@ -332,150 +342,5 @@ fn common_prefix(one: IpAddr, other: IpAddr) -> u32 {
         (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
         _ => 0,
-    }
-}
-
-/// Binds with SO_REUSEADDR, so that a server can be restarted while connections of its predecessor are in TIME_WAIT.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
-}
-
-/// A listening TCP port, until it is dropped.
-pub struct Listener {
-    address: SocketAddr,
-    source: Source,
-    /// The link faults, for listeners between hosts of a world.
-    faults: Option<LinkFaults>,
-}
-
-type OwnAddress = (Arc<AddressMap>, Option<SocketAddr>);
-
-enum Source {
-    Tcp { inner: TcpListener, directory: Option<OwnAddress> },
-    Memory(BoundPort<Incoming>),
-}
-
-impl Listener {
-    fn tcp(address: SocketAddr, directory: Option<OwnAddress>) -> Result<Self, Error> {
-        let inner = bind_tcp(address).map_err(|error| Error::of_bind(address, error))?;
-        Ok(Self { address: inner.local_addr()?, source: Source::Tcp { inner, directory }, faults: None })
-    }
-
-    /// Where it listens, with the real port if 0 was requested.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits for the next connection.
-    ///
-    /// # Errors
-    /// The operating system failed to accept, for instance because too many files are open; it can be tried again.
-    pub async fn accept(&mut self) -> io::Result<Stream> {
-        let stream = match &mut self.source {
-            Source::Tcp { inner, directory } => {
-                let (tcp, peer) = inner.accept().await?;
-                let peer = directory.as_ref().map_or(peer, |(directory, _)| directory.peer_address(peer));
-                Stream::new(Raw::Tcp(tcp), self.address, peer, None)
-            }
-            Source::Memory(bound) => {
-                let Incoming { end, peer } = bound.accept().await?;
-                Stream::new(Raw::Memory(end), self.address, peer, None)
-            }
-        };
-        Ok(match &self.faults {
-            Some(faults) => stream.with_link_faults(faults),
-            None => stream,
-        })
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Source::Tcp { directory: Some((directory, Some(own))), .. } = &self.source {
-            directory.forget(*own);
-        }
-    }
-}
-
-/// A bound UDP port.
-pub struct Datagrams(Slot, LinkFaults);
-
-enum Slot {
-    Udp { socket: Arc<UdpSocket>, address: SocketAddr, directory: Option<OwnAddress> },
-    Memory(DatagramQueue),
-}
-
-impl Datagrams {
-    /// Where it is bound.
-    pub fn address(&self) -> SocketAddr {
-        match &self.0 {
-            Slot::Udp { address, .. } => *address,
-            Slot::Memory(slot) => slot.address,
-        }
-    }
-
-    /// Sends one datagram, which may get lost.
-    ///
-    /// # Errors
-    /// It could not be sent.
-    pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
-        if self.1.is_cut(self.address().ip(), to.ip()) {
-            return Ok(());
-        }
-        match &self.0 {
-            Slot::Udp { socket, directory, .. } => {
-                let real = match directory {
-                    // Clients outside the world have real addresses; addresses of the world are mapped.
-                    Some((directory, _)) => {
-                        directory.udp_to(to).or(to.ip().is_loopback().then_some(to)).ok_or(Error::NotInWorld(to))?
-                    }
-                    None => to,
-                };
-                let delay = self.1.delay(self.address().ip(), to.ip(), bytes.len()).total();
-                if delay.is_zero() {
-                    socket.send_to(bytes, real).await.map_err(|error| Error::of_connect(to, error))?;
-                } else if Arc::strong_count(socket) <= MAX_DELAYED_DATAGRAMS {
-                    let (socket, bytes) = (socket.clone(), bytes.to_vec());
-                    tokio::spawn(async move {
-                        sleep(delay).await;
-                        // A datagram may get lost.
-                        let _ = socket.send_to(&bytes, real).await;
-                    });
-                }
-            }
-            Slot::Memory(slot) => slot.send(bytes, to),
-        }
-        Ok(())
-    }
-
-    /// Waits for the next datagram; returns it with the sender's address.
-    ///
-    /// # Errors
-    /// The socket failed.
-    pub async fn recv_from(&self) -> Result<(Vec<u8>, SocketAddr), Error> {
-        match &self.0 {
-            Slot::Udp { socket, directory, .. } => {
-                let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
-                let (len, from) = socket.recv_from(&mut bytes).await?;
-                bytes.truncate(len);
-                Ok((bytes, directory.as_ref().map_or(from, |(directory, _)| directory.udp_from(from))))
-            }
-            Slot::Memory(slot) => {
-                let (bytes, from) = slot.receive().await?;
-                Ok((bytes.to_vec(), from))
-            }
-        }
-    }
-}
-
-impl Drop for Datagrams {
-    fn drop(&mut self) {
-        if let Slot::Udp { directory: Some((directory, Some(own))), .. } = &self.0 {
-            directory.forget_udp(*own);
-        }
     }
 }

@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes of a real socket that are held back before its sender has to wait.
+use super::stream::Raw;
+
+/// Bytes of a socket that are held back before its sender has to wait.
 const MAX_HELD_BYTES: usize = 256 * 1024;
 /// Size of one read.
 const READ_BYTES: usize = 16 * 1024;
@@ -53,7 +54,7 @@ impl LinkShaper {
     }
 }
 
-/// Input of a real socket that the reader does not get before its arrival time.
+/// Input of a socket that the reader does not get before its arrival time.
 #[derive(Default)]
 pub(super) struct DelayedInput {
     chunks: VecDeque<(Instant, Bytes)>,
@@ -72,7 +73,7 @@ impl DelayedInput {
 
     pub(super) fn poll_read(
         &mut self,
-        socket: &mut TcpStream,
+        socket: &mut Raw,
         delay: impl Fn(usize) -> LinkDelay,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
@@ -108,11 +109,11 @@ impl DelayedInput {
     }
 
     /// Reads the available input of the socket.
-    fn fill(&mut self, socket: &mut TcpStream, delay: impl Fn(usize) -> LinkDelay, cx: &mut Context<'_>) {
+    fn fill(&mut self, socket: &mut Raw, delay: impl Fn(usize) -> LinkDelay, cx: &mut Context<'_>) {
         while self.held < MAX_HELD_BYTES && self.ended.is_none() {
             let mut buffer = [0; READ_BYTES];
             let mut buffer = ReadBuf::new(&mut buffer);
-            let Poll::Ready(outcome) = Pin::new(&mut *socket).poll_read(cx, &mut buffer) else { return };
+            let Poll::Ready(outcome) = socket.poll_read(cx, &mut buffer) else { return };
             let len = buffer.filled().len();
             let due = self.shaper.due(Duration::ZERO, delay(len));
             match outcome {

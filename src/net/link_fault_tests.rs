@@ -29,7 +29,7 @@ async fn connected_pair(net: &Net) -> (Stream, Stream, Listener) {
 }
 
 fn towards_the_server() -> Link {
-    Link { from: vec![ip(2)], to: vec![ip(1)] }
+    Link { from: LinkEnd::Among(vec![ip(2)]), to: LinkEnd::Among(vec![ip(1)]) }
 }
 
 async fn read(stream: &mut Stream, len: usize) -> Option<std::io::Result<Vec<u8>>> {
@@ -119,7 +119,8 @@ async fn link_of_real_sockets_when_slow_delays_streams_connects_and_datagrams() 
     let caller = net.interface(&[ip(2)]);
     let (connected, _) = tokio::join!(caller.connect(to), listener.accept());
     assert!(connected.is_ok() && tenth <= began.elapsed());
-    let (here, there) = (caller.bind_udp(9).await.unwrap(), net.interface(&[ip(1)]).bind_udp(9).await.unwrap());
+    let (here, there) =
+        (caller.listen_udp(9).await.unwrap().remove(0), net.interface(&[ip(1)]).listen_udp(9).await.unwrap().remove(0));
     let began = Instant::now();
     here.send_to(b"hello", SocketAddr::new(ip(1), 9)).await.unwrap();
     assert_eq!(there.recv_from().await.unwrap().0, b"hello");

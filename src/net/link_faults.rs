@@ -2,11 +2,12 @@
 //!
 //! A [`LinkFaults`] is shared by all connections of one network, real or in-process. A fault applies from its injection
 //! until it is cleared, to open connections as well. Faults take effect where bytes are read, since the sender of bytes
-//! does not notice a broken link at once.
+//! does not notice a broken link at once; those of links to programs outside the world also where bytes are written, since
+//! such a program reads from a socket that is not ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -21,11 +22,26 @@ use crate::world::Rng;
 /// One direction between two sets of addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
-    /// The senders; empty for all.
-    pub from: Vec<IpAddr>,
-    /// The receivers; empty for all.
-    pub to: Vec<IpAddr>,
+    /// The senders.
+    pub from: LinkEnd,
+    /// The receivers.
+    pub to: LinkEnd,
 }
+
+/// The addresses at one end of a link.
+#[derive(Clone, Debug, Default)]
+pub enum LinkEnd {
+    /// All addresses.
+    #[default]
+    Any,
+    /// These addresses.
+    Among(Vec<IpAddr>),
+    /// All addresses but these, which are those of a world's hosts.
+    Outside(Arc<BTreeSet<IpAddr>>),
+}
+
+/// An address that stands for any program outside the world. No host has it.
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A fault of a link.
 #[derive(Clone, Debug)]
@@ -88,8 +104,17 @@ impl Default for Inner {
 
 impl Link {
     fn joins(&self, from: IpAddr, to: IpAddr) -> bool {
-        let among = |list: &[IpAddr], ip| list.is_empty() || list.contains(&ip);
-        among(&self.from, from) && among(&self.to, to)
+        self.from.has(from) && self.to.has(to)
+    }
+}
+
+impl LinkEnd {
+    fn has(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Among(addresses) => addresses.contains(&ip),
+            Self::Outside(hosts) => !hosts.contains(&ip),
+        }
     }
 }
 
@@ -142,6 +167,16 @@ impl LinkFaults {
         !self.any(from, to, |fault| matches!(fault, LinkFault::Refuse))
     }
 
+    /// Whether this host refuses connections from programs outside the world.
+    pub(super) fn refuses_outside(&self, host: IpAddr) -> bool {
+        self.any(OUTSIDE, host, |fault| matches!(fault, LinkFault::Refuse))
+    }
+
+    /// Changes with every fault that is injected or cleared.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
     /// The injected delay of this many bytes.
     pub(super) fn delay(&self, from: IpAddr, to: IpAddr, bytes: usize) -> LinkDelay {
         let mut delay = LinkDelay::default();
@@ -159,10 +194,10 @@ impl LinkFaults {
         delay
     }
 
-    /// The input side of one end of a connection.
-    pub(super) fn inbound(&self, from: IpAddr, to: IpAddr) -> Inbound {
+    /// One direction of a connection, at the end where its faults are applied.
+    pub(super) fn endpoint(&self, from: IpAddr, to: IpAddr) -> LinkEndpoint {
         self.table().last_id += 1;
-        Inbound { id: self.table().last_id, faults: self.clone(), from, to, carried: 0 }
+        LinkEndpoint { id: self.table().last_id, faults: self.clone(), from, to, carried: 0 }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -170,8 +205,8 @@ impl LinkFaults {
     }
 }
 
-/// Applies the link faults to the input of one end of a connection.
-pub(super) struct Inbound {
+/// Applies the link faults to one direction of a connection.
+pub(super) struct LinkEndpoint {
     id: u64,
     faults: LinkFaults,
     from: IpAddr,
@@ -179,8 +214,18 @@ pub(super) struct Inbound {
     carried: u64,
 }
 
-impl Inbound {
-    /// How many bytes may be read now; pending while the link transmits nothing.
+impl LinkEndpoint {
+    /// Whether no link of the network has a fault.
+    pub(super) fn has_no_faults(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Another host answers from now on: it is where the bytes go, or where they come from.
+    pub(super) fn redirect(&mut self, from: Option<IpAddr>, to: Option<IpAddr>) {
+        (self.from, self.to) = (from.unwrap_or(self.from), to.unwrap_or(self.to));
+    }
+
+    /// How many bytes may pass now; pending while the link transmits nothing.
     pub(super) fn poll_allowance(&self, cx: &Context<'_>) -> Poll<io::Result<u64>> {
         if self.faults.is_empty() {
             return Poll::Ready(Ok(u64::MAX));
@@ -215,13 +260,13 @@ impl Inbound {
         self.faults.delay(self.from, self.to, bytes)
     }
 
-    /// Counts bytes that were read.
+    /// Counts bytes that have passed.
     pub(super) fn add_carried(&mut self, bytes: usize) {
         self.carried += bytes as u64;
     }
 }
 
-impl Drop for Inbound {
+impl Drop for LinkEndpoint {
     fn drop(&mut self) {
         if !self.faults.is_empty() {
             self.faults.table().waiting.remove(&self.id);

@@ -9,7 +9,7 @@
 //!      |
 //!   Stream: plain or TLS, on a link with faults stream.rs, tls*.rs, link_faults.rs
 //!      |
-//!   Interface: listen, connect, UDP             interface.rs
+//!   Interface: listen, connect, UDP             interface.rs, listener.rs, datagrams.rs, public_port.rs
 //!      |              \               \
 //!   real sockets    real sockets     in-process network,
 //!   as they are     behind the       virtual time:
@@ -24,15 +24,20 @@ mod authority;
 mod budget;
 mod close;
 mod conn;
+mod datagrams;
 mod deadline;
 mod error;
 mod foreign;
 pub mod fuzzing;
 mod interface;
+mod lifetime;
 mod link_delay;
 mod link_faults;
+mod link_output;
+mod listener;
 mod machine;
 mod memory;
+mod public_port;
 mod serve;
 mod simulated_tls;
 mod stream;
@@ -46,12 +51,16 @@ pub use authority::Authority;
 pub use budget::{UploadBudget, UploadShare};
 pub(crate) use close::LINGER_TIMEOUT;
 pub use conn::Conn;
+pub use datagrams::Datagrams;
 pub use error::Error;
 pub use foreign::is_http_request;
-pub use interface::{Datagrams, ExternalRegistration, Interface, Listener, Net, external_listener};
-pub use link_faults::{Link, LinkFault, LinkFaultId, LinkFaults};
+pub use interface::{ExternalRegistration, Interface, Net, external_listener};
+pub use lifetime::Lifetime;
+pub use link_faults::{Link, LinkEnd, LinkFault, LinkFaultId, LinkFaults};
+pub use listener::Listener;
 pub use machine::{Machine, Next};
 pub use memory::Latency;
+pub use public_port::PublicPort;
 pub use serve::{Limits, ServerConfig, Service, serve, serve_until};
 pub use stream::Stream;
 pub use tls::Identity;

@@ -1,9 +1,10 @@
 //! A byte stream to a peer, plain or encrypted, over a real socket or in-process.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -11,7 +12,8 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::address_map::SourceBinding;
 use super::link_delay::DelayedInput;
-use super::link_faults::{Inbound, LinkFaults};
+use super::link_faults::{LinkEndpoint, LinkFaults};
+use super::link_output::LinkOutput;
 use super::tls::Transport;
 use super::{Error, TlsAcceptor, Trust, memory};
 
@@ -33,10 +35,12 @@ enum Layer {
 /// The transport of a connection, real or in-process, with the link faults of the network.
 pub(super) struct Wire {
     raw: Raw,
-    /// The link faults, for connections between hosts of a world.
-    inbound: Option<Inbound>,
-    /// Input that a slow link delays, for real sockets; the in-process network does this itself.
+    /// The link faults, for connections to hosts of a world.
+    inbound: Option<LinkEndpoint>,
+    /// Input that a slow link delays, for real sockets; the in-process network does this itself between hosts.
     delayed: Option<Box<DelayedInput>>,
+    /// The output to a program outside the world.
+    output: Option<Box<LinkOutput>>,
 }
 
 pub(super) enum Raw {
@@ -50,15 +54,44 @@ impl Stream {
             // Replies are small and complete; waiting to fill a packet only delays them. An error costs speed only.
             let _ = tcp.set_nodelay(true);
         }
-        Self { layer: Layer::Plain(Wire { raw, inbound: None, delayed: None }), local, peer, _binding: binding }
+        Self {
+            layer: Layer::Plain(Wire { raw, inbound: None, delayed: None, output: None }),
+            local,
+            peer,
+            _binding: binding,
+        }
     }
 
     /// The same connection, with link faults.
     pub(super) fn with_link_faults(mut self, faults: &LinkFaults) -> Self {
         if let Layer::Plain(wire) = &mut self.layer {
-            wire.inbound = Some(faults.inbound(self.peer.ip(), self.local.ip()));
+            wire.inbound = Some(faults.endpoint(self.peer.ip(), self.local.ip()));
         }
         self
+    }
+
+    /// The same connection, of a program outside the world with this host of it, with link faults in both directions.
+    pub(super) fn with_public_link(mut self, faults: &LinkFaults, host: IpAddr) -> Self {
+        let peer = self.peer.ip();
+        if let Layer::Plain(wire) = &mut self.layer {
+            wire.inbound = Some(faults.endpoint(peer, host));
+            wire.output = Some(Box::new(LinkOutput::new(faults.endpoint(host, peer))));
+        }
+        self
+    }
+
+    /// From now on, another host answers a program outside the world: the faults of its link apply. Has no effect on other
+    /// connections.
+    pub fn answer_from(&mut self, host: IpAddr) {
+        let wire = match &mut self.layer {
+            Layer::Plain(wire) => wire,
+            Layer::Tls(tls) => tls.get_mut().0,
+            Layer::Broken => return,
+        };
+        if let Wire { inbound: Some(inbound), output: Some(output), .. } = wire {
+            inbound.redirect(None, Some(host));
+            output.link_mut().redirect(Some(host), None);
+        }
     }
 
     /// The address of the peer.
@@ -205,7 +238,8 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let Some(inbound) = &wire.inbound else { return wire.raw.poll_read(cx, buffer) };
-        let allowance = usize::try_from(ready!(inbound.poll_allowance(cx))?).unwrap_or(usize::MAX);
+        let allowance = ready!(inbound.poll_allowance(cx));
+        let allowance = usize::try_from(wire.broken_by_reset(allowance)?).unwrap_or(usize::MAX);
         if buffer.remaining() <= allowance {
             let before = buffer.filled().len();
             let outcome = wire.poll_arrived(cx, buffer);
@@ -232,15 +266,34 @@ impl Wire {
 
     /// Reads what has arrived over the link.
     fn poll_arrived(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { raw: Raw::Tcp(tcp), inbound: Some(inbound), delayed } = self else {
+        let Self { raw, inbound: Some(inbound), delayed, output } = self else {
             return self.raw.poll_read(cx, buffer);
         };
-        let is_slow = inbound.is_slow();
+        let is_delayed_by_network = matches!(raw, Raw::Memory(_)) && output.is_none();
+        let is_slow = !is_delayed_by_network && inbound.is_slow();
         if !is_slow && delayed.as_ref().is_none_or(|delayed| delayed.is_empty()) {
             *delayed = None;
-            return Pin::new(tcp).poll_read(cx, buffer);
+            return raw.poll_read(cx, buffer);
         }
-        delayed.get_or_insert_default().poll_read(tcp, |bytes| inbound.delay(bytes), cx, buffer)
+        delayed.get_or_insert_default().poll_read(raw, |bytes| inbound.delay(bytes), cx, buffer)
+    }
+
+    /// A connection to a program outside the world that a fault has reset is closed by a reset, too.
+    fn broken_by_reset<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if let (Some(_), Raw::Tcp(tcp), Err(error)) = (&self.output, &self.raw, &outcome)
+            && error.kind() == io::ErrorKind::ConnectionReset
+        {
+            // If it fails, the connection is closed in order, which ends it as well.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+        outcome
+    }
+
+    /// Writes what a link to a program outside the world held back.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { raw, output: Some(output), .. } = self else { return Poll::Ready(Ok(())) };
+        let drained = ready!(output.poll_drain(raw, cx));
+        Poll::Ready(self.broken_by_reset(drained))
     }
 
     fn add_carried(&mut self, bytes: usize) {
@@ -251,19 +304,35 @@ impl Wire {
 }
 
 impl Raw {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Memory(end) => Pin::new(end).poll_read(cx, buffer),
+        }
+    }
+
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Memory(end) => Pin::new(end).poll_write(cx, bytes),
         }
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().raw {
-            Raw::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Raw::Memory(end) => Pin::new(end).poll_write(cx, bytes),
+        let wire = self.get_mut();
+        let Self { raw, output, .. } = &mut *wire;
+        match output {
+            Some(output) if !output.is_clear() => {
+                let written = ready!(output.poll_write(raw, cx, bytes));
+                Poll::Ready(wire.broken_by_reset(written))
+            }
+            Some(output) => raw.poll_write(cx, bytes).map_ok(|written| {
+                output.add_carried(written);
+                written
+            }),
+            None => raw.poll_write(cx, bytes),
         }
     }
 
@@ -272,10 +341,19 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().raw {
+        let wire = self.get_mut();
+        if wire.output.as_ref().is_some_and(|output| !output.is_clear()) {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+            return Pin::new(wire).poll_write(cx, first);
+        }
+        let written = match &mut wire.raw {
             Raw::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Raw::Memory(end) => Pin::new(end).poll_write_vectored(cx, slices),
+        };
+        if let (Some(output), Poll::Ready(Ok(written))) = (&mut wire.output, &written) {
+            output.add_carried(*written);
         }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -283,14 +361,18 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().raw {
+        let wire = self.get_mut();
+        ready!(wire.poll_drain(cx))?;
+        match &mut wire.raw {
             Raw::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
             Raw::Memory(end) => Pin::new(end).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().raw {
+        let wire = self.get_mut();
+        ready!(wire.poll_drain(cx))?;
+        match &mut wire.raw {
             Raw::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Raw::Memory(end) => Pin::new(end).poll_shutdown(cx),
         }

@@ -153,7 +153,7 @@ async fn memory_network_when_an_end_is_dropped_closes_the_other() {
 async fn datagram_when_receive_is_cancelled_is_kept_and_to_an_unbound_port_is_lost() {
     let net = slow();
     let (here, there) = (net.interface(&[ip(1)]), net.interface(&[ip(2)]));
-    let (here, there) = (here.bind_udp(53).await.unwrap(), there.bind_udp(0).await.unwrap());
+    let (here, there) = (here.listen_udp(53).await.unwrap().remove(0), there.bind_udp().await.unwrap());
     there.send_to(b"lost", at(1, 54)).await.unwrap();
     there.send_to(b"hello", at(1, 53)).await.unwrap();
     assert!(timeout(LATENCY / 2, here.recv_from()).await.is_err());
@@ -167,8 +167,10 @@ async fn peers_on_both_networks_have_addresses_of_the_world() {
         let (client, server) = connected_pair(&net).await;
         assert_eq!((client.peer(), server.local()), (at(1, 25), at(1, 25)));
         assert_eq!((server.peer(), server.peer().ip()), (client.local(), ip(2)));
-        let (one, two) =
-            (net.interface(&[ip(1)]).bind_udp(53).await.unwrap(), net.interface(&[ip(2)]).bind_udp(0).await.unwrap());
+        let (one, two) = (
+            net.interface(&[ip(1)]).listen_udp(53).await.unwrap().remove(0),
+            net.interface(&[ip(2)]).bind_udp().await.unwrap(),
+        );
         two.send_to(b"?", at(1, 53)).await.unwrap();
         let (_, from) = one.recv_from().await.unwrap();
         one.send_to(b"!", from).await.unwrap();
@@ -186,7 +188,7 @@ async fn bind_and_connect_errors_are_one_clear_line() {
     }
     let [_, world] = networks();
     assert!(matches!(world.interface(&[ip(1)]).connect(at(9, 25)).await, Err(Error::NotInWorld(_))));
-    assert!(world.interface(&[ip(1)]).bind_udp(0).await.unwrap().send_to(b"x", at(9, 53)).await.is_err());
+    assert!(world.interface(&[ip(1)]).bind_udp().await.unwrap().send_to(b"x", at(9, 53)).await.is_err());
     let open = Net::sockets().interface(&[]);
     let taken = open.bind_public("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let text = |error: Error| error.to_string();
@@ -222,6 +224,38 @@ async fn nearest_first_with_real_sockets_prefers_the_common_network() {
     assert_eq!(first(["10.0.0.1", "2001:db8::1"], Net::sockets()), "2001:db8::25");
     let [_, world] = networks();
     assert_eq!(first(["192.0.2.10", "203.0.113.90"], world), "198.51.100.25", "one machine is as near as another");
+}
+
+/// One socket at all addresses would be reachable at others, too, and could not be bound beside one of the other family.
+#[tokio::test]
+async fn listener_on_real_sockets_is_bound_to_the_given_addresses_only() {
+    let free = Net::sockets().interface(&[]).bind_public_tcp_udp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let port = free.0.address().port();
+    drop(free);
+    let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), port);
+    for own in [&["127.0.0.1"][..], &["127.0.0.2", "127.0.0.3"], &["127.0.0.1", "::1"]] {
+        let host = Net::sockets().interface(&own.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>());
+        let listeners = match host.listen(port).await {
+            Ok(listeners) => listeners,
+            // A machine without IPv6.
+            Err(_) if own.contains(&"::1") => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let sockets = host.listen_udp(port).await.unwrap();
+        let wanted: Vec<_> = own.iter().map(|ip| at(ip)).collect();
+        assert_eq!(listeners.iter().map(Listener::address).collect::<Vec<_>>(), wanted);
+        assert_eq!(sockets.iter().map(Datagrams::address).collect::<Vec<_>>(), wanted);
+        let outside = Net::sockets().interface(&[]);
+        assert!(matches!(outside.connect(at("127.0.0.9")).await, Err(Error::Refused(_))));
+        // The other address is free for another program.
+        outside.bind_public_udp(at("127.0.0.9")).await.unwrap();
+        // The answer comes from the address that was asked, also if it is not the first.
+        let caller = Net::sockets().interface(&[own[own.len() - 1].parse().unwrap()]).bind_udp().await.unwrap();
+        caller.send_to(b"question", wanted[own.len() - 1]).await.unwrap();
+        let (_, from) = sockets[own.len() - 1].recv_from().await.unwrap();
+        sockets[own.len() - 1].send_to(b"answer", from).await.unwrap();
+        assert_eq!(caller.recv_from().await.unwrap(), (b"answer".to_vec(), wanted[own.len() - 1]));
+    }
 }
 
 #[tokio::test]

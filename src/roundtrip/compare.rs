@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::imap::without_binary;
 use crate::mail::{JourneyId, Message};
 
 /// The result of comparing a received message with the sent one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Comparison {
-    /// There is one copy, and below the trace lines of the hosts every byte is as sent.
+    /// There is one copy, and below the trace lines of the hosts every byte is as sent; binary parts are in base64.
     Intact,
     /// There is one copy, but it differs from what was sent.
     Changed,
@@ -50,8 +51,10 @@ impl ReceivedCopies {
 
     pub(super) fn compare(&self, journey: Option<JourneyId>, sent: &Bytes) -> Comparison {
         let found = journey.and_then(|journey| self.messages.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
+        // As a mailbox stores it, for readers that cannot take binary parts.
+        let sent = without_binary(sent.clone());
         let without_nul = || sent.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }).collect();
-        let sent: Bytes = if self.has_no_nul { without_nul() } else { sent.clone() };
+        let sent: Bytes = if self.has_no_nul { without_nul() } else { sent };
         match found {
             [] => Comparison::Missing,
             [one] if is_intact(one, &sent) => Comparison::Intact,

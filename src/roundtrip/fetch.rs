@@ -15,6 +15,18 @@ use crate::world::port;
 /// Messages requested in one pipelined batch.
 const BATCH_MESSAGES: usize = 50;
 
+/// What is in the recipient's mailbox, by protocol, and what was said to get it.
+#[derive(Default)]
+pub(super) struct Fetched {
+    pub(super) pop3: (Vec<Bytes>, Transcript),
+    pub(super) imap: (Vec<Bytes>, Transcript),
+}
+
+/// Fetches all messages of the recipient over both protocols.
+pub(super) async fn all(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Fetched, Error> {
+    Ok(Fetched { pop3: pop3(env, to, progress).await?, imap: imap(env, to, progress).await? })
+}
+
 /// Fetches all messages of the recipient's maildrop.
 pub(super) async fn pop3(
     env: &Environment,
@@ -33,7 +45,11 @@ pub(super) async fn pop3(
 }
 
 /// Fetches all messages of the recipient's INBOX.
-pub(super) async fn imap(env: &Environment, to: &Address, progress: &impl Fn(Progress)) -> Result<Vec<Bytes>, Error> {
+async fn imap(
+    env: &Environment,
+    to: &Address,
+    progress: &impl Fn(Progress),
+) -> Result<(Vec<Bytes>, Transcript), Error> {
     let (context, server) = server(env, to, port::IMAPS, Security::Immediate).await?;
     let mut inbox = ImapMailbox::open(&context, &server, &login(env, to), "INBOX").await?;
     let mut messages = Vec::new();
@@ -45,8 +61,7 @@ pub(super) async fn imap(env: &Environment, to: &Address, progress: &impl Fn(Pro
             })
             .await?;
     }
-    inbox.logout().await?;
-    Ok(messages)
+    Ok((messages, inbox.logout().await?))
 }
 
 async fn server(
@@ -57,8 +72,9 @@ async fn server(
 ) -> Result<(ClientContext, Server), Error> {
     let (context, resolver) = env.client_context()?;
     let world = &env.world;
-    let host = world.domain(to.domain()).and_then(|served| world.hosts.get(&served.mailboxes));
-    let name = host.map_or_else(String::new, |host| host.fqdn.clone());
+    let served = world.domain(to.domain()).filter(|_| world.has_mailbox(to));
+    let host = served.and_then(|served| world.hosts.get(&served.mailboxes));
+    let name = host.ok_or_else(|| Error::NoMailbox(to.clone()))?.fqdn.clone();
     let addresses = addresses(&resolver, &name, port).await?;
     Ok((context, Server { name, addresses, security }))
 }

@@ -7,20 +7,20 @@ mod compare;
 mod fetch;
 mod send;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
 use crate::host::{self, Environment};
-use crate::journey::{Event, EventLog, Journey, JourneyIndex, Protocol};
+use crate::journey::{EventLog, Journey, JourneyState, Protocol, Subscription};
 use crate::mail::{Address, JourneyId, Transcript};
 use crate::mua::{self, Source};
 
 pub use compare::Comparison;
+use fetch::Fetched;
 
 /// Messages to send, with sender and recipient.
 #[derive(Clone, Debug)]
@@ -84,9 +84,23 @@ pub struct Report {
     /// Messages in the maildrop that were not sent by this round trip.
     #[serde(rename = "strangers")]
     pub unrelated: usize,
+    /// Why no messages were fetched: the recipient has no mailbox, or its server refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfetched: Option<String>,
     /// The transcripts of the sender and the recipient with their servers.
     #[serde(skip)]
-    pub transcripts: Vec<(&'static str, Transcript)>,
+    pub transcripts: Transcripts,
+}
+
+/// What the clients of a round trip and their servers said.
+#[derive(Clone, Debug, Default)]
+pub struct Transcripts {
+    /// The sender, on all connections.
+    pub sender: Transcript,
+    /// The recipient over POP3.
+    pub pop3: Transcript,
+    /// The recipient over IMAP.
+    pub imap: Transcript,
 }
 
 /// Why a round trip failed.
@@ -101,6 +115,12 @@ pub enum Error {
     /// A server was not found.
     #[error("{0}")]
     Lookup(String),
+    /// No host accepts mail from the sender.
+    #[error("no MTA of this world accepts mail from {0}")]
+    NoProvider(Address),
+    /// The recipient has no mailbox.
+    #[error("{0} has no mailbox in this world")]
+    NoMailbox(Address),
 }
 
 impl MessageReport {
@@ -108,7 +128,7 @@ impl MessageReport {
     pub fn is_intact(&self) -> bool {
         self.pop3 == Comparison::Intact
             && self.imap == Comparison::Intact
-            && self.history.as_ref().is_some_and(Journey::arrived_once)
+            && self.history.as_ref().is_some_and(|history| history.arrived_once())
     }
 
     /// The time from its submission to the mailbox.
@@ -125,9 +145,8 @@ impl MessageReport {
 impl Report {
     /// Updates the journeys from the event log.
     pub fn refresh(&mut self, event_log: &EventLog) {
-        let index = JourneyIndex::of(event_log.since(0));
         for message in &mut self.messages {
-            message.history = message.journey.and_then(|journey| index.journey(journey).cloned());
+            message.history = message.journey.and_then(|journey| history(event_log, journey));
         }
     }
 
@@ -140,18 +159,20 @@ impl Report {
 /// Runs a round trip.
 ///
 /// # Errors
-/// The sender's or the recipient's server cannot be reached or refuses the login. Messages that are refused, lost or
-/// changed are not errors, but are listed in the report.
+/// The sender's server cannot be reached or refuses the login. Messages that are refused, lost or changed are not errors, but
+/// are listed in the report, which also says why none were fetched.
 pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> Result<Report, Error> {
-    let events = env.event_log.follow();
-    let first = env.event_log.since(0).last().map_or(0, |event| event.seq) + 1;
+    let events = env.event_log.subscribe_from_now();
     let began = env.clock.now();
     let (submitted, sender) = send::all(env, &plan, &progress).await?;
     let journeys: Vec<_> = submitted.iter().filter_map(|outcome| outcome.as_ref().ok().copied()).collect();
-    let _ = timeout(plan.timeout, wait_until_settled(env, first, events, &journeys, &progress)).await;
-    let (pop3, popped) = fetch::pop3(env, &plan.to, &progress).await?;
-    let imap = fetch::imap(env, &plan.to, &progress).await?;
-    let index = JourneyIndex::of(env.event_log.since(first));
+    let _ = timeout(plan.timeout, wait_until_ended(&env.event_log, events, &journeys, &progress)).await;
+    let (fetched, unfetched) = match fetch::all(env, &plan.to, &progress).await {
+        Ok(fetched) => (fetched, None),
+        // The journeys tell what became of the messages.
+        Err(error) => (Fetched::default(), Some(error.to_string())),
+    };
+    let ((pop3, popped), (imap, fetched)) = (fetched.pop3, fetched.imap);
     let (pop3, imap) = (compare::ReceivedCopies::new(pop3), compare::ReceivedCopies::over_imap(imap));
     let unrelated = pop3.unrelated(&journeys);
     let messages = plan.sources.into_iter().zip(submitted).map(|(source, outcome)| {
@@ -163,35 +184,43 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
             refused: outcome.err(),
             pop3: pop3.compare(journey, &source.message),
             imap: imap.compare(journey, &source.message),
-            history: journey.and_then(|journey| index.journey(journey).cloned()),
+            history: journey.and_then(|journey| history(&env.event_log, journey)),
             name: source.name,
         }
     });
-    let transcripts = vec![("sender", sender), ("recipient, POP3", popped)];
-    Ok(Report { from: plan.from, to: plan.to, began, messages: messages.collect(), unrelated, transcripts })
+    let messages = messages.collect();
+    let transcripts = Transcripts { sender, pop3: popped, imap: fetched };
+    Ok(Report { from: plan.from, to: plan.to, began, messages, unrelated, unfetched, transcripts })
 }
 
-/// Waits until all journeys are settled.
-async fn wait_until_settled(
-    env: &Environment,
-    first: u64,
-    mut events: broadcast::Receiver<Event>,
+/// A journey, as far as it is known.
+fn history(event_log: &EventLog, journey: JourneyId) -> Option<Journey> {
+    let found = event_log.journey(journey);
+    found.inspect_err(|error| tracing::error!(%error, %journey, "cannot read a journey")).ok().flatten()
+}
+
+/// Waits until all messages have arrived or failed.
+async fn wait_until_ended(
+    event_log: &EventLog,
+    mut events: Subscription,
     journeys: &[JourneyId],
     progress: &impl Fn(Progress),
 ) {
-    let mut index = JourneyIndex::default();
+    let mut open: BTreeSet<_> = journeys.iter().copied().collect();
+    let mut changed = open.clone();
     loop {
-        let settled = journeys.iter().filter(|id| index.journey(**id).is_some_and(Journey::is_settled)).count();
-        progress(Progress::Settled(settled));
-        if settled == journeys.len() {
+        let has_ended = |journey: &JourneyId| {
+            event_log.journey_state(*journey).ok().flatten().as_ref().is_some_and(JourneyState::has_ended)
+        };
+        open.retain(|journey| !changed.contains(journey) || !has_ended(journey));
+        progress(Progress::Settled(journeys.len() - open.len()));
+        if open.is_empty() {
             return;
         }
-        match events.recv().await {
-            Ok(event) => index.add(event),
-            // Missed some: read all of them from the event log.
-            Err(RecvError::Lagged(_)) => index = JourneyIndex::of(env.event_log.since(first)),
-            Err(RecvError::Closed) => return,
-        }
+        changed = match events.next().await {
+            Ok(events) => events.iter().map(|event| event.journey).collect(),
+            Err(_) => open.clone(),
+        };
     }
 }
 

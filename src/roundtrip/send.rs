@@ -27,7 +27,8 @@ pub(super) async fn all(
     let (context, resolver) = env.client_context()?;
     let world = &env.world;
     let provider = world.domain(plan.from.domain()).and_then(|served| served.mx.first());
-    let provider = provider.and_then(|host| world.hosts.get(host)).map_or("", |host| host.fqdn.as_str());
+    let provider = provider.and_then(|host| world.hosts.get(host));
+    let provider = provider.ok_or_else(|| Error::NoProvider(plan.from.clone()))?.fqdn.as_str();
     let addresses = super::fetch::addresses(&resolver, provider, port::SUBMISSIONS).await?;
     let server = Server { name: provider.to_owned(), addresses, security: Security::Immediate };
     let login = super::fetch::login(env, &plan.from);
@@ -66,6 +67,7 @@ async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Resu
             journey_of_reply(&reply.to_string()).ok_or_else(|| format!("no queue id in: {reply}"))
         }
         Some(Verdict::Refused { stage, reply }) => Err(format!("{stage}: {reply}")),
+        Some(Verdict::NotSent(not_sent)) => Err(format!("not sent: {not_sent}")),
         None => Err("the provider gave no verdict".to_owned()),
     })
 }

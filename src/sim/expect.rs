@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::file::{Expect, QueueExpect, Range};
 use super::invariants::OutcomeCounts;
-use super::metrics::MetricsState;
+use super::metrics::Metrics;
 use super::progress::{CopyState, JourneyState};
 use super::report::{Queue, Verdict, human};
 use crate::world::later;
@@ -19,7 +19,7 @@ pub(super) struct Results<'a> {
     pub(super) counts: OutcomeCounts,
     /// The world's time at the start.
     pub(super) began: Timestamp,
-    pub(super) state: &'a MetricsState,
+    pub(super) state: &'a Metrics,
     /// Latencies in seconds, ascending.
     pub(super) latencies: &'a [f64],
     pub(super) queues: &'a [Queue],

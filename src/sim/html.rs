@@ -178,7 +178,11 @@ fn describe(event: &Event) -> String {
             format!("deferred: {reason}; next attempt after {wait}")
         }
         EventKind::Failed { reason, .. } => format!("failed: {reason}"),
+        EventKind::Held { .. } => "held".to_owned(),
+        EventKind::Released { .. } => "released by the operator".to_owned(),
         EventKind::Deleted { .. } => "deleted by the operator".to_owned(),
+        EventKind::Found { .. } => "found at a start".to_owned(),
+        EventKind::Gone { .. } => "not found at a start".to_owned(),
         EventKind::Delivered { recipient, mailbox, uid, .. } => {
             format!("delivered to {recipient} in {mailbox}, UID {uid}")
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::metrics::MetricsState;
+use super::metrics::Metrics;
 use super::progress::JourneyState;
 use super::senders::Sent;
 use super::timeline::FaultInterval;
@@ -31,7 +31,7 @@ pub(super) const NOTHING_LEAKS: &str = "nothing leaks";
 /// The state at the end of a run.
 pub(super) struct Observations<'a> {
     pub(super) sent: &'a [Sent],
-    pub(super) state: &'a MetricsState,
+    pub(super) state: &'a Metrics,
     pub(super) inventory: &'a Inventory,
     pub(super) faults: &'a [FaultInterval],
 }

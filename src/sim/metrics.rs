@@ -1,15 +1,13 @@
-//! Receives every event of a run and keeps what the report needs: the state of each journey, totals and a hash of all
+//! Counts every event of a run and keeps what the report needs: the state of each journey, totals and a hash of all
 //! events. Events themselves are kept for the slowest and the latest journeys only.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
 use super::progress::JourneyState;
 use crate::journey::{Event, EventKind, Protocol};
 use crate::mail::JourneyId;
-use crate::sync::lock;
 
 /// Number of slowest messages in the report, with their events.
 pub(super) const MAX_SLOWEST: usize = 5;
@@ -29,13 +27,9 @@ pub(super) struct Totals {
     pub(super) bounced: u64,
 }
 
-/// Event statistics of a run. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Metrics(Arc<Mutex<MetricsState>>);
-
+/// Event statistics of a run.
 #[derive(Default)]
-/// The data behind [`Metrics`].
-pub(super) struct MetricsState {
+pub(super) struct Metrics {
     pub(super) journeys: BTreeMap<JourneyId, JourneyState>,
     pub(super) events: u64,
     pub(super) counts: Totals,
@@ -51,40 +45,23 @@ pub(super) struct MetricsState {
 
 impl Metrics {
     /// Adds an event, and writes it to `trace`.
-    pub(super) fn note(&self, event: Event, trace: &Option<super::Trace>) {
-        let mut state = self.lock();
+    pub(super) fn note(&mut self, event: Event, trace: &Option<super::Trace>) {
         // An event consists of strings and numbers: serializing it cannot fail.
         let mut line = serde_json::to_vec(&event).unwrap_or_default();
         line.push(b'\n');
-        state.hasher.update(&line);
+        self.hasher.update(&line);
         if let Some(trace) = trace {
             trace.write(&line);
         }
-        state.note(event);
+        self.count(event);
     }
 
-    /// The current totals.
-    pub(super) fn counts(&self) -> Totals {
-        self.lock().counts
-    }
-
-    /// Takes the collected data; the metrics are empty afterwards.
-    pub(super) fn take(&self) -> MetricsState {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, MetricsState> {
-        lock(&self.0)
-    }
-}
-
-impl MetricsState {
     /// The hash of all events, in hexadecimal.
     pub(super) fn hash(&self) -> String {
         self.hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    fn note(&mut self, event: Event) {
+    fn count(&mut self, event: Event) {
         self.events += 1;
         let journey = event.journey;
         let state = self.journeys.entry(journey).or_insert_with(|| JourneyState::new(event.at));
@@ -150,7 +127,11 @@ impl MetricsState {
                 }
             }
             EventKind::Retrieved { .. } => self.retrieved += 1,
-            EventKind::Relayed { .. } => {}
+            EventKind::Relayed { .. }
+            | EventKind::Held { .. }
+            | EventKind::Released { .. }
+            | EventKind::Found { .. }
+            | EventKind::Gone { .. } => {}
         }
         counts.open = (counts.open + u64::from(state.open)).saturating_sub(u64::from(was_open));
         state.push(event);

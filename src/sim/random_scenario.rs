@@ -54,6 +54,8 @@ fn fault(rng: &Rng, providers: u64) -> String {
         1 => "mua".to_owned(),
         _ => format!("mta-{}", rng.below(providers)),
     };
+    // There is no link between a host and itself.
+    let other = if other == mta { "mua".to_owned() } else { other };
     let way = if rng.below(2) == 0 { "both" } else { "there" };
     let between = format!("between = [\"{mta}\", \"{other}\"], way = \"{way}\"");
     let bytes = rng.below(30_000);
@@ -84,7 +86,8 @@ fn fault(rng: &Rng, providers: u64) -> String {
         11 => {
             format!("kind = \"slow\", {between}, latency = \"{}ms\", jitter = \"900ms\", bandwidth = 9000", bytes / 20)
         }
-        12 => format!("kind = \"dns\", names = \"{names}\", by = \"3s\""),
+        12 if names == "slow" => "kind = \"dns\", names = \"slow\", by = \"3s\"".to_owned(),
+        12 => format!("kind = \"dns\", names = \"{names}\""),
         _ => format!("kind = \"reply\", host = \"{mta}\", at = \"{at}\", {reply}share = 0.5"),
     };
     let (after, lasts) = (rng.below(FAULTS_END_SECONDS / 4), 1 + rng.below(FAULTS_END_SECONDS / 8));

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::expect::{Results, percentile};
 use super::invariants::{NOTHING_LEAKS, Observations, Violation};
-use super::metrics::{MAX_SLOWEST, Metrics, MetricsState, Totals};
+use super::metrics::{MAX_SLOWEST, Metrics, Totals};
 use super::report::{Bucket, Latency, Queue, Report, SlowestMessage, Throughput};
 use super::senders::{Senders, SentLog};
 use super::timeline::{self, FaultLog};
 use super::{Error, Progress, Scenario, Trace, readers, traffic};
 use crate::host::{Environment, Fault, Inventory, PublicPorts, RunningWorld};
-use crate::journey::EventLog;
+use crate::journey::{EventLog, Subscription};
 use crate::sync::lock;
 
 /// Number of samples of the queue lengths during a run.
@@ -40,14 +40,13 @@ pub fn play(
 ) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| Error::Runtime(error.to_string()))?;
-    runtime.block_on(Setup { scenario, seed, metrics: Metrics::default(), trace }.run(progress))
+    runtime.block_on(Setup { scenario, seed, trace }.run(progress))
 }
 
 /// Inputs of a run.
 struct Setup<'a> {
     scenario: &'a Scenario,
     seed: u64,
-    metrics: Metrics,
     trace: Option<Trace>,
 }
 
@@ -57,6 +56,9 @@ struct Simulation<'a> {
     seed: u64,
     running: Arc<RunningWorld>,
     sent_log: SentLog,
+    /// All events, which are read at each sample.
+    events: Subscription,
+    trace: Option<Trace>,
     metrics: Metrics,
     fault_log: FaultLog,
     queues: BTreeMap<String, Vec<(f64, usize)>>,
@@ -70,10 +72,10 @@ struct Simulation<'a> {
 
 impl Setup<'_> {
     async fn run(self, progress: impl Fn(Progress)) -> Result<Report, Error> {
-        let Self { scenario, seed, metrics, trace } = self;
+        let Self { scenario, seed, trace } = self;
         let mut env = Environment::simulated(scenario.world.clone(), seed, scenario.start, false)?;
-        let (emitter, trace_file) = (metrics.clone(), trace.clone());
-        env.event_log = EventLog::with_sink(env.clock, false, move |event| emitter.note(event, &trace));
+        env.event_log = EventLog::until_discarded(env.clock);
+        let events = env.event_log.subscribe(0);
         let running = Arc::new(RunningWorld::start(env, PublicPorts::none()).await?);
         for host in running.env.world.hosts.keys() {
             running.inject(&Fault::DiskSlow { host: host.to_string(), by: scenario.disk }).await;
@@ -84,7 +86,9 @@ impl Setup<'_> {
             seed,
             running,
             sent_log: SentLog::default(),
-            metrics,
+            events,
+            trace,
+            metrics: Metrics::default(),
             fault_log: FaultLog::default(),
             queues: BTreeMap::new(),
             began: now,
@@ -97,7 +101,7 @@ impl Setup<'_> {
         }
         let report = simulation.report();
         simulation.running.stop().await;
-        if let Some(trace) = trace_file {
+        if let Some(trace) = simulation.trace {
             trace.flush().map_err(|error| Error::Trace(error.to_string()))?;
         }
         report
@@ -112,8 +116,9 @@ impl Simulation<'_> {
         let step = (self.scenario.lasts / SAMPLES).max(MIN_SAMPLE_INTERVAL);
         while Instant::now() < end {
             sleep_until((Instant::now() + step).min(end)).await;
+            self.read_events();
             self.sample();
-            let counts = self.metrics.counts();
+            let counts = self.metrics.counts;
             progress(self.progress(counts));
             let is_idle = *lock(&active) == 0;
             if is_idle && counts.open == 0 && self.sent_log.pending() == 0 && self.scenario.readers.is_empty() {
@@ -127,6 +132,18 @@ impl Simulation<'_> {
         }
         self.ended = Instant::now();
         Ok(false)
+    }
+
+    /// Counts the events since the last time. A simulation has no limit of events that it retains until then.
+    fn read_events(&mut self) {
+        while let Ok(events) = self.events.try_next()
+            && !events.is_empty()
+        {
+            self.running.env.event_log.discard_through(self.events.position());
+            for event in events {
+                self.metrics.note(Arc::unwrap_or_clone(event), &self.trace);
+            }
+        }
     }
 
     /// Waits until idle connections are closed, and records tasks and queue entries that remain.
@@ -161,8 +178,9 @@ impl Simulation<'_> {
     }
 
     fn report(&mut self) -> Result<Report, Error> {
+        self.read_events();
         let inventory = Inventory::of(&self.running.env.store).map_err(crate::host::Error::Store)?;
-        let (sent, state, faults) = (self.sent_log.take(), self.metrics.take(), self.fault_log.list());
+        let (sent, state, faults) = (self.sent_log.take(), std::mem::take(&mut self.metrics), self.fault_log.list());
         let observations = Observations { sent: &sent, state: &state, inventory: &inventory, faults: &faults };
         let (counts, mut violations) = observations.check();
         let left = std::mem::take(&mut self.left).into_iter();
@@ -217,7 +235,7 @@ impl Simulation<'_> {
     }
 
     /// Deliveries and temporary failures over time.
-    fn throughput(&self, state: &MetricsState, seconds: f64) -> Vec<Throughput> {
+    fn throughput(&self, state: &Metrics, seconds: f64) -> Vec<Throughput> {
         let width = (seconds / THROUGHPUT_INTERVALS as f64).max(f64::MIN_POSITIVE);
         let mut intervals: Vec<_> =
             (0..THROUGHPUT_INTERVALS).map(|at| Throughput { at: at as f64 * width, ..Throughput::default() }).collect();
@@ -272,7 +290,7 @@ fn counted(active: Arc<Mutex<usize>>, task: impl Future<Output = ()> + Send) -> 
 }
 
 /// Latencies of the delivered copies of user messages, in seconds, ascending.
-fn latencies(state: &MetricsState) -> Vec<f64> {
+fn latencies(state: &Metrics) -> Vec<f64> {
     let messages = state.journeys.values().filter(|journey| journey.is_user_message());
     let times = messages.flat_map(|journey| journey.copies.iter().map(|(_, copy)| journey.seconds(copy)));
     let mut times: Vec<_> = times.filter(|seconds| seconds.is_finite()).collect();
@@ -294,7 +312,7 @@ fn distribution(latencies: &[f64]) -> Vec<Bucket> {
 }
 
 /// The copies that never arrived, then those with the highest latency.
-fn slowest(state: &MetricsState) -> Vec<SlowestMessage> {
+fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
     let messages = state.journeys.iter().filter(|(_, journey)| journey.is_user_message());
     let copies = messages.flat_map(|(id, journey)| {
         journey.copies.iter().map(move |(to, copy)| (journey.seconds(copy), id, journey, to, copy))

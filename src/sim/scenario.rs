@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::file::{Expect, FaultTable, ProvidersTable, ReaderTable, ScenarioFile, TrafficTable};
 use super::providers;
+use crate::host::OUTSIDE;
 use crate::mail::Address;
 use crate::mua::{Source, read_sources};
 use crate::world::World;
@@ -189,7 +190,10 @@ fn reader(world: &World, table: ReaderTable) -> Result<Reader, String> {
 }
 
 fn fault(world: &World, table: FaultTable) -> Result<FaultTable, String> {
-    table.fault.check(|host| world.hosts.contains_key(host))?;
+    table.fault.check(world)?;
+    if table.fault.ends().is_some_and(|ends| ends.iter().any(|end| end == OUTSIDE)) {
+        return Err(format!("a scenario has no public ports, so nothing is `{OUTSIDE}`; name the MUA instead"));
+    }
     if MAX_COUNT < table.times || (1 < table.times && table.every.is_zero()) {
         return Err("a fault with `times` needs `every`, such as \"1h\"".to_owned());
     }
@@ -238,6 +242,14 @@ mod tests {
             (
                 &format!("{HEAD}[[faults]]\nfault = {{ kind = \"off\", host = \"mta\" }}\n"),
                 "x.toml:4: there is no host `mta` in this world",
+            ),
+            (
+                &format!("{HEAD}[[faults]]\nfault = {{ kind = \"cut\", between = [\"outside\", \"mta-163\"] }}\n"),
+                "a scenario has no public ports, so nothing is `outside`; name the MUA instead",
+            ),
+            (
+                &format!("{HEAD}[[faults]]\nfault = {{ kind = \"off\", host = \"mua\" }}\n"),
+                "mua is a MUA, which runs nothing",
             ),
             (
                 &format!("{HEAD}[[faults]]\nfault = {{ kind = \"rain\" }}\n"),

@@ -237,7 +237,8 @@ fn outcome_of(verdicts: Vec<Verdict>) -> Outcome {
                 return Outcome::Accepted(id.map(|id| id.journey));
             }
             Verdict::Refused { reply, .. } if reply.is_permanent() => outcome = Outcome::Refused(reply.to_string()),
-            Verdict::Refused { .. } => {}
+            Verdict::NotSent(not_sent) if not_sent.is_permanent() => outcome = Outcome::Refused(not_sent.to_string()),
+            Verdict::Refused { .. } | Verdict::NotSent(_) => {}
         }
     }
     outcome

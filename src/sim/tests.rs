@@ -6,7 +6,7 @@ use super::senders::SentLog;
 use super::timeline::FaultLog;
 use super::*;
 use crate::host::{Environment, PublicPorts, RunningWorld};
-use crate::journey::{Event, EventKind, EventLog, JourneyIndex};
+use crate::journey::{Event, EventKind, EventLog, JourneyFilter};
 use crate::net::{Authority, Net};
 use crate::world::{Clock, Rng};
 
@@ -225,7 +225,8 @@ async fn run_scenario(env: Environment, scenario: &Scenario) -> (Vec<String>, Ve
     let running = Arc::new(RunningWorld::start(env, PublicPorts::none()).await.unwrap());
     let active = runner::spawn_actors(scenario, &running, &SentLog::default(), &FaultLog::default()).unwrap();
     let event_log = &running.env.event_log;
-    let is_settled = || JourneyIndex::of(event_log.since(0)).journeys().filter(|story| story.is_settled()).count() == 6;
+    let settled = JourneyFilter { settled: Some(true), ..JourneyFilter::default() };
+    let is_settled = || event_log.journeys(&settled, u64::MAX, 0).unwrap().total == 6;
     while 0 < *active.lock().unwrap() || !is_settled() {
         sleep(Duration::from_millis(100)).await;
     }

@@ -66,7 +66,7 @@ pub(super) async fn run_fault(table: FaultTable, running: Arc<RunningWorld>, fau
             return;
         }
         sleep(table.lasts).await;
-        if let Err(error) = running.clear(undo).await {
+        if let Err(error) = running.clear(&undo).await {
             tracing::error!(%error, fault = %table.fault.title(), "cannot clear fault");
         }
         fault_log.end(index, running.env.clock.now());

@@ -41,6 +41,11 @@ impl Lines {
         self.unread.is_empty()
     }
 
+    /// The input after the last line that was taken.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
     /// Discards all input so far. RFC 3207 §4.2.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum text length of a line that we send, so that the line stays below 512 bytes. RFC 5321 §4.5.3.1.5.
 const MAX_TEXT_BYTES: usize = 480;
-/// Maximum length of an enhanced code and the space after it, as in `5.999.999 `. RFC 3463 §2.
-const MAX_ENHANCED_BYTES: usize = 10;
 /// Maximum number of lines in a peer's reply.
 const MAX_REPLY_LINES: usize = 128;
+/// Maximum text length of a peer's reply; more is cut, and marked so.
+const MAX_REPLY_BYTES: usize = 16 * 1024;
+/// The end of a text that was cut.
+const CUT_MARK: &str = " [...]";
 
 /// A reply, to be sent by a server or read by a client.
 ///
@@ -23,7 +25,8 @@ const MAX_REPLY_LINES: usize = 128;
 pub struct Reply {
     /// The three digits. RFC 5321 §4.2.1.
     pub code: u16,
-    /// Class, subject and detail. RFC 3463 §2; none in the greeting and the answer to EHLO (RFC 2034 §3).
+    /// Class, subject and detail, in each line. RFC 3463 §2; none in the greeting and the answer to EHLO (RFC 2034 §3). The
+    /// codes of a peer's reply whose lines differ are part of the text; see [`Reply::status`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enhanced: Option<(u8, u16, u16)>,
     /// The text, one entry a line; at least one.
@@ -79,6 +82,12 @@ impl Reply {
         self.code / 100 == 5
     }
 
+    /// The status of RFC 3463: that of the first line or, without one, the class and no details.
+    pub fn status(&self) -> (u8, u16, u16) {
+        let first = || self.text.first().and_then(|text| enhanced(self.code, text)).map(|(status, _)| status);
+        self.enhanced.or_else(first).unwrap_or(((self.code / 100) as u8, 0, 0))
+    }
+
     /// `421`: the server closes the connection. RFC 5321 §3.8.
     pub fn is_farewell(&self) -> bool {
         self.code == 421
@@ -87,11 +96,8 @@ impl Reply {
 
 /// One line of text: nothing that could end it early, and not too much of it.
 fn clean(line: &str, max_bytes: usize) -> String {
-    if line.len() <= max_bytes && line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return line.to_owned();
-    }
-    let end = line.char_indices().map(|(at, char)| at + char.len_utf8()).take_while(|end| *end <= max_bytes).last();
-    line[..end.unwrap_or(0)].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    let end = (0..=max_bytes.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    line[..end].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// As on the wire, lines separated by CR LF, without the last CR LF. RFC 5321 §4.2 (Reply-line), RFC 2034 §4.
@@ -118,6 +124,8 @@ impl fmt::Display for Reply {
 #[derive(Debug, Default)]
 pub struct Replies {
     lines: Vec<(u16, String)>,
+    /// Length of the text of the reply so far.
+    bytes: usize,
 }
 
 impl Replies {
@@ -133,8 +141,10 @@ impl Replies {
         if self.lines.len() == MAX_REPLY_LINES {
             return Err(InvalidReply::TooLong);
         }
-        self.lines.push((code, clean(&String::from_utf8_lossy(text), MAX_TEXT_BYTES + MAX_ENHANCED_BYTES)));
-        Ok(is_last.then(|| whole(std::mem::take(&mut self.lines))))
+        let (text, room) = (String::from_utf8_lossy(text), MAX_REPLY_BYTES.saturating_sub(self.bytes));
+        self.bytes += text.len();
+        self.lines.push((code, clean(&text, room) + if room < text.len() { CUT_MARK } else { "" }));
+        Ok(is_last.then(|| whole(std::mem::take(self).lines)))
     }
 }
 
@@ -152,16 +162,17 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// Removes the enhanced code from each line if the first line has one. RFC 2034 §4.
+/// Takes the enhanced code out of the text if each line has the same (RFC 2034 §4), so that the reply reads as it was sent.
 fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
-    let first = lines.first().and_then(|(_, text)| enhanced(code, text)).map(|(enhanced, _)| enhanced);
-    let strip = |text: String| match enhanced(code, &text) {
-        Some((_, rest)) if first.is_some() => clean(rest, MAX_TEXT_BYTES),
-        _ => clean(&text, MAX_TEXT_BYTES),
-    };
-    let text = lines.into_iter().map(|(_, text)| strip(text)).collect();
-    Reply { code, enhanced: first, text }
+    let split: Option<Vec<_>> = lines.iter().map(|(_, text)| enhanced(code, text)).collect();
+    match split.as_deref() {
+        Some([(first, _), rest @ ..]) if rest.iter().all(|(other, _)| other == first) => {
+            let text = split.iter().flatten().map(|(_, text)| (*text).to_owned()).collect();
+            Reply { code, enhanced: Some(*first), text }
+        }
+        _ => Reply { code, enhanced: None, text: lines.into_iter().map(|(_, text)| text).collect() },
+    }
 }
 
 /// Parses `2.1.5 text`; the class must equal that of the reply code. RFC 3463 §2.
@@ -210,8 +221,16 @@ mod tests {
     #[test]
     fn reply_without_text_or_with_partial_codes_is_accepted() {
         assert_eq!(read("250").unwrap().unwrap().text, [""]);
-        assert_eq!(read("250-2.0.0 a\r\n250 b").unwrap().unwrap().text, ["a", "b"]);
-        assert_eq!(read("250-a\r\n250 2.0.0 b").unwrap().unwrap().text, ["a", "2.0.0 b"]);
+        for (text, status) in [
+            ("250-2.0.0 a\r\n250 b", (2, 0, 0)),
+            ("250-a\r\n250 2.0.0 b", (2, 0, 0)),
+            ("550-5.1.1 a\r\n550 5.7.1 b", (5, 1, 1)),
+            ("550-5.1.1 a\r\n550-5.1.1\r\n550 5.1.1 b", (5, 1, 1)),
+            ("421 no", (4, 0, 0)),
+        ] {
+            let reply = read(text).unwrap().unwrap();
+            assert_eq!((reply.to_string().replace("5.1.1 \r", "5.1.1\r").as_str(), reply.status()), (text, status));
+        }
         let mismatched = read("550 2.1.1 odd").unwrap().unwrap();
         assert_eq!((mismatched.enhanced, mismatched.text[0].as_str()), (None, "2.1.1 odd"));
     }
@@ -224,6 +243,16 @@ mod tests {
             assert!(read(line).is_err(), "{line:?}");
         }
         assert_eq!(read(&["250-x"; MAX_REPLY_LINES + 1].join("\r\n")), Err(InvalidReply::TooLong));
+    }
+
+    #[test]
+    fn reply_of_a_peer_is_kept_whole_and_marked_where_it_is_cut() {
+        let long = format!("550 5.7.1 {}\u{e9}", "word ".repeat(380));
+        assert_eq!(read(&long).unwrap().unwrap().to_string(), long);
+        let endless = vec![format!("550-{}", "\u{e9}".repeat(900)); 100].join("\r\n") + "\r\n550 end";
+        let text = read(&endless).unwrap().unwrap().text;
+        assert!(text.iter().map(String::len).sum::<usize>() < MAX_REPLY_BYTES + 101 * CUT_MARK.len());
+        assert!(!text[8].ends_with(CUT_MARK) && text[9].ends_with(CUT_MARK) && text[100] == CUT_MARK);
     }
 
     #[test]

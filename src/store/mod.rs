@@ -64,7 +64,7 @@ use crate::sync::{beside_others, lock};
 use cache::Cache;
 use commit::{CommitState, Job};
 use content::{ContentRef, LoadError};
-pub use disk_faults::DiskFaults;
+pub use disk_faults::{DiskFault, DiskFaults};
 pub use error::Error;
 pub(crate) use private::{private_file, private_folder};
 use reserve::Reserve;

@@ -180,7 +180,7 @@ async fn write_when_a_job_fails_returns_the_error_of_its_caller() {
     let (store, _) = in_memory();
     assert!(matches!(store.write(|_| Err::<(), _>(Refusal::Own)).await, Err(Refusal::Own)));
     let faults = DiskFaults::default();
-    faults.set_full(true);
+    faults.inject(DiskFault::Full);
     let full = store.with_disk_faults(faults).write(|_| Err::<(), _>(Refusal::Own)).await;
     assert!(matches!(full, Err(Refusal::Store)));
 }
@@ -407,11 +407,11 @@ async fn write_when_its_caller_is_gone_is_stored_all_the_same() {
 async fn write_when_the_disk_is_full_passes_if_it_frees_room() {
     let (store, faults) = (in_memory().0, DiskFaults::default());
     let store = store.with_disk_faults(faults.clone());
-    faults.set_full(true);
+    faults.inject(DiskFault::Full);
     assert!(matches!(store.write(note("a")).await, Err(Error::Full)));
     store.freeing().write(note("b")).await.unwrap();
     store.freeing().write_batched(note("c")).await.unwrap();
-    faults.set_failing(true);
+    faults.inject(DiskFault::Failing);
     assert!(matches!(store.freeing().write(note("d")).await, Err(Error::Io(_))));
     assert_eq!(notes(&store), ["b", "c"]);
 }

@@ -134,6 +134,7 @@ impl Check<'_> {
             aliases,
             ports,
             latency: file.world.latency,
+            mailbox_memory: file.world.mailbox_memory,
             letter,
             links,
             places,
@@ -213,6 +214,12 @@ impl Check<'_> {
             let text = text.escape_debug();
             self.report(name.span(), format!("`{text}` cannot be the name of a host; use letters, digits, -, _ and ."));
         }
+        if text == "outside" {
+            self.report(
+                name.span(),
+                "`outside` is what faults call programs outside the world; choose another name".to_owned(),
+            );
+        }
         let host_name: HostName = Arc::from(name.get_ref().as_str());
         let host = Host { name: host_name.clone(), fqdn, addresses: addresses.get_ref().list().to_vec(), role };
         if all.hosts.insert(host_name, host).is_some() {
@@ -250,13 +257,19 @@ impl Check<'_> {
                 let text = domain.get_ref();
                 self.report(domain.span(), format!("`{text}` is not a domain; write one such as \"163.test\""));
             }
-            if table.mx.is_empty() {
+            let (mut mx, mut mx_preferences) = (Vec::new(), Vec::new());
+            for (preference, group) in (10..).step_by(10).zip(&table.mx) {
+                for host in group.get_ref().list() {
+                    mx.push(self.name(&Spanned::new(group.span(), host.clone()), Kind::Mta, hosts));
+                    mx_preferences.push(preference);
+                }
+            }
+            if mx.is_empty() {
                 self.report(domain.span(), format!("{name} has no mx; name the mta that accepts its mail"));
             }
-            let mx = table.mx.iter().map(|mx| self.name(mx, Kind::Mta, hosts)).collect();
             let mailboxes = self.name(&table.mailboxes, Kind::Mda, hosts);
             let catch_all = self.catch_all(domain, table);
-            if domains.insert(name.clone(), Domain { mx, mailboxes, catch_all }).is_some() {
+            if domains.insert(name.clone(), Domain { mx, mx_preferences, mailboxes, catch_all }).is_some() {
                 self.report(domain.span(), format!("{name} is declared twice; put both into one table"));
             }
         }
@@ -286,6 +299,7 @@ impl Check<'_> {
     fn elsewhere(&mut self, elsewhere: &Elsewhere, hosts: &BTreeMap<HostName, Host>) -> Domain {
         Domain {
             mx: vec![self.name(&elsewhere.mx, Kind::Mta, hosts)],
+            mx_preferences: vec![10],
             mailboxes: self.name(&elsewhere.mailboxes, Kind::Mda, hosts),
             catch_all: None,
         }

@@ -61,6 +61,13 @@ pub(super) struct WorldTable {
     /// Default one-way latency between two hosts, in virtual time.
     #[serde(default, with = "span")]
     pub(super) latency: Duration,
+    /// The memory for what is kept of mailboxes, in bytes.
+    #[serde(default = "mailbox_memory")]
+    pub(super) mailbox_memory: usize,
+}
+
+fn mailbox_memory() -> usize {
+    super::DEFAULT_MAILBOX_MEMORY
 }
 
 /// The message that `postroad run` sends.
@@ -85,8 +92,8 @@ pub(super) struct Elsewhere {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DomainTable {
-    /// MTAs, the preferred one first.
-    pub(super) mx: Vec<Spanned<String>>,
+    /// MTAs, the preferred one first; a list in it has MTAs of equal preference.
+    pub(super) mx: Vec<Spanned<OneOrMany>>,
     /// The MDA with the mailboxes.
     pub(super) mailboxes: Spanned<String>,
     /// Local parts.

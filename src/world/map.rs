@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Domain, Engine, Quota, Role, Target, World};
+use super::{Domain, Engine, Quota, Role, Route, Target, World};
 
 pub(super) fn render(world: &World) -> String {
     let mut out = String::new();
@@ -36,10 +36,12 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
                 if !mta.relay_from.is_empty() {
                     does.push(format!("relays for {}", mta.relay_from));
                 }
+                does.extend(mta.routes.iter().map(static_route));
                 does.push(match &mta.smarthost {
                     _ if !mta.engine.is_ours() => "relays mail according to its own configuration".to_owned(),
                     Some(next) => format!("sends the rest to {next}"),
-                    None => "finds the next host by MX".to_owned(),
+                    None if mta.routes.is_empty() => "finds the next host by MX".to_owned(),
+                    None => "finds the next host for the rest by MX".to_owned(),
                 });
                 format!("MTA: {}", does.join("; "))
             }
@@ -113,14 +115,46 @@ fn served(world: &World, serves: impl Fn(&Domain) -> bool) -> String {
 }
 
 fn write_route(out: &mut String, world: &World, name: &str, domain: &Domain) -> std::fmt::Result {
-    let mx: Vec<_> = domain.mx.iter().map(AsRef::as_ref).collect();
-    let mx = mx.join(" or ");
-    let senders = world.mtas().filter(|(host, _)| !domain.mx.contains(&host.name));
-    let routes: Vec<_> =
-        senders.filter_map(|(host, mta)| Some(format!("{} -> {}", host.name, mta.smarthost.as_ref()?))).collect();
+    let mx = exchanges(domain);
     writeln!(out, "  to {name}: -> {mx} -> {}", domain.mailboxes)?;
-    for route in routes {
-        writeln!(out, "      from {route} -> {mx}")?;
+    for (host, mta) in world.mtas().filter(|(host, _)| !domain.mx.contains(&host.name)) {
+        // Patterns may match any other domain or not, which depends on the domain.
+        let is_declared = world.domains.contains_key(name);
+        let route = mta.routes.iter().find(|route| is_declared && route.to.matches(name));
+        let next = match route.and_then(|route| route.via.as_ref()) {
+            Some(via) => Some(via.to_string()),
+            None => mta.smarthost.as_ref().map(ToString::to_string),
+        };
+        match next {
+            Some(next) if domain.mx.iter().any(|host| **host == *next) => {
+                writeln!(out, "      from {} -> {next}", host.name)?
+            }
+            Some(next) => writeln!(out, "      from {} -> {next} -> {mx}", host.name)?,
+            None => {}
+        }
     }
     Ok(())
+}
+
+/// The MTAs of a domain, by preference; those of equal preference are in brackets.
+fn exchanges(domain: &Domain) -> String {
+    let mut groups: Vec<(u16, Vec<&str>)> = Vec::new();
+    for (preference, host) in domain.mx_preferences.iter().zip(&domain.mx) {
+        match groups.last_mut().filter(|(last, _)| last == preference) {
+            Some((_, hosts)) => hosts.push(host),
+            None => groups.push((*preference, vec![host])),
+        }
+    }
+    let group = |(_, hosts): &(u16, Vec<&str>)| match hosts.as_slice() {
+        [one] => (*one).to_owned(),
+        equal => format!("[{}]", equal.join(", ")),
+    };
+    groups.iter().map(group).collect::<Vec<_>>().join(" or ")
+}
+
+/// What an MTA does with the domains of a route.
+fn static_route(route: &Route) -> String {
+    let via = route.via.as_ref().map_or_else(|| "their MX".to_owned(), ToString::to_string);
+    let tls = route.tls.map_or_else(String::new, |tls| format!(", with tls = \"{}\"", tls.name()));
+    format!("sends mail for {} to {via}{tls}", route.to)
 }

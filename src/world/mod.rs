@@ -47,6 +47,9 @@ pub const JOURNEY: &str = include_str!("../../config/journey.toml");
 /// A host's short name in the world file, as in `[mta.relay]`.
 pub type HostName = Arc<str>;
 
+/// [`World::mailbox_memory`] unless the world file says otherwise: 128 MiB.
+pub const DEFAULT_MAILBOX_MEMORY: usize = 128 * 1024 * 1024;
+
 /// A valid world.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -72,6 +75,8 @@ pub struct World {
     pub ports: BTreeMap<Service, u16>,
     /// Default one-way latency between hosts, in virtual time.
     pub latency: Duration,
+    /// The memory for what is kept of mailboxes after their last session, in bytes.
+    pub mailbox_memory: usize,
     /// Sender and recipient of the message that `postroad run` sends.
     pub letter: Option<(Address, Address)>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
@@ -153,6 +158,8 @@ pub enum MailboxForm {
 pub struct Domain {
     /// MTAs, the preferred one first.
     pub mx: Vec<HostName>,
+    /// The preference of each of these in the DNS. RFC 5321 §5.1: those of equal preference share the load.
+    pub mx_preferences: Vec<u16>,
     /// The MDA with its mailboxes.
     pub mailboxes: HostName,
     /// The target of mail to unknown users.

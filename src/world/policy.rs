@@ -149,6 +149,12 @@ fn enhanced(word: &str) -> Option<(u8, u16, u16)> {
     parts.next().is_none().then_some(status)
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Pattern {
     /// Creates a pattern.
     pub fn new(text: &str) -> Self {

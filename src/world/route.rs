@@ -22,9 +22,9 @@ pub struct Route {
 pub enum Via {
     /// A host of the world.
     Host(HostName),
-    /// Any server, by name or address.
+    /// A host of the world by its name in the DNS or its address, perhaps at another port.
     Server {
-        /// In the DNS of the world, or an address.
+        /// The name in the DNS, or an address.
         name: String,
         /// Its port.
         port: u16,
@@ -44,6 +44,29 @@ pub enum TlsMode {
     Required,
     /// Always, with a certificate of the world's authority for the host's name; otherwise nothing is sent.
     Verified,
+}
+
+impl std::fmt::Display for Via {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host) => write!(f, "{host}"),
+            Self::Server { name, port: port::SMTP } => write!(f, "{name}"),
+            Self::Server { name, port } if name.contains(':') => write!(f, "[{name}]:{port}"),
+            Self::Server { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+impl TlsMode {
+    /// Its name in the world file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Opportunistic => "opportunistic",
+            Self::Required => "required",
+            Self::Verified => "verified",
+        }
+    }
 }
 
 impl Via {

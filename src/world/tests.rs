@@ -115,6 +115,22 @@ fn map_shows_every_host_and_route() {
 }
 
 #[test]
+fn map_shows_static_routes() {
+    let routes = "routes = [{ to = \"sina.test\", via = \"mta-sina\" }, { to = \"*.test\", via = \"198.51.100.80:2525\", \
+                  tls = \"required\" }]";
+    let text = JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n"));
+    let map = World::parse("w.toml", &text).unwrap().map();
+    for words in [
+        "sends mail for sina.test to mta-sina; sends mail for *.test to 198.51.100.80:2525, with tls = \"required\"; \
+         sends the rest to mta-relay",
+        "to sina.test: -> mta-sina -> mda-sina\n      from mta-163 -> mta-sina\n",
+        "to any other domain: -> mta-elsewhere -> mda-elsewhere\n      from mta-163 -> mta-relay -> mta-elsewhere\n",
+    ] {
+        assert!(map.contains(words), "{words}\n{map}");
+    }
+}
+
+#[test]
 fn retry_durations_are_parsed() {
     let with = |text: &str| {
         let retry = format!("[mta.mta-163.retry]\ngive_up = \"{text}\"\n\n[mda.mda-163]");
@@ -156,6 +172,13 @@ fn world_file_with_contradicting_policy_is_refused_with_advice() {
         ("connections_max = 0", "0 is not a valid limit"),
         ("tls = \"maybe\"", "maybe"),
         ("routes = [{ to = \"*\", via = \"mta-nowhere\" }]", "there is no mta `mta-nowhere`"),
+        ("routes = [{ to = \"*\", via = \"127.0.0.1:26225\" }]", "127.0.0.1 is no host of this world"),
+        ("routes = [{ to = \"*\", via = \"[2001:db8::9]:25\" }]", "2001:db8::9 is no host of this world"),
+        (
+            "routes = [{ to = \"*\", via = \"mx.example.com\" }]",
+            "declare the server as an mta with engine = \"external\"",
+        ),
+        ("routes = [{ to = \"*@163.test\", via = \"mta-163\" }]", "`*@163.test` matches no mail"),
         ("routes = [{ to = \"*\" }]", "has neither `via` nor `tls`"),
         ("engine = \"mailin\"\nrules = [{ stage = \"end\", reply = \"550 no\" }]", "\"mailin\" has no `rules`"),
         ("engine = \"external\"\nat = \"127.0.0.1:2525\"\ngreylisting = {}", "\"external\" has no `greylisting`"),
@@ -198,6 +221,9 @@ fn world_file_with_alias_without_target_is_refused() {
         ("aliases = { a = \"b\", b = [\"a\"] }", "is a loop"),
         ("aliases = { info = \"|vacation\" }", "is not a target; write a name, an address, or \"|discard\""),
         ("aliases = { \"in+fo\" = \"friend\" }", "cannot be an alias"),
+        ("aliases = { \"*\" = \"friend\" }", "the alias `*` has a `*`, which matches nothing; `catch_all`"),
+        ("aliases = { info = \"*@163.test\" }", "`*@163.test` has a `*`, which matches nothing here"),
+        ("catch_all = \"*@int.acme.test\"", "`*@int.acme.test` has a `*`, which matches nothing here"),
         ("aliases = { Info = \"friend\", info = \"friend\" }", "declared twice"),
         ("catch_all = \"nobody\"", "there is no mailbox and no alias nobody@sina.test"),
     ] {

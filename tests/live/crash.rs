@@ -14,7 +14,7 @@ use std::{fs, thread};
 use postroad::world::Rng;
 use rusqlite::Connection;
 
-use super::{Served, TIMEOUT, maildrop};
+use super::{Served, TIMEOUT, eventually, maildrop};
 
 const CONNECTIONS: u64 = 4;
 /// Messages of one connection between two kills, at most.
@@ -158,6 +158,17 @@ fn drain(served: &Served) {
     assert!((0..MAX_POLLS).any(|_| is_empty()), "the queues do not empty");
 }
 
+/// The journeys agree with the mailbox and the queues, whichever events were not stored before a kill.
+fn check_journeys<'a>(served: &Served, delivered: impl Iterator<Item = &'a String>) {
+    let is_settled = || served.json("/api/v1/journeys?settled=false")["total"] == 0;
+    eventually("the end of every journey", || is_settled().then_some(()));
+    for journey in delivered {
+        let story = served.json(&format!("/api/v1/journeys/{journey}"));
+        assert_eq!(story["recipients"]["friend@sina.test"]["fate"], "delivered", "{story:#}");
+        assert_eq!(story["reverse_path"], "me@163.test", "{story:#}");
+    }
+}
+
 fn check_delivery(served: &Served, ledger: &Ledger, kills: u64) {
     let (mut pop3, uids) = maildrop(served, "friend@sina.test");
     let mut copies: BTreeMap<String, (usize, String)> = BTreeMap::new();
@@ -182,6 +193,7 @@ fn check_delivery(served: &Served, ledger: &Ledger, kills: u64) {
         .filter(|message| !ledger.acknowledged.contains(*message) && !ledger.unanswered.contains(*message))
         .collect();
     assert!(unasked.is_empty(), "from nowhere: {unasked:?}");
+    check_journeys(served, copies.values().map(|(_, journey)| journey));
     println!(
         "{kills} kills: {} acknowledged and delivered, {} without reply of which {} were delivered; {} were under way \
          at a kill, {} of them are doubled",

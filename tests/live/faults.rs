@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Served, err, eventually, out, postroad, send};
+use super::{Served, err, eventually, messages, out, postroad, send};
 
 fn fault(served: &Served, arguments: &[&str]) -> Value {
     let output = postroad(&[&["fault", "--json", "--control", served.at("http")], arguments].concat());
@@ -31,7 +31,7 @@ fn begin(served: &Served, line: &str) -> String {
 fn settled(served: &Served, count: usize) -> Value {
     eventually("delivery", || {
         assert!(postroad(&["queue", "--control", served.at("http"), "flush", "--all"]).status.success());
-        let journeys = served.json("/api/v1/journeys");
+        let journeys = served.json("/api/v1/journeys")["journeys"].take();
         let all = journeys.as_array().unwrap();
         (all.len() == count && all.iter().all(|journey| journey["settled"] == true)).then_some(journeys)
     })
@@ -78,11 +78,11 @@ fn link_fault_delays_message_until_cleared() {
             queue["messages"].as_array()?.iter().any(|message| message["host"] == "mta-relay").then_some(())
         };
         eventually("the wait at the cut", waits);
-        assert_eq!(delivered(&served.json("/api/v1/journeys")), at, "{line}");
+        assert_eq!(delivered(&served.json("/api/v1/journeys")["journeys"]), at, "{line}");
         fault(&served, &["end", &id]);
         settled(&served, at + 1);
     }
-    assert_eq!(delivered(&served.json("/api/v1/journeys")), 2);
+    assert_eq!(delivered(&served.json("/api/v1/journeys")["journeys"]), 2);
 }
 
 #[test]
@@ -121,4 +121,57 @@ fn fault_command_with_invalid_fault_fails_with_one_line() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(err(&output).contains(said) && err(&output).lines().count() == 1, "{}", err(&output));
     }
+}
+
+#[test]
+fn overlapping_faults_end_one_by_one_or_all_at_once() {
+    let served = Served::ephemeral();
+    let is_on = || {
+        let hosts = served.json("/api/v1/hosts");
+        hosts.as_array().unwrap().iter().find(|host| host["name"] == "mta-sina").unwrap()["on"] == true
+    };
+    let off = || fault(&served, &["begin", "off", "host=mta-sina"])["id"].to_string();
+    let (first, second) = (off(), off());
+    fault(&served, &["end", &first]);
+    assert_eq!((is_on(), fault(&served, &["list"]).as_array().unwrap().len()), (false, 1));
+    let refused = served.ask("POST", "/api/v1/hosts/mta-sina/on");
+    assert!(refused.starts_with("HTTP/1.1 409 ") && refused.contains(&format!("faults end: {second}")), "{refused}");
+    let third = off();
+    assert!(first != second && second != third && third != first, "{first} {second} {third}");
+    fault(&served, &["begin", "disk-full", "host=mda-sina"]);
+    assert_eq!(fault(&served, &["end", "all"]).as_array().unwrap().len(), 3);
+    assert_eq!((is_on(), fault(&served, &["list"])), (true, serde_json::json!([])));
+    assert_eq!(fault(&served, &["end", "all"]), serde_json::json!([]));
+    send(&served, "friend@sina.test", "a message");
+    assert_eq!(delivered(&settled(&served, 1)), 1);
+}
+
+/// What a resolver knows of a name is from before the fault, or before its end.
+#[test]
+fn dns_fault_begun_live_applies_at_once_and_ends_at_once() {
+    let served = Served::ephemeral();
+    let faults = ["dns names=server-failure about=sina.test", "dns names=wrong about=mx.sina.test host=mua"];
+    for (count, line) in (1..).step_by(2).zip(faults) {
+        send(&served, "friend@sina.test", "before");
+        settled(&served, count);
+        // Mail goes on over a connection that is open, which takes no name; it is kept for two seconds.
+        (0..150).for_each(|_| super::pause());
+        let id = begin(&served, line);
+        send(&served, "friend@sina.test", "under the fault");
+        reason(&served, line);
+        fault(&served, &["end", &id]);
+        assert_eq!(delivered(&settled(&served, count + 1)), count + 1, "{line}");
+    }
+}
+
+/// The answer that a name does not exist is cached, too.
+#[test]
+fn name_that_did_not_exist_under_a_fault_does_so_after_it() {
+    let served = Served::ephemeral();
+    let id = begin(&served, "dns names=no-such-name about=sina.test");
+    send(&served, "friend@sina.test", "bounced");
+    messages(&served, "me@163.test", 1);
+    fault(&served, &["end", &id]);
+    send(&served, "friend@sina.test", "delivered");
+    assert!(messages(&served, "friend@sina.test", 1)[0].contains("Subject: delivered"));
 }

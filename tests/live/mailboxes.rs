@@ -90,3 +90,25 @@ fn mailbox_import_reports_invalid_messages_and_imports_the_others() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }
 }
+
+#[test]
+fn check_of_data_compares_counters_with_messages() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("one.eml");
+    fs::write(&file, "Subject: one\n\none\n").unwrap();
+    let served = Served::start(data.path());
+    mailbox(&served, &["import", "friend@sina.test", file.to_str().unwrap()]);
+    assert_eq!(served.terminate(), Some(0));
+    let check = |more: &[&str]| postroad(&[&["check", "--data", data.path().to_str().unwrap()], more].concat());
+    let sound = check(&[]);
+    assert!(sound.status.success() && out(&sound) == "the data is sound\n", "{}{}", out(&sound), err(&sound));
+    let database = rusqlite::Connection::open(data.path().join("post.db")).unwrap();
+    database.execute("UPDATE mailbox SET messages = 7 WHERE messages = 1", []).unwrap();
+    drop(database);
+    let unsound = check(&["--json"]);
+    let report: Value = serde_json::from_slice(&unsound.stdout).unwrap();
+    let problem = "INBOX of friend@sina.test is counted wrongly: 7 messages instead of 1";
+    assert_eq!((unsound.status.success(), &report["problems"][0]), (false, &Value::from(problem)), "{report}");
+    let none = postroad(&["check", "--data", folder.path().to_str().unwrap()]);
+    assert!(!none.status.success() && err(&none).contains("holds no data of a world"), "{}", err(&none));
+}

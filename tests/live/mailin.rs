@@ -35,7 +35,10 @@ fn submit(served: &Served, recipients: &[&str], text: &str) {
 
 /// Waits for the first journey that matches.
 fn journey(served: &Served, is_it: impl Fn(&Value) -> bool) -> Value {
-    let find = || served.json("/api/v1/journeys").as_array().unwrap().iter().find(|journey| is_it(journey)).cloned();
+    let find = || {
+        let page = served.json("/api/v1/journeys");
+        page["journeys"].as_array().unwrap().iter().find(|journey| is_it(journey)).cloned()
+    };
     eventually("that journey", find)
 }
 

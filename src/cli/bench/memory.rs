@@ -1,4 +1,4 @@
-//! `postroad bench memory`: memory used by queued messages and by a large message in transit.
+//! `postroad bench memory`: memory used by queued messages, by a large message in transit, and by mailboxes.
 
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::figure::{Figure, Figures};
+use super::mailbox_memory::{measure_accounts, measure_mailbox};
 use super::smtp::{size, with_progress};
 use crate::bench::{ArrivalWatcher, FRONT, Load, Messages, Served, Usage};
 use crate::mua::{ClientContext, ImapWatch, Login, Security, Server};
@@ -23,8 +24,9 @@ const HOSTS: f64 = 4.0;
 /// The size limit of the hosts, which leaves room for trace lines.
 const MAX_SIZE_BYTES: usize = 60 << 20;
 
-/// Measures memory: of messages queued for a host that is down, and of a large message relayed by three MTAs to
-/// a mailbox. The server is one of this program, in its own process with a temporary folder, with all durability on.
+/// Measures memory: of messages queued for a host that is down, of a large message relayed by three MTAs to a mailbox, of a
+/// mailbox after a look at it, and of many. The server is one of this program, in its own process with a temporary folder,
+/// with all durability on; the mailboxes are in this process.
 #[derive(Debug, Args)]
 pub(super) struct Memory {
     /// Number of queued messages.
@@ -36,6 +38,12 @@ pub(super) struct Memory {
     /// Size of the large message.
     #[arg(long, value_name = "SIZE", default_value = "50MiB", value_parser = size)]
     large: usize,
+    /// Number of messages of the mailbox.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    messages: usize,
+    /// Number of accounts whose mailboxes are looked at in turn.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    accounts: usize,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -50,6 +58,9 @@ impl Memory {
         let mut figures = Figures { quiet: self.json, ..Figures::default() };
         self.measure_queue(&mut figures).await?;
         self.measure_large_message(&mut figures).await?;
+        let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
+        measure_mailbox(&mut figures, &folder.path().join("mailbox"), self.messages).await?;
+        measure_accounts(&mut figures, &folder.path().join("accounts"), self.accounts).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&figures.list)?);
         }

@@ -2,6 +2,7 @@
 
 mod figure;
 mod imap;
+mod mailbox_memory;
 mod memory;
 mod pop3;
 mod simulate;

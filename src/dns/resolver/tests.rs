@@ -53,13 +53,13 @@ async fn serve_at(net: &Net, stop: &Stop) -> DnsFaults {
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
         tokio::spawn(serve(config, server.clone(), stop.clone()));
     }
-    tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), stop.clone()));
+    tokio::spawn(server.serve_udp(place.listen_udp(53).await.unwrap().remove(0), stop.clone()));
     faults
 }
 
 /// Answers every datagram with what `answer` makes of it and counts them.
 async fn impostor(net: &Net, answer: impl Fn(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> Arc<AtomicUsize> {
-    let socket = net.interface(&[[192, 0, 2, 53].into()]).bind_udp(53).await.unwrap();
+    let socket = net.interface(&[[192, 0, 2, 53].into()]).listen_udp(53).await.unwrap().remove(0);
     let count = Arc::new(AtomicUsize::new(0));
     let counter = count.clone();
     tokio::spawn(async move {

@@ -45,11 +45,11 @@ fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     if in_utf8 && !scanner.allows_utf8() {
         return bad("UTF8=ACCEPT is not enabled");
     }
-    new.is_binary = scanner.eat("~");
-    if in_utf8 && !new.is_binary {
+    let is_binary = scanner.eat("~");
+    if in_utf8 && !is_binary {
         return bad("A literal8 is missing");
     }
-    new.message = if new.is_binary { scanner.literal8()? } else { scanner.literal()? };
+    new.message = if is_binary { scanner.literal8()? } else { scanner.literal()? };
     if in_utf8 {
         scanner.expect(")", "A closing parenthesis is missing")?;
     }

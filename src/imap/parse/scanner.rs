@@ -8,6 +8,9 @@ use super::{ParseError, Parsed, RawCommand, bad};
 use crate::imap::value::{Number, SequenceSet, Window, is_atom_char, utf7_decode};
 use crate::sync::beside_others;
 
+/// A name that no mailbox has: none contains a control character.
+const NO_NAME: &str = "\u{7f}";
+
 /// A position in a command.
 pub(super) struct Scanner<'a> {
     rest: &'a [u8],
@@ -175,7 +178,8 @@ impl<'a> Scanner<'a> {
         if self.eat("NIL") { Ok(None) } else { utf8(self.string()?).map(Some) }
     }
 
-    /// RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`.
+    /// RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`. What is not modified UTF-7 is [`NO_NAME`]: the command is
+    /// well-formed, but there is no such mailbox.
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.text()?;
         self.decode_name(name)
@@ -198,7 +202,7 @@ impl<'a> Scanner<'a> {
         if self.utf8 || !name.is_ascii() {
             return Ok(name);
         }
-        utf7_decode(&name).ok_or(ParseError::Syntax("The mailbox name is not modified UTF-7"))
+        Ok(utf7_decode(&name).unwrap_or_else(|| NO_NAME.to_owned()))
     }
 
     /// RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.

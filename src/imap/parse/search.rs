@@ -93,8 +93,11 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
         let option = match scanner.word()?.as_str() {
             "PARTIAL" => {
                 scanner.space()?;
-                returns.page = Some(scanner.window()?);
-                return Ok(());
+                // RFC 9394 §3.1: at most once.
+                return match returns.page.replace(scanner.window()?) {
+                    None => Ok(()),
+                    Some(_) => bad("PARTIAL is given twice"),
+                };
             }
             "MIN" => &mut returns.min,
             "MAX" => &mut returns.max,

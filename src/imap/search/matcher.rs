@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use memchr::memmem;
 
 use super::text::fold;
-use super::{Key, Text, When};
+use super::{Key, Text, When, field_start};
 #[cfg(doc)]
 use crate::imap::sort::SortKeys;
 use crate::imap::sort::thread_of;
@@ -110,7 +110,9 @@ pub fn evaluate(key: &Key, facts: &MessageFacts<'_>, text: Option<&Text<'_>>) ->
         }
         Key::Header(name, words) => {
             let known = facts.known.and_then(|known| known.field_contains(name, words));
-            known.or_else(|| text.map(|text| text.header_contains(name, words)))
+            let lacks = |what: &str| facts.lacks.contains(&what);
+            let lacked = (!facts.lacks.is_empty() && (lacks(words) || lacks(&field_start(name)))).then_some(false);
+            known.or(lacked).or_else(|| text.map(|text| text.header_contains(name, words)))
         }
         Key::Body(words) | Key::Text(words) if facts.lacks.contains(&words.as_str()) => Some(false),
         Key::Body(words) => Some(text?.body_contains(words)),
@@ -243,7 +245,7 @@ mod tests {
             sent: parse_date("3-Jan-2024"),
             sort_keys: b"",
         };
-        let facts = MessageFacts { known: Some(known), lacks: &["secret"], ..facts() };
+        let facts = MessageFacts { known: Some(known), lacks: &["secret", "x-gone: "], ..facts() };
         let header = |name: &str, text: &str| Key::Header(words(name), words(text));
         for (key, expected) in [
             (header("FROM", "Ann"), Some(true)),
@@ -252,6 +254,8 @@ mod tests {
             (header("to", ""), Some(false)),
             (header("cc", ""), Some(true)),
             (header("x-other", "y"), None),
+            (header("x-other", "secret"), Some(false)),
+            (header("x-gone", "y"), Some(false)),
             (Key::Sent(When::On, parse_date("3-Jan-2024").unwrap()), Some(true)),
             (Key::Text(words("secret")), Some(false)),
             (Key::Body(words("open")), None),

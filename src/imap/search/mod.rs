@@ -7,12 +7,16 @@ mod matcher;
 mod text;
 mod trigrams;
 
+use std::borrow::Cow;
+
 use jiff::civil::Date;
 
 pub use matcher::{KnownFacts, MessageFacts, evaluate};
 pub use text::Text;
+pub(crate) use text::VALUE_END;
 pub use trigrams::{TrigramFilter, TrigramQuery};
 
+use self::text::fold;
 use super::value::{SequenceSet, SystemFlags, Window};
 
 /// `SEARCH` with its options.
@@ -105,16 +109,33 @@ impl Key {
         }
     }
 
-    /// The texts that are searched in whole messages.
-    pub fn texts(&self) -> Vec<&str> {
+    /// Texts without which a message matches none of the keys that need the message itself.
+    pub fn texts(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::And(keys) => keys.iter().flat_map(Self::texts).collect(),
             Self::Or(first, second) => [first.texts(), second.texts()].concat(),
             Self::Not(key) => key.texts(),
-            Self::Body(words) | Self::Text(words) => vec![words],
+            Self::Body(words) | Self::Text(words) => vec![words.into()],
+            Self::Header(name, words) => vec![field_start(name).into(), words.into()],
             _ => vec![],
         }
     }
+
+    /// Whether it needs more of a message than its header, or may do so.
+    pub fn needs_body(&self) -> bool {
+        match self {
+            Self::And(keys) => keys.iter().any(Self::needs_body),
+            Self::Or(first, second) => first.needs_body() || second.needs_body(),
+            Self::Not(key) => key.needs_body(),
+            Self::Body(_) | Self::Text(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// How the line of a field begins, as [`Text`] has it.
+fn field_start(name: &str) -> String {
+    format!("{}: ", fold(name))
 }
 
 /// The relation to a day.

@@ -12,7 +12,9 @@ use mail_parser::parsers::MessageStream;
 use memchr::memmem;
 
 use crate::imap::sort::SortKeys;
-use crate::imap::structure::{Field, Part, PartContent, Structure, decode_body, fields};
+use crate::imap::structure::{
+    EnvelopeAddress, Field, Part, PartContent, Structure, addresses, decode_body, fields, unfold,
+};
 use crate::imap::value::SentDate;
 use crate::mail::{Message, decode_base64};
 
@@ -75,7 +77,7 @@ impl<'a> Text<'a> {
 
     pub(super) fn header_contains(&self, name: &str, words: &str) -> bool {
         let words = fold(words);
-        self.fields().filter(|field| field.is(name)).any(|field| decoded(&field).contains(&words))
+        self.fields().filter(|field| field.is(name)).any(|field| searched(&field).contains(&words))
     }
 
     pub(super) fn body_contains(&self, words: &str) -> bool {
@@ -86,6 +88,11 @@ impl<'a> Text<'a> {
     pub(super) fn contains(&self, words: &str) -> bool {
         let folded = fold(words);
         self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
+    }
+
+    /// Names and values of all header fields as they are searched, see [`searched`].
+    pub(crate) fn each_searched_field(&self, mut visit: impl FnMut(&[u8], &str)) {
+        self.fields().for_each(|field| visit(field.name, &searched(&field)));
     }
 
     /// Names and values of all header fields, the values decoded and case-folded.
@@ -182,7 +189,43 @@ fn first_text(part: &Part) -> Option<&Part> {
 
 /// A field as searched by TEXT.
 fn line(field: &Field<'_>) -> String {
-    format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), decoded(field))
+    format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), searched(field))
+}
+
+/// The fields with addresses. RFC 5322 §3.6.2, §3.6.3, §3.6.6.
+const ADDRESS_FIELDS: [&str; 11] = [
+    "From",
+    "To",
+    "Cc",
+    "Bcc",
+    "Sender",
+    "Reply-To",
+    "Resent-From",
+    "Resent-To",
+    "Resent-Cc",
+    "Resent-Bcc",
+    "Resent-Sender",
+];
+/// Ends each value; a search text cannot contain it (RFC 9051 §9, CHAR8).
+pub(crate) const VALUE_END: char = '\0';
+
+/// The value of a field, decoded and case-folded, and after it each address that it holds in other words: with comments or
+/// spaces in it, or in quotes. RFC 9051 §6.4.4 leaves open how FROM compares.
+fn searched(field: &Field<'_>) -> String {
+    let mut value = decoded(field);
+    if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        return value;
+    }
+    let len = value.len();
+    for EnvelopeAddress { local, domain, .. } in addresses(&unfold(field.value)) {
+        let (Some(local), Some(domain)) = (local, domain) else { continue };
+        let address = fold(&format!("{local}@{domain}"));
+        if !domain.is_empty() && !value[..len].contains(&address) {
+            value.push(VALUE_END);
+            value.push_str(&address);
+        }
+    }
+    value
 }
 
 /// Case-folds a text. RFC 9051 §6.4.4.

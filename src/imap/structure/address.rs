@@ -80,7 +80,7 @@ impl List {
             '<' => {
                 self.finish_before_name();
                 self.phrase_len = self.phrase.len();
-                self.angle = Some(until(chars, '>'));
+                self.angle = Some(angle(chars));
             }
             '[' => {
                 let literal = format!("[{}]", until(chars, ']'));
@@ -124,9 +124,9 @@ impl List {
             None if bare.is_empty() => return,
             None => (None, bare),
         };
-        let (local, domain) = split(&address);
+        let (route, local, domain) = split(&address);
         let name = name.or(comment.filter(|name| !name.is_empty()));
-        let address = EnvelopeAddress { name, local: Some(local), domain: Some(domain) };
+        let address = EnvelopeAddress { name, route, local: Some(local), domain: Some(domain) };
         self.found.push_back(Entry { address, words });
     }
 
@@ -146,7 +146,7 @@ impl List {
         self.comment = None;
         self.is_several_words = false;
         self.in_group = true;
-        let address = EnvelopeAddress { name: None, local: Some(name), domain: None };
+        let address = EnvelopeAddress { local: Some(name), ..EnvelopeAddress::default() };
         self.found.push_back(Entry { address, words: None });
     }
 
@@ -195,15 +195,57 @@ fn comment(chars: &mut Chars<'_>) -> String {
     text.trim().to_owned()
 }
 
-/// Local part and domain; a source route is dropped (RFC 5322 §4.4). A missing domain is returned as an empty string,
-/// because `None` marks a group.
-fn split(address: &str) -> (String, String) {
-    let address = match address.strip_prefix('@').and_then(|route| route.split_once(':')) {
-        Some((_, address)) => address,
-        None => address,
+/// Reads up to the closing angle bracket, without comments, and without the spaces around the marks of an address. RFC 5322
+/// §3.4.1, §4.4 (obs-angle-addr).
+fn angle(chars: &mut Chars<'_>) -> String {
+    const MARKS: [char; 4] = ['@', '.', ',', ':'];
+    let mut text = String::new();
+    // Up to here nothing is removed: it was quoted, or is no space.
+    let (mut solid, mut quoted) = (0, false);
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => text.extend(chars.next()),
+            '"' => quoted = !quoted,
+            '(' if !quoted => drop(comment(chars)),
+            '>' if !quoted => break,
+            char if char.is_whitespace() && !quoted => {
+                if !text.is_empty() && !text.ends_with(MARKS) {
+                    text.push(char);
+                }
+                continue;
+            }
+            char => {
+                if MARKS.contains(&char) && !quoted {
+                    text.truncate(solid);
+                }
+                text.push(char);
+            }
+        }
+        solid = text.len();
+    }
+    text.truncate(solid);
+    text
+}
+
+/// Source route (RFC 5322 §4.4), local part and domain. A missing domain is returned as an empty string, because `None`
+/// marks a group.
+fn split(address: &str) -> (Option<String>, String, String) {
+    let (route, address) = match route_len(address) {
+        Some(len) => (Some(address[..len].to_owned()), &address[len + 1..]),
+        None => (None, address),
     };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-    (local.trim().to_owned(), domain.trim().to_owned())
+    (route, local.trim().to_owned(), domain.trim().to_owned())
+}
+
+/// The length of the source route that the address begins with, without its colon.
+fn route_len(address: &str) -> Option<usize> {
+    let mut in_literal = false;
+    let is_end = |char: char| {
+        in_literal = char == '[' || (in_literal && char != ']');
+        char == ':' && !in_literal
+    };
+    if address.starts_with('@') { address.find(is_end) } else { None }
 }
 
 #[cfg(test)]
@@ -213,8 +255,9 @@ mod tests {
     fn read(text: &str) -> Vec<String> {
         let part = |part: Option<String>| part.unwrap_or("NIL".into());
         addresses(text)
-            .map(|EnvelopeAddress { name, local, domain }| {
-                format!("{} | {} | {}", part(name), part(local), part(domain))
+            .map(|EnvelopeAddress { name, route, local, domain }| {
+                let route = route.map(|route| format!("{route} : ")).unwrap_or_default();
+                format!("{} | {route}{} | {}", part(name), part(local), part(domain))
             })
             .collect()
     }
@@ -230,7 +273,11 @@ mod tests {
             (r#"<"ann lee"@a.test>"#, &["NIL | ann lee | a.test"]),
             (r#""ann lee"@a.test"#, &["NIL | ann lee | a.test"]),
             ("ann @ a . test", &["NIL | ann | a.test"]),
-            ("<@x.test,@y.test:ann@a.test>", &["NIL | ann | a.test"]),
+            ("<@x.test,@y.test:ann@a.test>", &["NIL | @x.test,@y.test : ann | a.test"]),
+            ("Ann < @x.test , @[IPv6:::1] : ann @ a . test >", &["Ann | @x.test,@[IPv6:::1] : ann | a.test"]),
+            ("<(one) ann (two) @ (three (four)) a.test (five)>", &["NIL | ann | a.test"]),
+            ("ann (two) @ (three) a.test", &["two | ann | a.test"]),
+            (r#"<"ann )( ,"@a.test>"#, &["NIL | ann )( , | a.test"]),
             ("ann@[IPv6:::1]", &["NIL | ann | [IPv6:::1]"]),
             ("ann", &["NIL | ann | "]),
             ("<>", &["NIL |  | "]),

@@ -12,7 +12,21 @@ use super::{Part, PartContent, Structure, fields};
 /// Bytes per line of base64. RFC 2045 §6.8: 76 characters.
 const LINE_BYTES: usize = 57;
 
-/// The message with every part of Content-Transfer-Encoding `binary` in base64; composite parts become `8bit`.
+/// Whether a message has a part of Content-Transfer-Encoding `binary`, or one with NUL, which is binary whatever it says.
+pub fn has_binary(structure: &Structure, message: &[u8]) -> bool {
+    fn names_binary(part: &Part) -> bool {
+        part.encoding.as_deref() == Some("BINARY")
+            || match &part.content {
+                PartContent::Leaf => false,
+                PartContent::Multipart(parts) => parts.iter().any(names_binary),
+                PartContent::Message(inner) => names_binary(&inner.part),
+            }
+    }
+    names_binary(&structure.part) || message.contains(&0)
+}
+
+/// The message with every part of Content-Transfer-Encoding `binary`, or with NUL in it, in base64; composite parts become
+/// `8bit`.
 pub fn without_binary(message: Bytes) -> Bytes {
     let mut edits = Vec::new();
     collect(&Structure::of(&message).part, &message, &mut edits);
@@ -32,10 +46,19 @@ pub fn without_binary(message: Bytes) -> Bytes {
 
 /// Collects ranges with their replacements, in order.
 fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>) {
-    let is_binary = part.encoding.as_deref() == Some("BINARY");
     let is_leaf = part.content == PartContent::Leaf;
-    if is_binary && let Some(value) = encoding_value(part, message) {
-        edits.push((value, if is_leaf { b" base64".to_vec() } else { b" 8bit".to_vec() }));
+    let names_binary = part.encoding.as_deref() == Some("BINARY");
+    let is_plain = || matches!(part.encoding.as_deref(), None | Some("7BIT" | "8BIT"));
+    let has_nul = || is_leaf && is_plain() && message[part.body.range()].contains(&0);
+    if names_binary || has_nul() {
+        let value = if is_leaf { "base64" } else { "8bit" };
+        edits.push(match encoding_value(part, message) {
+            Some(range) => (range, format!(" {value}").into_bytes()),
+            None => {
+                let end = header_end(part, message);
+                (end..end, format!("Content-Transfer-Encoding: {value}\r\n").into_bytes())
+            }
+        });
         if is_leaf {
             edits.push((part.body.range(), in_base64(&message[part.body.range()])));
         }
@@ -55,6 +78,15 @@ fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     Some(start..start + field.value.trim_ascii_end().len())
 }
 
+/// Where another field would be added to the header of a part: before its empty line.
+fn header_end(part: &Part, message: &[u8]) -> usize {
+    let header = &message[part.header.range()];
+    let empty_lines: [&[u8]; 2] = [b"\r\n", b"\n"];
+    let is_last =
+        |line: &&&[u8]| header.strip_suffix(**line).is_some_and(|before| before.is_empty() || before.ends_with(b"\n"));
+    part.header.range().end - empty_lines.iter().find(is_last).map_or(0, |line| line.len())
+}
+
 fn in_base64(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.chunks(LINE_BYTES).map(|line| STANDARD.encode(line) + "\r\n");
     lines.collect::<String>().into_bytes()
@@ -64,6 +96,17 @@ fn in_base64(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::imap::decode_body;
+
+    #[test]
+    fn without_binary_encodes_parts_with_nul_whatever_they_say() {
+        for (message, wanted) in [
+            ("Subject: x\r\n\r\na\0b\r\n", "Subject: x\r\nContent-Transfer-Encoding: base64\r\n\r\nYQBiDQo=\r\n"),
+            ("content-transfer-encoding: 8BIT\r\n\r\n\0", "content-transfer-encoding: base64\r\n\r\nAA==\r\n"),
+        ] {
+            assert!(has_binary(&Structure::of(message.as_bytes()), message.as_bytes()));
+            assert_eq!(without_binary(Bytes::from(message)), wanted);
+        }
+    }
 
     #[test]
     fn without_binary_encodes_only_binary_parts() {
@@ -77,6 +120,7 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&encoded), wanted);
         let structure = Structure::of(&encoded);
         assert_eq!(decode_body(structure.part(&[2]).unwrap(), &encoded).as_deref(), Some(&b"\0\xff\n\x01"[..]));
+        assert!(has_binary(&Structure::of(message), message) && !has_binary(&structure, &encoded));
         for plain in ["Subject: x\r\n\r\nhello\r\n", "Content-Transfer-Encoding: 8bit\r\n\r\n\u{e9}\r\n"] {
             assert_eq!(without_binary(Bytes::from(plain)), plain);
         }

@@ -27,16 +27,16 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use address::entries;
+pub(crate) use address::{addresses, entries};
 pub use decode::decode_body;
-pub use encode::without_binary;
+pub use encode::{has_binary, without_binary};
 pub use field::{Field, fields, unfold};
-pub use section::partial;
+pub use section::{header_section, message_section, partial, pick_fields};
 
 /// Deepest nesting of parts; deeper content is not parsed.
 const MAX_DEPTH: usize = 30;
 /// The version of the stored form; to be changed with every change of [`Structure`].
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A range of the content, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +186,8 @@ impl AddressList {
 pub struct EnvelopeAddress {
     /// The display name, not decoded.
     pub name: Option<String>,
+    /// The source route (at-domain-list), as in `@a.test,@b.test`. RFC 5322 §4.4.
+    pub route: Option<String>,
     /// The local part without quoting; at the begin of a group its name; `None` at the end of a group.
     pub local: Option<String>,
     /// The domain; `None` at the begin or end of a group.
@@ -203,6 +205,12 @@ impl Structure {
     /// ```
     pub fn of(content: &[u8]) -> Self {
         mime::structure(content)
+    }
+
+    /// Only where the header ends, for those who need no more.
+    pub fn of_header(content: &[u8]) -> Self {
+        let header = Span { start: 0, end: field::header_len(content).try_into().unwrap_or(u32::MAX) };
+        Self { part: Part { header, ..Part::default() }, ..Self::default() }
     }
 
     /// The stored form.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::field::header_len;
 use super::{Part, PartContent, Span, Structure, fields};
 use crate::imap::fetch::{Section, SectionText};
 use crate::mail::Message;
@@ -12,30 +13,46 @@ enum Found<'a> {
     Part { part: &'a Part, is_root: bool },
 }
 
+/// The bytes of a section of the message as a whole, in pieces. It needs no structure: the header ends where it ends.
+pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Bytes>> {
+    let content = message.content.bytes();
+    match text {
+        SectionText::All => Some(message.pieces().to_vec()),
+        SectionText::Text => Some(vec![content.slice(header_len(content)..)]),
+        text => header_section(text, [message.trace.clone(), content.slice(..header_len(content))]),
+    }
+}
+
+/// The bytes of a section of a header, which may be in two pieces; `None` if it is a section of something else.
+pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Bytes>> {
+    match text {
+        SectionText::Header => Some(header.to_vec()),
+        SectionText::HeaderFields { not, names } => Some(vec![pick_fields(&header, names, *not)]),
+        SectionText::All | SectionText::Text | SectionText::Mime => None,
+    }
+}
+
 impl Structure {
     /// The bytes of a section, in pieces; `None` if the part does not exist.
     pub fn section(&self, section: &Section, message: &Message) -> Option<Vec<Bytes>> {
         let slice = |span: Span| message.content.bytes().slice(span.range());
-        let under_trace = |is_root: bool, span: Span| match is_root {
-            true => vec![message.trace.clone(), slice(span)],
-            false => vec![slice(span)],
-        };
-        let (message, is_root) = match (self.find(&section.part)?, &section.text) {
-            (Found::Root(_), SectionText::All) => return Some(message.pieces().to_vec()),
-            (Found::Root(message), _) => (message, true),
+        let inner = match (self.find(&section.part)?, &section.text) {
+            (Found::Root(_), text) => return message_section(text, message),
             (Found::Part { part, .. }, SectionText::All) => return Some(vec![slice(part.body)]),
-            (Found::Part { part, is_root }, SectionText::Mime) => return Some(under_trace(is_root, part.header)),
+            (Found::Part { part, is_root }, SectionText::Mime) => {
+                let trace = is_root.then(|| message.trace.clone());
+                return Some(trace.into_iter().chain([slice(part.header)]).collect());
+            }
             (Found::Part { part, .. }, _) => match &part.content {
-                PartContent::Message(message) => (message.as_ref(), false),
+                PartContent::Message(inner) => inner,
                 _ => return None,
             },
         };
         match &section.text {
-            SectionText::Header => Some(under_trace(is_root, message.part.header)),
-            SectionText::Text => Some(vec![slice(message.part.body)]),
+            SectionText::Header => Some(vec![slice(inner.part.header)]),
+            SectionText::Text => Some(vec![slice(inner.part.body)]),
             SectionText::HeaderFields { not, names } => {
-                let header = under_trace(is_root, message.part.header);
-                Some(vec![pick(&header, names, *not)])
+                Some(vec![pick_fields(&[slice(inner.part.header)], names, *not)])
             }
             SectionText::All | SectionText::Mime => None,
         }
@@ -75,9 +92,9 @@ impl Structure {
 }
 
 /// The named fields, or all others, and an empty line. RFC 9051 §6.4.5.1.
-fn pick(header: &[Bytes], names: &[String], not: bool) -> Bytes {
+pub fn pick_fields(header: &[impl AsRef<[u8]>], names: &[String], not: bool) -> Bytes {
     let mut picked = Vec::new();
-    for field in header.iter().flat_map(|piece| fields(piece)) {
+    for field in header.iter().flat_map(|piece| fields(piece.as_ref())) {
         if names.iter().any(|name| field.is(name)) != not {
             picked.extend_from_slice(field.whole);
             if !field.whole.ends_with(b"\n") {

@@ -20,9 +20,9 @@ impl ResponseBuffer {
             return self.text("NIL");
         }
         self.text("(");
-        for EnvelopeAddress { name, local, domain } in list.iter() {
-            self.text("(").nstring(name.as_deref()).text(" NIL ").nstring(local.as_deref());
-            self.text(" ").nstring(domain.as_deref()).text(")");
+        for EnvelopeAddress { name, route, local, domain } in list.iter() {
+            self.text("(").nstring(name.as_deref()).text(" ").nstring(route.as_deref());
+            self.text(" ").nstring(local.as_deref()).text(" ").nstring(domain.as_deref()).text(")");
         }
         self.text(")")
     }

@@ -2,7 +2,7 @@
 
 use super::error_reply::{Failure, expunged_reply, no_such_message_reply, read_only_reply, target_error_reply};
 use super::handler::ImapHandler;
-use crate::imap::{Append, Code, NewMessage, Replace, Reply, without_binary};
+use crate::imap::{Append, Code, NewMessage, Replace, Reply};
 use crate::mail::Message;
 use crate::mda::{AppendMessage, Delivered};
 use crate::sync::beside_others;
@@ -54,9 +54,9 @@ fn cancelled_reply() -> Reply {
 }
 
 fn append_message(message: NewMessage) -> AppendMessage {
-    let NewMessage { flags, internal_date, message, is_binary } = message;
-    let read = || Message::new(if is_binary { without_binary(message.clone()) } else { message.clone() });
-    AppendMessage { message: beside_others(message.len(), read), flags, received: internal_date }
+    let NewMessage { flags, internal_date, message } = message;
+    let message = beside_others(message.len(), || Message::new(message));
+    AppendMessage { message, flags, received: internal_date }
 }
 
 fn append_uid(delivered: &[Delivered]) -> Code {

@@ -28,11 +28,13 @@ impl ImapHandler {
         });
         let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
         let (expunged, remaining): (Vec<Uid>, Vec<Uid>) = uids.into_iter().partition(|uid| selected.is_expunged(*uid));
+        // RFC 2180 §4.2: what is left of the set was changed.
+        let is_nothing_left = remaining.is_empty() && modified.is_empty() && !expunged.is_empty();
         let enabled = self.conn.machine.enabled();
         for uid in remaining {
             match silent {
                 false => selected.write_flags_of(self.conn.machine.out(), uid, set.uid, enabled),
-                true if enabled.condstore => selected.write_modseq_of(self.conn.machine.out(), uid, set.uid),
+                true if enabled.condstore => selected.write_modseq_of(self.conn.machine.out(), uid),
                 true => {}
             }
         }
@@ -43,7 +45,7 @@ impl ImapHandler {
                 modified.iter().filter_map(|uid| selected.view.messages.place(*uid)).map(|at| at as u32 + 1).collect()
             }
         };
-        let reply = if expunged.is_empty() { Reply::ok("STORE completed") } else { expunged_reply() };
+        let reply = if is_nothing_left { expunged_reply() } else { Reply::ok("STORE completed") };
         Ok(if numbers.is_empty() { reply } else { reply.with(Code::Modified(numbers)) })
     }
 
@@ -74,6 +76,7 @@ impl ImapHandler {
         }
         let Some(places) = selected.places(set) else { return Ok(no_such_message_reply()) };
         let uids = selected.uids(&places);
+        let is_any_named = !uids.is_empty();
         let copied = match remove_originals {
             false => selected.mailbox.copy_to(uids, target).await,
             true => selected.mailbox.move_to(uids, target).await,
@@ -89,6 +92,8 @@ impl ImapHandler {
             Err(error) => return target_error_reply(error),
         };
         match code {
+            // RFC 2180 §4.4.
+            None if is_any_named => Ok(expunged_reply()),
             None => Ok(Reply::ok("No matching messages")),
             Some(code) if remove_originals => {
                 // RFC 9051 §6.4.8: the new UIDs are reported before the messages are expunged.

@@ -10,12 +10,12 @@ use super::message_batch::MessageBatch;
 use super::selected::{Selected, UpdateOptions};
 use crate::imap::fetch::{Item, Section, SectionText};
 use crate::imap::{
-    ChangedSince, Code, Enabled, FetchReply, Flags, MessageSet, Reply, ResponseBuffer, StoreMode, Structure,
-    SystemFlags, Window, decode_body, partial,
+    ChangedSince, Code, Enabled, FetchReply, Flags, KeptHeader, MessageSet, Reply, ResponseBuffer, StoreMode,
+    Structure, SystemFlags, Window, decode_body, header_section, message_section, partial, pick_fields,
 };
 use crate::journey::{EventKind, Protocol};
 use crate::mail::Message;
-use crate::mda::{CachedSummary, Error, Mailbox, MessageMeta, SummaryReader, Uid};
+use crate::mda::{CachedSummary, Error, HeaderReader, Mailbox, MessageMeta, SummaryReader, Uid};
 use crate::sync::{Turn, beside_others};
 
 /// Output is flushed once it is this long.
@@ -30,6 +30,8 @@ pub(super) struct FetchOptions<'a> {
     pub(super) items: &'a [Item],
     /// UIDs of messages that this command has marked `\Seen`, ascending; their flags are reported too.
     pub(super) seen_now: &'a [Uid],
+    /// Whether no FETCH asked for the responses.
+    pub(super) is_unsolicited: bool,
     pub(super) enabled: Enabled,
 }
 
@@ -41,30 +43,31 @@ impl ImapHandler {
         (since, page): (Option<ChangedSince>, Option<Window>),
     ) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
-        let Some(mut places) = selected.places(set) else { return Ok(no_such_message_reply()) };
+        let places = match since {
+            Some(since) => selected.changed_places(set, since),
+            None => selected.places(set),
+        };
+        let Some(mut places) = places else { return Ok(no_such_message_reply()) };
         if let Some(since) = since {
-            places = self.changed(set, places, since)?;
+            self.write_vanished(set, since)?;
         }
         // RFC 9394 §3.3.
         if let Some(page) = page {
             places = places[page.places(places.len())].to_vec();
         }
         let seen_now = self.mark_seen(&places, items).await?;
-        let options = FetchOptions { items, seen_now: &seen_now, enabled: self.conn.machine.enabled() };
+        let enabled = self.conn.machine.enabled();
+        let options = FetchOptions { items, seen_now: &seen_now, is_unsolicited: false, enabled };
         let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
         let mut sources = Sources::of(&selected.mailbox, items);
-        let (mut reply, mut damage) = (Reply::ok("FETCH completed"), None);
+        let (mut reply, mut damage, mut has_answered) = (Reply::ok("FETCH completed"), None, places.is_empty());
         let is_long = LARGE_FETCH_COUNT < places.len();
         let mut turn = Turn::begin();
         for at in 0..places.len() {
             turn.pass_on().await;
             let Some(selected) = &self.selected else { return Ok(expunged_reply()) };
             let source = match sources.next(selected, &places[at..]) {
-                Ok(Some(source)) => source,
-                Ok(None) => {
-                    reply = expunged_reply();
-                    continue;
-                }
+                Ok(source) => source,
                 // The others are sent, and the reply says that one was not.
                 Err(error) if error.is_damage() => {
                     let uid = selected.view.messages[places[at]].uid;
@@ -79,6 +82,10 @@ impl ImapHandler {
             if is_long && self.conn.machine.out().is_empty() {
                 self.conn.machine.out().reserve(OUTPUT_BUFFER_BYTES);
             }
+            if !source.answers_any(items) {
+                continue;
+            }
+            has_answered = true;
             if !source.write(self.conn.machine.out(), selected, places[at], &options) {
                 reply = Reply::no("Cannot decode a part").with(Code::Word("UNKNOWN-CTE"));
             }
@@ -90,7 +97,11 @@ impl ImapHandler {
                 self.conn.flush().await?;
             }
         }
-        Ok(damage.map_or(reply, |error| error_reply(&error)))
+        match damage {
+            Some(error) => Ok(error_reply(&error)),
+            None if !has_answered => Ok(expunged_reply()),
+            None => Ok(reply),
+        }
     }
 
     /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`, unless nothing can be stored, as on a full disk.
@@ -101,8 +112,8 @@ impl ImapHandler {
             return Ok(vec![]);
         }
         let messages = places.iter().map(|place| &selected.view.messages[*place]);
-        let unseen = messages.filter(|message| !message.flags.system.contains(SystemFlags::SEEN));
-        let uids: Vec<Uid> = unseen.map(|message| message.uid).collect();
+        let unseen = messages.filter(|message| !message.flags.contains(SystemFlags::SEEN));
+        let mut uids: Vec<Uid> = unseen.map(|message| message.uid).collect();
         if uids.is_empty() {
             return Ok(vec![]);
         }
@@ -119,6 +130,9 @@ impl ImapHandler {
             reported_by_command: &uids,
             ..UpdateOptions::default()
         });
+        if let Some(selected) = &self.selected {
+            uids.retain(|uid| !selected.is_expunged(*uid));
+        }
         Ok(uids)
     }
 
@@ -142,7 +156,13 @@ fn is_whole(item: &Item, len: usize) -> bool {
 pub(super) struct Sources {
     mailbox: Mailbox,
     summaries: Option<SummaryReader>,
-    batch: Option<MessageBatch>,
+    /// For items of the header only.
+    headers: Option<HeaderReader>,
+    /// Whether the listed fields are enough for all of these.
+    listed: bool,
+    batch: MessageBatch,
+    /// Whether each message is needed itself.
+    messages: bool,
     structures: bool,
     previews: bool,
 }
@@ -152,59 +172,83 @@ impl Sources {
         let needs = |need: fn(&Item) -> bool| items.iter().any(need);
         Self {
             summaries: needs(Item::needs_summary).then(|| mailbox.summaries()),
-            batch: needs(Item::needs_message).then(|| MessageBatch::new(mailbox.clone())),
+            headers: needs(Item::is_of_header).then(|| mailbox.headers()),
+            listed: !needs(|item| item.is_of_header() && item.listed_fields().is_none()),
+            batch: MessageBatch::new(mailbox.clone()),
+            messages: needs(|item| item.needs_message() && !item.is_of_header()),
             structures: needs(Item::needs_structure),
             previews: items.contains(&Item::Preview),
             mailbox: mailbox.clone(),
         }
     }
 
-    /// The message at the first of these places; the others come next. `None` if it was expunged.
-    pub(super) fn next<'a>(
-        &'a mut self,
-        selected: &'a Selected,
-        places: &[usize],
-    ) -> Result<Option<Source<'a>>, Error> {
+    /// What there is of the message at the first of these places; the others come next.
+    pub(super) fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Source<'a>, Error> {
         let meta = &selected.view.messages[places[0]];
-        let mut source = Source { meta, summary: None, message: None, structure: None, preview: None };
-        if let Some(batch) = &mut self.batch {
-            source.message = batch.first(&selected.view, places)?;
-            if source.message.is_none() {
-                return Ok(None);
-            }
+        let mut source = Source::of(meta);
+        let mut needs_message = self.messages;
+        let needs_trace = self.headers.is_some() && !self.listed;
+        if let Some(headers) = self.headers.as_mut().filter(|_| !needs_message) {
+            source.header = headers.find(meta)?.filter(|header| self.listed || header.is_whole);
+            needs_message = source.header.is_none();
+        }
+        if needs_message {
+            source.message = self.batch.first(&selected.view, places)?;
+        } else if needs_trace {
+            source.trace = self.mailbox.trace(meta)?;
         }
         if self.structures {
-            source.structure = self.mailbox.structure(meta.uid)?;
-            if source.structure.is_none() {
-                return Ok(None);
-            }
+            source.structure = self.mailbox.structure(meta)?;
         }
         if self.previews {
-            source.preview = self.mailbox.preview(meta.uid)?;
-            if source.preview.is_none() {
-                return Ok(None);
-            }
+            source.preview = self.mailbox.preview(meta)?;
         }
         if let Some(summaries) = &mut self.summaries {
-            source.summary = summaries.find(meta.uid)?;
-            if source.summary.is_none() {
-                return Ok(None);
-            }
+            source.summary = summaries.find(meta)?;
         }
-        Ok(Some(source))
+        Ok(source)
     }
 }
 
-/// A message with the loaded data.
+/// A message with the loaded data. What is missing went when the message was expunged, which the client was not told yet:
+/// it gets the rest, and the data as long as it is there. RFC 2180 §4.1.
 pub(super) struct Source<'a> {
     meta: &'a MessageMeta,
     summary: Option<CachedSummary<'a>>,
+    /// The header without the message, and its trace lines if they are needed.
+    header: Option<KeptHeader<&'a [u8]>>,
+    trace: Option<Bytes>,
     message: Option<Message>,
     structure: Option<Structure>,
     preview: Option<String>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn of(meta: &'a MessageMeta) -> Self {
+        Self { meta, summary: None, header: None, trace: None, message: None, structure: None, preview: None }
+    }
+
+    /// Whether anything but its UID, which the client knows, can be said about the message.
+    pub(super) fn answers_any(&self, items: &[Item]) -> bool {
+        let mut more = items.iter().filter(|item| **item != Item::Uid).peekable();
+        more.peek().is_none() || more.any(|item| self.answers(item))
+    }
+
+    fn answers(&self, item: &Item) -> bool {
+        match item {
+            Item::Envelope | Item::BodyStructure { extensible: true } | Item::ThreadId => self.summary.is_some(),
+            Item::BodyStructure { extensible: false } => self.structure.is_some(),
+            Item::Preview => self.preview.is_some(),
+            Item::Body { .. } if item.listed_fields().is_some() => self.header.is_some() || self.message.is_some(),
+            Item::Body { .. } if item.is_of_header() => self.trace.is_some() || self.message.is_some(),
+            Item::Body { .. } | Item::Binary { .. } | Item::BinarySize(_) => {
+                self.message.is_some() && (!item.needs_structure() || self.structure.is_some())
+            }
+            Item::Flags | Item::Uid | Item::InternalDate | Item::Size | Item::EmailId => true,
+            Item::SaveDate | Item::ModSeq => true,
+        }
+    }
+
     /// Writes all items; `false` when Cannot decode a part. RFC 3516 §4.3 (UNKNOWN-CTE).
     pub(super) fn write(
         &self,
@@ -214,15 +258,21 @@ impl Source<'_> {
         options: &FetchOptions<'_>,
     ) -> bool {
         let mut complete = true;
+        let FetchOptions { items, seen_now, is_unsolicited, enabled } = options;
         let mut fetch = out.fetch(place as u32 + 1);
-        for item in options.items {
+        let is_seen_now = seen_now.binary_search(&self.meta.uid).is_ok();
+        // RFC 7162 §3.2.4.
+        let reports_change = enabled.condstore && (is_seen_now || *is_unsolicited);
+        if reports_change && !items.contains(&Item::Uid) {
+            fetch.uid(self.meta.uid);
+        }
+        for item in items.iter().filter(|item| self.answers(item)) {
             complete &= self.write_item(&mut fetch, selected, item);
         }
-        let is_seen_now = options.seen_now.binary_search(&self.meta.uid).is_ok();
-        if is_seen_now && !options.items.contains(&Item::Flags) {
+        if is_seen_now && !items.contains(&Item::Flags) {
             self.write_flags(&mut fetch, selected);
         }
-        if is_seen_now && options.enabled.condstore && !options.items.contains(&Item::ModSeq) {
+        if reports_change && !items.contains(&Item::ModSeq) {
             fetch.modseq(self.meta.modseq);
         }
         fetch.end();
@@ -230,11 +280,10 @@ impl Source<'_> {
     }
 
     fn write_flags(&self, fetch: &mut FetchReply<'_>, selected: &Selected) {
-        let Flags { system, keywords } = &self.meta.flags;
-        fetch.flags(*system, selected.is_recent(self.meta.uid), keywords);
+        fetch.flags(self.meta.flags, selected.is_recent(self.meta.uid), &self.meta.keywords);
     }
 
-    /// Writes one item; `false` when it cannot be decoded.
+    /// Writes one item for which there is data; `false` when it cannot be decoded.
     fn write_item(&self, fetch: &mut FetchReply<'_>, selected: &Selected, item: &Item) -> bool {
         match (item, &self.structure, &self.message) {
             (Item::Flags, ..) => self.write_flags(fetch, selected),
@@ -242,21 +291,17 @@ impl Source<'_> {
             (Item::EmailId, ..) => fetch.email_id(self.meta.email),
             (Item::ThreadId, ..) => fetch.thread_id(self.summary.map_or(0, |summary| summary.thread(self.meta.email))),
             (Item::Preview, ..) => fetch.preview(self.preview.as_deref().unwrap_or_default()),
-            (Item::SaveDate, ..) => fetch.save_date(self.meta.saved),
+            (Item::SaveDate, ..) => fetch.save_date(self.meta.saved_at()),
             (Item::ModSeq, ..) => fetch.modseq(self.meta.modseq),
             (Item::Size, ..) => fetch.size(self.meta.size),
-            (Item::InternalDate, ..) => fetch.internal_date(self.meta.received),
+            (Item::InternalDate, ..) => fetch.internal_date(self.meta.received_at()),
             (Item::Envelope, ..) => fetch.stored_envelope(self.summary.map_or(b"NIL", |summary| summary.envelope)),
             (Item::BodyStructure { extensible: true }, ..) => {
                 fetch.stored_body_structure(self.summary.map_or(b"NIL", |summary| summary.body_structure));
             }
             (Item::BodyStructure { extensible: false }, Some(structure), _) => fetch.body(&structure.part),
-            (Item::Body { section, partial, name, .. }, structure, Some(message)) => {
-                let pieces = match structure {
-                    // It may be fields of a long header of a part.
-                    Some(structure) => beside_others(message.len(), || structure.section(section, message)),
-                    None => Some(message.pieces().to_vec()),
-                };
+            (Item::Body { section, partial, name, .. }, ..) => {
+                let pieces = self.section(section, item.listed_fields());
                 let bytes = pieces.map(|pieces| cut(pieces, *partial));
                 fetch.section(*name, section, partial.map(|(first, _)| first), bytes.as_deref());
             }
@@ -273,10 +318,30 @@ impl Source<'_> {
                 Ok(bytes) => fetch.binary_size(part, bytes.iter().flatten().map(|piece| piece.len() as u64).sum()),
                 Err(Undecodable) => return false,
             },
-            // Everything an item needs is loaded, see `Sources`.
-            (Item::BodyStructure { .. } | Item::Body { .. } | Item::Binary { .. } | Item::BinarySize(_), ..) => {}
+            // Only what can be answered is written.
+            (Item::BodyStructure { .. } | Item::Binary { .. } | Item::BinarySize(_), ..) => {}
         }
         true
+    }
+}
+
+impl Source<'_> {
+    /// The bytes of a section; of the header without the message, if they are kept apart.
+    fn section(&self, section: &Section, listed: Option<&[String]>) -> Option<Vec<Bytes>> {
+        match (self.header, listed, &self.trace, &self.message, &self.structure) {
+            (Some(header), Some(names), ..) => Some(vec![pick_fields(&[header.bytes], names, false)]),
+            (Some(header), _, Some(trace), ..) => {
+                header_section(&section.text, [trace.clone(), Bytes::copy_from_slice(header.bytes)])
+            }
+            // It may be fields of a long header.
+            (.., Some(message), _) if section.part.is_empty() => {
+                beside_others(message.len(), || message_section(&section.text, message))
+            }
+            (.., Some(message), Some(structure)) => {
+                beside_others(message.len(), || structure.section(section, message))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Handles one authenticated IMAP connection: executes requests and sends unsolicited updates between them.
 
 use std::future::pending;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -9,7 +8,7 @@ use super::AuthenticatedUser;
 use super::error_reply::{Failure, error_reply};
 use super::selected::{Selected, UpdateOptions};
 use crate::imap::{Code, Event, Notify, Reply, Request, Resync, Session};
-use crate::mda::{Error, FeedReader, Mailbox, Mailboxes, Uid, User, View};
+use crate::mda::{Error, FeedReader, Mailboxes, User};
 use crate::net::{self, Conn};
 
 /// One authenticated IMAP connection.
@@ -30,7 +29,7 @@ pub(super) struct ImapHandler {
 impl ImapHandler {
     pub(super) fn new(
         conn: Conn<Session>,
-        AuthenticatedUser { user, account, mailboxes, reader }: AuthenticatedUser,
+        AuthenticatedUser { user, account, mailboxes, reader, .. }: AuthenticatedUser,
     ) -> Self {
         Self { conn, user, account, mailboxes, selected: None, reader, notify: None }
     }
@@ -59,6 +58,9 @@ impl ImapHandler {
         let options = UpdateOptions { hold_expunges: request.holds_expunges(), ..UpdateOptions::default() };
         if request.enables_condstore() {
             self.enable_condstore();
+        }
+        if request.sees_arrivals() {
+            self.write_updates(&UpdateOptions { hold_expunges: true, ..UpdateOptions::default() });
         }
         // Boxed, so that a connection that waits between requests, or in IDLE, does not hold the memory of the largest
         // one.
@@ -132,32 +134,14 @@ impl ImapHandler {
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.deselect().await;
         let mailbox = self.mailboxes.open(&self.account, name)?;
-        let (recent, view) = match self.conn.machine.enabled().rev2 {
-            true => (Uid::MAX, mailbox.view()?),
-            false => self.recent(name, &mailbox, read_only).await?,
-        };
-        self.write_selected(name, Selected::new(mailbox, read_only, view, recent));
+        let view = mailbox.view()?;
+        self.write_selected(name, Selected::new(mailbox, read_only, view, self.conn.machine.enabled().rev2));
         if let Some(known) = known {
             self.resync(known)?;
         }
         let (text, code) =
             if read_only { ("EXAMINE completed", "READ-ONLY") } else { ("SELECT completed", "READ-WRITE") };
         Ok(Reply::ok(text).with(Code::Word(code)))
-    }
-
-    /// The first recent message, and the view. SELECT claims the recent messages, unless nothing can be stored, as on a
-    /// full disk: the next session may see them as recent, too. RFC 3501 §2.3.2.
-    async fn recent(&self, name: &str, mailbox: &Mailbox, read_only: bool) -> Result<(Uid, Arc<View>), Error> {
-        if !read_only {
-            match self.mailboxes.claim_recent(mailbox).await {
-                Err(Error::Store(error)) => tracing::warn!(%error, account = self.account, "cannot clear \\Recent"),
-                claimed => return Ok((claimed?, mailbox.view()?)),
-            }
-        }
-        // The store knows how many of the last ones are recent.
-        let (view, count) = (mailbox.view()?, self.mailboxes.status(&self.account, name)?.recent as usize);
-        let first = view.messages.len().saturating_sub(count);
-        Ok((view.messages.get(first).map_or(Uid::MAX, |message| message.uid), view))
     }
 
     /// The untagged responses of SELECT and EXAMINE. RFC 9051 §6.3.2, RFC 3501 §6.3.1.
@@ -171,8 +155,7 @@ impl ImapHandler {
             Self::list_selected(out, name);
         } else {
             out.recent(selected.recent_count());
-            let seen = crate::imap::SystemFlags::SEEN;
-            if let Some(place) = view.messages.iter().position(|message| !message.flags.system.contains(seen)) {
+            if let Some(place) = view.messages.first_unseen() {
                 out.note(&Code::Unseen(place as u32 + 1), "First unseen message");
             }
         }
@@ -199,7 +182,7 @@ impl ImapHandler {
 
     async fn deselect(&mut self) {
         if let Some(selected) = self.selected.take() {
-            selected.close(&self.mailboxes).await;
+            selected.close().await;
         }
     }
 

@@ -33,9 +33,10 @@ mod sort;
 mod tests;
 mod tree;
 
+use super::directory::HostOff;
 use super::{FeedReader, Mailboxes, User, UserDirectory};
 use crate::imap::{Event, Session, SessionConfig};
-use crate::net::{Conn, Error, Service, Stop, Stream};
+use crate::net::{Conn, Error, Lifetime, Service, Stop, Stream};
 use error_reply::{UNAVAILABLE, login_refusal};
 use handler::ImapHandler;
 
@@ -52,6 +53,8 @@ struct AuthenticatedUser {
     mailboxes: Mailboxes,
     /// Changes by other sessions.
     reader: FeedReader,
+    /// How long the host with the mailboxes is on, behind a public port.
+    lifetime: Option<Lifetime>,
 }
 
 impl Imap {
@@ -87,7 +90,7 @@ impl Imap {
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
-                    let opened = self.open(&user).await;
+                    let opened = self.open(&user, conn).await;
                     if let Ok(user) = &opened {
                         conn.machine.limit_append(user.user.home.context().settings.size_max);
                     }
@@ -103,12 +106,14 @@ impl Imap {
     }
 
     /// Opens the account of a user, which is made at the first login; or says why it cannot.
-    async fn open(&self, login: &str) -> Result<AuthenticatedUser, &'static str> {
+    async fn open(&self, login: &str, conn: &mut Conn<Session>) -> Result<AuthenticatedUser, &'static str> {
         let user = self.0.user(login).ok_or(UNAVAILABLE)?;
+        // RFC 5530 §3: also while the host with the mailboxes is off.
+        let lifetime = self.0.enter(&user, conn).map_err(|HostOff| UNAVAILABLE)?;
         let account = user.address.key();
         let mailboxes = user.home.mailboxes().for_session();
         match mailboxes.ensure_account(&account).await.and_then(|()| mailboxes.follow(&account)) {
-            Ok(reader) => Ok(AuthenticatedUser { user, account, mailboxes, reader }),
+            Ok(reader) => Ok(AuthenticatedUser { user, account, mailboxes, reader, lifetime }),
             Err(error) => {
                 tracing::error!(%error, account, "cannot open account");
                 Err(login_refusal(&error))
@@ -122,7 +127,10 @@ impl Service for Imap {
         let session = self.session(&stream);
         let mut conn = Conn::new(stream, session, stop);
         match Box::pin(self.log_in(&mut conn)).await? {
-            Some(user) => ImapHandler::new(conn, user).run().await,
+            Some(user) => match user.lifetime.clone() {
+                Some(lifetime) => lifetime.run(ImapHandler::new(conn, user).run()).await.unwrap_or(Ok(())),
+                None => ImapHandler::new(conn, user).run().await,
+            },
             None => Ok(()),
         }
     }

@@ -48,7 +48,7 @@ impl ImapHandler {
         for listed in self.mailboxes.list(&self.account)? {
             turn.pass_on().await;
             let Events { messages, flags, .. } = events_of(notify, &listed);
-            self.write_status_of(&listed, &status_items(messages, flags, messages || flags))?;
+            self.write_status_of(&listed, &status_items(messages, flags, messages || flags));
             if FLUSH_BYTES <= self.conn.machine.out().len() {
                 self.conn.flush().await?;
             }
@@ -153,11 +153,11 @@ impl ImapHandler {
             }
         }
         for listed in &all {
-            let Some(id) = listed.id else { continue };
+            let Some(id) = listed.id() else { continue };
             let Events { messages, flags, .. } = events_of(notify, listed);
             let counted = messages && update.counted.binary_search(&id).is_ok();
             let flagged = flags && update.flagged.binary_search(&id).is_ok();
-            self.write_status_of(listed, &status_items(counted, flagged, false))?;
+            self.write_status_of(listed, &status_items(counted, flagged, false));
         }
         Ok(())
     }
@@ -170,19 +170,16 @@ impl ImapHandler {
     }
 
     /// `STATUS` of a mailbox that is not selected. RFC 5465 §5.1, §5.2, §5.3.
-    fn write_status_of(&mut self, listed: &Listed, items: &[StatusItem]) -> Result<(), Error> {
+    fn write_status_of(&mut self, listed: &Listed, items: &[StatusItem]) {
         let selected = self.selected.as_ref().map(|selected| selected.mailbox.id());
-        if items.is_empty() || listed.id.is_none() || listed.id == selected {
-            return Ok(());
-        }
+        let Some(status) = listed.status.filter(|status| !items.is_empty() && Some(status.id) != selected) else {
+            return;
+        };
         let mut items = items.to_vec();
         if self.conn.machine.enabled().condstore && !items.contains(&StatusItem::HighestModSeq) {
             items.push(StatusItem::HighestModSeq);
         }
-        if let Some(status) = self.status_if_there(&listed.name)? {
-            self.write_status(&listed.name, &items, &status);
-        }
-        Ok(())
+        self.write_status(&listed.name, &items, &status);
     }
 
     /// Whether FETCH responses for new messages are pending.
@@ -197,16 +194,19 @@ impl ImapHandler {
         let uids = std::mem::take(&mut selected.new);
         let places: Vec<usize> = uids.iter().filter_map(|uid| selected.view.messages.place(*uid)).collect();
         let mut sources = Sources::of(&selected.mailbox, items);
-        let options = FetchOptions { items, seen_now: &[], enabled: self.conn.machine.enabled() };
+        let enabled = self.conn.machine.enabled();
+        let options = FetchOptions { items, seen_now: &[], is_unsolicited: true, enabled };
         for at in 0..places.len() {
             if FLUSH_BYTES <= self.conn.machine.out().len() {
                 selected.new = places[at..].iter().map(|place| selected.view.messages[*place].uid).collect();
                 return;
             }
             match sources.next(selected, &places[at..]) {
-                Ok(Some(source)) => drop(source.write(self.conn.machine.out(), selected, places[at], &options)),
-                // Expunged; the next update reports that.
-                Ok(None) => {}
+                // One that was expunged is reported by the next update.
+                Ok(source) if source.answers_any(items) => {
+                    source.write(self.conn.machine.out(), selected, places[at], &options);
+                }
+                Ok(_) => {}
                 Err(error) => tracing::error!(%error, account = self.account, "cannot read a new message"),
             }
         }
@@ -247,7 +247,7 @@ fn find(all: &[Listed], name: &str) -> Listed {
     let found = all.binary_search_by(|listed| listed.name.as_str().cmp(name)).ok().map(|at| all[at].clone());
     found.unwrap_or_else(|| Listed {
         name: name.to_owned(),
-        id: None,
+        status: None,
         has_children: false,
         subscribed: false,
         special_uses: vec![],

@@ -3,7 +3,7 @@
 use super::error_reply::Failure;
 use super::handler::ImapHandler;
 use crate::imap::{Code, QuotaRequest, Reply, Resource};
-use crate::mda::{Error, Usage};
+use crate::mda::{Error, Usage, canonical_name};
 use crate::world::Quota;
 
 /// The unit of STORAGE. RFC 9208 §5.1.
@@ -12,6 +12,10 @@ const STORAGE_UNIT_BYTES: u64 = 1024;
 impl ImapHandler {
     pub(super) fn quota(&mut self, request: &QuotaRequest) -> Result<Reply, Failure> {
         let quota = self.mailboxes.quota(&self.account);
+        // RFC 9208 §4.1.2: the mailbox need not exist, but there can be one.
+        if matches!(request, QuotaRequest::Roots(mailbox) if canonical_name(mailbox).is_none()) {
+            return Ok(Reply::no("No such mailbox").with(Code::Word("NONEXISTENT")));
+        }
         match (request, quota) {
             (QuotaRequest::Of(root), Some(quota)) if *root == self.account => self.write_quota(quota)?,
             (QuotaRequest::Of(_), _) => {

@@ -31,34 +31,26 @@ impl ImapHandler {
             out.vanished(&expunged, true);
         }
         let enabled = self.conn.machine.enabled();
-        let changed = selected.view.messages.iter().filter(|message| known.modseq < message.modseq);
+        let changed = selected.view.messages.changed_after(known.modseq).map(|(_, message)| message);
         for message in changed.filter(|message| uids.contains(message.uid)) {
             selected.write_flags_of(self.conn.machine.out(), message.uid, true, enabled);
         }
         Ok(())
     }
 
-    /// The places, among these, of messages that changed; with `VANISHED`, expunged UIDs are reported.
-    pub(super) fn changed(
-        &mut self,
-        set: &MessageSet,
-        mut places: Vec<usize>,
-        since: ChangedSince,
-    ) -> Result<Vec<usize>, Failure> {
-        let Some(selected) = &self.selected else { return Ok(places) };
-        places.retain(|place| since.modseq < selected.view.messages[*place].modseq);
-        if since.vanished {
-            let uids = match &set.set {
-                SequenceSet::Saved => selected.saved.clone(),
-                // `*` includes what vanished above the last message. RFC 7162 §3.2.6.
-                set => set.resolve(selected.view.uidnext.saturating_sub(1)),
-            };
-            let expunged = vanished(selected, since.modseq, &uids)?;
-            if !expunged.is_empty() {
-                self.conn.machine.out().vanished(&expunged, true);
-            }
+    /// With `VANISHED`, reports the UIDs of a set that were expunged. RFC 7162 §3.2.6.
+    pub(super) fn write_vanished(&mut self, set: &MessageSet, since: ChangedSince) -> Result<(), Failure> {
+        let Some(selected) = self.selected.as_ref().filter(|_| since.vanished) else { return Ok(()) };
+        let uids = match &set.set {
+            SequenceSet::Saved => selected.saved.clone(),
+            // `*` includes what vanished above the last message.
+            set => set.resolve(selected.view.uidnext.saturating_sub(1)),
+        };
+        let expunged = vanished(selected, since.modseq, &uids)?;
+        if !expunged.is_empty() {
+            self.conn.machine.out().vanished(&expunged, true);
         }
-        Ok(places)
+        Ok(())
     }
 }
 

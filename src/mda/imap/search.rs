@@ -1,14 +1,22 @@
 //! SEARCH. RFC 9051 §6.4.4.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::error_reply::Failure;
 use super::handler::ImapHandler;
+use super::message_batch::MessageBatch;
 use super::selected::Selected;
 use crate::imap::search::{Key, KnownFacts, MessageFacts, Search, SearchReturn, Text, evaluate};
-use crate::imap::{Numbers, Reply};
-use crate::mda::{Error, Mailbox, MessageMeta, SummaryReader, TextFilter, Uid, View};
+use crate::imap::{Numbers, Reply, Structure};
+use crate::mail::{Content, Message};
+use crate::mda::{CachedSummary, Error, HeaderReader, MessageMeta, SummaryReader, TextFilter, Uid, View};
 use crate::sync::{Turn, beside_others};
+
+/// Messages that are decided before those that must be read are, with few queries.
+const WINDOW: usize = 64;
 
 impl ImapHandler {
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
@@ -30,14 +38,27 @@ impl ImapHandler {
     pub(super) async fn find(&self, key: &Key) -> Result<Numbers, Failure> {
         let mut uids = Numbers::default();
         let Some(selected) = &self.selected else { return Ok(uids) };
-        let now = self.user.home.context().clock.now();
-        let mut runner = SearchRunner::new(&selected.mailbox, key);
+        let messages = &selected.view.messages;
+        let mut runner = SearchRunner::new(selected, key, self.user.home.context().clock.now());
         let mut turn = Turn::begin();
-        for (place, message) in selected.view.messages.iter().enumerate() {
-            turn.pass_on().await;
-            if runner.matches(facts(selected, place, message, now))? {
-                uids.push(message.uid);
+        for start in (0..messages.len()).step_by(WINDOW) {
+            let (mut found, mut undecided) = (Vec::new(), Vec::new());
+            for (place, message) in (start..).zip(messages.iter_from(start).take(WINDOW)) {
+                turn.pass_on().await;
+                match runner.decide(place, message)? {
+                    Some(true) => found.push(message.uid),
+                    Some(false) => {}
+                    None => undecided.push(place),
+                }
             }
+            for at in 0..undecided.len() {
+                turn.pass_on().await;
+                if runner.read_first(&undecided[at..])? {
+                    found.push(messages[undecided[at]].uid);
+                }
+            }
+            found.sort_unstable();
+            found.into_iter().for_each(|uid| uids.push(uid));
         }
         Ok(uids)
     }
@@ -79,14 +100,14 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a MessageMeta, now: T
         uid: message.uid,
         uid_last: selected.last_uid(),
         saved: selected.saved.contains(message.uid),
-        flags: message.flags.system,
+        flags: message.flags,
         recent: selected.is_recent(message.uid),
         email_id: message.email,
-        save_date: message.saved,
+        save_date: message.saved_at(),
         now,
         modseq: message.modseq,
-        keywords: &message.flags.keywords,
-        internal_date: message.received,
+        keywords: &message.keywords,
+        internal_date: message.received_at(),
         size: message.size,
         known: None,
         lacks: &[],
@@ -95,46 +116,77 @@ fn facts<'a>(selected: &Selected, place: usize, message: &'a MessageMeta, now: T
 
 /// Loads more about a message until the key can be evaluated: the summary, the trigram filter, the message itself.
 struct SearchRunner<'a> {
-    mailbox: &'a Mailbox,
+    selected: &'a Selected,
     key: &'a Key,
-    texts: Vec<&'a str>,
+    now: Timestamp,
+    texts: Vec<Cow<'a, str>>,
     summaries: SummaryReader,
     filter: TextFilter,
+    headers: HeaderReader,
+    batch: MessageBatch,
 }
 
 impl<'a> SearchRunner<'a> {
-    fn new(mailbox: &'a Mailbox, key: &'a Key) -> Self {
-        let texts = key.texts();
-        Self { mailbox, key, summaries: mailbox.summaries(), filter: mailbox.text_filter(&texts), texts }
+    fn new(selected: &'a Selected, key: &'a Key, now: Timestamp) -> Self {
+        let (mailbox, texts) = (&selected.mailbox, key.texts());
+        let (summaries, filter) = (mailbox.summaries(), mailbox.text_filter(&texts));
+        let (headers, batch) = (mailbox.headers(), MessageBatch::new(mailbox.clone()));
+        Self { selected, key, now, summaries, filter, texts, headers, batch }
     }
 
-    fn matches(&mut self, facts: MessageFacts<'_>) -> Result<bool, Error> {
+    /// Whether a message matches; `None` if only the message itself can tell.
+    fn decide(&mut self, place: usize, message: &MessageMeta) -> Result<Option<bool>, Error> {
+        let facts = facts(self.selected, place, message, self.now);
         if let Some(found) = evaluate(self.key, &facts, None) {
-            return Ok(found);
+            return Ok(Some(found));
         }
         // An expunged message does not match.
-        let Some(summary) = self.summaries.find(facts.uid)? else { return Ok(false) };
-        let facts = MessageFacts {
-            known: Some(KnownFacts { fields: summary.fields, sent: summary.sent, sort_keys: summary.sort_keys }),
-            ..facts
-        };
+        let Some(summary) = self.summaries.find(message)? else { return Ok(Some(false)) };
+        let facts = MessageFacts { known: Some(known(&summary)), ..facts };
         if let Some(found) = evaluate(self.key, &facts, None) {
-            return Ok(found);
+            return Ok(Some(found));
         }
-        let may_hold = self.filter.may_hold(facts.uid)?;
-        let lacks: Vec<&str> = self.texts.iter().zip(may_hold).filter(|(_, may)| !may).map(|(text, _)| *text).collect();
-        let facts = MessageFacts { lacks: &lacks, ..facts };
-        if let Some(found) = evaluate(self.key, &facts, None) {
-            return Ok(found);
-        }
-        let message = match self.mailbox.message(facts.uid) {
-            // A damaged message does not match what only its text could tell.
-            Err(error) if error.is_damage() => None,
-            message => message?,
+        let may_hold = self.filter.may_hold(message.uid)?;
+        let lacks: Vec<&str> =
+            self.texts.iter().zip(may_hold).filter(|(_, may)| !may).map(|(text, _)| &**text).collect();
+        Ok(evaluate(self.key, &MessageFacts { lacks: &lacks, ..facts }, None))
+    }
+
+    /// Whether the message at the first of these places matches; the others are asked for next.
+    fn read_first(&mut self, places: &[usize]) -> Result<bool, Error> {
+        let meta = &self.selected.view.messages[places[0]];
+        let needs_body = self.key.needs_body();
+        let header = if needs_body { None } else { self.header(meta)? };
+        let message = match header {
+            Some(header) => Some(header),
+            None => match self.batch.first(&self.selected.view, places) {
+                // A damaged message does not match what only its text could tell.
+                Err(error) if error.is_damage() => None,
+                message => message?,
+            },
         };
         let Some(message) = message else { return Ok(false) };
-        let structure = self.mailbox.structure(facts.uid)?;
+        let structure = match needs_body {
+            true => self.selected.mailbox.structure(meta)?,
+            false => Some(Structure::of_header(message.content.bytes())),
+        };
+        let summary = self.summaries.find(meta)?;
+        let facts =
+            MessageFacts { known: summary.as_ref().map(known), ..facts(self.selected, places[0], meta, self.now) };
         let text = structure.as_ref().map(|structure| Text::new(&message, structure));
         Ok(beside_others(message.len(), || evaluate(self.key, &facts, text.as_ref())).unwrap_or(false))
     }
+
+    /// The header of a message without its body, if it is kept.
+    fn header(&mut self, meta: &MessageMeta) -> Result<Option<Message>, Error> {
+        let header = self.headers.find(meta)?.filter(|header| header.is_whole);
+        let Some(content) = header.map(|header| Content::new(Bytes::copy_from_slice(header.bytes))) else {
+            return Ok(None);
+        };
+        Ok(self.selected.mailbox.trace(meta)?.map(|trace| Message { trace, content }))
+    }
+}
+
+fn known<'a>(summary: &CachedSummary<'a>) -> KnownFacts<'a> {
+    KnownFacts { fields: summary.fields, sent: summary.sent, sort_keys: summary.sort_keys }
 }

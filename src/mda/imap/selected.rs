@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use crate::imap::{Enabled, Flags, MessageSet, Numbers, ResponseBuffer, SequenceSet, SystemFlags};
-use crate::mda::{Error, Mailbox, Mailboxes, MessageMeta, Uid, View};
+use crate::imap::{ChangedSince, Enabled, Flags, MessageSet, Numbers, ResponseBuffer, SequenceSet, SystemFlags};
+use crate::mda::{Error, Mailbox, MessageMeta, Uid, View};
 
 /// Most keywords listed in `FLAGS`.
 const MAX_KEYWORDS: usize = 1_000;
@@ -28,8 +28,8 @@ pub(super) struct Selected {
     held_expunges: BTreeSet<Uid>,
     /// Keywords that were reported.
     keywords: BTreeSet<String>,
-    /// Whether messages were added that the next session must not see as recent.
-    must_claim_recent: bool,
+    /// Whether messages are recent in this session, so that they must not be in the next one.
+    has_claimed: bool,
     /// UIDs of added messages whose FETCH responses are pending. RFC 5465 §5.2.
     pub(super) new: Vec<Uid>,
     /// UIDs of messages that the client created itself, until they are reported.
@@ -72,8 +72,8 @@ impl Default for UpdateFilter {
 }
 
 impl Selected {
-    /// Starts with the current view; messages from the UID `recent` on are recent.
-    pub(super) fn new(mailbox: Mailbox, read_only: bool, view: Arc<View>, recent: Uid) -> Self {
+    /// Starts with the current view. In IMAP4rev2 nothing is recent.
+    pub(super) fn new(mailbox: Mailbox, read_only: bool, view: Arc<View>, rev2: bool) -> Self {
         let mut selected = Self {
             mailbox,
             read_only,
@@ -81,16 +81,28 @@ impl Selected {
             recent: Numbers::default(),
             saved: Numbers::default(),
             held_expunges: BTreeSet::new(),
-            keywords: BTreeSet::new(),
-            must_claim_recent: false,
+            keywords: view.messages.keywords().into_iter().take(MAX_KEYWORDS).map(str::to_owned).collect(),
+            has_claimed: false,
             new: vec![],
             created: vec![],
             removed: vec![],
         };
-        let first = view.messages.count_before(recent);
-        view.messages.iter_from(first).for_each(|message| selected.recent.push(message.uid));
-        selected.add_keywords(view.messages.iter());
+        if !rev2 {
+            let first = view.messages.count_before(selected.first_recent());
+            view.messages.iter_from(first).for_each(|message| selected.recent.push(message.uid));
+        }
         selected
+    }
+
+    /// The first message of the view that no other session was told of. SELECT claims them for this session. RFC 3501
+    /// §2.3.2.
+    fn first_recent(&mut self) -> Uid {
+        if self.read_only {
+            return self.mailbox.recent_from();
+        }
+        let first = self.mailbox.claim_recent(&self.view);
+        self.has_claimed |= first < self.view.uidnext;
+        first
     }
 
     pub(super) fn is_recent(&self, uid: Uid) -> bool {
@@ -116,7 +128,7 @@ impl Selected {
     /// Adds the keywords of these messages; returns whether any was not reported before.
     fn add_keywords<'a>(&mut self, messages: impl IntoIterator<Item = &'a MessageMeta>) -> bool {
         let before = self.keywords.len();
-        for word in messages.into_iter().flat_map(|message| &message.flags.keywords) {
+        for word in messages.into_iter().flat_map(|message| message.keywords.iter()) {
             if self.keywords.len() < MAX_KEYWORDS && !self.keywords.contains(word) {
                 self.keywords.insert(word.clone());
             }
@@ -138,6 +150,24 @@ impl Selected {
                 exists.then(|| numbers.iter().map(|number| number as usize - 1).collect())
             }
         }
+    }
+
+    /// The places of the messages in a set that changed after a modification sequence. `None` as for [`Self::places`].
+    pub(super) fn changed_places(&self, set: &MessageSet, since: ChangedSince) -> Option<Vec<usize>> {
+        let count = self.view.messages.len() as u32;
+        let (numbers, by_uid) = match (&set.set, set.uid) {
+            (SequenceSet::Saved, _) => (self.saved.clone(), true),
+            (uids, true) => (uids.resolve(self.last_uid()), true),
+            (numbers, false) => (numbers.resolve(count), false),
+        };
+        if !by_uid && numbers.last().is_none_or(|last| count < last) {
+            return None;
+        }
+        let changed = self.view.messages.changed_after(since.modseq);
+        let is_in = |(place, message): &(usize, &MessageMeta)| {
+            numbers.contains(if by_uid { message.uid } else { *place as u32 + 1 })
+        };
+        Some(changed.filter(is_in).map(|(place, _)| place).collect())
     }
 
     /// The places of the messages with these UIDs.
@@ -191,8 +221,8 @@ impl Selected {
         }
         out.exists(self.view.messages.len() as u32);
         if !options.enabled.rev2 {
-            arrived.iter().for_each(|uid| self.recent.push(*uid));
-            self.must_claim_recent |= !self.read_only;
+            let first = self.first_recent();
+            arrived.iter().filter(|uid| first <= **uid).for_each(|uid| self.recent.push(*uid));
             out.recent(self.recent_count());
         }
         let view = self.view.clone();
@@ -207,43 +237,41 @@ impl Selected {
             out.flags(&self.known_flags());
         }
         for uid in changed.iter().filter(|uid| options.reported_by_command.binary_search(uid).is_err()) {
-            self.write_flags_of(out, *uid, options.enabled.qresync || options.filter.uids, options.enabled);
+            self.write_flags_of(out, *uid, options.filter.uids, options.enabled);
         }
     }
 
-    /// `FETCH` with the flags of one message, and with its UID if `by_uid`. RFC 7162 §3.1: with CONDSTORE, MODSEQ is
-    /// included.
+    /// `FETCH` with the flags of one message, and with its UID if `by_uid`. With CONDSTORE, UID and MODSEQ are included:
+    /// RFC 7162 §3.1, §3.2.4.
     pub(super) fn write_flags_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
-        let MessageMeta { flags: Flags { system, keywords }, modseq, .. } = &self.view.messages[place];
+        let MessageMeta { flags, keywords, modseq, .. } = &self.view.messages[place];
         let mut fetch = out.fetch(place as u32 + 1);
-        if by_uid {
+        if by_uid || enabled.condstore {
             fetch.uid(uid);
         }
-        fetch.flags(*system, self.is_recent(uid), keywords);
+        fetch.flags(*flags, self.is_recent(uid), keywords);
         if enabled.condstore {
             fetch.modseq(*modseq);
         }
         fetch.end();
     }
 
-    /// `FETCH` with MODSEQ only, for a silent STORE. RFC 7162 §3.1.3.
-    pub(super) fn write_modseq_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool) {
+    /// `FETCH` with UID and MODSEQ only, for a silent STORE. RFC 7162 §3.1.3, §3.2.4.
+    pub(super) fn write_modseq_of(&self, out: &mut ResponseBuffer, uid: Uid) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let mut fetch = out.fetch(place as u32 + 1);
-        if by_uid {
-            fetch.uid(uid);
-        }
+        fetch.uid(uid);
         fetch.modseq(self.view.messages[place].modseq);
         fetch.end();
     }
 
     /// Closes the mailbox: reported messages are no longer recent for later sessions.
-    pub(super) async fn close(self, mailboxes: &Mailboxes) {
-        if self.must_claim_recent
-            && let Err(error) = mailboxes.claim_recent(&self.mailbox).await
+    pub(super) async fn close(self) {
+        if self.has_claimed
+            && let Err(error) = self.mailbox.record_recent().await
         {
-            // RFC 3501 §2.3.2 allows that two sessions see a message as recent.
+            // As after a crash: RFC 3501 §2.3.2 allows that a session at another start sees a message as recent.
             tracing::debug!(%error, "cannot clear \\Recent");
         }
     }

@@ -79,11 +79,11 @@ impl ImapHandler {
         for uid in uids.iter() {
             turn.pass_on().await;
             let Some(place) = selected.view.messages.place(uid) else { continue };
-            let Some(summary) = summaries.find(uid)? else { continue };
             let message = &selected.view.messages[place];
+            let Some(summary) = summaries.find(message)? else { continue };
             rows.push(Row {
                 number: if by_uid { uid } else { place as u32 + 1 },
-                arrived: message.received.as_second(),
+                arrived: message.received,
                 size: message.size,
                 sort_keys: summary.sort_keys(),
             });

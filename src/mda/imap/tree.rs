@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::error_reply::Failure;
 use super::handler::ImapHandler;
 use crate::imap::{Attribute, Code, List, ListEntry, Reply, ResponseBuffer, StatusItem, pattern_matches};
-use crate::mda::{Error, Listed, SpecialUse, Status, canonical_name};
+use crate::mda::{Listed, SpecialUse, Status, canonical_name};
 
 /// Separates two levels of a name.
 pub(super) const DELIMITER: char = '/';
@@ -53,14 +53,14 @@ impl ImapHandler {
     pub(super) fn write_status(&mut self, name: &str, items: &[StatusItem], status: &Status) {
         let append_limit = self.conn.machine.append_limit();
         let value = |item: &StatusItem| match item {
-            StatusItem::Messages => status.messages.into(),
-            StatusItem::Recent => status.recent.into(),
+            StatusItem::Messages => status.counters.messages.into(),
+            StatusItem::Recent => status.counters.recents.into(),
             StatusItem::UidNext => status.uidnext.into(),
             StatusItem::UidValidity => status.uidvalidity.into(),
-            StatusItem::Unseen => status.unseen.into(),
-            StatusItem::Deleted => status.deleted.into(),
-            StatusItem::DeletedStorage => status.deleted_size,
-            StatusItem::Size => status.size,
+            StatusItem::Unseen => status.counters.unseen.into(),
+            StatusItem::Deleted => status.counters.deleted.into(),
+            StatusItem::DeletedStorage => status.counters.deleted_octets,
+            StatusItem::Size => status.counters.octets,
             StatusItem::AppendLimit => append_limit.into(),
             StatusItem::HighestModSeq => status.modseq,
             StatusItem::MailboxId => status.id,
@@ -88,36 +88,22 @@ impl ImapHandler {
             let missing = is_missing_level(list, listed);
             let plain = list.returns.is_none();
             if found.itself || (missing && plain) || ((found.below || missing) && has_unlisted_children()) {
-                self.list_one(list, listed, &found)?;
+                self.list_one(list, listed, &found);
             }
         }
         Ok(Reply::ok("LIST completed"))
     }
 
-    fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) -> Result<(), Error> {
+    fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) {
         let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
-        // RFC 5819 §2, §3: no STATUS for names without a mailbox, nor for those listed because of their children.
-        let wants_status = found.itself && listed.exists() && !items.is_empty();
-        let status = if wants_status { self.status_if_there(name)? } else { None };
-        let was_deleted = wants_status && status.is_none();
-        let listed = Listed { id: listed.id.filter(|_| !was_deleted), ..listed.clone() };
         let missing = if list.returns.is_some() { Attribute::NonExistent } else { Attribute::NoSelect };
         let with_subscribed = list.subscribed || list.returns.as_ref().is_some_and(|returns| returns.subscribed);
-        let attributes = attributes(&listed, missing, with_subscribed);
+        let attributes = attributes(listed, missing, with_subscribed);
         self.conn.machine.out().list(&ListEntry { child_info: found.below, ..entry(&attributes, name) });
-        if let Some(status) = status {
+        // RFC 5819 §2, §3: no STATUS for names without a mailbox, nor for those listed because of their children.
+        if let Some(status) = listed.status.filter(|_| found.itself && !items.is_empty()) {
             self.write_status(name, items, &status);
-        }
-        Ok(())
-    }
-
-    /// `None` if the mailbox was just deleted.
-    pub(super) fn status_if_there(&self, name: &str) -> Result<Option<Status>, Error> {
-        match self.mailboxes.status(&self.account, name) {
-            Ok(status) => Ok(Some(status)),
-            Err(Error::NoMailbox(_)) => Ok(None),
-            Err(error) => Err(error),
         }
     }
 

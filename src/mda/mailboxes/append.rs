@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use super::name::{INBOX, canonical};
 use super::open_mailbox::Change;
 use super::{Error, Mailbox, Mailboxes, Uid, quota, sqlite, tree};
-use crate::imap::{Flags, Summary};
-use crate::mail::{Message, has_long_header};
+use crate::imap::{Flags, Summary, without_binary};
+use crate::mail::{Content, Message, has_long_header};
 use crate::store::Transaction;
+use crate::sync::beside_others;
 
 /// Most keywords on one message.
 const MAX_KEYWORDS: usize = 64;
@@ -114,8 +115,21 @@ impl Mailboxes {
     }
 
     fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
+        let (message, summary) = self.without_binary(message.clone());
+        MessageToInsert { message, summary, flags, received, saved: received }
+    }
+
+    /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, in base64, because IMAP literals hold
+    /// no NUL, and so that sizes agree with what is fetched. RFC 9051 §4.3.1, RFC 3516 §4.2.
+    pub(super) fn without_binary(&self, message: Message) -> (Message, Arc<Summary>) {
         let summary = self.inner.summaries.of(&message.content);
-        MessageToInsert { message: message.clone(), summary, flags, received, saved: received }
+        if !summary.has_binary {
+            return (message, summary);
+        }
+        let bytes = message.content.bytes();
+        let content = beside_others(bytes.len(), || Content::new(without_binary(bytes.clone())));
+        let summary = self.inner.summaries.of(&content);
+        (Message { content, ..message }, summary)
     }
 }
 

@@ -7,12 +7,16 @@
 //! ```
 //!
 //! So a change costs one block and a list of pointers, however many messages there are, and a comparison of two views
-//! skips the blocks that they share.
+//! skips the blocks that they share. A block knows its last change and how many of its messages are unseen, so that
+//! these are found without a look at the others.
 
+use std::collections::BTreeSet;
 use std::ops::Index;
 use std::sync::Arc;
 
+use super::keywords::KeywordLists;
 use super::{Changes, MessageMeta, Uid};
+use crate::imap::SystemFlags;
 
 /// A block covers `1 << BLOCK_BITS` UIDs.
 const BLOCK_BITS: u32 = 8;
@@ -22,6 +26,7 @@ const BLOCK_BITS: u32 = 8;
 pub struct Messages {
     /// By ascending number; none is empty.
     blocks: Vec<Block>,
+    keywords: Arc<KeywordLists>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +35,12 @@ struct Block {
     number: u32,
     /// The number of messages in the blocks before it.
     start: usize,
+    /// The number of its messages, which is asked for more often than they are.
+    len: u32,
+    /// No message was changed later; some that were may be gone.
+    last_change: u64,
+    /// Messages without `\Seen`.
+    unseen: u32,
     messages: Arc<Vec<MessageMeta>>,
 }
 
@@ -54,6 +65,30 @@ impl Messages {
         let first = self.blocks.partition_point(|block| block.end() <= place);
         let skip = self.blocks.get(first).map_or(0, |block| place - block.start);
         self.blocks[first..].iter().flat_map(|block| block.messages.iter()).skip(skip)
+    }
+
+    /// The messages that were changed after a modification sequence, with their places, in order.
+    pub fn changed_after(&self, modseq: u64) -> impl Iterator<Item = (usize, &MessageMeta)> {
+        let blocks = self.blocks.iter().filter(move |block| modseq < block.last_change);
+        let messages = blocks.flat_map(|block| (block.start..).zip(block.messages.iter()));
+        messages.filter(move |(_, message)| modseq < message.modseq)
+    }
+
+    /// The place of the first message without `\Seen`.
+    pub fn first_unseen(&self) -> Option<usize> {
+        let block = self.blocks.iter().find(|block| block.unseen != 0)?;
+        Some(block.start + block.messages.iter().position(is_unseen)?)
+    }
+
+    /// The keywords of the messages, and perhaps some that messages had before.
+    pub fn keywords(&self) -> BTreeSet<&str> {
+        self.keywords.words()
+    }
+
+    /// About the memory that they take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let blocks = self.blocks.len() * (size_of::<Block>() + size_of::<Vec<MessageMeta>>());
+        self.len() * size_of::<MessageMeta>() + blocks + self.keywords.bytes()
     }
 
     /// The message at a place, from 0.
@@ -91,23 +126,31 @@ impl Messages {
     }
 
     /// Inserts a message; replaces one with the same UID.
-    pub fn insert(&mut self, message: MessageMeta) {
+    pub fn insert(&mut self, mut message: MessageMeta) {
+        message.keywords = KeywordLists::share(&mut self.keywords, message.keywords);
         let at = match self.block(message.uid) {
             Ok(at) => at,
             Err(at) => {
                 let number = message.uid >> BLOCK_BITS;
                 let start = self.blocks.get(at).map_or(self.len(), |block| block.start);
-                self.blocks.insert(at, Block { number, start, messages: Arc::default() });
+                self.blocks
+                    .insert(at, Block { number, start, len: 0, last_change: 0, unseen: 0, messages: Arc::default() });
                 at
             }
         };
         let block = &mut self.blocks[at];
         let place = block.place(message.uid);
+        block.last_change = block.last_change.max(message.modseq);
+        block.unseen += u32::from(is_unseen(&message));
         let messages = Arc::make_mut(&mut block.messages);
         match place {
-            Ok(place) => messages[place] = message,
+            Ok(place) => {
+                block.unseen -= u32::from(is_unseen(&messages[place]));
+                messages[place] = message;
+            }
             Err(place) => {
                 messages.insert(place, message);
+                block.len += 1;
                 self.blocks[at + 1..].iter_mut().for_each(|block| block.start += 1);
             }
         }
@@ -118,7 +161,12 @@ impl Messages {
         let Ok(at) = self.block(uid) else { return };
         let block = &mut self.blocks[at];
         if let Ok(place) = block.place(uid) {
-            change(&mut Arc::make_mut(&mut block.messages)[place]);
+            let message = &mut Arc::make_mut(&mut block.messages)[place];
+            block.unseen -= u32::from(is_unseen(message));
+            change(message);
+            block.unseen += u32::from(is_unseen(message));
+            block.last_change = block.last_change.max(message.modseq);
+            message.keywords = KeywordLists::share(&mut self.keywords, std::mem::take(&mut message.keywords));
         }
     }
 
@@ -128,10 +176,12 @@ impl Messages {
             let Ok(at) = self.block(*uid) else { continue };
             let block = &mut self.blocks[at];
             if let Ok(place) = block.place(*uid) {
-                Arc::make_mut(&mut block.messages).remove(place);
+                let gone = Arc::make_mut(&mut block.messages).remove(place);
+                block.unseen -= u32::from(is_unseen(&gone));
+                block.len -= 1;
             }
         }
-        self.blocks.retain(|block| !block.messages.is_empty());
+        self.blocks.retain(|block| block.len != 0);
         let mut start = 0;
         for block in &mut self.blocks {
             block.start = start;
@@ -172,7 +222,7 @@ impl Messages {
 
 impl Block {
     fn end(&self) -> usize {
-        self.start + self.messages.len()
+        self.start + self.len as usize
     }
 
     fn place(&self, uid: Uid) -> Result<usize, usize> {
@@ -222,24 +272,35 @@ impl PartialEq for Messages {
 impl FromIterator<MessageMeta> for Messages {
     /// The messages must come by ascending UID.
     fn from_iter<I: IntoIterator<Item = MessageMeta>>(messages: I) -> Self {
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut open: Vec<MessageMeta> = Vec::new();
+        let mut all = Self::default();
+        let mut open: Vec<MessageMeta> = Vec::with_capacity(1 << BLOCK_BITS);
         let mut start = 0;
         let mut close = |open: &mut Vec<MessageMeta>| {
             let Some(first) = open.first() else { return };
-            let block = Block { number: first.uid >> BLOCK_BITS, start, messages: Arc::new(std::mem::take(open)) };
+            let number = first.uid >> BLOCK_BITS;
+            let unseen = open.iter().filter(|message| is_unseen(message)).count() as u32;
+            let last_change = open.iter().map(|message| message.modseq).max().unwrap_or_default();
+            let mut messages = std::mem::replace(open, Vec::with_capacity(1 << BLOCK_BITS));
+            messages.shrink_to_fit();
+            let len = messages.len() as u32;
+            let block = Block { number, start, len, last_change, unseen, messages: Arc::new(messages) };
             start = block.end();
-            blocks.push(block);
+            all.blocks.push(block);
         };
-        for message in messages {
+        for mut message in messages {
             if open.first().is_some_and(|first| first.uid >> BLOCK_BITS != message.uid >> BLOCK_BITS) {
                 close(&mut open);
             }
+            message.keywords = KeywordLists::share(&mut all.keywords, message.keywords);
             open.push(message);
         }
         close(&mut open);
-        Self { blocks }
+        all
     }
+}
+
+fn is_unseen(message: &MessageMeta) -> bool {
+    !message.flags.contains(SystemFlags::SEEN)
 }
 
 #[cfg(test)]
@@ -247,12 +308,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::imap::Flags;
     use crate::world::Rng;
 
     fn message(uid: Uid, modseq: u64) -> MessageMeta {
-        let (received, saved) = (jiff::Timestamp::UNIX_EPOCH, jiff::Timestamp::UNIX_EPOCH);
-        MessageMeta { uid, flags: Flags::default(), modseq, received, saved, size: 1, content: 1, email: 1 }
+        let flags = if modseq.is_multiple_of(3) { SystemFlags::NONE } else { SystemFlags::SEEN };
+        let keywords = if modseq.is_multiple_of(4) { vec!["work".to_owned()].into() } else { Default::default() };
+        MessageMeta { uid, flags, keywords, modseq, received: 0, saved: 0, size: 1, content: 1, email: 1 }
     }
 
     fn modseqs(messages: &Messages) -> BTreeMap<Uid, u64> {
@@ -268,6 +329,15 @@ mod tests {
             assert_eq!((messages[place].uid, messages.place(*uid)), (*uid, Some(place)));
             assert_eq!((messages.count_before(*uid), messages.find(*uid).unwrap().uid), (place, *uid));
             assert_eq!(messages.iter_from(place).count(), model.len() - place);
+        }
+        let first_unseen = model.values().position(|modseq| modseq.is_multiple_of(3));
+        assert_eq!(messages.first_unseen(), first_unseen);
+        let last = model.values().copied().max().unwrap_or_default();
+        for modseq in [0, last / 2, last.saturating_sub(1), last] {
+            let changed = messages.changed_after(modseq).map(|(place, message)| (place, message.uid));
+            let wanted =
+                model.iter().enumerate().filter(|(_, (_, own))| modseq < **own).map(|(at, (uid, _))| (at, *uid));
+            assert!(changed.eq(wanted), "after {modseq}");
         }
         assert_eq!(messages.get(model.len()), None);
         assert_eq!(messages.iter_from(model.len()).count(), 0);
@@ -286,7 +356,8 @@ mod tests {
                         model.insert(uid, step);
                     }
                     2 => {
-                        messages.change(uid, |message| message.modseq = step);
+                        let now = message(uid, step);
+                        messages.change(uid, |message| *message = now);
                         model.entry(uid).and_modify(|modseq| *modseq = step);
                     }
                     _ => {

@@ -8,9 +8,12 @@
 //!   Archive                              view.rs      snapshot of one mailbox, from open_mailbox.rs
 //!   Archive/2026                         maildrop.rs  the view of POP3
 //!                                        vanished.rs  UIDs of expunged messages
-//!                                        summary_cache.rs  envelopes, structures, searched fields, in memory
-//!                                        summaries.rs      computes them before a message is committed
-//!                                        read.rs      whole messages; trace_cache.rs caches their trace lines
+//!                                        counters.rs  counts of a mailbox, in its row
+//!                                        memory.rs    what is kept in memory, within one budget
+//!                                        summary_cache.rs  envelopes, structures, searched fields, by blocks
+//!                                        header_cache.rs   the header fields that clients list, by blocks
+//!                                        summaries.rs      computes both before a message is committed
+//!                                        read.rs      whole messages
 //!                                        metadata.rs  annotations
 //!                                        account_feed.rs   events of the account, for sessions that subscribed
 //!                                        quota.rs     limits of an account
@@ -19,16 +22,21 @@
 //! ```
 //!
 //! The tables are authoritative. Every change takes the next modification sequence of its mailbox (RFC 7162 §3.1) and
-//! stores it on the changed messages; each commit also updates the [`View`] in memory, if the mailbox is open. A future
+//! stores it on the changed messages; each commit also updates the [`View`] of a mailbox that is in memory. A future
 //! here resolves when its change is durable and visible; sessions that wait at [`Mailbox::changes`] wake.
 
 mod account_feed;
 mod append;
 mod change;
+mod counters;
 mod error;
+mod filed;
+mod header_cache;
+mod keywords;
 mod list;
 mod maildir;
 mod maildrop;
+mod memory;
 mod messages;
 mod metadata;
 mod name;
@@ -40,7 +48,6 @@ mod sqlite;
 mod summaries;
 mod summary_cache;
 mod text_filter;
-mod trace_cache;
 mod tree;
 mod vanished;
 mod view;
@@ -49,21 +56,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::mail::JourneyId;
 use crate::store::{self, Store, Transaction};
-use crate::sync::lock;
 use crate::world::Clock;
 pub use account_feed::{AccountEvent, FeedReader, FeedUpdate, SessionId};
 use account_feed::{AccountFeed, CommittedChanges};
 pub use append::{AppendMessage, Delivered};
 pub use change::Copied;
+pub use counters::{Counters, Miscount};
 pub use error::Error;
+pub use filed::{FiledMessage, filed_after};
+pub use header_cache::HeaderReader;
+pub use keywords::Keywords;
 pub use list::{Listed, Status};
 pub use maildir::MaildirSync;
 pub use maildrop::Maildrop;
+pub use memory::MemoryUse;
 pub use messages::Messages;
 pub(super) use name::is_within;
 use open_mailbox::OpenMailbox;
@@ -90,14 +100,12 @@ pub struct Mailboxes {
 
 struct Inner {
     clock: Clock,
-    /// Open mailboxes, by id.
+    /// Mailboxes that a session uses or the memory holds, by id.
     open: Mutex<BTreeMap<i64, Weak<OpenMailbox>>>,
     /// Accounts whose maildrop a POP3 session has locked.
     held: Mutex<BTreeSet<String>>,
-    /// Summaries in memory.
-    summary_cache: Mutex<summary_cache::SummaryCache>,
-    /// Trace lines in memory.
-    trace_cache: Mutex<trace_cache::TraceCache>,
+    /// What is kept in memory.
+    memory: Mutex<memory::MemoryCache>,
     /// Summaries computed last.
     summaries: summaries::Summaries,
     /// Accounts with a quota.
@@ -110,7 +118,7 @@ struct Inner {
     commits: watch::Sender<maildir::ChangedAccounts>,
 }
 
-/// An open mailbox. It stays valid when the mailbox is renamed.
+/// A mailbox. It stays valid when the mailbox is renamed.
 #[derive(Clone)]
 pub struct Mailbox {
     mailboxes: Mailboxes,
@@ -121,9 +129,8 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
-        let (open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits) = Default::default();
-        let inner =
-            Inner { clock, open, held, summary_cache, trace_cache, summaries, quotas, feeds, sessions, commits };
+        let (open, held, memory, summaries, quotas, feeds, sessions, commits) = Default::default();
+        let inner = Inner { clock, open, held, memory, summaries, quotas, feeds, sessions, commits };
         Self { inner: Arc::new(inner), store, session: SessionId::default() }
     }
 
@@ -145,14 +152,7 @@ impl Mailboxes {
         let name = name::canonical(name)?;
         let found = self.store.read(|connection| sqlite::find(connection, account, &name))?;
         let (account, id) = found.ok_or(Error::NoMailbox(name))?;
-        let mut open = lock(&self.inner.open);
-        if let Some(shared) = open.get(&id).and_then(Weak::upgrade) {
-            return Ok(Mailbox { mailboxes: self.clone(), account, shared });
-        }
-        let shared = Arc::new(OpenMailbox::new(id));
-        open.retain(|_, shared| 0 < shared.strong_count());
-        open.insert(id, Arc::downgrade(&shared));
-        Ok(Mailbox { mailboxes: self.clone(), account, shared })
+        Ok(self.by_id(account, id))
     }
 
     /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing.
@@ -217,11 +217,6 @@ pub fn inventory(store: &Store) -> Result<Inventory, store::Error> {
 /// The stored spelling of a mailbox name; `None` when the name is not allowed.
 pub(super) fn canonical_name(name: &str) -> Option<String> {
     name::canonical(name).ok()
-}
-
-/// A date of our tables; a value out of range reads as 1970.
-fn date(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

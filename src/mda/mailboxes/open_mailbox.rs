@@ -1,5 +1,6 @@
-//! One open mailbox in memory, shared by all sessions that use it. It is read from the tables once; then each commit
-//! applies its changes, in the order of commits, before its caller learns that it is durable.
+//! One mailbox in memory, shared by all sessions that use it, and kept after the last of them within the budget of
+//! [`super::memory`]. It is read from the tables once; then each commit applies its changes, in the order of commits, before
+//! its caller learns that it is durable.
 //!
 //! ```text
 //! read whole --> View 41 --Change 42--> View 42 --Change 43--> View 43     sessions keep the view they have reported
@@ -13,7 +14,8 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 use super::account_feed::{CommittedChanges, SessionId};
-use super::{Error, Inner, Mailbox, MessageMeta, Uid, View, sqlite};
+use super::memory::{Cached, Key};
+use super::{Error, Inner, Mailbox, Mailboxes, MessageMeta, Uid, View, sqlite};
 use crate::imap::Flags;
 use crate::sync::{beside_others, lock};
 
@@ -54,20 +56,23 @@ struct State {
     /// `None` until the first read, and after a missed change.
     view: Option<Arc<View>>,
     newest: u64,
+    /// Messages before this UID are recent in a session, or in none.
+    recent: Uid,
 }
 
 impl OpenMailbox {
-    pub(super) fn new(id: i64) -> Self {
+    fn new(id: i64) -> Self {
         Self { id, state: Mutex::default(), modseq: watch::Sender::new(0) }
     }
 
-    /// Applies the changes of one commit, which become visible together.
-    fn apply(&self, changes: Vec<Change>) {
+    /// Applies the changes of one commit, which become visible together. Returns the memory that it takes now.
+    fn apply(&self, changes: Vec<Change>) -> usize {
         let mut state = lock(&self.state);
         changes.into_iter().for_each(|change| state.apply(change));
-        let newest = state.newest;
+        let (newest, bytes) = (state.newest, state.bytes());
         drop(state);
         self.modseq.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        bytes
     }
 }
 
@@ -85,6 +90,11 @@ impl State {
             _ => self.view = None,
         }
     }
+
+    /// About the memory that it takes.
+    fn bytes(&self) -> usize {
+        size_of::<OpenMailbox>() + self.view.as_ref().map_or(0, |view| size_of::<View>() + view.messages.bytes())
+    }
 }
 
 impl View {
@@ -98,8 +108,10 @@ impl View {
                 }
             }
             ChangeKind::Flagged(changed) => {
-                for (uid, flags) in changed {
-                    self.messages.change(uid, |message| (message.flags, message.modseq) = (flags, modseq));
+                for (uid, Flags { system, keywords }) in changed {
+                    self.messages.change(uid, |message| {
+                        (message.flags, message.keywords, message.modseq) = (system, keywords.into(), modseq);
+                    });
                 }
             }
             ChangeKind::Expunged(uids) => self.messages.remove(&uids),
@@ -109,7 +121,7 @@ impl View {
 }
 
 impl Inner {
-    /// Applies what a commit changed to the open mailboxes and feeds.
+    /// Applies what a commit changed to the mailboxes in memory and to the feeds.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
         let changed = committed.changes.iter().map(|change| change.account);
@@ -117,12 +129,53 @@ impl Inner {
         let mut by_mailbox: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
         committed.changes.into_iter().for_each(|change| by_mailbox.entry(change.mailbox).or_default().push(change));
         for (mailbox, changes) in by_mailbox {
-            let shared = lock(&self.open).get(&mailbox).and_then(Weak::upgrade);
-            if let Some(shared) = shared {
-                shared.apply(changes);
+            if let Some(shared) = self.find_open(mailbox) {
+                let bytes = shared.apply(changes);
+                lock(&self.memory).resize(Key::View(mailbox), bytes);
             }
         }
         self.commits.send_modify(|commits| commits.add_commit(changed));
+    }
+
+    fn find_open(&self, mailbox: i64) -> Option<Arc<OpenMailbox>> {
+        lock(&self.open).get(&mailbox).and_then(Weak::upgrade)
+    }
+}
+
+impl Mailboxes {
+    /// An existing mailbox.
+    pub(super) fn by_id(&self, account: i64, id: i64) -> Mailbox {
+        let mut open = lock(&self.inner.open);
+        let shared = open.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            // Those that are gone are forgotten from time to time.
+            if open.len().is_power_of_two() {
+                open.retain(|_, shared| 0 < shared.strong_count());
+            }
+            let shared = Arc::new(OpenMailbox::new(id));
+            open.insert(id, Arc::downgrade(&shared));
+            shared
+        });
+        drop(open);
+        lock(&self.inner.memory).find(Key::View(id));
+        Mailbox { mailboxes: self.clone(), account, shared }
+    }
+
+    /// Takes the messages that a session was told of out of a status that was read from the tables, where that is not
+    /// stored before the session ends.
+    pub(super) fn subtract_claimed(&self, status: &mut super::Status) -> Result<(), Error> {
+        let Some(shared) = self.inner.find_open(status.id as i64) else { return Ok(()) };
+        let (recent, view) = {
+            let state = lock(&shared.state);
+            (state.recent, state.view.clone())
+        };
+        if recent <= status.recent_from || status.counters.recents == 0 {
+            return Ok(());
+        }
+        status.counters.recents = match view {
+            Some(view) => (view.messages.len() - view.messages.count_before(recent)) as u32,
+            None => self.store.read(|connection| sqlite::count_from(connection, shared.id, recent))?,
+        };
+        Ok(())
     }
 }
 
@@ -142,12 +195,40 @@ impl Mailbox {
             };
             let load = || self.mailboxes.store.read(|connection| sqlite::view(connection, self.shared.id));
             let loaded = if gone { None } else { beside_others(UNKNOWN_BYTES, load)? };
-            let Some(loaded) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
+            let Some((loaded, recent)) = loaded else { return Err(Error::NoMailbox("which was deleted".to_owned())) };
             let mut state = lock(&self.shared.state);
             // A commit may have happened in between; then it is read again.
             if state.newest <= loaded.modseq {
                 state.view = Some(Arc::new(loaded));
+                state.recent = state.recent.max(recent);
+                let bytes = state.bytes();
+                drop(state);
+                let cached = Cached::View { _kept: self.shared.clone() };
+                lock(&self.mailboxes.inner.memory).insert(Key::View(self.shared.id), cached, bytes);
             }
         }
+    }
+
+    /// Claims the recent messages of a view: those from the returned UID on are `\Recent` in this session, and in no other.
+    /// RFC 3501 §2.3.2. [`Self::record_recent`] stores that once the session ends.
+    pub fn claim_recent(&self, view: &View) -> Uid {
+        let mut state = lock(&self.shared.state);
+        let recent = state.recent;
+        state.recent = recent.max(view.uidnext);
+        recent
+    }
+
+    /// The UID from which on messages are recent, for a session that only looks.
+    pub fn recent_from(&self) -> Uid {
+        lock(&self.shared.state).recent
+    }
+
+    /// Stores which messages sessions were told of, so that they are not recent after the next start.
+    ///
+    /// # Errors
+    /// The change cannot be stored.
+    pub async fn record_recent(&self) -> Result<(), Error> {
+        let (id, recent) = (self.shared.id, self.recent_from());
+        self.mailboxes.write(move |transaction| Ok(sqlite::record_recent(transaction, id, recent)?)).await
     }
 }

@@ -1,6 +1,6 @@
 //! The usage of an account and its limits. RFC 9208.
 //!
-//! Every insert and removal of messages updates the counts of the mailbox, so the usage is a sum over the mailboxes of
+//! The counters of a mailbox change with its messages, so the usage is a sum over the mailboxes of
 //! the account. A job that would exceed the quota fails as a whole. Moving within the account always works, and so do
 //! messages that other programs add to a Maildir, which are checked_usage all the same.
 
@@ -109,8 +109,9 @@ mod tests {
     fn checked_usage(mailboxes: &Mailboxes) -> (u64, u64) {
         let names = mailboxes.list(ANN).unwrap();
         let status = names.iter().filter_map(|listed| mailboxes.status(ANN, &listed.name).ok());
-        let actual =
-            status.fold((0, 0), |(bytes, count), status| (bytes + status.size, count + u64::from(status.messages)));
+        let actual = status.fold((0, 0), |(bytes, count), status| {
+            (bytes + status.counters.octets, count + u64::from(status.counters.messages))
+        });
         let Usage { bytes, messages } = mailboxes.usage(ANN).unwrap();
         assert_eq!((bytes, messages), actual);
         actual

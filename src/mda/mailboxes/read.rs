@@ -17,10 +17,11 @@ impl Mailbox {
         Ok(self.messages(uid, uid)?.pop().map(|(_, to_message)| to_message))
     }
 
-    /// Messages of a view, by ascending UID; from memory if all are cached. The caller limits their size.
+    /// Messages of a view, by ascending UID; from memory if all are cached. The caller limits their size. One that was
+    /// expunged is among them as long as its trace lines are cached and its content is stored.
     ///
     /// # Errors
-    /// They cannot be read; expunged ones may be left out.
+    /// They cannot be read.
     pub fn messages_of<'a, I>(&self, messages: I) -> Result<Vec<(Uid, Message)>, Error>
     where
         I: DoubleEndedIterator<Item = &'a MessageMeta> + Clone,
@@ -42,22 +43,24 @@ impl Mailbox {
     }
 
     /// The trace lines of messages by ascending UID; `None` for expunged ones.
-    fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
-        let traces = &self.mailboxes.inner.trace_cache;
-        let cached = || {
-            let traces = lock(traces);
-            messages.iter().map(|message| traces.find(self.shared.id, message.uid)).collect::<Vec<_>>()
+    pub(super) fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
+        let memory = &self.mailboxes.inner.memory;
+        let mut found: Vec<Option<Bytes>> = {
+            let mut memory = lock(memory);
+            messages.iter().map(|message| memory.trace(self.shared.id, message.uid)).collect()
         };
-        let found = cached();
         let (Some(first), Some(last), false) = (messages.first(), messages.last(), found.iter().all(Option::is_some))
         else {
             return Ok(found);
         };
         let range = (first.uid, last.uid);
-        let read = self.mailboxes.store.read(|it| sqlite::traces(it, self.shared.id, range.0, range.1))?;
-        let mut traces = lock(traces);
-        read.iter().for_each(|(uid, trace)| traces.insert(self.shared.id, *uid, trace));
-        Ok(messages.iter().map(|message| read.get(&message.uid).cloned()).collect())
+        let mut read = self.mailboxes.store.read(|it| sqlite::traces(it, self.shared.id, range.0, range.1))?;
+        let mut memory = lock(memory);
+        read.iter().for_each(|(uid, trace)| memory.insert_trace(self.shared.id, *uid, trace));
+        for (found, message) in found.iter_mut().zip(messages).filter(|(found, _)| found.is_none()) {
+            *found = read.remove(&message.uid);
+        }
+        Ok(found)
     }
 
     /// All messages in a range of UIDs, in order. They are held in memory, so the caller limits their size.
@@ -67,9 +70,9 @@ impl Mailbox {
     pub fn messages(&self, from: Uid, to: Uid) -> Result<Vec<(Uid, Message)>, Error> {
         let store = &self.mailboxes.store;
         let found = store.read(|connection| sqlite::messages(connection, self.shared.id, from, to))?;
-        let mut traces = lock(&self.mailboxes.inner.trace_cache);
-        found.iter().for_each(|(uid, trace, _)| traces.insert(self.shared.id, *uid, trace));
-        drop(traces);
+        let mut memory = lock(&self.mailboxes.inner.memory);
+        found.iter().for_each(|(uid, trace, _)| memory.insert_trace(self.shared.id, *uid, trace));
+        drop(memory);
         let to_message = |(uid, trace, content)| match store.get(content) {
             Err(store::Error::Missing(_)) => None,
             content => Some(content.map(|content| (uid, Message { trace, content })).map_err(Error::from)),
@@ -77,14 +80,14 @@ impl Mailbox {
         found.into_iter().filter_map(to_message).collect()
     }
 
-    /// The MIME structure of a message; `None` if it was expunged.
+    /// The MIME structure of a message; `None` if it was expunged and its content is gone.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn structure(&self, uid: Uid) -> Result<Option<Structure>, Error> {
-        let found = self.mailboxes.store.read(|connection| sqlite::structure(connection, self.shared.id, uid))?;
-        let Some((kept, content)) = found else { return Ok(None) };
-        match kept.and_then(|bytes| Structure::from_bytes(&bytes)) {
+    pub fn structure(&self, message: &MessageMeta) -> Result<Option<Structure>, Error> {
+        let content = message.content;
+        let found = self.mailboxes.store.read(|connection| sqlite::structure(connection, content))?;
+        match found.and_then(|bytes| Structure::from_bytes(&bytes)) {
             Some(structure) => Ok(Some(structure)),
             None => {
                 let summary = self.mailboxes.summary_of(content)?;
@@ -92,19 +95,16 @@ impl Mailbox {
             }
         }
     }
-}
 
-impl Mailbox {
-    /// The beginning of the text of a message; `None` if it was expunged. RFC 8970.
+    /// The beginning of the text of a message; `None` if it was expunged and its content is gone. RFC 8970.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn preview(&self, uid: Uid) -> Result<Option<String>, Error> {
-        let found = self.mailboxes.store.read(|connection| sqlite::preview(connection, self.shared.id, uid))?;
-        match found {
-            Some((Some(preview), _)) => Ok(Some(preview)),
-            Some((None, content)) => Ok(self.mailboxes.summary_of(content)?.map(|summary| summary.preview.clone())),
-            None => Ok(None),
+    pub fn preview(&self, message: &MessageMeta) -> Result<Option<String>, Error> {
+        let content = message.content;
+        match self.mailboxes.store.read(|connection| sqlite::preview(connection, content))? {
+            Some(preview) => Ok(Some(preview)),
+            None => Ok(self.mailboxes.summary_of(content)?.map(|summary| summary.preview.clone())),
         }
     }
 }

@@ -48,19 +48,23 @@ mod tests {
     use super::super::sqlite::tests::{count, execute};
     use super::super::tests::{ANN, deliver, message, on_disk};
     use super::*;
+    use crate::imap::KeptHeader;
     use crate::store::tests::copy_of_data_dir;
 
     /// What is kept of the messages in an inbox is what belongs to them.
-    fn check(mailboxes: &Mailboxes, texts: &[&str]) {
+    fn check(mailboxes: &Mailboxes, texts: &[&str], is_stored: bool) {
         let inbox = mailboxes.open(ANN, "INBOX").unwrap();
         let (mut index, view) = (inbox.summaries(), inbox.view().unwrap());
         assert_eq!(view.messages.len(), texts.len());
         for (meta, text) in view.messages.iter().zip(texts) {
             let wanted = Summary::of(&message(text).content);
-            let cached = index.find(meta.uid).unwrap().unwrap();
+            let cached = index.find(meta).unwrap().unwrap();
             assert_eq!((cached.envelope, cached.sort_keys()), (wanted.envelope.as_slice(), wanted.sort_keys));
-            assert_eq!(inbox.preview(meta.uid).unwrap(), Some(wanted.preview));
-            assert_eq!(inbox.structure(meta.uid).unwrap().unwrap().to_bytes(), wanted.structure);
+            let (mut headers, kept) = (inbox.headers(), wanted.header.as_ref());
+            let kept = kept.map(|kept| KeptHeader { bytes: kept.bytes.as_slice(), is_whole: kept.is_whole });
+            assert_eq!(headers.find(meta).unwrap(), kept.filter(|_| is_stored));
+            assert_eq!(inbox.preview(meta).unwrap(), Some(wanted.preview));
+            assert_eq!(inbox.structure(meta).unwrap().unwrap().to_bytes(), wanted.structure);
         }
     }
 
@@ -73,7 +77,7 @@ mod tests {
         let copied = copy_of_data_dir(folder.path());
         let copy = on_disk(copied.path());
         assert_eq!(count(&copy, "summary"), 3);
-        check(&copy, &["one", "two", "three"]);
+        check(&copy, &["one", "two", "three"], true);
         mailboxes.open(ANN, "INBOX").unwrap().remove(vec![2]).await.unwrap();
         assert_eq!(count(&mailboxes, "summary"), 2);
     }
@@ -84,7 +88,7 @@ mod tests {
         let mailboxes = on_disk(folder.path());
         deliver(&mailboxes, &["one", "two"]).await;
         execute(&mailboxes, "DELETE FROM summary WHERE content = (SELECT min(content) FROM summary)").await;
-        execute(&mailboxes, "UPDATE summary SET structure = x'7b7d', preview = NULL").await;
-        check(&mailboxes, &["one", "two"]);
+        execute(&mailboxes, "UPDATE summary SET structure = x'7b7d', preview = NULL, header = NULL").await;
+        check(&mailboxes, &["one", "two"], false);
     }
 }

@@ -1,26 +1,25 @@
 //! The summaries that FETCH and SEARCH need of many messages, cached in memory.
 //!
 //! ```text
-//! SummaryReader --find(uid)--> block of 64 UIDs, one query --> CachedSummary: ENVELOPE, BODYSTRUCTURE, From ... Subject, Date
+//! SummaryReader --find(message)--> block of 64 UIDs, one query --> CachedSummary: ENVELOPE, BODYSTRUCTURE, From ... Subject, Date
 //! ```
 //!
 //! Only the flags of a message change, and they are not part of a summary; so a block stays valid until it is evicted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{Error, Mailbox, Uid, sqlite};
+use super::memory::{Cached, Key};
+use super::{Error, Mailbox, MessageMeta, Uid, sqlite};
 use crate::imap::sort::{SortKeys, thread_of};
 use crate::imap::{SEARCHED_FIELDS, Summary};
 use crate::sync::lock;
 
 /// A block covers the summaries of `1 << BLOCK_BITS` UIDs.
 const BLOCK_BITS: u32 = 6;
-/// Most bytes of cached blocks, of all mailboxes together.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A larger summary is in a block only if it was looked up: a block holds at most one.
 const LARGE_SUMMARY_BYTES: usize = 256 * 1024;
 /// Pieces of a summary: envelope, body structure, fields, sort keys.
@@ -57,15 +56,13 @@ impl CachedSummary<'_> {
 /// Reads the summaries of a mailbox; fastest in the order of UIDs.
 pub struct SummaryReader {
     mailbox: Mailbox,
-    block: Option<Arc<Block>>,
+    block: Option<Arc<SummaryBlock>>,
 }
 
-/// A mailbox, and the high bits of the UIDs.
-type Key = (i64, u32);
-
 #[derive(Debug)]
-struct Block {
-    key: Key,
+pub(super) struct SummaryBlock {
+    /// The high bits of its UIDs.
+    number: u32,
     /// By ascending UID.
     entries: Vec<Entry>,
     bytes: Vec<u8>,
@@ -78,14 +75,6 @@ struct Entry {
     bounds: [u32; PIECES + 1],
     sent: Option<Date>,
     sent_at: Option<i64>,
-}
-
-/// The cached blocks, evicted in the order of insertion.
-#[derive(Default)]
-pub(super) struct SummaryCache {
-    by_key: BTreeMap<Key, Arc<Block>>,
-    order: VecDeque<Key>,
-    bytes: usize,
 }
 
 /// The summaries of a block that are to be read.
@@ -113,33 +102,46 @@ impl Mailbox {
 }
 
 impl SummaryReader {
-    /// The summary of a message; `None` if it was expunged.
+    /// The summary of a message; `None` if it was expunged and its content is gone.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn find(&mut self, uid: Uid) -> Result<Option<CachedSummary<'_>>, Error> {
-        let key = (self.mailbox.shared.id, uid >> BLOCK_BITS);
-        let contains_uid = |block: &Arc<Block>| block.key == key && block.place(uid).is_some();
-        if !self.block.as_ref().is_some_and(contains_uid) {
-            let blocks = &self.mailbox.mailboxes.inner.summary_cache;
-            let cached = lock(blocks).by_key.get(&key).filter(|block| contains_uid(block)).cloned();
-            let block = match cached {
-                Some(block) => block,
-                None => {
-                    let block = Arc::new(self.load(key, uid)?);
-                    lock(blocks).insert(&block);
-                    block
-                }
-            };
-            self.block = Some(block);
+    pub fn find(&mut self, message: &MessageMeta) -> Result<Option<CachedSummary<'_>>, Error> {
+        let (uid, number) = (message.uid, message.uid >> BLOCK_BITS);
+        if !self.block.as_ref().is_some_and(|block| block.number == number && block.contains(uid)) {
+            self.block = Some(self.block_with(message, number)?);
         }
         Ok(self.block.as_deref().and_then(|block| block.summary(block.place(uid)?)))
     }
 
+    fn block_with(&self, message: &MessageMeta, number: u32) -> Result<Arc<SummaryBlock>, Error> {
+        let key = Key::Summaries(self.mailbox.shared.id, number);
+        let memory = &self.mailbox.mailboxes.inner.memory;
+        if let Some(Cached::Summaries(block)) = lock(memory).find(key)
+            && block.contains(message.uid)
+        {
+            return Ok(block.clone());
+        }
+        let block = Arc::new(self.load(number, message.uid)?);
+        if block.contains(message.uid) {
+            lock(memory).insert(key, Cached::Summaries(block.clone()), block.cost());
+            return Ok(block);
+        }
+        // It was expunged; a copy, or a session that reads it, may still have its content.
+        let mut block = SummaryBlock { number, entries: vec![], bytes: vec![] };
+        match self.mailbox.mailboxes.summary_of(message.content) {
+            Ok(Some(summary)) => block.add(message.uid, &summary),
+            Ok(None) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Arc::new(block))
+    }
+
     /// The block with this message.
-    fn load(&self, key: Key, wanted: Uid) -> Result<Block, Error> {
-        let first = key.1 << BLOCK_BITS;
-        let mut block = Block { key, entries: vec![], bytes: vec![] };
+    fn load(&self, number: u32, wanted: Uid) -> Result<SummaryBlock, Error> {
+        let first = number << BLOCK_BITS;
+        let mut block = SummaryBlock { number, entries: vec![], bytes: vec![] };
         let mailboxes = &self.mailbox.mailboxes;
         let mut lacking_summary = BTreeMap::new();
         let stored = |uid, content, summary: Option<StoredSummary<'_>>| match summary {
@@ -149,7 +151,8 @@ impl SummaryReader {
             None => drop(lacking_summary.insert(uid, content)),
         };
         let uids = first..=first + ((1 << BLOCK_BITS) - 1);
-        let query = SummaryQuery { mailbox: key.0, uids, wanted, max_bytes: LARGE_SUMMARY_BYTES };
+        let mailbox = self.mailbox.shared.id;
+        let query = SummaryQuery { mailbox, uids, wanted, max_bytes: LARGE_SUMMARY_BYTES };
         mailboxes.store.read(|connection| sqlite::visit_summaries(connection, &query, stored))?;
         for (uid, content) in lacking_summary {
             let summary = match mailboxes.summary_of(content) {
@@ -168,7 +171,7 @@ impl SummaryReader {
     }
 }
 
-impl Block {
+impl SummaryBlock {
     fn add(&mut self, uid: Uid, summary: &Summary) {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
         (pieces[0], pieces[1]) = (&summary.envelope, &summary.body_structure);
@@ -185,6 +188,10 @@ impl Block {
             bounds[at + 1] = self.bytes.len() as u32;
         }
         self.entries.push(Entry { uid, bounds, sent, sent_at });
+    }
+
+    fn contains(&self, uid: Uid) -> bool {
+        self.place(uid).is_some()
     }
 
     fn place(&self, uid: Uid) -> Option<usize> {
@@ -209,26 +216,6 @@ impl Block {
     /// About the memory that it takes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.len() * size_of::<Entry>() + size_of::<Self>()
-    }
-}
-
-impl SummaryCache {
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn insert(&mut self, block: &Arc<Block>) {
-        self.bytes += block.cost();
-        match self.by_key.insert(block.key, block.clone()) {
-            Some(older) => self.bytes -= older.cost(),
-            None => self.order.push_back(block.key),
-        }
-        while MAX_BYTES < self.bytes
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.bytes -= self.by_key.remove(&oldest).map_or(0, |block| block.cost());
-        }
     }
 }
 

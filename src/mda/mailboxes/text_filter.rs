@@ -17,8 +17,8 @@ pub struct TextFilter {
 
 impl Mailbox {
     /// A filter for these texts; one that is too short for trigrams passes every message.
-    pub fn text_filter(&self, texts: &[&str]) -> TextFilter {
-        let queries: Vec<TrigramQuery> = texts.iter().map(|text| TrigramQuery::new(text)).collect();
+    pub fn text_filter(&self, texts: &[impl AsRef<str>]) -> TextFilter {
+        let queries: Vec<TrigramQuery> = texts.iter().map(|text| TrigramQuery::new(text.as_ref())).collect();
         TextFilter { mailbox: self.clone(), queries, window: 0..0, passed: vec![] }
     }
 }

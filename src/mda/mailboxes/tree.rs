@@ -4,7 +4,7 @@ use super::account_feed::{AccountEvent, CommittedChanges};
 use super::name::{INBOX, canonical, is_within, parents};
 use super::open_mailbox::{Change, ChangeKind};
 use super::special_use::{SpecialUse, parse_uses};
-use super::{Error, Mailboxes, Uid, sqlite};
+use super::{Error, Mailboxes, sqlite};
 use crate::store::Transaction;
 
 /// Most mailboxes of an account.
@@ -100,20 +100,6 @@ impl Mailboxes {
             Ok(((), CommittedChanges { events, ..CommittedChanges::default() }))
         })
         .await
-    }
-
-    /// Claims the recent messages: those from the returned UID on are `\Recent` for the caller, and for no later
-    /// session. RFC 3501 §2.3.2.
-    ///
-    /// # Errors
-    /// The change cannot be stored.
-    pub async fn claim_recent(&self, mailbox: &super::Mailbox) -> Result<Uid, Error> {
-        let (id, view) = (mailbox.shared.id, mailbox.view()?);
-        let recent = self.store.read(|connection| sqlite::recent(connection, id))?;
-        if recent == view.uidnext {
-            return Ok(recent);
-        }
-        self.write(move |transaction| Ok(sqlite::claim_recent(transaction, id)?)).await
     }
 }
 

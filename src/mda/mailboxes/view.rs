@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::keywords::Keywords;
 use super::{Messages, Uid};
-use crate::imap::Flags;
+use crate::imap::{Flags, SystemFlags};
 
 /// The messages of a mailbox at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,20 +24,43 @@ pub struct View {
 pub struct MessageMeta {
     /// Its unique id.
     pub uid: Uid,
-    /// Its flags.
-    pub flags: Flags,
+    /// Its system flags.
+    pub flags: SystemFlags,
+    /// Its keywords.
+    pub keywords: Keywords,
     /// The modification sequence of its last change.
     pub modseq: u64,
-    /// When it was received, the internal date. RFC 9051 §2.3.3.
-    pub received: Timestamp,
-    /// When it was added to this mailbox. RFC 8514 §2.
-    pub saved: Timestamp,
+    /// When it was received, the internal date, in seconds since 1970. RFC 9051 §2.3.3.
+    pub received: i64,
+    /// When it was added to this mailbox, in seconds since 1970. RFC 8514 §2.
+    pub saved: i64,
     /// Size in bytes, trace lines included. RFC 9051 §2.3.4.
     pub size: u64,
     /// The id of the content below the trace lines; copies share it.
     pub content: i64,
     /// The email id, the same for all copies. RFC 8474 §5.1.
     pub email: u64,
+}
+
+impl MessageMeta {
+    /// Its flags and keywords.
+    pub fn all_flags(&self) -> Flags {
+        Flags { system: self.flags, keywords: self.keywords.to_vec() }
+    }
+
+    /// [`Self::received`] as a date; one out of range is 1970.
+    pub fn received_at(&self) -> Timestamp {
+        date(self.received)
+    }
+
+    /// [`Self::saved`] as a date; one out of range is 1970.
+    pub fn saved_at(&self) -> Timestamp {
+        date(self.saved)
+    }
+}
+
+fn date(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// The difference of a newer view from an older one, in UIDs, ascending.

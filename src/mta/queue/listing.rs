@@ -1,7 +1,5 @@
 //! What a queue holds, as an operator and simulations see it.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +73,27 @@ pub struct QueueEntry {
     pub reason: Option<String>,
 }
 
+/// A message of a queue, as a start finds it.
+#[derive(Clone, Debug)]
+pub struct WaitingMessage {
+    /// Its place in the order of [`Queue::messages_after`](super::Queue::messages_after).
+    pub row: i64,
+    /// Its queue id; `None` if it cannot be read.
+    pub id: Option<QueueId>,
+    /// Who sent it.
+    pub reverse_path: ReversePath,
+    /// The recipients that still wait.
+    pub recipients: Vec<Address>,
+    /// When it came.
+    pub arrived: Timestamp,
+    /// When the next attempt is due.
+    pub due: Timestamp,
+    /// Whether it waits for the operator.
+    pub is_held: bool,
+    /// Why the last attempt failed, or why it is on hold.
+    pub reason: Option<String>,
+}
+
 /// A part of a queue.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Listing {
@@ -84,12 +103,14 @@ pub struct Listing {
     pub messages: Vec<QueueEntry>,
 }
 
-/// The rows that an operation changed.
-#[derive(Default)]
+/// A message that the operator changed.
+#[derive(Clone, Debug)]
 pub(super) struct Affected {
-    pub(super) rows: BTreeSet<i64>,
-    /// The ids of those that can be read.
-    pub(super) ids: Vec<QueueId>,
+    pub(super) row: i64,
+    /// `None` if it cannot be read.
+    pub(super) id: Option<QueueId>,
+    /// None if they cannot be read.
+    pub(super) recipients: Vec<Address>,
 }
 
 /// What all queues of a store hold at one moment.

@@ -2,9 +2,11 @@
 //!
 //! A message in flight is not deleted, since it would not be known whether the next host has it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::listing::{Listing, QueueEntry, Selector, State};
+use super::listing::{Affected, Listing, QueueEntry, Selector, State};
 use super::{Queue, sqlite};
 use crate::journey::EventKind;
 use crate::mail::{Address, QueueId};
@@ -55,23 +57,34 @@ impl Queue {
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn hold(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+    pub(super) async fn hold(
+        &self,
+        selector: Selector,
+        then: impl FnOnce(&[Affected]),
+    ) -> Result<Vec<QueueId>, store::Error> {
         let host = self.host.clone();
-        let affected = self.store.write(move |transaction| sqlite::hold(transaction, &host, selector)).await?;
-        self.scheduler.withdraw(&affected.rows);
-        Ok(affected.ids)
+        let held = self.store.write(move |transaction| sqlite::hold(transaction, &host, selector)).await?;
+        self.scheduler.withdraw(&rows(&held));
+        then(&held);
+        Ok(ids(&held))
     }
 
-    /// Releases messages on hold, which are due now.
+    /// Releases messages on hold, which are due now, after `then`.
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn release(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
+    pub(super) async fn release(
+        &self,
+        selector: Selector,
+        now: Timestamp,
+        then: impl FnOnce(&[Affected]),
+    ) -> Result<Vec<QueueId>, store::Error> {
         let host = self.host.clone();
         let release = move |transaction: &Transaction<'_>| sqlite::release(transaction, &host, selector, now);
-        let affected = self.store.write(release).await?;
-        self.scheduler.wake(&affected.rows, now);
-        Ok(affected.ids)
+        let released = self.store.write(release).await?;
+        then(&released);
+        self.scheduler.wake(&rows(&released), now);
+        Ok(ids(&released))
     }
 
     /// Makes messages due now, except those on hold.
@@ -81,9 +94,9 @@ impl Queue {
     pub async fn flush(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
         let host = self.host.clone();
         let flush = move |transaction: &Transaction<'_>| sqlite::flush(transaction, &host, selector, now);
-        let affected = self.store.write(flush).await?;
-        self.scheduler.wake(&affected.rows, now);
-        Ok(affected.ids)
+        let flushed = self.store.write(flush).await?;
+        self.scheduler.wake(&rows(&flushed), now);
+        Ok(ids(&flushed))
     }
 
     /// Deletes messages, except those in flight; returns their ids and recipients.
@@ -126,12 +139,39 @@ impl Mta {
         Ok(deleted.into_iter().map(record).collect())
     }
 
-    /// Releases messages on hold, which are due now.
+    /// Puts messages on hold, also across restarts, until they are released, and records an event for each. An attempt in
+    /// flight may end.
+    ///
+    /// # Errors
+    /// It could not be stored; then none is on hold.
+    pub async fn hold(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
+        let record = |held: &[Affected]| self.record(held, |recipients| EventKind::Held { recipients, reason: None });
+        self.queue().hold(selector, record).await
+    }
+
+    /// Releases messages on hold, which are due now, and records an event for each.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn release(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
-        self.queue().release(selector, self.context().clock.now()).await
+        let record = |released: &[Affected]| self.record(released, |recipients| EventKind::Released { recipients });
+        self.queue().release(selector, self.context().clock.now(), record).await
+    }
+
+    /// Puts a message on hold that cannot be read; see [`Queue::hold_unreadable`].
+    pub(in crate::mta) async fn hold_unreadable(&self, row: i64, reason: &store::Error) -> Result<(), store::Error> {
+        let held = self.queue().hold_unreadable(row, reason).await?;
+        self.record(&held, |recipients| EventKind::Held { recipients, reason: Some(reason.to_string()) });
+        Ok(())
+    }
+
+    /// Records an event of each message whose id can be read.
+    fn record(&self, affected: &[Affected], kind: impl Fn(Vec<Address>) -> EventKind) {
+        for Affected { id, recipients, .. } in affected {
+            if let Some(id) = *id {
+                self.context().emitter.report(id.journey, Some(id), kind(recipients.clone()), None);
+            }
+        }
     }
 
     /// Makes messages due now, except those on hold, and ends the back-off of all destinations.
@@ -143,4 +183,12 @@ impl Mta {
         self.scheduler().clear_backoff();
         flushed
     }
+}
+
+fn rows(affected: &[Affected]) -> BTreeSet<i64> {
+    affected.iter().map(|affected| affected.row).collect()
+}
+
+fn ids(affected: &[Affected]) -> Vec<QueueId> {
+    affected.iter().filter_map(|affected| affected.id).collect()
 }

@@ -14,6 +14,7 @@
 //! | [`hold_row`] | puts one row on hold, with the reason |
 //! | [`rows`], [`remove`] | the ids of selected rows; deletes one, and returns its id and recipients |
 //! | [`list`], [`header`] | rows as the operator sees them, those with unreadable parts too |
+//! | [`messages_after`] | rows after one, in order |
 //! | [`inventory`] | what simulations check |
 
 mod row_ids;
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::listing::{Affected, Inventory, QueueEntry, Selector, State};
+use super::listing::{Affected, Inventory, QueueEntry, Selector, State, WaitingMessage};
 use crate::mail::{Address, Envelope, QueueId};
 use crate::mta::entry::{Entry, QueuedMessage, Remaining, Settlement};
 use crate::store::{Error, Schema, Transaction, content};
@@ -147,7 +148,7 @@ pub(super) fn settle(
     Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, Error>>()?))
 }
 
-pub(super) fn hold(transaction: &Transaction<'_>, host: &HostName, selector: Selector) -> Result<Affected, Error> {
+pub(super) fn hold(transaction: &Transaction<'_>, host: &HostName, selector: Selector) -> Result<Vec<Affected>, Error> {
     update(transaction, "held = 1", "held = 0", host, selector, Timestamp::UNIX_EPOCH)
 }
 
@@ -156,7 +157,7 @@ pub(super) fn release(
     host: &HostName,
     selector: Selector,
     now: Timestamp,
-) -> Result<Affected, Error> {
+) -> Result<Vec<Affected>, Error> {
     update(transaction, "held = 0, due = ?3", "held = 1", host, selector, now)
 }
 
@@ -165,7 +166,7 @@ pub(super) fn flush(
     host: &HostName,
     selector: Selector,
     now: Timestamp,
-) -> Result<Affected, Error> {
+) -> Result<Vec<Affected>, Error> {
     update(transaction, "due = ?3", "held = 0", host, selector, now)
 }
 
@@ -176,24 +177,26 @@ fn update(
     host: &HostName,
     selector: Selector,
     now: Timestamp,
-) -> Result<Affected, Error> {
+) -> Result<Vec<Affected>, Error> {
     // Every statement names ?3, so that all take the same values.
     let filter = filter();
-    let sql = format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name");
+    let sql =
+        format!("UPDATE queue SET {set} WHERE {filter} AND {only} AND ?3 IS NOT NULL RETURNING id, name, envelope");
     let mut update = transaction.prepare_cached(&sql)?;
-    let mut rows = update.query(params![host, selector.name(), now.as_millisecond()])?;
-    let mut affected = Affected::default();
-    while let Some(row) = rows.next()? {
-        affected.rows.insert(row.get(0)?);
-        affected.ids.extend(id(row, 1));
-    }
-    Ok(affected)
+    let changed = update.query_map(params![host, selector.name(), now.as_millisecond()], affected)?;
+    Ok(changed.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<(), Error> {
-    let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![row, reason])?;
-    Ok(())
+fn affected(row: &Row<'_>) -> rusqlite::Result<Affected> {
+    let recipients = addresses(envelope(row, 2).unwrap_or_default());
+    Ok(Affected { row: row.get(0)?, id: id(row, 1), recipients })
+}
+
+pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<Vec<Affected>, Error> {
+    let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1 RETURNING id, name, envelope";
+    let mut update = transaction.prepare_cached(sql)?;
+    let changed = update.query_map(params![row, reason], affected)?;
+    Ok(changed.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn rows(connection: &Connection, host: &HostName, selector: Selector) -> Result<BTreeSet<i64>, Error> {
@@ -257,6 +260,33 @@ pub(super) fn header(connection: &Connection, host: &HostName, id: QueueId) -> R
     let sql = format!("SELECT trace, content FROM queue WHERE {OF_HOST} AND name = ?2");
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     Ok(connection.query_row(&sql, (host, id.to_string()), read).optional()?)
+}
+
+pub(super) fn messages_after(
+    connection: &Connection,
+    host: &HostName,
+    row: i64,
+    limit: usize,
+) -> Result<Vec<WaitingMessage>, Error> {
+    let sql = format!(
+        "SELECT id, name, envelope, arrived, due, held, reason FROM queue WHERE {OF_HOST} AND ?2 < id ORDER BY id LIMIT ?3"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = query.query_map(params![host, row, limit], |row| {
+        let envelope = envelope(row, 2).unwrap_or_default();
+        Ok(WaitingMessage {
+            row: row.get(0)?,
+            id: id(row, 1),
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: addresses(envelope),
+            arrived: time(row.get(3)?),
+            due: time(row.get(4)?),
+            is_held: row.get(5)?,
+            reason: row.get(6)?,
+        })
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {

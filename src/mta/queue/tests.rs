@@ -58,6 +58,19 @@ async fn queue_q0_when_commit_fails_is_empty_after_restart() {
     assert_eq!((count(&store, "queue"), count(&store, "content")), (0, 0));
 }
 
+/// The events of its arrival come before those of its first attempt.
+#[tokio::test]
+async fn put_all_when_durable_calls_back_before_the_message_is_due() {
+    let store = store();
+    let (queue, mut is_called) = (open(&store), false);
+    let then = || {
+        assert_eq!((next(&queue), count(&store, "queue")), (Next::Nothing, 1));
+        is_called = true;
+    };
+    let _ = queue.put_all(mail(1).id, vec![mail(1)], then).await.unwrap();
+    assert!(is_called && matches!(next(&queue), Next::Due(_)));
+}
+
 #[tokio::test]
 async fn queue_q1_after_restart_has_waiting_message_with_its_bytes() {
     let (store, _, id) = one().await;
@@ -102,14 +115,14 @@ async fn queue_q3_recipient_settled_before_others_is_not_tried_again() {
 #[tokio::test]
 async fn hold_lasts_across_restarts_until_release() {
     let (store, queue, id) = one().await;
-    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
-    assert!(queue.hold(Selector::All).await.unwrap().is_empty(), "it is held already");
+    assert_eq!(queue.hold(Selector::All, |_| {}).await.unwrap(), [id]);
+    assert!(queue.hold(Selector::All, |_| {}).await.unwrap().is_empty(), "it is held already");
     for queue in [&queue, &open(&store)] {
         assert_eq!(next(queue), Next::Nothing);
         assert!(queue.flush(Selector::All, START).await.unwrap().is_empty());
         assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Held);
     }
-    assert_eq!(queue.release(Selector::One(id), START).await.unwrap(), [id]);
+    assert_eq!(queue.release(Selector::One(id), START, |_| {}).await.unwrap(), [id]);
     assert_eq!(take(&queue).queued.id, id);
 }
 
@@ -117,7 +130,7 @@ async fn hold_lasts_across_restarts_until_release() {
 async fn hold_of_a_message_in_flight_takes_effect_when_its_attempt_fails() {
     let (store, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.hold(Selector::All).await.unwrap(), [id]);
+    assert_eq!(queue.hold(Selector::All, |_| {}).await.unwrap(), [id]);
     queue.settle(&entry, later(&entry.queued)).await.unwrap();
     assert_eq!(next(&queue), Next::Nothing);
     assert_eq!(next(&open(&store)), Next::Nothing);
@@ -175,10 +188,10 @@ async fn parked_message_is_waiting_and_may_be_flushed_held_or_deleted() {
     assert_eq!((state, queue.len()), (State::Waiting, 1));
     assert_eq!(queue.flush(Selector::One(id), START).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "it waits for a slot, not for its time");
-    assert_eq!(queue.hold(Selector::One(id)).await.unwrap(), [id]);
+    assert_eq!(queue.hold(Selector::One(id), |_| {}).await.unwrap(), [id]);
     queue.scheduler.complete(slot);
     assert_eq!((next(&queue), queue.len()), (Next::Nothing, 0));
-    queue.release(Selector::One(id), START).await.unwrap();
+    queue.release(Selector::One(id), START, |_| {}).await.unwrap();
     let first = take(&queue);
     let (row, slot) = (first.row, admit(first).unwrap());
     assert!(admit(second).is_none());
@@ -216,7 +229,7 @@ async fn unreadable_row_is_held_with_its_reason_until_release() {
                 assert_eq!(message.recipients.is_empty(), damage.contains("envelope"), "{damage}");
                 assert!(queue.header(id).unwrap().unwrap().starts_with("Received: from x\n"));
             }
-            queue.release(Selector::All, START).await.unwrap();
+            queue.release(Selector::All, START, |_| {}).await.unwrap();
         }
         let deleted = queue.delete(Selector::All, START).await.unwrap();
         assert_eq!((deleted.len(), count(&store, "queue")), (usize::from(!damage.contains("name")), 0), "{damage}");

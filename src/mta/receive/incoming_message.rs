@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  envelope ─┬─ recipients of their own ─────────────────▶ one message in the queue
-//!            ├─ each alias ── targets, each once ────────▶ one more, with `Delivered-To`
+//!            ├─ each alias ── targets, each once ────────▶ more, each with the aliases that led to it in `Delivered-To`
 //!            │             └─ |discard ──────────────────▶ nothing
-//!            └─ an alias that the message came by before ─▶ a report: it is in a loop
+//!            └─ an alias that expanded the message before ─▶ a report: it is in a loop
 //! ```
 //!
 //! All of that is one commit, and one journey.
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::journey::EventKind;
 use crate::mail::{Address, Envelope, Message, QueueId, Recipient};
-use crate::mta::expand::AliasExpansion;
+use crate::mta::expand::{AliasExpansion, with_delivered_to};
 use crate::mta::report::{self, Action, RecipientStatus};
 use crate::mta::{Mta, QueuedMessage, Receipt};
 use crate::smtp::server::Origin;
@@ -21,23 +21,23 @@ use crate::store;
 
 /// A message that passed so many hosts is in a loop. RFC 5321 §6.3 asks for at least 100.
 const MAX_HOPS: usize = 100;
-/// Why an alias that the message came by before takes it no more.
+/// Why a recipient fails that the message was sent to before.
 const LOOP_REASON: &str = "the message came by this name before: it is in a loop";
 
-/// A message that came in, and all that it becomes.
+/// A received message, and the queue entries that it becomes.
 pub(in crate::mta) struct IncomingMessage {
-    /// As it came.
+    /// As it was received.
     original: QueuedMessage,
     /// What is queued.
     messages: Vec<QueuedMessage>,
-    /// Aliases that were followed, with the names of the messages that they became.
+    /// Aliases that were expanded, each with the id of its first copy.
     expanded: Vec<(AliasExpansion, QueueId)>,
-    /// Aliases that it came by before.
+    /// Recipients that fail because the message was sent to them before.
     alias_loops: Vec<Recipient>,
 }
 
 impl IncomingMessage {
-    /// What becomes of a message with this envelope.
+    /// The queue entries of a message with this envelope.
     ///
     /// # Errors
     /// It is in a loop; the text says so. RFC 5321 §6.3.
@@ -66,8 +66,13 @@ impl IncomingMessage {
         for recipient in &envelope.recipients {
             match AliasExpansion::of(mta, recipient) {
                 None => own.push(recipient.clone()),
-                Some(expansion) if expansion.already_expanded(&message) => incoming.alias_loops.push(recipient.clone()),
-                Some(expansion) => incoming.expanded.push((expansion, journey.queue_id(context.rng.next_u64()))),
+                Some(mut expansion) => {
+                    let looped = expansion.mark_loops(&message);
+                    if !expansion.is_loop() {
+                        incoming.expanded.push((expansion, journey.queue_id(context.rng.next_u64())));
+                    }
+                    incoming.alias_loops.extend(looped);
+                }
             }
         }
         let mut seen: BTreeSet<Address> = own.iter().map(|recipient| recipient.address.clone()).collect();
@@ -76,16 +81,11 @@ impl IncomingMessage {
             incoming.messages.push(QueuedMessage { envelope, ..incoming.original.clone() });
         }
         for (expansion, id) in &incoming.expanded {
-            let targets = expansion.targets.iter().filter(|target| seen.insert((*target).clone()));
-            let recipients = expansion.recipients(targets.cloned().collect());
-            if !recipients.is_empty() {
-                let queued = copy(*id);
-                let message = expansion.with_delivered_to(&queued.message);
-                incoming.messages.push(QueuedMessage {
-                    envelope: Envelope { recipients, ..envelope.clone() },
-                    message,
-                    ..queued
-                });
+            for (at, (recipients, names)) in expansion.copies(&mut seen).into_iter().enumerate() {
+                let queued = copy(if at == 0 { *id } else { journey.queue_id(context.rng.next_u64()) });
+                let message = with_delivered_to(&queued.message, names);
+                let envelope = Envelope { recipients, ..envelope.clone() };
+                incoming.messages.push(QueuedMessage { envelope, message, ..queued });
             }
         }
         Ok(incoming)
@@ -98,15 +98,13 @@ impl IncomingMessage {
     pub(in crate::mta) async fn enqueue(self, mta: &Mta, origin: &Origin<'_>) -> Result<Receipt, store::Error> {
         let reports = self.reports(mta);
         let messages = self.messages.iter().chain(&reports).cloned().collect();
-        let put = mta.queue().put_all(self.original.id, messages).await;
-        let receipt = put.inspect_err(|error| {
-            tracing::error!(host = %mta.host(), %error, "a message could not be stored");
-        })?;
-        self.record_events(mta, origin, &reports);
-        Ok(receipt)
+        // Before it is due, so that what the next hosts do is recorded after it.
+        let record = || self.record_events(mta, origin, &reports);
+        let put = mta.queue().put_all(self.original.id, messages, record).await;
+        put.inspect_err(|error| tracing::error!(host = %mta.host(), %error, "a message could not be stored"))
     }
 
-    /// What the event log hears, once all is durable.
+    /// Records the events, once all is durable.
     fn record_events(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) {
         let QueuedMessage { id, envelope, message, .. } = &self.original;
         let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
@@ -114,13 +112,10 @@ impl IncomingMessage {
         let (journey, id) = (id.journey, Some(*id));
         let emitter = &mta.context().emitter;
         emitter.report(journey, id, received, None);
-        for (AliasExpansion { alias, targets, is_discarded, .. }, id) in &self.expanded {
-            let (recipient, targets) = (alias.address.clone(), targets.clone());
-            let step = EventKind::Expanded { recipient, targets, discarded: *is_discarded };
+        for (expansion, id) in &self.expanded {
+            let (recipient, targets) = (expansion.alias.address.clone(), expansion.targets());
+            let step = EventKind::Expanded { recipient, targets, discarded: expansion.is_discarded };
             emitter.report(journey, Some(*id), step, None);
-        }
-        for report in reports {
-            emitter.report(report.id.journey, Some(report.id), report::step(report, journey), None);
         }
         if !self.alias_loops.is_empty() {
             let recipients = self.alias_loops.iter().map(|recipient| recipient.address.clone()).collect();
@@ -132,9 +127,12 @@ impl IncomingMessage {
                 None,
             );
         }
+        for report in reports {
+            emitter.report(report.id.journey, Some(report.id), report::step(report, journey), None);
+        }
     }
 
-    /// What the sender is told at once: first what failed, then what became of aliases.
+    /// The reports to the sender at this stage: failures, then expansions.
     fn reports(&self, mta: &Mta) -> Vec<QueuedMessage> {
         let failed = |recipient| {
             let status = RecipientStatus { status: (5, 4, 6), host: None, text: Some(LOOP_REASON.to_owned()) };
@@ -150,7 +148,7 @@ impl IncomingMessage {
 }
 
 /// The envelope as it is queued: the bare postmaster is that of this host's own domain, or of the first one that the
-/// world has (RFC 5321 §4.5.1), and who is named twice gets one copy.
+/// world has (RFC 5321 §4.5.1), and a recipient that is named twice gets one copy.
 fn normalise_recipients(mut envelope: Envelope, mta: &Mta) -> Envelope {
     for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.address.domain().is_empty()) {
         if let Some(postmaster) = mta.postmaster() {

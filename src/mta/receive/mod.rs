@@ -17,7 +17,7 @@ use crate::mail::{Envelope, Message, Recipient, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::server::{self, Client, Policy, Resources};
 use crate::store;
-use crate::world::{HostGroup, Stage, UnknownRecipients};
+use crate::world::{HostGroup, HostName, Stage, UnknownRecipients};
 
 /// Protocol errors after which a connection is closed.
 const MAX_ERRORS: usize = 20;
@@ -55,6 +55,12 @@ impl SmtpPolicy {
         let sender = user.as_ref().or(from.as_ref());
         let domain = sender.and_then(|sender| self.mta.context().world.domains.get(sender.domain()));
         domain.and_then(|domain| self.hosts.find(&domain.mx)).unwrap_or(self.hosts.greeting())
+    }
+
+    /// RFC 3463 §3.4, X.3.2: the host that takes the message is another one than that of the port, and off.
+    fn refusal_when_off(&self) -> Option<Reply> {
+        let is_off = self.hosts.is_public() && !self.mta.is_on();
+        is_off.then(|| Reply::new(451, (4, 3, 2), &format!("{} is not running, try again later", self.mta.fqdn())))
     }
 
     /// The reply of the host's first rule that applies.
@@ -159,6 +165,10 @@ impl Policy for SmtpPolicy {
         self.rule(PolicyContext { stage: Stage::Ehlo, peer: client.peer(), helo: Some(name), from: None, to: &[] })
     }
 
+    fn answering_host(&self, client: Client<'_>, from: &ReversePath) -> Option<HostName> {
+        self.hosts.is_public().then(|| self.owner(client, from).host().clone())
+    }
+
     fn secret(&self, user: &str) -> Option<String> {
         self.mta.context().world.secret(user).map(|(_, secret)| secret.to_owned())
     }
@@ -166,7 +176,7 @@ impl Policy for SmtpPolicy {
     fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {
         self.mta = self.owner(client, from).clone();
         let counted = || self.mta.policy().message(self.mta.context(), client.peer());
-        self.rule_of(Stage::Mail, client, from, &[]).or_else(counted)
+        self.refusal_when_off().or_else(|| self.rule_of(Stage::Mail, client, from, &[])).or_else(counted)
     }
 
     fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply {
@@ -190,7 +200,8 @@ impl Policy for SmtpPolicy {
     }
 
     async fn message(&mut self, client: Client<'_>, envelope: Envelope, message: Message) -> Vec<Reply> {
-        let reply = match self.rule_of(Stage::End, client, &envelope.reverse_path, &envelope.recipients) {
+        let rule = || self.rule_of(Stage::End, client, &envelope.reverse_path, &envelope.recipients);
+        let reply = match self.refusal_when_off().or_else(rule) {
             Some(refusal) => refusal,
             None => self.enqueue(client, envelope, message).await.unwrap_or_else(|refusal| refusal),
         };

@@ -73,7 +73,7 @@ async fn targets_follow_the_dns_and_fail_for_good_or_for_now_as_it_answers() {
     let (net, dns_faults) = (Net::memory(Arc::new(|_, _| Duration::from_millis(1))), DnsFaults::default());
     let place = net.interface(&[[192, 0, 2, 53].into()]);
     let server = Server::new(FaultyZones::new(Arc::new(zones()), dns_faults.clone()));
-    tokio::spawn(server.serve_udp(place.bind_udp(53).await.unwrap(), Stop::new()));
+    tokio::spawn(server.serve_udp(place.listen_udp(53).await.unwrap().remove(0), Stop::new()));
     dns_faults.inject("shaky.test", DnsFault::ServerFailure);
     dns_faults.inject("mute.test", DnsFault::Silent);
     let text = JOURNEY.replace("smarthost = \"mta-relay\"", "");

@@ -100,6 +100,7 @@ async fn reserved_slot_of_a_message_that_is_held_or_gone_goes_to_the_next() {
         },
         |scheduler, row| {
             assert_eq!(scheduler.next(START), Next::Due(row));
+            drop(scheduler.take_cached(row));
             scheduler.reschedule(row, None);
         },
     ];
@@ -132,6 +133,26 @@ async fn message_with_two_destinations_keeps_the_slot_of_one_while_parked_at_the
     finish(&scheduler, row, slots.unwrap());
     let (row, slot) = started(&scheduler, &a);
     finish(&scheduler, row, [slot]);
+    assert!(scheduler.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_with_the_same_two_destinations_do_not_wait_for_each_other() {
+    let (scheduler, a, b) = (scheduler([1, 2, 3, 4, 5]), hop("a.test"), hop("b.test"));
+    let both = [a.clone(), b.clone()];
+    let (first, at_b) = started(&scheduler, &b);
+    assert_eq!(start(&scheduler, &both).0, 2, "parked at b.test, since a.test is free");
+    let (second, at_a) = started(&scheduler, &a);
+    assert_eq!(start(&scheduler, &both).0, 4, "parked at a.test");
+    finish(&scheduler, second, [at_a]);
+    assert_eq!(start(&scheduler, &both).0, 4, "parked at b.test with the slot at a.test");
+    finish(&scheduler, first, [at_b]);
+    // Message 2 has the slot at b.test and cannot have that at a.test, for which it waits without the other.
+    assert!(start(&scheduler, &both).1.is_none());
+    for _ in 0..3 {
+        let (row, slots) = start(&scheduler, &both);
+        finish(&scheduler, row, slots.expect("no other attempt is in flight"));
+    }
     assert!(scheduler.is_idle());
 }
 

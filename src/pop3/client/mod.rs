@@ -1,7 +1,7 @@
 //! The POP3 client session.
 //!
 //! ```text
-//! greeting -> CAPA -> [STLS -> TLS -> CAPA] -> AUTH PLAIN, or USER and PASS -> Event::Ready
+//! greeting -> CAPA -> [STLS -> TLS -> CAPA] -> [UTF8] -> AUTH PLAIN, or USER and PASS -> Event::Ready
 //!          -> the owner's requests: list, retrieve, delete, quit             -> one event for each
 //! ```
 //!
@@ -82,6 +82,8 @@ enum State {
     StartingTls,
     /// The owner's TLS handshake.
     Securing,
+    /// The reply to UTF8. RFC 6856 §2.
+    Utf8,
     /// The reply to USER.
     User,
     /// The reply to PASS or AUTH.
@@ -183,11 +185,11 @@ impl Session {
                 let Some(text) = read_multiline(list, &mut self.lines, MAX_CAPABILITIES_BYTES)? else {
                     return Ok(false);
                 };
-                let text = String::from_utf8_lossy(&text).to_ascii_uppercase();
+                let text = String::from_utf8_lossy(&text);
                 if let Some(transcript) = &mut self.transcript {
                     transcript.note_lines(Side::Server, &format!("{text}."));
                 }
-                self.capabilities = text.lines().map(str::to_owned).collect();
+                self.capabilities = text.to_ascii_uppercase().lines().map(str::to_owned).collect();
                 self.secure_or_login()
             }
             State::Transaction(transaction) => {
@@ -220,6 +222,7 @@ impl Session {
                 self.state = State::Securing;
             }
             (State::StartingTls, Reply::Err(text)) => return refused("STLS", text),
+            (State::Utf8, _) => self.log_in(),
             (State::User, Reply::Ok(_)) => {
                 self.send_masked(&format!("PASS {}", self.config.password), "PASS ***");
                 self.state = State::Password;
@@ -241,6 +244,11 @@ impl Session {
             StartTls::Required | StartTls::IfOffered if !self.secured && offered => {
                 self.send("STLS");
                 self.state = State::StartingTls;
+            }
+            // Without it, the server may refuse messages whose header is in UTF-8.
+            _ if self.capabilities.iter().any(|line| line == "UTF8" || line.starts_with("UTF8 ")) => {
+                self.send("UTF8");
+                self.state = State::Utf8;
             }
             _ => self.log_in(),
         }

@@ -192,6 +192,17 @@ fn client_when_login_is_refused_sends_quit() {
     assert_eq!(events, [Event::LoginRefused("[AUTH] go away".to_owned())]);
 }
 
+/// RFC 6856 §2: a server may refuse messages with a header in UTF-8 to others.
+#[test]
+fn client_when_server_offers_utf8_uses_it_before_the_login() {
+    for reply in ["+OK", "-ERR no"] {
+        let transcript = format!(
+            "S: +OK\nC: CAPA\nS: +OK\nS: UTF8 USER\nS: .\nC: UTF8\nS: {reply}\nC: USER ann\nS: +OK\nC: PASS pw\nS: +OK\n"
+        );
+        assert_eq!(play(&config(StartTls::Never), &[], &transcript), [Event::Ready]);
+    }
+}
+
 #[test]
 fn client_when_user_has_a_line_end_does_not_send_it() {
     let config = Config { user: "ann\r\nDELE 1".to_owned(), ..config(StartTls::Never) };

@@ -28,7 +28,7 @@ impl Session {
         match (command, user) {
             (Command::Capa, user) => {
                 self.state = State::Authorization { user };
-                self.capabilities(true);
+                self.capabilities();
             }
             // Whether the user exists is not disclosed. RFC 1939 §7 (USER).
             (Command::User(name), _) => {
@@ -47,8 +47,8 @@ impl Session {
                 }
                 None => self.send_error("-ERR APOP already used"),
             },
-            // Messages are always sent unchanged, in UTF-8. RFC 6856 §2.
             (Command::Utf8, user) => {
+                self.utf8 = true;
                 self.send_line("+OK UTF-8 enabled");
                 self.state = State::Authorization { user };
             }

@@ -117,6 +117,8 @@ pub struct Session {
     out: OutputBuffer,
     event: Option<Event>,
     encrypted: bool,
+    /// Whether the client takes headers in UTF-8. RFC 6856 §2.
+    utf8: bool,
     failed_logins: usize,
     /// SASL exchanges so far: each needs its own nonce.
     exchanges: usize,
@@ -164,6 +166,7 @@ impl Session {
             out: OutputBuffer::default(),
             event: None,
             encrypted,
+            utf8: false,
             failed_logins: 0,
             exchanges: 0,
             errors: 0,
@@ -294,15 +297,13 @@ impl Session {
         }
     }
 
-    /// RFC 2449 §5, §6; each capability only in the states where it is available.
-    fn capabilities(&mut self, before_login: bool) {
+    /// RFC 2449 §5, §6: the same in both states.
+    fn capabilities(&mut self) {
         self.send_line("+OK Capability list follows");
-        if before_login {
-            self.send_line("USER");
-            self.send_line(&authorization::sasl());
-            if self.config.starttls && !self.encrypted {
-                self.send_line("STLS");
-            }
+        self.send_line("USER");
+        self.send_line(&authorization::sasl());
+        if self.config.starttls && !self.encrypted {
+            self.send_line("STLS");
         }
         for line in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER", "LANG"] {
             self.send_line(line);

@@ -66,6 +66,30 @@ fn session(encrypted: bool) -> Session {
     Session::new(config, encrypted)
 }
 
+/// RFC 6856 §2: a header in UTF-8 is for clients that said UTF8; other 8-bit headers are sent as they are.
+#[test]
+fn message_with_utf8_header_is_sent_only_after_utf8() {
+    let message = |bytes: &'static [u8]| Message::new(Bytes::from_static(bytes));
+    for (utf8, bytes, accepted) in [
+        ("", &b"Subject: Gr\xc3\xbc\xc3\x9fe\r\n\r\nx\r\n"[..], false),
+        ("UTF8\r\n", b"Subject: Gr\xc3\xbc\xc3\x9fe\r\n\r\nx\r\n", true),
+        ("", b"Subject: Gr\xfc\xdfe\r\n\r\nx\r\n", true),
+        ("", b"Subject: x\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n", true),
+    ] {
+        for command in ["RETR 1", "TOP 1 0"] {
+            let (mut house, mut session, mut heard) = (House::new(), session(false), Vec::new());
+            house.messages[0] = message(bytes);
+            session.receive(format!("{utf8}AUTH PLAIN AGFubgBwdw==\r\n").as_bytes());
+            house.run(&mut session, &mut heard);
+            heard.clear();
+            session.receive(format!("{command}\r\n").as_bytes());
+            house.run(&mut session, &mut heard);
+            let start: &[u8] = if accepted { b"+OK " } else { b"-ERR [UTF8] " };
+            assert!(heard.starts_with(start), "{command}: {}", String::from_utf8_lossy(&heard));
+        }
+    }
+}
+
 /// Plays `C:` and `S:` lines in chunks of all sizes; what the house was told to delete in the end.
 fn play(transcript: &str) -> Option<Vec<usize>> {
     let mut deleted = None;
@@ -326,7 +350,7 @@ fn login_when_maildrop_is_locked_gets_in_use() {
 }
 
 #[test]
-fn capa_in_each_state_lists_the_available_commands() {
+fn capa_in_both_states_says_the_same() {
     let common = "TOP UIDL RESP-CODES AUTH-RESP-CODE PIPELINING".split(' ');
     let common: String = common.map(|line| format!("S: {line}\n")).collect();
     let common = format!(
@@ -354,6 +378,8 @@ fn capa_in_each_state_lists_the_available_commands() {
          S: +OK 2 messages, 67 octets
          C: CAPA
          S: +OK Capability list follows
+         S: USER
+         S: SASL SCRAM-SHA-256 PLAIN LOGIN
          {common}"
     ));
 }

@@ -3,6 +3,8 @@
 use super::{Command, Entry, Event, Maildrop, Message, Refusal, Session, Side, State};
 
 const NO_SUCH_MESSAGE: &str = "-ERR No such message";
+/// RFC 6856 §2, §5.
+const NEEDS_UTF8: &str = "-ERR [UTF8] The header is in UTF-8, use UTF8 before you log in";
 
 impl Session {
     pub(super) fn transact(&mut self, mut maildrop: Maildrop, command: Command<'_>) {
@@ -28,7 +30,7 @@ impl Session {
                 maildrop.reset();
                 self.send_line("+OK Marks removed");
             }
-            Command::Capa => self.capabilities(false),
+            Command::Capa => self.capabilities(),
             Command::Lang(language) => self.language(language),
             // RFC 6856 §2: only before the login.
             Command::Utf8 => {
@@ -70,6 +72,7 @@ impl Session {
 
     pub(super) fn send_message(&mut self, outcome: Result<&Message, Refusal>, body_lines: Option<usize>) {
         match outcome {
+            Ok(message) if !self.utf8 && has_utf8_header(message) => self.send_line(NEEDS_UTF8),
             Ok(message) => {
                 match body_lines {
                     None => self.send_line(&format!("+OK {} octets", message.len())),
@@ -84,4 +87,13 @@ impl Session {
             Err(refusal) => self.send_line(refusal.reply()),
         }
     }
+}
+
+/// Whether the header is in UTF-8 beyond ASCII. Other 8-bit headers violate RFC 5322, and are sent as they are.
+fn has_utf8_header(message: &Message) -> bool {
+    let content = message.content.bytes();
+    let end = memchr::memmem::find(content, b"\n\r\n").map_or(content.len(), |end| end + 1);
+    let header = &content[..if content.starts_with(b"\r\n") { 0 } else { end }];
+    let has = |bytes: &[u8]| !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok();
+    has(header) || has(&message.trace)
 }

@@ -80,6 +80,8 @@ async fn with_peers(limits: &[Option<usize>]) -> (RunningWorld, Vec<Peer>) {
     let routes = places.iter().map(|(_, (name, ip))| format!("{{ to = \"{name}\", via = \"{ip}\", tls = \"none\" }}"));
     let routes = format!("routes = [{}]", routes.collect::<Vec<_>>().join(", "));
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n"));
+    let peers = places.iter().map(|(_, (name, ip))| format!("\n[mua.\"x-{name}\"]\naddress = \"{ip}\"\n"));
+    let text = format!("{text}{}", peers.collect::<String>());
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let mut peers = Vec::new();
@@ -109,7 +111,7 @@ async fn queue_text(running: &RunningWorld, from: &str, to: &[&str], count: usiz
         arrived: running.env.clock.now(),
     };
     let mails: Vec<_> = (0..count).map(mail).collect();
-    let _ = running.mtas["mta-163"].queue().put_all(mails[0].id, mails).await.unwrap();
+    let _ = running.mtas["mta-163"].queue().put_all(mails[0].id, mails, || {}).await.unwrap();
 }
 
 fn deferrals(running: &RunningWorld) -> Vec<String> {

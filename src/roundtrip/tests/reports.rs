@@ -59,8 +59,11 @@ async fn reports_for_subject(subject: &str, envelope: Envelope) -> Vec<Bytes> {
     let routes =
         format!("routes = [{{ to = \"old.test\", via = \"{OLD}\" }}, {{ to = \"hole.test\", via = \"{HOLE}\" }}]\n");
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}"));
-    let text = text
-        .replace("users = [\"friend\"]", "users = [\"friend\", \"ann\"]\naliases = { all = [\"friend\", \"ann\"] }");
+    let text = text.replace(
+        "users = [\"friend\"]",
+        "users = [\"friend\", \"ann\"]\naliases = { all = [\"friend\", \"ann\"], one = \"friend\", two = \"one\" }",
+    );
+    let text = format!("{text}\n[mua.x-old]\naddress = \"{OLD}\"\n[mua.x-hole]\naddress = \"{HOLE}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let listener = env.net.interface(&[OLD]).listen(25).await.unwrap().remove(0);
@@ -115,6 +118,20 @@ async fn reports_follow_the_notify_parameter() {
             })
             .collect();
         assert_eq!(reported, wanted, "{to}, NOTIFY={asked}");
+    }
+}
+
+/// RFC 3461 §5.2.7.1: the request goes on with the message, under the name that the sender knows.
+#[tokio::test(start_paused = true)]
+async fn report_about_an_alias_of_one_member_comes_from_its_delivery() {
+    for alias in ["one@sina.test", "two@sina.test"] {
+        let address: Address = alias.parse().unwrap();
+        let recipient = Recipient { notify: notify("SUCCESS"), ..address.into() };
+        let reports = reports_for(Envelope { recipients: vec![recipient], ..Envelope::default() }).await;
+        let [report] = &reports[..] else { panic!("{alias}: {} reports", reports.len()) };
+        let [about] = &DeliveryReport::read(report).unwrap().recipients[..] else { panic!("{report:?}") };
+        assert_eq!((about.action, about.original.as_deref()), (Action::Delivered, Some(alias)));
+        assert_eq!(about.address, "friend@sina.test".parse().ok());
     }
 }
 

@@ -76,6 +76,7 @@ enum Asks {
 async fn trial(mode: &str, shows: Shows, asks: Asks) -> (Vec<(bool, bool)>, Option<DeliveryReport>) {
     let route = format!("routes = [{{ to = \"*.peer.test\", via = \"{PEER}:2525\", tls = \"{mode}\" }}]");
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let text = format!("{text}\n[mua.x-peer]\naddress = \"{PEER}\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let strange = || Authority::seeded("strange", Clock::starting_at(start), Rng::seeded(9)).unwrap();
@@ -177,7 +178,7 @@ async fn next_exchange_or_address_is_tried_when_one_does_not_answer() {
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let running = RunningWorld::start(env, PublicPorts::none()).await.unwrap();
-    let link = net::Link { from: vec![], to: vec!["2001:db8::25".parse().unwrap()] };
+    let link = net::Link { from: net::LinkEnd::Any, to: net::LinkEnd::Among(vec!["2001:db8::25".parse().unwrap()]) };
     running.env.net.faults().inject(link, net::LinkFault::Refuse);
     send(&running, "friend@sina.test", Duration::from_secs(60)).await;
     running.turn_off("mta-sina").await;
@@ -234,11 +235,13 @@ async fn message_is_not_delayed_by_a_thousand_of_another_sender() {
 async fn unreachable_destination_does_not_delay_mail_to_other_hosts() {
     let route = "routes = [{ to = \"hole.test\", via = \"198.51.100.99\" }]";
     let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{route}\n"));
+    let text = format!("{text}\n[mua.x-peer]\naddress = \"198.51.100.99\"\n");
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
     let env = Environment::simulated(World::parse("w.toml", &text).unwrap(), 1, start, false).unwrap();
     let running = RunningWorld::start(env, PublicPorts::none()).await.unwrap();
     let _listener = running.env.net.interface(&[PEER]).listen(25).await.unwrap();
-    running.env.net.faults().inject(net::Link { from: vec![], to: vec![PEER] }, net::LinkFault::Cut);
+    let link = net::Link { from: net::LinkEnd::Any, to: net::LinkEnd::Among(vec![PEER]) };
+    running.env.net.faults().inject(link, net::LinkFault::Cut);
     for number in 0..2000 {
         put(&running, number, "bulk@163.test", "x@hole.test").await;
     }

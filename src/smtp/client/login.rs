@@ -34,8 +34,7 @@ impl Session {
     pub fn authenticate(&mut self, user: &str, password: &str) {
         let Some(mechanism) = self.extensions.mechanism(self.config.nonce.is_some()) else {
             self.begin(State::Idle);
-            let reply = Reply::new(504, (5, 5, 4), "the server supports none of our authentication mechanisms");
-            self.event = Some(Event::LoginRefused(reply));
+            self.event = Some(Event::NoMechanism);
             return;
         };
         self.login_attempts += 1;

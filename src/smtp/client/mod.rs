@@ -6,13 +6,14 @@
 //!   StartTls         the handshake, then encrypted()
 //!   TlsRefused       continue without TLS with any of the above, or quit()
 //!   LoginRefused     the same
+//!   NoMechanism      the same
 //!   Sent             the next send(), or quit()
 //!   Failed           nothing: the session is over
 //! ```
 //!
 //! A message goes to all recipients of an envelope in one transaction, or in as many as the peer's [`Limits`] ask for;
 //! the [`Outcome`] has the result for each recipient. What the peer does not support according to its EHLO reply is
-//! refused by the client itself, at [`Stage::Offers`].
+//! not sent: [`Verdict::NotSent`] is the decision of the client, and quotes no reply.
 
 mod extensions;
 mod limits;
@@ -94,8 +95,10 @@ pub enum Event {
     StartTls,
     /// The peer refused STARTTLS.
     TlsRefused(Reply),
-    /// The peer refused the login, or supports none of our mechanisms (then the reply is our own).
+    /// The peer refused the login.
     LoginRefused(Reply),
+    /// The peer supports none of our mechanisms, so that no login was tried.
+    NoMechanism,
     /// A transaction is over.
     Sent(Outcome),
     /// The session ended early.
@@ -121,6 +124,29 @@ pub enum Verdict {
         /// The peer's reply.
         reply: Reply,
     },
+    /// The client did not send the message: the peer does not support what that requires.
+    NotSent(NotSent),
+}
+
+/// Why the client itself did not send a message to a recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotSent {
+    /// The status. RFC 3463.
+    pub status: (u8, u16, u16),
+    /// The reason, which speaks of the peer as the next host.
+    pub reason: String,
+}
+
+impl NotSent {
+    fn new(status: (u8, u16, u16), reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+
+    /// Whether another attempt cannot help.
+    pub fn is_permanent(&self) -> bool {
+        self.status.0 == 5
+    }
 }
 
 /// The progress of a session or transaction.
@@ -138,8 +164,6 @@ pub enum Stage {
     /// No transaction is in progress, or QUIT.
     #[serde(rename = "rest")]
     Idle,
-    /// Refused by the client: the peer lacks a required extension.
-    Offers,
     /// MAIL, or RSET before it.
     Mail,
     /// RCPT.
@@ -159,7 +183,6 @@ impl fmt::Display for Stage {
             Self::Hello => "hello",
             Self::StartTls => "STARTTLS",
             Self::Login => "AUTH",
-            Self::Offers => "the peer's extensions",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",

@@ -1,8 +1,8 @@
-//! The extensions that a message requires, and the refusal if the peer lacks one.
+//! What a message requires of the peer, and why it is not sent if the peer lacks that.
 
-use super::super::{BareLineEnds, Reply};
-use super::{Config, Extensions, Stage, Verdict};
-use crate::mail::{Body, Content, Envelope, Message, has_bare_line_end, normalize};
+use super::super::BareLineEnds;
+use super::{Config, Extensions, NotSent, Verdict};
+use crate::mail::{Body, Content, Envelope, Message, Recipient, has_bare_line_end, normalize};
 
 /// What a message requires of the peer, independently of recipients.
 #[derive(Debug)]
@@ -60,50 +60,40 @@ impl Requirements {
         (extensions.eight_bit_mime && is_eight_bit).then_some(Body::EightBit)
     }
 
-    /// The refusal for each recipient to which the message cannot be sent.
-    pub(super) fn refusals(
-        &self,
-        envelope: &Envelope,
-        extensions: &Extensions,
-        config: &Config,
-    ) -> Vec<Option<Verdict>> {
-        let whole = self.refusal(extensions, config);
-        let refusal = |is_ascii: bool| match &whole {
-            Some(reply) => Some(reply.clone()),
+    /// The verdict for each recipient to which the message cannot be sent.
+    pub(super) fn unmet(&self, envelope: &Envelope, extensions: &Extensions, config: &Config) -> Vec<Option<Verdict>> {
+        let whole = self.unmet_by_all(extensions, config);
+        let unmet = |is_ascii: bool| match &whole {
+            Some(reason) => Some(reason.clone()),
             None => (!is_ascii && !extensions.smtputf8).then(no_utf8),
         };
-        let verdict = |reply| Verdict::Refused { stage: Stage::Offers, reply };
-        envelope.recipients.iter().map(|recipient| refusal(recipient.address.local().is_ascii()).map(verdict)).collect()
+        let of = |recipient: &Recipient| unmet(recipient.address.local().is_ascii()).map(Verdict::NotSent);
+        envelope.recipients.iter().map(of).collect()
     }
 
-    fn refusal(&self, extensions: &Extensions, config: &Config) -> Option<Reply> {
-        let is_too_large = extensions.size.is_some_and(|max| max != 0 && max < self.bytes);
+    fn unmet_by_all(&self, extensions: &Extensions, config: &Config) -> Option<NotSent> {
         if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
-            return Some(Reply::new(554, (5, 6, 0), "the message contains a lone CR or LF"));
+            return Some(NotSent::new((5, 6, 0), "the message contains a lone CR or LF"));
         }
         // RFC 8689 §4.2.1.
         if self.require_tls && !extensions.require_tls {
-            return Some(Reply::new(
-                550,
-                (5, 7, 30),
-                "the next host does not support REQUIRETLS, which the sender asked for",
-            ));
+            let reason = "the next host does not support REQUIRETLS, which the sender asked for";
+            return Some(NotSent::new((5, 7, 30), reason));
         }
-        if is_too_large {
-            return Some(Reply::new(552, (5, 3, 4), "the message exceeds the size limit of the next host"));
+        // RFC 1870 §4: 0 is no limit.
+        if let Some(max) = extensions.size.filter(|max| *max != 0 && *max < self.bytes) {
+            let reason = format!("the message has {} bytes, and the next host accepts {max}", self.bytes);
+            return Some(NotSent::new((5, 3, 4), reason));
         }
         if self.utf8 && !extensions.smtputf8 {
             return Some(no_utf8());
         }
         if self.binary && !takes_binary(extensions) {
-            return Some(Reply::new(
-                554,
-                (5, 6, 1),
-                "the next host does not support binary messages, and conversion is not supported",
-            ));
+            let reason = "the next host does not support binary messages, and conversion is not supported";
+            return Some(NotSent::new((5, 6, 1), reason));
         }
         if self.eight_bit && !extensions.eight_bit_mime && !config.force_8bit {
-            return Some(Reply::new(554, (5, 6, 3), "the next host does not support 8BITMIME"));
+            return Some(NotSent::new((5, 6, 3), "the next host does not support 8BITMIME"));
         }
         None
     }
@@ -127,8 +117,8 @@ fn is_binary(content: &[u8]) -> bool {
 }
 
 /// RFC 6531 §3.5, RFC 5248.
-fn no_utf8() -> Reply {
-    Reply::new(553, (5, 6, 7), "the next host does not support SMTPUTF8")
+fn no_utf8() -> NotSent {
+    NotSent::new((5, 6, 7), "the next host does not support SMTPUTF8")
 }
 
 #[cfg(test)]

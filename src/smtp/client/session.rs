@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Sends a message to all recipients of the envelope; [`Event::Sent`] has the results. This takes one transaction, or
-    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) get a transient refusal.
+    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) are not sent for now.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -161,7 +161,16 @@ impl Session {
 
     /// Ends the session after the connection was lost or timed out; returns what is known about its transaction.
     pub fn abandon(&mut self) -> Failure {
+        self.note_rest();
         self.failure(Cause::Lost)
+    }
+
+    /// Records what the peer said after its last line.
+    fn note_rest(&mut self) {
+        if let Some(transcript) = self.transcript.as_mut().filter(|_| !self.lines.is_empty()) {
+            transcript.note(Side::Server, &String::from_utf8_lossy(self.lines.unread()));
+            self.lines.clear();
+        }
     }
 
     /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
@@ -269,6 +278,9 @@ impl Session {
             }
             Some(Line::Http) => Err(InvalidReply::Code),
             Some(Line::TooLong | Line::Endless) => {
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.note(Side::Server, "(a line that is too long)");
+                }
                 self.fail(Cause::Violation("a line of the peer is too long"));
                 return true;
             }
@@ -332,7 +344,11 @@ impl Session {
         if part.is_none() {
             self.waited = Duration::ZERO;
             if let Some(transcript) = &mut self.transcript {
-                transcript.note_data(Side::Client, transaction.message_bytes());
+                match transaction.data_bytes() {
+                    // RFC 2920 §3.1: without a recipient, only the dot was sent.
+                    0 => transcript.note(Side::Client, "."),
+                    bytes => transcript.note_data(Side::Client, bytes),
+                }
             }
         }
         part
@@ -346,7 +362,10 @@ impl Machine for Session {
         match &self.state {
             _ if !bytes.is_empty() => self.lines.receive(bytes),
             State::Quit | State::Over => self.state = State::Over,
-            _ => self.fail(Cause::Closed),
+            _ => {
+                self.note_rest();
+                self.fail(Cause::Closed);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use super::super::command::Command;
 use super::super::message_writer::MessageWriter;
 use super::super::parameters::Mail;
 use super::requirements::Requirements;
-use super::{Cause, Config, Extensions, Outcome, Stage, Verdict};
+use super::{Cause, Config, Extensions, NotSent, Outcome, Stage, Verdict};
 use crate::mail::{Address, Envelope, Message, Recipient};
 use crate::sync::beside_others;
 
@@ -51,6 +51,8 @@ pub(super) struct Transaction {
     /// Part of the group has been answered.
     is_answered: bool,
     writer: Option<MessageWriter>,
+    /// The message is sent, and not only the end of an empty one.
+    has_data: bool,
     /// Indexes of recipients that the peer accepted.
     accepted: Vec<usize>,
     verdicts: Vec<Option<Verdict>>,
@@ -71,7 +73,7 @@ enum Step {
 }
 
 impl Transaction {
-    /// Plans the steps. Unsupported messages and recipients beyond the first `capacity` are refused at once.
+    /// Plans the steps. Nothing is sent to recipients for which the peer lacks something, nor beyond the first `capacity`.
     pub(super) fn new(
         envelope: Envelope,
         message: Message,
@@ -81,7 +83,7 @@ impl Transaction {
         capacity: usize,
     ) -> Self {
         let needs = beside_others(message.len(), || Requirements::of(&envelope, &message));
-        let mut verdicts = needs.refusals(&envelope, extensions, config);
+        let mut verdicts = needs.unmet(&envelope, extensions, config);
         for verdict in verdicts.iter_mut().skip(capacity) {
             verdict.get_or_insert_with(over_limit);
         }
@@ -120,6 +122,7 @@ impl Transaction {
             in_flight: VecDeque::new(),
             is_answered: false,
             writer: None,
+            has_data: false,
             accepted: Vec::new(),
             verdicts,
         }
@@ -159,6 +162,7 @@ impl Transaction {
                 Step::Data => Command::Data,
                 Step::Bdat if group.is_empty() || self.message.len() <= self.max_pipelined_bytes => {
                     self.writer = Some(MessageWriter::counted(self.message.pieces()));
+                    self.has_data = true;
                     Command::Bdat { bytes: self.message.len() as u64, is_last: true }
                 }
                 Step::Bdat => {
@@ -210,6 +214,7 @@ impl Transaction {
                 // RFC 2920 §3.1: without accepted recipients, only the final dot is sent.
                 let is_wanted = !self.accepted.is_empty();
                 self.writer = Some(MessageWriter::stuffed(self.message.pieces().into_iter().filter(|_| is_wanted)));
+                self.has_data = is_wanted;
                 self.is_answered = false;
                 self.await_verdicts();
             }
@@ -302,6 +307,11 @@ impl Transaction {
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
     }
 
+    /// How many bytes of the message were sent, or are.
+    pub(super) fn data_bytes(&self) -> usize {
+        if self.has_data { self.message.len() } else { 0 }
+    }
+
     /// Length of the message.
     pub(super) fn message_bytes(&self) -> usize {
         self.message.len()
@@ -310,8 +320,7 @@ impl Transaction {
 
 /// RFC 9422 §4.1, §4.3: the recipient can be sent on another connection.
 fn over_limit() -> Verdict {
-    let reply = Reply::new(451, (4, 5, 3), "the next host accepts no more recipients on this connection");
-    Verdict::Refused { stage: Stage::Offers, reply }
+    Verdict::NotSent(NotSent::new((4, 5, 3), "the next host accepts no more recipients on this connection"))
 }
 
 /// The protocol violation in a reply to this step, if any. RFC 5321 §4.3.2.

@@ -6,7 +6,9 @@
 //!                          └────────── reply ◀────────────┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -16,7 +18,7 @@ use super::{Config, Event, Origin, Protocol, Session, Tls};
 use crate::journey;
 use crate::mail::{Address, Envelope, Message, Recipient, ReversePath};
 use crate::net::{Conn, Error, Service, Stop, Stream, TlsAcceptor, UploadBudget};
-use crate::world::{Clock, Rng, World};
+use crate::world::{Clock, HostName, Rng, World};
 
 /// The decisions of a server, and what it stores. Each connection has a clone of its own.
 pub trait Policy: Clone + Send + Sync + 'static {
@@ -33,6 +35,11 @@ pub trait Policy: Clone + Send + Sync + 'static {
 
     /// A refusal of EHLO, HELO or LHLO with this name.
     fn hello(&mut self, _client: Client<'_>, _name: &str) -> Option<Reply> {
+        None
+    }
+
+    /// Behind a public port: the host that takes a message from this sender, which answers from MAIL on.
+    fn answering_host(&self, _client: Client<'_>, _from: &ReversePath) -> Option<HostName> {
         None
     }
 
@@ -131,12 +138,29 @@ impl<'a> Client<'a> {
 pub struct Server<P> {
     policy: P,
     faults: ReplyFaults,
+    /// The hosts behind a public port.
+    hosts: Arc<BTreeMap<HostName, PublicHost>>,
+}
+
+/// A host behind a public port, which may belong to another one.
+#[derive(Clone)]
+pub struct PublicHost {
+    /// The address at which programs outside the world see it.
+    pub address: IpAddr,
+    /// The faults that override its replies.
+    pub faults: ReplyFaults,
 }
 
 impl<P: Policy> Server<P> {
     /// A server with this policy, whose replies these faults override.
     pub fn new(policy: P, faults: ReplyFaults) -> Self {
-        Self { policy, faults }
+        Self { policy, faults, hosts: Arc::default() }
+    }
+
+    /// The same server at a public port, behind which are these hosts.
+    #[must_use]
+    pub fn public(self, hosts: BTreeMap<HostName, PublicHost>) -> Self {
+        Self { hosts: Arc::new(hosts), ..self }
     }
 }
 
@@ -153,7 +177,11 @@ impl<P: Policy> Service for Server<P> {
 /// Handles one connection.
 struct Connection<P> {
     policy: P,
+    /// The faults of the host that answers.
     faults: ReplyFaults,
+    /// Those of the host that greets.
+    greeting_faults: ReplyFaults,
+    hosts: Arc<BTreeMap<HostName, PublicHost>>,
     conn: Conn<Session>,
     /// When the current transaction began.
     began: Instant,
@@ -163,7 +191,7 @@ impl<P: Policy> Connection<P> {
     /// # Errors
     /// An injected fault closes the connection before the greeting.
     fn open(server: Server<P>, stream: Stream, stop: Stop) -> Result<Self, Error> {
-        let Server { mut policy, faults } = server;
+        let Server { mut policy, faults, hosts } = server;
         let (peer, now) = (stream.peer().ip(), policy.resources().clock.now());
         let asked = FaultContext { point: FaultPoint::Greeting, peer, sender: None, recipient: None, now };
         let refusal = faults.reply_override(asked)?.or_else(|| policy.connect(peer));
@@ -177,17 +205,35 @@ impl<P: Policy> Connection<P> {
         let protocol = if config.protocol == Protocol::Lmtp { "LMTP" } else { "ESMTP" };
         let greeting = refusal.unwrap_or_else(|| Reply::plain(220, &format!("{fqdn} {protocol} Postroad")));
         let session = Session::new(config, &greeting, format!("{:016x}", rng.next_u64()));
-        Ok(Self { conn: Conn::new(stream, session, stop), policy, faults, began: Instant::now() })
+        let (conn, greeting_faults) = (Conn::new(stream, session, stop), faults.clone());
+        Ok(Self { conn, policy, faults, greeting_faults, hosts, began: Instant::now() })
     }
 
     async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
+            self.change_host(&event);
             match self.intercept(&event)? {
                 Some(reply) => self.conn.machine.answer(reply),
                 None => self.decide(event).await?,
             }
         }
         Ok(())
+    }
+
+    /// From MAIL on, the host answers that takes the message: its faults and those of its link apply.
+    fn change_host(&mut self, event: &Event) {
+        match event {
+            Event::Hello { .. } => self.faults = self.greeting_faults.clone(),
+            Event::Mail { envelope, .. } => {
+                let client = Client::of(&self.conn, self.began);
+                let host = self.policy.answering_host(client, &envelope.reverse_path);
+                if let Some(host) = host.and_then(|host| self.hosts.get(&host)) {
+                    self.faults = host.faults.clone();
+                    self.conn.answer_from(host.address);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The injected reply to a command, if any.

@@ -29,7 +29,7 @@ use super::BareLineEnds;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::net::UploadBudget;
 
-pub use driver::{Client, Policy, Resources, Server, storage_failure};
+pub use driver::{Client, Policy, PublicHost, Resources, Server, storage_failure};
 pub use origin::Origin;
 pub use session::Session;
 

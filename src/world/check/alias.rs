@@ -53,6 +53,11 @@ impl Check<'_> {
     }
 
     fn local(&mut self, name: &str, domain: &Spanned<String>, span: Range<usize>) -> Option<Address> {
+        if name.contains('*') {
+            let text = format!("the alias `{name}` has a `*`, which matches nothing; `catch_all` is for unknown users");
+            self.report(span, text);
+            return None;
+        }
         let address = Address::new(name, domain.get_ref()).ok().filter(|address| address.detail().is_none());
         if address.is_none() {
             let text = format!("`{name}` cannot be an alias; it must be the local part of an address, without a +");
@@ -71,6 +76,11 @@ impl Check<'_> {
     ) -> Option<Target> {
         if text == DISCARD {
             return Some(Target::Discard);
+        }
+        if text.contains('*') {
+            let text = format!("`{text}` has a `*`, which matches nothing here; name one mailbox or address");
+            self.report(span, text);
+            return None;
         }
         let address = match text.contains('@') {
             true => text.parse(),

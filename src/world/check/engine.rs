@@ -75,14 +75,16 @@ impl Check<'_> {
             _ => true,
         };
         for (domain, table) in &file.domains {
-            let other = table.mx.iter().find(|mx| !is_ours(mx.get_ref()));
-            if let Some(mx) = other.filter(|_| !table.aliases.is_empty() || table.catch_all.is_some()) {
+            let mut names =
+                table.mx.iter().flat_map(|group| group.get_ref().list().iter().map(|name| (group.span(), name)));
+            let other = names.find(|(_, name)| !is_ours(name));
+            if let Some((span, mx)) = other.filter(|_| !table.aliases.is_empty() || table.catch_all.is_some()) {
                 let text = format!(
                     "`{}` is an external MTA, which does not know the aliases of {}; leave out the aliases or this mx",
-                    mx.get_ref(),
+                    mx,
                     domain.get_ref()
                 );
-                self.report(mx.span(), text);
+                self.report(span, text);
             }
         }
     }

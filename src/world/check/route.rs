@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use toml::Spanned;
+
 use super::super::config::{MtaTable, RouteTable, WorldFile};
 use super::super::policy::Pattern;
 use super::super::route::{Route, Via};
@@ -37,6 +39,10 @@ impl Check<'_> {
             let text = format!("the route for {to} has neither `via` nor `tls`; set one of them, or leave it out");
             self.report(table.to.span(), text);
         }
+        if to.contains('@') {
+            let text = format!("`{to}` matches no mail, since routes are by domain; write one such as \"*.sina.test\"");
+            self.report(table.to.span(), text);
+        }
         let via = table.via.as_ref().map(|via| match Via::server(via.get_ref()) {
             Some(server) => server,
             None => Via::Host(Arc::from(via.get_ref().as_str())),
@@ -49,8 +55,9 @@ impl Check<'_> {
     pub(super) fn check_routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         for (name, table) in &file.mta {
             for via in table.routes.iter().filter_map(|route| route.via.as_ref()) {
-                if Via::server(via.get_ref()).is_none() {
-                    self.name(via, Kind::Mta, hosts);
+                match Via::server(via.get_ref()) {
+                    None => drop(self.name(via, Kind::Mta, hosts)),
+                    Some(server) => self.check_server(via, &server, hosts),
                 }
             }
             let Some(smarthost) = &table.smarthost else { continue };
@@ -73,6 +80,24 @@ impl Check<'_> {
         if !file.mta.is_empty() && file.dns.is_empty() {
             let text = "MTAs find the next host by DNS, but there is no name server; declare one as [dns.NAME]";
             self.report(0..0, text.to_owned());
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Checks that a server belongs to the world: no mail leaves it, so that others could only be tried in vain.
+    fn check_server(&mut self, via: &Spanned<String>, server: &Via, hosts: &BTreeMap<HostName, Host>) {
+        let Via::Server { name, .. } = server else { return };
+        let is_of_world = match name.parse::<IpAddr>() {
+            Ok(ip) => hosts.values().any(|host| host.addresses.contains(&ip)),
+            Err(_) => hosts.values().any(|host| host.fqdn.eq_ignore_ascii_case(name.trim_end_matches('.'))),
+        };
+        if !is_of_world {
+            let text = format!(
+                "{name} is no host of this world, and no mail leaves it; name a host, or declare the server as an mta with \
+                 engine = \"external\" and its address as `at`"
+            );
+            self.report(via.span(), text);
         }
     }
 }

@@ -18,19 +18,22 @@ async fn condstore_when_enabled_reports_modseq_with_flags() {
         C2: b1 SELECT INBOX (CONDSTORE)
         {}
         C2: b2 STORE 2 +FLAGS.SILENT (\\Flagged)
-        S2: * 2 FETCH (MODSEQ (5))
+        S2: * 2 FETCH (UID 2 MODSEQ (5))
         S2: b2 OK STORE completed
         C: a4 NOOP
-        S: * 2 FETCH (FLAGS (\\Recent \\Flagged) MODSEQ (5))
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Flagged) MODSEQ (5))
         S: a4 OK NOOP completed
         C: a5 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 4)
         S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Flagged) MODSEQ (5))
         S: a5 OK FETCH completed
         C: a6 FETCH 2 RFC822.TEXT
-        S: * 2 FETCH (RFC822.TEXT {{7}}
+        S: * 2 FETCH (UID 2 RFC822.TEXT {{7}}
         S: hello
         S:  FLAGS (\\Recent \\Flagged \\Seen) MODSEQ (6))
         S: a6 OK FETCH completed
+        C: a61 STORE 1 -FLAGS (\\Answered)
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent \\Seen) MODSEQ (4))
+        S: a61 OK STORE completed
         C: a7 SEARCH MODSEQ \"/flags/\\\\Seen\" all 5
         S: * SEARCH 2 (MODSEQ 6)
         S: a7 OK SEARCH completed
@@ -44,7 +47,7 @@ async fn condstore_when_enabled_reports_modseq_with_flags() {
         S: * SEARCH
         S: a10 OK SEARCH completed
         C: a11 STATUS INBOX (HIGHESTMODSEQ)
-        S: * STATUS \"INBOX\" (HIGHESTMODSEQ 6)
+        S: * STATUS \"INBOX\" (HIGHESTMODSEQ 7)
         S: a11 OK STATUS completed",
         selected("a1", 2, 2, 3),
         selected("b1", 2, 0, 3)
@@ -82,7 +85,7 @@ async fn store_unchangedsince_keeps_changes_of_other_sessions() {
         S2: b2 OK STORE completed
         C: a2 UID STORE 1:3 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Deleted)
         S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
-        S: * 2 FETCH (FLAGS (\\Recent \\Answered) MODSEQ (5))
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent \\Answered) MODSEQ (5))
         S: * 1 FETCH (UID 1 MODSEQ (6))
         S: * 3 FETCH (UID 3 MODSEQ (6))
         S: a2 OK [MODIFIED 2] STORE completed
@@ -174,8 +177,8 @@ async fn vanished_with_a_star_reaches_above_the_last_message() {
         C: a2 SELECT INBOX
         {}
         C: a3 STORE 3:4 +FLAGS.SILENT \\Deleted
-        S: * 3 FETCH (MODSEQ (6))
-        S: * 4 FETCH (MODSEQ (6))
+        S: * 3 FETCH (UID 3 MODSEQ (6))
+        S: * 4 FETCH (UID 4 MODSEQ (6))
         S: a3 OK STORE completed
         C: a4 EXPUNGE
         S: * VANISHED 3:4

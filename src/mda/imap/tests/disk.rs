@@ -46,7 +46,7 @@ async fn full_disk_allows_to_read_and_to_delete() {
         S: a11 OK FETCH completed
         C: a12 STORE 1 (UNCHANGEDSINCE 1000) FLAGS.SILENT \\Deleted
         S: * OK [HIGHESTMODSEQ 7] Highest modification sequence
-        S: * 1 FETCH (MODSEQ (8))
+        S: * 1 FETCH (UID 3 MODSEQ (8))
         S: a12 OK STORE completed
         C: a13 CLOSE
         S: a13 OK CLOSE completed
@@ -62,14 +62,14 @@ async fn full_disk_allows_to_read_and_to_delete() {
 async fn full_disk_when_a_user_logs_in_first_is_named() {
     let world = world::JOURNEY.replace("users = [\"friend\"]", "users = [\"friend\", \"other\"]");
     let fixture = Fixture::of(World::parse("w.toml", &world).unwrap()).await;
-    fixture.disk.set_full(true);
+    fixture.disk.inject(DiskFault::Full);
     let mut client = fixture.connect().await;
     client.write_all(b"a LOGIN other@sina.test postroad\r\n").await.unwrap();
     assert_eq!(read_until_idle(&mut client).await, "a NO [UNAVAILABLE] The disk of the server is full\r\n");
 }
 
 #[tokio::test(start_paused = true)]
-async fn full_disk_leaves_messages_recent_and_unseen() {
+async fn full_disk_leaves_messages_unseen() {
     let transcript = format!(
         "F: full
         C: a1 SELECT INBOX
@@ -88,7 +88,7 @@ async fn full_disk_leaves_messages_recent_and_unseen() {
         S:  FLAGS (\\Recent \\Seen))
         S: a3 OK FETCH completed",
         selected("a1", 1, 1, 2),
-        selected("b1", 1, 1, 2).replace("S: ", "S2: "),
+        selected("b1", 1, 0, 2).replace("S: ", "S2: "),
     );
     play_with(&["one"], &transcript).await;
 }
@@ -149,7 +149,12 @@ async fn fetch_of_a_damaged_message_delivers_the_others() {
         let end = "a2 NO [CORRUPTION] A message is damaged on the disk of the server\r\n";
         assert!(!reply.contains("* 2 FETCH") && reply.ends_with(end), "{reply}");
     }
-    // What was stored beside it is whole.
+    // What was stored beside it is whole: the header is read without the body.
+    for (items, wanted) in [("BODY.PEEK[HEADER]", "{16}"), ("BODY.PEEK[HEADER.FIELDS.NOT (X-None)]", "{16}")] {
+        client.write_all(format!("a3 FETCH 2 {items}\r\n").as_bytes()).await.unwrap();
+        let reply = read_until_idle(&mut client).await;
+        assert!(reply.contains(&format!("{wanted}\r\nSubject: two\r\n\r\n")) && reply.contains("a3 OK"), "{reply}");
+    }
     client.write_all(b"a3 FETCH 2 (UID RFC822.SIZE BODY)\r\n").await.unwrap();
     let reply = read_until_idle(&mut client).await;
     assert!(reply.starts_with("* 2 FETCH (UID 2 RFC822.SIZE 30016 BODY (") && reply.contains("a3 OK"), "{reply}");

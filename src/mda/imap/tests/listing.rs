@@ -147,3 +147,25 @@ async fn search_save_when_failed_clears_the_saved_result() {
     );
     play_with(&["one", "two"], &transcript).await;
 }
+
+/// RFC 3501 §5.1.3: such a command is well-formed, but there is no such mailbox.
+#[tokio::test(start_paused = true)]
+async fn name_that_is_not_modified_utf7_names_no_mailbox() {
+    let transcript = "
+        C: a1 SELECT &AA
+        S: a1 NO [CANNOT] a mailbox name must not contain control characters, * or %
+        C: a2 STATUS \"&-&x\" (MESSAGES)
+        S: a2 NO [CANNOT] a mailbox name must not contain control characters, * or %
+        C: a3 LIST \"\" &AA
+        S: a3 OK LIST completed
+        C: a4 LIST \"\" (Sent &AA)
+        S: * LIST (\\HasNoChildren \\Sent) \"/\" \"Sent\"
+        S: a4 OK LIST completed
+        C: a5 LSUB \"\" &AA
+        S: a5 OK LSUB completed
+        C: a6 CREATE &AA
+        S: a6 NO [CANNOT] a mailbox name must not contain control characters, * or %
+        C: a7 GETQUOTAROOT &AA
+        S: a7 NO [NONEXISTENT] No such mailbox";
+    play_with(&[], transcript).await;
+}

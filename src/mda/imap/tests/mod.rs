@@ -30,8 +30,8 @@ use super::*;
 use crate::journey::{EventKind, EventLog};
 use crate::mail::Message;
 use crate::mda::{Mailboxes, Mda, MdaContext, SCHEMA};
-use crate::net::{Authority, Interface, Limits, Net, ServerConfig, serve};
-use crate::store::{DiskFaults, Store};
+use crate::net::{Authority, Interface, Lifetime, Limits, Net, ServerConfig, serve};
+use crate::store::{DiskFault, DiskFaults, Store};
 use crate::world::{self, Clock, HostGroup, HostName, Rng, World};
 
 const USER: &str = "friend@sina.test";
@@ -79,6 +79,7 @@ impl Fixture {
         let listener = net.interface(&declared.addresses).listen(0).await.unwrap().remove(0);
         let address = listener.address();
         let config = ServerConfig { listener, tls: None, limits: Limits::default() };
+        mda.start(Lifetime::new(Stop::new(), Stop::new()));
         let hosts = HostGroup::public(Arc::new([(mda.host().clone(), mda.clone())].into()), mda);
         tokio::spawn(serve(config, Imap::new(UserDirectory::new(hosts)), stop.clone()));
         let neighbour = net.interface(&world.hosts["mua"].addresses);
@@ -121,6 +122,7 @@ async fn read_until_idle(stream: &mut Stream) -> String {
 
 async fn play(fixture: &Fixture, transcript: &str) {
     let mut clients: BTreeMap<&str, Stream> = BTreeMap::new();
+    let mut disk_fault = None;
     let mut lines = transcript.lines().map(str::trim_start).filter(|line| !line.is_empty()).peekable();
     while let Some(line) = lines.next() {
         let (mark, mut text) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
@@ -129,8 +131,13 @@ async fn play(fixture: &Fixture, transcript: &str) {
             continue;
         }
         if mark == "F" {
-            fixture.disk.set_full(text == "full");
-            fixture.disk.set_failing(text == "failing");
+            if let Some(id) = disk_fault.take() {
+                fixture.disk.clear(id);
+            }
+            let fault = [("full", DiskFault::Full), ("failing", DiskFault::Failing)]
+                .into_iter()
+                .find(|(name, _)| *name == text);
+            disk_fault = fault.map(|(_, fault)| fixture.disk.inject(fault));
             continue;
         }
         let (who, name) = mark.split_at(1);
@@ -196,7 +203,7 @@ async fn idle_reports_changes_at_once() {
         {}
         C2: b2 STORE 1 +FLAGS (\\Deleted work)
         S2: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)
-        S2: * 1 FETCH (FLAGS (\\Recent \\Deleted work))
+        S2: * 1 FETCH (FLAGS (\\Deleted work))
         S2: b2 OK STORE completed
         S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)
         S: * 1 FETCH (FLAGS (\\Recent \\Deleted work))
@@ -207,7 +214,7 @@ async fn idle_reports_changes_at_once() {
         C: DONE
         S: a2 OK IDLE completed",
         selected("a1", 0, 0, 1),
-        selected("b1", 1, 1, 2).replace("S: ", "S2: "),
+        selected("b1", 1, 0, 2).replace("S: ", "S2: "),
     );
     play_with(&[], &transcript).await;
 }
@@ -225,22 +232,26 @@ async fn expunge_is_held_during_commands_with_sequence_numbers() {
         S2: * 1 EXPUNGE
         S2: b3 OK EXPUNGE completed
         D: four
-        C: a2 FETCH 1:3 UID
-        S: * 1 FETCH (UID 1)
-        S: * 2 FETCH (UID 2)
-        S: * 3 FETCH (UID 3)
+        C: a2 FETCH 1:3 (UID FLAGS)
         S: * 4 EXISTS
         S: * 4 RECENT
+        S: * 1 FETCH (UID 1 FLAGS (\\Recent))
+        S: * 2 FETCH (UID 2 FLAGS (\\Recent))
+        S: * 3 FETCH (UID 3 FLAGS (\\Recent))
         S: a2 OK FETCH completed
         C: a3 FETCH 1:2 BODY.PEEK[HEADER.FIELDS (Subject)]
         S: * 2 FETCH (BODY[HEADER.FIELDS (Subject)] {{16}}
         S: Subject: two
         S:
         S: )
-        S: a3 NO [EXPUNGEISSUED] Some messages were expunged
+        S: a3 OK FETCH completed
         C: a4 STORE 1:2 FLAGS \\Flagged
         S: * 2 FETCH (FLAGS (\\Recent \\Flagged))
-        S: a4 NO [EXPUNGEISSUED] Some messages were expunged
+        S: a4 OK STORE completed
+        C: a41 STORE 1 FLAGS \\Flagged
+        S: a41 NO [EXPUNGEISSUED] Some messages were expunged
+        C: a42 FETCH 1 BODY.PEEK[]
+        S: a42 NO [EXPUNGEISSUED] Some messages were expunged
         C: a5 NOOP
         S: * 1 EXPUNGE
         S: a5 OK NOOP completed
@@ -298,6 +309,84 @@ async fn recent_messages_are_recent_in_one_session_only() {
         {}",
         selected("a1", 1, 1, 2),
         selected("a4", 2, 0, 3),
+    );
+    play_with(&["one"], &transcript).await;
+}
+
+/// Sessions that select at once, and one that selected before: each message is recent in one of them, and STATUS counts
+/// only those that nobody was told of.
+#[tokio::test(start_paused = true)]
+async fn recent_messages_of_sessions_that_select_at_once_are_recent_in_one() {
+    let fixture = Fixture::new().await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(fixture.log_in().await);
+    }
+    // What was recent in the first session before, if it goes on.
+    let mut kept = 0;
+    for round in 0..10 {
+        fixture.deliver("Subject: x\r\n\r\n").await;
+        assert_eq!(fixture.mailboxes.status(USER, "INBOX").unwrap().counters.recents, 1);
+        let goes_on = round % 2 == 1;
+        let first: &[u8] = if goes_on { b"s NOOP\r\n" } else { b"s SELECT INBOX\r\n" };
+        clients[0].write_all(first).await.unwrap();
+        for client in &mut clients[1..] {
+            client.write_all(b"s SELECT INBOX\r\n").await.unwrap();
+        }
+        let mut recent = Vec::new();
+        for client in &mut clients {
+            let reply = read_until_idle(client).await;
+            recent.push(reply.split(" RECENT").next().unwrap().rsplit(' ').next().unwrap().parse::<u32>().unwrap());
+        }
+        assert_eq!(recent.iter().sum::<u32>() - if goes_on { kept } else { 0 }, 1, "{recent:?}");
+        assert_eq!(fixture.mailboxes.status(USER, "INBOX").unwrap().counters.recents, 0, "all were told");
+        kept = recent[0];
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_find_what_arrived_before_them() {
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        D: two
+        C: a2 SEARCH SUBJECT two
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: * SEARCH 2
+        S: a2 OK SEARCH completed
+        D: three
+        C: a3 UID FETCH 1:* UID
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * 1 FETCH (UID 1)
+        S: * 2 FETCH (UID 2)
+        S: * 3 FETCH (UID 3)
+        S: a3 OK FETCH completed
+        D: four
+        C: a4 SORT (ARRIVAL) UTF-8 ALL
+        S: * 4 EXISTS
+        S: * 4 RECENT
+        S: * SORT 1 2 3 4
+        S: a4 OK SORT completed
+        D: five
+        C: a5 THREAD REFERENCES UTF-8 SUBJECT five
+        S: * 5 EXISTS
+        S: * 5 RECENT
+        S: * THREAD (5)
+        S: a5 OK THREAD completed
+        C2: b1 SELECT INBOX
+        {}
+        C2: b2 STORE 1 +FLAGS.SILENT \\Deleted
+        S2: b2 OK STORE completed
+        C2: b3 EXPUNGE
+        S2: * 1 EXPUNGE
+        S2: b3 OK EXPUNGE completed
+        C: a6 SEARCH ALL
+        S: * SEARCH 1 2 3 4 5
+        S: a6 OK SEARCH completed",
+        selected("a1", 1, 1, 2),
+        selected("b1", 5, 0, 6).replace("S: ", "S2: "),
     );
     play_with(&["one"], &transcript).await;
 }

@@ -21,7 +21,9 @@ use sync::SYNCED;
 /// The mailboxes of the test.
 const BOXES: [&str; 2] = ["INBOX", "Archive"];
 const FLAGS: [&str; 5] = ["\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$later"];
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 5;
+/// What each client enables.
+const ENABLED: [Option<&str>; CLIENTS] = [Some("CONDSTORE"), None, Some("CONDSTORE"), Some("QRESYNC"), Some("QRESYNC")];
 const STEPS: usize = 120;
 
 type Flags = BTreeSet<String>;
@@ -54,6 +56,11 @@ struct Client {
     mirror: Vec<Known>,
     /// What was reported about mailboxes that are not selected.
     statuses: Vec<String>,
+    has_condstore: bool,
+    /// How often it has selected a mailbox.
+    selections: usize,
+    /// Messages that were `\\Recent` to it: mailbox, UID, selection.
+    recents: BTreeSet<(usize, u32, usize)>,
 }
 
 /// The reply to a command.
@@ -63,9 +70,32 @@ struct Answer {
 }
 
 impl Client {
+    async fn new(fixture: &Fixture, selected: usize, enabled: Option<&str>) -> Self {
+        let stream = fixture.log_in().await;
+        let mut client = Self {
+            stream,
+            selected,
+            mirror: vec![],
+            statuses: vec![],
+            has_condstore: false,
+            selections: 0,
+            recents: BTreeSet::new(),
+        };
+        if let Some(enabled) = enabled {
+            client.send(&format!("ENABLE {enabled}")).await;
+            client.has_condstore = true;
+        }
+        client
+    }
+
     async fn send(&mut self, command: &str) -> Answer {
         self.stream.write_all(format!("t {command}\r\n").as_bytes()).await.unwrap();
         let answer = self.read_until_idle(!command.starts_with("UID") && holds_expunges(command)).await;
+        // RFC 7162 §3.2.4: what no FETCH asked for has UID and MODSEQ.
+        let is_unsolicited = |line: &&String| line.contains(" FETCH (") && !command.contains("FETCH");
+        for line in answer.lines.iter().filter(is_unsolicited).filter(|_| self.has_condstore) {
+            assert!(line.contains("UID ") && line.contains("MODSEQ ("), "{command}: {line}");
+        }
         assert!(answer.tagged.starts_with("t OK") || answer.tagged.starts_with("t NO"), "{command}: {}", answer.tagged);
         answer
     }
@@ -73,7 +103,17 @@ impl Client {
     /// Processes all output, and asks for messages that it does not know.
     async fn read_until_idle(&mut self, holds_expunges: bool) -> Answer {
         let output = read_until_idle(&mut self.stream).await;
-        let mut lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in output.lines() {
+            // The lines of a literal belong to the response.
+            match lines.last_mut() {
+                Some(last) if !["* ", "t ", "+ "].iter().any(|start| line.starts_with(start)) => {
+                    last.push('\n');
+                    last.push_str(line);
+                }
+                _ => lines.push(line.to_owned()),
+            }
+        }
         let tagged = lines.pop_if(|line| line.starts_with("t ")).unwrap_or_default();
         for line in &lines {
             self.note(line, holds_expunges);
@@ -117,6 +157,9 @@ impl Client {
             known.uid = uid;
         }
         if let Some((flags, _)) = after("FLAGS (").and_then(|rest| rest.split_once(')')) {
+            if known.uid != 0 && flags.contains("\\Recent") {
+                self.recents.insert((self.selected, known.uid, self.selections));
+            }
             known.flags =
                 flags.split(' ').filter(|flag| !matches!(*flag, "" | "\\Recent")).map(str::to_owned).collect();
         }
@@ -124,6 +167,7 @@ impl Client {
 
     async fn select(&mut self, selected: usize) {
         (self.selected, self.mirror) = (selected, vec![]);
+        self.selections += 1;
         self.send(&format!("SELECT {}", BOXES[selected])).await;
     }
 }
@@ -149,11 +193,8 @@ impl World {
     async fn new(seed: u64) -> Self {
         let fixture = Fixture::new().await;
         let mut clients = vec![];
-        for _ in 0..CLIENTS {
-            let mut client = Client { stream: fixture.log_in().await, selected: 0, mirror: vec![], statuses: vec![] };
-            if clients.len() == SYNCED {
-                client.send("ENABLE QRESYNC").await;
-            }
+        for enabled in ENABLED {
+            let mut client = Client::new(&fixture, 0, enabled).await;
             if clients.len() == LISTENER {
                 client.listen().await;
             }
@@ -202,7 +243,7 @@ impl World {
         let by_uid = self.pick(2) == 0 || index == LISTENER;
         let uid = if by_uid { "UID " } else { "" };
         let at = self.clients[index].selected;
-        match self.pick(10) {
+        match self.pick(11) {
             0 | 1 => {
                 self.fixture.deliver("Subject: new\r\n\r\nhello\r\n").await;
                 self.models[0].file(Flags::new());
@@ -213,6 +254,7 @@ impl World {
             5 => self.copy(index, by_uid, uid).await,
             6 => self.expunge(index, by_uid).await,
             7 => self.search(index, by_uid, uid).await,
+            9 => self.read(index, by_uid, uid).await,
             8 if self.pick(3) == 0 => {
                 let close = self.pick(2) == 0;
                 if close {
@@ -242,8 +284,9 @@ impl World {
         let client = &mut self.clients[index];
         let answer = client.send(&format!("{uid}STORE {set} {sign}FLAGS{silent_word} ({list})")).await;
         let held = &mut self.models[client.selected].held;
-        let all_there = uids.iter().all(|uid| held.contains_key(uid));
-        assert!(all_there == answer.tagged.starts_with("t OK"), "{}", answer.tagged);
+        // RFC 2180 §4.2: what is left of the set is changed.
+        let is_any_there = uids.iter().any(|uid| held.contains_key(uid));
+        assert!(is_any_there == answer.tagged.starts_with("t OK"), "{}", answer.tagged);
         for uid in uids {
             let Some(known) = held.get_mut(&uid) else { continue };
             match mode {
@@ -277,7 +320,37 @@ impl World {
         let output = answer.lines.iter().chain([&answer.tagged]).find_map(|line| line.split_once("[COPYUID "));
         let reported =
             output.map(|(_, rest)| rest.split(']').next().unwrap().split(' ').skip(1).map(numbers).collect());
+        assert_eq!(!there.is_empty(), answer.tagged.starts_with("t OK"), "{verb} {set}: {}", answer.tagged);
         assert_eq!(reported.unwrap_or(vec![vec![]; 2]), [there, copies], "{verb} {set}: {}", answer.tagged);
+    }
+
+    /// Messages are read, which marks them as seen; those that another session removed are answered as far as it goes.
+    async fn read(&mut self, index: usize, by_uid: bool, uid: &str) {
+        // `*` may be a message that has arrived.
+        let messages = self.some_messages(index, by_uid).filter(|(set, _)| !set.contains('*'));
+        let Some((set, uids)) = messages else { return };
+        let at = self.clients[index].selected;
+        let there: Vec<u32> = uids.iter().copied().filter(|uid| self.models[at].held.contains_key(uid)).collect();
+        let item = ["BODY[HEADER.FIELDS (SUBJECT)]", "(UID BODY[TEXT])", "(FLAGS BODY.PEEK[])"][self.pick(3)];
+        let unseen = |held: &BTreeMap<u32, Flags>| there.iter().filter(|uid| !held[uid].contains("\\Seen")).count();
+        let (held, is_read) = (&mut self.models[at].held, !item.contains("PEEK"));
+        let seen_now = if is_read { unseen(held) } else { 0 };
+        for uid in there.iter().filter(|_| is_read) {
+            held.entry(*uid).or_default().insert("\\Seen".to_owned());
+        }
+        let answer = self.clients[index].send(&format!("{uid}FETCH {set} {item}")).await;
+        // It may still have the text of the others.
+        let is_answered = !there.is_empty() || item.contains("FLAGS");
+        assert!(!is_answered || answer.tagged.starts_with("t OK"), "{item} of {uids:?}: {}", answer.tagged);
+        let with_text: Vec<&String> = answer.lines.iter().filter(|line| line.contains("BODY[")).collect();
+        let count = with_text.len();
+        assert!(there.len() <= count && count <= uids.len(), "{item} of {uids:?}: {:?}", answer.lines);
+        if is_read && self.clients[index].has_condstore {
+            let changed = with_text.into_iter().filter(|line| line.contains("FLAGS (") && line.contains("\\Seen"));
+            let changed: Vec<&String> = changed.collect();
+            assert_eq!(changed.len(), seen_now, "{item} of {uids:?}: {:?}", answer.lines);
+            assert!(changed.iter().all(|line| line.contains("UID ") && line.contains("MODSEQ (")), "{changed:?}");
+        }
     }
 
     async fn expunge(&mut self, index: usize, by_uid: bool) {
@@ -289,15 +362,18 @@ impl World {
         self.clients[index].send(&command).await;
     }
 
-    /// The expected result is that of the mirror before the command.
+    /// The command finds what is there when it comes, and what the client was not told is gone.
     async fn search(&mut self, index: usize, by_uid: bool, uid: &str) {
         let (flag, no) = (self.pick(4), if self.pick(2) == 0 { "UN" } else { "" });
-        let mirror = self.clients[index].mirror.clone();
-        let matches = |known: &Known| known.flags.contains(FLAGS[flag]) == no.is_empty();
-        let found = mirror.iter().enumerate().filter(|(_, known)| matches(known));
-        let wanted: Vec<u32> = found.map(|(at, known)| if by_uid { known.uid } else { at as u32 + 1 }).collect();
+        let client = &mut self.clients[index];
+        let mut seen = self.models[client.selected].held.clone();
+        for known in &client.mirror {
+            seen.entry(known.uid).or_insert_with(|| known.flags.clone());
+        }
+        let found = seen.iter().enumerate().filter(|(_, (_, flags))| flags.contains(FLAGS[flag]) == no.is_empty());
+        let wanted: Vec<u32> = found.map(|(at, (known, _))| if by_uid { *known } else { at as u32 + 1 }).collect();
         let key = FLAGS[flag].trim_start_matches('\\').to_uppercase();
-        let answer = self.clients[index].send(&format!("{uid}SEARCH {no}{key}")).await;
+        let answer = client.send(&format!("{uid}SEARCH {no}{key}")).await;
         let reported = answer.lines.iter().find_map(|line| line.strip_prefix("* SEARCH")).unwrap();
         assert_eq!(reported.split_whitespace().map(|uid| uid.parse().unwrap()).collect::<Vec<u32>>(), wanted);
     }
@@ -329,6 +405,17 @@ impl World {
         let reported: Vec<_> =
             reported.into_iter().map(|known| if known.0 == 0 { (0, &blank) } else { known }).collect();
         assert_eq!(reported, wanted, "client {index} in {}", BOXES[*selected]);
+    }
+}
+
+/// RFC 3501 §2.3.2: a message is recent in one session.
+fn check_recent(clients: &[Client]) {
+    let mut sessions: BTreeMap<(usize, u32), (usize, usize)> = BTreeMap::new();
+    for (index, client) in clients.iter().enumerate() {
+        for (mailbox, uid, selection) in &client.recents {
+            let first = *sessions.entry((*mailbox, *uid)).or_insert((index, *selection));
+            assert_eq!(first, (index, *selection), "{uid} in {} is recent twice", BOXES[*mailbox]);
+        }
     }
 }
 
@@ -371,6 +458,10 @@ async fn sessions_with_random_commands_agree_with_the_model() {
             }
             world.clients[index].send("NOOP").await;
             world.check(index, true);
+            check_recent(&world.clients);
+            let at = world.clients[index].selected;
+            world.observed[at].check_none_is_recent().await;
+            assert_eq!(world.fixture.mailboxes.miscounts().unwrap(), []);
         }
     }
 }

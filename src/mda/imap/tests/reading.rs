@@ -154,8 +154,8 @@ async fn imap4rev2_when_enabled_changes_responses() {
         S: a2 OK [READ-WRITE] SELECT completed
         D: two
         C: a3 SEARCH ALL
-        S: * ESEARCH (TAG \"a3\") ALL 1
         S: * 2 EXISTS
+        S: * ESEARCH (TAG \"a3\") ALL 1:2
         S: a3 OK SEARCH completed
         C: a4 FETCH 1 FLAGS
         S: * 1 FETCH (FLAGS ())
@@ -234,4 +234,100 @@ async fn fetch_with_nothing_to_report_sends_no_response() {
     assert_eq!(read_until_idle(&mut client).await, "b2 OK NOTIFY completed\r\n");
     fixture.deliver(UNDECODABLE).await;
     assert_eq!(read_until_idle(&mut client).await, "* 2 EXISTS\r\n* 1 RECENT\r\n");
+}
+
+/// RFC 9051 §4.3.1: no literal holds NUL, so binary parts are given re-encoded, with sizes to match; BINARY gives them as
+/// they came.
+#[tokio::test(start_paused = true)]
+async fn message_of_binarymime_is_read_in_base64() {
+    let fixture = Fixture::new().await;
+    for text in ["Content-Transfer-Encoding: binary\r\n\r\na\0\u{1}", "Subject: x\r\n\r\na\0\u{1}"] {
+        let message = Message::new(Bytes::from(text));
+        fixture.mailboxes.deliver(USER, None, &message).await.unwrap();
+    }
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 FETCH 1:2 (RFC822.SIZE BINARY.SIZE[1] BINARY.PEEK[1] BODY.PEEK[])
+        S: * 1 FETCH (RFC822.SIZE 43 BINARY.SIZE[1] 3 BINARY[1] ~{{3}}
+        S: a\0\u{1} BODY[] {{43}}
+        S: Content-Transfer-Encoding: base64
+        S:
+        S: YQAB
+        S: )
+        S: * 2 FETCH (RFC822.SIZE 55 BINARY.SIZE[1] 3 BINARY[1] ~{{3}}
+        S: a\0\u{1} BODY[] {{55}}
+        S: Subject: x
+        S: Content-Transfer-Encoding: base64
+        S:
+        S: YQAB
+        S: )
+        S: a2 OK FETCH completed",
+        selected("a1", 2, 2, 3),
+    );
+    play(&fixture, &transcript).await;
+}
+
+/// RFC 9051 §7.5.2 (at-domain-list), RFC 5322 §4.4.
+#[tokio::test(start_paused = true)]
+async fn source_routes_and_comments_of_addresses_are_understood() {
+    let fixture = Fixture::new().await;
+    fixture.deliver("From: Ann <@x.test,@y.test:ann(the one)@(ha)a.test>\r\n\r\n").await;
+    fixture.deliver("From: bob (the two) @ b.test\r\nReply-To: <cy(x)@c.test>\r\n\r\n").await;
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 SEARCH FROM ann@a.test
+        S: * SEARCH 1
+        S: a2 OK SEARCH completed
+        C: a3 SEARCH FROM bob@b.test
+        S: * SEARCH 2
+        S: a3 OK SEARCH completed
+        C: a4 SEARCH HEADER Reply-To cy@c.test
+        S: * SEARCH 2
+        S: a4 OK SEARCH completed
+        C: a5 SEARCH TEXT cy@c.test
+        S: * SEARCH 2
+        S: a5 OK SEARCH completed
+        C: a6 FETCH 1 ENVELOPE
+        S: * 1 FETCH (ENVELOPE (NIL NIL {from} {from} {from} NIL NIL NIL NIL NIL))
+        S: a6 OK FETCH completed",
+        selected("a1", 2, 2, 3),
+        from = "((\"Ann\" \"@x.test,@y.test\" \"ann\" \"a.test\"))",
+    );
+    play(&fixture, &transcript).await;
+}
+
+/// A list is written without a look at the messages, and says the same as they do.
+#[tokio::test(start_paused = true)]
+async fn header_fields_of_lists_are_those_of_the_message() {
+    let fixture = Fixture::new().await;
+    fixture
+        .deliver("SUBJECT : one\r\n\ttwo\r\nX-Run: 7\r\nTo: a\r\nto: b\r\nList-Id: <l>\r\n\r\nSubject: body\r\n")
+        .await;
+    fixture.deliver(&format!("Subject: two\r\nReferences: {}\r\n\r\n", "<x@y> ".repeat(2_000))).await;
+    fixture.deliver(&format!("Subject: six\r\nX-Run: 1\r\n\r\n{}", "text\r\n".repeat(5_000))).await;
+    let mut client = fixture.log_in().await;
+    client.write_all(b"a1 EXAMINE INBOX\r\n").await.unwrap();
+    read_until_idle(&mut client).await;
+    for names in ["Subject", "to SUBJECT", "List-Id References", "Message-ID"] {
+        let mut replies = Vec::new();
+        // The second is answered from the message, because of a field that is not kept apart.
+        for more in ["", " X-None"] {
+            client.write_all(format!("a2 FETCH 1:3 BODY[HEADER.FIELDS ({names}{more})]\r\n").as_bytes()).await.unwrap();
+            replies.push(read_until_idle(&mut client).await.replace(" X-None", ""));
+        }
+        assert_eq!(replies[0], replies[1], "{names}");
+        assert!(replies[0].contains("* 3 FETCH ") && replies[0].contains("a2 OK"), "{}", replies[0]);
+    }
+    // The header of the last one is kept whole; the message itself says the same.
+    for section in ["HEADER", "HEADER.FIELDS (Received X-RUN)", "HEADER.FIELDS.NOT (Subject)"] {
+        let mut replies = Vec::new();
+        for more in ["", " BINARY.SIZE[1]"] {
+            client.write_all(format!("a3 FETCH 3 (BODY.PEEK[{section}]{more})\r\n").as_bytes()).await.unwrap();
+            replies.push(read_until_idle(&mut client).await.replace(" BINARY.SIZE[1] 30000", ""));
+        }
+        assert_eq!(replies[0], replies[1], "{section}");
+        assert!(replies[0].contains("Received: by x"), "{}", replies[0]);
+    }
 }

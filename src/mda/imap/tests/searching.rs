@@ -98,3 +98,42 @@ async fn search_finds_by_decoded_text() {
     );
     play(&fixture, &transcript).await;
 }
+
+/// RFC 9051 §6.4.4 (HEADER), by the filter of the text and by the header alone.
+#[tokio::test(start_paused = true)]
+async fn search_header_finds_fields_by_name_and_text() {
+    let fixture = Fixture::new().await;
+    for (run, subject) in [("r-1", "one"), ("r-2", "x-run: r-1"), ("r-1", "two")] {
+        fixture
+            .deliver(&format!("Subject: {subject}\r\nX-Run: {run}\r\nMessage-ID: <{subject}@a>\r\n\r\nr-3\r\n"))
+            .await;
+    }
+    fixture.deliver("Subject: none\r\n\r\nX-Run: r-1\r\n").await;
+    let transcript = format!(
+        "C: a1 SELECT INBOX
+        {}
+        C: a2 SEARCH HEADER X-Run R-1
+        S: * SEARCH 1 3
+        S: a2 OK SEARCH completed
+        C: a3 SEARCH HEADER x-run \"\"
+        S: * SEARCH 1 2 3
+        S: a3 OK SEARCH completed
+        C: a4 SEARCH HEADER X-Run r-3
+        S: * SEARCH
+        S: a4 OK SEARCH completed
+        C: a5 SEARCH NOT HEADER X-Run r-1
+        S: * SEARCH 2 4
+        S: a5 OK SEARCH completed
+        C: a6 SEARCH HEADER Message-ID <two@a>
+        S: * SEARCH 3
+        S: a6 OK SEARCH completed
+        C: a7 SEARCH HEADER Received \"by x\"
+        S: * SEARCH 1 2 3 4
+        S: a7 OK SEARCH completed
+        C: a8 SEARCH OR HEADER X-Run r-2 BODY r-1
+        S: * SEARCH 2 4
+        S: a8 OK SEARCH completed",
+        selected("a1", 4, 4, 5),
+    );
+    play(&fixture, &transcript).await;
+}

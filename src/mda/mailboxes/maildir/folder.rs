@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -12,15 +11,14 @@ use jiff::Timestamp;
 use super::files::{Files, Found};
 use super::merge::{KnownFile, Plan, merge};
 use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
-use crate::imap::{Flags, StoreMode, Summary};
+use crate::imap::{Flags, StoreMode};
 use crate::mail::{Message, normalize, with_line_feeds};
 use crate::mda::mailboxes::append::{MessageToInsert, insert_message};
 use crate::mda::mailboxes::change::set_flags;
 use crate::mda::mailboxes::open_mailbox::Change;
-use crate::mda::mailboxes::{Mailbox, Mailboxes, OpenMailbox, sqlite};
+use crate::mda::mailboxes::{Mailbox, Mailboxes, sqlite};
 use crate::mda::{Error, MessageMeta, Uid};
 use crate::store::Transaction;
-use crate::sync::lock;
 
 /// Most files written, or read as new messages, between two commits.
 const MAX_FILES: usize = 1_000;
@@ -85,20 +83,6 @@ impl LastState {
     }
 }
 
-impl Mailboxes {
-    /// An existing mailbox.
-    fn by_id(&self, account: i64, id: i64) -> Mailbox {
-        let mut open = lock(&self.inner.open);
-        let shared = open.get(&id).and_then(std::sync::Weak::upgrade);
-        let shared = shared.unwrap_or_else(|| {
-            let shared = Arc::new(OpenMailbox::new(id));
-            open.insert(id, Arc::downgrade(&shared));
-            shared
-        });
-        Mailbox { mailboxes: self.clone(), account, shared }
-    }
-}
-
 /// Synchronises a mailbox with its folder and returns the skipped files. The inner error is from the file system.
 async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<(PathBuf, String)>>, Error> {
     let mut skipped = Vec::new();
@@ -142,7 +126,7 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
     outcome.change_files(files, &listed, &plan)?;
     outcome.write(mailbox, files, &messages, &plan)?;
     files.sync()?;
-    outcome.take(files, &listed, plan);
+    outcome.take(&mailbox.mailboxes, files, &listed, plan);
     Ok(Some(outcome))
 }
 
@@ -188,7 +172,7 @@ impl FolderOutcome {
     }
 
     /// Records what other programs did to the files.
-    fn take(&mut self, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
+    fn take(&mut self, mailboxes: &Mailboxes, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
         self.known_files.extend(plan.record);
         for (uid, flags, known_file) in plan.adopt {
             self.adopted.push((uid, flags));
@@ -214,8 +198,8 @@ impl FolderOutcome {
             };
             read_bytes += bytes.len();
             let message = Message::new(Bytes::from(normalize(&bytes).0.into_owned()));
+            let (message, summary) = mailboxes.without_binary(message);
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
-            let summary = Arc::new(Summary::of(&message.content));
             let flags = names::flags(&found.flag_chars, &Flags::default());
             let new_message = MessageToInsert { message, summary, flags, received, saved: received };
             self.added.push((KnownFile { base, flag_chars: found.flag_chars.clone() }, new_message));

@@ -57,7 +57,7 @@ pub(super) fn merge(
                 unknown.remove(base);
                 plan.record.push((*uid, KnownFile { base: base.to_owned(), flag_chars }));
             }
-            None => plan.write.push((*uid, names::flag_chars(&message.flags, ""))),
+            None => plan.write.push((*uid, names::flag_chars(&message.all_flags(), ""))),
         }
     }
     plan.add = unknown.into_keys().map(str::to_owned).collect();
@@ -70,10 +70,10 @@ impl Plan {
         let Some(found) = found else { return self.expunge.push(message.uid) };
         if found.flag_chars != known.flag_chars {
             let now = KnownFile { base: known.base.clone(), flag_chars: found.flag_chars.clone() };
-            self.adopt.push((message.uid, names::flags(&found.flag_chars, &message.flags), now));
+            self.adopt.push((message.uid, names::flags(&found.flag_chars, &message.all_flags()), now));
             return;
         }
-        let flag_chars = names::flag_chars(&message.flags, &found.flag_chars);
+        let flag_chars = names::flag_chars(&message.all_flags(), &found.flag_chars);
         if flag_chars != found.flag_chars {
             self.rename.push((message.uid, known.base.clone(), flag_chars));
         }

@@ -46,12 +46,12 @@ fn level(wire: &str) -> Option<String> {
 /// The base name of a message file written here; always the same for a message. `bytes` is the size of the file.
 pub(super) fn base(mailbox: i64, message: &MessageMeta, bytes: usize) -> String {
     let MessageMeta { uid, received, .. } = message;
-    format!("{}.M{mailbox}U{uid}.postroad,S={bytes}", received.as_second())
+    format!("{}.M{mailbox}U{uid}.postroad,S={bytes}", received)
 }
 
 /// The part of that name that does not depend on the file.
 pub(super) fn name_prefix(mailbox: i64, message: &MessageMeta) -> String {
-    format!("{}.M{mailbox}U{}.postroad,", message.received.as_second(), message.uid)
+    format!("{}.M{mailbox}U{}.postroad,", message.received, message.uid)
 }
 
 /// Splits a file name into base name and flags.

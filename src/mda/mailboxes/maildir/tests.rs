@@ -79,7 +79,7 @@ impl Fixture {
             let message = mailbox.message(meta.uid).unwrap().unwrap().to_bytes();
             let text = String::from_utf8(message.to_vec()).unwrap();
             let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap();
-            format!("{} {}{} {subject}", meta.uid, names::flag_chars(&meta.flags, ""), meta.flags.keywords.join(","))
+            format!("{} {}{} {subject}", meta.uid, names::flag_chars(&meta.all_flags(), ""), meta.keywords.join(","))
         };
         view.messages.iter().map(describe).collect()
     }

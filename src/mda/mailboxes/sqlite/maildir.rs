@@ -43,7 +43,7 @@ pub(in crate::mda::mailboxes) fn folder(
     connection: &Connection,
     mailbox: i64,
 ) -> Result<(View, BTreeMap<Uid, KnownFile>), Error> {
-    let view = view(connection, mailbox)?.unwrap_or_default();
+    let view = view(connection, mailbox)?.map(|(view, _)| view).unwrap_or_default();
     let sql = "SELECT uid, base, flag_chars FROM maildir_file WHERE mailbox = ?1";
     let mut all = connection.prepare_cached(sql)?;
     let file = |row: &Row<'_>| Ok((row.get(0)?, KnownFile { base: row.get(1)?, flag_chars: row.get(2)? }));

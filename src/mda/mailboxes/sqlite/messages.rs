@@ -39,28 +39,14 @@ fn trace(row: &Row<'_>) -> rusqlite::Result<Bytes> {
     Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }
 
-/// What the summary of a message has, if there is one, and the id of its content.
-type Stored<T> = (Option<T>, i64);
-
-pub(in crate::mda::mailboxes) fn structure(
-    connection: &Connection,
-    mailbox: i64,
-    uid: Uid,
-) -> Result<Option<Stored<Vec<u8>>>, Error> {
-    let sql =
-        "SELECT structure, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
-    let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    Ok(connection.prepare_cached(sql)?.query_row([mailbox, uid.into()], found).optional()?)
+pub(in crate::mda::mailboxes) fn structure(connection: &Connection, content: i64) -> Result<Option<Vec<u8>>, Error> {
+    let sql = "SELECT structure FROM summary WHERE content = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)
 }
 
-pub(in crate::mda::mailboxes) fn preview(
-    connection: &Connection,
-    mailbox: i64,
-    uid: Uid,
-) -> Result<Option<Stored<String>>, Error> {
-    let sql = "SELECT preview, content FROM message LEFT JOIN summary USING (content) WHERE mailbox = ?1 AND uid = ?2";
-    let found = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    Ok(connection.prepare_cached(sql)?.query_row([mailbox, uid.into()], found).optional()?)
+pub(in crate::mda::mailboxes) fn preview(connection: &Connection, content: i64) -> Result<Option<String>, Error> {
+    let sql = "SELECT preview FROM summary WHERE content = ?1 AND preview IS NOT NULL";
+    Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)
 }
 
 pub(in crate::mda::mailboxes) fn visit_trigrams(

@@ -15,8 +15,9 @@
 //! | [`insert_mailbox`] | an empty mailbox; its UIDVALIDITY is greater than any the account had before |
 //! | [`rename`], [`delete_mailbox`] | a new name for the same mailbox; deletes it with its messages and annotations |
 //! | [`count_subscriptions`], [`insert_subscription`], [`delete_subscription`] | subscriptions; whether they changed |
-//! | [`status`], [`usage`] | the counts of a mailbox and of an account |
-//! | [`recent`], [`claim_recent`] | the first recent UID; the same, and none is recent any more |
+//! | [`status`], [`usage`] | the counters of a mailbox and of an account, in one look |
+//! | [`record_recent`], [`count_from`] | messages before a UID are not recent; how many are from it on |
+//! | [`miscounts`] | mailboxes whose counters differ from their messages |
 //! | [`insert`], [`copy`] | messages under the next UIDs, with the next modification sequence of the mailbox |
 //! | [`set_flags`], [`remove`] | flags as a function of the old ones; deletes messages, and records their UIDs |
 //! | [`exists`], [`uids`], [`deleted`], [`changed_since`] | messages by UID, flag, modification sequence |
@@ -24,13 +25,18 @@
 //! | [`annotations`], [`find_annotated`], [`count_annotations`] | entries of a mailbox or of the account itself |
 //! | [`set_annotation`], [`copy_annotations`], [`set_uses`] | changes them; sets the special uses of a mailbox |
 //! | [`messages`], [`traces`] | trace lines and contents of messages in a range of UIDs |
-//! | [`structure`], [`preview`], [`visit_trigrams`] | what was computed of a content; `None` inside if it is not there |
-//! | [`view`] | a whole mailbox, as it is at one moment |
+//! | [`structure`], [`preview`] | what was computed of a content; `None` if it is not there |
+//! | [`visit_trigrams`] | the text filters and trace lines of a range of UIDs |
+//! | [`view`] | a whole mailbox, as it is at one moment, and its first recent UID |
 //! | [`visit_summaries`] | the summaries of a range of UIDs, large ones only if they are asked for |
+//! | [`visit_headers`] | the listed header fields of a range of UIDs, where they are stored |
 //! | [`folders`], [`record_folder`], [`delete_folder`] | the Maildir folders of mailboxes, deleted ones too |
 //! | [`folder`], [`record_file`], [`delete_file`] | a mailbox, and its files as they were last seen; changes these |
+//! | [`filed_after`] | messages that came by a journey, in order, after one |
 //! | [`inventory`] | what simulations check |
 
+mod counters;
+mod filed;
 mod maildir;
 mod messages;
 mod metadata;
@@ -47,6 +53,8 @@ use rusqlite::Connection;
 use super::Inventory;
 use crate::store::Error;
 
+pub(super) use counters::{count_from, miscounts, record_recent};
+pub(super) use filed::filed_after;
 pub(super) use maildir::{delete_file, delete_folder, folder, folders, record_file, record_folder};
 pub(super) use messages::{messages, preview, structure, traces, visit_trigrams};
 pub(super) use metadata::{
@@ -57,10 +65,10 @@ pub(super) use rows::{
     remove, set_flags, uids,
 };
 pub use schema::SCHEMA;
-pub(super) use summaries::visit_summaries;
+pub(super) use summaries::{visit_headers, visit_summaries};
 pub(super) use tree::{
-    accounts, claim_recent, count_mailboxes, count_subscriptions, delete_mailbox, delete_subscription, insert_account,
-    insert_mailbox, insert_subscription, key, mailboxes_of, names, recent, rename, status, usage,
+    accounts, count_mailboxes, count_subscriptions, delete_mailbox, delete_subscription, insert_account,
+    insert_mailbox, insert_subscription, key, mailboxes_of, names, rename, status, usage,
 };
 pub(super) use views::view;
 

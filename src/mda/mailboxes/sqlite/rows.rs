@@ -1,14 +1,16 @@
 //! Rows of accounts, mailboxes and messages, as every operation finds, inserts, copies and removes them.
 
+use std::borrow::Cow;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::counters::MailboxChange;
 use super::summaries::insert_summary;
 use super::views;
 use crate::imap::{Flags, SystemFlags};
 use crate::mda::mailboxes::append::MessageToInsert;
 use crate::mda::mailboxes::open_mailbox::{Change, ChangeKind};
-use crate::mda::mailboxes::quota::Usage;
-use crate::mda::mailboxes::{Error, MessageMeta, Uid, date};
+use crate::mda::mailboxes::{Error, MessageMeta, Uid};
 use crate::store::{self, Transaction, content};
 
 /// Records of expunged messages kept per mailbox, apart from those of the last [`PRUNE_INTERVAL`] changes.
@@ -94,8 +96,8 @@ pub(in crate::mda::mailboxes) fn insert(
     let MessageToInsert { message, summary, flags, received, saved } = new_message;
     let (content, _) = content::put(transaction, &message.content)?;
     insert_summary(transaction, content, summary)?;
-    let UidAllocation { account, uidvalidity, uid, modseq } =
-        UidAllocation::allocate(transaction, mailbox, Usage { bytes: message.len() as u64, messages: 1 })?;
+    let mut change = MailboxChange::begin(transaction, mailbox)?;
+    let (uid, size) = (change.allocate_uid(), message.len() as u64);
     if !message.trace.is_empty() {
         let journey = message.journey().map(|journey| journey.to_string());
         let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
@@ -103,58 +105,29 @@ pub(in crate::mda::mailboxes) fn insert(
     }
     let meta = MessageMeta {
         uid,
-        flags: flags.clone(),
-        modseq,
-        received: date(*received),
-        saved: date(*saved),
-        size: message.len() as u64,
+        flags: flags.system,
+        keywords: flags.keywords.clone().into(),
+        modseq: change.modseq,
+        received: *received,
+        saved: *saved,
+        size,
         content,
         email: (mailbox as u64) << 32 | u64::from(uid),
     };
     insert_row(transaction, mailbox, &meta)?;
+    change.add(uid, flags.system, size);
+    let MailboxChange { account, uidvalidity, modseq, .. } = change;
+    change.finish(transaction)?;
     Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]) }))
 }
 
 fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
-    let MessageMeta { uid, flags, modseq, received, saved, size, content, email } = message;
+    let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message;
     let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    let (received, saved) = (received.as_second(), saved.as_second());
-    let (bits, keywords) = (flags.system.bits(), flags.keywords.join(" "));
+    let (bits, keywords) = (flags.bits(), keywords.join(" "));
     let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
-}
-
-/// UIDs allocated for messages of a mailbox, and the modification sequence of that change.
-struct UidAllocation {
-    account: i64,
-    uidvalidity: u32,
-    /// The first UID.
-    uid: Uid,
-    modseq: u64,
-}
-
-impl UidAllocation {
-    /// Allocates the next UIDs, which are never used again, and adds the messages to the counts of the mailbox. As
-    /// there is only one writer, UIDs ascend in the order of commits.
-    fn allocate(transaction: &Transaction<'_>, mailbox: i64, added: Usage) -> rusqlite::Result<Self> {
-        // RETURNING would build a temporary table each time.
-        let sql = "SELECT account, uidvalidity, uidnext, modseq + 1 FROM mailbox WHERE id = ?1";
-        let allocation = transaction.prepare_cached(sql)?.query_row([mailbox], |row| {
-            Ok(Self { account: row.get(0)?, uidvalidity: row.get(1)?, uid: row.get(2)?, modseq: row.get(3)? })
-        })?;
-        let sql =
-            "UPDATE mailbox SET uidnext = uidnext + ?2, modseq = ?3, messages = messages + ?2, octets = octets + ?4
-                   WHERE id = ?1";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, added.messages, allocation.modseq, added.bytes])?;
-        Ok(allocation)
-    }
-}
-
-/// The account, and the modification sequence of this change.
-fn next_modseq(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<(i64, u64)> {
-    let sql = "UPDATE mailbox SET modseq = modseq + 1 WHERE id = ?1 RETURNING account, modseq";
-    transaction.prepare_cached(sql)?.query_row([mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 pub(in crate::mda::mailboxes) fn set_flags(
@@ -163,24 +136,41 @@ pub(in crate::mda::mailboxes) fn set_flags(
     uids: &[Uid],
     new_flags: impl Fn(&Flags) -> Result<Option<Flags>, Error>,
 ) -> Result<Change, Error> {
-    let (account, modseq) = next_modseq(transaction, mailbox)?;
-    let sql = "SELECT uid, flags, keywords FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
+    let uids = ascending(uids);
+    let mut change = MailboxChange::begin(transaction, mailbox)?;
+    let sql = "SELECT uid, flags, keywords, size FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
     let mut find = transaction.prepare_cached(sql)?;
     let mut changed: Vec<(Uid, Flags)> = Vec::new();
     for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
         let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
         while let Some(row) = rows.next()? {
-            if let Some(new) = new_flags(&views::flags(row, 1)?)? {
-                changed.push((row.get(0)?, new));
+            let old = views::flags(row, 1)?;
+            if let Some(new) = new_flags(&old)? {
+                let uid = row.get(0)?;
+                change.set_flags(uid, &old, &new, row.get(3)?);
+                changed.push((uid, new));
             }
         }
     }
     let sql = "UPDATE message SET flags = ?3, keywords = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2";
     let mut update = transaction.prepare_cached(sql)?;
+    let MailboxChange { account, modseq, .. } = change;
     for (uid, flags) in &changed {
         update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
     }
+    change.finish(transaction)?;
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed) })
+}
+
+/// UIDs in order, each once.
+fn ascending(uids: &[Uid]) -> Cow<'_, [Uid]> {
+    if uids.is_sorted_by(|before, after| before < after) {
+        return uids.into();
+    }
+    let mut uids = uids.to_vec();
+    uids.sort_unstable();
+    uids.dedup();
+    uids.into()
 }
 
 /// UIDVALIDITY of the target, the UIDs of originals and copies, both ascending, and the change of the target.
@@ -193,28 +183,29 @@ pub(in crate::mda::mailboxes) fn copy(
     target: i64,
     now: i64,
 ) -> Result<Copies, store::Error> {
-    let mut uids = uids.to_vec();
-    uids.sort_unstable();
-    uids.dedup();
+    let uids = ascending(uids);
     let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
                WHERE mailbox = ?1 AND uid = ?2";
     let mut find = transaction.prepare_cached(sql)?;
     let mut found: Vec<MessageMeta> = Vec::new();
-    for uid in uids {
+    for uid in uids.iter() {
         found.extend(find.query_row(params![mailbox, uid], views::message).optional()?);
     }
-    let UidAllocation { account, uidvalidity, uid: first, modseq } =
-        UidAllocation::allocate(transaction, target, Usage::of(&found))?;
+    let mut change = MailboxChange::begin(transaction, target)?;
+    let MailboxChange { account, uidvalidity, modseq, .. } = change;
     let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let mut trace = transaction.prepare_cached(sql)?;
     let mut copied = Vec::with_capacity(found.len());
-    for (message, uid) in found.iter_mut().zip(first..) {
+    for message in &mut found {
+        let uid = change.allocate_uid();
         trace.execute(params![mailbox, message.uid, target, uid])?;
         copied.push((message.uid, uid));
-        (message.uid, message.modseq, message.saved) = (uid, modseq, date(now));
+        (message.uid, message.modseq, message.saved) = (uid, modseq, now);
         insert_row(transaction, target, message)?;
+        change.add(uid, message.flags, message.size);
         content::add_ref(transaction, message.content)?;
     }
+    change.finish(transaction)?;
     Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind: ChangeKind::Added(found) }))
 }
 
@@ -223,24 +214,26 @@ pub(in crate::mda::mailboxes) fn remove(
     mailbox: i64,
     uids: &[Uid],
 ) -> Result<Change, store::Error> {
-    let (account, modseq) = next_modseq(transaction, mailbox)?;
-    let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content, size";
+    let mut change = MailboxChange::begin(transaction, mailbox)?;
+    let MailboxChange { account, modseq, .. } = change;
+    let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2 RETURNING content, flags, size";
     let mut delete = transaction.prepare_cached(sql)?;
     let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
     let mut record_expunged = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
-    let (mut removed, mut bytes) = (Vec::new(), 0);
+    let mut removed = Vec::new();
     for uid in uids {
-        let gone = delete.query_row(params![mailbox, uid], |row| Ok((row.get(0)?, row.get::<_, u64>(1)?)));
-        if let Some((content, size)) = gone.optional()? {
-            bytes += size;
+        let gone = delete.query_row(params![mailbox, uid], |row| {
+            Ok((row.get(0)?, SystemFlags::from_bits(row.get(1)?), row.get(2)?))
+        });
+        if let Some((content, flags, size)) = gone.optional()? {
+            change.remove(*uid, flags, size);
             content::release(transaction, content)?;
             delete_trace.execute(params![mailbox, uid])?;
             record_expunged.execute(params![mailbox, uid, modseq])?;
             removed.push(*uid);
         }
     }
-    let sql = "UPDATE mailbox SET messages = messages - ?2, octets = octets - ?3 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![mailbox, removed.len(), bytes])?;
+    change.finish(transaction)?;
     prune(transaction, mailbox, modseq)?;
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed) })
 }

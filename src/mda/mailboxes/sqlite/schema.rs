@@ -21,8 +21,12 @@ CREATE TABLE mailbox (
     uidnext INTEGER NOT NULL DEFAULT 1,
     modseq INTEGER NOT NULL DEFAULT 1, -- of the last change
     recent INTEGER NOT NULL DEFAULT 1, -- no session was told of messages from this uid on
-    messages INTEGER NOT NULL DEFAULT 0, -- this and octets: what is there
+    messages INTEGER NOT NULL DEFAULT 0, -- from here to recents: Counters
     octets INTEGER NOT NULL DEFAULT 0,
+    unseen INTEGER NOT NULL DEFAULT 0,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    deleted_octets INTEGER NOT NULL DEFAULT 0,
+    recents INTEGER NOT NULL DEFAULT 0,
     forgotten INTEGER NOT NULL DEFAULT 0, -- what went up to this change is not in expunged
     UNIQUE (account, name)
 ) STRICT;
@@ -77,6 +81,8 @@ CREATE TABLE expunged (
 -- What is worked out of a content once, before it is committed: imap::Summary.
 CREATE TABLE summary (
     content INTEGER PRIMARY KEY,
+    header BLOB, -- this and whole_header: imap::KeptHeader
+    whole_header INTEGER NOT NULL,
     envelope BLOB NOT NULL,
     body_structure BLOB NOT NULL,
     sender BLOB NOT NULL,

@@ -1,18 +1,31 @@
 //! Rows of summaries.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::{Connection, Row, params};
 
-use crate::imap::Summary;
+use crate::imap::{KeptHeader, Summary};
 use crate::mda::mailboxes::Uid;
 use crate::mda::mailboxes::summary_cache::{PIECES, StoredSummary, SummaryQuery, number_of_date};
 use crate::store::{Error, Transaction};
 
 /// Stores the summary of a content, unless it has one.
 pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summary: &Summary) -> rusqlite::Result<()> {
-    let Summary { envelope, body_structure, fields, sent, sort_keys, preview, structure, trigrams } = summary;
+    let Summary {
+        envelope,
+        body_structure,
+        header,
+        fields,
+        sent,
+        sort_keys,
+        preview,
+        structure,
+        trigrams,
+        has_binary: _,
+    } = summary;
     let sql = "INSERT OR IGNORE INTO summary (content, envelope, body_structure, sender, recipient, cc, bcc, subject,
-               sent, structure, grams, standing, sent_at, preview)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+               sent, structure, grams, standing, sent_at, preview, header, whole_header)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let [sender, recipient, cc, bcc, subject] = fields.each_ref().map(String::as_bytes);
     let sent = sent.map(number_of_date);
     let values = params![
@@ -30,6 +43,8 @@ pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summar
         sort_keys.to_bytes(),
         sort_keys.sent,
         preview,
+        header.as_ref().map(|header| &header.bytes),
+        header.as_ref().is_some_and(|header| header.is_whole),
     ];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
@@ -49,6 +64,23 @@ pub(in crate::mda::mailboxes) fn visit_summaries(
     let mut rows = find.query(params![mailbox, uids.start(), uids.end(), wanted, max_bytes])?;
     while let Some(row) = rows.next()? {
         visit(row.get(0)?, row.get(1)?, stored(row)?);
+    }
+    Ok(())
+}
+
+pub(in crate::mda::mailboxes) fn visit_headers(
+    connection: &Connection,
+    mailbox: i64,
+    uids: &RangeInclusive<Uid>,
+    mut visit: impl FnMut(Uid, KeptHeader<&[u8]>),
+) -> Result<(), Error> {
+    let sql = "SELECT uid, header, whole_header FROM message JOIN summary USING (content)
+               WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND header IS NOT NULL ORDER BY uid";
+    let mut find = connection.prepare_cached(sql)?;
+    let mut rows = find.query(params![mailbox, uids.start(), uids.end()])?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        visit(row.get(0)?, KeptHeader { bytes, is_whole: row.get(2)? });
     }
     Ok(())
 }

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows::find;
-use crate::imap::SystemFlags;
-use crate::mda::mailboxes::Uid;
+use super::counters::counters;
 use crate::mda::mailboxes::list::Status;
 use crate::mda::mailboxes::quota::Usage;
 use crate::mda::mailboxes::special_use::{SpecialUse, format_uses, parse_stored_uses};
@@ -29,15 +27,17 @@ pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -
     Ok(connection.prepare_cached(sql)?.query_row([account], found)?)
 }
 
-/// Mailboxes with their ids and special uses, and subscriptions.
-type Names = (BTreeMap<String, (u64, Vec<SpecialUse>)>, BTreeSet<String>);
+/// Mailboxes with their special uses, and subscriptions.
+type Names = (BTreeMap<String, (Status, Vec<SpecialUse>)>, BTreeSet<String>);
 
 pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -> Result<Names, Error> {
-    let sql = "SELECT name, id, use FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
+    let sql = "SELECT id, uidnext, uidvalidity, modseq, recent,
+                      messages, octets, unseen, deleted, deleted_octets, recents, name, use
+               FROM mailbox WHERE account = (SELECT id FROM account WHERE key = ?1)";
     let mut mailboxes = connection.prepare_cached(sql)?;
     let mailboxes = mailboxes.query_map([account], |row| {
-        let stored: Option<String> = row.get(2)?;
-        Ok((row.get(0)?, (row.get(1)?, parse_stored_uses(stored.as_deref()))))
+        let uses = row.get_ref(12)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        Ok((row.get(11)?, (status_in(row)?, parse_stored_uses(uses))))
     })?;
     let mailboxes = mailboxes.collect::<Result<_, _>>()?;
     let sql = "SELECT name FROM subscription WHERE account = (SELECT id FROM account WHERE key = ?1)";
@@ -51,27 +51,23 @@ pub(in crate::mda::mailboxes) fn status(
     account: &str,
     name: &str,
 ) -> Result<Option<Status>, Error> {
-    let Some((_, mailbox)) = find(connection, account, name)? else { return Ok(None) };
-    let sql = "SELECT count(uid), ifnull(sum(uid >= recent), 0), ifnull(sum(flags & ?2 = 0), 0),
-                      ifnull(sum(flags & ?3 != 0), 0), ifnull(sum(size), 0), uidnext, uidvalidity, mailbox.modseq,
-                      ifnull(sum(size) FILTER (WHERE flags & ?3 != 0), 0), mailbox.id
-               FROM mailbox LEFT JOIN message ON message.mailbox = mailbox.id WHERE mailbox.id = ?1";
-    let flags = params![mailbox, SystemFlags::SEEN.bits(), SystemFlags::DELETED.bits()];
-    let status = connection.prepare_cached(sql)?.query_row(flags, |row| {
-        Ok(Status {
-            messages: row.get(0)?,
-            recent: row.get(1)?,
-            unseen: row.get(2)?,
-            deleted: row.get(3)?,
-            size: row.get(4)?,
-            uidnext: row.get(5)?,
-            uidvalidity: row.get(6)?,
-            modseq: row.get(7)?,
-            deleted_size: row.get(8)?,
-            id: row.get(9)?,
-        })
-    })?;
-    Ok(Some(status))
+    let sql = "SELECT mailbox.id, uidnext, mailbox.uidvalidity, modseq, recent,
+                      messages, octets, unseen, deleted, deleted_octets, recents
+               FROM account JOIN mailbox ON mailbox.account = account.id
+               WHERE account.key = ?1 AND mailbox.name = ?2";
+    Ok(connection.prepare_cached(sql)?.query_row([account, name], status_in).optional()?)
+}
+
+/// A status from its columns `id, uidnext, uidvalidity, modseq, recent`, and its counters.
+fn status_in(row: &Row<'_>) -> rusqlite::Result<Status> {
+    Ok(Status {
+        id: row.get(0)?,
+        uidnext: row.get(1)?,
+        uidvalidity: row.get(2)?,
+        modseq: row.get(3)?,
+        recent_from: row.get(4)?,
+        counters: counters(row, 5)?,
+    })
 }
 
 pub(in crate::mda::mailboxes) fn insert_account(transaction: &Transaction<'_>, key: &str) -> Result<i64, Error> {
@@ -143,15 +139,4 @@ pub(in crate::mda::mailboxes) fn delete_subscription(
 ) -> Result<bool, Error> {
     let sql = "DELETE FROM subscription WHERE account = ?1 AND name = ?2";
     Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
-}
-
-pub(in crate::mda::mailboxes) fn recent(connection: &Connection, mailbox: i64) -> Result<Uid, Error> {
-    let sql = "SELECT recent FROM mailbox WHERE id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
-}
-
-pub(in crate::mda::mailboxes) fn claim_recent(transaction: &Transaction<'_>, mailbox: i64) -> Result<Uid, Error> {
-    let recent = recent(transaction, mailbox)?;
-    transaction.prepare_cached("UPDATE mailbox SET recent = uidnext WHERE id = ?1")?.execute([mailbox])?;
-    Ok(recent)
 }

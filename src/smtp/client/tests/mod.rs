@@ -143,6 +143,7 @@ fn verdicts(event: &Event) -> Vec<String> {
     let text = |verdict: &Verdict| match verdict {
         Verdict::Accepted(reply) => format!("{reply}"),
         Verdict::Refused { stage, reply } => format!("{stage}: {reply}"),
+        Verdict::NotSent(not_sent) => format!("not sent: {not_sent}"),
     };
     outcome.verdicts.iter().map(text).collect()
 }

@@ -13,10 +13,16 @@ pub(super) struct Observed {
 
 impl Observed {
     pub(super) async fn new(fixture: &Fixture, at: usize) -> Self {
-        let mut observer = Client { stream: fixture.log_in().await, selected: at, mirror: vec![], statuses: vec![] };
-        observer.send("ENABLE CONDSTORE").await;
+        let mut observer = Client::new(fixture, at, Some("CONDSTORE")).await;
         observer.send(&format!("EXAMINE {}", BOXES[at])).await;
         Self { observer, known: BTreeMap::new(), last: 0 }
+    }
+
+    /// Another session was told of all messages.
+    pub(super) async fn check_none_is_recent(&mut self) {
+        let other = BOXES[self.observer.selected];
+        let answer = self.observer.send(&format!("STATUS {other} (RECENT)")).await;
+        assert!(answer.lines.iter().any(|line| line.contains("(RECENT 0)")), "{:?}", answer.lines);
     }
 
     /// A new or changed message has a modification sequence higher than all before, an unchanged one keeps its own;

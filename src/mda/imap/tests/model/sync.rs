@@ -74,6 +74,7 @@ impl World {
         let mut known: BTreeMap<u32, Flags> =
             self.clients[SYNCED].mirror.iter().map(|known| (known.uid, known.flags.clone())).collect();
         self.clients[SYNCED].send("UNSELECT").await;
+        self.clients[SYNCED].selections += 1;
         for _ in 0..self.pick(6) {
             self.step(self.pick(SYNCED)).await;
         }

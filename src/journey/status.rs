@@ -1,0 +1,439 @@
+//! One journey: what became of a message for each recipient, worked out from its events.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Event, EventKind};
+use crate::mail::{Address, JourneyId, ReversePath};
+
+/// The delivery status of a message for one recipient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub enum RecipientStatus {
+    /// Still in transit.
+    Underway {
+        /// The last host that accepted it.
+        at: String,
+    },
+    /// Still in transit, and waiting for the next attempt.
+    Deferred {
+        /// The host in whose queue it waits.
+        at: String,
+        /// When the next attempt is due.
+        until: Timestamp,
+        /// Why the last one failed.
+        reason: String,
+    },
+    /// Held in a queue until the operator releases it.
+    Held {
+        /// The host in whose queue it is.
+        at: String,
+        /// Why, unless the operator asked for it, or why the last attempt failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Accepted by a host that reports no events: this world has it no more.
+    Relayed {
+        /// That host.
+        to: String,
+    },
+    /// No longer in this host's queue; what became of it is not known, since the process was killed before that was stored.
+    Gone {
+        /// The host.
+        at: String,
+    },
+    /// In a mailbox.
+    Delivered {
+        /// The number of copies; more than one is a duplicate.
+        copies: usize,
+        /// When the first copy was delivered.
+        at: Timestamp,
+    },
+    /// Delivery failed permanently.
+    Failed {
+        /// The reason.
+        reason: String,
+        /// The journey of the report to the sender.
+        report: Option<JourneyId>,
+    },
+    /// An alias that was expanded. Each target has a status of its own.
+    Expanded {
+        /// The targets.
+        to: Vec<Address>,
+    },
+    /// Discarded, as the alias says.
+    Discarded {
+        /// The host.
+        at: String,
+    },
+    /// Deleted by the operator.
+    Deleted {
+        /// The host from whose queue it was deleted.
+        at: String,
+    },
+}
+
+impl RecipientStatus {
+    /// Whether a host of the world still has the message for the recipient.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Underway { .. } | Self::Deferred { .. } | Self::Held { .. })
+    }
+
+    /// The host in whose queue the message is.
+    pub fn queue(&self) -> Option<&str> {
+        match self {
+            Self::Underway { at } | Self::Deferred { at, .. } | Self::Held { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// What an address is to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Recipient,
+    Sender,
+}
+
+/// What is known of a journey without its events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JourneyState {
+    /// Its id.
+    pub journey: JourneyId,
+    /// `MAIL FROM` at its first host.
+    pub reverse_path: ReversePath,
+    /// When the first host accepted it.
+    pub began: Timestamp,
+    /// The status of each recipient.
+    pub recipients: BTreeMap<Address, RecipientStatus>,
+    /// A host got no reply to the message and sends it again, which may duplicate it.
+    pub in_doubt: bool,
+    /// The number of its events.
+    #[serde(rename = "events")]
+    pub event_count: u64,
+    /// The highest number of an event that this is worked out from.
+    pub(super) last_seq: u64,
+}
+
+/// One journey: the way of one message through all hosts.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// What is known of it.
+    pub state: JourneyState,
+    /// Its events, in the order in which they happened.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// The serialized form of a journey.
+#[derive(Serialize)]
+struct WithEvents<'a> {
+    journey: JourneyId,
+    reverse_path: &'a ReversePath,
+    began: Timestamp,
+    settled: bool,
+    recipients: &'a BTreeMap<Address, RecipientStatus>,
+    in_doubt: bool,
+    events: &'a [Arc<Event>],
+}
+
+impl Serialize for Journey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let JourneyState { journey, reverse_path, began, recipients, in_doubt, .. } = &self.state;
+        let (journey, began, in_doubt, settled) = (*journey, *began, *in_doubt, self.is_settled());
+        WithEvents { journey, reverse_path, began, settled, recipients, in_doubt, events: &self.events }
+            .serialize(serializer)
+    }
+}
+
+impl Deref for Journey {
+    type Target = JourneyState;
+
+    fn deref(&self) -> &JourneyState {
+        &self.state
+    }
+}
+
+impl JourneyState {
+    /// A journey of which nothing is known but that something happened at this time.
+    pub(super) fn new(journey: JourneyId, began: Timestamp) -> Self {
+        let recipients = BTreeMap::new();
+        Self { journey, reverse_path: None, began, recipients, in_doubt: false, event_count: 0, last_seq: 0 }
+    }
+
+    /// Adds those of the events that it does not know yet. They are in the order in which they happened; others that
+    /// happened in between may be known already, since hosts of other processes report late.
+    pub(super) fn add_all<'a>(&mut self, events: impl IntoIterator<Item = &'a Event>) {
+        let known = self.last_seq;
+        events.into_iter().filter(|event| known < event.seq).for_each(|event| self.add(event));
+    }
+
+    fn add(&mut self, event: &Event) {
+        self.event_count += 1;
+        self.last_seq = self.last_seq.max(event.seq);
+        self.began = self.began.min(event.at);
+        match &event.kind {
+            EventKind::Received { reverse_path, recipients, .. } | EventKind::Found { reverse_path, recipients } => {
+                if self.reverse_path.is_none() {
+                    self.reverse_path.clone_from(reverse_path);
+                }
+                self.set_underway(&event.host, recipients);
+            }
+            EventKind::Expanded { recipient, targets, .. } => self.set_expanded(&event.host, recipient, targets),
+            EventKind::Reported { recipients, .. } => self.set_underway(&event.host, recipients),
+            EventKind::Delivered { recipient, .. } => {
+                let status = self.recipients.entry(recipient.clone());
+                match status.or_insert(RecipientStatus::Delivered { copies: 0, at: event.at }) {
+                    RecipientStatus::Delivered { copies, .. } => *copies += 1,
+                    other => *other = RecipientStatus::Delivered { copies: 1, at: event.at },
+                }
+            }
+            EventKind::Failed { recipients, reason, report, in_doubt, .. } => {
+                self.in_doubt |= in_doubt;
+                let status = RecipientStatus::Failed { reason: reason.clone(), report: *report };
+                self.recipients.extend(recipients.iter().map(|recipient| (recipient.clone(), status.clone())));
+            }
+            EventKind::Deleted { recipients } => {
+                let status = RecipientStatus::Deleted { at: event.host.to_string() };
+                self.recipients.extend(recipients.iter().map(|recipient| (recipient.clone(), status.clone())));
+            }
+            EventKind::Deferred { recipients, reason, until, in_doubt, .. } => {
+                self.in_doubt |= in_doubt;
+                let at = event.host.to_string();
+                self.update(recipients, |status| match status {
+                    // Nothing is tried at `until`.
+                    RecipientStatus::Held { at: held, .. } if *held == at => {
+                        RecipientStatus::Held { at: at.clone(), reason: Some(reason.clone()) }
+                    }
+                    _ => RecipientStatus::Deferred { at: at.clone(), until: *until, reason: reason.clone() },
+                });
+            }
+            EventKind::Held { recipients, reason } => {
+                let held = RecipientStatus::Held { at: event.host.to_string(), reason: reason.clone() };
+                self.update(recipients, |_| held.clone());
+            }
+            EventKind::Released { recipients } => self.set_underway(&event.host, recipients),
+            EventKind::Gone { recipients } => {
+                self.update(recipients, |status| match status {
+                    status if status.queue() == Some(&*event.host) => {
+                        RecipientStatus::Gone { at: event.host.to_string() }
+                    }
+                    status => status.clone(),
+                });
+            }
+            EventKind::Relayed { recipients, to, leaves, .. } => {
+                self.update(recipients, |status| match status {
+                    _ if *leaves => RecipientStatus::Relayed { to: to.clone() },
+                    // The next host is an external MTA: ours have accepted it before they said so.
+                    status if status.queue() == Some(&*event.host) => RecipientStatus::Underway { at: to.clone() },
+                    status => status.clone(),
+                });
+            }
+            EventKind::Retrieved { .. } => {}
+        }
+    }
+
+    /// Changes the status of those recipients that are not done with.
+    fn update(&mut self, recipients: &[Address], change: impl Fn(&RecipientStatus) -> RecipientStatus) {
+        for recipient in recipients {
+            let status = self.recipients.entry(recipient.clone());
+            let status = status.or_insert(RecipientStatus::Underway { at: String::new() });
+            if status.is_open() {
+                *status = change(status);
+            }
+        }
+    }
+
+    fn set_underway(&mut self, host: &str, recipients: &[Address]) {
+        for recipient in recipients {
+            let underway = RecipientStatus::Underway { at: host.to_owned() };
+            let status = self.recipients.entry(recipient.clone()).or_insert_with(|| underway.clone());
+            // What left the world may come back.
+            if status.is_open() || matches!(status, RecipientStatus::Relayed { .. } | RecipientStatus::Gone { .. }) {
+                *status = underway;
+            }
+        }
+    }
+
+    fn set_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
+        let status = match targets {
+            [] => RecipientStatus::Discarded { at: host.to_owned() },
+            targets => RecipientStatus::Expanded { to: targets.to_vec() },
+        };
+        // An alias that is its own target keeps a copy, which is still in transit.
+        if !targets.contains(alias) {
+            self.recipients.insert(alias.clone(), status);
+        }
+        self.set_underway(host, targets);
+    }
+
+    /// The keys of the addresses by which it is found.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (String, Part)> {
+        let recipients = self.recipients.keys().map(|recipient| (recipient.key(), Part::Recipient));
+        recipients.chain(self.reverse_path.iter().map(|sender| (sender.key(), Part::Sender)))
+    }
+
+    /// How many addresses that are.
+    pub(super) fn address_count(&self) -> usize {
+        self.recipients.len() + usize::from(self.reverse_path.is_some())
+    }
+
+    /// Whether no host of the world has a copy in transit any more.
+    pub fn is_settled(&self) -> bool {
+        !self.recipients.values().any(RecipientStatus::is_open)
+    }
+
+    /// Whether it was delivered, failed, or ended in another way within the world for each recipient.
+    pub fn has_ended(&self) -> bool {
+        let has_ended =
+            |status: &RecipientStatus| !status.is_open() && !matches!(status, RecipientStatus::Relayed { .. });
+        !self.recipients.is_empty() && self.recipients.values().all(has_ended)
+    }
+
+    /// Whether each recipient got exactly one copy; for an alias, whether each target did.
+    pub fn arrived_once(&self) -> bool {
+        let arrived = |status: &RecipientStatus| {
+            matches!(status, RecipientStatus::Delivered { copies: 1, .. } | RecipientStatus::Expanded { .. })
+        };
+        !self.recipients.is_empty() && self.recipients.values().all(arrived)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::journey::Protocol;
+
+    /// A state after these events of one journey at the host `mta`.
+    fn state(kinds: impl IntoIterator<Item = EventKind>) -> JourneyState {
+        let events: Vec<_> = (1..).zip(kinds).map(|(seq, kind)| event(seq, kind)).collect();
+        let mut state = JourneyState::new(JourneyId::from_random(1), Timestamp::UNIX_EPOCH);
+        state.add_all(&events);
+        state
+    }
+
+    pub(in crate::journey) fn event(seq: u64, kind: EventKind) -> Event {
+        let (journey, at) = (JourneyId::from_random(1), Timestamp::UNIX_EPOCH);
+        Event { seq, at, host: "mta".into(), journey, id: None, kind, transcript: None }
+    }
+
+    pub(in crate::journey) fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    pub(in crate::journey) fn received(recipients: &[&str]) -> EventKind {
+        EventKind::Received {
+            protocol: Protocol::Smtp,
+            from: "mua".to_owned(),
+            reverse_path: Some(address("me@x.test")),
+            recipients: recipients.iter().map(|text| address(text)).collect(),
+            size: 1,
+            tls: None,
+            user: None,
+            took_ms: 0.0,
+        }
+    }
+
+    pub(in crate::journey) fn delivered(recipient: &str) -> EventKind {
+        let recipient = address(recipient);
+        EventKind::Delivered { account: recipient.key(), recipient, mailbox: "INBOX".to_owned(), uid: 1 }
+    }
+
+    fn deferred(recipient: &str) -> EventKind {
+        let (recipients, until) = (vec![address(recipient)], Timestamp::UNIX_EPOCH);
+        EventKind::Deferred { recipients, to: None, reason: "busy".to_owned(), until, in_doubt: false }
+    }
+
+    fn relayed(recipient: &str, leaves: bool) -> EventKind {
+        EventKind::Relayed {
+            protocol: Protocol::Smtp,
+            to: "mx.ext.test".to_owned(),
+            recipients: vec![address(recipient)],
+            reply: "250 OK".to_owned(),
+            tls: None,
+            took_ms: 0.0,
+            leaves,
+        }
+    }
+
+    #[test]
+    fn journey_is_settled_when_every_recipient_is() {
+        let kinds = [received(&["a@x.test", "b@x.test"]), delivered("a@x.test"), delivered("b@x.test")];
+        assert!(!state(kinds[..2].to_vec()).is_settled());
+        let all = state(kinds);
+        assert!(all.is_settled() && all.arrived_once());
+    }
+
+    #[test]
+    fn journey_to_an_alias_has_arrived_when_all_targets_have_it() {
+        let targets = vec![address("info@x.test"), address("b@y.test")];
+        let expanded = EventKind::Expanded { recipient: address("info@x.test"), targets, discarded: false };
+        let kinds = [received(&["info@x.test"]), expanded, delivered("b@y.test"), delivered("info@x.test")];
+        assert!(!state(kinds[..3].to_vec()).is_settled(), "info keeps a copy");
+        let all = state(kinds);
+        assert!(all.is_settled() && all.arrived_once());
+        let discarded = EventKind::Expanded { recipient: address("a@x.test"), targets: vec![], discarded: true };
+        let state = state([received(&["a@x.test"]), discarded]);
+        assert!(state.is_settled() && !state.arrived_once());
+    }
+
+    #[test]
+    fn journey_deleted_by_the_operator_or_delivered_twice_is_settled_and_has_not_arrived_once() {
+        let deleted = EventKind::Deleted { recipients: vec![address("a@x.test")] };
+        let twice = [received(&["a@x.test"]), delivered("a@x.test"), delivered("a@x.test")];
+        for state in [state([received(&["a@x.test"]), deleted]), state(twice)] {
+            assert!(state.is_settled() && !state.arrived_once());
+        }
+    }
+
+    #[test]
+    fn journey_of_a_held_message_says_held_until_it_is_released() {
+        let (recipients, to) = (vec![address("a@x.test")], address("a@x.test"));
+        let held = EventKind::Held { recipients: recipients.clone(), reason: None };
+        let kinds = [
+            received(&["a@x.test"]),
+            deferred("a@x.test"),
+            held,
+            deferred("a@x.test"),
+            EventKind::Released { recipients },
+        ];
+        let after = |count: usize| state(kinds[..count].to_vec()).recipients[&to].clone();
+        let until = Timestamp::UNIX_EPOCH;
+        assert_eq!(after(2), RecipientStatus::Deferred { at: "mta".to_owned(), until, reason: "busy".to_owned() });
+        assert_eq!(after(3), RecipientStatus::Held { at: "mta".to_owned(), reason: None });
+        // The attempt that was under way ends.
+        assert_eq!(after(4), RecipientStatus::Held { at: "mta".to_owned(), reason: Some("busy".to_owned()) });
+        assert_eq!(after(5), RecipientStatus::Underway { at: "mta".to_owned() });
+    }
+
+    #[test]
+    fn journey_that_leaves_the_world_is_settled_until_it_comes_back() {
+        let (to, kinds) =
+            (address("a@y.test"), [received(&["a@y.test"]), relayed("a@y.test", true), received(&["a@y.test"])]);
+        let left = state(kinds[..2].to_vec());
+        assert_eq!(left.recipients[&to], RecipientStatus::Relayed { to: "mx.ext.test".to_owned() });
+        assert!(left.is_settled() && !left.has_ended());
+        assert!(!state(kinds).is_settled());
+        let external = state([received(&["a@y.test"]), relayed("a@y.test", false)]);
+        assert_eq!(external.recipients[&to], RecipientStatus::Underway { at: "mx.ext.test".to_owned() });
+    }
+
+    /// What is read long after its journey was removed.
+    #[test]
+    fn journey_without_recipients_is_settled() {
+        let state = state([EventKind::Retrieved { protocol: Protocol::Imap, account: "a@x.test".to_owned(), size: 1 }]);
+        assert!(state.is_settled() && !state.has_ended() && !state.arrived_once());
+    }
+
+    #[test]
+    fn journey_state_adds_no_event_twice() {
+        let events = [event(1, received(&["a@x.test"])), event(2, delivered("a@x.test"))];
+        let mut state = JourneyState::new(JourneyId::from_random(1), Timestamp::UNIX_EPOCH);
+        state.add_all(&events[..1]);
+        state.add_all(&events);
+        assert!(state.arrived_once() && state.event_count == 2);
+    }
+}

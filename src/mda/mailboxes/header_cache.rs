@@ -1,0 +1,113 @@
+//! What is kept of headers apart from the messages ([`KeptHeader`]), in blocks that are read with one query and kept in
+//! memory.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::memory::{Cached, Key};
+use super::{Error, Mailbox, MessageMeta, Uid, sqlite};
+use crate::imap::KeptHeader;
+use crate::sync::lock;
+
+/// A block covers the header fields of `1 << BLOCK_BITS` UIDs.
+const BLOCK_BITS: u32 = 6;
+
+/// Reads the kept headers of a mailbox; fastest in the order of UIDs.
+pub struct HeaderReader {
+    mailbox: Mailbox,
+    block: Option<Arc<HeaderBlock>>,
+}
+
+pub(super) struct HeaderBlock {
+    number: u32,
+    /// By ascending UID.
+    entries: Vec<Entry>,
+    bytes: Vec<u8>,
+}
+
+struct Entry {
+    uid: Uid,
+    is_whole: bool,
+    range: Range<usize>,
+}
+
+impl Mailbox {
+    /// The kept headers of the messages of this mailbox.
+    pub fn headers(&self) -> HeaderReader {
+        HeaderReader { mailbox: self.clone(), block: None }
+    }
+
+    /// The trace lines of a message; `None` if it was expunged.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn trace(&self, message: &MessageMeta) -> Result<Option<Bytes>, Error> {
+        Ok(self.traces(&[message])?.pop().flatten())
+    }
+}
+
+impl HeaderReader {
+    /// The kept header of a message; `None` if it must be looked for in the message, because it is long or was lost, or because
+    /// the message was expunged.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find(&mut self, message: &MessageMeta) -> Result<Option<KeptHeader<&[u8]>>, Error> {
+        let number = message.uid >> BLOCK_BITS;
+        if self.block.as_ref().is_none_or(|block| block.number != number || !block.contains(message.uid)) {
+            let key = Key::Headers(self.mailbox.shared.id, number);
+            let memory = &self.mailbox.mailboxes.inner.memory;
+            let cached = match lock(memory).find(key) {
+                Some(Cached::Headers(block)) if block.contains(message.uid) => Some(block.clone()),
+                _ => None,
+            };
+            let block = match cached {
+                Some(block) => block,
+                None => {
+                    let block = Arc::new(self.load(number)?);
+                    lock(memory).insert(key, Cached::Headers(block.clone()), block.cost());
+                    block
+                }
+            };
+            self.block = Some(block);
+        }
+        Ok(self.block.as_deref().and_then(|block| block.find(message.uid)))
+    }
+
+    fn load(&self, number: u32) -> Result<HeaderBlock, Error> {
+        let mut block = HeaderBlock { number, entries: vec![], bytes: vec![] };
+        let first = number << BLOCK_BITS;
+        let uids = first..=first + ((1 << BLOCK_BITS) - 1);
+        let visit = |uid, header: KeptHeader<&[u8]>| {
+            let start = block.bytes.len();
+            block.bytes.extend_from_slice(header.bytes);
+            block.entries.push(Entry { uid, is_whole: header.is_whole, range: start..block.bytes.len() });
+        };
+        let id = self.mailbox.shared.id;
+        self.mailbox.mailboxes.store.read(|connection| sqlite::visit_headers(connection, id, &uids, visit))?;
+        block.bytes.shrink_to_fit();
+        Ok(block)
+    }
+}
+
+impl HeaderBlock {
+    fn contains(&self, uid: Uid) -> bool {
+        self.place(uid).is_some()
+    }
+
+    fn place(&self, uid: Uid) -> Option<usize> {
+        self.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()
+    }
+
+    fn find(&self, uid: Uid) -> Option<KeptHeader<&[u8]>> {
+        let Entry { is_whole, range, .. } = &self.entries[self.place(uid)?];
+        Some(KeptHeader { bytes: self.bytes.get(range.clone())?, is_whole: *is_whole })
+    }
+
+    /// About the memory that it takes.
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
+    }
+}
