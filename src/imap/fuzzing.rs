@@ -213,6 +213,11 @@ mod tests {
     }
 
     #[test]
+    fn search_for_a_field_behind_a_bare_line_end_equals_search_of_the_message() {
+        search(b"FROM ann\nReceived: a\nFrom: ann\r\n\r\n");
+    }
+
+    #[test]
     fn sequence_set_contains_the_same_numbers_when_resolved() {
         run_random("imap set", sequence_set, 20_000, "1|2|9|10|4000|4294967295|4294967296|0|:|:|:|,|,|,|*|$| ");
     }

@@ -162,7 +162,9 @@ fn trace_len(message: &[u8]) -> usize {
         let line = &message[at..at + len + 2];
         let continues = at != 0 && matches!(line[0], b' ' | b'\t');
         let is_trace = [b"received".as_slice(), b"return-path", DELIVERED_TO].iter().any(|name| is_field(line, name));
-        if !(continues || is_trace) {
+        // A line end that is none would hide other fields in it.
+        let is_whole = || memchr::memchr2(b'\r', b'\n', &line[..len]).is_none();
+        if !(continues || is_trace) || !is_whole() {
             break;
         }
         at += line.len();
@@ -281,7 +283,9 @@ mod tests {
 
     #[test]
     fn message_without_complete_trace_field_has_an_empty_trace() {
-        for text in ["", "\r\n", "Received: cut", " folded\r\nx: y\r\n", "Receivedx: y\r\n"] {
+        for text in
+            ["", "\r\n", "Received: cut", "Received: a\nFrom: b\r\n\r\n", " folded\r\nx: y\r\n", "Receivedx: y\r\n"]
+        {
             assert_eq!(message(text).trace.len(), 0, "{text:?}");
             assert_eq!(message(text).to_bytes(), text);
         }
