@@ -81,8 +81,8 @@ impl Listener {
             }
             tokio::select! {
                 biased;
-                accepted = self.accept_next() => return Ok(accepted?.with_public_link(port.faults(), port.host())),
                 changed = changes.changed() => changed.map_err(io::Error::other)?,
+                accepted = self.accept_next() => return Ok(accepted?.with_public_link(port.faults(), port.host())),
             }
         }
     }

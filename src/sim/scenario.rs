@@ -245,11 +245,11 @@ mod tests {
             ),
             (
                 &format!("{HEAD}[[faults]]\nfault = {{ kind = \"cut\", between = [\"outside\", \"mta-163\"] }}\n"),
-                "a scenario has no public ports, so nothing is `outside`; name the MUA instead",
+                "x.toml:4: a scenario has no public ports, so nothing is `outside`; name the MUA instead",
             ),
             (
                 &format!("{HEAD}[[faults]]\nfault = {{ kind = \"off\", host = \"mua\" }}\n"),
-                "mua is a MUA, which runs nothing",
+                "x.toml:4: mua is a MUA, which runs nothing",
             ),
             (
                 &format!("{HEAD}[[faults]]\nfault = {{ kind = \"rain\" }}\n"),

@@ -56,7 +56,7 @@ fn host_listens_at_its_own_addresses_only() {
     let world = folder.path().join("world.toml");
     let text = std::fs::read_to_string("config/journey.toml").unwrap();
     let text = text.replace("\"192.0.2.53\"", "[\"127.0.53.1\", \"127.0.53.2\"]\n[dns.two]\naddress = \"127.0.53.3\"");
-    let text = text.split_once("[ports]").unwrap().0;
+    let text = text.rsplit_once("[ports]").unwrap().0;
     std::fs::write(&world, text).unwrap();
     let start = |name: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
