@@ -59,7 +59,7 @@ impl MessageMeta {
     }
 }
 
-fn date(seconds: i64) -> Timestamp {
+pub(super) fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

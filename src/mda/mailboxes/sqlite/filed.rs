@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 
 use crate::mail::ReversePath;
-use crate::mda::mailboxes::{FiledMessage, Uid, date};
+use crate::mda::mailboxes::view::date;
+use crate::mda::mailboxes::{FiledMessage, Uid};
 use crate::store::Error;
 
 pub(in crate::mda::mailboxes) fn filed_after(
