@@ -59,7 +59,8 @@ impl MessageMeta {
     }
 }
 
-fn date(seconds: i64) -> Timestamp {
+/// A date of our tables; one out of range is 1970.
+pub(super) fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
