@@ -59,6 +59,7 @@ impl MessageMeta {
     }
 }
 
+/// A date of our tables; one out of range is 1970.
 pub(super) fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
