@@ -35,6 +35,7 @@ mod send;
 mod sendmail;
 mod serve;
 mod simulate;
+mod startup;
 mod table;
 mod udp;
 
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use out::{Terminal, report};
+pub use startup::main;
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -78,7 +79,7 @@ enum Command {
 impl Cli {
     /// Parses the command line. If the program is called by the name `sendmail`, as through a link, the command is
     /// `postroad sendmail`.
-    pub fn read() -> Self {
+    fn read() -> Self {
         let mut arguments: Vec<_> = std::env::args_os().collect();
         let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
         if name.is_some_and(|name| name == "sendmail") {
@@ -101,7 +102,7 @@ impl Cli {
     ///
     /// # Errors
     /// The reason of the failure and what to do about it, in one line.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,
