@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use postroad::cli::Cli;
-use tracing_subscriber::EnvFilter;
-
 /// mimalloc: the system allocator takes about a fifth of the CPU time under load.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+<<<<<<< HEAD
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -48,4 +46,7 @@ async fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+=======
+    postroad::cli::main()
+>>>>>>> build
 }

@@ -36,6 +36,7 @@ mod send;
 mod sendmail;
 mod serve;
 mod simulate;
+mod startup;
 mod table;
 mod udp;
 
@@ -43,7 +44,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+<<<<<<< HEAD
 pub use out::{Terminal, is_lost, report};
+=======
+pub use startup::main;
+>>>>>>> build
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -79,7 +84,7 @@ enum Command {
 impl Cli {
     /// Parses the command line. If the program is called by the name `sendmail`, as through a link, the command is
     /// `postroad sendmail`.
-    pub fn read() -> Self {
+    fn read() -> Self {
         let mut arguments: Vec<_> = std::env::args_os().collect();
         let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
         if name.is_some_and(|name| name == "sendmail") {
@@ -102,11 +107,15 @@ impl Cli {
     ///
     /// # Errors
     /// The reason of the failure and what to do about it, in one line.
+<<<<<<< HEAD
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         out::until_lost(Box::pin(self.run_command())).await
     }
 
     async fn run_command(self) -> anyhow::Result<ExitCode> {
+=======
+    async fn run(self) -> anyhow::Result<ExitCode> {
+>>>>>>> build
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,

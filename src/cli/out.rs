@@ -90,14 +90,14 @@ pub(super) fn error_line(text: Arguments<'_>) {
 }
 
 /// Writes the reason of a failed command.
-pub fn report(error: &anyhow::Error) {
+pub(super) fn report(error: &anyhow::Error) {
     error_line(format_args!("postroad: {error:#}"));
 }
 
 /// Standard error, for all text that may come from others. Each write must be whole characters. It never fails: there is no
 /// other place to report that, and the log must not try to.
 #[derive(Clone, Copy, Debug)]
-pub struct Terminal;
+pub(super) struct Terminal;
 
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

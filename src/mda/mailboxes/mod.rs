@@ -83,7 +83,6 @@ pub use special_use::SpecialUse;
 pub use sqlite::SCHEMA;
 pub use summary_cache::{CachedSummary, SummaryReader};
 pub use text_filter::TextFilter;
-use view::date;
 pub use view::{Changes, MessageMeta, View};
 
 /// The unique id of a message in its mailbox. RFC 9051 §2.3.1.1.
