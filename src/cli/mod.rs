@@ -44,11 +44,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-<<<<<<< HEAD
-pub use out::{Terminal, is_lost, report};
-=======
 pub use startup::main;
->>>>>>> build
 
 /// A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS, from sender to recipient.
 #[derive(Debug, Parser)]
@@ -107,15 +103,11 @@ impl Cli {
     ///
     /// # Errors
     /// The reason of the failure and what to do about it, in one line.
-<<<<<<< HEAD
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         out::until_lost(Box::pin(self.run_command())).await
     }
 
     async fn run_command(self) -> anyhow::Result<ExitCode> {
-=======
-    async fn run(self) -> anyhow::Result<ExitCode> {
->>>>>>> build
         match self.command {
             Command::Run(command) => command.run().await,
             Command::Serve(command) => command.run().await,

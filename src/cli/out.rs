@@ -38,7 +38,7 @@ pub(super) fn complete_work() {
 }
 
 /// Whether [`lost`] has fired.
-pub fn is_lost() -> bool {
+pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }
 

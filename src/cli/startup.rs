@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Cli;
-use super::out::{Terminal, report};
+use super::out::{Terminal, is_lost, report};
 
 /// Runs the command of the command line; it is all of the program. An error is printed as one line.
 ///
@@ -22,10 +22,15 @@ pub fn main() -> ExitCode {
         }
     };
     start_log();
-    runtime.block_on(Cli::read().run()).unwrap_or_else(|error| {
+    let code = runtime.block_on(Cli::read().run()).unwrap_or_else(|error| {
         report(&error);
         ExitCode::FAILURE
-    })
+    });
+    if is_lost() {
+        // What still runs on other threads, such as a simulation, ends with the process.
+        runtime.shutdown_background();
+    }
+    code
 }
 
 /// A runtime with one thread less than cores: the store's thread and the kernel's network and disk work need one, too.
@@ -43,7 +48,6 @@ fn runtime() -> std::io::Result<Runtime> {
 fn start_log() {
     let filter = std::env::var("POSTROAD_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(|| Terminal).with_ansi(console::colors_enabled_stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Terminal).with_ansi(console::colors_enabled_stderr());
     tracing_subscriber::registry().with(filter).with(lines).init();
 }
