@@ -189,7 +189,7 @@ def cut_and_stalled_links():
             assert reply.startswith(b"-ERR"), reply
         imap(ME)
     with link("cut", "outside", "mta-163"):
-        raises(TimeoutError, lambda: smtp(timeout=0.5))
+        raises(smtplib.SMTPServerDisconnected, lambda: smtp(timeout=0.5), "timed out")
     smtp()
 
 
