@@ -35,6 +35,8 @@ mod mailin;
 mod next_hops;
 #[path = "live/output.rs"]
 mod output;
+#[path = "live/public_faults.rs"]
+mod public_faults;
 #[path = "live/run_files.rs"]
 mod run_files;
 

@@ -224,13 +224,14 @@ async fn cut_stalled_reset_and_refusing_links_to_outside_hold_for_programs() {
     fixture.end(id).await;
     let mut session = fixture.pop3(ME).await.unwrap();
     let id = fixture.begin(Fault::Refuse { between: ends, way }).await;
-    // The port closes at once, which is a task of its own.
+    // The port closes, and opens again, in a task of its own.
     sleep(SECOND).await;
     let why = fixture.imap(ME).await.map(drop).unwrap_err();
     assert!(why.contains("refused the connection"), "{why}");
     assert_eq!(session.list().await.unwrap().len(), 0, "open connections go on");
     fixture.smtp().await.unwrap();
     fixture.end(id).await;
+    sleep(SECOND).await;
     fixture.imap(ME).await.unwrap();
     fixture.running.stop().await;
 }
