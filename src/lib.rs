@@ -49,7 +49,7 @@
 //! let plan = Plan {
 //!     from: "me@163.test".parse()?,
 //!     to: "friend@sina.test".parse()?,
-//!     sources: vec![Source { name: "a message".to_owned(), message, mended: false }],
+//!     sources: vec![Source { name: "a message".to_owned(), message, normalized: false }],
 //!     timeout: Duration::from_secs(24 * 3600),
 //! };
 //! running.turn_off("mta-sina").await;

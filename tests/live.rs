@@ -240,12 +240,12 @@ fn run_with_folder_and_mbox_delivers_unchanged_bytes() {
     fs::write(folder.path().join("box.mbox"), mbox).unwrap();
     let run = postroad(&["run", "--json", "--mail", folder.path().to_str().unwrap()]);
     let report: Value = serde_json::from_str(&out(&run)).unwrap();
-    let messages = report["report"]["letters"].as_array().unwrap();
+    let messages = report["report"]["messages"].as_array().unwrap();
     let names: Vec<_> = messages.iter().map(|message| message["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["box.mbox#1", "box.mbox#2", "empty.eml", "odd.eml"]);
     assert!(run.status.success(), "{report:#}");
     assert!(messages.iter().all(|message| message["pop3"] == "intact" && message["imap"] == "intact"));
-    assert_eq!(messages[3]["mended"], true);
+    assert_eq!(messages[3]["normalized"], true);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn mail_to_unknown_user_bounces_and_to_other_domain_is_delivered() {
     send(&served, "anybody@example.org", "elsewhere");
     eventually("delivery elsewhere", || {
         let journeys = served.json("/api/v1/journeys?limit=1")["journeys"].take();
-        (journeys[0]["recipients"]["anybody@example.org"]["fate"] == "delivered").then_some(())
+        (journeys[0]["recipients"]["anybody@example.org"]["status"] == "delivered").then_some(())
     });
     assert!(messages(&served, "anybody@example.org", 1)[0].contains("mail.elsewhere.test"));
     let journeys = served.json("/api/v1/journeys?limit=10")["journeys"].take();
@@ -365,7 +365,7 @@ fn queue_command_lists_holds_releases_flushes_and_deletes() {
     let deleted = queue(&served, &["delete", id(0)]);
     assert!(deleted.contains(&format!("{}  deleted", id(0))), "{deleted}");
     let journey = served.json(&format!("/api/v1/journeys/{}", &id(0)[..10]));
-    assert_eq!(journey["recipients"]["friend@sina.test"]["fate"], "deleted", "{journey:#}");
+    assert_eq!(journey["recipients"]["friend@sina.test"]["status"], "deleted", "{journey:#}");
     let twice = postroad(&["queue", "delete", id(0), "--control", served.at("http")]);
     assert_eq!(twice.status.code(), Some(1));
     assert_eq!(served.terminate(), Some(0));
@@ -622,7 +622,8 @@ async fn embedded_world_provides_mailboxes_faults_and_journeys() {
     );
     post.turn_on("mta-home-test").await.unwrap();
     post.mailbox("bob@home.test").wait_for(|message| message.subject() == "later").await.unwrap();
-    let cut = Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], way: Direction::Both };
+    let cut =
+        Fault::Cut { between: ["mta-home-test".to_owned(), "mda-home-test".to_owned()], direction: Direction::Both };
     let cut = post.begin(cut).await.unwrap();
     post.end(cut).await.unwrap();
     let nowhere = post.begin(Fault::Off { host: "nowhere".to_owned(), startup: Duration::ZERO }).await.unwrap_err();

@@ -56,12 +56,10 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Figures {
     /// Bytes of each message.
-    #[serde(rename = "octets")]
     pub message_bytes: usize,
     /// Concurrent connections.
     pub connections: usize,
     /// Messages accepted, or delivered to the mailbox if a chain was measured.
-    #[serde(rename = "letters")]
     pub messages: u64,
     /// Duration.
     pub seconds: f64,

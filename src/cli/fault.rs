@@ -121,7 +121,7 @@ mod tests {
     fn settings_parse_as_fault_of_scenario_file() {
         for line in [
             "off host=a",
-            "cut between=a,b way=there",
+            "cut between=a,b direction=there",
             "stall between=a,b after=100",
             "greylist host=a wait=5min",
             "reply host=a at=rcpt share=0.5 reply=450",

@@ -99,7 +99,7 @@ impl Fetch {
         if self.json {
             println!(
                 "{}",
-                json!({ "number": number, "octets": bytes.len(), "from": from, "subject": subject, "file": file })
+                json!({ "number": number, "bytes": bytes.len(), "from": from, "subject": subject, "file": file })
             );
         } else {
             println!("{number:>6}  {:>9} bytes  {}  {}", bytes.len(), printable(from), printable(subject));

@@ -62,7 +62,7 @@ impl Get {
         match &file {
             _ if self.json => {
                 let (status, fields) = (download.header.status, &download.header.fields);
-                println!("{}", json!({ "status": status, "fields": fields, "octets": length, "file": file }));
+                println!("{}", json!({ "status": status, "fields": fields, "bytes": length, "file": file }));
             }
             Some(file) => println!("saved {length} bytes to {}", file.display()),
             None => println!("{length} bytes, not saved; use -o FILE"),

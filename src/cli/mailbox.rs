@@ -216,7 +216,7 @@ fn table(all: &[MailboxReport]) -> String {
         }
         let name = printable(&report.mailbox);
         let name = console::pad_str(&name, wide, console::Alignment::Left, None);
-        let MailboxReport { messages, unseen, octets: bytes, .. } = report;
+        let MailboxReport { messages, unseen, bytes, .. } = report;
         let _ = writeln!(out, "  {name}  {messages:>8}  {unseen:>6}  {bytes:>10}");
     }
     out

@@ -126,7 +126,7 @@ impl Run {
     }
 
     fn plan(&self, world: &World, clock: Clock, rng: &Rng) -> anyhow::Result<Plan> {
-        let default = || world.letter.clone();
+        let default = || world.message.clone();
         let (Some(from), Some(to)) = (
             self.from.clone().or_else(|| default().map(|(from, _)| from)),
             self.to.clone().or_else(|| default().map(|(_, to)| to)),
@@ -165,7 +165,7 @@ fn sample(from: &Address, to: &Address, clock: Clock, rng: &Rng) -> anyhow::Resu
         date: clock.now(),
         id: format!("{:016x}", rng.next_u64()),
     };
-    Ok(Source { name: "sample message".to_owned(), message: draft.write()?.into(), mended: false })
+    Ok(Source { name: "sample message".to_owned(), message: draft.write()?.into(), normalized: false })
 }
 
 /// A progress bar for each phase, on a terminal only.

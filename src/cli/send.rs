@@ -63,7 +63,7 @@ impl Send {
         let mut submitter = Submitter::connect(&context, &server, login.as_ref()).await?;
         let mut all_accepted = true;
         for source in sources {
-            if source.mended && !self.json {
+            if source.normalized && !self.json {
                 eprintln!("{}: a lone CR or LF was replaced by a line end", source.name);
             }
             let body = Body::of(&source.message);
@@ -92,7 +92,7 @@ impl Send {
             if self.json {
                 println!(
                     "{}",
-                    json!({ "mail": source.name, "to": to, "taken": accepted, "reply": text, "mended": source.mended })
+                    json!({ "message": source.name, "to": to, "accepted": accepted, "reply": text, "normalized": source.normalized })
                 );
             } else {
                 println!("{} to {to}: {}", source.name, printable(text.trim_end()));
@@ -131,6 +131,6 @@ impl Send {
             date: Clock::wall().now(),
             id: format!("{:016x}", Rng::from_entropy().next_u64()),
         };
-        Ok(Source { name: "message".to_owned(), message: draft.write()?.into(), mended: false })
+        Ok(Source { name: "message".to_owned(), message: draft.write()?.into(), normalized: false })
     }
 }

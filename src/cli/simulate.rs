@@ -163,7 +163,7 @@ fn severity(report: &anyhow::Result<Report>) -> (u8, usize, u64, u64) {
         Err(_) => (2, 0, 0, 0),
         Ok(report) => {
             let missed = report.expectations.iter().filter(|verdict| !verdict.held).count();
-            let longest = (report.took.max * 1e3) as u64;
+            let longest = (report.latency.max * 1e3) as u64;
             (u8::from(!report.passed), report.violations.len() * 1000 + missed, longest, u64::MAX - report.seed)
         }
     }

@@ -38,7 +38,7 @@ fn write_report(out: &mut String, report: &Report, max_tables: usize, transcript
 fn write_message(out: &mut String, message: &MessageReport, transcript: bool) -> std::fmt::Result {
     let journey = message.journey.map_or_else(|| "no journey".to_owned(), |id| format!("journey {id}"));
     writeln!(out, "\n{}  {}  {} bytes", style(&message.name).bold(), style(journey).cyan(), message.size)?;
-    if message.mended {
+    if message.normalized {
         writeln!(out, "  a lone CR or LF was replaced by a line end before submission")?;
     }
     if let Some(refused) = &message.refused {
@@ -174,7 +174,7 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
     for message in messages.iter().filter(|message| !message.is_intact()) {
         let what = match (&message.refused, &message.history) {
             (Some(refused), _) => format!("refused at {refused}"),
-            (None, Some(journey)) => fate(journey),
+            (None, Some(journey)) => status(journey),
             (None, None) => "no events".to_owned(),
         };
         let (pop3, imap) = (message.pop3, message.imap);
@@ -185,15 +185,15 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
     if let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) {
         writeln!(out, "  from submission to mailbox: median {}, longest {}", human(*median), human(*longest))?;
     }
-    let mended = messages.iter().filter(|message| message.mended).count();
-    if mended != 0 {
-        writeln!(out, "  in {mended} messages, a lone CR or LF was replaced by a line end before submission")?;
+    let normalized = messages.iter().filter(|message| message.normalized).count();
+    if normalized != 0 {
+        writeln!(out, "  in {normalized} messages, a lone CR or LF was replaced by a line end before submission")?;
     }
     Ok(())
 }
 
-fn fate(journey: &Journey) -> String {
-    let fates = journey.recipients.iter().map(|(recipient, fate)| match fate {
+fn status(journey: &Journey) -> String {
+    let all = journey.recipients.iter().map(|(recipient, status)| match status {
         RecipientStatus::Underway { at } => format!("{recipient}: in transit at {at}"),
         RecipientStatus::Deferred { at, until, reason } => {
             format!("{recipient}: waiting at {at} until {until:.0}: {reason}")
@@ -211,7 +211,7 @@ fn fate(journey: &Journey) -> String {
         RecipientStatus::Discarded { at } => format!("{recipient}: discarded at {at}, as configured"),
         RecipientStatus::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
     });
-    fates.collect::<Vec<_>>().join("; ")
+    all.collect::<Vec<_>>().join("; ")
 }
 
 fn word(arrival: Comparison) -> &'static str {

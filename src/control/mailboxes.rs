@@ -32,7 +32,7 @@ pub struct MailboxReport {
     /// Number of messages without `\Seen`.
     pub unseen: u32,
     /// Total size in bytes.
-    pub octets: u64,
+    pub bytes: u64,
 }
 
 /// A message of a mailbox, without its content.
@@ -120,8 +120,8 @@ fn listed(running: &RunningWorld, account: Option<&str>) -> Result<Vec<MailboxRe
     for account in accounts {
         for listed in mailboxes.list(&account).map_err(|error| failed(&error))? {
             let Some(status) = listed.status else { continue };
-            let Counters { messages, unseen, octets, .. } = status.counters;
-            all.push(MailboxReport { account: account.clone(), mailbox: listed.name, messages, unseen, octets });
+            let Counters { messages, unseen, octets: bytes, .. } = status.counters;
+            all.push(MailboxReport { account: account.clone(), mailbox: listed.name, messages, unseen, bytes });
         }
     }
     Ok(all)

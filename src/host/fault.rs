@@ -52,7 +52,7 @@ pub enum Fault {
         between: [String; 2],
         /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Direction,
+        direction: Direction,
     },
     /// A host refuses connections from another.
     Refuse {
@@ -60,7 +60,7 @@ pub enum Fault {
         between: [String; 2],
         /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Direction,
+        direction: Direction,
     },
     /// After some bytes of a connection, nothing more arrives.
     Stall {
@@ -68,7 +68,7 @@ pub enum Fault {
         between: [String; 2],
         /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Direction,
+        direction: Direction,
         /// Bytes that still arrive; with 0 the peer is half-open from the start.
         #[serde(default)]
         after: u64,
@@ -79,7 +79,7 @@ pub enum Fault {
         between: [String; 2],
         /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Direction,
+        direction: Direction,
         /// Bytes that still arrive.
         after: u64,
     },
@@ -89,7 +89,7 @@ pub enum Fault {
         between: [String; 2],
         /// In both directions, or only from the first host to the second.
         #[serde(default)]
-        way: Direction,
+        direction: Direction,
         /// Added latency.
         #[serde(default, with = "span")]
         latency: Duration,
@@ -251,8 +251,8 @@ impl Fault {
 
     /// A short description.
     pub fn title(&self) -> String {
-        let link = |what: &str, between: &[String; 2], way: &Direction| {
-            let arrow = if *way == Direction::Both { "<->" } else { "->" };
+        let link = |what: &str, between: &[String; 2], direction: &Direction| {
+            let arrow = if *direction == Direction::Both { "<->" } else { "->" };
             format!("{what} {} {arrow} {}", between[0], between[1])
         };
         match self {
@@ -261,11 +261,15 @@ impl Fault {
             Self::DiskFull { host } => format!("the disk of {host} is full"),
             Self::DiskFailing { host } => format!("the disk of {host} fails"),
             Self::DiskSlow { host, .. } => format!("the disk of {host} is slow"),
-            Self::Cut { between, way } => link("cut", between, way),
-            Self::Refuse { between, way } => link("refused", between, way),
-            Self::Stall { between, way, after } => format!("{} after {after} bytes", link("stall", between, way)),
-            Self::Reset { between, way, after } => format!("{} after {after} bytes", link("reset", between, way)),
-            Self::Slow { between, way, .. } => link("slow", between, way),
+            Self::Cut { between, direction } => link("cut", between, direction),
+            Self::Refuse { between, direction } => link("refused", between, direction),
+            Self::Stall { between, direction, after } => {
+                format!("{} after {after} bytes", link("stall", between, direction))
+            }
+            Self::Reset { between, direction, after } => {
+                format!("{} after {after} bytes", link("reset", between, direction))
+            }
+            Self::Slow { between, direction, .. } => link("slow", between, direction),
             Self::Reply { host, reply: Some(reply), .. } => format!("{host} replies {reply}"),
             Self::Reply { host, reply: None, .. } => format!("{host} closes the connection"),
             Self::Greylist { host, .. } => format!("{host} greylists"),

@@ -34,18 +34,20 @@ impl RunningWorld {
             Fault::DiskFull { host } => self.inject_disk_fault(host, DiskFault::Full),
             Fault::DiskFailing { host } => self.inject_disk_fault(host, DiskFault::Failing),
             Fault::DiskSlow { host, by } => self.inject_disk_fault(host, DiskFault::Slow(*by)),
-            Fault::Cut { between, way } => self.inject_link_faults(between, *way, || LinkFault::Cut),
-            Fault::Refuse { between, way } => self.inject_link_faults(between, *way, || LinkFault::Refuse),
-            Fault::Stall { between, way, after } => {
-                self.inject_link_faults(between, *way, || LinkFault::Stall { after: *after })
+            Fault::Cut { between, direction } => self.inject_link_faults(between, *direction, || LinkFault::Cut),
+            Fault::Refuse { between, direction } => self.inject_link_faults(between, *direction, || LinkFault::Refuse),
+            Fault::Stall { between, direction, after } => {
+                self.inject_link_faults(between, *direction, || LinkFault::Stall { after: *after })
             }
-            Fault::Reset { between, way, after } => {
-                self.inject_link_faults(between, *way, || LinkFault::Reset { after: *after })
+            Fault::Reset { between, direction, after } => {
+                self.inject_link_faults(between, *direction, || LinkFault::Reset { after: *after })
             }
-            Fault::Slow { between, way, latency, jitter, bandwidth } => self.inject_link_faults(between, *way, || {
-                let rng = self.faults.rng.fork(&format!("slow {}", self.faults.rng.next_u64()));
-                LinkFault::Slow { latency: *latency, jitter: *jitter, bandwidth: *bandwidth, rng }
-            }),
+            Fault::Slow { between, direction, latency, jitter, bandwidth } => {
+                self.inject_link_faults(between, *direction, || {
+                    let rng = self.faults.rng.fork(&format!("slow {}", self.faults.rng.next_u64()));
+                    LinkFault::Slow { latency: *latency, jitter: *jitter, bandwidth: *bandwidth, rng }
+                })
+            }
             Fault::Reply { host, at, reply, about, share } => {
                 let fault = reply.as_deref().and_then(read_reply).map_or(ReplyFault::HangUp, ReplyFault::Say);
                 self.inject_reply_fault(host, *at, about, *share, fault)
@@ -188,10 +190,10 @@ impl RunningWorld {
             _ if owners.is_empty() => {
                 Err(format!("this world has no public ports, so nothing is `{OUTSIDE}`; name the MUA instead"))
             }
-            Fault::Refuse { between, way } if owns => {
+            Fault::Refuse { between, direction } if owns => {
                 // Hosts do not connect to programs outside.
                 let place = between.iter().position(|end| end == OUTSIDE).unwrap_or_default();
-                if way.goes_from(place) { Ok(()) } else { Err(format!("{host} connects to nothing {OUTSIDE}")) }
+                if direction.goes_from(place) { Ok(()) } else { Err(format!("{host} connects to nothing {OUTSIDE}")) }
             }
             Fault::Refuse { .. } => {
                 Err(format!("no public port belongs to {host}, which could refuse connections; name one of {known}"))
@@ -222,7 +224,7 @@ impl RunningWorld {
     fn inject_link_faults(
         &self,
         between: &[String; 2],
-        way: Direction,
+        direction: Direction,
         fault: impl Fn() -> LinkFault,
     ) -> Vec<UndoStep> {
         let [here, there] = between.each_ref().map(|end| match end.as_str() {
@@ -230,7 +232,8 @@ impl RunningWorld {
             host => LinkEnd::Among(self.addresses(host)),
         });
         let links = [Link { from: here.clone(), to: there.clone() }, Link { from: there, to: here }];
-        let links = links.into_iter().enumerate().filter(|(place, _)| way.goes_from(*place)).map(|(_, link)| link);
+        let links =
+            links.into_iter().enumerate().filter(|(place, _)| direction.goes_from(*place)).map(|(_, link)| link);
         links.map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
     }
 

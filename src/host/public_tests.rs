@@ -155,9 +155,9 @@ async fn message_whose_provider_is_off_is_deferred_at_the_public_port() {
 #[tokio::test(start_paused = true)]
 async fn slow_link_to_outside_delays_what_its_host_answers() {
     let fixture = Fixture::new().await;
-    let slow = |host: &str, way| Fault::Slow {
+    let slow = |host: &str, direction| Fault::Slow {
         between: between("outside", host),
-        way,
+        direction,
         latency: SECOND,
         jitter: Duration::ZERO,
         bandwidth: 0,
@@ -176,15 +176,15 @@ async fn slow_link_to_outside_delays_what_its_host_answers() {
         began.elapsed().as_secs()
     };
     assert_eq!((greeting().await, took(ME).await, took(FRIEND).await), (0, 0, 0));
-    for (host, way, expected) in [
+    for (host, direction, expected) in [
         ("mta-163", Direction::Both, (3, 0, 0)),
         ("mta-163", Direction::There, (1, 0, 0)),
         ("mda-163", Direction::Both, (0, 2, 0)),
         ("mda-sina", Direction::Both, (0, 0, 2)),
         ("mda-sina", Direction::There, (0, 0, 1)),
     ] {
-        let id = fixture.begin(slow(host, way)).await;
-        assert_eq!((greeting().await, took(ME).await, took(FRIEND).await), expected, "{host} {way:?}");
+        let id = fixture.begin(slow(host, direction)).await;
+        assert_eq!((greeting().await, took(ME).await, took(FRIEND).await), expected, "{host} {direction:?}");
         fixture.end(id).await;
     }
     let id = fixture.begin(slow("mta-sina", Direction::Both)).await;
@@ -201,11 +201,11 @@ async fn slow_link_to_outside_delays_what_its_host_answers() {
 #[tokio::test(start_paused = true)]
 async fn cut_stalled_reset_and_refusing_links_to_outside_hold_for_programs() {
     let fixture = Fixture::new().await;
-    let (ends, way) = (between("outside", "mda-163"), Direction::Both);
+    let (ends, direction) = (between("outside", "mda-163"), Direction::Both);
     for fault in [
-        Fault::Cut { between: ends.clone(), way },
-        Fault::Cut { between: between("mda-163", "outside"), way: Direction::There },
-        Fault::Stall { between: ends.clone(), way, after: 0 },
+        Fault::Cut { between: ends.clone(), direction },
+        Fault::Cut { between: between("mda-163", "outside"), direction: Direction::There },
+        Fault::Stall { between: ends.clone(), direction, after: 0 },
     ] {
         let mut session = fixture.pop3(ME).await.unwrap();
         let id = fixture.begin(fault).await;
@@ -219,11 +219,11 @@ async fn cut_stalled_reset_and_refusing_links_to_outside_hold_for_programs() {
         session.quit().await.unwrap();
     }
     let mut session = fixture.pop3(ME).await.unwrap();
-    let id = fixture.begin(Fault::Reset { between: ends.clone(), way, after: 5 }).await;
+    let id = fixture.begin(Fault::Reset { between: ends.clone(), direction, after: 5 }).await;
     assert!(session.list().await.is_err() && fixture.imap(ME).await.is_err());
     fixture.end(id).await;
     let mut session = fixture.pop3(ME).await.unwrap();
-    let id = fixture.begin(Fault::Refuse { between: ends, way }).await;
+    let id = fixture.begin(Fault::Refuse { between: ends, direction }).await;
     // The port closes, and opens again, in a task of its own.
     sleep(SECOND).await;
     let why = fixture.imap(ME).await.map(drop).unwrap_err();
@@ -254,7 +254,7 @@ async fn fault_that_cannot_apply_is_refused() {
     }
     let closed = Environment::simulated(World::journey(), 1, START.parse().unwrap(), false).unwrap();
     let closed = RunningWorld::start(closed, PublicPorts::none()).await.unwrap();
-    let cut = Fault::Cut { between: between("outside", "mta-163"), way: Direction::Both };
+    let cut = Fault::Cut { between: between("outside", "mta-163"), direction: Direction::Both };
     assert!(closed.validate(&cut).unwrap_err().contains("has no public ports"));
     closed.stop().await;
     fixture.running.stop().await;

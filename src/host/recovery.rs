@@ -226,10 +226,10 @@ mod tests {
             let env = recovered(&store, HOUR * start).await;
             let state = |journey| env.event_log.journey_state(journey).unwrap().unwrap();
             let to = address("friend@sina.test");
-            for (journey, fate) in [(delivered, "delivered"), (waits, "deferred"), (is_held, "held")] {
+            for (journey, expected) in [(delivered, "delivered"), (waits, "deferred"), (is_held, "held")] {
                 let state = state(journey);
                 let status = serde_json::to_value(&state.recipients[&to]).unwrap();
-                assert_eq!((status["fate"].as_str(), state.recipients.len()), (Some(fate), 1), "{state:?}");
+                assert_eq!((status["status"].as_str(), state.recipients.len()), (Some(expected), 1), "{state:?}");
                 assert_eq!(state.reverse_path, Some(address("me@163.test")));
                 let began = state.began.duration_since(START.parse().unwrap()).as_secs();
                 assert_eq!(began, if journey == delivered { 0 } else { 60 });

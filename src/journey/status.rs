@@ -12,7 +12,7 @@ use crate::mail::{Address, JourneyId, ReversePath};
 
 /// The delivery status of a message for one recipient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fate", rename_all = "snake_case")]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum RecipientStatus {
     /// Still in transit.
     Underway {

@@ -20,7 +20,7 @@ pub struct Source {
     /// Its bytes, every line ended by CR LF.
     pub message: Bytes,
     /// Whether it held a lone CR or LF, which became a line end.
-    pub mended: bool,
+    pub normalized: bool,
 }
 
 /// A file could not be read.
@@ -50,9 +50,9 @@ pub fn read_sources(path: &Path) -> Result<Vec<Source>, SourceError> {
         for message in file.messages() {
             let FileMessage { path: own, number, bytes, .. } = message?;
             let name = own.strip_prefix(path).ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(&own);
-            let (message, mended) = normalize(&bytes);
+            let (message, normalized) = normalize(&bytes);
             let message = Bytes::from(message.into_owned());
-            sources.push(Source { name: numbered(name, number), message, mended });
+            sources.push(Source { name: numbered(name, number), message, normalized });
         }
     }
     if sources.is_empty() { Err(SourceError::Empty(path.into())) } else { Ok(sources) }

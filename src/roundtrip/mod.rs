@@ -54,7 +54,7 @@ pub struct MessageReport {
     /// Bytes sent.
     pub size: usize,
     /// Whether a lone CR or LF was replaced by a line end before it was sent.
-    pub mended: bool,
+    pub normalized: bool,
     /// Its journey, unless its provider refused it.
     pub journey: Option<JourneyId>,
     /// Why the provider refused it.
@@ -65,7 +65,6 @@ pub struct MessageReport {
     /// The comparison of the copy fetched over IMAP.
     pub imap: Comparison,
     /// Its journey, with all events.
-    #[serde(rename = "story")]
     pub history: Option<Journey>,
 }
 
@@ -79,10 +78,8 @@ pub struct Report {
     /// When the first message was submitted.
     pub began: Timestamp,
     /// The messages, in the order of the plan.
-    #[serde(rename = "letters")]
     pub messages: Vec<MessageReport>,
     /// Messages in the maildrop that were not sent by this round trip.
-    #[serde(rename = "strangers")]
     pub unrelated: usize,
     /// Why no messages were fetched: the recipient has no mailbox, or its server refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,7 +176,7 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
         let journey = outcome.as_ref().ok().copied();
         MessageReport {
             size: source.message.len(),
-            mended: source.mended,
+            normalized: source.normalized,
             journey,
             refused: outcome.err(),
             pop3: pop3.compare(journey, &source.message),

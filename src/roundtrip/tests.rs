@@ -30,7 +30,7 @@ fn plan(to: &str, texts: &[&str]) -> Plan {
     let sources = texts.iter().enumerate().map(|(at, text)| Source {
         name: at.to_string(),
         message: Bytes::from(text.to_string()),
-        mended: false,
+        normalized: false,
     });
     let from = "me@163.test".parse().unwrap();
     Plan { from, to: to.parse().unwrap(), sources: sources.collect(), timeout: HOUR * 24 * 10 }

@@ -20,9 +20,9 @@ fn tls_fault_stops_submission_but_not_relay() {
             run_with_fault(&format!("kind = \"tls\", host = \"{host}\", certificate = \"{certificate}\""), "")
         };
         let report = of("mta-163");
-        assert!(3600.0 < report.seconds && report.fates.delivered == 1, "{certificate}: {}", report.text());
+        assert!(3600.0 < report.seconds && report.outcomes.delivered == 1, "{certificate}: {}", report.text());
         let report = of("mta-sina");
-        assert_eq!((report.fates.delivered, report.deferred), (1, 0), "{certificate}: {}", report.text());
+        assert_eq!((report.outcomes.delivered, report.deferred), (1, 0), "{certificate}: {}", report.text());
         let relayed = |event: &crate::journey::Event| match &event.kind {
             crate::journey::EventKind::Relayed { to, tls, .. } if to == "mx.sina.test" => Some(tls.is_some()),
             _ => None,
@@ -38,9 +38,9 @@ fn reply_fault_at_each_stage_defers_message_at_mta_and_mda() {
         for at in ["greeting", "hello", "mail", "rcpt", "data"] {
             for reply in [", reply = \"421 4.3.2 not now\"", ""] {
                 let report = run_with_fault(&format!("kind = \"reply\", host = \"{host}\", at = \"{at}\"{reply}"), "");
-                let Report { fates, deferred, .. } = report;
-                assert_eq!((fates.delivered, fates.duplicates), (1, 0), "{host} {at}{reply}: {}", report.text());
-                assert!(0 < deferred && 3000.0 < report.took.max, "{host} {at}{reply}: {}", report.text());
+                let Report { outcomes, deferred, .. } = report;
+                assert_eq!((outcomes.delivered, outcomes.duplicates), (1, 0), "{host} {at}{reply}: {}", report.text());
+                assert!(0 < deferred && 3000.0 < report.latency.max, "{host} {at}{reply}: {}", report.text());
             }
         }
     }
@@ -50,11 +50,11 @@ fn reply_fault_at_each_stage_defers_message_at_mta_and_mda() {
 fn reply_faults_of_mda_bounce_duplicate_and_greylist() {
     let mda = |settings: &str| run_with_fault(&format!("host = \"mda-sina\", {settings}"), "count = 5");
     let refused = mda("kind = \"reply\", at = \"rcpt\", reply = \"550 5.1.1 nobody\", about = \"@sina.test\"");
-    assert_eq!((refused.fates.bounced, refused.fates.delivered), (5, 0), "{}", refused.text());
+    assert_eq!((refused.outcomes.bounced, refused.outcomes.delivered), (5, 0), "{}", refused.text());
     let lost = mda("kind = \"reply\", at = \"stored\"");
-    assert!(lost.fates.delivered == 5 && 5 <= lost.fates.duplicates, "{}", lost.text());
+    assert!(lost.outcomes.delivered == 5 && 5 <= lost.outcomes.duplicates, "{}", lost.text());
     let grey = mda("kind = \"greylist\", wait = \"5min\"");
-    assert!(grey.fates.delivered == 5 && 300.0 < grey.took.p50 && grey.took.max < 3600.0, "{}", grey.text());
+    assert!(grey.outcomes.delivered == 5 && 300.0 < grey.latency.p50 && grey.latency.max < 3600.0, "{}", grey.text());
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn slow_startup_accepts_connections_without_greeting() {
         play(&Scenario::parse("x.toml", &text).unwrap(), 1, None, |_| {}).unwrap()
     };
     let (fast, slow) = (of(""), of(", startup = \"30min\""));
-    assert!(fast.took.max < 60.0 && fast.deferred == 0, "{}", fast.text());
+    assert!(fast.latency.max < 60.0 && fast.deferred == 0, "{}", fast.text());
     // RFC 5321 §4.5.3.2.1: five minutes for the greeting.
     let why = slow.worst[0].events.iter().map(|event| format!("{:?}", event.kind)).collect::<String>();
-    assert!(1500.0 < slow.took.max && why.contains("300s"), "{} {why}", slow.text());
+    assert!(1500.0 < slow.latency.max && why.contains("300s"), "{} {why}", slow.text());
 }
 
 #[test]
@@ -78,10 +78,10 @@ fn moved_zone_routes_to_new_host_after_caches_expire() {
     let moved = "kind = \"dns\", names = \"moved\", about = \"sina.test\", host = \"mta-elsewhere\"";
     let report = run_with_fault(moved, "");
     // The new host does not serve the domain, so it refuses the message.
-    assert_eq!((report.fates.bounced, report.fates.delivered), (1, 0), "{}", report.text());
+    assert_eq!((report.outcomes.bounced, report.outcomes.delivered), (1, 0), "{}", report.text());
     let stale = "\n[[faults]]\nfault = { kind = \"dns\", names = \"stale\" }\n";
     let report = run_with_fault(moved, stale);
-    assert_eq!(report.fates.delivered, 1, "{}", report.text());
+    assert_eq!(report.outcomes.delivered, 1, "{}", report.text());
 }
 
 #[test]
@@ -89,5 +89,5 @@ fn slow_link_limits_bandwidth_of_all_chunks_together() {
     let slow = "kind = \"slow\", between = [\"mta-relay\", \"mta-sina\"], latency = \"2s\", bandwidth = 1000";
     let report = run_with_fault(slow, "size = 100_000");
     // Each chunk waits for the one before: a hundred seconds in all.
-    assert!((100.0..200.0).contains(&report.took.max), "{}", report.text());
+    assert!((100.0..200.0).contains(&report.latency.max), "{}", report.text());
 }

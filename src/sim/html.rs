@@ -51,7 +51,7 @@ impl Report {
     }
 
     fn write_numbers(&self, out: &mut String) -> std::fmt::Result {
-        let counts = self.fates;
+        let counts = self.outcomes;
         out.push_str("<h2>Messages</h2>\n<table>");
         for (name, value) in [
             ("written", self.written),
@@ -66,7 +66,7 @@ impl Report {
         ] {
             write!(out, "<tr><td>{name}</td><td class=\"n\">{value}</td></tr>")?;
         }
-        let latency = self.took;
+        let latency = self.latency;
         let [p50, p95, p99, max] = [latency.p50, latency.p95, latency.p99, latency.max].map(human);
         writeln!(out, "</table>\n<p>Latency: p50 {p50}, p95 {p95}, p99 {p99}, longest {max}.</p>")
     }
@@ -135,12 +135,12 @@ impl Report {
 
     fn write_worst(&self, out: &mut String) -> std::fmt::Result {
         out.push_str("<h2>Slowest messages</h2>\n");
-        for SlowestMessage { journey, recipient, fate, events } in &self.worst {
+        for SlowestMessage { journey, recipient, outcome, events } in &self.worst {
             write!(
                 out,
                 "<details><summary><code>{journey}</code> for {}: {}</summary><table>",
                 escape(&recipient.to_string()),
-                escape(fate)
+                escape(outcome)
             )?;
             let Some(first) = events.first() else {
                 out.push_str("</table></details>");

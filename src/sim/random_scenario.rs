@@ -56,8 +56,8 @@ fn fault(rng: &Rng, providers: u64) -> String {
     };
     // There is no link between a host and itself.
     let other = if other == mta { "mua".to_owned() } else { other };
-    let way = if rng.below(2) == 0 { "both" } else { "there" };
-    let between = format!("between = [\"{mta}\", \"{other}\"], way = \"{way}\"");
+    let direction = if rng.below(2) == 0 { "both" } else { "there" };
+    let between = format!("between = [\"{mta}\", \"{other}\"], direction = \"{direction}\"");
     let bytes = rng.below(30_000);
     let reply = [
         "reply = \"450 4.2.0 later\", ",

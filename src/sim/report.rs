@@ -34,7 +34,7 @@ pub struct Report {
     /// Messages that no provider has accepted or refused.
     pub unsent: u64,
     /// Copies by outcome.
-    pub fates: OutcomeCounts,
+    pub outcomes: OutcomeCounts,
     /// Number of times a host accepted responsibility for a message.
     pub hops: u64,
     /// Temporary failures.
@@ -42,7 +42,7 @@ pub struct Report {
     /// Messages that readers fetched.
     pub retrieved: u64,
     /// Latency from the first host to the mailbox.
-    pub took: Latency,
+    pub latency: Latency,
     /// Expectations of the scenario, in its order.
     pub expectations: Vec<Verdict>,
     /// Broken invariants.
@@ -129,7 +129,7 @@ pub struct SlowestMessage {
     /// Its recipient.
     pub recipient: Address,
     /// Its outcome in words.
-    pub fate: String,
+    pub outcome: String,
     /// Its events, as far as they were kept.
     pub events: Vec<Event>,
 }
@@ -163,7 +163,7 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        let OutcomeCounts { delivered, bounced, waiting, lost, duplicates } = self.fates;
+        let OutcomeCounts { delivered, bounced, waiting, lost, duplicates } = self.outcomes;
         writeln!(out, "{}, seed {}: {} of virtual time", self.scenario, self.seed, human(self.seconds))?;
         if !self.about.is_empty() {
             writeln!(out, "{}", self.about)?;
@@ -180,7 +180,7 @@ impl Report {
             "  hops       {:>9}   temporary failures {}, fetched {}",
             self.hops, self.deferred, self.retrieved
         )?;
-        let Latency { p50, p95, p99, max } = self.took;
+        let Latency { p50, p95, p99, max } = self.latency;
         let [p50, p95, p99, max] = [p50, p95, p99, max].map(human);
         writeln!(out, "  latency    p50 {p50}, p95 {p95}, p99 {p99}, longest {max}")?;
         for queue in self.queues.iter().take(5) {

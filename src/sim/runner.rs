@@ -201,11 +201,11 @@ impl Simulation<'_> {
             written: sent.len() as u64,
             refused: sent.iter().filter(|sent| sent.refused.is_some()).count() as u64,
             unsent: sent.iter().filter(|sent| sent.refused.is_none() && sent.journeys.is_empty()).count() as u64,
-            fates: counts,
+            outcomes: counts,
             hops: state.counts.hops,
             deferred: state.deferred.len() as u64,
             retrieved: state.retrieved,
-            took: Latency {
+            latency: Latency {
                 p50: percentile(&latencies, 50.0),
                 p95: percentile(&latencies, 95.0),
                 p99: percentile(&latencies, 99.0),
@@ -323,7 +323,7 @@ fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
     let slowest = copies.into_iter().map(|(latency, id, journey, to, copy)| SlowestMessage {
         journey: *id,
         recipient: to.clone(),
-        fate: match (latency.is_finite(), &copy.reason) {
+        outcome: match (latency.is_finite(), &copy.reason) {
             (true, _) => format!("arrived after {}", super::report::human(latency)),
             (false, Some(reason)) if copy.failed != 0 => format!("failed: {reason}"),
             (false, Some(reason)) => format!("waiting: {reason}"),

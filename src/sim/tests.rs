@@ -21,15 +21,15 @@ fn scenario_without_faults_delivers_everything_at_once() {
     let text = format!("{HEAD}[[traffic]]\nfrom = [\"*\"]\nto = [\"*\"]\ncount = 10\nevery = \"1min\"\n");
     let report = run(&text, 1);
     assert!(report.passed, "{}", report.text());
-    assert_eq!((report.written, report.fates.delivered, report.fates.duplicates), (10, 10, 0));
-    assert!(report.took.max < 60.0 && report.seconds < 3600.0, "{}", report.text());
+    assert_eq!((report.written, report.outcomes.delivered, report.outcomes.duplicates), (10, 10, 0));
+    assert!(report.latency.max < 60.0 && report.seconds < 3600.0, "{}", report.text());
 }
 
 /// Runs the storm of a seed: every invariant must hold, and every queue must be empty at the end.
 fn storm(seed: u64) -> Report {
     let report = play(&Scenario::storm(seed).unwrap(), seed, None, |_| {}).unwrap();
     assert!(report.passed, "seed {seed}: {}", report.text());
-    assert_eq!((report.fates.waiting, report.unsent), (0, 0), "seed {seed}: {}", report.text());
+    assert_eq!((report.outcomes.waiting, report.unsent), (0, 0), "seed {seed}: {}", report.text());
     report
 }
 
@@ -37,7 +37,7 @@ fn storms(seeds: std::ops::RangeInclusive<u64>) {
     let reports: Vec<_> = seeds.map(storm).collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     // Without many failures, the storms would test nothing.
-    let (bounced, deferred) = (sum(|report| report.fates.bounced), sum(|report| report.deferred));
+    let (bounced, deferred) = (sum(|report| report.outcomes.bounced), sum(|report| report.deferred));
     assert!(100 < bounced && 500 < deferred, "{bounced} {deferred}");
 }
 
@@ -73,8 +73,8 @@ fn full_disk_after_relay_does_not_send_message_again() {
          [[faults]]\nfault = {{ kind = \"disk-full\", host = \"mta-relay\" }}\nafter = \"6s\"\nlasts = \"1h\"\n"
     );
     let report = run(&text, 1);
-    assert!(report.passed && report.fates.duplicates == 0, "{}", report.text());
-    assert_eq!(report.fates.delivered, 5);
+    assert!(report.passed && report.outcomes.duplicates == 0, "{}", report.text());
+    assert_eq!(report.outcomes.delivered, 5);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn lost_reply_makes_duplicates() {
          [[faults]]\nfault = {{ kind = \"reply\", host = \"mta-sina\", at = \"stored\", share = 0.5 }}\nlasts = \"1h\"\n"
     );
     let report = run(&text, 1);
-    assert!(report.passed && 5 < report.fates.duplicates, "{}", report.text());
+    assert!(report.passed && 5 < report.outcomes.duplicates, "{}", report.text());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn idle_reader_fetches_message_at_once_also_after_server_restart() {
              every = \"10min\"\n{fault}"
         );
         let report = run(&text, 3);
-        assert_eq!((report.fates.delivered, report.retrieved), (20, 20), "{by}: {}", report.text());
+        assert_eq!((report.outcomes.delivered, report.retrieved), (20, 20), "{by}: {}", report.text());
         let at = |events: &[Event], is_it: fn(&EventKind) -> bool| {
             events.iter().find(|event| is_it(&event.kind)).map(|event| event.at)
         };

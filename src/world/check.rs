@@ -113,7 +113,7 @@ impl Check<'_> {
         let users = self.users(file);
         let aliases = self.aliases(file, &users);
         self.check_alias_targets(&aliases, &users, &domains);
-        let letter = self.sample_message(file, &users);
+        let message = self.sample_message(file, &users);
         let links = self.links(&file.links, &hosts);
         let places = hosts.values().flat_map(|host| host.addresses.iter().map(|ip| (*ip, host.name.clone())));
         let places = places.collect();
@@ -135,7 +135,7 @@ impl Check<'_> {
             ports,
             latency: file.world.latency,
             mailbox_memory: file.world.mailbox_memory,
-            letter,
+            message,
             links,
             places,
         })
@@ -351,7 +351,7 @@ impl Check<'_> {
 
     /// Sender and recipient of the declared message, or the first two users that are not postmasters.
     fn sample_message(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
-        let Some(letter) = &file.letter else {
+        let Some(message) = &file.message else {
             let mut senders = users.values().filter(|user| user.address.local() != "postmaster");
             let from = senders.next()?.address.clone();
             let to = senders.next().map_or_else(|| from.clone(), |user| user.address.clone());
@@ -365,7 +365,7 @@ impl Check<'_> {
             }
             found.map(|user| user.address.clone())
         };
-        let (from, to) = (user(&letter.from), user(&letter.to));
+        let (from, to) = (user(&message.from), user(&message.to));
         Some((from?, to?))
     }
 

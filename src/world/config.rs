@@ -27,7 +27,7 @@ pub(super) struct WorldFile {
     pub(super) world: WorldTable,
     /// The hosts for mail to undeclared domains; without it they do not exist.
     pub(super) elsewhere: Option<Elsewhere>,
-    pub(super) letter: Option<LetterTable>,
+    pub(super) message: Option<MessageTable>,
     #[serde(default)]
     pub(super) domains: BTreeMap<Spanned<String>, DomainTable>,
     #[serde(default)]
@@ -73,7 +73,7 @@ fn mailbox_memory() -> usize {
 /// The message that `postroad run` sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LetterTable {
+pub(super) struct MessageTable {
     /// The sender, one of the users.
     pub(super) from: Spanned<String>,
     /// The recipient, one of the users.

@@ -78,7 +78,7 @@ pub struct World {
     /// The memory for what is kept of mailboxes after their last session, in bytes.
     pub mailbox_memory: usize,
     /// Sender and recipient of the message that `postroad run` sends.
-    pub letter: Option<(Address, Address)>,
+    pub message: Option<(Address, Address)>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
     /// The host of each address.
     places: BTreeMap<IpAddr, HostName>,

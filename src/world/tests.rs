@@ -248,7 +248,7 @@ fn world_file_guide_names_every_key_and_has_valid_examples() {
     for table in [
         "",
         "[elsewhere]",
-        "[letter]",
+        "[message]",
         "[[links]]",
         "[domains.x]",
         "[[domains.x.users]]",

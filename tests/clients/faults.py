@@ -47,8 +47,8 @@ class Fault:
         self.id = None
 
 
-def link(kind, one, other, way="both", **settings):
-    return Fault(kind, between=[one, other], way=way, **settings)
+def link(kind, one, other, direction="both", **settings):
+    return Fault(kind, between=[one, other], direction=direction, **settings)
 
 
 def smtp(timeout=TIMEOUT):
@@ -157,7 +157,7 @@ def slow_links():
         session = smtp()
         assert 0.6 <= seconds(session.ehlo)
     assert seconds(session.noop) < 0.3
-    with link("slow", "outside", "mda-163", latency="800ms", way="there"):
+    with link("slow", "outside", "mda-163", latency="800ms", direction="there"):
         client = imap()
         assert 0.8 <= seconds(client.noop) < 1.6
     # From the login on, it is the link of the host with the mailboxes.
@@ -173,9 +173,9 @@ def slow_links():
 def cut_and_stalled_links():
     for fault in (
         lambda: link("cut", "outside", "mda-163"),
-        lambda: link("cut", "mda-163", "outside", way="there"),
+        lambda: link("cut", "mda-163", "outside", direction="there"),
         lambda: link("stall", "outside", "mda-163"),
-        lambda: link("stall", "outside", "mda-163", way="there"),
+        lambda: link("stall", "outside", "mda-163", direction="there"),
     ):
         session = pop3()
         session.user(ME)
@@ -194,7 +194,7 @@ def cut_and_stalled_links():
 
 
 def links_that_reset_or_refuse():
-    with link("reset", "mta-163", "outside", way="there", after=10):
+    with link("reset", "mta-163", "outside", direction="there", after=10):
         with socket.create_connection(PORTS["smtp"], timeout=TIMEOUT) as raw:
             assert read_all(raw) == b"220 mx.163"
     session = imap(ME)
@@ -261,7 +261,7 @@ def faults_that_cannot_apply():
     for fault, words in (
         ({"kind": "slow", "between": ["outside", "mta-relay"], "latency": "1s"}, "no public port leads to mta-relay"),
         ({"kind": "refuse", "between": ["outside", "mda-sina"]}, "no public port belongs to mda-sina"),
-        ({"kind": "refuse", "between": ["mda-163", "outside"], "way": "there"}, "connects to nothing outside"),
+        ({"kind": "refuse", "between": ["mda-163", "outside"], "direction": "there"}, "connects to nothing outside"),
         ({"kind": "cut", "between": ["outside", "outside"]}, "no link between outside and itself"),
         ({"kind": "cut", "between": ["mta-163", "mta-163"]}, "no link between mta-163 and itself"),
         ({"kind": "slow", "between": ["mta-163", "mta-relay"]}, "nothing is slow"),

@@ -164,7 +164,7 @@ fn check_journeys<'a>(served: &Served, delivered: impl Iterator<Item = &'a Strin
     eventually("the end of every journey", || is_settled().then_some(()));
     for journey in delivered {
         let story = served.json(&format!("/api/v1/journeys/{journey}"));
-        assert_eq!(story["recipients"]["friend@sina.test"]["fate"], "delivered", "{story:#}");
+        assert_eq!(story["recipients"]["friend@sina.test"]["status"], "delivered", "{story:#}");
         assert_eq!(story["reverse_path"], "me@163.test", "{story:#}");
     }
 }

@@ -76,9 +76,9 @@ fn journeys_of_300_messages_are_listed_beside_one_that_waits_and_after_a_kill() 
     let waits = |served: &Served| {
         let open = listed(served, "&settled=false");
         let status = &open.first()?["recipients"]["friend@sina.test"];
-        let fates = ["underway", "deferred"];
+        let statuses = ["underway", "deferred"];
         assert!(open[0]["reverse_path"] == "me@163.test" && open.len() == 1, "{open:#?}");
-        fates.contains(&status["fate"].as_str()?).then(|| open[0].clone())
+        statuses.contains(&status["status"].as_str()?).then(|| open[0].clone())
     };
     let waiting = waits(&served).unwrap();
     served.child.kill().unwrap();
@@ -107,19 +107,19 @@ fn journey_of_a_held_message_says_held() {
     let served = Served::ephemeral();
     served.ask("POST", "/api/v1/hosts/mda-sina/off");
     send(&served, "friend@sina.test", "held");
-    let fate = |expected: &str| {
+    let has_status = |expected: &str| {
         eventually(expected, || {
             let page = served.json("/api/v1/journeys?to=friend@sina.test");
-            (page["journeys"][0]["recipients"]["friend@sina.test"]["fate"] == expected).then_some(())
+            (page["journeys"][0]["recipients"]["friend@sina.test"]["status"] == expected).then_some(())
         });
     };
-    fate("deferred");
+    has_status("deferred");
     let run =
         |action: &str| assert!(postroad(&["queue", "--control", served.at("http"), action, "--all"]).status.success());
     run("hold");
-    fate("held");
+    has_status("held");
     run("release");
-    fate("deferred");
+    has_status("deferred");
 }
 
 /// What was said stands there as it was said, and once.

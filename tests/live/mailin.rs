@@ -66,7 +66,7 @@ fn mailin_bounces_failed_message_but_refuses_bounces() {
     // Too large for the mailbox: the last MTA has to tell the sender, by way of one that takes no null reverse-path.
     submit(&served, &["friend@sina.test"], &format!("Subject: large\r\n\r\n{}", "0123456789\r\n".repeat(4000)));
     let refused = journey(&served, |journey| {
-        journey["reverse_path"].is_null() && journey["recipients"]["me@163.test"]["fate"] == "failed"
+        journey["reverse_path"].is_null() && journey["recipients"]["me@163.test"]["status"] == "failed"
     });
     let reason = refused["recipients"]["me@163.test"]["reason"].as_str().unwrap();
     assert!(reason.contains("500"), "{reason}");

@@ -89,7 +89,6 @@ struct Report {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 struct SingleMessage {
-    #[serde(rename = "letters")]
     messages: usize,
     first: f64,
     median: f64,

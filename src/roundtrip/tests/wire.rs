@@ -75,7 +75,7 @@ fn dialogue(journey: &Journey) -> Vec<String> {
     transcript.lines().map(|(side, line)| format!("{side:?}: {line}")).collect()
 }
 
-fn fate(running: &RunningWorld) -> RecipientStatus {
+fn status(running: &RunningWorld) -> RecipientStatus {
     first_journey(running).recipients[&"ann@a.test".parse().unwrap()].clone()
 }
 
@@ -85,7 +85,7 @@ const GREETING: (&str, &str) = ("", "220 peer.test\r\n");
 async fn journey_to_a_server_outside_the_world_is_settled_once_it_has_the_message() {
     let running = with_peer(&[GREETING, (".", "250 2.0.0 taken\r\n")], "none").await;
     send(&running, "ann@a.test", HOUR).await;
-    assert_eq!(fate(&running), RecipientStatus::Relayed { to: PEER.to_string() });
+    assert_eq!(status(&running), RecipientStatus::Relayed { to: PEER.to_string() });
     assert!(first_journey(&running).is_settled() && running.mtas["mta-163"].queue().is_empty());
     running.stop().await;
 }
@@ -119,7 +119,7 @@ async fn journey_over_a_broken_tls_handshake_shows_both_connections() {
         (2, 1, 1),
         "{said:#?}"
     );
-    assert!(matches!(fate(&running), RecipientStatus::Relayed { .. }));
+    assert!(matches!(status(&running), RecipientStatus::Relayed { .. }));
     running.stop().await;
 }
 
@@ -132,7 +132,7 @@ async fn journey_over_a_broken_required_tls_handshake_shows_what_was_said() {
     send(&running, "ann@a.test", Duration::from_secs(30)).await;
     let said = dialogue(&first_journey(&running));
     assert!(said.iter().any(|line| line.starts_with("Client: (TLS failed: ")), "{said:#?}");
-    assert!(matches!(fate(&running), RecipientStatus::Deferred { .. }));
+    assert!(matches!(status(&running), RecipientStatus::Deferred { .. }));
     running.stop().await;
 }
 
@@ -177,14 +177,14 @@ async fn journey_over_a_connection_that_is_used_again_shows_why_it_ended() {
 async fn journey_of_a_held_message_says_held_as_the_queue_does() {
     let running = with_peer(&[("", "421 4.3.2 later\r\n(hangs up)")], "none").await;
     send(&running, "ann@a.test", Duration::from_secs(30)).await;
-    assert!(matches!(fate(&running), RecipientStatus::Deferred { at, .. } if at == "mta-163"));
+    assert!(matches!(status(&running), RecipientStatus::Deferred { at, .. } if at == "mta-163"));
     let mta = &running.mtas["mta-163"];
     assert_eq!(mta.hold(Selector::All).await.unwrap().len(), 1);
-    assert_eq!(fate(&running), RecipientStatus::Held { at: "mta-163".to_owned(), reason: None });
+    assert_eq!(status(&running), RecipientStatus::Held { at: "mta-163".to_owned(), reason: None });
     sleep(HOUR).await;
-    assert!(matches!(fate(&running), RecipientStatus::Held { .. }));
+    assert!(matches!(status(&running), RecipientStatus::Held { .. }));
     assert_eq!(mta.release(Selector::All).await.unwrap().len(), 1);
-    assert_eq!(fate(&running), RecipientStatus::Underway { at: "mta-163".to_owned() });
+    assert_eq!(status(&running), RecipientStatus::Underway { at: "mta-163".to_owned() });
     running.stop().await;
 }
 
