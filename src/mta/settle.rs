@@ -153,12 +153,17 @@ async fn settle(
 }
 
 /// Whether no host of this world reports what becomes of a message that `peer` accepted for the recipient: the peer is
-/// outside, or it is an external MTA, and not one that relays to a domain of the world.
+/// outside, a MUA, or an external MTA, and not one that relays to a domain of the world.
 fn leaves_world(mta: &Mta, peer: Option<IpAddr>, recipient: &Address) -> bool {
     let world = &mta.context().world;
     let Some(host) = peer.and_then(|peer| world.host_at(peer)) else { return true };
-    let is_external = matches!(&host.role, Role::Mta(settings) if !settings.engine.is_ours());
-    is_external && world.domain(recipient.domain()).is_none_or(|served| served.mx.contains(&host.name))
+    match &host.role {
+        Role::Mua => true,
+        Role::Mta(settings) if !settings.engine.is_ours() => {
+            world.domain(recipient.domain()).is_none_or(|served| served.mx.contains(&host.name))
+        }
+        Role::Mta(_) | Role::Mda(_) | Role::Dns => false,
+    }
 }
 
 /// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be sent
