@@ -18,7 +18,10 @@
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
-//! Requests of foreign web pages are refused (`guard`); `GET` never changes anything.
+//! The paths for messages are Mailpit's: `mailpit` lists them.
+//!
+//! Requests of foreign web pages are refused (`guard`); `GET` changes nothing, but that a message
+//! that was fetched is read.
 
 mod answers;
 mod backup;
@@ -27,6 +30,7 @@ mod faults;
 mod guard;
 mod http;
 mod mailboxes;
+mod mailpit;
 mod queue;
 mod share;
 
@@ -34,8 +38,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -64,6 +68,8 @@ type AppState = State<Arc<RunningWorld>>;
 /// Serves HTTP at a listener until the world stops.
 pub async fn serve(listener: Listener, running: Arc<RunningWorld>, stop: Stop) {
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
+    let (work, ended) = (mailpit::work(running.clone()), stop.clone());
+    running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
     net::serve(config, http::Http(router(running)), stop).await;
 }
 
@@ -89,10 +95,24 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
-        .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
+        .merge(mailpit::router())
+        .fallback(no_such_path)
         .layer(from_fn_with_state(running.clone(), http::limit_body))
         .layer(from_fn_with_state(running.clone(), guard::guard))
         .with_state(running)
+}
+
+/// A path with doubled slashes leads to the one without, as in Mailpit; never for what changes something.
+async fn no_such_path(request: Request) -> Response {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    if request.method() == Method::GET && path.contains("//") {
+        let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(target) = HeaderValue::try_from(format!("/{}{query}", parts.join("/"))) {
+            return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, target)]).into_response();
+        }
+    }
+    error_reply(StatusCode::NOT_FOUND, "no such path; / lists them")
 }
 
 async fn index() -> &'static str {
@@ -118,6 +138,19 @@ POST /api/v1/backup
 POST /api/v1/faults
 DELETE /api/v1/faults/ID
 DELETE /api/v1/faults
+
+Mailpit's interface, with ?mailbox=ADDRESS for one mailbox and wait=30s to wait for a match:
+/api/v1/messages
+/api/v1/search?query=WORDS
+/api/v1/message/ID, latest, ID/headers, ID/raw, ID/part/PART, ID/link-check
+POST /api/v1/message/ID/release
+POST /api/v1/send
+/api/v1/tags
+/api/v1/info
+/api/v1/webui
+/api/v1/chaos
+/view/ID.html, ID.txt, latest
+/api/events (websocket)
 "
 }
 

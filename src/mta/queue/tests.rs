@@ -14,7 +14,7 @@ const START: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn open(store: &Store) -> Queue {
     let scheduler = Scheduler::new(Clock::starting_at(START), 1);
-    Queue::open("mta".into(), store.clone(), Arc::new(scheduler)).unwrap()
+    Queue::open("mta".into(), store.clone(), None, Arc::new(scheduler)).unwrap()
 }
 
 fn address(text: &str) -> Recipient {
