@@ -13,7 +13,7 @@
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
 //! | `/api/v1/ports` | the bound address of each service |
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&before=N&limit=N` | journeys without events, newest first: `total`, and `next`, which is `before` of the next page |
-//! | `/api/v1/journeys/ID` | one journey with its events and transcripts |
+//! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
@@ -33,6 +33,7 @@ mod mailboxes;
 mod mailpit;
 mod queue;
 mod share;
+mod wait;
 
 use std::sync::Arc;
 
@@ -131,7 +132,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&before=N&limit=N
-/api/v1/journeys/ID
+/api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
 POST /api/v1/backup
 /api/v1/faults
@@ -226,11 +227,26 @@ async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -
     }
 }
 
-async fn journey(State(running): AppState, Path(id): Path<String>) -> Response {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaitQuery {
+    wait: Option<String>,
+}
+
+async fn journey(
+    State(running): AppState,
+    Path(id): Path<String>,
+    Query(WaitQuery { wait }): Query<WaitQuery>,
+) -> Response {
     let Ok(id) = id.parse::<JourneyId>() else {
         return error_reply(StatusCode::BAD_REQUEST, "not a journey id; an id looks like 3FK9Q2XW7T");
     };
-    match running.env.event_log.journey(id) {
+    let waited = match wait::deadline(wait.as_deref()) {
+        Ok(None) => Ok(()),
+        Ok(Some(deadline)) => wait::until_settled(&running, id, deadline).await,
+        Err(text) => return error_reply(StatusCode::BAD_REQUEST, &text),
+    };
+    match waited.and_then(|()| running.env.event_log.journey(id)) {
         Ok(Some(story)) => Json(story).into_response(),
         Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such journey, or it was removed as one of the oldest"),
         Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),

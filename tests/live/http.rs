@@ -89,6 +89,14 @@ impl Smtp {
     }
 }
 
+/// The number of messages in the INBOX of an account, and of those that are unseen.
+fn unseen(http: &mut Http, account: &str) -> Option<(u64, u64)> {
+    let (status, body) = http.ask("GET", &format!("/api/v1/mailboxes?account={account}"), "");
+    let boxes: Value = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
+    let inbox = boxes.as_array()?.iter().find(|report| report["mailbox"] == "INBOX")?;
+    Some((inbox["messages"].as_u64()?, inbox["unseen"].as_u64()?))
+}
+
 /// Polls a list until it has what is wanted.
 fn eventually(http: &mut Http, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     super::eventually(path, || Some(http.get(path)).filter(&wanted))
@@ -114,14 +122,11 @@ fn http_and_mailboxes_show_each_others_changes() {
     let served = Served::ephemeral();
     let (mut http, mut smtp) = (Http::connect(&served), Smtp::connect(&served));
     let id = smtp.send(&["friend@sina.test", "me@163.test"], "two copies");
-    let unseen = |http: &mut Http, account: &str| {
-        let boxes = http.get(&format!("/api/v1/mailboxes?account={account}"));
-        let inbox = boxes.as_array().unwrap().iter().find(|report| report["mailbox"] == "INBOX").cloned();
-        inbox.map(|inbox| (inbox["messages"].as_u64().unwrap(), inbox["unseen"].as_u64().unwrap()))
-    };
     for account in ["friend@sina.test", "me@163.test"] {
         super::eventually("delivery", || unseen(&mut http, account).filter(|counts| *counts == (1, 1)));
     }
+    let journey = http.get(&format!("/api/v1/journeys/{id}?wait=30s"));
+    assert_eq!(journey["recipients"]["me@163.test"]["fate"], "delivered");
     // One entry, under two mailboxes.
     assert_eq!(http.get("/api/v1/messages")["total"], 1);
     assert_eq!(http.get("/api/v1/messages?mailbox=friend@sina.test")["total"], 1);
@@ -156,10 +161,10 @@ fn http_and_mailboxes_show_each_others_changes() {
 
     // What is appended is a message of the list, and read as its flags say.
     let text = "Subject: appended\r\n\r\nx\r\n";
-    imap.get_mut().write_all(format!("a APPEND INBOX (\\Seen) {{{}+}}\r\n{text}\r\n", text.len()).as_bytes()).unwrap();
-    let page = eventually(&mut http, "/api/v1/messages", |page| page["total"] == 2);
+    assert!(say(&mut imap, &format!("APPEND INBOX (\\Seen) {{{}+}}\r\n{text}", text.len())).contains("a OK"));
+    let page = http.get("/api/v1/messages");
+    assert_eq!(page["total"], 2);
     assert_eq!((&page["messages"][0]["Subject"], &page["messages"][0]["Read"]), (&json!("appended"), &json!(true)));
-    say(&mut imap, "NOOP");
 
     // Deleted over HTTP, the copies are expunged.
     http.change("DELETE", "/api/v1/messages", &json!({ "IDs": [id] }));
@@ -235,7 +240,7 @@ fn http_list_after_kill_9_agrees_with_the_mailboxes() {
     });
     assert_eq!(http.get("/api/v1/search?query=code&limit=1")["messages_count"], 40);
     http.change("DELETE", "/api/v1/messages", &json!({}));
-    eventually(&mut http, "/api/v1/mailboxes?account=friend@sina.test", |boxes| boxes[0]["messages"] == 0);
+    super::eventually("deletion", || unseen(&mut http, "friend@sina.test").filter(|counts| counts.0 == 0));
 }
 
 #[test]
@@ -251,5 +256,5 @@ fn http_list_keeps_as_many_messages_as_the_world_says() {
     let ids: Vec<String> = (0..8).map(|number| smtp.send(&["friend@sina.test"], &number.to_string())).collect();
     let page = eventually(&mut http, "/api/v1/messages", |page| page["total"] == 3);
     assert_eq!((&page["messages"][2]["ID"], &page["messages"][0]["ID"]), (&json!(ids[5]), &json!(ids[7])));
-    eventually(&mut http, "/api/v1/mailboxes?account=friend@sina.test", |boxes| boxes[0]["messages"] == 3);
+    super::eventually("deletion", || unseen(&mut http, "friend@sina.test").filter(|counts| counts.0 == 3));
 }

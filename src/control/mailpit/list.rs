@@ -1,7 +1,6 @@
 //! Lists and searches.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -15,17 +14,15 @@ use tokio::time::{Instant, timeout_at};
 use super::types::{MessageSummary, MessagesSummary};
 use super::{Answer, AppState, Failure, catalogue};
 use crate::catalogue::{Catalogue, Changes, Filter, Page, Search, Window, read_time};
+use crate::control::wait::deadline;
 use crate::host::RunningWorld;
 use crate::mail::{Address, JourneyId};
 use crate::net::Stop;
-use crate::world::span;
 
 /// The default length of a list.
 const DEFAULT_LIMIT: usize = 50;
 /// The longest list; `next` continues it.
 const MAX_LIMIT: usize = 10_000;
-/// The longest wait.
-const MAX_WAIT: Duration = Duration::from_secs(600);
 
 /// The parameters of a list or a search. Unknown ones are ignored, and numbers that cannot be read are the default.
 #[derive(Debug, Default, Deserialize)]
@@ -88,12 +85,7 @@ impl ListQuery {
 
     /// How long to wait for a match.
     pub(super) fn deadline(&self) -> Answer<Option<Instant>> {
-        let Some(text) = self.wait.as_deref() else { return Ok(None) };
-        let wait = match text.parse::<u64>() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => span::parse(text).map_err(Failure::invalid)?,
-        };
-        Ok(Some(Instant::now() + wait.min(MAX_WAIT)))
+        deadline(self.wait.as_deref()).map_err(Failure::invalid)
     }
 }
 

@@ -13,7 +13,7 @@ use super::list::{ListQuery, Wait};
 use super::types::{Attachment, Checksums, Envelope, Headers, ListUnsubscribe, Message};
 use super::{Answer, AppState, Failure, catalogue, extract};
 use crate::auth::md5_hex;
-use crate::catalogue::{Catalogue, Entry, Part, Placement, parts};
+use crate::catalogue::{Entry, Part, Placement, parts};
 use crate::host::RunningWorld;
 use crate::sync::beside_others;
 
@@ -43,14 +43,16 @@ pub(super) async fn message(
     Query(query): Query<ListQuery>,
 ) -> Answer<Json<Message>> {
     let entry = find(&running, &id, &query).await?;
-    let message = details(catalogue(&running)?, &entry)?;
+    let message = details(&running, &entry)?;
     if entry.is_unread {
         running.mailboxes.mark_entries(&[entry.number], true).await?;
     }
     Ok(Json(message))
 }
 
-fn details(catalogue: &Catalogue, entry: &Entry) -> Answer<Message> {
+fn details(running: &RunningWorld, entry: &Entry) -> Answer<Message> {
+    let catalogue = catalogue(running)?;
+    let journey = running.env.event_log.journey_state(entry.id)?;
     let bytes = catalogue.message(entry)?.to_bytes();
     let summary = catalogue.summary(entry)?;
     let from = summary.from.unwrap_or_default();
@@ -98,6 +100,7 @@ fn details(catalogue: &Catalogue, entry: &Entry) -> Answer<Message> {
             attachments,
             read: true,
             envelope: Envelope::of(entry),
+            recipients: journey.map(|journey| journey.recipients).unwrap_or_default(),
         }
     }))
 }

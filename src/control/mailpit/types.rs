@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::Answer;
 use super::extract::{Invitation, Unsubscribe};
 use crate::catalogue::{Catalogue, Entry, SummaryAddress};
+use crate::journey::RecipientStatus;
+use crate::mail::Address;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -147,6 +149,8 @@ pub(super) struct Message {
     // Ours:
     pub(super) read: bool,
     pub(super) envelope: Envelope,
+    /// What became of it for each recipient, as far as the event log knows.
+    pub(super) recipients: BTreeMap<Address, RecipientStatus>,
     pub(super) codes: Vec<String>,
     pub(super) links: Vec<String>,
     pub(super) unsubscribe: Unsubscribe,
