@@ -1,4 +1,4 @@
-//! SMTP errors on purpose: faults of the replies at the public SMTP port.
+//! SMTP errors on purpose: faults of the replies of all MTAs, also between them, where they lead to retries and bounces.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, AppState, Failure, Ours, read_json};
-use crate::host::{Error, Fault, RunningWorld};
+use crate::host::{Error, Fault};
 use crate::smtp::reply_faults::FaultPoint;
 use crate::sync::lock;
 
@@ -67,17 +67,18 @@ pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body:
         (FaultPoint::Rcpt, "recipient", triggers.recipient),
         (FaultPoint::Auth, "authentication", triggers.authentication),
     ] {
-        if trigger.probability != 0 {
-            faults.push(running.begin_fault(fault(&running, at, name, trigger)).await.id);
+        // Behind the public port, the provider of the sender answers.
+        for host in running.mtas.keys().filter(|_| trigger.probability != 0) {
+            faults.push(running.begin_fault(fault(host, at, name, trigger)).await.id);
         }
     }
     *lock(&shared.chaos) = Chaos { triggers, faults };
     Ok(Json(triggers))
 }
 
-fn fault(running: &RunningWorld, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
+fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
     Fault::Reply {
-        host: running.env.world.entry.to_string(),
+        host: host.to_owned(),
         at,
         reply: Some(format!("{} Chaos {name} error", trigger.error_code)),
         about: String::new(),
