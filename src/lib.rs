@@ -71,6 +71,7 @@
 
 pub mod auth;
 pub mod bench;
+pub mod catalogue;
 pub mod cli;
 pub mod control;
 pub mod demo;

@@ -22,6 +22,8 @@ mod changes;
 mod crash;
 #[path = "live/faults.rs"]
 mod faults;
+#[path = "live/http.rs"]
+mod http;
 #[path = "live/journeys.rs"]
 mod journeys;
 #[path = "live/mailboxes.rs"]

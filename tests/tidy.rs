@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["mail", "sync"],
     &["world"],
     &["net", "store", "auth"],
-    &["journey"],
+    &["journey", "catalogue"],
     &["smtp", "imap", "pop3", "dns"],
     &["mua", "mta", "mda"],
     &["bench", "host"],
@@ -25,7 +25,13 @@ const LAYERS: &[&[&str]] = &[
 
 /// Where SQLite may be named: in the store, and in the backend of each module that has tables. Another engine replaces
 /// these.
-const SQLITE: &[&str] = &["src/store/", "src/journey/sqlite.rs", "src/mta/queue/sqlite", "src/mda/mailboxes/sqlite/"];
+const SQLITE: &[&str] = &[
+    "src/store/",
+    "src/journey/sqlite.rs",
+    "src/catalogue/sqlite/",
+    "src/mta/queue/sqlite",
+    "src/mda/mailboxes/sqlite/",
+];
 
 #[test]
 fn modules_name_only_modules_of_lower_layers() {

@@ -1,10 +1,10 @@
-//! MD5 (RFC 1321), used only for APOP (RFC 1939 §7), which is defined with it.
+//! MD5 (RFC 1321), for APOP (RFC 1939 §7), which is defined with it, and for checksums that clients ask for.
 
 /// Rotation of each step. RFC 1321 §3.4.
 const ROTATIONS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The digest as 32 hexadecimal digits, lower case.
-pub(super) fn hex(message: &[u8]) -> String {
+pub fn hex(message: &[u8]) -> String {
     let mut padded = message.to_vec();
     padded.push(0x80);
     while padded.len() % 64 != 56 {

@@ -18,5 +18,6 @@ mod scram;
 mod server;
 
 pub use client::{SaslClient, SaslError};
+pub use md5::hex as md5_hex;
 pub use mechanism::{Mechanism, UnknownMechanism};
 pub use server::{SaslServer, Step};

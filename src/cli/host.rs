@@ -64,6 +64,7 @@ impl Host {
         let env = Environment {
             net: Net::sockets(),
             store,
+            catalogue: None,
             clock,
             rng,
             event_log,

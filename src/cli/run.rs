@@ -76,7 +76,16 @@ impl Run {
             (Some(collector), Some(authority)) => {
                 let authority = Arc::new(DataDir::authority_in(authority, &world, clock)?);
                 let (net, store) = (Net::sockets(), Store::in_memory(&[])?);
-                let env = Environment { net, store, clock, rng, event_log, authority, world: Arc::new(world) };
+                let env = Environment {
+                    net,
+                    store,
+                    catalogue: None,
+                    clock,
+                    rng,
+                    event_log,
+                    authority,
+                    world: Arc::new(world),
+                };
                 self.join(&env, collector, plan).await?
             }
             _ => {
@@ -84,8 +93,20 @@ impl Run {
                 let data = DataDir::open(folder.path())?;
                 let authority = Arc::new(data.authority(&world, clock)?);
                 let (net, store) = (Net::loopback(world.addresses()), data.store()?);
-                self.alone(Environment { net, store, clock, rng, event_log, authority, world: Arc::new(world) }, plan)
-                    .await?
+                self.alone(
+                    Environment {
+                        net,
+                        store,
+                        catalogue: None,
+                        clock,
+                        rng,
+                        event_log,
+                        authority,
+                        world: Arc::new(world),
+                    },
+                    plan,
+                )
+                .await?
             }
         };
         if self.json {

@@ -11,6 +11,7 @@ use console::style;
 
 use super::common::{self, stop_at_signal};
 use super::run_file::PortsFile;
+use crate::catalogue::Catalogue;
 use crate::control;
 use crate::demo::{echo, greeter};
 use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
@@ -78,6 +79,7 @@ impl Serve {
         let env = Environment {
             net: Net::loopback(world.addresses()),
             event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
+            catalogue: Some(Catalogue::new(store.clone())),
             store,
             clock,
             rng: Rng::from_entropy(),

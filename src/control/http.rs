@@ -44,7 +44,8 @@ impl Service for Http {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
         let stream = TokioIo::new(PromptReader { stream, stalled: None, closing: None });
-        let mut connection = pin!(builder.serve_connection(stream, TowerToHyperService::new(self.0)));
+        let connection = builder.serve_connection(stream, TowerToHyperService::new(self.0));
+        let mut connection = pin!(connection.with_upgrades());
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => Some(ended),

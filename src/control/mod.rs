@@ -13,12 +13,15 @@
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
 //! | `/api/v1/ports` | the bound address of each service |
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&before=N&limit=N` | journeys without events, newest first: `total`, and `next`, which is `before` of the next page |
-//! | `/api/v1/journeys/ID` | one journey with its events and transcripts |
+//! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
-//! Requests of foreign web pages are refused (`guard`); `GET` never changes anything.
+//! The paths for messages are Mailpit's: `mailpit` lists them.
+//!
+//! Requests of foreign web pages are refused (`guard`); `GET` changes nothing, but that a message
+//! that was fetched is read.
 
 mod answers;
 mod backup;
@@ -27,15 +30,17 @@ mod faults;
 mod guard;
 mod http;
 mod mailboxes;
+mod mailpit;
 mod queue;
 mod share;
+mod wait;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -64,6 +69,8 @@ type AppState = State<Arc<RunningWorld>>;
 /// Serves HTTP at a listener until the world stops.
 pub async fn serve(listener: Listener, running: Arc<RunningWorld>, stop: Stop) {
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
+    let (work, ended) = (mailpit::work(running.clone()), stop.clone());
+    running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
     net::serve(config, http::Http(router(running)), stop).await;
 }
 
@@ -89,10 +96,24 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
-        .fallback(|| async { error_reply(StatusCode::NOT_FOUND, "no such path; / lists them") })
+        .merge(mailpit::router())
+        .fallback(no_such_path)
         .layer(from_fn_with_state(running.clone(), http::limit_body))
         .layer(from_fn_with_state(running.clone(), guard::guard))
         .with_state(running)
+}
+
+/// A path with doubled slashes leads to the one without, as in Mailpit; never for what changes something.
+async fn no_such_path(request: Request) -> Response {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    if request.method() == Method::GET && path.contains("//") {
+        let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(target) = HeaderValue::try_from(format!("/{}{query}", parts.join("/"))) {
+            return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, target)]).into_response();
+        }
+    }
+    error_reply(StatusCode::NOT_FOUND, "no such path; / lists them")
 }
 
 async fn index() -> &'static str {
@@ -111,13 +132,26 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&before=N&limit=N
-/api/v1/journeys/ID
+/api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
 POST /api/v1/backup
 /api/v1/faults
 POST /api/v1/faults
 DELETE /api/v1/faults/ID
 DELETE /api/v1/faults
+
+Mailpit's interface, with ?mailbox=ADDRESS for one mailbox and wait=30s to wait for a match:
+/api/v1/messages
+/api/v1/search?query=WORDS
+/api/v1/message/ID, latest, ID/headers, ID/raw, ID/part/PART, ID/link-check
+POST /api/v1/message/ID/release
+POST /api/v1/send
+/api/v1/tags
+/api/v1/info
+/api/v1/webui
+/api/v1/chaos
+/view/ID.html, ID.txt, latest
+/api/events (websocket)
 "
 }
 
@@ -193,11 +227,26 @@ async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -
     }
 }
 
-async fn journey(State(running): AppState, Path(id): Path<String>) -> Response {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaitQuery {
+    wait: Option<String>,
+}
+
+async fn journey(
+    State(running): AppState,
+    Path(id): Path<String>,
+    Query(WaitQuery { wait }): Query<WaitQuery>,
+) -> Response {
     let Ok(id) = id.parse::<JourneyId>() else {
         return error_reply(StatusCode::BAD_REQUEST, "not a journey id; an id looks like 3FK9Q2XW7T");
     };
-    match running.env.event_log.journey(id) {
+    let waited = match wait::deadline(wait.as_deref()) {
+        Ok(None) => Ok(()),
+        Ok(Some(deadline)) => wait::until_settled(&running, id, deadline).await,
+        Err(text) => return error_reply(StatusCode::BAD_REQUEST, &text),
+    };
+    match waited.and_then(|()| running.env.event_log.journey(id)) {
         Ok(Some(story)) => Json(story).into_response(),
         Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such journey, or it was removed as one of the oldest"),
         Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),

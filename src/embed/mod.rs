@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::catalogue::Catalogue;
 use crate::control;
 use crate::host::{self, DataDir, Environment, Fault, PublicPorts, RunningWorld};
 use crate::journey::{EventLog, Journey, JourneyFilter};
@@ -134,9 +135,11 @@ impl Builder {
         let folder = tempfile::Builder::new().prefix("postroad-").tempdir()?;
         let (data, clock) = (DataDir::open(folder.path())?, Clock::wall());
         let public_ports = PublicPorts::free(&plan::ports(), Ipv4Addr::LOCALHOST.into());
+        let store = data.store()?;
         let env = Environment {
             net: Net::loopback(world.addresses()),
-            store: data.store()?,
+            catalogue: Some(Catalogue::new(store.clone())),
+            store,
             clock,
             rng: Rng::from_entropy(),
             event_log: EventLog::new(clock, MAX_EVENTS, true),

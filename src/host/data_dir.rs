@@ -8,7 +8,7 @@ use super::Error;
 use crate::net::Authority;
 use crate::store::{Store, private_file, private_folder, sync_folder};
 use crate::world::{Clock, World};
-use crate::{journey, mda, mta};
+use crate::{catalogue, journey, mda, mta};
 
 /// A data folder.
 pub struct DataDir {
@@ -33,7 +33,8 @@ impl DataDir {
     /// # Errors
     /// It cannot be created, another process uses it, or it is not ours.
     pub fn store(&self) -> Result<Store, Error> {
-        Ok(Store::open(&self.folder.join("post.db"), &[mta::SCHEMA, mda::SCHEMA, journey::SCHEMA])?)
+        let schemas = [catalogue::SCHEMA, mta::SCHEMA, mda::SCHEMA, journey::SCHEMA];
+        Ok(Store::open(&self.folder.join("post.db"), &schemas)?)
     }
 
     /// The certificate authority of this folder, created at the first start.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Error, FaultInjector};
+use crate::catalogue::{self, Catalogue};
 use crate::dns::Resolver;
 use crate::journey::EventLog;
 use crate::mua::ClientContext;
@@ -26,6 +27,8 @@ pub struct Environment {
     pub clock: Clock,
     /// Random numbers.
     pub rng: Rng,
+    /// Where messages that enter the world are listed; none in simulations, and where a world has several processes.
+    pub catalogue: Option<Catalogue>,
     /// The log of all message events.
     pub event_log: EventLog,
     /// The authority that issues the hosts' certificates.
@@ -47,7 +50,8 @@ impl Environment {
         let (links, rng) = (world.clone(), Rng::seeded(seed));
         Ok(Self {
             net: Net::memory(Arc::new(move |from: IpAddr, to: IpAddr| links.latency(from, to))),
-            store: Store::in_memory(&[mta::SCHEMA, mda::SCHEMA])?,
+            store: Store::in_memory(&[catalogue::SCHEMA, mta::SCHEMA, mda::SCHEMA])?,
+            catalogue: None,
             clock,
             event_log: EventLog::new(clock, usize::MAX, transcripts),
             authority: Arc::new(Authority::seeded(&world.name, clock, rng.fork("keys")).map_err(Error::Authority)?),

@@ -96,8 +96,8 @@ fn check_reply(at: FaultPoint, reply: Option<&str>, about: &str, share: f64) -> 
         Some(reply) if read_reply(reply).is_none() => {
             Err(format!("`{reply}` is not a reply such as \"450 4.2.0 try again\" (codes 400 to 599)"))
         }
-        _ if matches!(at, FaultPoint::Greeting | FaultPoint::Hello) && !about.is_empty() => {
-            Err("no address is known yet at `greeting` and `hello`; leave out `about`".to_owned())
+        _ if matches!(at, FaultPoint::Greeting | FaultPoint::Hello | FaultPoint::Auth) && !about.is_empty() => {
+            Err("no address is known yet at `greeting`, `hello` and `auth`; leave out `about`".to_owned())
         }
         _ if !(0.0 < share && share <= 1.0) => Err(format!("a share of {share} is not above 0 and up to 1")),
         _ => Ok(()),

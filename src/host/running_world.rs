@@ -58,7 +58,7 @@ impl RunningWorld {
         public_ports: PublicPorts,
         selection: &HostSelection,
     ) -> Result<Self, Error> {
-        let mailboxes = Mailboxes::new(env.store.clone(), env.clock);
+        let mailboxes = Mailboxes::with_catalogue(env.store.clone(), env.clock, env.catalogue.clone());
         let faults = FaultInjector::new(&env.world, env.rng.fork("faults"));
         let uploads = start::uploads(&env.world);
         let mtas = Arc::new(start::mtas(&env, &faults, &uploads, selection)?);

@@ -51,6 +51,7 @@ pub(super) fn mtas(
             interface: env.interface(host),
             resolver: env.resolver(host),
             store: env.store.with_disk_faults(faults.disk(&host.name)),
+            catalogue: env.catalogue.clone(),
             clock: env.clock,
             rng: env.rng.fork(&host.name),
             emitter: env.event_log.emitter(&host.name),

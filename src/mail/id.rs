@@ -39,6 +39,11 @@ impl JourneyId {
         Self(random & ((1 << (5 * JOURNEY_LEN)) - 1))
     }
 
+    /// The number of which it was made, 50 bits.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
     /// Makes a queue id of this journey from a random number, of which the low 25 bits are used.
     pub fn queue_id(self, random: u64) -> QueueId {
         QueueId { journey: self, stay: (random & ((1 << (5 * STAY_LEN)) - 1)) as u32 }

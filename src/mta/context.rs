@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalogue::Catalogue;
 use crate::dns::Resolver;
 use crate::journey::EventEmitter;
 use crate::net::{Interface, TlsAcceptor, Trust, UploadBudget};
@@ -22,6 +23,8 @@ pub struct MtaContext {
     pub resolver: Resolver,
     /// Stores its queue.
     pub store: Store,
+    /// Where messages that enter the world are listed, if they are.
+    pub catalogue: Option<Catalogue>,
     /// The clock of the world.
     pub clock: Clock,
     /// Its random number generator.

@@ -1,7 +1,10 @@
 //! A message of a queue, and what is stored after an attempt to relay it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
+use crate::catalogue::Arrival;
 use crate::mail::{Envelope, Message, QueueId};
 
 /// A message to be queued.
@@ -15,6 +18,27 @@ pub struct QueuedMessage {
     pub message: Message,
     /// When it was received.
     pub arrived: Timestamp,
+}
+
+impl QueuedMessage {
+    /// Its entry in the catalogue, listed under these addresses.
+    pub(super) fn arrival(&self, addresses: BTreeSet<String>, login: Option<&str>) -> Arrival {
+        let Envelope { reverse_path, recipients, .. } = &self.envelope;
+        Arrival {
+            journey: self.id.journey,
+            reverse_path: reverse_path.clone(),
+            recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+            addresses,
+            login: login.map(str::to_owned),
+            message: self.message.clone(),
+            arrived: self.arrived,
+        }
+    }
+
+    /// The keys of its recipients.
+    pub(super) fn recipient_keys(&self) -> BTreeSet<String> {
+        self.envelope.recipients.iter().map(|recipient| recipient.address.key()).collect()
+    }
 }
 
 /// A message in the queue.

@@ -49,7 +49,7 @@ pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
 pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, WaitingMessage, inventory};
-pub use receive::{ListenerKind, SmtpPolicy};
+pub use receive::{ListenerKind, SmtpPolicy, accept};
 
 /// One MTA. Cheap to clone.
 #[derive(Clone)]
@@ -91,7 +91,8 @@ impl Mta {
     /// The store cannot be read.
     pub fn new(context: MtaContext) -> Result<Self, store::Error> {
         let scheduler = Arc::new(Scheduler::new(context.clock, context.settings.connections_max));
-        let queue = Queue::open(context.host.clone(), context.store.clone(), scheduler.clone())?;
+        let queue =
+            Queue::open(context.host.clone(), context.store.clone(), context.catalogue.clone(), scheduler.clone())?;
         let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
         let policy = policy::Policy::new(context.rng.fork("policy"));
         Ok(Self(Arc::new(Inner { context, fqdn, queue, scheduler, policy, tasks: Mutex::default() })))

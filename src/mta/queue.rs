@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, QueuedMessage, Remaining, Settlement};
 use super::scheduler::Scheduler;
+use crate::catalogue::{self, Arrival, Catalogue};
 use crate::mail::{Message, QueueId};
 use crate::store::{self, Store, Transaction};
 use crate::world::HostName;
@@ -50,6 +51,7 @@ pub struct Receipt {
 pub struct Queue {
     host: HostName,
     store: Store,
+    catalogue: Option<Catalogue>,
     scheduler: Arc<Scheduler>,
 }
 
@@ -58,8 +60,13 @@ impl Queue {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub(super) fn open(host: HostName, store: Store, scheduler: Arc<Scheduler>) -> Result<Self, store::Error> {
-        let queue = Self { host, store, scheduler };
+    pub(super) fn open(
+        host: HostName,
+        store: Store,
+        catalogue: Option<Catalogue>,
+        scheduler: Arc<Scheduler>,
+    ) -> Result<Self, store::Error> {
+        let queue = Self { host, store, catalogue, scheduler };
         queue.reload()?;
         Ok(queue)
     }
@@ -78,11 +85,11 @@ impl Queue {
     /// # Errors
     /// It could not be stored, and nothing of it is.
     pub async fn put(&self, message: QueuedMessage) -> Result<Receipt, store::Error> {
-        self.put_all(message.id, vec![message], || {}).await
+        self.put_all(message.id, vec![message], vec![], || {}).await
     }
 
     /// Makes durable, in one commit, all that the message `id` became: several copies if aliases were expanded, none if
-    /// they discard it. All are due at once, after `then`.
+    /// they discard it; with new entries of the catalogue. All are due at once, after `then`.
     ///
     /// # Errors
     /// Something could not be stored, and nothing is.
@@ -90,18 +97,21 @@ impl Queue {
         &self,
         id: QueueId,
         messages: Vec<QueuedMessage>,
+        arrivals: Vec<Arrival>,
         then: impl FnOnce(),
     ) -> Result<Receipt, store::Error> {
-        if messages.is_empty() {
+        if messages.is_empty() && arrivals.is_empty() {
             then();
             return Ok(Receipt { id });
         }
         let host = self.host.clone();
         let put = move |transaction: &Transaction<'_>| {
             let put = |queued| sqlite::insert(transaction, &host, queued);
-            messages.into_iter().map(put).collect::<Result<Vec<_>, store::Error>>()
+            let entries = messages.into_iter().map(put).collect::<Result<Vec<_>, store::Error>>()?;
+            Ok::<_, store::Error>((entries, enter(transaction, &arrivals)?))
         };
-        let entries = self.store.write(put).await?;
+        let (entries, entered) = self.store.write(put).await?;
+        self.publish(entered);
         then();
         self.scheduler.add(entries);
         Ok(Receipt { id })
@@ -143,7 +153,11 @@ impl Queue {
         let is_in_flight = matches!(settlement.remaining, Remaining::InFlight(_));
         let has_retry = matches!(settlement.remaining, Remaining::RetryAt { .. });
         let (host, store, is_quiet) = (self.host.clone(), &self.store, settlement.reports.is_empty());
-        let settle = move |transaction: &Transaction<'_>| sqlite::settle(transaction, &host, row, content, &settlement);
+        let arrivals = self.arrivals(&settlement.reports);
+        let settle = move |transaction: &Transaction<'_>| {
+            let settled = sqlite::settle(transaction, &host, row, content, &settlement)?;
+            Ok::<_, store::Error>((settled, enter(transaction, &arrivals)?))
+        };
         // No client waits for this commit, but one may wait for a report.
         let settled = match is_quiet {
             // A message that was relayed frees room on the disk.
@@ -151,7 +165,8 @@ impl Queue {
             true => store.write_batched(settle).await,
             false => store.write(settle).await,
         };
-        let (until, reports) = settled?;
+        let ((until, reports), entered) = settled?;
+        self.publish(entered);
         if !is_in_flight {
             self.scheduler.reschedule(row, until);
         }
@@ -165,6 +180,19 @@ impl Queue {
     /// The store cannot be read.
     pub fn messages_after(&self, row: i64, limit: usize) -> Result<Vec<WaitingMessage>, store::Error> {
         self.store.read(|connection| sqlite::messages_after(connection, &self.host, row, limit))
+    }
+
+    /// The entries of reports, which enter the world here.
+    pub(super) fn arrivals(&self, reports: &[QueuedMessage]) -> Vec<Arrival> {
+        let is_on = self.catalogue.is_some();
+        reports.iter().filter(|_| is_on).map(|report| report.arrival(report.recipient_keys(), None)).collect()
+    }
+
+    /// Tells the catalogue of its new entries.
+    fn publish(&self, entered: catalogue::Changes) {
+        if let Some(catalogue) = &self.catalogue {
+            catalogue.publish(entered);
+        }
     }
 
     /// The number of messages that wait, without those on hold or in flight.
@@ -181,6 +209,12 @@ impl Queue {
     pub fn is_idle(&self) -> bool {
         self.scheduler.is_idle()
     }
+}
+
+/// Adds entries to the catalogue.
+fn enter(transaction: &Transaction<'_>, arrivals: &[Arrival]) -> Result<catalogue::Changes, store::Error> {
+    let added = arrivals.iter().map(|arrival| catalogue::insert(transaction, arrival));
+    Ok(catalogue::Changes { added: added.collect::<Result<_, _>>()?, ..Default::default() })
 }
 
 /// Reads what all queues of a store hold; what cannot be read is left out.

@@ -26,6 +26,7 @@ pub(super) fn mta(text: &str, host: &str, net: &Net, servers: Vec<SocketAddr>) -
         settings: *settings,
         resolver: Resolver::new(interface.clone(), servers, rng.fork("dns")),
         store: store(),
+        catalogue: None,
         emitter: event_log.emitter(&host),
         tls: authority.issue(std::slice::from_ref(&declared.fqdn)).unwrap().into(),
         trust: authority.trust().unwrap(),

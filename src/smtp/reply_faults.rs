@@ -24,6 +24,8 @@ pub enum FaultPoint {
     Greeting,
     /// At HELO, EHLO or LHLO.
     Hello,
+    /// At AUTH, once the user is named.
+    Auth,
     /// At MAIL.
     Mail,
     /// At RCPT.

@@ -135,6 +135,7 @@ impl Check<'_> {
             ports,
             latency: file.world.latency,
             mailbox_memory: file.world.mailbox_memory,
+            keep: file.world.keep,
             message,
             links,
             places,

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::policy::UnknownRecipients;
 use super::retry::Retry;
 use super::route::TlsMode;
-use super::{MailboxForm, Service, span};
+use super::{Keep, MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
 
 mod policy;
@@ -58,6 +58,9 @@ pub(super) struct WorldTable {
     /// Domains with a null MX, which accept no mail.
     #[serde(default)]
     pub(super) no_mail: Vec<Spanned<String>>,
+    /// Which messages are kept; by default all.
+    #[serde(default)]
+    pub(super) keep: Keep,
     /// Default one-way latency between two hosts, in virtual time.
     #[serde(default, with = "span")]
     pub(super) latency: Duration,

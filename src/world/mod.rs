@@ -10,6 +10,7 @@ mod config;
 mod engine;
 mod files;
 mod host_group;
+mod keep;
 mod map;
 mod network;
 mod policy;
@@ -34,6 +35,7 @@ pub use clock::{Clock, later, rfc5322_date};
 pub use engine::{Engine, External};
 pub use files::{Links, open_regular, read_regular};
 pub use host_group::HostGroup;
+pub use keep::Keep;
 pub use network::{Clients, Network};
 pub use policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
 pub use quota::Quota;
@@ -65,6 +67,8 @@ pub struct World {
     pub domains: BTreeMap<String, Domain>,
     /// Domains that accept no mail, by their [key](domain_key). RFC 7505.
     pub no_mail: BTreeSet<String>,
+    /// Which messages are kept.
+    pub keep: Keep,
     /// The hosts for mail to all other domains; `None`: they do not exist.
     pub elsewhere: Option<Domain>,
     /// Every declared user, by [`Address::key`].

@@ -60,6 +60,15 @@ fn world_file_with_unknown_key_or_wrong_value_reports_its_line() {
 }
 
 #[test]
+fn world_keeps_all_messages_unless_it_says_so() {
+    assert_eq!(World::journey().keep, Keep::default());
+    let with = |keep: &str| World::parse("w.toml", &JOURNEY.replace("entry = ", &format!("keep = {keep}\nentry = ")));
+    let keep = with("{ messages = 5, age = \"2 days\" }").unwrap().keep;
+    assert_eq!((keep.messages.map(Into::into), keep.age), (Some(5), Some(std::time::Duration::from_secs(172_800))));
+    assert!(with("{ messages = 0 }").is_err() && with("{ days = 1 }").is_err());
+}
+
+#[test]
 fn world_file_with_unknown_names_is_refused() {
     let found = problems(|text| text.replace("mailboxes = \"mda-sina\"", "mailboxes = \"mda-sena\""));
     let line = line_of("mailboxes = \"mda-sina\"");

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::open_mailbox::{Change, ChangeKind};
 use super::{Error, Inner, Mailboxes, sqlite};
+use crate::catalogue;
 use crate::sync::lock;
 
 /// Events kept per account, in bytes: more than one command can cause.
@@ -52,6 +53,8 @@ pub(super) struct CommittedChanges {
     pub(super) changes: Vec<Change>,
     /// Events with the id of their account.
     pub(super) events: Vec<(i64, AccountEvent)>,
+    /// Changes of the catalogue, besides those of mailboxes.
+    pub(super) entries: catalogue::Changes,
 }
 
 impl From<Vec<Change>> for CommittedChanges {

@@ -46,6 +46,18 @@ pub(super) struct MessageToInsert {
     pub(super) flags: Flags,
     pub(super) received: i64,
     pub(super) saved: i64,
+    pub(super) listing: Listing,
+}
+
+/// What the catalogue has to do with a message that is inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Nothing.
+    None,
+    /// It is a copy of a message that entered the world before.
+    Copy,
+    /// It enters the world here, unless it is a copy.
+    Entry,
 }
 
 impl Mailboxes {
@@ -62,7 +74,11 @@ impl Mailboxes {
         let job = move |transaction: &Transaction<'_>| {
             let account = tree::ensure_account(transaction, &account, now)?;
             let (mailbox, name) = destination(transaction, account, detail.as_deref())?;
-            let inserted = insert_message(transaction, mailbox, name, &new_message)?;
+            let (delivered, mut changes) = insert_message(transaction, mailbox, name, &new_message)?;
+            if sqlite::is_deleted(transaction, &new_message)? {
+                changes.push(sqlite::remove(transaction, mailbox, &[delivered.uid])?);
+            }
+            let inserted = (delivered, changes);
             quota::check(transaction, &quotas, account, &inserted.1)?;
             Ok(inserted)
         };
@@ -111,12 +127,18 @@ impl Mailboxes {
         }
         let now = self.now();
         let received = received.map_or(now, Timestamp::as_second);
-        Ok(MessageToInsert { saved: now, ..self.new_message(&message, flags, received) })
+        let listing = self.listing(Listing::Entry);
+        Ok(MessageToInsert { saved: now, listing, ..self.new_message(&message, flags, received) })
     }
 
     fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
         let (message, summary) = self.without_binary(message.clone());
-        MessageToInsert { message, summary, flags, received, saved: received }
+        MessageToInsert { message, summary, flags, received, saved: received, listing: self.listing(Listing::Copy) }
+    }
+
+    /// The listing, if there is a catalogue.
+    pub(super) fn listing(&self, listing: Listing) -> Listing {
+        if self.inner.catalogue.is_some() { listing } else { Listing::None }
     }
 
     /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, in base64, because IMAP literals hold

@@ -7,6 +7,7 @@
 //!   Sent       1                         change.rs    flags, copy, move, expunge
 //!   Archive                              view.rs      snapshot of one mailbox, from open_mailbox.rs
 //!   Archive/2026                         maildrop.rs  the view of POP3
+//!                                        entries.rs   the copies of an entry of the catalogue
 //!                                        vanished.rs  UIDs of expunged messages
 //!                                        counters.rs  counts of a mailbox, in its row
 //!                                        memory.rs    what is kept in memory, within one budget
@@ -29,6 +30,7 @@ mod account_feed;
 mod append;
 mod change;
 mod counters;
+mod entries;
 mod error;
 mod filed;
 mod header_cache;
@@ -58,6 +60,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::watch;
 
+use crate::catalogue::Catalogue;
 use crate::mail::JourneyId;
 use crate::store::{self, Store, Transaction};
 use crate::world::Clock;
@@ -100,6 +103,8 @@ pub struct Mailboxes {
 
 struct Inner {
     clock: Clock,
+    /// Hears of changed entries.
+    catalogue: Option<Catalogue>,
     /// Mailboxes that a session uses or the memory holds, by id.
     open: Mutex<BTreeMap<i64, Weak<OpenMailbox>>>,
     /// Accounts whose maildrop a POP3 session has locked.
@@ -129,8 +134,13 @@ pub struct Mailbox {
 impl Mailboxes {
     /// The mailboxes in a store that was opened with our [`SCHEMA`].
     pub fn new(store: Store, clock: Clock) -> Self {
+        Self::with_catalogue(store, clock, None)
+    }
+
+    /// The same; messages that clients put into them are listed in the catalogue, which is in the same store.
+    pub fn with_catalogue(store: Store, clock: Clock, catalogue: Option<Catalogue>) -> Self {
         let (open, held, memory, summaries, quotas, feeds, sessions, commits) = Default::default();
-        let inner = Inner { clock, open, held, memory, summaries, quotas, feeds, sessions, commits };
+        let inner = Inner { clock, catalogue, open, held, memory, summaries, quotas, feeds, sessions, commits };
         Self { inner: Arc::new(inner), store, session: SessionId::default() }
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::account_feed::{CommittedChanges, SessionId};
 use super::memory::{Cached, Key};
 use super::{Error, Inner, Mailbox, Mailboxes, MessageMeta, Uid, View, sqlite};
+use crate::catalogue;
 use crate::imap::Flags;
 use crate::sync::{beside_others, lock};
 
@@ -31,6 +32,8 @@ pub(super) struct Change {
     /// The modification sequence, one more than that of the previous change.
     pub(super) modseq: u64,
     pub(super) kind: ChangeKind,
+    /// What it changed in the catalogue.
+    pub(super) entries: catalogue::Changes,
 }
 
 pub(super) enum ChangeKind {
@@ -124,6 +127,7 @@ impl Inner {
     /// Applies what a commit changed to the mailboxes in memory and to the feeds.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
+        self.publish_entries(&committed);
         let changed = committed.changes.iter().map(|change| change.account);
         let changed: BTreeSet<i64> = changed.chain(committed.events.iter().map(|(account, _)| *account)).collect();
         let mut by_mailbox: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
@@ -176,6 +180,15 @@ impl Mailboxes {
             None => self.store.read(|connection| sqlite::count_from(connection, shared.id, recent))?,
         };
         Ok(())
+    }
+}
+
+impl Inner {
+    fn publish_entries(&self, committed: &CommittedChanges) {
+        let Some(catalogue) = &self.catalogue else { return };
+        let mut entries = committed.entries.clone();
+        committed.changes.iter().for_each(|change| entries.extend(change.entries.clone()));
+        catalogue.publish(entries);
     }
 }
 

@@ -58,8 +58,8 @@ impl Mailboxes {
         let job = move |transaction: &Transaction<'_>| {
             let found = sqlite::find(transaction, &account, &name)?;
             let (account, mailbox) = found.ok_or_else(|| Error::NoMailbox(name.clone()))?;
-            sqlite::delete_mailbox(transaction, mailbox)?;
-            let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone }];
+            let entries = sqlite::delete_mailbox(transaction, account, mailbox)?;
+            let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone, entries }];
             Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name]) }))
         };
         self.freeing().change(job).await

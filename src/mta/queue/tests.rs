@@ -14,7 +14,7 @@ const START: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn open(store: &Store) -> Queue {
     let scheduler = Scheduler::new(Clock::starting_at(START), 1);
-    Queue::open("mta".into(), store.clone(), Arc::new(scheduler)).unwrap()
+    Queue::open("mta".into(), store.clone(), None, Arc::new(scheduler)).unwrap()
 }
 
 fn address(text: &str) -> Recipient {
@@ -67,7 +67,7 @@ async fn put_all_when_durable_calls_back_before_the_message_is_due() {
         assert_eq!((next(&queue), count(&store, "queue")), (Next::Nothing, 1));
         is_called = true;
     };
-    let _ = queue.put_all(mail(1).id, vec![mail(1)], then).await.unwrap();
+    let _ = queue.put_all(mail(1).id, vec![mail(1)], vec![], then).await.unwrap();
     assert!(is_called && matches!(next(&queue), Next::Due(_)));
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalogue::Arrival;
 use crate::journey::EventKind;
 use crate::mail::{Address, Envelope, Message, QueueId, Recipient};
 use crate::mta::expand::{AliasExpansion, with_delivered_to};
@@ -34,6 +35,8 @@ pub(in crate::mta) struct IncomingMessage {
     expanded: Vec<(AliasExpansion, QueueId)>,
     /// Recipients that fail because the message was sent to them before.
     alias_loops: Vec<Recipient>,
+    /// Whether it enters the world here.
+    is_new: bool,
 }
 
 impl IncomingMessage {
@@ -61,7 +64,9 @@ impl IncomingMessage {
             QueuedMessage { id, envelope: envelope.clone(), message, arrived }
         };
         let original = copy(journey.queue_id(context.rng.next_u64()));
-        let mut incoming = Self { original, messages: Vec::new(), expanded: Vec::new(), alias_loops: Vec::new() };
+        let is_new = origin.host.and_then(|_| message.journey()).is_none();
+        let (messages, expanded, alias_loops) = Default::default();
+        let mut incoming = Self { original, messages, expanded, alias_loops, is_new };
         let mut own = Vec::new();
         for recipient in &envelope.recipients {
             match AliasExpansion::of(mta, recipient) {
@@ -100,8 +105,23 @@ impl IncomingMessage {
         let messages = self.messages.iter().chain(&reports).cloned().collect();
         // Before it is due, so that what the next hosts do is recorded after it.
         let record = || self.record_events(mta, origin, &reports);
-        let put = mta.queue().put_all(self.original.id, messages, record).await;
+        let arrivals = self.arrivals(mta, origin, &reports);
+        let put = mta.queue().put_all(self.original.id, messages, arrivals, record).await;
         put.inspect_err(|error| tracing::error!(host = %mta.host(), %error, "a message could not be stored"))
+    }
+
+    /// The entries of the catalogue: of the message at its first host, and of the reports.
+    fn arrivals(&self, mta: &Mta, origin: &Origin<'_>, reports: &[QueuedMessage]) -> Vec<Arrival> {
+        let mut arrivals = mta.queue().arrivals(reports);
+        if self.is_new && mta.context().catalogue.is_some() {
+            let mut addresses: BTreeSet<String> =
+                self.messages.iter().flat_map(QueuedMessage::recipient_keys).collect();
+            if addresses.is_empty() {
+                addresses = self.original.recipient_keys();
+            }
+            arrivals.push(self.original.arrival(addresses, origin.user));
+        }
+        arrivals
     }
 
     /// Records the events, once all is durable.

@@ -2,12 +2,14 @@
 //!
 //! [`SmtpPolicy`] decides at each command; [`IncomingMessage`] turns a received message into queue entries.
 
+mod door;
 mod incoming_message;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
 
+pub use door::accept;
 pub(super) use incoming_message::IncomingMessage;
 
 use super::Mta;

@@ -111,7 +111,7 @@ async fn queue_text(running: &RunningWorld, from: &str, to: &[&str], count: usiz
         arrived: running.env.clock.now(),
     };
     let mails: Vec<_> = (0..count).map(mail).collect();
-    let _ = running.mtas["mta-163"].queue().put_all(mails[0].id, mails, || {}).await.unwrap();
+    let _ = running.mtas["mta-163"].queue().put_all(mails[0].id, mails, vec![], || {}).await.unwrap();
 }
 
 fn deferrals(running: &RunningWorld) -> Vec<String> {

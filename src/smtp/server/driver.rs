@@ -248,8 +248,9 @@ impl<P: Policy> Connection<P> {
                 let sender = self.conn.machine.envelope().and_then(|envelope| envelope.reverse_path.as_ref());
                 self.fault(FaultPoint::Rcpt, sender, Some(&recipient.address))
             }
+            Event::NeedSecret(_) => self.fault(FaultPoint::Auth, None, None),
             // A message has a reply for each recipient, or one for all: `message` asks for the faults.
-            Event::Message { .. } | Event::Data | Event::StartTls | Event::NeedSecret(_) | Event::Verify(_) => Ok(None),
+            Event::Message { .. } | Event::Data | Event::StartTls | Event::Verify(_) => Ok(None),
         }
     }
 

@@ -188,6 +188,8 @@ impl Session {
             | PendingRequest::Rcpt(_)
             | PendingRequest::Data(_)
             | PendingRequest::Verify => {}
+            // The login ends with this refusal.
+            PendingRequest::Secret(_) if !reply.is_positive() => {}
             PendingRequest::Tls | PendingRequest::Secret(_) => panic!("answered {reply} to an event of another kind"),
         }
         self.send_replies(&reply, times);

@@ -13,7 +13,7 @@ use super::merge::{KnownFile, Plan, merge};
 use super::{LastState, MaildirSync, RECENT_CHANGE, blocking, names};
 use crate::imap::{Flags, StoreMode};
 use crate::mail::{Message, normalize, with_line_feeds};
-use crate::mda::mailboxes::append::{MessageToInsert, insert_message};
+use crate::mda::mailboxes::append::{Listing, MessageToInsert, insert_message};
 use crate::mda::mailboxes::change::set_flags;
 use crate::mda::mailboxes::open_mailbox::Change;
 use crate::mda::mailboxes::{Mailbox, Mailboxes, sqlite};
@@ -201,7 +201,8 @@ impl FolderOutcome {
             let (message, summary) = mailboxes.without_binary(message);
             let received = Timestamp::try_from(written).unwrap_or(Timestamp::UNIX_EPOCH).as_second();
             let flags = names::flags(&found.flag_chars, &Flags::default());
-            let new_message = MessageToInsert { message, summary, flags, received, saved: received };
+            let listing = mailboxes.listing(Listing::Entry);
+            let new_message = MessageToInsert { message, summary, flags, received, saved: received, listing };
             self.added.push((KnownFile { base, flag_chars: found.flag_chars.clone() }, new_message));
         }
     }

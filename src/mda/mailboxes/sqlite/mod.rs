@@ -33,9 +33,11 @@
 //! | [`folders`], [`record_folder`], [`delete_folder`] | the Maildir folders of mailboxes, deleted ones too |
 //! | [`folder`], [`record_file`], [`delete_file`] | a mailbox, and its files as they were last seen; changes these |
 //! | [`filed_after`] | messages that came by a journey, in order, after one |
+//! | [`copies_of`], [`is_deleted`] | the copies of an entry of the catalogue; whether one that comes is of a deleted entry |
 //! | [`inventory`] | what simulations check |
 
 mod counters;
+mod entries;
 mod filed;
 mod maildir;
 mod messages;
@@ -54,6 +56,7 @@ use super::Inventory;
 use crate::store::Error;
 
 pub(super) use counters::{count_from, miscounts, record_recent};
+pub(super) use entries::{copies_of, is_deleted};
 pub(super) use filed::filed_after;
 pub(super) use maildir::{delete_file, delete_folder, folder, folders, record_file, record_folder};
 pub(super) use messages::{messages, preview, structure, traces, visit_trigrams};

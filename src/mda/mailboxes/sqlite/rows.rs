@@ -1,10 +1,12 @@
 //! Rows of accounts, mailboxes and messages, as every operation finds, inserts, copies and removes them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counters::MailboxChange;
+use super::entries::{self, Membership};
 use super::summaries::insert_summary;
 use super::views;
 use crate::imap::{Flags, SystemFlags};
@@ -93,20 +95,22 @@ pub(in crate::mda::mailboxes) fn insert(
     mailbox: i64,
     new_message: &MessageToInsert,
 ) -> Result<(u32, Uid, Change), store::Error> {
-    let MessageToInsert { message, summary, flags, received, saved } = new_message;
+    let MessageToInsert { message, summary, received, saved, .. } = new_message;
     let (content, _) = content::put(transaction, &message.content)?;
     insert_summary(transaction, content, summary)?;
     let mut change = MailboxChange::begin(transaction, mailbox)?;
     let (uid, size) = (change.allocate_uid(), message.len() as u64);
-    if !message.trace.is_empty() {
+    let joined = entries::join(transaction, change.account, (mailbox, uid), new_message)?;
+    let Membership { entry, flags, is_new } = joined;
+    if !message.trace.is_empty() || entry.is_some() {
         let journey = message.journey().map(|journey| journey.to_string());
-        let sql = "INSERT INTO trace (mailbox, uid, octets, journey) VALUES (?1, ?2, ?3, ?4)";
-        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, message.trace.as_ref(), journey])?;
+        let sql = "INSERT INTO trace (mailbox, uid, octets, journey, entry) VALUES (?1, ?2, ?3, ?4, ?5)";
+        transaction.prepare_cached(sql)?.execute(params![mailbox, uid, message.trace.as_ref(), journey, entry])?;
     }
     let meta = MessageMeta {
         uid,
         flags: flags.system,
-        keywords: flags.keywords.clone().into(),
+        keywords: flags.keywords.into(),
         modseq: change.modseq,
         received: *received,
         saved: *saved,
@@ -118,7 +122,8 @@ pub(in crate::mda::mailboxes) fn insert(
     change.add(uid, flags.system, size);
     let MailboxChange { account, uidvalidity, modseq, .. } = change;
     change.finish(transaction)?;
-    Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]) }))
+    let entries = entries::refresh_all(transaction, entry, is_new)?;
+    Ok((uidvalidity, uid, Change { account, mailbox, modseq, kind: ChangeKind::Added(vec![meta]), entries }))
 }
 
 fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
@@ -141,6 +146,7 @@ pub(in crate::mda::mailboxes) fn set_flags(
     let sql = "SELECT uid, flags, keywords, size FROM message WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3";
     let mut find = transaction.prepare_cached(sql)?;
     let mut changed: Vec<(Uid, Flags)> = Vec::new();
+    let mut shown = Vec::new();
     for run in uids.chunk_by(|before, after| before.checked_add(1) == Some(*after)) {
         let mut rows = find.query(params![mailbox, run.first(), run.last()])?;
         while let Some(row) = rows.next()? {
@@ -148,6 +154,9 @@ pub(in crate::mda::mailboxes) fn set_flags(
             if let Some(new) = new_flags(&old)? {
                 let uid = row.get(0)?;
                 change.set_flags(uid, &old, &new, row.get(3)?);
+                if entries::shows_other(&old, &new) {
+                    shown.push(uid);
+                }
                 changed.push((uid, new));
             }
         }
@@ -159,7 +168,9 @@ pub(in crate::mda::mailboxes) fn set_flags(
         update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
     }
     change.finish(transaction)?;
-    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed) })
+    let shown = shown.into_iter().filter_map(|uid| entries::of(transaction, mailbox, uid).transpose());
+    let entries = entries::refresh_all(transaction, shown.collect::<Result<Vec<_>, _>>()?, false)?;
+    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Flagged(changed), entries })
 }
 
 /// UIDs in order, each once.
@@ -193,7 +204,7 @@ pub(in crate::mda::mailboxes) fn copy(
     }
     let mut change = MailboxChange::begin(transaction, target)?;
     let MailboxChange { account, uidvalidity, modseq, .. } = change;
-    let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey FROM trace WHERE mailbox = ?1 AND uid = ?2";
+    let sql = "INSERT INTO trace SELECT ?3, ?4, octets, journey, entry FROM trace WHERE mailbox = ?1 AND uid = ?2";
     let mut trace = transaction.prepare_cached(sql)?;
     let mut copied = Vec::with_capacity(found.len());
     for message in &mut found {
@@ -206,7 +217,8 @@ pub(in crate::mda::mailboxes) fn copy(
         content::add_ref(transaction, message.content)?;
     }
     change.finish(transaction)?;
-    Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind: ChangeKind::Added(found) }))
+    let (kind, entries) = (ChangeKind::Added(found), Default::default());
+    Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind, entries }))
 }
 
 pub(in crate::mda::mailboxes) fn remove(
@@ -220,7 +232,7 @@ pub(in crate::mda::mailboxes) fn remove(
     let mut delete = transaction.prepare_cached(sql)?;
     let mut delete_trace = transaction.prepare_cached("DELETE FROM trace WHERE mailbox = ?1 AND uid = ?2")?;
     let mut record_expunged = transaction.prepare_cached("INSERT INTO expunged VALUES (?1, ?2, ?3)")?;
-    let mut removed = Vec::new();
+    let (mut removed, mut left) = (Vec::new(), BTreeSet::new());
     for uid in uids {
         let gone = delete.query_row(params![mailbox, uid], |row| {
             Ok((row.get(0)?, SystemFlags::from_bits(row.get(1)?), row.get(2)?))
@@ -228,6 +240,7 @@ pub(in crate::mda::mailboxes) fn remove(
         if let Some((content, flags, size)) = gone.optional()? {
             change.remove(*uid, flags, size);
             content::release(transaction, content)?;
+            left.extend(entries::of(transaction, mailbox, *uid)?);
             delete_trace.execute(params![mailbox, uid])?;
             record_expunged.execute(params![mailbox, uid, modseq])?;
             removed.push(*uid);
@@ -235,7 +248,8 @@ pub(in crate::mda::mailboxes) fn remove(
     }
     change.finish(transaction)?;
     prune(transaction, mailbox, modseq)?;
-    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed) })
+    let entries = entries::leave(transaction, account, left)?;
+    Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
 }
 
 /// Deletes the oldest records of expunged messages if there are too many.

@@ -5,7 +5,8 @@ use crate::store::Schema;
 /// What [`crate::store::Store::open`] needs to know of this module.
 pub const SCHEMA: Schema = Schema {
     module: "mda",
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE account (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE, -- the address, lower case, without detail
@@ -111,7 +112,13 @@ CREATE TABLE maildir_file (
     flag_chars TEXT NOT NULL, -- its flags
     PRIMARY KEY (mailbox, uid)
 ) STRICT, WITHOUT ROWID;
-"],
+",
+        "
+-- The entry of the catalogue whose copy it is.
+ALTER TABLE trace ADD COLUMN entry INTEGER;
+CREATE INDEX trace_entry ON trace (entry) WHERE entry IS NOT NULL;
+",
+    ],
     on_content_deleted: Some("DELETE FROM summary WHERE content = ?1"),
     content_owners: Some(
         "SELECT 'the message with UID ' || uid || ' in ' || mailbox.name || ' of ' || account.key FROM message

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::counters;
+use super::entries::{entries_in, leave};
+use crate::catalogue;
 use crate::mda::mailboxes::list::Status;
 use crate::mda::mailboxes::quota::Usage;
 use crate::mda::mailboxes::special_use::{SpecialUse, format_uses, parse_stored_uses};
@@ -89,14 +91,19 @@ pub(in crate::mda::mailboxes) fn insert_mailbox(
     Ok(transaction.prepare_cached(sql)?.insert(params![account, name, format_uses(uses, ""), uidvalidity])?)
 }
 
-pub(in crate::mda::mailboxes) fn delete_mailbox(transaction: &Transaction<'_>, mailbox: i64) -> Result<(), Error> {
+pub(in crate::mda::mailboxes) fn delete_mailbox(
+    transaction: &Transaction<'_>,
+    account: i64,
+    mailbox: i64,
+) -> Result<catalogue::Changes, Error> {
+    let left = entries_in(transaction, mailbox)?;
     let mut delete = transaction.prepare_cached("DELETE FROM message WHERE mailbox = ?1 RETURNING content")?;
     let contents = delete.query_map([mailbox], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
     contents.into_iter().try_for_each(|content| content::release(transaction, content))?;
     transaction.execute("DELETE FROM trace WHERE mailbox = ?1", [mailbox])?;
     transaction.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
     transaction.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
-    Ok(())
+    leave(transaction, account, left)
 }
 
 pub(in crate::mda::mailboxes) fn rename(transaction: &Transaction<'_>, mailbox: i64, name: &str) -> Result<(), Error> {

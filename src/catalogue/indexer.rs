@@ -1,0 +1,84 @@
+//! Works out the summaries and words of new entries, off the path of the reply.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep};
+
+use super::summary::{Summary, Words};
+use super::{Catalogue, Entry, sqlite};
+use crate::mail::Message;
+use crate::store::{Error, Transaction};
+use crate::sync::beside_others;
+
+/// Entries of one commit: the store's thread is not held up for long.
+const BATCH: usize = 32;
+/// Delay after a failure, as on a full disk.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// New messages wait at least so long, so that a burst of them is not slowed down.
+const INDEX_DELAY: Duration = Duration::from_millis(100);
+
+impl Catalogue {
+    /// Indexes all entries that are not yet.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn index(&self) -> Result<(), Error> {
+        let _only = self.indexing.lock().await;
+        while self.index_batch().await? {}
+        Ok(())
+    }
+
+    /// Indexes new entries until it is dropped.
+    pub async fn keep_indexed(self) {
+        let mut changes = self.changes();
+        loop {
+            if let Err(error) = self.index_gently().await {
+                tracing::warn!(%error, "cannot index messages; retrying");
+                sleep(RETRY_DELAY).await;
+                continue;
+            }
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return;
+            }
+            sleep(INDEX_DELAY).await;
+            changes = changes.resubscribe();
+        }
+    }
+
+    /// The same as [`Catalogue::index`], with half of the time left to others.
+    async fn index_gently(&self) -> Result<(), Error> {
+        loop {
+            let began = Instant::now();
+            let only = self.indexing.lock().await;
+            if !self.index_batch().await? {
+                return Ok(());
+            }
+            drop(only);
+            sleep(began.elapsed()).await;
+        }
+    }
+
+    /// Indexes some entries; returns false if there were none.
+    async fn index_batch(&self) -> Result<bool, Error> {
+        let entries = self.store.read(|connection| sqlite::unindexed(connection, BATCH))?;
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        let indexed: Vec<_> = entries.iter().map(|entry| (entry.number, self.summarise(entry))).collect();
+        let store = move |transaction: &Transaction<'_>| {
+            indexed
+                .iter()
+                .try_for_each(|(number, (summary, words))| sqlite::insert_summary(transaction, *number, summary, words))
+        };
+        self.store.write(store).await?;
+        Ok(true)
+    }
+
+    /// What cannot be read, or makes the parser fail, has an empty summary.
+    fn summarise(&self, entry: &Entry) -> (Summary, Words) {
+        let message: Result<Message, Error> = self.message(entry);
+        let Ok(message) = message else { return Default::default() };
+        beside_others(message.len(), || Summary::of(&message, &entry.reverse_path, &entry.recipients))
+    }
+}

@@ -1,0 +1,268 @@
+//! The catalogue: one entry for each message that entered the world at a door, from its `250` on, however many recipients
+//! and copies it has.
+//!
+//! ```text
+//!  SMTP, submission, reports ── mta::Queue ──┐ in the commit of the queue entry
+//!                                            ├─▶ entry ──▶ indexer ──▶ words, summary
+//!  APPEND, import ──────── mda::Mailboxes ───┘ in the commit of the copy
+//!                                            ▲
+//!  flags, copies, expunges of mailboxes ─────┘ in the commit of the change
+//! ```
+//!
+//! An entry holds its content until it is deleted, or until the last of its copies is expunged. Words are indexed off the path
+//! of the reply, and before a search looks for them.
+
+mod indexer;
+mod parts;
+mod search;
+mod sqlite;
+mod summary;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, broadcast};
+
+use crate::mail::{Address, JourneyId, Message, ReversePath};
+use crate::store::{Error, Store};
+pub use parts::{Part, Placement, parts};
+pub use search::{Filter, Search, read_time};
+pub use sqlite::{
+    Expected, SCHEMA, append, expect_seen, expect_tags, find_expected, forget_address, insert, list_under,
+    mark_deleted, remove, set_state, set_tags,
+};
+pub use summary::{Summary, SummaryAddress, addresses};
+
+/// Events that a slow reader may be behind; it is told that it missed some.
+const EVENT_BUFFER: usize = 1024;
+
+/// A message that enters the world.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its journey, whose id is that of the entry.
+    pub journey: JourneyId,
+    /// `MAIL FROM`.
+    pub reverse_path: ReversePath,
+    /// `RCPT TO`.
+    pub recipients: Vec<Address>,
+    /// The keys of the addresses under which it is listed.
+    pub addresses: BTreeSet<String>,
+    /// The user who sent it, if one logged in.
+    pub login: Option<String>,
+    /// The message as it was accepted.
+    pub message: Message,
+    /// When that was.
+    pub arrived: Timestamp,
+}
+
+/// One message of the catalogue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its number in the order of acceptance.
+    pub number: i64,
+    /// Its id, that of the journey.
+    pub id: JourneyId,
+    content: i64,
+    trace: Bytes,
+    /// When it was accepted.
+    pub arrived: Timestamp,
+    /// `MAIL FROM`.
+    pub reverse_path: ReversePath,
+    /// `RCPT TO`; empty for what was appended to a mailbox.
+    pub recipients: Vec<Address>,
+    /// The user who sent it, if one logged in.
+    pub login: Option<String>,
+    /// Size in bytes, as accepted.
+    pub size: u64,
+    /// Whether a copy lacks `\Seen`; without copies, whether it was never read over HTTP.
+    pub is_unread: bool,
+    /// The keywords of its copies, as tags, sorted.
+    pub tags: Vec<String>,
+    summary: Option<Summary>,
+}
+
+/// Some entries of a list or a search, newest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// How many match.
+    pub matches: u64,
+    /// How many of these are unread.
+    pub unread: u64,
+    /// The entries of this page.
+    pub entries: Vec<Entry>,
+}
+
+/// Which part of a list or a search.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Only entries with a lower number; [`i64::MAX`] for all.
+    pub below: i64,
+    /// How many of them to skip.
+    pub skip: usize,
+    /// The most entries.
+    pub limit: usize,
+}
+
+/// Counts of a catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages that were ever accepted.
+    pub accepted: u64,
+    /// The bytes of those that are there.
+    pub size: u64,
+}
+
+/// What a commit changed in the catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// New entries.
+    pub added: BTreeSet<i64>,
+    /// Entries with another read state or other tags.
+    pub changed: BTreeSet<i64>,
+    /// Entries that are gone.
+    pub deleted: BTreeSet<JourneyId>,
+}
+
+impl Changes {
+    /// Adds those of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.added.extend(other.added);
+        self.changed.extend(other.changed);
+        self.deleted.extend(other.deleted);
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.deleted.is_empty()
+    }
+}
+
+/// The catalogue of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalogue {
+    store: Store,
+    changes: broadcast::Sender<Arc<Changes>>,
+    /// One task at a time indexes.
+    indexing: Arc<Mutex<()>>,
+}
+
+impl Catalogue {
+    /// The catalogue in a store that was opened with our [`SCHEMA`].
+    pub fn new(store: Store) -> Self {
+        Self { store, changes: broadcast::Sender::new(EVENT_BUFFER), indexing: Arc::default() }
+    }
+
+    /// Tells what a commit changed, after it.
+    pub fn publish(&self, changes: Changes) {
+        if !changes.is_empty() {
+            // Without readers, nobody needs it.
+            let _ = self.changes.send(Arc::new(changes));
+        }
+    }
+
+    /// Follows the changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Changes>> {
+        self.changes.subscribe()
+    }
+
+    /// Entries that match, newest first, with their number. Words are indexed first.
+    ///
+    /// # Errors
+    /// The store cannot be read, or words cannot be indexed.
+    pub async fn page(&self, filter: &Filter, window: Window) -> Result<Page, Error> {
+        if filter.search.has_summary_terms() {
+            self.index().await?;
+        }
+        let (counts, entries) = self.store.read(|connection| {
+            Ok::<_, Error>((sqlite::count(connection, filter)?, sqlite::page(connection, filter, window)?))
+        })?;
+        Ok(Page { matches: counts.0, unread: counts.1, entries })
+    }
+
+    /// The newest entry that matches.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::page`].
+    pub async fn newest(&self, filter: &Filter) -> Result<Option<Entry>, Error> {
+        if filter.search.has_summary_terms() {
+            self.index().await?;
+        }
+        let window = Window { below: i64::MAX, skip: 0, limit: 1 };
+        Ok(self.store.read(|connection| sqlite::page(connection, filter, window))?.pop())
+    }
+
+    /// The numbers of entries that match, newest first.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::page`].
+    pub async fn numbers(&self, filter: &Filter, window: Window) -> Result<Vec<i64>, Error> {
+        if filter.search.has_summary_terms() {
+            self.index().await?;
+        }
+        self.store.read(|connection| sqlite::numbers(connection, filter, window))
+    }
+
+    /// How many entries there are, and how many of them are unread, for one mailbox or all.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn count(&self, filter: &Filter) -> Result<(u64, u64), Error> {
+        self.store.read(|connection| sqlite::count(connection, filter))
+    }
+
+    /// The entry with this id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn find(&self, id: JourneyId) -> Result<Option<Entry>, Error> {
+        self.store.read(|connection| sqlite::find(connection, id))
+    }
+
+    /// The entry with this number.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn entry(&self, number: i64) -> Result<Option<Entry>, Error> {
+        self.store.read(|connection| sqlite::entry(connection, number))
+    }
+
+    /// All tags in use, sorted, with the number of their entries.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn tags(&self) -> Result<Vec<(String, u64)>, Error> {
+        self.store.read(sqlite::tags)
+    }
+
+    /// How many messages were ever accepted, and the bytes of those that are there.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        self.store.read(sqlite::totals)
+    }
+
+    /// The message of an entry.
+    ///
+    /// # Errors
+    /// It was deleted, or its content is damaged.
+    pub fn message(&self, entry: &Entry) -> Result<Message, Error> {
+        Ok(Message { trace: entry.trace.clone(), content: self.store.get(entry.content)? })
+    }
+
+    /// The summary of an entry; computed if it is not stored yet.
+    ///
+    /// # Errors
+    /// As for [`Catalogue::message`].
+    pub fn summary(&self, entry: &Entry) -> Result<Summary, Error> {
+        match &entry.summary {
+            Some(summary) => Ok(summary.clone()),
+            None => Ok(Summary::of(&self.message(entry)?, &entry.reverse_path, &entry.recipients).0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

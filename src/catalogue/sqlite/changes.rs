@@ -1,0 +1,262 @@
+//! Changes of entries, in the jobs of the modules whose messages they are of.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::query::{COLUMNS, Row, read};
+use crate::catalogue::summary::{Summary, Words};
+use crate::catalogue::{Arrival, Entry};
+use crate::mail::{JourneyId, Message};
+use crate::store::{Error, Transaction, content};
+
+/// How many deleted entries are remembered, whose copies may be under way.
+const MAX_DELETED: i64 = 100_000;
+
+/// What a copy of a message belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This entry; its copies are to have these flags.
+    Entry {
+        /// Its number.
+        number: i64,
+        /// Whether they are `\Seen`.
+        seen: bool,
+        /// Keywords.
+        keywords: Vec<String>,
+    },
+    /// One that was deleted, with its copies.
+    Deleted,
+    /// None.
+    Unknown,
+}
+
+/// Adds an entry; returns its number. One that is there already stays as it is.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn insert(transaction: &Transaction<'_>, arrival: &Arrival) -> Result<i64, Error> {
+    let Arrival { journey, reverse_path, recipients, addresses, login, message, arrived } = arrival;
+    if let Some(number) = number(transaction, *journey)? {
+        return Ok(number);
+    }
+    let (content, _) = content::put(transaction, &message.content)?;
+    let sql = "INSERT INTO entry (journey, content, trace, arrived, reverse_path, recipients, login, size)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let recipients = serde_json::to_string(recipients).unwrap_or_default();
+    let number = transaction.prepare_cached(sql)?.insert(params![
+        journey.to_bits(),
+        content,
+        message.trace.as_ref(),
+        arrived.as_millisecond(),
+        reverse_path.as_ref().map(ToString::to_string),
+        recipients,
+        login,
+        message.len(),
+    ])?;
+    addresses.iter().try_for_each(|address| list_under(transaction, number, address))?;
+    Ok(number)
+}
+
+/// Adds an entry for a message that a client put into a mailbox, unless there is one of its journey. `seed` is unique, and
+/// makes the id of a message without a journey. Returns the number, and whether the entry is new.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn append(
+    transaction: &Transaction<'_>,
+    message: &Message,
+    address: &str,
+    arrived: jiff::Timestamp,
+    seed: u64,
+) -> Result<(i64, bool), Error> {
+    let known = message.journey();
+    if let Some(journey) = known
+        && let Some(number) = number(transaction, journey)?
+    {
+        list_under(transaction, number, address)?;
+        return Ok((number, false));
+    }
+    let mut journey = known;
+    for attempt in 0_u64.. {
+        let hash = blake3::hash([seed.to_le_bytes(), attempt.to_le_bytes()].as_flattened());
+        let random = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let candidate = *journey.get_or_insert(JourneyId::from_random(random));
+        if number(transaction, candidate)?.is_none() {
+            break;
+        }
+        journey = None;
+    }
+    let arrival = Arrival {
+        journey: journey.unwrap_or(JourneyId::from_random(seed)),
+        reverse_path: None,
+        recipients: Vec::new(),
+        addresses: [address.to_owned()].into(),
+        login: None,
+        message: message.clone(),
+        arrived,
+    };
+    Ok((insert(transaction, &arrival)?, true))
+}
+
+fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT number FROM entry WHERE journey = ?1";
+    connection.prepare_cached(sql)?.query_row([journey.to_bits()], |row| row.get(0)).optional()
+}
+
+/// What a copy of the message of a journey belongs to.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn find_expected(transaction: &Transaction<'_>, journey: JourneyId) -> Result<Expected, Error> {
+    let sql = "SELECT number, seen, tags FROM entry WHERE journey = ?1";
+    let found = transaction.prepare_cached(sql)?.query_row([journey.to_bits()], |row| {
+        let keywords = row.get_ref(2)?.as_str()?.split_ascii_whitespace().map(str::to_owned).collect();
+        Ok(Expected::Entry { number: row.get(0)?, seen: row.get(1)?, keywords })
+    });
+    if let Some(expected) = found.optional()? {
+        return Ok(expected);
+    }
+    let sql = "SELECT 1 FROM entry_deleted WHERE journey = ?1";
+    let is_deleted = transaction.prepare_cached(sql)?.exists([journey.to_bits()])?;
+    Ok(if is_deleted { Expected::Deleted } else { Expected::Unknown })
+}
+
+/// Lists an entry under one more address.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO entry_address VALUES (?1, ?2)";
+    transaction.prepare_cached(sql)?.execute(params![number, address])?;
+    Ok(())
+}
+
+/// Lists an entry under an address no longer. Without any address it is removed, and its id returned.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn forget_address(transaction: &Transaction<'_>, number: i64, address: &str) -> Result<Option<JourneyId>, Error> {
+    let sql = "DELETE FROM entry_address WHERE entry = ?1 AND address = ?2";
+    transaction.prepare_cached(sql)?.execute(params![number, address])?;
+    let sql = "SELECT 1 FROM entry_address WHERE entry = ?1";
+    match transaction.prepare_cached(sql)?.exists([number])? {
+        true => Ok(None),
+        false => remove(transaction, number),
+    }
+}
+
+/// Sets the read state and the tags of an entry.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn set_state<'a>(
+    transaction: &Transaction<'_>,
+    number: i64,
+    is_unread: bool,
+    tags: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Error> {
+    let sql = "UPDATE entry SET unread = ?2 WHERE number = ?1 AND unread <> ?2";
+    transaction.prepare_cached(sql)?.execute(params![number, is_unread])?;
+    set_tags(transaction, number, tags)
+}
+
+/// Sets the tags of an entry.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn set_tags<'a>(
+    transaction: &Transaction<'_>,
+    number: i64,
+    tags: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Error> {
+    transaction.prepare_cached("DELETE FROM entry_tag WHERE entry = ?1")?.execute([number])?;
+    let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entry_tag VALUES (?1, ?2)")?;
+    for tag in tags {
+        insert.execute(params![number, tag])?;
+    }
+    Ok(())
+}
+
+/// Marks the copies to come of an entry, and the entry itself as long as it has none.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn expect_seen(transaction: &Transaction<'_>, number: i64, seen: bool) -> Result<(), Error> {
+    let sql = "UPDATE entry SET seen = ?2, unread = NOT ?2 WHERE number = ?1";
+    transaction.prepare_cached(sql)?.execute(params![number, seen])?;
+    Ok(())
+}
+
+/// Keywords for the copies to come of an entry.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn expect_tags(transaction: &Transaction<'_>, number: i64, keywords: &[String]) -> Result<(), Error> {
+    let sql = "UPDATE entry SET tags = ?2 WHERE number = ?1";
+    transaction.prepare_cached(sql)?.execute(params![number, keywords.join(" ")])?;
+    Ok(())
+}
+
+/// Deletes an entry; returns its id, if it was there.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<JourneyId>, Error> {
+    let sql = "SELECT journey, content FROM entry WHERE number = ?1";
+    let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((journey, content)) = found.optional()? else { return Ok(None) };
+    for sql in [
+        "DELETE FROM entry WHERE number = ?1",
+        "DELETE FROM entry_address WHERE entry = ?1",
+        "DELETE FROM entry_tag WHERE entry = ?1",
+        "DELETE FROM entry_summary WHERE entry = ?1",
+        "DELETE FROM entry_text WHERE rowid = ?1",
+    ] {
+        transaction.prepare_cached(sql)?.execute([number])?;
+    }
+    content::release(transaction, content)?;
+    Ok(Some(JourneyId::from_random(journey)))
+}
+
+/// Remembers that an entry was deleted, so that copies that are under way are removed.
+///
+/// # Errors
+/// SQLite refuses.
+pub fn mark_deleted(transaction: &Transaction<'_>, journey: JourneyId) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO entry_deleted (journey) VALUES (?1)";
+    transaction.prepare_cached(sql)?.execute([journey.to_bits()])?;
+    let sql = "DELETE FROM entry_deleted WHERE number <= (SELECT max(number) FROM entry_deleted) - ?1";
+    transaction.prepare_cached(sql)?.execute([MAX_DELETED])?;
+    Ok(())
+}
+
+/// Entries without a summary, in the order of acceptance, in which they are indexed.
+pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> Result<Vec<Entry>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number
+         WHERE ifnull((SELECT max(entry) FROM entry_summary), 0) < e.number ORDER BY e.number LIMIT ?1"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let rows = query.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], Row::of)?;
+    rows.map(|row| read(connection, row?)).collect()
+}
+
+/// Stores the summary of an entry, unless it was deleted meanwhile.
+pub(in crate::catalogue) fn insert_summary(
+    transaction: &Transaction<'_>,
+    number: i64,
+    summary: &Summary,
+    Words(words): &Words,
+) -> Result<(), Error> {
+    let sql = "INSERT OR IGNORE INTO entry_summary SELECT number, ?2, ?3, ?4 FROM entry WHERE number = ?1";
+    let json = serde_json::to_string(summary).unwrap_or_default();
+    let values = params![number, json, summary.attachments, summary.inlines];
+    if transaction.prepare_cached(sql)?.execute(values)? == 0 {
+        return Ok(());
+    }
+    let sql = "INSERT INTO entry_text (rowid, sender, recipient, cc, bcc, reply_to, subject, message_id, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let [sender, recipient, cc, bcc, reply_to, subject, message_id, body] = words;
+    let values = params![number, sender, recipient, cc, bcc, reply_to, subject, message_id, body];
+    transaction.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The tables. Times are milliseconds since 1970.
+
+use crate::store::Schema;
+
+/// The tables of this module.
+pub const SCHEMA: Schema = Schema {
+    module: "catalogue",
+    migrations: &["
+CREATE TABLE entry (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of acceptance
+    journey INTEGER NOT NULL UNIQUE, -- mail::JourneyId
+    content INTEGER NOT NULL REFERENCES content (id),
+    trace BLOB NOT NULL,
+    arrived INTEGER NOT NULL,
+    reverse_path TEXT, -- NULL for the null reverse-path, and for what was appended
+    recipients TEXT NOT NULL, -- JSON
+    login TEXT,
+    size INTEGER NOT NULL,
+    unread INTEGER NOT NULL DEFAULT 1, -- a copy lacks \\Seen; without copies: not seen
+    seen INTEGER NOT NULL DEFAULT 0, -- copies to come are marked so
+    tags TEXT NOT NULL DEFAULT '' -- keywords of copies to come, with a space between
+) STRICT;
+CREATE INDEX entry_unread ON entry (number) WHERE unread;
+
+-- Under which addresses it is listed: recipients, and accounts with a copy.
+CREATE TABLE entry_address (
+    entry INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    PRIMARY KEY (entry, address)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_address_address ON entry_address (address, entry);
+
+CREATE TABLE entry_tag (
+    entry INTEGER NOT NULL,
+    tag TEXT NOT NULL COLLATE NOCASE,
+    PRIMARY KEY (entry, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_tag_tag ON entry_tag (tag, entry);
+
+-- What the indexer works out.
+CREATE TABLE entry_summary (
+    entry INTEGER PRIMARY KEY,
+    summary TEXT NOT NULL, -- JSON
+    attachments INTEGER NOT NULL,
+    inlines INTEGER NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE entry_text USING fts5(
+    sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
+);
+
+-- Deleted while copies may be under way.
+CREATE TABLE entry_deleted (
+    number INTEGER PRIMARY KEY,
+    journey INTEGER NOT NULL UNIQUE
+) STRICT;
+"],
+    on_content_deleted: None,
+    content_owners: Some("SELECT 'the entry ' || number || ' of the catalogue' FROM entry WHERE content = ?1"),
+    content_uses: Some("SELECT content, count(*) FROM entry GROUP BY 1"),
+};

@@ -1,0 +1,182 @@
+//! What lists show of a message, and the words by which it is found.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mail_parser::{Addr, HeaderName, HeaderValue, MessageParser, PartType};
+use serde::{Deserialize, Serialize};
+
+use super::parts::{Placement, parts};
+use crate::mail::{Address, Message, ReversePath};
+
+/// The longest snippet, in bytes.
+const MAX_SNIPPET_BYTES: usize = 200;
+/// What is indexed of a body, in bytes; words beyond it are not found.
+const MAX_INDEXED_BYTES: usize = 256 * 1024;
+
+/// A display name and an address of a header field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummaryAddress {
+    /// The display name, decoded.
+    #[serde(rename = "Name")]
+    pub name: String,
+    /// The address.
+    #[serde(rename = "Address")]
+    pub address: String,
+}
+
+/// What lists show of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // The header fields.
+pub struct Summary {
+    pub message_id: String,
+    pub from: Option<SummaryAddress>,
+    pub to: Vec<SummaryAddress>,
+    pub cc: Vec<SummaryAddress>,
+    /// Those of the field, and the recipients of the envelope that no field names.
+    pub bcc: Vec<SummaryAddress>,
+    pub reply_to: Vec<SummaryAddress>,
+    pub subject: String,
+    /// The number of attached files.
+    pub attachments: usize,
+    /// The number of parts that the HTML shows.
+    pub inlines: usize,
+    /// The beginning of the text.
+    pub snippet: String,
+}
+
+/// The words of a message, each column normalised by [`normalise`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words(pub(super) [String; COLUMNS.len()]);
+
+/// The columns of words; the first five hold addresses.
+pub(super) const COLUMNS: [&str; 8] = ["sender", "recipient", "cc", "bcc", "reply_to", "subject", "message_id", "body"];
+
+impl Summary {
+    /// The summary and the words of a message with this envelope; empty for what the parser cannot read.
+    pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
+        let bytes = message.to_bytes();
+        // A defect of the parser must not keep other messages from being listed.
+        catch_unwind(AssertUnwindSafe(|| Self::parse(&bytes, from, recipients))).unwrap_or_default()
+    }
+
+    fn parse(bytes: &[u8], reverse_path: &ReversePath, recipients: &[Address]) -> (Self, Words) {
+        let Some(message) = MessageParser::default().parse(bytes) else { return Default::default() };
+        let all = |name: HeaderName<'static>| addresses(&message, name);
+        let (to, cc, mut bcc) = (all(HeaderName::To), all(HeaderName::Cc), all(HeaderName::Bcc));
+        bcc.extend(unnamed(recipients, [&to, &cc, &bcc]));
+        let mut names = String::new();
+        let (mut attachments, mut inlines) = (0, 0);
+        for part in parts(&message) {
+            match part.placement() {
+                Some(Placement::Attached) => attachments += 1,
+                Some(Placement::Inline) => inlines += 1,
+                None => continue,
+            }
+            names.push_str(part.name());
+            names.push(' ');
+        }
+        let text = text_of(&message);
+        let from = all(HeaderName::From).into_iter().next();
+        let from = from.or_else(|| Some(SummaryAddress { name: raw(&message, "From")?, ..Default::default() }));
+        let summary = Self {
+            message_id: message.message_id().unwrap_or_default().to_owned(),
+            from,
+            to,
+            cc,
+            bcc,
+            reply_to: all(HeaderName::ReplyTo),
+            subject: message.subject().unwrap_or_default().to_owned(),
+            attachments,
+            inlines,
+            snippet: snippet(&text),
+        };
+        let return_path = reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let body = format!("{} {names} {return_path}", truncated(&text, MAX_INDEXED_BYTES));
+        let columns = [
+            join(summary.from.as_slice()),
+            join(&summary.to),
+            join(&summary.cc),
+            join(&summary.bcc),
+            join(&summary.reply_to),
+            normalise(&summary.subject),
+            normalise(&summary.message_id),
+            normalise(&body),
+        ];
+        (summary, Words(columns))
+    }
+}
+
+/// The addresses of all fields of a name, those of groups too.
+pub fn addresses(message: &mail_parser::Message<'_>, name: HeaderName<'static>) -> Vec<SummaryAddress> {
+    let fields = message.header_values(name).filter_map(HeaderValue::as_address);
+    fields.flat_map(|field| field.iter().map(address).collect::<Vec<_>>()).collect()
+}
+
+fn address(found: &Addr<'_>) -> SummaryAddress {
+    let text = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+    SummaryAddress { name: text(&found.name), address: text(&found.address) }
+}
+
+/// The recipients that none of these fields names.
+fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<SummaryAddress> {
+    let named: BTreeSet<String> =
+        fields.into_iter().flatten().map(|found| found.address.to_ascii_lowercase()).collect();
+    let unnamed = recipients.iter().map(ToString::to_string).filter(|text| !named.contains(&text.to_ascii_lowercase()));
+    unnamed.map(|address| SummaryAddress { name: String::new(), address }).collect()
+}
+
+fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String> {
+    let text = message.header_raw(name)?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The text that a reader sees: HTML without tags if there is one, with the targets of its links, else the text.
+fn text_of(message: &mail_parser::Message<'_>) -> String {
+    let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
+        PartType::Html(html) => Some(html.as_ref()),
+        _ => None,
+    });
+    let html: Vec<&str> = html.collect();
+    if html.is_empty() {
+        let texts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
+        return texts.collect::<Vec<_>>().join(" ");
+    }
+    let mut text = String::new();
+    for part in html {
+        text.push_str(&mail_parser::decoders::html::html_to_text(part));
+        text.push(' ');
+        for target in part.split("href=").skip(1).filter_map(|rest| {
+            let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+            rest[1..].split(quote).next()
+        }) {
+            text.push_str(target);
+            text.push(' ');
+        }
+    }
+    text
+}
+
+fn snippet(text: &str) -> String {
+    let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut = truncated(&collapsed, MAX_SNIPPET_BYTES);
+    if cut.len() < collapsed.len() { format!("{cut}...") } else { collapsed }
+}
+
+/// At most so many bytes, cut at a character boundary.
+fn truncated(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+fn join(addresses: &[SummaryAddress]) -> String {
+    let texts = addresses.iter().map(|found| format!("{} {}", found.name, found.address));
+    normalise(&texts.collect::<Vec<_>>().join(" "))
+}
+
+/// Text as it is searched: in lower case, with one space for white space and the characters around addresses.
+pub(super) fn normalise(text: &str) -> String {
+    let is_space = |letter: char| letter.is_whitespace() || "<>\",;()\0".contains(letter);
+    let words = text.split(is_space).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").to_lowercase()
+}

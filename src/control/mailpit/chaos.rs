@@ -1,0 +1,91 @@
+//! SMTP errors on purpose: faults of the replies of all MTAs, also between them, where they lead to retries and bounces.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, AppState, Failure, Ours, read_json};
+use crate::host::{Error, Fault};
+use crate::smtp::reply_faults::FaultPoint;
+use crate::sync::lock;
+
+/// The error of one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(serialize = "PascalCase", deserialize = "lowercase"))]
+struct Trigger {
+    error_code: u16,
+    /// In percent.
+    probability: u8,
+}
+
+/// All of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all(serialize = "PascalCase", deserialize = "lowercase"))]
+pub(super) struct Triggers {
+    sender: Trigger,
+    recipient: Trigger,
+    authentication: Trigger,
+}
+
+impl Default for Triggers {
+    fn default() -> Self {
+        let off = |error_code| Trigger { error_code, probability: 0 };
+        Self { sender: off(451), recipient: off(451), authentication: off(535) }
+    }
+}
+
+/// The triggers, and the faults that they are.
+#[derive(Debug, Default)]
+pub(super) struct Chaos {
+    triggers: Triggers,
+    faults: Vec<u64>,
+}
+
+pub(super) async fn show(Extension(shared): Ours) -> Json<Triggers> {
+    Json(lock(&shared.chaos).triggers)
+}
+
+/// Replaces all triggers; what is left out is off.
+pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body: Bytes) -> Answer<Json<Triggers>> {
+    let triggers: Triggers = read_json(&body).map_err(Failure::invalid)?;
+    for trigger in [triggers.sender, triggers.recipient, triggers.authentication] {
+        if 100 < trigger.probability {
+            return Err(Failure::invalid("probability must be between 0 and 100"));
+        }
+        if !(400..600).contains(&trigger.error_code) {
+            return Err(Failure::invalid("error code must be between 400 and 599"));
+        }
+    }
+    let old = std::mem::take(&mut lock(&shared.chaos).faults);
+    for id in old {
+        running.end_fault(id).await.map_err(unavailable)?;
+    }
+    let mut faults = Vec::new();
+    for (at, name, trigger) in [
+        (FaultPoint::Mail, "sender", triggers.sender),
+        (FaultPoint::Rcpt, "recipient", triggers.recipient),
+        (FaultPoint::Auth, "authentication", triggers.authentication),
+    ] {
+        // Behind the public port, the provider of the sender answers.
+        for host in running.mtas.keys().filter(|_| trigger.probability != 0) {
+            faults.push(running.begin_fault(fault(host, at, name, trigger)).await.id);
+        }
+    }
+    *lock(&shared.chaos) = Chaos { triggers, faults };
+    Ok(Json(triggers))
+}
+
+fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
+    Fault::Reply {
+        host: host.to_owned(),
+        at,
+        reply: Some(format!("{} Chaos {name} error", trigger.error_code)),
+        about: String::new(),
+        share: f64::from(trigger.probability) / 100.0,
+    }
+}
+
+fn unavailable(error: Error) -> Failure {
+    Failure(axum::http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}

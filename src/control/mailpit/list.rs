@@ -1,0 +1,147 @@
+//! Lists and searches.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::IntoResponse;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+use super::types::{MessageSummary, MessagesSummary};
+use super::{Answer, AppState, Failure, catalogue};
+use crate::catalogue::{Catalogue, Changes, Filter, Page, Search, Window, read_time};
+use crate::control::wait::deadline;
+use crate::host::RunningWorld;
+use crate::mail::{Address, JourneyId};
+use crate::net::Stop;
+
+/// The default length of a list.
+const DEFAULT_LIMIT: usize = 50;
+/// The longest list; `next` continues it.
+const MAX_LIMIT: usize = 10_000;
+
+/// The parameters of a list or a search. Unknown ones are ignored, and numbers that cannot be read are the default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListQuery {
+    start: Option<String>,
+    limit: Option<String>,
+    before: Option<String>,
+    pub(super) query: Option<String>,
+    tz: Option<String>,
+    mailbox: Option<String>,
+    wait: Option<String>,
+    cursor: Option<String>,
+}
+
+impl ListQuery {
+    fn zone(&self) -> Answer<TimeZone> {
+        match self.tz.as_deref().filter(|name| !name.is_empty()) {
+            None => Ok(TimeZone::UTC),
+            Some(name) => TimeZone::get(name).map_err(|_| Failure::invalid(format!("unknown time zone: {name}"))),
+        }
+    }
+
+    /// Which messages, without the words of the search.
+    pub(super) fn mailbox(&self) -> Answer<Option<String>> {
+        let Some(text) = &self.mailbox else { return Ok(None) };
+        let address: Address = text.parse().map_err(|_| Failure::invalid(format!("not an address: {text}")))?;
+        Ok(Some(address.key()))
+    }
+
+    /// Which messages.
+    pub(super) fn filter(&self, words: Option<&str>) -> Answer<Filter> {
+        let zone = self.zone()?;
+        let mut search = Search::parse(words.unwrap_or_default(), &zone);
+        if let Some(time) = self.before.as_deref().and_then(|before| read_time(before, &zone)) {
+            search = search.before(time);
+        }
+        Ok(Filter { mailbox: self.mailbox()?, search })
+    }
+
+    fn window(&self, catalogue: &Catalogue, no_limit: usize) -> Answer<Window> {
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<usize>().ok());
+        let limit = match number(&self.limit) {
+            None => DEFAULT_LIMIT,
+            Some(0) => no_limit,
+            Some(limit) => limit.min(MAX_LIMIT),
+        };
+        let below = match &self.cursor {
+            None => i64::MAX,
+            Some(text) => {
+                let id = text.parse::<JourneyId>().map_err(|_| Failure::invalid("cursor is the `next` of a page"))?;
+                catalogue
+                    .find(id)?
+                    .map(|entry| entry.number)
+                    .ok_or_else(|| Failure::invalid("the message of this cursor was deleted; begin again without it"))?
+            }
+        };
+        Ok(Window { below, skip: number(&self.start).unwrap_or(0), limit })
+    }
+
+    /// How long to wait for a match.
+    pub(super) fn deadline(&self) -> Answer<Option<Instant>> {
+        deadline(self.wait.as_deref()).map_err(Failure::invalid)
+    }
+}
+
+/// Waits until something is found: the caller looks, and again whenever the catalogue changes.
+pub(super) struct Wait {
+    changes: Receiver<Arc<Changes>>,
+    deadline: Option<Instant>,
+    stop: Stop,
+}
+
+impl Wait {
+    /// Call it before the first look, so that no change is missed.
+    pub(super) fn new(running: &RunningWorld, deadline: Option<Instant>) -> Answer<Self> {
+        Ok(Self { changes: catalogue(running)?.changes(), deadline, stop: running.stopping() })
+    }
+
+    /// Waits for a change; returns false if the time is over or the world stops.
+    pub(super) async fn for_change(&mut self) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        let change = timeout_at(deadline, self.stop.run_until_cancelled(self.changes.recv())).await;
+        matches!(change, Ok(Some(Ok(_) | Err(RecvError::Lagged(_)))))
+    }
+}
+
+pub(super) async fn messages(State(running): AppState, Query(query): Query<ListQuery>) -> Answer<impl IntoResponse> {
+    let window = query.window(catalogue(&running)?, MAX_LIMIT)?;
+    answer(&running, &query, query.filter(None)?, window).await.map(Json)
+}
+
+pub(super) async fn search(State(running): AppState, Query(query): Query<ListQuery>) -> Answer<impl IntoResponse> {
+    let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
+    let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;
+    let window = query.window(catalogue(&running)?, 0)?;
+    answer(&running, &query, query.filter(Some(words))?, window).await.map(Json)
+}
+
+async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, window: Window) -> Answer<MessagesSummary> {
+    let catalogue = catalogue(running)?;
+    let mut wait = Wait::new(running, query.deadline()?)?;
+    let mut page = catalogue.page(&filter, window).await?;
+    while page.matches == 0 && wait.for_change().await {
+        page = catalogue.page(&filter, window).await?;
+    }
+    let Page { matches, unread, entries } = page;
+    let (total, all_unread) = catalogue.count(&Filter { mailbox: filter.mailbox.clone(), ..Filter::default() })?;
+    let next = entries.last().filter(|_| entries.len() == window.limit).map(|entry| entry.id.to_string());
+    let messages = entries.iter().map(|entry| MessageSummary::of(catalogue, entry)).collect::<Result<Vec<_>, _>>()?;
+    Ok(MessagesSummary {
+        total,
+        unread: all_unread,
+        count: messages.len(),
+        messages_count: matches,
+        messages_unread: unread,
+        start: window.skip,
+        tags: catalogue.tags()?.into_iter().map(|(tag, _)| tag).collect(),
+        messages,
+        next,
+    })
+}

@@ -1,0 +1,168 @@
+//! Mailpit's HTTP interface, version 1, over the catalogue: its clients work unchanged.
+//!
+//! | path | |
+//! |---|---|
+//! | `/api/v1/messages` | `GET` a page; `PUT` read state; `DELETE` |
+//! | `/api/v1/search?query=WORDS` | `GET` a page; `DELETE` |
+//! | `/api/v1/message/ID` | a message, which is marked as read; `…/headers`, `…/raw`, `…/part/PART`, `…/link-check` |
+//! | `POST /api/v1/message/ID/release` | sends it into the world again |
+//! | `POST /api/v1/send` | sends a message |
+//! | `/api/v1/tags`, `/api/v1/tags/TAG` | tags in use; `PUT` and `DELETE` change them |
+//! | `/api/v1/info`, `/api/v1/webui` | about this server |
+//! | `/api/v1/chaos` | SMTP errors on purpose; `PUT` changes them |
+//! | `/view/ID.html`, `/view/ID.txt`, `/view/latest` | the parts that a reader sees |
+//! | `/api/events` | a websocket with changes |
+//!
+//! Ours, beyond Mailpit's: `mailbox=ADDRESS` narrows every list, search and change to one mailbox; `wait=30s` on a list, a search
+//! and `message/latest` waits for a match; `cursor` continues a list after `next`. `latest` stands for the newest message.
+
+mod change;
+mod chaos;
+mod extract;
+mod info;
+mod links;
+mod list;
+mod message;
+mod retention;
+mod send;
+mod socket;
+mod tags;
+mod types;
+mod view;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::AppState;
+use crate::catalogue::Catalogue;
+use crate::host::RunningWorld;
+use crate::{mda, store};
+
+/// The largest body of a request, but for one that sends a message.
+const MAX_BODY_BYTES: usize = 5 * 1024 * 1024;
+/// The largest message that is sent, as JSON.
+const MAX_SEND_BYTES: usize = 50 * 1024 * 1024;
+/// Websockets at a time.
+const MAX_SOCKETS: usize = 256;
+
+/// What the handlers share beside the world.
+struct Shared {
+    began: Instant,
+    chaos: Mutex<chaos::Chaos>,
+    sockets: Arc<Semaphore>,
+}
+
+type Ours = axum::Extension<Arc<Shared>>;
+
+/// The routes of this interface.
+pub(super) fn router() -> Router<Arc<RunningWorld>> {
+    let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
+    let shared = Shared { began: Instant::now(), chaos: Mutex::default(), sockets };
+    Router::new()
+        .route("/api/v1/messages", get(list::messages).put(change::mark).delete(change::delete))
+        .route("/api/v1/search", get(list::search).delete(change::delete_found))
+        .route("/api/v1/message/{id}", get(message::message))
+        .route("/api/v1/message/{id}/headers", get(message::headers))
+        .route("/api/v1/message/{id}/raw", get(message::raw))
+        .route("/api/v1/message/{id}/part/{part}", get(message::part))
+        .route("/api/v1/message/{id}/link-check", get(links::check))
+        .route("/api/v1/message/{id}/release", post(send::release))
+        .route("/api/v1/tags", get(tags::list).put(tags::set))
+        .route("/api/v1/tags/{tag}", put(tags::rename).delete(tags::delete))
+        .route("/api/v1/info", get(info::info))
+        .route("/api/v1/webui", get(info::webui))
+        .route("/api/v1/chaos", get(chaos::show).put(chaos::set))
+        .route("/api/events", get(socket::events))
+        .route("/view/{name}", get(view::view))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .merge(Router::new().route("/api/v1/send", post(send::send)).layer(DefaultBodyLimit::max(MAX_SEND_BYTES)))
+        .layer(axum::Extension(Arc::new(shared)))
+}
+
+/// Works beside the requests until it is dropped: indexes new messages, and deletes old ones.
+pub(super) async fn work(running: Arc<RunningWorld>) {
+    if let Some(catalogue) = running.env.catalogue.clone() {
+        tokio::join!(catalogue.keep_indexed(), retention::run(running));
+    }
+}
+
+/// An answer other than 200: plain text.
+#[derive(Debug)]
+struct Failure(StatusCode, String);
+
+type Answer<T = Response> = Result<T, Failure>;
+
+impl Failure {
+    fn invalid(text: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    fn not_found() -> Self {
+        Self(StatusCode::NOT_FOUND, "404 page not found".to_owned())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Missing(_) => Self::not_found(),
+            error => Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+}
+
+impl From<mda::Error> for Failure {
+    fn from(error: mda::Error) -> Self {
+        match error {
+            mda::Error::Store(error) => error.into(),
+            error => Self::invalid(error.to_string()),
+        }
+    }
+}
+
+/// The catalogue of this process.
+fn catalogue(running: &RunningWorld) -> Answer<&Catalogue> {
+    let none = "this process runs one host of a world and has no list of its messages; use IMAP, or `postroad serve`";
+    running.env.catalogue.as_ref().ok_or_else(|| Failure(StatusCode::NOT_IMPLEMENTED, none.to_owned()))
+}
+
+/// The answer of what changes something.
+fn done() -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "ok").into_response()
+}
+
+/// Reads JSON whatever its Content-Type, and whatever the case of its keys; those of `headers` stay.
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    serde_json::from_value(lower_case_keys(value)).map_err(|error| error.to_string())
+}
+
+fn lower_case_keys(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => {
+            let lower = |(key, value): (String, Value)| {
+                let key = key.to_lowercase();
+                let value = if key == "headers" { value } else { lower_case_keys(value) };
+                (key, value)
+            };
+            Value::Object(fields.into_iter().map(lower).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(lower_case_keys).collect()),
+        other => other,
+    }
+}

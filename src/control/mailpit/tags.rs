@@ -1,0 +1,116 @@
+//! Tags of messages: keywords of their copies.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+
+use super::change::numbers_of;
+use super::{Answer, AppState, Failure, catalogue, done, read_json};
+use crate::catalogue::{Filter, Search, Window};
+use crate::host::RunningWorld;
+
+/// The longest tag, in characters.
+const MAX_TAG_CHARS: usize = 100;
+/// Messages that are changed at once.
+const BATCH: usize = 1000;
+
+#[derive(Debug, Deserialize)]
+struct Tags {
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    ids: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NewName {
+    name: String,
+}
+
+pub(super) async fn list(State(running): AppState) -> Answer<Json<Vec<String>>> {
+    Ok(Json(catalogue(&running)?.tags()?.into_iter().map(|(tag, _)| tag).collect()))
+}
+
+/// Replaces the tags of messages.
+pub(super) async fn set(State(running): AppState, body: Bytes) -> Answer {
+    let Tags { tags, ids } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
+    let numbers = numbers_of(catalogue(&running)?, &ids)?;
+    running.mailboxes.tag_entries(&numbers, &clean_all(&tags)?).await?;
+    Ok(done())
+}
+
+pub(super) async fn rename(State(running): AppState, Path(tag): Path<String>, body: Bytes) -> Answer {
+    let NewName { name } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
+    let name = clean(&name)?;
+    let known = catalogue(&running)?.tags()?;
+    let has = |name: &str| known.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(name));
+    if !has(&tag) {
+        return Err(Failure::invalid(format!("tag not found: {tag}")));
+    }
+    if has(&name) && !tag.eq_ignore_ascii_case(&name) {
+        return Err(Failure::invalid(format!("tag already exists: {name}")));
+    }
+    replace(&running, &tag, Some(&name)).await?;
+    Ok(done())
+}
+
+pub(super) async fn delete(State(running): AppState, Path(tag): Path<String>) -> Answer {
+    replace(&running, &tag, None).await?;
+    Ok(done())
+}
+
+/// Renames a tag of all messages that have it, or removes it.
+async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answer<()> {
+    let catalogue = catalogue(running)?;
+    let filter = Filter { mailbox: None, search: Search::tag(tag) };
+    let mut below = i64::MAX;
+    loop {
+        let page = catalogue.page(&filter, Window { below, skip: 0, limit: BATCH }).await?;
+        let Some(last) = page.entries.last() else { return Ok(()) };
+        below = last.number;
+        let mut by_tags: BTreeMap<Vec<String>, Vec<i64>> = BTreeMap::new();
+        for entry in &page.entries {
+            let others = entry.tags.iter().filter(|other| !other.eq_ignore_ascii_case(tag)).cloned();
+            by_tags.entry(others.chain(name.map(str::to_owned)).collect()).or_default().push(entry.number);
+        }
+        for (tags, numbers) in by_tags {
+            running.mailboxes.tag_entries(&numbers, &tags).await?;
+        }
+    }
+}
+
+/// Tags without those that differ only in their case.
+pub(super) fn clean_all(tags: &[String]) -> Answer<Vec<String>> {
+    let mut cleaned: BTreeMap<String, String> = BTreeMap::new();
+    for tag in tags.iter().filter(|tag| !tag.trim().is_empty()) {
+        let tag = clean(tag)?;
+        cleaned.insert(tag.to_lowercase(), tag);
+    }
+    Ok(cleaned.into_values().collect())
+}
+
+/// A tag, with spaces for the characters that none may have.
+fn clean(tag: &str) -> Answer<String> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
+    let spaced: String = tag.chars().map(|letter| if allowed(letter) { letter } else { ' ' }).collect();
+    let cleaned = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    match cleaned.len() {
+        1..=MAX_TAG_CHARS => Ok(cleaned),
+        _ => Err(Failure::invalid(format!("invalid tag name: {tag}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_cleaned_and_named_once() {
+        let all = clean_all(&["Big (one)".to_owned(), "big one".to_owned(), " ".to_owned(), "a.b@c-d_e".to_owned()]);
+        assert_eq!(all.unwrap(), ["a.b@c-d_e", "big one"]);
+        assert!(clean("()").is_err() && clean(&"x".repeat(101)).is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! Requests that wait: `wait=30s`, or a number of seconds.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::host::RunningWorld;
+use crate::mail::JourneyId;
+use crate::store;
+use crate::world::span;
+
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// When a wait ends; `None` if the request does not wait.
+///
+/// # Errors
+/// The text is not a duration; the error says so.
+pub(super) fn deadline(wait: Option<&str>) -> Result<Option<Instant>, String> {
+    let Some(text) = wait else { return Ok(None) };
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => span::parse(text)?,
+    };
+    Ok(Some(Instant::now() + wait.min(MAX_WAIT)))
+}
+
+/// Waits until a journey is settled, the time is over, or the world stops.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) async fn until_settled(
+    running: &RunningWorld,
+    journey: JourneyId,
+    deadline: Instant,
+) -> Result<(), store::Error> {
+    let (event_log, stop) = (&running.env.event_log, running.stopping());
+    // Before the first look, so that no event is missed.
+    let mut events = event_log.subscribe_from_now();
+    loop {
+        let state = event_log.journey_state(journey)?;
+        if state.is_some_and(|state| state.is_settled()) {
+            return Ok(());
+        }
+        // Some that were missed are news, too.
+        match timeout_at(deadline, stop.run_until_cancelled(events.next())).await {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_is_a_duration_or_seconds_and_bounded() {
+        let wait = |text: &str| deadline(Some(text)).map(|end| end.unwrap() - Instant::now());
+        assert_eq!(wait("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(wait("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(wait("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(wait("5 days"), Ok(MAX_WAIT));
+        assert_eq!(wait(&u64::MAX.to_string()), Ok(MAX_WAIT));
+        assert!(wait("soon").is_err());
+        assert_eq!(deadline(None), Ok(None));
+    }
+}

@@ -1,0 +1,127 @@
+//! Changes all copies of entries of the catalogue at once: read state, tags, deletion.
+
+use std::collections::BTreeMap;
+
+use super::account_feed::CommittedChanges;
+use super::append::check;
+use super::change::set_flags;
+use super::{Error, Mailboxes, Uid, sqlite};
+use crate::catalogue::{self, Changes};
+use crate::imap::{Flags, StoreMode, SystemFlags};
+use crate::store::Transaction;
+
+/// Entries of one commit: others are not held up for long.
+const BATCH: usize = 200;
+
+impl Mailboxes {
+    /// Marks all copies of entries as read or unread, and those to come.
+    ///
+    /// # Errors
+    /// The change cannot be stored.
+    pub async fn mark_entries(&self, entries: &[i64], seen: bool) -> Result<(), Error> {
+        let flags = Flags { system: SystemFlags::default().with(SystemFlags::SEEN), ..Flags::default() };
+        let mode = if seen { StoreMode::Add } else { StoreMode::Remove };
+        self.each_batch(entries, move |transaction, batch| {
+            let (mode, flags) = (mode, flags.clone());
+            batch.iter().try_for_each(|entry| catalogue::expect_seen(transaction, *entry, seen))?;
+            change_copies(transaction, batch, |mailbox, uids| set_flags(transaction, mailbox, uids, mode, &flags))
+        })
+        .await
+    }
+
+    /// Replaces the tags of entries by these: the keywords of all copies, and of those to come.
+    ///
+    /// # Errors
+    /// A tag cannot be a keyword, or the change cannot be stored.
+    pub async fn tag_entries(&self, entries: &[i64], tags: &[String]) -> Result<(), Error> {
+        let keywords: Vec<String> = tags.iter().map(|tag| keyword(tag)).collect();
+        check(&Flags { keywords: keywords.clone(), ..Flags::default() })?;
+        let tags = tags.to_vec();
+        self.each_batch(entries, move |transaction, batch| {
+            for entry in batch {
+                catalogue::expect_tags(transaction, *entry, &keywords)?;
+                catalogue::set_tags(transaction, *entry, tags.iter().map(String::as_str))?;
+            }
+            change_copies(transaction, batch, |mailbox, uids| {
+                sqlite::set_flags(transaction, mailbox, uids, |old| {
+                    let mut new = old.clone();
+                    new.keywords.retain(|word| word.starts_with('$'));
+                    keywords.iter().for_each(|word| new.add_keyword(word));
+                    Ok((new != *old).then_some(new))
+                })
+            })
+        })
+        .await
+    }
+
+    /// Deletes entries with all their copies, those under way too; or, if an account is given, only its copies.
+    ///
+    /// # Errors
+    /// The change cannot be stored.
+    pub async fn delete_entries(&self, entries: &[i64], account: Option<&str>) -> Result<(), Error> {
+        let account = account.map(str::to_owned);
+        let job = move |transaction: &Transaction<'_>, batch: &[i64]| {
+            let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
+            for entry in batch {
+                for (mailbox, uid) in sqlite::copies_of(transaction, *entry, account.as_deref())? {
+                    by_mailbox.entry(mailbox).or_default().push(uid);
+                }
+            }
+            let mut deleted = Changes::default();
+            for entry in batch {
+                let gone = match &account {
+                    Some(account) => catalogue::forget_address(transaction, *entry, account)?,
+                    None => catalogue::remove(transaction, *entry)?,
+                };
+                if let Some(id) = gone {
+                    catalogue::mark_deleted(transaction, id)?;
+                    deleted.deleted.insert(id);
+                }
+            }
+            let changes = by_mailbox.into_iter().map(|(mailbox, mut uids)| {
+                uids.sort_unstable();
+                sqlite::remove(transaction, mailbox, &uids)
+            });
+            let changes = changes.collect::<Result<Vec<_>, _>>()?;
+            Ok(CommittedChanges { changes, entries: deleted, ..Default::default() })
+        };
+        self.freeing().each_batch(entries, job).await
+    }
+
+    async fn each_batch<F>(&self, entries: &[i64], job: F) -> Result<(), Error>
+    where
+        F: Fn(&Transaction<'_>, &[i64]) -> Result<CommittedChanges, Error> + Clone + Send + 'static,
+    {
+        for batch in entries.chunks(BATCH) {
+            let (batch, job) = (batch.to_vec(), job.clone());
+            self.change(move |transaction| Ok(((), job(transaction, &batch)?))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Changes the copies of entries, by mailbox and in the order of their UIDs.
+fn change_copies(
+    transaction: &Transaction<'_>,
+    entries: &[i64],
+    change: impl Fn(i64, &[Uid]) -> Result<super::open_mailbox::Change, Error>,
+) -> Result<CommittedChanges, Error> {
+    let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
+    for entry in entries {
+        for (mailbox, uid) in sqlite::copies_of(transaction, *entry, None)? {
+            by_mailbox.entry(mailbox).or_default().push(uid);
+        }
+    }
+    let changes = by_mailbox.into_iter().map(|(mailbox, mut uids)| {
+        uids.sort_unstable();
+        change(mailbox, &uids)
+    });
+    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+    let entries = Changes { changed: entries.iter().copied().collect(), ..Changes::default() };
+    Ok(CommittedChanges { changes, entries, ..Default::default() })
+}
+
+/// The keyword of a tag, which may have spaces. RFC 9051 §9, `flag-keyword`.
+fn keyword(tag: &str) -> String {
+    tag.replace(' ', "+")
+}

@@ -1,0 +1,32 @@
+//! A message that enters by the control interface: accepted in this process, as a submission is.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::time::Instant;
+
+use super::IncomingMessage;
+use crate::journey::Protocol;
+use crate::mail::{Envelope, Message};
+use crate::mta::{Mta, Receipt};
+use crate::smtp::server::Origin;
+use crate::store;
+
+/// Makes a message durable in the queue of an MTA, as its first host, and lists it. Without recipients it is only listed.
+///
+/// # Errors
+/// It could not be stored.
+pub async fn accept(mta: &Mta, envelope: Envelope, message: Message) -> Result<Receipt, store::Error> {
+    let origin = Origin {
+        protocol: Protocol::Submission,
+        hello: "localhost",
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host: None,
+        with: "HTTP".to_owned(),
+        tls: None,
+        user: None,
+        began: Instant::now(),
+    };
+    let refused = |why: &str| store::Error::Io(why.into());
+    let incoming = IncomingMessage::new(mta, &origin, envelope, message).map_err(refused)?;
+    incoming.enqueue(mta, &origin).await
+}
