@@ -166,7 +166,7 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
 
 /// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when nobody reads the output any more.
 pub(super) fn stop_at_signal() -> Stop {
-    let (stop, lost) = (Stop::new(), out::lost());
+    let (stop, lost) = (Stop::new(), out::stop_when_lost());
     let fired = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

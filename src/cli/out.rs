@@ -27,7 +27,7 @@ static ENDS_IN_ORDER: AtomicBool = AtomicBool::new(false);
 
 /// Fires when nobody reads the output any more, or it cannot be written. A command that calls this ends by itself then, in
 /// order; other commands are dropped where they wait.
-pub(super) fn lost() -> Stop {
+pub(super) fn stop_when_lost() -> Stop {
     complete_work();
     LOST.clone()
 }
@@ -37,7 +37,7 @@ pub(super) fn complete_work() {
     ENDS_IN_ORDER.store(true, Ordering::Relaxed);
 }
 
-/// Whether [`lost`] has fired.
+/// Whether nobody reads the output any more, or it cannot be written.
 pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }
@@ -102,7 +102,7 @@ pub(super) struct Terminal;
 impl Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        note(stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes()));
+        stop_on_broken_pipe(stderr().lock().write_all(masked(&text, console::colors_enabled_stderr()).as_bytes()));
         Ok(bytes.len())
     }
 
@@ -112,25 +112,26 @@ impl Write for Terminal {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        note(stderr().lock().flush());
+        stop_on_broken_pipe(stderr().lock().flush());
         Ok(())
     }
 }
 
 /// Notes that nobody reads standard error.
-fn note(written: Result<(), Error>) {
+fn stop_on_broken_pipe(written: Result<(), Error>) {
     if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
         LOST.cancel();
     }
 }
 
-/// The text without control characters, also those for colours.
+/// The text with control characters written as `\u001b`, also those for colours; line ends and tabs stay.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
     masked(text, false)
 }
 
-/// The text without control characters, except line ends, tabs and, if there are some, our colours.
-fn masked(text: &str, has_colours: bool) -> Cow<'_, str> {
+/// The text with control characters, and marks that turn its direction, written as `\u001b`. Line ends and tabs stay, and so
+/// do our colours if `keeps_colours`.
+fn masked(text: &str, keeps_colours: bool) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
@@ -138,7 +139,7 @@ fn masked(text: &str, has_colours: bool) -> Cow<'_, str> {
     while let Some(at) = rest.find(is_control) {
         let (plain, from) = rest.split_at(at);
         out.push_str(plain);
-        let colour = if has_colours { colour_len(from) } else { 0 };
+        let colour = if keeps_colours { colour_len(from) } else { 0 };
         let kept = if from.starts_with("\r\n") { 2 } else { colour };
         if kept != 0 {
             out.push_str(&from[..kept]);

@@ -84,9 +84,9 @@ impl DeliveryReport {
         let mut groups = groups(text).into_iter();
         let per_message = groups.next()?;
         let mut report = Self {
-            envid: value(&per_message, "Original-Envelope-Id").map(str::to_owned),
-            reporting_mta: value(&per_message, "Reporting-MTA").map(untyped),
-            journey: value(&per_message, "X-Postroad-Journey").and_then(|id| id.parse().ok()),
+            envid: field_value(&per_message, "Original-Envelope-Id").map(str::to_owned),
+            reporting_mta: field_value(&per_message, "Reporting-MTA").map(untyped),
+            journey: field_value(&per_message, "X-Postroad-Journey").and_then(|id| id.parse().ok()),
             ..Self::default()
         };
         report.recipients.extend(groups.filter_map(|group| RecipientReport::of(&group)).take(MAX_RECIPIENTS));
@@ -106,12 +106,12 @@ impl RecipientReport {
     /// Parses one group of fields; `None` if a required field is missing or invalid.
     fn of(group: &[Field]) -> Option<Self> {
         Some(Self {
-            original: value(group, "Original-Recipient").map(untyped),
-            address: untyped(value(group, "Final-Recipient")?).parse().ok(),
-            action: action(value(group, "Action")?)?,
-            status: status(value(group, "Status")?)?,
-            remote_mta: value(group, "Remote-MTA").map(untyped),
-            diagnostic: value(group, "Diagnostic-Code").map(untyped),
+            original: field_value(group, "Original-Recipient").map(untyped),
+            address: untyped(field_value(group, "Final-Recipient")?).parse().ok(),
+            action: action(field_value(group, "Action")?)?,
+            status: status(field_value(group, "Status")?)?,
+            remote_mta: field_value(group, "Remote-MTA").map(untyped),
+            diagnostic: field_value(group, "Diagnostic-Code").map(untyped),
         })
     }
 }
@@ -139,7 +139,8 @@ fn groups(text: &str) -> Vec<Vec<Field>> {
     groups
 }
 
-fn value<'a>(group: &'a [Field], name: &str) -> Option<&'a str> {
+/// The value of the first field with this name, with its type.
+fn field_value<'a>(group: &'a [Field], name: &str) -> Option<&'a str> {
     group.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 

@@ -21,45 +21,46 @@ pub(super) struct AliasExpansion {
 #[derive(Clone, Debug)]
 struct ExpandedTarget {
     address: Address,
-    /// The aliases that led to it, the named one first.
-    names: Vec<Address>,
+    /// The aliases that led to it, the one in the envelope first.
+    alias_path: Vec<Address>,
     /// One of them has expanded the message before. RFC 9228 §4.
     is_loop: bool,
 }
 
 impl AliasExpansion {
-    /// Expands an alias of this host, and aliases of this host in its targets; `None` if the recipient is none. Each alias
-    /// is followed once, so the work is bounded by what the world declares.
+    /// Expands an alias or a catch-all address of this host, with the aliases among its targets; `None` if the recipient is
+    /// neither. Each alias is followed once, so the work is bounded by the number of declared aliases. An alias that leads
+    /// only to itself or to `|discard` has no targets.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
         targets(mta, &recipient.address)?;
         let mut expansion = Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false };
         let (mut seen, mut waiting) = (BTreeSet::new(), vec![(recipient.address.clone(), Vec::new())]);
-        while let Some((address, mut names)) = waiting.pop() {
+        while let Some((address, mut alias_path)) = waiting.pop() {
             if !seen.insert(address.key()) {
                 continue;
             }
             let Some(targets) = targets(mta, &address) else {
-                expansion.add(address, names);
+                expansion.add(address, alias_path);
                 continue;
             };
-            names.push(address.clone());
+            alias_path.push(address.clone());
             let world = &mta.context().world;
             for target in targets.iter().rev() {
                 match target {
                     Target::Discard => expansion.is_discarded = true,
                     // A user who is a target of the alias of the same name keeps a copy.
                     Target::Address(own) if own.key() == address.key() && world.users.contains_key(&own.key()) => {
-                        expansion.add(address.clone(), names.clone());
+                        expansion.add(address.clone(), alias_path.clone());
                     }
-                    Target::Address(next) => waiting.push((next.clone(), names.clone())),
+                    Target::Address(next) => waiting.push((next.clone(), alias_path.clone())),
                 }
             }
         }
         Some(expansion)
     }
 
-    fn add(&mut self, address: Address, names: Vec<Address>) {
-        self.targets.push(ExpandedTarget { address, names, is_loop: false });
+    fn add(&mut self, address: Address, alias_path: Vec<Address>) {
+        self.targets.push(ExpandedTarget { address, alias_path, is_loop: false });
     }
 
     /// The addresses that it stands for.
@@ -67,8 +68,8 @@ impl AliasExpansion {
         self.targets.iter().map(|target| target.address.clone()).collect()
     }
 
-    /// Whether it leads back to itself, and to no other address.
-    pub(super) fn is_cyclic(&self) -> bool {
+    /// Whether the declared aliases lead back to itself only, so that there is nowhere to deliver to.
+    pub(super) fn has_no_destination(&self) -> bool {
         self.targets.is_empty() && !self.is_discarded
     }
 
@@ -77,17 +78,17 @@ impl AliasExpansion {
     pub(super) fn mark_loops(&mut self, message: &Message) -> Vec<Recipient> {
         let passed: BTreeSet<_> = message.delivered_to().map(|name| name.key()).collect();
         for target in &mut self.targets {
-            target.is_loop = target.names.iter().any(|name| passed.contains(&name.key()));
+            target.is_loop = target.alias_path.iter().any(|name| passed.contains(&name.key()));
         }
-        if self.is_loop() {
+        if self.was_sent_to_all() {
             return vec![self.alias.clone()];
         }
         let looped = self.targets.iter().filter(|target| target.is_loop);
         self.recipients(looped.map(|target| target.address.clone()))
     }
 
-    /// Whether the message was sent to all targets before.
-    pub(super) fn is_loop(&self) -> bool {
+    /// Whether the message was sent to all targets before, as its `Delivered-To` fields say.
+    pub(super) fn was_sent_to_all(&self) -> bool {
         !self.is_discarded && !self.targets.is_empty() && self.targets.iter().all(|target| target.is_loop)
     }
 
@@ -95,16 +96,16 @@ impl AliasExpansion {
     /// among them; the recipients are added there.
     pub(super) fn copies(&self, seen: &mut BTreeSet<Address>) -> Vec<(Vec<Recipient>, &[Address])> {
         let mut copies: Vec<(Vec<Address>, &[Address])> = Vec::new();
-        for ExpandedTarget { address, names, .. } in self.targets.iter().filter(|target| !target.is_loop) {
+        for ExpandedTarget { address, alias_path, .. } in self.targets.iter().filter(|target| !target.is_loop) {
             if !seen.insert(address.clone()) {
                 continue;
             }
-            match copies.iter_mut().find(|(_, known)| known == names) {
+            match copies.iter_mut().find(|(_, known)| known == alias_path) {
                 Some((addresses, _)) => addresses.push(address.clone()),
-                None => copies.push((vec![address.clone()], names)),
+                None => copies.push((vec![address.clone()], alias_path)),
             }
         }
-        copies.into_iter().map(|(addresses, names)| (self.recipients(addresses), names)).collect()
+        copies.into_iter().map(|(addresses, alias_path)| (self.recipients(addresses), alias_path)).collect()
     }
 
     /// The targets as recipients. A single one takes over all requests of the sender; several do not report success, which
@@ -137,8 +138,8 @@ impl AliasExpansion {
 }
 
 /// The message with the aliases that led to a copy on top: no others, which its recipients need not know.
-pub(super) fn with_delivered_to(message: &Message, names: &[Address]) -> Message {
-    names.iter().fold(message.clone(), |message, name| message.with_header(&delivered_to(name)))
+pub(super) fn with_delivered_to(message: &Message, alias_path: &[Address]) -> Message {
+    alias_path.iter().fold(message.clone(), |message, name| message.with_header(&delivered_to(name)))
 }
 
 /// The targets of an alias of this host.
@@ -171,7 +172,7 @@ mod tests {
     fn copies(expansion: &AliasExpansion) -> Vec<(String, String)> {
         let copies = expansion.copies(&mut BTreeSet::new()).into_iter();
         let recipients = |list: Vec<Recipient>| local(list.into_iter().map(|recipient| recipient.address));
-        copies.map(|(list, names)| (recipients(list), local(names.to_vec()))).collect()
+        copies.map(|(list, alias_path)| (recipients(list), local(alias_path.to_vec()))).collect()
     }
 
     #[tokio::test]
@@ -190,7 +191,7 @@ mod tests {
             (r#"staff = ["|discard", "ann"]"#, &[("ann", "staff")]),
         ] {
             let copies = copies(&expansion(aliases, "staff"));
-            let copies: Vec<_> = copies.iter().map(|(to, names)| (to.as_str(), names.as_str())).collect();
+            let copies: Vec<_> = copies.iter().map(|(to, alias_path)| (to.as_str(), alias_path.as_str())).collect();
             assert_eq!(copies, wanted, "{aliases}");
         }
     }
@@ -210,11 +211,11 @@ mod tests {
             let looped = expansion.mark_loops(&Message::new(message.into()));
             assert_eq!(local(looped.into_iter().map(|recipient| recipient.address)), failed, "{passed}");
             let copies = copies(&expansion);
-            let copies: Vec<_> = copies.iter().map(|(to, names)| (to.as_str(), names.as_str())).collect();
-            assert_eq!((copies.as_slice(), expansion.is_loop()), (left, failed == "staff"), "{passed}");
+            let copies: Vec<_> = copies.iter().map(|(to, alias_path)| (to.as_str(), alias_path.as_str())).collect();
+            assert_eq!((copies.as_slice(), expansion.was_sent_to_all()), (left, failed == "staff"), "{passed}");
         }
         let mut void = expansion(r#"void = "|discard""#, "void");
         let again = Message::new("Delivered-To: void@sina.test\r\n\r\n".into());
-        assert!(void.mark_loops(&again).is_empty() && !void.is_loop(), "nothing is sent on");
+        assert!(void.mark_loops(&again).is_empty() && !void.was_sent_to_all(), "nothing is sent on");
     }
 }

@@ -111,7 +111,7 @@ impl MailinHandler {
         let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
         match self.mta.is_local(address.domain()) {
             true if AliasExpansion::of(&self.mta, &address.clone().into())
-                .is_some_and(|expansion| expansion.is_cyclic()) =>
+                .is_some_and(|expansion| expansion.has_no_destination()) =>
             {
                 Response::custom(550, "That name leads back to itself".to_owned())
             }

@@ -174,7 +174,7 @@ fn finish(
         let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
         return if is_io { Outcome::Failed(error.into()) } else { Outcome::Refused(error.into()) };
     }
-    segments.apply(change);
+    segments.apply_committed(change);
     batch.new.iter().for_each(|(id, content)| registry.cache.insert(*id, content));
     batch.deleted.iter().for_each(|id| registry.cache.remove(*id));
     Outcome::Committed

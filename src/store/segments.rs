@@ -50,12 +50,12 @@ pub(super) struct Segments {
     current: i64,
     /// Full segments whose compaction failed.
     not_compactable: BTreeSet<i64>,
-    /// The last compaction found no room, and none has appeared since.
-    lacks_room: bool,
+    /// The disk was full at the last compaction: none is tried until something was appended or removed.
+    compaction_waits: bool,
 }
 
-/// How the segments stand after a commit, to be taken over once it succeeded.
-pub(super) struct Change {
+/// The usage of the segments that a commit changes, for [`Segments::apply_committed`].
+pub(super) struct UsageChange {
     usage: BTreeMap<i64, Usage>,
 }
 
@@ -92,7 +92,7 @@ impl Segments {
         if let Some((segment, last)) = usage.iter_mut().next_back() {
             last.end = last.end.max(found.get(segment).copied().unwrap_or_default());
         }
-        Ok(Self { files, usage, current, not_compactable: BTreeSet::new(), lacks_room: false })
+        Ok(Self { files, usage, current, not_compactable: BTreeSet::new(), compaction_waits: false })
     }
 
     pub(super) fn files(&self) -> &Arc<dyn SegmentFiles> {
@@ -131,23 +131,24 @@ impl Segments {
         }
         self.files.sync(segment).map_err(AppendError::Failed)?;
         self.usage.entry(segment).or_default().end = last.location.start + last.location.length;
-        self.lacks_room = false;
+        self.compaction_waits = false;
         Ok(())
     }
 
-    /// Writes into the transaction how the segments stand after it.
-    pub(super) fn record(&self, connection: &Connection, batch: &Batch) -> rusqlite::Result<Change> {
+    /// Updates the table of segments in the open transaction; changes nothing in memory.
+    pub(super) fn record(&self, connection: &Connection, batch: &Batch) -> rusqlite::Result<UsageChange> {
         // Those that are full and hold nothing go, too.
         let is_empty = |(segment, usage): &(&i64, &Usage)| usage.live == 0 && **segment != self.current;
         let mut usage: BTreeMap<i64, Usage> = self.usage.iter().filter(is_empty).map(|(id, of)| (*id, *of)).collect();
         for added in &batch.added {
-            let of = usage.entry(added.location.segment).or_insert_with(|| self.usage_of(added.location.segment));
-            of.end = of.end.max(added.location.start + added.location.length);
-            of.live += added.location.length;
+            let usage_row =
+                usage.entry(added.location.segment).or_insert_with(|| self.usage_of(added.location.segment));
+            usage_row.end = usage_row.end.max(added.location.start + added.location.length);
+            usage_row.live += added.location.length;
         }
         for location in &batch.freed {
-            let of = usage.entry(location.segment).or_insert_with(|| self.usage_of(location.segment));
-            of.live = of.live.saturating_sub(location.length);
+            let usage_row = usage.entry(location.segment).or_insert_with(|| self.usage_of(location.segment));
+            usage_row.live = usage_row.live.saturating_sub(location.length);
         }
         for (segment, Usage { end, live }) in &usage {
             if *live == 0 && *segment != self.current {
@@ -158,17 +159,17 @@ impl Segments {
                 connection.prepare_cached(sql)?.execute(params![segment, end, live])?;
             }
         }
-        Ok(Change { usage })
+        Ok(UsageChange { usage })
     }
 
-    /// Takes over what [`Segments::record`] wrote, once it is committed, and removes files that nothing needs.
-    pub(super) fn apply(&mut self, change: Change) {
+    /// After the COMMIT: updates the usage in memory, and removes each full segment of which nothing is needed.
+    pub(super) fn apply_committed(&mut self, change: UsageChange) {
         for (segment, usage) in change.usage {
             if usage.live == 0 && segment != self.current {
                 self.usage.remove(&segment);
                 self.not_compactable.remove(&segment);
                 self.files.remove(segment);
-                self.lacks_room = false;
+                self.compaction_waits = false;
             } else {
                 self.usage.insert(segment, usage);
             }
@@ -181,7 +182,7 @@ impl Segments {
 
     /// A full segment of which little is needed.
     pub(super) fn compaction_candidate(&self) -> Option<i64> {
-        if self.lacks_room {
+        if self.compaction_waits {
             return None;
         }
         let mut full = self.usage.range(..self.current);
@@ -195,7 +196,7 @@ impl Segments {
     /// appended or removed.
     pub(super) fn skip_compaction(&mut self, segment: i64, error: &Error) {
         if matches!(error, Error::Full) {
-            self.lacks_room = true;
+            self.compaction_waits = true;
         } else {
             self.not_compactable.insert(segment);
         }

@@ -36,7 +36,7 @@ impl Pop3Bench {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let target = self.args.find(Service::Pop3, self.imap.as_ref()).await?;
         let mut figures = self.args.figures();
-        try_join_all((0..MAILDROPS).map(|user| fill(&target, user, self.args.messages))).await?;
+        try_join_all((0..MAILDROPS).map(|user| refill_inbox(&target, user, self.args.messages))).await?;
         let mut alone = Pop3::open(&target, 0).await?;
         for (what, at_once) in [("RETR", 1), ("RETR, pipelined", PIPELINED)] {
             if !figures.wants(what) {
@@ -80,8 +80,8 @@ impl Pop3Bench {
     }
 }
 
-/// Replaces the contents of an INBOX by new messages.
-async fn fill(target: &Target, user: usize, messages: u32) -> anyhow::Result<()> {
+/// Over IMAP, deletes all messages in the INBOX of a benchmark user, then appends new ones of 4 KiB.
+async fn refill_inbox(target: &Target, user: usize, messages: u32) -> anyhow::Result<()> {
     let (mut imap, rng, began) = (Imap::open(target, user).await?, Rng::from_entropy(), Instant::now());
     imap.command("SELECT INBOX").await?;
     // An empty mailbox has no message 1.

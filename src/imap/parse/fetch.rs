@@ -9,24 +9,24 @@ const MAX_ITEMS: usize = 100;
 /// Most header fields of one section.
 const MAX_FIELDS: usize = 500;
 
-pub(super) fn items(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Vec<Item>> {
+pub(super) fn items(scanner: &mut Scanner<'_>, is_uid_fetch: bool) -> Parsed<Vec<Item>> {
     scanner.space()?;
     let mut items = if scanner.eat("(") {
-        rest_of_list(scanner)?
+        items_until_parenthesis(scanner)?
     } else if let Some(list) = macro_items(scanner) {
         list
     } else {
         vec![item(scanner)?]
     };
     // RFC 9051 §6.4.9: UID FETCH always returns the UID.
-    if uid && !items.contains(&Item::Uid) {
+    if is_uid_fetch && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
     Ok(items)
 }
 
-/// Items after an opening parenthesis, at least one.
-pub(super) fn rest_of_list(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
+/// Parses items up to and including `)`, at least one; the `(` was read. NOTIFY has the same list.
+pub(super) fn items_until_parenthesis(scanner: &mut Scanner<'_>) -> Parsed<Vec<Item>> {
     let mut items = Vec::new();
     if scanner.peek() == Some(b')') {
         return bad("An item is missing");
@@ -104,7 +104,7 @@ fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
 /// RFC 9051 §9 (section-binary).
 fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     scanner.expect("[", "A section in brackets is missing")?;
-    let part = if scanner.peek() == Some(b']') { vec![] } else { part(scanner)? };
+    let part = if scanner.peek() == Some(b']') { vec![] } else { part_numbers(scanner)? };
     if !scanner.eat("]") {
         return bad("A section of BINARY contains only numbers");
     }
@@ -114,7 +114,7 @@ fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
 /// RFC 9051 §9 (section).
 fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     scanner.expect("[", "A section in brackets is missing")?;
-    let part = part(scanner)?;
+    let part = part_numbers(scanner)?;
     let text = match scanner.peek() {
         Some(b']') => SectionText::All,
         _ => section_text(scanner, &part)?,
@@ -123,8 +123,8 @@ fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     Ok(Section { part, text })
 }
 
-/// Part numbers; stops after a dot that is followed by a word.
-fn part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
+/// Parses part numbers such as `1.2.3`, or none. Reads the dot before a word such as `MIME`; one before `]` is an error.
+fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     let mut part = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         part.push(scanner.nonzero()?.get());

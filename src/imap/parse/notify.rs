@@ -120,7 +120,7 @@ impl Listed {
             "MESSAGENEW" => {
                 self.message_new = true;
                 if scanner.eat(" (") {
-                    self.items = Some(fetch::rest_of_list(scanner)?);
+                    self.items = Some(fetch::items_until_parenthesis(scanner)?);
                 }
             }
             "MESSAGEEXPUNGE" => self.message_expunge = true,

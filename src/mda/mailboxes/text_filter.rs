@@ -48,7 +48,7 @@ impl TextFilter {
             }
         };
         let (store, id) = (&self.mailbox.mailboxes.store, self.mailbox.shared.id);
-        store.read(|connection| sqlite::visit_trigrams(connection, id, uids.clone(), visit))?;
+        store.read(|connection| sqlite::visit_text_filters(connection, id, uids.clone(), visit))?;
         (self.window, self.passed) = (uids, passed);
         Ok(())
     }

@@ -73,7 +73,7 @@ impl IncomingMessage {
                 None => own.push(recipient.clone()),
                 Some(mut expansion) => {
                     let looped = expansion.mark_loops(&message);
-                    if !expansion.is_loop() {
+                    if !expansion.was_sent_to_all() {
                         incoming.expanded.push((expansion, journey.queue_id(context.rng.next_u64())));
                     }
                     incoming.alias_loops.extend(looped);

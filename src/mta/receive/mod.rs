@@ -83,7 +83,7 @@ impl SmtpPolicy {
         let takes_unknown = context.settings.policy.unknown_recipients == UnknownRecipients::Accept;
         match is_ours {
             true if address.domain().is_empty() => Reply::new(250, (2, 1, 5), "Postmaster OK"),
-            true if AliasExpansion::of(mta, recipient).is_some_and(|expansion| expansion.is_cyclic()) => {
+            true if AliasExpansion::of(mta, recipient).is_some_and(|expansion| expansion.has_no_destination()) => {
                 Reply::new(550, (5, 4, 6), &format!("<{address}> leads back to itself"))
             }
             true if context.world.accepts(address) || takes_unknown => Reply::new(250, (2, 1, 5), "Recipient OK"),

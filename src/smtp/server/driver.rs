@@ -53,7 +53,7 @@ pub trait Policy: Clone + Send + Sync + 'static {
         None
     }
 
-    /// The reply to RCPT.
+    /// Decides whether to accept a recipient; the reply to RCPT. The session keeps those that were accepted.
     fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply;
 
     /// A refusal of DATA, or of the first BDAT; the envelope has the accepted recipients.
@@ -211,7 +211,7 @@ impl<P: Policy> Connection<P> {
 
     async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
-            self.change_host(&event);
+            self.switch_to_answering_host(&event);
             match self.intercept(&event)? {
                 Some(reply) => self.conn.machine.answer(reply),
                 None => self.decide(event).await?,
@@ -220,8 +220,9 @@ impl<P: Policy> Connection<P> {
         Ok(())
     }
 
-    /// From MAIL on, the host answers that takes the message: its faults and those of its link apply.
-    fn change_host(&mut self, event: &Event) {
+    /// At a public port of several hosts: from MAIL on, the faults and the link of the host that takes the message apply; from
+    /// EHLO on, those of the host that greets.
+    fn switch_to_answering_host(&mut self, event: &Event) {
         match event {
             Event::Hello { .. } => self.faults = self.greeting_faults.clone(),
             Event::Mail { envelope, .. } => {

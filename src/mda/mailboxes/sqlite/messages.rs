@@ -18,7 +18,7 @@ pub(in crate::mda::mailboxes) fn traces(
     let sql = "SELECT message.uid, trace.octets FROM message LEFT JOIN trace USING (mailbox, uid)
                WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3";
     let mut find = connection.prepare_cached(sql)?;
-    let found = find.query_map([mailbox, first.into(), last.into()], |row| Ok((row.get(0)?, trace(row)?)))?;
+    let found = find.query_map([mailbox, first.into(), last.into()], |row| Ok((row.get(0)?, trace_lines(row)?)))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
@@ -31,11 +31,12 @@ pub(in crate::mda::mailboxes) fn messages(
     let sql = "SELECT message.uid, trace.octets, message.content FROM message LEFT JOIN trace USING (mailbox, uid)
                WHERE mailbox = ?1 AND message.uid BETWEEN ?2 AND ?3 ORDER BY message.uid";
     let mut find = connection.prepare_cached(sql)?;
-    let found = |row: &Row<'_>| Ok((row.get(0)?, trace(row)?, row.get(2)?));
+    let found = |row: &Row<'_>| Ok((row.get(0)?, trace_lines(row)?, row.get(2)?));
     Ok(find.query_map([mailbox, first.into(), last.into()], found)?.collect::<Result<_, _>>()?)
 }
 
-fn trace(row: &Row<'_>) -> rusqlite::Result<Bytes> {
+/// Column 1 as the header lines above the content, such as `Received`; empty if it is NULL.
+fn trace_lines(row: &Row<'_>) -> rusqlite::Result<Bytes> {
     Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }
 
@@ -49,7 +50,8 @@ pub(in crate::mda::mailboxes) fn preview(connection: &Connection, content: i64) 
     Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)
 }
 
-pub(in crate::mda::mailboxes) fn visit_trigrams(
+/// Calls `visit` with UID, text filter (if it was computed) and trace lines of each message, ascending.
+pub(in crate::mda::mailboxes) fn visit_text_filters(
     connection: &Connection,
     mailbox: i64,
     uids: Range<Uid>,

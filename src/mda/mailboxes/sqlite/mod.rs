@@ -26,7 +26,7 @@
 //! | [`set_annotation`], [`copy_annotations`], [`set_uses`] | changes them; sets the special uses of a mailbox |
 //! | [`messages`], [`traces`] | trace lines and contents of messages in a range of UIDs |
 //! | [`structure`], [`preview`] | what was computed of a content; `None` if it is not there |
-//! | [`visit_trigrams`] | the text filters and trace lines of a range of UIDs |
+//! | [`visit_text_filters`] | the text filters and trace lines of a range of UIDs |
 //! | [`view`] | a whole mailbox, as it is at one moment, and its first recent UID |
 //! | [`visit_summaries`] | the summaries of a range of UIDs, large ones only if they are asked for |
 //! | [`visit_headers`] | the listed header fields of a range of UIDs, where they are stored |
@@ -59,7 +59,7 @@ pub(super) use counters::{count_from, miscounts, record_recent};
 pub(super) use entries::{copies_of, is_deleted};
 pub(super) use filed::filed_after;
 pub(super) use maildir::{delete_file, delete_folder, folder, folders, record_file, record_folder};
-pub(super) use messages::{messages, preview, structure, traces, visit_trigrams};
+pub(super) use messages::{messages, preview, structure, traces, visit_text_filters};
 pub(super) use metadata::{
     ACCOUNT, annotations, copy_annotations, count_annotations, find_annotated, set_annotation, set_uses,
 };
