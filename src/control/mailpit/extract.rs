@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mail_parser::{HeaderName, Message, PartType};
+use mail_parser::{Message, PartType};
 use serde::Serialize;
 use url::Url;
 
@@ -120,12 +120,12 @@ pub(super) struct Unsubscribe {
 }
 
 pub(super) fn unsubscribe(message: &Message<'_>) -> Unsubscribe {
-    let raw = |name: HeaderName<'static>| {
-        let text = message.header_raw(name).unwrap_or_default();
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let raw = |name: &str| {
+        let found = message.headers_raw().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, text)| text).split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let header = raw(HeaderName::ListUnsubscribe);
-    let header_post = raw(HeaderName::Other("List-Unsubscribe-Post".into()));
+    let header = raw("List-Unsubscribe");
+    let header_post = raw("List-Unsubscribe-Post");
     let links: Vec<String> = header
         .split('<')
         .skip(1)
