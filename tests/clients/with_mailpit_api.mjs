@@ -40,8 +40,8 @@ const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwA
 const { ID } = await mailpit.sendMessage({
     From: { Email: 'me@163.test', Name: 'Me' },
     To: [{ Email: 'friend@sina.test', Name: 'A Friend' }],
-    Cc: [{ Email: 'cc@sina.test' }],
-    Bcc: ['hidden@sina.test'],
+    Cc: [{ Email: 'cc@example.org' }],
+    Bcc: ['hidden@example.org'],
     ReplyTo: [{ Email: 'reply@163.test' }],
     Subject: 'by the API: Grüße',
     Text: 'Your code is 246810, or see https://163.test/login.',
@@ -59,7 +59,7 @@ assert.deepEqual(found.Tags, ['first', 'two words'])
 const message = await mailpit.getMessageSummary(ID)
 assert.equal(message.Subject, 'by the API: Grüße')
 assert.deepEqual(message.To, [{ Name: 'A Friend', Address: 'friend@sina.test' }])
-assert.deepEqual(message.Bcc, [{ Name: '', Address: 'hidden@sina.test' }])
+assert.deepEqual(message.Bcc, [{ Name: '', Address: 'hidden@example.org' }])
 assert.equal(message.ReplyTo[0].Address, 'reply@163.test')
 assert.equal(message.ReturnPath, 'me@163.test')
 assert.match(message.Text, /Your code is 246810/)

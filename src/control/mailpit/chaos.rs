@@ -14,6 +14,7 @@ use crate::sync::lock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all(serialize = "PascalCase", deserialize = "lowercase"))]
 struct Trigger {
+    #[serde(rename(serialize = "ErrorCode", deserialize = "errorcode"))]
     error_code: u16,
     /// In percent.
     probability: u8,

@@ -79,7 +79,7 @@ pub(super) fn codes(subject: &str, text: &str) -> Vec<String> {
         let lower = line.to_lowercase();
         let names = |word: &&str| lower.split(|end: char| !end.is_alphanumeric()).any(|found| found == *word);
         // A code often stands alone below the sentence that names it.
-        nearby = if CODE_WORDS.iter().any(|word| names(&word)) { 3 } else { nearby - 1 };
+        nearby = if CODE_WORDS.iter().any(names) { 3 } else { nearby - 1 };
         if nearby <= 0 {
             continue;
         }
