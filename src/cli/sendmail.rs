@@ -231,7 +231,7 @@ impl Sendmail {
         }
     }
 
-    /// The value of `-f`, which may be the null sender.
+    /// The value of `-f`: `None` if it was not given, `Some(None)` for the null sender.
     fn sender(&self) -> Result<Option<ReversePath>, Unsent> {
         let Some(text) = self.sender.as_deref() else { return Ok(None) };
         if matches!(text.trim(), "" | "<>") {

@@ -109,7 +109,7 @@ impl Message {
         self.parsed().and_then(|message| message.body_text(0).map(Into::into)).unwrap_or_default()
     }
 
-    /// The parsed message.
+    /// Parses the message with `mail_parser`, at each call; `None` if that finds no message in it.
     pub fn parsed(&self) -> Option<mail_parser::Message<'_>> {
         MessageParser::default().parse(self.raw.as_ref())
     }

@@ -293,7 +293,7 @@ impl JourneyState {
         !self.recipients.is_empty() && self.recipients.values().all(has_ended)
     }
 
-    /// Whether each recipient got exactly one copy; for an alias, whether each target did.
+    /// Whether each recipient got exactly one copy; for an alias, whether each target did. `false` while any is open.
     pub fn arrived_once(&self) -> bool {
         let arrived = |status: &RecipientStatus| {
             matches!(status, RecipientStatus::Delivered { copies: 1, .. } | RecipientStatus::Expanded { .. })

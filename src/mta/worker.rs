@@ -46,33 +46,36 @@ impl Worker {
     }
 
     async fn work(mut self) {
-        let arrived = self.destination(|destination| destination.arrived());
+        let arrived = self.with_destination(|destination| destination.arrived());
         loop {
             let Some(job) = self.next_job(&arrived).await else {
                 if let Some(connection) = self.connection.take() {
                     connection.quit().await;
                 }
-                if self.destination(|destination| destination.try_exit(self.is_up)) {
+                if self.with_destination(|destination| destination.try_exit(self.is_up)) {
                     return;
                 }
                 continue;
             };
             match self.transact(&job).await {
                 Ok(attempt) => {
-                    self.destination(Destination::on_success);
+                    self.with_destination(Destination::on_success);
                     // The receiver is only gone when the MTA stops; the message stays in the queue then.
                     let _ = job.result.send(attempt);
                 }
                 Err(error) => {
                     let was_up = std::mem::take(&mut self.is_up);
-                    let Some(job) = self.destination(|destination| destination.requeue(job, was_up)) else { return };
+                    let Some(job) = self.with_destination(|destination| destination.requeue(job, was_up)) else {
+                        return;
+                    };
                     self.fail_all(job, &error);
                 }
             }
         }
     }
 
-    fn destination<T>(&self, change: impl FnOnce(&mut Destination) -> T) -> T {
+    /// Calls a function with the destination of this worker, under the lock of the scheduler.
+    fn with_destination<T>(&self, change: impl FnOnce(&mut Destination) -> T) -> T {
         self.mta.scheduler().with_destination(&self.hop, change)
     }
 
@@ -81,7 +84,7 @@ impl Worker {
         timeout(IDLE_TIMEOUT, async {
             loop {
                 let arrived = arrived.notified();
-                if let Some(job) = self.destination(Destination::take_job) {
+                if let Some(job) = self.with_destination(Destination::take_job) {
                     return job;
                 }
                 // Also ends when the wait is cancelled.
@@ -96,7 +99,7 @@ impl Worker {
     /// The destination answers: other workers may connect as well.
     fn on_connected(&mut self) {
         let was_up = std::mem::replace(&mut self.is_up, true);
-        for _ in 0..self.destination(|destination| destination.on_connected(was_up)) {
+        for _ in 0..self.with_destination(|destination| destination.on_connected(was_up)) {
             Self::spawn(&self.mta, &self.hop);
         }
     }
@@ -155,7 +158,7 @@ struct IdleGuard<'a>(&'a Worker);
 
 impl Drop for IdleGuard<'_> {
     fn drop(&mut self) {
-        self.0.destination(Destination::on_wakeup);
+        self.0.with_destination(Destination::on_wakeup);
     }
 }
 

@@ -151,7 +151,7 @@ impl LinkFaults {
         !self.is_empty() && self.table().rules.values().any(|(link, fault)| link.joins(from, to) && matches(fault))
     }
 
-    /// Whether the link is cut.
+    /// Whether the link is cut in this direction.
     pub(super) fn is_cut(&self, from: IpAddr, to: IpAddr) -> bool {
         self.any(from, to, |fault| matches!(fault, LinkFault::Cut))
     }

@@ -1,4 +1,5 @@
-//! Checks the invariants of every run, whatever the scenario: no message is lost, misdelivered or duplicated.
+//! Checks the invariants of every run, whatever the scenario: no message is lost, misdelivered or needlessly duplicated,
+//! failures are reported once, and nothing leaks.
 
 use std::collections::BTreeMap;
 

@@ -49,7 +49,8 @@ impl RawClient {
         self.filled = retained;
     }
 
-    /// Reads once into the buffer; returns the number of bytes.
+    /// Reads once into the buffer, of which older bytes may be dropped; returns the number of bytes. It is an error if the
+    /// server closed the connection.
     async fn read(&mut self) -> anyhow::Result<usize> {
         if self.buffer.len() / 2 < self.filled {
             self.keep(RETAINED_BYTES.min(self.buffer.len() / 2));

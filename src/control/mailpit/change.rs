@@ -65,7 +65,8 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
     }
 }
 
-pub(super) async fn delete(State(running): AppState, Query(query): Query<ListQuery>, body: Bytes) -> Answer {
+/// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before` select.
+pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<ListQuery>, body: Bytes) -> Answer {
     let Deletion { ids } = read_body(&body)?;
     match ids.filter(|ids| !ids.is_empty()) {
         Some(ids) => {

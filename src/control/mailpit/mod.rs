@@ -67,7 +67,7 @@ pub(super) fn router() -> Router<Arc<RunningWorld>> {
     let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
     let shared = Shared { began: Instant::now(), chaos: Mutex::default(), sockets };
     Router::new()
-        .route("/api/v1/messages", get(list::messages).put(change::mark).delete(change::delete))
+        .route("/api/v1/messages", get(list::messages).put(change::mark).delete(change::delete_by_ids))
         .route("/api/v1/search", get(list::search).delete(change::delete_found))
         .route("/api/v1/message/{id}", get(message::message))
         .route("/api/v1/message/{id}/headers", get(message::headers))

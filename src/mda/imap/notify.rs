@@ -31,7 +31,7 @@ impl ImapHandler {
         if MAX_NAMES < notify.groups.iter().map(|group| group.filter.names().len()).sum() {
             return Ok(Reply::no("Too many mailboxes").with(overflow));
         }
-        notify.groups.iter_mut().for_each(|group| canonicalise(&mut group.filter));
+        notify.groups.iter_mut().for_each(|group| canonicalise_names(&mut group.filter));
         self.write_events();
         // All changes of the selected mailbox are reported now, as by NOOP, whatever is reported later.
         self.notify = None;
@@ -213,8 +213,8 @@ impl ImapHandler {
     }
 }
 
-/// Canonical names; invalid ones are ignored. RFC 5465 §3.1.
-fn canonicalise(filter: &mut Filter) {
+/// Replaces the mailbox names of a filter by their stored spelling; removes those that are not allowed. RFC 5465 §3.1.
+fn canonicalise_names(filter: &mut Filter) {
     if let Filter::Subtree(names) | Filter::Mailboxes(names) = filter {
         *names = names.iter().filter_map(|name| canonical_name(name)).collect();
     }
