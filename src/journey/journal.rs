@@ -26,6 +26,8 @@ const PRUNED_AT_ONCE: u64 = 100;
 /// A log that was opened again does not give out numbers again that were read but not yet stored when its process was
 /// killed: so many are skipped.
 const SKIPPED_NUMBERS: u64 = 1_000_000;
+/// How long events wait for others of their journeys, with which they are stored.
+const SAVE_DELAY: Duration = Duration::from_millis(200);
 /// The wait after a batch could not be stored, as on a full disk.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -58,12 +60,15 @@ impl EventLog {
     /// Stores events, as they come, until `stop`; then the rest. Does nothing for a log without a store.
     pub async fn save(self, stop: Stop) {
         let Some(store) = self.0.store.clone() else { return };
+        let wait = async |duration| stop.run_until_cancelled(sleep(duration)).await;
         loop {
             let saved = self.state().saved;
             let Some(()) = stop.run_until_cancelled(self.appended_after(saved)).await else { break };
-            if let Err(error) = self.save_batch(&store).await {
+            let many = self.appended_after(saved + self.0.capacity as u64 / 4);
+            tokio::select! { _ = wait(SAVE_DELAY) => {}, () = many => {} }
+            if let Err(error) = self.save_up_to(&store, self.last_seq()).await {
                 tracing::error!(%error, "cannot store events; retrying in 1 s");
-                let _ = stop.run_until_cancelled(sleep(RETRY_INTERVAL)).await;
+                wait(RETRY_INTERVAL).await;
             }
         }
         if let Err(error) = self.save_all().await {
@@ -77,7 +82,15 @@ impl EventLog {
     /// They could not be stored.
     pub async fn save_all(&self) -> Result<(), store::Error> {
         let Some(store) = &self.0.store else { return Ok(()) };
-        while self.state().has_unsaved() {
+        self.save_up_to(store, u64::MAX).await
+    }
+
+    /// Stores events up to this number.
+    async fn save_up_to(&self, store: &Store, last: u64) -> Result<(), store::Error> {
+        while {
+            let state = self.state();
+            state.has_unsaved() && state.saved < last
+        } {
             self.save_batch(store).await?;
         }
         Ok(())
@@ -109,22 +122,20 @@ impl EventLog {
         let (batch, _) = self.read_after(saved.max(first - 1), MAX_BATCH_BYTES);
         let Some(last) = batch.last().map(|event| event.seq) else { return Ok(()) };
         let bytes = batch.iter().map(|event| event.memory_bytes()).sum();
-        let encode = || batch.into_iter().map(sqlite::Encoded::new).collect();
-        let encoded: Result<Vec<_>, store::Error> = beside_others(bytes, encode);
-        let encoded = encoded?;
+        let batch = beside_others(bytes, || sqlite::EventBatch::new(batch))?;
         let save = move |transaction: &Transaction<'_>| {
-            let count = count + sqlite::save(transaction, &encoded)?;
+            let known = sqlite::save(transaction, &batch)?;
+            let count = count + known.iter().filter(|(_, stored)| stored.is_none()).count() as u64;
             let pruned = match count.saturating_sub(MAX_JOURNEYS).min(PRUNED_AT_ONCE) {
                 0 => 0,
                 most => sqlite::prune(transaction, most, 2 * MAX_JOURNEYS < count)?,
             };
-            Ok::<_, store::Error>(count - pruned)
+            Ok::<_, store::Error>((count - pruned, known))
         };
-        let count = store.write_batched(save).await?;
+        let (count, known) = store.write_batched(save).await?;
         let mut state = self.state();
         (state.saved, state.stored_journeys) = (last, count);
-        drop(state);
-        self.resolve();
+        known.into_iter().for_each(|(journey, stored)| state.index.resolve(journey, stored.and_then(in_memory)));
         Ok(())
     }
 
@@ -162,7 +173,8 @@ impl EventLog {
             return;
         }
         let find = |connection: &_| -> Result<Vec<_>, store::Error> {
-            unresolved.iter().map(|journey| sqlite::find(connection, *journey)).collect()
+            let stored = unresolved.iter().map(|journey| Ok(sqlite::find(connection, *journey)?.and_then(in_memory)));
+            stored.collect()
         };
         match store.read(find) {
             Ok(stored) => {
@@ -173,7 +185,7 @@ impl EventLog {
         }
     }
 
-    fn stored_state(&self, journey: JourneyId) -> Result<Option<(u64, JourneyState)>, store::Error> {
+    fn find_stored(&self, journey: JourneyId) -> Result<Option<sqlite::Stored>, store::Error> {
         let Some(store) = &self.0.store else { return Ok(None) };
         store.read(|connection| sqlite::find(connection, journey))
     }
@@ -187,7 +199,7 @@ impl EventLog {
         if let Some((_, state)) = self.state().index.state(journey) {
             return Ok(Some(state.clone()));
         }
-        Ok(self.stored_state(journey)?.map(|(_, state)| state))
+        Ok(self.find_stored(journey)?.and_then(|stored| stored.state))
     }
 
     /// A journey with its events.
@@ -203,9 +215,10 @@ impl EventLog {
             (Some(found), _) if is_complete(&found) => Ok(Some(found)),
             (_, None) => Ok(None),
             (found, Some(store)) => {
-                let Some((number, stored)) = self.stored_state(journey)? else { return Ok(found) };
-                let events = store.read(|connection| sqlite::events_of(connection, number))?;
-                Ok(Some(merged(stored, events, found)))
+                let Some(stored) = self.find_stored(journey)? else { return Ok(found) };
+                let events = store.read(|connection| sqlite::events_of(connection, journey, &stored))?;
+                let Some(state) = stored.state else { return Ok(found) };
+                Ok(Some(merged(state, events, found)))
             }
         }
     }
@@ -259,6 +272,11 @@ impl EventLog {
             }
         }
     }
+}
+
+/// What the index takes from the store.
+fn in_memory(stored: sqlite::Stored) -> Option<(u64, JourneyState)> {
+    Some((stored.number, stored.state?))
 }
 
 /// The stored and the newer events of a journey.
@@ -417,7 +435,7 @@ mod tests {
             (page.journeys.iter().rev().map(|state| state.journey).collect::<Vec<_>>(), events)
         };
         let ids = |numbers: &[u64]| numbers.iter().map(|number| JourneyId::from_random(*number)).collect::<Vec<_>>();
-        assert_eq!(left(&open(&store)), (ids(&[0, 3]), 3), "that of 0 is not settled");
+        assert_eq!(left(&open(&store)), (ids(&[0, 3]), 7), "that of 0 is not settled; its batch stays");
         assert_eq!(prune(true).await.unwrap(), 2);
         assert_eq!(left(&open(&store)), (vec![], 0));
     }

@@ -32,7 +32,7 @@ pub struct EventLog(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     clock: Clock,
     /// The most events in memory.
-    capacity: usize,
+    pub(super) capacity: usize,
     /// The most of their bytes.
     max_bytes: usize,
     transcripts: bool,

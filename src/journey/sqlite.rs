@@ -6,19 +6,15 @@
 //! | function | promise |
 //! |---|---|
 //! | [`last_seq`], [`last_time`], [`count`] | the number and the time of the newest event; how many journeys there are |
-//! | [`save`] | stores events, each once, and what they make of their journeys |
+//! | [`save`] | stores a batch of events, and what they make of their journeys; returns what was known of these before |
 //! | [`find`], [`events_of`] | one journey by its id; its events, the newest if they are very many |
 //! | [`page`], [`count_matching`] | journeys below a number, newest first, by an index; how many there are |
 //! | [`events_between`] | events in their order, by number |
 //! | [`prune`] | removes the oldest journeys with all that belongs to them |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -35,9 +31,10 @@ pub const SCHEMA: Schema = Schema {
     migrations: &["
 CREATE TABLE journey (
     number INTEGER PRIMARY KEY,  -- of its first event
-    id TEXT NOT NULL UNIQUE,     -- mail::JourneyId
+    id INTEGER NOT NULL UNIQUE,  -- mail::JourneyId
     settled INTEGER NOT NULL,    -- 1: no recipient's copy is in transit
-    state TEXT NOT NULL          -- JSON of journey::JourneyState
+    state TEXT NOT NULL,         -- JSON of journey::JourneyState
+    batches TEXT NOT NULL        -- JSON: the batches that hold its events, in order
 ) STRICT;
 CREATE INDEX journey_open ON journey (number) WHERE settled = 0;
 CREATE TABLE journey_address (
@@ -46,35 +43,34 @@ CREATE TABLE journey_address (
     number INTEGER NOT NULL,     -- of the journey
     PRIMARY KEY (address, part, number)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE journey_event (
-    seq INTEGER PRIMARY KEY,
-    number INTEGER NOT NULL,     -- of the journey
-    event BLOB NOT NULL          -- JSON of journey::Event, compressed (zlib) if it is long
+CREATE TABLE event_batch (
+    last INTEGER PRIMARY KEY,    -- the number of its last event
+    journeys INTEGER NOT NULL,   -- how many stored journeys have events in it
+    events BLOB NOT NULL         -- JSON of their journey::Event, in order, compressed (LZ4, after its size)
 ) STRICT;
-CREATE INDEX journey_event_of ON journey_event (number, seq);
 "],
     on_content_deleted: None,
     content_owners: None,
     content_uses: None,
 };
 
-/// Events from this size on are compressed; their transcripts are much alike.
-const COMPRESS_BYTES: usize = 512;
-/// The most bytes that a stored event may have.
-const MAX_EVENT_BYTES: u64 = 4 * 1024 * 1024;
+/// The most bytes of the events of a batch; far more than one of [`MAX_BATCH_BYTES`](super::subscription::MAX_BATCH_BYTES)
+/// has.
+const MAX_DECODED_BYTES: usize = 256 * 1024 * 1024;
 /// The most events of a journey that are read.
-const MAX_JOURNEY_EVENTS: u32 = 10_000;
+const MAX_JOURNEY_EVENTS: usize = 10_000;
 
 /// The number of the newest event; 0 if there is none.
 pub(super) fn last_seq(connection: &Connection) -> Result<u64, Error> {
-    Ok(connection.query_row("SELECT ifnull(max(seq), 0) FROM journey_event", [], |row| row.get(0))?)
+    Ok(connection.query_row("SELECT ifnull(max(last), 0) FROM event_batch", [], |row| row.get(0))?)
 }
 
 /// The time of the newest event.
 pub(super) fn last_time(connection: &Connection) -> Result<Option<Timestamp>, Error> {
-    let mut query = connection.prepare("SELECT event FROM journey_event ORDER BY seq DESC LIMIT 1")?;
+    let mut query = connection.prepare("SELECT events FROM event_batch ORDER BY last DESC LIMIT 1")?;
     let mut rows = query.query([])?;
-    rows.next()?.map(|row| Ok(event(row)?.at)).transpose()
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(decode(row)?.last().map(|event| event.at))
 }
 
 /// How many journeys there are.
@@ -82,68 +78,83 @@ pub(super) fn count(connection: &Connection) -> Result<u64, Error> {
     Ok(connection.query_row("SELECT count(*) FROM journey", [], |row| row.get(0))?)
 }
 
-/// An event, and how it is stored.
-pub(super) struct Encoded {
-    event: Arc<Event>,
-    bytes: Vec<u8>,
+/// Events in their order, and how they are stored.
+pub(super) struct EventBatch {
+    events: Vec<Arc<Event>>,
+    encoded: Vec<u8>,
 }
 
-impl Encoded {
-    /// Encodes an event.
-    pub(super) fn new(event: Arc<Event>) -> Result<Self, Error> {
-        let json = serde_json::to_vec(&event).map_err(corrupt)?;
-        if json.len() < COMPRESS_BYTES {
-            return Ok(Self { event, bytes: json });
-        }
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&json)?;
-        Ok(Self { event, bytes: encoder.finish()? })
+impl EventBatch {
+    /// Encodes events.
+    pub(super) fn new(events: Vec<Arc<Event>>) -> Result<Self, Error> {
+        let json = serde_json::to_vec(&events).map_err(corrupt)?;
+        Ok(Self { events, encoded: lz4_flex::compress_prepend_size(&json) })
     }
 }
 
-fn decode(stored: &[u8]) -> Result<Event, Error> {
-    if stored.starts_with(b"{") {
-        return serde_json::from_slice(stored).map_err(corrupt);
-    }
-    let mut json = Vec::new();
-    ZlibDecoder::new(stored).take(MAX_EVENT_BYTES).read_to_end(&mut json)?;
+fn decode(row: &Row<'_>) -> Result<Vec<Event>, Error> {
+    let stored = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    let invalid = |error| Error::Corrupt(format!("events are unreadable: {error}").into());
+    let (size, compressed) = lz4_flex::block::uncompressed_size(stored).map_err(invalid)?;
+    let json = lz4_flex::decompress(compressed, size.min(MAX_DECODED_BYTES)).map_err(invalid)?;
     serde_json::from_slice(&json).map_err(corrupt)
 }
 
 fn corrupt(error: serde_json::Error) -> Error {
-    Error::Corrupt(format!("an event is unreadable: {error}").into())
+    Error::Corrupt(format!("events are unreadable: {error}").into())
 }
 
-/// Stores events, and says how many journeys are new. An event that is stored already is skipped.
-pub(super) fn save(transaction: &Transaction<'_>, events: &[Encoded]) -> Result<u64, Error> {
-    let mut by_journey: BTreeMap<JourneyId, Vec<&Encoded>> = BTreeMap::new();
+/// What the store knew of a journey.
+pub(super) struct Stored {
+    pub(super) number: u64,
+    /// `None` if it cannot be read.
+    pub(super) state: Option<JourneyState>,
+    batches: Vec<u64>,
+}
+
+/// Stores events, and returns what was known of each of their journeys before.
+pub(super) fn save(
+    transaction: &Transaction<'_>,
+    EventBatch { events, encoded }: &EventBatch,
+) -> Result<Vec<(JourneyId, Option<Stored>)>, Error> {
+    let Some(last) = events.last().map(|event| event.seq) else { return Ok(Vec::new()) };
+    let mut by_journey: BTreeMap<JourneyId, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        by_journey.entry(event.event.journey).or_default().push(event);
+        by_journey.entry(event.journey).or_default().push(event);
     }
-    let mut new = 0;
-    for (id, mut events) in by_journey {
-        let [Encoded { event: first, .. }, ..] = events[..] else { continue };
-        let found = lookup(transaction, id)?;
-        new += u64::from(found.is_none());
-        let (number, state) = found.unwrap_or((first.seq, None));
-        let mut state = state.unwrap_or_else(|| JourneyState::new(id, first.at));
-        let known: BTreeSet<_> = state.keys().collect();
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO journey_event VALUES (?1, ?2, ?3)")?;
-        for Encoded { event, bytes } in &events {
-            insert.execute(params![event.seq, number, bytes])?;
-        }
-        events.sort_by_key(|encoded| encoded.event.at);
-        state.add_all(events.iter().map(|encoded| &*encoded.event));
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO journey_address VALUES (?1, ?2, ?3)")?;
-        for (key, part) in state.keys().filter(|key| !known.contains(key)) {
-            insert.execute(params![key, part_number(part), number])?;
-        }
-        let sql = "INSERT INTO journey (number, id, settled, state) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (number) DO UPDATE SET settled = excluded.settled, state = excluded.state";
-        let json = serde_json::to_string(&state).map_err(corrupt)?;
-        transaction.prepare_cached(sql)?.execute(params![number, id.to_string(), state.is_settled(), json])?;
+    let sql = "INSERT INTO event_batch (last, journeys, events) VALUES (?1, ?2, ?3)";
+    transaction.prepare_cached(sql)?.execute(params![last, by_journey.len(), encoded])?;
+    let add = |(id, events)| Ok((id, add_to_journey(transaction, id, events, last)?));
+    by_journey.into_iter().map(add).collect()
+}
+
+/// Adds events of a batch to their journey, and returns what was known of it before.
+fn add_to_journey(
+    transaction: &Transaction<'_>,
+    id: JourneyId,
+    mut events: Vec<&Event>,
+    batch: u64,
+) -> Result<Option<Stored>, Error> {
+    let found = find(transaction, id)?;
+    let number = found.as_ref().map_or(events[0].seq, |found| found.number);
+    events.sort_by_key(|event| event.at);
+    let known = found.as_ref().and_then(|found| found.state.clone());
+    let mut state = known.unwrap_or_else(|| JourneyState::new(id, events[0].at));
+    let known: BTreeSet<_> = state.keys().collect();
+    state.add_all(events);
+    let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO journey_address VALUES (?1, ?2, ?3)")?;
+    for (key, part) in state.keys().filter(|key| !known.contains(key)) {
+        insert.execute(params![key, part_number(part), number])?;
     }
-    Ok(new)
+    let mut batches = found.as_ref().map_or(Vec::new(), |found| found.batches.clone());
+    batches.push(batch);
+    let sql = "INSERT INTO journey (number, id, settled, state, batches) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (number) DO UPDATE
+        SET settled = excluded.settled, state = excluded.state, batches = excluded.batches";
+    let (state, settled) = (serde_json::to_string(&state).map_err(corrupt)?, state.is_settled());
+    let batches = serde_json::to_string(&batches).map_err(corrupt)?;
+    transaction.prepare_cached(sql)?.execute(params![number, id.to_bits(), settled, state, batches])?;
+    Ok(found)
 }
 
 fn part_number(part: Part) -> u8 {
@@ -153,15 +164,16 @@ fn part_number(part: Part) -> u8 {
     }
 }
 
-/// The number of a journey, and what is known of it.
-pub(super) fn find(connection: &Connection, id: JourneyId) -> Result<Option<(u64, JourneyState)>, Error> {
-    Ok(lookup(connection, id)?.and_then(|(number, state)| Some((number, state?))))
+/// What is known of a journey.
+pub(super) fn find(connection: &Connection, id: JourneyId) -> Result<Option<Stored>, Error> {
+    let mut query = connection.prepare_cached("SELECT number, state, batches FROM journey WHERE id = ?1")?;
+    let read = |row: &Row<'_>| Ok(Stored { number: row.get(0)?, state: state(row, 1), batches: batches(row, 2) });
+    Ok(query.query_row([id.to_bits()], read).optional()?)
 }
 
-/// The number of a journey, and what is known of it, if that can be read.
-fn lookup(connection: &Connection, id: JourneyId) -> rusqlite::Result<Option<(u64, Option<JourneyState>)>> {
-    let mut query = connection.prepare_cached("SELECT number, state FROM journey WHERE id = ?1")?;
-    query.query_row([id.to_string()], |row| Ok((row.get(0)?, state(row, 1)))).optional()
+fn batches(row: &Row<'_>, column: usize) -> Vec<u64> {
+    let text = row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// `None` if it cannot be read, which is logged: the events of a journey have it, too.
@@ -171,21 +183,19 @@ fn state(row: &Row<'_>, column: usize) -> Option<JourneyState> {
     state.inspect_err(|error| tracing::error!(%error, "the state of a journey is unreadable")).ok()
 }
 
-/// The events of the journey with this number, in order.
-pub(super) fn events_of(connection: &Connection, number: u64) -> Result<Vec<Event>, Error> {
-    let sql = "SELECT event FROM journey_event WHERE number = ?1 ORDER BY seq DESC LIMIT ?2";
-    let mut query = connection.prepare_cached(sql)?;
-    let mut rows = query.query(params![number, MAX_JOURNEY_EVENTS])?;
-    let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
-        events.push(event(row)?);
+/// The events of a journey, in order; the newest if they are very many.
+pub(super) fn events_of(connection: &Connection, id: JourneyId, stored: &Stored) -> Result<Vec<Event>, Error> {
+    let mut query = connection.prepare_cached("SELECT events FROM event_batch WHERE last = ?1")?;
+    let mut events = VecDeque::new();
+    for batch in stored.batches.iter().rev() {
+        let mut rows = query.query([batch])?;
+        let found = rows.next()?.map_or(Ok(Vec::new()), decode)?;
+        found.into_iter().rev().filter(|event| event.journey == id).for_each(|event| events.push_front(event));
+        if MAX_JOURNEY_EVENTS <= events.len() {
+            break;
+        }
     }
-    events.reverse();
-    Ok(events)
-}
-
-fn event(row: &Row<'_>) -> Result<Event, Error> {
-    decode(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)
+    Ok(events.into())
 }
 
 /// The events with numbers between these two, both excluded, in order: as many as have this size together, at least one.
@@ -195,17 +205,18 @@ pub(super) fn events_between(
     before: u64,
     max_bytes: usize,
 ) -> Result<Vec<Event>, Error> {
-    let sql = "SELECT event FROM journey_event WHERE ?1 < seq AND seq < ?2 ORDER BY seq";
-    let mut query = connection.prepare_cached(sql)?;
-    let mut rows = query.query(params![signed(after), signed(before)])?;
+    let mut query = connection.prepare_cached("SELECT events FROM event_batch WHERE ?1 < last ORDER BY last")?;
+    let mut rows = query.query([signed(after)])?;
     let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let event = event(row)?;
-        bytes += event.memory_bytes();
-        if max_bytes < bytes && !events.is_empty() {
-            break;
+        for event in decode(row)?.into_iter().filter(|event| after < event.seq) {
+            bytes += event.memory_bytes();
+            let is_enough = max_bytes < bytes && !events.is_empty();
+            if is_enough || before <= event.seq {
+                return Ok(events);
+            }
+            events.push(event);
         }
-        events.push(event);
     }
     Ok(events)
 }
@@ -295,15 +306,21 @@ pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -
     Ok(numbers.len() as u64)
 }
 
-/// Removes one journey.
+/// Removes one journey, and batches that have events of no other.
 fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
-    let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state";
-    let state = transaction.prepare_cached(sql)?.query_row([number], |row| Ok(state(row, 0)))?;
+    let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state, batches";
+    let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((state(row, 0), batches(row, 1))));
+    let (state, batches) = found?;
     let sql = "DELETE FROM journey_address WHERE address = ?1 AND part = ?2 AND number = ?3";
     let mut delete = transaction.prepare_cached(sql)?;
     for (key, part) in state.iter().flat_map(JourneyState::keys) {
         delete.execute(params![key, part_number(part), number])?;
     }
-    transaction.prepare_cached("DELETE FROM journey_event WHERE number = ?1")?.execute([number])?;
+    for batch in batches {
+        let sql = "UPDATE event_batch SET journeys = journeys - 1 WHERE last = ?1";
+        transaction.prepare_cached(sql)?.execute([batch])?;
+        let sql = "DELETE FROM event_batch WHERE last = ?1 AND journeys <= 0";
+        transaction.prepare_cached(sql)?.execute([batch])?;
+    }
     Ok(())
 }

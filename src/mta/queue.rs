@@ -106,8 +106,8 @@ impl Queue {
         }
         let host = self.host.clone();
         let put = move |transaction: &Transaction<'_>| {
-            let put = |queued| sqlite::insert(transaction, &host, queued);
-            let entries = messages.into_iter().map(put).collect::<Result<Vec<_>, store::Error>>()?;
+            let put = |queued: &QueuedMessage| sqlite::insert(transaction, &host, queued.clone());
+            let entries = messages.iter().map(put).collect::<Result<Vec<_>, store::Error>>()?;
             Ok::<_, store::Error>((entries, enter(transaction, &arrivals)?))
         };
         let (entries, entered) = self.store.write(put).await?;

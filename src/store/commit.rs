@@ -15,7 +15,7 @@ const INLINE_LIMIT: usize = 16 * 1024;
 
 /// What one caller wants stored.
 pub(super) trait Job: Send {
-    /// Runs in the transaction. Returns whether its changes are kept.
+    /// Runs in the transaction, perhaps once more in the next one. Returns false if it failed.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool;
 
     /// Whether it deletes, so that it has the room that is kept for that.
@@ -67,41 +67,42 @@ impl CommitState {
         self.was_full
     }
 
-    /// Commits all jobs, but for those that SQLite kept from running: they come back, to be committed on their own.
-    pub(super) fn commit(&mut self, connection: &Connection, jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    /// Commits jobs, all or the first of them; the others come back, to be committed after these.
+    pub(super) fn commit(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         if let Some(error) = self.stopped.borrow().clone() {
             complete_all(jobs, &Err(error));
             return Vec::new();
         }
-        let end = self.segments.next_location();
-        let transaction = match Transaction::begin(connection, &self.registry, end, INLINE_LIMIT) {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                complete_all(jobs, &Err(refused(error.into())));
-                return Vec::new();
-            }
-        };
-        let mut waiting = jobs.into_iter();
-        let mut run = Vec::with_capacity(waiting.len());
-        let mut aborted = Ok(());
-        for mut job in waiting.by_ref() {
-            aborted = run_in_savepoint(&transaction, job.as_mut());
-            run.push(job);
-            if aborted.is_err() {
-                break;
-            }
+        let mut later = Vec::new();
+        while !jobs.is_empty() {
+            let end = self.segments.next_location();
+            let transaction = match Transaction::begin(connection, &self.registry, end, INLINE_LIMIT) {
+                Ok(transaction) => transaction,
+                Err(error) => {
+                    complete_all(jobs, &Err(refused(error.into())));
+                    break;
+                }
+            };
+            let (run, end) = run_all(&transaction, &mut jobs);
+            later.splice(..0, jobs.split_off(run));
+            let outcome = match end {
+                End::Complete => finish(transaction, connection, &mut self.segments, &self.registry),
+                End::Aborted => {
+                    drop(transaction);
+                    Outcome::Refused(Error::Full)
+                }
+                End::Failed => {
+                    drop(transaction);
+                    complete_all(jobs.split_off(run - 1), &Ok(()));
+                    continue;
+                }
+            };
+            let result = self.note(outcome).map_or(Ok(()), Err);
+            self.was_full = matches!(result, Err(Error::Full));
+            complete_all(jobs, &result);
+            break;
         }
-        let outcome = match aborted {
-            Ok(()) => finish(transaction, connection, &mut self.segments, &self.registry),
-            Err(error) => {
-                drop(transaction);
-                Outcome::Refused(error)
-            }
-        };
-        let result = self.note(outcome).map_or(Ok(()), Err);
-        self.was_full = matches!(result, Err(Error::Full));
-        complete_all(run, &result);
-        waiting.collect()
+        later
     }
 
     /// Compacts one sparse segment, if there is one. Returns whether it did.
@@ -180,24 +181,30 @@ fn finish(
     Outcome::Committed
 }
 
-/// Runs a job, and undoes its changes if it fails. One that panics has failed.
-///
-/// # Errors
-/// SQLite gave up the whole transaction, with the jobs before this one.
-fn run_in_savepoint(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<(), Error> {
-    transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let savepoint = transaction.savepoint();
-    let kept = catch_unwind(AssertUnwindSafe(|| job.run(transaction))).unwrap_or(false);
-    if transaction.is_autocommit() {
-        // It does so when there is no room for what it has to write before the commit.
-        return Err(Error::Full);
+/// How the jobs of a transaction ended.
+enum End {
+    /// All have run; what failed changed nothing.
+    Complete,
+    /// The last of them failed and left changes. Without it, the others run again: they are functions of what is stored.
+    /// Savepoints would make each job pay for that.
+    Failed,
+    /// SQLite gave up the transaction, as it does when there is no room for what it has to write before the commit.
+    Aborted,
+}
+
+/// Runs jobs in order, and says how many of them. One that panics has failed.
+fn run_all(transaction: &Transaction<'_>, jobs: &mut [Box<dyn Job>]) -> (usize, End) {
+    for (at, job) in jobs.iter_mut().enumerate() {
+        let changes = transaction.total_changes();
+        let has_failed = !catch_unwind(AssertUnwindSafe(|| job.run(transaction))).unwrap_or(false);
+        if transaction.is_autocommit() {
+            return (at + 1, End::Aborted);
+        }
+        if has_failed && transaction.total_changes() != changes {
+            return (at + 1, End::Failed);
+        }
     }
-    if !kept {
-        transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
-        transaction.rollback_to(savepoint);
-    }
-    transaction.prepare_cached("RELEASE job")?.execute([])?;
-    Ok(())
+    (jobs.len(), End::Complete)
 }
 
 /// Completes jobs. One whose completion panics keeps no other from its own.

@@ -14,7 +14,8 @@
 //!
 //! A future of [`Store::write`] resolves after its commit is on stable storage, and only then. A commit is, in this order:
 //!
-//! 1. `BEGIN IMMEDIATE`; each job runs in a savepoint, and one that fails changes nothing.
+//! 1. `BEGIN IMMEDIATE`; each job runs. Where one failed and left changes, all is taken back, and the jobs before it
+//!    run again without it.
 //! 2. Large contents are appended to the last segment. A write that fails, as on a full disk, is taken back; the jobs are
 //!    refused, and the store goes on.
 //! 3. `fsync` of the folder of a new segment, `fdatasync` of the segment. If one fails, the store stops for good: what the system believes to be written may be
@@ -202,7 +203,8 @@ impl Store {
 
     /// Runs `job` in the next transaction and waits until it is durable.
     ///
-    /// A job that fails changes nothing, and the others of its transaction are not touched.
+    /// A job that fails changes nothing, and the others of its transaction are not touched. It may run more than once,
+    /// where another job failed.
     ///
     /// # Errors
     /// The job's own, or why the commit failed; then nothing of it is stored.
@@ -210,7 +212,7 @@ impl Store {
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
         self.write_with(job, |value| value).await
     }
@@ -223,7 +225,7 @@ impl Store {
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     {
         self.submit(job, |value| value, Priority::Batched).await
     }
@@ -239,7 +241,7 @@ impl Store {
         T: Send + 'static,
         U: Send + 'static,
         E: From<Error> + Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
     {
         self.submit(job, then, Priority::Immediate).await
@@ -250,11 +252,11 @@ impl Store {
         T: Send + 'static,
         U: Send + 'static,
         E: From<Error> + Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, E> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let task = Task { job: Some(job), then, result: None, answer, frees_room: self.faults.frees_room() };
+        let task = Task { job, then, result: None, answer, frees_room: self.faults.frees_room() };
         let commit = async {
             self.inner.submit(Box::new(task), priority).await;
             // Unanswered are jobs whose completion panicked.
@@ -443,7 +445,7 @@ impl Store {
 
 /// A caller's job, its completion, and the way to answer the caller.
 struct Task<T, U, E, F, G> {
-    job: Option<F>,
+    job: F,
     then: G,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<U, E>>,
@@ -455,11 +457,12 @@ where
     T: Send,
     U: Send,
     E: From<Error> + Send,
-    F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send,
+    F: Fn(&Transaction<'_>) -> Result<T, E> + Send,
     G: FnOnce(T) -> U + Send,
 {
     fn run(&mut self, transaction: &Transaction<'_>) -> bool {
-        self.result = self.job.take().map(|job| job(transaction));
+        self.result = None;
+        self.result = Some((self.job)(transaction));
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -468,15 +471,12 @@ where
     }
 
     fn complete(self: Box<Self>, outcome: Result<(), Error>) {
-        let Self { job, then, result, answer, .. } = *self;
+        let Self { then, result, answer, .. } = *self;
         let answer_with = match (result, outcome) {
             (Some(Err(error)), _) => Err(error),
             (_, Err(error)) => Err(error.into()),
             (Some(Ok(value)), Ok(())) => Ok(then(value)),
-            (None, Ok(())) => {
-                debug_assert!(job.is_none(), "a job that was committed has run");
-                Err(Error::Panicked.into())
-            }
+            (None, Ok(())) => Err(Error::Panicked.into()),
         };
         // The caller may be gone; what was stored stays stored.
         let _ = answer.send(answer_with);

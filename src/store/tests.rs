@@ -81,11 +81,11 @@ fn with_memory_files(folder: &Path) -> (Store, Arc<MemoryFiles>) {
     (Store::with(Backend::Disk(disk), cache, &[NOTES, NAMES], stopped), files)
 }
 
-fn note(text: &'static str) -> impl FnOnce(&Transaction<'_>) -> Result<(), Error> + Send {
+fn note(text: &'static str) -> impl Fn(&Transaction<'_>) -> Result<(), Error> + Send {
     move |transaction| Ok(transaction.execute("INSERT INTO note VALUES (?1)", [text]).map(drop)?)
 }
 
-fn long_note(bytes: usize) -> impl FnOnce(&Transaction<'_>) -> Result<(), Error> + Send {
+fn long_note(bytes: usize) -> impl Fn(&Transaction<'_>) -> Result<(), Error> + Send {
     move |transaction| Ok(transaction.execute("INSERT INTO note VALUES (?1)", ["x".repeat(bytes)]).map(drop)?)
 }
 
@@ -158,6 +158,25 @@ async fn write_when_a_job_fails_keeps_the_others_of_its_commit() {
     for store in [in_memory().0, fixture.store] {
         let outcomes = join_all(["a", "b", "a", "c"].map(|text| store.write(note(text)))).await;
         assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
+        assert_eq!(notes(&store), ["a", "b", "c"]);
+    }
+}
+
+#[tokio::test]
+async fn write_when_jobs_fail_after_changes_leaves_nothing_of_them() {
+    let fixture = Fixture::new();
+    for store in [in_memory().0, fixture.store] {
+        let outcomes = join_all(["a", "no", "b", "panic", "c", "no"].map(|text| {
+            store.write(move |transaction| {
+                note(text)(transaction)?;
+                assert_ne!(text, "panic");
+                if text == "no" { Err(Error::Missing(7)) } else { Ok(transaction.last_insert_rowid()) }
+            })
+        }))
+        .await;
+        let rows: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
+        assert_eq!(rows, [Some(1), None, Some(2), None, Some(3), None]);
+        assert!(matches!(outcomes[1], Err(Error::Missing(7))) && matches!(outcomes[3], Err(Error::Panicked)));
         assert_eq!(notes(&store), ["a", "b", "c"]);
     }
 }
@@ -417,9 +436,9 @@ async fn write_when_the_disk_is_full_passes_if_it_frees_room() {
 }
 
 /// The length of the reserve while a job runs.
-fn reserve_bytes(folder: &Path) -> impl FnOnce(&Transaction<'_>) -> Result<u64, Error> + Send + 'static {
+fn reserve_bytes(folder: &Path) -> impl Fn(&Transaction<'_>) -> Result<u64, Error> + Send + 'static {
     let path = folder.join("post.db-reserve");
-    move |_| Ok(fs::metadata(path)?.len())
+    move |_| Ok(fs::metadata(&path)?.len())
 }
 
 #[tokio::test]

@@ -55,16 +55,6 @@ pub(super) struct Added {
     pub(super) content: Content,
 }
 
-/// The state of a batch before a job.
-#[derive(Clone, Copy)]
-pub(super) struct Savepoint {
-    added: usize,
-    new: usize,
-    freed: usize,
-    deleted: usize,
-    end: Location,
-}
-
 impl<'a> Transaction<'a> {
     pub(super) fn begin(
         connection: &'a Connection,
@@ -119,22 +109,6 @@ impl<'a> Transaction<'a> {
     /// Notes that a place is no longer used.
     pub(super) fn release_location(&self, location: Location) {
         self.batch.borrow_mut().freed.push(location);
-    }
-
-    pub(super) fn savepoint(&self) -> Savepoint {
-        let batch = self.batch.borrow();
-        let Batch { added, new, freed, deleted, end } = &*batch;
-        Savepoint { added: added.len(), new: new.len(), freed: freed.len(), deleted: deleted.len(), end: *end }
-    }
-
-    /// Undoes what happened to contents since the savepoint.
-    pub(super) fn rollback_to(&self, savepoint: Savepoint) {
-        let mut batch = self.batch.borrow_mut();
-        batch.added.truncate(savepoint.added);
-        batch.new.truncate(savepoint.new);
-        batch.freed.truncate(savepoint.freed);
-        batch.deleted.truncate(savepoint.deleted);
-        batch.end = savepoint.end;
     }
 }
 

@@ -102,7 +102,7 @@ impl Mailboxes {
         let quotas = self.quotas();
         let job = move |transaction: &Transaction<'_>| {
             let Some((account, mailbox)) = sqlite::find(transaction, &account, &name)? else {
-                return Err(Error::NoMailbox(name));
+                return Err(Error::NoMailbox(name.clone()));
             };
             let (mut all, mut changes) = (vec![], vec![]);
             for new_message in &new_messages {
@@ -170,7 +170,7 @@ impl Mailbox {
             if !sqlite::exists(transaction, id, uid)? {
                 return Ok((None, vec![]));
             }
-            let (inserted, mut changes) = insert_message(transaction, target, name, &new_message)?;
+            let (inserted, mut changes) = insert_message(transaction, target, name.clone(), &new_message)?;
             changes.push(sqlite::remove(transaction, id, &[uid])?);
             quota::check(transaction, &quotas, account, &changes)?;
             Ok((Some(inserted), changes))

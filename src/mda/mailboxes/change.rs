@@ -39,7 +39,7 @@ impl Mailbox {
     /// As for [`Self::store`].
     pub async fn store_unchanged(
         &self,
-        mut uids: Vec<Uid>,
+        uids: Vec<Uid>,
         mode: StoreMode,
         flags: Flags,
         since: Option<u64>,
@@ -50,6 +50,7 @@ impl Mailbox {
         let job = move |transaction: &Transaction<'_>| {
             let mut modified = sqlite::changed_since(transaction, id, &uids, since)?;
             modified.sort_unstable();
+            let mut uids = uids.clone();
             uids.retain(|uid| modified.binary_search(uid).is_err());
             if uids.is_empty() {
                 return Ok((modified, vec![]));
@@ -86,12 +87,12 @@ impl Mailbox {
     ///
     /// # Errors
     /// The change cannot be stored.
-    pub async fn expunge(&self, only: Option<Vec<Uid>>) -> Result<Vec<Uid>, Error> {
+    pub async fn expunge(&self, mut only: Option<Vec<Uid>>) -> Result<Vec<Uid>, Error> {
         let id = self.shared.id;
+        only.iter_mut().for_each(|only| only.sort_unstable());
         let job = move |transaction: &Transaction<'_>| {
             let mut uids = sqlite::deleted(transaction, id)?;
-            if let Some(mut only) = only {
-                only.sort_unstable();
+            if let Some(only) = &only {
                 uids.retain(|uid| only.binary_search(uid).is_ok());
             }
             let change = sqlite::remove(transaction, id, &uids)?;
@@ -117,7 +118,7 @@ impl Mailbox {
         let (id, account, name, now) = (self.shared.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let quotas = self.mailboxes.quotas();
         let job = move |transaction: &Transaction<'_>| {
-            let target = sqlite::find_in(transaction, account, &name)?.ok_or(Error::NoMailbox(name))?;
+            let target = sqlite::find_in(transaction, account, &name)?.ok_or_else(|| Error::NoMailbox(name.clone()))?;
             let (uidvalidity, uids, arrived) = sqlite::copy(transaction, id, &uids, target, now)?;
             let mut changes = vec![arrived];
             if remove_originals {

@@ -55,8 +55,8 @@ impl Mailboxes {
             if adds_entries && exceeds_limits(transaction, account, place)? {
                 return Err(Error::TooMany("annotations"));
             }
-            let entries = values.into_iter().map(|(entry, _)| entry).collect();
-            let events = vec![(account, AccountEvent::Annotated { mailbox, entries })];
+            let entries = values.iter().map(|(entry, _)| entry.clone()).collect();
+            let events = vec![(account, AccountEvent::Annotated { mailbox: mailbox.clone(), entries })];
             Ok(((), CommittedChanges { events, ..CommittedChanges::default() }))
         })
         .await

@@ -169,7 +169,7 @@ impl Mailboxes {
     async fn write<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
         self.change(move |transaction| Ok((job(transaction)?, CommittedChanges::default()))).await
     }
@@ -180,7 +180,7 @@ impl Mailboxes {
     where
         T: Send + 'static,
         W: Into<CommittedChanges> + Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<(T, W), Error> + Send + 'static,
     {
         let (inner, by) = (self.inner.clone(), self.session);
         let publish = move |(value, committed): (T, W)| {

@@ -60,7 +60,7 @@ impl Mailboxes {
             let (account, mailbox) = found.ok_or_else(|| Error::NoMailbox(name.clone()))?;
             let entries = sqlite::delete_mailbox(transaction, account, mailbox)?;
             let changes = vec![Change { account, mailbox, modseq: 0, kind: ChangeKind::Gone, entries }];
-            Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name]) }))
+            Ok(((), CommittedChanges { changes, ..CommittedChanges::names(account, [name.clone()]) }))
         };
         self.freeing().change(job).await
     }
@@ -81,7 +81,7 @@ impl Mailboxes {
                 true => move_inbox_messages(transaction, account, inbox, &to, now)?,
                 false => rename(transaction, account, &from, &to, now)?,
             };
-            committed.events.push((account, AccountEvent::Named { name: to, old_name: Some(from) }));
+            committed.events.push((account, AccountEvent::Named { name: to.clone(), old_name: Some(from.clone()) }));
             Ok(((), committed))
         };
         self.change(job).await
@@ -96,7 +96,7 @@ impl Mailboxes {
         self.change(move |transaction| {
             let account = ensure_account(transaction, &account, now)?;
             let is_new = subscribe(transaction, account, &name, on)?;
-            let events = is_new.then_some((account, AccountEvent::Subscribed(name))).into_iter().collect();
+            let events = is_new.then_some((account, AccountEvent::Subscribed(name.clone()))).into_iter().collect();
             Ok(((), CommittedChanges { events, ..CommittedChanges::default() }))
         })
         .await

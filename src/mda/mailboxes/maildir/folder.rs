@@ -208,7 +208,7 @@ impl FolderOutcome {
     }
 
     /// Records everything in one commit.
-    fn store(self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
+    fn store(&self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {
             changes.push(set_flags(transaction, mailbox, &[*uid], StoreMode::Replace, flags)?);

@@ -58,11 +58,11 @@ impl MaildirSync {
         }
         if !(placed.is_empty() && removed.is_empty()) {
             let record = move |transaction: &Transaction<'_>| {
-                for (mailbox, directory) in placed {
-                    sqlite::record_folder(transaction, account, mailbox, &directory)?;
+                for (mailbox, directory) in &placed {
+                    sqlite::record_folder(transaction, account, *mailbox, directory)?;
                 }
-                for mailbox in removed {
-                    sqlite::delete_folder(transaction, mailbox)?;
+                for mailbox in &removed {
+                    sqlite::delete_folder(transaction, *mailbox)?;
                 }
                 Ok(())
             };
