@@ -15,6 +15,8 @@ use crate::sync::beside_others;
 const BATCH: usize = 32;
 /// Delay after a failure, as on a full disk.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How much longer than a batch took its successor waits, so that accepting mail has the machine.
+const REST: u32 = 4;
 /// New messages wait at least so long, so that a burst of them is not slowed down.
 const INDEX_DELAY: Duration = Duration::from_millis(100);
 
@@ -25,7 +27,7 @@ impl Catalogue {
     /// The store cannot be read or written.
     pub async fn index(&self) -> Result<(), Error> {
         let _only = self.indexing.lock().await;
-        while self.index_batch().await? {}
+        while self.index_batch(true).await? {}
         Ok(())
     }
 
@@ -46,21 +48,21 @@ impl Catalogue {
         }
     }
 
-    /// The same as [`Catalogue::index`], with half of the time left to others.
+    /// The same as [`Catalogue::index`], with most of the time left to others, and in their commits.
     async fn index_gently(&self) -> Result<(), Error> {
         loop {
             let began = Instant::now();
             let only = self.indexing.lock().await;
-            if !self.index_batch().await? {
+            if !self.index_batch(false).await? {
                 return Ok(());
             }
             drop(only);
-            sleep(began.elapsed()).await;
+            sleep(REST * began.elapsed()).await;
         }
     }
 
     /// Indexes some entries; returns false if there were none.
-    async fn index_batch(&self) -> Result<bool, Error> {
+    async fn index_batch(&self, is_awaited: bool) -> Result<bool, Error> {
         let entries = self.store.read(|connection| sqlite::unindexed(connection, BATCH))?;
         if entries.is_empty() {
             return Ok(false);
@@ -71,7 +73,10 @@ impl Catalogue {
                 .iter()
                 .try_for_each(|(number, (summary, words))| sqlite::insert_summary(transaction, *number, summary, words))
         };
-        self.store.write(store).await?;
+        match is_awaited {
+            true => self.store.write(store).await?,
+            false => self.store.write_batched(store).await?,
+        }
         Ok(true)
     }
 

@@ -22,12 +22,17 @@ CREATE TABLE content (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice: it may still be referenced in memory
     hash BLOB NOT NULL, -- BLAKE3; without an index, which would cost as much as the content
     uses INTEGER NOT NULL,
-    bytes BLOB, -- NULL where they lie in a segment
-    segment INTEGER,
+    segment INTEGER, -- NULL where the bytes are in content_bytes
     start INTEGER,
     length INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX content_segment ON content (segment, start) WHERE segment IS NOT NULL;
+
+-- Apart from the uses, so that to count one does not rewrite the bytes.
+CREATE TABLE content_bytes (
+    content INTEGER PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE segment (
     id INTEGER PRIMARY KEY, -- the name of the file
@@ -61,21 +66,21 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
             return Ok((id, cached.map_or_else(|| content.clone(), |(_, content)| content)));
         }
     }
-    let (bytes, segment, start) = place(transaction, content);
-    let sql = "INSERT INTO content (hash, uses, bytes, segment, start, length) VALUES (?1, 1, ?2, ?3, ?4, ?5)";
-    transaction.prepare_cached(sql)?.execute(params![hash, bytes, segment, start, content.bytes().len()])?;
-    let id = transaction.last_insert_rowid();
+    let location = transaction.place(content);
+    let (segment, start) = (location.map(|location| location.segment), location.map(|location| location.start));
+    let sql = "INSERT INTO content (hash, uses, segment, start, length) VALUES (?1, 1, ?2, ?3, ?4)";
+    let id = transaction.prepare_cached(sql)?.insert(params![hash, segment, start, content.bytes().len()])?;
+    if location.is_none() {
+        put_bytes(transaction, id, content)?;
+    }
     content.set_stored_id(id);
     transaction.note_new(id, content);
     Ok((id, content.clone()))
 }
 
-/// The bytes for the row of a content, or its place in a segment.
-fn place<'a>(transaction: &Transaction<'_>, content: &'a Content) -> (Option<&'a [u8]>, Option<i64>, Option<u64>) {
-    match transaction.place(content) {
-        Some(Location { segment, start, .. }) => (None, Some(segment), Some(start)),
-        None => (Some(content.bytes()), None, None),
-    }
+fn put_bytes(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO content_bytes VALUES (?1, ?2)";
+    transaction.prepare_cached(sql)?.execute(params![id, &content.bytes()[..]]).map(drop)
 }
 
 /// Stores the bytes of a damaged content anew, and counts one more use. False if it was deleted.
@@ -85,9 +90,13 @@ fn heal(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::
     let Some(old) = transaction.prepare_cached(sql)?.query_row(found, |row| location(row, 0)).optional()? else {
         return Ok(false);
     };
-    let (bytes, segment, start) = place(transaction, content);
-    let sql = "UPDATE content SET uses = uses + 1, bytes = ?2, segment = ?3, start = ?4, length = ?5 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![id, bytes, segment, start, content.bytes().len()])?;
+    let location = transaction.place(content);
+    let (segment, start) = (location.map(|location| location.segment), location.map(|location| location.start));
+    let sql = "UPDATE content SET uses = uses + 1, segment = ?2, start = ?3, length = ?4 WHERE id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![id, segment, start, content.bytes().len()])?;
+    if location.is_none() {
+        put_bytes(transaction, id, content)?;
+    }
     old.into_iter().for_each(|location| transaction.release_location(location));
     content.set_stored_id(id);
     transaction.note_new(id, content);
@@ -118,6 +127,9 @@ pub fn release(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
         return transaction.prepare_cached("UPDATE content SET uses = uses - 1 WHERE id = ?1")?.execute([id]).map(drop);
     }
     transaction.prepare_cached("DELETE FROM content WHERE id = ?1")?.execute([id])?;
+    if location.is_none() {
+        transaction.prepare_cached("DELETE FROM content_bytes WHERE content = ?1")?.execute([id])?;
+    }
     transaction.note_deleted(id, location)
 }
 
@@ -144,7 +156,7 @@ pub(super) fn compact_segment(
     segment: i64,
     files: &dyn SegmentFiles,
 ) -> Result<(), Error> {
-    let sql = format!("SELECT {COLUMNS} FROM content WHERE segment = ?1 ORDER BY start");
+    let sql = format!("SELECT {COLUMNS} WHERE segment = ?1 ORDER BY start");
     let found: Vec<ContentRef> =
         transaction.prepare_cached(&sql)?.query_map([segment], ContentRef::read)?.collect::<rusqlite::Result<_>>()?;
     for content in found {
@@ -158,8 +170,8 @@ pub(super) fn compact_segment(
     Ok(())
 }
 
-/// The columns of a [`ContentRef`].
-const COLUMNS: &str = "id, segment, start, length, bytes, hash";
+/// The columns of a [`ContentRef`], and where they come from.
+const COLUMNS: &str = "id, segment, start, length, bytes, hash FROM content LEFT JOIN content_bytes ON content_bytes.content = content.id";
 
 /// A content whose row was read, and whose bytes may still lie in a segment.
 #[derive(Debug)]
@@ -172,10 +184,7 @@ pub(super) struct ContentRef {
 
 impl ContentRef {
     pub(super) fn find(connection: &Connection, id: i64) -> rusqlite::Result<Option<Self>> {
-        connection
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM content WHERE id = ?1"))?
-            .query_row([id], Self::read)
-            .optional()
+        connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], Self::read).optional()
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -196,7 +205,7 @@ impl ContentRef {
     pub(super) fn load(self, files: &dyn SegmentFiles) -> Result<Content, LoadError> {
         let (content, origin) = match (self.location, self.bytes) {
             (Some(location), _) => (read(files, location)?, origin(location)),
-            (None, Some(bytes)) => (Content::new(bytes.into()), "its row".to_owned()),
+            (None, Some(bytes)) => (Content::new(bytes.into()), "post.db".to_owned()),
             (None, None) => return Err(LoadError::Damaged("its row names no bytes".into())),
         };
         if *content.hash().as_bytes() != self.hash {

@@ -14,7 +14,7 @@ use super::{CONTENTS, Error, Schema, content};
 /// `PRAGMA application_id` of our databases: "POST".
 const APPLICATION_ID: i64 = 0x504f_5354;
 /// `PRAGMA user_version` of our databases: which builds can read them.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// `PRAGMA cache_size` of the writer: a few commits; the rest is in the memory of the operating system.
 const WRITER_CACHE_KIB: i64 = 4 * 1024;
 /// Waits this long for another process that writes to the database.
@@ -102,6 +102,7 @@ fn check_format(connection: &Connection) -> Result<(), Error> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     match (pragma("application_id")?, pragma("user_version")?) {
         (APPLICATION_ID, FORMAT) => Ok(()),
+        (APPLICATION_ID, ..FORMAT) => Err(Error::Corrupt(OLDER.into())),
         (APPLICATION_ID, _) => Err(Error::Corrupt("a newer build wrote it, which this one cannot read".into())),
         (0, 0) if tables == 0 => {
             // In one transaction: half a mark would be another's.

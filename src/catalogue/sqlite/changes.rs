@@ -1,5 +1,7 @@
 //! Changes of entries, in the jobs of the modules whose messages they are of.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query::{COLUMNS, Row, read};
@@ -35,25 +37,49 @@ pub enum Expected {
 /// SQLite refuses.
 pub fn insert(transaction: &Transaction<'_>, arrival: &Arrival) -> Result<i64, Error> {
     let Arrival { journey, reverse_path, recipients, addresses, login, message, arrived } = arrival;
-    if let Some(number) = number(transaction, *journey)? {
-        return Ok(number);
-    }
     let (content, _) = content::put(transaction, &message.content)?;
-    let sql = "INSERT INTO entry (journey, content, trace, arrived, reverse_path, recipients, login, size)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let recipients = serde_json::to_string(recipients).unwrap_or_default();
-    let number = transaction.prepare_cached(sql)?.insert(params![
+    let sql = "INSERT OR IGNORE INTO entry (journey, content, trace, arrived, reverse_path, recipients, login, addresses, size)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let added = transaction.prepare_cached(sql)?.execute(params![
         journey.to_bits(),
         content,
         message.trace.as_ref(),
         arrived.as_millisecond(),
         reverse_path.as_ref().map(ToString::to_string),
-        recipients,
+        json(recipients),
         login,
+        json(addresses),
         message.len(),
     ])?;
-    addresses.iter().try_for_each(|address| list_under(transaction, number, address))?;
+    if added == 0 {
+        content::release(transaction, content)?;
+        return number(transaction, *journey)?.ok_or(Error::Missing(content));
+    }
+    let number = transaction.last_insert_rowid();
+    addresses.iter().try_for_each(|address| insert_address(transaction, number, address).map(drop))?;
     Ok(number)
+}
+
+fn json(texts: impl serde::Serialize) -> String {
+    serde_json::to_string(&texts).unwrap_or_default()
+}
+
+/// Returns whether it is new.
+fn insert_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<bool> {
+    let sql = "INSERT OR IGNORE INTO entry_address (address, entry) VALUES (?1, ?2)";
+    Ok(transaction.prepare_cached(sql)?.execute(params![address, number])? == 1)
+}
+
+/// The addresses under which an entry is listed.
+fn addresses(connection: &Connection, number: i64) -> rusqlite::Result<BTreeSet<String>> {
+    let sql = "SELECT addresses FROM entry WHERE number = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get::<_, String>(0)).optional()?;
+    Ok(found.and_then(|found| serde_json::from_str(&found).ok()).unwrap_or_default())
+}
+
+fn set_addresses(transaction: &Transaction<'_>, number: i64, addresses: &BTreeSet<String>) -> rusqlite::Result<()> {
+    let sql = "UPDATE entry SET addresses = ?2 WHERE number = ?1";
+    transaction.prepare_cached(sql)?.execute(params![number, json(addresses)]).map(drop)
 }
 
 /// Adds an entry for a message that a client put into a mailbox, unless there is one of its journey. `seed` is unique, and
@@ -125,8 +151,11 @@ pub fn find_expected(transaction: &Transaction<'_>, journey: JourneyId) -> Resul
 /// # Errors
 /// SQLite refuses.
 pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> Result<(), Error> {
-    let sql = "INSERT OR IGNORE INTO entry_address VALUES (?1, ?2)";
-    transaction.prepare_cached(sql)?.execute(params![number, address])?;
+    if insert_address(transaction, number, address)? {
+        let mut addresses = addresses(transaction, number)?;
+        addresses.insert(address.to_owned());
+        set_addresses(transaction, number, &addresses)?;
+    }
     Ok(())
 }
 
@@ -135,13 +164,19 @@ pub fn list_under(transaction: &Transaction<'_>, number: i64, address: &str) -> 
 /// # Errors
 /// SQLite refuses.
 pub fn forget_address(transaction: &Transaction<'_>, number: i64, address: &str) -> Result<Option<JourneyId>, Error> {
-    let sql = "DELETE FROM entry_address WHERE entry = ?1 AND address = ?2";
-    transaction.prepare_cached(sql)?.execute(params![number, address])?;
-    let sql = "SELECT 1 FROM entry_address WHERE entry = ?1";
-    match transaction.prepare_cached(sql)?.exists([number])? {
-        true => Ok(None),
-        false => remove(transaction, number),
+    let mut addresses = addresses(transaction, number)?;
+    addresses.remove(address);
+    if addresses.is_empty() {
+        return remove(transaction, number);
     }
+    delete_address(transaction, number, address)?;
+    set_addresses(transaction, number, &addresses)?;
+    Ok(None)
+}
+
+fn delete_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM entry_address WHERE address = ?1 AND entry = ?2";
+    transaction.prepare_cached(sql)?.execute(params![address, number]).map(drop)
 }
 
 /// Sets the read state and the tags of an entry.
@@ -204,9 +239,11 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
     let sql = "SELECT journey, content FROM entry WHERE number = ?1";
     let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
     let Some((journey, content)) = found.optional()? else { return Ok(None) };
+    for address in addresses(transaction, number)? {
+        delete_address(transaction, number, &address)?;
+    }
     for sql in [
         "DELETE FROM entry WHERE number = ?1",
-        "DELETE FROM entry_address WHERE entry = ?1",
         "DELETE FROM entry_tag WHERE entry = ?1",
         "DELETE FROM entry_summary WHERE entry = ?1",
         "DELETE FROM entry_text WHERE rowid = ?1",

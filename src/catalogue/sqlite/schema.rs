@@ -15,6 +15,7 @@ CREATE TABLE entry (
     reverse_path TEXT, -- NULL for the null reverse-path, and for what was appended
     recipients TEXT NOT NULL, -- JSON
     login TEXT,
+    addresses TEXT NOT NULL, -- JSON: those that it is listed under
     size INTEGER NOT NULL,
     unread INTEGER NOT NULL DEFAULT 1, -- a copy lacks \\Seen; without copies: not seen
     seen INTEGER NOT NULL DEFAULT 0, -- copies to come are marked so
@@ -24,11 +25,10 @@ CREATE INDEX entry_unread ON entry (number) WHERE unread;
 
 -- Under which addresses it is listed: recipients, and accounts with a copy.
 CREATE TABLE entry_address (
-    entry INTEGER NOT NULL,
     address TEXT NOT NULL,
-    PRIMARY KEY (entry, address)
+    entry INTEGER NOT NULL,
+    PRIMARY KEY (address, entry)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX entry_address_address ON entry_address (address, entry);
 
 CREATE TABLE entry_tag (
     entry INTEGER NOT NULL,

@@ -205,7 +205,7 @@ const DAMAGE: [(&str, &str); 5] = [
     ("UPDATE queue SET envelope = '{}}'", "unreadable envelope"),
     ("UPDATE queue SET name = 'none'", "unreadable name"),
     ("UPDATE queue SET attempts = -1", "corrupt record"),
-    ("UPDATE content SET bytes = x'00'", "damaged"),
+    ("UPDATE content_bytes SET bytes = x'00'", "damaged"),
     ("DELETE FROM content", "not found"),
 ];
 

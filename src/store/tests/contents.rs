@@ -163,7 +163,7 @@ async fn content_when_a_bit_of_it_flipped_is_refused_by_name_and_the_rest_is_ser
         let mut bytes = fs::read(&segment).unwrap();
         bytes[60_000] ^= 4;
         fs::write(&segment, bytes).unwrap();
-        let sql = "UPDATE content SET bytes = zeroblob(100) WHERE id = ?1";
+        let sql = "UPDATE content_bytes SET bytes = zeroblob(100) WHERE content = ?1";
         Connection::open(folder.path().join("post.db")).unwrap().execute(sql, [ids[2]]).unwrap();
         Fixture { store: open(folder.path()).unwrap(), folder }
     };
@@ -192,7 +192,7 @@ async fn content_that_equals_a_damaged_one_is_stored_anew_and_heals_it() {
         }
         Connection::open(folder.path().join("post.db"))
             .unwrap()
-            .execute("UPDATE content SET bytes = zeroblob(100) WHERE bytes IS NOT NULL", [])
+            .execute("UPDATE content_bytes SET bytes = zeroblob(100)", [])
             .unwrap();
         let store = open(folder.path()).unwrap();
         for _ in 0..2 {
