@@ -19,7 +19,8 @@ COPY config /config
 LABEL org.opencontainers.image.title="Postroad" \
       org.opencontainers.image.description="A mail world on one machine: real SMTP, LMTP, POP3, IMAP and DNS" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
-ENV POSTROAD_DATA=/data POSTROAD_AUTHORITY=/authority POSTROAD_BIND=0.0.0.0 PATH=/
+# Whoever runs it decides which ports are published, and at which address. POSTROAD_HTTP_TOKEN asks for a token nevertheless.
+ENV POSTROAD_DATA=/data POSTROAD_AUTHORITY=/authority POSTROAD_BIND=0.0.0.0 POSTROAD_INSECURE_HTTP=true PATH=/
 USER 10001:10001
 VOLUME ["/data", "/authority"]
 ENTRYPOINT ["/postroad"]

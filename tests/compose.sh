@@ -85,10 +85,12 @@ bounced() {
     return 1
 }
 
+ask() { curl -sSf -H 'Authorization: Bearer postroad' "http://127.0.0.1:8025/api/v1/$1"; }
+
 journey_across() {
     local id
-    id=$(curl -sS 'http://127.0.0.1:8025/api/v1/journeys?limit=1000' | grep -o '"journey":"[0-9A-Z]*"' | head -1 | cut -d'"' -f4)
-    curl -sSf "http://127.0.0.1:8025/api/v1/journeys/$id" >"$work/journey" || return
+    id=$(ask journeys?limit=1000 | grep -o '"id":"[0-9A-Z]*"' | head -1 | cut -d'"' -f4)
+    ask "journeys/$id" >"$work/journey" || return
     for host in mta-163 mta-relay mta-sina mda-sina; do grep -qF "\"host\":\"$host\"" "$work/journey" || { echo "nothing of $host"; cat "$work/journey"; return 1; }; done
 }
 
@@ -107,6 +109,7 @@ sed 's/^/         /' "$work/out"
 refuse 'the mua cannot reach the recipient'\''s servers' docker exec "$(container mua)" /postroad get http://198.18.0.218:8025/readyz --timeout 3s -o /tmp/ready
 check 'while it reaches its own' docker exec "$(container mua)" /postroad get http://198.18.0.26:8025/readyz --timeout 3s -o /tmp/ready
 check 'one journey across four containers' journey_across
+refuse 'without the token, nothing' curl -sSf http://127.0.0.1:8025/api/v1/journeys
 check 'a message to an unknown user' postroad send --server 127.0.0.1:1587 --from me@163.test --to nobody@sina.test
 check 'its bounce comes back' bounced
 

@@ -24,6 +24,8 @@ mod crash;
 mod faults;
 #[path = "live/http.rs"]
 mod http;
+#[path = "live/http_access.rs"]
+mod http_access;
 #[path = "live/journeys.rs"]
 mod journeys;
 #[path = "live/mailboxes.rs"]
@@ -307,7 +309,7 @@ fn mail_to_unknown_user_bounces_and_to_other_domain_is_delivered() {
     assert!(messages(&served, "anybody@example.org", 1)[0].contains("mail.elsewhere.test"));
     let journeys = served.json("/api/v1/journeys?limit=10")["journeys"].take();
     assert_eq!(journeys.as_array().unwrap().len(), 3);
-    let story = served.json(&format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap()));
+    let story = served.json(&format!("/api/v1/journeys/{}", journeys[0]["id"].as_str().unwrap()));
     assert!(story["events"].as_array().unwrap().iter().any(|event| event["dialogue"]["lines"].is_array()));
     assert_eq!(served.json("/api/v1/hosts").as_array().unwrap().len(), 9);
     assert_eq!((served.get("/livez"), served.get("/readyz")), ("ok\n".to_owned(), "ok\n".to_owned()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::http_access::HttpCredentials;
 use super::out;
 use crate::control::Client;
 use crate::mua::{ClientContext, Security, Server};
@@ -90,16 +91,18 @@ pub(super) struct ControlArgs {
     /// Reads the address of the control interface from the file written by `postroad serve --ports-file`.
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE", global = true)]
     ports_file: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: HttpCredentials,
 }
 
 impl ControlArgs {
     /// A client for the control interface.
     ///
     /// # Errors
-    /// The file cannot be read, or has no `http` port.
+    /// A file cannot be read, has no `http` port, or no valid credentials.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let Endpoint { host, port } = self.endpoint()?;
-        Ok(Client::new(Net::sockets().interface(&[]), &host, port))
+        Ok(Client::new(Net::sockets().interface(&[]), &host, port, self.credentials.of_client()?))
     }
 
     fn endpoint(&self) -> anyhow::Result<Endpoint> {

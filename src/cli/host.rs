@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::common::{self, Endpoint, stop_at_signal};
+use super::http_access::HttpAccess;
 use crate::control::{self, Client};
 use crate::host::{DataDir, Environment, HostSelection, PublicPorts, RunningWorld};
 use crate::journey::EventLog;
@@ -44,6 +45,8 @@ pub(super) struct Host {
     /// The address of the public ports of [ports].
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::UNSPECIFIED.into())]
     bind: IpAddr,
+    #[command(flatten)]
+    access: HttpAccess,
 }
 
 impl Host {
@@ -54,6 +57,8 @@ impl Host {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
         let world = Arc::new(common::world(self.world.as_deref())?);
+        let access = self.access.of(&world, self.bind)?;
+        let credentials = self.access.credentials.of_client()?;
         let selection = selection(&world, &self.name)?;
         let (data, clock, rng) = (DataDir::open(&self.data)?, Clock::wall(), Rng::from_entropy());
         let authority = self.authority.as_ref().unwrap_or(&self.data);
@@ -76,11 +81,11 @@ impl Host {
         let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
-            running.spawn(control::serve(listener, running.clone(), running.stopping()));
+            running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
         }
         let stop_sending = Stop::new();
         let sender = self.collector.map(|at| {
-            let collector = Client::new(Net::sockets().interface(&[]), &at.host, at.port);
+            let collector = Client::new(Net::sockets().interface(&[]), &at.host, at.port, credentials);
             tokio::spawn(control::send_events(events, collector, self.name.clone(), instance, stop_sending.clone()))
         });
         println!("{} of world {} is up", self.name, running.env.world.name);

@@ -10,7 +10,7 @@ use console::style;
 
 use super::common::ControlArgs;
 use super::out::printable;
-use crate::control::{Client, MailboxReport, MessageReport, UploadReport};
+use crate::control::{Client, MailboxReport, MessageList, UploadReport};
 use crate::imap::{Flags, SystemFlags};
 use crate::mua::{Export, Form, MessageFile, read_mail_files};
 
@@ -144,18 +144,20 @@ impl MailboxCommand {
     }
 
     async fn export(&self, client: &Client, from: (&str, &str), path: &Path, form: Form) -> anyhow::Result<ExitCode> {
-        let mut page = messages(client, from, 0).await?;
+        let mut page = Some(messages(client, from, 0).await?);
         let writing = || format!("cannot write {}", path.display());
         let mut export = Export::create(path, form).with_context(writing)?;
-        while let Some(last) = page.last() {
-            let after = last.uid;
-            for message in &page {
+        while let Some(MessageList { next, messages: all, .. }) = page {
+            for message in &all {
                 let uid = message.uid.to_string();
                 let query = query(&[("account", from.0), ("mailbox", from.1), ("uid", &uid)]);
                 let bytes = client.bytes(&format!("{MAILBOXES}/message{query}")).await?;
                 export.put(&uid, &message.flags(), message.received, &bytes).with_context(writing)?;
             }
-            page = messages(client, from, after).await?;
+            page = match next {
+                Some(next) => Some(messages(client, from, next).await?),
+                None => None,
+            };
         }
         let count = export.finish().with_context(writing)?;
         self.print_count(count, "exported", &format!(" from {} of {} to {}", from.1, from.0, path.display()))?;
@@ -172,9 +174,9 @@ impl MailboxCommand {
     }
 }
 
-async fn messages(client: &Client, from: (&str, &str), after: u32) -> anyhow::Result<Vec<MessageReport>> {
-    let (after, limit) = (after.to_string(), PAGE.to_string());
-    let query = query(&[("account", from.0), ("mailbox", from.1), ("after", &after), ("limit", &limit)]);
+async fn messages(client: &Client, from: (&str, &str), cursor: u32) -> anyhow::Result<MessageList> {
+    let (cursor, limit) = (cursor.to_string(), PAGE.to_string());
+    let query = query(&[("account", from.0), ("mailbox", from.1), ("cursor", &cursor), ("limit", &limit)]);
     Ok(client.get(&format!("{MAILBOXES}/messages{query}")).await?)
 }
 

@@ -26,6 +26,7 @@ mod fetch;
 mod get;
 mod greeter;
 mod host;
+mod http_access;
 mod mailbox;
 mod manual;
 mod out;

@@ -229,6 +229,7 @@ mod tests {
     #[test]
     fn table_shows_state_reason_and_total() {
         let message = QueueEntry {
+            row: 1,
             id: "3FK9Q2XW7T-04KMX".parse().unwrap(),
             host: "mta".into(),
             state: State::Waiting,
@@ -240,7 +241,7 @@ mod tests {
             attempts: 2,
             reason: Some("busy\u{1b}[2J".to_owned()),
         };
-        let listing = Listing { total: 3, messages: vec![message] };
+        let listing = Listing { total: 3, next: None, messages: vec![message] };
         let text = table(&listing, Timestamp::from_second(60).unwrap());
         let text = console::strip_ansi_codes(&text);
         let line = "3FK9Q2XW7T-04KMX  mta   in 2 min  60 s      2    620  <> -> a@x.test and 1 more\n";

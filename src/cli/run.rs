@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::common::{self, Endpoint, duration};
+use super::http_access::HttpCredentials;
 use super::table;
 use crate::control::{self, Client};
 use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
@@ -51,6 +52,8 @@ pub(super) struct Run {
     /// The folder of the certificate authority shared by those hosts.
     #[arg(long, value_name = "FOLDER", requires = "join", env = "POSTROAD_AUTHORITY")]
     authority: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: HttpCredentials,
     /// Print the protocol transcript of each hop.
     #[arg(long)]
     transcript: bool,
@@ -130,7 +133,8 @@ impl Run {
 
     /// Runs with the hosts of other processes.
     async fn join(&self, env: &Environment, collector: &Endpoint, plan: Plan) -> anyhow::Result<Report> {
-        let collector = Client::new(env.net.interface(&[]), &collector.host, collector.port);
+        let collector =
+            Client::new(env.net.interface(&[]), &collector.host, collector.port, self.credentials.of_client()?);
         let news = control::follow_events(env.event_log.clone(), collector).await?;
         let report = async {
             let mut report = travel(env, plan).await?;

@@ -10,6 +10,7 @@ use clap::Args;
 use console::style;
 
 use super::common::{self, stop_at_signal};
+use super::http_access::HttpAccess;
 use super::run_file::PortsFile;
 use crate::catalogue::Catalogue;
 use crate::control;
@@ -49,6 +50,8 @@ pub(super) struct Serve {
     /// start, and this one at the end.
     #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE")]
     ports_file: Option<PathBuf>,
+    #[command(flatten)]
+    access: HttpAccess,
     /// Prints the bound ports as JSON.
     #[arg(long, env = "POSTROAD_JSON")]
     json: bool,
@@ -63,6 +66,7 @@ impl Serve {
         let signal = stop_at_signal();
         let mut ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let world = Arc::new(common::world(self.world.as_deref())?);
+        let access = self.access.of(&world, self.bind)?;
         let passing = self.ephemeral.then(|| tempfile::Builder::new().prefix("postroad-").tempdir()).transpose()?;
         let folder = match (&passing, &self.data) {
             (Some(passing), _) => passing.path().to_owned(),
@@ -91,7 +95,7 @@ impl Serve {
         let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
-            running.spawn(control::serve(listener, running.clone(), running.stopping()));
+            running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
         }
         self.announce(&running, &folder, ports_file.as_mut())?;
         let code = common::until_stopped(&signal, &running.env.store).await;

@@ -50,7 +50,7 @@ impl HostReport {
 /// A journey without its events.
 #[derive(Debug, Serialize)]
 pub struct JourneyReport {
-    journey: JourneyId,
+    id: JourneyId,
     reverse_path: ReversePath,
     began: Timestamp,
     settled: bool,
@@ -63,8 +63,8 @@ pub struct JourneyReport {
 impl JourneyReport {
     fn of(state: JourneyState) -> Self {
         let settled = state.is_settled();
-        let JourneyState { journey, reverse_path, began, recipients, in_doubt, event_count: events, .. } = state;
-        Self { journey, reverse_path, began, settled, recipients, in_doubt, events }
+        let JourneyState { journey: id, reverse_path, began, recipients, in_doubt, event_count: events, .. } = state;
+        Self { id, reverse_path, began, settled, recipients, in_doubt, events }
     }
 }
 
@@ -73,7 +73,7 @@ impl JourneyReport {
 pub struct JourneyList {
     /// How many there are in all.
     total: u64,
-    /// `before` of the next page; absent on the last one.
+    /// `cursor` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
     /// Newest first.

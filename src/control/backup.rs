@@ -2,14 +2,11 @@
 
 use std::path::PathBuf;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::{AppState, error_reply};
+use super::{Answer, AppState, Json, Problem};
 use crate::host::DataDir;
 
 /// Where it is asked for.
@@ -24,15 +21,16 @@ pub struct BackupRequest {
 }
 
 /// Makes the copy, and answers once it is on stable storage.
-pub(super) async fn create(State(running): AppState, Json(request): Json<BackupRequest>) -> Response {
+pub(super) async fn create(
+    State(running): AppState,
+    Json(request): Json<BackupRequest>,
+) -> Answer<Json<BackupRequest>> {
     let BackupRequest { folder } = request;
     if !folder.is_absolute() {
-        return error_reply(StatusCode::BAD_REQUEST, "`folder` must be an absolute path");
+        return Err(Problem::invalid("`folder` must be an absolute path"));
     }
     let (store, target) = (running.env.store.clone(), folder.clone());
-    match spawn_blocking(move || DataDir::backup(&store, &target)).await {
-        Ok(Ok(())) => Json(BackupRequest { folder }).into_response(),
-        Ok(Err(error)) => error_reply(StatusCode::CONFLICT, &error.to_string()),
-        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+    let copied = spawn_blocking(move || DataDir::backup(&store, &target)).await.map_err(Problem::internal)?;
+    copied.map_err(Problem::conflict)?;
+    Ok(Json(BackupRequest { folder }))
 }

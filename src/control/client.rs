@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::access::Credentials;
+use super::problem::Problem;
 use crate::net::{self, Interface};
 
 /// The largest response that is read.
@@ -24,6 +26,7 @@ pub struct Client {
     interface: Interface,
     host: String,
     port: u16,
+    credentials: Option<Credentials>,
 }
 
 /// Why a request failed.
@@ -67,9 +70,9 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// Creates a client for the control interface at a host and port.
-    pub fn new(interface: Interface, host: &str, port: u16) -> Self {
-        Self { interface, host: host.to_owned(), port }
+    /// Creates a client for the control interface at a host and port, with the credentials that it needs, if any.
+    pub fn new(interface: Interface, host: &str, port: u16, credentials: Option<Credentials>) -> Self {
+        Self { interface, host: host.to_owned(), port, credentials }
     }
 
     fn at(&self) -> String {
@@ -117,7 +120,7 @@ impl Client {
         self.request_json(Method::DELETE, path, Bytes::new()).await
     }
 
-    /// MessageQuery request on a connection of its own.
+    /// A request on a connection of its own.
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let response = self.exchange(method, path, body);
         timeout(RESPONSE_TIMEOUT, response)
@@ -144,7 +147,10 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // The task ends when the sender is dropped.
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("Host", &at);
+        let mut request = Request::builder().method(method).uri(path).header("Host", &at);
+        if let Some(credentials) = &self.credentials {
+            request = request.header("Authorization", credentials.header());
+        }
         let request = request.header("Content-Type", "application/json").body(Full::new(body));
         let request = request.map_err(|error| ClientError::Invalid(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(failed)?;
@@ -154,8 +160,10 @@ impl Client {
         if status.is_success() {
             return Ok(body);
         }
-        let text = serde_json::from_slice::<serde_json::Value>(&body).ok();
-        let text = text.and_then(|body| body["error"].as_str().map(|text| text.replace(char::is_control, " ")));
-        Err(ClientError::Refused { status, text: text.unwrap_or_else(|| format!("{at} responded with {status}")) })
+        let text = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => problem.detail.replace(char::is_control, " "),
+            Err(_) => format!("{at} responded with {status}"),
+        };
+        Err(ClientError::Refused { status, text })
     }
 }

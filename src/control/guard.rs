@@ -9,13 +9,14 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
-use super::{AppState, error_reply};
+use super::AppState;
+use super::problem::Problem;
 use crate::world::World;
 
 /// Health checks, which tell nothing and change nothing.
-const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
+pub(super) const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 /// Ends of names that are reserved for private use: RFC 6761 §6.2, §6.3, and `.internal`.
 const PRIVATE_ENDS: [&str; 3] = [".localhost", ".test", ".internal"];
 /// The schemes of an origin that can be this interface's own, with the port of an authority without one. `https` is that of
@@ -28,7 +29,7 @@ type Refusal = (StatusCode, &'static str);
 pub(super) async fn guard(State(running): AppState, request: Request, next: Next) -> Response {
     match check(&running.env.world, &request) {
         Ok(()) => next.run(request).await,
-        Err((status, text)) => error_reply(status, text),
+        Err((status, text)) => Problem::new(status, text).into_response(),
     }
 }
 

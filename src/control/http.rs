@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +19,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::{AppState, error_reply};
+use super::AppState;
+use super::problem::Problem;
 use crate::net::{Error, LINGER_TIMEOUT, Limits, Service, Stop, Stream, UploadShare};
 use crate::sync::lock;
 
@@ -72,7 +73,7 @@ pub(super) async fn limit_body(State(running): AppState, request: Request, next:
     let upload = Arc::new(Mutex::new(Upload { share: running.uploads.share(), bytes: 0, broken: None }));
     let response = next.run(request.map(|body| limited(body, upload.clone()))).await;
     let broken = lock(&upload).broken;
-    broken.map_or(response, |(status, text)| error_reply(status, text))
+    broken.map_or(response, |(status, text)| Problem::new(status, text).into_response())
 }
 
 /// The body of a request that is being read.

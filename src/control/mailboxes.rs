@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AppState, DEFAULT_LIMIT, error_reply};
+use super::{Answer, AppState, DEFAULT_LIMIT, Json, MAX_LIMIT, Problem, Query};
 use crate::host::RunningWorld;
 use crate::imap::{Flags, SystemFlags};
 use crate::mail::{Address, Message};
@@ -61,6 +60,18 @@ impl MessageReport {
     }
 }
 
+/// Some messages of a mailbox.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageList {
+    /// How many it has in all.
+    pub total: usize,
+    /// `cursor` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+    /// Oldest first.
+    pub messages: Vec<MessageReport>,
+}
+
 /// Where an uploaded message was stored.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadReport {
@@ -81,55 +92,35 @@ fn read_flags<'a>(names: impl Iterator<Item = &'a str>) -> Flags {
     flags
 }
 
-type ErrorReply = (StatusCode, String);
-
-fn failed(error: &Error) -> ErrorReply {
-    let status = match error {
-        Error::NoMailbox(_) => StatusCode::NOT_FOUND,
-        Error::BadKeyword(_) | Error::BadName(_) => StatusCode::BAD_REQUEST,
-        Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::CONFLICT,
-    };
-    (status, error.to_string())
-}
-
-fn answer(outcome: Result<impl Serialize, ErrorReply>) -> Response {
-    match outcome {
-        Ok(answer) => Json(answer).into_response(),
-        Err((status, text)) => error_reply(status, &text),
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccountQuery {
     account: Option<String>,
 }
 
-pub(super) async fn list(State(running): AppState, Query(whose): Query<AccountQuery>) -> Response {
-    answer(listed(&running, whose.account.as_deref()))
-}
-
-fn listed(running: &RunningWorld, account: Option<&str>) -> Result<Vec<MailboxReport>, ErrorReply> {
+pub(super) async fn list(
+    State(running): AppState,
+    Query(whose): Query<AccountQuery>,
+) -> Answer<Json<Vec<MailboxReport>>> {
     let mailboxes = &running.mailboxes;
-    let accounts = match account {
-        Some(account) => vec![key(running, account)?],
-        None => mailboxes.accounts().map_err(|error| failed(&error))?,
+    let accounts = match whose.account {
+        Some(account) => vec![key(&running, &account)?],
+        None => mailboxes.accounts()?,
     };
     let mut all = Vec::new();
     for account in accounts {
-        for listed in mailboxes.list(&account).map_err(|error| failed(&error))? {
+        for listed in mailboxes.list(&account)? {
             let Some(status) = listed.status else { continue };
             let Counters { messages, unseen, octets: bytes, .. } = status.counters;
             all.push(MailboxReport { account: account.clone(), mailbox: listed.name, messages, unseen, bytes });
         }
     }
-    Ok(all)
+    Ok(Json(all))
 }
 
 /// The account key of a user, or of an address outside the world that has received mail.
-fn key(running: &RunningWorld, account: &str) -> Result<String, ErrorReply> {
-    let not_found = |why: &str| (StatusCode::NOT_FOUND, format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
+fn key(running: &RunningWorld, account: &str) -> Answer<String> {
+    let not_found = |why: &str| Problem::not_found(format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
     let address: Address = account.parse().map_err(|_| not_found("is not an address"))?;
     let known = running.env.world.secret(account).is_some();
     if known { Ok(address.key()) } else { Err(not_found("has no mailboxes in this world")) }
@@ -140,23 +131,24 @@ fn key(running: &RunningWorld, account: &str) -> Result<String, ErrorReply> {
 pub(super) struct MailboxQuery {
     account: String,
     mailbox: String,
+    /// `next` of the page before: a UID.
     #[serde(default)]
-    after: u32,
+    cursor: u32,
     limit: Option<usize>,
 }
 
-fn open(running: &RunningWorld, account: &str, mailbox: &str) -> Result<Mailbox, ErrorReply> {
-    running.mailboxes.open(&key(running, account)?, mailbox).map_err(|error| failed(&error))
+fn open(running: &RunningWorld, account: &str, mailbox: &str) -> Answer<Mailbox> {
+    Ok(running.mailboxes.open(&key(running, account)?, mailbox)?)
 }
 
-pub(super) async fn messages(State(running): AppState, Query(which): Query<MailboxQuery>) -> Response {
-    let mailbox = open(&running, &which.account, &which.mailbox);
-    let view = mailbox.and_then(|mailbox| mailbox.view().map_err(|error| failed(&error)));
-    answer(view.map(|view| {
-        let first = view.messages.count_before(which.after.saturating_add(1));
-        let page = view.messages.iter_from(first).take(which.limit.unwrap_or(DEFAULT_LIMIT));
-        page.map(MessageReport::of).collect::<Vec<_>>()
-    }))
+pub(super) async fn messages(State(running): AppState, Query(which): Query<MailboxQuery>) -> Answer<Json<MessageList>> {
+    let view = open(&running, &which.account, &which.mailbox)?.view()?;
+    let first = view.messages.count_before(which.cursor.saturating_add(1));
+    let limit = which.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let messages: Vec<_> = view.messages.iter_from(first).take(limit).map(MessageReport::of).collect();
+    let total = view.messages.len();
+    let next = messages.last().filter(|_| first + messages.len() < total).map(|last| last.uid);
+    Ok(Json(MessageList { total, next, messages }))
 }
 
 #[derive(Deserialize)]
@@ -167,14 +159,10 @@ pub(super) struct MessageQuery {
     uid: u32,
 }
 
-pub(super) async fn message(State(running): AppState, Query(one): Query<MessageQuery>) -> Response {
-    let mailbox = open(&running, &one.account, &one.mailbox);
-    let message = mailbox.and_then(|mailbox| mailbox.message(one.uid).map_err(|error| failed(&error)));
-    match message {
-        Ok(Some(message)) => ([(header::CONTENT_TYPE, "message/rfc822")], message.to_bytes()).into_response(),
-        Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such message"),
-        Err((status, text)) => error_reply(status, &text),
-    }
+pub(super) async fn message(State(running): AppState, Query(one): Query<MessageQuery>) -> Answer<Response> {
+    let message = open(&running, &one.account, &one.mailbox)?.message(one.uid)?;
+    let message = message.ok_or_else(|| Problem::not_found("no such message"))?;
+    Ok(([(header::CONTENT_TYPE, "message/rfc822")], message.to_bytes()).into_response())
 }
 
 #[derive(Deserialize)]
@@ -188,31 +176,31 @@ pub(super) struct UploadQuery {
     received: Option<Timestamp>,
 }
 
-pub(super) async fn upload(State(running): AppState, Query(new): Query<UploadQuery>, body: Bytes) -> Response {
+pub(super) async fn upload(
+    State(running): AppState,
+    Query(new): Query<UploadQuery>,
+    body: Bytes,
+) -> Answer<Json<UploadReport>> {
     // A separate task, so that it completes even if the client disconnects.
-    match tokio::spawn(store(running, new, body)).await {
-        Ok(outcome) => answer(outcome),
-        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+    tokio::spawn(store(running, new, body)).await.map_err(Problem::internal)?.map(Json)
 }
 
 /// Stores a message. Creates the mailbox if it does not exist.
-async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Result<UploadReport, ErrorReply> {
+async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Answer<UploadReport> {
     let (account, mailboxes) = (key(&running, &new.account)?, &running.mailboxes);
     if body.is_empty() {
-        return Err((StatusCode::BAD_REQUEST, "the message is empty".to_owned()));
+        return Err(Problem::invalid("the message is empty"));
     }
-    mailboxes.ensure_account(&account).await.map_err(|error| failed(&error))?;
+    mailboxes.ensure_account(&account).await?;
     match mailboxes.open(&account, &new.mailbox) {
-        Err(Error::NoMailbox(_)) => mailboxes.create(&account, &new.mailbox).await.map_err(|error| failed(&error))?,
-        Err(error) => return Err(failed(&error)),
+        Err(Error::NoMailbox(_)) => mailboxes.create(&account, &new.mailbox).await?,
+        Err(error) => return Err(error.into()),
         Ok(_) => {}
     }
     let flags = read_flags(new.flags.split(' '));
     let message = beside_others(body.len(), || Message::new(body.clone()));
     let brought = AppendMessage { message, flags, received: new.received };
-    let filed = mailboxes.append(&account, &new.mailbox, vec![brought]).await.map_err(|error| failed(&error))?;
-    let filed =
-        filed.into_iter().next().ok_or((StatusCode::INTERNAL_SERVER_ERROR, "no message was stored".to_owned()))?;
+    let filed = mailboxes.append(&account, &new.mailbox, vec![brought]).await?;
+    let filed = filed.into_iter().next().ok_or_else(|| Problem::internal("no message was stored"))?;
     Ok(UploadReport { mailbox: filed.mailbox, uid: filed.uid })
 }

@@ -5,14 +5,14 @@
 //! | `/livez`, `/readyz` | 200 while the process runs; 200 while the world accepts mail |
 //! | `/api/v1/hosts` | all hosts with role, addresses, state and queue length |
 //! | `POST /api/v1/hosts/NAME/on`, `…/off` | turns a host on or off; responds when that is done |
-//! | `/api/v1/queue?host=NAME&id=ID&limit=N` | queued messages, oldest first; ID of a message or a journey |
+//! | `/api/v1/queue?host=NAME&id=ID&cursor=CURSOR&limit=N` | queued messages, oldest first; ID of a message or a journey |
 //! | `/api/v1/queue/ID` | one queued message with its header |
 //! | `POST /api/v1/queue/hold`, `release`, `flush`, `delete` | acts on the messages of `?host=NAME&id=ID`, or on all with `?all=true` |
 //! | `/api/v1/mailboxes?account=ADDRESS` | mailboxes of all accounts or of one, with totals |
-//! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N` | messages of a mailbox, without content; `POST` stores one, with `&flags=FLAGS&received=TIME` |
+//! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&cursor=UID&limit=N` | messages of a mailbox, without content; `POST` stores one, with `&flags=FLAGS&received=TIME` |
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
 //! | `/api/v1/ports` | the bound address of each service |
-//! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&before=N&limit=N` | journeys without events, newest first: `total`, and `next`, which is `before` of the next page |
+//! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
@@ -20,9 +20,11 @@
 //!
 //! The paths for messages are Mailpit's: `mailpit` lists them.
 //!
-//! Requests of foreign web pages are refused (`guard`); `GET` changes nothing, but that a message
-//! that was fetched is read.
+//! Lists have a `total`, and `next` unless they are at their end, which is `cursor` of the next page. An error is
+//! `application/problem+json` (`problem`). Requests of foreign web pages are refused (`guard`), and those without credentials where there are some
+//! (`access`); `GET` changes nothing, but that a message that was fetched is read.
 
+mod access;
 mod answers;
 mod backup;
 mod client;
@@ -31,29 +33,35 @@ mod guard;
 mod http;
 mod mailboxes;
 mod mailpit;
+mod problem;
 mod queue;
 mod share;
 mod wait;
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::RunningWorld;
-use crate::journey::JourneyFilter;
+use crate::journey::{Journey, JourneyFilter};
 use crate::mail::{Address, JourneyId};
 use crate::net::{self, Listener, ServerConfig, Stop};
+use crate::world::Service;
+use problem::{Json, Path, Problem, Query};
+
+pub use access::{Access, Credentials};
 pub use answers::{HostReport, JourneyList, JourneyReport};
 pub use backup::{BackupRequest, PATH as BACKUP};
 pub use client::{Client, ClientError};
-pub use mailboxes::{MailboxReport, MessageReport, UploadReport};
+pub use mailboxes::{MailboxReport, MessageList, MessageReport, UploadReport};
 pub use queue::{Action, ActionReport, QueueMessage};
 pub use share::{EventBatch, EventPage, follow_events, send_events};
 
@@ -66,15 +74,18 @@ const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 type AppState = State<Arc<RunningWorld>>;
 
-/// Serves HTTP at a listener until the world stops.
-pub async fn serve(listener: Listener, running: Arc<RunningWorld>, stop: Stop) {
+/// The answer of our own resources.
+type Answer<T> = Result<T, Problem>;
+
+/// Serves HTTP at a listener, to those who may use it, until the world stops.
+pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Access, stop: Stop) {
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
     let (work, ended) = (mailpit::work(running.clone()), stop.clone());
     running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
-    net::serve(config, http::Http(router(running)), stop).await;
+    net::serve(config, http::Http(router(running, access)), stop).await;
 }
 
-fn router(running: Arc<RunningWorld>) -> Router {
+fn router(running: Arc<RunningWorld>, access: Access) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/livez", get(|| async { "ok\n" }))
@@ -96,9 +107,11 @@ fn router(running: Arc<RunningWorld>) -> Router {
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
+        .method_not_allowed_fallback(no_such_method)
         .merge(mailpit::router())
         .fallback(no_such_path)
         .layer(from_fn_with_state(running.clone(), http::limit_body))
+        .layer(from_fn_with_state(access, access::authorize))
         .layer(from_fn_with_state(running.clone(), guard::guard))
         .with_state(running)
 }
@@ -113,7 +126,11 @@ async fn no_such_path(request: Request) -> Response {
             return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, target)]).into_response();
         }
     }
-    error_reply(StatusCode::NOT_FOUND, "no such path; / lists them")
+    Problem::not_found("no such path; / lists them").into_response()
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; the header Allow lists them")
 }
 
 async fn index() -> &'static str {
@@ -123,15 +140,15 @@ async fn index() -> &'static str {
 /readyz
 /api/v1/hosts
 POST /api/v1/hosts/NAME/on|off
-/api/v1/queue?host=NAME&id=ID&limit=N
+/api/v1/queue?host=NAME&id=ID&cursor=CURSOR&limit=N
 /api/v1/queue/ID
 POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
 /api/v1/mailboxes?account=ADDRESS
-/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&after=UID&limit=N
+/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&cursor=UID&limit=N
 POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&received=TIME
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
-/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&before=N&limit=N
+/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
 POST /api/v1/backup
@@ -155,14 +172,12 @@ POST /api/v1/send
 "
 }
 
-async fn ready(State(running): AppState) -> Response {
+async fn ready(State(running): AppState) -> Answer<&'static str> {
     if running.stopping().is_cancelled() {
-        return error_reply(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+        return Err(Problem::unavailable("shutting down"));
     }
-    match running.env.store.health() {
-        Ok(()) => "ok\n".into_response(),
-        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-    }
+    running.env.store.health()?;
+    Ok("ok\n")
 }
 
 async fn hosts(State(running): AppState) -> Json<Vec<HostReport>> {
@@ -178,10 +193,9 @@ enum HostAction {
     Off,
 }
 
-async fn power(State(running): AppState, Path((name, power)): Path<(String, HostAction)>) -> Response {
-    let Some(host) = running.env.world.hosts.get(name.as_str()) else {
-        return error_reply(StatusCode::NOT_FOUND, "no such host; /api/v1/hosts lists them");
-    };
+async fn power(State(running): AppState, Path((name, power)): Path<(String, HostAction)>) -> Answer<Json<HostReport>> {
+    let no_host = || Problem::not_found("no such host; /api/v1/hosts lists them");
+    let host = running.env.world.hosts.get(name.as_str()).ok_or_else(no_host)?;
     let (world, name) = (running.clone(), host.name.clone());
     let done = faults::uninterrupted(async move {
         match power {
@@ -192,15 +206,12 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
             }
         }
     });
-    match done.await {
-        Ok(Ok(())) => Json(HostReport::of(host, &running)).into_response(),
-        Ok(Err(error)) => error_reply(StatusCode::CONFLICT, &error.to_string()),
-        Err(response) => response,
-    }
+    done.await?.map_err(Problem::conflict)?;
+    Ok(Json(HostReport::of(host, &running)))
 }
 
-async fn ports(State(running): AppState) -> Response {
-    Json(running.bound_ports()).into_response()
+async fn ports(State(running): AppState) -> Json<BTreeMap<Service, SocketAddr>> {
+    Json(running.bound_ports().clone())
 }
 
 #[derive(Deserialize)]
@@ -209,7 +220,8 @@ struct JourneyQuery {
     to: Option<Address>,
     from: Option<Address>,
     settled: Option<bool>,
-    before: Option<u64>,
+    /// `next` of the page before.
+    cursor: Option<u64>,
     #[serde(default = "default_limit")]
     limit: usize,
 }
@@ -218,13 +230,11 @@ fn default_limit() -> usize {
     DEFAULT_LIMIT
 }
 
-async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -> Response {
-    let JourneyQuery { to, from, settled, before, limit } = query;
+async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -> Answer<Json<JourneyList>> {
+    let JourneyQuery { to, from, settled, cursor, limit } = query;
     let filter = JourneyFilter { to, from, settled };
-    match running.env.event_log.journeys(&filter, before.unwrap_or(u64::MAX), limit.min(MAX_LIMIT)) {
-        Ok(page) => Json(JourneyList::of(page)).into_response(),
-        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-    }
+    let page = running.env.event_log.journeys(&filter, cursor.unwrap_or(u64::MAX), limit.min(MAX_LIMIT))?;
+    Ok(Json(JourneyList::of(page)))
 }
 
 #[derive(Deserialize)]
@@ -237,20 +247,14 @@ async fn journey(
     State(running): AppState,
     Path(id): Path<String>,
     Query(WaitQuery { wait }): Query<WaitQuery>,
-) -> Response {
-    let Ok(id) = id.parse::<JourneyId>() else {
-        return error_reply(StatusCode::BAD_REQUEST, "not a journey id; an id looks like 3FK9Q2XW7T");
-    };
-    let waited = match wait::deadline(wait.as_deref()) {
-        Ok(None) => Ok(()),
-        Ok(Some(deadline)) => wait::until_settled(&running, id, deadline).await,
-        Err(text) => return error_reply(StatusCode::BAD_REQUEST, &text),
-    };
-    match waited.and_then(|()| running.env.event_log.journey(id)) {
-        Ok(Some(story)) => Json(story).into_response(),
-        Ok(None) => error_reply(StatusCode::NOT_FOUND, "no such journey, or it was removed as one of the oldest"),
-        Err(error) => error_reply(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+) -> Answer<Json<Journey>> {
+    let invalid = |_| Problem::invalid("not a journey id; an id looks like 3FK9Q2XW7T");
+    let id: JourneyId = id.parse().map_err(invalid)?;
+    if let Some(deadline) = wait::deadline(wait.as_deref()).map_err(Problem::invalid)? {
+        wait::until_settled(&running, id, deadline).await?;
     }
+    let story = running.env.event_log.journey(id)?;
+    story.map(Json).ok_or_else(|| Problem::not_found("no such journey, or it was removed as one of the oldest"))
 }
 
 #[derive(Deserialize)]
@@ -264,15 +268,15 @@ async fn events(State(running): AppState, Query(EventQuery { since }): Query<Eve
     Json(EventPage::after(&running.env.event_log, since))
 }
 
-async fn import(State(running): AppState, Json(batch): Json<EventBatch>) -> Response {
+/// The answer of what has nothing to say.
+#[derive(Serialize)]
+struct Done {}
+
+async fn import(State(running): AppState, Json(batch): Json<EventBatch>) -> Answer<Json<Done>> {
     if !running.env.world.hosts.contains_key(batch.source.as_str()) {
-        return error_reply(StatusCode::BAD_REQUEST, &format!("{} is not a host of this world", batch.source));
+        return Err(Problem::invalid(format!("{} is not a host of this world", batch.source)));
     }
     let events = batch.events.into_iter().map(Arc::unwrap_or_clone);
     running.env.event_log.import(&batch.source, batch.instance, events);
-    Json(serde_json::json!({})).into_response()
-}
-
-fn error_reply(status: StatusCode, error: &str) -> Response {
-    (status, Json(serde_json::json!({ "error": error }))).into_response()
+    Ok(Json(Done {}))
 }

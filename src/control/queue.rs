@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use super::{AppState, DEFAULT_LIMIT, error_reply};
+use super::{Answer, AppState, DEFAULT_LIMIT, Json, MAX_LIMIT, Path, Problem, Query};
 use crate::host::RunningWorld;
 use crate::mail::QueueId;
-use crate::mta::{Listing, Mta, QueueEntry, Selector};
-use crate::store;
+use crate::mta::{Listing, Mta, QueueEntry, QueuePlace, Selector};
 
 /// An operator's action on queued messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,88 +44,73 @@ pub struct QueueMessage {
 }
 
 /// Selects queued messages.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueueQuery {
     host: Option<String>,
     id: Option<String>,
     #[serde(default)]
     all: bool,
+    /// `next` of the page before.
+    cursor: Option<QueuePlace>,
     limit: Option<usize>,
 }
 
 impl QueueQuery {
-    fn which(&self) -> Result<Selector, ErrorReply> {
+    fn which(&self) -> Answer<Selector> {
         let wrong = "not a message id; an id looks like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
-        self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| (StatusCode::BAD_REQUEST, wrong.into()))
+        self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| Problem::invalid(wrong))
     }
 
     /// The selected MTAs.
-    fn mtas<'a>(&self, running: &'a RunningWorld) -> Result<Vec<&'a Mta>, ErrorReply> {
+    fn mtas<'a>(&self, running: &'a RunningWorld) -> Answer<Vec<&'a Mta>> {
         let Some(name) = &self.host else { return Ok(running.mtas.values().collect()) };
-        let wrong =
-            || (StatusCode::NOT_FOUND, format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
+        let wrong = || Problem::not_found(format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
         running.mtas.get(name.as_str()).map(|mta| vec![mta]).ok_or_else(wrong)
     }
 
-    fn list(&self, running: &RunningWorld) -> Result<Listing, ErrorReply> {
-        let (which, limit) = (self.which()?, self.limit.unwrap_or(DEFAULT_LIMIT));
-        let mut all = Listing::default();
+    fn list(&self, running: &RunningWorld) -> Answer<Listing> {
+        let (which, limit) = (self.which()?, self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+        let (mut all, mut is_more) = (Listing::default(), false);
         for mta in self.mtas(running)? {
-            let Listing { total, messages } = mta.queue().list(which, limit).map_err(failed)?;
+            let Listing { total, next, messages } = mta.queue().list(which, self.cursor, limit)?;
             all.total += total;
             all.messages.extend(messages);
+            is_more |= next.is_some();
         }
-        all.messages.sort_by_key(|message| message.arrived);
+        all.messages.sort_by_key(QueueEntry::place);
+        is_more |= limit < all.messages.len();
         all.messages.truncate(limit);
+        all.next = all.messages.last().filter(|_| is_more).map(QueueEntry::place);
         Ok(all)
     }
 }
 
-type ErrorReply = (StatusCode, String);
-
-fn failed(error: store::Error) -> ErrorReply {
-    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+pub(super) async fn list(State(running): AppState, Query(choice): Query<QueueQuery>) -> Answer<Json<Listing>> {
+    choice.list(&running).map(Json)
 }
 
-fn answer(outcome: Result<impl Serialize, ErrorReply>) -> Response {
-    match outcome {
-        Ok(answer) => Json(answer).into_response(),
-        Err((status, text)) => error_reply(status, &text),
-    }
-}
-
-pub(super) async fn list(State(running): AppState, Query(choice): Query<QueueQuery>) -> Response {
-    answer(choice.list(&running))
-}
-
-pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> Response {
-    let found = QueueQuery { host: None, id: Some(id), all: false, limit: Some(1) }.list(&running);
-    let shown = found.and_then(|listing| {
-        let gone = || (StatusCode::NOT_FOUND, "no such message in a queue".to_owned());
-        let message = listing.messages.into_iter().next().ok_or_else(gone)?;
-        let mta = running.mtas.get(&message.host).ok_or_else(gone)?;
-        let header = mta.queue().header(message.id).map_err(failed)?.ok_or_else(gone)?;
-        Ok(QueueMessage { message, header })
-    });
-    answer(shown)
+pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> Answer<Json<QueueMessage>> {
+    let choice = QueueQuery { id: Some(id), limit: Some(1), ..QueueQuery::default() };
+    let gone = || Problem::not_found("no such message in a queue");
+    let message = choice.list(&running)?.messages.into_iter().next().ok_or_else(gone)?;
+    let mta = running.mtas.get(&message.host).ok_or_else(gone)?;
+    let header = mta.queue().header(message.id)?.ok_or_else(gone)?;
+    Ok(Json(QueueMessage { message, header }))
 }
 
 pub(super) async fn act(
     State(running): AppState,
     Path(action): Path<Action>,
     Query(choice): Query<QueueQuery>,
-) -> Response {
+) -> Answer<Json<ActionReport>> {
     // A separate task, so that it completes even if the client disconnects.
-    match tokio::spawn(act_on(running, action, choice)).await {
-        Ok(outcome) => answer(outcome),
-        Err(error) => error_reply(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
+    tokio::spawn(act_on(running, action, choice)).await.map_err(Problem::internal)?.map(Json)
 }
 
-async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) -> Result<ActionReport, ErrorReply> {
+async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) -> Answer<ActionReport> {
     if choice.host.is_none() && choice.id.is_none() && !choice.all {
-        return Err((StatusCode::BAD_REQUEST, "select messages by id, host or all=true".to_owned()));
+        return Err(Problem::invalid("select messages by id, host or all=true"));
     }
     let (which, mut messages) = (choice.which()?, Vec::new());
     for mta in choice.mtas(&running)? {
@@ -139,7 +120,7 @@ async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) 
             Action::Flush => mta.flush(which).await,
             Action::Delete => mta.delete(which).await,
         };
-        messages.extend(done.map_err(failed)?);
+        messages.extend(done?);
     }
     Ok(ActionReport { action, messages })
 }

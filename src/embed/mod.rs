@@ -150,7 +150,7 @@ impl Builder {
         let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
-            running.spawn(control::serve(listener, running.clone(), running.stopping()));
+            running.spawn(control::serve(listener, running.clone(), control::Access::default(), running.stopping()));
         }
         Ok(Postroad { running, _data: (data, folder) })
     }

@@ -131,7 +131,7 @@ pub struct Journey {
 /// The serialized form of a journey.
 #[derive(Serialize)]
 struct WithEvents<'a> {
-    journey: JourneyId,
+    id: JourneyId,
     reverse_path: &'a ReversePath,
     began: Timestamp,
     settled: bool,
@@ -143,8 +143,8 @@ struct WithEvents<'a> {
 impl Serialize for Journey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let JourneyState { journey, reverse_path, began, recipients, in_doubt, .. } = &self.state;
-        let (journey, began, in_doubt, settled) = (*journey, *began, *in_doubt, self.is_settled());
-        WithEvents { journey, reverse_path, began, settled, recipients, in_doubt, events: &self.events }
+        let (id, began, in_doubt, settled) = (*journey, *began, *in_doubt, self.is_settled());
+        WithEvents { id, reverse_path, began, settled, recipients, in_doubt, events: &self.events }
             .serialize(serializer)
     }
 }

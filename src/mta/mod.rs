@@ -48,7 +48,9 @@ pub use context::MtaContext;
 pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
-pub use queue::{Inventory, Listing, Queue, QueueEntry, Receipt, SCHEMA, Selector, State, WaitingMessage, inventory};
+pub use queue::{
+    Inventory, Listing, Queue, QueueEntry, QueuePlace, Receipt, SCHEMA, Selector, State, WaitingMessage, inventory,
+};
 pub use receive::{ListenerKind, SmtpPolicy, accept};
 
 /// One MTA. Cheap to clone.

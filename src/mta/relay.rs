@@ -173,7 +173,7 @@ mod tests {
         async fn attempt(&self) -> (bool, QueueEntry) {
             let row = self.mta.scheduler().next_due().await;
             let is_begun = start_attempt(&self.mta, row).await.is_some();
-            (is_begun, self.mta.queue().list(Selector::All, 9).unwrap().messages.remove(0))
+            (is_begun, self.mta.queue().list(Selector::All, None, 9).unwrap().messages.remove(0))
         }
     }
 

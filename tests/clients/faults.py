@@ -280,7 +280,7 @@ def faults_that_cannot_apply():
         try:
             raise AssertionError(f"begun: {ask('POST', '/faults', fault)}")
         except urllib.error.HTTPError as error:
-            text = json.load(error)["error"]
+            text = json.load(error)["detail"]
             assert error.code == 400 and words in text, (fault, text)
     assert ask("GET", "/faults") == []
 

@@ -98,7 +98,7 @@ fn fault_makes_hop_slow_or_unencrypted() {
         begin(&served, line);
         send(&served, "friend@sina.test", "a message");
         let journeys = settled(&served, 1);
-        let path = format!("/api/v1/journeys/{}", journeys[0]["journey"].as_str().unwrap());
+        let path = format!("/api/v1/journeys/{}", journeys[0]["id"].as_str().unwrap());
         // The relaying host reads the reply after the next host has stored the message.
         let hop = eventually(&format!("the hop under {line}"), || {
             served.json(&path)["events"].as_array()?.iter().find(|event| event["to"] == "mx.sina.test").cloned()

@@ -20,15 +20,15 @@ fn send_many(served: &Served, to: &str, count: usize) {
 
 /// All journeys of a list, newest first, page by page.
 fn listed(served: &Served, query: &str) -> Vec<Value> {
-    let (mut all, mut before) = (Vec::new(), String::new());
+    let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = served.json(&format!("/api/v1/journeys?limit=70{query}{before}"));
+        let page = served.json(&format!("/api/v1/journeys?limit=70{query}{cursor}"));
         all.extend(page["journeys"].as_array().unwrap().iter().cloned());
         let Some(next) = page["next"].as_u64() else {
             assert_eq!(page["total"], all.len(), "{query}");
             return all;
         };
-        before = format!("&before={next}");
+        cursor = format!("&cursor={next}");
     }
 }
 
@@ -46,7 +46,7 @@ fn events(served: &Served) -> Vec<(u64, String)> {
 }
 
 fn ids(journeys: &[Value]) -> BTreeSet<String> {
-    journeys.iter().map(|journey| journey["journey"].to_string()).collect()
+    journeys.iter().map(|journey| journey["id"].to_string()).collect()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn journeys_of_300_messages_are_listed_beside_one_that_waits_and_after_a_kill() 
     let mut counts = BTreeMap::<String, u64>::new();
     seen.into_iter().for_each(|(_, journey)| *counts.entry(journey).or_default() += 1);
     for journey in &before {
-        assert!(journey["events"].as_u64() <= counts.get(&journey["journey"].to_string()).copied(), "{journey:#}");
+        assert!(journey["events"].as_u64() <= counts.get(&journey["id"].to_string()).copied(), "{journey:#}");
     }
     let waits = |served: &Served| {
         let open = listed(served, "&settled=false");
@@ -88,10 +88,10 @@ fn journeys_of_300_messages_are_listed_beside_one_that_waits_and_after_a_kill() 
     eventually("the list after a restart", || is_done(&served));
     let after = listed(&served, "");
     assert_eq!(ids(&after), ids(&before));
-    assert_eq!(after.last().unwrap()["journey"], before.last().unwrap()["journey"], "the order is kept");
+    assert_eq!(after.last().unwrap()["id"], before.last().unwrap()["id"], "the order is kept");
     let now = waits(&served).expect("the message still waits");
-    assert_eq!((&now["began"], &now["journey"]), (&waiting["began"], &waiting["journey"]));
-    let id = before[5]["journey"].as_str().unwrap();
+    assert_eq!((&now["began"], &now["id"]), (&waiting["began"], &waiting["id"]));
+    let id = before[5]["id"].as_str().unwrap();
     let story = served.json(&format!("/api/v1/journeys/{id}"));
     assert_eq!(story["events"].as_array().unwrap().len() as u64, before[5]["events"].as_u64().unwrap());
     assert!(story["events"].to_string().contains("dialogue"));

@@ -1,7 +1,11 @@
 //! What a queue holds, as an operator and simulations see it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::mail::{Address, InvalidId, JourneyId, QueueId, ReversePath};
 use crate::world::HostName;
@@ -17,7 +21,7 @@ pub enum Selector {
     One(QueueId),
 }
 
-impl std::str::FromStr for Selector {
+impl FromStr for Selector {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -48,9 +52,49 @@ pub enum State {
     Underway,
 }
 
+/// The place of a message in a list, oldest first. As text, it is the cursor of the messages behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueuePlace {
+    /// Milliseconds since 1970.
+    pub(super) arrived: i64,
+    pub(super) row: i64,
+}
+
+impl fmt::Display for QueuePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.arrived, self.row)
+    }
+}
+
+impl FromStr for QueuePlace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('.');
+        let place =
+            parts.and_then(|(arrived, row)| Some(Self { arrived: arrived.parse().ok()?, row: row.parse().ok()? }));
+        place.ok_or("a cursor is `next` of the page before")
+    }
+}
+
+impl Serialize for QueuePlace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for QueuePlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// A message as the operator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueueEntry {
+    /// Its number in the store.
+    #[serde(skip)]
+    pub row: i64,
     /// Its queue id.
     pub id: QueueId,
     /// The host of the queue.
@@ -71,6 +115,13 @@ pub struct QueueEntry {
     pub attempts: u32,
     /// Why the last one failed, or why the message is on hold.
     pub reason: Option<String>,
+}
+
+impl QueueEntry {
+    /// Its place in the list.
+    pub fn place(&self) -> QueuePlace {
+        QueuePlace { arrived: self.arrived.as_millisecond(), row: self.row }
+    }
 }
 
 /// A message of a queue, as a start finds it.
@@ -99,6 +150,9 @@ pub struct WaitingMessage {
 pub struct Listing {
     /// The number of messages that were selected.
     pub total: usize,
+    /// `cursor` of the next page; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<QueuePlace>,
     /// The oldest of them.
     pub messages: Vec<QueueEntry>,
 }

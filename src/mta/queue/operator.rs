@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::listing::{Affected, Listing, QueueEntry, Selector, State};
+use super::listing::{Affected, Listing, QueueEntry, QueuePlace, Selector, State};
 use super::{Queue, sqlite};
 use crate::journey::EventKind;
 use crate::mail::{Address, QueueId};
@@ -17,21 +17,25 @@ use crate::store::{self, Transaction};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// The oldest of the selected messages.
+    /// The oldest of the selected messages, behind a place.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn list(&self, selector: Selector, limit: usize) -> Result<Listing, store::Error> {
-        let list = |connection: &_| sqlite::list(connection, &self.host, selector, limit);
+    pub fn list(&self, selector: Selector, after: Option<QueuePlace>, limit: usize) -> Result<Listing, store::Error> {
+        let after = after.unwrap_or_default();
+        let list = |connection: &_| sqlite::list(connection, &self.host, selector, after, limit);
         let (total, listed) = self.store.read(list)?;
         let in_flight = self.scheduler.in_flight();
-        let state = |(row, mut message): (i64, QueueEntry)| {
-            if in_flight.contains(&row) {
+        let state = |mut message: QueueEntry| {
+            if in_flight.contains(&message.row) {
                 message.state = State::Underway;
             }
             message
         };
-        Ok(Listing { total, messages: listed.into_iter().map(state).collect() })
+        let is_full = listed.len() == limit;
+        let messages: Vec<_> = listed.into_iter().flatten().map(state).collect();
+        let next = messages.last().filter(|_| is_full).map(QueueEntry::place);
+        Ok(Listing { total, next, messages })
     }
 
     /// The header of a message with its trace fields, up to a limit; only the trace fields if the content is damaged.

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::listing::{Affected, Inventory, QueueEntry, Selector, State, WaitingMessage};
+use super::listing::{Affected, Inventory, QueueEntry, QueuePlace, Selector, State, WaitingMessage};
 use crate::mail::{Address, Envelope, QueueId};
 use crate::mta::entry::{Entry, QueuedMessage, Remaining, Settlement};
 use crate::store::{Error, Schema, Transaction, content};
@@ -215,32 +215,35 @@ pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(
     Ok(id.map(|id| (id, addresses(envelope))))
 }
 
-/// The number of selected rows, and the oldest of them. A row without a readable name is only counted.
+/// The number of selected rows, and the oldest of them behind a place. A row without a readable name is `None`.
 pub(super) fn list(
     connection: &Connection,
     host: &HostName,
     selector: Selector,
+    after: QueuePlace,
     limit: usize,
-) -> Result<(usize, Vec<(i64, QueueEntry)>), Error> {
+) -> Result<(usize, Vec<Option<QueueEntry>>), Error> {
     let (name, filter) = (selector.name(), filter());
     let count = format!("SELECT count(*) FROM queue WHERE {filter}");
     let total = connection.query_row(&count, (host, &name), |row| row.get(0))?;
     let sql = format!(
         "SELECT id, name, envelope, length(trace)
                 + ifnull((SELECT length FROM content WHERE content.id = queue.content), 0),
-            arrived, due, attempts, held, reason FROM queue WHERE {filter} ORDER BY arrived, id LIMIT ?3"
+            arrived, due, attempts, held, reason FROM queue
+            WHERE {filter} AND (arrived, id) > (?3, ?4) ORDER BY arrived, id LIMIT ?5"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let listed = query.query_map(params![host, name, limit], |row| read_listed(host, row))?;
+    let listed = query.query_map(params![host, name, after.arrived, after.row, limit], |row| read_listed(host, row))?;
     let listed = listed.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok((total, listed.into_iter().flatten().collect()))
+    Ok((total, listed))
 }
 
-fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, QueueEntry)>> {
+fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<QueueEntry>> {
     let Some(id) = id(row, 1) else { return Ok(None) };
     let envelope = envelope(row, 2).unwrap_or_default();
     let message = QueueEntry {
+        row: row.get(0)?,
         id,
         host: host.clone(),
         state: if row.get(7)? { State::Held } else { State::Waiting },
@@ -252,7 +255,7 @@ fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<(i64, 
         attempts: row.get(6).unwrap_or_default(),
         reason: row.get(8)?,
     };
-    Ok(Some((row.get(0)?, message)))
+    Ok(Some(message))
 }
 
 /// The trace fields of a message, and the id of its content.

@@ -120,7 +120,7 @@ async fn hold_lasts_across_restarts_until_release() {
     for queue in [&queue, &open(&store)] {
         assert_eq!(next(queue), Next::Nothing);
         assert!(queue.flush(Selector::All, START).await.unwrap().is_empty());
-        assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Held);
+        assert_eq!(queue.list(Selector::All, None, 9).unwrap().messages[0].state, State::Held);
     }
     assert_eq!(queue.release(Selector::One(id), START, |_| {}).await.unwrap(), [id]);
     assert_eq!(take(&queue).queued.id, id);
@@ -161,15 +161,15 @@ async fn delete_leaves_messages_in_flight_and_nothing_of_others() {
 async fn list_has_state_reason_and_size_and_header_is_shown() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.list(Selector::All, 9).unwrap().messages[0].state, State::Underway);
+    assert_eq!(queue.list(Selector::All, None, 9).unwrap().messages[0].state, State::Underway);
     queue.settle(&entry, later(&entry.queued)).await.unwrap();
     let _ = queue.put(mail(2)).await.unwrap();
-    let listing = queue.list(Selector::One(id), 9).unwrap();
+    let listing = queue.list(Selector::One(id), None, 9).unwrap();
     let message = &listing.messages[0];
     assert_eq!((listing.total, message.state, message.attempts), (1, State::Waiting, 1));
     assert_eq!((message.reason.as_deref(), message.size), (Some("busy"), 38));
     assert_eq!(
-        (queue.list(Selector::All, 1).unwrap().messages.len(), queue.list(Selector::All, 1).unwrap().total),
+        (queue.list(Selector::All, None, 1).unwrap().messages.len(), queue.list(Selector::All, None, 1).unwrap().total),
         (1, 2)
     );
     assert_eq!(queue.header(id).unwrap().unwrap(), "Received: from x\nSubject: 1\n");
@@ -184,7 +184,7 @@ async fn parked_message_is_waiting_and_may_be_flushed_held_or_deleted() {
     let (first, second) = (take(&queue), take(&queue));
     let slot = admit(second.clone()).unwrap();
     assert!(admit(first).is_none(), "the only slot is taken");
-    let state = queue.list(Selector::One(id), 9).unwrap().messages[0].state;
+    let state = queue.list(Selector::One(id), None, 9).unwrap().messages[0].state;
     assert_eq!((state, queue.len()), (State::Waiting, 1));
     assert_eq!(queue.flush(Selector::One(id), START).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "it waits for a slot, not for its time");
@@ -222,7 +222,7 @@ async fn unreadable_row_is_held_with_its_reason_until_release() {
             assert!(error.to_string().contains(reason), "{error}");
             queue.hold_unreadable(row, &error).await.unwrap();
             assert!(queue.is_idle(), "{damage}: it would be tried again");
-            let Listing { total, messages } = queue.list(Selector::All, 9).unwrap();
+            let Listing { total, messages, .. } = queue.list(Selector::All, None, 9).unwrap();
             assert_eq!((total, messages.len()), (1, usize::from(!damage.contains("name"))), "{damage}");
             for message in messages {
                 assert_eq!((message.id, message.state, message.reason), (id, State::Held, Some(error.to_string())));
@@ -242,7 +242,7 @@ async fn list_with_an_unreadable_envelope_shows_all_other_messages() {
     let (store, queue, id) = one().await;
     execute(&store, "UPDATE queue SET envelope = ''").await;
     let other = queue.put(mail(2)).await.unwrap().id;
-    let listed = queue.list(Selector::All, 9).unwrap().messages;
+    let listed = queue.list(Selector::All, None, 9).unwrap().messages;
     let shown: Vec<_> = listed.iter().map(|message| (message.id, message.recipients.len())).collect();
     assert_eq!(shown, [(id, 0), (other, 1)]);
 }
@@ -264,4 +264,27 @@ async fn inventory_has_readable_recipients_and_reports() {
     assert_eq!(store.refcount_errors().unwrap(), 0);
     execute(&store, "UPDATE content SET uses = 2 WHERE id = 1").await;
     assert_eq!(store.refcount_errors().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn list_continues_behind_a_place_and_ends() {
+    let (_, queue, _) = one().await;
+    for number in 2..=5 {
+        let _ = queue.put(mail(number)).await.unwrap();
+    }
+    let (mut seen, mut place, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = queue.list(Selector::All, place, 2).unwrap();
+        assert_eq!(page.total, 5);
+        seen.extend(page.messages.iter().map(|message| message.id));
+        pages += 1;
+        // As text and back, as a client sends it.
+        place = page.next.map(|next| next.to_string().parse().unwrap());
+        if place.is_none() {
+            break;
+        }
+    }
+    let all: Vec<_> = queue.list(Selector::All, None, 9).unwrap().messages.iter().map(|message| message.id).collect();
+    assert_eq!((pages, seen), (3, all));
+    assert!(["", "1", "1.", "a.b", "1.2.3"].iter().all(|text| text.parse::<QueuePlace>().is_err()));
 }

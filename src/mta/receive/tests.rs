@@ -74,7 +74,7 @@ impl Fixture {
 
     /// The recipients of each queued message.
     fn queued(&self) -> Vec<Vec<String>> {
-        let listing = self.mta.queue().list(Selector::All, 100).unwrap();
+        let listing = self.mta.queue().list(Selector::All, None, 100).unwrap();
         let names = |recipients: &[Address]| recipients.iter().map(ToString::to_string).collect();
         let mut all: Vec<_> = listing.messages.iter().map(|waiting| names(&waiting.recipients)).collect();
         all.sort();

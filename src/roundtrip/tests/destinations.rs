@@ -138,7 +138,7 @@ async fn destination_that_is_down_uses_one_connection_and_does_not_delay_others(
         unreachable.most,
         unreachable.connections
     );
-    assert_eq!(running.mtas["mta-163"].queue().list(crate::mta::Selector::All, 1).unwrap().total, 500);
+    assert_eq!(running.mtas["mta-163"].queue().list(crate::mta::Selector::All, None, 1).unwrap().total, 500);
     running.stop().await;
 }
 
@@ -154,7 +154,7 @@ async fn destination_with_a_limit_of_two_connections_gets_all_mail() {
 }
 
 fn waiting(running: &RunningWorld) -> Vec<crate::mta::QueueEntry> {
-    running.mtas["mta-163"].queue().list(crate::mta::Selector::All, 9).unwrap().messages
+    running.mtas["mta-163"].queue().list(crate::mta::Selector::All, None, 9).unwrap().messages
 }
 
 /// Finished and failed recipients are settled while a slow destination is still being tried.

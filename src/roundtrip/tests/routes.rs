@@ -249,7 +249,7 @@ async fn unreachable_destination_does_not_delay_mail_to_other_hosts() {
     put(&running, 2000, "me@163.test", "friend@sina.test").await;
     sleep(Duration::from_secs(2)).await;
     assert_eq!(order(&running, "friend@sina.test").await, [2000]);
-    let attempts = running.mtas["mta-163"].queue().list(crate::mta::Selector::All, 3000).unwrap();
+    let attempts = running.mtas["mta-163"].queue().list(crate::mta::Selector::All, None, 3000).unwrap();
     assert_eq!(attempts.total, 2000);
     running.stop().await;
 }
