@@ -172,8 +172,9 @@ fn check_part(part: &Part, within: Span) {
 /// As [`session()`].
 pub fn date(input: &[u8]) {
     let Some(date) = SentDate::parse(&String::from_utf8_lossy(input)) else { return };
-    let midnight = date.day.at(0, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).expect("a day of the calendar");
-    assert!((date.timestamp - midnight.timestamp().as_second()).abs() < 3 * 86_400, "{date:?}");
+    // Not as a timestamp, which the last day of the year 9999 has not everywhere.
+    let midnight = date.day.duration_since(jiff::civil::date(1970, 1, 1)).as_secs();
+    assert!((date.timestamp - midnight).abs() < 3 * 86_400, "{date:?}");
 }
 
 /// An encoded body: what is decoded is not longer.
@@ -224,6 +225,7 @@ mod tests {
 
     #[test]
     fn date_of_any_text_is_consistent() {
+        date(b"31 Dec 9999 23:59 -0500");
         let words = "Mon|, | |1|31|Jan|Dec|99|103|2026|9999|0000|10:00|23:59:60|:|+0100|-1200|+9999|EST|Z|(|)|-|\u{e9}|12-Dec-1999";
         run_random("sent date", date, 50_000, words);
     }
