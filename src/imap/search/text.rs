@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -216,11 +217,13 @@ fn searched(field: &Field<'_>) -> String {
     if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
         return value;
     }
-    let len = value.len();
+    let is_between = |char: char| char.is_whitespace() || "<>()\",;".contains(char);
+    // A search in the value for each of its addresses would take a time that grows with the square of its length.
+    let words: BTreeSet<_> = value.split(is_between).map(str::to_owned).collect();
     for EnvelopeAddress { local, domain, .. } in addresses(&unfold(field.value)) {
         let (Some(local), Some(domain)) = (local, domain) else { continue };
         let address = fold(&format!("{local}@{domain}"));
-        if !domain.is_empty() && !value[..len].contains(&address) {
+        if !domain.is_empty() && !words.contains(&address) {
             value.push(VALUE_END);
             value.push_str(&address);
         }
