@@ -37,6 +37,8 @@ mod maildirs;
 mod mailin;
 #[path = "live/next_hops.rs"]
 mod next_hops;
+#[path = "live/openapi.rs"]
+mod openapi;
 #[path = "live/output.rs"]
 mod output;
 #[path = "live/public_faults.rs"]

@@ -16,7 +16,7 @@ const MAX_SNIPPET_BYTES: usize = 200;
 const MAX_INDEXED_BYTES: usize = 256 * 1024;
 
 /// A display name and an address of a header field.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SummaryAddress {
     /// The display name, decoded.
     #[serde(rename = "Name")]

@@ -12,16 +12,18 @@ use crate::mail::{Address, JourneyId, ReversePath};
 use crate::world::{Host, Role, Service};
 
 /// A host and its state.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct HostReport {
     name: String,
     fqdn: String,
     role: &'static str,
+    #[schema(value_type = Vec<String>)]
     addresses: Vec<IpAddr>,
     /// Whether it is turned on.
     on: bool,
     /// Where programs outside the world reach it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
     ports: BTreeMap<Service, SocketAddr>,
     /// Length of its queue; MTAs only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,12 +50,14 @@ impl HostReport {
 }
 
 /// A journey without its events.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JourneyReport {
     id: JourneyId,
+    #[schema(value_type = Option<Address>)]
     reverse_path: ReversePath,
     began: Timestamp,
     settled: bool,
+    #[schema(value_type = BTreeMap<String, RecipientStatus>)]
     recipients: BTreeMap<Address, RecipientStatus>,
     in_doubt: bool,
     /// How many events it has.
@@ -69,7 +73,7 @@ impl JourneyReport {
 }
 
 /// Some journeys of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct JourneyList {
     /// How many there are in all.
     total: u64,

@@ -13,14 +13,22 @@ use crate::host::DataDir;
 pub const PATH: &str = "/api/v1/backup";
 
 /// Where the copy goes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupRequest {
     /// An absolute path of a folder that is empty or not there yet, on the machine of the world.
+    #[schema(value_type = String)]
     pub folder: PathBuf,
 }
 
-/// Makes the copy, and answers once it is on stable storage.
+/// Copies the data of the world into an empty folder of its machine, and answers once that is on stable storage.
+#[utoipa::path(
+    post,
+    path = PATH,
+    tag = "world",
+    request_body = BackupRequest,
+    responses((status = 200, body = BackupRequest))
+)]
 pub(super) async fn create(
     State(running): AppState,
     Json(request): Json<BackupRequest>,

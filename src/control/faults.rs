@@ -6,21 +6,41 @@ use axum::http::StatusCode;
 use super::{Answer, AppState, Json, Path, Problem};
 use crate::host::{Active, Fault};
 
+/// The active faults.
+#[utoipa::path(get, path = "/api/v1/faults", tag = "faults", responses((status = 200, body = Vec<Active>)))]
 pub(super) async fn list(State(running): AppState) -> Json<Vec<Active>> {
     Json(running.active_faults())
 }
 
+/// Injects a fault.
+#[utoipa::path(
+    post,
+    path = "/api/v1/faults",
+    tag = "faults",
+    request_body = Fault,
+    responses((status = 201, body = Active))
+)]
 pub(super) async fn begin(State(running): AppState, Json(fault): Json<Fault>) -> Answer<(StatusCode, Json<Active>)> {
     running.validate(&fault).map_err(Problem::invalid)?;
     let active = uninterrupted(async move { running.begin_fault(fault).await }).await?;
     Ok((StatusCode::CREATED, Json(active)))
 }
 
+/// Clears a fault.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/faults/{id}",
+    tag = "faults",
+    params(("id" = u64, Path, description = "Its id.")),
+    responses((status = 200, body = Active))
+)]
 pub(super) async fn end(State(running): AppState, Path(id): Path<u64>) -> Answer<Json<Active>> {
     let ended = uninterrupted(async move { running.end_fault(id).await }).await?.map_err(Problem::unavailable)?;
     ended.map(Json).ok_or_else(|| Problem::not_found("no such fault is active; /api/v1/faults lists them"))
 }
 
+/// Clears all faults.
+#[utoipa::path(delete, path = "/api/v1/faults", tag = "faults", responses((status = 200, body = Vec<Active>)))]
 pub(super) async fn end_all(State(running): AppState) -> Answer<Json<Vec<Active>>> {
     let ended = uninterrupted(async move { running.end_all_faults().await }).await?;
     ended.map(Json).map_err(Problem::unavailable)

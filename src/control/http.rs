@@ -261,6 +261,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn slow_connections_by_the_thousand_keep_no_client_waiting() {
+        let server = &Server::start(LIMITS).await;
+        let header = b"GET / HTTP/1.1\r\nHost: a\r\n";
+        let mut slow = Vec::new();
+        while slow.len() < 2000 {
+            let some = (0..100).map(|number| async move {
+                let mut stream = server.connect().await;
+                stream.write_all(&header[..number % header.len()]).await.unwrap();
+                stream
+            });
+            slow.extend(futures_util::future::join_all(some).await);
+        }
+        let began = Instant::now();
+        let mut next = server.connect().await;
+        next.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let (text, _) = rest(&mut next).await;
+        assert!(text.ends_with("hello") && began.elapsed() < SECOND, "{:?}: {text}", began.elapsed());
+        assert_eq!(slow.len(), 2000);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn stop_with_open_connections_ends_within_the_grace_period() {
         let server = Server::start(LIMITS).await;
         let mut streams = Vec::new();

@@ -20,7 +20,7 @@ use crate::sync::beside_others;
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A mailbox and its totals.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MailboxReport {
     /// Its account.
     pub account: String,
@@ -35,7 +35,7 @@ pub struct MailboxReport {
 }
 
 /// A message of a mailbox, without its content.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MessageReport {
     /// Its UID.
     pub uid: u32,
@@ -61,7 +61,7 @@ impl MessageReport {
 }
 
 /// Some messages of a mailbox.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MessageList {
     /// How many it has in all.
     pub total: usize,
@@ -73,7 +73,7 @@ pub struct MessageList {
 }
 
 /// Where an uploaded message was stored.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UploadReport {
     /// The mailbox.
     pub mailbox: String,
@@ -92,12 +92,22 @@ fn read_flags<'a>(names: impl Iterator<Item = &'a str>) -> Flags {
     flags
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AccountQuery {
+    /// Only those of this account.
     account: Option<String>,
 }
 
+/// Mailboxes of all accounts or of one, with totals.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mailboxes",
+    tag = "mailboxes",
+    params(AccountQuery),
+    responses((status = 200, body = Vec<MailboxReport>))
+)]
 pub(super) async fn list(
     State(running): AppState,
     Query(whose): Query<AccountQuery>,
@@ -126,14 +136,16 @@ fn key(running: &RunningWorld, account: &str) -> Answer<String> {
     if known { Ok(address.key()) } else { Err(not_found("has no mailboxes in this world")) }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MailboxQuery {
     account: String,
     mailbox: String,
     /// `next` of the page before: a UID.
     #[serde(default)]
     cursor: u32,
+    /// The length of a page: 100 by default, 10,000 at most.
     limit: Option<usize>,
 }
 
@@ -141,6 +153,14 @@ fn open(running: &RunningWorld, account: &str, mailbox: &str) -> Answer<Mailbox>
     Ok(running.mailboxes.open(&key(running, account)?, mailbox)?)
 }
 
+/// Messages of a mailbox, oldest first, without content.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mailboxes/messages",
+    tag = "mailboxes",
+    params(MailboxQuery),
+    responses((status = 200, body = MessageList))
+)]
 pub(super) async fn messages(State(running): AppState, Query(which): Query<MailboxQuery>) -> Answer<Json<MessageList>> {
     let view = open(&running, &which.account, &which.mailbox)?.view()?;
     let first = view.messages.count_before(which.cursor.saturating_add(1));
@@ -151,31 +171,51 @@ pub(super) async fn messages(State(running): AppState, Query(which): Query<Mailb
     Ok(Json(MessageList { total, next, messages }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MessageQuery {
     account: String,
     mailbox: String,
     uid: u32,
 }
 
+/// The content of a message of a mailbox.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mailboxes/message",
+    tag = "mailboxes",
+    params(MessageQuery),
+    responses((status = 200, body = Vec<u8>, content_type = "message/rfc822"))
+)]
 pub(super) async fn message(State(running): AppState, Query(one): Query<MessageQuery>) -> Answer<Response> {
     let message = open(&running, &one.account, &one.mailbox)?.message(one.uid)?;
     let message = message.ok_or_else(|| Problem::not_found("no such message"))?;
     Ok(([(header::CONTENT_TYPE, "message/rfc822")], message.to_bytes()).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
     account: String,
     mailbox: String,
-    /// Separated by spaces.
+    /// Flags and keywords, separated by spaces.
     #[serde(default)]
     flags: String,
+    /// The internal date; now by default.
     received: Option<Timestamp>,
 }
 
+/// Stores a message in a mailbox, which is created if it does not exist.
+#[utoipa::path(
+    post,
+    path = "/api/v1/mailboxes/messages",
+    tag = "mailboxes",
+    params(UploadQuery),
+    request_body(content = Vec<u8>, content_type = "message/rfc822"),
+    responses((status = 200, body = UploadReport))
+)]
 pub(super) async fn upload(
     State(running): AppState,
     Query(new): Query<UploadQuery>,

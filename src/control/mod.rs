@@ -11,6 +11,7 @@
 //! | `/api/v1/mailboxes?account=ADDRESS` | mailboxes of all accounts or of one, with totals |
 //! | `/api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&cursor=UID&limit=N` | messages of a mailbox, without content; `POST` stores one, with `&flags=FLAGS&received=TIME` |
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
+//! | `/api/openapi.json` | this interface, as an OpenAPI 3.1 document |
 //! | `/api/v1/ports` | the bound address of each service |
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
@@ -29,10 +30,12 @@ mod answers;
 mod backup;
 mod client;
 mod faults;
+pub mod fuzzing;
 mod guard;
 mod http;
 mod mailboxes;
 mod mailpit;
+mod openapi;
 mod problem;
 mod queue;
 mod share;
@@ -47,8 +50,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::host::RunningWorld;
 use crate::journey::{Journey, JourneyFilter};
@@ -64,6 +68,7 @@ pub use client::{Client, ClientError};
 pub use mailboxes::{MailboxReport, MessageList, MessageReport, UploadReport};
 pub use queue::{Action, ActionReport, QueueMessage};
 pub use share::{EventBatch, EventPage, follow_events, send_events};
+pub use wait::until;
 
 /// The default length of a list.
 const DEFAULT_LIMIT: usize = 100;
@@ -86,34 +91,41 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
 }
 
 fn router(running: Arc<RunningWorld>, access: Access) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/v1/hosts", get(hosts))
-        .route("/api/v1/hosts/{name}/{power}", post(power))
-        .route("/api/v1/queue", get(queue::list))
-        .route("/api/v1/queue/{what}", get(queue::show).post(queue::act))
-        .route("/api/v1/mailboxes", get(mailboxes::list))
-        .route(
-            "/api/v1/mailboxes/messages",
-            get(mailboxes::messages).post(mailboxes::upload).layer(DefaultBodyLimit::max(mailboxes::MAX_MESSAGE_BYTES)),
-        )
-        .route("/api/v1/mailboxes/message", get(mailboxes::message))
-        .route("/api/v1/ports", get(ports))
-        .route("/api/v1/journeys", get(journeys))
-        .route("/api/v1/journeys/{id}", get(journey))
-        .route(share::EVENTS, get(events).post(import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
-        .route(backup::PATH, post(backup::create))
-        .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
-        .route("/api/v1/faults/{id}", delete(faults::end))
+    let (router, document) = openapi::router(routes());
+    router
         .method_not_allowed_fallback(no_such_method)
-        .merge(mailpit::router())
         .fallback(no_such_path)
+        .layer(document)
         .layer(from_fn_with_state(running.clone(), http::limit_body))
         .layer(from_fn_with_state(access, access::authorize))
         .layer(from_fn_with_state(running.clone(), guard::guard))
         .with_state(running)
+}
+
+/// All routes; each is described by the attribute of its handler.
+fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
+    OpenApiRouter::new()
+        .routes(routes!(index))
+        .routes(routes!(alive))
+        .routes(routes!(ready))
+        .routes(routes!(openapi::show))
+        .routes(routes!(hosts))
+        .routes(routes!(power))
+        .routes(routes!(queue::list))
+        .routes(routes!(queue::show, queue::act))
+        .routes(routes!(mailboxes::list))
+        .routes(
+            routes!(mailboxes::messages, mailboxes::upload).layer(DefaultBodyLimit::max(mailboxes::MAX_MESSAGE_BYTES)),
+        )
+        .routes(routes!(mailboxes::message))
+        .routes(routes!(ports))
+        .routes(routes!(journeys))
+        .routes(routes!(journey))
+        .routes(routes!(events, import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
+        .routes(routes!(backup::create))
+        .routes(routes!(faults::list, faults::begin, faults::end_all))
+        .routes(routes!(faults::end))
+        .merge(mailpit::routes())
 }
 
 /// A path with doubled slashes leads to the one without, as in Mailpit; never for what changes something.
@@ -133,6 +145,8 @@ async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; the header Allow lists them")
 }
 
+/// The paths, for people.
+#[utoipa::path(get, path = "/", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn index() -> &'static str {
     "Postroad's control interface.
 
@@ -148,6 +162,7 @@ POST /api/v1/queue/hold|release|flush|delete?host=NAME&id=ID&all=true
 POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&received=TIME
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
+/api/openapi.json
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
@@ -172,6 +187,14 @@ POST /api/v1/send
 "
 }
 
+/// Whether the process runs. Needs no credentials.
+#[utoipa::path(get, path = "/livez", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the world accepts mail. Needs no credentials.
+#[utoipa::path(get, path = "/readyz", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
 async fn ready(State(running): AppState) -> Answer<&'static str> {
     if running.stopping().is_cancelled() {
         return Err(Problem::unavailable("shutting down"));
@@ -180,19 +203,29 @@ async fn ready(State(running): AppState) -> Answer<&'static str> {
     Ok("ok\n")
 }
 
+/// All hosts with role, addresses, state and length of the queue.
+#[utoipa::path(get, path = "/api/v1/hosts", tag = "world", responses((status = 200, body = Vec<HostReport>)))]
 async fn hosts(State(running): AppState) -> Json<Vec<HostReport>> {
     let hosts = running.env.world.hosts.values();
     Json(hosts.map(|host| HostReport::of(host, &running)).collect())
 }
 
 /// What to do with a host.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum HostAction {
     On,
     Off,
 }
 
+/// Turns a host on or off; answers when that is done.
+#[utoipa::path(
+    post,
+    path = "/api/v1/hosts/{name}/{power}",
+    tag = "world",
+    params(("name" = String, Path, description = "The host."), ("power" = inline(HostAction), Path, description = "What to do.")),
+    responses((status = 200, body = HostReport))
+)]
 async fn power(State(running): AppState, Path((name, power)): Path<(String, HostAction)>) -> Answer<Json<HostReport>> {
     let no_host = || Problem::not_found("no such host; /api/v1/hosts lists them");
     let host = running.env.world.hosts.get(name.as_str()).ok_or_else(no_host)?;
@@ -210,18 +243,25 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
     Ok(Json(HostReport::of(host, &running)))
 }
 
+/// The bound address of each service.
+#[utoipa::path(get, path = "/api/v1/ports", tag = "world", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn ports(State(running): AppState) -> Json<BTreeMap<Service, SocketAddr>> {
     Json(running.bound_ports().clone())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct JourneyQuery {
+    /// Only those to this address.
     to: Option<Address>,
+    /// Only those from this address.
     from: Option<Address>,
+    /// Only those that are settled, or are not.
     settled: Option<bool>,
     /// `next` of the page before.
     cursor: Option<u64>,
+    /// The length of a page: 10,000 at most.
     #[serde(default = "default_limit")]
     limit: usize,
 }
@@ -230,6 +270,14 @@ fn default_limit() -> usize {
     DEFAULT_LIMIT
 }
 
+/// Journeys without their events, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/journeys",
+    tag = "journeys",
+    params(JourneyQuery),
+    responses((status = 200, body = JourneyList))
+)]
 async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -> Answer<Json<JourneyList>> {
     let JourneyQuery { to, from, settled, cursor, limit } = query;
     let filter = JourneyFilter { to, from, settled };
@@ -237,12 +285,22 @@ async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -
     Ok(Json(JourneyList::of(page)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct WaitQuery {
+    /// Until it is settled, at most so long: `30s`, or a number of seconds.
     wait: Option<String>,
 }
 
+/// A journey with its events and transcripts.
+#[utoipa::path(
+    get,
+    path = "/api/v1/journeys/{id}",
+    tag = "journeys",
+    params(("id" = String, Path, description = "Its id."), WaitQuery),
+    responses((status = 200, body = Journey))
+)]
 async fn journey(
     State(running): AppState,
     Path(id): Path<String>,
@@ -257,21 +315,39 @@ async fn journey(
     story.map(Json).ok_or_else(|| Problem::not_found("no such journey, or it was removed as one of the oldest"))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EventQuery {
+    /// `last` of the page before.
     #[serde(default)]
     since: u64,
 }
 
+/// The events after a number, as many as fit into a page.
+#[utoipa::path(
+    get,
+    path = share::EVENTS,
+    tag = "journeys",
+    params(EventQuery),
+    responses((status = 200, body = EventPage))
+)]
 async fn events(State(running): AppState, Query(EventQuery { since }): Query<EventQuery>) -> Json<EventPage> {
     Json(EventPage::after(&running.env.event_log, since))
 }
 
 /// The answer of what has nothing to say.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Done {}
 
+/// Imports the events of another process of the world.
+#[utoipa::path(
+    post,
+    path = share::EVENTS,
+    tag = "journeys",
+    request_body = EventBatch,
+    responses((status = 200, body = Done))
+)]
 async fn import(State(running): AppState, Json(batch): Json<EventBatch>) -> Answer<Json<Done>> {
     if !running.env.world.hosts.contains_key(batch.source.as_str()) {
         return Err(Problem::invalid(format!("{} is not a host of this world", batch.source)));

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::{mda, store};
 
 /// The media type.
-const MEDIA_TYPE: &str = "application/problem+json";
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request failed.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub(super) struct Problem {
     /// Always `about:blank`: the status says what kind of error it is. RFC 9457 §4.2.1.
     #[serde(rename = "type", default)]

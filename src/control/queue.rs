@@ -11,7 +11,7 @@ use crate::mail::QueueId;
 use crate::mta::{Listing, Mta, QueueEntry, QueuePlace, Selector};
 
 /// An operator's action on queued messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Suspends delivery until a release.
@@ -25,7 +25,7 @@ pub enum Action {
 }
 
 /// The result of an action.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActionReport {
     /// The action.
     pub action: Action,
@@ -34,7 +34,7 @@ pub struct ActionReport {
 }
 
 /// A queued message in detail.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueMessage {
     /// The fields of a list entry.
     #[serde(flatten)]
@@ -44,15 +44,21 @@ pub struct QueueMessage {
 }
 
 /// Selects queued messages.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct QueueQuery {
+    /// Only the queue of this host.
     host: Option<String>,
+    /// Only the message with this id, or those of this journey.
     id: Option<String>,
+    /// For an action without `host` and `id`: acts on all messages.
     #[serde(default)]
     all: bool,
     /// `next` of the page before.
+    #[param(value_type = Option<String>)]
     cursor: Option<QueuePlace>,
+    /// The length of a page: 100 by default, 10,000 at most.
     limit: Option<usize>,
 }
 
@@ -86,10 +92,20 @@ impl QueueQuery {
     }
 }
 
+/// Queued messages, oldest first.
+#[utoipa::path(get, path = "/api/v1/queue", tag = "queue", params(QueueQuery), responses((status = 200, body = Listing)))]
 pub(super) async fn list(State(running): AppState, Query(choice): Query<QueueQuery>) -> Answer<Json<Listing>> {
     choice.list(&running).map(Json)
 }
 
+/// One queued message, by its id or that of its journey, with its header.
+#[utoipa::path(
+    get,
+    path = "/api/v1/queue/{what}",
+    tag = "queue",
+    params(("what" = String, Path, description = "The id of a message or a journey.")),
+    responses((status = 200, body = QueueMessage))
+)]
 pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> Answer<Json<QueueMessage>> {
     let choice = QueueQuery { id: Some(id), limit: Some(1), ..QueueQuery::default() };
     let gone = || Problem::not_found("no such message in a queue");
@@ -99,6 +115,14 @@ pub(super) async fn show(State(running): AppState, Path(id): Path<String>) -> An
     Ok(Json(QueueMessage { message, header }))
 }
 
+/// Acts on the messages that `host` and `id` select, or on all.
+#[utoipa::path(
+    post,
+    path = "/api/v1/queue/{what}",
+    tag = "queue",
+    params(("what" = Action, Path, description = "What to do."), QueueQuery),
+    responses((status = 200, body = ActionReport))
+)]
 pub(super) async fn act(
     State(running): AppState,
     Path(action): Path<Action>,

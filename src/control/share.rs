@@ -21,7 +21,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A batch of events of one process.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventBatch {
     /// The host that the process runs.
@@ -29,11 +29,12 @@ pub struct EventBatch {
     /// A random number chosen when the process starts.
     pub instance: u64,
     /// The events in their order.
+    #[schema(value_type = Vec<Event>)]
     pub events: Vec<Arc<Event>>,
 }
 
 /// A page of the events after a number.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventPage {
     /// The number of the last of these events; of the newest one, if there is none after the given number.
     pub last: u64,
@@ -41,6 +42,7 @@ pub struct EventPage {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missed: u64,
     /// The oldest events after the given number.
+    #[schema(value_type = Vec<Event>)]
     pub events: Vec<Arc<Event>>,
 }
 

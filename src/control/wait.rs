@@ -25,6 +25,30 @@ pub(super) fn deadline(wait: Option<&str>) -> Result<Option<Instant>, String> {
     Ok(Some(Instant::now() + wait.min(MAX_WAIT)))
 }
 
+/// Looks for something whenever something has happened to a message, until it is found, the time is over, or the world stops.
+///
+/// # Errors
+/// That of a look.
+pub async fn until<T, E>(
+    running: &RunningWorld,
+    deadline: Instant,
+    mut look: impl FnMut() -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
+    let stop = running.stopping();
+    // Before the first look, so that no event is missed.
+    let mut events = running.env.event_log.subscribe_from_now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
+        // Some that were missed are news, too.
+        match timeout_at(deadline, stop.run_until_cancelled(events.next())).await {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return Ok(None),
+        }
+    }
+}
+
 /// Waits until a journey is settled, the time is over, or the world stops.
 ///
 /// # Errors
@@ -34,20 +58,11 @@ pub(super) async fn until_settled(
     journey: JourneyId,
     deadline: Instant,
 ) -> Result<(), store::Error> {
-    let (event_log, stop) = (&running.env.event_log, running.stopping());
-    // Before the first look, so that no event is missed.
-    let mut events = event_log.subscribe_from_now();
-    loop {
-        let state = event_log.journey_state(journey)?;
-        if state.is_some_and(|state| state.is_settled()) {
-            return Ok(());
-        }
-        // Some that were missed are news, too.
-        match timeout_at(deadline, stop.run_until_cancelled(events.next())).await {
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return Ok(()),
-        }
-    }
+    let event_log = &running.env.event_log;
+    let settled = until(running, deadline, || {
+        Ok::<_, store::Error>(event_log.journey_state(journey)?.filter(|state| state.is_settled()))
+    });
+    settled.await.map(drop)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mail_parser::MessageParser;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Error;
+use crate::control;
 use crate::host::RunningWorld;
 use crate::mail::Address;
 use crate::mda::Error as MailboxError;
@@ -78,23 +79,22 @@ impl<'a> Mailbox<'a> {
     /// It did not arrive in time.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
         let deadline = Instant::now() + self.timeout;
-        // Subscribed before the mailbox is read, so that no message is missed.
-        let mut events = self.running.env.event_log.subscribe_from_now();
         let mut next = 0;
-        loop {
+        let found = control::until(self.running, deadline, || {
             for message in self.messages_from(next)? {
                 next = message.uid + 1;
                 if wanted(&message) {
-                    return Ok(message);
+                    return Ok(Some(message));
                 }
             }
-            // Missed events were of what is read now.
-            if timeout_at(deadline, events.next()).await.is_err() {
-                let held = self.messages()?.iter().map(Message::subject).collect();
-                let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.timeout);
-                return Err(Error::TimedOut { user, mailbox, within, held });
-            }
+            Ok::<_, Error>(None)
+        });
+        if let Some(message) = found.await? {
+            return Ok(message);
         }
+        let held = self.messages()?.iter().map(Message::subject).collect();
+        let (user, mailbox, within) = (self.user.clone(), self.name.clone(), self.timeout);
+        Err(Error::TimedOut { user, mailbox, within, held })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::smtp::reply_faults::FaultPoint;
 use crate::world::span;
 
 /// A fault, which is active until it is cleared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fault {
     /// A host is turned off: open connections may end, and what it has accepted is kept.
@@ -18,6 +18,7 @@ pub enum Fault {
         host: String,
         /// Once the host is turned on again: how long it accepts connections without answering.
         #[serde(default, with = "span")]
+        #[schema(value_type = String, example = "2s")]
         startup: Duration,
     },
     /// A host is killed; what was not committed is lost.
@@ -26,6 +27,7 @@ pub enum Fault {
         host: String,
         /// Once the host is turned on again: how long it accepts connections without answering.
         #[serde(default, with = "span")]
+        #[schema(value_type = String, example = "2s")]
         startup: Duration,
     },
     /// A host's disk is full.
@@ -44,6 +46,7 @@ pub enum Fault {
         host: String,
         /// The delay.
         #[serde(with = "span")]
+        #[schema(value_type = String, example = "2s")]
         by: Duration,
     },
     /// Nothing is transmitted between two hosts.
@@ -92,9 +95,11 @@ pub enum Fault {
         direction: Direction,
         /// Added latency.
         #[serde(default, with = "span")]
+        #[schema(value_type = String, example = "2s")]
         latency: Duration,
         /// Maximum random addition to the latency.
         #[serde(default, with = "span")]
+        #[schema(value_type = String, example = "2s")]
         jitter: Duration,
         /// Bytes per second; 0 for no limit.
         #[serde(default)]
@@ -121,6 +126,7 @@ pub enum Fault {
         host: String,
         /// How long they are deferred.
         #[serde(with = "span")]
+        #[schema(value_type = String, example = "2s")]
         wait: Duration,
     },
     /// A host's TLS is defective, on all its ports.
@@ -139,6 +145,7 @@ pub enum Fault {
         about: String,
         /// The delay of answers, for [`DnsFaultKind::Slow`].
         #[serde(default, with = "span")]
+        #[schema(value_type = String, example = "2s")]
         by: Duration,
         /// For [`DnsFaultKind::Wrong`] the host whose address is given, for [`DnsFaultKind::Moved`] the new mail host.
         #[serde(default)]
@@ -147,7 +154,7 @@ pub enum Fault {
 }
 
 /// The direction of a link fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// Both directions.
@@ -158,7 +165,7 @@ pub enum Direction {
 }
 
 /// What the name servers do wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DnsFaultKind {
     /// They do not answer.
@@ -178,7 +185,7 @@ pub enum DnsFaultKind {
 }
 
 /// The certificate that a server presents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certificate {
     /// None: the server has no TLS.

@@ -27,7 +27,7 @@ pub struct FaultInjector {
 }
 
 /// An active fault.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Active {
     /// Identifies it for [`RunningWorld::end_fault`](super::RunningWorld::end_fault); never used twice in a running world.
     pub id: u64,

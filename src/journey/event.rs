@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::mail::{Address, JourneyId, QueueId, ReversePath, Transcript};
 
 /// An event of one message at one host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// The number of the event in its log, from 1.
     pub seq: u64,
     /// The world's time.
     pub at: Timestamp,
     /// The host's short name in the world file.
+    #[schema(value_type = String)]
     pub host: Arc<str>,
     /// The journey of the message, which is the same at all hosts.
     pub journey: JourneyId,
@@ -28,6 +29,7 @@ pub struct Event {
     /// The protocol transcript, if it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(rename = "dialogue")]
+    #[schema(value_type = Option<Transcript>)]
     pub transcript: Option<Arc<Transcript>>,
 }
 
@@ -39,7 +41,7 @@ impl Event {
 }
 
 /// The protocol by which a message was transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// RFC 5321.
@@ -55,7 +57,7 @@ pub enum Protocol {
 }
 
 /// The kinds of events, in the order in which a message meets them. Durations are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum EventKind {
     /// A host accepted the message: it is durable there, and `250` was sent.
@@ -65,6 +67,7 @@ pub enum EventKind {
         /// The client: its name and address.
         from: String,
         /// `MAIL FROM`.
+        #[schema(value_type = Option<Address>)]
         reverse_path: ReversePath,
         /// `RCPT TO`.
         recipients: Vec<Address>,
@@ -164,6 +167,7 @@ pub enum EventKind {
     /// killed before they were stored, or an older build ran.
     Found {
         /// `MAIL FROM`.
+        #[schema(value_type = Option<Address>)]
         reverse_path: ReversePath,
         /// The recipients.
         recipients: Vec<Address>,

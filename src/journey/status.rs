@@ -11,7 +11,7 @@ use super::{Event, EventKind};
 use crate::mail::{Address, JourneyId, ReversePath};
 
 /// The delivery status of a message for one recipient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RecipientStatus {
     /// Still in transit.
@@ -128,16 +128,31 @@ pub struct Journey {
     pub events: Vec<Arc<Event>>,
 }
 
-/// The serialized form of a journey.
-#[derive(Serialize)]
+/// A journey with its events.
+#[derive(Serialize, utoipa::ToSchema)]
 struct WithEvents<'a> {
     id: JourneyId,
+    #[schema(value_type = Option<Address>)]
     reverse_path: &'a ReversePath,
     began: Timestamp,
     settled: bool,
+    #[schema(value_type = BTreeMap<String, RecipientStatus>)]
     recipients: &'a BTreeMap<Address, RecipientStatus>,
     in_doubt: bool,
+    #[schema(value_type = Vec<Event>)]
     events: &'a [Arc<Event>],
+}
+
+impl utoipa::PartialSchema for Journey {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        WithEvents::schema()
+    }
+}
+
+impl utoipa::ToSchema for Journey {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        WithEvents::schemas(schemas);
+    }
 }
 
 impl Serialize for Journey {

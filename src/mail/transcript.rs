@@ -8,7 +8,7 @@ const MAX_LINES: usize = 400;
 const MAX_LINE_CHARS: usize = 300;
 
 /// The end of a connection that sent a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Side {
     /// The end that connected.
     #[serde(rename = "C")]
@@ -30,9 +30,11 @@ pub struct Transcript {
     pub dropped: usize,
 }
 
-/// The serialized form.
-#[derive(Serialize, Deserialize)]
+/// The serialized form: pairs of a side and a line.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Transcript)]
 struct Lines<T> {
+    #[schema(value_type = Vec<(Side, String)>)]
     lines: Vec<(Side, T)>,
     #[serde(default, skip_serializing_if = "is_zero")]
     dropped: usize,
@@ -40,6 +42,18 @@ struct Lines<T> {
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+impl utoipa::PartialSchema for Transcript {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        Lines::<String>::schema()
+    }
+}
+
+impl utoipa::ToSchema for Transcript {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        Lines::<String>::schemas(schemas);
+    }
 }
 
 impl Serialize for Transcript {

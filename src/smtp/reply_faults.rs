@@ -17,7 +17,7 @@ use crate::world::{Rng, later};
 const MAX_GREYLIST_ENTRIES: usize = 100_000;
 
 /// The point of an SMTP session at which a fault applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultPoint {
     /// Before the greeting.

@@ -199,6 +199,30 @@ fn http_search_waits_for_a_message_and_ends_without_one() {
     assert!(at.saturating_duration_since(accepted) < Duration::from_secs(5));
 }
 
+/// Prints how long after its acceptance a message is known to who waits for it, and bounds that generously.
+#[test]
+fn http_wait_ends_soon_after_the_acceptance() {
+    let served = Served::ephemeral();
+    let mut smtp = Smtp::connect(&served);
+    let mut times: Vec<Duration> = (0..20)
+        .map(|number| {
+            let mut http = Http::connect(&served);
+            let waiting = thread::spawn(move || {
+                http.get(&format!("/api/v1/message/latest?query=subject:number{number}&wait=30s"));
+                Instant::now()
+            });
+            // Without this, it may be there before anybody waits.
+            super::pause();
+            smtp.send(&["friend@sina.test"], &format!("number{number}"));
+            let accepted = Instant::now();
+            waiting.join().unwrap().saturating_duration_since(accepted)
+        })
+        .collect();
+    times.sort_unstable();
+    println!("a message is known {:?} after its acceptance, {:?} at most", times[10], times[19]);
+    assert!(times[10] < Duration::from_secs(2), "{times:?}");
+}
+
 #[test]
 fn http_message_routes_refuse_foreign_pages_and_unreadable_deletions() {
     let served = Served::ephemeral();

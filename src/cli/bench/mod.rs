@@ -1,6 +1,7 @@
 //! `postroad bench`: performance measurements on this machine.
 
 mod figure;
+mod http;
 mod imap;
 mod mailbox_memory;
 mod memory;
@@ -28,6 +29,7 @@ enum BenchCommand {
     Smtp(Box<smtp::Smtp>),
     Imap(imap::ImapBench),
     Pop3(pop3::Pop3Bench),
+    Http(http::HttpBench),
     Memory(memory::Memory),
 }
 
@@ -42,6 +44,7 @@ impl Bench {
             BenchCommand::Smtp(smtp) => run_on_own_thread(async || smtp.run().await).await,
             BenchCommand::Imap(imap) => run_on_own_thread(async || imap.run().await).await,
             BenchCommand::Pop3(pop3) => run_on_own_thread(async || pop3.run().await).await,
+            BenchCommand::Http(http) => run_on_own_thread(async || http.run().await).await,
             BenchCommand::Memory(memory) => run_on_own_thread(async || memory.run().await).await,
         }
     }

@@ -13,17 +13,20 @@ use crate::mta::Selector;
 /// Messages that are selected at once.
 const BATCH: usize = 1000;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
+#[schema(rename_all = "PascalCase")]
 struct Marks {
     read: bool,
+    #[schema(rename = "IDs")]
     ids: Option<Vec<String>>,
     search: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 struct Deletion {
+    #[schema(rename = "IDs")]
     ids: Option<Vec<String>>,
 }
 
@@ -44,6 +47,15 @@ fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T>
     }
 }
 
+/// Marks messages as read or unread: those with the ids, or that match, or all.
+#[utoipa::path(
+    put,
+    path = "/api/v1/messages",
+    tag = "messages",
+    params(ListQuery),
+    request_body = Marks,
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery>, body: Bytes) -> Answer {
     let Marks { read, ids, search } = read_body(&body)?;
     let catalogue = catalogue(&running)?;
@@ -66,6 +78,14 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
 }
 
 /// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before` select.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/messages",
+    tag = "messages",
+    params(ListQuery),
+    request_body = Option<Deletion>,
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<ListQuery>, body: Bytes) -> Answer {
     let Deletion { ids } = read_body(&body)?;
     match ids.filter(|ids| !ids.is_empty()) {
@@ -78,6 +98,8 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
     Ok(done())
 }
 
+/// Deletes the messages that match.
+#[utoipa::path(delete, path = "/api/v1/search", tag = "messages", params(ListQuery), responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn delete_found(State(running): AppState, Query(query): Query<ListQuery>) -> Answer {
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;

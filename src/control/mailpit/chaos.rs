@@ -11,18 +11,21 @@ use crate::smtp::reply_faults::FaultPoint;
 use crate::sync::lock;
 
 /// The error of one command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all(serialize = "PascalCase", deserialize = "lowercase"))]
+#[schema(rename_all = "PascalCase")]
 struct Trigger {
     #[serde(rename(serialize = "ErrorCode", deserialize = "errorcode"))]
+    #[schema(rename = "ErrorCode")]
     error_code: u16,
     /// In percent.
     probability: u8,
 }
 
 /// All of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, rename_all(serialize = "PascalCase", deserialize = "lowercase"))]
+#[schema(rename_all = "PascalCase")]
 pub(super) struct Triggers {
     sender: Trigger,
     recipient: Trigger,
@@ -43,11 +46,20 @@ pub(super) struct Chaos {
     faults: Vec<u64>,
 }
 
+/// The SMTP errors on purpose.
+#[utoipa::path(get, path = "/api/v1/chaos", tag = "messages", responses((status = 200, body = Triggers)))]
 pub(super) async fn show(Extension(shared): Ours) -> Json<Triggers> {
     Json(lock(&shared.chaos).triggers)
 }
 
 /// Replaces all triggers; what is left out is off.
+#[utoipa::path(
+    put,
+    path = "/api/v1/chaos",
+    tag = "messages",
+    request_body = Triggers,
+    responses((status = 200, body = Triggers))
+)]
 pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body: Bytes) -> Answer<Json<Triggers>> {
     let triggers: Triggers = read_json(&body).map_err(Failure::invalid)?;
     for trigger in [triggers.sender, triggers.recipient, triggers.authentication] {

@@ -105,7 +105,7 @@ fn code(word: &str) -> Option<String> {
 }
 
 /// How to unsubscribe. RFC 2369 §3.2, RFC 8058.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Unsubscribe {
     pub(super) links: Vec<String>,
@@ -146,7 +146,7 @@ pub(super) fn unsubscribe(message: &Message<'_>) -> Unsubscribe {
 }
 
 /// A calendar invitation. RFC 5545, RFC 5546.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Invitation {
     #[serde(rename = "PartID")]

@@ -12,7 +12,7 @@ use crate::catalogue::Filter;
 /// The version of the interface; clients compare it.
 pub(super) const VERSION: &str = concat!("v1.30.5+postroad-", env!("CARGO_PKG_VERSION"));
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AppInformation {
     version: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct AppInformation {
     runtime_stats: RuntimeStats,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RuntimeStats {
     uptime: u64,
@@ -42,6 +42,8 @@ struct RuntimeStats {
     smtp_ignored: u64,
 }
 
+/// About this server.
+#[utoipa::path(get, path = "/api/v1/info", tag = "messages", responses((status = 200, body = AppInformation)))]
 pub(super) async fn info(State(running): AppState, Extension(shared): Ours) -> Answer<Json<AppInformation>> {
     let catalogue = catalogue(&running)?;
     let (messages, unread) = catalogue.count(&Filter::default())?;
@@ -74,7 +76,7 @@ fn resident_bytes() -> Option<u64> {
     text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct WebConfiguration {
     label: String,
@@ -85,7 +87,7 @@ pub(super) struct WebConfiguration {
     hide_delete_all_button: bool,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct MessageRelay {
     enabled: bool,
@@ -100,6 +102,8 @@ struct MessageRelay {
     recipient_allowlist: String,
 }
 
+/// What the page of Mailpit would show.
+#[utoipa::path(get, path = "/api/v1/webui", tag = "messages", responses((status = 200, body = WebConfiguration)))]
 pub(super) async fn webui(State(running): AppState) -> Json<WebConfiguration> {
     let world = &running.env.world;
     let relay = MessageRelay {

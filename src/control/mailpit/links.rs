@@ -14,14 +14,14 @@ use crate::world::World;
 /// The most links that are judged.
 const MAX_LINKS: usize = 100;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct LinkCheck {
     errors: usize,
     links: Vec<Link>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Link {
     #[serde(rename = "URL")]
@@ -31,6 +31,14 @@ struct Link {
     status: &'static str,
 }
 
+/// Judges the links of a message by their form.
+#[utoipa::path(
+    get,
+    path = "/api/v1/message/{id}/link-check",
+    tag = "messages",
+    params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery),
+    responses((status = 200, body = LinkCheck))
+)]
 pub(super) async fn check(
     State(running): AppState,
     Path(id): Path<String>,

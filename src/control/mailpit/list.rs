@@ -25,16 +25,25 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 10_000;
 
 /// The parameters of a list or a search. Unknown ones are ignored, and numbers that cannot be read are the default.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// How many to skip.
     start: Option<String>,
+    /// The length of a page: 50 by default, 10,000 at most.
     limit: Option<String>,
+    /// Only those that arrived before this time.
     before: Option<String>,
+    /// Search words.
     pub(super) query: Option<String>,
+    /// The time zone of dates in the query, such as `Europe/Berlin`.
     tz: Option<String>,
+    /// Only messages for this address.
     mailbox: Option<String>,
+    /// Until there is a match, at most so long: `30s`, or a number of seconds.
     wait: Option<String>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
@@ -110,11 +119,27 @@ impl Wait {
     }
 }
 
+/// Messages, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/messages",
+    tag = "messages",
+    params(ListQuery),
+    responses((status = 200, body = MessagesSummary))
+)]
 pub(super) async fn messages(State(running): AppState, Query(query): Query<ListQuery>) -> Answer<impl IntoResponse> {
     let window = query.window(catalogue(&running)?, MAX_LIMIT)?;
     answer(&running, &query, query.filter(None)?, window).await.map(Json)
 }
 
+/// Messages that match, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/search",
+    tag = "messages",
+    params(ListQuery),
+    responses((status = 200, body = MessagesSummary))
+)]
 pub(super) async fn search(State(running): AppState, Query(query): Query<ListQuery>) -> Answer<impl IntoResponse> {
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;

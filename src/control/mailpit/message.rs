@@ -37,6 +37,13 @@ pub(super) async fn find(running: &RunningWorld, id: &str, query: &ListQuery) ->
 }
 
 /// A message; as clients of Mailpit expect, it is read from then on.
+#[utoipa::path(
+    get,
+    path = "/api/v1/message/{id}",
+    tag = "messages",
+    params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery),
+    responses((status = 200, body = Message))
+)]
 pub(super) async fn message(
     State(running): AppState,
     Path(id): Path<String>,
@@ -122,6 +129,14 @@ fn attachment(part: &Part<'_>) -> Attachment {
     }
 }
 
+/// The header fields of a message, by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/message/{id}/headers",
+    tag = "messages",
+    params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery),
+    responses((status = 200, body = Headers))
+)]
 pub(super) async fn headers(
     State(running): AppState,
     Path(id): Path<String>,
@@ -157,12 +172,22 @@ fn canonical(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct RawQuery {
+    /// `1` for an answer that browsers save.
     #[serde(default)]
     dl: Option<String>,
 }
 
+/// A message as it was accepted.
+#[utoipa::path(
+    get,
+    path = "/api/v1/message/{id}/raw",
+    tag = "messages",
+    params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery, RawQuery),
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn raw(
     State(running): AppState,
     Path(id): Path<String>,
@@ -180,6 +205,18 @@ pub(super) async fn raw(
     Ok(response)
 }
 
+/// A part of a message, decoded.
+#[utoipa::path(
+    get,
+    path = "/api/v1/message/{id}/part/{part}",
+    tag = "messages",
+    params(
+        ("id" = String, Path, description = "The id of a message, or `latest`."),
+        ("part" = String, Path, description = "The `PartID`."),
+        ListQuery
+    ),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "Its media type is that of the part."))
+)]
 pub(super) async fn part(
     State(running): AppState,
     Path((id, wanted)): Path<(String, String)>,

@@ -32,14 +32,14 @@ mod view;
 
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::AppState;
 use crate::catalogue::Catalogue;
@@ -63,27 +63,27 @@ struct Shared {
 type Ours = axum::Extension<Arc<Shared>>;
 
 /// The routes of this interface.
-pub(super) fn router() -> Router<Arc<RunningWorld>> {
+pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
     let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
     let shared = Shared { began: Instant::now(), chaos: Mutex::default(), sockets };
-    Router::new()
-        .route("/api/v1/messages", get(list::messages).put(change::mark).delete(change::delete_by_ids))
-        .route("/api/v1/search", get(list::search).delete(change::delete_found))
-        .route("/api/v1/message/{id}", get(message::message))
-        .route("/api/v1/message/{id}/headers", get(message::headers))
-        .route("/api/v1/message/{id}/raw", get(message::raw))
-        .route("/api/v1/message/{id}/part/{part}", get(message::part))
-        .route("/api/v1/message/{id}/link-check", get(links::check))
-        .route("/api/v1/message/{id}/release", post(send::release))
-        .route("/api/v1/tags", get(tags::list).put(tags::set))
-        .route("/api/v1/tags/{tag}", put(tags::rename).delete(tags::delete))
-        .route("/api/v1/info", get(info::info))
-        .route("/api/v1/webui", get(info::webui))
-        .route("/api/v1/chaos", get(chaos::show).put(chaos::set))
-        .route("/api/events", get(socket::events))
-        .route("/view/{name}", get(view::view))
+    OpenApiRouter::new()
+        .routes(routes!(list::messages, change::mark, change::delete_by_ids))
+        .routes(routes!(list::search, change::delete_found))
+        .routes(routes!(message::message))
+        .routes(routes!(message::headers))
+        .routes(routes!(message::raw))
+        .routes(routes!(message::part))
+        .routes(routes!(links::check))
+        .routes(routes!(send::release))
+        .routes(routes!(tags::list, tags::set))
+        .routes(routes!(tags::rename, tags::delete))
+        .routes(routes!(info::info))
+        .routes(routes!(info::webui))
+        .routes(routes!(chaos::show, chaos::set))
+        .routes(routes!(socket::events))
+        .routes(routes!(view::view))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .merge(Router::new().route("/api/v1/send", post(send::send)).layer(DefaultBodyLimit::max(MAX_SEND_BYTES)))
+        .routes(routes!(send::send).layer(DefaultBodyLimit::max(MAX_SEND_BYTES)))
         .layer(axum::Extension(Arc::new(shared)))
 }
 
@@ -136,7 +136,8 @@ impl From<mda::Error> for Failure {
 
 /// The catalogue of this process.
 fn catalogue(running: &RunningWorld) -> Answer<&Catalogue> {
-    let none = "this process runs one host of a world and has no list of its messages; use IMAP, or `postroad serve`";
+    let none = "a process of `postroad host` has no list of messages: the collector has /api/v1/journeys and /api/v1/events of \
+                the whole world, mailboxes have the messages (IMAP, POP3), and `postroad serve` has all of it over HTTP";
     running.env.catalogue.as_ref().ok_or_else(|| Failure(StatusCode::NOT_IMPLEMENTED, none.to_owned()))
 }
 

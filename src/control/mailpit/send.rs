@@ -15,8 +15,7 @@ use mail_builder::headers::address::Address as HeaderAddress;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::list::ListQuery;
 use super::message::find;
@@ -30,23 +29,28 @@ use crate::mta::{self, Mta};
 const OWN_FIELDS: [&str; 9] =
     ["to", "from", "cc", "bcc", "reply-to", "date", "subject", "content-type", "mime-version"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
 struct Person {
     #[serde(default)]
     name: String,
     email: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
 struct File {
     content: String,
     filename: String,
+    #[schema(rename = "ContentType")]
     contenttype: Option<String>,
+    #[schema(rename = "ContentID")]
     contentid: Option<String>,
 }
 
 /// Lists may be `null`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
 struct SendRequest {
     from: Person,
     #[serde(default)]
@@ -56,12 +60,14 @@ struct SendRequest {
     #[serde(default)]
     bcc: Option<Vec<String>>,
     #[serde(default)]
+    #[schema(rename = "ReplyTo")]
     replyto: Option<Vec<Person>>,
     #[serde(default)]
     subject: String,
     #[serde(default)]
     text: String,
     #[serde(default)]
+    #[schema(rename = "HTML")]
     html: String,
     #[serde(default)]
     attachments: Option<Vec<File>>,
@@ -71,11 +77,32 @@ struct SendRequest {
     headers: Option<BTreeMap<String, String>>,
 }
 
-/// Errors are JSON here.
+/// The answer to a message that was sent.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SendConfirmation {
+    #[serde(rename = "ID")]
+    id: String,
+}
+
+/// Why it was not sent.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SendError {
+    #[serde(rename = "Error")]
+    error: String,
+}
+
+/// Sends a message into the world. Errors are JSON here: `{"Error": "…"}`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/send",
+    tag = "messages",
+    request_body = SendRequest,
+    responses((status = 200, body = SendConfirmation), (status = "default", description = "An error.", body = SendError))
+)]
 pub(super) async fn send(State(running): AppState, body: Bytes) -> Response {
     match accept_request(&running, &body).await {
-        Ok(id) => Json(json!({ "ID": id.to_string() })).into_response(),
-        Err(Failure(status, text)) => (status, Json(json!({ "Error": text }))).into_response(),
+        Ok(id) => Json(SendConfirmation { id: id.to_string() }).into_response(),
+        Err(Failure(status, text)) => (status, Json(SendError { error: text })).into_response(),
     }
 }
 
@@ -198,14 +225,25 @@ async fn submit(
 }
 
 /// Recipients, as an object or as a list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
 enum Release {
-    Named { to: Vec<String> },
+    Named {
+        #[schema(rename = "To")]
+        to: Vec<String>,
+    },
     List(Vec<String>),
 }
 
-/// Sends a message again, as a new one.
+/// Sends a message into the world again, as a new one.
+#[utoipa::path(
+    post,
+    path = "/api/v1/message/{id}/release",
+    tag = "messages",
+    params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery),
+    request_body = Release,
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn release(
     State(running): AppState,
     Path(id): Path<String>,

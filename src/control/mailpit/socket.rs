@@ -25,6 +25,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest message of a client.
 const MAX_INPUT_BYTES: usize = 4096;
 
+/// A websocket with the changes, as they happen.
+#[utoipa::path(get, path = "/api/events", tag = "messages", responses((status = 101, description = "A websocket.")))]
 pub(super) async fn events(State(running): AppState, Extension(shared): Ours, upgrade: WebSocketUpgrade) -> Answer {
     catalogue(&running)?;
     let too_many = |_| Failure(StatusCode::SERVICE_UNAVAILABLE, "too many websockets".to_owned());

@@ -17,24 +17,30 @@ const MAX_TAG_CHARS: usize = 100;
 /// Messages that are changed at once.
 const BATCH: usize = 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
 struct Tags {
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
+    #[schema(rename = "IDs")]
     ids: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
 struct NewName {
     name: String,
 }
 
+/// The tags in use.
+#[utoipa::path(get, path = "/api/v1/tags", tag = "messages", responses((status = 200, body = Vec<String>)))]
 pub(super) async fn list(State(running): AppState) -> Answer<Json<Vec<String>>> {
     Ok(Json(catalogue(&running)?.tags()?.into_iter().map(|(tag, _)| tag).collect()))
 }
 
 /// Replaces the tags of messages.
+#[utoipa::path(put, path = "/api/v1/tags", tag = "messages", request_body = Tags, responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn set(State(running): AppState, body: Bytes) -> Answer {
     let Tags { tags, ids } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
     let numbers = numbers_of(catalogue(&running)?, &ids)?;
@@ -42,6 +48,15 @@ pub(super) async fn set(State(running): AppState, body: Bytes) -> Answer {
     Ok(done())
 }
 
+/// Renames a tag.
+#[utoipa::path(
+    put,
+    path = "/api/v1/tags/{tag}",
+    tag = "messages",
+    params(("tag" = String, Path, description = "The tag.")),
+    request_body = NewName,
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn rename(State(running): AppState, Path(tag): Path<String>, body: Bytes) -> Answer {
     let NewName { name } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
     let name = clean(&name)?;
@@ -57,6 +72,14 @@ pub(super) async fn rename(State(running): AppState, Path(tag): Path<String>, bo
     Ok(done())
 }
 
+/// Removes a tag from all messages.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tags/{tag}",
+    tag = "messages",
+    params(("tag" = String, Path, description = "The tag.")),
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub(super) async fn delete(State(running): AppState, Path(tag): Path<String>) -> Answer {
     replace(&running, &tag, None).await?;
     Ok(done())

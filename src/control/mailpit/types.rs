@@ -11,7 +11,7 @@ use crate::catalogue::{Catalogue, Entry, SummaryAddress};
 use crate::journey::RecipientStatus;
 use crate::mail::Address;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MessageSummary {
     #[serde(rename = "ID")]
@@ -35,7 +35,7 @@ pub(super) struct MessageSummary {
 }
 
 /// `MAIL FROM` and `RCPT TO`; ours.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Envelope {
     from: String,
@@ -75,7 +75,7 @@ impl MessageSummary {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct MessagesSummary {
     pub(super) total: u64,
     pub(super) unread: u64,
@@ -90,7 +90,7 @@ pub(super) struct MessagesSummary {
     pub(super) next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Attachment {
     #[serde(rename = "PartID")]
@@ -103,7 +103,7 @@ pub(super) struct Attachment {
     pub(super) checksums: Checksums,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Checksums {
     #[serde(rename = "MD5")]
     pub(super) md5: String,
@@ -113,7 +113,7 @@ pub(super) struct Checksums {
     pub(super) sha256: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ListUnsubscribe {
     pub(super) header: String,
@@ -122,7 +122,7 @@ pub(super) struct ListUnsubscribe {
     pub(super) header_post: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Message {
     #[serde(rename = "ID")]
@@ -150,6 +150,7 @@ pub(super) struct Message {
     pub(super) read: bool,
     pub(super) envelope: Envelope,
     /// What became of it for each recipient, as far as the event log knows.
+    #[schema(value_type = BTreeMap<String, RecipientStatus>)]
     pub(super) recipients: BTreeMap<Address, RecipientStatus>,
     pub(super) codes: Vec<String>,
     pub(super) links: Vec<String>,

@@ -11,13 +11,23 @@ use super::message::{find, inert};
 use super::{Answer, AppState, Failure, catalogue, extract};
 use crate::catalogue::parts;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ViewQuery {
+    /// `1` lets links open another page.
     #[serde(default)]
     embed: Option<String>,
 }
 
-/// `latest` leads to the newest message, `ID.html` and `ID.txt` are its parts, and `ID` the one that it has.
+/// A message for browsers: `latest` leads to the newest message, `ID.html` and `ID.txt` are its parts, and `ID` the one that
+/// it has.
+#[utoipa::path(
+    get,
+    path = "/view/{name}",
+    tag = "messages",
+    params(("name" = String, Path, description = "`ID.html`, `ID.txt`, `ID` or `latest`."), ListQuery, ViewQuery),
+    responses((status = 200, body = String, content_type = "text/html"), (status = 302, description = "From `latest`."))
+)]
 pub(super) async fn view(
     State(running): AppState,
     Path(name): Path<String>,

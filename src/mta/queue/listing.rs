@@ -41,7 +41,7 @@ impl Selector {
 }
 
 /// What a message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its next attempt.
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for QueuePlace {
 }
 
 /// A message as the operator sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueEntry {
     /// Its number in the store.
     #[serde(skip)]
@@ -98,10 +98,12 @@ pub struct QueueEntry {
     /// Its queue id.
     pub id: QueueId,
     /// The host of the queue.
+    #[schema(value_type = String)]
     pub host: HostName,
     /// What it waits for.
     pub state: State,
     /// Its sender; also `None` if that cannot be read.
+    #[schema(value_type = Option<Address>)]
     pub reverse_path: ReversePath,
     /// The recipients that are not settled; empty if they cannot be read.
     pub recipients: Vec<Address>,
@@ -146,12 +148,13 @@ pub struct WaitingMessage {
 }
 
 /// A part of a queue.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Listing {
     /// The number of messages that were selected.
     pub total: usize,
     /// `cursor` of the next page; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub next: Option<QueuePlace>,
     /// The oldest of them.
     pub messages: Vec<QueueEntry>,

@@ -1,0 +1,183 @@
+//! `postroad bench http`: how soon the HTTP interface answers, and what memory it takes, with many messages in the catalogue.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::time::Instant;
+
+use super::figure::{Figure, Figures, RARE_SUBJECT, RARE_TEXT, message};
+use crate::bench::Processes;
+use crate::catalogue::{self, Arrival, Catalogue};
+use crate::control::{self, Access, Client};
+use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
+use crate::journey::{EventKind, EventLog, Protocol};
+use crate::mail::{Address, JourneyId, Message};
+use crate::net::Net;
+use crate::store::{Error, Transaction};
+use crate::world::{Clock, Rng, Service, World};
+
+/// Messages of one commit.
+const BATCH: u32 = 500;
+/// Events in memory, as in `postroad serve`.
+const MAX_EVENTS: usize = 50_000;
+
+/// Measures the HTTP interface of a world in this process with many messages, which are stored directly, and a journey for
+/// each: the median time of a request on a connection of its own, and the memory.
+#[derive(Debug, Args)]
+pub(super) struct HttpBench {
+    /// Number of 4 KiB messages.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000))]
+    messages: u32,
+    /// Requests of each kind.
+    #[arg(long, value_name = "N", default_value_t = 51, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    requests: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl HttpBench {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The world does not start, or a request fails.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut figures = Figures { quiet: self.json, ..Figures::default() };
+        let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
+        let running = start(folder.path()).await?;
+        let measured = self.measure(&running, &mut figures).await;
+        running.stop().await;
+        measured?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&figures.list)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn measure(&self, running: &RunningWorld, figures: &mut Figures) -> anyhow::Result<()> {
+        let processes = Processes::new(vec![std::process::id()]);
+        let resident = || processes.usage().map(|usage| usage.resident);
+        let before = resident();
+        let began = Instant::now();
+        let newest = fill(running, self.messages).await?;
+        figures.rate("stored", "messages/s", self.messages.into(), began.elapsed());
+        let began = Instant::now();
+        let catalogue = running.env.catalogue.as_ref().context("the world has a catalogue")?;
+        catalogue.index().await?;
+        figures.rate("indexed", "messages/s", self.messages.into(), began.elapsed());
+
+        let at = running.bound_ports().get(&Service::Http).context("the world has an HTTP port")?;
+        let client = Client::new(Net::sockets().interface(&[]), &at.ip().to_string(), at.port(), None);
+        let half = self.messages / 2;
+        for (what, path) in [
+            ("a page of the list", "/api/v1/messages".to_owned()),
+            ("a page in the middle of the list", format!("/api/v1/messages?start={half}")),
+            ("search for a word of 1 %", format!("/api/v1/search?query={RARE_TEXT}")),
+            ("search for a word of all", "/api/v1/search?query=report".to_owned()),
+            ("newest match", format!("/api/v1/message/latest?query=subject:{RARE_SUBJECT}")),
+            ("a message", format!("/api/v1/message/{newest}")),
+            ("a page of journeys", "/api/v1/journeys".to_owned()),
+            ("a journey", format!("/api/v1/journeys/{newest}")),
+        ] {
+            figures.add(Figure::new(what, "ms", "less", self.median_ms(&client, &path).await?));
+        }
+        if let (Some(before), Some(after)) = (before, resident()) {
+            let each = after.saturating_sub(before) as f64 / f64::from(self.messages);
+            figures.add(Figure::new("memory of each message", "bytes", "less", each));
+        }
+        Ok(())
+    }
+
+    async fn median_ms(&self, client: &Client, path: &str) -> anyhow::Result<f64> {
+        // Warms up.
+        let answer = client.bytes(path).await?;
+        anyhow::ensure!(200 < answer.len(), "the answer of {path} is empty");
+        let mut times = Vec::new();
+        for _ in 0..self.requests {
+            let began = Instant::now();
+            client.bytes(path).await?;
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times[times.len() / 2].as_secs_f64() * 1e3)
+    }
+}
+
+/// A world in this process, with its HTTP interface.
+async fn start(folder: &Path) -> anyhow::Result<Arc<RunningWorld>> {
+    let (world, data, clock) = (Arc::new(World::journey()), DataDir::open(folder)?, Clock::wall());
+    let store = data.store()?;
+    let env = Environment {
+        net: Net::loopback(world.addresses()),
+        event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
+        catalogue: Some(Catalogue::new(store.clone())),
+        store,
+        clock,
+        rng: Rng::seeded(1),
+        authority: Arc::new(data.authority(&world, clock)?),
+        world,
+    };
+    let ports = PublicPorts::free(&env.world.ports, Ipv4Addr::LOCALHOST.into());
+    let mut running = RunningWorld::start(env, ports).await?;
+    let listener = running.bind_public(Service::Http).await?.context("the world has an HTTP port")?;
+    let running = Arc::new(running);
+    running.spawn(control::serve(listener, running.clone(), Access::default(), running.stopping()));
+    Ok(running)
+}
+
+/// Stores messages and their journeys; returns the id of the newest.
+async fn fill(running: &RunningWorld, count: u32) -> anyhow::Result<JourneyId> {
+    let (rng, clock) = (Rng::seeded(2), running.env.clock);
+    let (from, to): (Address, Address) = ("me@163.test".parse()?, "friend@sina.test".parse()?);
+    let (first, last) = (running.env.event_log.emitter("mta-163"), running.env.event_log.emitter("mda-sina"));
+    let mut newest = JourneyId::from_random(0);
+    for start in (0..count).step_by(BATCH as usize) {
+        let mut arrivals = Vec::new();
+        for number in start..count.min(start + BATCH) {
+            let journey = JourneyId::from_random(rng.next_u64());
+            let message = Message::new(message(number, &rng).into());
+            let (recipients, reverse_path) = (vec![to.clone()], Some(from.clone()));
+            let received = EventKind::Received {
+                protocol: Protocol::Smtp,
+                from: "localhost [127.0.0.1]".to_owned(),
+                reverse_path: reverse_path.clone(),
+                recipients: recipients.clone(),
+                size: message.len(),
+                tls: None,
+                user: None,
+                took_ms: 0.0,
+            };
+            first.report(journey, None, received, None);
+            let (recipient, account, mailbox) = (to.clone(), to.key(), "INBOX".to_owned());
+            last.report(journey, None, EventKind::Delivered { recipient, account, mailbox, uid: number + 1 }, None);
+            let (addresses, arrived) = ([to.key()].into(), clock.now());
+            arrivals.push(Arrival { journey, reverse_path, recipients, addresses, login: None, message, arrived });
+            newest = journey;
+        }
+        let insert = move |transaction: &Transaction<'_>| {
+            arrivals.iter().try_for_each(|arrival| catalogue::insert(transaction, arrival).map(drop))
+        };
+        running.env.store.write::<(), Error, _>(insert).await?;
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn http_bench_of_few_messages_has_every_figure() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start(folder.path()).await.unwrap();
+        let mut figures = Figures { quiet: true, ..Figures::default() };
+        let bench = HttpBench { messages: 300, requests: 1, json: true };
+        bench.measure(&running, &mut figures).await.unwrap();
+        assert!(9 < figures.list.len() && figures.list.iter().all(|figure| figure.value.is_finite()));
+        running.stop().await;
+    }
+}
