@@ -43,6 +43,8 @@ mod output;
 mod public_faults;
 #[path = "live/run_files.rs"]
 mod run_files;
+#[path = "live/stream.rs"]
+mod stream;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

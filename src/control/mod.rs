@@ -15,6 +15,7 @@
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
+//! | `/api/v1/events/stream?since=N&dialogue=BOOL` | the same and more as it happens, by server-sent events: `stream` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
@@ -36,6 +37,7 @@ mod mailpit;
 mod problem;
 mod queue;
 mod share;
+mod stream;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -104,6 +106,7 @@ fn router(running: Arc<RunningWorld>, access: Access) -> Router {
         .route("/api/v1/journeys", get(journeys))
         .route("/api/v1/journeys/{id}", get(journey))
         .route(share::EVENTS, get(events).post(import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
+        .route(stream::PATH, get(stream::follow))
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
@@ -151,6 +154,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
+/api/v1/events/stream?since=N&dialogue=true|false (server-sent events)
 POST /api/v1/backup
 /api/v1/faults
 POST /api/v1/faults

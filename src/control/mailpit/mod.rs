@@ -23,6 +23,7 @@ mod info;
 mod links;
 mod list;
 mod message;
+mod news;
 mod retention;
 mod send;
 mod socket;
@@ -40,6 +41,8 @@ use axum::routing::{get, post, put};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+pub(super) use news::News;
 
 use super::AppState;
 use crate::catalogue::Catalogue;
