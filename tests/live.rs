@@ -43,6 +43,8 @@ mod output;
 mod public_faults;
 #[path = "live/run_files.rs"]
 mod run_files;
+#[path = "live/sessions.rs"]
+mod sessions;
 #[path = "live/stream.rs"]
 mod stream;
 

@@ -16,6 +16,7 @@
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `/api/v1/events/stream?since=N&dialogue=BOOL` | the same and more as it happens, by server-sent events: `stream` |
+//! | `/api/v1/sessions`, `/api/v1/sessions/ID` | conversations at the doors, with or without a message: `sessions` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
@@ -36,6 +37,7 @@ mod mailboxes;
 mod mailpit;
 mod problem;
 mod queue;
+mod sessions;
 mod share;
 mod stream;
 mod wait;
@@ -110,6 +112,7 @@ fn router(running: Arc<RunningWorld>, access: Access) -> Router {
         .route(backup::PATH, post(backup::create))
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
+        .merge(sessions::router())
         .method_not_allowed_fallback(no_such_method)
         .merge(mailpit::router())
         .fallback(no_such_path)
@@ -155,6 +158,8 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
 /api/v1/events/stream?since=N&dialogue=true|false (server-sent events)
+/api/v1/sessions?protocol=&host=&client=&login=&outcome=&journey=&open=&text=&cursor=N&limit=N&wait=TIME
+/api/v1/sessions/ID
 POST /api/v1/backup
 /api/v1/faults
 POST /api/v1/faults

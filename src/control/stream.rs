@@ -18,8 +18,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -29,7 +29,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use super::mailpit::News;
-use super::{AppState, error_reply};
+use super::problem::{Problem, Query};
+use super::{Answer, AppState};
 use crate::catalogue::{Catalogue, Changes};
 use crate::host::RunningWorld;
 use crate::journey::{Event, Lagged, Subscription};
@@ -57,10 +58,13 @@ fn yes() -> bool {
     true
 }
 
-pub(super) async fn follow(State(running): AppState, Query(query): Query<StreamQuery>, headers: HeaderMap) -> Response {
-    let Ok(seat) = SEATS.clone().try_acquire_owned() else {
-        return error_reply(StatusCode::SERVICE_UNAVAILABLE, "too many clients follow the events, try again later");
-    };
+pub(super) async fn follow(
+    State(running): AppState,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let too_many = |_| Problem::unavailable("too many clients follow the events, try again later");
+    let seat = SEATS.clone().try_acquire_owned().map_err(too_many)?;
     // What is no number is not of ours, and nothing that the client has.
     let last_id = headers.get(HeaderName::from_static("last-event-id"));
     let last_id = last_id.and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
@@ -71,7 +75,7 @@ pub(super) async fn follow(State(running): AppState, Query(query): Query<StreamQ
     });
     // A proxy must not hold events back: nginx, ngx_http_proxy_module, X-Accel-Buffering.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
-    (unbuffered, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
+    Ok((unbuffered, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response())
 }
 
 /// What one client is sent. It holds at most one batch of events and one commit's changes, and takes the next when these were

@@ -67,7 +67,7 @@ impl Smtp {
         smtp
     }
 
-    fn say(&mut self, line: &str) -> String {
+    pub(super) fn say(&mut self, line: &str) -> String {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
     }

@@ -15,6 +15,7 @@ pub(super) use incoming_message::IncomingMessage;
 use super::Mta;
 use super::expand::AliasExpansion;
 use super::policy::PolicyContext;
+use crate::journey::{Protocol, Recorder};
 use crate::mail::{Envelope, Message, Recipient, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::server::{self, Client, Policy, Resources};
@@ -156,6 +157,15 @@ impl Policy for SmtpPolicy {
             bare_line_ends: policy.bare_line_ends,
             ..server::Config::default()
         }
+    }
+
+    fn record(&self, client: IpAddr) -> Recorder {
+        let context = self.hosts.greeting().context();
+        let protocol = match self.kind {
+            ListenerKind::Submission => Protocol::Submission,
+            ListenerKind::Relay | ListenerKind::Unauthenticated => Protocol::Smtp,
+        };
+        context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
     }
 
     fn connect(&mut self, peer: IpAddr) -> Option<Reply> {

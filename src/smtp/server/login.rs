@@ -73,6 +73,7 @@ impl Session {
             Step::NeedSecret(user) => self.forward(PendingRequest::Secret(exchange), Event::NeedSecret(user)),
             Step::Granted { user } => {
                 self.user = Some(user);
+                self.recorder.logged_in();
                 self.send_reply(&Reply::new(235, (2, 7, 0), "Authentication successful"));
             }
             Step::Denied => self.login_failed(),
