@@ -35,6 +35,8 @@ mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/metrics.rs"]
+mod metrics;
 #[path = "live/next_hops.rs"]
 mod next_hops;
 #[path = "live/output.rs"]

@@ -17,6 +17,7 @@
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `/api/v1/events/stream?since=N&dialogue=BOOL` | the same and more as it happens, by server-sent events: `stream` |
 //! | `/api/v1/sessions`, `/api/v1/sessions/ID` | conversations at the doors, with or without a message: `sessions` |
+//! | `/metrics` | numbers for Prometheus: `metrics` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
@@ -35,6 +36,7 @@ mod guard;
 mod http;
 mod mailboxes;
 mod mailpit;
+mod metrics;
 mod problem;
 mod queue;
 mod sessions;
@@ -86,10 +88,12 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
     let (work, ended) = (mailpit::work(running.clone()), stop.clone());
     running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
-    net::serve(config, http::Http(router(running, access)), stop).await;
+    let metrics = Arc::new(metrics::Metrics::new(&running));
+    running.spawn(metrics.clone().follow(stop.clone()));
+    net::serve(config, http::Http(router(running, access, metrics)), stop).await;
 }
 
-fn router(running: Arc<RunningWorld>, access: Access) -> Router {
+fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/livez", get(|| async { "ok\n" }))
@@ -113,6 +117,7 @@ fn router(running: Arc<RunningWorld>, access: Access) -> Router {
         .route("/api/v1/faults", get(faults::list).post(faults::begin).delete(faults::end_all))
         .route("/api/v1/faults/{id}", delete(faults::end))
         .merge(sessions::router())
+        .merge(metrics::router(metrics))
         .method_not_allowed_fallback(no_such_method)
         .merge(mailpit::router())
         .fallback(no_such_path)
@@ -160,6 +165,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/events/stream?since=N&dialogue=true|false (server-sent events)
 /api/v1/sessions?protocol=&host=&client=&login=&outcome=&journey=&open=&text=&cursor=N&limit=N&wait=TIME
 /api/v1/sessions/ID
+/metrics
 POST /api/v1/backup
 /api/v1/faults
 POST /api/v1/faults

@@ -45,6 +45,24 @@ pub enum Outcome {
     BrokenOff,
 }
 
+impl Outcome {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Retrieved => "retrieved",
+            Self::LoggedIn => "logged_in",
+            Self::Refused => "refused",
+            Self::WrongPassword => "wrong_password",
+            Self::TlsFailed => "tls_failed",
+            Self::TimedOut => "timed_out",
+            Self::HungUp => "hung_up",
+            Self::HungUpInData => "hung_up_in_data",
+            Self::BrokenOff => "broken_off",
+        }
+    }
+}
+
 /// A command that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {

@@ -44,6 +44,8 @@ struct Inner {
 struct Kept {
     open: BTreeMap<u64, Weak<Recording>>,
     ended: BTreeMap<u64, Arc<Session>>,
+    /// How many ended, in all and with each outcome.
+    counts: BTreeMap<(Protocol, Option<Outcome>), u64>,
 }
 
 impl Kept {
@@ -180,6 +182,8 @@ impl Sessions {
         {
             let mut kept = lock(&self.0.kept);
             kept.open.remove(&session.id);
+            let outcomes = session.outcome.iter().copied().map(Some).chain([None]);
+            outcomes.for_each(|outcome| *kept.counts.entry((session.protocol, outcome)).or_default() += 1);
             kept.ended.insert(session.id, Arc::new(session));
             if MAX_SESSIONS < kept.ended.len()
                 && let Some(bytes) = kept.drop_oldest()
@@ -198,6 +202,11 @@ impl Sessions {
     /// How many conversations go on.
     pub fn open_count(&self) -> usize {
         lock(&self.0.kept).open.len()
+    }
+
+    /// How many conversations ended: with each outcome, and in all.
+    pub fn ended_counts(&self) -> BTreeMap<(Protocol, Option<Outcome>), u64> {
+        lock(&self.0.kept).counts.clone()
     }
 
     /// The conversation with this number.

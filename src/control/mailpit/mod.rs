@@ -42,6 +42,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub(super) use info::resident_bytes;
 pub(super) use news::News;
 
 use super::AppState;
