@@ -35,6 +35,8 @@ mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/mailpit.rs"]
+mod mailpit;
 #[path = "live/metrics.rs"]
 mod metrics;
 #[path = "live/next_hops.rs"]

@@ -37,7 +37,7 @@ pub use files::{Links, open_regular, read_regular};
 pub use host_group::HostGroup;
 pub use keep::Keep;
 pub use network::{Clients, Network};
-pub use policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
+pub use policy::{Greylisting, Logins, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
 pub use quota::Quota;
 pub use retry::Retry;
 pub use rng::Rng;

@@ -20,7 +20,7 @@ use crate::mail::{Envelope, Message, Recipient, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::server::{self, Client, Policy, Resources};
 use crate::store;
-use crate::world::{HostGroup, HostName, Stage, UnknownRecipients};
+use crate::world::{HostGroup, HostName, Logins, Stage, UnknownRecipients};
 
 /// Protocol errors after which a connection is closed.
 const MAX_ERRORS: usize = 20;
@@ -153,6 +153,7 @@ impl Policy for SmtpPolicy {
                 ListenerKind::Unauthenticated => server::Auth::Offered,
                 ListenerKind::Relay => server::Auth::Off,
             },
+            any_login: matches!(policy.logins, Logins::Any),
             plain_login: self.hosts.is_public(),
             bare_line_ends: policy.bare_line_ends,
             ..server::Config::default()
@@ -182,7 +183,12 @@ impl Policy for SmtpPolicy {
     }
 
     fn secret(&self, user: &str) -> Option<String> {
-        self.mta.context().world.secret(user).map(|(_, secret)| secret.to_owned())
+        let context = self.mta.context();
+        let named = match &context.settings.policy.logins {
+            Logins::Named(secrets) => secrets.get(user).map(String::as_str),
+            Logins::Users | Logins::Any => None,
+        };
+        named.or_else(|| context.world.secret(user).map(|(_, secret)| secret)).map(str::to_owned)
     }
 
     fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {
