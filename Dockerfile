@@ -7,10 +7,11 @@
 
 ARG BINARY=postroad
 
-# Folders that the unprivileged user can write to; the image has no shell to create them.
+# Folders that the unprivileged user can write to, and the name by which it stands in for Mailpit; the image has no shell to
+# create them.
 FROM debian:bookworm-slim AS folders
 RUN mkdir -p /root-of-image/data /root-of-image/authority /root-of-image/tmp && chown -R 10001:10001 /root-of-image \
- && chmod 1777 /root-of-image/tmp
+ && chmod 1777 /root-of-image/tmp && ln -s /postroad /root-of-image/mailpit
 
 FROM scratch AS base
 COPY --from=folders --chown=10001:10001 /root-of-image/ /

@@ -35,6 +35,10 @@ mod maildirs;
 #[cfg(feature = "mailin")]
 #[path = "live/mailin.rs"]
 mod mailin;
+#[path = "live/mailpit.rs"]
+mod mailpit;
+#[path = "live/metrics.rs"]
+mod metrics;
 #[path = "live/next_hops.rs"]
 mod next_hops;
 #[path = "live/openapi.rs"]
@@ -45,6 +49,10 @@ mod output;
 mod public_faults;
 #[path = "live/run_files.rs"]
 mod run_files;
+#[path = "live/sessions.rs"]
+mod sessions;
+#[path = "live/stream.rs"]
+mod stream;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

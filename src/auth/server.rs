@@ -162,6 +162,15 @@ impl SaslServer {
         step
     }
 
+    /// Continues after [`Step::NeedSecret`] for a server that takes any password, as one in tests does; not where the client wants
+    /// a proof that the server knows it.
+    pub fn any_secret(&mut self) -> Step {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::AwaitingSecret(Credentials::Password { user, .. }) => Step::Granted { user },
+            _ => Step::Denied,
+        }
+    }
+
     /// The SCRAM challenge. Passwords are stored in clear text, so each exchange can use its own salt; unknown users get a
     /// challenge as well.
     fn challenge(&self, first: scram::First, secret: Option<&str>) -> (State, Step) {

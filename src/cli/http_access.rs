@@ -9,7 +9,7 @@ use crate::control::{Access, Credentials};
 use crate::world::{Service, World};
 
 /// Credentials of the HTTP interface: of those who may use it, where it is served; of this client, where it is used.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct HttpCredentials {
     /// A user of the HTTP interface and the password.
     #[arg(long, value_name = "USER:PASSWORD", env = "POSTROAD_HTTP_USER", hide_env_values = true, global = true)]
@@ -58,7 +58,7 @@ fn listed(value: Option<&String>, file: Option<&Path>) -> anyhow::Result<Vec<Str
 }
 
 /// Who may use the HTTP interface that is served.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct HttpAccess {
     #[command(flatten)]
     pub(super) credentials: HttpCredentials,

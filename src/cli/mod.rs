@@ -28,6 +28,7 @@ mod greeter;
 mod host;
 mod http_access;
 mod mailbox;
+mod mailpit;
 mod manual;
 mod out;
 mod queue;
@@ -76,16 +77,29 @@ enum Command {
     Get(get::Get),
     Completions(manual::Completions),
     Man(manual::Man),
+    /// Called by the name `mailpit`.
+    #[command(skip)]
+    Mailpit(mailpit::StandIn),
 }
 
 impl Cli {
     /// Parses the command line. If the program is called by the name `sendmail`, as through a link, the command is
-    /// `postroad sendmail`.
+    /// `postroad sendmail`; by the name `mailpit`, it takes Mailpit's options.
     fn read() -> Self {
         let mut arguments: Vec<_> = std::env::args_os().collect();
         let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
-        if name.is_some_and(|name| name == "sendmail") {
+        let name = name.map(std::ffi::OsStr::to_owned);
+        if name.as_ref().is_some_and(|name| name == "sendmail") {
             arguments.insert(1, "sendmail".into());
+        }
+        if name.as_ref().is_some_and(|name| name == "mailpit") && arguments.get(1).is_none_or(|word| word != "sendmail")
+        {
+            let stand_in = mailpit::StandIn::read(arguments.drain(1..), std::env::vars_os());
+            let command = stand_in.map(Command::Mailpit).unwrap_or_else(|error| {
+                out::report(&error);
+                std::process::exit(1)
+            });
+            return Self { command };
         }
         let is_sendmail = arguments.get(1).is_some_and(|argument| argument == "sendmail");
         Self::try_parse_from(arguments).unwrap_or_else(|error| {
@@ -129,6 +143,7 @@ impl Cli {
             Command::Get(command) => command.run().await,
             Command::Completions(command) => Ok(command.run()),
             Command::Man(command) => command.run(),
+            Command::Mailpit(stand_in) => stand_in.run().await,
         }
     }
 }

@@ -11,14 +11,15 @@ use console::style;
 
 use super::common::{self, stop_at_signal};
 use super::http_access::HttpAccess;
+use super::mailpit::StandIn;
 use super::run_file::PortsFile;
 use crate::catalogue::Catalogue;
-use crate::control;
+use crate::control::{self, Access};
 use crate::demo::{echo, greeter};
 use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
 use crate::journey::EventLog;
 use crate::net::Net;
-use crate::world::{Clock, Rng, Service};
+use crate::world::{Clock, Rng, Service, World};
 
 /// Events in memory; older ones are read from the store.
 const MAX_EVENTS: usize = 50_000;
@@ -58,15 +59,43 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    /// A server at this address, with its data in this folder.
+    pub(super) fn of(bind: IpAddr, data: PathBuf) -> Self {
+        Self {
+            world: None,
+            data: Some(data),
+            ephemeral: false,
+            bind,
+            port_offset: 0,
+            free_ports: false,
+            ports_file: None,
+            json: false,
+            access: HttpAccess::default(),
+        }
+    }
+
     /// Runs the command until Ctrl-C or SIGTERM.
     ///
     /// # Errors
     /// A port is in use, or the data folder is unusable.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let signal = stop_at_signal();
-        let mut ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let world = Arc::new(common::world(self.world.as_deref())?);
         let access = self.access.of(&world, self.bind)?;
+        self.run_world(world, access, None).await
+    }
+
+    /// Runs this world, perhaps in the place of Mailpit.
+    ///
+    /// # Errors
+    /// As for [`Serve::run`].
+    pub(super) async fn run_world(
+        self,
+        world: Arc<World>,
+        access: Access,
+        stand_in: Option<&StandIn>,
+    ) -> anyhow::Result<ExitCode> {
+        let signal = stop_at_signal();
+        let mut ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let passing = self.ephemeral.then(|| tempfile::Builder::new().prefix("postroad-").tempdir()).transpose()?;
         let folder = match (&passing, &self.data) {
             (Some(passing), _) => passing.path().to_owned(),
@@ -91,13 +120,19 @@ impl Serve {
             world,
         };
         let mut running = RunningWorld::start(env, public_ports).await?;
+        if let Some(stand_in) = stand_in {
+            stand_in.prepare(&running).await;
+        }
         demos(&mut running).await?;
         let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
         }
-        self.announce(&running, &folder, ports_file.as_mut())?;
+        match stand_in {
+            Some(stand_in) => stand_in.announce(&running),
+            None => self.announce(&running, &folder, ports_file.as_mut())?,
+        }
         let code = common::until_stopped(&signal, &running.env.store).await;
         // While the ports can still be reached.
         drop(ports_file);

@@ -10,6 +10,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 
+use super::metrics::Metrics;
 use super::{Access, backup, router, routes};
 use crate::catalogue::Catalogue;
 use crate::host::{Environment, PublicPorts, RunningWorld};
@@ -18,8 +19,8 @@ use crate::mta;
 use crate::sync::lock;
 use crate::world::World;
 
-/// It writes to the disk of this machine.
-const LEFT_OUT: [&str; 1] = [backup::PATH];
+/// One writes to the disk of this machine; the answer of the other has no end.
+const LEFT_OUT: [&str; 2] = [backup::PATH, "/api/v1/events/stream"];
 /// Requests to one world, so that it stays small.
 const REQUESTS_PER_WORLD: usize = 1_000;
 /// The longest answer.
@@ -63,7 +64,8 @@ impl Fuzzed {
             methods.into_iter().filter(|(_, is_there)| *is_there).map(move |(method, _)| (method, path.clone()))
         });
         let operations = operations.collect();
-        let router = TowerToHyperService::new(router(running, Access::default()));
+        let metrics = Arc::new(Metrics::new(&running));
+        let router = TowerToHyperService::new(router(running, Access::default(), metrics));
         Self { runtime, router, operations, requests: 0 }
     }
 
@@ -142,7 +144,8 @@ mod tests {
         let mut fuzzed = Fuzzed::new();
         let env = Environment::simulated(World::journey(), 1, jiff::Timestamp::UNIX_EPOCH, false).unwrap();
         let running = fuzzed.runtime.block_on(RunningWorld::start(env, PublicPorts::none())).unwrap();
-        fuzzed.router = TowerToHyperService::new(router(Arc::new(running), Access::default()));
+        let metrics = Arc::new(Metrics::new(&running));
+        fuzzed.router = TowerToHyperService::new(router(Arc::new(running), Access::default(), metrics));
         for (path, status) in [
             ("/api/v1/messages", 501),
             ("/api/v1/message/latest", 501),

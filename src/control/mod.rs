@@ -16,6 +16,9 @@
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
+//! | `/api/v1/events/stream?since=N&dialogue=BOOL` | the same and more as it happens, by server-sent events: `stream` |
+//! | `/api/v1/sessions`, `/api/v1/sessions/ID` | conversations at the doors, with or without a message: `sessions` |
+//! | `/metrics` | numbers for Prometheus: `metrics` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
 //!
@@ -35,21 +38,24 @@ mod guard;
 mod http;
 mod mailboxes;
 mod mailpit;
+mod metrics;
 mod openapi;
 mod problem;
 mod queue;
+mod sessions;
 mod share;
+mod stream;
 mod wait;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -87,15 +93,18 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
     let (work, ended) = (mailpit::work(running.clone()), stop.clone());
     running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
-    net::serve(config, http::Http(router(running, access)), stop).await;
+    let metrics = Arc::new(metrics::Metrics::new(&running));
+    running.spawn(metrics.clone().follow(stop.clone()));
+    net::serve(config, http::Http(router(running, access, metrics)), stop).await;
 }
 
-fn router(running: Arc<RunningWorld>, access: Access) -> Router {
+fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     let (router, document) = openapi::router(routes());
     router
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_path)
         .layer(document)
+        .layer(Extension(metrics))
         .layer(from_fn_with_state(running.clone(), http::limit_body))
         .layer(from_fn_with_state(access, access::authorize))
         .layer(from_fn_with_state(running.clone(), guard::guard))
@@ -122,6 +131,10 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(journeys))
         .routes(routes!(journey))
         .routes(routes!(events, import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
+        .routes(routes!(stream::follow))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
+        .routes(routes!(metrics::show))
         .routes(routes!(backup::create))
         .routes(routes!(faults::list, faults::begin, faults::end_all))
         .routes(routes!(faults::end))
@@ -166,6 +179,10 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
+/api/v1/events/stream?since=N&dialogue=true|false (server-sent events)
+/api/v1/sessions?protocol=&host=&client=&login=&outcome=&journey=&open=&text=&cursor=N&limit=N&wait=TIME
+/api/v1/sessions/ID
+/metrics
 POST /api/v1/backup
 /api/v1/faults
 POST /api/v1/faults

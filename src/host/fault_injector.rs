@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::fault::{Fault, UndoList};
 use crate::dns::DnsFaults;
@@ -24,6 +25,8 @@ pub struct FaultInjector {
     pub(super) rng: Rng,
     last_id: AtomicU64,
     active: Mutex<BTreeMap<u64, (Active, UndoList)>>,
+    /// Counts what began and ended.
+    changes: watch::Sender<u64>,
 }
 
 /// An active fault.
@@ -51,6 +54,7 @@ impl FaultInjector {
             rng,
             last_id: AtomicU64::new(0),
             active: Mutex::default(),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -78,5 +82,15 @@ impl FaultInjector {
     /// The active faults, and how to clear each.
     pub(super) fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, UndoList)>> {
         lock(&self.active)
+    }
+
+    /// Says that the list of active faults is another one.
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// How often the list of active faults has changed.
+    pub(super) fn changes(&self) -> &watch::Sender<u64> {
+        &self.changes
     }
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::fault::{OUTSIDE, UndoStep, read_reply};
 use super::host_table::Hold;
 use super::start::{MAILBOX_SERVICES, SMTP_SERVICES};
@@ -111,6 +113,7 @@ impl RunningWorld {
         let undo = self.inject(&fault).await;
         let active = Active { id: undo.id, title: fault.title(), since: self.env.clock.now(), fault };
         self.faults.active().insert(undo.id, (active.clone(), undo));
+        self.faults.changed();
         active
     }
 
@@ -125,6 +128,7 @@ impl RunningWorld {
         if cleared.is_err() {
             self.faults.active().insert(id, (active.clone(), undo));
         }
+        self.faults.changed();
         cleared.map(|()| Some(active))
     }
 
@@ -146,6 +150,11 @@ impl RunningWorld {
     /// The active faults.
     pub fn active_faults(&self) -> Vec<Active> {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
+    }
+
+    /// How often [`RunningWorld::active_faults`] has changed, and each change from now on.
+    pub fn fault_changes(&self) -> watch::Receiver<u64> {
+        self.faults.changes().subscribe()
     }
 
     /// Checks whether a fault can be injected into this world, where it has an effect.

@@ -31,6 +31,7 @@ pub fn session(input: &[u8]) {
         max_message_bytes: MAX_SIZE,
         nonce: "nonce".to_owned(),
         record: is(2),
+        recorder: crate::journey::Recorder::default(),
         uploads: crate::net::UploadBudget::default(),
     };
     drive(&mut Session::new(config, is(3)), words, usize::from(*chunk), |session, event| match event {

@@ -79,6 +79,9 @@ pub enum EventKind {
         user: Option<String>,
         /// Time from the first command of the transaction to the reply.
         took_ms: f64,
+        /// The number of the conversation at a door by which it came in; see [`Sessions`](super::Sessions).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
     },
     /// The recipient is an alias, which was expanded.
     Expanded {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::index::JourneyIndex;
-use super::{Event, EventKind, Subscription};
+use super::{Event, EventKind, Sessions, Subscription};
 use crate::mail::{JourneyId, QueueId, Transcript};
 use crate::store::Store;
 use crate::sync::lock;
@@ -40,6 +40,7 @@ pub(super) struct Inner {
     pub(super) store: Option<Store>,
     state: Mutex<LogState>,
     newest: watch::Sender<u64>,
+    sessions: Sessions,
 }
 
 pub(super) struct LogState {
@@ -114,12 +115,18 @@ impl EventLog {
         seq: u64,
     ) -> Self {
         let (state, newest) = (Mutex::new(LogState::starting_at(seq)), watch::Sender::new(seq));
-        Self(Arc::new(Inner { clock, capacity, max_bytes, transcripts, has_index, store, state, newest }))
+        let sessions = Sessions::new(clock, transcripts);
+        Self(Arc::new(Inner { clock, capacity, max_bytes, transcripts, has_index, store, state, newest, sessions }))
     }
 
     /// The event emitter of one host.
     pub fn emitter(&self, host: &str) -> EventEmitter {
         EventEmitter { event_log: self.clone(), host: host.into() }
+    }
+
+    /// The conversations of the hosts with clients outside; noted where transcripts are recorded.
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     /// The number of the newest event.
@@ -231,6 +238,11 @@ impl EventEmitter {
     /// Whether transcripts are recorded.
     pub fn wants_transcripts(&self) -> bool {
         self.event_log.wants_transcripts()
+    }
+
+    /// Where the host's conversations with clients outside are noted.
+    pub fn sessions(&self) -> &Sessions {
+        self.event_log.sessions()
     }
 
     /// The host whose events these are.

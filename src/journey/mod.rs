@@ -7,12 +7,15 @@
 //! ```text
 //! log ─▶ index ─▶ status ─▶ event          memory
 //!  └─▶ journal ─▶ sqlite                   store: saving, and answers from both
+//! sessions ─▶ session                     the conversations at the doors, with or without a message
 //! ```
 
 mod event;
 mod index;
 mod journal;
 mod log;
+mod session;
+mod sessions;
 mod sqlite;
 mod status;
 mod subscription;
@@ -21,6 +24,8 @@ pub use event::{Event, EventKind, Protocol};
 pub use index::JourneyFilter;
 pub use journal::JourneyPage;
 pub use log::{EventEmitter, EventLog};
+pub use session::{Dialogue, Outcome, Recorder, Refusal, Session, TimedTranscript};
+pub use sessions::{SessionFilter, SessionPage, Sessions};
 pub use sqlite::SCHEMA;
 pub use status::{Journey, JourneyState, RecipientStatus};
 pub use subscription::{Lagged, Subscription};

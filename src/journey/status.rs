@@ -349,6 +349,7 @@ pub(super) mod tests {
             tls: None,
             user: None,
             took_ms: 0.0,
+            session: None,
         }
     }
 

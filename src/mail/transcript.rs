@@ -78,6 +78,11 @@ impl Transcript {
         self.ends.iter().zip(starts).map(|((side, end), start)| (*side, &self.text[start..*end as usize]))
     }
 
+    /// The number of lines.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -110,7 +115,12 @@ impl Transcript {
 
     /// Adds a note that stands for `bytes` bytes of message data.
     pub fn note_data(&mut self, side: Side, bytes: usize) {
-        self.note(side, &format!("({bytes} bytes of message data)"));
+        self.note(side, &Self::data_note(bytes));
+    }
+
+    /// The line that stands for `bytes` bytes of message data.
+    pub(crate) fn data_note(bytes: usize) -> String {
+        format!("({bytes} bytes of message data)")
     }
 
     /// Adds the lines of another transcript.

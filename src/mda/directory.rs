@@ -1,6 +1,9 @@
 //! The users who may log in at a listener.
 
+use std::net::IpAddr;
+
 use super::Mda;
+use crate::journey::{Protocol, Recorder};
 use crate::mail::Address;
 use crate::net::{Conn, Lifetime, Machine};
 use crate::world::HostGroup;
@@ -33,6 +36,12 @@ impl UserDirectory {
     /// The host whose name is in the greeting.
     pub fn greeting_host(&self) -> &Mda {
         self.0.greeting()
+    }
+
+    /// Notes the conversation with a client at this address, if it is at a door of the world.
+    pub(super) fn record(&self, protocol: Protocol, client: IpAddr) -> Recorder {
+        let context = self.greeting_host().context();
+        context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
     }
 
     /// Whether passwords are accepted before TLS is active: at public ports, whose connections stay on this machine.

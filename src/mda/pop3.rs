@@ -1,8 +1,11 @@
 //! The POP3 service of the mailboxes.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use super::directory::HostOff;
 use super::{Error, Maildrop, User, UserDirectory};
-use crate::journey::{EventKind, Protocol};
+use crate::journey::{EventKind, Protocol, Recorder};
 use crate::mail::Message;
 use crate::net::{self, Conn, Lifetime, Service, Stop, Stream};
 use crate::pop3::server::{Config, Entry, Event, Refusal, Session};
@@ -21,7 +24,15 @@ impl Pop3 {
 
 impl Service for Pop3 {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), net::Error> {
-        Box::new(Pop3Handler::new(self.0, stream, stop)).run().await
+        let recorder = self.0.record(Protocol::Pop3, stream.peer().ip());
+        recorder.encrypted(stream.tls());
+        let ended = Box::new(Pop3Handler::new(self.0, stream, stop, recorder.clone())).run().await;
+        recorder.end(ended.as_ref().copied());
+        ended
+    }
+
+    fn handshake_failed(&self, client: IpAddr, took: Duration, error: &net::Error) {
+        self.0.record(Protocol::Pop3, client).end_after(took, error);
     }
 
     fn too_many_reply(&self) -> &'static str {
@@ -37,19 +48,21 @@ struct Pop3Handler {
     open: Option<(User, Maildrop)>,
     /// How long the host with the maildrop is on, behind a port of another one.
     lifetime: Option<Lifetime>,
+    recorder: Recorder,
 }
 
 impl Pop3Handler {
-    fn new(users: UserDirectory, stream: Stream, stop: Stop) -> Self {
+    fn new(users: UserDirectory, stream: Stream, stop: Stop, recorder: Recorder) -> Self {
         let greeting_host = users.greeting_host();
         let config = Config {
             host: greeting_host.fqdn().to_owned(),
             starttls: greeting_host.context().tls.offers_tls(),
             nonce: format!("{:016x}", greeting_host.context().rng.next_u64()),
             transcript: greeting_host.context().emitter.wants_transcripts(),
+            recorder: recorder.clone(),
         };
         let session = Session::new(config, stream.tls().is_some());
-        Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None }
+        Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None, recorder }
     }
 
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
@@ -57,14 +70,19 @@ impl Pop3Handler {
             match event {
                 Event::StartTls => {
                     self.conn.accept_tls(&self.users.greeting_host().context().tls).await?;
+                    self.recorder.encrypted(self.conn.stream().tls());
                     self.conn.machine.encrypted();
                 }
                 Event::NeedSecret(user) => {
+                    self.recorder.login(&user);
                     let user = self.users.user(&user);
                     self.conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
                 Event::Open { user } => {
                     let outcome = self.open(&user).await;
+                    if outcome.is_ok() {
+                        self.recorder.logged_in();
+                    }
                     self.conn.machine.opened(outcome);
                 }
                 Event::Retrieve { index, whole } => {
@@ -117,6 +135,7 @@ impl Pop3Handler {
         let (Some((user, _)), Some(journey)) = (&self.open, message.journey()) else { return };
         let account = user.address.key();
         let step = EventKind::Retrieved { protocol: Protocol::Pop3, account, size: message.len() };
+        self.recorder.retrieved(journey);
         let transcript = self.conn.machine.take_transcript();
         user.home.context().emitter.report(journey, None, step, Some(transcript));
     }

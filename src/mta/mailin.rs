@@ -155,6 +155,7 @@ impl MailinHandler {
             tls: None,
             user: None,
             began: self.started_at,
+            session: None,
         }
     }
 }

@@ -322,6 +322,7 @@ enum WaitResult {
     Stop,
 }
 
+/// Waits for a TLS handshake to end, up to [`HANDSHAKE_TIMEOUT`].
 async fn handshake(shake: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))?
 }

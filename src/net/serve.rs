@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::close::LINGER_TIMEOUT;
@@ -25,6 +25,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 pub trait Service: Clone + Send + 'static {
     /// Handles one connection until it is closed. When `stop` fires, it should end soon.
     fn serve_connection(self, stream: Stream, stop: Stop) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// A client's TLS handshake at the start of the connection failed after this time.
+    fn handshake_failed(&self, _client: IpAddr, _took: Duration, _error: &Error) {}
 
     /// The reply to a peer that has too many connections already.
     fn too_many_reply(&self) -> &'static str {
@@ -111,8 +114,10 @@ async fn run_connection(
     stop: Stop,
 ) -> Result<(), Error> {
     if let Some(acceptor) = tls {
-        let shake = stream.accept_tls(&acceptor);
-        timeout(HANDSHAKE_TIMEOUT, shake).await.map_err(|_| Error::Silent(HANDSHAKE_TIMEOUT))??;
+        let began = Instant::now();
+        let shake = timeout(HANDSHAKE_TIMEOUT, stream.accept_tls(&acceptor)).await;
+        let shaken = shake.unwrap_or(Err(Error::Silent(HANDSHAKE_TIMEOUT)));
+        shaken.inspect_err(|error| service.handshake_failed(stream.peer().ip(), began.elapsed(), error))?;
     }
     service.serve_connection(stream, stop).await
 }

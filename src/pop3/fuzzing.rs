@@ -21,8 +21,13 @@ const MAX_RESPONSE_BYTES: usize = 500;
 pub fn server(input: &[u8]) {
     let [settings, chunk, words @ ..] = input else { return };
     let is = |bit: u8| settings & (1 << bit) != 0;
-    let config =
-        server::Config { host: "b.test".to_owned(), starttls: is(0), nonce: "nonce".to_owned(), transcript: is(1) };
+    let config = server::Config {
+        host: "b.test".to_owned(),
+        starttls: is(0),
+        nonce: "nonce".to_owned(),
+        transcript: is(1),
+        recorder: crate::journey::Recorder::default(),
+    };
     let mut session = server::Session::new(config, is(2));
     let entries: Vec<_> = (0..MESSAGES).map(|at| server::Entry { size: 30, uid: format!("u{at}") }).collect();
     let message = Message::new(Bytes::from_static(b"Subject: s\r\n\r\n.\r\nline\r\n\xff"));

@@ -1,5 +1,6 @@
 //! SMTP commands: parsed by the server, written by the client. RFC 5321 §4.1.1 and its extensions.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::parameters::{self, Mail};
@@ -70,6 +71,23 @@ impl Command {
             "STARTTLS" => alone(Self::StartTls),
             "AUTH" => auth(argument),
             _ => Err(Reply::new(500, (5, 5, 1), "Unknown command")),
+        }
+    }
+
+    /// The line for a transcript, without credentials; once a client has tried to log in, a line that is no command may be a
+    /// password.
+    pub(super) fn shown(line: &[u8], has_tried_login: bool) -> Cow<'_, str> {
+        let text = String::from_utf8_lossy(line);
+        let mut words = text.split_ascii_whitespace();
+        match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+            "AUTH" => match (words.next(), words.next()) {
+                (Some(mechanism), Some(_)) => format!("AUTH {mechanism} ***").into(),
+                _ => text,
+            },
+            "EHLO" | "HELO" | "LHLO" | "MAIL" | "RCPT" | "DATA" | "BDAT" | "RSET" | "VRFY" | "EXPN" | "HELP"
+            | "NOOP" | "QUIT" | "STARTTLS" => text,
+            _ if has_tried_login => "***".into(),
+            _ => text,
         }
     }
 }

@@ -434,6 +434,14 @@ impl Store {
         }
     }
 
+    /// How many jobs these had.
+    pub fn jobs(&self) -> u64 {
+        match &self.inner.backend {
+            Backend::Disk(disk) => disk.writer.jobs(),
+            Backend::Memory(memory) => memory.writer.jobs(),
+        }
+    }
+
     /// How many transactions were committed since the start.
     pub fn commits(&self) -> u64 {
         match &self.inner.backend {

@@ -15,6 +15,7 @@ pub(super) struct SimulatedWriter {
     state: Mutex<CommitState>,
     queue: Mutex<Queue>,
     commits: AtomicU64,
+    jobs: AtomicU64,
 }
 
 /// Jobs that wait for the others of their moment.
@@ -26,7 +27,13 @@ struct Queue {
 
 impl SimulatedWriter {
     pub(super) fn new(connection: Arc<Mutex<Connection>>, state: CommitState) -> Self {
-        Self { connection, state: Mutex::new(state), queue: Mutex::default(), commits: AtomicU64::new(0) }
+        Self {
+            connection,
+            state: Mutex::new(state),
+            queue: Mutex::default(),
+            commits: AtomicU64::new(0),
+            jobs: AtomicU64::new(0),
+        }
     }
 
     /// Lets all other tasks run that can; the first that runs again then commits for all.
@@ -34,6 +41,10 @@ impl SimulatedWriter {
         let _ticket = self.enqueue(job);
         yield_now().await;
         self.commit();
+    }
+
+    pub(super) fn jobs(&self) -> u64 {
+        self.jobs.load(Ordering::Relaxed)
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -57,7 +68,9 @@ impl SimulatedWriter {
         let mut jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
         while !jobs.is_empty() {
             let (connection, mut state) = (lock(&self.connection), lock(&self.state));
+            let count = jobs.len();
             jobs = state.commit(&connection, jobs);
+            self.jobs.fetch_add((count - jobs.len()) as u64, Ordering::Relaxed);
             while state.compact(&connection) {}
             self.commits.fetch_add(1, Ordering::Relaxed);
         }

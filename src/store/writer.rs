@@ -54,6 +54,7 @@ struct Shared {
     wakeup: Condvar,
     capacity: Semaphore,
     commits: AtomicU64,
+    jobs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -77,6 +78,7 @@ impl Writer {
             wakeup: Condvar::new(),
             capacity: Semaphore::new(MAX_QUEUED_JOBS),
             commits: AtomicU64::new(0),
+            jobs: AtomicU64::new(0),
         });
         let work = {
             let shared = shared.clone();
@@ -108,6 +110,10 @@ impl Writer {
         if wakes {
             self.shared.wakeup.notify_one();
         }
+    }
+
+    pub(super) fn jobs(&self) -> u64 {
+        self.shared.jobs.load(Ordering::Relaxed)
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -150,7 +156,9 @@ impl StoreThread {
 
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         while !jobs.is_empty() {
+            let count = jobs.len();
             jobs = self.state.commit(&self.connection, jobs);
+            self.shared.jobs.fetch_add((count - jobs.len()) as u64, Ordering::Relaxed);
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -17,7 +17,7 @@ use crate::mail::BareLineEnds;
 
 mod policy;
 mod user;
-pub(super) use policy::{GreylistingTable, OneOrMany, RateLimitTable, RuleTable};
+pub(super) use policy::{AnyLogin, GreylistingTable, LoginsValue, OneOrMany, RateLimitTable, RuleTable};
 pub(super) use user::{UserEntry, UserTable};
 
 /// A world file.
@@ -151,6 +151,8 @@ pub(super) struct MtaTable {
     pub(super) recipient_domains_max: Option<Spanned<usize>>,
     /// How messages with a lone CR or LF are handled. RFC 5321 §2.3.8.
     pub(super) bare_line_ends: Option<BareLineEnds>,
+    /// Who may log in.
+    pub(super) logins: Option<LoginsValue>,
     /// The reply to unknown recipients in its domains.
     pub(super) unknown_recipients: Option<UnknownRecipients>,
     /// Defers unknown clients.

@@ -37,7 +37,7 @@ pub use files::{Links, open_regular, read_regular};
 pub use host_group::HostGroup;
 pub use keep::Keep;
 pub use network::{Clients, Network};
-pub use policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
+pub use policy::{Greylisting, Logins, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage, UnknownRecipients};
 pub use quota::Quota;
 pub use retry::Retry;
 pub use rng::Rng;
@@ -264,7 +264,8 @@ impl World {
         }
     }
 
-    /// The address and password of a user. Every address in `elsewhere` is a user.
+    /// The address and password of the user who logs in with this full address. If the mail of undeclared domains goes
+    /// to `elsewhere`, each of their addresses is a user with the password of the world.
     pub fn secret(&self, login: &str) -> Option<(Address, &str)> {
         let address: Address = login.parse().ok()?;
         match self.users.get(&address.key()) {

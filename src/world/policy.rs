@@ -1,5 +1,6 @@
 //! The policy of an MTA: which mail it accepts from which clients, and its replies to others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,6 +19,8 @@ pub struct Policy {
     pub recipient_domains_max: Option<usize>,
     /// How messages with a lone CR or LF are handled.
     pub bare_line_ends: BareLineEnds,
+    /// Who may log in.
+    pub logins: Logins,
     /// The reply to unknown recipients in its domains.
     pub unknown_recipients: UnknownRecipients,
     /// Defers unknown clients.
@@ -26,6 +29,18 @@ pub struct Policy {
     pub rate_limit: Option<RateLimit>,
     /// Rules with replies; the first match applies.
     pub rules: Vec<Rule>,
+}
+
+/// Who may log in at an MTA, with AUTH.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Logins {
+    /// The users of the world.
+    #[default]
+    Users,
+    /// Also these names, each with its password.
+    Named(BTreeMap<String, String>),
+    /// Any name with any password.
+    Any,
 }
 
 /// The reply to a recipient of a local domain without a mailbox or alias.

@@ -54,10 +54,10 @@ impl Http {
 }
 
 /// A connection to the SMTP port.
-struct Smtp(BufReader<TcpStream>);
+pub(super) struct Smtp(BufReader<TcpStream>);
 
 impl Smtp {
-    fn connect(served: &Served) -> Self {
+    pub(super) fn connect(served: &Served) -> Self {
         let stream = TcpStream::connect(served.at("smtp")).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -67,7 +67,7 @@ impl Smtp {
         smtp
     }
 
-    fn say(&mut self, line: &str) -> String {
+    pub(super) fn say(&mut self, line: &str) -> String {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
     }
@@ -79,7 +79,7 @@ impl Smtp {
     }
 
     /// Sends a message; returns its id.
-    fn send(&mut self, to: &[&str], subject: &str) -> String {
+    pub(super) fn send(&mut self, to: &[&str], subject: &str) -> String {
         self.say("MAIL FROM:<me@163.test>");
         to.iter().for_each(|to| assert!(self.say(&format!("RCPT TO:<{to}>")).starts_with("250")));
         self.say("DATA");

@@ -150,6 +150,7 @@ async fn fill(running: &RunningWorld, count: u32) -> anyhow::Result<JourneyId> {
                 tls: None,
                 user: None,
                 took_ms: 0.0,
+                session: None,
             };
             first.report(journey, None, received, None);
             let (recipient, account, mailbox) = (to.clone(), to.key(), "INBOX".to_owned());

@@ -71,7 +71,7 @@ pub(super) async fn info(State(running): AppState, Extension(shared): Ours) -> A
 }
 
 /// The second number of `/proc/self/statm` is in pages of 4 KiB.
-fn resident_bytes() -> Option<u64> {
+pub(in crate::control) fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
 }

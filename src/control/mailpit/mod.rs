@@ -23,6 +23,7 @@ mod info;
 mod links;
 mod list;
 mod message;
+mod news;
 mod retention;
 mod send;
 mod socket;
@@ -40,6 +41,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
+
+pub(super) use info::resident_bytes;
+pub(super) use news::News;
 
 use super::AppState;
 use crate::catalogue::Catalogue;

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{interval, timeout};
 
 use super::info::VERSION;
-use super::types::MessageSummary;
+use super::news::News;
 use super::{Answer, AppState, Failure, Ours, catalogue};
 use crate::catalogue::{Catalogue, Changes, Filter};
 use crate::host::RunningWorld;
@@ -63,21 +63,15 @@ async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()
 }
 
 async fn report(catalogue: &Catalogue, socket: &mut WebSocket, change: &Changes) -> Option<()> {
-    for number in &change.added {
-        if let Ok(Some(entry)) = catalogue.entry(*number)
-            && let Ok(summary) = MessageSummary::of(catalogue, &entry)
-        {
-            send(socket, "new", serde_json::to_value(summary).unwrap_or_default()).await?;
+    for news in News::of(change) {
+        let kind = match news {
+            News::Added(_) => "new",
+            News::Changed(_) => "update",
+            News::Deleted(_) => "delete",
+        };
+        if let Some(data) = news.data(catalogue) {
+            send(socket, kind, data).await?;
         }
-    }
-    for number in &change.changed {
-        if let Ok(Some(entry)) = catalogue.entry(*number) {
-            let update = json!({ "ID": entry.id.to_string(), "Read": !entry.is_unread, "Tags": entry.tags });
-            send(socket, "update", update).await?;
-        }
-    }
-    for id in &change.deleted {
-        send(socket, "delete", json!({ "ID": id.to_string() })).await?;
     }
     if !change.deleted.is_empty() && catalogue.count(&Filter::default()).is_ok_and(|(total, _)| total == 0) {
         send(socket, "truncate", Value::Null).await?;

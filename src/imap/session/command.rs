@@ -185,15 +185,16 @@ impl Session {
     }
 
     pub(super) fn record_client_line(&mut self, line: &str) {
-        if let Some(transcript) = self.out.transcript_mut() {
-            transcript.note(Side::Client, line);
-        }
+        self.out.dialogue_mut().note(Side::Client, line);
     }
 
     /// Records a command in the transcript, without passwords and literals.
     fn record_command(&mut self, raw: &RawCommand) {
         let is_logged_in = self.session_state().is_some();
-        let Some(transcript) = self.out.transcript_mut() else { return };
+        let transcript = self.out.dialogue_mut();
+        if !transcript.is_wanted() {
+            return;
+        }
         let text = String::from_utf8_lossy(&raw.text);
         if let Some(shown) = without_secrets(&text, is_logged_in) {
             return transcript.note(Side::Client, &shown);

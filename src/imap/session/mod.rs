@@ -25,6 +25,7 @@ use crate::imap::command::Request;
 use crate::imap::parse::{Limits, Reader};
 use crate::imap::sync::Enabled;
 use crate::imap::write::ResponseBuffer;
+use crate::journey::{Dialogue, Recorder};
 use crate::mail::Transcript;
 use crate::net::{Machine, Next, UploadBudget, UploadShare};
 
@@ -61,6 +62,8 @@ pub struct SessionConfig {
     pub nonce: String,
     /// Whether to keep a [`Transcript`].
     pub record: bool,
+    /// Notes the conversation.
+    pub recorder: Recorder,
     /// The memory for messages that are being received, shared with other connections.
     pub uploads: UploadBudget,
 }
@@ -150,9 +153,7 @@ impl Session {
     /// A session that greets the client; `encrypted` for implicit TLS.
     pub fn new(config: SessionConfig, encrypted: bool) -> Self {
         let mut out = ResponseBuffer::default();
-        if config.record {
-            out.record(Transcript::default());
-        }
+        out.record(Dialogue::new(config.record, config.recorder.clone()));
         let mut session = Self {
             state: State::NotAuthenticated,
             reader: Reader::new(config.uploads.clone()),
@@ -206,9 +207,14 @@ impl Session {
         !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
+    /// Notes the conversation.
+    pub fn recorder(&self) -> &Recorder {
+        &self.config.recorder
+    }
+
     /// The transcript since the last call, without passwords and messages, if [`SessionConfig::record`] is set.
     pub fn take_transcript(&mut self) -> Transcript {
-        self.out.transcript_mut().map(std::mem::take).unwrap_or_default()
+        self.out.dialogue_mut().take_transcript()
     }
 
     fn limits(&self) -> Limits {
@@ -260,6 +266,7 @@ impl Machine for Session {
 
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
+            self.config.recorder.hung_up();
             self.state = State::Over;
         } else if let Some(compressed) = &mut self.compressed {
             compressed.receive(bytes);

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::imap::utf7_encode;
-use crate::mail::{Side, Transcript};
+use crate::journey::Dialogue;
+use crate::mail::Side;
 
 /// Shorter literals are copied: a slice of its own costs another system call, which takes longer than the copy.
 const MIN_SHARED_BYTES: usize = 16 * 1024;
@@ -20,8 +21,8 @@ pub struct ResponseBuffer {
     /// The piece that is still growing.
     tail: BytesMut,
     len: usize,
-    transcript: Option<Transcript>,
-    /// The start of the line in the tail that is not in the transcript yet.
+    dialogue: Dialogue,
+    /// The start of the line in the tail that is not in the dialogue yet.
     line: usize,
     /// Whether the tail has reserved space for many messages.
     wide: bool,
@@ -80,14 +81,14 @@ impl ResponseBuffer {
         self.line = 0;
     }
 
-    /// Records the output in a transcript from now on.
-    pub(crate) fn record(&mut self, transcript: Transcript) {
-        self.transcript = Some(transcript);
+    /// Notes the output in a dialogue from now on.
+    pub(crate) fn record(&mut self, dialogue: Dialogue) {
+        self.dialogue = dialogue;
         self.line = self.tail.len();
     }
 
-    pub(crate) fn transcript_mut(&mut self) -> Option<&mut Transcript> {
-        self.transcript.as_mut()
+    pub(crate) fn dialogue_mut(&mut self) -> &mut Dialogue {
+        &mut self.dialogue
     }
 
     pub(crate) fn use_utf8(&mut self) {
@@ -96,18 +97,14 @@ impl ResponseBuffer {
 
     /// Records the line so far.
     fn note_to(&mut self, end: usize) {
-        if let Some(transcript) = &mut self.transcript
-            && self.line < end
-        {
-            transcript.note_lines(Side::Server, &String::from_utf8_lossy(&self.tail[self.line..end]));
+        if self.dialogue.is_wanted() && self.line < end {
+            self.dialogue.note_lines(Side::Server, &String::from_utf8_lossy(&self.tail[self.line..end]));
         }
         self.line = end;
     }
 
     fn note_literal(&mut self, bytes: usize) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.note_data(Side::Server, bytes);
-        }
+        self.dialogue.note_data(Side::Server, bytes);
     }
 
     /// Adds bytes unchanged.
@@ -133,7 +130,7 @@ impl ResponseBuffer {
     /// Ends the line.
     pub fn end(&mut self) -> &mut Self {
         self.raw(b"\r\n");
-        if self.transcript.is_some() {
+        if self.dialogue.is_wanted() {
             self.note_to(self.tail.len());
         }
         self
@@ -219,7 +216,7 @@ impl ResponseBuffer {
     /// Begins a literal.
     fn announce(&mut self, bytes: usize) {
         self.raw(b"{").number(bytes as u64).raw(b"}\r\n");
-        if self.transcript.is_some() {
+        if self.dialogue.is_wanted() {
             self.note_to(self.tail.len());
             self.note_literal(bytes);
         }
@@ -230,7 +227,7 @@ impl ResponseBuffer {
             self.raw(piece);
             return;
         }
-        if self.transcript.is_some() {
+        if self.dialogue.is_wanted() {
             self.line = self.tail.len();
         }
         if !self.tail.is_empty() {

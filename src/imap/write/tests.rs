@@ -7,7 +7,7 @@ use crate::imap::StatusItem;
 use crate::imap::fetch::{BodyName, Section, SectionText};
 use crate::imap::structure::Structure;
 use crate::imap::value::{Flags, Numbers, SystemFlags};
-use crate::mail::Transcript;
+use crate::journey::{Dialogue, Recorder};
 
 fn written(write: impl FnOnce(&mut ResponseBuffer)) -> String {
     let mut out = ResponseBuffer::default();
@@ -174,14 +174,15 @@ fn shared_literal_does_not_copy_large_pieces() {
 #[test]
 fn transcript_omits_literals() {
     let mut out = ResponseBuffer::default();
-    out.record(Transcript::default());
+    out.record(Dialogue::new(true, Recorder::default()));
     out.exists(1);
     for bytes in [5, 20_000] {
         let mut fetch = out.fetch(1);
         fetch.section(BodyName::Body, &Section::default(), None, Some(&[vec![b'x'; bytes].into()]));
         fetch.end();
     }
-    let lines: Vec<_> = out.transcript_mut().unwrap().lines().map(|(_, line)| line).collect();
+    let transcript = out.dialogue_mut().take_transcript();
+    let lines: Vec<_> = transcript.lines().map(|(_, line)| line).collect();
     let wanted = [
         "* 1 EXISTS",
         "* 1 FETCH (BODY[] {5}",

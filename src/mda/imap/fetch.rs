@@ -140,6 +140,7 @@ impl ImapHandler {
         let Some(journey) = message.journey() else { return };
         let step =
             EventKind::Retrieved { protocol: Protocol::Imap, account: self.account.clone(), size: message.len() };
+        self.conn.machine.recorder().retrieved(journey);
         let transcript = self.conn.machine.take_transcript();
         self.user.home.context().emitter.report(journey, None, step, Some(transcript));
     }

@@ -33,9 +33,13 @@ mod sort;
 mod tests;
 mod tree;
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use super::directory::HostOff;
 use super::{FeedReader, Mailboxes, User, UserDirectory};
 use crate::imap::{Event, Session, SessionConfig};
+use crate::journey::{Protocol, Recorder};
 use crate::net::{Conn, Error, Lifetime, Service, Stop, Stream};
 use error_reply::{UNAVAILABLE, login_refusal};
 use handler::ImapHandler;
@@ -63,7 +67,7 @@ impl Imap {
         Self(users)
     }
 
-    fn session(&self, stream: &Stream) -> Session {
+    fn session(&self, stream: &Stream, recorder: Recorder) -> Session {
         let host = self.0.greeting_host().context();
         let config = SessionConfig {
             host: self.0.greeting_host().fqdn().to_owned(),
@@ -72,20 +76,23 @@ impl Imap {
             max_message_bytes: host.settings.size_max,
             nonce: format!("{:016x}", host.rng.next_u64()),
             record: host.emitter.wants_transcripts(),
+            recorder,
             uploads: host.uploads.clone(),
         };
         Session::new(config, stream.tls().is_some())
     }
 
     /// Handles the connection until a user has logged in; `None` if the client disconnected before.
-    async fn log_in(&self, conn: &mut Conn<Session>) -> Result<Option<AuthenticatedUser>, Error> {
+    async fn log_in(&self, conn: &mut Conn<Session>, recorder: &Recorder) -> Result<Option<AuthenticatedUser>, Error> {
         while let Some(event) = conn.event().await? {
             match event {
                 Event::StartTls => {
                     conn.accept_tls(&self.0.greeting_host().context().tls).await?;
+                    recorder.encrypted(conn.stream().tls());
                     conn.machine.encrypted();
                 }
                 Event::NeedSecret(login) => {
+                    recorder.login(&login);
                     let user = self.0.user(&login);
                     conn.machine.secret(user.as_ref().map(|user| user.password.as_str()));
                 }
@@ -96,6 +103,7 @@ impl Imap {
                     }
                     conn.machine.opened(opened.as_ref().map(drop).map_err(|why| *why));
                     if let Ok(user) = opened {
+                        recorder.logged_in();
                         return Ok(Some(user));
                     }
                 }
@@ -124,15 +132,24 @@ impl Imap {
 
 impl Service for Imap {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        let session = self.session(&stream);
+        let recorder = self.0.record(Protocol::Imap, stream.peer().ip());
+        recorder.encrypted(stream.tls());
+        let session = self.session(&stream, recorder.clone());
         let mut conn = Conn::new(stream, session, stop);
-        match Box::pin(self.log_in(&mut conn)).await? {
-            Some(user) => match user.lifetime.clone() {
+        let ended = match Box::pin(self.log_in(&mut conn, &recorder)).await {
+            Ok(Some(user)) => match user.lifetime.clone() {
                 Some(lifetime) => lifetime.run(ImapHandler::new(conn, user).run()).await.unwrap_or(Ok(())),
                 None => ImapHandler::new(conn, user).run().await,
             },
-            None => Ok(()),
-        }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        recorder.end(ended.as_ref().copied());
+        ended
+    }
+
+    fn handshake_failed(&self, client: IpAddr, took: Duration, error: &Error) {
+        self.0.record(Protocol::Imap, client).end_after(took, error);
     }
 
     fn too_many_reply(&self) -> &'static str {

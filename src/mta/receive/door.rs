@@ -25,6 +25,7 @@ pub async fn accept(mta: &Mta, envelope: Envelope, message: Message) -> Result<R
         tls: None,
         user: None,
         began: Instant::now(),
+        session: None,
     };
     let refused = |why: &str| store::Error::Io(why.into());
     let incoming = IncomingMessage::new(mta, &origin, envelope, message).map_err(refused)?;

@@ -132,6 +132,9 @@ impl IncomingMessage {
         let (journey, id) = (id.journey, Some(*id));
         let emitter = &mta.context().emitter;
         emitter.report(journey, id, received, None);
+        if let Some(session) = origin.session {
+            session.accepted(journey);
+        }
         for (expansion, id) in &self.expanded {
             let (recipient, targets) = (expansion.alias.address.clone(), expansion.targets());
             let step = EventKind::Expanded { recipient, targets, discarded: expansion.is_discarded };

@@ -15,11 +15,12 @@ pub(super) use incoming_message::IncomingMessage;
 use super::Mta;
 use super::expand::AliasExpansion;
 use super::policy::PolicyContext;
+use crate::journey::{Protocol, Recorder};
 use crate::mail::{Envelope, Message, Recipient, ReversePath};
 use crate::smtp::Reply;
 use crate::smtp::server::{self, Client, Policy, Resources};
 use crate::store;
-use crate::world::{HostGroup, HostName, Stage, UnknownRecipients};
+use crate::world::{HostGroup, HostName, Logins, Stage, UnknownRecipients};
 
 /// Protocol errors after which a connection is closed.
 const MAX_ERRORS: usize = 20;
@@ -152,10 +153,20 @@ impl Policy for SmtpPolicy {
                 ListenerKind::Unauthenticated => server::Auth::Offered,
                 ListenerKind::Relay => server::Auth::Off,
             },
+            any_login: matches!(policy.logins, Logins::Any),
             plain_login: self.hosts.is_public(),
             bare_line_ends: policy.bare_line_ends,
             ..server::Config::default()
         }
+    }
+
+    fn record(&self, client: IpAddr) -> Recorder {
+        let context = self.hosts.greeting().context();
+        let protocol = match self.kind {
+            ListenerKind::Submission => Protocol::Submission,
+            ListenerKind::Relay | ListenerKind::Unauthenticated => Protocol::Smtp,
+        };
+        context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
     }
 
     fn connect(&mut self, peer: IpAddr) -> Option<Reply> {
@@ -172,7 +183,12 @@ impl Policy for SmtpPolicy {
     }
 
     fn secret(&self, user: &str) -> Option<String> {
-        self.mta.context().world.secret(user).map(|(_, secret)| secret.to_owned())
+        let context = self.mta.context();
+        let named = match &context.settings.policy.logins {
+            Logins::Named(secrets) => secrets.get(user).map(String::as_str),
+            Logins::Users | Logins::Any => None,
+        };
+        named.or_else(|| context.world.secret(user).map(|(_, secret)| secret)).map(str::to_owned)
     }
 
     fn mail(&mut self, client: Client<'_>, from: &ReversePath) -> Option<Reply> {

@@ -272,8 +272,13 @@ fn session_with_random_bytes_does_not_panic() {
 #[test]
 fn client_with_our_server_completes_a_session() {
     let message = Message::new("Subject: x\r\n\r\n.\r\n..\r\nend without line end".into());
-    let server_setup =
-        server::Config { host: "mda.test".to_owned(), starttls: true, nonce: "n".to_owned(), transcript: false };
+    let server_setup = server::Config {
+        host: "mda.test".to_owned(),
+        starttls: true,
+        nonce: "n".to_owned(),
+        transcript: false,
+        recorder: crate::journey::Recorder::default(),
+    };
     let mut host = server::Session::new(server_setup, false);
     let mut client = Session::new(config(StartTls::Required), false);
     let wishes: [fn(&mut Session); 4] =

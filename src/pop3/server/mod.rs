@@ -21,6 +21,7 @@ use super::AUTOLOGOUT_TIMEOUT;
 use super::lines::{Line, Lines};
 use super::output_buffer::OutputBuffer;
 use crate::auth::SaslServer;
+use crate::journey::{Dialogue, Recorder};
 use crate::mail::{Message, Side, Transcript};
 use crate::net::{Machine, Next};
 use command::{Command, ParseError};
@@ -41,6 +42,8 @@ pub struct Config {
     pub nonce: String,
     /// Record a [`Transcript`].
     pub transcript: bool,
+    /// Notes the conversation.
+    pub recorder: Recorder,
 }
 
 /// What the owner of a session must decide, look up or do.
@@ -124,7 +127,7 @@ pub struct Session {
     exchanges: usize,
     /// Protocol errors since the last success.
     errors: usize,
-    transcript: Option<Transcript>,
+    dialogue: Dialogue,
     /// In the greeting, until APOP has used it. RFC 1939 §7.
     timestamp: Option<String>,
 }
@@ -155,7 +158,7 @@ enum State {
 impl Session {
     /// Starts a session with the greeting; `encrypted` means TLS from the start.
     pub fn new(config: Config, encrypted: bool) -> Self {
-        let transcript = config.transcript.then(Transcript::default);
+        let dialogue = Dialogue::new(config.transcript, config.recorder.clone());
         let timestamp = format!("<{}@{}>", config.nonce, config.host);
         let greeting = format!("+OK {} POP3 server ready {timestamp}", config.host);
         let mut session = Self {
@@ -170,7 +173,7 @@ impl Session {
             failed_logins: 0,
             exchanges: 0,
             errors: 0,
-            transcript,
+            dialogue,
         };
         session.send_line(&greeting);
         session
@@ -225,7 +228,7 @@ impl Session {
 
     /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
     pub fn take_transcript(&mut self) -> Transcript {
-        self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
+        self.dialogue.take_transcript()
     }
 
     fn send_line(&mut self, line: &str) {
@@ -233,9 +236,7 @@ impl Session {
             self.errors = 0;
         }
         self.out.line(line);
-        if let Some(transcript) = &mut self.transcript {
-            transcript.note(Side::Server, line);
-        }
+        self.dialogue.note(Side::Server, line);
     }
 
     /// Sends an error reply; too many errors end the session.
@@ -264,9 +265,9 @@ impl Session {
                 return;
             }
         };
-        if let Some(transcript) = &mut self.transcript {
+        if self.dialogue.is_wanted() {
             let secret = matches!(self.state, State::Authenticating(_));
-            transcript.note(Side::Client, &if secret { "***".to_owned() } else { Command::shown(&line) });
+            self.dialogue.note(Side::Client, &if secret { "***".to_owned() } else { Command::shown(&line) });
         }
         if let State::Authenticating(_) = self.state {
             return self.respond(&line);
@@ -318,6 +319,7 @@ impl Machine for Session {
 
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
+            self.dialogue.recorder().hung_up();
             self.state = State::Over;
         } else if !matches!(self.state, State::Over) {
             self.lines.receive(bytes);

@@ -62,7 +62,13 @@ impl House {
 }
 
 fn session(encrypted: bool) -> Session {
-    let config = Config { host: "mda.test".to_owned(), starttls: true, nonce: "nonce".to_owned(), transcript: true };
+    let config = Config {
+        host: "mda.test".to_owned(),
+        starttls: true,
+        nonce: "nonce".to_owned(),
+        transcript: true,
+        recorder: crate::journey::Recorder::default(),
+    };
     Session::new(config, encrypted)
 }
 

@@ -79,10 +79,8 @@ impl Session {
                     Some(lines) => self.send_line(&format!("+OK Header and {lines} lines follow")),
                 }
                 self.out.message(message, body_lines);
-                if let Some(transcript) = &mut self.transcript {
-                    transcript.note_data(Side::Server, message.len());
-                    transcript.note(Side::Server, ".");
-                }
+                self.dialogue.note_data(Side::Server, message.len());
+                self.dialogue.note(Side::Server, ".");
             }
             Err(refusal) => self.send_line(refusal.reply()),
         }

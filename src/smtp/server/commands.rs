@@ -76,7 +76,7 @@ impl Session {
             extensions.push("REQUIRETLS".to_owned());
         }
         if self.offers_login() {
-            extensions.push(format!("AUTH {}", Mechanism::ALL.map(Mechanism::name).join(" ")));
+            extensions.push(format!("AUTH {}", self.mechanisms().map(Mechanism::name).collect::<Vec<_>>().join(" ")));
         }
         extensions
     }

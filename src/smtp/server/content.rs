@@ -7,7 +7,7 @@ use super::super::{BareLineEnds, Reply};
 use super::commands::{no_room, sequence, too_large};
 use super::session::{PendingRequest, Session, State};
 use super::{Event, Protocol};
-use crate::mail::{Body, Message};
+use crate::mail::{Body, Message, Side};
 use crate::net::UploadShare;
 
 /// A refused chunk is read and discarded up to this size; beyond it the connection is closed.
@@ -29,6 +29,7 @@ impl Session {
     fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
         match reader.take_stuffed(bytes) {
             Some(used) => {
+                self.recorder.note_data(Side::Client, reader.bytes());
                 self.finish_message(reader.finish_stuffed(self.config.bare_line_ends));
                 used
             }

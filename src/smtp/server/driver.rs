@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::Reply;
 use super::super::reply_faults::{FaultContext, FaultPoint, ReplyFaults};
 use super::{Config, Event, Origin, Protocol, Session, Tls};
-use crate::journey;
+use crate::journey::{self, Recorder};
 use crate::mail::{Address, Envelope, Message, Recipient, ReversePath};
 use crate::net::{Conn, Error, Service, Stop, Stream, TlsAcceptor, UploadBudget};
 use crate::world::{Clock, HostName, Rng, World};
@@ -27,6 +28,11 @@ pub trait Policy: Clone + Send + Sync + 'static {
 
     /// Protocol and limits. The driver sets host name, TLS and the budget of uploads.
     fn config(&self) -> Config;
+
+    /// Notes the conversation with a client at this address, if it is at a door of the world.
+    fn record(&self, _client: IpAddr) -> Recorder {
+        Recorder::default()
+    }
 
     /// A refusal instead of the greeting.
     fn connect(&mut self, _peer: IpAddr) -> Option<Reply> {
@@ -129,6 +135,7 @@ impl<'a> Client<'a> {
             tls: self.session.tls(),
             user: self.user(),
             began: self.began,
+            session: Some(&self.session.recorder),
         }
     }
 }
@@ -166,7 +173,18 @@ impl<P: Policy> Server<P> {
 
 impl<P: Policy> Service for Server<P> {
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
-        Box::new(Connection::open(self, stream, stop)?).run().await
+        let recorder = self.policy.record(stream.peer().ip());
+        recorder.encrypted(stream.tls());
+        let ended = match Connection::open(self, stream, stop, recorder.clone()) {
+            Ok(connection) => Box::new(connection).run().await,
+            Err(error) => Err(error),
+        };
+        recorder.end(ended.as_ref().copied());
+        ended
+    }
+
+    fn handshake_failed(&self, client: IpAddr, took: Duration, error: &Error) {
+        self.policy.record(client).end_after(took, error);
     }
 
     fn too_many_reply(&self) -> &'static str {
@@ -190,11 +208,12 @@ struct Connection<P> {
 impl<P: Policy> Connection<P> {
     /// # Errors
     /// An injected fault closes the connection before the greeting.
-    fn open(server: Server<P>, stream: Stream, stop: Stop) -> Result<Self, Error> {
+    fn open(server: Server<P>, stream: Stream, stop: Stop, recorder: Recorder) -> Result<Self, Error> {
         let Server { mut policy, faults, hosts } = server;
         let (peer, now) = (stream.peer().ip(), policy.resources().clock.now());
         let asked = FaultContext { point: FaultPoint::Greeting, peer, sender: None, recipient: None, now };
-        let refusal = faults.reply_override(asked)?.or_else(|| policy.connect(peer));
+        let injected = faults.reply_override(asked).inspect_err(|_| recorder.broken_off())?;
+        let refusal = injected.or_else(|| policy.connect(peer));
         let Resources { fqdn, tls, uploads, rng, .. } = policy.resources();
         let tls = match stream.tls() {
             Some(active) => Tls::Active(active),
@@ -204,14 +223,14 @@ impl<P: Policy> Connection<P> {
         let config = Config { hostname: fqdn.to_owned(), tls, uploads: uploads.clone(), ..policy.config() };
         let protocol = if config.protocol == Protocol::Lmtp { "LMTP" } else { "ESMTP" };
         let greeting = refusal.unwrap_or_else(|| Reply::plain(220, &format!("{fqdn} {protocol} Postroad")));
-        let session = Session::new(config, &greeting, format!("{:016x}", rng.next_u64()));
+        let session = Session::recorded(config, &greeting, format!("{:016x}", rng.next_u64()), recorder);
         let (conn, greeting_faults) = (Conn::new(stream, session, stop), faults.clone());
         Ok(Self { conn, policy, faults, greeting_faults, hosts, began: Instant::now() })
     }
 
     async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
-            self.switch_to_answering_host(&event);
+            self.follow_client(&event);
             match self.intercept(&event)? {
                 Some(reply) => self.conn.machine.answer(reply),
                 None => self.decide(event).await?,
@@ -220,11 +239,15 @@ impl<P: Policy> Connection<P> {
         Ok(())
     }
 
-    /// At a public port of several hosts: from MAIL on, the faults and the link of the host that takes the message apply; from
+    /// Notes who the client is. At a public port of several hosts: from MAIL on, the faults and the link of the host that takes the message apply; from
     /// EHLO on, those of the host that greets.
-    fn switch_to_answering_host(&mut self, event: &Event) {
+    fn follow_client(&mut self, event: &Event) {
         match event {
-            Event::Hello { .. } => self.faults = self.greeting_faults.clone(),
+            Event::Hello { name, .. } => {
+                self.conn.machine.recorder.hello(name);
+                self.faults = self.greeting_faults.clone();
+            }
+            Event::NeedSecret(user) => self.conn.machine.recorder.login(user),
             Event::Mail { envelope, .. } => {
                 let client = Client::of(&self.conn, self.began);
                 let host = self.policy.answering_host(client, &envelope.reverse_path);
@@ -262,7 +285,8 @@ impl<P: Policy> Connection<P> {
         recipient: Option<&Address>,
     ) -> Result<Option<Reply>, Error> {
         let (peer, now) = (self.conn.stream().peer().ip(), self.policy.resources().clock.now());
-        self.faults.reply_override(FaultContext { point, peer, sender, recipient, now })
+        let injected = self.faults.reply_override(FaultContext { point, peer, sender, recipient, now });
+        injected.inspect_err(|_| self.conn.machine.recorder.broken_off())
     }
 
     /// Answers with what the policy decides.
@@ -301,6 +325,7 @@ impl<P: Policy> Connection<P> {
     async fn start_tls(&mut self) -> Result<(), Error> {
         self.conn.accept_tls(self.policy.resources().tls).await?;
         let description = self.conn.stream().tls().unwrap_or_default();
+        self.conn.machine.recorder.encrypted(Some(description.clone()));
         self.conn.machine.encrypted(description);
         Ok(())
     }

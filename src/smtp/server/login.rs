@@ -13,6 +13,13 @@ impl Session {
         self.tls().is_some() || self.config.plain_login
     }
 
+    /// The mechanisms that are offered.
+    pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        let sends_password = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login);
+        let any_login = self.config.any_login;
+        Mechanism::ALL.into_iter().filter(move |mechanism| !any_login || sends_password(mechanism))
+    }
+
     /// RFC 4954 §4.
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
         if self.config.auth == Auth::Off {
@@ -27,7 +34,8 @@ impl Session {
         if !self.may_log_in() {
             return self.send_error(&Reply::new(538, (5, 7, 11), "Encryption required for AUTH"));
         }
-        let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
+        let known = mechanism.parse().ok().filter(|mechanism| self.mechanisms().any(|offered| offered == *mechanism));
+        let Some(mechanism) = known else {
             return self.send_error(&Reply::new(504, (5, 5, 4), "Unknown authentication mechanism"));
         };
         self.logins += 1;
@@ -50,7 +58,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist.
+    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist; if any login is taken, it is
+    /// not compared.
     ///
     /// # Panics
     /// If that event is not pending.
@@ -60,7 +69,7 @@ impl Session {
         else {
             panic!("secret without a pending NeedSecret");
         };
-        let step = exchange.secret(secret);
+        let step = if self.config.any_login { exchange.any_secret() } else { exchange.secret(secret) };
         self.continue_login(exchange, step);
     }
 
@@ -73,6 +82,7 @@ impl Session {
             Step::NeedSecret(user) => self.forward(PendingRequest::Secret(exchange), Event::NeedSecret(user)),
             Step::Granted { user } => {
                 self.user = Some(user);
+                self.recorder.logged_in();
                 self.send_reply(&Reply::new(235, (2, 7, 0), "Authentication successful"));
             }
             Step::Denied => self.login_failed(),

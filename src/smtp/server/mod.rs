@@ -56,6 +56,8 @@ pub struct Config {
     pub tls: Tls,
     /// Whether login is possible or required.
     pub auth: Auth,
+    /// Whether any name and password is taken; only mechanisms that send the password are offered then.
+    pub any_login: bool,
     /// Allow login without TLS.
     pub plain_login: bool,
     /// How to treat messages with a lone CR or LF.
@@ -83,6 +85,7 @@ impl Default for Config {
             max_failed_logins: 5,
             tls: Tls::Absent,
             auth: Auth::Off,
+            any_login: false,
             plain_login: false,
             bare_line_ends: BareLineEnds::Refuse,
             timeout: Duration::from_secs(300),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::journey::{EventKind, Protocol};
+use crate::journey::{EventKind, Protocol, Recorder};
 use crate::mail::{Address, JourneyId, Message, QueueId, ReversePath, Stamp};
 use crate::world::{Host, Rng, rfc5322_date};
 
@@ -28,6 +28,8 @@ pub struct Origin<'a> {
     pub user: Option<&'a str>,
     /// When the transaction began.
     pub began: Instant,
+    /// Notes the conversation.
+    pub session: Option<&'a Recorder>,
 }
 
 impl Origin<'_> {
@@ -65,6 +67,7 @@ impl Origin<'_> {
             tls: self.tls.map(str::to_owned),
             user: self.user.map(str::to_owned),
             took_ms: self.began.elapsed().as_secs_f64() * 1e3,
+            session: self.session.and_then(Recorder::id),
         }
     }
 }

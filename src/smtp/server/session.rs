@@ -17,11 +17,13 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::super::Reply;
+use super::super::command::Command;
 use super::super::lines::{Line, Lines};
 use super::super::message_reader::MessageReader;
 use super::{Config, Event, Protocol, Tls};
 use crate::auth::SaslServer;
-use crate::mail::{Envelope, Recipient};
+use crate::journey::Recorder;
+use crate::mail::{Envelope, Recipient, Side};
 use crate::net::{Machine, Next, UploadShare};
 
 /// Replies to pipelined commands are sent once this much is buffered.
@@ -68,6 +70,10 @@ pub struct Session {
     /// Waiting time since the last message.
     pub(super) waited: Duration,
     is_stopping: bool,
+    /// Notes the conversation.
+    pub(super) recorder: Recorder,
+    /// AUTH was tried: an unknown command may be a password.
+    has_tried_login: bool,
 }
 
 /// The client's greeting.
@@ -132,6 +138,11 @@ impl Session {
     ///
     /// `nonce` is printable ASCII without a comma, unique to the session; it is used in SCRAM logins.
     pub fn new(config: Config, greeting: &Reply, nonce: String) -> Self {
+        Self::recorded(config, greeting, nonce, Recorder::default())
+    }
+
+    /// The same, and notes the conversation.
+    pub(super) fn recorded(config: Config, greeting: &Reply, nonce: String, recorder: Recorder) -> Self {
         let mut session = Self {
             config,
             nonce,
@@ -150,6 +161,8 @@ impl Session {
             errors: 0,
             waited: Duration::ZERO,
             is_stopping: false,
+            recorder,
+            has_tried_login: false,
         };
         session.send_reply(greeting);
         if !greeting.is_positive() {
@@ -267,8 +280,10 @@ impl Session {
         if reply.is_positive() {
             self.errors = 0;
         }
+        let start = self.output.len();
         // Writing to a String cannot fail.
         let _ = write!(self.output, "{reply}\r\n");
+        self.recorder.note_lines(Side::Server, &self.output[start..]);
     }
 
     /// Sends a reply several times; 421 is sent once and closes the session (RFC 5321 §3.8).
@@ -336,12 +351,33 @@ impl Session {
     }
 
     fn handle_line(&mut self, line: Line) {
+        if let Line::Whole(line) = &line {
+            self.note_command(line);
+        }
         match (std::mem::replace(&mut self.state, State::Command), line) {
             (State::Login(exchange), Line::Whole(line)) => self.login_response(exchange, &line),
             (State::Login(_), _) => self.send_error(&Reply::new(500, (5, 5, 6), "Line too long")),
             (_, Line::Whole(line)) => self.handle_command(&line),
             (_, _) => self.send_error(&Reply::new(500, (5, 5, 2), "Line too long")),
         }
+    }
+
+    /// Notes a command without secrets.
+    fn note_command(&mut self, line: &[u8]) {
+        if self.recorder.is_noting() {
+            let is_response = matches!(self.state, State::Login(_));
+            self.has_tried_login |= is_response || line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
+            let shown = if is_response { "***".into() } else { Command::shown(line, self.has_tried_login) };
+            self.recorder.note_lines(Side::Client, &shown);
+        }
+    }
+
+    /// Notes that the client has closed its side.
+    fn note_end(&self) {
+        if let State::Data(reader) = &self.state {
+            self.recorder.note_data(Side::Client, reader.bytes());
+        }
+        self.recorder.hung_up();
     }
 
     fn flush(&mut self) -> Option<Bytes> {
@@ -355,6 +391,7 @@ impl Machine for Session {
 
     fn receive(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
+            self.note_end();
             self.state = State::Over;
             return;
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::super::config::{EngineName, GreylistingTable, MtaTable, RateLimitTable, RuleTable};
-use super::super::policy::{Greylisting, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage};
+use super::super::config::{AnyLogin, EngineName, GreylistingTable, LoginsValue, MtaTable, RateLimitTable, RuleTable};
+use super::super::policy::{Greylisting, Logins, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage};
 use super::super::{Clients, Host, HostName, Network};
 use super::Check;
 
@@ -30,6 +30,11 @@ impl Check<'_> {
             transactions_max: transactions,
             recipient_domains_max: domains,
             bare_line_ends: table.bare_line_ends.unwrap_or_default(),
+            logins: match &table.logins {
+                None => Logins::Users,
+                Some(LoginsValue::Word(AnyLogin::Any)) => Logins::Any,
+                Some(LoginsValue::Named(names)) => Logins::Named(names.clone()),
+            },
             unknown_recipients: table.unknown_recipients.unwrap_or_default(),
             greylisting: table.greylisting.as_ref().map(|table| self.greylisting(table)),
             rate_limit: table.rate_limit.as_ref().map(|table| self.rate_limit(table)),

@@ -1,5 +1,6 @@
 //! The keys of `[mta.NAME]` for its policy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -87,4 +88,22 @@ impl OneOrMany {
             Self::Many(texts) => texts,
         }
     }
+}
+
+/// `logins` of `[mta.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected \"any\", or names with their passwords: { ann = \"secret\" }")]
+pub(in crate::world) enum LoginsValue {
+    /// Any name with any password.
+    Word(AnyLogin),
+    /// These names, too.
+    Named(BTreeMap<String, String>),
+}
+
+/// The word `any`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::world) enum AnyLogin {
+    /// Any name.
+    Any,
 }

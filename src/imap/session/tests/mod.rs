@@ -26,6 +26,7 @@ fn config() -> SessionConfig {
         max_message_bytes: 100_000,
         nonce: "n".into(),
         record: true,
+        recorder: crate::journey::Recorder::default(),
         uploads: UploadBudget::default(),
     }
 }

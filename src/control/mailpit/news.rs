@@ -1,0 +1,42 @@
+//! What changes in the list, one message at a time, for those who follow it.
+
+use serde_json::{Value, json};
+
+use super::types::MessageSummary;
+use crate::catalogue::{Catalogue, Changes};
+use crate::mail::JourneyId;
+
+/// A change of one message.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::control) enum News {
+    /// It is new.
+    Added(i64),
+    /// Its read state or its tags are others.
+    Changed(i64),
+    /// It is gone.
+    Deleted(JourneyId),
+}
+
+impl News {
+    /// The changes of a commit.
+    pub(in crate::control) fn of(changes: &Changes) -> impl Iterator<Item = Self> {
+        let (added, changed) = (changes.added.iter().copied(), changes.changed.iter().copied());
+        let deleted = changes.deleted.iter().copied();
+        added.map(Self::Added).chain(changed.map(Self::Changed)).chain(deleted.map(Self::Deleted))
+    }
+
+    /// What clients are told: the summary, or what is other; `None` if the message is gone since.
+    pub(in crate::control) fn data(self, catalogue: &Catalogue) -> Option<Value> {
+        match self {
+            Self::Added(number) => {
+                let entry = catalogue.entry(number).ok()??;
+                serde_json::to_value(MessageSummary::of(catalogue, &entry).ok()?).ok()
+            }
+            Self::Changed(number) => {
+                let entry = catalogue.entry(number).ok()??;
+                Some(json!({ "ID": entry.id.to_string(), "Read": !entry.is_unread, "Tags": entry.tags }))
+            }
+            Self::Deleted(id) => Some(json!({ "ID": id.to_string() })),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The program under the name `mailpit`, by a link.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::TIMEOUT;
+
+struct Mailpit {
+    child: Child,
+    smtp: String,
+    http: String,
+    folder: tempfile::TempDir,
+}
+
+impl Mailpit {
+    /// Starts it with these variables, and waits for the line that test containers wait for.
+    fn start(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("mailpit");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_postroad"), &link).unwrap();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (smtp, http) = (free(), free());
+        let mut command = Command::new(&link);
+        command.env("MP_SMTP_BIND_ADDR", &smtp).args(["--listen", &http]).envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let ready = lines.find(|line| line.contains("[http] accessible via http://localhost:"));
+        assert!(ready.is_some_and(|line| line.ends_with(&format!("{}/\"", http.rsplit_once(':').unwrap().1))));
+        Self { child, smtp, http, folder }
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    /// Says lines, and returns all replies.
+    fn smtp(&self, text: &str) -> String {
+        let mut stream = TcpStream::connect(&self.smtp).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).unwrap();
+        replies
+    }
+
+    fn ready(&self) -> bool {
+        let mut command = Command::new(self.folder.path().join("mailpit"));
+        command.args(["readyz", "--listen", &self.http]).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+impl Drop for Mailpit {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn program_called_mailpit_takes_mail_for_anybody_with_any_login_and_lone_line_feeds() {
+    let mut mailpit = Mailpit::start(&[
+        ("MP_SMTP_AUTH_ACCEPT_ANY", "1"),
+        ("MP_SMTP_AUTH_ALLOW_INSECURE", "true"),
+        ("MP_MAX_MESSAGES", "5000"),
+        ("MP_LABEL", "ours"),
+        ("MP_SMTP_RELAY_HOST", "smtp.example.com"),
+    ]);
+    let replies = mailpit.smtp(
+        "EHLO test\r\nAUTH PLAIN AHVzZXIAYW55\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<any.body@some.where.example>\r\n\
+         DATA\r\nSubject: lone\nTo: any.body@some.where.example\n\nline\r\n.\r\nQUIT\r\n",
+    );
+    assert!(replies.contains("250-AUTH PLAIN LOGIN\r\n") || replies.contains("250 AUTH PLAIN LOGIN\r\n"), "{replies}");
+    assert!(!replies.contains("STARTTLS") && replies.contains("\r\n235 "), "{replies}");
+    let id = replies.split_once("queued as ").unwrap_or_else(|| panic!("{replies}")).1.split('-').next().unwrap();
+    let list = mailpit.json("/api/v1/messages");
+    let message = &list["messages"][0];
+    assert_eq!((&list["total"], &message["ID"], &message["Subject"]), (&1.into(), &id.into(), &"lone".into()));
+    assert_eq!(message["Username"], "user");
+    let session = &mailpit.json("/api/v1/sessions?outcome=logged_in")["sessions"][0];
+    assert_eq!((&session["login"], &session["journeys"][0]), (&"user".into(), &id.into()));
+    assert!(mailpit.ready());
+    mailpit.child.kill().unwrap();
+    assert!(!mailpit.ready());
+    let mut errors = String::new();
+    mailpit.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(errors, "mailpit: not supported by Postroad and ignored: MP_LABEL, MP_SMTP_RELAY_HOST\n");
+}
+
+#[test]
+fn program_called_mailpit_knows_the_logins_of_its_variable_only() {
+    let mailpit = Mailpit::start(&[("MP_SMTP_AUTH", "app:secret other:word")]);
+    assert!(mailpit.smtp("EHLO test\r\nAUTH PLAIN AGFwcABzZWNyZXQ=\r\nQUIT\r\n").contains("\r\n235 "));
+    assert!(mailpit.smtp("EHLO test\r\nAUTH PLAIN AGFwcAB3b3Jk\r\nQUIT\r\n").contains("\r\n535 "));
+}
