@@ -43,6 +43,8 @@ mod openapi;
 mod output;
 #[path = "live/public_faults.rs"]
 mod public_faults;
+#[path = "live/reach.rs"]
+mod reach;
 #[path = "live/run_files.rs"]
 mod run_files;
 

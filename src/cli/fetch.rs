@@ -12,9 +12,10 @@ use mail_parser::MessageParser;
 use serde_json::json;
 
 use super::common::{Endpoint, ExternalPorts};
+use super::find_world::FindWorld;
 use super::out::printable;
 use crate::mua::{ImapMailbox, Login, Maildrop};
-use crate::world::{Links, read_regular};
+use crate::world::{Links, Service, read_regular};
 
 /// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.
 #[derive(Debug, Args)]
@@ -31,9 +32,11 @@ pub(super) struct Fetch {
     /// The password.
     #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
     password: String,
-    /// The server. Default: 127.0.0.1, port 1143 for IMAP, 1110 for POP3.
+    /// The server. Default: that of the running world, 127.0.0.1, port 1143 for IMAP, 1110 for POP3.
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<Endpoint>,
+    #[command(flatten)]
+    world: FindWorld,
     /// The mailbox (IMAP only).
     #[arg(long, default_value = "INBOX")]
     mailbox: String,
@@ -56,9 +59,8 @@ impl Fetch {
     /// # Errors
     /// The server is unreachable or refuses the login, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let default = if self.pop3 { 1110 } else { 1143 };
-        let default = || Endpoint { host: "127.0.0.1".to_owned(), port: default };
-        let (context, server) = self.reach.find(&self.server.clone().unwrap_or_else(default)).await?;
+        let service = if self.pop3 { Service::Pop3 } else { Service::Imap };
+        let (context, server) = self.reach.find(&self.world.at(self.server.as_ref(), service)?).await?;
         let login = Login { user: self.user.clone(), password: self.password.clone() };
         let mut messages: Vec<(u32, Bytes)> = Vec::new();
         if self.pop3 {

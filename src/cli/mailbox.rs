@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use console::style;
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use super::out::printable;
 use crate::control::{Client, MailboxReport, MessageList, UploadReport};
 use crate::imap::{Flags, SystemFlags};

@@ -23,6 +23,7 @@ mod check;
 mod common;
 mod fault;
 mod fetch;
+mod find_world;
 mod get;
 mod greeter;
 mod host;
@@ -44,6 +45,7 @@ mod udp;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use find_world::ask_if_running;
 
 pub use startup::main;
 
@@ -114,17 +116,17 @@ impl Cli {
             Command::Serve(command) => command.run().await,
             Command::Host(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
-            Command::Fault(command) => command.run().await,
+            Command::Fault(command) => command.run().await.map_err(ask_if_running),
             Command::Bench(command) => command.run().await,
             Command::Check(command) => command.run(),
-            Command::Send(command) => command.run().await,
-            Command::Fetch(command) => command.run().await,
-            Command::Sendmail(command) => command.run().await,
-            Command::Queue(command) => command.run().await,
-            Command::Backup(command) => command.run().await,
-            Command::Mailbox(command) => command.run().await,
-            Command::Ca(command) => command.run(),
-            Command::Greeter(command) => command.run().await,
+            Command::Send(command) => command.run().await.map_err(ask_if_running),
+            Command::Fetch(command) => command.run().await.map_err(ask_if_running),
+            Command::Sendmail(command) => command.run().await.map_err(ask_if_running),
+            Command::Queue(command) => command.run().await.map_err(ask_if_running),
+            Command::Backup(command) => command.run().await.map_err(ask_if_running),
+            Command::Mailbox(command) => command.run().await.map_err(ask_if_running),
+            Command::Ca(command) => command.run().await.map_err(ask_if_running),
+            Command::Greeter(command) => command.run().await.map_err(ask_if_running),
             Command::Udp(command) => command.run().await,
             Command::Get(command) => command.run().await,
             Command::Completions(command) => Ok(command.run()),

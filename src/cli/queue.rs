@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use console::style;
 use jiff::Timestamp;
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use super::out::printable;
 use crate::control::{ActionReport, QueueMessage};
 use crate::mta::{Listing, QueueEntry, State};
