@@ -48,6 +48,9 @@ mod reach;
 #[path = "live/run_files.rs"]
 mod run_files;
 
+#[path = "live/terminal.rs"]
+mod terminal;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

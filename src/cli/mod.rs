@@ -16,6 +16,7 @@ macro_rules! eprintln {
     ($($text:tt)*) => { $crate::cli::out::error_line(format_args!($($text)*)) };
 }
 
+mod announcer;
 mod backup;
 mod bench;
 mod ca;
@@ -28,6 +29,9 @@ mod get;
 mod greeter;
 mod host;
 mod http_access;
+mod journey;
+mod journey_table;
+mod letter;
 mod mailbox;
 mod manual;
 mod out;
@@ -40,6 +44,7 @@ mod serve;
 mod simulate;
 mod startup;
 mod table;
+mod trace_diff;
 mod udp;
 
 use std::process::ExitCode;
@@ -69,6 +74,7 @@ enum Command {
     Send(send::Send),
     Fetch(fetch::Fetch),
     Sendmail(sendmail::Sendmail),
+    Journey(journey::JourneyCommand),
     Queue(queue::Queue),
     Backup(backup::Backup),
     Mailbox(mailbox::MailboxCommand),
@@ -122,6 +128,7 @@ impl Cli {
             Command::Send(command) => command.run().await.map_err(ask_if_running),
             Command::Fetch(command) => command.run().await.map_err(ask_if_running),
             Command::Sendmail(command) => command.run().await.map_err(ask_if_running),
+            Command::Journey(command) => command.run().await.map_err(ask_if_running),
             Command::Queue(command) => command.run().await.map_err(ask_if_running),
             Command::Backup(command) => command.run().await.map_err(ask_if_running),
             Command::Mailbox(command) => command.run().await.map_err(ask_if_running),

@@ -15,11 +15,12 @@ mod destination;
 mod entry_cache;
 mod index;
 mod slots;
+mod talks;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -27,12 +28,15 @@ use tokio::sync::Notify;
 use super::attempt::ConnectError;
 use super::entry::Entry;
 use super::next_hop::NextHop;
+use super::queue::TalkReport;
 use crate::sync::lock;
 use crate::world::Clock;
 pub(super) use destination::{Destination, Job};
 use entry_cache::EntryCache;
 use index::DueIndex;
 pub(super) use index::Next;
+pub(super) use talks::Talk;
+use talks::Talks;
 
 /// Number of destinations after which unused ones are dropped.
 const MAX_IDLE_DESTINATIONS: usize = 1000;
@@ -54,6 +58,7 @@ pub(super) struct Scheduler {
     clock: Clock,
     max_connections: usize,
     state: Mutex<State>,
+    talks: Talks,
     changed: Notify,
 }
 
@@ -70,11 +75,12 @@ struct State {
 impl Scheduler {
     /// A schedule without messages, for destinations with at most so many connections each.
     pub(super) fn new(clock: Clock, max_connections: usize) -> Self {
-        Self { clock, max_connections, state: Mutex::default(), changed: Notify::new() }
+        Self { clock, max_connections, state: Mutex::default(), talks: Talks::default(), changed: Notify::new() }
     }
 
     /// Forgets all that it knew, also about destinations; these rows are due. All workers must have ended.
     pub(super) fn reset(&self, due: BTreeSet<(Timestamp, i64)>) {
+        self.talks.clear();
         self.change(|state| *state = State { index: DueIndex::new(due), ..State::default() });
     }
 
@@ -179,6 +185,7 @@ impl Scheduler {
     /// A row is no longer in flight. It is due then; `None` if it was deleted or is on hold.
     pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
         let now = self.clock.now();
+        self.talks.end(row);
         self.change(|state| state.end(row, until, now));
     }
 
@@ -216,6 +223,16 @@ impl Scheduler {
 
     fn destination_of<'a>(&self, state: &'a mut State, hop: &NextHop) -> &'a mut Destination {
         state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
+    }
+
+    /// Notes that an attempt of a row in flight begins.
+    pub(super) fn begin_talk(&self, row: i64) -> Arc<Talk> {
+        self.talks.begin(row, self.clock.now())
+    }
+
+    /// The attempts of a row in flight.
+    pub(super) fn talks_of(&self, row: i64) -> Vec<TalkReport> {
+        self.talks.of(row)
     }
 
     /// The rows in flight.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use super::slots::Slots;
+use super::talks::Talk;
 use crate::mail::{Envelope, Message};
 use crate::mta::attempt::Attempt;
 
@@ -21,6 +22,7 @@ const GROW_AFTER_SUCCESSES: usize = 100;
 pub(in crate::mta) struct Job {
     pub(in crate::mta) envelope: Envelope,
     pub(in crate::mta) message: Message,
+    pub(in crate::mta) talk: Arc<Talk>,
     pub(in crate::mta) result: oneshot::Sender<Attempt>,
 }
 
