@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, AppState, DEFAULT_LIMIT, Json, MAX_LIMIT, Path, Problem, Query};
 use crate::host::RunningWorld;
 use crate::mail::QueueId;
-use crate::mta::{Listing, Mta, QueueEntry, QueuePlace, Selector, State};
+
+use crate::mta::{self, Listing, Mta, QueueEntry, QueuePlace, Selector};
 
 /// An operator's action on queued messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -94,7 +95,7 @@ impl QueueQuery {
 
 /// A message of a host that is off waits for that.
 fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
-    if message.state == State::Waiting && !running.is_on(&message.host) {
+    if message.state == mta::State::Waiting && !running.is_on(&message.host) {
         let before = message.reason.map_or_else(String::new, |reason| format!("; before: {reason}"));
         message.reason = Some(format!("{} is off{before}", message.host));
     }

@@ -147,7 +147,7 @@ impl Import<'_> {
     }
 
     /// How often a mailbox has which message that is not noted.
-    fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<blake3::Hash, usize>, Error> {
+    fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<[u8; blake3::OUT_LEN], usize>, Error> {
         let mut stored = BTreeMap::new();
         let opened = match self.running.mailboxes.open(account, mailbox) {
             Ok(opened) => opened,
@@ -197,8 +197,8 @@ fn key(account: &str, mailbox: &str, message: &[u8]) -> Key {
     hash.finalize()
 }
 
-fn message_hash(message: &[u8]) -> blake3::Hash {
-    blake3::hash(message)
+fn message_hash(message: &[u8]) -> [u8; blake3::OUT_LEN] {
+    *blake3::hash(message).as_bytes()
 }
 
 /// The file that tells what was imported: a line for each message.

@@ -29,7 +29,7 @@ impl Queue {
         let state = |mut message: QueueEntry| {
             if in_flight.contains(&message.row) {
                 message.state = State::Underway;
-                message.talks = self.scheduler.talks_of(row);
+                message.talks = self.scheduler.talks_of(message.row);
             }
             message
         };
