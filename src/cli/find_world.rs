@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow, bail};
 use super::common::Endpoint;
 use super::http_access::HttpCredentials;
 use crate::control::{Client, ClientError};
+use crate::mua;
 use crate::net::{self, Net};
 use crate::world::{Service, World};
-use crate::{mua, net::Error::Refused};
 
 /// Options that find a running world on this machine.
 #[derive(Clone, Debug, clap::Args)]
@@ -110,7 +110,7 @@ pub(super) fn nothing_listens(error: &anyhow::Error) -> bool {
         (Some(ClientError::Unreachable { why, .. }), _, _) | (_, Some(mua::Error::Net { why, .. }), _) => Some(why),
         (_, _, why) => why,
     };
-    matches!(refused, Some(Refused(address)) if address.ip().is_loopback())
+    matches!(refused, Some(net::Error::Refused(address)) if address.ip().is_loopback())
 }
 
 #[cfg(test)]
