@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::common;
-use super::find_world::{ControlArgs, nothing_listens};
+use super::find_world::ControlArgs;
 use crate::control::CA;
 use crate::host::DataDir;
 
@@ -40,7 +40,8 @@ impl Ca {
     async fn running(&self) -> anyhow::Result<String> {
         match self.at.client()?.bytes(CA).await.map_err(anyhow::Error::from) {
             Ok(pem) => Ok(String::from_utf8(pem.into())?),
-            Err(error) if nothing_listens(&error) && !self.at.is_given() => self.stored().map_err(|_| error),
+            // None runs at the default port, or another program has it.
+            Err(error) if !self.at.is_given() => self.stored().map_err(|_| error),
             Err(error) => Err(error),
         }
     }

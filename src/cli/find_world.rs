@@ -105,7 +105,7 @@ pub(super) fn ask_if_running(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Whether a connection to this machine was refused.
-pub(super) fn nothing_listens(error: &anyhow::Error) -> bool {
+fn nothing_listens(error: &anyhow::Error) -> bool {
     let refused = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref::<net::Error>()) {
         (Some(ClientError::Unreachable { why, .. }), _, _) | (_, Some(mua::Error::Net { why, .. }), _) => Some(why),
         (_, _, why) => why,

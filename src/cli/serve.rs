@@ -57,7 +57,7 @@ pub(super) struct Serve {
     /// Mail that is there from the start: a folder with one for each account, such as `ann@shop.test`, that holds .eml files,
     /// mbox files or a Maildir, and folders of these for other mailboxes. It is imported before the world is ready, and only once
     /// into the same data folder, also if it was deleted there. May be repeated.
-    #[arg(long, value_name = "FOLDER", env = "POSTROAD_IMPORT", value_delimiter = ':')]
+    #[arg(long, value_name = "FOLDER", env = "POSTROAD_IMPORT")]
     import: Vec<PathBuf>,
     /// Prints the bound ports as JSON, and nothing else.
     #[arg(long, env = "POSTROAD_JSON")]
