@@ -42,7 +42,8 @@ impl std::ops::AddAssign for Imported {
 /// # Errors
 /// A folder is not named by an address with a mailbox in this world, or something cannot be read or stored.
 pub async fn import(running: &RunningWorld, folder: &Path, notes: &Path) -> Result<Imported, Error> {
-    let mut import = Import { running, notes: Notes::read(notes)?, imported: Imported::default() };
+    let mut import =
+        Import { running, notes: Notes::read(notes)?, before: BTreeMap::new(), imported: Imported::default() };
     for (path, name) in folders(folder)? {
         let address = name.parse::<Address>().ok().filter(|_| running.env.world.secret(&name).is_some());
         let account =
@@ -90,6 +91,8 @@ fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 struct Import<'a> {
     running: &'a RunningWorld,
     notes: Notes,
+    /// What mailboxes held before this import that is not noted: how often which message, by account and mailbox.
+    before: BTreeMap<(String, String), BTreeMap<Hash, usize>>,
     imported: Imported,
 }
 
@@ -111,7 +114,6 @@ impl Import<'_> {
         };
         // The messages of a mailbox come together.
         let (mut mailbox, mut batch) = (base.to_owned(), Batch::default());
-        let mut stored = self.stored(account, &mailbox)?;
         for file in files {
             let MessageFile { name, mailbox: below, flags, received, message } =
                 file.map_err(|error| failed(path, error))?;
@@ -126,17 +128,14 @@ impl Import<'_> {
             if own != mailbox || BATCH <= batch.keys.len() || MAX_BATCH_BYTES <= batch.bytes {
                 self.store(account, &mailbox, std::mem::take(&mut batch)).await?;
             }
-            if own != mailbox {
-                mailbox = own;
-                stored = self.stored(account, &mailbox)?;
-            }
+            mailbox = own;
             let key = key(account, &mailbox, &message);
             if self.notes.take(&key) {
                 self.imported.known += 1;
                 continue;
             }
             batch.keys.push(key);
-            if stored.get_mut(&message_hash(&message)).is_some_and(take_one) {
+            if self.take_stored(account, &mailbox, &message)? {
                 self.imported.known += 1;
                 continue;
             }
@@ -146,20 +145,38 @@ impl Import<'_> {
         self.store(account, &mailbox, batch).await
     }
 
+    /// Whether a start that was killed has stored this message without a note. The first call for a mailbox looks into it, before
+    /// this import adds to it.
+    fn take_stored(&mut self, account: &str, mailbox: &str, message: &[u8]) -> Result<bool, Error> {
+        let place = (account.to_owned(), mailbox.to_owned());
+        if !self.before.contains_key(&place) {
+            let stored = self.stored(account, mailbox)?;
+            self.before.insert(place.clone(), stored);
+        }
+        let left = self.before.get_mut(&place).and_then(|stored| stored.get_mut(&hash(message)));
+        Ok(left.is_some_and(|left| match left.checked_sub(1) {
+            Some(fewer) => {
+                *left = fewer;
+                true
+            }
+            None => false,
+        }))
+    }
+
     /// How often a mailbox has which message that is not noted.
-    fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<[u8; blake3::OUT_LEN], usize>, Error> {
+    fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<Hash, usize>, Error> {
+        let failed = |error| failed(Path::new(account), error);
         let mut stored = BTreeMap::new();
         let opened = match self.running.mailboxes.open(account, mailbox) {
             Ok(opened) => opened,
             Err(mda::Error::NoMailbox(_)) => return Ok(stored),
-            Err(error) => return Err(failed(Path::new(mailbox), error)),
+            Err(error) => return Err(failed(error)),
         };
-        let view = opened.view().map_err(|error| failed(Path::new(mailbox), error))?;
-        for message in view.messages.iter_from(0) {
-            let bytes = opened.message(message.uid).map_err(|error| failed(Path::new(mailbox), error))?;
-            let Some(bytes) = bytes.map(|message| message.to_bytes()) else { continue };
+        for message in opened.view().map_err(failed)?.messages.iter_from(0) {
+            let Some(message) = opened.message(message.uid).map_err(failed)? else { continue };
+            let bytes = message.to_bytes();
             if !self.notes.has(&key(account, mailbox, &bytes)) {
-                *stored.entry(message_hash(&bytes)).or_default() += 1;
+                *stored.entry(hash(&bytes)).or_default() += 1;
             }
         }
         Ok(stored)
@@ -180,13 +197,13 @@ impl Import<'_> {
     }
 }
 
-/// Takes one of a number, if it is not 0.
-fn take_one(count: &mut usize) -> bool {
-    let left = count.checked_sub(1);
-    *count = left.unwrap_or_default();
-    left.is_some()
+type Hash = [u8; blake3::OUT_LEN];
+
+fn hash(message: &[u8]) -> Hash {
+    *blake3::hash(message).as_bytes()
 }
 
+/// What is noted of a message.
 type Key = blake3::Hash;
 
 fn key(account: &str, mailbox: &str, message: &[u8]) -> Key {
@@ -195,10 +212,6 @@ fn key(account: &str, mailbox: &str, message: &[u8]) -> Key {
         hash.update(part);
     }
     hash.finalize()
-}
-
-fn message_hash(message: &[u8]) -> [u8; blake3::OUT_LEN] {
-    *blake3::hash(message).as_bytes()
 }
 
 /// The file that tells what was imported: a line for each message.

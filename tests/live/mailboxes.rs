@@ -163,9 +163,10 @@ fn serve_imports_mail_before_it_is_ready_and_only_once_into_its_data() {
     let boxes = |served: &Served| {
         let counts = served.json("/api/v1/mailboxes");
         let counts = counts.as_array().unwrap().iter().filter(|report| report["messages"] != 0);
+        let count = |report: &Value| format!("{} {} {}", report["account"], report["mailbox"], report["messages"]);
+        let mut counts: Vec<_> = counts.map(count).collect();
+        counts.sort();
         counts
-            .map(|report| format!("{} {} {}", report["account"], report["mailbox"], report["messages"]))
-            .collect::<Vec<_>>()
     };
     let all = [
         "\"ann@customer.example\" \"INBOX\" 2",
