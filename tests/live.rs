@@ -47,12 +47,17 @@ mod openapi;
 mod output;
 #[path = "live/public_faults.rs"]
 mod public_faults;
+#[path = "live/reach.rs"]
+mod reach;
 #[path = "live/run_files.rs"]
 mod run_files;
 #[path = "live/sessions.rs"]
 mod sessions;
 #[path = "live/stream.rs"]
 mod stream;
+
+#[path = "live/terminal.rs"]
+mod terminal;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

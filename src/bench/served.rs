@@ -47,7 +47,8 @@ impl Served {
             command.arg(file);
         }
         let ports = folder.join("ports.json");
-        let options: [&OsStr; 5] = [
+        let options: [&OsStr; 6] = [
+            "--quiet".as_ref(),
             "--free-ports".as_ref(),
             "--data".as_ref(),
             folder.as_os_str(),

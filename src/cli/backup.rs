@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use crate::control::{BACKUP, BackupRequest};
 use crate::host::DataDir;
 

@@ -6,9 +6,14 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::common;
+use super::find_world::ControlArgs;
+use crate::control::CA;
 use crate::host::DataDir;
 
 /// Prints the root certificate of a served world, for import into clients.
+///
+/// It is that of the running world; without one, that of the last world with this data folder. WORLD or --data asks for the
+/// latter.
 #[derive(Debug, Args)]
 pub(super) struct Ca {
     /// A world file. Default: the built-in world.
@@ -16,16 +21,36 @@ pub(super) struct Ca {
     /// The data folder of `postroad serve`.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_DATA")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    at: ControlArgs,
 }
 
 impl Ca {
     /// Runs the command.
     ///
     /// # Errors
-    /// No world was served with that folder.
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let world = common::world(self.world.as_deref())?;
-        print!("{}", DataDir::root_pem(&self.data.unwrap_or_else(|| common::data_folder(&world)))?);
+    /// No world runs there, and none was served with that folder.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let is_stored = self.world.is_some() || self.data.is_some();
+        let pem = if is_stored { self.stored()? } else { self.running().await? };
+        print!("{pem}");
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn running(&self) -> anyhow::Result<String> {
+        match self.at.client()?.bytes(CA).await.map_err(anyhow::Error::from) {
+            Ok(pem) => Ok(String::from_utf8(pem.into())?),
+            // None runs at the default port, or another program has it.
+            Err(error) if !self.at.is_given() => self.stored().map_err(|_| error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stored(&self) -> anyhow::Result<String> {
+        let folder = match &self.data {
+            Some(data) => data.clone(),
+            None => common::data_folder(&common::world(self.world.as_deref())?),
+        };
+        Ok(DataDir::root_pem(&folder)?)
     }
 }

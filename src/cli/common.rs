@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::http_access::HttpCredentials;
 use super::out;
-use crate::control::Client;
 use crate::mua::{ClientContext, Security, Server};
 use crate::net::{Net, Stop, Trust};
 use crate::store::Store;
@@ -79,45 +77,6 @@ impl ExternalPorts {
         let name = to.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };
         Ok((context, Server { name, addresses, security }))
-    }
-}
-
-/// Options for the address of the control interface.
-#[derive(Debug, clap::Args)]
-pub(super) struct ControlArgs {
-    /// The address of the world's control interface. Default: 127.0.0.1:8025.
-    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_CONTROL", global = true)]
-    control: Option<Endpoint>,
-    /// Reads the address of the control interface from the file written by `postroad serve --ports-file`.
-    #[arg(long, value_name = "FILE", env = "POSTROAD_PORTS_FILE", global = true)]
-    ports_file: Option<PathBuf>,
-    #[command(flatten)]
-    credentials: HttpCredentials,
-}
-
-impl ControlArgs {
-    /// A client for the control interface.
-    ///
-    /// # Errors
-    /// A file cannot be read, has no `http` port, or no valid credentials.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let Endpoint { host, port } = self.endpoint()?;
-        Ok(Client::new(Net::sockets().interface(&[]), &host, port, self.credentials.of_client()?))
-    }
-
-    fn endpoint(&self) -> anyhow::Result<Endpoint> {
-        if let Some(control) = &self.control {
-            return Ok(control.clone());
-        }
-        let Some(path) = &self.ports_file else {
-            return Ok(Endpoint { host: "127.0.0.1".to_owned(), port: 8025 });
-        };
-        let text = std::fs::read_to_string(path).with_context(|| {
-            format!("cannot read {}, which is there while `postroad serve --ports-file` runs", path.display())
-        })?;
-        let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let http = ports["http"].as_str().and_then(|http| http.parse().ok());
-        http.with_context(|| format!("{} has no valid `http` address", path.display()))
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use super::out::printable;
 
 /// The path of the faults in the control interface.

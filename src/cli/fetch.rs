@@ -4,17 +4,24 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use mail_parser::MessageParser;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
-use super::common::{Endpoint, ExternalPorts};
+use super::common::{Endpoint, ExternalPorts, duration};
+use super::find_world::FindWorld;
+use super::letter::letter;
 use super::out::printable;
-use crate::mua::{ImapMailbox, Login, Maildrop};
-use crate::world::{Links, read_regular};
+use crate::mua::{self, ClientContext, ImapMailbox, Login, Maildrop, Server};
+use crate::world::{Links, Service, read_regular};
+
+/// The interval at which `--wait` looks for a message.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Fetches a user's messages over POP3 or IMAP: lists them, or saves them with -o.
 #[derive(Debug, Args)]
@@ -31,9 +38,11 @@ pub(super) struct Fetch {
     /// The password.
     #[arg(long, env = "POSTROAD_PASSWORD", default_value = "postroad", hide_env_values = true)]
     password: String,
-    /// The server. Default: 127.0.0.1, port 1143 for IMAP, 1110 for POP3.
+    /// The server. Default: that of the running world, 127.0.0.1, port 1143 for IMAP, 1110 for POP3.
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<Endpoint>,
+    #[command(flatten)]
+    world: FindWorld,
     /// The mailbox (IMAP only).
     #[arg(long, default_value = "INBOX")]
     mailbox: String,
@@ -45,8 +54,14 @@ pub(super) struct Fetch {
     delete: bool,
     #[command(flatten)]
     reach: ExternalPorts,
-    /// Print a line of JSON for each message.
+    /// Waits until there is a message; exits with 1 if there is none in that time.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wait: Option<Duration>,
+    /// Prints each message as a letter: sender, recipients, date, subject, text and a list of the attachments.
     #[arg(long)]
+    show: bool,
+    /// Print a line of JSON for each message.
+    #[arg(long, conflicts_with = "show")]
     json: bool,
 }
 
@@ -56,13 +71,34 @@ impl Fetch {
     /// # Errors
     /// The server is unreachable or refuses the login, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let default = if self.pop3 { 1110 } else { 1143 };
-        let default = || Endpoint { host: "127.0.0.1".to_owned(), port: default };
-        let (context, server) = self.reach.find(&self.server.clone().unwrap_or_else(default)).await?;
+        let service = if self.pop3 { Service::Pop3 } else { Service::Imap };
+        let (context, server) = self.reach.find(&self.world.at(self.server.as_ref(), service)?).await?;
         let login = Login { user: self.user.clone(), password: self.password.clone() };
+        let until = self.wait.map(|wait| Instant::now() + wait);
+        loop {
+            let fetched = self.fetch(&context, &server, &login).await;
+            // Outside its domains, a world knows an address once it has received a message.
+            let is_none = match &fetched {
+                Ok(count) => *count == 0,
+                Err(error) => matches!(error.downcast_ref(), Some(mua::Error::Login { .. })),
+            };
+            if is_none && until.is_some_and(|until| Instant::now() < until) {
+                sleep(POLL_INTERVAL).await;
+                continue;
+            }
+            let count = fetched?;
+            if let Some(wait) = self.wait.filter(|_| count == 0) {
+                bail!("no message for {} within {wait:?}", self.user);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+
+    /// Fetches and prints what is there; returns how many messages that is.
+    async fn fetch(&self, context: &ClientContext, server: &Server, login: &Login) -> anyhow::Result<usize> {
         let mut messages: Vec<(u32, Bytes)> = Vec::new();
         if self.pop3 {
-            let mut maildrop = Maildrop::open(&context, &server, &login).await?;
+            let mut maildrop = Maildrop::open(context, server, login).await?;
             let numbers: Vec<_> = maildrop.list().await?.into_iter().map(|entry| entry.number).collect();
             maildrop.retrieve(&numbers, |number, bytes| messages.push((number as u32, bytes))).await?;
             self.save_all(&messages)?;
@@ -71,14 +107,14 @@ impl Fetch {
             }
             maildrop.quit().await?;
         } else {
-            let mut mailbox = ImapMailbox::open(&context, &server, &login, &self.mailbox).await?;
+            let mut mailbox = ImapMailbox::open(context, server, login, &self.mailbox).await?;
             if mailbox.messages != 0 {
                 mailbox.fetch("1:*", |uid, bytes| messages.push((uid, bytes))).await?;
             }
             mailbox.logout().await?;
             self.save_all(&messages)?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(messages.len())
     }
 
     fn save_all(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
@@ -96,7 +132,9 @@ impl Fetch {
         let message = MessageParser::new().parse_headers(bytes);
         let subject = message.as_ref().and_then(|message| message.subject()).unwrap_or_default();
         let from = message.as_ref().and_then(|message| message.from()?.first()?.address()).unwrap_or_default();
-        if self.json {
+        if self.show {
+            print!("{}\n", letter(number, bytes));
+        } else if self.json {
             println!(
                 "{}",
                 json!({ "number": number, "bytes": bytes.len(), "from": from, "subject": subject, "file": file })

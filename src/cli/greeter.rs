@@ -9,9 +9,11 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::common::{Endpoint, duration, stop_at_signal};
+use super::find_world::FindWorld;
 use super::out::printable;
 use crate::demo::greeter::{self, Greeter as Service, GreeterClient, GreeterEvent};
 use crate::net::{Limits, Net, ServerConfig, serve};
+use crate::world;
 
 /// Runs the greeter server over TCP, or calls one.
 #[derive(Debug, Args)]
@@ -43,9 +45,11 @@ struct Call {
     /// The names to send.
     #[arg(required = true, value_name = "NAME", value_parser = greeter::parse_name)]
     names: Vec<String>,
-    /// The greeter.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9999")]
-    to: Endpoint,
+    /// The greeter. Default: that of the running world, 127.0.0.1:9999.
+    #[arg(long, value_name = "HOST:PORT")]
+    to: Option<Endpoint>,
+    #[command(flatten)]
+    world: FindWorld,
     /// Timeout for each reply.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
@@ -88,8 +92,9 @@ fn report(event: GreeterEvent) {
 impl Call {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let place = Net::sockets().interface(&[]);
-        let addresses = place.lookup(&self.to.host, self.to.port).await?;
-        let stream = place.connect_any(&self.to.host, &addresses).await?;
+        let Endpoint { host, port } = self.world.at(self.to.as_ref(), world::Service::Greeter)?;
+        let addresses = place.lookup(&host, port).await?;
+        let stream = place.connect_any(&host, &addresses).await?;
         let mut replies = Vec::new();
         let on_reply = |text: String| {
             if !self.json {

@@ -1,6 +1,7 @@
-//! `postroad mailbox`: lists the mailboxes of a running world, and imports and exports messages.
+//! `postroad mailbox`: lists and clears the mailboxes of a running world, and imports and exports messages.
 
 use std::fmt::Write;
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use console::style;
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use super::out::printable;
 use crate::control::{Client, MailboxReport, MessageList, UploadReport};
 use crate::imap::{Flags, SystemFlags};
@@ -16,10 +17,12 @@ use crate::mua::{Export, Form, MessageFile, read_mail_files};
 
 /// The path of the mailboxes in the control interface.
 const MAILBOXES: &str = "/api/v1/mailboxes";
+/// The path of the messages in the control interface.
+const MESSAGES: &str = "/api/v1/messages";
 /// Messages listed by one request.
 const PAGE: usize = 1_000;
 
-/// Lists the mailboxes of a running world, imports messages from files and exports messages to files.
+/// Lists and clears the mailboxes of a running world, imports messages from files and exports messages to files.
 #[derive(Debug, Args)]
 pub(super) struct MailboxCommand {
     #[command(subcommand)]
@@ -52,6 +55,18 @@ enum Command {
         /// The mailbox.
         #[arg(long, default_value = "INBOX")]
         mailbox: String,
+    },
+    /// Deletes the messages of an account, in all its mailboxes, or all messages of the world.
+    Clear {
+        /// The account.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        account: Option<String>,
+        /// All messages of the world, also those that wait in queues. On a terminal, it asks before.
+        #[arg(long)]
+        all: bool,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Exports the messages of a mailbox to files.
     Export {
@@ -114,12 +129,32 @@ impl MailboxCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Clear { account, yes, .. } => self.clear(&client, account.as_deref(), *yes).await,
             Command::Import { account, paths, mailbox } => self.import(&client, (account, mailbox), paths).await,
             Command::Export { account, path, mailbox, form } => {
                 let form = form.unwrap_or_else(|| FormName::of(path)).form();
                 self.export(&client, (account, mailbox), path, form).await
             }
         }
+    }
+
+    async fn clear(&self, client: &Client, account: Option<&str>, yes: bool) -> anyhow::Result<ExitCode> {
+        let which = query(&account.map(|account| ("mailbox", account)).into_iter().collect::<Vec<_>>());
+        if let Some(account) = account {
+            // An address that cannot have mail is an error.
+            let _: Vec<MailboxReport> = client.get(&format!("{MAILBOXES}{}", query(&[("account", account)]))).await?;
+        }
+        let page: serde_json::Value = client.get(&format!("{MESSAGES}{which}&limit=1")).await?;
+        let count = usize::try_from(page["total"].as_u64().unwrap_or_default())?;
+        if account.is_none() && !yes && std::io::stdin().is_terminal() {
+            print!("Delete all messages of this world, {count}? [y/N] ");
+            let mut answer = String::new();
+            std::io::stdin().lock().read_line(&mut answer)?;
+            ensure!(matches!(answer.trim(), "y" | "Y" | "yes"), "nothing was deleted");
+        }
+        client.remove(&format!("{MESSAGES}{which}")).await?;
+        self.print_count(count, "deleted", &account.map_or_else(String::new, |account| format!(" of {account}")))?;
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn import(&self, client: &Client, to: (&str, &str), paths: &[PathBuf]) -> anyhow::Result<ExitCode> {

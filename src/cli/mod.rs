@@ -16,6 +16,7 @@ macro_rules! eprintln {
     ($($text:tt)*) => { $crate::cli::out::error_line(format_args!($($text)*)) };
 }
 
+mod announcer;
 mod backup;
 mod bench;
 mod ca;
@@ -23,10 +24,14 @@ mod check;
 mod common;
 mod fault;
 mod fetch;
+mod find_world;
 mod get;
 mod greeter;
 mod host;
 mod http_access;
+mod journey;
+mod journey_table;
+mod letter;
 mod mailbox;
 mod mailpit;
 mod manual;
@@ -40,11 +45,13 @@ mod serve;
 mod simulate;
 mod startup;
 mod table;
+mod trace_diff;
 mod udp;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use find_world::ask_if_running;
 
 pub use startup::main;
 
@@ -68,6 +75,7 @@ enum Command {
     Send(send::Send),
     Fetch(fetch::Fetch),
     Sendmail(sendmail::Sendmail),
+    Journey(journey::JourneyCommand),
     Queue(queue::Queue),
     Backup(backup::Backup),
     Mailbox(mailbox::MailboxCommand),
@@ -128,17 +136,18 @@ impl Cli {
             Command::Serve(command) => command.run().await,
             Command::Host(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
-            Command::Fault(command) => command.run().await,
+            Command::Fault(command) => command.run().await.map_err(ask_if_running),
             Command::Bench(command) => command.run().await,
             Command::Check(command) => command.run(),
-            Command::Send(command) => command.run().await,
-            Command::Fetch(command) => command.run().await,
-            Command::Sendmail(command) => command.run().await,
-            Command::Queue(command) => command.run().await,
-            Command::Backup(command) => command.run().await,
-            Command::Mailbox(command) => command.run().await,
-            Command::Ca(command) => command.run(),
-            Command::Greeter(command) => command.run().await,
+            Command::Send(command) => command.run().await.map_err(ask_if_running),
+            Command::Fetch(command) => command.run().await.map_err(ask_if_running),
+            Command::Sendmail(command) => command.run().await.map_err(ask_if_running),
+            Command::Journey(command) => command.run().await.map_err(ask_if_running),
+            Command::Queue(command) => command.run().await.map_err(ask_if_running),
+            Command::Backup(command) => command.run().await.map_err(ask_if_running),
+            Command::Mailbox(command) => command.run().await.map_err(ask_if_running),
+            Command::Ca(command) => command.run().await.map_err(ask_if_running),
+            Command::Greeter(command) => command.run().await.map_err(ask_if_running),
             Command::Udp(command) => command.run().await,
             Command::Get(command) => command.run().await,
             Command::Completions(command) => Ok(command.run()),

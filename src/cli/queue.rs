@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use console::style;
 use jiff::Timestamp;
 
-use super::common::ControlArgs;
+use super::find_world::ControlArgs;
 use super::out::printable;
 use crate::control::{ActionReport, QueueMessage};
 use crate::mta::{Listing, QueueEntry, State};
@@ -139,8 +139,8 @@ fn table(listing: &Listing, now: Timestamp) -> String {
         let text = line(row, &wide);
         let text = if message.state == State::Held { style(text).yellow() } else { style(text) };
         let _ = writeln!(out, "{text}  {}", addresses(message));
-        if let Some(reason) = &message.reason {
-            let _ = writeln!(out, "    {}", style(printable(reason)).dim());
+        for reason in reasons(message, now) {
+            let _ = writeln!(out, "    {}", style(printable(&reason)).dim());
         }
     }
     let count = listing.total;
@@ -171,6 +171,19 @@ fn state(message: &QueueEntry, now: Timestamp) -> String {
         State::Held => "held".to_owned(),
         State::Underway => "under way".to_owned(),
     }
+}
+
+/// Why a message waits: what its attempts are at, and what the last one ended with.
+fn reasons(message: &QueueEntry, now: Timestamp) -> Vec<String> {
+    let active = message.active_attempts.iter().map(|attempt| {
+        let time = rounded(since(attempt.since, now));
+        match &attempt.to {
+            Some(host) => format!("talks to {host} since {time}"),
+            None => format!("looks for a host, or waits for a connection to be free, since {time}"),
+        }
+    });
+    let before = if message.active_attempts.is_empty() { "" } else { "before: " };
+    active.chain(message.reason.iter().map(|reason| format!("{before}{reason}"))).collect()
 }
 
 fn since(from: Timestamp, to: Timestamp) -> Duration {
@@ -211,7 +224,7 @@ fn details(shown: &QueueMessage, now: Timestamp) -> String {
     field("bytes", message.size.to_string());
     field("from", message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
     message.recipients.iter().for_each(|recipient| field("to", recipient.to_string()));
-    message.reason.iter().for_each(|reason| field("because", reason.clone()));
+    reasons(message, now).into_iter().for_each(|reason| field("because", reason));
     let _ = write!(out, "\n{}", printable(&shown.header));
     out
 }
@@ -240,6 +253,7 @@ mod tests {
             due: Timestamp::from_second(180).unwrap(),
             attempts: 2,
             reason: Some("busy\u{1b}[2J".to_owned()),
+            active_attempts: Vec::new(),
         };
         let listing = Listing { total: 3, next: None, messages: vec![message] };
         let text = table(&listing, Timestamp::from_second(60).unwrap());

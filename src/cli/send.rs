@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{Endpoint, ExternalPorts};
+use super::find_world::FindWorld;
 use super::out::printable;
 use crate::mail::{Address, Body, Envelope, Message};
 use crate::mua::{Attachment, Draft, Login, Source, Submitter, Verdict, read_sources};
-use crate::world::{Clock, Rng};
+use crate::world::{Clock, Rng, Service};
 
 /// Submits a composed message, or messages from files.
 #[derive(Debug, Args)]
@@ -34,9 +35,11 @@ pub(super) struct Send {
     /// Messages to send unchanged: a message file, an mbox, or a folder of these; may be repeated.
     #[arg(long, value_name = "FILE-OR-FOLDER", conflicts_with_all = ["subject", "text", "attach"])]
     mail: Vec<PathBuf>,
-    /// The submission server.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1587")]
-    server: Endpoint,
+    /// The submission server. Default: that of the running world, 127.0.0.1:1587.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<Endpoint>,
+    #[command(flatten)]
+    world: FindWorld,
     /// The login. Default: the sender's address; empty for no login.
     #[arg(long)]
     user: Option<String>,
@@ -57,7 +60,7 @@ impl Send {
     /// A file cannot be read, or the server is unreachable or refuses the login.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let sources = self.sources()?;
-        let (context, server) = self.reach.find(&self.server).await?;
+        let (context, server) = self.reach.find(&self.world.at(self.server.as_ref(), Service::Submission)?).await?;
         let user = self.user.clone().unwrap_or_else(|| self.from.to_string());
         let login = (!user.is_empty()).then(|| Login { user, password: self.password.clone() });
         let mut submitter = Submitter::connect(&context, &server, login.as_ref()).await?;

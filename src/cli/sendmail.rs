@@ -8,13 +8,14 @@ use clap::{ArgAction, Args};
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
 use super::common::Endpoint;
+use super::find_world::{FindWorld, ask_if_running};
 use super::out::{self, printable};
 use crate::mail::{Address, Body, Envelope, Message, Notify, Recipient, Return, ReversePath};
 use crate::mua::{
     AddressArguments, ClientContext, Error, MessageDefaults, Security, SendmailInput, Server, Submitter, Verdict,
 };
 use crate::net::{Net, Trust};
-use crate::world::{Clock, Rng};
+use crate::world::{Clock, Rng, Service};
 
 /// The largest message read, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
@@ -79,9 +80,11 @@ pub(super) struct Sendmail {
     /// Prints what the server replied.
     #[arg(short = 'v', action = ArgAction::Count)]
     verbose: u8,
-    /// The SMTP port of the world.
-    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_SMTP", default_value = "127.0.0.1:1025")]
-    server: Endpoint,
+    /// The SMTP port. Default: that of the running world, 127.0.0.1:1025.
+    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_SMTP")]
+    server: Option<Endpoint>,
+    #[command(flatten)]
+    world: FindWorld,
     /// The domain of users without one.
     #[arg(long, value_name = "DOMAIN", env = "POSTROAD_ORIGIN", default_value = "localhost")]
     origin: String,
@@ -169,12 +172,13 @@ impl Sendmail {
             return Err(Unsent::new(EX_DATAERR, why));
         }
         let reverse_path = sender.unwrap_or_else(|| Some(input.from.unwrap_or(fallback)));
-        let code = self.submit(reverse_path, recipients.addresses, input.message).await;
+        let code = self.submit(reverse_path, recipients.addresses, input.message).await?;
         Ok(if recipients.invalid.is_empty() { code } else { code.max(EX_DATAERR) })
     }
 
     /// Sends the message; returns the highest exit code of all recipients.
-    async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, message: Bytes) -> u8 {
+    async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, message: Bytes) -> Result<u8, Unsent> {
+        let server = self.server().map_err(|error| Unsent::new(EX_TEMPFAIL, error.to_string()))?;
         let notify = self.notify();
         let envelope = Envelope {
             reverse_path,
@@ -184,20 +188,20 @@ impl Sendmail {
             envid: self.envid(),
             ..Envelope::default()
         };
-        match self.hand_over(envelope, &Message::new(message)).await {
-            Ok(verdicts) => recipients.iter().zip(&verdicts).map(|(to, verdict)| self.report(to, verdict)).max(),
-            Err(error) => {
-                eprintln!("postroad sendmail: {error}");
-                Some(EX_TEMPFAIL)
-            }
-        }
-        .unwrap_or_default()
+        let verdicts = self.hand_over(&server, envelope, &Message::new(message)).await;
+        let verdicts = verdicts.map_err(|error| Unsent::new(EX_TEMPFAIL, ask_if_running(error.into()).to_string()))?;
+        let codes = recipients.iter().zip(&verdicts).map(|(to, verdict)| self.report(to, verdict));
+        Ok(codes.max().unwrap_or_default())
     }
 
-    async fn hand_over(&self, envelope: Envelope, message: &Message) -> Result<Vec<Verdict>, Error> {
-        let (interface, name) = (Net::sockets().interface(&[]), self.server.host.clone());
+    fn server(&self) -> anyhow::Result<Endpoint> {
+        self.world.at(self.server.as_ref(), Service::Smtp)
+    }
+
+    async fn hand_over(&self, server: &Endpoint, envelope: Envelope, message: &Message) -> Result<Vec<Verdict>, Error> {
+        let (interface, Endpoint { host: name, port }) = (Net::sockets().interface(&[]), server);
         let failed = |why| Error::Net { server: name.clone(), why };
-        let addresses = interface.lookup(&self.server.host, self.server.port).await.map_err(failed)?;
+        let addresses = interface.lookup(name, *port).await.map_err(failed)?;
         let trust = Trust::any_certificate(Clock::wall());
         let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };
         let server = Server { name: name.clone(), addresses, security: Security::Plain };
@@ -292,8 +296,9 @@ impl Sendmail {
     /// `-bs`: connects standard input and output with the server.
     async fn pass_through(&self) -> anyhow::Result<ExitCode> {
         let interface = Net::sockets().interface(&[]);
-        let addresses = interface.lookup(&self.server.host, self.server.port).await?;
-        let (mut from, mut to) = split(interface.connect_any(&self.server.host, &addresses).await?);
+        let Endpoint { host, port } = self.server()?;
+        let addresses = interface.lookup(&host, port).await?;
+        let (mut from, mut to) = split(interface.connect_any(&host, &addresses).await?);
         let upload = async {
             copy(&mut stdin(), &mut to).await?;
             to.shutdown().await

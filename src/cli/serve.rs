@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use console::style;
 
+use super::announcer::Lines;
 use super::common::{self, stop_at_signal};
 use super::http_access::HttpAccess;
 use super::mailpit::StandIn;
@@ -16,7 +18,7 @@ use super::run_file::PortsFile;
 use crate::catalogue::Catalogue;
 use crate::control::{self, Access};
 use crate::demo::{echo, greeter};
-use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
+use crate::host::{self, DataDir, Environment, Imported, PublicPorts, RunningWorld};
 use crate::journey::EventLog;
 use crate::net::Net;
 use crate::world::{Clock, Rng, Service, World};
@@ -53,9 +55,17 @@ pub(super) struct Serve {
     ports_file: Option<PathBuf>,
     #[command(flatten)]
     access: HttpAccess,
-    /// Prints the bound ports as JSON.
+    /// Mail that is there from the start: a folder with one for each account, such as `ann@shop.test`, that holds .eml files,
+    /// mbox files or a Maildir, and folders of these for other mailboxes. It is imported before the world is ready, and only once
+    /// into the same data folder, also if it was deleted there. May be repeated.
+    #[arg(long, value_name = "FOLDER", env = "POSTROAD_IMPORT")]
+    import: Vec<PathBuf>,
+    /// Prints the bound ports as JSON, and nothing else.
     #[arg(long, env = "POSTROAD_JSON")]
     json: bool,
+    /// Prints no lines about messages: by default there is one for each that enters the world, has to wait, or has ended.
+    #[arg(long, short, env = "POSTROAD_QUIET")]
+    quiet: bool,
 }
 
 impl Serve {
@@ -70,6 +80,8 @@ impl Serve {
             free_ports: false,
             ports_file: None,
             json: false,
+            import: Vec::new(),
+            quiet: true,
             access: HttpAccess::default(),
         }
     }
@@ -124,22 +136,32 @@ impl Serve {
             stand_in.prepare(&running).await;
         }
         demos(&mut running).await?;
+        let mut imported = Imported::default();
+        for from in &self.import {
+            imported += host::import(&running, from, &folder.join("imported")).await?;
+        }
         let http = running.bind_public(Service::Http).await?;
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
         }
+        let lines = Lines::start().context("cannot start a thread")?;
+        if !self.quiet && !self.json && stand_in.is_none() {
+            let (announcing, stop) = (lines.announce(running.env.event_log.clone(), clock.now()), running.stopping());
+            running.spawn(async move { stop.run_until_cancelled(announcing).await.unwrap_or_default() });
+        }
         match stand_in {
             Some(stand_in) => stand_in.announce(&running),
-            None => self.announce(&running, &folder, ports_file.as_mut())?,
+            None => self.announce(&running, &folder, imported, ports_file.as_mut())?,
         }
         let code = common::until_stopped(&signal, &running.env.store).await;
         // While the ports can still be reached.
         drop(ports_file);
         if !self.json {
-            println!("stopping");
+            lines.print("stopping");
         }
         running.stop().await;
+        lines.end().await;
         Ok(code)
     }
 
@@ -147,6 +169,7 @@ impl Serve {
         &self,
         running: &RunningWorld,
         folder: &Path,
+        imported: Imported,
         ports_file: Option<&mut PortsFile>,
     ) -> anyhow::Result<()> {
         let mut ports = serde_json::to_value(running.bound_ports())?;
@@ -181,9 +204,17 @@ impl Serve {
         if world.elsewhere.is_some() {
             println!("  any other address, once it has received a message  password {}", world.password);
         }
+        if !self.import.is_empty() {
+            let Imported { stored, known } = imported;
+            println!("\n{} imported, {known} were there", messages(stored));
+        }
         println!("\npress Ctrl-C to stop");
         Ok(())
     }
+}
+
+fn messages(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "message" } else { "messages" })
 }
 
 /// Starts the greeter over TCP and the echo over UDP on the same port number.

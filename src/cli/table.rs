@@ -1,13 +1,12 @@
 //! Formats the report of `postroad run`: a table for each journey.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use console::{measure_text_width, pad_str, style};
-use jiff::Timestamp;
+use console::style;
 
-use crate::journey::{Event, EventKind, Journey, RecipientStatus};
-use crate::mail::{Address, Side, Transcript};
+use super::journey_table::{Columns, human, status, write_transcript};
+use crate::journey::EventKind;
+use crate::mail::Transcript;
 use crate::roundtrip::{Comparison, MessageReport, Report, Transcripts};
 
 /// Formats a report: a table per message for up to `max_tables` messages, else a summary; then the result.
@@ -45,21 +44,9 @@ fn write_message(out: &mut String, message: &MessageReport, transcript: bool) ->
         writeln!(out, "  {} {refused}", style("refused by the provider at").red())?;
     }
     let Some(journey) = &message.history else { return Ok(()) };
-    let rows: Vec<_> = journey.events.iter().map(|event| Row::of(journey.began, event)).collect();
-    let wide = |cell: fn(&Row) -> &str| rows.iter().map(|row| measure_text_width(cell(row))).max().unwrap_or(0);
-    let (host, protocol, duration) = (wide(|row| &row.host), wide(|row| &row.protocol), wide(|row| &row.duration));
-    for (row, event) in rows.iter().zip(&journey.events) {
-        let pad = |text: &str, width: usize| pad_str(text, width, console::Alignment::Left, None).into_owned();
-        let duration = pad_str(&row.duration, duration, console::Alignment::Right, None).into_owned();
-        writeln!(
-            out,
-            "  {}  {}  {}  {}  {}",
-            style(format!("{:>9}", row.time)).dim(),
-            style(pad(&row.host, host)).green(),
-            pad(&row.protocol, protocol),
-            style(duration).dim(),
-            row.what
-        )?;
+    let columns = Columns::of(&journey.events);
+    for event in &journey.events {
+        columns.write_event(out, journey.began, event)?;
         // What the recipient said is shown as a whole.
         let is_shown = transcript && !matches!(event.kind, EventKind::Retrieved { .. });
         if let (true, Some(transcript)) = (is_shown, &event.transcript) {
@@ -75,99 +62,6 @@ fn write_client(out: &mut String, who: &str, said: &Transcript, is_wanted: bool)
     }
     writeln!(out, "\n{}", style(who).bold())?;
     write_transcript(out, said)
-}
-
-fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
-    for (speaker, line) in transcript.lines() {
-        let line = super::out::printable(line);
-        match speaker {
-            Side::Client => writeln!(out, "      {} {line}", style("C:").blue())?,
-            Side::Server => writeln!(out, "      {} {line}", style("S:").magenta())?,
-        }
-    }
-    if transcript.dropped != 0 {
-        writeln!(out, "      ({} more lines)", transcript.dropped)?;
-    }
-    Ok(())
-}
-
-struct Row {
-    time: String,
-    host: String,
-    protocol: String,
-    duration: String,
-    what: String,
-}
-
-impl Row {
-    fn of(began: Timestamp, event: &Event) -> Self {
-        let since = Duration::try_from(event.at.duration_since(began)).unwrap_or_default();
-        let (protocol, duration, what) = cells(&event.kind);
-        let host = event.host.to_string();
-        Self {
-            time: format!("+{}", human(since)),
-            host,
-            protocol,
-            duration,
-            what: super::out::printable(&what).into_owned(),
-        }
-    }
-}
-
-/// Protocol, duration and description.
-fn cells(step: &EventKind) -> (String, String, String) {
-    let ms = |ms: &f64| human(Duration::from_secs_f64(ms.max(0.0) / 1e3));
-    match step {
-        EventKind::Received { protocol, from, tls, user, took_ms, .. } => {
-            let lock = if tls.is_some() { "+TLS" } else { "" };
-            let user = user.as_ref().map_or_else(String::new, |user| format!(", logged in as {user}"));
-            (format!("{protocol}{lock}"), ms(took_ms), format!("accepted from {from}{user}"))
-        }
-        EventKind::Expanded { recipient, targets, .. } => {
-            let to = if targets.is_empty() { "discarded".to_owned() } else { format!("sent it to {}", list(targets)) };
-            (String::new(), String::new(), format!("<{recipient}> is an alias: {to}"))
-        }
-        EventKind::Reported { about, recipients } => {
-            (String::new(), String::new(), format!("sent a report about {about} to {}", list(recipients)))
-        }
-        EventKind::Relayed { protocol, to, reply, tls, took_ms, .. } => {
-            let lock = if tls.is_some() { "+TLS" } else { "" };
-            (format!("{protocol}{lock}"), ms(took_ms), format!("relayed to {to}: {reply}"))
-        }
-        EventKind::Deferred { reason, until, recipients, .. } => {
-            (String::new(), String::new(), format!("deferred {} until {until:.0}: {reason}", list(recipients)))
-        }
-        EventKind::Failed { reason, report, recipients, .. } => {
-            let report = report.map_or_else(String::new, |id| format!("; reported by {id}"));
-            (String::new(), String::new(), format!("failed for {}: {reason}{report}", list(recipients)))
-        }
-        EventKind::Held { recipients, reason } => {
-            let reason = reason.as_ref().map_or_else(|| " by the operator".to_owned(), |reason| format!(": {reason}"));
-            (String::new(), String::new(), format!("held for {}{reason}", list(recipients)))
-        }
-        EventKind::Released { recipients } => {
-            (String::new(), String::new(), format!("released by the operator for {}", list(recipients)))
-        }
-        EventKind::Found { recipients, .. } => {
-            (String::new(), String::new(), format!("found at a start for {}", list(recipients)))
-        }
-        EventKind::Gone { recipients } => {
-            (String::new(), String::new(), format!("not found at a start for {}", list(recipients)))
-        }
-        EventKind::Deleted { recipients } => {
-            (String::new(), String::new(), format!("deleted by the operator for {}", list(recipients)))
-        }
-        EventKind::Delivered { recipient, mailbox, uid, .. } => {
-            (String::new(), String::new(), format!("delivered to {recipient} in {mailbox}, UID {uid}"))
-        }
-        EventKind::Retrieved { protocol, account, size } => {
-            (protocol.to_string(), String::new(), format!("retrieved by {account}, {size} bytes"))
-        }
-    }
-}
-
-fn list(recipients: &[Address]) -> String {
-    recipients.iter().map(|recipient| format!("<{recipient}>")).collect::<Vec<_>>().join(", ")
 }
 
 fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Result {
@@ -190,28 +84,6 @@ fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Resu
         writeln!(out, "  in {normalized} messages, a lone CR or LF was replaced by a line end before submission")?;
     }
     Ok(())
-}
-
-fn status(journey: &Journey) -> String {
-    let all = journey.recipients.iter().map(|(recipient, status)| match status {
-        RecipientStatus::Underway { at } => format!("{recipient}: in transit at {at}"),
-        RecipientStatus::Deferred { at, until, reason } => {
-            format!("{recipient}: waiting at {at} until {until:.0}: {reason}")
-        }
-        RecipientStatus::Held { at, .. } => format!("{recipient}: held at {at}"),
-        RecipientStatus::Gone { at } => format!("{recipient}: no longer in the queue of {at}"),
-        RecipientStatus::Relayed { to } => format!("{recipient}: relayed to {to}, out of this world"),
-        RecipientStatus::Delivered { copies: 1, .. } => format!("{recipient}: delivered"),
-        RecipientStatus::Delivered { copies, .. } if journey.in_doubt => {
-            format!("{recipient}: delivered {copies} times, because a reply was lost")
-        }
-        RecipientStatus::Delivered { copies, .. } => format!("{recipient}: delivered {copies} times"),
-        RecipientStatus::Failed { reason, .. } => format!("{recipient}: {reason}"),
-        RecipientStatus::Expanded { to } => format!("{recipient}: an alias of {}", list(to)),
-        RecipientStatus::Discarded { at } => format!("{recipient}: discarded at {at}, as configured"),
-        RecipientStatus::Deleted { at } => format!("{recipient}: deleted from the queue of {at}"),
-    });
-    all.collect::<Vec<_>>().join("; ")
 }
 
 fn word(arrival: Comparison) -> &'static str {
@@ -239,16 +111,5 @@ fn write_verdict(out: &mut String, report: &Report) -> std::fmt::Result {
         let doubled =
             if pop3 == all && imap == all { "; but some were delivered twice or to other recipients" } else { "" };
         writeln!(out, "\n{} {verdict}{doubled}", style("✗").red().bold())
-    }
-}
-
-/// Formats a duration with a suitable unit.
-fn human(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match seconds {
-        _ if seconds < 10.0 => format!("{:.1} ms", seconds * 1e3),
-        _ if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
     }
 }

@@ -120,6 +120,14 @@ impl Client {
         self.request_json(Method::DELETE, path, Bytes::new()).await
     }
 
+    /// Sends a DELETE request whose response has no content that matters.
+    ///
+    /// # Errors
+    /// The request failed, or the status is not 2xx.
+    pub async fn remove(&self, path: &str) -> Result<(), ClientError> {
+        self.request(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
     /// A request on a connection of its own.
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let response = self.exchange(method, path, body);

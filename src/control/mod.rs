@@ -13,6 +13,7 @@
 //! | `/api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID` | the content of a message |
 //! | `/api/openapi.json` | this interface, as an OpenAPI 3.1 document |
 //! | `/api/v1/ports` | the bound address of each service |
+//! | `/api/v1/ca` | the root certificate of the world, as PEM |
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
@@ -76,6 +77,8 @@ pub use queue::{Action, ActionReport, QueueMessage};
 pub use share::{EventBatch, EventPage, follow_events, send_events};
 pub use wait::until;
 
+/// The path of the root certificate.
+pub const CA: &str = "/api/v1/ca";
 /// The default length of a list.
 const DEFAULT_LIMIT: usize = 100;
 /// The longest list of journeys.
@@ -128,6 +131,7 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         )
         .routes(routes!(mailboxes::message))
         .routes(routes!(ports))
+        .routes(routes!(ca))
         .routes(routes!(journeys))
         .routes(routes!(journey))
         .routes(routes!(events, import).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)))
@@ -176,6 +180,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/v1/mailboxes/message?account=ADDRESS&mailbox=NAME&uid=UID
 /api/v1/ports
 /api/openapi.json
+/api/v1/ca
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
@@ -264,6 +269,12 @@ async fn power(State(running): AppState, Path((name, power)): Path<(String, Host
 #[utoipa::path(get, path = "/api/v1/ports", tag = "world", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn ports(State(running): AppState) -> Json<BTreeMap<Service, SocketAddr>> {
     Json(running.bound_ports().clone())
+}
+
+/// The root certificate of the world. RFC 8555 §9.1 registers the type.
+#[utoipa::path(get, path = CA, tag = "world", responses((status = 200, body = String, content_type = "application/pem-certificate-chain")))]
+async fn ca(State(running): AppState) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/pem-certificate-chain")], running.env.authority.root_pem())
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, AppState, DEFAULT_LIMIT, Json, MAX_LIMIT, Path, Problem, Query};
 use crate::host::RunningWorld;
 use crate::mail::QueueId;
-use crate::mta::{Listing, Mta, QueueEntry, QueuePlace, Selector};
+
+use crate::mta::{self, Listing, Mta, QueueEntry, QueuePlace, Selector};
 
 /// An operator's action on queued messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -81,7 +82,7 @@ impl QueueQuery {
         for mta in self.mtas(running)? {
             let Listing { total, next, messages } = mta.queue().list(which, self.cursor, limit)?;
             all.total += total;
-            all.messages.extend(messages);
+            all.messages.extend(messages.into_iter().map(|message| explained(running, message)));
             is_more |= next.is_some();
         }
         all.messages.sort_by_key(QueueEntry::place);
@@ -90,6 +91,15 @@ impl QueueQuery {
         all.next = all.messages.last().filter(|_| is_more).map(QueueEntry::place);
         Ok(all)
     }
+}
+
+/// A message of a host that is off waits for that.
+fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
+    if message.state == mta::State::Waiting && !running.is_on(&message.host) {
+        let before = message.reason.map_or_else(String::new, |reason| format!("; before: {reason}"));
+        message.reason = Some(format!("{} is off{before}", message.host));
+    }
+    message
 }
 
 /// Queued messages, oldest first.

@@ -18,6 +18,7 @@ mod fault_check;
 mod fault_injector;
 mod host_table;
 mod host_tasks;
+mod import;
 mod inject;
 mod inventory;
 mod ports;
@@ -40,6 +41,7 @@ pub use data_dir::DataDir;
 pub use environment::Environment;
 pub use fault::{Certificate, Direction, DnsFaultKind, Fault, OUTSIDE, UndoList};
 pub use fault_injector::{Active, FaultInjector};
+pub use import::{Imported, import};
 pub use inventory::Inventory;
 pub use ports::{ExternalPorts, PublicPorts};
 pub use running_world::RunningWorld;
@@ -113,6 +115,14 @@ pub enum Error {
     /// The data folder cannot be used.
     #[error("the data folder {}: {why}", path.display())]
     Data {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        why: String,
+    },
+    /// Mail that is to be there from the start cannot be imported.
+    #[error("cannot import {}: {why}", path.display())]
+    Import {
         /// The file or folder.
         path: PathBuf,
         /// The cause.

@@ -120,7 +120,8 @@ pub struct JourneyState {
 }
 
 /// One journey: the way of one message through all hosts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "ReadJourney")]
 pub struct Journey {
     /// What is known of it.
     pub state: JourneyState,
@@ -152,6 +153,29 @@ impl utoipa::PartialSchema for Journey {
 impl utoipa::ToSchema for Journey {
     fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
         WithEvents::schemas(schemas);
+    }
+}
+
+/// What is read of the serialized form; the rest follows from it.
+#[derive(Deserialize)]
+struct ReadJourney {
+    id: JourneyId,
+    reverse_path: ReversePath,
+    began: Timestamp,
+    recipients: BTreeMap<Address, RecipientStatus>,
+    in_doubt: bool,
+    events: Vec<Arc<Event>>,
+}
+
+impl From<ReadJourney> for Journey {
+    fn from(read: ReadJourney) -> Self {
+        let ReadJourney { id, reverse_path, began, recipients, in_doubt, events } = read;
+        let event_count = events.len() as u64;
+        let last_seq = events.iter().map(|event| event.seq).max().unwrap_or_default();
+        Self {
+            state: JourneyState { journey: id, reverse_path, began, recipients, in_doubt, event_count, last_seq },
+            events,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{Attempt, ConnectError, Verdict};
 use super::next_hop::NextHop;
 use super::route::Target;
+use super::scheduler::AttemptProgress;
 use super::{Failure, Mta};
 use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{self, Conn, Stop};
@@ -38,7 +39,12 @@ enum SetupError {
 
 impl OutboundConnection {
     /// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
-    pub(super) async fn open(mta: &Mta, hop: &NextHop, mut earlier: Transcript) -> Result<Self, ConnectError> {
+    pub(super) async fn open(
+        mta: &Mta,
+        hop: &NextHop,
+        progress: &AttemptProgress,
+        mut earlier: Transcript,
+    ) -> Result<Self, ConnectError> {
         let started_at = Instant::now();
         let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), said(transcript));
         let targets = match hop.targets(mta).await {
@@ -47,6 +53,7 @@ impl OutboundConnection {
         };
         let mut worst = Failure::Loop(String::new());
         for target in &targets {
+            progress.is_with(&target.name);
             for address in &target.addresses {
                 match Self::connect_to(mta, hop, target, *address, &mut earlier).await {
                     Ok(connection) => {
@@ -57,6 +64,11 @@ impl OutboundConnection {
             }
         }
         Err(failed(worst, earlier))
+    }
+
+    /// The name of the peer.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails. What is said on connections

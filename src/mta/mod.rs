@@ -49,7 +49,8 @@ pub use entry::{Entry, QueuedMessage, Remaining, Settlement};
 pub use failure::Failure;
 pub use mailin::Mailin;
 pub use queue::{
-    Inventory, Listing, Queue, QueueEntry, QueuePlace, Receipt, SCHEMA, Selector, State, WaitingMessage, inventory,
+    ActiveAttempt, Inventory, Listing, Queue, QueueEntry, QueuePlace, Receipt, SCHEMA, Selector, State, WaitingMessage,
+    inventory,
 };
 pub use receive::{ListenerKind, SmtpPolicy, accept};
 

@@ -32,7 +32,7 @@ use crate::store::{self, Store, Transaction};
 use crate::world::HostName;
 
 use listing::Affected;
-pub use listing::{Inventory, Listing, QueueEntry, QueuePlace, Selector, State, WaitingMessage};
+pub use listing::{ActiveAttempt, Inventory, Listing, QueueEntry, QueuePlace, Selector, State, WaitingMessage};
 pub use sqlite::SCHEMA;
 use sqlite::Stored;
 #[cfg(test)]

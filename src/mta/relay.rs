@@ -121,9 +121,10 @@ async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
         .map(|(slot, recipients)| {
             let envelope = Envelope { recipients: recipients.clone(), ..envelope.clone() };
             let message = message.clone();
+            let progress = mta.scheduler().begin_attempt(entry.row);
             async move {
                 let hop = slot.hop().clone();
-                let attempt = worker::send(mta, slot, envelope, message).await;
+                let attempt = worker::send(mta, slot, (envelope, message), progress).await;
                 Outcome::now(mta, id, hop, recipients, attempt)
             }
         })

@@ -11,6 +11,7 @@
 //! Each row is in one of these places: due, in flight, or parked at one destination. A slot that became free is reserved
 //! for a parked row, and the row becomes due; if it is withdrawn by then, the slot goes to the next one.
 
+mod active_attempts;
 mod destination;
 mod entry_cache;
 mod index;
@@ -19,7 +20,7 @@ mod slots;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -27,8 +28,11 @@ use tokio::sync::Notify;
 use super::attempt::ConnectError;
 use super::entry::Entry;
 use super::next_hop::NextHop;
+use super::queue::ActiveAttempt;
 use crate::sync::lock;
 use crate::world::Clock;
+use active_attempts::ActiveAttempts;
+pub(super) use active_attempts::AttemptProgress;
 pub(super) use destination::{Destination, Job};
 use entry_cache::EntryCache;
 use index::DueIndex;
@@ -54,6 +58,7 @@ pub(super) struct Scheduler {
     clock: Clock,
     max_connections: usize,
     state: Mutex<State>,
+    active_attempts: ActiveAttempts,
     changed: Notify,
 }
 
@@ -70,11 +75,18 @@ struct State {
 impl Scheduler {
     /// A schedule without messages, for destinations with at most so many connections each.
     pub(super) fn new(clock: Clock, max_connections: usize) -> Self {
-        Self { clock, max_connections, state: Mutex::default(), changed: Notify::new() }
+        Self {
+            clock,
+            max_connections,
+            state: Mutex::default(),
+            active_attempts: ActiveAttempts::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// Forgets all that it knew, also about destinations; these rows are due. All workers must have ended.
     pub(super) fn reset(&self, due: BTreeSet<(Timestamp, i64)>) {
+        self.active_attempts.clear();
         self.change(|state| *state = State { index: DueIndex::new(due), ..State::default() });
     }
 
@@ -179,6 +191,7 @@ impl Scheduler {
     /// A row is no longer in flight. It is due then; `None` if it was deleted or is on hold.
     pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
         let now = self.clock.now();
+        self.active_attempts.end(row);
         self.change(|state| state.end(row, until, now));
     }
 
@@ -216,6 +229,16 @@ impl Scheduler {
 
     fn destination_of<'a>(&self, state: &'a mut State, hop: &NextHop) -> &'a mut Destination {
         state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
+    }
+
+    /// Notes that an attempt of a row in flight begins.
+    pub(super) fn begin_attempt(&self, row: i64) -> Arc<AttemptProgress> {
+        self.active_attempts.begin(row, self.clock.now())
+    }
+
+    /// The attempts of a row in flight.
+    pub(super) fn active_attempts_of(&self, row: i64) -> Vec<ActiveAttempt> {
+        self.active_attempts.of(row)
     }
 
     /// The rows in flight.

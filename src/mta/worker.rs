@@ -1,5 +1,6 @@
 //! Workers: each sends the messages for one destination, one after the other, on one connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -9,7 +10,7 @@ use super::Mta;
 use super::attempt::{Attempt, ConnectError};
 use super::connection::OutboundConnection;
 use super::next_hop::NextHop;
-use super::scheduler::{Destination, Job, Slot};
+use super::scheduler::{AttemptProgress, Destination, Job, Slot};
 use crate::mail::{Envelope, Message};
 use crate::world::later;
 
@@ -19,10 +20,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 /// Sends a message to the destination of a slot; returns the result for each recipient.
-pub(super) async fn send(mta: &Mta, slot: Slot, envelope: Envelope, message: Message) -> Attempt {
+pub(super) async fn send(
+    mta: &Mta,
+    slot: Slot,
+    (envelope, message): (Envelope, Message),
+    progress: Arc<AttemptProgress>,
+) -> Attempt {
     let (hop, now, count) = (slot.hop(), mta.context().clock.now(), envelope.recipients.len());
     let (result, completed) = oneshot::channel();
-    let job = Job { envelope, message, result };
+    let job = Job { envelope, message, progress, result };
     if mta.scheduler().with_destination(hop, |destination| destination.submit(job, now)) {
         Worker::spawn(mta, hop);
     }
@@ -117,10 +123,10 @@ impl Worker {
     /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422) are
     /// sent on further ones. The error is that of the first connection.
     async fn transact(&mut self, job: &Job) -> Result<Attempt, ConnectError> {
-        let mut attempt = self.send_part(&job.envelope, &job.message).await?;
+        let mut attempt = self.send_part(&job.envelope, job).await?;
         while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
             let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
-            let next = match self.send_part(&envelope, &job.message).await {
+            let next = match self.send_part(&envelope, job).await {
                 Ok(next) => next,
                 Err(error) => error.for_recipients(rest.len()),
             };
@@ -129,13 +135,14 @@ impl Worker {
         Ok(attempt)
     }
 
-    /// Sends to as many recipients, from the first on, as one connection allows; at least one.
-    async fn send_part(&mut self, envelope: &Envelope, message: &Message) -> Result<Attempt, ConnectError> {
-        let mut earlier = None;
+    /// Sends a job to as many of these recipients, from the first on, as one connection allows; at least one.
+    async fn send_part(&mut self, envelope: &Envelope, job: &Job) -> Result<Attempt, ConnectError> {
+        let (message, mut earlier) = (&job.message, None);
         if let Some(open) = self.connection.take() {
             match open.recipient_limit(&envelope.recipients) {
                 0 => open.quit().await,
                 limit => {
+                    job.progress.is_with(open.host());
                     let (attempt, open) = open.send(&first(envelope, limit), message).await;
                     if !attempt.not_started {
                         self.connection = open;
@@ -145,7 +152,7 @@ impl Worker {
                 }
             }
         }
-        let fresh = OutboundConnection::open(&self.mta, &self.hop, earlier.unwrap_or_default()).await?;
+        let fresh = OutboundConnection::open(&self.mta, &self.hop, &job.progress, earlier.unwrap_or_default()).await?;
         self.on_connected();
         let limit = fresh.recipient_limit(&envelope.recipients).max(1);
         let (attempt, open) = fresh.send(&first(envelope, limit), message).await;

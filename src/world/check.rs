@@ -119,6 +119,9 @@ impl Check<'_> {
         let places = places.collect();
         let ports = self.ports(file);
         let entry = self.entry(file, &hosts);
+        if let Some(entry) = &entry {
+            self.check_starttls(file, entry);
+        }
         self.check_routes(file, &hosts);
         self.check_external_mtas(file, &hosts);
         self.check_named_hosts(&hosts);
@@ -167,6 +170,7 @@ impl Check<'_> {
             relay_from: self.relay_from(table),
             size_max: table.size_max,
             policy: self.policy(name, table),
+            starttls: table.starttls.as_ref().is_some_and(|starttls| *starttls.get_ref()),
             engine: engine::engine(table),
             retry: self.retry(table),
             routes: self.static_routes(table),

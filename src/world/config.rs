@@ -143,6 +143,8 @@ pub(super) struct MtaTable {
     /// The largest accepted message, in bytes. RFC 1870.
     #[serde(default = "size_max")]
     pub(super) size_max: usize,
+    /// Whether it offers STARTTLS at the public port `smtp`; not by default.
+    pub(super) starttls: Option<Spanned<bool>>,
     /// Recipients per message; RFC 5321 §4.5.3.1.8 asks for at least 100, which is not enforced.
     pub(super) recipients_max: Option<Spanned<usize>>,
     /// Messages per connection; unlimited by default.

@@ -131,6 +131,8 @@ pub struct Mta {
     pub size_max: usize,
     /// Which other mail is accepted, and from which clients.
     pub policy: Policy,
+    /// Whether it offers STARTTLS at the public port that needs no login, too.
+    pub starttls: bool,
     /// When to retry.
     pub retry: Retry,
     /// The program; the other settings apply to ours.

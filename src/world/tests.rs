@@ -166,6 +166,7 @@ fn world_file_with_contradicting_policy_is_refused_with_advice() {
         ("relay_from = [\"0.0.0.0/0\"]", "open relay"),
         ("relay_from = [\"10.0.0.0/40\"]", "is not a network; write one such as 192.0.2.0/24"),
         ("relay_from = [\"mta-nowhere\"]", "neither a host of this world nor a network"),
+        ("starttls = true", "is for the public port `smtp`, which is that of the entry, `mta-163`"),
         ("size_max = 0", "would refuse all messages"),
         ("recipients_max = 0", "0 is not a valid limit; choose one from 1 to 999999"),
         ("greylisting = { delay = \"2h\", retry_within = \"1h\" }", "no client is ever accepted"),

@@ -1,4 +1,4 @@
-"""The mail clients of Python's standard library. Arguments: CA file, ports of submission, IMAP, IMAPS, POP3S."""
+"""The mail clients of Python's standard library. Arguments: CA file, ports of SMTP, submission, IMAP, IMAPS, POP3S."""
 
 import imaplib
 import poplib
@@ -8,7 +8,12 @@ import sys
 import time
 
 context = ssl.create_default_context(cafile=sys.argv[1])
-submission, imap, imaps, pop3s = map(int, sys.argv[2:])
+open_smtp, submission, imap, imaps, pop3s = map(int, sys.argv[2:])
+
+with smtplib.SMTP("127.0.0.1", open_smtp) as smtp:
+    smtp.ehlo()
+    assert not smtp.has_extn("starttls")
+    assert smtp.sendmail("me@163.test", ["friend@sina.test"], "Subject: default settings\r\n\r\nhello\r\n") == {}
 
 with smtplib.SMTP("localhost", submission) as smtp:
     smtp.starttls(context=context)

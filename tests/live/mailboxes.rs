@@ -113,3 +113,87 @@ fn check_of_data_compares_counters_with_messages() {
     let none = postroad(&["check", "--data", folder.path().to_str().unwrap()]);
     assert!(!none.status.success() && err(&none).contains("holds no data of a world"), "{}", err(&none));
 }
+
+#[test]
+fn mailbox_clear_deletes_the_messages_of_an_account_or_of_all() {
+    let (served, folder) = (Served::ephemeral(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("one.eml");
+    fs::write(&file, "Subject: one\n\none\n").unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [&["friend@sina.test"][..], &["friend@sina.test", "--mailbox", "Old"], &["me@163.test"]] {
+        mailbox(&served, &[&["import", file], arguments].concat());
+    }
+    let count = |account: &str| -> u64 {
+        let list: Value = serde_json::from_str(&mailbox(&served, &["list", account, "--json"])).unwrap();
+        list.as_array().unwrap().iter().map(|report| report["messages"].as_u64().unwrap()).sum()
+    };
+    let none = postroad(&["mailbox", "clear", "--control", served.at("http")]);
+    assert_eq!((none.status.code(), count("friend@sina.test")), (Some(2), 2), "{}", err(&none));
+    let said = mailbox(&served, &["clear", "friend@sina.test"]);
+    assert_eq!(said, "2 messages deleted of friend@sina.test\n");
+    assert_eq!((count("friend@sina.test"), count("me@163.test")), (0, 1));
+    let unknown = postroad(&["mailbox", "clear", "nobody@sina.test", "--control", served.at("http")]);
+    assert!(!unknown.status.success() && err(&unknown).contains("has no mailboxes in this world"), "{}", err(&unknown));
+    // Without a terminal, nothing is asked.
+    assert_eq!(mailbox(&served, &["clear", "--all", "--json"]), "{\"deleted\":1}\n");
+    assert_eq!((count("me@163.test"), served.json("/api/v1/messages")["total"].as_u64()), (0, Some(0)));
+}
+
+#[test]
+fn serve_imports_mail_before_it_is_ready_and_only_once_into_its_data() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join("mail").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("friend@sina.test/1.eml", "Subject: one\n\none\n");
+    write("friend@sina.test/same.eml", "Subject: one\n\none\n");
+    write("friend@sina.test/old.mbox", "From a@a.test Sat Feb  3 04:05:06 2024\nSubject: two\n\ntwo\n\n");
+    write("friend@sina.test/Archive/cur/1.x:2,S", "Subject: three\n\nthree\n");
+    write("friend@sina.test/Archive/new/2.x", "Subject: four\n\nfour\n");
+    write("Ann@customer.example/new/1.x", "Subject: five\n\nfive\n");
+    write("Ann@customer.example/cur/2.x:2,F", "Subject: six\n\nsix\n");
+    let mail = folder.path().join("mail");
+    let start = |data: &std::path::Path| {
+        Served::spawn(|command| {
+            command.args(["--free-ports", "--data"]).arg(data).arg("--import").arg(&mail);
+        })
+    };
+    let boxes = |served: &Served| {
+        let counts = served.json("/api/v1/mailboxes");
+        let counts = counts.as_array().unwrap().iter().filter(|report| report["messages"] != 0);
+        let count = |report: &Value| format!("{} {} {}", report["account"], report["mailbox"], report["messages"]);
+        let mut counts: Vec<_> = counts.map(count).collect();
+        counts.sort();
+        counts
+    };
+    let all = [
+        "\"ann@customer.example\" \"INBOX\" 2",
+        "\"friend@sina.test\" \"Archive\" 2",
+        "\"friend@sina.test\" \"INBOX\" 3",
+    ];
+    // It is there as soon as the ports are.
+    let served = start(data.path());
+    assert_eq!(boxes(&served), all);
+    assert_eq!(served.json("/api/v1/messages")["total"], 7);
+    assert_eq!(served.json("/api/v1/search?query=subject:three%20is:read")["messages_count"], 1);
+    mailbox(&served, &["clear", "Ann@customer.example"]);
+    served.terminate();
+    // What was deleted does not come back, what is there is not doubled, what is new is added.
+    write("friend@sina.test/Archive/new/3.x", "Subject: seven\n\nseven\n");
+    let served = start(data.path());
+    assert_eq!(boxes(&served), ["\"friend@sina.test\" \"Archive\" 3", all[2]]);
+    served.terminate();
+    // A start that was killed before it noted what it had imported.
+    fs::remove_file(data.path().join("imported")).unwrap();
+    let served = start(data.path());
+    assert_eq!(boxes(&served), [all[0], "\"friend@sina.test\" \"Archive\" 3", all[2]]);
+    served.terminate();
+
+    write("nobody@sina.test/1.eml", "Subject: x\n\n");
+    let refused = postroad(&["serve", "--ephemeral", "--import", mail.to_str().unwrap()]);
+    let text = err(&refused);
+    assert!(text.contains("nobody@sina.test: its name is no address with a mailbox in this world"), "{text}");
+    assert_eq!((refused.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+}

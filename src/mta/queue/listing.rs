@@ -117,6 +117,18 @@ pub struct QueueEntry {
     pub attempts: u32,
     /// Why the last one failed, or why the message is on hold.
     pub reason: Option<String>,
+    /// The attempts under way, one for each destination.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active_attempts: Vec<ActiveAttempt>,
+}
+
+/// An attempt under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ActiveAttempt {
+    /// The host that it talks to; `None` while it looks for one, or waits for a free connection.
+    pub to: Option<String>,
+    /// When it began.
+    pub since: Timestamp,
 }
 
 impl QueueEntry {

@@ -29,6 +29,7 @@ impl Queue {
         let state = |mut message: QueueEntry| {
             if in_flight.contains(&message.row) {
                 message.state = State::Underway;
+                message.active_attempts = self.scheduler.active_attempts_of(message.row);
             }
             message
         };

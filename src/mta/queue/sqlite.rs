@@ -254,6 +254,7 @@ fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<QueueE
         due: time(row.get(5)?),
         attempts: row.get(6).unwrap_or_default(),
         reason: row.get(8)?,
+        active_attempts: Vec::new(),
     };
     Ok(Some(message))
 }

@@ -32,7 +32,8 @@ pub enum ListenerKind {
     Relay,
     /// Ports 587 and 465, for users who log in. RFC 6409.
     Submission,
-    /// Port 25 for programs on this machine: no login needed. Never on an address that others can reach.
+    /// Port 25 for programs on this machine: no login needed, and no STARTTLS unless the world asks for it, since libraries use
+    /// it where it is offered, and do not trust the authority of a world. Never on an address that others can reach.
     Unauthenticated,
 }
 
@@ -155,6 +156,7 @@ impl Policy for SmtpPolicy {
             },
             any_login: matches!(policy.logins, Logins::Any),
             plain_login: self.hosts.is_public(),
+            starttls: self.kind != ListenerKind::Unauthenticated || settings.starttls,
             bare_line_ends: policy.bare_line_ends,
             ..server::Config::default()
         }

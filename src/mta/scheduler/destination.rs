@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
+use super::active_attempts::AttemptProgress;
 use super::slots::Slots;
 use crate::mail::{Envelope, Message};
 use crate::mta::attempt::Attempt;
@@ -21,6 +22,7 @@ const GROW_AFTER_SUCCESSES: usize = 100;
 pub(in crate::mta) struct Job {
     pub(in crate::mta) envelope: Envelope,
     pub(in crate::mta) message: Message,
+    pub(in crate::mta) progress: Arc<AttemptProgress>,
     pub(in crate::mta) result: oneshot::Sender<Attempt>,
 }
 

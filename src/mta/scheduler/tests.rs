@@ -235,7 +235,8 @@ async fn permanent_error_fails_the_jobs_and_starts_no_back_off() {
     let (row, slot) = started(&scheduler, &hop);
     parked(&scheduler, &hop);
     let (result, _completed) = tokio::sync::oneshot::channel();
-    let job = Job { envelope: entry(1).queued.envelope, message: entry(1).queued.message, result };
+    let progress = scheduler.begin_attempt(1);
+    let job = Job { envelope: entry(1).queued.envelope, message: entry(1).queued.message, progress, result };
     assert!(scheduler.with_destination(&hop, |destination| destination.submit(job, START)), "starts a worker");
     let error = ConnectError::new(Failure::NullMx("a.test".to_owned()), Duration::ZERO, None);
     assert_eq!(scheduler.mark_down(&hop, &error, |_| panic!("no back-off")).len(), 1);

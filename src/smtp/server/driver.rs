@@ -215,12 +215,13 @@ impl<P: Policy> Connection<P> {
         let injected = faults.reply_override(asked).inspect_err(|_| recorder.broken_off())?;
         let refusal = injected.or_else(|| policy.connect(peer));
         let Resources { fqdn, tls, uploads, rng, .. } = policy.resources();
+        let config = policy.config();
         let tls = match stream.tls() {
             Some(active) => Tls::Active(active),
-            None if tls.offers_tls() => Tls::Offered,
+            None if config.starttls && tls.offers_tls() => Tls::Offered,
             None => Tls::Absent,
         };
-        let config = Config { hostname: fqdn.to_owned(), tls, uploads: uploads.clone(), ..policy.config() };
+        let config = Config { hostname: fqdn.to_owned(), tls, uploads: uploads.clone(), ..config };
         let protocol = if config.protocol == Protocol::Lmtp { "LMTP" } else { "ESMTP" };
         let greeting = refusal.unwrap_or_else(|| Reply::plain(220, &format!("{fqdn} {protocol} Postroad")));
         let session = Session::recorded(config, &greeting, format!("{:016x}", rng.next_u64()), recorder);

@@ -60,6 +60,8 @@ pub struct Config {
     pub any_login: bool,
     /// Allow login without TLS.
     pub plain_login: bool,
+    /// Whether STARTTLS is offered, if there is a certificate for it. RFC 3207.
+    pub starttls: bool,
     /// How to treat messages with a lone CR or LF.
     pub bare_line_ends: BareLineEnds,
     /// How long the client may be silent. RFC 5321 §4.5.3.2.7 asks for at least 5 min.
@@ -87,6 +89,7 @@ impl Default for Config {
             auth: Auth::Off,
             any_login: false,
             plain_login: false,
+            starttls: true,
             bare_line_ends: BareLineEnds::Refuse,
             timeout: Duration::from_secs(300),
             message_timeout: Duration::from_secs(3600),

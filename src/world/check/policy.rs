@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::super::config::{AnyLogin, EngineName, GreylistingTable, LoginsValue, MtaTable, RateLimitTable, RuleTable};
+use super::super::config::{
+    AnyLogin, EngineName, GreylistingTable, LoginsValue, MtaTable, RateLimitTable, RuleTable, WorldFile,
+};
 use super::super::policy::{Greylisting, Logins, Pattern, Policy, PolicyReply, RateLimit, Rule, Stage};
 use super::super::{Clients, Host, HostName, Network};
 use super::Check;
@@ -143,6 +145,20 @@ impl Check<'_> {
             }
         }
         clients
+    }
+
+    /// Reports `starttls` where it has no effect.
+    pub(super) fn check_starttls(&mut self, file: &WorldFile, entry: &str) {
+        for (name, table) in file.mta.iter().filter(|(name, _)| name.get_ref() != entry) {
+            if let Some(starttls) = &table.starttls {
+                let text = format!(
+                    "`starttls` is for the public port `smtp`, which is that of the entry, `{entry}`; leave it out for \
+                     `{}`, which offers STARTTLS at its own ports anyway",
+                    name.get_ref()
+                );
+                self.report(starttls.span(), text);
+            }
+        }
     }
 
     /// Reports policy settings that other engines do not have. mailin asks us about recipients.

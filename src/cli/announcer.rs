@@ -1,0 +1,170 @@
+//! What `postroad serve` prints of messages: a line when one enters the world, one when it has to wait, and one for its end.
+//!
+//! The lines are written by a thread of their own, so that nobody else waits for a terminal or pipe that is not read; lines that
+//! do not fit into its memory are left out, and counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use console::style;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::journey_table::{human, list, recipient_status};
+use super::out::printable;
+use crate::journey::{Event, EventKind, EventLog, JourneyState, Subscription};
+use crate::mail::JourneyId;
+
+/// Lines that wait for the terminal.
+const MAX_LINES: usize = 4096;
+/// How long the last lines may take at the end.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// The interval at which their end is looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Prints lines without making its caller wait.
+pub(super) struct Lines {
+    sender: SyncSender<String>,
+    printer: JoinHandle<()>,
+}
+
+impl Lines {
+    /// Starts the thread that prints.
+    ///
+    /// # Errors
+    /// There is no room for one more thread.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (sender, lines) = sync_channel::<String>(MAX_LINES);
+        let print = move || lines.into_iter().for_each(|line| println!("{line}"));
+        Ok(Self { sender, printer: std::thread::Builder::new().name("lines".to_owned()).spawn(print)? })
+    }
+
+    /// Prints a line, unless nobody reads those before.
+    pub(super) fn print(&self, line: &str) {
+        let _ = self.sender.try_send(line.to_owned());
+    }
+
+    /// Waits a while until all lines are printed. Whoever announces has ended.
+    pub(super) async fn end(self) {
+        let Self { sender, printer } = self;
+        drop(sender);
+        for _ in 0..END_TIMEOUT.as_millis() / POLL_INTERVAL.as_millis() {
+            if printer.is_finished() {
+                return;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Prints a line for each message that enters the world, has to wait, or has ended; until it is dropped.
+    pub(super) fn announce(&self, event_log: EventLog, now: Timestamp) -> impl Future<Output = ()> + use<> {
+        let (events, messages) = (event_log.subscribe_from_now(), BTreeMap::new());
+        Announcer { sender: self.sender.clone(), left_out: 0, event_log, events, started: now, messages }.run()
+    }
+}
+
+/// What was said of a message last.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Entered,
+    Waits(String),
+    Ended,
+}
+
+struct Announcer {
+    sender: SyncSender<String>,
+    left_out: u64,
+    event_log: EventLog,
+    events: Subscription,
+    started: Timestamp,
+    /// The messages that have not ended, and those that had entered before this began.
+    messages: BTreeMap<JourneyId, Told>,
+}
+
+impl Announcer {
+    async fn run(mut self) {
+        loop {
+            match self.events.next().await {
+                Ok(batch) => batch.iter().for_each(|event| self.tell(event)),
+                Err(lagged) => {
+                    self.print(style(lagged.to_string()).yellow().to_string());
+                    self.messages.clear();
+                }
+            }
+        }
+    }
+
+    /// Prints what is new about the message of an event.
+    fn tell(&mut self, event: &Arc<Event>) {
+        let is_entry =
+            matches!(event.kind, EventKind::Received { .. } | EventKind::Reported { .. } | EventKind::Found { .. });
+        if matches!(event.kind, EventKind::Retrieved { .. }) || is_entry && self.messages.contains_key(&event.journey) {
+            return;
+        }
+        // If the store fails, the world stops, and says so.
+        let Ok(Some(state)) = self.event_log.journey_state(event.journey) else { return };
+        if is_entry && state.began == event.at {
+            self.print(entry_line(event, &state));
+            self.messages.insert(event.journey, Told::Entered);
+        } else if state.began < self.started {
+            self.messages.entry(event.journey).or_insert(Told::Entered);
+        }
+        let Some(told) = self.messages.get_mut(&event.journey).filter(|told| **told != Told::Ended) else { return };
+        if state.is_settled() {
+            match state.began < self.started {
+                true => *told = Told::Ended,
+                false => _ = self.messages.remove(&event.journey),
+            }
+            self.print(status_line(event, &state, true));
+        } else if let EventKind::Deferred { reason, .. } | EventKind::Held { reason: Some(reason), .. } = &event.kind
+            && *told != Told::Waits(reason.clone())
+        {
+            *told = Told::Waits(reason.clone());
+            self.print(status_line(event, &state, false));
+        }
+    }
+
+    fn print(&mut self, line: String) {
+        if self.left_out != 0 {
+            let text = format!("{} lines were left out, because nobody read them", self.left_out);
+            if self.sender.try_send(style(text).yellow().to_string()).is_ok() {
+                self.left_out = 0;
+            }
+        }
+        self.left_out += u64::from(self.sender.try_send(line).is_err());
+    }
+}
+
+/// The time of day, the sign and the id with which a line begins.
+fn head(event: &Event, mark: &console::StyledObject<&'static str>) -> String {
+    let time = event.at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string();
+    format!("  {}  {mark} {}", style(time).dim(), style(event.journey).cyan())
+}
+
+fn entry_line(event: &Event, state: &JourneyState) -> String {
+    let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    let (to, what) = match &event.kind {
+        EventKind::Received { recipients, size, protocol, .. } => {
+            (recipients, format!("{size} bytes by {protocol} at {}", event.host))
+        }
+        EventKind::Reported { about, recipients } => (recipients, format!("a report of {} about {about}", event.host)),
+        EventKind::Found { recipients, .. } => (recipients, format!("found at {}", event.host)),
+        _ => return String::new(),
+    };
+    let addresses = format!("<{from}> -> {}", list(to)).replace("<<>>", "<>");
+    format!("{}  {}  {}", head(event, &style("+").bold()), printable(&addresses), style(what).dim())
+}
+
+/// What became of the message, or why it waits, for each recipient.
+fn status_line(event: &Event, state: &JourneyState, is_end: bool) -> String {
+    let shown = state.recipients.iter().filter(|(_, status)| is_end || status.is_open());
+    let all: Vec<_> = shown.map(|(recipient, status)| recipient_status(state, recipient, status)).collect();
+    let worst = state.recipients.values().min_by_key(|status| super::journey::rank(status));
+    let mark = worst.map_or_else(|| style("✓").green(), super::journey::mark);
+    let took = Duration::try_from(event.at.duration_since(state.began)).unwrap_or_default();
+    let text = all.join("; ");
+    format!("{}  {}  {}", head(event, &mark), printable(&text), style(human(took)).dim())
+}

@@ -1,0 +1,49 @@
+//! The attempts in flight, and the host that each is with, for the operator.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use jiff::Timestamp;
+
+use crate::mta::queue::ActiveAttempt;
+use crate::sync::lock;
+
+/// An attempt in flight at one destination.
+pub(in crate::mta) struct AttemptProgress(Mutex<ActiveAttempt>);
+
+impl AttemptProgress {
+    /// The attempt goes on with this host.
+    pub(in crate::mta) fn is_with(&self, host: &str) {
+        lock(&self.0).to = Some(host.to_owned());
+    }
+}
+
+/// The attempts in flight, by row.
+#[derive(Default)]
+pub(super) struct ActiveAttempts(Mutex<BTreeMap<i64, Vec<Weak<AttemptProgress>>>>);
+
+impl ActiveAttempts {
+    /// An attempt begins now.
+    pub(super) fn begin(&self, row: i64, now: Timestamp) -> Arc<AttemptProgress> {
+        let progress = Arc::new(AttemptProgress(Mutex::new(ActiveAttempt { to: None, since: now })));
+        lock(&self.0).entry(row).or_default().push(Arc::downgrade(&progress));
+        progress
+    }
+
+    /// The attempts of a row have ended.
+    pub(super) fn end(&self, row: i64) {
+        lock(&self.0).remove(&row);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
+    /// What the attempts of a row are at.
+    pub(super) fn of(&self, row: i64) -> Vec<ActiveAttempt> {
+        let active_attempts = lock(&self.0);
+        let open = active_attempts.get(&row).into_iter().flatten().filter_map(Weak::upgrade);
+        open.map(|progress| lock(&progress.0).clone()).collect()
+    }
+}
