@@ -20,6 +20,10 @@ const POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; defau
 /// The largest sum of the pictures in a sheet, in bytes: a message may name one a thousand times.
 const MAX_PICTURE_BYTES: usize = 32 * 1024 * 1024;
 
+/// Elements whose content the policy stops, but not the connections that browsers open in advance: for `rel=preconnect` and
+/// `rel=dns-prefetch`, and for the address of a frame.
+const INERT_ELEMENTS: [&str; 7] = ["link", "iframe", "frame", "object", "embed", "fencedframe", "portal"];
+
 /// What stands before the letter: links open a new window, and a font, since letters without one are shown in the mail
 /// program's. `light` keeps what the letter takes from the browser black on white.
 const HEAD: &str = "<!doctype html><meta charset=\"utf-8\"><base target=\"_blank\"><meta name=\"color-scheme\" content=\"light\">\
@@ -65,8 +69,7 @@ pub(super) async fn sheet(
     Ok(response)
 }
 
-/// The HTML with its own pictures in it, and without `<link>`: a policy stops its style sheets, but not the connections that
-/// `rel=preconnect` and `rel=dns-prefetch` open.
+/// The HTML with its own pictures in it, and with other names for [`INERT_ELEMENTS`].
 fn caged(message: &Message<'_>, html: &str) -> String {
     let pictures: Vec<_> = parts(message)
         .into_iter()
@@ -80,9 +83,11 @@ fn caged(message: &Message<'_>, html: &str) -> String {
     while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'c' | b'C')) {
         let (before, found) = rest.split_at(at);
         out.push_str(before);
-        if starts_with(found, "<link") {
-            out.push_str("<x-link");
-            rest = &found["<link".len()..];
+        if let Some(name) = INERT_ELEMENTS.iter().find(|name| found.starts_with('<') && starts_with(&found[1..], name))
+        {
+            out.push_str("<x-");
+            out.push_str(name);
+            rest = &found[1 + name.len()..];
             continue;
         }
         let named = found.get(.."cid:".len()).filter(|start| start.eq_ignore_ascii_case("cid:")).and_then(|_| {
@@ -143,5 +148,6 @@ mod tests {
     #[test]
     fn sheet_with_links_to_other_hosts_connects_to_none() {
         assert_eq!(cage("<LINK rel=preconnect href=//x><lin k><a>"), "<x-link rel=preconnect href=//x><lin k><a>");
+        assert_eq!(cage("<iframe src=//x><<Frameset>"), "<x-iframe src=//x><<x-frameset>");
     }
 }

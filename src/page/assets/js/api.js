@@ -1,7 +1,7 @@
 // Requests to the interface, which is documented in docs/http.md.
 
 import { address } from "./routes.js";
-import { set } from "./store.js";
+import { setBusy } from "./store.js";
 
 /** What the server answered instead of what was asked for. */
 export class Refusal extends Error {
@@ -18,7 +18,7 @@ let open = 0;
 function busy(change) {
   const was = open > 0;
   open += change;
-  if (was !== open > 0) set({ isBusy: open > 0 });
+  if (was !== open > 0) setBusy(open > 0);
 }
 
 /**

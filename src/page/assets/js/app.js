@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { startLive } from "./live.js";
 import { count, duration, timeOf } from "./format.js";
 import { go, href, startRoutes } from "./routes.js";
-import { View, state } from "./store.js";
+import { View, onBusy, state } from "./store.js";
 import { startWorld } from "./world-state.js";
 import "./compose.js";
 import "./dialogs.js";
@@ -123,21 +123,25 @@ class Lost extends View {
 
 class Header extends View {
   #timer = 0;
+  #stop = new AbortController();
   connectedCallback() {
     super.connectedCallback();
+    this.#stop = new AbortController();
+    onBusy(() => this.requestUpdate(), this.#stop.signal);
     this.#timer = setInterval(() => this.requestUpdate(), 1000);
   }
   disconnectedCallback() {
     super.disconnectedCallback();
     clearInterval(this.#timer);
+    this.#stop.abort();
   }
   render() {
     const { state: how } = state.connection;
     const words = { connecting: "connecting", live: "live", polling: "live", lost: "lost" };
     return html`<header class="top">
-      <a class="mark" href=${href([])} aria-label="Postroad, all mail">
+      <a class="mark" href=${href([])} title="All mail">
         <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 19 9 9l6 5 5-10"/><circle cx="4" cy="19" r="2.6"/><circle cx="9" cy="9" r="2.6"/><circle cx="15" cy="14" r="2.6"/><circle cx="20" cy="4" r="2.6"/></svg>
-        <b>Postroad</b> <span class="soft world-name">${state.world?.name ?? ""}</span>
+        <span class="hidden">All mail of </span><b>Postroad</b> <span class="soft world-name">${state.world?.name ?? ""}</span>
       </a>
       <post-search></post-search>
       <span class="connection ${how}"><span class="dot" aria-hidden="true"></span>${words[how]}</span>

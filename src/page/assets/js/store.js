@@ -41,6 +41,17 @@ export function set(patch) {
   changes.dispatchEvent(new Event("change"));
 }
 
+/** Whether an answer is awaited changes often, and only the header shows it. @param {boolean} isBusy */
+export function setBusy(isBusy) {
+  state.isBusy = isBusy;
+  changes.dispatchEvent(new Event("busy"));
+}
+
+/** @param {() => void} callback @param {AbortSignal} signal */
+export function onBusy(callback, signal) {
+  changes.addEventListener("busy", callback, { signal });
+}
+
 /** An element that is rendered again when the state changes. It has no shadow, so that the style sheets of the page apply. */
 export class View extends LitElement {
   #changed = () => this.requestUpdate();

@@ -44,7 +44,7 @@ export interface PostEvent {
   in_doubt?: boolean; leaves?: boolean; discarded?: boolean;
 }
 export interface JourneyHead {
-  id?: string; journey?: string; reverse_path: string | null; began: string; settled: boolean; recipients: Fates;
+  id: string; reverse_path: string | null; began: string; settled: boolean; recipients: Fates;
 }
 export interface Journey extends JourneyHead { events: PostEvent[] }
 

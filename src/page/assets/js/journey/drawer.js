@@ -28,7 +28,7 @@ class Drawer extends View {
   #fieldsOf = "";
 
   willUpdate() {
-    const key = `${this.journey?.id ?? this.journey?.journey} ${this.journey?.events.length}`;
+    const key = `${this.journey?.id} ${this.journey?.events.length}`;
     if (this.tab === "changed" && this.#fieldsOf !== key) {
       this.#fieldsOf = key;
       void this.#readFields();
@@ -47,7 +47,7 @@ class Drawer extends View {
         if (source) found.push(...parse(source).fields);
       }
       if (!found.length) {
-        const id = part(journey.id ?? journey.journey ?? "");
+        const id = part(journey.id);
         const queued = /** @type {{ header: string } | null} */ (await get(`api/v1/queue/${id}`).catch(() => null));
         if (queued) found.push(...parse(new TextEncoder().encode(`${queued.header}\r\n\r\n`)).fields);
       }
@@ -164,7 +164,7 @@ function swaks(row, journey) {
 function curl(row, journey) {
   const words = said(row, journey);
   if (!words) return "";
-  const raw = new URL(`api/v1/message/${journey?.id ?? journey?.journey}/raw`, document.baseURI);
+  const raw = new URL(`api/v1/message/${journey?.id}/raw`, document.baseURI);
   return `curl -s ${raw} -o letter.eml\ncurl smtp://${entryPort()} \\\n  --mail-from ${quoted(words.from)} \\\n${words.recipients.map((one) => `  --mail-rcpt ${quoted(one)} \\\n`).join("")}  --upload-file letter.eml`;
 }
 

@@ -10,7 +10,7 @@ function names(row) {
 
 /** @param {Journey} journey @param {Story} story */
 export function asText(journey, story) {
-  const head = `journey ${journey.id ?? journey.journey}, ${journey.reverse_path ?? "<>"} to ${Object.keys(journey.recipients).join(", ")}, began ${whole(story.start)}`;
+  const head = `journey ${journey.id}, ${journey.reverse_path ?? "<>"} to ${Object.keys(journey.recipients).join(", ")}, began ${whole(story.start)}`;
   const lines = story.rows.map((row) => {
     const since = `+${duration(row.start - story.start)}`.padStart(12);
     return `${since}  ${row.sign} ${"  ".repeat(row.depth)}${names(row)}  ${row.what}  ${row.reply}${row.took === null ? "" : `  (${duration(row.took)})`}`;

@@ -127,12 +127,12 @@ class JourneyView extends View {
 
   /** @param {Journey} journey @param {Story} story */
   #head(journey, story) {
-    const fate = fateOfAll(journey.recipients), id = journey.id ?? journey.journey ?? "";
+    const fate = fateOfAll(journey.recipients), id = journey.id;
     const recipients = Object.keys(journey.recipients);
     const attempts = story.rows.filter((row) => row.kind === "hop").length;
     return html`<header class="journey-head"><div class="letter-title"><a class="button icon-only" href=${href(["mail", id])} aria-label="The letter" title="The letter">${icon("back")}</a>
         <h1>${this.#subject || html`<span class="mono">${id}</span>`} <span class="tag ${fate.tone}">${fate.sign} ${fate.word}</span></h1>
-        <div class="letter-actions"><a class="button" href=${href(["mail", id])}>${icon("mail")}<span class="name">Letter</span></a>
+        <div class="letter-actions"><a class="button" href=${href(["mail", id])} title="The letter">${icon("mail")}<span class="name">Letter</span></a>
           <button @click=${() => download(`${id}.json`, JSON.stringify(journey, null, 2), "application/json")}>JSON</button>
           <button @click=${() => download(`${id}.mmd`, asMermaid(story), "text/plain")}>Mermaid</button>
           <button @click=${() => download(`${id}.txt`, asText(journey, story), "text/plain")}>Text</button></div></div>

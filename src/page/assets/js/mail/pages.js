@@ -102,7 +102,7 @@ export class Pages {
     if (!ids.length) return;
     /** @type {{ journeys: JourneyHead[] }} */
     const { journeys } = await get("api/v1/journeys", { ids: ids.join(",") });
-    for (const journey of journeys) this.#fates.set(journey.id ?? journey.journey ?? "", journey.recipients);
+    for (const journey of journeys) this.#fates.set(journey.id, journey.recipients);
     this.changed();
   }
 

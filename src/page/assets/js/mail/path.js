@@ -24,8 +24,8 @@ export function pathStrip(journey) {
   const story = storyOf(journey, state.hosts, Date.now());
   const way = mainWay(story.rows);
   const first = way[0];
-  const id = journey.id ?? journey.journey ?? "";
-  return html`<div class="path"><ol>
+  const id = journey.id;
+  return html`<div class="path"><ol tabindex="0" aria-label="The way">
     ${first && first.kind === "hop" ? html`<li><span class="dot ok" aria-hidden="true"></span><span class="station">${first.from}</span></li>` : nothing}
     ${way.slice(0, 7).map((row) => html`
       <li class="leg ${row.tone}" aria-hidden="true"><span>${row.kind === "fetch" ? row.what : row.took === null ? (row.isOpen ? "…" : "") : duration(row.took)}</span></li>

@@ -86,7 +86,7 @@ function node(host, place, isChosen) {
     event.preventDefault();
     go(target);
   };
-  return svg`<a href=${target} class="node ${tone} ${isChosen ? "chosen" : ""}" @click=${open} aria-label="${host.name}, ${host.role.toUpperCase()}, ${about(host)}">
+  return svg`<a href=${target} class="node ${tone} ${isChosen ? "chosen" : ""}" @click=${open}>
     <rect x=${place.x} y=${place.y} width=${NODE.width} height=${NODE.height} rx="8"/>
     <circle class="light" cx=${place.x + 15} cy=${place.y + 18} r="5"/>
     <text class="node-name" x=${place.x + 27} y=${place.y + 22}>${host.name.slice(0, 17)}</text>
