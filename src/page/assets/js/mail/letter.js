@@ -229,9 +229,9 @@ function fates(journey) {
 /** @param {unknown} error */
 function gone(error) {
   if (error instanceof Refusal && (error.status === 404 || error.status === 400)) {
-    return html`<h2>This message is not here</h2><p>It was deleted, or never was in this world.</p><p><a class="button" href=${href(["mail"])}>All mail</a></p>`;
+    return html`<h1>This message is not here</h1><p>It was deleted, or never was in this world.</p><p><a class="button" href=${href(["mail"])}>All mail</a></p>`;
   }
-  return html`<h2>The letter could not be read</h2><p>${reason(error)}</p>`;
+  return html`<h1>The letter could not be read</h1><p>${reason(error)}</p>`;
 }
 
 customElements.define("post-letter", LetterView);
