@@ -73,6 +73,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "js/world/log.js"
     "js/world/map.js"
     "js/world/queues.js"
+    "js/world/sessions.js"
     "js/world/world.js"
     "mark.svg"
     "vendor/lit.LICENSE.txt"

@@ -18,8 +18,7 @@ use assets::{Asset, DOCUMENT};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
                       frame-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 /// The views that have a URL.
-const VIEWS: [&str; 11] =
-    ["mail", "journey", "world", "queues", "sessions", "faults", "log", "learn", "compose", "numbers", "search"];
+const VIEWS: [&str; 9] = ["mail", "journey", "world", "queues", "sessions", "faults", "log", "learn", "compose"];
 
 /// The routes of the page, but for `/`, which is [`document`] for those who [want it](is_wanted).
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -17,12 +17,14 @@ import "./search.js";
 import "./world/faults.js";
 import "./world/log.js";
 import "./world/queues.js";
+import "./world/sessions.js";
 import "./world/world.js";
 
 const NAVIGATION = /** @type {const} */ ([
   ["mail", "Mail", () => state.total],
   ["world", "World", () => 0],
   ["queues", "Queues", () => state.hosts.reduce((sum, host) => sum + (host.queued ?? 0), 0)],
+  ["sessions", "Sessions", () => 0],
   ["faults", "Faults", () => state.faults.filter((fault) => !fault.until).length],
   ["log", "Log", () => 0],
   ["learn", "Learn", () => 0],
@@ -48,7 +50,7 @@ class App extends View {
 
   updated() {
     const { view, parts } = state.route;
-    const titles = { mail: "Mail", journey: "Journey", world: "World", queues: "Queues", faults: "Faults", log: "Log", learn: "Learn", compose: "Compose" };
+    const titles = { mail: "Mail", journey: "Journey", world: "World", queues: "Queues", sessions: "Sessions", faults: "Faults", log: "Log", learn: "Learn", compose: "Compose" };
     const name = /** @type {Record<string, string>} */ (titles)[view] ?? "";
     document.title = `${[parts[0], name].filter(Boolean).join(" · ")} · Postroad`;
   }
@@ -64,6 +66,8 @@ function content(view) {
       return html`<post-world .host=${parts[0] ?? ""}></post-world>`;
     case "queues":
       return html`<post-queues .host=${query.get("host") ?? ""}></post-queues>`;
+    case "sessions":
+      return html`<post-sessions .session=${parts[0] ?? ""}></post-sessions>`;
     case "faults":
       return html`<post-faults></post-faults>`;
     case "log":

@@ -9,7 +9,7 @@ import { go, href } from "./routes.js";
 export const KEYS = [
   { keys: "/", what: "search, or run a command", where: "everywhere" },
   { keys: "c", what: "compose", where: "everywhere" },
-  { keys: "g m, g w, g q, g f, g l, g h", what: "go to mail, world, queues, faults, log, learn", where: "everywhere" },
+  { keys: "g m, g w, g q, g s, g f, g l, g h", what: "go to mail, world, queues, sessions, faults, log, learn", where: "everywhere" },
   { keys: "t", what: "light or dark", where: "everywhere" },
   { keys: "?", what: "all keys", where: "everywhere" },
   { keys: "j k", what: "next, previous", where: "lists" },
@@ -23,7 +23,7 @@ export const KEYS = [
   { keys: "Escape", what: "back, close", where: "everywhere" },
 ];
 
-const GOES = { m: "mail", w: "world", q: "queues", f: "faults", l: "log", h: "learn" };
+const GOES = { m: "mail", w: "world", q: "queues", s: "sessions", f: "faults", l: "log", h: "learn" };
 
 /**
  * What the shown view does with keys; it returns true for those that it took.

@@ -20,7 +20,7 @@ const PREFIXES = [...WORDS.map(([word]) => word.split(":")[0]), "in"];
 
 /** @returns {Suggestion[]} */
 function places() {
-  const views = ["mail", "world", "queues", "faults", "log", "learn", "compose"];
+  const views = ["mail", "world", "queues", "sessions", "faults", "log", "learn", "compose"];
   return [
     ...views.map((view) => ({ text: `Go to ${view}`, help: "view", run: () => go(href([view])) })),
     ...state.hosts.map((host) => ({ text: host.name, help: `${host.role.toUpperCase()}, ${host.on ? "on" : "off"}`, run: () => go(href(["world", host.name])) })),

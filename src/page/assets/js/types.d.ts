@@ -43,6 +43,11 @@ export interface PostEvent {
   by?: string | null; report?: string | null; about?: string; targets?: string[]; account?: string; mailbox?: string; uid?: number;
   in_doubt?: boolean; leaves?: boolean; discarded?: boolean;
 }
+export interface Session {
+  id: number; protocol: string; host: string; client: string; hello?: string; began: string; ended: string | null; tls: string | null;
+  login: string | null; outcome: string[]; journeys: string[]; accepted: number; refused: number; error?: string;
+  dialogue?: { lines: ["C" | "S", string, number][]; dropped?: number };
+}
 export interface JourneyHead {
   id: string; reverse_path: string | null; began: string; settled: boolean; recipients: Fates;
 }

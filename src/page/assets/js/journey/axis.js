@@ -10,7 +10,7 @@ const FOLD_FACTOR = 20;
 /** No shorter gap folds, in milliseconds. */
 const SHORTEST_FOLD = 400;
 /** The width of a fold, and of all folds together. */
-const FOLD_WIDTH = 150;
+const FOLD_WIDTH = 190;
 const FOLDS_WIDTH = 450;
 /** The least width of a stretch between folds. */
 const LEAST_WIDTH = 90;

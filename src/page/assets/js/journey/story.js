@@ -120,8 +120,8 @@ class Teller {
     }
     // Arrivals at the next host, of which the sending host has not told yet.
     const early = this.arrivals.filter((next) => !this.told.has(next) && next.step === "received" && this.name(next.from) === arrival.host && !groups.some((group) => group.attempts.some((event) => this.isPair(event, next))));
-    for (const [number, { attempts }] of groups.entries()) this.attempts(attempts, depth, number > 0);
-    for (const next of early) if (!this.told.has(next)) this.hop(null, next, depth, 1, groups.length > 0);
+    for (const [number, { attempts }] of groups.entries()) this.attempts(attempts, depth, number > 0, at(arrival));
+    for (const next of early) if (!this.told.has(next)) this.hop(null, next, depth, 1, groups.length > 0, at(arrival));
     this.delivered(arrival);
   }
 
@@ -132,8 +132,8 @@ class Teller {
     return !/queued as/i.test(relayed.reply ?? "") && recipientsOf(arrival).some((recipient) => recipientsOf(relayed).includes(recipient)) && began(relayed) - 5 <= at(arrival) && at(arrival) <= at(relayed) + 5;
   }
 
-  /** The attempts of some recipients at one host, and the waits between them. @param {PostEvent[]} attempts @param {number} depth @param {boolean} fork */
-  attempts(attempts, depth, fork) {
+  /** The attempts of some recipients at one host, and the waits between them. @param {PostEvent[]} attempts @param {number} depth @param {boolean} fork @param {number} came when the message was there */
+  attempts(attempts, depth, fork, came) {
     for (const [number, event] of attempts.entries()) {
       this.told.add(event);
       // Those between the first and the last are rings in the row of the wait.
@@ -141,7 +141,7 @@ class Teller {
       if (isBetween) continue;
       if (event.step === "relayed") {
         const arrival = this.arrivals.find((one) => !this.told.has(one) && this.isPair(event, one)) ?? null;
-        this.hop(event, arrival, depth, number + 1, fork);
+        this.hop(event, arrival, depth, number + 1, fork, number ? at(attempts[number - 1]) : came);
       } else if (event.step === "failed") {
         this.failed(event, depth, number + 1, fork);
       } else {
@@ -154,17 +154,18 @@ class Teller {
     }
   }
 
-  /** @param {PostEvent | null} relayed @param {PostEvent | null} arrival @param {number} depth @param {number} number @param {boolean} fork */
-  hop(relayed, arrival, depth, number, fork) {
+  /** @param {PostEvent | null} relayed @param {PostEvent | null} arrival @param {number} depth @param {number} number @param {boolean} fork @param {number} came */
+  hop(relayed, arrival, depth, number, fork, came) {
     if (arrival) this.told.add(arrival);
     const event = /** @type {PostEvent} */ (relayed ?? arrival);
     const from = relayed?.host ?? this.name(arrival?.from), to = arrival?.host ?? this.name(relayed?.to);
-    const start = relayed ? began(relayed) : began(event), end = at(event);
+    // The connection may be older than the message that went over it.
+    const end = at(event), start = Math.min(end, Math.max(began(event), came)), took = event.took_ms ?? arrival?.took_ms ?? null;
     const cut = arrival && relayed ? Math.max(start, Math.min(end, end - (arrival.took_ms ?? 0))) : start;
     const protocol = (event.protocol ?? "").toUpperCase();
     this.add({
       kind: "hop", depth, from, to, host: to, what: [protocol, number > 1 ? `${ordinal(number)} try` : ""].filter(Boolean).join(", "), start, end,
-      took: relayed?.took_ms ?? arrival?.took_ms ?? null, reply: this.reply(relayed, arrival), event, arrival, forks: fork,
+      took: took === null ? null : Math.min(took, end - start), reply: this.reply(relayed, arrival), event, arrival, forks: fork,
       phases: [...(cut > start ? [{ name: /** @type {const} */ ("connect"), start, end: cut }] : []), { name: "content", start: cut, end }],
     });
     if (arrival) this.follow(arrival, depth + 1);

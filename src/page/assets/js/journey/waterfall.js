@@ -24,14 +24,20 @@ function labels(axis, story) {
   return axis.stretches.map((stretch, at) => {
     if (stretch.isFold) {
       const left = styles({ left: pct(stretch.x / 10), width: pct(stretch.width / 10) });
-      return html`<span class="wf-label fold" ${left}>${duration(stretch.to - stretch.from)} folded</span>`;
+      return html`<span class="wf-label fold" ${left} title="${duration(stretch.to - stretch.from)} folded">${coarse(stretch.to - stretch.from)} folded</span>`;
     }
-    const clock = html`<span class="wf-label" ${styles({ left: pct(stretch.x / 10) })}>${timeOf(stretch.from)}</span>`;
+    const isLast = stretch.x > 800;
+    const clock = html`<span class="wf-label ${isLast ? "later" : ""}" ${styles({ left: pct(isLast ? 100 : stretch.x / 10) })}>${timeOf(stretch.from)}</span>`;
     const length = stretch.to - stretch.from;
     if (length <= 0 || stretch.width < 220) return clock;
     const steps = at === 0 && stretch.width > 600 ? [0.5, 1] : [1];
     return html`${clock}${steps.map((share) => html`<span class="wf-label later" ${styles({ left: pct((stretch.x + share * stretch.width) / 10) })}>+${duration(stretch.from + share * length - story.start)}</span>`)}`;
   });
+}
+
+/** Minutes without their seconds. @param {number} ms */
+function coarse(ms) {
+  return ms >= 60_000 && ms < 3_600_000 ? `${Math.round(ms / 60_000)} min` : duration(ms);
 }
 
 /** @param {Row} row @param {number} at @param {boolean} isChosen @param {Axis} axis @param {() => void} unfold @param {(row: Row) => unknown} actions */

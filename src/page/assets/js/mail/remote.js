@@ -6,7 +6,9 @@ const ELSEWHERE = /^\s*(https?:|ftp:|wss?:)?\/\//i;
 
 /** @param {string} html @returns {Remote} */
 export function remoteContent(html) {
-  const page = new DOMParser().parseFromString(html, "text/html");
+  // Under other names, so that the browser does not report styles which the page's policy would not allow.
+  const inert = html.replace(/<(\/?)style\b/gi, "<$1x-style").replace(/([\s"'/])style(?=\s*=)/gi, "$1data-style");
+  const page = new DOMParser().parseFromString(inert, "text/html");
   /** @type {Remote} */
   const found = { images: 0, trackers: 0, others: 0, urls: [] };
   /** @param {string | null} url @param {"images" | "trackers" | "others"} kind */
@@ -25,8 +27,8 @@ export function remoteContent(html) {
     add(one.getAttribute("src") ?? one.getAttribute("data") ?? one.getAttribute("href"), "others");
     add(one.getAttribute("poster"), "images");
   }
-  const styles = [...page.querySelectorAll("style")].map((style) => style.textContent ?? "");
-  for (const one of page.querySelectorAll("[style]")) styles.push(one.getAttribute("style") ?? "");
+  const styles = [...page.querySelectorAll("x-style")].map((style) => style.textContent ?? "");
+  for (const one of page.querySelectorAll("[data-style]")) styles.push(one.getAttribute("data-style") ?? "");
   for (const [, url] of styles.join("\n").matchAll(/(?:url\(\s*["']?|@import\s+["'])([^"')\s]+)/gi)) add(url, "images");
   return found;
 }
@@ -34,5 +36,5 @@ export function remoteContent(html) {
 /** A picture that nobody can see tells its host who reads. @param {Element} image */
 function isTracker(image) {
   const small = (/** @type {string} */ name) => /^[01](px)?$/.test(image.getAttribute(name) ?? "");
-  return (small("width") && small("height")) || /display:\s*none|(^|[;\s])(width|height):\s*[01]px/i.test(image.getAttribute("style") ?? "");
+  return (small("width") && small("height")) || /display:\s*none|(^|[;\s])(width|height):\s*[01]px/i.test(image.getAttribute("data-style") ?? "");
 }

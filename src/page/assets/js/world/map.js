@@ -68,7 +68,10 @@ function middle({ x, y }) {
 function way(from, to, how) {
   if (!from || !to) return nothing;
   const one = middle(from), other = middle(to);
-  return svg`<line class="way ${how}" x1=${one.x} y1=${one.y} x2=${other.x} y2=${other.y}/>`;
+  // Around a host that stands between.
+  const isPast = one.x === other.x && Math.abs(one.y - other.y) > 3 * NODE.height;
+  const bend = isPast ? one.x + 1.3 * NODE.width : (one.x + other.x) / 2;
+  return svg`<path class="way ${how}" d="M${one.x} ${one.y}Q${bend} ${(one.y + other.y) / 2} ${other.x} ${other.y}"/>`;
 }
 
 /** A letter on its way. @param {Place | undefined} from @param {Place | undefined} to @param {number} id */
