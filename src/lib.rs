@@ -85,6 +85,7 @@ pub mod mda;
 pub mod mta;
 pub mod mua;
 pub mod net;
+pub mod page;
 pub mod pop3;
 pub mod roundtrip;
 pub mod sim;

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["journey", "catalogue"],
     &["smtp", "imap", "pop3", "dns"],
     &["mua", "mta", "mda"],
-    &["bench", "host"],
+    &["bench", "host", "page"],
     &["control", "demo", "sim", "roundtrip"],
     &["cli", "embed"],
 ];

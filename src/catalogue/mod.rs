@@ -13,6 +13,7 @@
 //! of the reply, and before a search looks for them.
 
 mod indexer;
+mod octets;
 mod parts;
 mod search;
 mod sqlite;

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mail_parser::{Addr, HeaderName, HeaderValue, MessageParser, PartType};
 use serde::{Deserialize, Serialize};
 
+use super::octets::with_readable_header;
 use super::parts::{Placement, parts};
 use crate::mail::{Address, Message, ReversePath};
 
@@ -62,7 +63,8 @@ impl Summary {
     }
 
     fn parse(bytes: &[u8], reverse_path: &ReversePath, recipients: &[Address]) -> (Self, Words) {
-        let Some(message) = MessageParser::default().parse(bytes) else { return Default::default() };
+        let bytes = with_readable_header(bytes);
+        let Some(message) = MessageParser::default().parse(bytes.as_ref()) else { return Default::default() };
         let all = |name: HeaderName<'static>| addresses(&message, name);
         let (to, cc, mut bcc) = (all(HeaderName::To), all(HeaderName::Cc), all(HeaderName::Bcc));
         bcc.extend(unnamed(recipients, [&to, &cc, &bcc]));

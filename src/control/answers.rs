@@ -85,6 +85,12 @@ pub struct JourneyList {
 }
 
 impl JourneyList {
+    /// These, and no more.
+    pub(super) fn some(journeys: Vec<JourneyState>) -> Self {
+        let journeys: Vec<_> = journeys.into_iter().map(JourneyReport::of).collect();
+        Self { total: journeys.len() as u64, next: None, journeys }
+    }
+
     pub(super) fn of(JourneyPage { total, journeys, next }: JourneyPage) -> Self {
         Self { total, next, journeys: journeys.into_iter().map(JourneyReport::of).collect() }
     }

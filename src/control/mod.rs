@@ -14,7 +14,10 @@
 //! | `/api/openapi.json` | this interface, as an OpenAPI 3.1 document |
 //! | `/api/v1/ports` | the bound address of each service |
 //! | `/api/v1/ca` | the root certificate of the world, as PEM |
+//! | `/` | the page, for browsers; this list, for programs |
+//! | `/api/v1/world` | domains, users and routes as declared, and the world's time |
 //! | `/api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=BOOL&cursor=N&limit=N` | journeys without events, newest first |
+//! | `/api/v1/journeys?ids=ID,ID` | these journeys without events |
 //! | `/api/v1/journeys/ID?wait=TIME` | one journey with its events and transcripts; waits until it is settled |
 //! | `/api/v1/events?since=N` | a page of the events after number N; `last` is N of the next page; `POST` imports events of another process |
 //! | `/api/v1/events/stream?since=N&dialogue=BOOL` | the same and more as it happens, by server-sent events: `stream` |
@@ -22,6 +25,8 @@
 //! | `/metrics` | numbers for Prometheus: `metrics` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
+//! | `/api/v1/faults/kinds` | every kind of fault with its fields, as forms need them |
+//! | `/sheet/ID?dark=true` | the HTML of a message, for the page's frame: no scripts, and nothing is loaded |
 //!
 //! The paths for messages are Mailpit's: `mailpit` lists them.
 //!
@@ -33,6 +38,7 @@ mod access;
 mod answers;
 mod backup;
 mod client;
+mod fault_kinds;
 mod faults;
 pub mod fuzzing;
 mod guard;
@@ -47,13 +53,14 @@ mod sessions;
 mod share;
 mod stream;
 mod wait;
+mod world;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -65,6 +72,7 @@ use crate::host::RunningWorld;
 use crate::journey::{Journey, JourneyFilter};
 use crate::mail::{Address, JourneyId};
 use crate::net::{self, Listener, ServerConfig, Stop};
+use crate::page;
 use crate::world::Service;
 use problem::{Json, Path, Problem, Query};
 
@@ -83,6 +91,8 @@ pub const CA: &str = "/api/v1/ca";
 const DEFAULT_LIMIT: usize = 100;
 /// The longest list of journeys.
 const MAX_LIMIT: usize = 10_000;
+/// Journeys that are asked for by their ids at once.
+const MAX_IDS: usize = 500;
 /// The largest batch of events that is accepted, in bytes.
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
@@ -104,6 +114,7 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
 fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     let (router, document) = openapi::router(routes());
     router
+        .merge(page::router())
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_path)
         .layer(document)
@@ -142,6 +153,8 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(backup::create))
         .routes(routes!(faults::list, faults::begin, faults::end_all))
         .routes(routes!(faults::end))
+        .routes(routes!(fault_kinds::list))
+        .routes(routes!(world::show))
         .merge(mailpit::routes())
 }
 
@@ -162,13 +175,22 @@ async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; the header Allow lists them")
 }
 
-/// The paths, for people.
+/// The page, for browsers, and the paths, for programs.
 #[utoipa::path(get, path = "/", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
-async fn index() -> &'static str {
-    "Postroad's control interface.
+async fn index(uri: Uri, headers: HeaderMap) -> Response {
+    let vary = [(header::VARY, "accept")];
+    match page::is_wanted(&headers) {
+        true => (vary, page::document(uri, headers).await).into_response(),
+        false => (vary, PATHS).into_response(),
+    }
+}
+
+/// The paths, for programs.
+const PATHS: &str = "Postroad's control interface.
 
 /livez
 /readyz
+/api/v1/world
 /api/v1/hosts
 POST /api/v1/hosts/NAME/on|off
 /api/v1/queue?host=NAME&id=ID&cursor=CURSOR&limit=N
@@ -182,6 +204,7 @@ POST /api/v1/mailboxes/messages?account=ADDRESS&mailbox=NAME&flags=FLAGS&receive
 /api/openapi.json
 /api/v1/ca
 /api/v1/journeys?to=ADDRESS&from=ADDRESS&settled=true|false&cursor=N&limit=N
+/api/v1/journeys?ids=ID,ID
 /api/v1/journeys/ID?wait=TIME
 /api/v1/events?since=N
 /api/v1/events/stream?since=N&dialogue=true|false (server-sent events)
@@ -193,6 +216,7 @@ POST /api/v1/backup
 POST /api/v1/faults
 DELETE /api/v1/faults/ID
 DELETE /api/v1/faults
+/api/v1/faults/kinds
 
 Mailpit's interface, with ?mailbox=ADDRESS for one mailbox and wait=30s to wait for a match:
 /api/v1/messages
@@ -206,8 +230,7 @@ POST /api/v1/send
 /api/v1/chaos
 /view/ID.html, ID.txt, latest
 /api/events (websocket)
-"
-}
+";
 
 /// Whether the process runs. Needs no credentials.
 #[utoipa::path(get, path = "/livez", tag = "world", responses((status = 200, body = String, content_type = "text/plain")))]
@@ -287,6 +310,8 @@ struct JourneyQuery {
     from: Option<Address>,
     /// Only those that are settled, or are not.
     settled: Option<bool>,
+    /// Only these; other parameters have no effect then.
+    ids: Option<String>,
     /// `next` of the page before.
     cursor: Option<u64>,
     /// The length of a page: 10,000 at most.
@@ -307,10 +332,20 @@ fn default_limit() -> usize {
     responses((status = 200, body = JourneyList))
 )]
 async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -> Answer<Json<JourneyList>> {
-    let JourneyQuery { to, from, settled, cursor, limit } = query;
+    let JourneyQuery { to, from, settled, ids, cursor, limit } = query;
+    if let Some(ids) = ids {
+        return journeys_of(&running, &ids);
+    }
     let filter = JourneyFilter { to, from, settled };
     let page = running.env.event_log.journeys(&filter, cursor.unwrap_or(u64::MAX), limit.min(MAX_LIMIT))?;
     Ok(Json(JourneyList::of(page)))
+}
+
+/// The journeys of some ids, in their order; unknown ones are left out.
+fn journeys_of(running: &RunningWorld, ids: &str) -> Answer<Json<JourneyList>> {
+    let ids = ids.split(',').filter_map(|id| id.trim().parse().ok()).take(MAX_IDS);
+    let found = ids.map(|id| running.env.event_log.journey_state(id)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(JourneyList::some(found.into_iter().flatten().collect())))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

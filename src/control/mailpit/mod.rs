@@ -26,6 +26,7 @@ mod message;
 mod news;
 mod retention;
 mod send;
+mod sheet;
 mod socket;
 mod tags;
 mod types;
@@ -86,6 +87,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(chaos::show, chaos::set))
         .routes(routes!(socket::events))
         .routes(routes!(view::view))
+        .routes(routes!(sheet::sheet))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .routes(routes!(send::send).layer(DefaultBodyLimit::max(MAX_SEND_BYTES)))
         .layer(axum::Extension(Arc::new(shared)))

@@ -1,0 +1,143 @@
+//! The files of the page, as they are in the folder `assets`.
+
+use std::sync::LazyLock;
+
+/// A file that browsers load.
+pub(super) struct Asset {
+    path: &'static str,
+    pub(super) media_type: &'static str,
+    pub(super) bytes: &'static [u8],
+    /// Changes when the file does.
+    pub(super) tag: String,
+}
+
+/// The document of every view; `<base>` in it is filled in.
+pub(super) const DOCUMENT: &[u8] = include_bytes!("assets/index.html");
+
+macro_rules! files {
+    ($($path:literal)*) => {
+        &[$(($path, include_bytes!(concat!("assets/", $path)))),*]
+    };
+}
+
+/// Path and content of each file.
+const FILES: &[(&str, &[u8])] = files! {
+    "css/base.css"
+    "css/journey.css"
+    "css/letter.css"
+    "css/mail.css"
+    "css/shell.css"
+    "css/world.css"
+    "js/api.js"
+    "js/app.js"
+    "js/compose.js"
+    "js/dialogs.js"
+    "js/fate.js"
+    "js/format.js"
+    "js/icons.js"
+    "js/journey/axis.js"
+    "js/journey/drawer.js"
+    "js/journey/export.js"
+    "js/journey/journey.js"
+    "js/journey/lanes.js"
+    "js/journey/story.js"
+    "js/journey/waterfall.js"
+    "js/keys.js"
+    "js/learn.js"
+    "js/live.js"
+    "js/mail/actions.js"
+    "js/mail/empty.js"
+    "js/mail/headers.js"
+    "js/mail/html.js"
+    "js/mail/letter.js"
+    "js/mail/links.js"
+    "js/mail/list.js"
+    "js/mail/mail.js"
+    "js/mail/mailboxes.js"
+    "js/mail/mime.js"
+    "js/mail/pages.js"
+    "js/mail/parts.js"
+    "js/mail/path.js"
+    "js/mail/remote.js"
+    "js/mail/text.js"
+    "js/routes.js"
+    "js/sample.js"
+    "js/search.js"
+    "js/store.js"
+    "js/styles.js"
+    "js/theme.js"
+    "js/world-state.js"
+    "js/world/fault-form.js"
+    "js/world/faults.js"
+    "js/world/layout.js"
+    "js/world/log.js"
+    "js/world/map.js"
+    "js/world/queues.js"
+    "js/world/sessions.js"
+    "js/world/world.js"
+    "mark.svg"
+    "vendor/lit.LICENSE.txt"
+    "vendor/lit.js"
+};
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let asset = |(path, bytes): &(&'static str, &'static [u8])| Asset {
+        path,
+        media_type: media_type(path),
+        bytes,
+        tag: tag(bytes),
+    };
+    FILES.iter().map(asset).collect()
+});
+
+/// The file at a path below `assets`.
+pub(super) fn find(path: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == path)
+}
+
+/// The entity tag of some bytes. RFC 9110 §8.8.3.
+pub(super) fn tag(bytes: &[u8]) -> String {
+    format!("\"{}\"", &blake3::hash(bytes).to_hex()[..20])
+}
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, end)| end) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// All files of a folder that browsers load, relative to the root.
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else if !name.ends_with(".d.ts") && name != "index.html" {
+                found.push(name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/assets");
+        let mut found = Vec::new();
+        walk(&root, &root, &mut found);
+        found.sort();
+        let mut listed: Vec<_> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+        listed.sort();
+        assert_eq!(found, listed);
+        assert!(find("js/app.js").is_some() && find("../mod.rs").is_none());
+    }
+}
