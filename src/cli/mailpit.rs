@@ -327,7 +327,7 @@ impl StandIn {
     }
 
     /// Before the first client: without a certificate, Mailpit does not offer TLS.
-    pub(super) async fn prepare(&self, running: &RunningWorld) {
+    pub(super) async fn hide_tls(&self, running: &RunningWorld) {
         let hosts = [HOST, "mailboxes"].map(str::to_owned);
         for host in hosts {
             running.inject(&Fault::Tls { host, certificate: Certificate::Absent }).await;

@@ -133,7 +133,7 @@ impl Serve {
         };
         let mut running = RunningWorld::start(env, public_ports).await?;
         if let Some(stand_in) = stand_in {
-            stand_in.prepare(&running).await;
+            stand_in.hide_tls(&running).await;
         }
         demos(&mut running).await?;
         let mut imported = Imported::default();

@@ -3,6 +3,7 @@
 //! Counters begin at the start of the process. What happened to messages is counted from their events, once a second and
 //! before each answer, off the path of any reply; the rest is read when it is asked for.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -223,14 +224,14 @@ impl Counted {
     }
 
     fn begin(&mut self, journey: JourneyId, at: Timestamp) {
-        if !self.begun.contains_key(&journey) {
-            self.begun.insert(journey, at);
+        if let Entry::Vacant(place) = self.begun.entry(journey) {
+            place.insert(at);
             self.order.push_back(journey);
-            if MAX_BEGUN < self.order.len()
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.begun.remove(&oldest);
-            }
+        }
+        if MAX_BEGUN < self.order.len()
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.begun.remove(&oldest);
         }
     }
 
