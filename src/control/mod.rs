@@ -53,6 +53,7 @@ mod sessions;
 mod share;
 mod stream;
 mod wait;
+mod webhooks;
 mod world;
 
 use std::collections::BTreeMap;
@@ -71,7 +72,7 @@ use utoipa_axum::routes;
 use crate::host::RunningWorld;
 use crate::journey::{Journey, JourneyFilter};
 use crate::mail::{Address, JourneyId};
-use crate::net::{self, Listener, ServerConfig, Stop};
+use crate::net::{self, Listener, Net, ServerConfig, Stop};
 use crate::page;
 use crate::world::Service;
 use problem::{Json, Path, Problem, Query};
@@ -106,6 +107,15 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
     let (work, ended) = (mailpit::work(running.clone()), stop.clone());
     running.spawn(async move { ended.run_until_cancelled(work).await.unwrap_or_default() });
+    for webhook in &running.env.world.webhooks {
+        let source = webhooks::Source {
+            event_log: running.env.event_log.clone(),
+            catalogue: running.env.catalogue.clone(),
+            interface: Net::sockets().interface(&[]),
+            clock: running.env.clock,
+        };
+        running.spawn(webhooks::run(webhook.clone(), source, stop.clone()));
+    }
     let metrics = Arc::new(metrics::Metrics::new(&running));
     running.spawn(metrics.clone().follow(stop.clone()));
     net::serve(config, http::Http(router(running, access, metrics)), stop).await;

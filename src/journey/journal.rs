@@ -110,6 +110,25 @@ impl EventLog {
         store.read(sqlite::last_time)
     }
 
+    /// The number of the last event that a reader had when it was stored; `None` if it never was, or the log has no store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn reader_position(&self, name: &str) -> Result<Option<u64>, store::Error> {
+        let Some(store) = &self.0.store else { return Ok(None) };
+        store.read(|connection| sqlite::reader_position(connection, name))
+    }
+
+    /// Stores the number of the last event that a reader has. Does nothing for a log without a store.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    pub async fn save_reader_position(&self, name: &str, position: u64) -> Result<(), store::Error> {
+        let Some(store) = &self.0.store else { return Ok(()) };
+        let name = name.to_owned();
+        store.write_batched(move |transaction| sqlite::set_reader_position(transaction, &name, position)).await
+    }
+
     /// Stores the oldest events that are not stored yet.
     async fn save_batch(&self, store: &Store) -> Result<(), store::Error> {
         let (saved, count, first) = {

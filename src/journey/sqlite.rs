@@ -10,6 +10,7 @@
 //! | [`find`], [`events_of`] | one journey by its id; its events, the newest if they are very many |
 //! | [`page`], [`count_matching`] | journeys below a number, newest first, by an index; how many there are |
 //! | [`events_between`] | events in their order, by number |
+//! | [`reader_position`], [`set_reader_position`] | the number of the last event that a reader has, by its name |
 //! | [`prune`] | removes the oldest journeys with all that belongs to them |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,7 +29,8 @@ use crate::store::{Error, Schema, Transaction};
 /// The tables of this module.
 pub const SCHEMA: Schema = Schema {
     module: "journey",
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE journey (
     number INTEGER PRIMARY KEY,  -- of its first event
     id INTEGER NOT NULL UNIQUE,  -- mail::JourneyId
@@ -48,7 +50,14 @@ CREATE TABLE event_batch (
     journeys INTEGER NOT NULL,   -- how many stored journeys have events in it
     events BLOB NOT NULL         -- JSON of their journey::Event, in order, compressed (LZ4, after its size)
 ) STRICT;
-"],
+",
+        "
+CREATE TABLE event_reader (
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL    -- the number of the last event that it has
+) STRICT, WITHOUT ROWID;
+",
+    ],
     on_content_deleted: None,
     content_owners: None,
     content_uses: None,
@@ -71,6 +80,20 @@ pub(super) fn last_time(connection: &Connection) -> Result<Option<Timestamp>, Er
     let mut rows = query.query([])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(decode(row)?.last().map(|event| event.at))
+}
+
+/// The number of the last event that a reader has.
+pub(super) fn reader_position(connection: &Connection, name: &str) -> Result<Option<u64>, Error> {
+    let sql = "SELECT position FROM event_reader WHERE name = ?1";
+    Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?)
+}
+
+/// Stores it.
+pub(super) fn set_reader_position(transaction: &Transaction<'_>, name: &str, position: u64) -> Result<(), Error> {
+    let sql = "INSERT INTO event_reader (name, position) VALUES (?1, ?2) \
+               ON CONFLICT (name) DO UPDATE SET position = excluded.position";
+    transaction.prepare_cached(sql)?.execute(params![name, position])?;
+    Ok(())
 }
 
 /// How many journeys there are.

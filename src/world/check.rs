@@ -4,6 +4,7 @@ mod alias;
 mod engine;
 mod policy;
 mod route;
+mod webhook;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +119,7 @@ impl Check<'_> {
         let places = hosts.values().flat_map(|host| host.addresses.iter().map(|ip| (*ip, host.name.clone())));
         let places = places.collect();
         let ports = self.ports(file);
+        let webhooks = self.webhooks(&file.webhooks);
         let entry = self.entry(file, &hosts);
         if let Some(entry) = &entry {
             self.check_starttls(file, entry);
@@ -140,6 +142,7 @@ impl Check<'_> {
             mailbox_memory: file.world.mailbox_memory,
             keep: file.world.keep,
             message,
+            webhooks,
             links,
             places,
         })

@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::policy::UnknownRecipients;
 use super::retry::Retry;
 use super::route::TlsMode;
+use super::webhook::WebhookTable;
 use super::{Keep, MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
 
@@ -38,6 +39,8 @@ pub(super) struct WorldFile {
     pub(super) mta: Hosts<MtaTable>,
     #[serde(default)]
     pub(super) mda: Hosts<MdaTable>,
+    #[serde(default)]
+    pub(super) webhooks: Vec<WebhookTable>,
     #[serde(default)]
     pub(super) links: Vec<LinkTable>,
     #[serde(default)]

@@ -20,6 +20,7 @@ mod retry;
 mod rng;
 mod route;
 pub mod span;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,6 +43,7 @@ pub use quota::Quota;
 pub use retry::Retry;
 pub use rng::Rng;
 pub use route::{Route, TlsMode, Via};
+pub use webhook::{WEBHOOK_EVENTS, Webhook};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
 pub const JOURNEY: &str = include_str!("../../config/journey.toml");
@@ -83,6 +85,8 @@ pub struct World {
     pub mailbox_memory: usize,
     /// Sender and recipient of the message that `postroad run` sends.
     pub message: Option<(Address, Address)>,
+    /// Where events are sent.
+    pub webhooks: Vec<Webhook>,
     links: BTreeMap<(IpAddr, IpAddr), Duration>,
     /// The host of each address.
     places: BTreeMap<IpAddr, HostName>,

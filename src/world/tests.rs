@@ -319,3 +319,34 @@ fn world_file_with_a_name_that_is_a_path_is_refused() {
         assert!(found.iter().any(|one| one.contains("cannot be the name of a host")), "{name}: {found:?}");
     }
 }
+
+#[test]
+fn webhook_with_an_unknown_event_a_short_secret_or_another_scheme_is_invalid() {
+    let with = |url: &str, events: &str, secret: &str| {
+        let table = format!("\n[[webhooks]]\nurl = \"{url}\"\nevents = [{events}]\nsecret = \"{secret}\"\n");
+        World::parse("w.toml", &format!("{JOURNEY}{table}")).map_err(|invalid| invalid.to_string())
+    };
+    let (url, secret) = ("http://127.0.0.1:9000/mail", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let webhook = &with(url, "\"delivered\"", secret).unwrap().webhooks[0];
+    assert_eq!((webhook.url.as_str(), webhook.secret.len(), webhook.events.len()), (url, 24, 1));
+    for (invalid, text) in [
+        (with(url, "\"sent\"", secret), "`sent` is no event"),
+        (with(url, "", "whsec_c2hvcnQ="), "24 to 64 random bytes"),
+        (with(url, "", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "24 to 64 random bytes"),
+        (with("https://127.0.0.1/mail", "", secret), "a webhook needs a URL"),
+    ] {
+        assert!(invalid.as_ref().is_err_and(|error| error.contains(text)), "{invalid:?}");
+    }
+}
+
+#[test]
+fn logins_of_an_mta_are_any_or_names_with_passwords() {
+    let logins = |value: &str| {
+        let text = JOURNEY.replace("[mta.mta-163]", &format!("[mta.mta-163]\nlogins = {value}"));
+        let world = World::parse("w.toml", &text).map_err(|invalid| invalid.to_string())?;
+        Ok::<_, String>(world.mtas().find(|(host, _)| &*host.name == "mta-163").unwrap().1.policy.logins.clone())
+    };
+    assert_eq!(logins("\"any\""), Ok(Logins::Any));
+    assert_eq!(logins("{ app = \"x\" }"), Ok(Logins::Named([("app".to_owned(), "x".to_owned())].into())));
+    assert!(logins("\"all\"").unwrap_err().contains("expected \"any\", or names with their passwords"));
+}

@@ -44,7 +44,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 pub(super) use info::resident_bytes;
-pub(super) use news::News;
+pub(super) use news::{News, summary};
 
 use super::AppState;
 use crate::catalogue::Catalogue;

@@ -6,6 +6,12 @@ use super::types::MessageSummary;
 use crate::catalogue::{Catalogue, Changes};
 use crate::mail::JourneyId;
 
+/// The summary of a message, while it is there.
+pub(in crate::control) fn summary(catalogue: &Catalogue, id: JourneyId) -> Option<Value> {
+    let entry = catalogue.find(id).ok()??;
+    serde_json::to_value(MessageSummary::of(catalogue, &entry).ok()?).ok()
+}
+
 /// A change of one message.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::control) enum News {
