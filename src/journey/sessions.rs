@@ -56,8 +56,7 @@ impl Kept {
 }
 
 /// Which conversations are wanted; all that is given must hold.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub struct SessionFilter {
     /// The protocol.
     pub protocol: Option<Protocol>,
