@@ -119,12 +119,14 @@ impl OutboundConnection {
     ) -> Result<Self, SetupError> {
         let context = mta.context();
         let broken = |error: net::Error| Failure::unreachable(&target.name, &error);
-        let stream = context.interface.connect(address).await;
+        let timeouts = context.settings.timeouts;
+        let stream = context.interface.connect_within(address, timeouts.connect).await;
         let stream = stream.map_err(|error| SetupError::Other(broken(error), Transcript::default()))?;
         let config = Config {
             hello: mta.fqdn().to_owned(),
             lmtp: hop.is_lmtp(),
             bare_line_ends: context.settings.policy.bare_line_ends,
+            timeout: timeouts,
             transcript: context.emitter.wants_transcripts(),
             ..Config::default()
         };

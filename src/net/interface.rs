@@ -230,8 +230,15 @@ impl Interface {
     /// # Errors
     /// The connection is refused, or not answered in time, or the address is not part of the world.
     pub async fn connect(&self, to: SocketAddr) -> Result<Stream, Error> {
-        let connecting = self.connect_now(to);
-        timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| Error::TimedOut(to, CONNECT_TIMEOUT))?
+        self.connect_within(to, CONNECT_TIMEOUT).await
+    }
+
+    /// The same within another time.
+    ///
+    /// # Errors
+    /// As for [`Interface::connect`].
+    pub async fn connect_within(&self, to: SocketAddr, limit: Duration) -> Result<Stream, Error> {
+        timeout(limit, self.connect_now(to)).await.map_err(|_| Error::TimedOut(to, limit))?
     }
 
     /// Connects to the first of the addresses that answers.

@@ -176,6 +176,7 @@ impl Check<'_> {
             starttls: table.starttls.as_ref().is_some_and(|starttls| *starttls.get_ref()),
             engine: engine::engine(table),
             retry: self.retry(table),
+            timeouts: self.timeouts(table),
             routes: self.static_routes(table),
             tls: table.tls.unwrap_or_default(),
             connections_max: table

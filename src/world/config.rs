@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::policy::UnknownRecipients;
 use super::retry::Retry;
 use super::route::TlsMode;
+use super::timeouts::Timeouts;
 use super::webhook::WebhookTable;
 use super::{Keep, MailboxForm, Service, span};
 use crate::mail::BareLineEnds;
@@ -169,6 +170,8 @@ pub(super) struct MtaTable {
     pub(super) rules: Vec<RuleTable>,
     /// When to retry.
     pub(super) retry: Option<Spanned<Retry>>,
+    /// How long it waits for the next host.
+    pub(super) timeouts: Option<Spanned<Timeouts>>,
     /// The program.
     #[serde(default)]
     pub(super) engine: EngineName,

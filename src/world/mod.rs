@@ -20,6 +20,7 @@ mod retry;
 mod rng;
 mod route;
 pub mod span;
+mod timeouts;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,7 @@ pub use quota::Quota;
 pub use retry::Retry;
 pub use rng::Rng;
 pub use route::{Route, TlsMode, Via};
+pub use timeouts::Timeouts;
 pub use webhook::{WEBHOOK_EVENTS, Webhook};
 
 /// The default world, `config/journey.toml`, as it was when this program was built.
@@ -139,6 +141,8 @@ pub struct Mta {
     pub starttls: bool,
     /// When to retry.
     pub retry: Retry,
+    /// How long it waits for the next host.
+    pub timeouts: Timeouts,
     /// The program; the other settings apply to ours.
     pub engine: Engine,
 }

@@ -75,11 +75,16 @@ impl Service for Peer {
 
 /// A world whose mta-163 has a route to each of these peers: a.test, b.test, …
 async fn with_peers(limits: &[Option<usize>]) -> (RunningWorld, Vec<Peer>) {
+    with_peers_and(limits, "").await
+}
+
+/// The same, with these keys of mta-163.
+async fn with_peers_and(limits: &[Option<usize>], keys: &str) -> (RunningWorld, Vec<Peer>) {
     let names = ["a.test", "b.test"].into_iter().zip((1..).map(|last| IpAddr::V4(Ipv4Addr::new(198, 51, 100, last))));
     let places: Vec<_> = limits.iter().zip(names).collect();
     let routes = places.iter().map(|(_, (name, ip))| format!("{{ to = \"{name}\", via = \"{ip}\", tls = \"none\" }}"));
     let routes = format!("routes = [{}]", routes.collect::<Vec<_>>().join(", "));
-    let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n"));
+    let text = crate::world::JOURNEY.replace("[mta.mta-163]\n", &format!("[mta.mta-163]\n{routes}\n{keys}\n"));
     let peers = places.iter().map(|(_, (name, ip))| format!("\n[mua.\"x-{name}\"]\naddress = \"{ip}\"\n"));
     let text = format!("{text}{}", peers.collect::<String>());
     let start = "2026-11-01T08:00:00Z".parse().unwrap();
@@ -92,6 +97,21 @@ async fn with_peers(limits: &[Option<usize>]) -> (RunningWorld, Vec<Peer>) {
         peers.push(peer);
     }
     (RunningWorld::start(env, PublicPorts::none()).await.unwrap(), peers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn mta_waits_for_a_silent_host_as_long_as_its_timeouts_say() {
+    for (timeouts, expected) in [("", 300), ("timeouts = { greeting = \"7s\" }", 7)] {
+        let (running, peers) = with_peers_and(&[None], timeouts).await;
+        let began = running.env.clock.now();
+        queue(&running, "me@163.test", &["x@a.test"], 1).await;
+        sleep(HOUR / 4).await;
+        let events = running.env.event_log.since(0).into_iter();
+        let deferred = events.filter(|event| matches!(event.kind, EventKind::Deferred { .. })).map(|event| event.at);
+        let waited = deferred.map(|at| at.duration_since(began).as_secs()).next();
+        assert_eq!((waited, peers[0].seen().open), (Some(expected), 0), "{timeouts}");
+        running.stop().await;
+    }
 }
 
 /// Queues messages at mta-163 in one commit.

@@ -25,11 +25,11 @@ mod tests;
 mod transaction;
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{BareLineEnds, Reply};
+use crate::world::Timeouts;
 
 pub use extensions::Extensions;
 pub use limits::Limits;
@@ -53,37 +53,6 @@ pub struct Config {
     pub bare_line_ends: BareLineEnds,
     /// Record a [transcript](Session::take_transcript).
     pub transcript: bool,
-}
-
-/// Timeouts of a client. RFC 5321 §4.5.3.2.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For the greeting. §4.5.3.2.1.
-    pub greeting: Duration,
-    /// For the reply to MAIL, and to all commands not named here. §4.5.3.2.2.
-    pub command: Duration,
-    /// For the reply to RCPT. §4.5.3.2.3.
-    pub rcpt: Duration,
-    /// For the reply to DATA. §4.5.3.2.4.
-    pub data: Duration,
-    /// For sending a block of the message. §4.5.3.2.5.
-    pub block: Duration,
-    /// For the reply to the final dot. §4.5.3.2.6.
-    pub dot: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        Self {
-            greeting: minutes(5),
-            command: minutes(5),
-            rcpt: minutes(5),
-            data: minutes(2),
-            block: minutes(3),
-            dot: minutes(10),
-        }
-    }
 }
 
 /// Events for the owner; the [module](self) lists what it may call after each.

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::super::config::{MtaTable, RouteTable, WorldFile};
 use super::super::policy::Pattern;
 use super::super::route::{Route, Via};
-use super::super::{Host, HostName, Mta, Retry, Role};
+use super::super::{Host, HostName, Mta, Retry, Role, Timeouts};
 use super::{Check, Kind};
 use crate::mail::domain_key;
 
@@ -26,6 +26,17 @@ impl Check<'_> {
             self.report(given.span(), text.to_owned());
         }
         retry
+    }
+
+    pub(super) fn timeouts(&mut self, table: &MtaTable) -> Timeouts {
+        let Some(given) = &table.timeouts else { return Timeouts::default() };
+        if !given.get_ref().are_possible() {
+            self.report(
+                given.span(),
+                "a timeout of 0 would let every attempt fail; leave it out, or make it longer".to_owned(),
+            );
+        }
+        *given.get_ref()
     }
 
     /// The static routes of one MTA. A next hop that is not a server is a host, which is checked once all are known.
