@@ -9,7 +9,7 @@ const smtpPort = Number(process.env.PAGE_SMTP ?? 1025);
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** What a page may say: a frame may not run what a hostile letter has in it. */
-const EXPECTED = [/Blocked script execution in/, /violates the following Content Security Policy/, /Blocked form submission/, /Failed to load resource/];
+const EXPECTED = [/^Blocked /, /^Refused /, /^Unsafe attempt to load URL/, /violates the following Content Security Policy/, /Failed to load resource/];
 
 let browser;
 before(async () => {

@@ -8,7 +8,7 @@ import { parse } from "../mail/mime.js";
 import { copy } from "../mail/empty.js";
 import { icon } from "../icons.js";
 import { View, state } from "../store.js";
-/** @import { Journey, Row, Transcript } from "../types" */
+/** @import { Journey, Row, Session, Transcript } from "../types" */
 /** @import { Field } from "../mail/mime.js" */
 
 /** Lines of one answer beyond which the rest folds. */
@@ -26,13 +26,38 @@ class Drawer extends View {
   /** @type {Field[] | null} */
   #fields = null;
   #fieldsOf = "";
+  /** What a client at the doors said, if the row is its conversation. @type {Transcript | null} */
+  #said = null;
+  #saidOf = "";
 
   willUpdate() {
+    this.#wantSession();
     const key = `${this.journey?.id} ${this.journey?.events.length}`;
     if (this.tab === "changed" && this.#fieldsOf !== key) {
       this.#fieldsOf = key;
       void this.#readFields();
     }
+  }
+
+  /** A conversation with a program outside of the world is kept by the host that answered. */
+  #wantSession() {
+    const { row, journey } = this, event = row?.event;
+    const isOutside = event && (event.step === "retrieved" || (event.step === "received" && !event.dialogue));
+    const key = isOutside && journey ? `${journey.id} ${event.seq}` : "";
+    if (key === this.#saidOf) return;
+    this.#saidOf = key;
+    this.#said = null;
+    if (key && event && journey) void this.#readSession(key, { journey: journey.id, host: event.host, protocol: event.protocol, limit: 1 });
+  }
+
+  /** @param {string} key @param {Record<string, string | number | undefined>} query */
+  async #readSession(key, query) {
+    const list = /** @type {{ sessions: Session[] }} */ (await get("api/v1/sessions", query).catch(() => ({ sessions: [] })));
+    if (!list.sessions[0]) return;
+    const session = /** @type {Session} */ (await get(`api/v1/sessions/${list.sessions[0].id}`));
+    if (key !== this.#saidOf || !session.dialogue) return;
+    this.#said = { lines: session.dialogue.lines.map(([side, line]) => [side, line]), dropped: session.dialogue.dropped };
+    this.requestUpdate();
   }
 
   /** The header as it is where the letter got to: in a mailbox, or in a queue. */
@@ -77,7 +102,7 @@ class Drawer extends View {
       if (!command) return html`<p class="soft">This step was no conversation.</p>`;
       return html`<pre tabindex="0">${command}</pre><p><button @click=${() => copy(command)}>Copy</button></p><p class="soft small">It goes to the world's public port, where programs of this machine reach it.</p>`;
     }
-    const transcript = row.event?.dialogue;
+    const transcript = row.event?.dialogue ?? this.#said;
     if (transcript) return dialogue(transcript, row);
     const { event } = row;
     return html`${event ? html`<table class="fields"><tbody>${Object.entries(event).filter(([name, value]) => !["dialogue", "journey"].includes(name) && value !== null).map(([name, value]) => html`<tr><th scope="row">${name.replace(/_/g, " ")}</th><td class="mono">${Array.isArray(value) ? value.join(", ") : String(value)}</td></tr>`)}</tbody></table>` : nothing}
