@@ -121,7 +121,7 @@ const released = await mailpit.waitForMessages({ query: 'to:friend bcc:released'
 assert.notEqual(released.messages[0].ID, ID)
 await assert.rejects(mailpit.releaseMessage(ID, { To: [] }), /400.*No valid addresses found/)
 // Not there, and said so: no data for HTML checks, no SpamAssassin, no thumbnails.
-for (const call of [mailpit.htmlCheck(ID), mailpit.spamAssassinCheck(ID), mailpit.getAttachmentThumbnail(ID, '2')]) {
+for (const call of [() => mailpit.htmlCheck(ID), () => mailpit.spamAssassinCheck(ID), () => mailpit.getAttachmentThumbnail(ID, '2')]) {
     await assert.rejects(call, /404/)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Served, eventually, postroad};
+use super::{Served, err, eventually, postroad};
 
 /// Holds a value against a schema; returns the names that its members may have, if they are limited.
 fn fit(document: &Value, schema: &Value, value: &Value) -> Result<Option<BTreeSet<String>>, String> {
@@ -83,16 +83,19 @@ fn http_answers_have_the_form_that_the_openapi_document_says() {
             "--subject",
             subject,
         ]);
-        assert!(sent.status.success());
+        assert!(sent.status.success(), "{}", err(&sent));
     };
+    send("nobody@sina.test", "it bounces");
+    eventually("the bounce", || served.json("/api/v1/journeys").to_string().contains("failed").then_some(()));
     let fault = ["fault", "begin", "--control", served.at("http"), "off", "host=mda-sina", "startup=1s"];
     assert!(postroad(&fault).status.success());
     send("friend@sina.test", "it waits");
     send("who@elsewhere.example", "it arrives");
-    send("nobody@163.test", "it bounces");
+    let has = |query: &str| served.json(&format!("/api/v1/journeys?{query}"))["total"] != 0;
     let journeys = eventually("deliveries", || {
         let journeys = served.json("/api/v1/journeys");
-        (journeys.to_string().contains("deferred") && journeys.to_string().contains("failed")).then_some(journeys)
+        let is_waiting = journeys.to_string().contains("deferred");
+        (is_waiting && has("to=who@elsewhere.example&settled=true")).then_some(journeys)
     });
     for journey in journeys["journeys"].as_array().unwrap() {
         let id = journey["id"].as_str().unwrap();

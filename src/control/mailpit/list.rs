@@ -155,7 +155,10 @@ async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, windo
         page = catalogue.page(&filter, window).await?;
     }
     let Page { matches, unread, entries } = page;
-    let (total, all_unread) = catalogue.count(&Filter { mailbox: filter.mailbox.clone(), ..Filter::default() })?;
+    let (total, all_unread) = match filter.search.is_empty() {
+        true => (matches, unread),
+        false => catalogue.count(&Filter { mailbox: filter.mailbox.clone(), ..Filter::default() })?,
+    };
     let next = entries.last().filter(|_| entries.len() == window.limit).map(|entry| entry.id.to_string());
     let messages = entries.iter().map(|entry| MessageSummary::of(catalogue, entry)).collect::<Result<Vec<_>, _>>()?;
     Ok(MessagesSummary {

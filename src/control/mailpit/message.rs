@@ -135,7 +135,7 @@ fn attachment(part: &Part<'_>) -> Attachment {
     path = "/api/v1/message/{id}/headers",
     tag = "messages",
     params(("id" = String, Path, description = "The id of a message, or `latest`."), ListQuery),
-    responses((status = 200, body = Headers))
+    responses((status = 200, body = BTreeMap<String, Vec<String>>))
 )]
 pub(super) async fn headers(
     State(running): AppState,
