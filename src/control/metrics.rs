@@ -276,6 +276,7 @@ impl Metrics {
     }
 }
 
+/// The numbers, for Prometheus.
 #[utoipa::path(
     get,
     path = "/metrics",
