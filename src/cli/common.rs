@@ -34,9 +34,9 @@ pub(super) fn data_folder(world: &World) -> PathBuf {
 /// Options for the connection to a server.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExternalPorts {
-    /// How the connection is encrypted.
-    #[arg(long, value_enum, default_value = "upgrade")]
-    security: SecurityChoice,
+    /// How the connection is encrypted. Default: upgrade; `send` to a loopback address does without if none is offered.
+    #[arg(long, value_enum)]
+    security: Option<SecurityChoice>,
     /// Trust this certificate authority (PEM), as printed by `postroad ca`.
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
@@ -56,8 +56,9 @@ enum SecurityChoice {
 }
 
 impl ExternalPorts {
-    /// A context on real sockets, and the server to go to.
-    pub(super) async fn find(&self, to: &Endpoint) -> anyhow::Result<(ClientContext, Server)> {
+    /// A context on real sockets, and the server to go to; `here` is how the connection to one on this machine is encrypted unless
+    /// the user says.
+    pub(super) async fn find(&self, to: &Endpoint, here: Security) -> anyhow::Result<(ClientContext, Server)> {
         let interface = Net::sockets().interface(&[]);
         let addresses = interface.lookup(&to.host, to.port).await?;
         let is_here = addresses.iter().all(|address| address.ip().is_loopback());
@@ -70,9 +71,11 @@ impl ExternalPorts {
             None => Trust::public(Clock::wall()),
         };
         let security = match self.security {
-            SecurityChoice::Plain => Security::Plain,
-            SecurityChoice::Upgrade => Security::Upgrade,
-            SecurityChoice::Tls => Security::Immediate,
+            Some(SecurityChoice::Plain) => Security::Plain,
+            Some(SecurityChoice::Upgrade) => Security::Upgrade,
+            Some(SecurityChoice::Tls) => Security::Immediate,
+            None if is_here => here,
+            None => Security::Upgrade,
         };
         let name = to.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let context = ClientContext { interface, trust, hello: "localhost".to_owned(), transcripts: false };

@@ -17,7 +17,7 @@ use super::common::{Endpoint, ExternalPorts, duration};
 use super::find_world::FindWorld;
 use super::letter::letter;
 use super::out::printable;
-use crate::mua::{self, ClientContext, ImapMailbox, Login, Maildrop, Server};
+use crate::mua::{self, ClientContext, ImapMailbox, Login, Maildrop, Security, Server};
 use crate::world::{Links, Service, read_regular};
 
 /// The interval at which `--wait` looks for a message.
@@ -72,7 +72,8 @@ impl Fetch {
     /// The server is unreachable or refuses the login, or a file cannot be written.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let service = if self.pop3 { Service::Pop3 } else { Service::Imap };
-        let (context, server) = self.reach.find(&self.world.at(self.server.as_ref(), service)?).await?;
+        let (context, server) =
+            self.reach.find(&self.world.at(self.server.as_ref(), service)?, Security::Upgrade).await?;
         let login = Login { user: self.user.clone(), password: self.password.clone() };
         let until = self.wait.map(|wait| Instant::now() + wait);
         loop {

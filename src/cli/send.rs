@@ -11,7 +11,7 @@ use super::common::{Endpoint, ExternalPorts};
 use super::find_world::FindWorld;
 use super::out::printable;
 use crate::mail::{Address, Body, Envelope, Message};
-use crate::mua::{Attachment, Draft, Login, Source, Submitter, Verdict, read_sources};
+use crate::mua::{Attachment, Draft, Login, Security, Source, Submitter, Verdict, read_sources};
 use crate::world::{Clock, Rng, Service};
 
 /// Submits a composed message, or messages from files.
@@ -60,7 +60,10 @@ impl Send {
     /// A file cannot be read, or the server is unreachable or refuses the login.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let sources = self.sources()?;
-        let (context, server) = self.reach.find(&self.world.at(self.server.as_ref(), Service::Submission)?).await?;
+        let (context, server) = self
+            .reach
+            .find(&self.world.at(self.server.as_ref(), Service::Submission)?, Security::UpgradeIfOffered)
+            .await?;
         let user = self.user.clone().unwrap_or_else(|| self.from.to_string());
         let login = (!user.is_empty()).then(|| Login { user, password: self.password.clone() });
         let mut submitter = Submitter::connect(&context, &server, login.as_ref()).await?;

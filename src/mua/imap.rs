@@ -149,7 +149,8 @@ async fn session(
     let mut stream = Recorded { stream, recording };
     greeting(&mut stream, &name).await?;
     let mut client = async_imap::Client::new(stream);
-    if server.security == Security::Upgrade {
+    // Every server offers it: RFC 9051 §11.1.
+    if matches!(server.security, Security::Upgrade | Security::UpgradeIfOffered) {
         with_timeout(&name, client.run_command_and_check_ok("STARTTLS", None)).await?;
         let mut stream = client.into_inner();
         let shake = stream.stream.connect_tls(&context.trust, &name).await;

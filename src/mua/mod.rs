@@ -36,6 +36,8 @@ pub enum Security {
     Plain,
     /// By STARTTLS or STLS, before the login.
     Upgrade,
+    /// The same, but not over SMTP or POP3 if the server does not offer it.
+    UpgradeIfOffered,
     /// From the start. RFC 8314 §3.
     Immediate,
 }

@@ -26,7 +26,11 @@ impl Maildrop {
         let setup = Config {
             user: login.user.clone(),
             password: login.password.clone(),
-            starttls: if server.security == Security::Upgrade { StartTls::Required } else { StartTls::Never },
+            starttls: match server.security {
+                Security::Upgrade => StartTls::Required,
+                Security::UpgradeIfOffered => StartTls::IfOffered,
+                Security::Plain | Security::Immediate => StartTls::Never,
+            },
             max_message_bytes: MAX_MESSAGE_BYTES,
             transcript: context.transcripts,
         };

@@ -25,7 +25,8 @@ impl Submitter {
         let conn = Box::new(Conn::new(stream, Session::new(config), never_stopped()));
         let mut submitter = Self { conn, server: server.name.clone() };
         submitter.ready().await?;
-        if server.security == Security::Upgrade {
+        let offers = submitter.conn.machine.extensions().starttls;
+        if server.security == Security::Upgrade || server.security == Security::UpgradeIfOffered && offers {
             submitter.upgrade(context).await?;
         }
         if let Some(login) = login {

@@ -121,7 +121,7 @@ fn mailbox_clear_deletes_the_messages_of_an_account_or_of_all() {
     fs::write(&file, "Subject: one\n\none\n").unwrap();
     let file = file.to_str().unwrap();
     for arguments in [&["friend@sina.test"][..], &["friend@sina.test", "--mailbox", "Old"], &["me@163.test"]] {
-        mailbox(&served, &[&["import", file], arguments].concat());
+        mailbox(&served, &[&["import"], arguments, &[file]].concat());
     }
     let count = |account: &str| -> u64 {
         let list: Value = serde_json::from_str(&mailbox(&served, &["list", account, "--json"])).unwrap();

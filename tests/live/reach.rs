@@ -22,6 +22,12 @@ fn smtp_port_offers_starttls_only_if_the_world_asks_for_it() {
         |served: &Served, service: &str| keywords(served.at(service)).iter().any(|line| line.ends_with("STARTTLS"));
     let served = Served::ephemeral();
     assert_eq!((offers(&served, "smtp"), offers(&served, "submission")), (false, true));
+    let sent = |more: &[&str]| {
+        let message = ["send", "--server", served.at("smtp"), "--from", "me@163.test", "--to", "friend@sina.test"];
+        postroad(&[&message, more].concat())
+    };
+    assert!(sent(&[]).status.success());
+    assert!(err(&sent(&["--security", "upgrade"])).contains("does not offer STARTTLS"));
     let refused = LineClient::open(served.at("smtp")).command("STARTTLS");
     assert!(refused.starts_with("502 5.5.1"), "{refused}");
 
