@@ -57,9 +57,9 @@ impl Host {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
         let world = Arc::new(common::world(self.world.as_deref())?);
+        let selection = selection(&world, &self.name)?;
         let access = self.access.of(&world, self.bind)?;
         let credentials = self.access.credentials.of_client()?;
-        let selection = selection(&world, &self.name)?;
         let (data, clock, rng) = (DataDir::open(&self.data)?, Clock::wall(), Rng::from_entropy());
         let authority = self.authority.as_ref().unwrap_or(&self.data);
         let instance = rng.next_u64();

@@ -323,7 +323,7 @@ impl StandIn {
         let file = self.value("MP_DATABASE").or(self.value("MP_DATA_FILE"));
         // Theirs is a file of another form, which stays as it is.
         let data = file.map_or_else(|| passing.path().to_owned(), |file| PathBuf::from(format!("{file}.postroad")));
-        Serve::of(self.smtp.ip(), data).run_world(world, access, Some(&self)).await
+        Serve::of(self.smtp.ip(), data).run_world(world, access, None, Some(&self)).await
     }
 
     /// Before the first client: without a certificate, Mailpit does not offer TLS.

@@ -91,9 +91,10 @@ impl Serve {
     /// # Errors
     /// A port is in use, or the data folder is unusable.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let world = Arc::new(common::world(self.world.as_deref())?);
         let access = self.access.of(&world, self.bind)?;
-        self.run_world(world, access, None).await
+        self.run_world(world, access, ports_file, None).await
     }
 
     /// Runs this world, perhaps in the place of Mailpit.
@@ -104,10 +105,10 @@ impl Serve {
         self,
         world: Arc<World>,
         access: Access,
+        mut ports_file: Option<PortsFile>,
         stand_in: Option<&StandIn>,
     ) -> anyhow::Result<ExitCode> {
         let signal = stop_at_signal();
-        let mut ports_file = self.ports_file.as_deref().map(PortsFile::fresh).transpose()?;
         let passing = self.ephemeral.then(|| tempfile::Builder::new().prefix("postroad-").tempdir()).transpose()?;
         let folder = match (&passing, &self.data) {
             (Some(passing), _) => passing.path().to_owned(),

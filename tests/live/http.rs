@@ -58,7 +58,11 @@ pub(super) struct Smtp(BufReader<TcpStream>);
 
 impl Smtp {
     pub(super) fn connect(served: &Served) -> Self {
-        let stream = TcpStream::connect(served.at("smtp")).unwrap();
+        Self::at(served, "smtp")
+    }
+
+    pub(super) fn at(served: &Served, service: &str) -> Self {
+        let stream = TcpStream::connect(served.at(service)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut smtp = Self(BufReader::new(stream));

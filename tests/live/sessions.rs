@@ -69,7 +69,7 @@ fn say(served: &Served, service: &str, lines: &[&str], replies: usize) {
 fn sessions_without_a_message_are_found_by_how_they_failed_and_tell_no_secret() {
     let served = Served::ephemeral();
     say(&served, "pop3s", &["this is no TLS"], 0);
-    let mut smtp = Smtp::connect(&served);
+    let mut smtp = Smtp::at(&served, "submission");
     assert!(smtp.say("STARTTLS").starts_with("220"));
     smtp.say("nor is this");
     let user = "AUTH PLAIN AG1lQDE2My50ZXN0AHNlc2FtZQ==";
@@ -80,7 +80,7 @@ fn sessions_without_a_message_are_found_by_how_they_failed_and_tell_no_secret() 
     say(&served, "smtp", &mail, 5);
     for (query, login) in [
         ("protocol=pop3&outcome=tls_failed", Value::Null),
-        ("protocol=smtp&outcome=tls_failed", Value::Null),
+        ("protocol=submission&outcome=tls_failed", Value::Null),
         ("protocol=submission&outcome=wrong_password", json!("me@163.test")),
         ("protocol=pop3&outcome=wrong_password&login=me@163", json!("me@163.test")),
         ("protocol=imap&outcome=wrong_password", json!("me@163.test")),
