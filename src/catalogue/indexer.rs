@@ -13,6 +13,8 @@ use crate::sync::beside_others;
 
 /// Entries of one commit: the store's thread is not held up for long.
 const BATCH: usize = 32;
+/// Bytes of their words, of more than one entry.
+const BATCH_BYTES: usize = 256 * 1024;
 /// Delay after a failure, as on a full disk.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How much longer than a batch took its successor waits, so that accepting mail has the machine.
@@ -67,7 +69,14 @@ impl Catalogue {
         if entries.is_empty() {
             return Ok(false);
         }
-        let indexed: Vec<_> = entries.iter().map(|entry| (entry.number, self.summarise(entry))).collect();
+        let mut bytes = 0;
+        let fits = |(_, (_, words)): &(i64, (Summary, Words))| {
+            let is_first = bytes == 0;
+            bytes += words.len();
+            is_first || bytes <= BATCH_BYTES
+        };
+        let indexed = entries.iter().map(|entry| (entry.number, self.summarise(entry)));
+        let indexed: Vec<_> = indexed.take_while(fits).collect();
         let store = move |transaction: &Transaction<'_>| {
             indexed
                 .iter()

@@ -51,6 +51,13 @@ pub struct Summary {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words(pub(super) [String; COLUMNS.len()]);
 
+impl Words {
+    /// The number of their bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(String::len).sum()
+    }
+}
+
 /// The columns of words; the first five hold addresses.
 pub(super) const COLUMNS: [&str; 8] = ["sender", "recipient", "cc", "bcc", "reply_to", "subject", "message_id", "body"];
 

@@ -32,6 +32,8 @@ test("search_tag_and_delete_show_in_both_windows", async () => {
     await page.getByLabel("Tags, with commas").fill("invoice, urgent");
     await page.getByRole("button", { name: "Set tags" }).click();
     await row(other, "first of all").locator(".tag", { hasText: "urgent" }).waitFor();
+    // The new tags move the others.
+    await other.locator("post-mailboxes").getByText("urgent").waitFor();
     await other.locator("post-mailboxes").getByText("two words").click();
     await row(other, "second of all").waitFor();
     await row(other, "first of all").waitFor({ state: "detached" });
