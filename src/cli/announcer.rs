@@ -1,6 +1,6 @@
 //! What `postroad serve` prints of messages: a line when one enters the world, one when it has to wait, and one for its end.
 //!
-//! The lines are written by a thread of their own, so that nobody else waits for a terminal or pipe that is not read; lines that
+//! The lines are written by a thread of their own, so that a terminal or pipe that is not read blocks nothing else; lines that
 //! do not fit into its memory are left out, and counted.
 
 use std::collections::BTreeMap;
@@ -42,12 +42,12 @@ impl Lines {
         Ok(Self { sender, printer: std::thread::Builder::new().name("lines".to_owned()).spawn(print)? })
     }
 
-    /// Prints a line, unless nobody reads those before.
+    /// Prints a line, unless too many wait to be written.
     pub(super) fn print(&self, line: &str) {
         let _ = self.sender.try_send(line.to_owned());
     }
 
-    /// Waits a while until all lines are printed. Whoever announces has ended.
+    /// Waits until all lines are printed, for up to [`END_TIMEOUT`]. The future of [`Lines::announce`] must be dropped before.
     pub(super) async fn end(self) {
         let Self { sender, printer } = self;
         drop(sender);
@@ -66,9 +66,9 @@ impl Lines {
     }
 }
 
-/// What was said of a message last.
+/// The last line that was printed about a message.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Announced {
     Entered,
     Waits(String),
     Ended,
@@ -81,14 +81,14 @@ struct Announcer {
     events: Subscription,
     started: Timestamp,
     /// The messages that have not ended, and those that had entered before this began.
-    messages: BTreeMap<JourneyId, Told>,
+    messages: BTreeMap<JourneyId, Announced>,
 }
 
 impl Announcer {
     async fn run(mut self) {
         loop {
             match self.events.next().await {
-                Ok(batch) => batch.iter().for_each(|event| self.tell(event)),
+                Ok(batch) => batch.iter().for_each(|event| self.handle(event)),
                 Err(lagged) => {
                     self.print(style(lagged.to_string()).yellow().to_string());
                     self.messages.clear();
@@ -98,7 +98,7 @@ impl Announcer {
     }
 
     /// Prints what is new about the message of an event.
-    fn tell(&mut self, event: &Arc<Event>) {
+    fn handle(&mut self, event: &Arc<Event>) {
         let is_entry =
             matches!(event.kind, EventKind::Received { .. } | EventKind::Reported { .. } | EventKind::Found { .. });
         if matches!(event.kind, EventKind::Retrieved { .. }) || is_entry && self.messages.contains_key(&event.journey) {
@@ -108,28 +108,31 @@ impl Announcer {
         let Ok(Some(state)) = self.event_log.journey_state(event.journey) else { return };
         if is_entry && state.began == event.at {
             self.print(entry_line(event, &state));
-            self.messages.insert(event.journey, Told::Entered);
+            self.messages.insert(event.journey, Announced::Entered);
         } else if state.began < self.started {
-            self.messages.entry(event.journey).or_insert(Told::Entered);
+            self.messages.entry(event.journey).or_insert(Announced::Entered);
         }
-        let Some(told) = self.messages.get_mut(&event.journey).filter(|told| **told != Told::Ended) else { return };
+        let Some(announced) = self.messages.get_mut(&event.journey).filter(|announced| **announced != Announced::Ended)
+        else {
+            return;
+        };
         if state.is_settled() {
             match state.began < self.started {
-                true => *told = Told::Ended,
+                true => *announced = Announced::Ended,
                 false => _ = self.messages.remove(&event.journey),
             }
             self.print(status_line(event, &state, true));
         } else if let EventKind::Deferred { reason, .. } | EventKind::Held { reason: Some(reason), .. } = &event.kind
-            && *told != Told::Waits(reason.clone())
+            && *announced != Announced::Waits(reason.clone())
         {
-            *told = Told::Waits(reason.clone());
+            *announced = Announced::Waits(reason.clone());
             self.print(status_line(event, &state, false));
         }
     }
 
     fn print(&mut self, line: String) {
         if self.left_out != 0 {
-            let text = format!("{} lines were left out, because nobody read them", self.left_out);
+            let text = format!("{} lines were left out, because the output was not read", self.left_out);
             if self.sender.try_send(style(text).yellow().to_string()).is_ok() {
                 self.left_out = 0;
             }

@@ -37,7 +37,7 @@ pub(super) fn complete_work() {
     ENDS_IN_ORDER.store(true, Ordering::Relaxed);
 }
 
-/// Whether nobody reads the output any more, or it cannot be written.
+/// Whether the reader of the output is gone, or it cannot be written.
 pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }

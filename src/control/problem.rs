@@ -1,5 +1,5 @@
-//! Errors of our own resources: `application/problem+json` (RFC 9457), whoever finds them: a handler, a layer, or the
-//! reading of a path, a query or a body.
+//! Errors of our own resources as `application/problem+json` (RFC 9457): those of handlers, of layers, and of reading a path,
+//! a query or a body.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};

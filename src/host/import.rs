@@ -1,8 +1,8 @@
 //! Mail that is there from the start: `serve --import`.
 //!
 //! The folder has one for each account, named by its address: its files, or a Maildir, are for INBOX, and each folder in it is for
-//! the mailbox of that name. What was imported is noted beside the data, by the hash of account, mailbox and bytes, so that it does
-//! not come back when somebody has deleted it; what a start that was killed has imported without a note is found in its mailbox.
+//! the mailbox of that name. What was imported is noted beside the data, by the hash of account, mailbox and bytes, so that a
+//! message that was deleted is not imported again; those that a killed start imported without a note are found in their mailbox.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -31,7 +31,7 @@ impl News {
         added.map(Self::Added).chain(changed.map(Self::Changed)).chain(deleted.map(Self::Deleted))
     }
 
-    /// What clients are told: the summary, or what is other; `None` if the message is gone since.
+    /// The JSON that clients get: the summary, or what changed; `None` if the message was deleted meanwhile.
     pub(in crate::control) fn data(self, catalogue: &Catalogue) -> Option<Value> {
         match self {
             Self::Added(number) => {
