@@ -3,18 +3,20 @@
 //! ```text
 //!  due ── next_due ──▶ in flight ── admit ──┬─▶ slots at all its destinations: the attempt begins
 //!   ▲                                       ├─▶ all are in back-off: due again at the end of it
+//!   │                                       ├─▶ large, and no memory is free: waits until there is
 //!   │                                       └─▶ no slot is free at one: parked there
 //!   │◀── reschedule: the attempt is over                     │
 //!   └◀── complete: a slot became free, and is reserved ──────┘
 //! ```
 //!
-//! Each row is in one of these places: due, in flight, or parked at one destination. A slot that became free is reserved
+//! Each row is in one of these places: due, in flight, waiting for memory, or parked at one destination. A slot that became free is reserved
 //! for a parked row, and the row becomes due; if it is withdrawn by then, the slot goes to the next one.
 
 mod active_attempts;
 mod destination;
 mod entry_cache;
 mod index;
+mod memory;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub(super) use destination::{Destination, Job};
 use entry_cache::EntryCache;
 use index::DueIndex;
 pub(super) use index::Next;
+use memory::MessageMemory;
 
 /// Number of destinations after which unused ones are dropped.
 const MAX_IDLE_DESTINATIONS: usize = 1000;
@@ -70,6 +73,7 @@ struct State {
     destinations: BTreeMap<NextHop, Destination>,
     /// The slots that are reserved for rows which are due, or in flight and not admitted yet.
     reserved: BTreeMap<i64, Vec<NextHop>>,
+    memory: MessageMemory,
 }
 
 impl Scheduler {
@@ -149,6 +153,14 @@ impl Scheduler {
                 state.end(entry.row, Some(until), now);
                 return None;
             }
+            let (row, bytes) = (entry.row, entry.queued.message.len());
+            if !state.memory.has_room(row, bytes) {
+                state.release_reserved(row, now);
+                if state.index.leave(row) {
+                    state.memory.wait(row, bytes);
+                }
+                return None;
+            }
             let own = state.reserved.get(&entry.row).map_or(&[][..], Vec::as_slice);
             let is_full = |hop: &&NextHop| {
                 !own.contains(hop)
@@ -163,6 +175,7 @@ impl Scheduler {
             for hop in hops.iter().filter(|hop| !reserved.contains(hop)) {
                 self.destination_of(state, hop).slots.take();
             }
+            state.memory.take(row, bytes);
             // Its route has changed since it was parked.
             for hop in reserved.iter().filter(|hop| !hops.contains(hop)) {
                 state.release(hop, now);
@@ -172,6 +185,7 @@ impl Scheduler {
     }
 
     fn park(&self, state: &mut State, entry: Entry, hop: &NextHop, now: Timestamp) {
+        state.release_memory(entry.row, now);
         if !state.index.leave(entry.row) {
             // The operator has put it on hold meanwhile.
             state.release_reserved(entry.row, now);
@@ -268,22 +282,28 @@ impl Scheduler {
         self.change(|state| {
             let is_parked =
                 |row: &i64| state.destinations.values().any(|destination| destination.slots.is_parked(*row));
-            let rows = rows.iter().copied().filter(|row| !is_parked(row)).collect();
+            let waits = |row: &i64| is_parked(row) || state.memory.is_waiting(*row);
+            let rows = rows.iter().copied().filter(|row| !waits(row)).collect();
             state.index.wake(&rows, due);
         });
     }
 
-    /// The number of rows that are due, now or later, or parked.
+    /// The number of rows that are due, now or later, or wait for memory or a slot.
     pub(super) fn len(&self) -> usize {
         let state = self.state();
-        state.index.len() + state.destinations.values().map(|destination| destination.slots.parked()).sum::<usize>()
+        let due = state.index.len() + state.memory.waiting();
+        due + state.destinations.values().map(|destination| destination.slots.parked()).sum::<usize>()
     }
 
     /// Whether it holds no state for any message.
     pub(super) fn is_idle(&self) -> bool {
-        let State { index, cache, destinations, reserved } = &*self.state();
+        let State { index, cache, destinations, reserved, memory } = &*self.state();
         let is_unused = |destination: &Destination| destination.slots.is_unused();
-        index.is_empty() && cache.is_empty() && reserved.is_empty() && destinations.values().all(is_unused)
+        index.is_empty()
+            && cache.is_empty()
+            && reserved.is_empty()
+            && memory.is_empty()
+            && destinations.values().all(is_unused)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -308,6 +328,7 @@ impl State {
     fn end(&mut self, row: i64, until: Option<Timestamp>, now: Timestamp) {
         self.index.end(row, until);
         self.release_reserved(row, now);
+        self.release_memory(row, now);
     }
 
     /// The rows are not due or parked any more. Slots that were reserved for them are given to others.
@@ -318,7 +339,17 @@ impl State {
             // What is on hold must not be sent from the cache.
             self.cache.take(*row);
             self.release_reserved(*row, now);
+            if !self.index.is_in_flight(*row) {
+                self.release_memory(*row, now);
+            }
         }
+        let admitted = self.memory.withdraw(rows);
+        admitted.into_iter().for_each(|row| self.index.add(now, row));
+    }
+
+    /// A row needs no memory now: others have room.
+    fn release_memory(&mut self, row: i64, now: Timestamp) {
+        self.memory.release(row).into_iter().for_each(|row| self.index.add(now, row));
     }
 
     fn release_reserved(&mut self, row: i64, now: Timestamp) {

@@ -1,14 +1,19 @@
 //! Due rows, slots and the operator's changes together.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::mail::ReversePath;
+use crate::mail::{Content, ReversePath};
 use crate::mta::Failure;
 use crate::mta::next_hop::HopKind;
 use crate::mta::test_support::mail;
 use crate::world::{Rng, TlsMode};
 
+/// A message of which two are in flight at most.
+static LARGE: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; 25 << 20].into());
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn hop(name: &str) -> NextHop {
@@ -22,6 +27,9 @@ fn at(seconds: i64) -> Timestamp {
 fn entry(row: i64) -> Entry {
     let mut queued = mail(row as u64);
     queued.envelope.reverse_path = sender(row);
+    if row % 3 == 0 {
+        queued.message.content = Content::stored(LARGE.clone(), [0; 32]);
+    }
     Entry { row, content: 0, queued, attempts: 0, warned: false }
 }
 
@@ -256,6 +264,32 @@ async fn attempts_at_once_are_limited() {
     assert_eq!(in_flight.count(), 400);
     scheduler.reschedule(0, None);
     assert_eq!((scheduler.next(START), scheduler.next(START)), (Next::Due(400), Next::Nothing));
+}
+
+/// As many hosts as there are rows: each has a free slot.
+#[tokio::test(start_paused = true)]
+async fn large_messages_beyond_the_memory_for_them_wait_in_order() {
+    let scheduler = scheduler([3, 6, 9, 12, 13, 15]);
+    let admit = |row| {
+        let slots = start(&scheduler, &[hop(&format!("{row}.test"))]);
+        assert_eq!(slots.0, row);
+        slots.1
+    };
+    let (three, six) = (admit(3).expect("there is memory"), admit(6).expect("there is memory"));
+    assert!(admit(9).is_none() && admit(12).is_none(), "no memory is free");
+    let small = admit(13).expect("a small message does not wait");
+    assert!(admit(15).is_none(), "no memory is free");
+    assert_eq!((scheduler.next(START), scheduler.len()), (Next::Nothing, 3));
+    scheduler.wake(&rows([9]), START);
+    scheduler.withdraw(&rows([12]));
+    finish(&scheduler, 3, three);
+    let nine = admit(9).expect("it is its turn");
+    finish(&scheduler, 6, six);
+    let fifteen = admit(15).expect("the one before is on hold");
+    for (row, slots) in [(9, nine), (13, small), (15, fifteen)] {
+        finish(&scheduler, row, slots);
+    }
+    assert!(scheduler.is_idle());
 }
 
 /// Attempts, operators and failing destinations in any order: each row is somewhere, each slot is released.
