@@ -88,7 +88,10 @@ impl Announcer {
     async fn run(mut self) {
         loop {
             match self.events.next().await {
-                Ok(batch) => batch.iter().for_each(|event| self.handle(event)),
+                Ok(batch) => {
+                    self.event_log.saved_so_far().await;
+                    self.handle(&batch);
+                }
                 Err(lagged) => {
                     self.print(style(lagged.to_string()).yellow().to_string());
                     self.messages.clear();
@@ -97,21 +100,38 @@ impl Announcer {
         }
     }
 
-    /// Prints what is new about the message of an event.
-    fn handle(&mut self, event: &Arc<Event>) {
-        let is_entry =
-            matches!(event.kind, EventKind::Received { .. } | EventKind::Reported { .. } | EventKind::Found { .. });
-        if matches!(event.kind, EventKind::Retrieved { .. }) || is_entry && self.messages.contains_key(&event.journey) {
-            return;
+    /// Prints what is new about the messages of these events.
+    fn handle(&mut self, batch: &[Arc<Event>]) {
+        let changes = || batch.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. }));
+        let last: BTreeMap<_, _> = changes().map(|event| (event.journey, event.seq)).collect();
+        for event in changes() {
+            let is_last = last.get(&event.journey) == Some(&event.seq);
+            let is_entry =
+                matches!(event.kind, EventKind::Received { .. } | EventKind::Reported { .. } | EventKind::Found { .. });
+            if !is_last && (!is_entry || self.messages.contains_key(&event.journey)) {
+                continue;
+            }
+            // If the store fails, the world stops, and says so.
+            let Ok(Some(state)) = self.event_log.journey_state(event.journey) else { continue };
+            self.begin(event, &state, is_entry);
+            if is_last {
+                self.update(event, &state);
+            }
         }
-        // If the store fails, the world stops, and says so.
-        let Ok(Some(state)) = self.event_log.journey_state(event.journey) else { return };
-        if is_entry && state.began == event.at {
-            self.print(entry_line(event, &state));
+    }
+
+    /// Prints that a message has entered the world, if this event says so.
+    fn begin(&mut self, event: &Event, state: &JourneyState, is_entry: bool) {
+        if is_entry && state.began == event.at && !self.messages.contains_key(&event.journey) {
+            self.print(entry_line(event, state));
             self.messages.insert(event.journey, Announced::Entered);
         } else if state.began < self.started {
             self.messages.entry(event.journey).or_insert(Announced::Entered);
         }
+    }
+
+    /// Prints that a message has ended or waits, if this event says so.
+    fn update(&mut self, event: &Event, state: &JourneyState) {
         let Some(announced) = self.messages.get_mut(&event.journey).filter(|announced| **announced != Announced::Ended)
         else {
             return;
@@ -121,12 +141,12 @@ impl Announcer {
                 true => *announced = Announced::Ended,
                 false => _ = self.messages.remove(&event.journey),
             }
-            self.print(status_line(event, &state, true));
+            self.print(status_line(event, state, true));
         } else if let EventKind::Deferred { reason, .. } | EventKind::Held { reason: Some(reason), .. } = &event.kind
             && *announced != Announced::Waits(reason.clone())
         {
             *announced = Announced::Waits(reason.clone());
-            self.print(status_line(event, &state, false));
+            self.print(status_line(event, state, false));
         }
     }
 
@@ -170,4 +190,51 @@ fn status_line(event: &Event, state: &JourneyState, is_end: bool) -> String {
     let took = Duration::try_from(event.at.duration_since(state.began)).unwrap_or_default();
     let text = all.join("; ");
     format!("{}  {}  {}", head(event, &mark), printable(&text), style(human(took)).dim())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::world::Clock;
+
+    fn announcer() -> (Announcer, Receiver<String>) {
+        let (sender, lines) = sync_channel(100);
+        let event_log = EventLog::new(Clock::starting_at(Timestamp::UNIX_EPOCH), 100, false);
+        let events = event_log.subscribe_from_now();
+        let messages = BTreeMap::new();
+        (Announcer { sender, left_out: 0, event_log, events, started: Timestamp::UNIX_EPOCH, messages }, lines)
+    }
+
+    fn event(at_ms: i64, mut kind: Value) -> Event {
+        let id = JourneyId::from_random(7);
+        kind["seq"] = json!(at_ms);
+        kind["at"] = json!(Timestamp::from_millisecond(at_ms).unwrap());
+        kind["host"] = json!("mta");
+        kind["journey"] = json!(id);
+        serde_json::from_value(kind).unwrap()
+    }
+
+    #[test]
+    fn message_that_enters_waits_and_arrives_in_one_batch_has_a_line_for_its_entry_and_one_for_its_end() {
+        let (mut announcer, lines) = announcer();
+        let to = json!(["a@x.test"]);
+        let entry = json!({"step": "received", "protocol": "smtp", "from": "c", "reverse_path": "me@x.test", "recipients": to,
+            "size": 7, "tls": null, "user": null, "took_ms": 1.0});
+        let deferred = json!({"step": "deferred", "recipients": to, "to": null, "reason": "busy", "until": "1970-01-02T00:00:00Z"});
+        let delivered =
+            json!({"step": "delivered", "recipient": "a@x.test", "account": "a@x.test", "mailbox": "INBOX", "uid": 1});
+        let retrieved = json!({"step": "retrieved", "protocol": "pop3", "account": "a@x.test", "size": 7});
+        let events = [event(10, entry), event(20, deferred), event(900, delivered), event(5_000, retrieved)];
+        announcer.event_log.import("other", 1, events);
+        let batch = announcer.events.try_next().unwrap();
+        announcer.handle(&batch);
+        let lines: Vec<_> = lines.try_iter().collect();
+        assert!(lines.len() == 2 && lines[0].contains("<me@x.test> -> <a@x.test>"), "{lines:?}");
+        assert!(lines[1].contains("delivered") && lines[1].contains("890.0 ms"), "{lines:?}");
+        assert!(announcer.messages.is_empty());
+    }
 }

@@ -90,6 +90,11 @@ impl JourneyIndex {
         self.unresolved.iter().copied().collect()
     }
 
+    /// Whether the store knows no more of a journey.
+    pub(super) fn is_resolved(&self, journey: JourneyId) -> bool {
+        !self.unresolved.contains(&journey)
+    }
+
     /// Notes what the store knows of an unresolved journey.
     pub(super) fn resolve(&mut self, journey: JourneyId, stored: Option<(u64, JourneyState)>) {
         if !self.unresolved.remove(&journey) {

@@ -155,6 +155,8 @@ impl EventLog {
         let mut state = self.state();
         (state.saved, state.stored_journeys) = (last, count);
         known.into_iter().for_each(|(journey, stored)| state.index.resolve(journey, stored.and_then(in_memory)));
+        drop(state);
+        self.set_saved(last);
         Ok(())
     }
 
@@ -214,7 +216,9 @@ impl EventLog {
     /// # Errors
     /// The store cannot be read.
     pub fn journey_state(&self, journey: JourneyId) -> Result<Option<JourneyState>, store::Error> {
-        self.resolve();
+        if !self.state().index.is_resolved(journey) {
+            self.resolve();
+        }
         if let Some((_, state)) = self.state().index.state(journey) {
             return Ok(Some(state.clone()));
         }
@@ -226,7 +230,9 @@ impl EventLog {
     /// # Errors
     /// The store cannot be read.
     pub fn journey(&self, journey: JourneyId) -> Result<Option<Journey>, store::Error> {
-        self.resolve();
+        if !self.state().index.is_resolved(journey) {
+            self.resolve();
+        }
         let found = self.state().index.journey(journey);
         let is_complete = |journey: &Journey| journey.events.len() as u64 == journey.event_count;
         match (found, &self.0.store) {

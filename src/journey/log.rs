@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) store: Option<Store>,
     state: Mutex<LogState>,
     newest: watch::Sender<u64>,
+    /// The number of the last event that is stored.
+    saved: watch::Sender<u64>,
     sessions: Sessions,
 }
 
@@ -115,8 +117,20 @@ impl EventLog {
         seq: u64,
     ) -> Self {
         let (state, newest) = (Mutex::new(LogState::starting_at(seq)), watch::Sender::new(seq));
+        let saved = watch::Sender::new(seq);
         let sessions = Sessions::new(clock, transcripts);
-        Self(Arc::new(Inner { clock, capacity, max_bytes, transcripts, has_index, store, state, newest, sessions }))
+        Self(Arc::new(Inner {
+            clock,
+            capacity,
+            max_bytes,
+            transcripts,
+            has_index,
+            store,
+            state,
+            newest,
+            saved,
+            sessions,
+        }))
     }
 
     /// The event emitter of one host.
@@ -174,6 +188,20 @@ impl EventLog {
     pub(super) async fn appended_after(&self, seq: u64) {
         // The log holds the sender, so this does not fail.
         let _ = self.0.newest.subscribe().wait_for(|newest| seq < *newest).await;
+    }
+
+    /// Resolves when all events so far are stored; at once in a log without a store. To ask about their journeys reads
+    /// nothing from the store then.
+    pub async fn saved_so_far(&self) {
+        if self.0.store.is_some() {
+            let seq = self.last_seq();
+            let _ = self.0.saved.subscribe().wait_for(|saved| seq <= *saved).await;
+        }
+    }
+
+    /// Notes that events up to number `seq` are stored.
+    pub(super) fn set_saved(&self, seq: u64) {
+        self.0.saved.send_replace(seq);
     }
 
     fn append(&self, state: &mut LogState, mut event: Event) {
