@@ -82,16 +82,21 @@ impl Item {
         part.is_empty() && matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
     }
 
-    /// The names of header fields, if it asks only for fields that are kept apart from the message.
-    pub fn listed_fields(&self) -> Option<&[String]> {
+    /// The names of the header fields of the message that it asks for.
+    pub fn field_names(&self) -> Option<&[String]> {
         match self {
             Self::Body { section: Section { part, text: SectionText::HeaderFields { not: false, names } }, .. }
-                if part.is_empty() && names.iter().all(|name| is_listed_field(name)) =>
+                if part.is_empty() =>
             {
                 Some(names)
             }
             _ => None,
         }
+    }
+
+    /// The same, if all of them are kept apart from the message.
+    pub fn listed_fields(&self) -> Option<&[String]> {
+        self.field_names().filter(|names| names.iter().all(|name| is_listed_field(name)))
     }
 
     /// Whether it needs the bytes of the message.

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::parse::{RawCommand, command};
-use super::search::{Key, KnownFacts, MessageFacts, Text, TrigramQuery, evaluate};
+use super::search::{Key, KnownFacts, MessageFacts, Text, TrigramQuery, evaluate, trace_text};
 use super::{
     Body, Event, Numbers, Part, PartContent, Reply, Request, SentDate, SequenceSet, Session, SessionConfig, Span,
     Structure, Summary, SystemFlags,
@@ -89,7 +89,8 @@ pub fn search(input: &[u8]) {
     let texts = key.texts();
     let may_hold = |words: &&str| {
         let query = TrigramQuery::new(words);
-        query.may_be_in(summary.trigrams.bytes()) || query.may_be_in_trace(&message_with_trace.trace)
+        query.may_be_in(summary.trigrams.bytes())
+            || trace_text(&message_with_trace.trace).is_none_or(|trace| query.may_be_in_trace(&trace))
     };
     let lacks: Vec<&str> = texts.iter().map(|words| &**words).filter(|words| !may_hold(words)).collect();
     // Trace lines are not in the summary, and contain none of its fields.

@@ -14,7 +14,7 @@ use jiff::civil::Date;
 pub use matcher::{KnownFacts, MessageFacts, evaluate};
 pub use text::Text;
 pub(crate) use text::VALUE_END;
-pub use trigrams::{TrigramFilter, TrigramQuery};
+pub use trigrams::{TrigramFilter, TrigramQuery, trace_text};
 
 use self::text::fold;
 use super::value::{SequenceSet, SystemFlags, Window};

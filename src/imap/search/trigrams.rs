@@ -3,6 +3,8 @@
 //! A message contains a text only if it contains all its trigrams, so a message whose filter lacks one need not be
 //! read. The filter is an eighth of the size of the text, with few false positives.
 
+use memchr::memmem;
+
 use super::text::{Text, fold};
 
 /// The smallest and the largest filter, in bytes.
@@ -41,7 +43,8 @@ impl TrigramFilter {
 /// A searched text, prepared for many filters.
 #[derive(Clone, Debug)]
 pub struct TrigramQuery {
-    folded: String,
+    /// As [`trace_text`] has it.
+    without_whitespace: Vec<u8>,
     trigrams: Vec<u32>,
 }
 
@@ -49,7 +52,7 @@ impl TrigramQuery {
     /// Prepares a text as given by the client.
     pub fn new(words: &str) -> Self {
         let folded = fold(words);
-        Self { trigrams: trigrams(&folded).collect(), folded }
+        Self { trigrams: trigrams(&folded).collect(), without_whitespace: without_whitespace(folded.as_bytes()) }
     }
 
     /// Whether the text is long enough for filters.
@@ -66,12 +69,16 @@ impl TrigramQuery {
             })
     }
 
-    /// Whether the trace lines of a message, which no filter covers, may contain the text.
+    /// Whether the trace lines of a message with this [`trace_text`] may contain the text; no filter covers them.
     pub fn may_be_in_trace(&self, trace: &[u8]) -> bool {
-        // Lines may be folded anywhere, so whitespace is ignored; the caller then checks exactly.
-        !trace.is_ascii()
-            || memchr::memmem::find(&without_whitespace(trace), &without_whitespace(self.folded.as_bytes())).is_some()
+        memmem::find(trace, &self.without_whitespace).is_some()
     }
+}
+
+/// Trace lines as texts are looked for in them: in lower case and without whitespace, since lines may be folded anywhere, so
+/// that what is found must be checked. `None` if any text may be in them.
+pub fn trace_text(trace: &[u8]) -> Option<Vec<u8>> {
+    trace.is_ascii().then(|| without_whitespace(trace))
 }
 
 fn without_whitespace(text: &[u8]) -> Vec<u8> {
@@ -107,12 +114,16 @@ mod tests {
         check(&trigrams, &message, &Text::new(&message, &structure));
     }
 
+    fn may_be_in_trace(query: &TrigramQuery, message: &Message) -> bool {
+        trace_text(&message.trace).is_none_or(|trace| query.may_be_in_trace(&trace))
+    }
+
     #[test]
     fn trigram_filter_matches_contained_texts_and_few_others() {
         with_filter(MESSAGE, |trigrams, message, _| {
             let passes = |words: &str| {
                 let query = TrigramQuery::new(words);
-                query.may_be_in(trigrams.bytes()) || query.may_be_in_trace(&message.trace)
+                query.may_be_in(trigrams.bytes()) || may_be_in_trace(&query, message)
             };
             for words in ["GR\u{fc}SSE", "gr\u{fc}\u{df}e to", "subject: gr", "Long Line", "w\u{f6}rter", "from a by B"]
             {
@@ -134,7 +145,7 @@ mod tests {
                 for _ in 0..200 {
                     let words = random(3 + rng.below(3));
                     let query = TrigramQuery::new(&words);
-                    let passes = query.may_be_in(trigrams.bytes()) || query.may_be_in_trace(&message.trace);
+                    let passes = query.may_be_in(trigrams.bytes()) || may_be_in_trace(&query, message);
                     assert!(passes || !text.contains(&words), "seed {seed}: {words:?} in {message:?}");
                 }
             });

@@ -186,7 +186,7 @@ impl Sources {
     /// What there is of the message at the first of these places; the others come next.
     pub(super) fn next<'a>(&'a mut self, selected: &'a Selected, places: &[usize]) -> Result<Source<'a>, Error> {
         let meta = &selected.view.messages[places[0]];
-        let mut source = Source::of(meta);
+        let mut source = Source { listed: self.listed, ..Source::of(meta) };
         let mut needs_message = self.messages;
         let needs_trace = self.headers.is_some() && !self.listed;
         if let Some(headers) = self.headers.as_mut().filter(|_| !needs_message) {
@@ -216,6 +216,8 @@ impl Sources {
 pub(super) struct Source<'a> {
     meta: &'a MessageMeta,
     summary: Option<CachedSummary<'a>>,
+    /// Whether the listed fields are enough for all items of the header.
+    listed: bool,
     /// The header without the message, and its trace lines if they are needed.
     header: Option<KeptHeader<&'a [u8]>>,
     trace: Option<Bytes>,
@@ -226,7 +228,16 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn of(meta: &'a MessageMeta) -> Self {
-        Self { meta, summary: None, header: None, trace: None, message: None, structure: None, preview: None }
+        Self {
+            meta,
+            summary: None,
+            listed: false,
+            header: None,
+            trace: None,
+            message: None,
+            structure: None,
+            preview: None,
+        }
     }
 
     /// Whether anything but its UID, which the client knows, can be said about the message.
@@ -240,8 +251,9 @@ impl<'a> Source<'a> {
             Item::Envelope | Item::BodyStructure { extensible: true } | Item::ThreadId => self.summary.is_some(),
             Item::BodyStructure { extensible: false } => self.structure.is_some(),
             Item::Preview => self.preview.is_some(),
-            Item::Body { .. } if item.listed_fields().is_some() => self.header.is_some() || self.message.is_some(),
-            Item::Body { .. } if item.is_of_header() => self.trace.is_some() || self.message.is_some(),
+            Item::Body { .. } if item.is_of_header() => {
+                self.message.is_some() || self.trace.is_some() || self.listed_names(item).is_some()
+            }
             Item::Body { .. } | Item::Binary { .. } | Item::BinarySize(_) => {
                 self.message.is_some() && (!item.needs_structure() || self.structure.is_some())
             }
@@ -302,7 +314,7 @@ impl<'a> Source<'a> {
             }
             (Item::BodyStructure { extensible: false }, Some(structure), _) => fetch.body(&structure.part),
             (Item::Body { section, partial, name, .. }, ..) => {
-                let pieces = self.section(section, item.listed_fields());
+                let pieces = self.section(section, self.listed_names(item));
                 let bytes = pieces.map(|pieces| cut(pieces, *partial));
                 fetch.section(*name, section, partial.map(|(first, _)| first), bytes.as_deref());
             }
@@ -327,6 +339,15 @@ impl<'a> Source<'a> {
 }
 
 impl Source<'_> {
+    /// The names of the fields that an item asks for, if the kept header has them without the trace lines.
+    fn listed_names<'a>(&self, item: &'a Item) -> Option<&'a [String]> {
+        match (self.header, &self.trace) {
+            (Some(_), None) if self.listed => item.field_names(),
+            (Some(_), None) => item.listed_fields(),
+            _ => None,
+        }
+    }
+
     /// The bytes of a section; of the header without the message, if they are kept apart.
     fn section(&self, section: &Section, listed: Option<&[String]>) -> Option<Vec<Bytes>> {
         match (self.header, listed, &self.trace, &self.message, &self.structure) {

@@ -1,5 +1,5 @@
-//! What is kept in memory of all mailboxes of a process, within one budget: views of mailboxes, blocks of summaries, trace
-//! lines.
+//! What is kept in memory of all mailboxes of a process, within one budget: views of mailboxes, blocks of summaries, headers
+//! and filters of texts, trace lines.
 //!
 //! What does not fit goes, what was put in first before the rest; but what was used since it was last looked at gets a second
 //! chance. A view is changed by the commits that change its mailbox; nothing else here ever changes.
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::header_cache::HeaderBlock;
 use super::open_mailbox::OpenMailbox;
 use super::summary_cache::SummaryBlock;
+use super::text_filter::FilterBlock;
 use super::{Mailboxes, Uid};
 use crate::sync::lock;
 use crate::world::DEFAULT_MAILBOX_MEMORY;
@@ -25,6 +26,7 @@ pub(super) enum Key {
     View(i64),
     Summaries(i64, u32),
     Headers(i64, u32),
+    Filters(i64, u32),
     Trace(i64, Uid),
 }
 
@@ -36,6 +38,7 @@ pub(super) enum Cached {
     },
     Summaries(Arc<SummaryBlock>),
     Headers(Arc<HeaderBlock>),
+    Filters(Arc<FilterBlock>),
     /// The trace lines of a message, possibly none.
     Trace(Bytes),
 }

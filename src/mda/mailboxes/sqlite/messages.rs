@@ -1,7 +1,7 @@
 //! Reads what never changes of messages: trace lines, contents, and what was computed of them.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -54,14 +54,14 @@ pub(in crate::mda::mailboxes) fn preview(connection: &Connection, content: i64) 
 pub(in crate::mda::mailboxes) fn visit_text_filters(
     connection: &Connection,
     mailbox: i64,
-    uids: Range<Uid>,
+    uids: &RangeInclusive<Uid>,
     mut visit: impl FnMut(Uid, Option<&[u8]>, &[u8]),
 ) -> Result<(), Error> {
     let sql = "SELECT uid, grams, octets FROM message LEFT JOIN summary USING (content)
                LEFT JOIN trace USING (mailbox, uid)
                WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
     let mut find = connection.prepare_cached(sql)?;
-    let mut rows = find.query([mailbox, uids.start.into(), i64::from(uids.end) - 1])?;
+    let mut rows = find.query([mailbox, i64::from(*uids.start()), i64::from(*uids.end())])?;
     while let Some(row) = rows.next()? {
         let blob = |column| row.get_ref(column)?.as_blob_or_null().map_err(rusqlite::Error::from);
         visit(row.get(0)?, blob(1)?, blob(2)?.unwrap_or_default());
