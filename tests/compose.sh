@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests docker-compose.yml: builds the image, starts the containers, sends mail through them,
 # stops, kills, pauses and disconnects some of them, checks that no acknowledged message is lost, and removes them.
-# Needs Docker, Compose 1.29 or 2, and a Rust toolchain: the static binary is built outside of the image, unless
+# Needs Docker, Compose 1.29 or 2, Python with PyPI, and a Rust toolchain: the static binary is built outside of the image, unless
 # POSTROAD_BINARY names one.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -94,9 +94,16 @@ journey_across() {
     for host in mta-163 mta-relay mta-sina mda-sina; do grep -qF "\"host\":\"$host\"" "$work/journey" || { echo "nothing of $host"; cat "$work/journey"; return 1; }; done
 }
 
+# The image in the place of Mailpit's; needs Python and PyPI. There is no image of testcontainers' own reaper without a registry.
+testcontainers() {
+    python3 -m venv "$work/venv" && "$work/venv/bin/python" -m pip install --quiet 'testcontainers[mailpit]==4.15.0' &&
+        TESTCONTAINERS_RYUK_DISABLED=true timeout 120 "$work/venv/bin/python" tests/clients/with_testcontainers.py postroad:latest
+}
+
 check 'a static binary' static_binary
 check 'an image of it' dc build control
 printf '         image of %s bytes, binary of %s\n' "$(docker image inspect -f '{{.Size}}' postroad:latest)" "$(stat -c %s target/image/postroad)"
+check 'testcontainers for Mailpit, with this image' testcontainers
 began=$(date +%s%N)
 check 'all containers start' dc up -d
 check 'all are healthy' all_healthy

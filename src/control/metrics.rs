@@ -1,16 +1,18 @@
-//! `/metrics`: numbers of a running world, in the text format of OpenMetrics 1.0, which Prometheus reads.
+//! `/metrics`: numbers of a running world, in the text format of OpenMetrics 1.0 for a client that asks for it, as Prometheus
+//! does, and in Prometheus' own, 0.0.4, for all others.
 //!
 //! Counters begin at the start of the process. What happened to messages is counted from their events, once a second and
 //! before each answer, off the path of any reply; the rest is read when it is asked for.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -33,7 +35,10 @@ use crate::net::Stop;
 use crate::sync::lock;
 
 /// OpenMetrics 1.0.0, "Content type".
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text";
+const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Prometheus, "Exposition formats".
+const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Interval between two looks at the events.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Journeys whose beginning is known, for the time that they take.
@@ -276,18 +281,57 @@ impl Metrics {
     }
 }
 
-/// The numbers, for Prometheus.
+/// Text of OpenMetrics in Prometheus' own format, 0.0.4: families have the names of their samples, there is no type `info`, and
+/// no units.
+fn as_text(openmetrics: &str) -> String {
+    let (mut text, mut help) = (String::with_capacity(openmetrics.len()), "");
+    for line in openmetrics.lines() {
+        let words: Vec<_> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "EOF"] | ["#", "UNIT", ..] => {}
+            ["#", "HELP", _, about] => help = about,
+            ["#", "TYPE", name, kind] => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", kind),
+                    "info" => ("_info", "gauge"),
+                    _ => ("", kind),
+                };
+                let _ = writeln!(text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+            }
+            _ => {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+    }
+    text
+}
+
+/// The numbers, for Prometheus: OpenMetrics 1.0 if `Accept` names it.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "world",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+    responses((
+        status = 200,
+        content((String = "text/plain"), (String = "application/openmetrics-text"))
+    ))
 )]
-pub(super) async fn show(State(running): AppState, Extension(metrics): Extension<Arc<Metrics>>) -> Answer<Response> {
+pub(super) async fn show(
+    State(running): AppState,
+    Extension(metrics): Extension<Arc<Metrics>>,
+    headers: HeaderMap,
+) -> Answer<Response> {
     let mut text = String::new();
-    let mut counted = lock(&metrics.0);
-    counted.catch_up();
-    counted.look(&running);
-    encode(&mut text, &counted.registry).map_err(Problem::internal)?;
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+    {
+        let mut counted = lock(&metrics.0);
+        counted.catch_up();
+        counted.look(&running);
+        encode(&mut text, &counted.registry).map_err(Problem::internal)?;
+    }
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (media_type, text) = match accepted.into_iter().any(|value| value.contains(OPENMETRICS)) {
+        true => (OPENMETRICS_TYPE, text),
+        false => (TEXT_TYPE, as_text(&text)),
+    };
+    Ok(([(header::CONTENT_TYPE, media_type), (header::VARY, "Accept")], text).into_response())
 }

@@ -1,8 +1,9 @@
 // Every call of mailpit-api: node with_mailpit_api.mjs URL SMTP-PORT
 import assert from 'node:assert/strict'
-import http from 'node:http'
+import { once } from 'node:events'
 import net from 'node:net'
 import { MailpitClient } from 'mailpit-api'
+import WebSocket from 'ws'
 
 const [url, port] = process.argv.slice(2)
 const mailpit = new MailpitClient(url)
@@ -127,31 +128,9 @@ for (const call of [() => mailpit.htmlCheck(ID), () => mailpit.spamAssassinCheck
 
 // The websocket says what happens.
 const events = []
-const socket = await new Promise((resolve, reject) => {
-    const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' }
-    const request = http.get(url + '/api/events', { headers })
-    request.on('error', reject).on('response', reject)
-    request.on('upgrade', (response, socket, head) => {
-        assert.equal(response.headers['sec-websocket-accept'], 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
-        let input = head
-        // RFC 6455 §5.2: a text frame of a server has no mask.
-        const read = (data) => {
-            input = Buffer.concat([input, data])
-            for (;;) {
-                const long = input[1] === 126
-                const start = long ? 4 : 2
-                if (input.length < start) return
-                const end = start + (long ? input.readUInt16BE(2) : input[1])
-                if (input.length < end) return
-                if (input[0] === 0x81) events.push(JSON.parse(input.subarray(start, end)))
-                input = input.subarray(end)
-            }
-        }
-        socket.on('data', read)
-        read(Buffer.alloc(0))
-        resolve(socket)
-    })
-})
+const socket = new WebSocket(url.replace('http', 'ws') + '/api/events')
+socket.on('message', (data, isBinary) => events.push(JSON.parse(isBinary ? '' : data)))
+await once(socket, 'open')
 const has = async (wanted) => {
     for (let at = 0; at < 200 && !events.some(wanted); at++) await new Promise((resolve) => setTimeout(resolve, 20))
     assert.ok(events.some(wanted), `${wanted} in ${JSON.stringify(events)}`)
@@ -163,7 +142,8 @@ await has((event) => event.Type === 'update' && event.Data.ID === id && event.Da
 await mailpit.deleteMessages({ IDs: [id] })
 await has((event) => event.Type === 'delete' && event.Data.ID === id)
 await has((event) => event.Type === 'stats')
-socket.destroy()
+socket.close()
+assert.equal((await once(socket, 'close'))[0], 1005)
 
 await mailpit.deleteMessagesBySearch({ query: 'subject:"by SMTP"' })
 assert.equal((await mailpit.searchMessages({ query: 'subject:"by SMTP"' })).messages_count, 0)

@@ -11,16 +11,16 @@ use tokio::time::Instant;
 use super::{Served, TIMEOUT};
 
 /// A keep-alive connection to the HTTP port.
-struct Http(BufReader<TcpStream>);
+pub(super) struct Http(BufReader<TcpStream>);
 
 impl Http {
-    fn connect(served: &Served) -> Self {
+    pub(super) fn connect(served: &Served) -> Self {
         let stream = TcpStream::connect(served.at("http")).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(BufReader::new(stream))
     }
 
-    fn ask_with(&mut self, header: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(super) fn ask_with(&mut self, header: &str, method: &str, path: &str, body: &str) -> (u16, String) {
         let length = body.len();
         let request = format!("{method} {path} HTTP/1.1\r\n{header}\r\nContent-Length: {length}\r\n\r\n{body}");
         self.0.get_mut().write_all(request.as_bytes()).unwrap();

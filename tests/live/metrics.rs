@@ -1,8 +1,8 @@
-//! `/metrics`, read by the rules of OpenMetrics 1.0, after a known run.
+//! `/metrics`, read by the rules of OpenMetrics 1.0, after a known run, and in the older text format.
 
 use std::collections::BTreeMap;
 
-use super::http::Smtp;
+use super::http::{Http, Smtp};
 use super::{Served, postroad};
 
 /// The samples of a text, by name and labels as they are written; checks the form.
@@ -52,11 +52,11 @@ fn metrics_count_what_happened_in_a_known_run() {
     let begin = ["fault", "--control", served.at("http"), "begin", "disk-full", "host=mta-163"];
     assert!(postroad(&begin).status.success());
     served.get("/api/v1/sessions?open=false&wait=30s");
+    let (mut http, accept) = (Http::connect(&served), "Host: localhost\r\nAccept: application/openmetrics-text");
     let text = super::eventually("the bounce", || {
-        Some(served.get("/metrics")).filter(|text| text.contains("outcome=\"delivered\"} 4\n"))
+        let text = http.ask_with(accept, "GET", "/metrics", "").1;
+        Some(text).filter(|text| text.contains("outcome=\"delivered\"} 4\n"))
     });
-    let head = served.ask("GET", "/metrics").to_lowercase();
-    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{head}");
     let samples = parse(&text);
     for (sample, expected) in [
         // Four from the client, and the bounce.
@@ -81,4 +81,19 @@ fn metrics_count_what_happened_in_a_known_run() {
     let (commits, jobs) = (samples["postroad_store_commits_total"], samples["postroad_store_jobs_total"]);
     assert!(0.0 < commits && commits <= jobs, "{commits} {jobs}");
     assert!(1e6 < samples["process_resident_memory_bytes"] && 1.7e9 < samples["process_start_time_seconds"]);
+
+    // Who does not ask for it gets what everything reads.
+    let older = served.ask("GET", "/metrics");
+    let (head, body) = older.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    for line in [
+        "# TYPE postroad_build_info gauge",
+        "# HELP postroad_recipients_total What became of messages, for each recipient.",
+        "# TYPE postroad_recipients_total counter",
+        "postroad_recipients_total{outcome=\"delivered\"} 4",
+        "# TYPE postroad_journey_duration_seconds histogram",
+    ] {
+        assert!(body.lines().any(|one| one == line), "{line}\n{body}");
+    }
+    assert!(!body.contains("# UNIT") && !body.contains("# EOF") && !body.contains(" info\n"), "{body}");
 }
