@@ -203,6 +203,13 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// Whether a host has the message from then on, whatever was known of it before.
+    pub(super) fn begins(&self) -> bool {
+        matches!(self, Self::Received { .. } | Self::Reported { .. } | Self::Found { .. })
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::deletion::Remembered;
 use super::status::Part;
 use super::{Event, Journey, JourneyState};
 use crate::mail::{Address, JourneyId};
@@ -30,6 +31,8 @@ pub(super) struct JourneyIndex {
     by_address: BTreeSet<(String, Part, u64)>,
     /// Journeys of which earlier events may be in the store.
     unresolved: BTreeSet<JourneyId>,
+    /// Journeys that go once they are settled.
+    deleted: Remembered,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,35 @@ impl JourneyIndex {
             self.by_address.extend(entry.state.keys().map(|(key, part)| (key, part, entry.number)));
         }
         set(&mut self.open, entry.number, !entry.state.is_settled());
+        self.drop_deleted(event.journey);
+    }
+
+    /// Notes that the message of a journey was deleted: it goes now, or once it is settled. Returns whether it went now.
+    pub(super) fn delete(&mut self, journey: JourneyId) -> bool {
+        self.deleted.insert(journey);
+        self.drop_deleted(journey)
+    }
+
+    /// Drops a journey that is deleted and settled, or of which only the last events came after that.
+    fn drop_deleted(&mut self, journey: JourneyId) -> bool {
+        let is_over = |entry: &Entry| entry.state.is_settled() || !entry.begins();
+        let is_dropped = self.deleted.contains(journey)
+            && !self.unresolved.contains(&journey)
+            && self.entries.get(&journey).is_some_and(is_over);
+        if is_dropped {
+            self.drop_entry(journey);
+        }
+        is_dropped
+    }
+
+    fn drop_entry(&mut self, journey: JourneyId) {
+        let Some(Entry { number, state, .. }) = self.entries.remove(&journey) else { return };
+        self.by_number.remove(&number);
+        self.open.remove(&number);
+        self.unresolved.remove(&journey);
+        for (key, part) in state.keys() {
+            self.by_address.remove(&(key, part, number));
+        }
     }
 
     /// Drops an event that is no longer in memory; with its last event, a journey.
@@ -73,15 +105,8 @@ impl JourneyIndex {
         let Some(entry) = self.entries.get_mut(&event.journey) else { return };
         entry.events.retain(|known| known.seq != event.seq);
         entry.base.add_all([event]);
-        if entry.events.is_empty()
-            && let Some(Entry { number, state, .. }) = self.entries.remove(&event.journey)
-        {
-            self.by_number.remove(&number);
-            self.open.remove(&number);
-            self.unresolved.remove(&event.journey);
-            for (key, part) in state.keys() {
-                self.by_address.remove(&(key, part, number));
-            }
+        if entry.events.is_empty() {
+            self.drop_entry(event.journey);
         }
     }
 
@@ -100,7 +125,14 @@ impl JourneyIndex {
         if !self.unresolved.remove(&journey) {
             return;
         }
-        let (Some((number, base)), Some(entry)) = (stored, self.entries.get_mut(&journey)) else { return };
+        if let Some((number, base)) = stored {
+            self.set_base(journey, number, base);
+        }
+        self.drop_deleted(journey);
+    }
+
+    fn set_base(&mut self, journey: JourneyId, number: u64, base: JourneyState) {
+        let Some(entry) = self.entries.get_mut(&journey) else { return };
         let old = std::mem::replace(&mut entry.number, number);
         for (key, part) in entry.state.keys() {
             self.by_address.remove(&(key, part, old));
@@ -168,6 +200,11 @@ impl JourneyIndex {
 }
 
 impl Entry {
+    /// Whether it is known how it came to a host.
+    fn begins(&self) -> bool {
+        0 < self.base.event_count || self.events.iter().any(|event| event.kind.begins())
+    }
+
     fn work_out(&mut self) {
         self.state = self.base.clone();
         self.state.add_all(self.events.iter().map(|event| &**event));
@@ -223,7 +260,7 @@ mod tests {
         assert_eq!(numbers(&index, &from, 5), [1]);
         // With their last event, journeys go, and nothing is left of them.
         events.iter().for_each(|event| index.remove(event));
-        let JourneyIndex { entries, by_number, open, by_address, unresolved } = index;
+        let JourneyIndex { entries, by_number, open, by_address, unresolved, .. } = index;
         assert!(entries.is_empty() && by_number.is_empty() && open.is_empty());
         assert!(by_address.is_empty() && unresolved.is_empty());
     }
@@ -236,6 +273,37 @@ mod tests {
         let journey = index.journey(JourneyId::from_random(1)).unwrap();
         assert!(matches!(journey.events[0].kind, EventKind::Received { .. }), "{journey:?}");
         assert!(journey.arrived_once() && journey.began == Timestamp::from_second(1).unwrap());
+    }
+
+    #[test]
+    fn index_drops_deleted_journeys_once_they_are_settled_and_what_comes_after() {
+        let mut index = JourneyIndex::default();
+        let events = [
+            of(1, 1, 1, received(&["a@x.test"])),
+            of(1, 2, 2, delivered("a@x.test")),
+            of(2, 3, 3, received(&["a@x.test"])),
+        ];
+        events.iter().for_each(|event| index.add(event, false));
+        assert_eq!([1, 2].map(|number| index.delete(JourneyId::from_random(number))), [true, false]);
+        let all = JourneyFilter::default();
+        assert_eq!(numbers(&index, &all, u64::MAX), [3], "that of 2 is open");
+        // The last host but one says late that it passed the message on.
+        let late = EventKind::Deferred {
+            recipients: vec![address("a@x.test")],
+            to: None,
+            reason: "busy".to_owned(),
+            until: Timestamp::UNIX_EPOCH,
+            in_doubt: false,
+        };
+        for event in [of(1, 4, 4, late), of(2, 5, 5, delivered("a@x.test"))] {
+            index.add(&event, false);
+        }
+        assert!(numbers(&index, &all, u64::MAX).is_empty());
+        // It is deleted for ever, but shown while a host has it.
+        index.add(&of(1, 6, 6, received(&["a@x.test"])), false);
+        assert_eq!(numbers(&index, &all, u64::MAX), [6]);
+        index.add(&of(1, 7, 7, delivered("a@x.test")), false);
+        assert!(index.entries.is_empty() && index.by_number.is_empty() && index.by_address.is_empty());
     }
 
     #[test]

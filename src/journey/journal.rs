@@ -51,9 +51,15 @@ impl EventLog {
     pub fn stored(store: Store, clock: Clock, capacity: usize, transcripts: bool) -> Result<Self, store::Error> {
         let (last, count) = store
             .read(|connection| Ok::<_, store::Error>((sqlite::last_seq(connection)?, sqlite::count(connection)?)))?;
+        let deleted = store.read(sqlite::deleted)?;
         let start = if last == 0 { 0 } else { last + SKIPPED_NUMBERS };
         let event_log = Self::over(store, start, clock, capacity, transcripts);
-        event_log.state().stored_journeys = count;
+        let mut state = event_log.state();
+        state.stored_journeys = count;
+        for journey in deleted {
+            state.index.delete(journey);
+        }
+        drop(state);
         Ok(event_log)
     }
 
@@ -143,17 +149,18 @@ impl EventLog {
         let bytes = batch.iter().map(|event| event.memory_bytes()).sum();
         let batch = beside_others(bytes, || sqlite::EventBatch::new(batch))?;
         let save = move |transaction: &Transaction<'_>| {
-            let known = sqlite::save(transaction, &batch)?;
-            let count = count + known.iter().filter(|(_, stored)| stored.is_none()).count() as u64;
-            let pruned = match count.saturating_sub(MAX_JOURNEYS).min(PRUNED_AT_ONCE) {
+            let mut saved = sqlite::save(transaction, &batch)?;
+            let count = count + saved.added;
+            saved.removed += match count.saturating_sub(MAX_JOURNEYS).min(PRUNED_AT_ONCE) {
                 0 => 0,
                 most => sqlite::prune(transaction, most, 2 * MAX_JOURNEYS < count)?,
             };
-            Ok::<_, store::Error>((count - pruned, known))
+            Ok::<_, store::Error>(saved)
         };
-        let (count, known) = store.write_batched(save).await?;
+        let sqlite::Saved { known, added, removed } = store.write_batched(save).await?;
         let mut state = self.state();
-        (state.saved, state.stored_journeys) = (last, count);
+        // Others may have been deleted meanwhile.
+        (state.saved, state.stored_journeys) = (last, (state.stored_journeys + added).saturating_sub(removed));
         known.into_iter().for_each(|(journey, stored)| state.index.resolve(journey, stored.and_then(in_memory)));
         drop(state);
         self.set_saved(last);
@@ -462,6 +469,10 @@ mod tests {
         let ids = |numbers: &[u64]| numbers.iter().map(|number| JourneyId::from_random(*number)).collect::<Vec<_>>();
         assert_eq!(left(&open(&store)), (ids(&[0, 3]), 7), "that of 0 is not settled; its batch stays");
         assert_eq!(prune(true).await.unwrap(), 2);
-        assert_eq!(left(&open(&store)), (vec![], 0));
+        assert_eq!(left(&open(&store)), (vec![], 7), "the newest batch has the number of the newest event");
+        let log = open(&store);
+        log.emitter("mta").report(JourneyId::from_random(5), None, received(&["bob@x.test"]), None);
+        log.save_all().await.unwrap();
+        assert_eq!(left(&open(&store)), (vec![], 1), "until there is a newer one");
     }
 }

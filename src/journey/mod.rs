@@ -7,9 +7,11 @@
 //! ```text
 //! log ─▶ index ─▶ status ─▶ event          memory
 //!  └─▶ journal ─▶ sqlite                   store: saving, and answers from both
+//! deletion ─▶ index, sqlite               journeys go with their messages
 //! sessions ─▶ session                     the conversations at the doors, with or without a message
 //! ```
 
+mod deletion;
 mod event;
 mod index;
 mod journal;
@@ -20,12 +22,13 @@ mod sqlite;
 mod status;
 mod subscription;
 
+pub use deletion::DeletedJourneys;
 pub use event::{Event, EventKind, Protocol};
 pub use index::JourneyFilter;
 pub use journal::JourneyPage;
 pub use log::{EventEmitter, EventLog};
 pub use session::{Dialogue, Outcome, Recorder, Refusal, Session, TimedTranscript};
 pub use sessions::{SessionFilter, SessionPage, Sessions};
-pub use sqlite::SCHEMA;
+pub use sqlite::{SCHEMA, is_deleted};
 pub use status::{Journey, JourneyState, RecipientStatus};
 pub use subscription::{Lagged, Subscription};

@@ -12,6 +12,8 @@
 //! | [`events_between`] | events in their order, by number |
 //! | [`reader_position`], [`set_reader_position`] | the number of the last event that a reader has, by its name |
 //! | [`prune`] | removes the oldest journeys with all that belongs to them |
+//! | [`delete`], [`is_deleted`], [`deleted`] | removes a journey once it is settled, and remembers that; whether it does; all of them |
+//! | [`oldest_settled`] | settled journeys above a number, oldest first |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -57,6 +59,12 @@ CREATE TABLE event_reader (
     position INTEGER NOT NULL    -- the number of the last event that it has
 ) STRICT, WITHOUT ROWID;
 ",
+        "
+CREATE TABLE journey_deleted (
+    number INTEGER PRIMARY KEY,     -- in the order of deletion
+    journey INTEGER NOT NULL UNIQUE -- mail::JourneyId
+) STRICT;
+",
     ],
     on_content_deleted: None,
     content_owners: None,
@@ -68,6 +76,8 @@ CREATE TABLE event_reader (
 const MAX_DECODED_BYTES: usize = 256 * 1024 * 1024;
 /// The most events of a journey that are read.
 const MAX_JOURNEY_EVENTS: usize = 10_000;
+/// How many deleted journeys are remembered, whose messages may be under way.
+pub(super) const MAX_DELETED: usize = 100_000;
 
 /// The number of the newest event; 0 if there is none.
 pub(super) fn last_seq(connection: &Connection) -> Result<u64, Error> {
@@ -135,36 +145,67 @@ pub(super) struct Stored {
     batches: Vec<u64>,
 }
 
-/// Stores events, and returns what was known of each of their journeys before.
-pub(super) fn save(
-    transaction: &Transaction<'_>,
-    EventBatch { events, encoded }: &EventBatch,
-) -> Result<Vec<(JourneyId, Option<Stored>)>, Error> {
-    let Some(last) = events.last().map(|event| event.seq) else { return Ok(Vec::new()) };
+/// What a batch did to the journeys.
+#[derive(Default)]
+pub(super) struct Saved {
+    /// What was known of each of them before.
+    pub(super) known: Vec<(JourneyId, Option<Stored>)>,
+    /// How many are new.
+    pub(super) added: u64,
+    /// How many were removed, since they are deleted and settled now.
+    pub(super) removed: u64,
+}
+
+/// Stores events, and what they make of their journeys.
+pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }: &EventBatch) -> Result<Saved, Error> {
+    let mut saved = Saved::default();
+    let Some(last) = events.last().map(|event| event.seq) else { return Ok(saved) };
     let mut by_journey: BTreeMap<JourneyId, Vec<&Event>> = BTreeMap::new();
     for event in events {
         by_journey.entry(event.journey).or_default().push(event);
     }
+    remove_empty_batch(transaction)?;
+    let mut journeys = 0;
+    for (id, events) in by_journey {
+        let (known, is_kept) = add_to_journey(transaction, id, events, last)?;
+        journeys += u64::from(is_kept);
+        saved.added += u64::from(is_kept && known.is_none());
+        saved.removed += u64::from(!is_kept && known.is_some());
+        saved.known.push((id, known));
+    }
     let sql = "INSERT INTO event_batch (last, journeys, events) VALUES (?1, ?2, ?3)";
-    transaction.prepare_cached(sql)?.execute(params![last, by_journey.len(), encoded])?;
-    let add = |(id, events)| Ok((id, add_to_journey(transaction, id, events, last)?));
-    by_journey.into_iter().map(add).collect()
+    transaction.prepare_cached(sql)?.execute(params![last, journeys, encoded])?;
+    Ok(saved)
 }
 
-/// Adds events of a batch to their journey, and returns what was known of it before.
+/// Removes the newest batch if it stayed only for its number.
+fn remove_empty_batch(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let sql = "DELETE FROM event_batch WHERE last = (SELECT max(last) FROM event_batch) AND journeys <= 0";
+    transaction.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Adds events of a batch to their journey. Returns what was known of it before, and whether it is there now.
 fn add_to_journey(
     transaction: &Transaction<'_>,
     id: JourneyId,
     mut events: Vec<&Event>,
     batch: u64,
-) -> Result<Option<Stored>, Error> {
+) -> Result<(Option<Stored>, bool), Error> {
     let found = find(transaction, id)?;
     let number = found.as_ref().map_or(events[0].seq, |found| found.number);
     events.sort_by_key(|event| event.at);
     let known = found.as_ref().and_then(|found| found.state.clone());
     let mut state = known.unwrap_or_else(|| JourneyState::new(id, events[0].at));
     let known: BTreeSet<_> = state.keys().collect();
+    let begins = found.is_some() || events.iter().any(|event| event.kind.begins());
     state.add_all(events);
+    if (!begins || state.is_settled()) && is_deleted(transaction, id)? {
+        if let Some(found) = &found {
+            remove(transaction, found.number)?;
+        }
+        return Ok((found, false));
+    }
     let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO journey_address VALUES (?1, ?2, ?3)")?;
     for (key, part) in state.keys().filter(|key| !known.contains(key)) {
         insert.execute(params![key, part_number(part), number])?;
@@ -177,7 +218,7 @@ fn add_to_journey(
     let (state, settled) = (serde_json::to_string(&state).map_err(corrupt)?, state.is_settled());
     let batches = serde_json::to_string(&batches).map_err(corrupt)?;
     transaction.prepare_cached(sql)?.execute(params![number, id.to_bits(), settled, state, batches])?;
-    Ok(found)
+    Ok((found, true))
 }
 
 fn part_number(part: Part) -> u8 {
@@ -329,7 +370,64 @@ pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -
     Ok(numbers.len() as u64)
 }
 
-/// Removes one journey, and batches that have events of no other.
+/// Removes a journey with its message: now, or once it is settled. Returns whether it was removed now.
+pub(super) fn delete(transaction: &Transaction<'_>, id: JourneyId) -> Result<bool, Error> {
+    let sql = "INSERT OR IGNORE INTO journey_deleted (journey) VALUES (?1)";
+    transaction.prepare_cached(sql)?.execute([id.to_bits()])?;
+    let sql = "DELETE FROM journey_deleted WHERE number <= (SELECT max(number) FROM journey_deleted) - ?1";
+    transaction.prepare_cached(sql)?.execute([MAX_DELETED as i64])?;
+    let sql = "SELECT number FROM journey WHERE id = ?1 AND settled = 1";
+    let settled = transaction.prepare_cached(sql)?.query_row([id.to_bits()], |row| row.get(0)).optional()?;
+    settled.map(|number| remove(transaction, number)).transpose()?;
+    Ok(settled.is_some())
+}
+
+/// Whether the message of a journey was deleted, so that copies of it that are under way are removed.
+///
+/// # Errors
+/// The tables cannot be read.
+pub fn is_deleted(connection: &Connection, id: JourneyId) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM journey_deleted WHERE journey = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([id.to_bits()])?)
+}
+
+/// The deleted journeys that are remembered, oldest first.
+pub(super) fn deleted(connection: &Connection) -> Result<Vec<JourneyId>, Error> {
+    let mut query = connection.prepare("SELECT journey FROM journey_deleted ORDER BY number")?;
+    Ok(query.query_map([], |row| Ok(JourneyId::from_random(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Settled journeys with numbers above `after`, oldest first.
+pub(super) fn oldest_settled(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, JourneyState)>, Error> {
+    let sql = "SELECT number, state FROM journey WHERE ?1 < number AND settled = 1 ORDER BY number LIMIT ?2";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query(params![signed(after), limit as i64])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = row.get(0)?;
+        found.extend(state(row, 1).map(|state| (number, state)));
+    }
+    Ok(found)
+}
+
+/// Removes journeys, whatever their state is here. Returns how many there were.
+pub(super) fn remove_all(transaction: &Transaction<'_>, journeys: &[JourneyId]) -> Result<u64, Error> {
+    let mut removed = 0;
+    for journey in journeys {
+        if let Some(found) = find(transaction, *journey)? {
+            remove(transaction, found.number)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes one journey, and batches that have events of no other; the newest one stays for its number, which no other event
+/// may have.
 fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
     let sql = "DELETE FROM journey WHERE number = ?1 RETURNING state, batches";
     let found = transaction.prepare_cached(sql)?.query_row([number], |row| Ok((state(row, 0), batches(row, 1))));
@@ -342,7 +440,8 @@ fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
     for batch in batches {
         let sql = "UPDATE event_batch SET journeys = journeys - 1 WHERE last = ?1";
         transaction.prepare_cached(sql)?.execute([batch])?;
-        let sql = "DELETE FROM event_batch WHERE last = ?1 AND journeys <= 0";
+        let sql = "DELETE FROM event_batch WHERE last = ?1 AND journeys <= 0
+            AND last < (SELECT max(last) FROM event_batch)";
         transaction.prepare_cached(sql)?.execute([batch])?;
     }
     Ok(())

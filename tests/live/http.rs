@@ -286,4 +286,55 @@ fn http_list_keeps_as_many_messages_as_the_world_says() {
     let page = eventually(&mut http, "/api/v1/messages", |page| page["total"] == 3);
     assert_eq!((&page["messages"][2]["ID"], &page["messages"][0]["ID"]), (&json!(ids[5]), &json!(ids[7])));
     super::eventually("deletion", || unseen(&mut http, "friend@sina.test").filter(|counts| counts.0 == 3));
+    let page = eventually(&mut http, "/api/v1/journeys", |page| page["total"] == 3);
+    assert_eq!((&page["journeys"][2]["id"], &page["journeys"][0]["id"]), (&json!(ids[5]), &json!(ids[7])));
+    // Of what mail clients expunge, the journeys stay as long as there are no more than that.
+    let (mut pop3, _) = super::maildrop(&served, "friend@sina.test");
+    (1..=3).for_each(|number| assert!(pop3.command(&format!("DELE {number}")).starts_with("+OK")));
+    pop3.command("QUIT");
+    eventually(&mut http, "/api/v1/messages", |page| page["total"] == 0);
+    assert_eq!(http.get("/api/v1/journeys")["total"], 3);
+    let newest = smtp.send(&["friend@sina.test"], "newest");
+    let page = eventually(&mut http, "/api/v1/journeys", |page| {
+        page["total"] == 3 && page["journeys"][0]["id"] == json!(newest)
+    });
+    assert_eq!(page["journeys"][2]["id"], json!(ids[6]));
+}
+
+#[test]
+fn http_deletion_takes_the_journeys_of_messages_and_all_of_an_empty_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path());
+    let (mut http, mut smtp) = (Http::connect(&served), Smtp::connect(&served));
+    let ids: Vec<String> = (0..4).map(|number| smtp.send(&["friend@sina.test"], &number.to_string())).collect();
+    eventually(&mut http, "/api/v1/journeys?settled=true", |page| page["total"] == 4);
+    let bounced = smtp.send(&["nobody@sina.test"], "bounces");
+    // The report is a message with a journey of its own.
+    let page = eventually(&mut http, "/api/v1/journeys?settled=true", |page| page["total"] == 6);
+    let report = page["journeys"][0]["id"].clone();
+    http.change("DELETE", "/api/v1/messages", &json!({ "IDs": [ids[0], bounced] }));
+    assert_eq!(http.get("/api/v1/journeys")["total"], 4);
+    for gone in [&ids[0], &bounced] {
+        assert_eq!(http.ask("GET", &format!("/api/v1/journeys/{gone}"), "").0, 404);
+    }
+    let story = http.get(&format!("/api/v1/journeys/{}", report.as_str().unwrap()));
+    assert_eq!(story["events"][0]["about"], json!(bounced), "it names one that is gone");
+    let (mut pop3, _) = super::maildrop(&served, "friend@sina.test");
+    assert!(pop3.command("DELE 1").starts_with("+OK"));
+    pop3.command("QUIT");
+    eventually(&mut http, "/api/v1/messages", |page| page["total"] == 3);
+    assert_eq!(http.get(&format!("/api/v1/journeys/{}", ids[1]))["id"], json!(ids[1]), "a client expunged the message");
+    // One that waits in a queue is deleted there.
+    served.ask("POST", "/api/v1/hosts/mda-sina/off");
+    smtp.send(&["friend@sina.test"], "waits");
+    http.change("DELETE", "/api/v1/messages", &json!({}));
+    let page = eventually(&mut http, "/api/v1/journeys", |page| page["total"] == 0);
+    assert_eq!(page["journeys"], json!([]));
+    let last = http.get(&format!("/api/v1/events?since={}", u64::MAX))["last"].as_u64().unwrap();
+    drop(http);
+    assert_eq!(served.terminate(), Some(0));
+    let served = Served::start(folder.path());
+    assert_eq!(served.json("/api/v1/journeys")["total"], 0);
+    let now = served.json(&format!("/api/v1/events?since={}", u64::MAX))["last"].as_u64().unwrap();
+    assert!(last <= now, "numbers of events come once");
 }

@@ -10,25 +10,15 @@ use crate::catalogue::{Arrival, Entry};
 use crate::mail::{JourneyId, Message};
 use crate::store::{Error, Transaction, content};
 
-/// How many deleted entries are remembered, whose copies may be under way.
-const MAX_DELETED: i64 = 100_000;
-
-/// What a copy of a message belongs to.
+/// The entry that a copy of a message belongs to, and the flags that its copies are to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// This entry; its copies are to have these flags.
-    Entry {
-        /// Its number.
-        number: i64,
-        /// Whether they are `\Seen`.
-        seen: bool,
-        /// Keywords.
-        keywords: Vec<String>,
-    },
-    /// One that was deleted, with its copies.
-    Deleted,
-    /// None.
-    Unknown,
+pub struct Expected {
+    /// Its number.
+    pub number: i64,
+    /// Whether they are `\Seen`.
+    pub seen: bool,
+    /// Keywords.
+    pub keywords: Vec<String>,
 }
 
 /// Adds an entry; returns its number. One that is there already stays as it is.
@@ -132,18 +122,13 @@ fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Optio
 ///
 /// # Errors
 /// SQLite refuses.
-pub fn find_expected(transaction: &Transaction<'_>, journey: JourneyId) -> Result<Expected, Error> {
+pub fn find_expected(transaction: &Transaction<'_>, journey: JourneyId) -> Result<Option<Expected>, Error> {
     let sql = "SELECT number, seen, tags FROM entry WHERE journey = ?1";
     let found = transaction.prepare_cached(sql)?.query_row([journey.to_bits()], |row| {
         let keywords = row.get_ref(2)?.as_str()?.split_ascii_whitespace().map(str::to_owned).collect();
-        Ok(Expected::Entry { number: row.get(0)?, seen: row.get(1)?, keywords })
+        Ok(Expected { number: row.get(0)?, seen: row.get(1)?, keywords })
     });
-    if let Some(expected) = found.optional()? {
-        return Ok(expected);
-    }
-    let sql = "SELECT 1 FROM entry_deleted WHERE journey = ?1";
-    let is_deleted = transaction.prepare_cached(sql)?.exists([journey.to_bits()])?;
-    Ok(if is_deleted { Expected::Deleted } else { Expected::Unknown })
+    Ok(found.optional()?)
 }
 
 /// Lists an entry under one more address.
@@ -252,18 +237,6 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
     }
     content::release(transaction, content)?;
     Ok(Some(JourneyId::from_random(journey)))
-}
-
-/// Remembers that an entry was deleted, so that copies that are under way are removed.
-///
-/// # Errors
-/// SQLite refuses.
-pub fn mark_deleted(transaction: &Transaction<'_>, journey: JourneyId) -> Result<(), Error> {
-    let sql = "INSERT OR IGNORE INTO entry_deleted (journey) VALUES (?1)";
-    transaction.prepare_cached(sql)?.execute([journey.to_bits()])?;
-    let sql = "DELETE FROM entry_deleted WHERE number <= (SELECT max(number) FROM entry_deleted) - ?1";
-    transaction.prepare_cached(sql)?.execute([MAX_DELETED])?;
-    Ok(())
 }
 
 /// Entries without a summary, in the order of acceptance, in which they are indexed.

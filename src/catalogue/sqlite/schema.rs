@@ -48,11 +48,6 @@ CREATE VIRTUAL TABLE entry_text USING fts5(
     sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
 );
 
--- Deleted while copies may be under way.
-CREATE TABLE entry_deleted (
-    number INTEGER PRIMARY KEY,
-    journey INTEGER NOT NULL UNIQUE
-) STRICT;
 "],
     on_content_deleted: None,
     content_owners: Some("SELECT 'the entry ' || number || ' of the catalogue' FROM entry WHERE content = ?1"),

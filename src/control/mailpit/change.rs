@@ -1,17 +1,21 @@
-//! Changes of read states, and deletion, of messages by their ids or by a search.
+//! Changes of read states, and deletion, of messages by their ids or by a search. A journey goes with its message.
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::list::ListQuery;
 use super::{Answer, AppState, Failure, catalogue, done, read_json};
 use crate::catalogue::{Catalogue, Filter, Window};
 use crate::host::RunningWorld;
+use crate::journey::JourneyFilter;
 use crate::mta::Selector;
 
 /// Messages that are selected at once.
 const BATCH: usize = 1000;
+/// Journeys that are deleted by one commit.
+const JOURNEY_BATCH: usize = 100;
 
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -90,12 +94,14 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
     let Deletion { ids } = read_body(&body)?;
     match ids.filter(|ids| !ids.is_empty()) {
         Some(ids) => {
-            let numbers = numbers_of(catalogue(&running)?, &ids)?;
-            delete_entries(&running, &numbers, query.mailbox()?.as_deref()).await?;
+            let (numbers, mailbox) = (numbers_of(catalogue(&running)?, &ids)?, query.mailbox()?);
+            to_the_end(async move { delete_entries(&running, &numbers, mailbox.as_deref()).await }).await
         }
-        None => delete_all(&running, &query.filter(None)?).await?,
+        None => {
+            let all = query.filter(None)?;
+            to_the_end(async move { delete_all(&running, &all).await }).await
+        }
     }
-    Ok(done())
 }
 
 /// Deletes the messages that match.
@@ -103,37 +109,55 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
 pub(super) async fn delete_found(State(running): AppState, Query(query): Query<ListQuery>) -> Answer {
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;
-    delete_all(&running, &query.filter(Some(words))?).await?;
+    let found = query.filter(Some(words))?;
+    to_the_end(async move { delete_all(&running, &found).await }).await
+}
+
+/// Deletes in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects.
+async fn to_the_end(deletion: impl Future<Output = Answer<()>> + Send + 'static) -> Answer {
+    let ended = tokio::spawn(deletion).await;
+    ended.map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??;
     Ok(done())
 }
 
-/// Deletes those that match now; what arrives meanwhile stays.
+/// Deletes those that match now; what arrives meanwhile stays. Where all match, journeys without a message go, too.
 async fn delete_all(running: &RunningWorld, filter: &Filter) -> Answer<()> {
     let catalogue = catalogue(running)?;
+    let now = running.env.event_log.last_seq();
     let mut below = i64::MAX;
     loop {
         let numbers = catalogue.numbers(filter, Window { below, skip: 0, limit: BATCH }).await?;
-        let Some(last) = numbers.last() else { return Ok(()) };
+        let Some(last) = numbers.last() else { break };
         below = *last;
         delete_entries(running, &numbers, filter.mailbox.as_deref()).await?;
+    }
+    match filter.mailbox.is_none() && filter.search.is_empty() {
+        true => delete_journeys(running, now).await,
+        false => Ok(()),
+    }
+}
+
+/// Deletes the settled journeys that began with an event up to this number: a message that is deleted had it before.
+async fn delete_journeys(running: &RunningWorld, last: u64) -> Answer<()> {
+    let (event_log, settled) = (&running.env.event_log, JourneyFilter { settled: Some(true), ..Default::default() });
+    let mut before = last.saturating_add(1);
+    loop {
+        let page = event_log.journeys(&settled, before, JOURNEY_BATCH)?;
+        event_log.delete(page.journeys.iter().map(|state| state.journey).collect()).await?;
+        let Some(next) = page.next else { return Ok(()) };
+        before = next;
     }
 }
 
 /// Deletes messages, or only the copies of one mailbox. Those that wait in a queue are deleted there, too; a copy that is on its
 /// way to a mailbox at this moment is removed when it gets there.
 pub(super) async fn delete_entries(running: &RunningWorld, numbers: &[i64], mailbox: Option<&str>) -> Answer<()> {
-    let catalogue = catalogue(running)?;
-    let mut waiting = Vec::new();
-    if mailbox.is_none() && running.mtas.values().any(|mta| !mta.queue().is_idle()) {
-        for number in numbers {
-            waiting.extend(catalogue.entry(*number)?.map(|entry| entry.id));
-        }
-    }
-    running.mailboxes.delete_entries(numbers, mailbox).await?;
+    let journeys = running.mailboxes.delete_entries(numbers, mailbox).await?;
     for mta in running.mtas.values().filter(|mta| !mta.queue().is_idle()) {
-        for id in &waiting {
-            mta.delete(Selector::Journey(*id)).await?;
+        for id in journeys.ids() {
+            mta.delete(Selector::Journey(id)).await?;
         }
     }
-    Ok(())
+    // At last, since what was deleted from the queues is settled now.
+    Ok(running.env.event_log.forget(journeys).await?)
 }

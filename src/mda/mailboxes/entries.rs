@@ -8,6 +8,7 @@ use super::change::set_flags;
 use super::{Error, Mailboxes, Uid, sqlite};
 use crate::catalogue::{self, Changes};
 use crate::imap::{Flags, StoreMode, SystemFlags};
+use crate::journey::DeletedJourneys;
 use crate::store::Transaction;
 
 /// Entries of one commit: others are not held up for long.
@@ -54,11 +55,12 @@ impl Mailboxes {
         .await
     }
 
-    /// Deletes entries with all their copies, those under way too; or, if an account is given, only its copies.
+    /// Deletes entries with their journeys and all their copies, those under way too; or, if an account is given, only its
+    /// copies. Returns the journeys of the entries that are gone.
     ///
     /// # Errors
     /// The change cannot be stored.
-    pub async fn delete_entries(&self, entries: &[i64], account: Option<&str>) -> Result<(), Error> {
+    pub async fn delete_entries(&self, entries: &[i64], account: Option<&str>) -> Result<DeletedJourneys, Error> {
         let account = account.map(str::to_owned);
         let job = move |transaction: &Transaction<'_>, batch: &[i64]| {
             let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
@@ -67,14 +69,14 @@ impl Mailboxes {
                     by_mailbox.entry(mailbox).or_default().push(uid);
                 }
             }
-            let mut deleted = Changes::default();
+            let (mut deleted, mut journeys) = (Changes::default(), DeletedJourneys::default());
             for entry in batch {
                 let gone = match &account {
                     Some(account) => catalogue::forget_address(transaction, *entry, account)?,
                     None => catalogue::remove(transaction, *entry)?,
                 };
                 if let Some(id) = gone {
-                    catalogue::mark_deleted(transaction, id)?;
+                    journeys.delete(transaction, id)?;
                     deleted.deleted.insert(id);
                 }
             }
@@ -83,9 +85,14 @@ impl Mailboxes {
                 sqlite::remove(transaction, mailbox, &uids)
             });
             let changes = changes.collect::<Result<Vec<_>, _>>()?;
-            Ok(CommittedChanges { changes, entries: deleted, ..Default::default() })
+            Ok((journeys, CommittedChanges { changes, entries: deleted, ..Default::default() }))
         };
-        self.freeing().each_batch(entries, job).await
+        let mut journeys = DeletedJourneys::default();
+        for batch in entries.chunks(BATCH) {
+            let (batch, job) = (batch.to_vec(), job.clone());
+            journeys.extend(self.freeing().change(move |transaction| job(transaction, &batch)).await?);
+        }
+        Ok(journeys)
     }
 
     async fn each_batch<F>(&self, entries: &[i64], job: F) -> Result<(), Error>

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{tree, views};
 use crate::catalogue::{self, Expected};
 use crate::imap::{Flags, SystemFlags};
+use crate::journey;
 use crate::mda::mailboxes::Uid;
 use crate::mda::mailboxes::append::{Listing, MessageToInsert};
 use crate::mda::mailboxes::view::date;
@@ -38,7 +39,7 @@ pub(super) fn join(
             (membership.entry, membership.is_new) = (Some(number), is_new);
         }
         (Listing::Copy, Some(journey)) => {
-            if let Expected::Entry { number, seen, keywords } = catalogue::find_expected(transaction, journey)? {
+            if let Some(Expected { number, seen, keywords }) = catalogue::find_expected(transaction, journey)? {
                 catalogue::list_under(transaction, number, &tree::key(transaction, account)?)?;
                 membership.entry = Some(number);
                 if seen {
@@ -57,8 +58,8 @@ pub(in crate::mda::mailboxes) fn is_deleted(
     MessageToInsert { message, listing, .. }: &MessageToInsert,
 ) -> Result<bool, Error> {
     match message.journey().filter(|_| *listing != Listing::None) {
-        Some(journey) => Ok(catalogue::find_expected(transaction, journey)? == Expected::Deleted),
-        None => Ok(false),
+        Some(id) if catalogue::find_expected(transaction, id)?.is_none() => journey::is_deleted(transaction, id),
+        _ => Ok(false),
     }
 }
 
