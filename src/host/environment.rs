@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Error, FaultInjector};
 use crate::catalogue::{self, Catalogue};
 use crate::dns::Resolver;
-use crate::journey::EventLog;
+use crate::journey::{self, EventLog};
 use crate::mua::ClientContext;
 use crate::net::{Authority, Interface, Net, TlsAcceptor, Trust};
 use crate::store::Store;
@@ -50,7 +50,7 @@ impl Environment {
         let (links, rng) = (world.clone(), Rng::seeded(seed));
         Ok(Self {
             net: Net::memory(Arc::new(move |from: IpAddr, to: IpAddr| links.latency(from, to))),
-            store: Store::in_memory(&[catalogue::SCHEMA, mta::SCHEMA, mda::SCHEMA])?,
+            store: Store::in_memory(&[catalogue::SCHEMA, mta::SCHEMA, mda::SCHEMA, journey::SCHEMA])?,
             catalogue: None,
             clock,
             event_log: EventLog::new(clock, usize::MAX, transcripts),

@@ -121,8 +121,11 @@ await mailpit.releaseMessage(ID, { To: ['released@sina.test'] })
 const released = await mailpit.waitForMessages({ query: 'to:friend bcc:released', count: 1 })
 assert.notEqual(released.messages[0].ID, ID)
 await assert.rejects(mailpit.releaseMessage(ID, { To: [] }), /400.*No valid addresses found/)
-// Not there, and said so: no data for HTML checks, no SpamAssassin, no thumbnails.
-for (const call of [() => mailpit.htmlCheck(ID), () => mailpit.spamAssassinCheck(ID), () => mailpit.getAttachmentThumbnail(ID, '2')]) {
+const checked = await mailpit.htmlCheck(ID)
+assert.ok(checked.Total.Tests > 300 && checked.Total.Nodes > 0 && checked.Platforms.ios.includes('Gmail'))
+assert.deepEqual(Object.keys(checked.Warnings[0].Results[0]).sort(), ['Family', 'Name', 'NoteNumber', 'Platform', 'Support', 'Version'])
+// Not there, and said so: no SpamAssassin, no thumbnails.
+for (const call of [() => mailpit.spamAssassinCheck(ID), () => mailpit.getAttachmentThumbnail(ID, '2')]) {
     await assert.rejects(call, /404/)
 }
 

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `/api/v1/messages` | `GET` a page; `PUT` read state; `DELETE` |
 //! | `/api/v1/search?query=WORDS` | `GET` a page; `DELETE` |
-//! | `/api/v1/message/ID` | a message, which is marked as read; `…/headers`, `…/raw`, `…/part/PART`, `…/link-check` |
+//! | `/api/v1/message/ID` | a message, which is marked as read; `…/headers`, `…/raw`, `…/part/PART`, `…/link-check`,
+//! | | `…/html-check` |
 //! | `POST /api/v1/message/ID/release` | sends it into the world again |
 //! | `POST /api/v1/send` | sends a message |
 //! | `/api/v1/tags`, `/api/v1/tags/TAG` | tags in use; `PUT` and `DELETE` change them |
@@ -19,6 +20,7 @@
 mod change;
 mod chaos;
 mod extract;
+mod html_check;
 mod info;
 mod links;
 mod list;
@@ -79,6 +81,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(message::raw))
         .routes(routes!(message::part))
         .routes(routes!(links::check))
+        .routes(routes!(html_check::check))
         .routes(routes!(send::release))
         .routes(routes!(tags::list, tags::set))
         .routes(routes!(tags::rename, tags::delete))

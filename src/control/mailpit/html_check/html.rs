@@ -1,0 +1,136 @@
+//! Reads the tags of an HTML document, as <https://html.spec.whatwg.org/multipage/parsing.html#tokenization> says, and counts what
+//! they use. Every byte is read once, and nothing of the tree is built.
+
+use std::borrow::Cow;
+
+use super::css;
+use super::usage::Usage;
+
+/// Elements whose content is text up to their end tag.
+const RAW_TEXT: [&str; 6] = ["style", "script", "textarea", "title", "xmp", "noembed"];
+/// Elements of the document itself, which are no nodes of a message.
+const OUTER: [&str; 3] = ["html", "head", "meta"];
+
+/// Counts what a document uses.
+pub(super) fn count(html: &str, usage: &mut Usage) {
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        if let Some(comment) = rest.strip_prefix("!--") {
+            usage.note("comment", "html");
+            rest = after(comment, "-->");
+        } else if rest.starts_with(['!', '?', '/']) {
+            let (tag, next) = rest.split_once('>').unwrap_or((rest, ""));
+            if tag.get(.."!doctype".len()).is_some_and(|start| start.eq_ignore_ascii_case("!doctype")) {
+                let name = tag["!doctype".len()..].trim().to_ascii_lowercase();
+                usage.note("doctype", &name);
+            }
+            rest = next;
+        } else if rest.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            rest = element(rest, usage);
+        }
+    }
+}
+
+/// What comes after a text; nothing if it is not there.
+fn after<'a>(text: &'a str, end: &str) -> &'a str {
+    text.split_once(end).map_or("", |(_, rest)| rest)
+}
+
+/// Counts a start tag, from its name on, and returns what comes after it.
+fn element<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
+    let end = text.find(|end: char| end.is_ascii_whitespace() || matches!(end, '/' | '>')).unwrap_or(text.len());
+    let name = text[..end].to_ascii_lowercase();
+    usage.nodes += u64::from(!OUTER.contains(&name.as_str()));
+    usage.note("element", &name);
+    let (mut rest, mut has_type) = (&text[end..], false);
+    while let Some((attribute, value, next)) = attribute(rest) {
+        rest = next;
+        let attribute = attribute.to_ascii_lowercase();
+        has_type |= attribute == "type";
+        note_attribute(&name, &attribute, &value, usage);
+    }
+    match name.as_str() {
+        "input" if !has_type => usage.note("input", "text"),
+        "button" if !has_type => usage.note("button", "submit"),
+        _ => {}
+    }
+    let rest = after(rest, ">");
+    if !RAW_TEXT.contains(&name.as_str()) {
+        return rest;
+    }
+    let end = end_tag(rest, &name);
+    if name == "style" {
+        css::count_sheet(&rest[..end], usage);
+    }
+    &rest[end..]
+}
+
+/// Where the end tag of an element begins.
+fn end_tag(text: &str, name: &str) -> usize {
+    let is_it = |(at, _): &(usize, &str)| {
+        text.get(at + 2..at + 2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+    };
+    text.match_indices("</").find(is_it).map_or(text.len(), |(at, _)| at)
+}
+
+/// The next attribute of a tag, its value, and what comes after it; `None` at the end of the tag.
+fn attribute(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
+    let text = text.trim_start_matches(|skipped: char| skipped.is_ascii_whitespace() || skipped == '/');
+    if text.is_empty() || text.starts_with('>') {
+        return None;
+    }
+    // An equals sign at the beginning is part of the name.
+    let is_end =
+        |(at, end): (usize, char)| end.is_ascii_whitespace() || matches!(end, '/' | '>') || end == '=' && 0 < at;
+    let end = text.char_indices().find_map(|found| is_end(found).then_some(found.0)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let Some(value) = rest.trim_ascii_start().strip_prefix('=').map(str::trim_ascii_start) else {
+        return Some((name, Cow::Borrowed(""), rest));
+    };
+    let (value, rest) = match value.strip_prefix(['"', '\'']) {
+        Some(quoted) => quoted.split_once(&value[..1]).unwrap_or((quoted, "")),
+        None => {
+            let end = value.find(|end: char| end.is_ascii_whitespace() || end == '>').unwrap_or(value.len());
+            value.split_at(end)
+        }
+    };
+    Some((name, decoded(value), rest))
+}
+
+/// A value with those character references that stand in styles.
+fn decoded(value: &str) -> Cow<'_, str> {
+    if !value.contains('&') {
+        return Cow::Borrowed(value);
+    }
+    let named = [("&quot;", "\""), ("&#34;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
+    Cow::Owned(named.iter().fold(value.to_owned(), |value, (reference, text)| value.replace(reference, text)))
+}
+
+fn note_attribute(element: &str, attribute: &str, value: &str, usage: &mut Usage) {
+    usage.note("attribute", attribute);
+    match (element, attribute) {
+        (_, "style") => css::count_declarations(value, usage),
+        ("input" | "button", "type") => usage.note(element, &value.trim().to_ascii_lowercase()),
+        ("meta", "name") => usage.note("meta", &value.trim().to_ascii_lowercase()),
+        ("a" | "area", "href") if value.trim_start().starts_with('#') => usage.note("link", "#"),
+        ("a" | "area", "href") => {
+            let scheme = value.split_once(':').map_or("", |(scheme, _)| scheme.trim());
+            usage.note("link", &scheme.to_ascii_lowercase());
+        }
+        ("img" | "source" | "input", "src") | (_, "background") => note_image(value, usage),
+        _ => {}
+    }
+}
+
+/// The format of a picture, by its address.
+pub(super) fn note_image(address: &str, usage: &mut Usage) {
+    let address = address.trim();
+    if address.get(.."data:".len()).is_some_and(|start| start.eq_ignore_ascii_case("data:")) {
+        return usage.note("image", "data");
+    }
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    if let Some((_, format)) = path.rsplit_once('.') {
+        usage.note("image", &format.to_ascii_lowercase());
+    }
+}

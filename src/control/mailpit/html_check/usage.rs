@@ -1,0 +1,38 @@
+//! How often a document uses what the data tell about. What is used has a kind and a name, as one text: `property:gap`.
+
+use std::collections::BTreeMap;
+
+use super::data::Feature;
+use super::features;
+
+/// Counts of what some features are used by; all else is left out, so that a document cannot fill the memory.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    /// How many elements there are.
+    pub(super) nodes: u64,
+    counts: BTreeMap<String, u64>,
+    /// `kind:name` of what is counted now.
+    key: String,
+}
+
+impl Usage {
+    /// Counts what these features are used by.
+    pub(super) fn of(features: &[Feature]) -> Self {
+        let counts = features.iter().flat_map(features::uses).map(|usage| (usage, 0)).collect();
+        Self { counts, ..Self::default() }
+    }
+
+    /// Counts one use.
+    pub(super) fn note(&mut self, kind: &str, name: &str) {
+        self.key.clear();
+        self.key.extend([kind, ":", name]);
+        if let Some(count) = self.counts.get_mut(&self.key) {
+            *count += 1;
+        }
+    }
+
+    /// How often a feature is used.
+    pub(super) fn count(&self, feature: &Feature) -> u64 {
+        features::uses(feature).iter().filter_map(|usage| self.counts.get(usage)).sum()
+    }
+}
