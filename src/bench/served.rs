@@ -31,7 +31,7 @@ impl Served {
     ///
     /// # Errors
     /// The process does not start.
-    pub async fn start(folder: &Path, world: Option<&str>) -> Result<Self, Error> {
+    pub async fn start(folder: &Path, world: Option<&str>, more: &[&str]) -> Result<Self, Error> {
         let fail = |error: std::io::Error| Error::Served(error.to_string());
         fs::create_dir_all(folder).map_err(fail)?;
         let mut command = Command::new(std::env::current_exe().map_err(fail)?);
@@ -55,7 +55,8 @@ impl Served {
             "--ports-file".as_ref(),
             ports.as_os_str(),
         ];
-        let child = command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).spawn().map_err(fail)?;
+        let child =
+            command.args(options).args(more).stdin(Stdio::null()).stdout(Stdio::null()).spawn().map_err(fail)?;
         let mut served = Self { child, ports: BTreeMap::new() };
         served.ports = served.wait(&ports).await?;
         Ok(served)

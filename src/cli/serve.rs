@@ -66,6 +66,9 @@ pub(super) struct Serve {
     /// Prints no lines about messages: by default there is one for each that enters the world, has to wait, or has ended.
     #[arg(long, short, env = "POSTROAD_QUIET")]
     quiet: bool,
+    /// For `bench smtp`: without the catalogue, as in a process of `host`.
+    #[arg(long, hide = true)]
+    without_catalogue: bool,
 }
 
 impl Serve {
@@ -82,6 +85,7 @@ impl Serve {
             json: false,
             import: Vec::new(),
             quiet: true,
+            without_catalogue: false,
             access: HttpAccess::default(),
         }
     }
@@ -125,7 +129,7 @@ impl Serve {
         let env = Environment {
             net: Net::loopback(world.addresses()),
             event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
-            catalogue: Some(Catalogue::new(store.clone())),
+            catalogue: (!self.without_catalogue).then(|| Catalogue::new(store.clone())),
             store,
             clock,
             rng: Rng::from_entropy(),

@@ -326,7 +326,8 @@ fn http_deletion_takes_the_journeys_of_messages_and_all_of_an_empty_world() {
     assert_eq!(http.get(&format!("/api/v1/journeys/{}", ids[1]))["id"], json!(ids[1]), "a client expunged the message");
     // One that waits in a queue is deleted there.
     served.ask("POST", "/api/v1/hosts/mda-sina/off");
-    smtp.send(&["friend@sina.test"], "waits");
+    let waits = format!("/api/v1/journeys/{}", smtp.send(&["friend@sina.test"], "waits"));
+    eventually(&mut http, &waits, |story| story["recipients"]["friend@sina.test"]["status"] == "deferred");
     http.change("DELETE", "/api/v1/messages", &json!({}));
     let page = eventually(&mut http, "/api/v1/journeys", |page| page["total"] == 0);
     assert_eq!(page["journeys"], json!([]));

@@ -70,7 +70,7 @@ impl Memory {
     /// Measures queued messages, after one that warms up the server.
     async fn measure_queue(&self, figures: &mut Figures) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
-        let served = Served::start(folder.path(), Some(FRONT)).await?;
+        let served = Served::start(folder.path(), Some(FRONT), &[]).await?;
         let (interface, sent) = (Net::sockets().interface(&[]), AtomicU64::new(0));
         let load = |count| {
             let messages = Messages::new("me@163.test".parse()?, "sink@away.test".parse()?, self.size, drawn());
@@ -99,7 +99,7 @@ impl Memory {
     /// Measures a large message through three MTAs to a mailbox, after a small one.
     async fn measure_large_message(&self, figures: &mut Figures) -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("postroad-bench-").tempdir()?;
-        let served = Served::start(folder.path(), Some(&world())).await?;
+        let served = Served::start(folder.path(), Some(&world()), &[]).await?;
         let interface = Net::sockets().interface(&[]);
         let context = ClientContext {
             interface: interface.clone(),

@@ -72,6 +72,9 @@ pub(super) struct Smtp {
     /// temporary files.
     #[arg(long, value_name = "FOLDER", conflicts_with = "target")]
     data: Option<PathBuf>,
+    /// Starts the server without the catalogue, which lists each message over HTTP: the difference is what that costs.
+    #[arg(long, conflicts_with = "target")]
+    without_catalogue: bool,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -144,7 +147,8 @@ impl Smtp {
             Some(data) => folder.tempdir_in(data).with_context(|| format!("cannot write to {}", data.display()))?,
             None => folder.tempdir()?,
         };
-        let served = Served::start(folder.path(), (!self.chain).then_some(FRONT)).await?;
+        let more: &[&str] = if self.without_catalogue { &["--without-catalogue"] } else { &[] };
+        let served = Served::start(folder.path(), (!self.chain).then_some(FRONT), more).await?;
         let imap = if self.chain { Some(served.port("imap")?) } else { None };
         let (smtp, processes) = (served.port("smtp")?, served.processes());
         Ok(Target { smtp, imap, processes, _ours: Some((served, folder)) })

@@ -121,7 +121,7 @@ impl Target {
         if ours.served.take().is_some() {
             std::fs::remove_file(ours.folder.path().join("ports.json"))?;
         }
-        let served = Served::start(ours.folder.path(), None).await?;
+        let served = Served::start(ours.folder.path(), None, &[]).await?;
         (self.imap, self.pop3) = (Some(served.port("imap")?), Some(served.port("pop3")?));
         self.processes = served.processes();
         ours.served = Some(served);
