@@ -89,11 +89,17 @@ impl Identity {
     /// # Errors
     /// One of the texts is invalid, or the key is not that of the certificate.
     pub fn from_pem(chain: &[u8], key: &[u8], clock: Clock) -> Result<Self, Error> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(invalid)?;
-        let identity = Self::new(clock, chain.map_err(invalid)?, key);
-        identity.config(Transport::Socket)?;
-        Ok(identity)
+        let read = || {
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(invalid)?;
+            let identity = Self::new(clock, chain.map_err(invalid)?, key);
+            identity.config(Transport::Socket)?;
+            Ok(identity)
+        };
+        read().map_err(|error| match error {
+            Error::Tls { why, .. } => Error::Tls { name: "this certificate".to_owned(), why },
+            other => other,
+        })
     }
 
     /// The configuration of a server on this transport.
