@@ -367,6 +367,13 @@ impl StandIn {
     }
 }
 
+/// What Mailpit's variables say about `mailpit sendmail`, as options that those of the command line override.
+pub(super) fn sendmail_defaults() -> Vec<OsString> {
+    let variables = [("MP_SENDMAIL_SMTP_ADDR", "--server"), ("MP_SENDMAIL_FROM", "-f")];
+    let given = variables.into_iter().filter_map(|(name, option)| Some([option.into(), std::env::var_os(name)?]));
+    given.flatten().collect()
+}
+
 /// A string in TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()

@@ -9,7 +9,7 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use super::TIMEOUT;
+use super::{TIMEOUT, err, fed};
 
 struct Mailpit {
     child: Child,
@@ -54,6 +54,14 @@ impl Mailpit {
         replies
     }
 
+    /// Hands a message over by `mailpit sendmail`.
+    fn sendmail(&self, variables: &[(&str, &str)], arguments: &[&str]) {
+        let mut command = Command::new(self.folder.path().join("mailpit"));
+        command.arg("sendmail").args(arguments).envs(variables.iter().copied());
+        let output = fed(command, "To: ann@shop.example\nSubject: handed over\n\nx\n");
+        assert!(output.status.success(), "{}", err(&output));
+    }
+
     fn ready(&self) -> bool {
         let mut command = Command::new(self.folder.path().join("mailpit"));
         command.args(["readyz", "--listen", &self.http]).stderr(Stdio::null()).status().unwrap().success()
@@ -90,6 +98,17 @@ fn program_called_mailpit_takes_mail_for_anybody_with_any_login_and_lone_line_fe
     let session = &mailpit.json("/api/v1/sessions?outcome=logged_in")["sessions"][0];
     assert_eq!((&session["login"], &session["journeys"][0]), (&"user".into(), &id.into()));
     assert!(mailpit.ready());
+    // As PHP calls it.
+    let server = [("MP_SENDMAIL_SMTP_ADDR", &*mailpit.smtp), ("MP_SENDMAIL_FROM", "php@app.example")];
+    let other = [("MP_SENDMAIL_SMTP_ADDR", "127.0.0.1:1")];
+    mailpit.sendmail(&server, &["-t", "-i"]);
+    assert_eq!(mailpit.json("/api/v1/messages")["messages"][0]["Envelope"]["From"], "php@app.example");
+    mailpit.sendmail(&other, &["-S", &mailpit.smtp, "-t", "-f", "cron@app.example"]);
+    let list = mailpit.json("/api/v1/search?query=subject:handed");
+    assert_eq!(
+        (&list["messages_count"], &list["messages"][0]["Envelope"]["From"]),
+        (&2.into(), &"cron@app.example".into())
+    );
     mailpit.child.kill().unwrap();
     assert!(!mailpit.ready());
     let mut errors = String::new();
