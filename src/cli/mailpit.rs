@@ -1,6 +1,8 @@
 //! The program under the name `mailpit`: takes Mailpit's options and `MP_*` variables, listens where Mailpit does, and says the
 //! line that test containers wait for. It runs a world of one MTA that takes mail for any address.
 
+mod tls;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,9 +14,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::time::{Instant, sleep};
 
+use self::tls::{CERTIFICATE, CERTIFICATE_KEY, Encryption};
 use super::serve::Serve;
 use crate::control::{Access, Client, Credentials};
-use crate::host::{Certificate, Fault, RunningWorld};
+use crate::host::RunningWorld;
 use crate::net::Net;
 use crate::world::{Service, World, span};
 
@@ -58,6 +61,9 @@ const OPTIONS: &[(&str, &str, &str, bool, Effect)] = &[
     ("smtp-auth-accept-any", "", "MP_SMTP_AUTH_ACCEPT_ANY", false, Same),
     ("ui-auth-file", "", "MP_UI_AUTH_FILE", true, Same),
     ("", "", "MP_UI_AUTH", true, Same),
+    ("smtp-tls-cert", "", CERTIFICATE, true, Same),
+    ("smtp-tls-key", "", CERTIFICATE_KEY, true, Same),
+    ("smtp-require-tls", "", "MP_SMTP_REQUIRE_TLS", false, Same),
     ("smtp-auth-allow-insecure", "", "MP_SMTP_AUTH_ALLOW_INSECURE", false, Given),
     ("smtp-disable-rdns", "", "MP_SMTP_DISABLE_RDNS", false, Given),
     ("disable-version-check", "", "MP_DISABLE_VERSION_CHECK", false, Given),
@@ -87,10 +93,7 @@ const OPTIONS: &[(&str, &str, &str, bool, Effect)] = &[
     ("allow-internal-http-requests", "", "MP_ALLOW_INTERNAL_HTTP_REQUESTS", false, Absent),
     ("enable-spamassassin", "", "MP_ENABLE_SPAMASSASSIN", true, Absent),
     ("enable-prometheus", "", "MP_ENABLE_PROMETHEUS", true, Absent),
-    ("smtp-tls-cert", "", "MP_SMTP_TLS_CERT", true, Absent),
-    ("smtp-tls-key", "", "MP_SMTP_TLS_KEY", true, Absent),
     ("smtp-require-starttls", "", "MP_SMTP_REQUIRE_STARTTLS", false, Absent),
-    ("smtp-require-tls", "", "MP_SMTP_REQUIRE_TLS", false, Absent),
     ("smtp-strict-rfc-headers", "", "MP_SMTP_STRICT_RFC_HEADERS", false, Absent),
     ("smtp-allowed-recipients", "", "MP_SMTP_ALLOWED_RECIPIENTS", true, Absent),
     ("smtp-ignore-rejected-recipients", "", "MP_SMTP_IGNORE_REJECTED_RECIPIENTS", false, Absent),
@@ -282,14 +285,19 @@ impl StandIn {
         let same = [Some(self.smtp), Some(self.http), pop3].into_iter().flatten().all(|at| at.ip() == self.smtp.ip());
         ensure!(same, "all services must listen at one IP address here");
         let pop3 = pop3.map(|at| format!("pop3 = {}\n", at.port())).unwrap_or_default();
+        let encryption = self.encryption()?;
+        if encryption == Encryption::Offered {
+            mta.push_str("starttls = true\n");
+        }
         let text = format!(
             "[world]\nname = \"{HOST}\"\npassword = \"postroad\"\nentry = \"{HOST}\"\nkeep = {{ {} }}\n\
              [elsewhere]\nmx = \"{HOST}\"\nmailboxes = \"mailboxes\"\n\
-             [ports]\nsmtp = {}\nhttp = {}\n{pop3}\
+             [ports]\n{} = {}\nhttp = {}\n{pop3}\
              [dns.dns]\nname = \"ns.postroad.test\"\naddress = \"192.0.2.53\"\n\
              [mta.{HOST}]\nname = \"{HOST}\"\naddress = \"192.0.2.25\"\nbare_line_ends = \"normalize\"\n{mta}\
              [mda.mailboxes]\nname = \"mailboxes.postroad.test\"\naddress = \"192.0.2.26\"\n",
             keep.join(", "),
+            encryption.service(),
             self.smtp.port(),
             self.http.port(),
         );
@@ -311,7 +319,11 @@ impl StandIn {
         }
     }
 
-    async fn serve(self) -> anyhow::Result<ExitCode> {
+    async fn serve(mut self) -> anyhow::Result<ExitCode> {
+        if let (Encryption::Offered, Some(why)) = (self.encryption()?, self.secret_file()) {
+            eprintln!("mailpit: {why}; STARTTLS is not offered");
+            self.values.retain(|(name, _)| name != CERTIFICATE);
+        }
         if !self.absent.is_empty() {
             eprintln!("mailpit: not supported by Postroad and ignored: {}", self.absent.join(", "));
         }
@@ -326,19 +338,13 @@ impl StandIn {
         Serve::of(self.smtp.ip(), data).run_world(world, access, None, Some(&self)).await
     }
 
-    /// Before the first client: without a certificate, Mailpit does not offer TLS.
-    pub(super) async fn hide_tls(&self, running: &RunningWorld) {
-        let hosts = [HOST, "mailboxes"].map(str::to_owned);
-        for host in hosts {
-            running.inject(&Fault::Tls { host, certificate: Certificate::Absent }).await;
-        }
-    }
-
     /// Says that it is up: testcontainers and Quarkus wait for `accessible via`.
     pub(super) fn announce(&self, running: &RunningWorld) {
         let bound = |service| running.bound_ports().get(&service).copied();
-        if let Some(smtp) = bound(Service::Smtp) {
-            println!("level=info msg=\"[smtpd] starting on {smtp} (no encryption)\"");
+        if let Ok(encryption) = self.encryption()
+            && let Some(smtp) = bound(encryption.service())
+        {
+            println!("level=info msg=\"[smtpd] starting on {smtp} ({})\"", encryption.title());
         }
         if let Some(http) = bound(Service::Http) {
             println!("level=info msg=\"[http] starting on {http}\"");
@@ -359,6 +365,13 @@ impl StandIn {
             }
         }
     }
+}
+
+/// What Mailpit's variables say about `mailpit sendmail`, as options that those of the command line override.
+pub(super) fn sendmail_defaults() -> Vec<OsString> {
+    let variables = [("MP_SENDMAIL_SMTP_ADDR", "--server"), ("MP_SENDMAIL_FROM", "-f")];
+    let given = variables.into_iter().filter_map(|(name, option)| Some([option.into(), std::env::var_os(name)?]));
+    given.flatten().collect()
 }
 
 /// A string in TOML.
@@ -415,6 +428,15 @@ mod tests {
         assert!(read(&["--no-such-option"], &[]).is_err() && read(&["--smtp"], &[]).is_err());
         let hashed = read(&[], &[("MP_SMTP_AUTH", "a:$2a$10$x")]).unwrap();
         assert!(hashed.world().is_err());
+
+        let certificate = [("MP_SMTP_TLS_CERT", "/cert.pem"), ("MP_SMTP_TLS_KEY", "/key.pem")];
+        let ports = |stand_in: StandIn| stand_in.world().unwrap().ports.into_keys().collect::<Vec<_>>();
+        let offered = read(&[], &certificate).unwrap();
+        assert!(matches!(&offered.world().unwrap().hosts[HOST].role, Role::Mta(settings) if settings.starttls));
+        assert_eq!((offered.absent.len(), ports(offered)), (0, vec![Service::Smtp, Service::Http]));
+        let required = read(&["--smtp-require-tls"], &certificate).unwrap();
+        assert_eq!(ports(required), [Service::Smtps, Service::Http]);
+        assert!(read(&["--smtp-require-tls"], &[]).unwrap().world().is_err());
         let ready = read(&["readyz", "--wait", "--timeout", "3s"], &[]).unwrap();
         assert_eq!(ready.action, Action::Readyz { wait: true, timeout: Duration::from_secs(3) });
     }

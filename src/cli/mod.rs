@@ -100,8 +100,10 @@ impl Cli {
         if name.as_ref().is_some_and(|name| name == "sendmail") {
             arguments.insert(1, "sendmail".into());
         }
-        if name.as_ref().is_some_and(|name| name == "mailpit") && arguments.get(1).is_none_or(|word| word != "sendmail")
-        {
+        let is_mailpit = name.as_ref().is_some_and(|name| name == "mailpit");
+        if is_mailpit && arguments.get(1).is_some_and(|word| word == "sendmail") {
+            arguments.splice(2..2, mailpit::sendmail_defaults());
+        } else if is_mailpit {
             let stand_in = mailpit::StandIn::read(arguments.drain(1..), std::env::vars_os());
             let command = stand_in.map(Command::Mailpit).unwrap_or_else(|error| {
                 out::report(&error);

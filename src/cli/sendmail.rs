@@ -81,7 +81,7 @@ pub(super) struct Sendmail {
     #[arg(short = 'v', action = ArgAction::Count)]
     verbose: u8,
     /// The SMTP port. Default: that of the running world, 127.0.0.1:1025.
-    #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_SMTP")]
+    #[arg(short = 'S', long, alias = "smtp-addr", value_name = "HOST:PORT", env = "POSTROAD_SMTP")]
     server: Option<Endpoint>,
     #[command(flatten)]
     world: FindWorld,

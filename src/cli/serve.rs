@@ -138,7 +138,7 @@ impl Serve {
         };
         let mut running = RunningWorld::start(env, public_ports).await?;
         if let Some(stand_in) = stand_in {
-            stand_in.hide_tls(&running).await;
+            stand_in.set_tls(&running).await?;
         }
         demos(&mut running).await?;
         let mut imported = Imported::default();

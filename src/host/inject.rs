@@ -10,7 +10,7 @@ use super::host_table::Hold;
 use super::start::{MAILBOX_SERVICES, SMTP_SERVICES};
 use super::{Active, Certificate, Direction, DnsFaultKind, Error, Fault, RunningWorld, UndoList};
 use crate::dns::DnsFault;
-use crate::net::{Link, LinkEnd, LinkFault, TlsFault};
+use crate::net::{Identity, Link, LinkEnd, LinkFault, TlsFault};
 use crate::smtp::Reply;
 use crate::smtp::reply_faults::{FaultPoint, ReplyFault, Rule};
 use crate::store::DiskFault;
@@ -210,6 +210,11 @@ impl RunningWorld {
             _ if owns || answers => Ok(()),
             _ => Err(format!("no public port leads to {host}; name one of {known}")),
         }
+    }
+
+    /// Presents this certificate at a host from now on, instead of the one of the world's authority.
+    pub fn present(&self, host: &str, identity: Identity) {
+        self.faults.tls_faults(host).inject(TlsFault::Presents(identity));
     }
 
     /// Whether a host is an MTA with another engine than ours.

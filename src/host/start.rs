@@ -16,7 +16,8 @@ use crate::smtp::server::{PublicHost, Server};
 use crate::world::{self, Engine, Host, HostGroup, HostName, MailboxForm, Role, Service, port};
 
 /// The public ports of an MTA.
-pub(super) const SMTP_SERVICES: &[Service] = &[Service::Smtp, Service::Submission, Service::Submissions];
+pub(super) const SMTP_SERVICES: &[Service] =
+    &[Service::Smtp, Service::Smtps, Service::Submission, Service::Submissions];
 /// The public ports of an MDA.
 pub(super) const MAILBOX_SERVICES: &[Service] = &[Service::Pop3, Service::Pop3s, Service::Imap, Service::Imaps];
 
@@ -176,6 +177,7 @@ impl Starting<'_> {
                 Service::Submissions => {
                     self.listen_public(service, port, Some(tls.clone()), submission.clone())?;
                 }
+                Service::Smtps => self.listen_public(service, port, Some(tls.clone()), open.clone())?,
                 _ => self.listen_public(service, port, None, open.clone())?,
             }
         }

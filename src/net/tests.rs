@@ -503,3 +503,14 @@ async fn authority_from_pem_is_trusted_and_certificates_expire_by_the_worlds_clo
     let (connected, _) = tokio::join!(client.connect_tls(&trust, "mx.test"), server.accept_tls(&identity));
     assert!(connected.unwrap_err().to_string().contains("expired"));
 }
+
+#[test]
+fn identity_from_pem_without_a_certificate_or_its_key_is_refused() {
+    let [one, other] = ["a.test", "b.test"].map(|name| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap());
+    let (chain, key) = (one.cert.pem(), one.signing_key.serialize_pem());
+    assert!(Identity::from_pem(chain.as_bytes(), key.as_bytes(), Clock::wall()).is_ok());
+    for (chain, key) in [(&*chain, &*other.signing_key.serialize_pem()), (&chain, &chain), (&key, &key), ("", &key)] {
+        let error = Identity::from_pem(chain.as_bytes(), key.as_bytes(), Clock::wall()).err().unwrap().to_string();
+        assert!(error.starts_with("TLS with this certificate: "), "{error}");
+    }
+}

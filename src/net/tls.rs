@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{CipherSuite, ServerConfig};
@@ -81,6 +82,24 @@ struct Inner {
 impl Identity {
     pub(super) fn new(clock: Clock, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
         Self(Arc::new(Inner { clock, chain, key, configs: TlsConfigs::default() }))
+    }
+
+    /// A certificate, followed by those of its issuers if there are any, and its key, in PEM.
+    ///
+    /// # Errors
+    /// One of the texts is invalid, or the key is not that of the certificate.
+    pub fn from_pem(chain: &[u8], key: &[u8], clock: Clock) -> Result<Self, Error> {
+        let read = || {
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(invalid)?;
+            let identity = Self::new(clock, chain.map_err(invalid)?, key);
+            identity.config(Transport::Socket)?;
+            Ok(identity)
+        };
+        read().map_err(|error| match error {
+            Error::Tls { why, .. } => Error::Tls { name: "this certificate".to_owned(), why },
+            other => other,
+        })
     }
 
     /// The configuration of a server on this transport.

@@ -197,6 +197,8 @@ pub struct User {
 pub enum Service {
     /// SMTP without login.
     Smtp,
+    /// SMTP without login, with implicit TLS.
+    Smtps,
     /// Submission with STARTTLS.
     Submission,
     /// Submission with implicit TLS.
@@ -221,6 +223,7 @@ impl std::fmt::Display for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Smtp => "smtp",
+            Self::Smtps => "smtps",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
             Self::Pop3 => "pop3",

@@ -1,15 +1,17 @@
-// Every command of cypress-mailpit, with a stand-in for Cypress: node with_cypress_mailpit.mjs URL SMTP-PORT
+// Every command of cypress-mailpit, with a stand-in for Cypress: node with_cypress_mailpit.mjs URL SMTP-PORT [USER:PASSWORD]
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createTransport } from 'nodemailer'
 
-const [url, port] = process.argv.slice(2)
+const [url, port, credentials] = process.argv.slice(2)
+const [MAILPIT_USERNAME, MAILPIT_PASSWORD] = credentials?.split(':') ?? []
 
 // As in Cypress: redirects are followed, a status other than 2xx fails, and JSON is parsed.
-const request = async ({ method, url, body, qs }) => {
+const request = async ({ method, url, body, qs, auth }) => {
     const target = new URL(url)
     for (const [name, value] of Object.entries(qs ?? {})) target.searchParams.set(name, value)
     const headers = { accept: '*/*', ...(body && { 'content-type': 'application/json' }) }
+    if (auth) headers.authorization = 'Basic ' + Buffer.from(`${auth.user}:${auth.pass}`).toString('base64')
     const answer = await fetch(target, { method, headers, body: body && JSON.stringify(body) })
     const text = await answer.text()
     assert.ok(answer.ok, `cy.request() failed: ${method} ${target} ${answer.status}: ${text}`)
@@ -20,7 +22,7 @@ globalThis.Cypress = { expose: (name) => ({ MAILPIT_URL: url })[name], config: (
 globalThis.cy = {
     request,
     wrap: async (value) => value,
-    env: async () => ({}),
+    env: async () => ({ MAILPIT_USERNAME, MAILPIT_PASSWORD }),
     wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 }
 // The package says nowhere that it consists of ES modules.

@@ -1,12 +1,14 @@
-// Every call of mailpit-api: node with_mailpit_api.mjs URL SMTP-PORT
+// Every call of mailpit-api: node with_mailpit_api.mjs URL SMTP-PORT [USER:PASSWORD]
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net from 'node:net'
 import { MailpitClient } from 'mailpit-api'
 import WebSocket from 'ws'
 
-const [url, port] = process.argv.slice(2)
-const mailpit = new MailpitClient(url)
+const [url, port, credentials] = process.argv.slice(2)
+const [username, password] = credentials?.split(':') ?? []
+const mailpit = new MailpitClient(url, credentials && { auth: { username, password } })
+if (credentials) await assert.rejects(new MailpitClient(url).getInfo(), /401/)
 await mailpit.deleteMessages()
 
 // SMTP by hand; returns the id in the last reply.
@@ -131,7 +133,7 @@ for (const call of [() => mailpit.spamAssassinCheck(ID), () => mailpit.getAttach
 
 // The websocket says what happens.
 const events = []
-const socket = new WebSocket(url.replace('http', 'ws') + '/api/events')
+const socket = new WebSocket(url.replace('http', 'ws') + '/api/events', { auth: credentials })
 socket.on('message', (data, isBinary) => events.push(JSON.parse(isBinary ? '' : data)))
 await once(socket, 'open')
 const has = async (wanted) => {

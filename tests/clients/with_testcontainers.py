@@ -2,6 +2,7 @@
 
 import json
 import smtplib
+import ssl
 import sys
 import urllib.request
 from email.message import EmailMessage
@@ -9,9 +10,15 @@ from email.message import EmailMessage
 from testcontainers.community.mailpit import MailpitContainer, MailpitUser
 
 
-def container(**options):
+def container(user=None, **options):
     """Another image and entry point; all else is as the module has it."""
-    return MailpitContainer(sys.argv[1], **options).with_kwargs(entrypoint="/mailpit")
+    return MailpitContainer(sys.argv[1], **options).with_kwargs(entrypoint="/mailpit", user=user)
+
+
+def trust(mailpit):
+    context = ssl.create_default_context(cadata=mailpit.tls_cert.decode())
+    context.check_hostname = False
+    return context
 
 
 def get(mailpit, path):
@@ -38,6 +45,12 @@ with container() as mailpit, smtp(mailpit) as client:
     assert get(mailpit, "/api/v1/messages")["total"] == 2
     out, err = (text.decode() for text in mailpit.get_logs())
     assert "accessible via http://localhost:8025/" in out, out
+    # The module's certificate can be read by root only, as whom Postroad's image does not run.
+    assert "STARTTLS is not offered" in err, err
+
+with container(user="root") as mailpit, smtp(mailpit) as client:
+    client.starttls(context=trust(mailpit))
+    assert client.login("any", "auth")[0] == 235
 
 # Declared users only.
 with container(users=[MailpitUser("jane", "secret"), MailpitUser("ron", "pass2")]) as mailpit:
@@ -51,3 +64,11 @@ with container(users=[MailpitUser("jane", "secret"), MailpitUser("ron", "pass2")
         assert client.login("ron", "pass2")[0] == 235
         client.sendmail("ron@example.com", "ann@example.org", "Subject: by ron\r\n\r\nx\r\n")
     assert get(mailpit, "/api/v1/messages")["messages"][0]["Subject"] == "by ron"
+
+# TLS from the start, as the module's second example has it.
+with container(user="root", users=[MailpitUser("jane", "secret")], require_tls=True) as mailpit:
+    at = (mailpit.get_container_host_ip(), mailpit.get_exposed_smtp_port())
+    with smtplib.SMTP_SSL(*at, context=trust(mailpit)) as client:
+        assert client.login("jane", "secret")[0] == 235
+        client.sendmail("jane@example.com", "ann@example.org", "Subject: over TLS\r\n\r\nx\r\n")
+    assert get(mailpit, "/api/v1/messages")["messages"][0]["Subject"] == "over TLS"

@@ -1,5 +1,5 @@
-//! SIGKILL at random times under load: acknowledged messages arrive, and only messages in transit at a kill may be
-//! duplicated.
+//! SIGKILL at random times under load: acknowledged messages arrive, only messages in transit at a kill may be
+//! duplicated, and the lists of messages and journeys agree with the mailboxes.
 //!
 //! `POSTROAD_KILLS` is the number of kills (20), `POSTROAD_SEED` the seed of their times (1).
 
@@ -13,8 +13,9 @@ use std::{fs, thread};
 
 use postroad::world::Rng;
 use rusqlite::Connection;
+use serde_json::Value;
 
-use super::{Served, TIMEOUT, eventually, maildrop};
+use super::{LineClient, Served, TIMEOUT, eventually, maildrop};
 
 const CONNECTIONS: u64 = 4;
 /// Messages of one connection between two kills, at most.
@@ -28,8 +29,8 @@ const MAX_POLLS: usize = 6000;
 
 #[derive(Default)]
 struct Ledger {
-    /// Messages for which a 250 was read.
-    acknowledged: BTreeSet<String>,
+    /// Messages for which a 250 was read, with the id in it.
+    acknowledged: BTreeMap<String, String>,
     /// Messages that went out, and no reply to them was read.
     unanswered: BTreeSet<String>,
     /// Journeys that were in a queue at a kill, and in how many queues and kills.
@@ -46,6 +47,7 @@ fn acknowledged_messages_under_load_survive_kill_9() {
     let (data, rng, mut ledger) = (tempfile::tempdir().unwrap(), Rng::seeded(seed), Ledger::default());
     for kill in 0..kills {
         let mut served = Served::start(data.path());
+        check_lists(&served, &ledger);
         let at = served.at("smtp").to_owned();
         let writers: Vec<_> = (0..CONNECTIONS)
             .map(|connection| {
@@ -70,8 +72,8 @@ fn acknowledged_messages_under_load_survive_kill_9() {
     check_delivery(&served, &ledger, kills);
 }
 
-/// Sends until the server is gone: which messages it acknowledged, and which one may have been stored all the same.
-fn write_messages(at: &str, name: &str) -> (Vec<String>, Option<String>) {
+/// Sends until the server is gone: which messages it acknowledged under which id, and which one may have been stored all the same.
+fn write_messages(at: &str, name: &str) -> (Vec<(String, String)>, Option<String>) {
     let mut acknowledged = Vec::new();
     let Ok(stream) = TcpStream::connect(at) else { return (acknowledged, None) };
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -95,7 +97,8 @@ fn write_messages(at: &str, name: &str) -> (Vec<String>, Option<String>) {
         if !reply.starts_with("250 ") || !reply.ends_with('\n') {
             return (acknowledged, Some(message));
         }
-        acknowledged.push(message);
+        let id = reply.split_once("queued as ").and_then(|(_, id)| id.split_once('-')).expect("an id").0;
+        acknowledged.push((message, id.to_owned()));
     }
     (acknowledged, None)
 }
@@ -158,6 +161,32 @@ fn drain(served: &Served) {
     assert!((0..MAX_POLLS).any(|_| is_empty()), "the queues do not empty");
 }
 
+/// The ids of all pages of a list.
+fn ids(served: &Served, path: &str, list: &str, id: &str) -> BTreeSet<String> {
+    let (mut all, mut cursor) = (BTreeSet::new(), String::new());
+    loop {
+        let page = served.json(&format!("{path}?limit=1000{cursor}"));
+        for item in page[list].as_array().unwrap() {
+            assert!(all.insert(item[id].as_str().unwrap().to_owned()), "{path} has {item} twice");
+        }
+        match &page["next"] {
+            Value::Null => return all,
+            Value::String(next) => cursor = format!("&cursor={next}"),
+            next => cursor = format!("&cursor={next}"),
+        }
+    }
+}
+
+/// What was acknowledged is in the list of messages and has a journey, and neither has what the other has not. Returns the ids.
+fn check_lists(served: &Served, ledger: &Ledger) -> BTreeSet<String> {
+    let messages = ids(served, "/api/v1/messages", "messages", "ID");
+    let journeys = ids(served, "/api/v1/journeys", "journeys", "id");
+    assert_eq!(messages, journeys);
+    let lost: Vec<_> = ledger.acknowledged.iter().filter(|(_, id)| !messages.contains(*id)).collect();
+    assert!(lost.is_empty(), "acknowledged and not in the list of messages: {lost:?}");
+    messages
+}
+
 /// The journeys agree with the mailbox and the queues, whichever events were not stored before a kill.
 fn check_journeys<'a>(served: &Served, delivered: impl Iterator<Item = &'a String>) {
     let is_settled = || served.json("/api/v1/journeys?settled=false")["total"] == 0;
@@ -181,8 +210,14 @@ fn check_delivery(served: &Served, ledger: &Ledger, kills: u64) {
         copies.entry(message).or_insert((0, id.to_owned())).0 += 1;
     }
     pop3.command("QUIT");
-    let lost: Vec<_> = ledger.acknowledged.iter().filter(|message| !copies.contains_key(*message)).collect();
+    let lost: Vec<_> = ledger.acknowledged.iter().filter(|(message, _)| !copies.contains_key(*message)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
+    let delivered: BTreeSet<_> = copies.values().map(|(_, journey)| journey.clone()).collect();
+    assert_eq!(check_lists(served, ledger), delivered);
+    let mut imap = LineClient::open(served.at("imap"));
+    imap.command("a LOGIN friend@sina.test postroad");
+    let status = imap.command("b STATUS INBOX (MESSAGES)");
+    assert!(status.ends_with(&format!("(MESSAGES {})", uids.len())), "{status}");
     let doubled = copies.values().filter(|(count, _)| *count != 1);
     for (count, journey) in doubled.clone() {
         let risks = ledger.at_risk.get(journey).copied().unwrap_or(0);
@@ -190,7 +225,7 @@ fn check_delivery(served: &Served, ledger: &Ledger, kills: u64) {
     }
     let unasked: Vec<_> = copies
         .keys()
-        .filter(|message| !ledger.acknowledged.contains(*message) && !ledger.unanswered.contains(*message))
+        .filter(|message| !ledger.acknowledged.contains_key(*message) && !ledger.unanswered.contains(*message))
         .collect();
     assert!(unasked.is_empty(), "from nowhere: {unasked:?}");
     check_journeys(served, copies.values().map(|(_, journey)| journey));

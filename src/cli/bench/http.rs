@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::figure::{Figure, Figures, RARE_SUBJECT, RARE_TEXT, message};
 use crate::bench::Processes;
@@ -15,8 +16,9 @@ use crate::catalogue::{self, Arrival, Catalogue};
 use crate::control::{self, Access, Client};
 use crate::host::{DataDir, Environment, PublicPorts, RunningWorld};
 use crate::journey::{EventKind, EventLog, Protocol};
-use crate::mail::{Address, JourneyId, Message};
-use crate::net::Net;
+use crate::mail::{Address, Envelope, JourneyId, Message};
+use crate::mua::{ClientContext, Security, Server, Submitter};
+use crate::net::{Net, Trust};
 use crate::store::{Error, Transaction};
 use crate::world::{Clock, Rng, Service, World};
 
@@ -24,9 +26,11 @@ use crate::world::{Clock, Rng, Service, World};
 const BATCH: u32 = 500;
 /// Events in memory, as in `postroad serve`.
 const MAX_EVENTS: usize = 50_000;
+/// How long a request waits before the message that it waits for is sent.
+const HEAD_START: Duration = Duration::from_millis(20);
 
 /// Measures the HTTP interface of a world in this process with many messages, which are stored directly, and a journey for
-/// each: the median time of a request on a connection of its own, and the memory.
+/// each: the median time of a request on a connection of its own, how soon who waits for a message has it, and the memory.
 #[derive(Debug, Args)]
 pub(super) struct HttpBench {
     /// Number of 4 KiB messages.
@@ -85,6 +89,8 @@ impl HttpBench {
         ] {
             figures.add(Figure::new(what, "ms", "less", self.median_ms(&client, &path).await?));
         }
+        let waited = self.median_wait_ms(running, &client).await?;
+        figures.add(Figure::new("from an acceptance to who waits for it", "ms", "less", waited));
         if let (Some(before), Some(after)) = (before, resident()) {
             let each = after.saturating_sub(before) as f64 / f64::from(self.messages);
             figures.add(Figure::new("memory of each message", "bytes", "less", each));
@@ -102,9 +108,49 @@ impl HttpBench {
             client.bytes(path).await?;
             times.push(began.elapsed());
         }
-        times.sort_unstable();
-        Ok(times[times.len() / 2].as_secs_f64() * 1e3)
+        Ok(median_ms(times))
     }
+
+    /// From the acceptance of a message over SMTP to the answer of a request that waits for it.
+    async fn median_wait_ms(&self, running: &RunningWorld, client: &Client) -> anyhow::Result<f64> {
+        let at = *running.bound_ports().get(&Service::Smtp).context("the world has an SMTP port")?;
+        let context = ClientContext {
+            interface: Net::sockets().interface(&[]),
+            trust: Trust::any_certificate(running.env.clock),
+            hello: "localhost".to_owned(),
+            transcripts: false,
+        };
+        let server = Server { name: "localhost".to_owned(), addresses: vec![at], security: Security::Plain };
+        let mut submitter = Submitter::connect(&context, &server, None).await?;
+        let envelope = Envelope {
+            reverse_path: Some("me@163.test".parse()?),
+            recipients: vec!["friend@sina.test".parse::<Address>()?.into()],
+            ..Envelope::default()
+        };
+        let mut times = Vec::new();
+        for number in 0..self.requests {
+            let path = format!("/api/v1/message/latest?query=subject:awaited{number}x&wait=30s");
+            let message = Message::new(format!("Subject: awaited{number}x\r\n\r\nx\r\n").into_bytes().into());
+            let waiting = async {
+                client.bytes(&path).await?;
+                anyhow::Ok(Instant::now())
+            };
+            let sending = async {
+                sleep(HEAD_START).await;
+                submitter.submit(envelope.clone(), &message).await?;
+                anyhow::Ok(Instant::now())
+            };
+            let (answered, accepted) = tokio::try_join!(waiting, sending)?;
+            times.push(answered.saturating_duration_since(accepted));
+        }
+        submitter.quit().await;
+        Ok(median_ms(times))
+    }
+}
+
+fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e3
 }
 
 /// A world in this process, with its HTTP interface.
@@ -178,7 +224,7 @@ mod tests {
         let mut figures = Figures { quiet: true, ..Figures::default() };
         let bench = HttpBench { messages: 300, requests: 1, json: true };
         bench.measure(&running, &mut figures).await.unwrap();
-        assert!(9 < figures.list.len() && figures.list.iter().all(|figure| figure.value.is_finite()));
+        assert!(10 < figures.list.len() && figures.list.iter().all(|figure| figure.value.is_finite()));
         running.stop().await;
     }
 }
