@@ -31,7 +31,7 @@ impl Served {
     ///
     /// # Errors
     /// The process does not start.
-    pub async fn start(folder: &Path, world: Option<&str>, more: &[&str]) -> Result<Self, Error> {
+    pub async fn start(folder: &Path, world: Option<&str>, more: &[String]) -> Result<Self, Error> {
         let fail = |error: std::io::Error| Error::Served(error.to_string());
         fs::create_dir_all(folder).map_err(fail)?;
         let mut command = Command::new(std::env::current_exe().map_err(fail)?);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use console::style;
 
 use super::announcer::Lines;
@@ -66,9 +66,18 @@ pub(super) struct Serve {
     /// Prints no lines about messages: by default there is one for each that enters the world, has to wait, or has ended.
     #[arg(long, short, env = "POSTROAD_QUIET")]
     quiet: bool,
-    /// For `bench smtp`: without the catalogue, as in a process of `host`.
+    /// For `bench smtp`: leaves these out.
     #[arg(long, hide = true)]
-    without_catalogue: bool,
+    without: Vec<Omitted>,
+}
+
+/// What a world can do without, at the price of what it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Omitted {
+    /// The list of messages over HTTP; as in a process of `host`.
+    Catalogue,
+    /// The conversations at the doors, and the dialogues in journeys.
+    Dialogues,
 }
 
 impl Serve {
@@ -85,7 +94,7 @@ impl Serve {
             json: false,
             import: Vec::new(),
             quiet: true,
-            without_catalogue: false,
+            without: Vec::new(),
             access: HttpAccess::default(),
         }
     }
@@ -126,10 +135,11 @@ impl Serve {
             PublicPorts::with_offset(&world.ports, self.bind, self.port_offset)?
         };
         let store = data.store()?;
+        let has = |part| !self.without.contains(&part);
         let env = Environment {
             net: Net::loopback(world.addresses()),
-            event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?,
-            catalogue: (!self.without_catalogue).then(|| Catalogue::new(store.clone())),
+            event_log: EventLog::stored(store.clone(), clock, MAX_EVENTS, has(Omitted::Dialogues))?,
+            catalogue: has(Omitted::Catalogue).then(|| Catalogue::new(store.clone())),
             store,
             clock,
             rng: Rng::from_entropy(),

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::time::interval;
 
 use super::super::common::{Endpoint, duration};
+use super::super::serve::Omitted;
 use crate::bench::{ArrivalWatcher, FRONT, Figures, Load, Messages, Processes, Served};
 use crate::mail::Address;
 use crate::mua::{ClientContext, ImapWatch, Login, Security, Server};
@@ -72,9 +73,9 @@ pub(super) struct Smtp {
     /// temporary files.
     #[arg(long, value_name = "FOLDER", conflicts_with = "target")]
     data: Option<PathBuf>,
-    /// Starts the server without the catalogue, which lists each message over HTTP: the difference is what that costs.
-    #[arg(long, conflicts_with = "target")]
-    without_catalogue: bool,
+    /// Starts the server without this: the difference is what it costs. May be repeated.
+    #[arg(long, value_name = "PART", conflicts_with = "target")]
+    without: Vec<Omitted>,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -147,8 +148,9 @@ impl Smtp {
             Some(data) => folder.tempdir_in(data).with_context(|| format!("cannot write to {}", data.display()))?,
             None => folder.tempdir()?,
         };
-        let more: &[&str] = if self.without_catalogue { &["--without-catalogue"] } else { &[] };
-        let served = Served::start(folder.path(), (!self.chain).then_some(FRONT), more).await?;
+        let without = |part: &Omitted| part.to_possible_value().map(|value| format!("--without={}", value.get_name()));
+        let without: Vec<_> = self.without.iter().filter_map(without).collect();
+        let served = Served::start(folder.path(), (!self.chain).then_some(FRONT), &without).await?;
         let imap = if self.chain { Some(served.port("imap")?) } else { None };
         let (smtp, processes) = (served.port("smtp")?, served.processes());
         Ok(Target { smtp, imap, processes, _ours: Some((served, folder)) })
