@@ -18,6 +18,7 @@ mod parts;
 mod search;
 mod sqlite;
 mod summary;
+mod thread;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub use summary::{Summary, SummaryAddress, addresses};
 
 /// Events that a slow reader may be behind; it is told that it missed some.
 const EVENT_BUFFER: usize = 1024;
+/// Messages of a thread.
+const MAX_THREAD: usize = 200;
 
 /// A message that enters the world.
 #[derive(Clone, Debug)]
@@ -227,6 +230,15 @@ impl Catalogue {
     /// The store cannot be read.
     pub fn entry(&self, number: i64) -> Result<Option<Entry>, Error> {
         self.store.read(|connection| sqlite::entry(connection, number))
+    }
+
+    /// The messages of the thread of an entry, oldest first; words are indexed first.
+    ///
+    /// # Errors
+    /// The store cannot be read, or words cannot be indexed.
+    pub async fn thread(&self, entry: &Entry) -> Result<Vec<Entry>, Error> {
+        self.index().await?;
+        self.store.read(|connection| sqlite::thread(connection, entry.number, MAX_THREAD))
     }
 
     /// All tags in use, sorted, with the number of their entries.

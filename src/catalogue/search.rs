@@ -14,6 +14,8 @@ use super::summary::normalise;
 pub struct Filter {
     /// Only those listed under the address with this key.
     pub mailbox: Option<String>,
+    /// Only those with a copy in the folder with this id, which is one of that address.
+    pub folder: Option<u64>,
     /// Only those that match.
     pub search: Search,
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::octets::with_readable_header;
 use super::parts::{Placement, parts};
+use super::thread::{self, ThreadKey};
 use crate::mail::{Address, Message, ReversePath};
 
 /// The longest snippet, in bytes.
@@ -47,14 +48,18 @@ pub struct Summary {
     pub snippet: String,
 }
 
-/// The words of a message, each column normalised by [`normalise`].
+/// The words of a message, each column normalised by [`normalise`], and the keys of its threads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Words(pub(super) [String; COLUMNS.len()]);
+pub(super) struct Words {
+    pub(super) columns: [String; COLUMNS.len()],
+    /// What it is found by as one of a thread.
+    pub(super) threads: Vec<ThreadKey>,
+}
 
 impl Words {
     /// The number of their bytes.
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(String::len).sum()
+        self.columns.iter().map(String::len).sum()
     }
 }
 
@@ -113,7 +118,7 @@ impl Summary {
             normalise(&summary.message_id),
             normalise(&body),
         ];
-        (summary, Words(columns))
+        (summary, Words { columns, threads: thread::keys(&message) })
     }
 }
 

@@ -30,7 +30,7 @@ async fn insert_all(catalogue: &Catalogue, arrivals: Vec<Arrival>) -> Vec<i64> {
 }
 
 fn filter(words: &str) -> Filter {
-    Filter { mailbox: None, search: Search::parse(words, &TimeZone::UTC) }
+    Filter { search: Search::parse(words, &TimeZone::UTC), ..Filter::default() }
 }
 
 async fn found(catalogue: &Catalogue, filter: &Filter) -> Vec<i64> {
@@ -123,4 +123,26 @@ async fn entry_without_addresses_is_removed_with_its_content() {
     assert_eq!(catalogue.count(&Filter::default()).unwrap(), (0, 0));
     assert!(found(&catalogue, &filter("body")).await.is_empty());
     assert_eq!(catalogue.store.refcount_errors().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn thread_is_what_names_each_other_and_replies_to_the_subject() {
+    let catalogue = catalogue();
+    let texts = [
+        "Message-ID: <1@x>\nSubject: Hello\n\n",
+        "Message-ID: <2@x>\nIn-Reply-To: <1@x>\nSubject: Re: Hello\n\n",
+        "Message-ID: <3@x>\nReferences: <0@y> <2@x>\nSubject: another\n\n",
+        "Message-ID: <4@x>\nReferences: <0@y>\nSubject: Re: another\n\n",
+        "Message-ID: <5@x>\nSubject: Hello\n\n",
+        "Message-ID: <6@x>\nSubject: Offer\n\n",
+        "Message-ID: <7@x>\nSubject: RE: offer\n\n",
+    ];
+    insert_all(&catalogue, (1..).zip(texts).map(|(number, text)| arrival(number, &["a@y.test"], text)).collect()).await;
+    for (number, expected) in
+        [(1, vec![1, 2, 3, 4]), (4, vec![1, 2, 3, 4]), (5, vec![5]), (6, vec![6, 7]), (7, vec![6, 7])]
+    {
+        let entry = catalogue.entry(number).unwrap().unwrap();
+        let thread = catalogue.thread(&entry).await.unwrap();
+        assert_eq!(thread.iter().map(|entry| entry.number).collect::<Vec<_>>(), expected, "{number}");
+    }
 }

@@ -47,6 +47,7 @@ mod startup;
 mod table;
 mod trace_diff;
 mod udp;
+mod view;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,7 @@ enum Command {
     Serve(serve::Serve),
     Host(host::Host),
     Simulate(simulate::Simulate),
+    View(view::View),
     Fault(fault::FaultCommand),
     Bench(bench::Bench),
     Check(check::Check),
@@ -138,6 +140,7 @@ impl Cli {
             Command::Serve(command) => command.run().await,
             Command::Host(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
+            Command::View(command) => command.run().await,
             Command::Fault(command) => command.run().await.map_err(ask_if_running),
             Command::Bench(command) => command.run().await,
             Command::Check(command) => command.run(),

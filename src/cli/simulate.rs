@@ -35,7 +35,7 @@ pub(super) struct Simulate {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
-    /// Write the report to this file as an HTML page with plots.
+    /// Write the report to this file as a page for browsers, which needs nothing else.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write the report to this file as JUnit XML.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::host::RunningWorld;
 use crate::journey::{JourneyPage, JourneyState, RecipientStatus};
 use crate::mail::{Address, JourneyId, ReversePath};
-use crate::world::{Host, Role, Service};
+use crate::world::{Host, Service};
 
 /// A host and its state.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -35,12 +35,7 @@ impl HostReport {
         Self {
             name: host.name.to_string(),
             fqdn: host.fqdn.clone(),
-            role: match host.role {
-                Role::Dns => "dns",
-                Role::Mua => "mua",
-                Role::Mta(_) => "mta",
-                Role::Mda(_) => "mda",
-            },
+            role: host.role.name(),
             addresses: host.addresses.clone(),
             on: running.is_on(&host.name),
             ports: running.public_ports_of(&host.name),

@@ -5,11 +5,18 @@ use axum::http::StatusCode;
 
 use super::{Answer, AppState, Json, Path, Problem};
 use crate::host::{Active, Fault};
+use crate::journey::FaultRecord;
 
 /// The active faults.
 #[utoipa::path(get, path = "/api/v1/faults", tag = "faults", responses((status = 200, body = Vec<Active>)))]
 pub(super) async fn list(State(running): AppState) -> Json<Vec<Active>> {
     Json(running.active_faults())
+}
+
+/// The latest faults, newest first, with those that ended and hosts that were switched off.
+#[utoipa::path(get, path = "/api/v1/faults/history", tag = "faults", responses((status = 200, body = Vec<FaultRecord>)))]
+pub(super) async fn history(State(running): AppState) -> Json<Vec<FaultRecord>> {
+    Json(running.env.event_log.faults())
 }
 
 /// Injects a fault.

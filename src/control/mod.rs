@@ -25,6 +25,7 @@
 //! | `/metrics` | numbers for Prometheus: `metrics` |
 //! | `POST /api/v1/backup` | copies the world's data into the empty folder that the body names: `{"folder": "/mnt/copy"}` |
 //! | `/api/v1/faults` | active faults; `POST` injects one (JSON), `DELETE /api/v1/faults/ID` clears it, `DELETE` clears all |
+//! | `/api/v1/faults/history` | the latest faults, those that ended and hosts that were switched off too |
 //! | `/api/v1/faults/kinds` | every kind of fault with its fields, as forms need them |
 //! | `/sheet/ID?dark=true` | the HTML of a message, for the page's frame: no scripts, and nothing is loaded |
 //!
@@ -121,6 +122,14 @@ pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Acces
     net::serve(config, http::Http(router(running, access, metrics)), stop).await;
 }
 
+/// Serves one document at `/`, until it is stopped.
+pub async fn serve_document(listener: Listener, html: String, stop: Stop) {
+    let html = axum::body::Bytes::from(html);
+    let answer = move || std::future::ready(axum::response::Html(html.clone()));
+    let router = Router::new().route("/", axum::routing::get(answer));
+    net::serve(ServerConfig { listener, tls: None, limits: http::LIMITS }, http::Http(router), stop).await;
+}
+
 fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     let (router, document) = openapi::router(routes());
     router
@@ -163,6 +172,7 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(backup::create))
         .routes(routes!(faults::list, faults::begin, faults::end_all))
         .routes(routes!(faults::end))
+        .routes(routes!(faults::history))
         .routes(routes!(fault_kinds::list))
         .routes(routes!(world::show))
         .merge(mailpit::routes())
@@ -226,12 +236,14 @@ POST /api/v1/backup
 POST /api/v1/faults
 DELETE /api/v1/faults/ID
 DELETE /api/v1/faults
+/api/v1/faults/history
 /api/v1/faults/kinds
 
-Mailpit's interface, with ?mailbox=ADDRESS for one mailbox and wait=30s to wait for a match:
+Mailpit's interface, with ?mailbox=ADDRESS for one mailbox, &folder=NAME for one folder of it, and wait=30s to wait for a match:
 /api/v1/messages
 /api/v1/search?query=WORDS
-/api/v1/message/ID, latest, ID/headers, ID/raw, ID/part/PART, ID/link-check
+POST /api/v1/messages/move
+/api/v1/message/ID, latest, ID/headers, ID/raw, ID/part/PART, ID/link-check, ID/thread
 POST /api/v1/message/ID/release
 POST /api/v1/send
 /api/v1/tags

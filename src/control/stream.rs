@@ -8,7 +8,8 @@
 //! | `message-added` | | a message, as in the list of messages |
 //! | `message-changed` | | `{"ID", "Read", "Tags"}` |
 //! | `message-deleted` | | `{"ID"}` |
-//! | `faults` | | the active faults, when one began or ended |
+//! | `faults` | | the active faults, when one began or ended, or a host was switched on or off |
+//! | `sessions` | | `{"open": COUNT}`: conversations at the doors began, went on or ended; twice a second at most |
 //!
 //! A client that comes again says by `Last-Event-ID`, or `since=N`, what it has, and gets the numbered events after it. Those without a
 //! number are of the present: after a `start`, the lists are read again.
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::mailpit::News;
 use super::problem::{Problem, Query};
@@ -39,6 +41,8 @@ use crate::journey::{Event, Lagged, Subscription};
 const MAX_CLIENTS: usize = 256;
 /// Interval of the comments that keep proxies from closing a quiet connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Each line of a conversation is a change: clients are not told more often.
+const SESSIONS_INTERVAL: Duration = Duration::from_millis(500);
 
 static CLIENTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_CLIENTS)));
 
@@ -92,6 +96,9 @@ struct Feed {
     log: Subscription,
     changes: Option<broadcast::Receiver<Arc<Changes>>>,
     faults: watch::Receiver<u64>,
+    sessions: watch::Receiver<u64>,
+    /// When it is told of conversations again.
+    sessions_due: Instant,
     has_transcripts: bool,
     /// What is sent before all else.
     first: VecDeque<Sent>,
@@ -118,6 +125,8 @@ impl Feed {
             log: running.env.event_log.subscribe(from),
             changes: running.env.catalogue.as_ref().map(Catalogue::changes),
             faults: running.fault_changes(),
+            sessions: running.env.event_log.sessions().changes(),
+            sessions_due: Instant::now(),
             running,
             has_transcripts,
             first,
@@ -157,6 +166,11 @@ impl Feed {
                     Ok(changes) => self.messages.extend(News::of(&changes)),
                     Err(missed) => return Some(named("reset", &json!({ "missed": missed }))),
                 },
+                () = next_sessions(&mut self.sessions, self.sessions_due) => {
+                    self.sessions_due = Instant::now() + SESSIONS_INTERVAL;
+                    let open = self.running.env.event_log.sessions().open_count();
+                    return Some(named("sessions", &json!({ "open": open })));
+                }
                 // The world holds the sender, so this does not fail.
                 _ = self.faults.changed() => return Some(named("faults", &self.running.active_faults())),
             }
@@ -179,6 +193,13 @@ impl Feed {
         };
         Some(named(name, &data))
     }
+}
+
+/// Waits for a change of the conversations, and until the client is to be told of it.
+async fn next_sessions(changes: &mut watch::Receiver<u64>, due: Instant) {
+    sleep_until(due).await;
+    // The world holds the sender, so this does not fail.
+    let _ = changes.changed().await;
 }
 
 /// The next changes of the catalogue, if there is one; or how many were missed.

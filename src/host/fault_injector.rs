@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::fault::{Fault, UndoList};
 use crate::dns::DnsFaults;
+use crate::journey::EventLog;
 use crate::net::TlsFaults;
 use crate::smtp::reply_faults::ReplyFaults;
 use crate::store::DiskFaults;
@@ -25,8 +26,19 @@ pub struct FaultInjector {
     pub(super) rng: Rng,
     last_id: AtomicU64,
     active: Mutex<BTreeMap<u64, (Active, UndoList)>>,
+    /// Their numbers in the history, and those of hosts that are switched off.
+    recorded: Mutex<BTreeMap<Recorded, u64>>,
     /// Counts what began and ended.
     changes: watch::Sender<u64>,
+}
+
+/// What the history of faults records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Recorded {
+    /// The fault with this id.
+    Fault(u64),
+    /// That the operator switched this host off.
+    Off(String),
 }
 
 /// An active fault.
@@ -54,6 +66,7 @@ impl FaultInjector {
             rng,
             last_id: AtomicU64::new(0),
             active: Mutex::default(),
+            recorded: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -82,6 +95,23 @@ impl FaultInjector {
     /// The active faults, and how to clear each.
     pub(super) fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, UndoList)>> {
         lock(&self.active)
+    }
+
+    /// Records that it begins, unless it has begun.
+    pub(super) async fn record_begin(&self, event_log: &EventLog, what: Recorded, fault: &Fault) {
+        if !lock(&self.recorded).contains_key(&what) {
+            let json = serde_json::to_value(fault).unwrap_or_default();
+            let number = event_log.fault_began(fault.title(), json).await;
+            lock(&self.recorded).insert(what, number);
+        }
+    }
+
+    /// Records that it ends, if it had begun.
+    pub(super) async fn record_end(&self, event_log: &EventLog, what: &Recorded) {
+        let number = lock(&self.recorded).remove(what);
+        if let Some(number) = number {
+            event_log.fault_ended(number).await;
+        }
     }
 
     /// Says that the list of active faults is another one.

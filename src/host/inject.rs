@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::fault::{OUTSIDE, UndoStep, read_reply};
+use super::fault_injector::Recorded;
 use super::host_table::Hold;
 use super::start::{MAILBOX_SERVICES, SMTP_SERVICES};
 use super::{Active, Certificate, Direction, DnsFaultKind, Error, Fault, RunningWorld, UndoList};
@@ -112,6 +113,7 @@ impl RunningWorld {
     pub async fn begin_fault(&self, fault: Fault) -> Active {
         let undo = self.inject(&fault).await;
         let active = Active { id: undo.id, title: fault.title(), since: self.env.clock.now(), fault };
+        self.faults.record_begin(&self.env.event_log, Recorded::Fault(active.id), &active.fault).await;
         self.faults.active().insert(undo.id, (active.clone(), undo));
         self.faults.changed();
         active
@@ -125,8 +127,9 @@ impl RunningWorld {
     pub async fn end_fault(&self, id: u64) -> Result<Option<Active>, Error> {
         let Some((active, undo)) = self.faults.active().remove(&id) else { return Ok(None) };
         let cleared = self.clear(&undo).await;
-        if cleared.is_err() {
-            self.faults.active().insert(id, (active.clone(), undo));
+        match cleared {
+            Ok(()) => self.faults.record_end(&self.env.event_log, &Recorded::Fault(id)).await,
+            Err(_) => drop(self.faults.active().insert(id, (active.clone(), undo))),
         }
         self.faults.changed();
         cleared.map(|()| Some(active))

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::external::ExternalMtas;
+use super::fault_injector::Recorded;
 use super::host_table::{Hold, HostState, HostTable};
 use super::host_tasks::HostTasks;
 use super::ports::{BoundPorts, ExternalPorts, PublicPorts};
 use super::start::{self, Context};
-use super::{Environment, Error, FaultInjector, HostSelection, recovery};
+use super::{Environment, Error, Fault, FaultInjector, HostSelection, recovery};
 use crate::mda::{Mailboxes, Mda};
 use crate::mta::Mta;
 use crate::net::{Datagrams, Listener, Service as Handler, Stop, TlsAcceptor, UploadBudget};
@@ -158,6 +159,8 @@ impl RunningWorld {
             return Err(Error::OtherProcess { host: host.to_owned() });
         }
         self.release(host, Hold::Operator, Duration::ZERO).await?;
+        self.faults.record_end(&self.env.event_log, &Recorded::Off(host.to_owned())).await;
+        self.faults.changed();
         match self.hosts.get(host).map(HostState::faults) {
             Some(faults) if !faults.is_empty() => Err(Error::HeldOff { host: host.to_owned(), faults }),
             _ => Ok(()),
@@ -168,6 +171,9 @@ impl RunningWorld {
     /// stored is kept.
     pub async fn turn_off(&self, host: &str) {
         self.hold_off(host, Hold::Operator).await;
+        let fault = Fault::Off { host: host.to_owned(), startup: Duration::ZERO };
+        self.faults.record_begin(&self.env.event_log, Recorded::Off(host.to_owned()), &fault).await;
+        self.faults.changed();
     }
 
     /// Kills a host: all its tasks are dropped where they are, and what was not committed is lost. A simulated disk loses

@@ -10,13 +10,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::fault_history::FaultHistory;
 use super::index::JourneyFilter;
 use super::subscription::MAX_BATCH_BYTES;
 use super::{Event, EventLog, Journey, JourneyState, sqlite};
 use crate::mail::JourneyId;
 use crate::net::Stop;
 use crate::store::{self, Store, Transaction};
-use crate::sync::beside_others;
+use crate::sync::{beside_others, lock};
 use crate::world::Clock;
 
 /// Stored journeys; beyond it, the oldest are removed, those that are settled first.
@@ -53,7 +54,10 @@ impl EventLog {
             .read(|connection| Ok::<_, store::Error>((sqlite::last_seq(connection)?, sqlite::count(connection)?)))?;
         let deleted = store.read(sqlite::deleted)?;
         let start = if last == 0 { 0 } else { last + SKIPPED_NUMBERS };
+        let ended = store.read(sqlite::last_time)?.unwrap_or_else(|| clock.now());
+        let faults = FaultHistory::stored(&store, ended)?;
         let event_log = Self::over(store, start, clock, capacity, transcripts);
+        *lock(&event_log.0.faults) = faults;
         let mut state = event_log.state();
         state.stored_journeys = count;
         for journey in deleted {

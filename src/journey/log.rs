@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::fault_history::FaultHistory;
 use super::index::JourneyIndex;
 use super::{Event, EventKind, Sessions, Subscription};
 use crate::mail::{JourneyId, QueueId, Transcript};
@@ -30,7 +31,7 @@ const MAX_RETAINED_BYTES: usize = 128 * 1024 * 1024;
 pub struct EventLog(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    clock: Clock,
+    pub(super) clock: Clock,
     /// The most events in memory.
     pub(super) capacity: usize,
     /// The most of their bytes.
@@ -43,6 +44,7 @@ pub(super) struct Inner {
     /// The number of the last event that is stored.
     saved: watch::Sender<u64>,
     sessions: Sessions,
+    pub(super) faults: Mutex<FaultHistory>,
 }
 
 pub(super) struct LogState {
@@ -119,6 +121,7 @@ impl EventLog {
         let (state, newest) = (Mutex::new(LogState::starting_at(seq)), watch::Sender::new(seq));
         let saved = watch::Sender::new(seq);
         let sessions = Sessions::new(clock, transcripts);
+        let faults = Mutex::default();
         Self(Arc::new(Inner {
             clock,
             capacity,
@@ -130,6 +133,7 @@ impl EventLog {
             newest,
             saved,
             sessions,
+            faults,
         }))
     }
 

@@ -8,11 +8,13 @@
 //! log ─▶ index ─▶ status ─▶ event          memory
 //!  └─▶ journal ─▶ sqlite                   store: saving, and answers from both
 //! deletion ─▶ index, sqlite               journeys go with their messages
+//! fault_history                           what was made to go wrong, and until when
 //! sessions ─▶ session                     the conversations at the doors, with or without a message
 //! ```
 
 mod deletion;
 mod event;
+mod fault_history;
 mod index;
 mod journal;
 mod log;
@@ -24,6 +26,7 @@ mod subscription;
 
 pub use deletion::DeletedJourneys;
 pub use event::{Event, EventKind, Protocol};
+pub use fault_history::FaultRecord;
 pub use index::JourneyFilter;
 pub use journal::JourneyPage;
 pub use log::{EventEmitter, EventLog};

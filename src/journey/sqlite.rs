@@ -11,6 +11,7 @@
 //! | [`page`], [`count_matching`] | journeys below a number, newest first, by an index; how many there are |
 //! | [`events_between`] | events in their order, by number |
 //! | [`reader_position`], [`set_reader_position`] | the number of the last event that a reader has, by its name |
+//! | [`save_fault`], [`faults`] | stores a fault, or its end; the latest ones, oldest first |
 //! | [`prune`] | removes the oldest journeys with all that belongs to them |
 //! | [`delete`], [`is_deleted`], [`deleted`] | removes a journey once it is settled, and remembers that; whether it does; all of them |
 //! | [`oldest_settled`] | settled journeys above a number, oldest first |
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+use super::fault_history::{FaultRecord, MAX_FAULTS};
 use super::index::JourneyFilter;
 use super::status::Part;
 use super::{Event, JourneyState};
@@ -65,6 +67,15 @@ CREATE TABLE journey_deleted (
     journey INTEGER NOT NULL UNIQUE -- mail::JourneyId
 ) STRICT;
 ",
+        "
+CREATE TABLE fault (
+    number INTEGER PRIMARY KEY,
+    title TEXT NOT NULL,
+    since INTEGER NOT NULL,      -- milliseconds since 1970
+    until INTEGER,               -- NULL while it lasts
+    fault TEXT NOT NULL          -- JSON
+) STRICT;
+",
     ],
     on_content_deleted: None,
     content_owners: None,
@@ -104,6 +115,33 @@ pub(super) fn set_reader_position(transaction: &Transaction<'_>, name: &str, pos
                ON CONFLICT (name) DO UPDATE SET position = excluded.position";
     transaction.prepare_cached(sql)?.execute(params![name, position])?;
     Ok(())
+}
+
+/// Stores a fault, or that it ended, and forgets the oldest.
+pub(super) fn save_fault(transaction: &Transaction<'_>, record: &FaultRecord) -> Result<(), Error> {
+    let FaultRecord { number, title, since, until, fault } = record;
+    let values =
+        params![number, title, since.as_millisecond(), until.map(|until| until.as_millisecond()), fault.to_string()];
+    transaction.prepare_cached("INSERT OR REPLACE INTO fault VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(values)?;
+    let sql = "DELETE FROM fault WHERE number <= (SELECT max(number) FROM fault) - ?1";
+    transaction.prepare_cached(sql)?.execute([MAX_FAULTS])?;
+    Ok(())
+}
+
+/// The faults, oldest first.
+pub(super) fn faults(connection: &Connection) -> Result<VecDeque<FaultRecord>, Error> {
+    let time = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let mut query = connection.prepare("SELECT number, title, since, until, fault FROM fault ORDER BY number")?;
+    let records = query.query_map([], |row| {
+        Ok(FaultRecord {
+            number: row.get(0)?,
+            title: row.get(1)?,
+            since: time(row.get(2)?),
+            until: row.get::<_, Option<i64>>(3)?.map(time),
+            fault: serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or_default(),
+        })
+    })?;
+    Ok(records.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many journeys there are.

@@ -188,6 +188,15 @@ impl Serialize for Journey {
     }
 }
 
+impl Journey {
+    /// A journey that began then, with these events, in the order in which they happened.
+    pub fn of(id: JourneyId, began: Timestamp, events: Vec<Arc<Event>>) -> Self {
+        let mut state = JourneyState::new(id, began);
+        state.add_all(events.iter().map(Deref::deref));
+        Self { state, events }
+    }
+}
+
 impl Deref for Journey {
     type Target = JourneyState;
 

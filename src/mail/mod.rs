@@ -10,6 +10,7 @@ mod envelope;
 mod id;
 mod message;
 mod stamp;
+mod subject;
 mod transcript;
 mod transfer_encoding;
 
@@ -20,5 +21,6 @@ pub use envelope::{Body, Envelope, Notify, Recipient, Return, ReversePath};
 pub use id::{InvalidId, JourneyId, QueueId};
 pub use message::{BareLineEnds, Content, Message, has_bare_line_end, has_long_header, normalize, with_line_feeds};
 pub use stamp::{Stamp, delivered_to, return_path};
+pub use subject::base_subject;
 pub use transcript::{Side, Transcript};
 pub use transfer_encoding::{decode_base64, decode_quoted_printable};

@@ -28,10 +28,10 @@ pub use directory::{User, UserDirectory};
 pub use imap::Imap;
 pub use lmtp::LmtpPolicy;
 pub use mailboxes::{
-    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, Counters, Delivered, Error, FeedReader, FeedUpdate,
-    FiledMessage, HeaderReader, Inventory, Keywords, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop, MemoryUse,
-    MessageMeta, Messages, Miscount, SCHEMA, SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid, Usage,
-    View, filed_after, inventory,
+    AccountEvent, AppendMessage, CachedSummary, Changes, Copied, CopyFilter, Counters, Delivered, Error, FeedReader,
+    FeedUpdate, FiledMessage, HeaderReader, Inventory, Keywords, Listed, Mailbox, Mailboxes, MaildirSync, Maildrop,
+    MemoryUse, MessageMeta, Messages, Miscount, SCHEMA, SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid,
+    Usage, View, filed_after, inventory,
 };
 use mailboxes::{canonical_name, is_within};
 pub use pop3::Pop3;

@@ -26,6 +26,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "css/journey.css"
     "css/letter.css"
     "css/mail.css"
+    "css/report.css"
     "css/shell.css"
     "css/world.css"
     "js/api.js"
@@ -35,20 +36,26 @@ const FILES: &[(&str, &[u8])] = files! {
     "js/fate.js"
     "js/format.js"
     "js/icons.js"
+    "js/journey/attempt.js"
     "js/journey/axis.js"
+    "js/journey/compare.js"
     "js/journey/drawer.js"
     "js/journey/export.js"
     "js/journey/journey.js"
     "js/journey/lanes.js"
+    "js/journey/phases.js"
     "js/journey/story.js"
+    "js/journey/summary.js"
     "js/journey/waterfall.js"
     "js/keys.js"
     "js/learn.js"
     "js/live.js"
     "js/mail/actions.js"
+    "js/mail/check.js"
     "js/mail/empty.js"
     "js/mail/headers.js"
     "js/mail/html.js"
+    "js/mail/import.js"
     "js/mail/letter.js"
     "js/mail/links.js"
     "js/mail/list.js"
@@ -60,11 +67,16 @@ const FILES: &[(&str, &[u8])] = files! {
     "js/mail/path.js"
     "js/mail/remote.js"
     "js/mail/text.js"
+    "js/mail/thread.js"
+    "js/report/main.js"
+    "js/report/plots.js"
+    "js/report/report.js"
     "js/routes.js"
     "js/sample.js"
     "js/search.js"
     "js/store.js"
     "js/styles.js"
+    "js/theme-button.js"
     "js/theme.js"
     "js/world-state.js"
     "js/world/fault-form.js"
@@ -93,6 +105,19 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 /// The file at a path below `assets`.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
+}
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut hasher = blake3::Hasher::new();
+    for (path, bytes) in FILES {
+        hasher.update(path.as_bytes()).update(&[0]).update(blake3::hash(bytes).as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+});
+
+/// Changes when any file does.
+pub(super) fn version() -> &'static str {
+    &VERSION
 }
 
 /// The entity tag of some bytes. RFC 9110 §8.8.3.

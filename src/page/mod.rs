@@ -3,8 +3,15 @@
 //!
 //! It works below any path of a proxy, since all its URLs are relative to the `<base>` that each document gets: a document of
 //! `/mail/ID/html` is two levels below the root, whatever comes before.
+//!
+//! The files that a document names have the version of all of them in their path, so that browsers keep them until another program
+//! serves others. It names every module that is needed at once, and the first page of the list, so that none waits for another.
 
 mod assets;
+mod modules;
+mod report;
+
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Path;
@@ -14,11 +21,20 @@ use axum::routing::get;
 
 use assets::{Asset, DOCUMENT};
 
+pub use report::report;
+
 /// What the page may load: its own files and this server's interface. No inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
                       frame-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 /// The views that have a URL.
 const VIEWS: [&str; 9] = ["mail", "journey", "world", "queues", "sessions", "faults", "log", "learn", "compose"];
+
+/// The module that shows the page.
+const MAIN: &str = "js/app.js";
+/// What the list of all mail reads first, as `js/mail/pages.js` asks for it.
+const FIRST_PAGE: &str = "api/v1/messages?start=0&limit=50";
+/// How long a browser keeps a file that never changes. RFC 8246.
+const FOREVER: &str = "max-age=31536000, immutable";
 
 /// The routes of the page, but for `/`, which is [`document`] for those who [want it](is_wanted).
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -38,9 +54,10 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 pub async fn document(uri: Uri, headers: HeaderMap) -> Response {
     let depth = uri.path().matches('/').count().saturating_sub(1);
     let base = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
-    let text = String::from_utf8_lossy(DOCUMENT).replacen("<base>", &format!("<base href=\"{base}\">"), 1);
-    let mut response =
-        file(&headers, "text/html; charset=utf-8", &assets::tag(text.as_bytes()), text.clone().into_bytes());
+    let is_list = matches!(uri.path(), "/" | "/mail") && uri.query().is_none();
+    let text = text_of_document(&base, is_list);
+    let tag = assets::tag(text.as_bytes());
+    let mut response = file(&headers, "text/html; charset=utf-8", &tag, "no-cache", text.into_bytes());
     let policy = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
@@ -52,20 +69,39 @@ pub async fn document(uri: Uri, headers: HeaderMap) -> Response {
     response
 }
 
+/// Names the modules that the page needs at once.
+static MODULE_LINKS: LazyLock<String> = LazyLock::new(|| {
+    let link = |path| format!("<link rel=\"modulepreload\" href=\"assets/{path}\">\n");
+    modules::loaded_with(MAIN).into_iter().map(link).collect()
+});
+
+fn text_of_document(base: &str, is_list: bool) -> String {
+    let files = format!("assets/{}/", assets::version());
+    let list = FIRST_PAGE.replace('&', "&amp;");
+    let list = format!("<link rel=\"preload\" as=\"fetch\" crossorigin fetchpriority=\"high\" href=\"{list}\">\n");
+    let preloads = format!("{}{}", if is_list { &list } else { "" }, *MODULE_LINKS);
+    let text = String::from_utf8_lossy(DOCUMENT).replacen("<base>", &format!("<base href=\"{base}\">"), 1);
+    text.replacen("<!-- preloads -->\n", &preloads, 1).replace("assets/", &files)
+}
+
+/// A file of the page. One of another version is that of another program, as it was, or will be; it gets ours, for once.
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
-    match assets::find(&path) {
-        Some(Asset { media_type, bytes, tag, .. }) => file(&headers, media_type, tag, bytes.to_vec()),
+    let (first, rest) = path.split_once('/').unwrap_or(("", &path));
+    let is_version = first.len() == assets::version().len() && first.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let cache = if first == assets::version() { FOREVER } else { "no-cache" };
+    match assets::find(if is_version { rest } else { &path }) {
+        Some(Asset { media_type, bytes, tag, .. }) => file(&headers, media_type, tag, cache, bytes.to_vec()),
         None => (StatusCode::NOT_FOUND, "no such file of the page\n").into_response(),
     }
 }
 
 /// A file, or that the browser has it. RFC 9110 §13.1.2.
-fn file(headers: &HeaderMap, media_type: &'static str, tag: &str, bytes: Vec<u8>) -> Response {
+fn file(headers: &HeaderMap, media_type: &'static str, tag: &str, cache: &'static str, bytes: Vec<u8>) -> Response {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_known = known.is_some_and(|value| value.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
     let about = [
         (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CACHE_CONTROL, cache),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let tag = [(header::ETAG, tag.to_owned())];
@@ -101,6 +137,37 @@ mod tests {
         let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone())]);
         assert_eq!(document(Uri::from_static("/mail"), headers.clone()).await.status(), 304);
         assert_eq!(document(Uri::from_static("/mail/x"), headers).await.status(), 200, "another base");
+    }
+
+    #[tokio::test]
+    async fn file_of_this_version_is_kept_and_others_are_asked_for() {
+        let version = assets::version();
+        for (path, status, cache) in [
+            (format!("{version}/js/app.js"), 200, FOREVER),
+            ("0123456789abcdef/js/app.js".to_owned(), 200, "no-cache"),
+            ("js/app.js".to_owned(), 200, "no-cache"),
+            (format!("{version}/js/none.js"), 404, ""),
+        ] {
+            let response = asset(Path(path.clone()), HeaderMap::new()).await;
+            assert_eq!(response.status(), status, "{path}");
+            let found = response.headers().get(header::CACHE_CONTROL).map_or("", |value| value.to_str().unwrap());
+            assert_eq!(found, cache, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn document_names_the_modules_of_the_list_and_its_first_page() {
+        let (_, list) = text("/mail").await;
+        let version = assets::version();
+        for wanted in ["js/mail/list.js", "vendor/lit.js", "js/app.js", "css/base.css"] {
+            assert!(
+                list.contains(&format!("href=\"assets/{version}/{wanted}\""))
+                    || list.contains(&format!("src=\"assets/{version}/{wanted}\"")),
+                "{wanted}"
+            );
+        }
+        assert!(!list.contains("js/world/map.js\"") && list.contains("messages?start=0&amp;limit=50"));
+        assert!(!text("/world").await.1.contains("messages?start"));
     }
 
     #[test]

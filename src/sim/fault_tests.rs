@@ -27,7 +27,7 @@ fn tls_fault_stops_submission_but_not_relay() {
             crate::journey::EventKind::Relayed { to, tls, .. } if to == "mx.sina.test" => Some(tls.is_some()),
             _ => None,
         };
-        let encrypted = report.worst[0].events.iter().find_map(relayed);
+        let encrypted = report.worst[0].journey.events.iter().find_map(|event| relayed(event));
         assert_eq!(encrypted, Some(certificate != "absent"), "{certificate}: {}", report.text());
     }
 }
@@ -69,7 +69,7 @@ fn slow_startup_accepts_connections_without_greeting() {
     let (fast, slow) = (of(""), of(", startup = \"30min\""));
     assert!(fast.latency.max < 60.0 && fast.deferred == 0, "{}", fast.text());
     // RFC 5321 §4.5.3.2.1: five minutes for the greeting.
-    let why = slow.worst[0].events.iter().map(|event| format!("{:?}", event.kind)).collect::<String>();
+    let why = slow.worst[0].journey.events.iter().map(|event| format!("{:?}", event.kind)).collect::<String>();
     assert!(1500.0 < slow.latency.max && why.contains("300s"), "{} {why}", slow.text());
 }
 

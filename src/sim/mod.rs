@@ -12,11 +12,9 @@
 
 mod expect;
 mod file;
-mod html;
 mod invariants;
 mod junit;
 mod metrics;
-mod plot;
 mod progress;
 mod providers;
 mod random_scenario;
@@ -36,7 +34,7 @@ use crate::host;
 use crate::sync::lock;
 
 pub use invariants::{OutcomeCounts, Violation};
-pub use report::{Bucket, Latency, Queue, Report, SlowestMessage, Throughput, Verdict, human};
+pub use report::{Bucket, Latency, Queue, Report, SimulatedHost, SlowestMessage, Throughput, Verdict, human};
 pub use runner::play;
 pub use scenario::{InvalidScenario, Scenario};
 pub use timeline::FaultInterval;

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use super::invariants::{OutcomeCounts, Violation};
 use super::timeline::FaultInterval;
-use crate::journey::Event;
-use crate::mail::{Address, JourneyId};
+use crate::journey::Journey;
+use crate::mail::Address;
+use crate::page;
+use crate::world::Host;
 
 /// The results of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -57,6 +59,8 @@ pub struct Report {
     pub distribution: Vec<Bucket>,
     /// Deliveries and temporary failures over time.
     pub pace: Vec<Throughput>,
+    /// The hosts of the world.
+    pub hosts: Vec<SimulatedHost>,
     /// Number of events.
     pub events: u64,
     /// Hash of all events.
@@ -124,14 +128,30 @@ pub struct Throughput {
 /// A slow or undelivered copy of a message.
 #[derive(Clone, Debug, Serialize)]
 pub struct SlowestMessage {
-    /// Its journey.
-    pub journey: JourneyId,
     /// Its recipient.
     pub recipient: Address,
     /// Its outcome in words.
     pub outcome: String,
-    /// Its events, as far as they were kept.
-    pub events: Vec<Event>,
+    /// Its journey, with the events as far as they were kept.
+    #[serde(flatten)]
+    pub journey: Journey,
+}
+
+/// A host, as readers of a journey need it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SimulatedHost {
+    /// Its name in the world file.
+    pub name: String,
+    /// Its name in the DNS.
+    pub fqdn: String,
+    /// Its role.
+    pub role: &'static str,
+}
+
+impl SimulatedHost {
+    pub(super) fn of(host: &Host) -> Self {
+        Self { name: host.name.to_string(), fqdn: host.fqdn.clone(), role: host.role.name() }
+    }
 }
 
 /// Formats a duration with at most two units: `6h 4min`, `3.2s`, `15ms`.
@@ -152,6 +172,13 @@ impl Report {
     /// Virtual duration of the run.
     pub fn passed_time(&self) -> Duration {
         Duration::from_secs_f64(self.seconds.max(0.0))
+    }
+
+    /// The report as a page in one file, drawn as the page of a running world draws it.
+    pub fn html(&self) -> String {
+        // A report consists of strings and numbers: serializing it cannot fail.
+        let json = serde_json::to_string(self).unwrap_or_default();
+        page::report(&format!("{}, seed {}", self.scenario, self.seed), &json)
     }
 
     /// Formats the report for a terminal.

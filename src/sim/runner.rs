@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::expect::{Results, percentile};
 use super::invariants::{NOTHING_LEAKS, Observations, Violation};
 use super::metrics::{MAX_SLOWEST, Metrics, Totals};
-use super::report::{Bucket, Latency, Queue, Report, SlowestMessage, Throughput};
+use super::report::{Bucket, Latency, Queue, Report, SimulatedHost, SlowestMessage, Throughput};
 use super::senders::{Senders, SentLog};
 use super::timeline::{self, FaultLog};
 use super::{Error, Progress, Scenario, Trace, readers, traffic};
 use crate::host::{Environment, Fault, Inventory, PublicPorts, RunningWorld};
-use crate::journey::{EventLog, Subscription};
+use crate::journey::{EventLog, Journey, Subscription};
 use crate::sync::lock;
 
 /// Number of samples of the queue lengths during a run.
@@ -218,6 +218,7 @@ impl Simulation<'_> {
             worst: slowest(&state),
             distribution: distribution(&latencies),
             pace: self.throughput(&state, seconds),
+            hosts: self.running.env.world.hosts.values().map(SimulatedHost::of).collect(),
             events: state.events,
             trace: state.hash(),
         })
@@ -321,7 +322,6 @@ fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
     copies.sort_by(|one, other| other.0.total_cmp(&one.0));
     copies.truncate(MAX_SLOWEST);
     let slowest = copies.into_iter().map(|(latency, id, journey, to, copy)| SlowestMessage {
-        journey: *id,
         recipient: to.clone(),
         outcome: match (latency.is_finite(), &copy.reason) {
             (true, _) => format!("arrived after {}", super::report::human(latency)),
@@ -329,7 +329,7 @@ fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
             (false, Some(reason)) => format!("waiting: {reason}"),
             (false, None) => "waiting".to_owned(),
         },
-        events: journey.events().to_vec(),
+        journey: Journey::of(*id, journey.began, journey.events().iter().cloned().map(Arc::new).collect()),
     });
     slowest.collect()
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -135,12 +136,12 @@ fn idle_reader_fetches_message_at_once_also_after_server_restart() {
         );
         let report = run(&text, 3);
         assert_eq!((report.outcomes.delivered, report.retrieved), (20, 20), "{by}: {}", report.text());
-        let at = |events: &[Event], is_it: fn(&EventKind) -> bool| {
+        let at = |events: &[Arc<Event>], is_it: fn(&EventKind) -> bool| {
             events.iter().find(|event| is_it(&event.kind)).map(|event| event.at)
         };
         let waits = report.worst.iter().map(|story| {
-            let delivered = at(&story.events, |step| matches!(step, EventKind::Delivered { .. })).unwrap();
-            let read = at(&story.events, |step| matches!(step, EventKind::Retrieved { .. })).unwrap();
+            let delivered = at(&story.journey.events, |step| matches!(step, EventKind::Delivered { .. })).unwrap();
+            let read = at(&story.journey.events, |step| matches!(step, EventKind::Retrieved { .. })).unwrap();
             read.duration_since(delivered).as_secs_f64()
         });
         waits.fold(0.0, f64::max)

@@ -17,6 +17,8 @@ use crate::world::Rng;
 pub struct FaultInterval {
     /// The fault, in a few words.
     pub what: String,
+    /// The fault itself.
+    pub fault: Fault,
     /// When it was injected.
     pub from: Timestamp,
     /// When it was cleared; `None` if it lasted to the end.
@@ -36,7 +38,7 @@ impl FaultLog {
             _ => None,
         };
         let mut list = lock(&self.0);
-        list.push(FaultInterval { what: fault.title(), from, until: None, stopped });
+        list.push(FaultInterval { what: fault.title(), fault: fault.clone(), from, until: None, stopped });
         list.len() - 1
     }
 

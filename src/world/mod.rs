@@ -120,6 +120,18 @@ pub enum Role {
     Mda(Mda),
 }
 
+impl Role {
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Mua => "mua",
+            Self::Mta(_) => "mta",
+            Self::Mda(_) => "mda",
+        }
+    }
+}
+
 /// The settings of an MTA.
 #[derive(Clone, Debug)]
 pub struct Mta {

@@ -125,7 +125,8 @@ fn event_stream_tells_changes_of_messages_and_faults_and_ends_with_the_world() {
     let mut client = Client::new(&served, "?dialogue=false");
     let start = client.next().unwrap();
     assert_eq!((start.name.as_str(), start.id), ("start", start.data["last"].as_u64()));
-    let id = Smtp::connect(&served).send(&["friend@sina.test"], "live");
+    let mut smtp = Smtp::connect(&served);
+    let id = smtp.send(&["friend@sina.test"], "live");
     let mut names = Vec::new();
     let mut next = |wanted: &str| {
         loop {
@@ -139,6 +140,9 @@ fn event_stream_tells_changes_of_messages_and_faults_and_ends_with_the_world() {
     };
     let added = next("message-added").data;
     assert_eq!((added["ID"].as_str(), added["Subject"].as_str()), (Some(&*id), Some("live")));
+    while next("sessions").data["open"] != 1 {}
+    drop(smtp);
+    while next("sessions").data["open"] != 0 {}
     served.get(&format!("/api/v1/journeys/{id}?wait=30s"));
     served.get(&format!("/api/v1/message/{id}"));
     // The delivery has changed it before, too.

@@ -12,7 +12,7 @@ test("axe_finds_nothing", async () => {
     await api("POST", "faults", { kind: "greylist", host: "mta-sina", wait: "1h" });
     const waiting = await send({ Subject: "waits" });
     const id = await send({ Subject: "with everything", to: "nobody@163.test", HTML: "<h1>x</h1><img src='//a.test/b.png'>", Tags: ["tag"], Attachments: [{ Filename: "a.png", Content: "iVBORw0KGgo=" }] });
-    const views = ["/", `/mail/${id}`, `/mail/${id}/text`, `/mail/${id}/headers`, `/mail/${id}/parts`, `/mail/${id}/source`, `/mail/${id}/links`, `/journey/${waiting}?step=2`, `/journey/${id}?view=lanes`,
+    const views = ["/", "/mail?mailbox=nobody@163.test&folder=Sent", `/mail/${id}`, `/mail/${id}/thread`, `/mail/${id}/check`, `/mail/${id}/text`, `/mail/${id}/headers`, `/mail/${id}/parts`, `/mail/${id}/source`, `/mail/${id}/links`, `/journey/${waiting}?step=2`, `/journey/${id}?view=lanes`,
         "/world", "/world/mta-sina", "/queues", "/sessions", "/faults", "/log", "/learn", `/learn/2?letter=${id}`, "/compose", `/compose?reply=${id}`, "/mail/0000000000", "/mail?q=nothing-like-it"];
     const found = [];
     for (const options of [{ colorScheme: "light" }, { colorScheme: "dark" }, { colorScheme: "light", viewport: { width: 390, height: 844 } }]) {

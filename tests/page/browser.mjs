@@ -27,7 +27,7 @@ export async function open(path, options = {}) {
         if (message.type() === "error" && !EXPECTED.some((one) => one.test(message.text()))) page.errors.push(message.text());
     });
     page.setDefaultTimeout(10_000);
-    await page.goto(/^(http|about):/.test(path) ? path : url + path);
+    await page.goto(/^(https?|about|file):/.test(path) ? path : url + path);
     return page;
 }
 

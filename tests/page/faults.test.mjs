@@ -26,6 +26,28 @@ test("fault_begun_and_ended_in_the_page_delays_a_letter", async () => {
     await close(world);
 });
 
+test("fault_that_ended_before_the_page_was_opened_is_still_a_band_of_the_journey", async () => {
+    await empty();
+    const fault = await api("POST", "faults", { kind: "reply", host: "mta-sina", at: "rcpt", reply: "451 4.7.1 busy" });
+    const id = await send({ Subject: "late unseen" });
+    for (let tries = 0; tries < 100 && (await api("GET", `queue?id=${id}&host=mta-relay`)).total === 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+    await api("DELETE", `faults/${fault.id}`);
+    await api("POST", "hosts/mta-sina/off");
+    await api("POST", "queue/flush?all=true");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await api("POST", "hosts/mta-sina/on");
+    await api("POST", "queue/flush?all=true");
+    await api("GET", `journeys/${id}?wait=30s`);
+    const page = await open(`/journey/${id}`);
+    await page.locator(".wf-band[title*='451 4.7.1 busy']").first().waitFor();
+    await page.locator(".wf-band[title*='off']").first().waitFor();
+    await page.locator(".fault-line", { hasText: "451 4.7.1 busy" }).waitFor();
+    await page.goto(new URL("/faults", page.url()).href);
+    await page.getByRole("heading", { name: "Ended" }).waitFor();
+    await page.locator(".cards", { hasText: "451 4.7.1 busy" }).waitFor();
+    await close(page);
+});
+
 test("host_switched_off_in_the_page_is_off_and_its_queue_can_be_held_and_deleted", async () => {
     await empty();
     const page = await open("/world/mta-sina");

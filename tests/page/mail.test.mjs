@@ -88,3 +88,22 @@ test("keys_alone_read_select_and_delete", async () => {
     await page.waitForURL(/world\/mta-relay/);
     await close(page);
 });
+
+test("check_of_a_letter_names_what_mail_clients_do_not_support", async () => {
+    await empty();
+    const id = await send({ Subject: "grid", HTML: "<style>p { display: grid }</style><p>x</p><video src='a.mp4'></video>" });
+    const page = await open(`/mail/${id}`);
+    await page.getByRole("link", { name: "Check" }).click();
+    const warning = page.locator(".check li", { hasText: "<video>" });
+    await warning.getByText(/Outlook|Gmail/).first().waitFor();
+    await page.getByText(/\d+(\.\d)? % of what this letter uses is shown as it is meant/).waitFor();
+    const all = await page.locator(".check li").count();
+    await page.getByLabel("Clients").selectOption({ index: 1 });
+    assert.ok((await page.locator(".check li").count()) <= all);
+    // A letter without HTML has nothing to check.
+    const text = await send({ Subject: "text alone" });
+    await page.goto(new URL(`/mail/${text}`, page.url()).href);
+    await page.getByRole("link", { name: "Source" }).waitFor();
+    assert.equal(await page.getByRole("link", { name: "Check" }).count(), 0);
+    await close(page);
+});

@@ -19,6 +19,10 @@ test("list_of_100_000_messages_paints_and_scrolls_fluently", async () => {
     const page = await open("about:blank");
     await page.route("**/api/v1/messages?*", (route) => route.fulfill({ json: answer(new URL(route.request().url())) }));
     await page.route("**/api/v1/journeys?ids=*", (route) => route.fulfill({ json: { total: 0, journeys: [] } }));
+    await page.addInitScript(() => {
+        const look = () => (document.querySelector("post-list .row .subject") ? (window.shownAt = performance.now()) : requestAnimationFrame(look));
+        look();
+    });
     await page.goto(`${process.env.PAGE_URL ?? "http://127.0.0.1:8025"}/`);
     await page.getByText("message 3", { exact: true }).waitFor();
     const cpu = await page.context().newCDPSession(page);
@@ -27,6 +31,7 @@ test("list_of_100_000_messages_paints_and_scrolls_fluently", async () => {
     const worked = async () => (await cpu.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value * 1000;
     const began = await worked();
     const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime);
+    const shown = await page.evaluate(() => window.shownAt);
     const frames = await page.evaluate(async () => {
         const rows = document.querySelector("post-list .rows"), times = [];
         let last = performance.now();
@@ -43,7 +48,7 @@ test("list_of_100_000_messages_paints_and_scrolls_fluently", async () => {
     await page.getByText(`message ${TOTAL - 1}`, { exact: true }).waitFor();
     assert.ok((await page.locator("post-list .row").count()) < 60, "rows out of sight are not in the document");
     const slow = frames.filter((ms) => ms > 50).length;
-    console.log(`first paint after ${Math.round(painted)} ms; a frame of scrolling took ${each.toFixed(1)} ms of work, ${slow} of ${frames.length} came after more than 50 ms`);
+    console.log(`first paint after ${Math.round(painted)} ms, with the messages after ${Math.round(shown)} ms; a frame of scrolling took ${each.toFixed(1)} ms of work, ${slow} of ${frames.length} came after more than 50 ms`);
     assert.ok(each < 25, `${each} ms of work for a frame`);
     await close(page);
 });

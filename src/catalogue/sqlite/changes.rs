@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query::{COLUMNS, Row, read};
 use crate::catalogue::summary::{Summary, Words};
+use crate::catalogue::thread::ThreadKey;
 use crate::catalogue::{Arrival, Entry};
 use crate::mail::{JourneyId, Message};
 use crate::store::{Error, Transaction, content};
@@ -232,6 +233,7 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
         "DELETE FROM entry_tag WHERE entry = ?1",
         "DELETE FROM entry_summary WHERE entry = ?1",
         "DELETE FROM entry_text WHERE rowid = ?1",
+        "DELETE FROM entry_thread WHERE entry = ?1",
     ] {
         transaction.prepare_cached(sql)?.execute([number])?;
     }
@@ -255,7 +257,7 @@ pub(in crate::catalogue) fn insert_summary(
     transaction: &Transaction<'_>,
     number: i64,
     summary: &Summary,
-    Words(words): &Words,
+    Words { columns, threads }: &Words,
 ) -> Result<(), Error> {
     let sql = "INSERT OR IGNORE INTO entry_summary SELECT number, ?2, ?3, ?4 FROM entry WHERE number = ?1";
     let json = serde_json::to_string(summary).unwrap_or_default();
@@ -265,8 +267,12 @@ pub(in crate::catalogue) fn insert_summary(
     }
     let sql = "INSERT INTO entry_text (rowid, sender, recipient, cc, bcc, reply_to, subject, message_id, body)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    let [sender, recipient, cc, bcc, reply_to, subject, message_id, body] = words;
+    let [sender, recipient, cc, bcc, reply_to, subject, message_id, body] = columns;
     let values = params![number, sender, recipient, cc, bcc, reply_to, subject, message_id, body];
     transaction.prepare_cached(sql)?.execute(values)?;
+    let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO entry_thread VALUES (?1, ?2, ?3)")?;
+    for ThreadKey { hash, is_weak } in threads {
+        insert.execute(params![hash, number, is_weak])?;
+    }
     Ok(())
 }

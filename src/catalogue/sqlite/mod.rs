@@ -9,7 +9,7 @@
 //! | [`set_tags`], [`expect_seen`], [`expect_tags`] | the same for copies to come, and while there are none |
 //! | [`remove`], [`mark_deleted`] | deletes an entry; copies that are still under way are to be removed, too |
 //! | [`unindexed`], [`insert_summary`] | entries without a summary, in order; stores one |
-//! | [`page`], [`count`], [`numbers`], [`find`], [`entry`], [`tags`], [`totals`] | entries |
+//! | [`page`], [`count`], [`numbers`], [`find`], [`entry`], [`tags`], [`totals`], [`thread`] | entries |
 
 mod changes;
 mod query;
@@ -20,5 +20,5 @@ pub use changes::{
     set_tags,
 };
 pub(super) use changes::{insert_summary, unindexed};
-pub(super) use query::{count, entry, find, numbers, page, tags, totals};
+pub(super) use query::{count, entry, find, numbers, page, tags, thread, totals};
 pub use schema::SCHEMA;

@@ -70,11 +70,11 @@ pub(in crate::catalogue) fn page(
     filter: &Filter,
     window: Window,
 ) -> Result<Vec<Entry>, Error> {
-    let Statement { from, conditions, order, mut values } = Statement::of(filter);
+    let Statement { from, conditions, group, order, mut values } = Statement::of(filter);
     let limits = limits(&mut values, window);
     let sql = format!(
         "SELECT {COLUMNS} {from} LEFT JOIN entry_summary s ON s.entry = e.number
-         WHERE {conditions} AND {order} < {} ORDER BY {order} DESC LIMIT {} OFFSET {}",
+         WHERE {conditions} AND {order} < {} {group} ORDER BY {order} DESC LIMIT {} OFFSET {}",
         limits[0], limits[1], limits[2]
     );
     let mut query = connection.prepare_cached(&sql)?;
@@ -87,10 +87,10 @@ pub(in crate::catalogue) fn numbers(
     filter: &Filter,
     window: Window,
 ) -> Result<Vec<i64>, Error> {
-    let Statement { from, conditions, order, mut values } = Statement::of(filter);
+    let Statement { from, conditions, group, order, mut values } = Statement::of(filter);
     let limits = limits(&mut values, window);
     let sql = format!(
-        "SELECT e.number {from} WHERE {conditions} AND {order} < {} ORDER BY {order} DESC LIMIT {} OFFSET {}",
+        "SELECT e.number {from} WHERE {conditions} AND {order} < {} {group} ORDER BY {order} DESC LIMIT {} OFFSET {}",
         limits[0], limits[1], limits[2]
     );
     let mut query = connection.prepare_cached(&sql)?;
@@ -106,12 +106,13 @@ fn limits(values: &mut Vec<Value>, Window { below, skip, limit }: Window) -> [St
 /// How many match, and how many of these are unread.
 pub(in crate::catalogue) fn count(connection: &Connection, filter: &Filter) -> Result<(u64, u64), Error> {
     let both = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    if filter.mailbox.is_none() && filter.search.is_empty() {
+    if filter.mailbox.is_none() && filter.folder.is_none() && filter.search.is_empty() {
         let sql = "SELECT (SELECT count(*) FROM entry), (SELECT count(*) FROM entry WHERE unread)";
         return Ok(connection.prepare_cached(sql)?.query_row([], both)?);
     }
-    let Statement { from, conditions, values, .. } = Statement::of(filter);
-    let sql = format!("SELECT count(*), ifnull(sum(e.unread), 0) {from} WHERE {conditions}");
+    let Statement { from, conditions, group, values, .. } = Statement::of(filter);
+    let found = format!("SELECT e.unread AS unread {from} WHERE {conditions} {group}");
+    let sql = format!("SELECT count(*), ifnull(sum(unread), 0) FROM ({found})");
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), both)?)
 }
 
@@ -127,10 +128,27 @@ pub(in crate::catalogue) fn totals(connection: &Connection) -> Result<Totals, Er
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
+pub(in crate::catalogue) fn thread(connection: &Connection, number: i64, limit: usize) -> Result<Vec<Entry>, Error> {
+    let sql = format!(
+        "WITH RECURSIVE thread (entry) AS (
+             SELECT ?1 UNION
+             SELECT other.entry FROM thread JOIN entry_thread own ON own.entry = thread.entry
+             JOIN entry_thread other ON other.key = own.key AND NOT (own.weak AND other.weak)
+             LIMIT ?2)
+         SELECT {COLUMNS} FROM thread JOIN entry e ON e.number = thread.entry
+         LEFT JOIN entry_summary s ON s.entry = e.number ORDER BY e.number"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let rows = query.query_map([number, i64::try_from(limit).unwrap_or(i64::MAX)], Row::of)?;
+    rows.map(|row| read(connection, row?)).collect()
+}
+
 /// A filter as SQL: `e` is the entry.
 struct Statement {
     from: String,
     conditions: String,
+    /// Several copies in a folder are one entry.
+    group: &'static str,
     /// The number of the entry, in the table that is read first.
     order: &'static str,
     values: Vec<Value>,
@@ -142,7 +160,7 @@ fn parameter(values: &mut Vec<Value>, value: Value) -> String {
 }
 
 impl Statement {
-    fn of(Filter { mailbox, search }: &Filter) -> Self {
+    fn of(Filter { mailbox, folder, search }: &Filter) -> Self {
         let (mut values, mut conditions, mut matches) = (Vec::new(), vec!["TRUE".to_owned()], Vec::new());
         for term in &search.terms {
             match words(term) {
@@ -151,14 +169,25 @@ impl Statement {
             }
         }
         // CROSS JOIN keeps the order of tables: matches of words are read first, newest first, then those of an address.
-        let (mut from, mut order) = ("FROM entry e".to_owned(), "e.number");
+        let (mut from, mut group, mut order) = ("FROM entry e".to_owned(), "", "e.number");
         if !matches.is_empty() {
             let expression = parameter(&mut values, Value::Text(matches.join(" AND ")));
             conditions.push(format!("entry_text MATCH {expression}"));
             from = "FROM entry_text CROSS JOIN entry e ON e.number = entry_text.rowid".to_owned();
             order = "entry_text.rowid";
         }
-        if let Some(address) = mailbox {
+        if let Some(folder) = folder {
+            let folder = parameter(&mut values, size(*folder));
+            if matches.is_empty() {
+                conditions.push(format!("c.folder = {folder}"));
+                from = "FROM entry_copy c CROSS JOIN entry e ON e.number = c.entry".to_owned();
+                (group, order) = ("GROUP BY c.entry", "c.entry");
+            } else {
+                conditions.push(format!(
+                    "EXISTS (SELECT 1 FROM entry_copy c WHERE c.folder = {folder} AND c.entry = e.number)"
+                ));
+            }
+        } else if let Some(address) = mailbox {
             let address = parameter(&mut values, Value::Text(address.clone()));
             conditions.push(format!("a.address = {address}"));
             if matches.is_empty() {
@@ -167,7 +196,7 @@ impl Statement {
                 from.push_str(" CROSS JOIN entry_address a ON a.entry = e.number");
             }
         }
-        Self { from, conditions: conditions.join(" AND "), order, values }
+        Self { from, conditions: conditions.join(" AND "), group, order, values }
     }
 }
 

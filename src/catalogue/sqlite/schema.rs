@@ -1,11 +1,15 @@
 //! The tables. Times are milliseconds since 1970.
+//!
+//! The module with the mailboxes has a view `entry_copy (folder, entry)` of the copies of entries, with an index by both: lists of
+//! a folder read it.
 
 use crate::store::Schema;
 
 /// The tables of this module.
 pub const SCHEMA: Schema = Schema {
     module: "catalogue",
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of acceptance
     journey INTEGER NOT NULL UNIQUE, -- mail::JourneyId
@@ -48,7 +52,23 @@ CREATE VIRTUAL TABLE entry_text USING fts5(
     sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
 );
 
-"],
+",
+        "
+-- What makes messages a thread. The summaries are worked out again, with these.
+CREATE TABLE entry_thread (
+    key INTEGER NOT NULL, -- the hash of a Message-ID, or of a subject
+    entry INTEGER NOT NULL,
+    weak INTEGER NOT NULL, -- two weak keys make no thread
+    PRIMARY KEY (key, entry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_thread_entry ON entry_thread (entry);
+DELETE FROM entry_summary;
+DROP TABLE entry_text;
+CREATE VIRTUAL TABLE entry_text USING fts5(
+    sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
+);
+",
+    ],
     on_content_deleted: None,
     content_owners: Some("SELECT 'the entry ' || number || ' of the catalogue' FROM entry WHERE content = ?1"),
     content_uses: Some("SELECT content, count(*) FROM entry GROUP BY 1"),

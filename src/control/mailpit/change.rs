@@ -1,15 +1,17 @@
-//! Changes of read states, and deletion, of messages by their ids or by a search. A journey goes with its message.
+//! Changes of read states, moves and deletion, of messages by their ids or by a search. A journey goes with its message.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::list::ListQuery;
 use super::{Answer, AppState, Failure, catalogue, done, read_json};
 use crate::catalogue::{Catalogue, Filter, Window};
 use crate::host::RunningWorld;
 use crate::journey::JourneyFilter;
+use crate::mda::CopyFilter;
 use crate::mta::Selector;
 
 /// Messages that are selected at once.
@@ -71,7 +73,7 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
         running.mailboxes.mark_entries(&numbers_of(catalogue, &ids)?, read).await?;
         return Ok(done());
     }
-    let filter = query.filter(Some(&search))?;
+    let filter = query.filter(&running, Some(&search))?;
     let mut below = i64::MAX;
     loop {
         let numbers = catalogue.numbers(&filter, Window { below, skip: 0, limit: BATCH }).await?;
@@ -79,6 +81,42 @@ pub(super) async fn mark(State(running): AppState, Query(query): Query<ListQuery
         below = *last;
         running.mailboxes.mark_entries(&numbers, read).await?;
     }
+}
+
+/// Where messages are moved.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(rename_all = "PascalCase")]
+pub(super) struct Move {
+    #[schema(rename = "IDs")]
+    ids: Vec<String>,
+    /// A folder, which is created if it does not exist.
+    folder: String,
+}
+
+/// How many copies were moved.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Moved {
+    moved: usize,
+}
+
+/// Moves the copies of messages into a folder of their mailbox: those that `mailbox` and `folder` select, or all; ours.
+#[utoipa::path(
+    post,
+    path = "/api/v1/messages/move",
+    tag = "messages",
+    params(ListQuery),
+    request_body = Move,
+    responses((status = 200, body = Moved))
+)]
+pub(super) async fn move_to(
+    State(running): AppState,
+    Query(query): Query<ListQuery>,
+    body: Bytes,
+) -> Answer<Json<Moved>> {
+    let Move { ids, folder } = read_json(&body).map_err(|error| Failure::invalid(format!("invalid JSON: {error}")))?;
+    let numbers = numbers_of(catalogue(&running)?, &ids)?;
+    let moved = running.mailboxes.move_entries(&numbers, &query.copies(&running)?, &folder).await?;
+    Ok(Json(Moved { moved }))
 }
 
 /// Deletes the messages with the ids in the body; without ids, all of them, or those that `mailbox` and `before` select.
@@ -94,12 +132,12 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
     let Deletion { ids } = read_body(&body)?;
     match ids.filter(|ids| !ids.is_empty()) {
         Some(ids) => {
-            let (numbers, mailbox) = (numbers_of(catalogue(&running)?, &ids)?, query.mailbox()?);
-            to_the_end(async move { delete_entries(&running, &numbers, mailbox.as_deref()).await }).await
+            let (numbers, copies) = (numbers_of(catalogue(&running)?, &ids)?, query.copies(&running)?);
+            to_the_end(async move { delete_entries(&running, &numbers, &copies).await }).await
         }
         None => {
-            let all = query.filter(None)?;
-            to_the_end(async move { delete_all(&running, &all).await }).await
+            let (all, copies) = (query.filter(&running, None)?, query.copies(&running)?);
+            to_the_end(async move { delete_all(&running, &all, &copies).await }).await
         }
     }
 }
@@ -109,8 +147,8 @@ pub(super) async fn delete_by_ids(State(running): AppState, Query(query): Query<
 pub(super) async fn delete_found(State(running): AppState, Query(query): Query<ListQuery>) -> Answer {
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;
-    let found = query.filter(Some(words))?;
-    to_the_end(async move { delete_all(&running, &found).await }).await
+    let (found, copies) = (query.filter(&running, Some(words))?, query.copies(&running)?);
+    to_the_end(async move { delete_all(&running, &found, &copies).await }).await
 }
 
 /// Deletes in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects.
@@ -121,7 +159,7 @@ async fn to_the_end(deletion: impl Future<Output = Answer<()>> + Send + 'static)
 }
 
 /// Deletes those that match now; what arrives meanwhile stays. Where all match, journeys without a message go, too.
-async fn delete_all(running: &RunningWorld, filter: &Filter) -> Answer<()> {
+async fn delete_all(running: &RunningWorld, filter: &Filter, copies: &CopyFilter) -> Answer<()> {
     let catalogue = catalogue(running)?;
     let now = running.env.event_log.last_seq();
     let mut below = i64::MAX;
@@ -129,7 +167,7 @@ async fn delete_all(running: &RunningWorld, filter: &Filter) -> Answer<()> {
         let numbers = catalogue.numbers(filter, Window { below, skip: 0, limit: BATCH }).await?;
         let Some(last) = numbers.last() else { break };
         below = *last;
-        delete_entries(running, &numbers, filter.mailbox.as_deref()).await?;
+        delete_entries(running, &numbers, copies).await?;
     }
     match filter.mailbox.is_none() && filter.search.is_empty() {
         true => delete_journeys(running, now).await,
@@ -149,10 +187,10 @@ async fn delete_journeys(running: &RunningWorld, last: u64) -> Answer<()> {
     }
 }
 
-/// Deletes messages, or only the copies of one mailbox. Those that wait in a queue are deleted there, too; a copy that is on its
+/// Deletes messages, or only some of their copies. Those that wait in a queue are deleted there, too; a copy that is on its
 /// way to a mailbox at this moment is removed when it gets there.
-pub(super) async fn delete_entries(running: &RunningWorld, numbers: &[i64], mailbox: Option<&str>) -> Answer<()> {
-    let journeys = running.mailboxes.delete_entries(numbers, mailbox).await?;
+pub(super) async fn delete_entries(running: &RunningWorld, numbers: &[i64], copies: &CopyFilter) -> Answer<()> {
+    let journeys = running.mailboxes.delete_entries(numbers, copies).await?;
     for mta in running.mtas.values().filter(|mta| !mta.queue().is_idle()) {
         for id in journeys.ids() {
             mta.delete(Selector::Journey(id)).await?;

@@ -17,6 +17,7 @@ use crate::catalogue::{Catalogue, Changes, Filter, Page, Search, Window, read_ti
 use crate::control::wait::deadline;
 use crate::host::RunningWorld;
 use crate::mail::{Address, JourneyId};
+use crate::mda::CopyFilter;
 use crate::net::Stop;
 
 /// The default length of a list.
@@ -41,6 +42,8 @@ pub(super) struct ListQuery {
     tz: Option<String>,
     /// Only messages for this address.
     mailbox: Option<String>,
+    /// Only messages with a copy in this folder of that mailbox, such as `INBOX`.
+    folder: Option<String>,
     /// Until there is a match, at most so long: `30s`, or a number of seconds.
     wait: Option<String>,
     /// `next` of the page before.
@@ -55,21 +58,28 @@ impl ListQuery {
         }
     }
 
-    /// Which messages, without the words of the search.
-    pub(super) fn mailbox(&self) -> Answer<Option<String>> {
-        let Some(text) = &self.mailbox else { return Ok(None) };
-        let address: Address = text.parse().map_err(|_| Failure::invalid(format!("not an address: {text}")))?;
-        Ok(Some(address.key()))
+    /// The copies of messages in the mailbox or folder.
+    pub(super) fn copies(&self, running: &RunningWorld) -> Answer<CopyFilter> {
+        let invalid = |text: &String| Failure::invalid(format!("not an address: {text}"));
+        let address = self.mailbox.as_ref().map(|text| text.parse::<Address>().map_err(|_| invalid(text)));
+        let account = address.transpose()?.map(|address| address.key());
+        let mailbox = match (&account, self.folder.as_deref().filter(|name| !name.is_empty())) {
+            (_, None) => None,
+            (Some(account), Some(name)) => Some(running.mailboxes.status(account, name)?.id),
+            (None, Some(_)) => return Err(Failure::invalid("folder is one of a mailbox: mailbox=ADDRESS&folder=NAME")),
+        };
+        Ok(CopyFilter { account, mailbox })
     }
 
     /// Which messages.
-    pub(super) fn filter(&self, words: Option<&str>) -> Answer<Filter> {
+    pub(super) fn filter(&self, running: &RunningWorld, words: Option<&str>) -> Answer<Filter> {
         let zone = self.zone()?;
         let mut search = Search::parse(words.unwrap_or_default(), &zone);
         if let Some(time) = self.before.as_deref().and_then(|before| read_time(before, &zone)) {
             search = search.before(time);
         }
-        Ok(Filter { mailbox: self.mailbox()?, search })
+        let CopyFilter { account, mailbox } = self.copies(running)?;
+        Ok(Filter { mailbox: account, folder: mailbox, search })
     }
 
     fn window(&self, catalogue: &Catalogue, no_limit: usize) -> Answer<Window> {
@@ -129,7 +139,7 @@ impl Wait {
 )]
 pub(super) async fn messages(State(running): AppState, Query(query): Query<ListQuery>) -> Answer<impl IntoResponse> {
     let window = query.window(catalogue(&running)?, MAX_LIMIT)?;
-    answer(&running, &query, query.filter(None)?, window).await.map(Json)
+    answer(&running, &query, query.filter(&running, None)?, window).await.map(Json)
 }
 
 /// Messages that match, newest first.
@@ -144,7 +154,7 @@ pub(super) async fn search(State(running): AppState, Query(query): Query<ListQue
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;
     let window = query.window(catalogue(&running)?, 0)?;
-    answer(&running, &query, query.filter(Some(words))?, window).await.map(Json)
+    answer(&running, &query, query.filter(&running, Some(words))?, window).await.map(Json)
 }
 
 async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, window: Window) -> Answer<MessagesSummary> {
@@ -157,7 +167,7 @@ async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, windo
     let Page { matches, unread, entries } = page;
     let (total, all_unread) = match filter.search.is_empty() {
         true => (matches, unread),
-        false => catalogue.count(&Filter { mailbox: filter.mailbox.clone(), ..Filter::default() })?,
+        false => catalogue.count(&Filter { search: Search::default(), ..filter.clone() })?,
     };
     let next = entries.last().filter(|_| entries.len() == window.limit).map(|entry| entry.id.to_string());
     let messages = entries.iter().map(|entry| MessageSummary::of(catalogue, entry)).collect::<Result<Vec<_>, _>>()?;

@@ -27,7 +27,7 @@ pub(super) async fn find(running: &RunningWorld, id: &str, query: &ListQuery) ->
         let found = id.parse().ok().map(|id| catalogue.find(id)).transpose()?.flatten();
         return found.ok_or_else(Failure::not_found);
     }
-    let filter = query.filter(query.query.as_deref())?;
+    let filter = query.filter(running, query.query.as_deref())?;
     let mut wait = Wait::new(running, query.deadline()?)?;
     let mut found = catalogue.newest(&filter).await?;
     while found.is_none() && wait.for_change().await {

@@ -14,7 +14,8 @@
 //! | `/view/ID.html`, `/view/ID.txt`, `/view/latest` | the parts that a reader sees |
 //! | `/api/events` | a websocket with changes |
 //!
-//! Ours, beyond Mailpit's: `mailbox=ADDRESS` narrows every list, search and change to one mailbox; `wait=30s` on a list, a search
+//! Ours, beyond Mailpit's: `POST /api/v1/messages/move` moves messages to another folder, `/api/v1/message/ID/thread` lists those of
+//! its thread; `mailbox=ADDRESS` narrows every list, search and change to one mailbox, with `folder=NAME` to one folder of it; `wait=30s` on a list, a search
 //! and `message/latest` waits for a match; `cursor` continues a list after `next`. `latest` stands for the newest message.
 
 mod change;
@@ -31,6 +32,7 @@ mod send;
 mod sheet;
 mod socket;
 mod tags;
+mod thread;
 mod types;
 mod view;
 
@@ -76,7 +78,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
     OpenApiRouter::new()
         .routes(routes!(list::messages, change::mark, change::delete_by_ids))
         .routes(routes!(list::search, change::delete_found))
+        .routes(routes!(change::move_to))
         .routes(routes!(message::message))
+        .routes(routes!(thread::thread))
         .routes(routes!(message::headers))
         .routes(routes!(message::raw))
         .routes(routes!(message::part))
@@ -138,6 +142,7 @@ impl From<mda::Error> for Failure {
     fn from(error: mda::Error) -> Self {
         match error {
             mda::Error::Store(error) => error.into(),
+            error @ mda::Error::NoMailbox(_) => Self(StatusCode::NOT_FOUND, error.to_string()),
             error => Self::invalid(error.to_string()),
         }
     }

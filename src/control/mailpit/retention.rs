@@ -12,6 +12,7 @@ use super::{Answer, catalogue};
 use crate::catalogue::{Filter, Search, Window};
 use crate::host::RunningWorld;
 use crate::journey::JourneyState;
+use crate::mda::CopyFilter;
 use crate::world::Keep;
 
 /// Interval between two looks.
@@ -49,14 +50,14 @@ async fn prune(running: &RunningWorld, Keep { messages, age }: Keep) -> Answer<(
 
 /// Deletes what matches, but for the newest ones.
 async fn delete(running: &RunningWorld, search: Search, newest: usize) -> Answer<()> {
-    let filter = Filter { mailbox: None, search };
+    let filter = Filter { search, ..Filter::default() };
     let window = Window { below: i64::MAX, skip: newest, limit: BATCH };
     loop {
         let numbers = catalogue(running)?.numbers(&filter, window).await?;
         if numbers.is_empty() {
             return Ok(());
         }
-        delete_entries(running, &numbers, None).await?;
+        delete_entries(running, &numbers, &CopyFilter::default()).await?;
     }
 }
 

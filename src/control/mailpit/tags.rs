@@ -88,7 +88,7 @@ pub(super) async fn delete(State(running): AppState, Path(tag): Path<String>) ->
 /// Renames a tag of all messages that have it, or removes it.
 async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answer<()> {
     let catalogue = catalogue(running)?;
-    let filter = Filter { mailbox: None, search: Search::tag(tag) };
+    let filter = Filter { search: Search::tag(tag), ..Filter::default() };
     let mut below = i64::MAX;
     loop {
         let page = catalogue.page(&filter, Window { below, skip: 0, limit: BATCH }).await?;

@@ -1,10 +1,12 @@
-//! Changes all copies of entries of the catalogue at once: read state, tags, deletion.
+//! Changes all copies of entries of the catalogue at once: read state, tags, mailbox, deletion.
 
 use std::collections::BTreeMap;
 
 use super::account_feed::CommittedChanges;
 use super::append::check;
 use super::change::set_flags;
+use super::name::canonical;
+use super::tree::create;
 use super::{Error, Mailboxes, Uid, sqlite};
 use crate::catalogue::{self, Changes};
 use crate::imap::{Flags, StoreMode, SystemFlags};
@@ -13,6 +15,15 @@ use crate::store::Transaction;
 
 /// Entries of one commit: others are not held up for long.
 const BATCH: usize = 200;
+
+/// Which copies of an entry; all that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct CopyFilter {
+    /// Only those of the account with this key.
+    pub account: Option<String>,
+    /// Only those in the mailbox with this id.
+    pub mailbox: Option<u64>,
+}
 
 impl Mailboxes {
     /// Marks all copies of entries as read or unread, and those to come.
@@ -55,36 +66,68 @@ impl Mailboxes {
         .await
     }
 
-    /// Deletes entries with their journeys and all their copies, those under way too; or, if an account is given, only its
-    /// copies. Returns the journeys of the entries that are gone.
+    /// Moves copies of entries into a mailbox of their account, which is created if it does not exist. Returns how many.
+    ///
+    /// # Errors
+    /// The name is not allowed, or the change cannot be stored.
+    pub async fn move_entries(&self, entries: &[i64], which: &CopyFilter, name: &str) -> Result<usize, Error> {
+        let (name, now, mut moved) = (canonical(name)?, self.now(), 0);
+        for batch in entries.chunks(BATCH) {
+            let (batch, which, name) = (batch.to_vec(), which.clone(), name.clone());
+            let job = move |transaction: &Transaction<'_>| {
+                let (mut moved, mut committed) = (0, CommittedChanges::default());
+                for (mailbox, uids) in copies_by_mailbox(transaction, &batch, &which)? {
+                    let account = sqlite::account_of(transaction, mailbox)?;
+                    let target = match sqlite::find_in(transaction, account, &name)? {
+                        Some(target) => target,
+                        None => {
+                            let (target, created) = create(transaction, account, &name, &[], now)?;
+                            committed.events.extend(CommittedChanges::names(account, created).events);
+                            target
+                        }
+                    };
+                    if target != mailbox {
+                        moved += uids.len();
+                        let (_, _, arrived) = sqlite::copy(transaction, mailbox, &uids, target, now)?;
+                        committed.changes.extend([arrived, sqlite::remove(transaction, mailbox, &uids)?]);
+                    }
+                }
+                Ok((moved, committed))
+            };
+            moved += self.freeing().change(job).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Deletes entries with their journeys and all their copies, those under way too; or only the copies that are wanted.
+    /// Returns the journeys of the entries that are gone.
     ///
     /// # Errors
     /// The change cannot be stored.
-    pub async fn delete_entries(&self, entries: &[i64], account: Option<&str>) -> Result<DeletedJourneys, Error> {
-        let account = account.map(str::to_owned);
+    pub async fn delete_entries(&self, entries: &[i64], which: &CopyFilter) -> Result<DeletedJourneys, Error> {
+        let which = which.clone();
         let job = move |transaction: &Transaction<'_>, batch: &[i64]| {
-            let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
-            for entry in batch {
-                for (mailbox, uid) in sqlite::copies_of(transaction, *entry, account.as_deref())? {
-                    by_mailbox.entry(mailbox).or_default().push(uid);
-                }
-            }
+            let by_mailbox = copies_by_mailbox(transaction, batch, &which)?;
             let (mut deleted, mut journeys) = (Changes::default(), DeletedJourneys::default());
             for entry in batch {
-                let gone = match &account {
-                    Some(account) => catalogue::forget_address(transaction, *entry, account)?,
-                    None => catalogue::remove(transaction, *entry)?,
+                let gone = match &which {
+                    // Without a copy in other mailboxes, it is forgotten when these are removed.
+                    CopyFilter { mailbox: Some(_), .. } => None,
+                    CopyFilter { account: Some(account), .. } => {
+                        catalogue::forget_address(transaction, *entry, account)?
+                    }
+                    CopyFilter { .. } => catalogue::remove(transaction, *entry)?,
                 };
                 if let Some(id) = gone {
                     journeys.delete(transaction, id)?;
                     deleted.deleted.insert(id);
                 }
             }
-            let changes = by_mailbox.into_iter().map(|(mailbox, mut uids)| {
-                uids.sort_unstable();
-                sqlite::remove(transaction, mailbox, &uids)
-            });
+            let changes = by_mailbox.into_iter().map(|(mailbox, uids)| sqlite::remove(transaction, mailbox, &uids));
             let changes = changes.collect::<Result<Vec<_>, _>>()?;
+            for id in changes.iter().flat_map(|change| &change.entries.deleted) {
+                journeys.delete(transaction, *id)?;
+            }
             Ok((journeys, CommittedChanges { changes, entries: deleted, ..Default::default() }))
         };
         let mut journeys = DeletedJourneys::default();
@@ -113,19 +156,27 @@ fn change_copies(
     entries: &[i64],
     change: impl Fn(i64, &[Uid]) -> Result<super::open_mailbox::Change, Error>,
 ) -> Result<CommittedChanges, Error> {
-    let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
-    for entry in entries {
-        for (mailbox, uid) in sqlite::copies_of(transaction, *entry, None)? {
-            by_mailbox.entry(mailbox).or_default().push(uid);
-        }
-    }
-    let changes = by_mailbox.into_iter().map(|(mailbox, mut uids)| {
-        uids.sort_unstable();
-        change(mailbox, &uids)
-    });
+    let by_mailbox = copies_by_mailbox(transaction, entries, &CopyFilter::default())?;
+    let changes = by_mailbox.into_iter().map(|(mailbox, uids)| change(mailbox, &uids));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let entries = Changes { changed: entries.iter().copied().collect(), ..Changes::default() };
     Ok(CommittedChanges { changes, entries, ..Default::default() })
+}
+
+/// The copies of entries by mailbox, ascending.
+fn copies_by_mailbox(
+    transaction: &Transaction<'_>,
+    entries: &[i64],
+    which: &CopyFilter,
+) -> Result<BTreeMap<i64, Vec<Uid>>, Error> {
+    let mut by_mailbox: BTreeMap<i64, Vec<Uid>> = BTreeMap::new();
+    for entry in entries {
+        for (mailbox, uid) in sqlite::copies_of(transaction, *entry, which)? {
+            by_mailbox.entry(mailbox).or_default().push(uid);
+        }
+    }
+    by_mailbox.values_mut().for_each(|uids| uids.sort_unstable());
+    Ok(by_mailbox)
 }
 
 /// The keyword of a tag, which may have spaces. RFC 9051 §9, `flag-keyword`.

@@ -69,6 +69,7 @@ use account_feed::{AccountFeed, CommittedChanges};
 pub use append::{AppendMessage, Delivered};
 pub use change::Copied;
 pub use counters::{Counters, Miscount};
+pub use entries::CopyFilter;
 pub use error::Error;
 pub use filed::{FiledMessage, filed_after};
 pub use header_cache::HeaderReader;
@@ -229,5 +230,7 @@ pub(super) fn canonical_name(name: &str) -> Option<String> {
     name::canonical(name).ok()
 }
 
+#[cfg(test)]
+mod entry_tests;
 #[cfg(test)]
 mod tests;

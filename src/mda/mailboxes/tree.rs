@@ -118,7 +118,7 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
 }
 
 /// Creates a mailbox; returns its id and the names of all mailboxes created for it.
-fn create(
+pub(super) fn create(
     transaction: &Transaction<'_>,
     account: i64,
     name: &str,

@@ -8,6 +8,7 @@ use super::{tree, views};
 use crate::catalogue::{self, Expected};
 use crate::imap::{Flags, SystemFlags};
 use crate::journey;
+use crate::mda::mailboxes::CopyFilter;
 use crate::mda::mailboxes::Uid;
 use crate::mda::mailboxes::append::{Listing, MessageToInsert};
 use crate::mda::mailboxes::view::date;
@@ -135,15 +136,15 @@ fn refresh(transaction: &Transaction<'_>, entry: i64) -> Result<(), Error> {
     catalogue::set_state(transaction, entry, is_unread, tags.iter().map(String::as_str))
 }
 
-/// The mailboxes and UIDs of the copies of an entry, of one account or of all.
+/// The mailboxes and UIDs of the copies of an entry, as far as they are wanted.
 pub(in crate::mda::mailboxes) fn copies_of(
     connection: &Connection,
     entry: i64,
-    account: Option<&str>,
+    CopyFilter { account, mailbox }: &CopyFilter,
 ) -> Result<Vec<(i64, Uid)>, Error> {
     let sql = "SELECT trace.mailbox, trace.uid FROM trace JOIN mailbox ON mailbox.id = trace.mailbox
-        JOIN account ON account.id = mailbox.account WHERE entry = ?1 AND (?2 IS NULL OR key = ?2)";
+        JOIN account ON account.id = mailbox.account WHERE entry = ?1 AND (?2 IS NULL OR key = ?2) AND (?3 IS NULL OR trace.mailbox = ?3)";
     let mut query = connection.prepare_cached(sql)?;
-    let copies = query.query_map(params![entry, account], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let copies = query.query_map(params![entry, account, mailbox], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(copies.collect::<rusqlite::Result<_>>()?)
 }

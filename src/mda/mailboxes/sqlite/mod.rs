@@ -8,7 +8,7 @@
 //!
 //! | function | promise |
 //! |---|---|
-//! | [`accounts`], [`find_account`], [`key`] | accounts by id and key |
+//! | [`accounts`], [`find_account`], [`account_of`], [`key`] | accounts by id, key and mailbox |
 //! | [`insert_account`] | an account without mailboxes |
 //! | [`find`], [`find_in`], [`find_ignoring_case`] | a mailbox by its name, with the account where that is not known |
 //! | [`mailboxes_of`], [`count_mailboxes`], [`names`] | the mailboxes of an account, by name |
@@ -70,7 +70,7 @@ pub(super) use rows::{
 pub use schema::SCHEMA;
 pub(super) use summaries::{visit_headers, visit_summaries};
 pub(super) use tree::{
-    accounts, count_mailboxes, count_subscriptions, delete_mailbox, delete_subscription, insert_account,
+    account_of, accounts, count_mailboxes, count_subscriptions, delete_mailbox, delete_subscription, insert_account,
     insert_mailbox, insert_subscription, key, mailboxes_of, names, rename, status, usage,
 };
 pub(super) use views::view;

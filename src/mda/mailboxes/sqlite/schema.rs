@@ -118,6 +118,11 @@ CREATE TABLE maildir_file (
 ALTER TABLE trace ADD COLUMN entry INTEGER;
 CREATE INDEX trace_entry ON trace (entry) WHERE entry IS NOT NULL;
 ",
+        "
+-- The entries with a copy in a mailbox, for the lists of the catalogue.
+CREATE INDEX trace_folder ON trace (mailbox, entry) WHERE entry IS NOT NULL;
+CREATE VIEW entry_copy (folder, entry) AS SELECT mailbox, entry FROM trace WHERE entry IS NOT NULL;
+",
     ],
     on_content_deleted: Some("DELETE FROM summary WHERE content = ?1"),
     content_owners: Some(

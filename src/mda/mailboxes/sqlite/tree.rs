@@ -22,6 +22,11 @@ pub(in crate::mda::mailboxes) fn key(connection: &Connection, account: i64) -> R
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
+pub(in crate::mda::mailboxes) fn account_of(connection: &Connection, mailbox: i64) -> Result<i64, Error> {
+    let sql = "SELECT account FROM mailbox WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
+}
+
 pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -> Result<Usage, Error> {
     let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
                WHERE account = (SELECT id FROM account WHERE key = ?1)";

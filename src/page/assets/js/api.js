@@ -12,6 +12,17 @@ export class Refusal extends Error {
   }
 }
 
+/**
+ * Answers in the place of a server, where there is none.
+ * @type {((path: string) => unknown) | null}
+ */
+let source = null;
+
+/** @param {(path: string) => unknown} answers what is at a path of the interface, if anything */
+export function answerFrom(answers) {
+  source = answers;
+}
+
 let open = 0;
 
 /** @param {number} change */
@@ -24,22 +35,31 @@ function busy(change) {
 /**
  * @param {string} method
  * @param {string} path
- * @param {{ query?: Record<string, string | number | undefined>, body?: unknown, signal?: AbortSignal }} options
+ * @param {{ query?: Record<string, string | number | undefined>, body?: unknown, type?: string, signal?: AbortSignal }} options a body
+ *   without a type is sent as JSON
  */
-async function request(method, path, { query = {}, body, signal }) {
+async function request(method, path, { query = {}, body, type, signal }) {
+  if (source) return sourced(source(path));
   const url = new URL(address(path));
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
   }
   busy(1);
   try {
-    const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
-    const response = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal });
+    const headers = body === undefined ? undefined : { "Content-Type": type ?? "application/json" };
+    const bytes = type ? /** @type {BodyInit} */ (body) : body === undefined ? undefined : JSON.stringify(body);
+    const response = await fetch(url, { method, headers, body: bytes, signal });
     if (!response.ok) throw new Refusal(response.status, explain(await response.text(), response));
     return response;
   } finally {
     busy(-1);
   }
+}
+
+/** @param {unknown} answer */
+function sourced(answer) {
+  if (answer === undefined) throw new Refusal(404, "This report does not have it.");
+  return Response.json(answer);
 }
 
 /** @param {string} text @param {Response} response */
@@ -76,6 +96,11 @@ export async function bytes(path, query) {
  */
 export async function change(method, path, body, query) {
   return request(method, path, { body, query });
+}
+
+/** Sends a file as it is. @param {string} path @param {Blob} file @param {string} type @param {Record<string, string | undefined>} query */
+export async function upload(path, file, type, query) {
+  return request("POST", path, { query, body: file, type });
 }
 
 /** The part of an address for one thing. @param {string} text */

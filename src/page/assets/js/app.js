@@ -7,33 +7,45 @@ import { startLive } from "./live.js";
 import { count, duration, timeOf } from "./format.js";
 import { go, href, startRoutes } from "./routes.js";
 import { View, onBusy, state } from "./store.js";
+import { toggleTheme } from "./theme-button.js";
 import { startWorld } from "./world-state.js";
-import "./compose.js";
 import "./dialogs.js";
-import "./journey/journey.js";
-import "./learn.js";
 import "./mail/mail.js";
 import "./search.js";
-import "./world/faults.js";
-import "./world/log.js";
-import "./world/queues.js";
-import "./world/sessions.js";
-import "./world/world.js";
 
 const NAVIGATION = /** @type {const} */ ([
   ["mail", "Mail", () => state.total],
   ["world", "World", () => 0],
   ["queues", "Queues", () => state.hosts.reduce((sum, host) => sum + (host.queued ?? 0), 0)],
   ["sessions", "Sessions", () => 0],
-  ["faults", "Faults", () => state.faults.filter((fault) => !fault.until).length],
+  ["faults", "Faults", () => state.faults.length],
   ["log", "Log", () => 0],
   ["learn", "Learn", () => 0],
 ]);
+
+/** Modules of the views that are loaded when they are shown first, or when nothing else is to be done. @type {Record<string, () => Promise<unknown>>} */
+const MODULES = {
+  compose: () => import("./compose.js"),
+  journey: () => import("./journey/journey.js"),
+  letter: () => import("./mail/letter.js"),
+  learn: () => import("./learn.js"),
+  world: () => import("./world/world.js"),
+  queues: () => import("./world/queues.js"),
+  sessions: () => import("./world/sessions.js"),
+  faults: () => import("./world/faults.js"),
+  log: () => import("./world/log.js"),
+};
 
 /** Views that need the width. */
 const WIDE = ["journey"];
 
 class App extends View {
+  /** What the document shows until then goes. */
+  createRenderRoot() {
+    this.replaceChildren();
+    return this;
+  }
+
   render() {
     const { view } = state.route;
     return html`
@@ -50,6 +62,8 @@ class App extends View {
 
   updated() {
     const { view, parts } = state.route;
+    // What cannot be loaded now is asked for with the next change.
+    MODULES[view === "mail" && parts.length ? "letter" : view]?.().catch(() => {});
     const titles = { mail: "Mail", journey: "Journey", world: "World", queues: "Queues", sessions: "Sessions", faults: "Faults", log: "Log", learn: "Learn", compose: "Compose" };
     const name = /** @type {Record<string, string>} */ (titles)[view] ?? "";
     document.title = `${[parts[0], name].filter(Boolean).join(" · ")} · Postroad`;
@@ -61,7 +75,7 @@ function content(view) {
   const { parts, query } = state.route;
   switch (view) {
     case "journey":
-      return html`<post-journey .journeyId=${parts[0] ?? ""}></post-journey>`;
+      return query.get("with") ? html`<post-compare .one=${parts[0] ?? ""} .other=${query.get("with") ?? ""}></post-compare>` : html`<post-journey .journeyId=${parts[0] ?? ""}></post-journey>`;
     case "world":
       return html`<post-world .host=${parts[0] ?? ""}></post-world>`;
     case "queues":
@@ -157,13 +171,6 @@ class Header extends View {
   }
 }
 
-export function toggleTheme() {
-  const { dataset } = document.documentElement;
-  const isDark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  dataset.theme = isDark ? "light" : "dark";
-  try { localStorage.setItem("postroad.theme", dataset.theme); } catch { /* it holds until the page is closed */ }
-}
-
 customElements.define("post-lost", Lost);
 customElements.define("post-header", Header);
 startRoutes();
@@ -171,3 +178,5 @@ startKeys({ toggleTheme, go });
 customElements.define("post-app", App);
 startLive();
 startWorld();
+// Then the next view comes at once.
+(window.requestIdleCallback ?? setTimeout)(() => setTimeout(() => Object.values(MODULES).forEach((load) => void load().catch(() => {})), 500));

@@ -10,6 +10,7 @@ import { View } from "./store.js";
  * @property {unknown} [text]
  * @property {string} [label] of a field
  * @property {string} [value] of the field at first
+ * @property {string[] | Map<string, string>} [values] that are suggested for the field, with what they mean
  * @property {string} yes what the button says
  * @property {boolean} [isDangerous]
  */
@@ -62,7 +63,7 @@ class Dialogs extends View {
       ${question ? html`<form method="dialog">
         <h2 id="dialog-title">${question.title}</h2>
         ${question.text ? html`<p>${question.text}</p>` : nothing}
-        ${question.label ? html`<label>${question.label}<input .value=${question.value ?? ""} autofocus></label>` : nothing}
+        ${question.label ? html`<label>${question.label}<input .value=${question.value ?? ""} list="dialog-values" autofocus><datalist id="dialog-values">${options(question.values)}</datalist></label>` : nothing}
         <p class="buttons"><button value="yes" class=${question.isDangerous ? "danger" : "primary"}>${question.yes}</button><button value="no" ?autofocus=${!question.label}>Cancel</button></p>
       </form>` : nothing}
       ${this.#keys.length ? html`<form method="dialog"><h2 id="dialog-title">Keys</h2><table class="keys"><tbody>
@@ -70,6 +71,12 @@ class Dialogs extends View {
       </tbody></table><p class="buttons"><button value="no" autofocus>Close</button></p></form>` : nothing}
     </dialog>`;
   }
+}
+
+/** @param {string[] | Map<string, string>} [values] */
+function options(values = []) {
+  const pairs = values instanceof Map ? [...values] : values.map((value) => [value, ""]);
+  return pairs.map(([value, meaning]) => html`<option value=${value} label=${meaning || nothing}></option>`);
 }
 
 customElements.define("post-dialogs", Dialogs);

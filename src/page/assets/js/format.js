@@ -15,8 +15,13 @@ export function timeOf(at) {
 /** The time of a list: of today the clock, before that the day. @param {string | number} at */
 export function when(at) {
   const date = new Date(at), now = new Date();
-  if (date.toDateString() === now.toDateString()) return clock.format(date);
+  if (dayOf(date) === dayOf(now)) return clock.format(date);
   return date.getFullYear() === now.getFullYear() ? `${day.format(date)} ${short.format(date)}` : year.format(date);
+}
+
+/** A number for each day of the reader's zone. @param {Date} date */
+function dayOf(date) {
+  return (date.getFullYear() * 12 + date.getMonth()) * 31 + date.getDate();
 }
 
 /** @param {string | number} at */

@@ -25,6 +25,8 @@ const PATHS = {
   shield: svg`<path d="M12 3 5 6v6c0 5 3 7.5 7 9 4-1.5 7-4 7-9V6z"/>`,
   journey: svg`<path d="M4 19 9 9l6 5 5-10"/>`,
   lock: svg`<rect x="5" y="11" width="14" height="9" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/>`,
+  folder: svg`<path d="M3 6h6l2 2h10v11H3z"/>`,
+  import: svg`<path d="M12 3v11 M7 9l5 5 5-5 M4 15v5h16v-5"/>`,
   down: svg`<path d="M12 4v12 M6 11l6 6 6-6 M5 21h14"/>`,
 };
 

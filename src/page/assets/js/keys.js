@@ -16,6 +16,7 @@ export const KEYS = [
   { keys: "Enter", what: "open", where: "lists" },
   { keys: "x", what: "select", where: "mail" },
   { keys: "u", what: "read or unread", where: "mail" },
+  { keys: "v", what: "move to a folder", where: "mail" },
   { keys: "#", what: "delete", where: "mail" },
   { keys: ".", what: "what can be done", where: "mail" },
   { keys: "r, f", what: "reply, forward", where: "a letter" },

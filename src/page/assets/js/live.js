@@ -6,7 +6,7 @@ import { set } from "./store.js";
 /** @import { PostEvent } from "./types" */
 
 /**
- * What views listen to: `journey` (detail: an event of the log), `messages` (detail: `{ kind, data }`), `faults`, and `reset`, after
+ * What views listen to: `journey` (detail: an event of the log), `messages` (detail: `{ kind, data }`), `faults`, `sessions`, and `reset`, after
  * which all that was read before may be old.
  */
 export const live = new EventTarget();
@@ -34,12 +34,12 @@ export function startLive() {
   if (last) url.searchParams.set("since", String(last));
   const source = new EventSource(url);
   source.addEventListener("start", (event) => {
-    const isBack = failures > 0 || hasStreamed;
     last = JSON.parse(event.data).last;
     failures = 0;
     hasStreamed = true;
     set({ connection: { state: "live", retryAt: 0 } });
-    if (isBack) tell("reset");
+    // What happened since the views read, before this answer began, is told to nobody else.
+    tell("reset");
   });
   source.addEventListener("journey", (event) => {
     last = Number(event.lastEventId) || last;
@@ -47,6 +47,7 @@ export function startLive() {
   });
   source.addEventListener("reset", () => tell("reset"));
   source.addEventListener("faults", () => tell("faults"));
+  source.addEventListener("sessions", () => tell("sessions"));
   for (const kind of ["added", "changed", "deleted"]) {
     source.addEventListener(`message-${kind}`, (event) => tell("messages", { kind, data: JSON.parse(event.data) }));
   }
@@ -82,6 +83,7 @@ async function poll() {
     if (!isFirst) page.events.forEach((event) => tell("journey", event));
     if (!isFirst && now !== known) tell("messages", { kind: "some", data: null });
     if (page.events.length) tell("faults");
+    tell("sessions");
     known = now;
     setTimeout(poll, POLL_MS);
   } catch {

@@ -3,10 +3,12 @@
 import { set, state } from "./store.js";
 /** @import { Route } from "./types" */
 
+/** A report is one file: its addresses are behind the `#`. */
+const isFile = document.documentElement.hasAttribute("data-report");
 /** The root of the page, which does not move when the address does. */
-const root = new URL(document.baseURI);
-
-const VIEWS = ["mail", "journey", "world", "queues", "sessions", "faults", "log", "learn", "compose"];
+const root = new URL(isFile ? "." : "", document.baseURI);
+const HOME = isFile ? "report" : "mail";
+const VIEWS = isFile ? ["report", "journey"] : ["mail", "journey", "world", "queues", "sessions", "faults", "log", "learn", "compose"];
 
 /** The address of a file or of the interface. @param {string} path */
 export function address(path) {
@@ -19,14 +21,15 @@ export function href(parts, query = {}) {
   for (const [name, value] of Object.entries(query)) {
     if (value) url.searchParams.set(name, value);
   }
-  return url.pathname + url.search;
+  return isFile ? `#/${parts.map(encodeURIComponent).join("/")}${url.search}` : url.pathname + url.search;
 }
 
-/** @param {URL} url @returns {Route} */
-function parse(url) {
+/** @param {URL} address @returns {Route} */
+function parse(address) {
+  const url = isFile ? new URL(address.hash.replace(/^#?\/?/, ""), root) : address;
   const path = url.pathname.startsWith(root.pathname) ? url.pathname.slice(root.pathname.length) : "";
   const [view, ...parts] = path.split("/").filter(Boolean).map(decode);
-  return { view: VIEWS.includes(view) ? view : "mail", parts, query: url.searchParams };
+  return { view: VIEWS.includes(view) ? view : HOME, parts, query: url.searchParams };
 }
 
 /** @param {string} text */
@@ -36,9 +39,16 @@ function decode(text) {
 
 /** Goes to an address of the page. @param {string} target @param {{ replace?: boolean }} [options] */
 export function go(target, { replace = false } = {}) {
-  const url = new URL(target, root);
+  const url = new URL(target, isFile ? location.href : root);
   if (url.href !== location.href) history[replace ? "replaceState" : "pushState"](null, "", url);
   set({ route: parse(url) });
+}
+
+/** What selects the list of mail: words, a mailbox, a folder of it. */
+export function listQuery() {
+  const { query } = state.route;
+  const { q, mailbox, folder } = Object.fromEntries(query);
+  return { q, mailbox, folder };
 }
 
 /** The same view with other words behind the question mark. @param {Record<string, string | undefined>} query @param {{ replace?: boolean }} [options] */
@@ -62,6 +72,7 @@ function clicked(event) {
 export function startRoutes() {
   document.querySelector("base")?.setAttribute("href", root.href);
   addEventListener("popstate", () => set({ route: parse(new URL(location.href)) }));
-  document.addEventListener("click", clicked);
+  // Browsers follow a fragment by themselves.
+  if (!isFile) document.addEventListener("click", clicked);
   set({ route: parse(new URL(location.href)) });
 }

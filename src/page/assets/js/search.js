@@ -3,7 +3,7 @@
 import { html, nothing } from "../vendor/lit.js";
 import { change, reason } from "./api.js";
 import { icon } from "./icons.js";
-import { go, href } from "./routes.js";
+import { go, href, listQuery } from "./routes.js";
 import { View, say, state } from "./store.js";
 
 /** @typedef {{ text: string, help: string, run?: () => void, fill?: string }} Suggestion */
@@ -125,8 +125,8 @@ class Search extends View {
       event.preventDefault();
       if (list[this.chosen]) return this.#take(list[this.chosen]);
       this.#leave();
-      const mailbox = state.route.view === "mail" ? state.route.query.get("mailbox") ?? undefined : undefined;
-      go(href(["mail"], { q: this.text.trim(), mailbox }));
+      const place = state.route.view === "mail" ? listQuery() : {};
+      go(href(["mail"], { ...place, q: this.text.trim() }));
     } else if (event.key === "Escape") {
       if (this.text) this.text = "";
       else this.#leave();

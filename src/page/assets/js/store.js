@@ -1,7 +1,7 @@
 // The one state of the page, and the class of the elements that show it.
 
 import { LitElement } from "../vendor/lit.js";
-/** @import { Host, World, Mailbox, SeenFault, Route } from "./types" */
+/** @import { Host, World, Mailbox, Report, SeenFault, Route } from "./types" */
 
 /**
  * @typedef {object} State
@@ -10,12 +10,14 @@ import { LitElement } from "../vendor/lit.js";
  * @property {Host[]} hosts
  * @property {Mailbox[]} mailboxes
  * @property {Record<string, number>} tags
- * @property {SeenFault[]} faults those that are active, and those that were since the page was opened
+ * @property {SeenFault[]} faults those that are active
+ * @property {SeenFault[]} pastFaults those that ended, and hosts that were switched off; one that still is has a negative id and no end
  * @property {number} total messages in the world
  * @property {number} unread
  * @property {{ state: "connecting" | "live" | "polling" | "lost", retryAt: number }} connection
  * @property {string} toast what was done, or why not
  * @property {boolean} isBusy whether an answer is awaited
+ * @property {Report | null} report the report of a simulation, if that is what is shown
  */
 
 /** @type {State} */
@@ -26,12 +28,19 @@ export const state = {
   mailboxes: [],
   tags: {},
   faults: [],
+  pastFaults: [],
   total: 0,
   unread: 0,
   connection: { state: "connecting", retryAt: 0 },
   toast: "",
   isBusy: false,
+  report: null,
 };
+
+/** The time of what is shown: a simulation has its own. */
+export function now() {
+  return state.report ? Date.parse(state.report.began) + state.report.seconds * 1000 : Date.now();
+}
 
 const changes = new EventTarget();
 

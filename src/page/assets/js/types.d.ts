@@ -41,7 +41,7 @@ export interface PostEvent {
   protocol?: string; from?: string; to?: string; recipients?: string[]; recipient?: string; reverse_path?: string | null;
   size?: number; tls?: string | null; user?: string | null; took_ms?: number; reply?: string; reason?: string; until?: string;
   by?: string | null; report?: string | null; about?: string; targets?: string[]; account?: string; mailbox?: string; uid?: number;
-  in_doubt?: boolean; leaves?: boolean; discarded?: boolean;
+  attempt?: Attempt; in_doubt?: boolean; leaves?: boolean; discarded?: boolean;
 }
 export interface Session {
   id: number; protocol: string; host: string; client: string; hello?: string; began: string; ended: string | null; tls: string | null;
@@ -63,7 +63,8 @@ export interface World {
 }
 export interface Mailbox { account: string; mailbox: string; messages: number; unseen: number; bytes: number }
 export interface ActiveFault { id: number; title: string; since: string; fault: Record<string, unknown> & { kind: string } }
-/** A fault that this page saw; it has an end once it saw that, too. */
+export interface FaultRecord { number: number; title: string; since: string; until: string | null; fault: ActiveFault["fault"] }
+/** A fault that is active, or one that has an end. */
 export interface SeenFault extends ActiveFault { until?: number }
 export interface FaultField {
   name: string; type: "host" | "link" | "duration" | "number" | "text" | "choice"; is_required: boolean; help: string;
@@ -75,10 +76,39 @@ export interface Queued {
   due: string; attempts: number; reason: string | null;
 }
 
+export interface HtmlScore { Supported: number; Partial: number; Unsupported: number }
+export interface HtmlWarning {
+  Title: string; Category: string; URL: string; Score: HtmlScore & { Found: number };
+  Results: { Family: string; Platform: string; Support: "yes" | "no" | "partial" }[];
+}
+export interface HtmlCheck { Platforms: Record<string, string[]>; Total: HtmlScore; Warnings: HtmlWarning[] }
+
+/** The report of a simulation, as `simulate --json` writes it; times without a date are seconds since it began. */
+export interface Report {
+  scenario: string; about: string; seed: number; passed: boolean; began: string; seconds: number; written: number; refused: number; unsent: number;
+  outcomes: { delivered: number; bounced: number; waiting: number; lost: number; duplicates: number };
+  hops: number; deferred: number; retrieved: number; latency: { p50: number; p95: number; p99: number; max: number };
+  expectations: { expected: string; found: string; held: boolean; messages?: string[] }[];
+  violations: { promise: string; journey: string | null; what: string }[];
+  faults: { what: string; from: string; until: string | null; fault: ActiveFault["fault"] }[];
+  queues: { host: string; longest: number; samples: [number, number][] }[];
+  worst: (Journey & { recipient: string; outcome: string })[];
+  distribution: { up_to: number; count: number }[]; pace: { at: number; delivered: number; deferred: number }[];
+  hosts: Host[]; events: number; trace: string;
+}
+
 /** What a URL stands for: `/mail/ID/html?q=WORDS` is view `mail`, parts `["ID", "html"]`. */
 export interface Route { view: string; parts: string[]; query: URLSearchParams }
 
-export interface Phase { name: "connect" | "content" | "commit" | "envelope" | "dns" | "failed"; start: number; end: number }
+export interface Lookup { name: string; type: string; outcome: string; answers?: string[]; cached?: boolean; took_ms?: number; error?: string }
+/** How an attempt went. Times are milliseconds. */
+export interface Attempt {
+  began: string; address?: string; preference?: number; wait_ms?: number; dns_ms?: number; connect_ms?: number; greeting_ms?: number; tls_ms?: number;
+  envelope_ms?: number; content_ms?: number; reply_ms?: number; lookups?: Lookup[];
+}
+export interface Phase {
+  name: "queued" | "dns" | "connect" | "greeting" | "tls" | "envelope" | "content" | "reply" | "other" | "whole" | "failed"; start: number; end: number;
+}
 /** A row of the waterfall. Times are milliseconds since 1970. */
 export interface Row {
   kind: "hop" | "wait" | "note" | "report" | "fetch";
@@ -86,8 +116,12 @@ export interface Row {
   start: number; end: number; isOpen: boolean; phases: Phase[]; tries: number[];
   reply: string; took: number | null; event: PostEvent | null; arrival: PostEvent | null; link?: string; until?: number; host: string;
   forks?: boolean;
+  /** Hosts that were tried in vain before, in the same attempt. */
+  tried?: PostEvent[];
 }
 export interface Story {
-  rows: Row[]; start: number; end: number; isSettled: boolean; waited: number; connected: number; transferred: number;
+  rows: Row[]; start: number; end: number; isSettled: boolean; waited: number;
+  /** How long each phase took in all. */
+  sums: [Phase["name"], number][];
   hosts: string[]; about: string | null;
 }

@@ -2,8 +2,8 @@
 
 import { get } from "./api.js";
 import { live } from "./live.js";
-import { set, state } from "./store.js";
-/** @import { Host, World, Mailbox, ActiveFault, SeenFault } from "./types" */
+import { set } from "./store.js";
+/** @import { Host, World, Mailbox, ActiveFault, FaultRecord } from "./types" */
 
 /** Runs at once, and then no more often than this. @param {() => Promise<unknown>} work @param {number} ms */
 export function throttled(work, ms) {
@@ -32,14 +32,11 @@ const readMail = throttled(async () => {
 }, 500);
 
 const readFaults = throttled(async () => {
-  /** @type {ActiveFault[]} */
-  const active = await get("api/v1/faults");
-  const now = Date.now();
-  /** @type {SeenFault[]} */
-  const over = state.faults
-    .filter((seen) => !active.some((one) => one.id === seen.id))
-    .map((seen) => (seen.until ? seen : { ...seen, until: now }));
-  set({ faults: [...active, ...over.slice(-100)] });
+  /** @type {[ActiveFault[], FaultRecord[]]} */
+  const [faults, history] = await Promise.all([get("api/v1/faults"), get("api/v1/faults/history")]);
+  const isActive = (/** @type {FaultRecord} */ { until, title }) => !until && faults.some((one) => one.title === title);
+  const past = history.filter((one) => !isActive(one)).map(({ number, title, since, until, fault }) => ({ id: -number, title, since, fault, until: until ? Date.parse(until) : undefined }));
+  set({ faults, pastFaults: past });
 }, 300);
 
 export const refreshFaults = readFaults;

@@ -6,6 +6,7 @@ import { duration, whole, timeOf } from "../format.js";
 import { received } from "../mail/headers.js";
 import { parse } from "../mail/mime.js";
 import { copy } from "../mail/empty.js";
+import { dnsTab, lookupsOf, phaseList, triedList } from "./attempt.js";
 import { icon } from "../icons.js";
 import { View, state } from "../store.js";
 /** @import { Journey, Row, Session, Transcript } from "../types" */
@@ -85,17 +86,19 @@ class Drawer extends View {
   render() {
     const { row } = this;
     if (!row) return nothing;
-    const tabs = [["dialogue", "Dialogue"], ["changed", "Changed here"], ["swaks", "As swaks"], ["curl", "As curl"]];
+    const lookups = lookupsOf(row);
+    const tabs = [["dialogue", "Dialogue"], ...(lookups.length ? [["dns", `DNS ${lookups.length}`]] : []), ["changed", "Changed here"], ["swaks", "As swaks"], ["curl", "As curl"]];
     return html`<aside class="drawer" aria-label="Step">
       <header><h2>${row.to ? `${row.from} → ${row.to}` : row.from}${row.what ? html`<span class="soft">, ${row.what}</span>` : nothing}</h2>
         <button class="icon-only" aria-label="Close the step" title="Close (Escape)" @click=${this.close}>✕</button></header>
-      ${about(row)}
+      ${about(row)}${phaseList(row)}${triedList(row)}
       <div class="tabs" role="group" aria-label="About this step">${tabs.map(([name, title]) => html`<button aria-pressed=${this.tab === name} @click=${() => (this.tab = name)}>${title}</button>`)}</div>
       <div class="drawer-content">${this.#content(row)}</div></aside>`;
   }
 
   /** @param {Row} row */
   #content(row) {
+    if (this.tab === "dns" && lookupsOf(row).length) return dnsTab(lookupsOf(row));
     if (this.tab === "changed") return this.#changed(row);
     if (this.tab === "swaks" || this.tab === "curl") {
       const command = this.tab === "swaks" ? swaks(row, this.journey) : curl(row, this.journey);
@@ -105,8 +108,8 @@ class Drawer extends View {
     const transcript = row.event?.dialogue ?? this.#said;
     if (transcript) return dialogue(transcript, row);
     const { event } = row;
-    return html`${event ? html`<table class="fields"><tbody>${Object.entries(event).filter(([name, value]) => !["dialogue", "journey"].includes(name) && value !== null).map(([name, value]) => html`<tr><th scope="row">${name.replace(/_/g, " ")}</th><td class="mono">${Array.isArray(value) ? value.join(", ") : String(value)}</td></tr>`)}</tbody></table>` : nothing}
-      <p class="soft small">${row.kind === "hop" ? "No dialogue of this step was recorded: the sender's end records it, and this one was not ours." : "Nothing was said in this step."}</p>`;
+    return html`${event ? html`<table class="fields"><tbody>${Object.entries(event).filter(([name, value]) => !["dialogue", "journey", "attempt"].includes(name) && value !== null).map(([name, value]) => html`<tr><th scope="row">${name.replace(/_/g, " ")}</th><td class="mono">${Array.isArray(value) ? value.join(", ") : String(value)}</td></tr>`)}</tbody></table>` : nothing}
+      <p class="soft small">${state.report ? "Simulations record no dialogues." : row.kind === "hop" ? "No dialogue of this step was recorded: the sender's end records it, and this one was not ours." : "Nothing was said in this step."}</p>`;
   }
 
   /** @param {Row} row */
@@ -127,7 +130,7 @@ function about(row) {
   const { event, arrival } = row;
   const words = [
     row.took === null ? timeOf(row.start) : `${timeOf(row.start)}, ${duration(row.took)}`,
-    arrival?.from ?? "", event?.tls ?? arrival?.tls ?? (arrival ? "no TLS" : ""), event?.size ? `${event.size} bytes` : arrival?.size ? `${arrival.size} bytes` : "",
+    event?.attempt?.address ?? arrival?.from ?? "", event?.attempt?.preference === undefined ? "" : `MX ${event.attempt.preference}`, event?.tls ?? arrival?.tls ?? (arrival ? "no TLS" : ""), event?.size ? `${event.size} bytes` : arrival?.size ? `${arrival.size} bytes` : "",
     event?.recipients ? `for ${event.recipients.slice(0, 5).join(", ")}${event.recipients.length > 5 ? " …" : ""}` : "",
     event?.reason ?? "", event?.until && row.tone === "wait" ? `next try ${whole(event.until)}` : "",
   ].filter(Boolean);

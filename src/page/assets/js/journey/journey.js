@@ -1,7 +1,6 @@
 // A journey: where a letter is, how it came there, and why it is late. It moves while it happens.
 
 import { html, nothing } from "../../vendor/lit.js";
-import { styles } from "../styles.js";
 import { Refusal, change, get, part, reason } from "../api.js";
 import { dialog } from "../dialogs.js";
 import { fateOfAll } from "../fate.js";
@@ -11,12 +10,14 @@ import { onKeys } from "../keys.js";
 import { listen } from "../live.js";
 import { attempt } from "../mail/actions.js";
 import { goQuery, href } from "../routes.js";
-import { View, state } from "../store.js";
+import { View, now, state } from "../store.js";
 import { throttled } from "../world-state.js";
+import { askOther } from "./compare.js";
 import "./drawer.js";
 import { asMermaid, asText, download } from "./export.js";
 import { lanes } from "./lanes.js";
 import { storyOf } from "./story.js";
+import { summaryBar } from "./summary.js";
 import { faultsAt, waterfall } from "./waterfall.js";
 /** @import { Journey, Row, Story } from "../types" */
 
@@ -106,7 +107,7 @@ class JourneyView extends View {
   }
 
   #story() {
-    return this.#journey ? storyOf(this.#journey, state.hosts, Date.now()) : null;
+    return this.#journey ? storyOf(this.#journey, state.hosts, now()) : null;
   }
 
   render() {
@@ -114,13 +115,13 @@ class JourneyView extends View {
     const journey = this.#journey, story = this.#story();
     if (!journey || !story) return html`<div class="journey"><p class="soft waiting">Reading …</p></div>`;
     const step = this.#step(), row = step === null ? null : story.rows[step] ?? null;
-    const view = state.route.query.get("view") ?? "waterfall";
+    const view = state.route.query.get("view") ?? "waterfall", choose = (/** @type {number} */ at) => goQuery({ step: String(at) }, { replace: true });
     return html`<div class="journey-frame ${row ? "has-drawer" : ""}"><div class="journey">
       ${this.#head(journey, story)}
-      ${summaryBar(story)}
+      ${summaryBar(story, choose)}
       <div class="journey-tools"><div class="segments" role="group" aria-label="View">${[["waterfall", "Waterfall"], ["lanes", "Lanes"]].map(([name, title]) => html`<button aria-pressed=${view === name} @click=${() => goQuery({ view: name }, { replace: true })}>${title}</button>`)}</div>
         ${view === "waterfall" ? html`<button class="quiet" aria-pressed=${this.isUnfolded} @click=${() => (this.isUnfolded = !this.isUnfolded)}>${this.isUnfolded ? "Fold long waits" : "Unfold waits"}</button>` : nothing}</div>
-      ${view === "lanes" ? lanes(story, step ?? -1) : waterfall(story, step ?? -1, this.isUnfolded, () => (this.isUnfolded = true), (one) => this.#actions(one))}
+      ${view === "lanes" ? lanes(story, step ?? -1, choose) : waterfall(story, { chosen: step ?? -1, isUnfolded: this.isUnfolded, unfold: () => (this.isUnfolded = true), choose, actions: (one) => this.#actions(one) })}
       ${faultLine(story)}</div>
       <post-drawer .row=${row} .journey=${journey} .close=${() => goQuery({ step: undefined }, { replace: true })}></post-drawer></div>`;
   }
@@ -130,9 +131,10 @@ class JourneyView extends View {
     const fate = fateOfAll(journey.recipients), id = journey.id;
     const recipients = Object.keys(journey.recipients);
     const attempts = story.rows.filter((row) => row.kind === "hop").length;
-    return html`<header class="journey-head"><div class="letter-title"><a class="button icon-only" href=${href(["mail", id])} aria-label="The letter" title="The letter">${icon("back")}</a>
+    return html`<header class="journey-head"><div class="letter-title">${state.report ? html`<a class="button icon-only" href=${href(["report"])} aria-label="The report" title="The report">${icon("back")}</a>` : html`<a class="button icon-only" href=${href(["mail", id])} aria-label="The letter" title="The letter">${icon("back")}</a>`}
         <h1>${this.#subject || html`<span class="mono">${id}</span>`} <span class="tag ${fate.tone}">${fate.sign} ${fate.word}</span></h1>
-        <div class="letter-actions"><a class="button" href=${href(["mail", id])} title="The letter">${icon("mail")}<span class="name">Letter</span></a>
+        <div class="letter-actions">${state.report ? nothing : html`<a class="button" href=${href(["mail", id])} title="The letter">${icon("mail")}<span class="name">Letter</span></a>`}
+          <button title="Beside another journey" @click=${() => askOther(id)}>Compare</button>
           <button @click=${() => download(`${id}.json`, JSON.stringify(journey, null, 2), "application/json")}>JSON</button>
           <button @click=${() => download(`${id}.mmd`, asMermaid(story), "text/plain")}>Mermaid</button>
           <button @click=${() => download(`${id}.txt`, asText(journey, story), "text/plain")}>Text</button></div></div>
@@ -143,27 +145,14 @@ class JourneyView extends View {
   /** What can be done where it waits. @param {Row} row */
   #actions(row) {
     const isHeld = row.kind === "note" && row.what === "is held" && this.#journey && Object.values(this.#journey.recipients).some((fate) => fate.status === "held");
-    if (!row.isOpen && !isHeld) return nothing;
+    if (state.report || (!row.isOpen && !isHeld)) return nothing;
     const host = row.event?.host ?? "", id = row.event?.id ?? this.journeyId;
     const act = (/** @type {string} */ what, /** @type {string} */ done) => attempt(() => change("POST", `api/v1/queue/${what}`, undefined, { host, id }), done);
     const faults = faultsAt(row.host, row).filter((fault) => !fault.until);
     return html`<span class="row-actions">${isHeld ? html`<button @click=${() => act("release", "Released")}>Release</button>` : html`<button class="primary" @click=${() => act("flush", "It is tried now")}>Try now</button><button @click=${() => act("hold", "It is held until you release it")}>Hold</button>`}
       <button class="danger" @click=${async () => (await dialog.confirm("Delete it from the queue?", "Delete", "These recipients do not get it, and the sender gets no report.")) && act("delete", "Deleted from the queue")}>Delete</button>
-      ${faults.map((fault) => html`<button @click=${() => attempt(() => change("DELETE", `api/v1/faults/${fault.id}`), `${fault.title}: ended`)}>End: ${fault.title}</button>`)}</span>`;
+      ${faults.map((fault) => fault.id < 0 ? html`<button @click=${() => attempt(() => change("POST", `api/v1/hosts/${part(String(fault.fault.host))}/on`), `${fault.fault.host} is on`)}>Switch ${fault.fault.host} on</button>` : html`<button @click=${() => attempt(() => change("DELETE", `api/v1/faults/${fault.id}`), `${fault.title}: ended`)}>End: ${fault.title}</button>`)}</span>`;
   }
-}
-
-/** Where the time went, largest first. @param {Story} story */
-function summaryBar(story) {
-  /** @type {[string, string, number][]} */
-  const parts = [["waiting", "waiting", story.waited], ["connect", "connect, TLS, names", story.connected], ["content", "envelope, content, commit", story.transferred]];
-  const shown = parts.filter(([, , ms]) => ms > 0.05).sort(([, , one], [, , other]) => other - one);
-  const all = shown.reduce((sum, [, , ms]) => sum + ms, 0) || 1;
-  const faults = story.rows.filter((row) => row.kind === "wait").flatMap((row) => faultsAt(row.host, row));
-  const longest = story.rows.reduce((best, row, at) => (row.end - row.start > story.rows[best].end - story.rows[best].start ? at : best), 0);
-  return html`<button class="where-time" title="Go to the longest part" @click=${() => goQuery({ step: String(longest) }, { replace: true })}>
-      ${shown.map(([name, , ms]) => html`<span class="part ${name}" ${styles({ flexGrow: Math.max(0.015, ms / all) })}></span>`)}</button>
-    <p class="legend">${shown.map(([name, title, ms]) => html`<span><i class="key ${name}"></i>${title} ${duration(ms)}${name === "waiting" && faults[0] ? html` <b class="bad">(${faults[0].title})</b>` : nothing}</span>`)}</p>`;
 }
 
 /** Which faults made it late. @param {Story} story */
@@ -171,12 +160,12 @@ function faultLine(story) {
   const found = new Map(story.rows.filter((row) => row.tone !== "ok").flatMap((row) => faultsAt(row.host, row)).map((fault) => [fault.id, fault]));
   const host = story.rows.find((row) => row.tone === "wait" || row.tone === "bad")?.host ?? story.rows.at(-1)?.host;
   return html`<p class="fault-line">${[...found.values()].map((fault) => html`<span><i class="key band"></i><b class="bad">${fault.title}</b>, ${timeOf(fault.since)} to ${fault.until ? timeOf(fault.until) : "now"}, is why ${story.isSettled ? "it was late" : "it is late"}. </span>`)}
-    ${host && state.hosts.some((one) => one.name === host) ? html`<a class="button" href=${href(["world", host])}>Begin a fault at ${host} …</a>` : nothing}</p>`;
+    ${host && !state.report && state.hosts.some((one) => one.name === host) ? html`<a class="button" href=${href(["world", host])}>Begin a fault at ${host} …</a>` : nothing}</p>`;
 }
 
 /** @param {unknown} error */
 function missing(error) {
-  if (error instanceof Refusal && (error.status === 404 || error.status === 400)) return html`<h2>There is no such journey</h2><p>${error.message}</p><p><a class="button" href=${href(["mail"])}>All mail</a></p>`;
+  if (error instanceof Refusal && (error.status === 404 || error.status === 400)) return html`<h2>There is no such journey</h2><p>${error.message}</p><p><a class="button" href=${href([])}>${state.report ? "The report" : "All mail"}</a></p>`;
   return html`<h2>The journey could not be read</h2><p>${reason(error)}</p>`;
 }
 

@@ -5,9 +5,10 @@
 
 import { brief } from "../fate.js";
 import { duration, ordinal, plural, timeOf } from "../format.js";
-/** @import { Host, Journey, PostEvent, Row, Story } from "../types" */
+import { phasesOf, sums } from "./phases.js";
+/** @import { Host, Journey, Phase, PostEvent, Row, Story } from "../types" */
 
-const ATTEMPTS = ["relayed", "deferred", "failed"];
+const ATTEMPTS = ["tried", "relayed", "deferred", "failed"];
 const ARRIVALS = ["received", "found", "reported"];
 
 /** @param {PostEvent} event */
@@ -26,11 +27,10 @@ export function storyOf(journey, hosts, now) {
   const end = rows.length ? Math.max(...ends) : start;
   const busy = union(rows.filter((row) => row.kind === "hop").map((row) => [row.start, row.end]));
   const settledEnd = Math.max(start, ...rows.filter((row) => row.kind !== "fetch").map((row) => row.end));
-  const sum = (/** @type {string[]} */ names) => rows.flatMap((row) => row.phases).filter(({ name }) => names.includes(name)).reduce((all, one) => all + one.end - one.start, 0);
   return {
     rows, start, end, isSettled: journey.settled,
     waited: Math.max(0, settledEnd - start - busy.reduce((all, [from, to]) => all + to - from, 0)),
-    connected: sum(["connect"]), transferred: sum(["content"]),
+    sums: sums(rows),
     hosts: [...new Set(rows.flatMap((row) => [row.from, row.to ?? row.from]))],
     about: journey.events.find((event) => event.step === "reported")?.about ?? null,
   };
@@ -93,7 +93,7 @@ class Teller {
       const protocol = arrival.protocol === "submission" ? "submission" : (arrival.protocol ?? "").toUpperCase();
       this.add({
         kind: "hop", depth, from, to: arrival.host, what: protocol, host: arrival.host, start: began(arrival), end: at(arrival), took: arrival.took_ms ?? null,
-        phases: [{ name: "content", start: began(arrival), end: at(arrival) }], reply: "250 queued", event: arrival, arrival,
+        phases: [{ name: "whole", start: began(arrival), end: at(arrival) }], reply: "250 queued", event: arrival, arrival,
       });
     } else {
       const words = arrival.step === "reported" ? "wrote this report" : "was found here after a restart";
@@ -132,41 +132,72 @@ class Teller {
     return !/queued as/i.test(relayed.reply ?? "") && recipientsOf(arrival).some((recipient) => recipientsOf(relayed).includes(recipient)) && began(relayed) - 5 <= at(arrival) && at(arrival) <= at(relayed) + 5;
   }
 
-  /** The attempts of some recipients at one host, and the waits between them. @param {PostEvent[]} attempts @param {number} depth @param {boolean} fork @param {number} came when the message was there */
-  attempts(attempts, depth, fork, came) {
-    for (const [number, event] of attempts.entries()) {
+  /** The attempts of some recipients, with the hosts tried in each, and the waits between them. @param {PostEvent[]} events @param {number} depth @param {boolean} fork @param {number} came when the message was there */
+  attempts(events, depth, fork, came) {
+    /** @type {{ tried: PostEvent[], event: PostEvent | null }[]} */
+    const attempts = [{ tried: [], event: null }];
+    for (const event of events) {
       this.told.add(event);
+      const last = attempts[attempts.length - 1];
+      if (event.step === "tried") last.tried.push(event);
+      else {
+        last.event = event;
+        attempts.push({ tried: [], event: null });
+      }
+    }
+    const ends = attempts.map(({ event }) => event);
+    for (const [number, { tried, event }] of attempts.entries()) {
+      const before = ends[number - 1] ?? null;
       // Those between the first and the last are rings in the row of the wait.
-      const isBetween = number > 0 && event.step === "deferred" && attempts[number - 1].step === "deferred";
-      if (isBetween) continue;
+      if (event?.step === "deferred" && before?.step === "deferred") continue;
+      const since = before ? at(before) : came;
+      for (const [at, one] of tried.entries()) this.tried(one, depth, at ? 0 : number + 1, fork, since);
+      if (!event) continue;
       if (event.step === "relayed") {
         const arrival = this.arrivals.find((one) => !this.told.has(one) && this.isPair(event, one)) ?? null;
-        this.hop(event, arrival, depth, number + 1, fork, number ? at(attempts[number - 1]) : came);
+        this.hop(event, arrival, depth, number + 1, fork, since, tried);
       } else if (event.step === "failed") {
-        this.failed(event, depth, number + 1, fork);
+        this.failed(event, depth, number + 1, fork, since);
       } else {
-        this.deferred(event, depth, number + 1, fork);
-        const rest = attempts.slice(number + 1);
+        // What was tried in vain says why already.
+        if (!tried.length || event.attempt?.address) this.deferred(event, depth, number + 1, fork, since);
+        const rest = ends.slice(number + 1).filter((one) => one !== null);
         const stop = rest.findIndex((one) => one.step !== "deferred");
         const tries = stop < 0 ? rest : rest.slice(0, stop);
-        this.wait(event, tries, stop < 0 ? null : rest[stop], depth);
+        const next = stop < 0 ? null : attempts[number + 1 + stop];
+        this.wait(event, tries, next ? next.tried[0] ?? next.event : null, depth);
       }
     }
   }
 
-  /** @param {PostEvent | null} relayed @param {PostEvent | null} arrival @param {number} depth @param {number} number @param {boolean} fork @param {number} came */
-  hop(relayed, arrival, depth, number, fork, came) {
+  /** A host that could not be used. @param {PostEvent} event @param {number} depth @param {number} number @param {boolean} fork @param {number} came */
+  tried(event, depth, number, fork, came) {
+    const { attempt } = event, to = this.name(event.to), end = at(event);
+    const phases = attempt ? phasesOf(attempt, came) : [];
+    const start = phases[0]?.start ?? Math.max(came, began(event));
+    const mx = attempt?.preference === undefined ? "" : `MX ${attempt.preference}`;
+    this.add({
+      kind: "hop", depth, sign: "✕", tone: "wait", from: event.host, to, host: to, what: [number ? `${ordinal(number)} try` : "then", mx].filter(Boolean).join(", "), start, end,
+      took: event.took_ms ?? null, phases: [...phases, { name: "failed", start: end, end }], reply: brief(event.reason ?? ""), event, forks: fork,
+    });
+  }
+
+  /** @param {PostEvent | null} relayed @param {PostEvent | null} arrival @param {number} depth @param {number} number @param {boolean} fork @param {number} came @param {PostEvent[]} [tried] */
+  hop(relayed, arrival, depth, number, fork, came, tried = []) {
     if (arrival) this.told.add(arrival);
     const event = /** @type {PostEvent} */ (relayed ?? arrival);
     const from = relayed?.host ?? this.name(arrival?.from), to = arrival?.host ?? this.name(relayed?.to);
     // The connection may be older than the message that went over it.
-    const end = at(event), start = Math.min(end, Math.max(began(event), came)), took = event.took_ms ?? arrival?.took_ms ?? null;
-    const cut = arrival && relayed ? Math.max(start, Math.min(end, end - (arrival.took_ms ?? 0))) : start;
+    const end = at(event), busy = Math.min(end, Math.max(began(event), came)), took = event.took_ms ?? arrival?.took_ms ?? null;
+    const cut = arrival && relayed ? Math.max(busy, Math.min(end, end - (arrival.took_ms ?? 0))) : busy;
+    const known = relayed?.attempt ? phasesOf(relayed.attempt, came) : [];
+    /** @type {Phase[]} */
+    const guessed = [...(cut > busy ? [{ name: /** @type {const} */ ("other"), start: busy, end: cut }] : []), { name: "whole", start: cut, end }];
+    const phases = known.length ? known : guessed, start = Math.min(busy, ...phases.map((phase) => phase.start));
     const protocol = (event.protocol ?? "").toUpperCase();
     this.add({
-      kind: "hop", depth, from, to, host: to, what: [protocol, number > 1 ? `${ordinal(number)} try` : ""].filter(Boolean).join(", "), start, end,
-      took: took === null ? null : Math.min(took, end - start), reply: this.reply(relayed, arrival), event, arrival, forks: fork,
-      phases: [...(cut > start ? [{ name: /** @type {const} */ ("connect"), start, end: cut }] : []), { name: "content", start: cut, end }],
+      kind: "hop", depth, from, to, host: to, what: [protocol, tried.length ? "then" : number > 1 ? `${ordinal(number)} try` : "", tried.length && relayed?.attempt?.preference !== undefined ? `MX ${relayed.attempt.preference}` : ""].filter(Boolean).join(", "), start, end,
+      took: took === null ? null : Math.min(took, end - start), reply: this.reply(relayed, arrival), event, arrival, forks: fork, phases, tried,
     });
     if (arrival) this.follow(arrival, depth + 1);
   }
@@ -187,12 +218,13 @@ class Teller {
     }
   }
 
-  /** @param {PostEvent} event @param {number} depth @param {number} number @param {boolean} fork */
-  deferred(event, depth, number, fork) {
+  /** @param {PostEvent} event @param {number} depth @param {number} number @param {boolean} fork @param {number} came */
+  deferred(event, depth, number, fork, came) {
+    const phases = event.attempt ? phasesOf(event.attempt, came) : [], start = phases[0]?.start ?? at(event);
     const to = event.to ? this.name(event.to) : undefined;
     this.add({
-      kind: "hop", depth, sign: "◷", tone: "wait", from: event.host, to, host: to ?? event.host, what: `${ordinal(number)} try`, start: at(event), end: at(event),
-      phases: [{ name: "failed", start: at(event), end: at(event) }], reply: brief(event.reason ?? ""), event, forks: fork,
+      kind: "hop", depth, sign: "◷", tone: "wait", from: event.host, to, host: to ?? event.host, what: `${ordinal(number)} try`, start, end: at(event),
+      phases: [...phases, { name: "failed", start: at(event), end: at(event) }], reply: brief(event.reason ?? ""), event, forks: fork,
     });
   }
 
@@ -201,7 +233,7 @@ class Teller {
     const last = tries.at(-1) ?? first;
     const until = Date.parse(last.until ?? last.at);
     const isOpen = !next && this.isWaiting(last);
-    const end = next ? (next.step === "relayed" ? began(next) : at(next)) : isOpen ? Math.max(this.now, at(last)) : at(last);
+    const end = next ? (next.attempt ? Date.parse(next.attempt.began) : next.step === "relayed" ? began(next) : at(next)) : isOpen ? Math.max(this.now, at(last)) : at(last);
     const what = tries.length ? `${plural(tries.length, "more try", "more tries")}` : "";
     const times = tries.map((event) => timeOf(event.at));
     const shown = times.length > 3 ? [...times.slice(0, 2), `… ${times.at(-1)}`] : times;
@@ -216,13 +248,14 @@ class Teller {
     return !this.events.some((event) => event.host === last.host && event.id === last.id && event.seq > last.seq && ["deleted", "gone", "held"].includes(event.step));
   }
 
-  /** @param {PostEvent} event @param {number} depth @param {number} number @param {boolean} fork */
-  failed(event, depth, number, fork) {
+  /** @param {PostEvent} event @param {number} depth @param {number} number @param {boolean} fork @param {number} came */
+  failed(event, depth, number, fork, came) {
+    const phases = event.attempt ? phasesOf(event.attempt, came) : [], start = phases[0]?.start ?? at(event);
     const to = event.by ? this.name(event.by) : undefined;
     const what = [recipientsOf(event).length === 1 ? recipientsOf(event)[0] : plural(recipientsOf(event).length, "recipient"), number > 1 ? `${ordinal(number)} try` : ""].filter(Boolean).join(", ");
     this.add({
-      kind: "hop", depth, sign: "✕", tone: "bad", from: event.host, to, host: to ?? event.host, what, start: at(event), end: at(event),
-      phases: [{ name: "failed", start: at(event), end: at(event) }], reply: brief(event.reason ?? ""), event, forks: fork,
+      kind: "hop", depth, sign: "✕", tone: "bad", from: event.host, to, host: to ?? event.host, what, start, end: at(event),
+      phases: [...phases, { name: "failed", start: at(event), end: at(event) }], reply: brief(event.reason ?? ""), event, forks: fork,
     });
     if (event.report) {
       this.add({ kind: "report", depth: depth + 1, sign: "✉", tone: "way", from: "report to the sender", what: "", host: event.host, start: at(event), end: at(event), reply: `journey ${event.report}`, link: event.report, event });
@@ -237,6 +270,7 @@ class Teller {
       expanded: ["↳", "way", event.recipient ?? "", (event.targets ?? []).join(", ") || "discarded"],
       held: ["◷", "wait", "is held", event.reason ?? "by the operator"],
       released: ["→", "way", "is released", "by the operator"],
+      flushed: ["→", "way", "is tried now", "as the operator asked"],
       deleted: ["✕", "bad", "is deleted from the queue", recipientsOf(event).join(", ")],
       gone: ["✕", "bad", "is gone from the queue", "what became of it is not known"],
       delivered: ["✓", "ok", `${event.recipient ?? ""}`, `${event.mailbox ?? ""}, uid ${event.uid ?? ""}`],
@@ -253,7 +287,7 @@ class Teller {
     this.told.add(event);
     this.add({
       kind: "fetch", depth: 1, sign: "↓", tone: "ok", from: `fetched by ${event.account ?? "a client"}`, what: (event.protocol ?? "").toUpperCase(), host: event.host, start: at(event), end: at(event), event,
-      phases: [{ name: "content", start: at(event), end: at(event) }], reply: timeOf(event.at),
+      phases: [{ name: "whole", start: at(event), end: at(event) }], reply: timeOf(event.at),
     });
   }
 }

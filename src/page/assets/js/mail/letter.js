@@ -7,10 +7,11 @@ import { person, size, whole } from "../format.js";
 import { icon } from "../icons.js";
 import { onKeys } from "../keys.js";
 import { listen } from "../live.js";
-import { go, href } from "../routes.js";
-import { View, state } from "../store.js";
+import { go, href, listQuery } from "../routes.js";
+import { View } from "../store.js";
 import { throttled } from "../world-state.js";
-import { attempt, mark, remove, retag } from "./actions.js";
+import { attempt, mark, moveTo, remove, retag } from "./actions.js";
+import "./check.js";
 import { headersTab } from "./headers.js";
 import { htmlTab } from "./html.js";
 import { linksTab } from "./links.js";
@@ -18,8 +19,9 @@ import { parse } from "./mime.js";
 import { partsTab } from "./parts.js";
 import { pathStrip } from "./path.js";
 import { sourceTab, textTab } from "./text.js";
+import { threadTab } from "./thread.js";
 import { remoteContent } from "./remote.js";
-/** @import { Letter, Journey } from "../types" */
+/** @import { Letter, Journey, Summary } from "../types" */
 /** @import { Part } from "./mime.js" */
 /** @import { Remote } from "./remote.js" */
 
@@ -37,6 +39,8 @@ class LetterView extends View {
   source = new Uint8Array();
   /** @type {Remote | null} */
   remote = null;
+  /** The messages of its thread, oldest first. @type {Summary[]} */
+  thread = [];
   /** @type {unknown} */
   #error = null;
   /** The width of the sheet in pixels; 0 for all that there is. */
@@ -50,6 +54,12 @@ class LetterView extends View {
     if (id === this.letterId) this.show({ journey });
   }, 300);
 
+  #readThread = throttled(async () => {
+    const id = this.letterId;
+    const { messages } = /** @type {{ messages: Summary[] }} */ (await get(`api/v1/message/${part(id)}/thread`));
+    if (id === this.letterId) this.show({ thread: messages });
+  }, 500);
+
   connectedCallback() {
     super.connectedCallback();
     this.#stop = new AbortController();
@@ -58,6 +68,7 @@ class LetterView extends View {
     listen(["journey"], ({ detail }) => detail.journey === this.letterId && void this.#readJourney(), signal);
     listen(["reset"], () => void this.#readJourney(), signal);
     listen(["messages"], ({ detail: { kind, data } }) => {
+      if (kind !== "changed") void this.#readThread();
       if (kind === "changed" && data.ID === this.letterId && this.letter) this.show({ letter: { ...this.letter, Read: data.Read, Tags: data.Tags } });
       if (kind === "deleted" && data.ID === this.letterId) this.#fail(new Refusal(404, ""));
     }, signal);
@@ -84,6 +95,7 @@ class LetterView extends View {
   willUpdate(changed) {
     if (!changed.has("letterId")) return;
     this.letter = this.journey = this.structure = this.remote = null;
+    this.thread = [];
     this.#error = null;
     void this.#read(this.letterId);
     void this.#readJourney();
@@ -97,6 +109,7 @@ class LetterView extends View {
       if (id !== this.letterId) return;
       if (id === "latest") return go(href(["mail", letter.ID]), { replace: true });
       this.show({ letter, source, structure: parse(source), remote: remoteContent(letter.HTML) });
+      void this.#readThread();
       this.querySelector("h1")?.scrollIntoView?.({ block: "nearest" });
     } catch (error) {
       if (id === this.letterId) this.#fail(error);
@@ -108,6 +121,7 @@ class LetterView extends View {
     if (!this.letter) return false;
     if (key === "r" || key === "f") go(this.#compose(key === "r" ? "reply" : "forward"));
     else if (key === "o") go(href(["journey", this.letterId]));
+    else if (key === "v") void moveTo([this.letterId], this.#place());
     else return false;
     return true;
   }
@@ -119,13 +133,11 @@ class LetterView extends View {
 
   /** @param {string} tab */
   #href(tab) {
-    const { query } = state.route;
-    return href(["mail", this.letterId, tab].filter(Boolean), { q: query.get("q") ?? "", mailbox: query.get("mailbox") ?? "" });
+    return href(["mail", this.letterId, tab].filter(Boolean), listQuery());
   }
 
   render() {
-    const { query } = state.route;
-    const back = href(["mail"], { q: query.get("q") ?? "", mailbox: query.get("mailbox") ?? "" });
+    const back = href(["mail"], listQuery());
     const backLink = html`<a class="button icon-only back" href=${back} aria-label="Back to the list" title="Back to the list (Escape)">${icon("back")}</a>`;
     if (this.#error) return html`<article class="letter"><div class="letter-head">${backLink}</div><div class="empty">${gone(this.#error)}</div></article>`;
     const { letter } = this;
@@ -133,8 +145,8 @@ class LetterView extends View {
     const files = [...letter.Inline, ...letter.Attachments];
     const found = letter.Links.length + letter.Codes.length;
     /** @type {[string, string, number][]} */
-    const tabs = [["html", "HTML", 0], ["text", "Text", 0], ["headers", "Headers", 0], ["parts", "Parts", files.length], ["source", "Source", 0], ["links", "Links, codes", found]];
-    const shown = tabs.filter(([name]) => name !== "html" || letter.HTML);
+    const tabs = [["html", "HTML", 0], ["text", "Text", 0], ["headers", "Headers", 0], ["parts", "Parts", files.length], ["source", "Source", 0], ["links", "Links, codes", found], ["check", "Check", 0], ["thread", "Thread", this.thread.length]];
+    const shown = tabs.filter(([name]) => (!["html", "check"].includes(name) || letter.HTML) && (name !== "thread" || this.thread.length > 1 || this.tab === "thread"));
     const tab = shown.some(([name]) => name === this.tab) ? this.tab : shown[0][0];
     return html`<article class="letter">
       <header class="letter-head">
@@ -144,6 +156,7 @@ class LetterView extends View {
             <a class="button" href=${this.#compose("forward")} title="Forward (f)">${icon("forward")}<span class="name">Forward</span></a>
             <button title="Send it into the world again" @click=${() => this.#again()}>${icon("again")}<span class="name">Send again</span></button>
             <button class="icon-only" title="Unread (u)" aria-label="Mark as unread" @click=${() => mark([this.letterId], false)}>${icon("mail")}</button>
+            <button class="icon-only" title="Move to a folder (v)" aria-label="Move to a folder" @click=${() => moveTo([this.letterId], this.#place())}>${icon("folder")}</button>
             <button class="icon-only" title="Tags" aria-label="Tags" @click=${() => this.#retag()}>${icon("tag")}</button>
             <button class="icon-only" title="Delete (#)" aria-label="Delete" @click=${() => this.#remove(back)}>${icon("trash")}</button>
           </div></div>
@@ -171,9 +184,19 @@ class LetterView extends View {
         return sourceTab(this.source, letter.ID);
       case "links":
         return linksTab(letter);
+      case "check":
+        return html`<post-html-check .letterId=${letter.ID}></post-html-check>`;
+      case "thread":
+        return threadTab(this.thread, letter.ID);
       default:
         return textTab(letter);
     }
+  }
+
+  /** Where the list is that it was opened from. */
+  #place() {
+    const { mailbox, folder } = listQuery();
+    return { mailbox, folder };
   }
 
   async #again() {
@@ -189,7 +212,7 @@ class LetterView extends View {
 
   /** @param {string} back */
   async #remove(back) {
-    if (await remove([this.letterId])) go(back, { replace: true });
+    if (await remove([this.letterId], this.#place())) go(back, { replace: true });
   }
 }
 

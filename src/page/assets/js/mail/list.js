@@ -11,7 +11,9 @@ import { listen } from "../live.js";
 import { go, href } from "../routes.js";
 import { View } from "../store.js";
 import { throttled } from "../world-state.js";
-import { mark, remove, retag } from "./actions.js";
+import { mark, moveTo, remove, retag } from "./actions.js";
+import { importFiles } from "./import.js";
+import { mailboxField } from "./mailboxes.js";
 import { Pages } from "./pages.js";
 /** @import { Summary } from "../types" */
 
@@ -19,20 +21,30 @@ import { Pages } from "./pages.js";
 const ROW = 80;
 /** Rows beyond the edge, so that scrolling shows no gap. */
 const BEYOND = 6;
+/** A row whose number has the same rest by this is drawn into the same element; more than are ever drawn at once. */
+const SLOTS = 128;
 
 class List extends View {
-  static properties = { words: {}, mailbox: {}, openId: {} };
+  static properties = { words: {}, mailbox: {}, folder: {}, openId: {}, isOver: { state: true } };
   words = "";
   mailbox = "";
+  folder = "";
+  /** Whether files are held over the list. */
+  isOver = false;
   openId = "";
   /** @type {Pages} */
-  pages = new Pages("", "", () => this.requestUpdate());
+  pages = new Pages({}, () => this.requestUpdate());
   /** @type {Set<string>} */
   #selected = new Set();
   #cursor = -1;
   #top = 0;
   #height = 900;
   #stop = new AbortController();
+  #resized = new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.height === this.#height) return;
+    this.#height = contentRect.height;
+    this.requestUpdate();
+  });
   /** @type {Set<string>} */
   #moved = new Set();
   #refresh = throttled(async () => this.pages.refresh(), 400);
@@ -46,6 +58,8 @@ class List extends View {
     super.connectedCallback();
     this.#stop = new AbortController();
     const { signal } = this.#stop;
+    const rows = this.querySelector(".rows");
+    if (rows) this.#resized.observe(rows);
     listen(["messages", "reset"], () => void this.#refresh(), signal);
     listen(["journey"], ({ detail }) => {
       if (this.pages.placeOf(detail.journey) < 0) return;
@@ -53,7 +67,11 @@ class List extends View {
       void this.#refreshFates();
     }, signal);
     onKeys((key) => this.#key(key), signal);
-    addEventListener("resize", () => this.#scrolled(), { signal });
+    signal.addEventListener("abort", () => this.#resized.disconnect());
+  }
+
+  firstUpdated() {
+    this.#resized.observe(/** @type {HTMLElement} */ (this.querySelector(".rows")));
   }
 
   disconnectedCallback() {
@@ -63,26 +81,18 @@ class List extends View {
 
   /** @param {Map<string, unknown>} changed */
   willUpdate(changed) {
-    if (!changed.has("words") && !changed.has("mailbox")) return;
+    if (!["words", "mailbox", "folder"].some((name) => changed.has(name))) return;
     const isFirst = !this.pages.isRead;
-    this.pages = new Pages(this.words, this.mailbox, () => this.requestUpdate());
+    this.pages = new Pages({ words: this.words, mailbox: this.mailbox, folder: this.folder }, () => this.requestUpdate());
     this.#selected.clear();
     this.#cursor = -1;
     if (!isFirst) this.querySelector(".rows")?.scrollTo(0, 0);
     this.#top = 0;
   }
 
-  updated() {
-    this.#scrolled();
-  }
-
-  #scrolled() {
-    const rows = this.querySelector(".rows");
-    if (!rows) return;
-    const { scrollTop, clientHeight } = rows;
-    if (scrollTop === this.#top && clientHeight === this.#height) return;
-    this.#top = scrollTop;
-    this.#height = clientHeight;
+  /** @param {Event} event */
+  #scrolled({ currentTarget }) {
+    this.#top = /** @type {HTMLElement} */ (currentTarget).scrollTop;
     this.requestUpdate();
   }
 
@@ -107,6 +117,9 @@ class List extends View {
         return true;
       case "#":
         if (ids.length) void this.#remove(ids);
+        return true;
+      case "v":
+        if (ids.length) void this.#moveTo(ids);
         return true;
       case ".":
         if (!this.#selected.size && current) this.#select(current.ID, true);
@@ -150,39 +163,66 @@ class List extends View {
 
   /** @param {string[]} ids */
   async #remove(ids) {
-    if (!(await remove(ids, this.mailbox || undefined))) return;
+    if (!(await remove(ids, this.#place()))) return;
     this.#selected.clear();
     if (ids.includes(this.openId)) go(this.#href(""), { replace: true });
   }
 
+  /** @param {string[]} ids */
+  async #moveTo(ids) {
+    if (await moveTo(ids, this.#place())) this.#clear();
+  }
+
+  #place() {
+    return { mailbox: this.mailbox || undefined, folder: this.folder || undefined };
+  }
+
   /** @param {string} id */
   #href(id) {
-    return href(id ? ["mail", id] : ["mail"], { q: this.words, mailbox: this.mailbox });
+    return href(id ? ["mail", id] : ["mail"], { q: this.words, ...this.#place() });
+  }
+
+  /** Files that are dropped are imported. @param {DragEvent} event */
+  #dragged(event) {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    this.isOver = event.type === "dragover";
+    if (event.type === "drop") void importFiles([...event.dataTransfer.files], this.#place());
   }
 
   render() {
     const { pages } = this;
     const first = Math.max(0, Math.floor(this.#top / ROW) - BEYOND);
-    const end = Math.min(pages.total, Math.ceil((this.#top + this.#height) / ROW) + BEYOND);
+    const end = Math.min(pages.total, Math.ceil((this.#top + this.#height) / ROW) + BEYOND, first + SLOTS);
     pages.want(first, Math.max(end, first + 1));
     const places = Array.from({ length: Math.max(0, end - first) }, (_, at) => first + at);
     return html`${this.#selected.size ? this.#bar() : this.#head()}
-      <div class="rows" @scroll=${this.#scrolled}>
+      <div class="rows ${this.isOver ? "is-over" : ""}" @scroll=${this.#scrolled} @dragover=${this.#dragged} @dragleave=${this.#dragged} @drop=${this.#dragged}>
         ${pages.error ? html`<div class="empty"><h2>The mail could not be read</h2><p>${explain(pages.error)}</p><p><button @click=${() => pages.refresh()}>Try again</button></p></div>`
           : pages.isRead && !pages.total ? this.#empty() : nothing}
         <ol class="sheet" aria-label="Messages" ${styles({ height: `${pages.total * ROW}px` })} ?hidden=${!pages.total}>
-          ${repeat(places, (at) => pages.row(at)?.ID ?? at, (at) => this.#row(at, pages.row(at)))}
+          ${repeat(places, (at) => at % SLOTS, (at) => this.#row(at, pages.row(at)))}
         </ol>
       </div>`;
   }
 
   #head() {
     const { pages } = this;
-    const title = this.words ? `Found in ${this.mailbox || "all mail"}` : this.mailbox || "All mail";
+    const place = [this.folder, this.mailbox].filter(Boolean).join(" of ");
+    const title = this.words ? `Found in ${place || "all mail"}` : place || "All mail";
     return html`<div class="list-head">
       <input type="checkbox" aria-label="Select all that is shown" .checked=${false} @change=${() => this.#selectShown()} ?disabled=${!pages.total}>
-      <h1>${title}<span class="soft">, newest first</span></h1>
+      <h1 title=${title}>${title}<span class="soft">, newest first</span></h1>${mailboxField()}
+      <label class="button icon-only import" title="Import .eml files; they can be dropped on the list, too">${icon("import")}<span class="hidden">Import .eml files</span>
+        <input class="hidden" type="file" multiple accept=".eml,message/rfc822" @change=${(/** @type {Event} */ event) => this.#import(event)}></label>
       <span class="soft numbers">${pages.isRead ? count(pages.total) : "…"}</span></div>`;
+  }
+
+  /** @param {Event} event */
+  async #import({ target }) {
+    const field = /** @type {HTMLInputElement} */ (target);
+    await importFiles([...(field.files ?? [])], this.#place());
+    field.value = "";
   }
 
   #selectShown() {
@@ -197,11 +237,12 @@ class List extends View {
       <input type="checkbox" aria-label="Select none" .checked=${true} @change=${() => this.#clear()}>
       <span>${count(ids.length)}</span>
       <button @click=${() => mark(ids, true)}>Read</button><button @click=${() => mark(ids, false)}>Unread</button>
-      <button @click=${() => retag(ids, tags)}>Tag</button><button class="danger" @click=${() => this.#remove(ids)}>Delete</button></div>`;
+      <button @click=${() => retag(ids, tags)}>Tag</button><button title="Move (v)" @click=${() => this.#moveTo(ids)}>Move</button><button class="danger" @click=${() => this.#remove(ids)}>Delete</button></div>`;
   }
 
   #empty() {
     if (this.words) return html`<div class="empty"><h2>Nothing found</h2><p>No message matches <code>${this.words}</code>.</p><p><a class="button" href=${href(["mail"])}>All mail</a></p></div>`;
+    if (this.folder) return html`<div class="empty"><h2>${this.folder} of ${this.mailbox} is empty</h2><p>Mail can be moved here, and .eml files dropped.</p></div>`;
     if (this.mailbox) return html`<div class="empty"><h2>No mail for ${this.mailbox}</h2></div>`;
     return html`<post-empty></post-empty>`;
   }

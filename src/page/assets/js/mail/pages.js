@@ -4,6 +4,10 @@ import { get } from "../api.js";
 /** @import { Summary, MessageList, JourneyHead, Fates } from "../types" */
 
 const PIECE = 50;
+/** Rows beyond those in sight that are read, too. */
+const AHEAD = 25;
+/** Requests while the reader scrolls are at least so many milliseconds apart. */
+const PACE_MS = 80;
 /** Pieces that are kept; beyond, those that were not looked at longest go. */
 const MAX_PIECES = 40;
 
@@ -22,11 +26,15 @@ export class Pages {
   /** @type {Set<number>} */
   #asked = new Set();
   #generation = 0;
+  /** @type {[number, number]} */
+  #wanted = [0, 0];
+  #timer = 0;
+  #readAt = -Infinity;
 
-  /** @param {string} words @param {string} mailbox @param {() => void} changed */
-  constructor(words, mailbox, changed) {
+  /** @param {{ words?: string, mailbox?: string, folder?: string }} which @param {() => void} changed */
+  constructor({ words = "", mailbox = "", folder = "" }, changed) {
     this.words = words;
-    this.mailbox = mailbox;
+    this.place = { mailbox, folder };
     this.changed = changed;
   }
 
@@ -53,12 +61,33 @@ export class Pages {
     return -1;
   }
 
-  /** Reads what is in sight and not there yet. @param {number} first @param {number} end */
+  /** Reads what is in sight and not there yet, without those that the reader scrolls past. @param {number} first @param {number} end */
   want(first, end) {
-    const last = Math.max(0, Math.min(end, this.isRead ? this.total : PIECE) - 1);
-    for (let piece = Math.floor(first / PIECE); piece <= Math.floor(last / PIECE); piece++) {
-      if ((!this.#pieces.has(piece) || this.#stale.has(piece)) && !this.#asked.has(piece)) void this.#read(piece);
+    this.#wanted = [first, end];
+    if (this.#timer || !this.#missing().length) return;
+    const wait = Math.max(0, this.#readAt + PACE_MS - performance.now());
+    if (!wait) return this.#readMissing();
+    this.#timer = setTimeout(() => {
+      this.#timer = 0;
+      this.#readMissing();
+    }, wait);
+  }
+
+  #readMissing() {
+    const missing = this.#missing();
+    if (missing.length) this.#readAt = performance.now();
+    for (const piece of missing) void this.#read(piece);
+  }
+
+  /** The pieces that are wanted and neither there nor asked for. */
+  #missing() {
+    const [first, end] = this.#wanted;
+    const from = this.isRead ? Math.max(0, first - AHEAD) : 0, last = Math.max(0, (this.isRead ? Math.min(end + AHEAD, this.total) : PIECE) - 1);
+    const missing = [];
+    for (let piece = Math.floor(from / PIECE); piece <= Math.floor(last / PIECE); piece++) {
+      if ((!this.#pieces.has(piece) || this.#stale.has(piece)) && !this.#asked.has(piece)) missing.push(piece);
     }
+    return missing;
   }
 
   /** All may be other than it was. What was read stays until its like arrives. */
@@ -74,7 +103,7 @@ export class Pages {
     const generation = this.#generation;
     this.#asked.add(piece);
     try {
-      const query = { start: piece * PIECE, limit: PIECE, mailbox: this.mailbox || undefined };
+      const query = { start: piece * PIECE, limit: PIECE, ...this.place };
       const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
       /** @type {MessageList} */
       const list = this.words ? await get("api/v1/search", { ...query, query: this.words, tz }) : await get("api/v1/messages", query);

@@ -15,8 +15,9 @@ function mainWay(rows) {
     if (row.forks && way.length) break;
     if (row.kind === "hop" || row.kind === "wait" || row.kind === "fetch") way.push(row);
   }
-  // Of tries and waits to one host, the last one counts.
-  return way.filter((row, at) => row.kind === "fetch" || !(way[at + 1] && way[at + 1].host === row.host && way[at + 1].kind !== "fetch"));
+  // Of tries and waits to one host, the last one counts; and so of the hosts that were tried.
+  const isPassed = (/** @type {Row} */ row, /** @type {number} */ at) => row.event?.step === "tried" && way.slice(at + 1).some((later) => later.kind === "hop" && later.from === row.from);
+  return way.filter((row, at) => !isPassed(row, at)).filter((row, at, way) => row.kind === "fetch" || !(way[at + 1] && way[at + 1].host === row.host && way[at + 1].kind !== "fetch"));
 }
 
 /** @param {Journey} journey */

@@ -20,6 +20,7 @@ function words(event) {
   switch (event.step) {
     case "received": return ["→", "way", `took it from ${event.from} for ${to}`];
     case "relayed": return ["✓", "ok", `passed it to ${event.to} for ${to}: ${event.reply}`];
+    case "tried": return ["✕", "wait", `tried ${event.to} in vain for ${to}: ${brief(event.reason ?? "")}`];
     case "deferred": return ["◷", "wait", `tries again later for ${to}: ${brief(event.reason ?? "")}`];
     case "failed": return ["✕", "bad", `gave up for ${to}: ${brief(event.reason ?? "")}`];
     case "delivered": return ["✓", "ok", `stored it for ${event.recipient} in ${event.mailbox}`];

@@ -10,8 +10,6 @@ import { throttled } from "../world-state.js";
 /** @import { Session } from "../types" */
 
 const LIMIT = 200;
-/** How often the list is read while it is shown: conversations have no events of their own. */
-const READ_MS = 2000;
 /** What can become of a conversation, as a reader says it. @type {Record<string, [string, "ok" | "wait" | "bad"]>} */
 const OUTCOMES = {
   accepted: ["accepted mail", "ok"], retrieved: ["fetched mail", "ok"], logged_in: ["logged in", "ok"], refused: ["was refused", "bad"],
@@ -36,7 +34,6 @@ class SessionsView extends View {
   #open = null;
   #total = 0;
   #error = "";
-  #timer = 0;
   #stop = new AbortController();
   #read = throttled(async () => {
     const { query } = state.route;
@@ -55,15 +52,13 @@ class SessionsView extends View {
   connectedCallback() {
     super.connectedCallback();
     this.#stop = new AbortController();
-    listen(["journey", "reset"], () => void this.#read(), this.#stop.signal);
-    this.#timer = setInterval(() => void this.#read(), READ_MS);
+    listen(["sessions", "reset"], () => void this.#read(), this.#stop.signal);
     void this.#read();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
     this.#stop.abort();
-    clearInterval(this.#timer);
   }
 
   /** @param {Map<string, unknown>} changed */
