@@ -48,7 +48,7 @@ const { ID } = await mailpit.sendMessage({
     ReplyTo: [{ Email: 'reply@163.test' }],
     Subject: 'by the API: Grüße',
     Text: 'Your code is 246810, or see https://163.test/login.',
-    HTML: '<p>Your code is <b>246810</b>. <a href="https://163.test/login">Log in</a> <img src="cid:pixel"></p>',
+    HTML: '<p style="display: grid">Your code is <b>246810</b>. <a href="https://163.test/login">Log in</a> <img src="cid:pixel"></p>',
     Attachments: [
         { Content: Buffer.from('a,b\n1,2\n').toString('base64'), Filename: 'table.csv', ContentType: 'text/csv' },
         { Content: `data:image/png;base64,${png}`, Filename: 'pixel.png', ContentType: 'image/png', ContentID: 'pixel' },
