@@ -79,7 +79,7 @@ export interface Queued {
 export interface HtmlScore { Supported: number; Partial: number; Unsupported: number }
 export interface HtmlWarning {
   Title: string; Category: string; URL: string; Score: HtmlScore & { Found: number };
-  Results: { Family: string; Platform: string; Support: "yes" | "no" | "partial" }[];
+  Results: { Name: string; Platform: string; Support: "yes" | "no" | "partial" }[];
 }
 export interface HtmlCheck { Platforms: Record<string, string[]>; Total: HtmlScore; Warnings: HtmlWarning[] }
 

@@ -29,8 +29,10 @@ export function waterfall(story, handling) {
     ${story.rows.map((row, at) => line(row, at, axis, handling))}</div>`;
 }
 
+/** A fault and what it led to are noted so far apart, in milliseconds. */
+const CLOCKS_MS = 100;
 /** The width of a letter of a label in the units of the axis, if the axis is as narrow as it gets. */
-const LETTER = 14;
+const LETTER = 17;
 
 /** @typedef {{ from: number, to: number, rank: number, draw: () => unknown }} Label */
 
@@ -47,9 +49,9 @@ function labels(axis, story) {
     const { x, width, from, to, isFold } = stretch;
     if (isFold) {
       const text = `${coarse(to - from)} folded`, place = styles({ left: pct(x / 10), width: pct(width / 10) });
-      return [{ from: x, to: x + width, rank: 2, draw: () => html`<span class="wf-label fold" ${place} title=${text}>${text}</span>` }];
+      return [{ from: x, to: x + width, rank: 1, draw: () => html`<span class="wf-label fold" ${place} title=${text}>${text}</span>` }];
     }
-    const clock = textLabel({ ...(x > 800 ? { right: 1000 } : { left: x }), text: timeOf(from), rank: at ? 1 : 0 });
+    const clock = textLabel({ ...(x > 800 ? { right: 1000 } : { left: x }), text: timeOf(from), rank: at ? 2 : 0 });
     const steps = to > from ? (at === 0 && width > 600 ? [0.5, 1] : [1]) : [];
     return [clock, ...steps.map((share) => textLabel({ right: x + share * width, text: `+${duration(from + share * (to - from) - story.start)}`, rank: 3 }))];
   });
@@ -126,6 +128,6 @@ export function faultsAt(host, { start, end, from, to }) {
     const { fault: about } = fault;
     const between = /** @type {string[] | undefined} */ (about.between);
     const touches = between ? between.includes(host) && (!to || from === "waits" || between.includes(from)) : about.host === host;
-    return touches && Date.parse(fault.since) <= end + 1000 && (fault.until === undefined || fault.until >= start - 1000);
+    return touches && Date.parse(fault.since) <= end + CLOCKS_MS && (fault.until === undefined || fault.until >= start - CLOCKS_MS);
   });
 }

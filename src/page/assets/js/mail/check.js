@@ -40,22 +40,23 @@ class Check extends View {
     if (this.#error) return html`<div class="desk padded"><p class="wrong" role="alert">${this.#error}</p></div>`;
     if (!check) return html`<div class="desk padded"><p class="soft waiting">Checking …</p></div>`;
     const { Total, Platforms } = check;
-    const warnings = check.Warnings.map((one) => ({ one, lacking: lacking(one, this.clients) })).filter(({ lacking }) => lacking.length);
+    const warnings = check.Warnings.map((one) => ({ one, lacking: lacking(check, one, this.clients) })).filter(({ lacking }) => lacking.length);
     return html`<div class="desk padded check">
       <p>${share(Total.Supported)} of what this letter uses is shown as it is meant, ${share(Total.Partial)} in part, ${share(Total.Unsupported)} not at all, over all mail clients that <a href="https://www.caniemail.com" target="_blank" rel="noreferrer">caniemail.com</a> knows.</p>
       ${bar(Total)}
-      <p><label>Clients <select @change=${(/** @type {Event} */ event) => (this.clients = /** @type {HTMLSelectElement} */ (event.target).value)}><option value="">all</option>${Object.keys(Platforms).map((name) => html`<option value=${name}>${name}</option>`)}</select></label></p>
+      <p><label>Clients <select @change=${(/** @type {Event} */ event) => (this.clients = /** @type {HTMLSelectElement} */ (event.target).value)}><option value="">all</option>${Object.keys(Platforms).map((name) => html`<option value=${name}>${name.replace(/-/g, " ")}</option>`)}</select></label></p>
       ${warnings.length ? html`<ul class="cards">${warnings.map(({ one, lacking }) => warning(one, lacking))}</ul>` : html`<p class="ok">✓ These clients support all that it uses.</p>`}</div>`;
   }
 }
 
-/** The families of clients that do not support a feature, or in part. @param {HtmlWarning} warning @param {string} platform */
-function lacking({ Results }, platform) {
+/** The clients that do not support a feature, or in part, without their platforms and versions. @param {HtmlCheck} check @param {HtmlWarning} warning @param {string} platform */
+function lacking({ Platforms }, { Results }, platform) {
   /** @type {Map<string, string>} */
   const found = new Map();
-  for (const { Family, Platform, Support } of Results) {
+  for (const { Name, Platform, Support } of Results) {
     if (Support === "yes" || (platform && Platform !== platform)) continue;
-    if (found.get(Family) !== "no") found.set(Family, Support);
+    const client = Platforms[Platform]?.filter((one) => Name.startsWith(one)).sort((one, other) => other.length - one.length)[0] ?? Name;
+    if (found.get(client) !== "no") found.set(client, Support);
   }
   return [...found].sort(([one], [other]) => one.localeCompare(other));
 }

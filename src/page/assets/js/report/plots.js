@@ -6,7 +6,7 @@ import { count, duration } from "../format.js";
 
 /** Sizes in units of the drawing: of the whole, and of the margins for the axes. */
 const WIDTH = 860, HEIGHT = 220, LEFT = 56, BOTTOM = 28, TOP = 10, RIGHT = 24;
-const TICKS = 5, MAX_LINES = 6, ROW = 34;
+const TICKS = 5, TIMES = 4, MAX_LINES = 6, ROW = 34;
 
 /** @typedef {{ name: string, points: [number, number][] }} Series */
 
@@ -54,7 +54,7 @@ export function lines(series, report, title) {
   const path = (/** @type {Series} */ { points }) => points.map(([at, value], number) => `${number ? `H${x(at).toFixed(1)}V` : `M${x(at).toFixed(1)} `}${height(value, highest).toFixed(1)}`).join("") + (points.length ? `H${x(seconds).toFixed(1)}` : "");
   return html`<svg class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label=${title}>
     ${intervals(report).map(({ what, from, to }) => svg`<rect class="fault" x=${x(from)} y=${TOP} width=${Math.max(1, x(to) - x(from))} height=${HEIGHT - TOP - BOTTOM}><title>${what}</title></rect>`)}${axis(highest)}
-    ${Array.from({ length: TICKS + 1 }, (_, tick) => label(tick === TICKS ? WIDTH : x((seconds * tick) / TICKS), length((seconds * tick) / TICKS), tick === TICKS ? "end" : "middle"))}
+    ${Array.from({ length: TIMES + 1 }, (_, tick) => label(tick === TIMES ? WIDTH : x((seconds * tick) / TIMES), length((seconds * tick) / TIMES), tick === TIMES ? "end" : "middle"))}
     ${shown.map((one, at) => svg`<path class="series series-${at}" d=${path(one)}><title>${one.name}</title></path>`)}</svg>
     <p class="legend">${shown.map(({ name }, at) => html`<span><i class="key series-${at}"></i>${name}</span>`)}${report.faults.length ? html`<span><i class="key fault"></i>a fault</span>` : nothing}</p>`;
 }
