@@ -8,7 +8,7 @@ use console::{measure_text_width, pad_str, style};
 use jiff::Timestamp;
 
 use super::out::printable;
-use crate::journey::{Event, EventKind, JourneyState, RecipientStatus};
+use crate::journey::{Event, EventKind, JourneyState, Lookup, LookupOutcome, RecipientStatus};
 use crate::mail::{Address, Side, Transcript};
 
 /// The widths of the columns that differ between journeys.
@@ -52,6 +52,29 @@ impl Columns {
             row.what
         )
     }
+}
+
+/// Writes what led to an event: the questions to DNS with their answers, and what a client and a server said.
+pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
+    for lookup in event.kind.attempt().iter().flat_map(|attempt| &attempt.lookups) {
+        writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup_text(lookup)))?;
+    }
+    event.transcript.iter().try_for_each(|transcript| write_transcript(out, transcript))
+}
+
+/// A question and its answer, such as `a.test MX: 10 mx.a.test (cached)`.
+fn lookup_text(lookup: &Lookup) -> String {
+    let Lookup { name, kind, outcome, answers, cached, took_ms, error } = lookup;
+    let answer = match outcome {
+        LookupOutcome::Found => answers.join(", "),
+        LookupOutcome::Alias => format!("an alias of {}", answers.join(", ")),
+        LookupOutcome::NoData => "no such record".to_owned(),
+        LookupOutcome::NxDomain => "no such name (NXDOMAIN)".to_owned(),
+        LookupOutcome::Failed => format!("failed: {}", error.as_deref().unwrap_or_default()),
+        LookupOutcome::Timeout => "no answer".to_owned(),
+    };
+    let time = if *cached { "cached".to_owned() } else { human(Duration::from_secs_f64(took_ms.max(0.0) / 1e3)) };
+    format!("{name} {kind}: {answer} ({time})")
 }
 
 /// Writes what a client and a server said.
@@ -102,6 +125,11 @@ fn cells(step: &EventKind) -> (String, String, String) {
         EventKind::Reported { about, recipients } => {
             (String::new(), String::new(), format!("sent a report about {about} to {}", list(recipients)))
         }
+        EventKind::Tried { protocol, reason, took_ms, attempt, .. } => {
+            let address = attempt.address.map_or_else(String::new, |address| format!(" {address}"));
+            let preference = attempt.preference.map_or_else(String::new, |number| format!(" (MX {number})"));
+            (protocol.to_string(), ms(took_ms), format!("tried{address}{preference}: {reason}"))
+        }
         EventKind::Relayed { protocol, to, reply, tls, took_ms, .. } => {
             let lock = if tls.is_some() { "+TLS" } else { "" };
             (format!("{protocol}{lock}"), ms(took_ms), format!("relayed to {to}: {reply}"))
@@ -119,6 +147,9 @@ fn cells(step: &EventKind) -> (String, String, String) {
         }
         EventKind::Released { recipients } => {
             (String::new(), String::new(), format!("released by the operator for {}", list(recipients)))
+        }
+        EventKind::Flushed { recipients } => {
+            (String::new(), String::new(), format!("made due by the operator for {}", list(recipients)))
         }
         EventKind::Found { recipients, .. } => {
             (String::new(), String::new(), format!("found at a start for {}", list(recipients)))
