@@ -8,7 +8,7 @@ use console::{measure_text_width, pad_str, style};
 use jiff::Timestamp;
 
 use super::out::printable;
-use crate::journey::{Event, EventKind, JourneyState, Lookup, LookupOutcome, RecipientStatus};
+use crate::journey::{Event, EventKind, JourneyState, RecipientStatus};
 use crate::mail::{Address, Side, Transcript};
 
 /// The widths of the columns that differ between journeys.
@@ -57,24 +57,9 @@ impl Columns {
 /// Writes what led to an event: the questions to DNS with their answers, and what a client and a server said.
 pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
     for lookup in event.kind.attempt().iter().flat_map(|attempt| &attempt.lookups) {
-        writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup_text(lookup)))?;
+        writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup.to_string()))?;
     }
     event.transcript.iter().try_for_each(|transcript| write_transcript(out, transcript))
-}
-
-/// A question and its answer, such as `a.test MX: 10 mx.a.test (cached)`.
-fn lookup_text(lookup: &Lookup) -> String {
-    let Lookup { name, kind, outcome, answers, cached, took_ms, error } = lookup;
-    let answer = match outcome {
-        LookupOutcome::Found => answers.join(", "),
-        LookupOutcome::Alias => format!("an alias of {}", answers.join(", ")),
-        LookupOutcome::NoData => "no such record".to_owned(),
-        LookupOutcome::NxDomain => "no such name (NXDOMAIN)".to_owned(),
-        LookupOutcome::Failed => format!("failed: {}", error.as_deref().unwrap_or_default()),
-        LookupOutcome::Timeout => "no answer".to_owned(),
-    };
-    let time = if *cached { "cached".to_owned() } else { human(Duration::from_secs_f64(took_ms.max(0.0) / 1e3)) };
-    format!("{name} {kind}: {answer} ({time})")
 }
 
 /// Writes what a client and a server said.

@@ -1,5 +1,6 @@
 //! The course of an attempt to pass a message on: its phases with their durations, and the lookups that led to the host.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -89,6 +90,23 @@ pub enum LookupOutcome {
     Failed,
     /// The server did not answer in time.
     Timeout,
+}
+
+/// A question and its answer, such as `a.test MX: 10 mx.a.test (cached)`.
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, outcome, answers, cached, took_ms, error } = self;
+        write!(f, "{name} {kind}: ")?;
+        match outcome {
+            LookupOutcome::Found => f.write_str(&answers.join(", "))?,
+            LookupOutcome::Alias => write!(f, "an alias of {}", answers.join(", "))?,
+            LookupOutcome::NoData => f.write_str("no such record")?,
+            LookupOutcome::NxDomain => f.write_str("no such name (NXDOMAIN)")?,
+            LookupOutcome::Failed => write!(f, "failed: {}", error.as_deref().unwrap_or_default())?,
+            LookupOutcome::Timeout => f.write_str("no answer")?,
+        }
+        if *cached { f.write_str(" (cached)") } else { write!(f, " ({took_ms:.1} ms)") }
+    }
 }
 
 impl AttemptDetails {

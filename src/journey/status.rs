@@ -337,6 +337,11 @@ impl JourneyState {
         self.recipients.len() + usize::from(self.reverse_path.is_some())
     }
 
+    /// The number of its last event.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
     /// Whether no host of the world has a copy in transit any more.
     pub fn is_settled(&self) -> bool {
         !self.recipients.values().any(RecipientStatus::is_open)
