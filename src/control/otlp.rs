@@ -104,16 +104,18 @@ struct KeyValue {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue {
-    StringValue(String),
-    BoolValue(bool),
+    #[serde(rename = "stringValue")]
+    Text(String),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
     /// 64 bits, as text.
-    IntValue(String),
-    DoubleValue(f64),
-    ArrayValue {
-        values: Vec<AnyValue>,
-    },
+    #[serde(rename = "intValue")]
+    Int(String),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
+    #[serde(rename = "arrayValue")]
+    Array { values: Vec<AnyValue> },
 }
 
 impl Request {
@@ -211,8 +213,8 @@ impl Place {
             let place = Self { journey: self.journey, name: format!("{}/{name}", self.name) };
             let mut span = place.span(name, (start, end), parent.to_owned());
             if name == "dns" {
-                let values = attempt.lookups.iter().map(|lookup| AnyValue::StringValue(lookup.to_string())).collect();
-                span.attributes.push(pair("postroad.lookups".to_owned(), AnyValue::ArrayValue { values }));
+                let values = attempt.lookups.iter().map(|lookup| AnyValue::Text(lookup.to_string())).collect();
+                span.attributes.push(pair("postroad.lookups".to_owned(), AnyValue::Array { values }));
             }
             spans.push(span);
             start = end;
@@ -227,7 +229,7 @@ fn of_journey(state: &JourneyState, end: Timestamp) -> Span {
         RecipientStatus::Failed { reason, .. } => Some(error(reason)),
         _ => None,
     });
-    let recipients = state.recipients.keys().take(MAX_LIST).map(|to| AnyValue::StringValue(to.to_string())).collect();
+    let recipients = state.recipients.keys().take(MAX_LIST).map(|to| AnyValue::Text(to.to_string())).collect();
     let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let place = Place { journey: state.journey, name: String::new() };
     Span {
@@ -236,7 +238,7 @@ fn of_journey(state: &JourneyState, end: Timestamp) -> Span {
         attributes: vec![
             text("postroad.journey", state.journey.to_string()),
             text("postroad.from", from),
-            pair("postroad.recipients".to_owned(), AnyValue::ArrayValue { values: recipients }),
+            pair("postroad.recipients".to_owned(), AnyValue::Array { values: recipients }),
         ],
         status: failed,
         ..place.span("message", (state.began, end), String::new())
@@ -278,21 +280,21 @@ fn pair(key: String, value: AnyValue) -> KeyValue {
 }
 
 fn text(key: &str, value: impl Into<String>) -> KeyValue {
-    pair(key.to_owned(), AnyValue::StringValue(value.into()))
+    pair(key.to_owned(), AnyValue::Text(value.into()))
 }
 
 fn number(key: &str, value: u64) -> KeyValue {
-    pair(key.to_owned(), AnyValue::IntValue(value.to_string()))
+    pair(key.to_owned(), AnyValue::Int(value.to_string()))
 }
 
 /// A value as an attribute; none for null and objects.
 fn any(value: &Value) -> Option<AnyValue> {
     Some(match value {
         Value::Null | Value::Object(_) => return None,
-        Value::Bool(value) => AnyValue::BoolValue(*value),
-        Value::String(value) => AnyValue::StringValue(value.clone()),
-        Value::Number(value) if value.is_f64() => AnyValue::DoubleValue(value.as_f64()?),
-        Value::Number(value) => AnyValue::IntValue(value.to_string()),
-        Value::Array(values) => AnyValue::ArrayValue { values: values.iter().take(MAX_LIST).filter_map(any).collect() },
+        Value::Bool(value) => AnyValue::Bool(*value),
+        Value::String(value) => AnyValue::Text(value.clone()),
+        Value::Number(value) if value.is_f64() => AnyValue::Double(value.as_f64()?),
+        Value::Number(value) => AnyValue::Int(value.to_string()),
+        Value::Array(values) => AnyValue::Array { values: values.iter().take(MAX_LIST).filter_map(any).collect() },
     })
 }

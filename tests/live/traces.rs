@@ -79,13 +79,17 @@ struct KeyValue {
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue {
-    StringValue(String),
-    BoolValue(bool),
-    IntValue(String),
-    DoubleValue(f64),
-    ArrayValue(ArrayValue),
+    #[serde(rename = "stringValue")]
+    Text(String),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    #[serde(rename = "intValue")]
+    Int(String),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
+    #[serde(rename = "arrayValue")]
+    Array(ArrayValue),
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -109,7 +113,7 @@ impl Span {
 }
 
 fn text(value: &str) -> AnyValue {
-    AnyValue::StringValue(value.to_owned())
+    AnyValue::Text(value.to_owned())
 }
 
 /// Spans with the host or other service that they are of.
@@ -154,7 +158,7 @@ fn read_request(stream: &mut TcpStream) -> Vec<u8> {
 fn of_resource(all: ResourceSpans) -> Vec<(String, Span)> {
     let attribute = |key: &str| all.resource.attributes.iter().find(|pair| pair.key == key).map(|pair| &pair.value);
     assert_eq!(attribute("service.namespace"), Some(&text("journey")));
-    let Some(AnyValue::StringValue(service)) = attribute("service.name") else { panic!("no service.name") };
+    let Some(AnyValue::Text(service)) = attribute("service.name") else { panic!("no service.name") };
     let [ScopeSpans { scope, spans }] = <[ScopeSpans; 1]>::try_from(all.scope_spans).ok().unwrap();
     assert_eq!((scope.name.as_str(), scope.version.as_str()), ("postroad", env!("CARGO_PKG_VERSION")));
     spans.into_iter().map(|span| (service.clone(), span)).collect()
@@ -183,11 +187,13 @@ fn journey_is_one_trace_with_a_span_for_each_event_and_phase() {
     let id = Smtp::connect(&served).send(&["friend@sina.test"], "traced");
     let journey = served.json(&format!("/api/v1/journeys/{id}?wait=30s"));
     assert_eq!(journey["settled"], true, "{journey:#}");
-    let all = eventually("the whole trace", || {
+    let (journey, all) = eventually("the whole trace", || {
+        let journey = served.json(&format!("/api/v1/journeys/{id}"));
         let taken = taken.lock().unwrap().clone();
-        taken.iter().any(|(_, span)| span.name == "message").then_some(taken)
+        let root = taken.iter().find(|(_, span)| span.name == "message")?.1.span_id.clone();
+        let hops = taken.iter().filter(|(_, span)| span.parent_span_id.as_ref() == Some(&root)).count();
+        (hops == journey["events"].as_array()?.len()).then_some((journey, taken))
     });
-    let journey = served.json(&format!("/api/v1/journeys/{id}"));
     check_ids(&id, &all);
     let root = &all.iter().find(|(_, span)| span.name == "message").unwrap().1;
     let events = journey["events"].as_array().unwrap();
@@ -214,10 +220,10 @@ fn journey_is_one_trace_with_a_span_for_each_event_and_phase() {
     let status = tried.status.as_ref().unwrap();
     assert!(status.code == 2 && status.message.starts_with("mx.sina.test: ") && tried.kind == 3, "{tried:#?}");
     assert_eq!(tried.attribute("network.peer.address"), Some(&text("203.0.113.25")));
-    assert_eq!(tried.attribute("network.peer.port"), Some(&AnyValue::IntValue("25".to_owned())));
+    assert_eq!(tried.attribute("network.peer.port"), Some(&AnyValue::Int("25".to_owned())));
     let dns = all.iter().find(|(_, span)| span.name == "dns" && span.parent_span_id.as_ref() == Some(&tried.span_id));
-    let Some(AnyValue::ArrayValue(lookups)) = dns.unwrap().1.attribute("postroad.lookups") else { panic!("{dns:?}") };
-    let AnyValue::StringValue(mx) = &lookups.values[0] else { panic!("{lookups:?}") };
+    let Some(AnyValue::Array(lookups)) = dns.unwrap().1.attribute("postroad.lookups") else { panic!("{dns:?}") };
+    let AnyValue::Text(mx) = &lookups.values[0] else { panic!("{lookups:?}") };
     assert!(mx.starts_with("sina.test MX: 10 mx.sina.test, 20 mx.elsewhere.test ("), "{mx}");
 }
 
