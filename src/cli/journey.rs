@@ -52,7 +52,7 @@ pub(super) struct JourneyCommand {
     /// Prints each event as it comes, until nothing more will become of the message; waits for a message if there is none yet.
     #[arg(long)]
     follow: bool,
-    /// Print the protocol transcript of each hop, and the answers of DNS that led to it.
+    /// Print the protocol transcript of each hop, its phases, and the answers of DNS that led to it.
     #[arg(long)]
     dialogue: bool,
     /// Print what each host added to the message, and whether its content is as it was.

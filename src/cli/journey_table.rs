@@ -54,10 +54,17 @@ impl Columns {
     }
 }
 
-/// Writes what led to an event: the questions to DNS with their answers, and what a client and a server said.
+/// Writes what led to an event: the phases of an attempt, the questions to DNS with their answers, and what a client and a server
+/// said.
 pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
-    for lookup in event.kind.attempt().iter().flat_map(|attempt| &attempt.lookups) {
-        writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup.to_string()))?;
+    if let Some(attempt) = event.kind.attempt() {
+        let all = [("wait", attempt.wait_ms)].into_iter().chain(attempt.phases()).filter(|(_, ms)| 0.0 < *ms);
+        let all: Vec<_> =
+            all.map(|(name, ms)| format!("{name} {}", human(Duration::from_secs_f64(ms / 1e3)))).collect();
+        writeln!(out, "      {} {}", style("time:").yellow(), all.join(", "))?;
+        for lookup in &attempt.lookups {
+            writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup.to_string()))?;
+        }
     }
     event.transcript.iter().try_for_each(|transcript| write_transcript(out, transcript))
 }
