@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How an attempt went at one host, or before a host was found. Phases follow each other in this order; those that took no time, or
-/// were not reached, are 0 and left out. With PIPELINING, replies that come together count for the first of them.
+/// were not reached, are 0 and left out. With PIPELINING, replies that come together count for the last of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AttemptDetails {
     /// When it began, after the wait.

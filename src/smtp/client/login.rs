@@ -23,7 +23,7 @@ impl Session {
     pub fn encrypted(&mut self) {
         assert!(matches!(self.state, State::Encrypting), "encrypted without a pending StartTls");
         self.extensions = Extensions::default();
-        self.is_encrypted = true;
+        self.stopwatch.encrypted();
         self.send_hello();
     }
 

@@ -17,6 +17,7 @@ use super::super::lines::{Line, Lines};
 use super::super::reply::{InvalidReply, Replies, Reply};
 use super::limits::Usage;
 use super::transaction::Transaction;
+use super::waits::Stopwatch;
 use super::{Cause, Config, Event, Extensions, Failure, Stage, Waits, requirements};
 use crate::auth::SaslClient;
 use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
@@ -56,9 +57,7 @@ pub struct Session {
     needs_reset: bool,
     /// Waiting time for the reply that is due.
     waited: Duration,
-    waits: Waits,
-    /// STARTTLS succeeded.
-    pub(super) is_encrypted: bool,
+    pub(super) stopwatch: Stopwatch,
     /// See [`Session::hold_next_message`].
     holds_message: bool,
     is_stopping: bool,
@@ -100,8 +99,7 @@ impl Session {
             login_attempts: 0,
             needs_reset: false,
             waited: Duration::ZERO,
-            waits: Waits::default(),
-            is_encrypted: false,
+            stopwatch: Stopwatch::default(),
             holds_message: false,
             is_stopping: false,
             transcript,
@@ -185,7 +183,7 @@ impl Session {
 
     /// Takes how long the peer was waited for since the last call.
     pub fn take_waits(&mut self) -> Waits {
-        std::mem::take(&mut self.waits)
+        self.stopwatch.take()
     }
 
     pub(super) fn begin(&mut self, state: State) {
@@ -306,6 +304,7 @@ impl Session {
 
     fn handle_reply(&mut self, reply: Reply) {
         self.waited = Duration::ZERO;
+        self.stopwatch.replied(self.stage());
         match std::mem::replace(&mut self.state, State::Over) {
             State::Quit | State::Over => {}
             state if reply.is_farewell() => {
@@ -431,7 +430,7 @@ impl Machine for Session {
 
     fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
-        self.waits.add(self.stage(), self.is_encrypted, time);
+        self.stopwatch.add(self.stage(), time);
     }
 
     /// Finishes a transaction in progress; then, or when the peer is ready, the session quits.
