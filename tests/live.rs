@@ -58,6 +58,8 @@ mod stream;
 
 #[path = "live/terminal.rs"]
 mod terminal;
+#[path = "live/traces.rs"]
+mod traces;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -6,8 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use url::Url;
 
 use super::out;
+use crate::control::{self, Traces};
+use crate::host::RunningWorld;
+use crate::journey::Subscription;
 use crate::mua::{ClientContext, Security, Server};
 use crate::net::{Net, Stop, Trust};
 use crate::store::Store;
@@ -29,6 +33,29 @@ pub(super) fn data_folder(world: &World) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
     home.map_or_else(|| PathBuf::from("postroad-data"), |home| home.join("postroad")).join(&world.name)
+}
+
+/// Parses the URL of a collector of traces.
+pub(super) fn collector_url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host() && url.username().is_empty());
+    url.ok_or("a collector needs a URL such as http://127.0.0.1:4318")
+}
+
+/// Sends the events of a running world to a collector until the world stops.
+pub(super) fn traces(
+    running: &RunningWorld,
+    collector: Url,
+    events: Subscription,
+    has_all_hosts: bool,
+) -> impl Future<Output = ()> + Send + use<> {
+    let traces = Traces {
+        collector,
+        interface: Net::sockets().interface(&[]),
+        event_log: running.env.event_log.clone(),
+        world: running.env.world.name.clone(),
+        has_all_hosts,
+    };
+    control::send_traces(traces, events, running.stopping())
 }
 
 /// Options for the connection to a server.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use url::Url;
 
 use super::common::{self, Endpoint, stop_at_signal};
 use super::http_access::HttpAccess;
@@ -42,6 +43,10 @@ pub(super) struct Host {
     /// The control interface to which events are sent, usually that of `postroad host control`.
     #[arg(long, value_name = "HOST:PORT", env = "POSTROAD_COLLECTOR")]
     collector: Option<Endpoint>,
+    /// Sends the events of journeys as traces to the OpenTelemetry collector at this URL, by OTLP over HTTP in JSON
+    /// (`POST URL/v1/traces`). `postroad host control` has the events of all hosts.
+    #[arg(long, value_name = "URL", env = "POSTROAD_OTLP", value_parser = common::collector_url)]
+    otlp: Option<Url>,
     /// The address of the public ports of [ports].
     #[arg(long, value_name = "IP", env = "POSTROAD_BIND", default_value_t = Ipv4Addr::UNSPECIFIED.into())]
     bind: IpAddr,
@@ -65,7 +70,7 @@ impl Host {
         let instance = rng.next_u64();
         let store = data.store()?;
         let event_log = EventLog::stored(store.clone(), clock, MAX_EVENTS, true)?;
-        let events = event_log.subscribe_from_now();
+        let (events, traced) = (event_log.subscribe_from_now(), event_log.subscribe_from_now());
         let env = Environment {
             net: Net::sockets(),
             store,
@@ -82,6 +87,9 @@ impl Host {
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
+        }
+        if let Some(collector) = self.otlp {
+            running.spawn(common::traces(&running, collector, traced, self.name == COLLECTOR));
         }
         let stop_sending = Stop::new();
         let sender = self.collector.map(|at| {

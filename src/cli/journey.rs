@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::find_world::ControlArgs;
-use super::journey_table::{Columns, recipient_status, write_transcript};
+use super::journey_table::{Columns, recipient_status, write_dialogue};
 use super::out::printable;
 use super::trace_diff::TraceDiff;
 use crate::control::Client;
@@ -52,7 +52,7 @@ pub(super) struct JourneyCommand {
     /// Prints each event as it comes, until nothing more will become of the message; waits for a message if there is none yet.
     #[arg(long)]
     follow: bool,
-    /// Print the protocol transcript of each hop.
+    /// Print the protocol transcript of each hop, its phases, and the answers of DNS that led to it.
     #[arg(long)]
     dialogue: bool,
     /// Print what each host added to the message, and whether its content is as it was.
@@ -216,8 +216,8 @@ impl JourneyCommand {
         };
         for event in events {
             columns.write_event(&mut out, journey.began, event)?;
-            if let (true, Some(transcript)) = (self.dialogue, &event.transcript) {
-                write_transcript(&mut out, transcript)?;
+            if self.dialogue {
+                write_dialogue(&mut out, event)?;
             }
             for line in diff.added_by(event) {
                 writeln!(out, "      {} {}", style("+").green(), style(printable(line)).dim())?;

@@ -54,6 +54,21 @@ impl Columns {
     }
 }
 
+/// Writes what led to an event: the phases of an attempt, the questions to DNS with their answers, and what a client and a server
+/// said.
+pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
+    if let Some(attempt) = event.kind.attempt() {
+        let all = [("wait", attempt.wait_ms)].into_iter().chain(attempt.phases()).filter(|(_, ms)| 0.0 < *ms);
+        let all: Vec<_> =
+            all.map(|(name, ms)| format!("{name} {}", human(Duration::from_secs_f64(ms / 1e3)))).collect();
+        writeln!(out, "      {} {}", style("time:").yellow(), all.join(", "))?;
+        for lookup in &attempt.lookups {
+            writeln!(out, "      {} {}", style("DNS:").yellow(), printable(&lookup.to_string()))?;
+        }
+    }
+    event.transcript.iter().try_for_each(|transcript| write_transcript(out, transcript))
+}
+
 /// Writes what a client and a server said.
 pub(super) fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
     for (speaker, line) in transcript.lines() {
@@ -102,6 +117,11 @@ fn cells(step: &EventKind) -> (String, String, String) {
         EventKind::Reported { about, recipients } => {
             (String::new(), String::new(), format!("sent a report about {about} to {}", list(recipients)))
         }
+        EventKind::Tried { protocol, reason, took_ms, attempt, .. } => {
+            let address = attempt.address.map_or_else(String::new, |address| format!(" {address}"));
+            let preference = attempt.preference.map_or_else(String::new, |number| format!(" (MX {number})"));
+            (protocol.to_string(), ms(took_ms), format!("tried{address}{preference}: {reason}"))
+        }
         EventKind::Relayed { protocol, to, reply, tls, took_ms, .. } => {
             let lock = if tls.is_some() { "+TLS" } else { "" };
             (format!("{protocol}{lock}"), ms(took_ms), format!("relayed to {to}: {reply}"))
@@ -119,6 +139,9 @@ fn cells(step: &EventKind) -> (String, String, String) {
         }
         EventKind::Released { recipients } => {
             (String::new(), String::new(), format!("released by the operator for {}", list(recipients)))
+        }
+        EventKind::Flushed { recipients } => {
+            (String::new(), String::new(), format!("made due by the operator for {}", list(recipients)))
         }
         EventKind::Found { recipients, .. } => {
             (String::new(), String::new(), format!("found at a start for {}", list(recipients)))

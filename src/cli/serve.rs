@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use console::style;
+use url::Url;
 
 use super::announcer::Lines;
 use super::common::{self, stop_at_signal};
@@ -60,6 +61,9 @@ pub(super) struct Serve {
     /// into the same data folder, also if it was deleted there. May be repeated.
     #[arg(long, value_name = "FOLDER", env = "POSTROAD_IMPORT")]
     import: Vec<PathBuf>,
+    /// Sends each journey as a trace to the OpenTelemetry collector at this URL, by OTLP over HTTP in JSON (`POST URL/v1/traces`).
+    #[arg(long, value_name = "URL", env = "POSTROAD_OTLP", value_parser = common::collector_url)]
+    otlp: Option<Url>,
     /// Prints the bound ports as JSON, and nothing else.
     #[arg(long, env = "POSTROAD_JSON")]
     json: bool,
@@ -93,6 +97,7 @@ impl Serve {
             ports_file: None,
             json: false,
             import: Vec::new(),
+            otlp: None,
             quiet: true,
             without: Vec::new(),
             access: HttpAccess::default(),
@@ -146,6 +151,7 @@ impl Serve {
             authority: Arc::new(data.authority(&world, clock)?),
             world,
         };
+        let events = env.event_log.subscribe_from_now();
         let mut running = RunningWorld::start(env, public_ports).await?;
         if let Some(stand_in) = stand_in {
             stand_in.set_tls(&running).await?;
@@ -159,6 +165,9 @@ impl Serve {
         let running = Arc::new(running);
         if let Some(listener) = http {
             running.spawn(control::serve(listener, running.clone(), access, running.stopping()));
+        }
+        if let Some(collector) = self.otlp.clone() {
+            running.spawn(common::traces(&running, collector, events, true));
         }
         let lines = Lines::start().context("cannot start a thread")?;
         if !self.quiet && !self.json && stand_in.is_none() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use console::style;
 
-use super::journey_table::{Columns, human, status, write_transcript};
+use super::journey_table::{Columns, human, status, write_dialogue, write_transcript};
 use crate::journey::EventKind;
 use crate::mail::Transcript;
 use crate::roundtrip::{Comparison, MessageReport, Report, Transcripts};
@@ -48,9 +48,8 @@ fn write_message(out: &mut String, message: &MessageReport, transcript: bool) ->
     for event in &journey.events {
         columns.write_event(out, journey.began, event)?;
         // What the recipient said is shown as a whole.
-        let is_shown = transcript && !matches!(event.kind, EventKind::Retrieved { .. });
-        if let (true, Some(transcript)) = (is_shown, &event.transcript) {
-            write_transcript(out, transcript)?;
+        if transcript && !matches!(event.kind, EventKind::Retrieved { .. }) {
+            write_dialogue(out, event)?;
         }
     }
     Ok(())

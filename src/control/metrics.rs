@@ -222,8 +222,10 @@ impl Counted {
                 self.retrieved.get_or_create(&at_door(*protocol)).inc();
             }
             EventKind::Expanded { .. }
+            | EventKind::Tried { .. }
             | EventKind::Held { .. }
             | EventKind::Released { .. }
+            | EventKind::Flushed { .. }
             | EventKind::Found { .. } => {}
         }
     }

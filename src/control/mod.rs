@@ -48,11 +48,14 @@ mod mailboxes;
 mod mailpit;
 mod metrics;
 mod openapi;
+mod otlp;
+mod post;
 mod problem;
 mod queue;
 mod sessions;
 mod share;
 mod stream;
+mod traces;
 mod wait;
 mod webhooks;
 mod world;
@@ -85,6 +88,7 @@ pub use client::{Client, ClientError};
 pub use mailboxes::{MailboxReport, MessageList, MessageReport, UploadReport};
 pub use queue::{Action, ActionReport, QueueMessage};
 pub use share::{EventBatch, EventPage, follow_events, send_events};
+pub use traces::{Traces, send_traces};
 pub use wait::until;
 
 /// The path of the root certificate.

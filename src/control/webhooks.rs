@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::Full;
+use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use ring::hmac;
 use serde::Serialize;
@@ -20,6 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::mailpit;
+use super::post::post;
 use crate::catalogue::Catalogue;
 use crate::journey::{Event, EventLog, Lagged};
 use crate::net::{Interface, Stop};
@@ -148,26 +146,12 @@ impl Sender {
         }
     }
 
-    /// One request on a connection of its own.
+    /// One request.
     async fn post(&self, seq: u64, body: Bytes) -> anyhow::Result<StatusCode> {
-        let url = &self.webhook.url;
-        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
-        let addresses = self.source.interface.lookup(host, port).await?;
-        let stream = self.source.interface.connect_any(host, &addresses).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // The task ends when the sender is dropped.
-        tokio::spawn(connection);
         let (id, time) = (format!("evt_{seq}"), self.source.clock.now().as_second());
-        let request = Request::post(&url[url::Position::BeforePath..url::Position::AfterQuery])
-            .header("Host", &url[url::Position::BeforeHost..url::Position::AfterPort])
-            .header("Content-Type", "application/json")
-            .header("User-Agent", concat!("postroad/", env!("CARGO_PKG_VERSION")))
-            .header("Connection", "close")
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", time)
-            .header("webhook-signature", signature(&self.key, &id, time, &body))
-            .body(Full::new(body))?;
-        Ok(sender.send_request(request).await?.status())
+        let (signature, time) = (signature(&self.key, &id, time, &body), time.to_string());
+        let fields = [("webhook-id", &*id), ("webhook-timestamp", &time), ("webhook-signature", &signature)];
+        post(&self.source.interface, &self.webhook.url, &fields, body).await
     }
 }
 

@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::question::{Outcome, Question, Reply};
 use super::stream::TcpClientSession;
 use super::zone;
+use crate::journey::{Lookup, LookupOutcome, milliseconds};
 use crate::net::{self, Conn, Datagrams, Interface, Stop};
 use crate::sync::lock;
 use crate::world::Rng;
@@ -21,6 +22,9 @@ use crate::world::Rng;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of datagrams before a lookup fails.
 const MAX_ATTEMPTS: usize = 3;
+/// The number of questions that are noted, and of records of each.
+const MAX_NOTES: usize = 32;
+const MAX_NOTED_RECORDS: usize = 16;
 
 /// The mail hosts of a domain. RFC 5321 §5.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +81,10 @@ impl LookupError {
 
 /// Queries the world's name servers, with a cache. Cheap to clone; clones share the cache.
 #[derive(Clone)]
-pub struct Resolver(Arc<Shared>);
+pub struct Resolver {
+    shared: Arc<Shared>,
+    notes: Option<Arc<Mutex<Vec<Lookup>>>>,
+}
 
 struct Shared {
     interface: Interface,
@@ -89,7 +96,17 @@ struct Shared {
 impl Resolver {
     /// Queries these servers in turn from a host's interface; `rng` generates the message ids.
     pub fn new(interface: Interface, servers: Vec<SocketAddr>, rng: Rng) -> Self {
-        Self(Arc::new(Shared { interface, servers, rng, cache: Mutex::default() }))
+        Self { shared: Arc::new(Shared { interface, servers, rng, cache: Mutex::default() }), notes: None }
+    }
+
+    /// The same resolver, which notes what it is asked and what it answers, up to a limit.
+    pub fn noting(&self) -> Self {
+        Self { notes: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// Takes what was noted.
+    pub fn take_notes(&self) -> Vec<Lookup> {
+        self.notes.as_ref().map(|notes| std::mem::take(&mut *lock(notes))).unwrap_or_default()
     }
 
     /// The mail hosts of a domain. RFC 5321 §5.1: falls back to the domain's own name only if it is certain that there
@@ -129,7 +146,7 @@ impl Resolver {
             }
         }
         if !addresses.is_empty() {
-            self.0.interface.nearest_first(&mut addresses);
+            self.shared.interface.nearest_first(&mut addresses);
             return Ok(addresses);
         }
         let errors = [six.err(), four.err()].into_iter().flatten();
@@ -157,15 +174,24 @@ impl Resolver {
     }
 
     async fn cached_or_query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
-        let known = self.cache().get(name, kind, Instant::now());
-        match known {
+        let began = Instant::now();
+        let known = self.cache().get(name, kind, began);
+        let is_cached = known.is_some();
+        let found = match known {
             Some(known) => Ok(known),
             None => Box::pin(self.query(name, kind)).await,
+        };
+        if let Some(notes) = &self.notes {
+            let mut notes = lock(notes);
+            if notes.len() < MAX_NOTES {
+                notes.push(note((name, kind), &found, is_cached, began.elapsed()));
+            }
         }
+        found
     }
 
     async fn query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
-        let question = Question { id: self.0.rng.next_u64() as u16, name: name.clone(), kind };
+        let question = Question { id: self.shared.rng.next_u64() as u16, name: name.clone(), kind };
         let query = question.encode().ok_or_else(|| failure(name, "it cannot be encoded in a query"))?;
         let generation = self.cache().generation();
         let (mut reply, server) = self.query_udp(&question, &query).await?;
@@ -185,8 +211,8 @@ impl Resolver {
     /// Queries over UDP, with retries from the same port, so that a late answer is accepted.
     async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
-        let socket = self.0.interface.bind_udp().await.map_err(unreachable)?;
-        for server in self.0.servers.iter().cycle().take(MAX_ATTEMPTS) {
+        let socket = self.shared.interface.bind_udp().await.map_err(unreachable)?;
+        for server in self.shared.servers.iter().cycle().take(MAX_ATTEMPTS) {
             socket.send_to(query, *server).await.map_err(unreachable)?;
             if let Ok(reply) = timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {
                 return reply.map_err(unreachable);
@@ -199,7 +225,7 @@ impl Resolver {
     async fn reply(&self, socket: &Datagrams, question: &Question) -> Result<(Reply, SocketAddr), net::Error> {
         loop {
             let (bytes, from) = socket.recv_from().await?;
-            let reply = if self.0.servers.contains(&from) { question.read(&bytes) } else { Reply::Foreign };
+            let reply = if self.shared.servers.contains(&from) { question.read(&bytes) } else { Reply::Foreign };
             if reply != Reply::Foreign {
                 return Ok((reply, from));
             }
@@ -211,7 +237,7 @@ impl Resolver {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let session =
             TcpClientSession::new(query).ok_or_else(|| failure(&question.name, "the question is too long"))?;
-        let stream = self.0.interface.connect(server).await.map_err(unreachable)?;
+        let stream = self.shared.interface.connect(server).await.map_err(unreachable)?;
         match Conn::new(stream, session, Stop::new()).event().await.map_err(unreachable)? {
             Some(answer) => Ok(question.read(&answer)),
             None => Err(unreachable(net::Error::Closed)),
@@ -219,7 +245,35 @@ impl Resolver {
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.0.cache)
+        lock(&self.shared.cache)
+    }
+}
+
+/// What is noted of a question.
+fn note(
+    (name, kind): (&Name, RecordType),
+    found: &Result<Outcome, LookupError>,
+    cached: bool,
+    took: Duration,
+) -> Lookup {
+    let (outcome, answers, error) = match found {
+        Ok(Outcome::Found { data, .. }) => {
+            (LookupOutcome::Found, data.iter().take(MAX_NOTED_RECORDS).map(record_text).collect(), None)
+        }
+        Ok(Outcome::Alias { target, .. }) => (LookupOutcome::Alias, vec![zone::text(target)], None),
+        Ok(Outcome::NoData { .. }) | Err(LookupError::NoData(_)) => (LookupOutcome::NoData, Vec::new(), None),
+        Ok(Outcome::NoSuchName { .. }) | Err(LookupError::NoSuchName(_)) => (LookupOutcome::NxDomain, Vec::new(), None),
+        Err(LookupError::ServerFailure { why, .. }) => (LookupOutcome::Failed, Vec::new(), Some(why.clone())),
+        Err(LookupError::Timeout(_)) => (LookupOutcome::Timeout, Vec::new(), None),
+    };
+    let (name, kind) = (zone::text(name), kind.to_string());
+    Lookup { name, kind, outcome, answers, cached, took_ms: milliseconds(took), error }
+}
+
+fn record_text(data: &RData) -> String {
+    match data {
+        RData::MX(mx) => format!("{} {}", mx.preference, zone::text(&mx.exchange)),
+        data => data.to_string(),
     }
 }
 

@@ -76,10 +76,12 @@ fn found_in_queue(env: &Environment, host: &HostName, message: WaitingMessage, k
     }
     let emitter = env.event_log.emitter(host);
     let kind = EventKind::Found { reverse_path, recipients: recipients.clone() };
-    emitter.report_at(arrived, id.journey, Some(id), kind);
+    emitter.report_at(arrived, id.journey, Some(id), kind, None);
     let waits = match (is_held, reason) {
         (true, reason) => EventKind::Held { recipients, reason },
-        (false, Some(reason)) => EventKind::Deferred { recipients, to: None, reason, until, in_doubt: false },
+        (false, Some(reason)) => {
+            EventKind::Deferred { recipients, to: None, reason, until, in_doubt: false, attempt: None }
+        }
         (false, None) => return,
     };
     emitter.report(id.journey, Some(id), waits, None);
@@ -121,9 +123,9 @@ fn found_in_mailbox(
     let recipient = named.cloned().unwrap_or(account);
     if known.is_none() {
         let kind = found(reverse_path, recipient.clone());
-        emitter.report_at(saved, journey, None, kind);
+        emitter.report_at(saved, journey, None, kind, None);
     }
-    emitter.report_at(saved, journey, None, EventKind::Delivered { recipient, account: key, mailbox, uid });
+    emitter.report_at(saved, journey, None, EventKind::Delivered { recipient, account: key, mailbox, uid }, None);
 }
 
 fn found(reverse_path: ReversePath, recipient: Address) -> EventKind {

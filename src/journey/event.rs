@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::AttemptDetails;
 use crate::mail::{Address, JourneyId, QueueId, ReversePath, Transcript};
 
 /// An event of one message at one host.
@@ -36,7 +37,8 @@ pub struct Event {
 impl Event {
     /// Approximate memory use.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + 256 + self.transcript.as_ref().map_or(0, |transcript| transcript.memory_bytes())
+        let attempt = self.kind.attempt().map_or(0, AttemptDetails::memory_bytes);
+        size_of::<Self>() + 256 + attempt + self.transcript.as_ref().map_or(0, |transcript| transcript.memory_bytes())
     }
 }
 
@@ -99,6 +101,23 @@ pub enum EventKind {
         /// The sender of that message, to whom the report goes.
         recipients: Vec<Address>,
     },
+    /// A host was tried and cannot be used: no connection, no TLS, no session. The next host or address is tried, or the attempt
+    /// fails.
+    Tried {
+        /// The protocol.
+        protocol: Protocol,
+        /// The host's name.
+        to: String,
+        /// The recipients.
+        recipients: Vec<Address>,
+        /// Why it cannot be used.
+        reason: String,
+        /// Time from the beginning of the attempt, or from the end of the host that was tried before.
+        took_ms: f64,
+        /// How it went, with the address.
+        #[schema(value_type = AttemptDetails)]
+        attempt: Box<AttemptDetails>,
+    },
     /// The next host accepted the message for these recipients.
     Relayed {
         /// The protocol.
@@ -117,6 +136,10 @@ pub enum EventKind {
         /// external MTA that is an exchange of the recipient's domain.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         leaves: bool,
+        /// How the attempt went; of the events of one attempt, the first has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<AttemptDetails>)]
+        attempt: Option<Box<AttemptDetails>>,
     },
     /// An attempt failed temporarily and will be repeated.
     Deferred {
@@ -132,6 +155,10 @@ pub enum EventKind {
         /// §4.5.3.2.6, §6.1.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_doubt: bool,
+        /// How the attempt went; of the events of one attempt, the first has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<AttemptDetails>)]
+        attempt: Option<Box<AttemptDetails>>,
     },
     /// A host gave up on these recipients.
     Failed {
@@ -147,6 +174,10 @@ pub enum EventKind {
         /// §4.5.3.2.6, §6.1.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         in_doubt: bool,
+        /// How the attempt went; of the events of one attempt, the first has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<AttemptDetails>)]
+        attempt: Option<Box<AttemptDetails>>,
     },
     /// The message is held in the queue: it is not tried until it is released.
     Held {
@@ -158,6 +189,11 @@ pub enum EventKind {
     },
     /// The operator released the message, which is tried again.
     Released {
+        /// The recipients.
+        recipients: Vec<Address>,
+    },
+    /// The operator made the message due at once.
+    Flushed {
         /// The recipients.
         recipients: Vec<Address>,
     },
@@ -207,6 +243,17 @@ impl EventKind {
     /// Whether a host has the message from then on, whatever was known of it before.
     pub(super) fn begins(&self) -> bool {
         matches!(self, Self::Received { .. } | Self::Reported { .. } | Self::Found { .. })
+    }
+
+    /// How the attempt went of which it tells.
+    pub fn attempt(&self) -> Option<&AttemptDetails> {
+        match self {
+            Self::Tried { attempt, .. } => Some(attempt),
+            Self::Relayed { attempt, .. } | Self::Deferred { attempt, .. } | Self::Failed { attempt, .. } => {
+                attempt.as_deref()
+            }
+            _ => None,
+        }
     }
 }
 

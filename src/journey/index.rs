@@ -294,6 +294,7 @@ mod tests {
             reason: "busy".to_owned(),
             until: Timestamp::UNIX_EPOCH,
             in_doubt: false,
+            attempt: None,
         };
         for event in [of(1, 4, 4, late), of(2, 5, 5, delivered("a@x.test"))] {
             index.add(&event, false);

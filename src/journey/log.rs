@@ -244,13 +244,20 @@ pub struct EventEmitter {
 impl EventEmitter {
     /// Records an event now.
     pub fn report(&self, journey: JourneyId, id: Option<QueueId>, kind: EventKind, transcript: Option<Transcript>) {
-        let transcript = transcript.filter(|_| self.event_log.0.transcripts);
-        self.append(self.event_log.0.clock.now(), journey, id, kind, transcript);
+        self.report_at(self.event_log.0.clock.now(), journey, id, kind, transcript);
     }
 
     /// Records an event of earlier.
-    pub fn report_at(&self, at: Timestamp, journey: JourneyId, id: Option<QueueId>, kind: EventKind) {
-        self.append(at, journey, id, kind, None);
+    pub fn report_at(
+        &self,
+        at: Timestamp,
+        journey: JourneyId,
+        id: Option<QueueId>,
+        kind: EventKind,
+        transcript: Option<Transcript>,
+    ) {
+        let transcript = transcript.filter(|_| self.event_log.0.transcripts);
+        self.append(at, journey, id, kind, transcript);
     }
 
     fn append(

@@ -12,6 +12,7 @@
 //! sessions ─▶ session                     the conversations at the doors, with or without a message
 //! ```
 
+mod attempt;
 mod deletion;
 mod event;
 mod fault_history;
@@ -24,6 +25,7 @@ mod sqlite;
 mod status;
 mod subscription;
 
+pub use attempt::{AttemptDetails, Lookup, LookupOutcome, milliseconds};
 pub use deletion::DeletedJourneys;
 pub use event::{Event, EventKind, Protocol};
 pub use fault_history::FaultRecord;

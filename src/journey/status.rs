@@ -280,7 +280,15 @@ impl JourneyState {
                     status => status.clone(),
                 });
             }
-            EventKind::Retrieved { .. } => {}
+            EventKind::Flushed { recipients } => {
+                self.update(recipients, |status| match status {
+                    RecipientStatus::Deferred { at, .. } if **at == *event.host => {
+                        RecipientStatus::Underway { at: at.clone() }
+                    }
+                    status => status.clone(),
+                });
+            }
+            EventKind::Tried { .. } | EventKind::Retrieved { .. } => {}
         }
     }
 
@@ -327,6 +335,11 @@ impl JourneyState {
     /// How many addresses that are.
     pub(super) fn address_count(&self) -> usize {
         self.recipients.len() + usize::from(self.reverse_path.is_some())
+    }
+
+    /// The number of its last event.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
     /// Whether no host of the world has a copy in transit any more.
@@ -393,7 +406,7 @@ pub(super) mod tests {
 
     fn deferred(recipient: &str) -> EventKind {
         let (recipients, until) = (vec![address(recipient)], Timestamp::UNIX_EPOCH);
-        EventKind::Deferred { recipients, to: None, reason: "busy".to_owned(), until, in_doubt: false }
+        EventKind::Deferred { recipients, to: None, reason: "busy".to_owned(), until, in_doubt: false, attempt: None }
     }
 
     fn relayed(recipient: &str, leaves: bool) -> EventKind {
@@ -405,6 +418,7 @@ pub(super) mod tests {
             tls: None,
             took_ms: 0.0,
             leaves,
+            attempt: None,
         }
     }
 

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Failure;
+use super::connect::TriedHost;
+use crate::journey::AttemptDetails;
 use crate::mail::Transcript;
 use crate::smtp::Reply;
 
@@ -22,6 +24,8 @@ pub(super) struct Attempt {
     pub(super) tls: Option<String>,
     /// From connecting, or from the first command on a connection that was open already, to the last reply.
     pub(super) duration: Duration,
+    /// Its phases at the host that took the session, or before one was found; `None` if hosts were tried in vain, or if nothing was tried.
+    pub(super) details: Option<Box<AttemptDetails>>,
     pub(super) transcript: Option<Transcript>,
     /// The peer closed the connection before it saw the message, as may happen after idle time.
     pub(super) not_started: bool,
@@ -40,6 +44,9 @@ impl Attempt {
         self.verdicts.extend(rest.verdicts);
         self.duration += rest.duration;
         self.keeps_dsn &= rest.keeps_dsn;
+        if let (Some(details), Some(more)) = (&mut self.details, &rest.details) {
+            details.add(more);
+        }
         match (&mut self.transcript, rest.transcript) {
             (Some(transcript), Some(more)) => transcript.append(&more),
             (transcript, more) => *transcript = transcript.take().or(more),
@@ -60,12 +67,32 @@ impl Attempt {
 pub(super) struct ConnectError {
     failure: Failure,
     duration: Duration,
+    /// What led there, if no host was tried.
+    details: Option<Box<AttemptDetails>>,
+    /// What was said to a host that is not among those that were tried.
     transcript: Option<Transcript>,
+    /// The hosts that were tried.
+    pub(super) tried: Vec<TriedHost>,
 }
 
 impl ConnectError {
     pub(super) fn new(failure: Failure, duration: Duration, transcript: Option<Transcript>) -> Self {
-        Self { failure, duration, transcript }
+        Self { failure, duration, details: None, transcript, tried: Vec::new() }
+    }
+
+    /// The same error, after these lookups.
+    pub(super) fn after(self, details: Option<Box<AttemptDetails>>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// The same error, after these hosts were tried.
+    pub(super) fn after_hosts(self, tried: Vec<TriedHost>) -> Self {
+        Self { tried, ..self }
+    }
+
+    /// The same error for messages that wait for no attempt.
+    pub(super) fn without_details(&self) -> Self {
+        Self::new(self.failure.clone(), self.duration, None)
     }
 
     /// Whether trying again cannot help.
@@ -82,6 +109,7 @@ impl ConnectError {
             keeps_dsn: false,
             tls: None,
             duration: self.duration,
+            details: self.details.clone(),
             transcript: self.transcript.clone(),
             not_started: false,
         }

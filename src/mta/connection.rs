@@ -5,24 +5,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, ConnectError, Verdict};
+use super::attempt::{Attempt, Verdict};
+use super::connect::said;
 use super::next_hop::NextHop;
-use super::route::Target;
-use super::scheduler::AttemptProgress;
 use super::{Failure, Mta};
-use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
-use crate::net::{self, Conn, Stop};
+use crate::journey::{AttemptDetails, milliseconds};
+use crate::mail::{Envelope, Message, Recipient, Transcript};
+use crate::net::{self, Conn, Stop, Trust};
 use crate::smtp::client::{self, Cause, Config, Event, NotSent, Session, Stage};
-use crate::world::TlsMode;
+use crate::world::{Clock, TlsMode};
 
 /// An open connection that waits for a message.
 pub(super) struct OutboundConnection {
     conn: Box<Conn<Session>>,
     /// The name of the peer.
     host: String,
+    address: SocketAddr,
+    clock: Clock,
     started_at: Instant,
     /// When it last answered.
     last_reply_at: Instant,
+    /// How it was set up, until the first message.
+    details: Option<AttemptDetails>,
     /// What was said on connections that failed before it, for the same message.
     earlier: Transcript,
 }
@@ -30,98 +34,51 @@ pub(super) struct OutboundConnection {
 /// After this much idle time, assume that the peer may have closed the connection.
 const STALE_AFTER: Duration = Duration::from_millis(250);
 
-/// Why the connection could not be set up.
-enum SetupError {
+/// A connection could not be set up.
+pub(super) struct SetupError {
+    pub(super) cause: SetupCause,
+    /// How far it came.
+    pub(super) details: AttemptDetails,
+    pub(super) transcript: Transcript,
+}
+
+/// Why not.
+pub(super) enum SetupCause {
     /// TLS failed: without it, the set-up may succeed.
-    Tls(net::Error, Transcript),
-    Other(Failure, Transcript),
+    Tls(net::Error),
+    Other(Failure),
 }
 
 impl OutboundConnection {
-    /// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
-    pub(super) async fn open(
-        mta: &Mta,
-        hop: &NextHop,
-        progress: &AttemptProgress,
-        mut earlier: Transcript,
-    ) -> Result<Self, ConnectError> {
-        let started_at = Instant::now();
-        let failed = |failure, transcript| ConnectError::new(failure, started_at.elapsed(), said(transcript));
-        let targets = match hop.targets(mta).await {
-            Ok(targets) => targets,
-            Err(failure) => return Err(failed(failure, earlier)),
-        };
-        let mut worst = Failure::Loop(String::new());
-        for target in &targets {
-            progress.is_with(&target.name);
-            for address in &target.addresses {
-                match Self::connect_to(mta, hop, target, *address, &mut earlier).await {
-                    Ok(connection) => {
-                        return Ok(Self { started_at, last_reply_at: Instant::now(), earlier, ..connection });
-                    }
-                    Err(failure) => worst = failure,
-                }
-            }
-        }
-        Err(failed(worst, earlier))
-    }
-
     /// The name of the peer.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails. What is said on connections
-    /// that fail is added to `earlier`.
-    async fn connect_to(
-        mta: &Mta,
-        hop: &NextHop,
-        target: &Target,
-        address: SocketAddr,
-        earlier: &mut Transcript,
-    ) -> Result<Self, Failure> {
-        let error = match Self::handshake(mta, hop, target, address, hop.tls != TlsMode::None).await {
-            Ok(connection) => return Ok(connection),
-            Err(SetupError::Other(failure, transcript)) => {
-                earlier.append(&transcript);
-                return Err(failure);
-            }
-            Err(SetupError::Tls(error, transcript)) => {
-                earlier.append(&transcript);
-                error
-            }
-        };
-        if mta.context().emitter.wants_transcripts() {
-            earlier.note(Side::Client, &format!("(TLS failed: {error})"));
-        }
-        if TlsMode::Opportunistic < hop.tls {
-            let (host, why) = (target.name.clone(), error.to_string());
-            return Err(Failure::BadTls { host, why, required: hop.sender_requires });
-        }
-        tracing::info!(host = %target.name, %error, "TLS failed; retrying in clear text (opportunistic)");
-        Self::handshake(mta, hop, target, address, false).await.map_err(|error| {
-            let (failure, transcript) = match error {
-                SetupError::Other(failure, transcript) => (failure, transcript),
-                SetupError::Tls(error, transcript) => (Failure::unreachable(&target.name, &error), transcript),
-            };
-            earlier.append(&transcript);
-            failure
-        })
+    /// The same connection, for a message whose attempt began then; `earlier` was said for it before.
+    pub(super) fn opened_since(self, started_at: Instant, earlier: Transcript) -> Self {
+        Self { started_at, last_reply_at: Instant::now(), earlier, ..self }
     }
 
-    /// Connects and negotiates until a message can be sent.
-    async fn handshake(
+    /// Connects to a host and negotiates until a message can be sent; adds to what is known of the attempt.
+    pub(super) async fn handshake(
         mta: &Mta,
         hop: &NextHop,
-        target: &Target,
-        address: SocketAddr,
+        (host, address): (&str, SocketAddr),
+        mut details: AttemptDetails,
         tls: bool,
     ) -> Result<Self, SetupError> {
-        let context = mta.context();
-        let broken = |error: net::Error| Failure::unreachable(&target.name, &error);
+        let (context, now) = (mta.context(), Instant::now());
         let timeouts = context.settings.timeouts;
         let stream = context.interface.connect_within(address, timeouts.connect).await;
-        let stream = stream.map_err(|error| SetupError::Other(broken(error), Transcript::default()))?;
+        details.connect_ms = milliseconds(now.elapsed());
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                let cause = SetupCause::Other(Failure::unreachable(host, &error));
+                return Err(SetupError { cause, details, transcript: Transcript::default() });
+            }
+        };
         let config = Config {
             hello: mta.fqdn().to_owned(),
             lmtp: hop.is_lmtp(),
@@ -130,52 +87,71 @@ impl OutboundConnection {
             transcript: context.emitter.wants_transcripts(),
             ..Config::default()
         };
+        let mut connection = Self {
+            conn: Box::new(Conn::new(stream, Session::new(config), Stop::new())),
+            host: host.to_owned(),
+            address,
+            clock: context.clock,
+            started_at: now,
+            last_reply_at: now,
+            details: Some(details),
+            earlier: Transcript::default(),
+        };
+        match connection.negotiate(mta, hop, tls).await {
+            Ok(true) => Ok(connection),
+            Ok(false) => {
+                let failure = Failure::NoTls { host: host.to_owned(), required: hop.sender_requires };
+                let error = connection.set_up_failed(SetupCause::Other(failure));
+                connection.quit().await;
+                Err(error)
+            }
+            Err(cause) => Err(connection.set_up_failed(cause)),
+        }
+    }
+
+    /// Negotiates until a message can be sent; `false` if the peer does not offer the TLS that is required.
+    async fn negotiate(&mut self, mta: &Mta, hop: &NextHop, tls: bool) -> Result<bool, SetupCause> {
+        let context = mta.context();
         let trust = if hop.tls == TlsMode::Verified { &context.authority } else { &context.trust };
-        let host = target.name.clone();
-        let conn = Box::new(Conn::new(stream, Session::new(config), Stop::new()));
-        let now = Instant::now();
-        let mut connection = Self { conn, host, started_at: now, last_reply_at: now, earlier: Transcript::default() };
         loop {
-            let event = match connection.conn.event().await {
+            let event = match self.conn.event().await {
                 Ok(event) => event,
                 Err(error) => {
                     // It notes what the peer has begun to say.
-                    let _ = connection.conn.machine.abandon();
-                    return Err(SetupError::Other(broken(error), connection.take_transcript()));
+                    let _ = self.conn.machine.abandon();
+                    return Err(SetupCause::Other(Failure::unreachable(&self.host, &error)));
                 }
             };
+            let is_clear = self.conn.stream().tls().is_none();
             match event {
-                Some(Event::Ready)
-                    if tls
-                        && connection.conn.stream().tls().is_none()
-                        && connection.conn.machine.extensions().starttls =>
-                {
-                    connection.conn.machine.starttls();
+                Some(Event::Ready) if tls && is_clear && self.conn.machine.extensions().starttls => {
+                    self.conn.machine.starttls();
                 }
-                Some(Event::Ready | Event::TlsRefused(_))
-                    if TlsMode::Opportunistic < hop.tls && connection.conn.stream().tls().is_none() =>
-                {
-                    let failure = Failure::NoTls { host: target.name.clone(), required: hop.sender_requires };
-                    let transcript = connection.take_transcript();
-                    connection.quit().await;
-                    return Err(SetupError::Other(failure, transcript));
-                }
-                Some(Event::Ready | Event::TlsRefused(_)) => return Ok(connection),
+                Some(Event::Ready | Event::TlsRefused(_)) => return Ok(hop.tls <= TlsMode::Opportunistic || !is_clear),
                 Some(Event::StartTls) => {
-                    if let Err(error) = connection.conn.connect_tls(trust, &target.name).await {
-                        return Err(SetupError::Tls(error, connection.take_transcript()));
-                    }
-                    connection.conn.machine.encrypted();
+                    self.handshake_tls(trust).await.map_err(SetupCause::Tls)?;
+                    self.conn.machine.encrypted();
                 }
-                Some(Event::Failed(failure)) => {
-                    return Err(SetupError::Other(connection.failure(&failure), connection.take_transcript()));
-                }
+                Some(Event::Failed(failure)) => return Err(SetupCause::Other(self.failure(&failure))),
                 Some(Event::LoginRefused(_) | Event::NoMechanism | Event::Sent(_)) | None => {
-                    let failure = connection.broken("closed the connection before the session was ready", false);
-                    return Err(SetupError::Other(failure, connection.take_transcript()));
+                    let failure = self.broken("closed the connection before the session was ready", false);
+                    return Err(SetupCause::Other(failure));
                 }
             }
         }
+    }
+
+    async fn handshake_tls(&mut self, trust: &Trust) -> Result<(), net::Error> {
+        let began = Instant::now();
+        let result = self.conn.connect_tls(trust, &self.host).await;
+        if let Some(details) = &mut self.details {
+            details.tls_ms += milliseconds(began.elapsed());
+        }
+        result
+    }
+
+    fn set_up_failed(&mut self, cause: SetupCause) -> SetupError {
+        SetupError { cause, details: self.take_details(), transcript: self.take_transcript() }
     }
 
     /// How many of these recipients, from the first on, the peer accepts on this connection. RFC 9422.
@@ -188,12 +164,17 @@ impl OutboundConnection {
         if STALE_AFTER < self.last_reply_at.elapsed() {
             self.conn.machine.hold_next_message();
         }
+        if self.details.is_none() {
+            self.started_at = Instant::now();
+            self.details =
+                Some(AttemptDetails { address: Some(self.address), ..AttemptDetails::beginning(self.clock.now()) });
+        }
         self.conn.machine.send(envelope.clone(), message);
         match self.outcome().await {
             Ok(outcome) => {
                 let verdicts = outcome.verdicts.into_iter().map(|verdict| self.verdict(verdict)).collect();
                 let attempt = self.attempt(verdicts);
-                (self.started_at, self.last_reply_at) = (Instant::now(), Instant::now());
+                self.last_reply_at = Instant::now();
                 (attempt, Some(self))
             }
             Err(failure) => {
@@ -235,8 +216,23 @@ impl OutboundConnection {
             keeps_dsn: self.conn.machine.extensions().dsn,
             tls: self.conn.stream().tls(),
             duration: self.started_at.elapsed(),
+            details: Some(Box::new(self.take_details())),
             transcript: said(self.take_transcript()),
             not_started: false,
+        }
+    }
+
+    /// How it went so far; a further message begins anew.
+    fn take_details(&mut self) -> AttemptDetails {
+        let waits = self.conn.machine.take_waits();
+        let details = self.details.take().unwrap_or_else(|| AttemptDetails::beginning(self.clock.now()));
+        AttemptDetails {
+            greeting_ms: milliseconds(waits.greeting),
+            tls_ms: details.tls_ms + milliseconds(waits.tls),
+            envelope_ms: milliseconds(waits.envelope),
+            content_ms: milliseconds(waits.content),
+            reply_ms: milliseconds(waits.reply),
+            ..details
         }
     }
 
@@ -270,9 +266,4 @@ impl OutboundConnection {
     fn broken(&self, what: &str, in_doubt: bool) -> Failure {
         Failure::Broken { host: self.host.clone(), what: what.to_owned(), in_doubt }
     }
-}
-
-/// A transcript, if something was said.
-fn said(transcript: Transcript) -> Option<Transcript> {
-    Some(transcript).filter(|transcript| !transcript.is_empty())
 }

@@ -48,6 +48,8 @@ pub struct Entry {
     pub(super) content: i64,
     /// The message, with the recipients that are not settled yet.
     pub queued: QueuedMessage,
+    /// When this attempt was due.
+    pub(super) due: Timestamp,
     /// How often it was tried.
     pub attempts: u32,
     /// Whether a report told the sender that it is late.

@@ -10,11 +10,13 @@
 //! [`Mta`] is one host. It communicates with other hosts over the network only.
 
 mod attempt;
+mod connect;
 mod connection;
 mod context;
 mod entry;
 mod expand;
 mod failure;
+mod job;
 #[cfg(feature = "mailin")]
 mod mailin;
 #[cfg(not(feature = "mailin"))]

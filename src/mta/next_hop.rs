@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::journey::Protocol;
 use crate::world::{HostName, TlsMode};
 
 /// Where a message goes next, and how. Messages with the same next hop share connections.
@@ -33,5 +34,10 @@ impl NextHop {
     /// Whether it is reached by LMTP.
     pub(super) fn is_lmtp(&self) -> bool {
         matches!(self.kind, HopKind::Mailboxes(_))
+    }
+
+    /// The protocol by which it is reached.
+    pub(super) fn protocol(&self) -> Protocol {
+        if self.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp }
     }
 }

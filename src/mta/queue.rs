@@ -126,10 +126,12 @@ impl Queue {
             return Ok(Some(entry));
         }
         let stored = self.store.read(|connection| sqlite::find(connection, row))?;
-        let Some(Stored { id, envelope, trace, content, arrived, attempts, warned }) = stored else { return Ok(None) };
+        let Some(Stored { id, envelope, trace, content, arrived, due, attempts, warned }) = stored else {
+            return Ok(None);
+        };
         let message = Message { trace, content: self.store.get(content)? };
         let queued = QueuedMessage { id, envelope, message, arrived };
-        Ok(Some(Entry { row, content, queued, attempts, warned }))
+        Ok(Some(Entry { row, content, queued, due, attempts, warned }))
     }
 
     /// Puts a row in flight that cannot be read on hold, with the reason: trying it again would not help. The operator

@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::entry::Entry;
+use super::job::Job;
 use super::next_hop::NextHop;
 use super::route::TlsPreference;
 use super::scheduler::Slot;
 use super::settle::{self, Outcome, STORE_RETRY_INTERVAL};
 use super::{Mta, Tasks, worker};
-use crate::mail::{Envelope, Recipient};
+use crate::mail::Recipient;
 use crate::net::{Lifetime, Stop};
 use crate::store;
 use crate::world::{Retry, later};
@@ -115,16 +116,15 @@ fn report_due(mta: &Mta, entry: &Entry) -> bool {
 /// Tries all destinations at once. A slow one does not delay the settlement of what others accepted, so that a crash does
 /// not repeat it.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
-    let (id, envelope, message) = (entry.queued.id, entry.queued.envelope.clone(), entry.queued.message.clone());
+    let id = entry.queued.id;
     let mut tries: FuturesUnordered<_> = parts
         .into_iter()
         .map(|(slot, recipients)| {
-            let envelope = Envelope { recipients: recipients.clone(), ..envelope.clone() };
-            let message = message.clone();
             let progress = mta.scheduler().begin_attempt(entry.row);
+            let job = Job::new(&entry, recipients.clone(), progress);
             async move {
                 let hop = slot.hop().clone();
-                let attempt = worker::send(mta, slot, (envelope, message), progress).await;
+                let attempt = worker::send(mta, slot, job).await;
                 Outcome::now(mta, id, hop, recipients, attempt)
             }
         })

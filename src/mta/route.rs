@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::next_hop::{HopKind, NextHop};
 use super::{Failure, Mta};
-use crate::dns::{Exchange, LookupError, Mx};
+use crate::dns::{Exchange, LookupError, Mx, Resolver};
 use crate::mail::{Address, Envelope, Message};
 use crate::world::{Host, HostName, Rng, Role, Route, TlsMode, Via, port};
 
@@ -12,6 +12,8 @@ use crate::world::{Host, HostName, Rng, Role, Route, TlsMode, Via, port};
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) name: String,
+    /// That of its MX record.
+    pub(super) preference: Option<u16>,
     pub(super) addresses: Vec<SocketAddr>,
 }
 
@@ -36,20 +38,26 @@ impl NextHop {
         Self { kind, tls: tls_preference.of(tls), sender_requires }
     }
 
-    /// The hosts to try, in order.
-    pub(super) async fn targets(&self, mta: &Mta) -> Result<Vec<Target>, Failure> {
+    /// The hosts to try, in order, as `resolver` finds them.
+    pub(super) async fn targets(&self, mta: &Mta, resolver: &Resolver) -> Result<Vec<Target>, Failure> {
         let name =
             |host: &HostName| mta.context().world.hosts.get(host).map_or(host.to_string(), |host| host.fqdn.clone());
         match &self.kind {
-            HopKind::Mailboxes(host) => Ok(vec![target(mta, &name(host), port::LMTP).await?]),
-            HopKind::Host(host) => Ok(vec![target(mta, &name(host), port::SMTP).await?]),
+            HopKind::Mailboxes(host) => Ok(vec![target(resolver, &name(host), port::LMTP).await?]),
+            HopKind::Host(host) => Ok(vec![target(resolver, &name(host), port::SMTP).await?]),
             HopKind::Server(name, port) => match name.parse() {
-                Ok(ip) => Ok(vec![Target { name: name.clone(), addresses: vec![SocketAddr::new(ip, *port)] }]),
-                Err(_) => Ok(vec![target(mta, name, *port).await?]),
+                Ok(ip) => Ok(vec![Target::at(name.clone(), SocketAddr::new(ip, *port))]),
+                Err(_) => Ok(vec![target(resolver, name, *port).await?]),
             },
             HopKind::Literal(ip) => Ok(vec![literal_target(mta, *ip)?]),
-            HopKind::Exchange(domain) => exchanges(mta, domain).await,
+            HopKind::Exchange(domain) => exchanges(mta, resolver, domain).await,
         }
+    }
+}
+
+impl Target {
+    fn at(name: String, address: SocketAddr) -> Self {
+        Self { name, preference: None, addresses: vec![address] }
     }
 }
 
@@ -104,27 +112,29 @@ fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
         Some(host) if host.name == context.host => Err(Failure::Loop(name)),
         Some(Host { role: Role::Dns | Role::Mua | Role::Mda(_), .. }) => Err(Failure::NoMailServer(name)),
         None if context.interface.is_in_closed_world() => Err(Failure::NoMailServer(name)),
-        _ => Ok(Target { name, addresses: vec![SocketAddr::new(ip, port::SMTP)] }),
+        _ => Ok(Target::at(name, SocketAddr::new(ip, port::SMTP))),
     }
 }
 
-async fn target(mta: &Mta, name: &str, port: u16) -> Result<Target, Failure> {
-    let addresses = mta.context().resolver.addresses(name).await?;
+async fn target(resolver: &Resolver, name: &str, port: u16) -> Result<Target, Failure> {
+    let addresses = resolver.addresses(name).await?;
     let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    Ok(Target { name: name.to_owned(), addresses })
+    Ok(Target { name: name.to_owned(), preference: None, addresses })
 }
 
 /// The exchanges of a domain with a lower preference value than this host. RFC 5321 §5.1.
-async fn exchanges(mta: &Mta, domain: &str) -> Result<Vec<Target>, Failure> {
-    let hosts = match mta.context().resolver.mx(domain).await? {
+async fn exchanges(mta: &Mta, resolver: &Resolver, domain: &str) -> Result<Vec<Target>, Failure> {
+    let found = resolver.mx(domain).await?;
+    let has_mx = matches!(found, Mx::Hosts(_));
+    let hosts = match found {
         Mx::Null => return Err(Failure::NullMx(domain.to_owned())),
         Mx::Implicit => vec![Exchange { preference: 0, host: domain.to_owned() }],
         Mx::Hosts(hosts) => hosts,
     };
     let (mut targets, mut failure) = (Vec::new(), None);
     for exchange in nearer(in_order(hosts, &mta.context().rng), mta.fqdn()) {
-        match target(mta, &exchange.host, port::SMTP).await {
-            Ok(target) => targets.push(target),
+        match target(resolver, &exchange.host, port::SMTP).await {
+            Ok(target) => targets.push(Target { preference: has_mx.then_some(exchange.preference), ..target }),
             Err(error) => failure = Some(prefer_temporary(failure, error)),
         }
     }

@@ -29,13 +29,14 @@ use tokio::sync::Notify;
 
 use super::attempt::ConnectError;
 use super::entry::Entry;
+use super::job::Job;
 use super::next_hop::NextHop;
 use super::queue::ActiveAttempt;
 use crate::sync::lock;
 use crate::world::Clock;
 use active_attempts::ActiveAttempts;
 pub(super) use active_attempts::AttemptProgress;
-pub(super) use destination::{Destination, Job};
+pub(super) use destination::Destination;
 use entry_cache::EntryCache;
 use index::DueIndex;
 pub(super) use index::Next;
@@ -221,7 +222,7 @@ impl Scheduler {
             let destination = self.destination_of(state, hop);
             let jobs = destination.take_all_jobs();
             if !error.is_permanent() {
-                let (parked, until) = destination.slots.mark_down(error.clone(), wait);
+                let (parked, until) = destination.slots.mark_down(error.without_details(), wait);
                 parked.into_iter().for_each(|row| state.index.add(until, row));
             }
             jobs

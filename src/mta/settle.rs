@@ -11,7 +11,7 @@ use super::entry::{Entry, Remaining, Settlement};
 use super::next_hop::NextHop;
 use super::report::{self, Action, RecipientStatus};
 use super::{Failure, Mta};
-use crate::journey::{EventKind, Protocol};
+use crate::journey::EventKind;
 use crate::mail::{Address, Envelope, JourneyId, QueueId, Recipient};
 use crate::world::{Retry, Role, later};
 
@@ -88,32 +88,35 @@ impl Outcome {
         for (accepted, leaves) in [(others, false), (left, true)] {
             let Some((_, reply)) = accepted.first().cloned() else { continue };
             let step = EventKind::Relayed {
-                protocol: if hop.is_lmtp() { Protocol::Lmtp } else { Protocol::Smtp },
+                protocol: hop.protocol(),
                 to: attempt.host.clone().unwrap_or_default(),
                 recipients: accepted.into_iter().map(|(address, _)| address).collect(),
                 reply,
                 tls: attempt.tls.clone(),
                 took_ms: attempt.duration.as_secs_f64() * 1e3,
                 leaves,
+                attempt: attempt.details.take(),
             };
             mta.context().emitter.report(id.journey, Some(id), step, attempt.transcript.take());
         }
         Self { hop, recipients, attempt }
     }
 
-    /// The recipients that wait, and those that are settled. The transcript goes with the latter.
+    /// The recipients that wait, and those that are settled. Details and transcript go with the latter.
     fn split(self, is_over: bool) -> (Self, Self) {
         let Self {
             hop,
             recipients,
-            attempt: Attempt { verdicts, host, peer, keeps_dsn, tls, duration, mut transcript, not_started },
+            attempt:
+                Attempt { verdicts, host, peer, keeps_dsn, tls, duration, mut details, mut transcript, not_started },
         } = self;
         let waits =
             |verdict: &Verdict| matches!(verdict, Verdict::Failed(failure) if !is_over && !failure.is_permanent());
         let (open, ended): (Vec<_>, Vec<_>) =
             recipients.into_iter().zip(verdicts).partition(|(_, verdict)| waits(verdict));
         let mut of = |part: Vec<(Recipient, Verdict)>| {
-            let transcript = if part.is_empty() { None } else { transcript.take() };
+            let (details, transcript) =
+                if part.is_empty() { (None, None) } else { (details.take(), transcript.take()) };
             let (recipients, verdicts) = part.into_iter().unzip();
             let attempt = Attempt {
                 verdicts,
@@ -122,6 +125,7 @@ impl Outcome {
                 keeps_dsn,
                 tls: tls.clone(),
                 duration,
+                details,
                 transcript,
                 not_started,
             };
@@ -236,14 +240,15 @@ fn record_failures(
 ) {
     let (journey, id) = (entry.queued.id.journey, Some(entry.queued.id));
     for Outcome { recipients, attempt, .. } in outcomes {
-        let mut transcript = attempt.transcript;
+        let (mut details, mut transcript) = (attempt.details, attempt.transcript);
         for (addresses, failure, is_final) in classified.failures(&recipients) {
             let reason = failure.to_string();
             let (host, in_doubt) = (failure.host().map(str::to_owned), failure.is_in_doubt());
+            let attempt = details.take();
             let step = if is_final {
-                EventKind::Failed { recipients: addresses, by: host, reason, report, in_doubt }
+                EventKind::Failed { recipients: addresses, by: host, reason, report, in_doubt, attempt }
             } else {
-                EventKind::Deferred { recipients: addresses, to: host, reason, until, in_doubt }
+                EventKind::Deferred { recipients: addresses, to: host, reason, until, in_doubt, attempt }
             };
             mta.context().emitter.report(journey, id, step, transcript.take());
         }

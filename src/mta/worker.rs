@@ -1,6 +1,5 @@
 //! Workers: each sends the messages for one destination, one after the other, on one connection.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -8,10 +7,11 @@ use tokio::time::timeout;
 
 use super::Mta;
 use super::attempt::{Attempt, ConnectError};
+use super::connect::connect;
 use super::connection::OutboundConnection;
+use super::job::Job;
 use super::next_hop::NextHop;
-use super::scheduler::{AttemptProgress, Destination, Job, Slot};
-use crate::mail::{Envelope, Message};
+use super::scheduler::{Destination, Slot};
 use crate::world::later;
 
 /// How long an idle connection stays open for the next message.
@@ -20,15 +20,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 /// Sends a message to the destination of a slot; returns the result for each recipient.
-pub(super) async fn send(
-    mta: &Mta,
-    slot: Slot,
-    (envelope, message): (Envelope, Message),
-    progress: Arc<AttemptProgress>,
-) -> Attempt {
-    let (hop, now, count) = (slot.hop(), mta.context().clock.now(), envelope.recipients.len());
-    let (result, completed) = oneshot::channel();
-    let job = Job { envelope, message, progress, result };
+pub(super) async fn send(mta: &Mta, slot: Slot, (job, completed): (Job, oneshot::Receiver<Attempt>)) -> Attempt {
+    let (hop, now, count) = (slot.hop(), mta.context().clock.now(), job.rest().len());
     if mta.scheduler().with_destination(hop, |destination| destination.submit(job, now)) {
         Worker::spawn(mta, hop);
     }
@@ -54,7 +47,7 @@ impl Worker {
     async fn work(mut self) {
         let arrived = self.with_destination(|destination| destination.arrived());
         loop {
-            let Some(job) = self.next_job(&arrived).await else {
+            let Some(mut job) = self.next_job(&arrived).await else {
                 if let Some(connection) = self.connection.take() {
                     connection.quit().await;
                 }
@@ -63,11 +56,10 @@ impl Worker {
                 }
                 continue;
             };
-            match self.transact(&job).await {
+            match self.transact(&mut job).await {
                 Ok(attempt) => {
                     self.with_destination(Destination::on_success);
-                    // The receiver is only gone when the MTA stops; the message stays in the queue then.
-                    let _ = job.result.send(attempt);
+                    job.finish(attempt);
                 }
                 Err(error) => {
                     let was_up = std::mem::take(&mut self.is_up);
@@ -110,40 +102,46 @@ impl Worker {
         }
     }
 
-    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for each.
+    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for each. The hosts
+    /// that were tried are events of all of them; `job` has those already.
     fn fail_all(&self, job: Job, error: &ConnectError) {
         let (context, now) = (self.mta.context(), self.mta.context().clock.now());
         let wait = |failures| later(now, context.settings.retry.wait(failures, &context.rng).min(MAX_BACKOFF));
-        let jobs = self.mta.scheduler().mark_down(&self.hop, error, wait);
+        let mut jobs = self.mta.scheduler().mark_down(&self.hop, error, wait);
+        for job in &mut jobs {
+            error.tried.iter().for_each(|host| host.report(&self.mta, &self.hop, job));
+        }
         for job in jobs.into_iter().chain([job]) {
-            let _ = job.result.send(error.for_recipients(job.envelope.recipients.len()));
+            let attempt = error.for_recipients(job.envelope.recipients.len());
+            job.finish(attempt);
         }
     }
 
     /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422) are
     /// sent on further ones. The error is that of the first connection.
-    async fn transact(&mut self, job: &Job) -> Result<Attempt, ConnectError> {
-        let mut attempt = self.send_part(&job.envelope, job).await?;
-        while let Some(rest) = job.envelope.recipients.get(attempt.verdicts.len()..).filter(|rest| !rest.is_empty()) {
-            let envelope = Envelope { recipients: rest.to_vec(), ..job.envelope.clone() };
-            let next = match self.send_part(&envelope, job).await {
+    async fn transact(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
+        let mut attempt = self.send_part(job).await?;
+        job.done = attempt.verdicts.len();
+        while !job.rest().is_empty() {
+            let next = match self.send_part(job).await {
                 Ok(next) => next,
-                Err(error) => error.for_recipients(rest.len()),
+                Err(error) => error.for_recipients(job.rest().len()),
             };
             attempt = attempt.and(next);
+            job.done = attempt.verdicts.len();
         }
         Ok(attempt)
     }
 
-    /// Sends a job to as many of these recipients, from the first on, as one connection allows; at least one.
-    async fn send_part(&mut self, envelope: &Envelope, job: &Job) -> Result<Attempt, ConnectError> {
-        let (message, mut earlier) = (&job.message, None);
+    /// Sends a job to as many of its recipients, from the first without a verdict on, as one connection allows; at least one.
+    async fn send_part(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
+        let mut earlier = None;
         if let Some(open) = self.connection.take() {
-            match open.recipient_limit(&envelope.recipients) {
+            match open.recipient_limit(job.rest()) {
                 0 => open.quit().await,
                 limit => {
                     job.progress.is_with(open.host());
-                    let (attempt, open) = open.send(&first(envelope, limit), message).await;
+                    let (attempt, open) = open.send(&job.part(limit), &job.message).await;
                     if !attempt.not_started {
                         self.connection = open;
                         return Ok(attempt);
@@ -152,10 +150,10 @@ impl Worker {
                 }
             }
         }
-        let fresh = OutboundConnection::open(&self.mta, &self.hop, &job.progress, earlier.unwrap_or_default()).await?;
+        let fresh = connect(&self.mta, &self.hop, job, earlier.unwrap_or_default()).await?;
         self.on_connected();
-        let limit = fresh.recipient_limit(&envelope.recipients).max(1);
-        let (attempt, open) = fresh.send(&first(envelope, limit), message).await;
+        let limit = fresh.recipient_limit(job.rest());
+        let (attempt, open) = fresh.send(&job.part(limit), &job.message).await;
         self.connection = open;
         Ok(attempt)
     }
@@ -167,9 +165,4 @@ impl Drop for IdleGuard<'_> {
     fn drop(&mut self) {
         self.0.with_destination(Destination::on_wakeup);
     }
-}
-
-fn first(envelope: &Envelope, count: usize) -> Envelope {
-    let recipients = envelope.recipients.iter().take(count).cloned().collect();
-    Envelope { recipients, ..envelope.clone() }
 }

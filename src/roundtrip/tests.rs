@@ -1,4 +1,5 @@
 mod aliases;
+mod attempts;
 mod destinations;
 mod next_hops;
 mod quota;

@@ -127,9 +127,11 @@ impl Metrics {
                 }
             }
             EventKind::Retrieved { .. } => self.retrieved += 1,
-            EventKind::Relayed { .. }
+            EventKind::Tried { .. }
+            | EventKind::Relayed { .. }
             | EventKind::Held { .. }
             | EventKind::Released { .. }
+            | EventKind::Flushed { .. }
             | EventKind::Found { .. }
             | EventKind::Gone { .. } => {}
         }

@@ -6,15 +6,17 @@ use serde::Deserialize;
 use url::Url;
 
 /// The events that a webhook can have, as `step` in `/api/v1/events`.
-pub const WEBHOOK_EVENTS: [&str; 13] = [
+pub const WEBHOOK_EVENTS: [&str; 15] = [
     "received",
     "expanded",
     "reported",
+    "tried",
     "relayed",
     "deferred",
     "failed",
     "held",
     "released",
+    "flushed",
     "deleted",
     "found",
     "gone",

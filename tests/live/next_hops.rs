@@ -229,12 +229,13 @@ fn send(served: &Served, hop: usize) -> String {
     id.split('-').next().unwrap().to_owned()
 }
 
-/// Events of mta-163 about `x`, after it received the message.
+/// Events of mta-163 about `x` with the results of attempts.
 fn events(journey: &Value, hop: usize) -> Vec<Value> {
     let x = Value::from(format!("x@hop-{hop}.test"));
     let is_it = |event: &&Value| {
         event["host"] == "mta-163"
             && event["step"] != "received"
+            && event["step"] != "tried"
             && event["recipients"].as_array().is_some_and(|all| all.contains(&x))
     };
     journey["events"].as_array().unwrap().iter().filter(is_it).cloned().collect()
@@ -329,7 +330,7 @@ fn check_journey(journey: &Value, at: usize, case: &Case, hop: &Hop) {
     // Only the host that answered is named.
     let host = if step == "failed" { &first["by"] } else { &first["to"] };
     assert_eq!(host.is_null(), words.starts_with("not sent"), "{first:#}");
-    // A dialogue may hold two connections: one whose TLS broke, and one in clear text. Events of one attempt share it.
+    // Each host that was tried has its own dialogue, also one whose TLS broke. The events of one attempt share that of its end.
     let recorded: Vec<_> = hop.connections().into_iter().map(|lines| without_quit(cut(lines))).collect();
     let dialogues = journey["events"].as_array().unwrap().iter().filter(|event| event["host"] == "mta-163");
     let dialogues: Vec<_> = dialogues.map(|event| without_quit(dialogue(event))).collect();
@@ -370,10 +371,19 @@ fn silent_or_closed_next_hop_keeps_the_message_in_the_queue() {
     };
     eventually("the connection", || (silent.connections().len() == 1).then_some(()));
     assert_eq!(entry(&journeys[0]).unwrap()["state"], "underway");
-    assert!(events(&served.json(&format!("/api/v1/journeys/{}", journeys[0])), 0).is_empty());
+    let journey = |at: usize| served.json(&format!("/api/v1/journeys/{}", journeys[at]));
+    assert!(events(&journey(0), 0).is_empty());
     check_queue(&served, &journeys[1], 1);
-    let event = events(&served.json(&format!("/api/v1/journeys/{}", journeys[1])), 1).remove(0);
+    let event = events(&journey(1), 1).remove(0);
     assert_eq!((&event["step"], dialogue(&event).len()), (&Value::from("deferred"), 0), "{event:#}");
+    let tried =
+        journey(1)["events"].as_array().unwrap().iter().find(|event| event["step"] == "tried").cloned().unwrap();
+    assert_eq!(
+        (&tried["reason"], &tried["attempt"]["address"]),
+        (&event["reason"], &"198.51.100.101:25".into()),
+        "{tried:#}"
+    );
+    assert!(tried["attempt"]["began"].is_string() && tried["took_ms"].is_number(), "{tried:#}");
     assert!(event["reason"].as_str().unwrap().contains("refused"), "{event:#}");
     assert!(silent.connections()[0].is_empty(), "nothing is sent before the greeting");
 }

@@ -92,14 +92,20 @@ impl Queue {
         Ok(ids(&released))
     }
 
-    /// Makes messages due now, except those on hold.
+    /// Makes messages due now, except those on hold, after `then`.
     ///
     /// # Errors
     /// It could not be stored.
-    pub async fn flush(&self, selector: Selector, now: Timestamp) -> Result<Vec<QueueId>, store::Error> {
+    pub(super) async fn flush(
+        &self,
+        selector: Selector,
+        now: Timestamp,
+        then: impl FnOnce(&[Affected]),
+    ) -> Result<Vec<QueueId>, store::Error> {
         let host = self.host.clone();
         let flush = move |transaction: &Transaction<'_>| sqlite::flush(transaction, &host, selector, now);
         let flushed = self.store.write(flush).await?;
+        then(&flushed);
         self.scheduler.wake(&rows(&flushed), now);
         Ok(ids(&flushed))
     }
@@ -179,12 +185,13 @@ impl Mta {
         }
     }
 
-    /// Makes messages due now, except those on hold, and ends the back-off of all destinations.
+    /// Makes messages due now, except those on hold, records an event for each, and ends the back-off of all destinations.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
-        let flushed = self.queue().flush(selector, self.context().clock.now()).await;
+        let record = |flushed: &[Affected]| self.record(flushed, |recipients| EventKind::Flushed { recipients });
+        let flushed = self.queue().flush(selector, self.context().clock.now(), record).await;
         self.scheduler().clear_backoff();
         flushed
     }

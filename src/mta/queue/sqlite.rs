@@ -72,6 +72,7 @@ pub(super) struct Stored {
     pub(super) trace: Bytes,
     pub(super) content: i64,
     pub(super) arrived: Timestamp,
+    pub(super) due: Timestamp,
     pub(super) attempts: u32,
     pub(super) warned: bool,
 }
@@ -87,7 +88,8 @@ pub(super) fn waiting(connection: &Connection, host: &HostName) -> Result<BTreeS
 
 pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, Error> {
     let invalid = |what: &str| Error::Corrupt(format!("row {row} of the queue has an unreadable {what}").into());
-    let sql = "SELECT name, envelope, trace, content, arrived, attempts, warned FROM queue WHERE id = ?1 AND held = 0";
+    let sql = "SELECT name, envelope, trace, content, arrived, due, attempts, warned FROM queue
+        WHERE id = ?1 AND held = 0";
     let mut query = connection.prepare_cached(sql)?;
     let mut rows = query.query([row])?;
     let Some(found) = rows.next()? else { return Ok(None) };
@@ -97,8 +99,9 @@ pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, 
         trace: found.get::<_, Vec<u8>>(2)?.into(),
         content: found.get(3)?,
         arrived: time(found.get(4)?),
-        attempts: found.get(5)?,
-        warned: found.get(6)?,
+        due: time(found.get(5)?),
+        attempts: found.get(6)?,
+        warned: found.get(7)?,
     }))
 }
 
@@ -114,7 +117,7 @@ pub(super) fn insert(
     let (name, envelope, arrived) = (queued.id.to_string(), json(&queued.envelope)?, queued.arrived.as_millisecond());
     let (row, trace) = (row_ids::next(transaction, host)?, queued.message.trace.as_ref());
     transaction.prepare_cached(sql)?.execute(params![row, name, envelope, trace, content, arrived])?;
-    Ok(Entry { row, content, queued, attempts: 0, warned: false })
+    Ok(Entry { row, content, due: queued.arrived, queued, attempts: 0, warned: false })
 }
 
 /// Returns when the row is due, if it is, and when the reports are.

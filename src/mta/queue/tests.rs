@@ -119,7 +119,7 @@ async fn hold_lasts_across_restarts_until_release() {
     assert!(queue.hold(Selector::All, |_| {}).await.unwrap().is_empty(), "it is held already");
     for queue in [&queue, &open(&store)] {
         assert_eq!(next(queue), Next::Nothing);
-        assert!(queue.flush(Selector::All, START).await.unwrap().is_empty());
+        assert!(queue.flush(Selector::All, START, |_| {}).await.unwrap().is_empty());
         assert_eq!(queue.list(Selector::All, None, 9).unwrap().messages[0].state, State::Held);
     }
     assert_eq!(queue.release(Selector::One(id), START, |_| {}).await.unwrap(), [id]);
@@ -140,7 +140,7 @@ async fn hold_of_a_message_in_flight_takes_effect_when_its_attempt_fails() {
 async fn flush_of_a_message_in_flight_takes_effect_when_its_attempt_fails() {
     let (_, queue, id) = one().await;
     let entry = take(&queue);
-    assert_eq!(queue.flush(Selector::Journey(id.journey), START).await.unwrap(), [id]);
+    assert_eq!(queue.flush(Selector::Journey(id.journey), START, |_| {}).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "never two attempts at once");
     queue.settle(&entry, later(&entry.queued)).await.unwrap();
     assert_eq!(take(&queue).attempts, 1);
@@ -186,7 +186,7 @@ async fn parked_message_is_waiting_and_may_be_flushed_held_or_deleted() {
     assert!(admit(first).is_none(), "the only slot is taken");
     let state = queue.list(Selector::One(id), None, 9).unwrap().messages[0].state;
     assert_eq!((state, queue.len()), (State::Waiting, 1));
-    assert_eq!(queue.flush(Selector::One(id), START).await.unwrap(), [id]);
+    assert_eq!(queue.flush(Selector::One(id), START, |_| {}).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "it waits for a slot, not for its time");
     assert_eq!(queue.hold(Selector::One(id), |_| {}).await.unwrap(), [id]);
     queue.scheduler.complete(slot);

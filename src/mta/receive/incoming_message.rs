@@ -146,7 +146,14 @@ impl IncomingMessage {
             emitter.report(
                 journey,
                 id,
-                EventKind::Failed { recipients, by: None, reason: LOOP_REASON.to_owned(), report, in_doubt: false },
+                EventKind::Failed {
+                    recipients,
+                    by: None,
+                    reason: LOOP_REASON.to_owned(),
+                    report,
+                    in_doubt: false,
+                    attempt: None,
+                },
                 None,
             );
         }

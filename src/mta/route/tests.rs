@@ -102,10 +102,11 @@ async fn targets_follow_the_dns_and_fail_for_good_or_for_now_as_it_answers() {
         ("mute.test", "wait 4.4.3"),
     ] {
         let recipient = format!("x@{domain}").parse().unwrap();
-        let found = NextHop::of(&mta, &recipient, TlsPreference::AsConfigured).targets(&mta).await;
+        let hop = NextHop::of(&mta, &recipient, TlsPreference::AsConfigured);
+        let found = hop.targets(&mta, &mta.context().resolver).await;
         let shown = match found {
             Ok(targets) => {
-                let target = |Target { name, addresses }: &Target| {
+                let target = |Target { name, addresses, .. }: &Target| {
                     let addresses = addresses.iter().map(|address| format!(" {}", address.ip()));
                     format!("{name}{}", addresses.collect::<String>())
                 };

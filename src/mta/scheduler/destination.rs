@@ -8,23 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use super::active_attempts::AttemptProgress;
 use super::slots::Slots;
-use crate::mail::{Envelope, Message};
-use crate::mta::attempt::Attempt;
+use crate::mta::job::Job;
 
 /// Successful messages after which a lowered limit allows one more worker.
 const GROW_AFTER_SUCCESSES: usize = 100;
-
-/// A message for a destination where it has a slot.
-pub(in crate::mta) struct Job {
-    pub(in crate::mta) envelope: Envelope,
-    pub(in crate::mta) message: Message,
-    pub(in crate::mta) progress: Arc<AttemptProgress>,
-    pub(in crate::mta) result: oneshot::Sender<Attempt>,
-}
 
 /// The slots, jobs and workers of a destination.
 pub(in crate::mta) struct Destination {
@@ -71,7 +61,8 @@ impl Destination {
     /// Queues a job; returns whether the caller has to start a worker. During back-off the job fails at once.
     pub(in crate::mta) fn submit(&mut self, job: Job, now: Timestamp) -> bool {
         if let Some(reason) = self.slots.backoff_reason(now) {
-            let _ = job.result.send(reason.for_recipients(job.envelope.recipients.len()));
+            let attempt = reason.for_recipients(job.envelope.recipients.len());
+            job.finish(attempt);
             return false;
         }
         self.jobs.push_back(job);

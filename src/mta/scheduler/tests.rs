@@ -30,7 +30,7 @@ fn entry(row: i64) -> Entry {
     if row % 3 == 0 {
         queued.message.content = Content::stored(LARGE.clone(), [0; 32]);
     }
-    Entry { row, content: 0, queued, attempts: 0, warned: false }
+    Entry { row, content: 0, due: queued.arrived, queued, attempts: 0, warned: false }
 }
 
 /// The entry of a row in flight.
@@ -242,9 +242,9 @@ async fn permanent_error_fails_the_jobs_and_starts_no_back_off() {
     let (scheduler, hop) = (scheduler([1, 2]), hop("a.test"));
     let (row, slot) = started(&scheduler, &hop);
     parked(&scheduler, &hop);
-    let (result, _completed) = tokio::sync::oneshot::channel();
-    let progress = scheduler.begin_attempt(1);
-    let job = Job { envelope: entry(1).queued.envelope, message: entry(1).queued.message, progress, result };
+    let entry = entry(1);
+    let recipients = entry.queued.envelope.recipients.clone();
+    let (job, _completed) = Job::new(&entry, recipients, scheduler.begin_attempt(1));
     assert!(scheduler.with_destination(&hop, |destination| destination.submit(job, START)), "starts a worker");
     let error = ConnectError::new(Failure::NullMx("a.test".to_owned()), Duration::ZERO, None);
     assert_eq!(scheduler.mark_down(&hop, &error, |_| panic!("no back-off")).len(), 1);

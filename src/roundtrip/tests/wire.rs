@@ -69,10 +69,14 @@ fn first_journey(running: &RunningWorld) -> Journey {
     running.env.event_log.journey(page.journeys.last().unwrap().journey).unwrap().unwrap()
 }
 
-/// The lines of the first dialogue with a next hop, and who said them.
+/// The lines of the dialogues of the first attempt, and who said them.
 fn dialogue(journey: &Journey) -> Vec<String> {
-    let transcript = journey.events.iter().find_map(|event| event.transcript.as_ref()).unwrap();
-    transcript.lines().map(|(side, line)| format!("{side:?}: {line}")).collect()
+    let is_end = |kind: &EventKind| {
+        matches!(kind, EventKind::Relayed { .. } | EventKind::Deferred { .. } | EventKind::Failed { .. })
+    };
+    let end = journey.events.iter().position(|event| is_end(&event.kind)).unwrap();
+    let lines = journey.events[..=end].iter().filter_map(|event| event.transcript.as_ref());
+    lines.flat_map(|said| said.lines()).map(|(side, line)| format!("{side:?}: {line}")).collect()
 }
 
 fn status(running: &RunningWorld) -> RecipientStatus {

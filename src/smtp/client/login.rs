@@ -23,6 +23,7 @@ impl Session {
     pub fn encrypted(&mut self) {
         assert!(matches!(self.state, State::Encrypting), "encrypted without a pending StartTls");
         self.extensions = Extensions::default();
+        self.stopwatch.encrypted();
         self.send_hello();
     }
 

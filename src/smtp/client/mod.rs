@@ -23,6 +23,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod waits;
 
 use std::fmt;
 
@@ -34,6 +35,7 @@ use crate::world::Timeouts;
 pub use extensions::Extensions;
 pub use limits::Limits;
 pub use session::Session;
+pub use waits::Waits;
 
 /// Configuration of a client session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

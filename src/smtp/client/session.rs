@@ -17,7 +17,8 @@ use super::super::lines::{Line, Lines};
 use super::super::reply::{InvalidReply, Replies, Reply};
 use super::limits::Usage;
 use super::transaction::Transaction;
-use super::{Cause, Config, Event, Extensions, Failure, Stage, requirements};
+use super::waits::Stopwatch;
+use super::{Cause, Config, Event, Extensions, Failure, Stage, Waits, requirements};
 use crate::auth::SaslClient;
 use crate::mail::{Envelope, Message, Recipient, Side, Transcript};
 use crate::net::{Machine, Next};
@@ -56,6 +57,7 @@ pub struct Session {
     needs_reset: bool,
     /// Waiting time for the reply that is due.
     waited: Duration,
+    pub(super) stopwatch: Stopwatch,
     /// See [`Session::hold_next_message`].
     holds_message: bool,
     is_stopping: bool,
@@ -97,6 +99,7 @@ impl Session {
             login_attempts: 0,
             needs_reset: false,
             waited: Duration::ZERO,
+            stopwatch: Stopwatch::default(),
             holds_message: false,
             is_stopping: false,
             transcript,
@@ -176,6 +179,11 @@ impl Session {
     /// Takes the transcript since the last call; empty unless [`Config::transcript`] is set.
     pub fn take_transcript(&mut self) -> Transcript {
         self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes how long the peer was waited for since the last call.
+    pub fn take_waits(&mut self) -> Waits {
+        self.stopwatch.take()
     }
 
     pub(super) fn begin(&mut self, state: State) {
@@ -296,6 +304,7 @@ impl Session {
 
     fn handle_reply(&mut self, reply: Reply) {
         self.waited = Duration::ZERO;
+        self.stopwatch.replied(self.stage());
         match std::mem::replace(&mut self.state, State::Over) {
             State::Quit | State::Over => {}
             state if reply.is_farewell() => {
@@ -421,6 +430,7 @@ impl Machine for Session {
 
     fn add_wait(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
+        self.stopwatch.add(self.stage(), time);
     }
 
     /// Finishes a transaction in progress; then, or when the peer is ready, the session quits.

@@ -1,0 +1,300 @@
+//! Journeys as traces, in the JSON encoding of OTLP (opentelemetry-proto 1, `ExportTraceServiceRequest`).
+//!
+//! ```text
+//!  trace: a journey
+//!   └─ message               from the first host to the end; sent when it has ended
+//!       ├─ received          an event of a host, as `step` in `/api/v1/events`
+//!       ├─ tried             an attempt at a host
+//!       │   └─ wait, dns, connect, greeting, tls, envelope, content, reply: its phases
+//!       └─ relayed …
+//! ```
+//!
+//! The ids follow from the journey and the event, so that a span that is sent twice is the same one, and a program that has the id of a
+//! journey knows that of its trace.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::journey::{Event, EventKind, JourneyState, RecipientStatus};
+use crate::mail::JourneyId;
+use crate::world::later;
+
+/// Elements of a list that become attributes.
+const MAX_LIST: usize = 20;
+
+/// `ExportTraceServiceRequest`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request {
+    resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceSpans {
+    resource: Resource,
+    scope_spans: [ScopeSpans; 1],
+}
+
+#[derive(Serialize)]
+struct Resource {
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Serialize)]
+struct ScopeSpans {
+    scope: Scope,
+    spans: Vec<Span>,
+}
+
+#[derive(Serialize)]
+struct Scope {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Span {
+    trace_id: String,
+    span_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<String>,
+    name: String,
+    kind: Kind,
+    /// Nanoseconds since 1970, as text.
+    start_time_unix_nano: String,
+    end_time_unix_nano: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<KeyValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+}
+
+/// `SpanKind`; OTLP in JSON has the numbers of enums.
+#[derive(Clone, Copy, Serialize)]
+#[serde(into = "u8")]
+enum Kind {
+    Internal = 1,
+    Server = 2,
+    Client = 3,
+}
+
+impl From<Kind> for u8 {
+    fn from(kind: Kind) -> Self {
+        kind as Self
+    }
+}
+
+/// `STATUS_CODE_ERROR`, and why.
+#[derive(Serialize)]
+struct Status {
+    message: String,
+    code: u8,
+}
+
+#[derive(Serialize)]
+struct KeyValue {
+    key: String,
+    value: AnyValue,
+}
+
+#[derive(Serialize)]
+enum AnyValue {
+    #[serde(rename = "stringValue")]
+    Text(String),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    /// 64 bits, as text.
+    #[serde(rename = "intValue")]
+    Int(String),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
+    #[serde(rename = "arrayValue")]
+    Array { values: Vec<AnyValue> },
+}
+
+impl Request {
+    /// The spans of events, and those of journeys that have ended, each with its time.
+    pub(super) fn new<'a>(
+        world: &str,
+        events: impl IntoIterator<Item = &'a Event>,
+        ended: &[(JourneyState, Timestamp)],
+    ) -> Self {
+        let mut by_service: BTreeMap<String, Vec<Span>> = BTreeMap::new();
+        for event in events {
+            by_service.entry(event.host.to_string()).or_default().extend(of_event(event));
+        }
+        if !ended.is_empty() {
+            let spans = ended.iter().map(|(state, end)| of_journey(state, *end));
+            by_service.entry("postroad".to_owned()).or_default().extend(spans);
+        }
+        let resource_spans = by_service.into_iter().map(|(service, spans)| ResourceSpans {
+            resource: Resource { attributes: vec![text("service.name", service), text("service.namespace", world)] },
+            scope_spans: [ScopeSpans { scope: Scope { name: "postroad", version: env!("CARGO_PKG_VERSION") }, spans }],
+        });
+        Self { resource_spans: resource_spans.collect() }
+    }
+}
+
+/// The span of an event, with those of its phases.
+fn of_event(event: &Event) -> Vec<Span> {
+    // Events are structs of values that JSON has.
+    let json = serde_json::to_value(&event.kind).unwrap_or_default();
+    let attempt = event.kind.attempt();
+    let took = attempt.is_none().then(|| json["took_ms"].as_f64()).flatten();
+    let start = match attempt {
+        Some(attempt) => earlier(attempt.began, attempt.wait_ms),
+        None => earlier(event.at, took.unwrap_or_default()),
+    };
+    let mut attributes = vec![text("postroad.journey", event.journey.to_string())];
+    attributes.extend(event.id.map(|id| text("postroad.queue_id", id.to_string())));
+    attributes.extend(attempt.into_iter().flat_map(|attempt| {
+        let peer = attempt.address.map(|address| {
+            [text("network.peer.address", address.ip().to_string()), number("network.peer.port", address.port().into())]
+        });
+        let preference = attempt.preference.map(|preference| number("postroad.mx_preference", preference.into()));
+        peer.into_iter().flatten().chain(preference)
+    }));
+    let fields = json.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
+    attributes.extend(fields.filter_map(|(name, value)| Some(pair(format!("postroad.{name}"), any(value)?))));
+    let own = Place { journey: event.journey, name: format!("{}/{}/{}", event.journey, event.host, event.seq) };
+    let mut span = own.span(json["step"].as_str().unwrap_or_default(), (start, event.at), root_id(event.journey));
+    span.attributes = attributes;
+    span.kind = match &event.kind {
+        EventKind::Received { .. } | EventKind::Retrieved { .. } => Kind::Server,
+        kind if kind.attempt().is_some() => Kind::Client,
+        _ => Kind::Internal,
+    };
+    span.status = match &event.kind {
+        EventKind::Tried { reason, .. } | EventKind::Deferred { reason, .. } | EventKind::Failed { reason, .. } => {
+            Some(error(reason))
+        }
+        _ => None,
+    };
+    let mut spans = own.phases(event, &span.span_id);
+    spans.insert(0, span);
+    spans
+}
+
+/// A span of a journey, by the name from which its id is made.
+struct Place {
+    journey: JourneyId,
+    name: String,
+}
+
+impl Place {
+    fn span(&self, name: &str, (start, end): (Timestamp, Timestamp), parent: String) -> Span {
+        Span {
+            trace_id: trace_id(self.journey),
+            span_id: span_id(&self.name),
+            parent_span_id: Some(parent),
+            name: name.to_owned(),
+            kind: Kind::Internal,
+            start_time_unix_nano: nanos(start),
+            end_time_unix_nano: nanos(end.max(start)),
+            attributes: Vec::new(),
+            status: None,
+        }
+    }
+
+    /// The phases of an attempt, one after the other.
+    fn phases(&self, event: &Event, parent: &str) -> Vec<Span> {
+        let Some(attempt) = event.kind.attempt() else { return Vec::new() };
+        let mut start = earlier(attempt.began, attempt.wait_ms);
+        let all = [("wait", attempt.wait_ms)].into_iter().chain(attempt.phases());
+        let mut spans = Vec::new();
+        for (name, duration) in all.filter(|(_, duration)| 0.0 < *duration) {
+            let end = later(start, milliseconds(duration));
+            let place = Self { journey: self.journey, name: format!("{}/{name}", self.name) };
+            let mut span = place.span(name, (start, end), parent.to_owned());
+            if name == "dns" {
+                let values = attempt.lookups.iter().map(|lookup| AnyValue::Text(lookup.to_string())).collect();
+                span.attributes.push(pair("postroad.lookups".to_owned(), AnyValue::Array { values }));
+            }
+            spans.push(span);
+            start = end;
+        }
+        spans
+    }
+}
+
+/// The span of a journey that has ended.
+fn of_journey(state: &JourneyState, end: Timestamp) -> Span {
+    let failed = state.recipients.values().find_map(|status| match status {
+        RecipientStatus::Failed { reason, .. } => Some(error(reason)),
+        _ => None,
+    });
+    let recipients = state.recipients.keys().take(MAX_LIST).map(|to| AnyValue::Text(to.to_string())).collect();
+    let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    let place = Place { journey: state.journey, name: String::new() };
+    Span {
+        span_id: root_id(state.journey),
+        parent_span_id: None,
+        attributes: vec![
+            text("postroad.journey", state.journey.to_string()),
+            text("postroad.from", from),
+            pair("postroad.recipients".to_owned(), AnyValue::Array { values: recipients }),
+        ],
+        status: failed,
+        ..place.span("message", (state.began, end), String::new())
+    }
+}
+
+/// The first 16 bytes of the BLAKE3 hash of the journey's id, in hexadecimal.
+fn trace_id(journey: JourneyId) -> String {
+    blake3::hash(journey.to_string().as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// The 8 bytes after them.
+fn root_id(journey: JourneyId) -> String {
+    blake3::hash(journey.to_string().as_bytes()).to_hex()[32..48].to_owned()
+}
+
+fn span_id(name: &str) -> String {
+    blake3::hash(name.as_bytes()).to_hex()[..16].to_owned()
+}
+
+fn nanos(time: Timestamp) -> String {
+    time.as_nanosecond().max(0).to_string()
+}
+
+fn milliseconds(duration: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.max(0.0) / 1e3).unwrap_or_default()
+}
+
+fn earlier(time: Timestamp, duration_ms: f64) -> Timestamp {
+    time.checked_sub(milliseconds(duration_ms)).unwrap_or(time)
+}
+
+fn error(reason: &str) -> Status {
+    Status { message: reason.to_owned(), code: 2 }
+}
+
+fn pair(key: String, value: AnyValue) -> KeyValue {
+    KeyValue { key, value }
+}
+
+fn text(key: &str, value: impl Into<String>) -> KeyValue {
+    pair(key.to_owned(), AnyValue::Text(value.into()))
+}
+
+fn number(key: &str, value: u64) -> KeyValue {
+    pair(key.to_owned(), AnyValue::Int(value.to_string()))
+}
+
+/// A value as an attribute; none for null and objects.
+fn any(value: &Value) -> Option<AnyValue> {
+    Some(match value {
+        Value::Null | Value::Object(_) => return None,
+        Value::Bool(value) => AnyValue::Bool(*value),
+        Value::String(value) => AnyValue::Text(value.clone()),
+        Value::Number(value) if value.is_f64() => AnyValue::Double(value.as_f64()?),
+        Value::Number(value) => AnyValue::Int(value.to_string()),
+        Value::Array(values) => AnyValue::Array { values: values.iter().take(MAX_LIST).filter_map(any).collect() },
+    })
+}

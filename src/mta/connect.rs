@@ -1,0 +1,189 @@
+//! Looks for a host of a next hop that accepts a session: its names are looked up, and its hosts and their addresses tried in order
+//! (RFC 5321 §5.1). Each that cannot be used is an event of the message.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::attempt::ConnectError;
+use super::connection::{OutboundConnection, SetupCause, SetupError};
+use super::job::Job;
+use super::next_hop::NextHop;
+use super::route::Target;
+use super::{Failure, Mta};
+use crate::journey::{AttemptDetails, EventKind, milliseconds};
+use crate::mail::{Side, Transcript};
+use crate::world::TlsMode;
+
+/// The addresses that one attempt tries. RFC 5321 §5.1 permits a limit of two or more.
+const MAX_ADDRESSES: usize = 32;
+
+/// A host that was tried and cannot be used.
+#[derive(Clone, Debug)]
+pub(super) struct TriedHost {
+    name: String,
+    reason: String,
+    ended: Timestamp,
+    took: Duration,
+    details: AttemptDetails,
+    transcript: Option<Transcript>,
+}
+
+impl TriedHost {
+    /// Records it as an event of a message.
+    pub(super) fn report(&self, mta: &Mta, hop: &NextHop, job: &mut Job) {
+        let mut attempt = Box::new(self.details.clone());
+        attempt.wait_ms = job.waited_ms(attempt.began);
+        let kind = EventKind::Tried {
+            protocol: hop.protocol(),
+            to: self.name.clone(),
+            recipients: job.addresses(),
+            reason: self.reason.clone(),
+            took_ms: milliseconds(self.took),
+            attempt,
+        };
+        mta.context().emitter.report_at(self.ended, job.id.journey, Some(job.id), kind, self.transcript.clone());
+        job.waits_since = self.ended;
+    }
+}
+
+/// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
+pub(super) async fn connect(
+    mta: &Mta,
+    hop: &NextHop,
+    job: &mut Job,
+    earlier: Transcript,
+) -> Result<OutboundConnection, ConnectError> {
+    let started_at = Instant::now();
+    let (mut details, resolver) =
+        (AttemptDetails::beginning(mta.context().clock.now()), mta.context().resolver.noting());
+    let found = hop.targets(mta, &resolver).await;
+    (details.dns_ms, details.lookups) = (milliseconds(started_at.elapsed()), resolver.take_notes());
+    let mut search = Search {
+        mta,
+        hop,
+        job,
+        started_at,
+        host_began: started_at,
+        details: Some(details),
+        earlier,
+        tried: Vec::new(),
+    };
+    match found {
+        Ok(targets) => search.first_of(&targets).await.map_err(|failure| search.error(failure)),
+        Err(failure) => Err(search.error(failure)),
+    }
+}
+
+/// A search for a host.
+struct Search<'a> {
+    mta: &'a Mta,
+    hop: &'a NextHop,
+    job: &'a mut Job,
+    started_at: Instant,
+    /// When the current host began, or the lookups before the first.
+    host_began: Instant,
+    /// The lookups, until a host was tried after them.
+    details: Option<AttemptDetails>,
+    earlier: Transcript,
+    tried: Vec<TriedHost>,
+}
+
+impl Search<'_> {
+    async fn first_of(&mut self, targets: &[Target]) -> Result<OutboundConnection, Failure> {
+        let all = targets.iter().flat_map(|target| target.addresses.iter().map(move |address| (target, *address)));
+        let all: Vec<_> = all.take(MAX_ADDRESSES).collect();
+        let mut worst = Failure::Loop(String::new());
+        for (target, address) in all {
+            self.job.progress.is_with(&target.name);
+            match self.connect_to(target, address).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => worst = failure,
+            }
+        }
+        Err(worst)
+    }
+
+    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails.
+    async fn connect_to(&mut self, target: &Target, address: SocketAddr) -> Result<OutboundConnection, Failure> {
+        let SetupError { cause, details, mut transcript } =
+            match self.handshake(target, address, self.hop.tls != TlsMode::None).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+        let error = match cause {
+            SetupCause::Other(failure) => {
+                self.note(target, failure.to_string(), details, transcript);
+                return Err(failure);
+            }
+            SetupCause::Tls(error) => error,
+        };
+        if self.mta.context().emitter.wants_transcripts() {
+            transcript.note(Side::Client, &format!("(TLS failed: {error})"));
+        }
+        if TlsMode::Opportunistic < self.hop.tls {
+            let failure = Failure::BadTls {
+                host: target.name.clone(),
+                why: error.to_string(),
+                required: self.hop.sender_requires,
+            };
+            self.note(target, failure.to_string(), details, transcript);
+            return Err(failure);
+        }
+        tracing::info!(host = %target.name, %error, "TLS failed; retrying in clear text (opportunistic)");
+        self.note(target, format!("{}: TLS failed: {error}", target.name), details, transcript);
+        self.handshake(target, address, false).await.map_err(|SetupError { cause, details, transcript }| {
+            let failure = match cause {
+                SetupCause::Other(failure) => failure,
+                SetupCause::Tls(error) => Failure::unreachable(&target.name, &error),
+            };
+            self.note(target, failure.to_string(), details, transcript);
+            failure
+        })
+    }
+
+    /// Connects to an address. The lookups are in the details of the first one.
+    async fn handshake(
+        &mut self,
+        target: &Target,
+        address: SocketAddr,
+        tls: bool,
+    ) -> Result<OutboundConnection, SetupError> {
+        let now = self.mta.context().clock.now();
+        let details = self.details.take().unwrap_or_else(|| AttemptDetails::beginning(now));
+        let details = AttemptDetails { address: Some(address), preference: target.preference, ..details };
+        let connection =
+            OutboundConnection::handshake(self.mta, self.hop, (&target.name, address), details, tls).await?;
+        Ok(connection.opened_since(self.started_at, std::mem::take(&mut self.earlier)))
+    }
+
+    /// Records a host that cannot be used.
+    fn note(&mut self, target: &Target, reason: String, details: AttemptDetails, transcript: Transcript) {
+        let mut said_before = std::mem::take(&mut self.earlier);
+        said_before.append(&transcript);
+        let now = Instant::now();
+        let host = TriedHost {
+            name: target.name.clone(),
+            reason,
+            ended: self.mta.context().clock.now(),
+            took: now - self.host_began,
+            details,
+            transcript: said(said_before),
+        };
+        self.host_began = now;
+        host.report(self.mta, self.hop, self.job);
+        self.tried.push(host);
+    }
+
+    fn error(self, failure: Failure) -> ConnectError {
+        let details = self.details.map(Box::new);
+        ConnectError::new(failure, self.started_at.elapsed(), said(self.earlier)).after(details).after_hosts(self.tried)
+    }
+}
+
+/// A transcript, if something was said.
+pub(super) fn said(transcript: Transcript) -> Option<Transcript> {
+    Some(transcript).filter(|transcript| !transcript.is_empty())
+}
