@@ -5,7 +5,8 @@ use crate::store::Schema;
 /// The tables of this module.
 pub const SCHEMA: Schema = Schema {
     module: "catalogue",
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE entry (
     number INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of acceptance
     journey INTEGER NOT NULL UNIQUE, -- mail::JourneyId
@@ -48,7 +49,20 @@ CREATE VIRTUAL TABLE entry_text USING fts5(
     sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
 );
 
-"],
+-- Deleted while copies may be under way.
+CREATE TABLE entry_deleted (
+    number INTEGER PRIMARY KEY,
+    journey INTEGER NOT NULL UNIQUE
+) STRICT;
+",
+        "
+-- They are those of the deleted journeys.
+DROP TABLE entry_deleted;
+-- What enters is not read, and costs no row of an index then.
+DROP INDEX entry_unread;
+CREATE INDEX entry_read ON entry (unread) WHERE unread = 0;
+",
+    ],
     on_content_deleted: None,
     content_owners: Some("SELECT 'the entry ' || number || ' of the catalogue' FROM entry WHERE content = ?1"),
     content_uses: Some("SELECT content, count(*) FROM entry GROUP BY 1"),
