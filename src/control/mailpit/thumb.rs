@@ -240,8 +240,8 @@ mod tests {
         }
         let small = png(20, 10, png::ColorType::Rgb, &RED.repeat(200));
         assert_pixels(&small, &[(0, 0, WHITE), (70, 60, WHITE), (85, 60, RED), (95, 57, RED), (110, 60, WHITE)]);
-        let tall = png(10, 600, png::ColorType::Rgb, &RED.repeat(6000));
-        assert_pixels(&tall, &[(80, 60, WHITE), (90, 5, RED), (90, 115, RED), (100, 60, WHITE)]);
+        let tall = png(60, 600, png::ColorType::Rgb, &RED.repeat(36_000));
+        assert_pixels(&tall, &[(70, 60, WHITE), (90, 5, RED), (90, 115, RED), (110, 60, WHITE)]);
         // The left half is transparent, the right half grey.
         let half: Vec<u8> = (0..180 * 120).flat_map(|at| if at % 180 < 90 { [9, 0] } else { [100, 255] }).collect();
         let half = png(180, 120, png::ColorType::GrayscaleAlpha, &half);
@@ -265,7 +265,7 @@ mod tests {
         let frame = huge.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
         huge[frame + 5..frame + 9].fill(0xFF);
         let mut wide = gif.clone();
-        let descriptor = wide.iter().rposition(|byte| *byte == b',').unwrap_or(0);
+        let descriptor = 13 + wide[13..].iter().position(|byte| *byte == b',').unwrap();
         wide[descriptor + 5..descriptor + 9].fill(0xFF);
         for bytes in [&large, &huge, &png[..30], &gif[..12], &jpeg[..10]] {
             assert_eq!(thumbnail(bytes).unwrap(), blank);
