@@ -38,6 +38,19 @@ async fn found(catalogue: &Catalogue, filter: &Filter) -> Vec<i64> {
 }
 
 #[tokio::test]
+async fn catalogue_counts_and_finds_what_is_read() {
+    let catalogue = catalogue();
+    let arrivals = (1..=3).map(|number| arrival(number, &["a@x.test"], "Subject: x\n\nx\n"));
+    let read = insert_all(&catalogue, arrivals.collect()).await[1];
+    let mark = move |transaction: &Transaction<'_>| set_state(transaction, read, false, std::iter::empty());
+    catalogue.store.write(mark).await.unwrap();
+    assert_eq!(catalogue.count(&Filter::default()).unwrap(), (3, 2));
+    for (words, expected) in [("is:read", vec![2]), ("-is:unread", vec![2]), ("is:unread", vec![3, 1])] {
+        assert_eq!(found(&catalogue, &filter(words)).await, expected, "{words}");
+    }
+}
+
+#[tokio::test]
 async fn search_finds_messages_by_every_word() {
     let catalogue = catalogue();
     let texts = [

@@ -401,7 +401,9 @@ async fn journey(
         wait::until_settled(&running, id, deadline).await?;
     }
     let story = running.env.event_log.journey(id)?;
-    story.map(Json).ok_or_else(|| Problem::not_found("no such journey, or it was removed as one of the oldest"))
+    story.map(Json).ok_or_else(|| {
+        Problem::not_found("no such journey, or it was removed, with its message or as one of the oldest")
+    })
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -188,6 +188,29 @@ mod tests {
         log.save_all().await.unwrap();
         assert_eq!(listed(&log), [id(1)]);
         assert_eq!(listed(&open(&store)), [id(1)]);
+        // The batch in which both began is there for the other one; when that goes, so do all but the newest.
+        let events = |log: &EventLog| log.subscribe(0).try_next().unwrap().len();
+        assert_eq!(events(&open(&store)), 4);
+        log.delete(vec![id(1)]).await.unwrap();
+        assert_eq!(events(&open(&store)), 2);
+        report(&log, 2, received(&["ann@x.test"]));
+        log.save_all().await.unwrap();
+        assert_eq!(events(&open(&store)), 1);
+    }
+
+    /// What settles it is stored in a later batch than all that came before.
+    #[tokio::test]
+    async fn deletion_of_the_only_journey_leaves_no_events_once_others_come() {
+        let store = Store::in_memory(&[SCHEMA]).unwrap();
+        let log = open(&store);
+        report(&log, 0, received(&["ann@x.test"]));
+        log.save_all().await.unwrap();
+        log.delete(vec![id(0)]).await.unwrap();
+        report(&log, 0, delivered("ann@x.test"));
+        log.save_all().await.unwrap();
+        assert_eq!(log.subscribe(0).try_next().unwrap().len(), 2, "in memory");
+        let log = open(&store);
+        assert_eq!(log.subscribe(0).try_next().unwrap().len(), 1, "the newest batch");
     }
 
     #[tokio::test]

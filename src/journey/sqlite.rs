@@ -202,7 +202,6 @@ pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }
     for event in events {
         by_journey.entry(event.journey).or_default().push(event);
     }
-    remove_empty_batch(transaction)?;
     let mut journeys = 0;
     for (id, events) in by_journey {
         let (known, is_kept) = add_to_journey(transaction, id, events, last)?;
@@ -211,12 +210,13 @@ pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }
         saved.removed += u64::from(!is_kept && known.is_some());
         saved.known.push((id, known));
     }
+    remove_empty_batch(transaction)?;
     let sql = "INSERT INTO event_batch (last, journeys, events) VALUES (?1, ?2, ?3)";
     transaction.prepare_cached(sql)?.execute(params![last, journeys, encoded])?;
     Ok(saved)
 }
 
-/// Removes the newest batch if it stayed only for its number.
+/// Removes the newest batch if it stayed only for its number, before a newer one is stored.
 fn remove_empty_batch(transaction: &Transaction<'_>) -> Result<(), Error> {
     let sql = "DELETE FROM event_batch WHERE last = (SELECT max(last) FROM event_batch) AND journeys <= 0";
     transaction.prepare_cached(sql)?.execute([])?;

@@ -126,10 +126,12 @@ await assert.rejects(mailpit.releaseMessage(ID, { To: [] }), /400.*No valid addr
 const checked = await mailpit.htmlCheck(ID)
 assert.ok(checked.Total.Tests > 300 && checked.Total.Nodes > 0 && checked.Platforms.ios.includes('Gmail'))
 assert.deepEqual(Object.keys(checked.Warnings[0].Results[0]).sort(), ['Family', 'Name', 'NoteNumber', 'Platform', 'Support', 'Version'])
-// Not there, and said so: no SpamAssassin, no thumbnails.
-for (const call of [() => mailpit.spamAssassinCheck(ID), () => mailpit.getAttachmentThumbnail(ID, '2')]) {
-    await assert.rejects(call, /404/)
+for (const { PartID } of [...message.Inline, ...message.Attachments]) {
+    const thumbnail = Buffer.from(await mailpit.getAttachmentThumbnail(ID, PartID))
+    assert.equal(thumbnail.subarray(0, 3).toString('hex'), 'ffd8ff', 'a JPEG, blank if the part is no picture')
 }
+// Not there, and said so: no SpamAssassin.
+await assert.rejects(mailpit.spamAssassinCheck(ID), /404/)
 
 // The websocket says what happens.
 const events = []

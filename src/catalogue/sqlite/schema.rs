@@ -52,6 +52,18 @@ CREATE VIRTUAL TABLE entry_text USING fts5(
     sender, recipient, cc, bcc, reply_to, subject, message_id, body, tokenize = 'trigram case_sensitive 1'
 );
 
+-- Deleted while copies may be under way.
+CREATE TABLE entry_deleted (
+    number INTEGER PRIMARY KEY,
+    journey INTEGER NOT NULL UNIQUE
+) STRICT;
+",
+        "
+-- They are those of the deleted journeys.
+DROP TABLE entry_deleted;
+-- What enters is not read, and costs no row of an index then.
+DROP INDEX entry_unread;
+CREATE INDEX entry_read ON entry (unread) WHERE unread = 0;
 ",
         "
 -- What makes messages a thread. The summaries are worked out again, with these.

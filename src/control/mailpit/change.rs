@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::list::ListQuery;
@@ -154,7 +153,7 @@ pub(super) async fn delete_found(State(running): AppState, Query(query): Query<L
 /// Deletes in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects.
 async fn to_the_end(deletion: impl Future<Output = Answer<()>> + Send + 'static) -> Answer {
     let ended = tokio::spawn(deletion).await;
-    ended.map_err(|error| Failure(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))??;
+    ended.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(done())
 }
 

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `/api/v1/messages` | `GET` a page; `PUT` read state; `DELETE` |
 //! | `/api/v1/search?query=WORDS` | `GET` a page; `DELETE` |
-//! | `/api/v1/message/ID` | a message, which is marked as read; `…/headers`, `…/raw`, `…/part/PART`, `…/link-check`,
-//! | | `…/html-check` |
+//! | `/api/v1/message/ID` | a message, which is marked as read; `…/headers`, `…/raw`, `…/part/PART`, `…/part/PART/thumb`,
+//! | | `…/link-check`, `…/html-check` |
 //! | `POST /api/v1/message/ID/release` | sends it into the world again |
 //! | `POST /api/v1/send` | sends a message |
 //! | `/api/v1/tags`, `/api/v1/tags/TAG` | tags in use; `PUT` and `DELETE` change them |
@@ -33,6 +33,7 @@ mod sheet;
 mod socket;
 mod tags;
 mod thread;
+mod thumb;
 mod types;
 mod view;
 
@@ -84,6 +85,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .routes(routes!(message::headers))
         .routes(routes!(message::raw))
         .routes(routes!(message::part))
+        .routes(routes!(thumb::thumb))
         .routes(routes!(links::check))
         .routes(routes!(html_check::check))
         .routes(routes!(send::release))
@@ -116,6 +118,10 @@ type Answer<T = Response> = Result<T, Failure>;
 impl Failure {
     fn invalid(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    fn internal(text: impl Into<String>) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, text.into())
     }
 
     fn not_found() -> Self {

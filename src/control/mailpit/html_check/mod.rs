@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use mail_parser::MessageParser;
 use serde::Serialize;
 
@@ -119,7 +118,7 @@ pub(super) async fn check(
         (!html.trim().is_empty()).then(|| check_html(&html))
     });
     let checked = checked.ok_or_else(|| Failure::invalid("message does not contain HTML"))?;
-    Ok(Json(checked.map_err(|why| Failure(StatusCode::INTERNAL_SERVER_ERROR, why))?))
+    Ok(Json(checked.map_err(Failure::internal)?))
 }
 
 /// Checks a document.
