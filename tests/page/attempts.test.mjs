@@ -18,8 +18,9 @@ const events = [
     { ...common, seq: 2, at: at(60), step: "tried", protocol: "smtp", to: "mx1.sina.test", reason: "connection refused", took_ms: 30, attempt: first },
     { ...common, seq: 3, at: at(61), step: "deferred", to: "mx1.sina.test", reason: "connection refused", until: at(1000) },
     { ...common, seq: 4, at: at(1010), step: "deferred", to: "mx1.sina.test", reason: "connection refused", until: at(2000) },
-    { ...common, seq: 5, at: at(2010), step: "tried", protocol: "smtp", to: "mx1.sina.test", reason: "connection refused", took_ms: 5, attempt: { ...first, began: at(2000), wait_ms: 0 } },
-    { ...common, seq: 6, at: at(2050), step: "relayed", protocol: "smtp", to: "mx.sina.test", reply: "250 2.0.0 OK: queued as K", took_ms: 40, attempt: second },
+    { ...common, seq: 5, at: at(1990), step: "flushed" },
+    { ...common, seq: 6, at: at(2010), step: "tried", protocol: "smtp", to: "mx1.sina.test", reason: "connection refused", took_ms: 5, attempt: { ...first, began: at(2000), wait_ms: 0 } },
+    { ...common, seq: 7, at: at(2050), step: "relayed", protocol: "smtp", to: "mx.sina.test", reply: "250 2.0.0 OK: queued as K", took_ms: 40, attempt: second },
 ];
 
 test("attempt_has_a_row_for_each_host_tried_with_its_phases_and_the_answers_of_dns", async () => {
@@ -27,17 +28,17 @@ test("attempt_has_a_row_for_each_host_tried_with_its_phases_and_the_answers_of_d
     const journey = { id: ID, reverse_path: "me@163.test", began: at(0), settled: true, recipients: { "friend@sina.test": { status: "delivered", copies: 1, at: at(2050) } }, events };
     await page.route(`**/api/v1/journeys/${ID}`, (route) => route.fulfill({ json: journey }));
     await page.goto(`${process.env.PAGE_URL ?? "http://127.0.0.1:8025"}/journey/${ID}`);
-    const rows = page.locator(".waterfall .wf-row.hop, .waterfall .wf-row.wait");
-    await rows.nth(4).waitFor();
+    const rows = page.locator(".waterfall .wf-row:not(.wf-head)");
+    await rows.nth(5).waitFor();
     const words = (await rows.locator(".wf-open").allInnerTexts()).map((text) => text.replace(/\s+/g, " "));
     assert.deepEqual(words.map((text) => text.replace(/^\S+ /, "")), [
-        "mta-163 → mta-relay SMTP", "mta-relay → mx1.sina.test 1st try, MX 10", "waits 1 more try", "mta-relay → mx1.sina.test 3rd try, MX 10", "mta-relay → mta-sina SMTP, then, MX 20",
+        "mta-163 → mta-relay SMTP", "mta-relay → mx1.sina.test 1st try, MX 10", "waits 1 more try", "mta-relay is tried now", "mta-relay → mx1.sina.test 3rd try, MX 10", "mta-relay → mta-sina SMTP, then, MX 20",
     ]);
     const bars = (row) => rows.nth(row).locator(".wf-bar").evaluateAll((all) => all.map((one) => one.className.replace("wf-bar ", "")));
     assert.deepEqual(await bars(1), ["queued", "dns", "connect", "failed"]);
-    assert.deepEqual(await bars(4), ["connect", "greeting", "tls", "envelope", "content", "reply"]);
+    assert.deepEqual(await bars(5), ["connect", "greeting", "tls", "envelope", "content", "reply"]);
     await page.locator(".legend", { hasText: "TLS 10 ms" }).first().waitFor();
-    await rows.nth(4).locator(".wf-open").click();
+    await rows.nth(5).locator(".wf-open").click();
     const drawer = page.locator(".drawer");
     await drawer.getByRole("list", { name: "Phases" }).getByText("greeting 5.0 ms").waitFor();
     await drawer.getByRole("list", { name: "Tried before" }).getByText("connection refused").waitFor();

@@ -107,9 +107,12 @@ class Teller {
     const own = this.events.filter((event) => event.host === arrival.host && event.id === arrival.id && !this.told.has(event) && event.step !== "retrieved");
     /** @type {{ recipients: Set<string>, attempts: PostEvent[] }[]} */
     const groups = [];
+    /** @type {PostEvent[]} */
+    const notes = [];
     for (const event of own) {
       if (!ATTEMPTS.includes(event.step)) {
-        if (event.step !== "delivered") this.other(event, depth);
+        if (event.step === "expanded") this.other(event, depth);
+        else if (event.step !== "delivered") notes.push(event);
         continue;
       }
       const recipients = recipientsOf(event);
@@ -120,7 +123,8 @@ class Teller {
     }
     // Arrivals at the next host, of which the sending host has not told yet.
     const early = this.arrivals.filter((next) => !this.told.has(next) && next.step === "received" && this.name(next.from) === arrival.host && !groups.some((group) => group.attempts.some((event) => this.isPair(event, next))));
-    for (const [number, { attempts }] of groups.entries()) this.attempts(attempts, depth, number > 0, at(arrival));
+    for (const [number, { attempts }] of groups.entries()) this.attempts(attempts, depth, number > 0, at(arrival), number ? [] : notes);
+    notes.forEach((event) => this.other(event, depth));
     for (const next of early) if (!this.told.has(next)) this.hop(null, next, depth, 1, groups.length > 0, at(arrival));
     this.delivered(arrival);
   }
@@ -132,8 +136,8 @@ class Teller {
     return !/queued as/i.test(relayed.reply ?? "") && recipientsOf(arrival).some((recipient) => recipientsOf(relayed).includes(recipient)) && began(relayed) - 5 <= at(arrival) && at(arrival) <= at(relayed) + 5;
   }
 
-  /** The attempts of some recipients, with the hosts tried in each, and the waits between them. @param {PostEvent[]} events @param {number} depth @param {boolean} fork @param {number} came when the message was there */
-  attempts(events, depth, fork, came) {
+  /** The attempts of some recipients, with the hosts tried in each, and the waits between them. @param {PostEvent[]} events @param {number} depth @param {boolean} fork @param {number} came when the message was there @param {PostEvent[]} notes what else happened there; those between attempts are taken out */
+  attempts(events, depth, fork, came, notes) {
     /** @type {{ tried: PostEvent[], event: PostEvent | null }[]} */
     const attempts = [{ tried: [], event: null }];
     for (const event of events) {
@@ -147,7 +151,8 @@ class Teller {
     }
     const ends = attempts.map(({ event }) => event);
     for (const [number, { tried, event }] of attempts.entries()) {
-      const before = ends[number - 1] ?? null;
+      const before = ends[number - 1] ?? null, first = tried[0] ?? event;
+      while (first && notes.length && at(notes[0]) <= at(first)) this.other(/** @type {PostEvent} */ (notes.shift()), depth);
       // Those between the first and the last are rings in the row of the wait.
       if (event?.step === "deferred" && before?.step === "deferred") continue;
       const since = before ? at(before) : came;
