@@ -127,7 +127,7 @@ const checked = await mailpit.htmlCheck(ID)
 assert.ok(checked.Total.Tests > 300 && checked.Total.Nodes > 0 && checked.Platforms.ios.includes('Gmail'))
 assert.deepEqual(Object.keys(checked.Warnings[0].Results[0]).sort(), ['Family', 'Name', 'NoteNumber', 'Platform', 'Support', 'Version'])
 for (const { PartID } of [...message.Inline, ...message.Attachments]) {
-    const thumbnail = Buffer.from(await mailpit.getAttachmentThumbnail(ID, PartID))
+    const thumbnail = Buffer.from(await (await mailpit.getAttachmentThumbnail(ID, PartID)).arrayBuffer())
     assert.equal(thumbnail.subarray(0, 3).toString('hex'), 'ffd8ff', 'a JPEG, blank if the part is no picture')
 }
 // Not there, and said so: no SpamAssassin.
