@@ -16,6 +16,11 @@ use crate::mail::{Address, Message, ReversePath};
 const MAX_SNIPPET_BYTES: usize = 200;
 /// What is indexed of a body, in bytes; words beyond it are not found.
 const MAX_INDEXED_BYTES: usize = 256 * 1024;
+/// Elements that can be a part of a word. HTML Standard §4.5.
+const WITHIN_LINES: [&str; 22] = [
+    "a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd", "mark", "q", "s", "small",
+    "span", "strong", "sub", "sup", "u",
+];
 
 /// A display name and an address of a header field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -91,7 +96,7 @@ impl Summary {
             names.push_str(part.name());
             names.push(' ');
         }
-        let text = text_of(&message);
+        let (text, targets) = text_of(&message);
         let from = all(HeaderName::From).into_iter().next();
         let from = from.or_else(|| Some(SummaryAddress { name: raw(&message, "From")?, ..Default::default() }));
         let summary = Self {
@@ -107,7 +112,11 @@ impl Summary {
             snippet: snippet(&text),
         };
         let return_path = reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
-        let body = format!("{} {names} {return_path}", truncated(&text, MAX_INDEXED_BYTES));
+        let body = format!(
+            "{} {} {names} {return_path}",
+            truncated(&text, MAX_INDEXED_BYTES),
+            truncated(&targets, MAX_INDEXED_BYTES)
+        );
         let columns = [
             join(summary.from.as_slice()),
             join(&summary.to),
@@ -146,8 +155,8 @@ fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String>
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The text that a reader sees: HTML without tags if there is one, with the targets of its links, else the text.
-fn text_of(message: &mail_parser::Message<'_>) -> String {
+/// The text that a reader sees, HTML without tags if there is one; and the targets of the links in it.
+fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
         PartType::Html(html) => Some(html.as_ref()),
         _ => None,
@@ -155,21 +164,38 @@ fn text_of(message: &mail_parser::Message<'_>) -> String {
     let html: Vec<&str> = html.collect();
     if html.is_empty() {
         let texts = (0..message.text_body_count()).filter_map(|at| message.body_text(at));
-        return texts.collect::<Vec<_>>().join(" ");
+        return (texts.collect::<Vec<_>>().join(" "), String::new());
     }
-    let mut text = String::new();
+    let (mut text, mut targets) = (String::new(), String::new());
     for part in html {
-        text.push_str(&mail_parser::decoders::html::html_to_text(part));
+        text.push_str(&mail_parser::decoders::html::html_to_text(&with_spaces(part)));
         text.push(' ');
         for target in part.split("href=").skip(1).filter_map(|rest| {
             let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''))?;
             rest[1..].split(quote).next()
         }) {
-            text.push_str(target);
-            text.push(' ');
+            targets.push_str(target);
+            targets.push(' ');
         }
     }
-    text
+    (text, targets)
+}
+
+/// HTML with a space before each tag that is not one within a line, so that what stands in two blocks is not one word.
+fn with_spaces(html: &str) -> String {
+    let mut spaced = String::with_capacity(html.len() + html.len() / 16);
+    for (at, piece) in html.split('<').enumerate() {
+        if at != 0 {
+            let name = piece.trim_start_matches('/');
+            let name = &name[..name.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(name.len())];
+            if !name.is_empty() && !WITHIN_LINES.contains(&name.to_ascii_lowercase().as_str()) {
+                spaced.push(' ');
+            }
+            spaced.push('<');
+        }
+        spaced.push_str(piece);
+    }
+    spaced
 }
 
 fn snippet(text: &str) -> String {
@@ -193,4 +219,19 @@ pub(super) fn normalise(text: &str) -> String {
     let is_space = |letter: char| letter.is_whitespace() || "<>\",;()\0".contains(letter);
     let words = text.split(is_space).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_html_keeps_blocks_apart_and_words_together_and_has_targets_apart() {
+        let html = "Content-Type: text/html\r\n\r\n<H1>Hi</H1><p>a w<b>or</b>d<br>2 <a href='http://l.test/x'>link</a></p>\
+            <table><tr><td>1<td>2</table>&lt;3";
+        let message = mail_parser::MessageParser::new().parse(html).unwrap();
+        let (text, targets) = text_of(&message);
+        assert_eq!(snippet(&text), "Hi a word 2 link 1 2 <3");
+        assert_eq!(targets, "http://l.test/x ");
+    }
 }
