@@ -400,8 +400,8 @@ async fn journey(
     if let Some(deadline) = wait::deadline(wait.as_deref()).map_err(Problem::invalid)? {
         wait::until_settled(&running, id, deadline).await?;
     }
-    let story = running.env.event_log.journey(id)?;
-    story.map(Json).ok_or_else(|| {
+    let journey = running.env.event_log.journey(id)?;
+    journey.map(Json).ok_or_else(|| {
         Problem::not_found("no such journey, or it was removed, with its message or as one of the oldest")
     })
 }

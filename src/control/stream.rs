@@ -41,7 +41,7 @@ use crate::journey::{Event, Lagged, Subscription};
 const MAX_CLIENTS: usize = 256;
 /// Interval of the comments that keep proxies from closing a quiet connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Each line of a conversation is a change: clients are not told more often.
+/// The least time between two messages about conversations, of which each line is a change.
 const SESSIONS_INTERVAL: Duration = Duration::from_millis(500);
 
 static CLIENTS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_CLIENTS)));
@@ -97,7 +97,7 @@ struct Feed {
     changes: Option<broadcast::Receiver<Arc<Changes>>>,
     faults: watch::Receiver<u64>,
     sessions: watch::Receiver<u64>,
-    /// When it is told of conversations again.
+    /// When the next change of conversations may be sent.
     sessions_due: Instant,
     has_transcripts: bool,
     /// What is sent before all else.
@@ -195,7 +195,7 @@ impl Feed {
     }
 }
 
-/// Waits for a change of the conversations, and until the client is to be told of it.
+/// Waits for a change of the conversations, and until it may be sent.
 async fn next_sessions(changes: &mut watch::Receiver<u64>, due: Instant) {
     sleep_until(due).await;
     // The world holds the sender, so this does not fail.

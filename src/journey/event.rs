@@ -245,7 +245,7 @@ impl EventKind {
         matches!(self, Self::Received { .. } | Self::Reported { .. } | Self::Found { .. })
     }
 
-    /// How the attempt went of which it tells.
+    /// The attempt that the event is about.
     pub fn attempt(&self) -> Option<&AttemptDetails> {
         match self {
             Self::Tried { attempt, .. } => Some(attempt),

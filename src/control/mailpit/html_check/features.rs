@@ -137,7 +137,7 @@ const USES: &[(&str, &[&str])] = &[
         ],
     ),
     ("html-srcset", &["attribute:srcset", "attribute:sizes"]),
-    // What a picture has in it, its address does not tell.
+    // The address of a picture does not say what is in it.
     ("image-apng", &[]),
     ("image-mp4", &["image:mp4"]),
     ("image-base64", &["image:data"]),

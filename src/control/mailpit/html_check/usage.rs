@@ -1,4 +1,4 @@
-//! How often a document uses what the data tell about. What is used has a kind and a name, as one text: `property:gap`.
+//! How often a document uses the features that the data list. What is used has a kind and a name, as one text: `property:gap`.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ import { get, part } from "./api.js";
 import { brief, fateOfAll } from "./fate.js";
 import { duration } from "./format.js";
 import { pathStrip } from "./mail/path.js";
-import { storyOf } from "./journey/story.js";
+import { timelineOf } from "./journey/timeline.js";
 import { listen } from "./live.js";
 import { go, href } from "./routes.js";
 import { sendSampleLetter } from "./sample.js";
@@ -83,7 +83,7 @@ class Learn extends View {
     }
     const journey = this.#journey;
     if (!journey) return html`<div class="learn"><p class="soft waiting">The letter is on its way …</p></div>`;
-    const { rows } = storyOf(journey, state.hosts, Date.now());
+    const { rows } = timelineOf(journey, state.hosts, Date.now());
     const last = rows.length + 1, row = rows[this.step - 1];
     return html`<div class="learn">${pathStrip(journey)}
       ${row ? html`<p class="soft">Step ${this.step} of ${rows.length}</p><h1><span class="sign ${row.tone}" aria-hidden="true">${row.sign}</span> ${row.to ? `${row.from} → ${row.to}` : row.from}</h1>

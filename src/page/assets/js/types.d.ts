@@ -119,7 +119,7 @@ export interface Row {
   /** Hosts that were tried in vain before, in the same attempt. */
   tried?: PostEvent[];
 }
-export interface Story {
+export interface Timeline {
   rows: Row[]; start: number; end: number; isSettled: boolean; waited: number;
   /** How long each phase took in all. */
   sums: [Phase["name"], number][];

@@ -1,7 +1,7 @@
 // The time axis: where nothing happens for long, it folds.
 
-import { union } from "./story.js";
-/** @import { Story } from "../types" */
+import { union } from "./timeline.js";
+/** @import { Timeline } from "../types" */
 
 /** The width of the axis in units; rows place themselves by percent of it. */
 const WIDTH = 1000;
@@ -20,10 +20,10 @@ const MARGIN = 12;
 /** @typedef {{ from: number, to: number, x: number, width: number, isFold: boolean }} Stretch */
 
 export class Axis {
-  /** @param {Story} story @param {boolean} isUnfolded */
-  constructor(story, isUnfolded) {
-    const { start, end } = story;
-    const marks = story.rows.flatMap((row) => (row.kind === "wait" ? [[row.start, row.start], ...(row.isOpen ? [] : [[row.end, row.end]])] : [[row.start, row.end]]));
+  /** @param {Timeline} timeline @param {boolean} isUnfolded */
+  constructor(timeline, isUnfolded) {
+    const { start, end } = timeline;
+    const marks = timeline.rows.flatMap((row) => (row.kind === "wait" ? [[row.start, row.start], ...(row.isOpen ? [] : [[row.end, row.end]])] : [[row.start, row.end]]));
     const busy = union([...marks, [start, start], [end, end]]);
     const all = Math.max(1, busy.reduce((sum, [from, to]) => sum + to - from, 0));
     /** @type {{ from: number, to: number, isFold: boolean }[]} */

@@ -12,10 +12,10 @@ import { View, now, state } from "../store.js";
 import { styles } from "../styles.js";
 import { throttled } from "../world-state.js";
 import { TITLES } from "./phases.js";
-import { storyOf } from "./story.js";
+import { timelineOf } from "./timeline.js";
 import { summaryBar } from "./summary.js";
 import { waterfall } from "./waterfall.js";
-/** @import { Journey, JourneyHead, Story } from "../types" */
+/** @import { Journey, JourneyHead, Timeline } from "../types" */
 
 /** Journeys that are suggested. */
 const SUGGESTED = 50;
@@ -73,20 +73,20 @@ class Compare extends View {
   render() {
     const sides = [this.one, this.other].map((id) => {
       const journey = this.#journeys.get(id);
-      return { id, journey, story: journey ? storyOf(journey, state.hosts, now()) : null, error: this.#errors.get(id) };
+      return { id, journey, timeline: journey ? timelineOf(journey, state.hosts, now()) : null, error: this.#errors.get(id) };
     });
-    const longest = Math.max(1, ...sides.map(({ story }) => (story ? story.end - story.start : 0)));
+    const longest = Math.max(1, ...sides.map(({ timeline }) => (timeline ? timeline.end - timeline.start : 0)));
     const [first, second] = sides;
     return html`<div class="journey"><header class="journey-head"><div class="letter-title">
         <a class="button icon-only" href=${href(["journey", this.one])} aria-label="The first journey alone" title="The first journey alone">${icon("back")}</a><h1>Two journeys</h1>
         <div class="letter-actions"><button @click=${() => go(href(["journey", this.other], { with: this.one }))}>Swap</button><button @click=${() => askOther(this.one)}>Another …</button></div></div></header>
-      ${first.story && second.story ? differences(first.story, second.story) : nothing}
-      <div class="sides">${sides.map(({ id, journey, story, error }) => html`<section class="side" aria-labelledby="side-${id}">
+      ${first.timeline && second.timeline ? differences(first.timeline, second.timeline) : nothing}
+      <div class="sides">${sides.map(({ id, journey, timeline, error }) => html`<section class="side" aria-labelledby="side-${id}">
         <h2 id="side-${id}"><a class="mono" href=${href(["journey", id])}>${id}</a>${journey ? this.#fate(journey) : nothing}</h2>
-        ${error ? html`<p class="wrong" role="alert">${error}</p>` : !journey || !story ? html`<p class="soft waiting">Reading …</p>` : html`
-          <p class="soft">${journey.reverse_path ?? "<>"} → ${Object.keys(journey.recipients).slice(0, 3).join(", ")}, ${whole(story.start)}</p>
-          <div class="scaled" ${styles({ width: `${Math.max(4, (100 * (story.end - story.start)) / longest)}%` })}>${summaryBar(story, (at) => this.#open(id, at))}</div>
-          ${waterfall(story, { chosen: -1, isUnfolded: state.route.query.has("unfolded"), unfold: () => goQuery({ unfolded: "yes" }, { replace: true }), choose: (at) => this.#open(id, at), actions: () => nothing })}`}</section>`)}</div></div>`;
+        ${error ? html`<p class="wrong" role="alert">${error}</p>` : !journey || !timeline ? html`<p class="soft waiting">Reading …</p>` : html`
+          <p class="soft">${journey.reverse_path ?? "<>"} → ${Object.keys(journey.recipients).slice(0, 3).join(", ")}, ${whole(timeline.start)}</p>
+          <div class="scaled" ${styles({ width: `${Math.max(4, (100 * (timeline.end - timeline.start)) / longest)}%` })}>${summaryBar(timeline, (at) => this.#open(id, at))}</div>
+          ${waterfall(timeline, { chosen: -1, isUnfolded: state.route.query.has("unfolded"), unfold: () => goQuery({ unfolded: "yes" }, { replace: true }), choose: (at) => this.#open(id, at), actions: () => nothing })}`}</section>`)}</div></div>`;
   }
 
   /** @param {Journey} journey */
@@ -106,15 +106,15 @@ function signed(by) {
   return by ? `${by > 0 ? "+" : "−"}${Math.abs(by)}` : "the same";
 }
 
-/** @param {Story} one @param {Story} other */
+/** @param {Timeline} one @param {Timeline} other */
 function differences(one, other) {
-  const attempts = (/** @type {Story} */ story) => story.rows.filter((row) => row.kind === "hop").length;
-  const hosts = (/** @type {Story} */ story) => story.hosts.filter((host) => host !== "waits");
-  const sum = (/** @type {Story} */ { sums }, /** @type {string} */ name) => sums.find(([one]) => one === name)?.[1] ?? 0;
+  const attempts = (/** @type {Timeline} */ timeline) => timeline.rows.filter((row) => row.kind === "hop").length;
+  const hosts = (/** @type {Timeline} */ timeline) => timeline.hosts.filter((host) => host !== "waits");
+  const sum = (/** @type {Timeline} */ { sums }, /** @type {string} */ name) => sums.find(([one]) => one === name)?.[1] ?? 0;
   const names = [...new Set([...one.sums, ...other.sums].map(([name]) => name))];
   /** @type {[string, number, number][]} */
   const times = [["from first to last", one.end - one.start, other.end - other.start], ["waiting", one.waited, other.waited], ...names.map((name) => /** @type {[string, number, number]} */ ([TITLES[name], sum(one, name), sum(other, name)]))];
-  const only = (/** @type {Story} */ a, /** @type {Story} */ b) => hosts(a).filter((host) => !hosts(b).includes(host)).join(", ");
+  const only = (/** @type {Timeline} */ a, /** @type {Timeline} */ b) => hosts(a).filter((host) => !hosts(b).includes(host)).join(", ");
   const sign = (/** @type {number} */ by) => (Math.abs(by) < 0.05 ? "the same" : `${by > 0 ? "+" : "−"}${duration(Math.abs(by))}`);
   return html`<div class="table-scroll" tabindex="0" role="region" aria-label="What differs"><table class="list differences"><thead><tr><th scope="col">what</th><th scope="col">first</th><th scope="col">second</th><th scope="col">second against first</th></tr></thead><tbody>
     ${times.map(([what, a, b]) => html`<tr><th scope="row">${what}</th><td>${duration(a)}</td><td>${duration(b)}</td><td>${sign(b - a)}</td></tr>`)}

@@ -16,10 +16,10 @@ import { askOther } from "./compare.js";
 import "./drawer.js";
 import { asMermaid, asText, download } from "./export.js";
 import { lanes } from "./lanes.js";
-import { storyOf } from "./story.js";
+import { timelineOf } from "./timeline.js";
 import { summaryBar } from "./summary.js";
 import { faultsAt, waterfall } from "./waterfall.js";
-/** @import { Journey, Row, Story } from "../types" */
+/** @import { Journey, Row, Timeline } from "../types" */
 
 /** How often what is under way is drawn again. */
 const TICK_MS = 250;
@@ -86,11 +86,11 @@ class JourneyView extends View {
 
   /** @param {string} key */
   #key(key) {
-    const story = this.#story();
-    if (!story) return false;
+    const timeline = this.#timeline();
+    if (!timeline) return false;
     const step = this.#step();
     if (key === "j" || key === "k") {
-      const next = Math.max(0, Math.min(story.rows.length - 1, (step ?? -1) + (key === "j" ? 1 : -1)));
+      const next = Math.max(0, Math.min(timeline.rows.length - 1, (step ?? -1) + (key === "j" ? 1 : -1)));
       goQuery({ step: String(next) }, { replace: true });
       return true;
     }
@@ -106,40 +106,40 @@ class JourneyView extends View {
     return text === null ? null : Number(text);
   }
 
-  #story() {
-    return this.#journey ? storyOf(this.#journey, state.hosts, now()) : null;
+  #timeline() {
+    return this.#journey ? timelineOf(this.#journey, state.hosts, now()) : null;
   }
 
   render() {
     if (this.#error) return html`<div class="empty">${missing(this.#error)}</div>`;
-    const journey = this.#journey, story = this.#story();
-    if (!journey || !story) return html`<div class="journey"><p class="soft waiting">Reading …</p></div>`;
-    const step = this.#step(), row = step === null ? null : story.rows[step] ?? null;
+    const journey = this.#journey, timeline = this.#timeline();
+    if (!journey || !timeline) return html`<div class="journey"><p class="soft waiting">Reading …</p></div>`;
+    const step = this.#step(), row = step === null ? null : timeline.rows[step] ?? null;
     const view = state.route.query.get("view") ?? "waterfall", choose = (/** @type {number} */ at) => goQuery({ step: String(at) }, { replace: true });
     return html`<div class="journey-frame ${row ? "has-drawer" : ""}"><div class="journey">
-      ${this.#head(journey, story)}
-      ${summaryBar(story, choose)}
+      ${this.#head(journey, timeline)}
+      ${summaryBar(timeline, choose)}
       <div class="journey-tools"><div class="segments" role="group" aria-label="View">${[["waterfall", "Waterfall"], ["lanes", "Lanes"]].map(([name, title]) => html`<button aria-pressed=${view === name} @click=${() => goQuery({ view: name }, { replace: true })}>${title}</button>`)}</div>
         ${view === "waterfall" ? html`<button class="quiet" aria-pressed=${this.isUnfolded} @click=${() => (this.isUnfolded = !this.isUnfolded)}>${this.isUnfolded ? "Fold long waits" : "Unfold waits"}</button>` : nothing}</div>
-      ${view === "lanes" ? lanes(story, step ?? -1, choose) : waterfall(story, { chosen: step ?? -1, isUnfolded: this.isUnfolded, unfold: () => (this.isUnfolded = true), choose, actions: (one) => this.#actions(one) })}
-      ${faultLine(story)}</div>
+      ${view === "lanes" ? lanes(timeline, step ?? -1, choose) : waterfall(timeline, { chosen: step ?? -1, isUnfolded: this.isUnfolded, unfold: () => (this.isUnfolded = true), choose, actions: (one) => this.#actions(one) })}
+      ${faultLine(timeline)}</div>
       <post-drawer .row=${row} .journey=${journey} .close=${() => goQuery({ step: undefined }, { replace: true })}></post-drawer></div>`;
   }
 
-  /** @param {Journey} journey @param {Story} story */
-  #head(journey, story) {
+  /** @param {Journey} journey @param {Timeline} timeline */
+  #head(journey, timeline) {
     const fate = fateOfAll(journey.recipients), id = journey.id;
     const recipients = Object.keys(journey.recipients);
-    const attempts = story.rows.filter((row) => row.kind === "hop").length;
+    const attempts = timeline.rows.filter((row) => row.kind === "hop").length;
     return html`<header class="journey-head"><div class="letter-title">${state.report ? html`<a class="button icon-only" href=${href(["report"])} aria-label="The report" title="The report">${icon("back")}</a>` : html`<a class="button icon-only" href=${href(["mail", id])} aria-label="The letter" title="The letter">${icon("back")}</a>`}
         <h1>${this.#subject || html`<span class="mono">${id}</span>`} <span class="tag ${fate.tone}">${fate.sign} ${fate.word}</span></h1>
         <div class="letter-actions">${state.report ? nothing : html`<a class="button" href=${href(["mail", id])} title="The letter">${icon("mail")}<span class="name">Letter</span></a>`}
           <button title="Beside another journey" @click=${() => askOther(id)}>Compare</button>
           <button @click=${() => download(`${id}.json`, JSON.stringify(journey, null, 2), "application/json")}>JSON</button>
-          <button @click=${() => download(`${id}.mmd`, asMermaid(story), "text/plain")}>Mermaid</button>
-          <button @click=${() => download(`${id}.txt`, asText(journey, story), "text/plain")}>Text</button></div></div>
-      <p class="soft">${journey.reverse_path ?? "the null sender <>"} → ${recipients.slice(0, 4).join(", ")}${recipients.length > 4 ? ` and ${recipients.length - 4} more` : ""} · <span class="mono">${id}</span> · ${duration(story.end - story.start)} from first to last · ${plural(attempts, "conversation")}
-      ${story.about ? html` · report about <a href=${href(["journey", story.about])}>journey ${story.about}</a>` : nothing}</p></header>`;
+          <button @click=${() => download(`${id}.mmd`, asMermaid(timeline), "text/plain")}>Mermaid</button>
+          <button @click=${() => download(`${id}.txt`, asText(journey, timeline), "text/plain")}>Text</button></div></div>
+      <p class="soft">${journey.reverse_path ?? "the null sender <>"} → ${recipients.slice(0, 4).join(", ")}${recipients.length > 4 ? ` and ${recipients.length - 4} more` : ""} · <span class="mono">${id}</span> · ${duration(timeline.end - timeline.start)} from first to last · ${plural(attempts, "conversation")}
+      ${timeline.about ? html` · report about <a href=${href(["journey", timeline.about])}>journey ${timeline.about}</a>` : nothing}</p></header>`;
   }
 
   /** What can be done where it waits. @param {Row} row */
@@ -155,11 +155,11 @@ class JourneyView extends View {
   }
 }
 
-/** Which faults made it late. @param {Story} story */
-function faultLine(story) {
-  const found = new Map(story.rows.filter((row) => row.tone !== "ok").flatMap((row) => faultsAt(row.host, row)).map((fault) => [fault.id, fault]));
-  const host = story.rows.find((row) => row.tone === "wait" || row.tone === "bad")?.host ?? story.rows.at(-1)?.host;
-  return html`<p class="fault-line">${[...found.values()].map((fault) => html`<span><i class="key band"></i><b class="bad">${fault.title}</b>, ${timeOf(fault.since)} to ${fault.until ? timeOf(fault.until) : "now"}, is why ${story.isSettled ? "it was late" : "it is late"}. </span>`)}
+/** Which faults made it late. @param {Timeline} timeline */
+function faultLine(timeline) {
+  const found = new Map(timeline.rows.filter((row) => row.tone !== "ok").flatMap((row) => faultsAt(row.host, row)).map((fault) => [fault.id, fault]));
+  const host = timeline.rows.find((row) => row.tone === "wait" || row.tone === "bad")?.host ?? timeline.rows.at(-1)?.host;
+  return html`<p class="fault-line">${[...found.values()].map((fault) => html`<span><i class="key band"></i><b class="bad">${fault.title}</b>, ${timeOf(fault.since)} to ${fault.until ? timeOf(fault.until) : "now"}, is why ${timeline.isSettled ? "it was late" : "it is late"}. </span>`)}
     ${host && !state.report && state.hosts.some((one) => one.name === host) ? html`<a class="button" href=${href(["world", host])}>Begin a fault at ${host} …</a>` : nothing}</p>`;
 }
 

@@ -2,19 +2,19 @@
 
 import { html, svg, nothing } from "../../vendor/lit.js";
 import { duration, timeOf } from "../format.js";
-/** @import { Story, Row } from "../types" */
+/** @import { Timeline, Row } from "../types" */
 
 const COLUMN = 150, ROW = 46, TOP = 44;
 
-/** @param {Story} story @param {number} chosen @param {(at: number) => void} choose */
-export function lanes(story, chosen, choose) {
-  const width = Math.max(2, story.hosts.length) * COLUMN, height = TOP + story.rows.length * ROW + 20;
-  const x = (/** @type {string} */ host) => story.hosts.indexOf(host) * COLUMN + COLUMN / 2;
-  const hosts = story.hosts.filter((host) => story.rows.some((row) => row.kind !== "wait" && (row.from === host || row.to === host)));
+/** @param {Timeline} timeline @param {number} chosen @param {(at: number) => void} choose */
+export function lanes(timeline, chosen, choose) {
+  const width = Math.max(2, timeline.hosts.length) * COLUMN, height = TOP + timeline.rows.length * ROW + 20;
+  const x = (/** @type {string} */ host) => timeline.hosts.indexOf(host) * COLUMN + COLUMN / 2;
+  const hosts = timeline.hosts.filter((host) => timeline.rows.some((row) => row.kind !== "wait" && (row.from === host || row.to === host)));
   return html`<div class="lanes" tabindex="0" role="region" aria-label="Lanes"><svg viewBox="0 0 ${width} ${height}" width=${width} height=${height} role="img" aria-label="A column for each host, an arrow for each conversation">
     <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0 8 4 0 8z" fill="context-stroke"/></marker></defs>
     ${hosts.map((host) => svg`<text class="lane-name" x=${x(host)} y="20" text-anchor="middle">${host.slice(0, 20)}</text><line class="lane" x1=${x(host)} x2=${x(host)} y1="30" y2=${height}/>`)}
-    ${story.rows.map((row, at) => arrow(row, TOP + at * ROW + 20, x, at === chosen, () => choose(at)))}</svg></div>`;
+    ${timeline.rows.map((row, at) => arrow(row, TOP + at * ROW + 20, x, at === chosen, () => choose(at)))}</svg></div>`;
 }
 
 /** @param {Row} row @param {number} y @param {(host: string) => number} x @param {boolean} isChosen @param {() => void} choose */

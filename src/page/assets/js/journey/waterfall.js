@@ -7,7 +7,7 @@ import { href } from "../routes.js";
 import { now, state } from "../store.js";
 import { Axis } from "./axis.js";
 import { TITLES } from "./phases.js";
-/** @import { Row, Story, SeenFault } from "../types" */
+/** @import { Row, Timeline, SeenFault } from "../types" */
 
 /** @param {number} percent */
 const pct = (percent) => `${percent.toFixed(3)}%`;
@@ -21,12 +21,12 @@ const pct = (percent) => `${percent.toFixed(3)}%`;
  * @property {(row: Row) => unknown} actions what can be done at a row
  */
 
-/** @param {Story} story @param {Handling} handling */
-export function waterfall(story, handling) {
-  const axis = new Axis(story, handling.isUnfolded);
+/** @param {Timeline} timeline @param {Handling} handling */
+export function waterfall(timeline, handling) {
+  const axis = new Axis(timeline, handling.isUnfolded);
   return html`<div class="waterfall" role="table" aria-label="What happened, in order">
-    <div class="wf-row wf-head" role="row"><span role="columnheader">from, to</span><span class="wf-time" role="columnheader" aria-label="time">${labels(axis, story)}</span><span role="columnheader">reply</span></div>
-    ${story.rows.map((row, at) => line(row, at, axis, handling))}</div>`;
+    <div class="wf-row wf-head" role="row"><span role="columnheader">from, to</span><span class="wf-time" role="columnheader" aria-label="time">${labels(axis, timeline)}</span><span role="columnheader">reply</span></div>
+    ${timeline.rows.map((row, at) => line(row, at, axis, handling))}</div>`;
 }
 
 /** A fault and what it led to are noted so far apart, in milliseconds. */
@@ -42,8 +42,8 @@ function textLabel({ left, right, text, rank }) {
   return { from, to: from + width, rank, draw: () => html`<span class="wf-label ${left === undefined ? "later" : ""}" ${styles({ left: pct((left ?? right ?? 0) / 10) })}>${text}</span>` };
 }
 
-/** The first label is the reader's clock, the next is relative, and after a fold comes the clock again; those that have no room are left out. @param {Axis} axis @param {Story} story */
-function labels(axis, story) {
+/** The first label is the reader's clock, the next is relative, and after a fold comes the clock again; those that have no room are left out. @param {Axis} axis @param {Timeline} timeline */
+function labels(axis, timeline) {
   /** @type {Label[]} */
   const wanted = axis.stretches.flatMap((stretch, at) => {
     const { x, width, from, to, isFold } = stretch;
@@ -53,7 +53,7 @@ function labels(axis, story) {
     }
     const clock = textLabel({ ...(x > 800 ? { right: 1000 } : { left: x }), text: timeOf(from), rank: at ? 2 : 0 });
     const steps = to > from ? (at === 0 && width > 600 ? [0.5, 1] : [1]) : [];
-    return [clock, ...steps.map((share) => textLabel({ right: x + share * width, text: `+${duration(from + share * (to - from) - story.start)}`, rank: 3 }))];
+    return [clock, ...steps.map((share) => textLabel({ right: x + share * width, text: `+${duration(from + share * (to - from) - timeline.start)}`, rank: 3 }))];
   });
   /** @type {Label[]} */
   const placed = [];

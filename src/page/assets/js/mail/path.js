@@ -2,7 +2,7 @@
 
 import { html, nothing } from "../../vendor/lit.js";
 import { duration } from "../format.js";
-import { storyOf } from "../journey/story.js";
+import { timelineOf } from "../journey/timeline.js";
 import { href } from "../routes.js";
 import { state } from "../store.js";
 /** @import { Journey, Row } from "../types" */
@@ -22,8 +22,8 @@ function mainWay(rows) {
 
 /** @param {Journey} journey */
 export function pathStrip(journey) {
-  const story = storyOf(journey, state.hosts, Date.now());
-  const way = mainWay(story.rows);
+  const timeline = timelineOf(journey, state.hosts, Date.now());
+  const way = mainWay(timeline.rows);
   const first = way[0];
   const id = journey.id;
   return html`<div class="path"><ol tabindex="0" aria-label="The way">

@@ -1,4 +1,4 @@
-// The story of a journey: its events as rows of conversations, waits, reports and retrievals, in the order of who passed it to whom.
+// The timeline of a journey: its events as rows of conversations, waits, reports and retrievals, in the order of who passed it to whom.
 //
 // A message is at a host under a queue id. What came there is an arrival (`received`), and what that host did with it has the same
 // id. A conversation is one row of two events: `relayed` of the host that sent, and the arrival at the one that received.
@@ -6,7 +6,7 @@
 import { brief } from "../fate.js";
 import { duration, ordinal, plural, timeOf } from "../format.js";
 import { phasesOf, sums } from "./phases.js";
-/** @import { Host, Journey, Phase, PostEvent, Row, Story } from "../types" */
+/** @import { Host, Journey, Phase, PostEvent, Row, Timeline } from "../types" */
 
 const ATTEMPTS = ["tried", "relayed", "deferred", "failed"];
 const ARRIVALS = ["received", "found", "reported"];
@@ -18,8 +18,8 @@ const began = (event) => at(event) - (event.took_ms ?? 0);
 /** @param {PostEvent} event */
 const recipientsOf = (event) => event.recipients ?? (event.recipient ? [event.recipient] : []);
 
-/** @param {Journey} journey @param {Host[]} hosts @param {number} now @returns {Story} */
-export function storyOf(journey, hosts, now) {
+/** @param {Journey} journey @param {Host[]} hosts @param {number} now @returns {Timeline} */
+export function timelineOf(journey, hosts, now) {
   const teller = new Teller(journey.events, hosts, now);
   const rows = teller.tell();
   const starts = rows.map((row) => row.start), ends = rows.map((row) => row.end);
