@@ -74,6 +74,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "js/routes.js"
     "js/sample.js"
     "js/search.js"
+    "js/start.js"
     "js/store.js"
     "js/styles.js"
     "js/theme-button.js"
@@ -92,14 +93,24 @@ const FILES: &[(&str, &[u8])] = files! {
     "vendor/lit.js"
 };
 
+/// The style sheets of the document as one file, in the order of their rules: nothing is shown before the last of them.
+const ALL_SHEETS: &str = "css/all.css";
+const SHEETS: [&str; 6] =
+    ["css/base.css", "css/shell.css", "css/mail.css", "css/letter.css", "css/journey.css", "css/world.css"];
+
+static SHEETS_IN_ONE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let sheet = |path| FILES.iter().find(|(name, _)| *name == path).map_or(&[][..], |(_, bytes)| bytes);
+    SHEETS.map(sheet).concat()
+});
+
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let asset = |(path, bytes): &(&'static str, &'static [u8])| Asset {
+    let asset = |(path, bytes): (&'static str, &'static [u8])| Asset {
         path,
         media_type: media_type(path),
         bytes,
         tag: tag(bytes),
     };
-    FILES.iter().map(asset).collect()
+    FILES.iter().copied().chain([(ALL_SHEETS, SHEETS_IN_ONE.as_slice())]).map(asset).collect()
 });
 
 /// The file at a path below `assets`.
@@ -163,6 +174,8 @@ mod tests {
         let mut listed: Vec<_> = FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
         listed.sort();
         assert_eq!(found, listed);
+        let styles: usize = SHEETS.iter().filter_map(|path| find(path)).map(|sheet| sheet.bytes.len()).sum();
+        assert_eq!(find(ALL_SHEETS).map(|sheet| sheet.bytes.len()), Some(styles));
         assert!(find("js/app.js").is_some() && find("../mod.rs").is_none());
     }
 }

@@ -69,17 +69,17 @@ pub async fn document(uri: Uri, headers: HeaderMap) -> Response {
     response
 }
 
-/// Names the modules that the page needs at once.
-static MODULE_LINKS: LazyLock<String> = LazyLock::new(|| {
-    let link = |path| format!("<link rel=\"modulepreload\" href=\"assets/{path}\">\n");
-    modules::loaded_with(MAIN).into_iter().map(link).collect()
+/// Names the modules that the page needs at once, as JSON.
+static MODULES: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<_> = modules::loaded_with(MAIN).into_iter().map(|path| format!("\"assets/{path}\"")).collect();
+    format!("<script type=\"application/json\" id=\"modules\">[{}]</script>\n", names.join(","))
 });
 
 fn text_of_document(base: &str, is_list: bool) -> String {
     let files = format!("assets/{}/", assets::version());
     let list = FIRST_PAGE.replace('&', "&amp;");
     let list = format!("<link rel=\"preload\" as=\"fetch\" crossorigin fetchpriority=\"high\" href=\"{list}\">\n");
-    let preloads = format!("{}{}", if is_list { &list } else { "" }, *MODULE_LINKS);
+    let preloads = format!("{}{}", if is_list { &list } else { "" }, *MODULES);
     let text = String::from_utf8_lossy(DOCUMENT).replacen("<base>", &format!("<base href=\"{base}\">"), 1);
     text.replacen("<!-- preloads -->\n", &preloads, 1).replace("assets/", &files)
 }
