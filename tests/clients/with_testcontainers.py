@@ -48,7 +48,7 @@ with container() as mailpit, smtp(mailpit) as client:
     # The module's certificate can be read by root only, as whom Postroad's image does not run.
     assert "STARTTLS is not offered" in err, err
 
-with container(user="root") as mailpit, smtp(mailpit) as client:
+with container(user="0") as mailpit, smtp(mailpit) as client:
     client.starttls(context=trust(mailpit))
     assert client.login("any", "auth")[0] == 235
 
@@ -66,7 +66,7 @@ with container(users=[MailpitUser("jane", "secret"), MailpitUser("ron", "pass2")
     assert get(mailpit, "/api/v1/messages")["messages"][0]["Subject"] == "by ron"
 
 # TLS from the start, as the module's second example has it.
-with container(user="root", users=[MailpitUser("jane", "secret")], require_tls=True) as mailpit:
+with container(user="0", users=[MailpitUser("jane", "secret")], require_tls=True) as mailpit:
     at = (mailpit.get_container_host_ip(), mailpit.get_exposed_smtp_port())
     with smtplib.SMTP_SSL(*at, context=trust(mailpit)) as client:
         assert client.login("jane", "secret")[0] == 235
