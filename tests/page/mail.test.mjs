@@ -1,6 +1,8 @@
-// Search, tags, deletion, also while a second client watches; keys alone.
+// Search, tags, deletion, also while another window and an IMAP client watch; keys alone.
 import assert from "node:assert/strict";
+import net from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { api, close, empty, open, row, send } from "./browser.mjs";
 
 async function three() {
@@ -10,8 +12,28 @@ async function three() {
     await send({ Subject: "third of all" });
 }
 
-test("search_tag_and_delete_show_in_both_windows", async () => {
+/** An IMAP client in IDLE (RFC 2177) at an INBOX. */
+async function watch(user) {
+    const { imap } = await api("GET", "ports");
+    const socket = net.connect(Number(imap.split(":").at(-1)), "127.0.0.1").setEncoding("utf8");
+    let seen = "";
+    socket.on("data", (text) => (seen += text));
+    const until = async (wanted) => {
+        for (let tries = 0; tries < 200 && !wanted.test(seen); tries++) await sleep(50);
+        assert.match(seen, wanted);
+    };
+    for (const [command, reply] of [[`a LOGIN ${user} postroad`, /^a OK/m], ["b SELECT INBOX", /^b OK/m], ["c IDLE", /^\+/m]]) {
+        await until(/^\* OK/);
+        socket.write(`${command}\r\n`);
+        await until(reply);
+    }
+    return { until, end: () => socket.destroy() };
+}
+
+test("search_tag_and_delete_show_in_another_window_and_over_imap", async () => {
     await three();
+    const watcher = await watch("ann@customer.example");
+    await watcher.until(/^\* 1 EXISTS/m);
     const page = await open("/"), other = await open("/");
     await row(other, "third of all").waitFor();
     const search = page.getByRole("combobox", { name: /Search/ });
@@ -32,6 +54,7 @@ test("search_tag_and_delete_show_in_both_windows", async () => {
     await page.getByLabel("Tags, with commas").fill("invoice, urgent");
     await page.getByRole("button", { name: "Set tags" }).click();
     await row(other, "first of all").locator(".tag", { hasText: "urgent" }).waitFor();
+    await watcher.until(/^\* 1 FETCH .*urgent/m);
     // The new tags move the others.
     await other.locator("post-mailboxes").getByText("urgent").waitFor();
     await other.locator("post-mailboxes").getByText("two words").click();
@@ -41,6 +64,8 @@ test("search_tag_and_delete_show_in_both_windows", async () => {
 
     await page.locator(".letter").getByRole("button", { name: "Delete" }).click();
     await row(other, "first of all").waitFor({ state: "detached" });
+    await watcher.until(/^\* 1 EXPUNGE/m);
+    watcher.end();
     await page.getByRole("button", { name: "Empty everything" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
     assert.equal((await api("GET", "messages")).total, 2);
