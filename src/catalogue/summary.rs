@@ -16,6 +16,8 @@ use crate::mail::{Address, Message, ReversePath};
 const MAX_SNIPPET_BYTES: usize = 200;
 /// What is indexed of a body, in bytes; words beyond it are not found.
 const MAX_INDEXED_BYTES: usize = 256 * 1024;
+/// Bytes of an HTML part whose text is looked at: it is copied for that.
+const MAX_HTML_BYTES: usize = 4 * 1024 * 1024;
 /// Elements that can be a part of a word. HTML Standard §4.5.
 const WITHIN_LINES: [&str; 22] = [
     "a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd", "mark", "q", "s", "small",
@@ -158,7 +160,7 @@ fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String>
 /// The text that a reader sees, HTML without tags if there is one; and the targets of the links in it.
 fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
-        PartType::Html(html) => Some(html.as_ref()),
+        PartType::Html(html) => Some(truncated(html, MAX_HTML_BYTES)),
         _ => None,
     });
     let html: Vec<&str> = html.collect();
@@ -233,5 +235,8 @@ mod tests {
         let (text, targets) = text_of(&message);
         assert_eq!(snippet(&text), "Hi a word 2 link 1 2 <3");
         assert_eq!(targets, "http://l.test/x ");
+        let long = format!("Content-Type: text/html\r\n\r\n<p>begin{}<p>end", " ".repeat(MAX_HTML_BYTES));
+        let message = mail_parser::MessageParser::new().parse(&long).unwrap();
+        assert_eq!(text_of(&message).0.trim(), "begin");
     }
 }
