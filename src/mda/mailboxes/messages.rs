@@ -125,7 +125,7 @@ impl Messages {
         }
     }
 
-    /// Inserts a message; replaces one with the same UID.
+    /// Inserts a message; replaces one with the same UID. Quickest at the end.
     pub fn insert(&mut self, mut message: MessageMeta) {
         message.keywords = KeywordLists::share(&mut self.keywords, message.keywords);
         let at = match self.block(message.uid) {
@@ -139,7 +139,8 @@ impl Messages {
             }
         };
         let block = &mut self.blocks[at];
-        let place = block.place(message.uid);
+        let is_last = block.messages.last().is_none_or(|last| last.uid < message.uid);
+        let place = if is_last { Err(block.messages.len()) } else { block.place(message.uid) };
         block.last_change = block.last_change.max(message.modseq);
         block.unseen += u32::from(is_unseen(&message));
         let messages = Arc::make_mut(&mut block.messages);
@@ -216,6 +217,10 @@ impl Messages {
 
     /// The index of the block for this UID, or where it would be inserted.
     fn block(&self, uid: Uid) -> Result<usize, usize> {
+        match self.blocks.last() {
+            Some(last) if last.number == uid >> BLOCK_BITS => return Ok(self.blocks.len() - 1),
+            _ => {}
+        }
         self.blocks.binary_search_by_key(&(uid >> BLOCK_BITS), |block| block.number)
     }
 }
@@ -270,31 +275,9 @@ impl PartialEq for Messages {
 }
 
 impl FromIterator<MessageMeta> for Messages {
-    /// The messages must come by ascending UID.
     fn from_iter<I: IntoIterator<Item = MessageMeta>>(messages: I) -> Self {
         let mut all = Self::default();
-        let mut open: Vec<MessageMeta> = Vec::with_capacity(1 << BLOCK_BITS);
-        let mut start = 0;
-        let mut close = |open: &mut Vec<MessageMeta>| {
-            let Some(first) = open.first() else { return };
-            let number = first.uid >> BLOCK_BITS;
-            let unseen = open.iter().filter(|message| is_unseen(message)).count() as u32;
-            let last_change = open.iter().map(|message| message.modseq).max().unwrap_or_default();
-            let mut messages = std::mem::replace(open, Vec::with_capacity(1 << BLOCK_BITS));
-            messages.shrink_to_fit();
-            let len = messages.len() as u32;
-            let block = Block { number, start, len, last_change, unseen, messages: Arc::new(messages) };
-            start = block.end();
-            all.blocks.push(block);
-        };
-        for mut message in messages {
-            if open.first().is_some_and(|first| first.uid >> BLOCK_BITS != message.uid >> BLOCK_BITS) {
-                close(&mut open);
-            }
-            message.keywords = KeywordLists::share(&mut all.keywords, message.keywords);
-            open.push(message);
-        }
-        close(&mut open);
+        messages.into_iter().for_each(|message| all.insert(message));
         all
     }
 }
