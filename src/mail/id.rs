@@ -34,7 +34,8 @@ pub struct QueueId {
 pub struct InvalidId;
 
 impl JourneyId {
-    /// Makes a journey id from a random number, of which the low 50 bits are used.
+    /// Makes a journey id from a random number, of which the low 50 bits are used. Those of one host ascend,
+    /// since stores have indexes of them.
     pub fn from_random(random: u64) -> Self {
         Self(random & ((1 << (5 * JOURNEY_LEN)) - 1))
     }

@@ -98,7 +98,7 @@ fn report(
     now: Timestamp,
 ) -> QueuedMessage {
     let rng = &mta.context().rng;
-    let id = JourneyId::from_random(rng.next_u64()).queue_id(rng.next_u64());
+    let id = JourneyId::from_random(rng.next_ascending()).queue_id(rng.next_u64());
     let text = compose(mta, queued, sender, action, entries, now, &id.to_string());
     let (message, _) = normalize(&text);
     let eight_bit = !message.is_ascii();

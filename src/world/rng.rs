@@ -1,5 +1,6 @@
 //! The world's random numbers, all from one seed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +14,12 @@ use crate::sync::lock;
 pub struct Rng {
     seed: [u8; 32],
     generator: Arc<Mutex<ChaCha8Rng>>,
+    /// The last of the ascending numbers.
+    ascending: Arc<AtomicU64>,
 }
+
+/// Ascending numbers are at most `1 << ASCENDING_GAP_BITS` apart.
+const ASCENDING_GAP_BITS: u32 = 24;
 
 impl Rng {
     /// A generator that yields the same numbers for the same seed on every machine.
@@ -29,7 +35,11 @@ impl Rng {
     }
 
     fn of(seed: [u8; 32]) -> Self {
-        Self { seed, generator: Arc::new(Mutex::new(ChaCha8Rng::from_seed(seed))) }
+        let mut generator = ChaCha8Rng::from_seed(seed);
+        // Of a stream of its own, so that the numbers of the other do not depend on it.
+        generator.set_stream(1);
+        let ascending = Arc::new(AtomicU64::new(generator.next_u64()));
+        Self { seed, generator: Arc::new(Mutex::new(ChaCha8Rng::from_seed(seed))), ascending }
     }
 
     /// An independent generator, which depends on the seed and `name` only.
@@ -40,6 +50,13 @@ impl Rng {
     /// A random 64-bit number.
     pub fn next_u64(&self) -> u64 {
         lock(&self.generator).next_u64()
+    }
+
+    /// The next of ascending 64-bit numbers, which begin at a random one, with random gaps: as unlikely to be another's as a
+    /// random number, and an index appends them instead of inserting them all over. After the highest comes 0.
+    pub fn next_ascending(&self) -> u64 {
+        let gap = 1 + (self.next_u64() >> (u64::BITS - ASCENDING_GAP_BITS));
+        self.ascending.fetch_add(gap, Ordering::Relaxed).wrapping_add(gap)
     }
 
     /// A number below `end`; 0 when `end` is 0.
@@ -73,6 +90,20 @@ mod tests {
         assert_eq!(fork.next_u64(), two.fork("mta").next_u64());
         assert_ne!(two.fork("mda").next_u64(), two.fork("mta").next_u64());
         assert_eq!(Rng::seeded(7).next_u64(), 5_691_958_609_736_047_975);
+    }
+
+    #[test]
+    fn rng_ascending_numbers_ascend_with_gaps_from_a_random_start() {
+        let numbers = |seed| {
+            let rng = Rng::seeded(seed);
+            (0..1_000).map(|_| rng.next_ascending()).collect::<Vec<_>>()
+        };
+        let found = numbers(1);
+        let gaps = found.windows(2).map(|two| two[1].wrapping_sub(two[0]));
+        assert!(gaps.clone().all(|gap| (1..=1 << ASCENDING_GAP_BITS).contains(&gap)));
+        assert!(gaps.max() > Some(1 << (ASCENDING_GAP_BITS - 1)));
+        assert_eq!(found, numbers(1));
+        assert!(found[0].abs_diff(numbers(2)[0]) > 1 << 40);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Messages {
         }
     }
 
-    /// Inserts a message; replaces one with the same UID. Quickest at the end.
+    /// Inserts a message; replaces one with the same UID.
     pub fn insert(&mut self, mut message: MessageMeta) {
         message.keywords = KeywordLists::share(&mut self.keywords, message.keywords);
         let at = match self.block(message.uid) {
@@ -139,8 +139,7 @@ impl Messages {
             }
         };
         let block = &mut self.blocks[at];
-        let is_last = block.messages.last().is_none_or(|last| last.uid < message.uid);
-        let place = if is_last { Err(block.messages.len()) } else { block.place(message.uid) };
+        let place = block.place(message.uid);
         block.last_change = block.last_change.max(message.modseq);
         block.unseen += u32::from(is_unseen(&message));
         let messages = Arc::make_mut(&mut block.messages);
@@ -217,10 +216,6 @@ impl Messages {
 
     /// The index of the block for this UID, or where it would be inserted.
     fn block(&self, uid: Uid) -> Result<usize, usize> {
-        match self.blocks.last() {
-            Some(last) if last.number == uid >> BLOCK_BITS => return Ok(self.blocks.len() - 1),
-            _ => {}
-        }
         self.blocks.binary_search_by_key(&(uid >> BLOCK_BITS), |block| block.number)
     }
 }
@@ -276,9 +271,48 @@ impl PartialEq for Messages {
 
 impl FromIterator<MessageMeta> for Messages {
     fn from_iter<I: IntoIterator<Item = MessageMeta>>(messages: I) -> Self {
-        let mut all = Self::default();
-        messages.into_iter().for_each(|message| all.insert(message));
-        all
+        let mut builder = MessagesBuilder::default();
+        messages.into_iter().for_each(|message| builder.push(message));
+        builder.finish()
+    }
+}
+
+/// Takes messages one by one, fastest by ascending UID.
+#[derive(Default)]
+pub(super) struct MessagesBuilder {
+    messages: Messages,
+    /// Those of one block, by ascending UID.
+    open: Vec<MessageMeta>,
+}
+
+impl MessagesBuilder {
+    pub(super) fn push(&mut self, mut message: MessageMeta) {
+        let is_next =
+            |last: &MessageMeta| last.uid >> BLOCK_BITS == message.uid >> BLOCK_BITS && last.uid < message.uid;
+        if !self.open.last().is_none_or(is_next) {
+            self.close();
+        }
+        message.keywords = KeywordLists::share(&mut self.messages.keywords, message.keywords);
+        self.open.push(message);
+    }
+
+    pub(super) fn finish(mut self) -> Messages {
+        self.close();
+        self.messages
+    }
+
+    fn close(&mut self) {
+        let Some(first) = self.open.first() else { return };
+        let number = first.uid >> BLOCK_BITS;
+        if self.messages.blocks.last().is_some_and(|last| number <= last.number) {
+            self.open.drain(..).for_each(|message| self.messages.insert(message));
+            return;
+        }
+        let unseen = self.open.iter().filter(|message| is_unseen(message)).count() as u32;
+        let last_change = self.open.iter().map(|message| message.modseq).max().unwrap_or_default();
+        let messages: Vec<_> = self.open.drain(..).collect();
+        let (start, len) = (self.messages.len(), messages.len() as u32);
+        self.messages.blocks.push(Block { number, start, len, last_change, unseen, messages: Arc::new(messages) });
     }
 }
 
@@ -324,6 +358,17 @@ mod tests {
         }
         assert_eq!(messages.get(model.len()), None);
         assert_eq!(messages.iter_from(model.len()).count(), 0);
+    }
+
+    #[test]
+    fn messages_built_in_any_order_are_in_order() {
+        let rng = Rng::seeded(1);
+        let mut uids: Vec<Uid> = (1..2_000).step_by(3).collect();
+        let expected: Messages = uids.iter().map(|uid| message(*uid, u64::from(*uid))).collect();
+        rng.shuffle(&mut uids);
+        let built: Messages = uids.iter().map(|uid| message(*uid, u64::from(*uid))).collect();
+        assert_eq!(built, expected);
+        check(&built, &modseqs(&expected));
     }
 
     #[test]

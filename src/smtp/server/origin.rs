@@ -36,7 +36,7 @@ impl Origin<'_> {
     /// The journey that a host of this world gave to the message, or a new one.
     pub fn journey(&self, message: &Message, rng: &Rng) -> JourneyId {
         let known = self.host.and_then(|_| message.journey());
-        known.unwrap_or_else(|| JourneyId::from_random(rng.next_u64()))
+        known.unwrap_or_else(|| JourneyId::from_random(rng.next_ascending()))
     }
 
     /// The `Received` field of the message at the host `by`; it names the recipient if there is exactly one. RFC 5321

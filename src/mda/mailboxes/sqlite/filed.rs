@@ -14,10 +14,10 @@ pub(in crate::mda::mailboxes) fn filed_after(
     limit: usize,
 ) -> Result<Vec<FiledMessage>, Error> {
     let sql =
-        "SELECT message.mailbox, message.uid, account.key, mailbox.name, trace.journey, message.saved, trace.octets
+        "SELECT message.mailbox, message.uid, account.key, mailbox.name, trace.journey, ifnull(saved, received), trace.octets
         FROM message CROSS JOIN trace ON trace.mailbox = message.mailbox AND trace.uid = message.uid
         JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
-        WHERE (?1, ?2) < (message.mailbox, message.uid) AND ?3 <= message.saved AND trace.journey IS NOT NULL
+        WHERE (?1, ?2) < (message.mailbox, message.uid) AND ?3 <= ifnull(saved, received) AND trace.journey IS NOT NULL
         ORDER BY message.mailbox, message.uid LIMIT ?4";
     let mut query = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

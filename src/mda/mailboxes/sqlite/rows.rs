@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counters::MailboxChange;
 use super::entries::{self, Membership};
@@ -116,7 +116,7 @@ pub(in crate::mda::mailboxes) fn insert(
         saved: *saved,
         size,
         content,
-        email: (mailbox as u64) << 32 | u64::from(uid),
+        email: views::own_email_id(mailbox, uid),
     };
     insert_row(transaction, mailbox, &meta)?;
     change.add(uid, flags.system, size);
@@ -130,9 +130,16 @@ fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta
     let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message;
     let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    let (bits, keywords) = (flags.bits(), keywords.join(" "));
+    let (bits, keywords) = (flags.bits(), words(keywords));
+    let saved = Some(saved).filter(|saved| *saved != received);
+    let email = Some(*email).filter(|email| *email != views::own_email_id(mailbox, *uid));
     let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// Keywords as they are stored.
+fn words(keywords: &[String]) -> Option<String> {
+    (!keywords.is_empty()).then(|| keywords.join(" "))
 }
 
 pub(in crate::mda::mailboxes) fn set_flags(
@@ -165,7 +172,7 @@ pub(in crate::mda::mailboxes) fn set_flags(
     let mut update = transaction.prepare_cached(sql)?;
     let MailboxChange { account, modseq, .. } = change;
     for (uid, flags) in &changed {
-        update.execute(params![mailbox, uid, flags.system.bits(), flags.keywords.join(" "), modseq])?;
+        update.execute(params![mailbox, uid, flags.system.bits(), words(&flags.keywords), modseq])?;
     }
     change.finish(transaction)?;
     let shown = shown.into_iter().filter_map(|uid| entries::of(transaction, mailbox, uid).transpose());
@@ -197,10 +204,11 @@ pub(in crate::mda::mailboxes) fn copy(
     let uids = ascending(uids);
     let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
                WHERE mailbox = ?1 AND uid = ?2";
+    let read = |row: &Row<'_>| views::message(mailbox, |column| row.get_ref(column));
     let mut find = transaction.prepare_cached(sql)?;
     let mut found: Vec<MessageMeta> = Vec::new();
     for uid in uids.iter() {
-        found.extend(find.query_row(params![mailbox, uid], views::message).optional()?);
+        found.extend(find.query_row(params![mailbox, uid], read).optional()?);
     }
     let mut change = MailboxChange::begin(transaction, target)?;
     let MailboxChange { account, uidvalidity, modseq, .. } = change;

@@ -123,6 +123,28 @@ CREATE INDEX trace_entry ON trace (entry) WHERE entry IS NOT NULL;
 CREATE INDEX trace_folder ON trace (mailbox, entry) WHERE entry IS NOT NULL;
 CREATE VIEW entry_copy (folder, entry) AS SELECT mailbox, entry FROM trace WHERE entry IS NOT NULL;
 ",
+        "
+-- What most messages have the same way takes no room, and is read faster.
+CREATE TABLE compact_message (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    flags INTEGER NOT NULL, -- imap::SystemFlags
+    keywords TEXT, -- with a space between; NULL: none
+    modseq INTEGER NOT NULL, -- of its last change
+    received INTEGER NOT NULL, -- internal date
+    saved INTEGER, -- in this mailbox; NULL: when it was received
+    size INTEGER NOT NULL, -- bytes, trace included
+    email INTEGER, -- RFC 8474: the same for all copies; NULL: mailbox << 32 | uid
+    PRIMARY KEY (mailbox, uid)
+) STRICT, WITHOUT ROWID;
+INSERT INTO compact_message
+    SELECT mailbox, uid, content, flags, nullif(keywords, ''), modseq, received, nullif(saved, received), size,
+        nullif(email, mailbox << 32 | uid)
+    FROM message;
+DROP TABLE message;
+ALTER TABLE compact_message RENAME TO message;
+",
     ],
     on_content_deleted: Some("DELETE FROM summary WHERE content = ?1"),
     content_owners: Some(

@@ -6,8 +6,8 @@ use rusqlite::params;
 use super::rows::{MAX_RETAINED_RECORDS, PRUNE_INTERVAL};
 use crate::imap::Numbers;
 use crate::mail::Message;
-use crate::mda::mailboxes::{Mailboxes, SCHEMA};
-use crate::store::{Error, Store, Transaction};
+use crate::mda::mailboxes::{Mailboxes, MessageMeta, SCHEMA};
+use crate::store::{Error, Schema, Store, Transaction};
 use crate::world::Clock;
 
 /// How many rows a table has.
@@ -36,6 +36,47 @@ pub(in crate::mda::mailboxes) fn contents(mailboxes: &Mailboxes) -> Vec<(i64, i6
 pub(in crate::mda::mailboxes) async fn execute(mailboxes: &Mailboxes, sql: &'static str) {
     let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [])?);
     mailboxes.store.write(job).await.unwrap();
+}
+
+/// The messages of a build before: what most of them have the same way becomes NULL.
+#[tokio::test]
+async fn messages_of_an_older_store_are_compacted_and_read_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("post.db");
+    let older = Schema { migrations: &SCHEMA.migrations[..3], ..SCHEMA };
+    let store = Store::open(&path, &[older]).unwrap();
+    let insert = |transaction: &Transaction<'_>| {
+        transaction.execute_batch(
+            "INSERT INTO account (id, key, uidvalidity) VALUES (1, 'ann@a.test', 1);
+            INSERT INTO mailbox (id, account, name, uidvalidity, uidnext, modseq, messages) VALUES (7, 1, 'INBOX', 1, 4, 9, 3);
+            INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email) VALUES
+                (7, 3, 12, 1, 'work $Done', 9, 100, 300, 30, 77),
+                (7, 1, 11, 0, '', 5, 100, 100, 10, (7 << 32) + 1),
+                (7, 2, 11, 2, '', 6, 0, 0, 20, (7 << 32) + 1);",
+        )?;
+        Ok::<_, Error>(())
+    };
+    store.write(insert).await.unwrap();
+    drop(store);
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let mailboxes = Mailboxes::new(Store::open(&path, &[SCHEMA]).unwrap(), clock);
+    let view = mailboxes.open("ann@a.test", "INBOX").unwrap().view().unwrap();
+    let row = |message: &MessageMeta| {
+        let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message.clone();
+        (uid, flags.bits(), keywords.to_vec().join(" "), modseq, received, saved, size, content, email)
+    };
+    let own = (7 << 32) + 1;
+    let expected = [
+        (1, 0, String::new(), 5, 100, 100, 10, 11, own),
+        (2, 2, String::new(), 6, 0, 0, 20, 11, own),
+        (3, 1, "work $Done".to_owned(), 9, 100, 300, 30, 12, 77),
+    ];
+    assert_eq!(view.messages.iter().map(row).collect::<Vec<_>>(), expected);
+    let nulls = "SELECT count(*) FROM message WHERE keywords IS NULL AND saved IS NULL AND (email IS NULL) = (uid = 1)";
+    assert_eq!(
+        mailboxes.store.read(|connection| connection.query_row(nulls, [], |row| row.get::<_, i64>(0))).unwrap(),
+        2
+    );
 }
 
 #[tokio::test]

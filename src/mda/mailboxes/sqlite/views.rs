@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::imap::{Flags, SystemFlags};
+use crate::mda::mailboxes::messages::MessagesBuilder;
 use crate::mda::mailboxes::{MessageMeta, Messages, Uid, View};
 use crate::store::Error;
 use crate::sync::lock;
@@ -18,59 +19,61 @@ pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> 
     let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let state = moment.prepare_cached(sql)?.query_row([mailbox], state).optional()?;
     let Some((uidvalidity, uidnext, modseq, recent)) = state else { return Ok(None) };
-    let collected = Collect::default();
-    moment.create_aggregate_function("collect", 9, FunctionFlags::SQLITE_UTF8, collected.clone())?;
+    let collect = Collect { mailbox, messages: Arc::default() };
+    let messages = collect.messages.clone();
+    moment.create_aggregate_function("collect", 9, FunctionFlags::SQLITE_UTF8, collect)?;
     let sql = "SELECT collect(uid, flags, keywords, modseq, received, saved, size, content, email) FROM message
                WHERE mailbox = ?1";
     moment.query_row(sql, [mailbox], |_| Ok(()))?;
-    let messages = std::mem::take(&mut *lock(&collected.0));
+    let messages = std::mem::take(&mut *lock(&messages));
     Ok(Some((View { uidvalidity, uidnext, modseq, messages }, recent)))
 }
 
-/// The SQL function `collect(uid, flags, keywords, modseq, received, saved, size, content, email)`, which takes messages
-/// where SQLite steps over them: to return each row from the statement takes as long again.
-#[derive(Clone, Default)]
-struct Collect(Arc<Mutex<Messages>>);
+/// The SQL function `collect`, which takes messages from the columns of [`message`] where SQLite steps over them: to return
+/// each row from the statement takes as long again.
+struct Collect {
+    mailbox: i64,
+    messages: Arc<Mutex<Messages>>,
+}
 
-impl Aggregate<Messages, Option<i64>> for Collect {
-    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Messages> {
-        Ok(Messages::default())
+impl Aggregate<MessagesBuilder, Option<i64>> for Collect {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<MessagesBuilder> {
+        Ok(MessagesBuilder::default())
     }
 
-    fn step(&self, row: &mut Context<'_>, messages: &mut Messages) -> rusqlite::Result<()> {
-        messages.insert(MessageMeta {
-            uid: row.get(0)?,
-            flags: SystemFlags::from_bits(row.get(1)?),
-            keywords: keywords(row.get_raw(2))?.into(),
-            modseq: row.get(3)?,
-            received: row.get(4)?,
-            saved: row.get(5)?,
-            size: row.get(6)?,
-            content: row.get(7)?,
-            email: row.get(8)?,
-        });
+    fn step(&self, row: &mut Context<'_>, messages: &mut MessagesBuilder) -> rusqlite::Result<()> {
+        messages.push(message(self.mailbox, |column| Ok(row.get_raw(column)))?);
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, messages: Option<Messages>) -> rusqlite::Result<Option<i64>> {
-        *lock(&self.0) = messages.unwrap_or_default();
+    fn finalize(&self, _: &mut Context<'_>, messages: Option<MessagesBuilder>) -> rusqlite::Result<Option<i64>> {
+        *lock(&self.messages) = messages.unwrap_or_default().finish();
         Ok(None)
     }
 }
 
-/// A message from a row of `uid, flags, keywords, modseq, received, saved, size, content, email`.
-pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageMeta> {
+/// A message of a mailbox from its columns `uid, flags, keywords, modseq, received, saved, size, content, email`.
+pub(super) fn message<'a>(
+    mailbox: i64,
+    column: impl Fn(usize) -> rusqlite::Result<ValueRef<'a>>,
+) -> rusqlite::Result<MessageMeta> {
+    let (uid, received) = (u32::column_result(column(0)?)?, i64::column_result(column(4)?)?);
     Ok(MessageMeta {
-        uid: row.get(0)?,
-        flags: SystemFlags::from_bits(row.get(1)?),
-        keywords: keywords(row.get_ref(2)?)?.into(),
-        modseq: row.get(3)?,
-        received: row.get(4)?,
-        saved: row.get(5)?,
-        size: row.get(6)?,
-        content: row.get(7)?,
-        email: row.get(8)?,
+        uid,
+        flags: SystemFlags::from_bits(FromSql::column_result(column(1)?)?),
+        keywords: keywords(column(2)?)?.into(),
+        modseq: FromSql::column_result(column(3)?)?,
+        received,
+        saved: Option::column_result(column(5)?)?.unwrap_or(received),
+        size: FromSql::column_result(column(6)?)?,
+        content: FromSql::column_result(column(7)?)?,
+        email: Option::column_result(column(8)?)?.unwrap_or(own_email_id(mailbox, uid)),
     })
+}
+
+/// The email id of a message that is no copy. RFC 8474 §5.1.
+pub(super) fn own_email_id(mailbox: i64, uid: Uid) -> u64 {
+    (mailbox as u64) << 32 | u64::from(uid)
 }
 
 /// Flags from their columns `flags, keywords`.
@@ -79,7 +82,8 @@ pub(super) fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
 }
 
 fn keywords(value: ValueRef<'_>) -> rusqlite::Result<Vec<String>> {
+    let Some(words) = value.as_str_or_null()? else { return Ok(Vec::new()) };
     // A keyword that is no atom could end a response early.
-    let words = value.as_str()?.split_ascii_whitespace();
+    let words = words.split_ascii_whitespace();
     Ok(words.filter(|word| Flags::is_keyword(word)).map(str::to_owned).collect())
 }
