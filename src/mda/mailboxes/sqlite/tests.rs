@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rusqlite::params;
 
 use super::rows::{MAX_RETAINED_RECORDS, PRUNE_INTERVAL};
+use super::views;
 use crate::imap::Numbers;
 use crate::mail::Message;
 use crate::mda::mailboxes::{Mailboxes, MessageMeta, SCHEMA};
@@ -77,6 +78,31 @@ async fn messages_of_an_older_store_are_compacted_and_read_the_same() {
         mailboxes.store.read(|connection| connection.query_row(nulls, [], |row| row.get::<_, i64>(0))).unwrap(),
         2
     );
+}
+
+/// Large mailboxes are read another way than small ones.
+#[tokio::test]
+async fn messages_collected_are_those_of_the_rows() {
+    let store = Store::in_memory(&[SCHEMA]).unwrap();
+    let insert = |transaction: &Transaction<'_>| {
+        transaction.execute_batch(
+            "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 3000)
+            INSERT INTO message SELECT 6 + at % 2, at, at, at % 32, iif(at % 7, NULL, 'work $Done'), 5000 - at, at * 10,
+                iif(at % 5, NULL, at), at % 100, iif(at % 3, NULL, at) FROM n WHERE at % 11",
+        )?;
+        Ok::<_, Error>(())
+    };
+    store.write(insert).await.unwrap();
+    let both = |mailbox| {
+        store.read(|connection| {
+            Ok::<_, Error>((views::rows(connection, mailbox)?, views::collect(connection, mailbox)?))
+        })
+    };
+    for (mailbox, expected) in [(6, 1_364), (7, 1_364), (8, 0)] {
+        let (rows, collected) = both(mailbox).unwrap();
+        assert_eq!(rows, collected);
+        assert_eq!(rows.len(), expected);
+    }
 }
 
 #[tokio::test]

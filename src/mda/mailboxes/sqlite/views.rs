@@ -12,21 +12,40 @@ use crate::mda::mailboxes::{MessageMeta, Messages, Uid, View};
 use crate::store::Error;
 use crate::sync::lock;
 
+/// Mailboxes with so many messages are read by [`collect`]. For fewer it costs more than it saves: SQLite prepares the
+/// statements of the connection again for a function that changed.
+const COLLECT_FROM_MESSAGES: u64 = 1_000;
+
 /// The view, and the first recent UID.
 pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> Result<Option<(View, Uid)>, Error> {
     let moment = connection.unchecked_transaction()?;
-    let sql = "SELECT uidvalidity, uidnext, modseq, recent FROM mailbox WHERE id = ?1";
-    let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let sql = "SELECT uidvalidity, uidnext, modseq, recent, messages FROM mailbox WHERE id = ?1";
+    let state = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, u64>(4)?));
     let state = moment.prepare_cached(sql)?.query_row([mailbox], state).optional()?;
-    let Some((uidvalidity, uidnext, modseq, recent)) = state else { return Ok(None) };
+    let Some((uidvalidity, uidnext, modseq, recent, count)) = state else { return Ok(None) };
+    let read = if count < COLLECT_FROM_MESSAGES { rows } else { collect };
+    let messages = read(&moment, mailbox)?;
+    Ok(Some((View { uidvalidity, uidnext, modseq, messages }, recent)))
+}
+
+/// The messages of a mailbox, from the rows that a statement returns.
+pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
+    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
+               WHERE mailbox = ?1 ORDER BY uid";
+    let read = |row: &Row<'_>| message(mailbox, |column| row.get_ref(column));
+    connection.prepare_cached(sql)?.query_map([mailbox], read)?.collect()
+}
+
+/// The messages of a mailbox, without returning rows.
+pub(super) fn collect(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let collect = Collect { mailbox, messages: Arc::default() };
     let messages = collect.messages.clone();
-    moment.create_aggregate_function("collect", 9, FunctionFlags::SQLITE_UTF8, collect)?;
+    connection.create_aggregate_function("collect", 9, FunctionFlags::SQLITE_UTF8, collect)?;
     let sql = "SELECT collect(uid, flags, keywords, modseq, received, saved, size, content, email) FROM message
                WHERE mailbox = ?1";
-    moment.query_row(sql, [mailbox], |_| Ok(()))?;
-    let messages = std::mem::take(&mut *lock(&messages));
-    Ok(Some((View { uidvalidity, uidnext, modseq, messages }, recent)))
+    connection.query_row(sql, [mailbox], |_| Ok(()))?;
+    let mut collected = lock(&messages);
+    Ok(std::mem::take(&mut *collected))
 }
 
 /// The SQL function `collect`, which takes messages from the columns of [`message`] where SQLite steps over them: to return
