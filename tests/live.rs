@@ -96,6 +96,8 @@ fn pause() {
 struct Served {
     child: Child,
     ports: Value,
+    /// For the folder of an ephemeral world, which it cannot remove when it is killed.
+    _temporary: tempfile::TempDir,
 }
 
 impl Served {
@@ -121,11 +123,12 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ports.json");
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-        command.args(["serve", "--ports-file"]).arg(&file);
+        command.args(["serve", "--ports-file"]).arg(&file).env("TMPDIR", folder.path()).stdout(Stdio::null());
         with(&mut command);
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let child = command.spawn().unwrap();
+        drop(command);
         let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&file).ok()?).ok());
-        Self { child, ports }
+        Self { child, ports, _temporary: folder }
     }
 
     fn at(&self, service: &str) -> &str {

@@ -1,7 +1,7 @@
 //! SIGKILL while clients append, flag, move and expunge: acknowledged changes are kept, others are complete or absent,
 //! and no message is lost or duplicated.
 //!
-//! `POSTROAD_KILLS` is the number of kills (20), `POSTROAD_SEED` the seed of their times (1).
+//! `POSTROAD_KILLS` is the number of kills (8), `POSTROAD_SEED` the seed of their times (1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -41,7 +41,7 @@ const COURSES: [&[Step]; 4] = [&[APPEND], &[APPEND, FLAG], &[APPEND, FLAG, MOVE]
 
 #[test]
 fn acknowledged_mailbox_changes_survive_kill_9() {
-    let (kills, seed) = (setting("POSTROAD_KILLS", 20), setting("POSTROAD_SEED", 1));
+    let (kills, seed) = (setting("POSTROAD_KILLS", 8), setting("POSTROAD_SEED", 1));
     let (data, rng, mut ledger) = (tempfile::tempdir().unwrap(), Rng::seeded(seed), Ledger::new());
     for kill in 0..kills {
         let mut served = Served::start(data.path());

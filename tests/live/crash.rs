@@ -1,7 +1,7 @@
 //! SIGKILL at random times under load: acknowledged messages arrive, only messages in transit at a kill may be
 //! duplicated, and the lists of messages and journeys agree with the mailboxes.
 //!
-//! `POSTROAD_KILLS` is the number of kills (20), `POSTROAD_SEED` the seed of their times (1).
+//! `POSTROAD_KILLS` is the number of kills (8), `POSTROAD_SEED` the seed of their times (1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -43,7 +43,7 @@ pub(super) fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn acknowledged_messages_under_load_survive_kill_9() {
-    let (kills, seed) = (setting("POSTROAD_KILLS", 20), setting("POSTROAD_SEED", 1));
+    let (kills, seed) = (setting("POSTROAD_KILLS", 8), setting("POSTROAD_SEED", 1));
     let (data, rng, mut ledger) = (tempfile::tempdir().unwrap(), Rng::seeded(seed), Ledger::default());
     for kill in 0..kills {
         let mut served = Served::start(data.path());

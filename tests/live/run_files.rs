@@ -22,7 +22,7 @@ fn ports_file_of_an_earlier_run_is_removed_at_the_start_and_this_one_at_the_end(
     command.args(["serve", "--ephemeral", "--ports-file", path]).stdout(Stdio::null());
     let child = command.spawn().unwrap();
     let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&file).ok()?).ok());
-    let served = Served { child, ports };
+    let served = Served { child, ports, _temporary: tempfile::tempdir().unwrap() };
     assert_eq!(served.json("/api/v1/faults"), serde_json::json!([]));
     assert_eq!(served.terminate(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -114,12 +114,12 @@ fn journey_follow_waits_for_a_message_and_prints_its_events_to_the_end() {
 fn serve_prints_a_line_for_each_message_its_waits_and_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let serve = |name: &str, quiet: bool| {
-        let (file, ports) = (folder.path().join(name), folder.path().join("ports.json"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-        command.args(["serve", "--ephemeral", "--ports-file"]).arg(&ports).args(quiet.then_some("--quiet"));
-        let child = command.stdout(File::create(&file).unwrap()).spawn().unwrap();
-        let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&ports).ok()?).ok());
-        (Served { child, ports }, file)
+        let file = folder.path().join(name);
+        let output = File::create(&file).unwrap();
+        let served = Served::spawn(|command| {
+            command.arg("--ephemeral").args(quiet.then_some("--quiet")).stdout(output);
+        });
+        (served, file)
     };
     let (served, file) = serve("lines", false);
     served.ask("POST", "/api/v1/hosts/mda-sina/off");
@@ -154,14 +154,10 @@ fn serve_prints_a_line_for_each_message_its_waits_and_its_end() {
 /// A test suite that reads the first line of a pipe, and no more.
 #[test]
 fn serve_with_a_full_pipe_goes_on_and_ends_in_time() {
-    let (folder, (reader, writer)) = (tempfile::tempdir().unwrap(), std::io::pipe().unwrap());
-    let ports = folder.path().join("ports.json");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-    command.args(["serve", "--ephemeral", "--ports-file"]).arg(&ports);
-    let child = command.stdout(Stdio::from(writer)).spawn().unwrap();
-    drop(command);
-    let ports = eventually("serving", || serde_json::from_str(&fs::read_to_string(&ports).ok()?).ok());
-    let served = Served { child, ports };
+    let (reader, writer) = std::io::pipe().unwrap();
+    let served = Served::spawn(|command| {
+        command.arg("--ephemeral").stdout(writer);
+    });
     let mut smtp = LineClient::open(served.at("smtp"));
     assert!(smtp.command("HELO program.test").starts_with("250"));
     for number in 0..600 {

@@ -310,7 +310,8 @@ impl MessagesBuilder {
         }
         let unseen = self.open.iter().filter(|message| is_unseen(message)).count() as u32;
         let last_change = self.open.iter().map(|message| message.modseq).max().unwrap_or_default();
-        let messages: Vec<_> = self.open.drain(..).collect();
+        let mut messages = std::mem::replace(&mut self.open, Vec::with_capacity(1 << BLOCK_BITS));
+        messages.shrink_to_fit();
         let (start, len) = (self.messages.len(), messages.len() as u32);
         self.messages.blocks.push(Block { number, start, len, last_change, unseen, messages: Arc::new(messages) });
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::mail::ReversePath;
+use crate::mda::mailboxes::sqlite::views::SAVED;
 use crate::mda::mailboxes::view::date;
 use crate::mda::mailboxes::{FiledMessage, Uid};
 use crate::store::Error;
@@ -13,13 +14,14 @@ pub(in crate::mda::mailboxes) fn filed_after(
     since: i64,
     limit: usize,
 ) -> Result<Vec<FiledMessage>, Error> {
-    let sql =
-        "SELECT message.mailbox, message.uid, account.key, mailbox.name, trace.journey, ifnull(saved, received), trace.octets
+    let sql = format!(
+        "SELECT message.mailbox, message.uid, account.key, mailbox.name, trace.journey, {SAVED}, trace.octets
         FROM message CROSS JOIN trace ON trace.mailbox = message.mailbox AND trace.uid = message.uid
         JOIN mailbox ON mailbox.id = message.mailbox JOIN account ON account.id = mailbox.account
-        WHERE (?1, ?2) < (message.mailbox, message.uid) AND ?3 <= ifnull(saved, received) AND trace.journey IS NOT NULL
-        ORDER BY message.mailbox, message.uid LIMIT ?4";
-    let mut query = connection.prepare_cached(sql)?;
+        WHERE (?1, ?2) < (message.mailbox, message.uid) AND ?3 <= {SAVED} AND trace.journey IS NOT NULL
+        ORDER BY message.mailbox, message.uid LIMIT ?4"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = query.query_map(params![mailbox, uid, since, limit], |row| {
         Ok(FiledMessage {

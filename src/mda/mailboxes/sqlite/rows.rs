@@ -128,12 +128,12 @@ pub(in crate::mda::mailboxes) fn insert(
 
 fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta) -> rusqlite::Result<()> {
     let MessageMeta { uid, flags, keywords, modseq, received, saved, size, content, email } = message;
-    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, saved, size, email)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT INTO message (mailbox, uid, content, flags, keywords, modseq, received, size, origin)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let (bits, keywords) = (flags.bits(), words(keywords));
-    let saved = Some(saved).filter(|saved| *saved != received);
-    let email = Some(*email).filter(|email| *email != views::own_email_id(mailbox, *uid));
-    let values = params![mailbox, uid, content, bits, keywords, modseq, received, saved, size, email];
+    let has_own = saved == received && *email == views::own_email_id(mailbox, *uid);
+    let origin = (!has_own).then(|| format!("{saved} {email}"));
+    let values = params![mailbox, uid, content, bits, keywords, modseq, received, size, origin];
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
@@ -202,7 +202,7 @@ pub(in crate::mda::mailboxes) fn copy(
     now: i64,
 ) -> Result<Copies, store::Error> {
     let uids = ascending(uids);
-    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
+    let sql = "SELECT uid, flags, keywords, modseq, received, size, content, origin FROM message
                WHERE mailbox = ?1 AND uid = ?2";
     let read = |row: &Row<'_>| views::message(mailbox, |column| row.get_ref(column));
     let mut find = transaction.prepare_cached(sql)?;

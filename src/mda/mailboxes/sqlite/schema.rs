@@ -145,6 +145,15 @@ INSERT INTO compact_message
 DROP TABLE message;
 ALTER TABLE compact_message RENAME TO message;
 ",
+        "
+-- 'SAVED EMAIL': when it was added to this mailbox, and its email id (RFC 8474: the same for all copies);
+-- NULL: when it was received, and mailbox << 32 | uid. One column, since each takes time in a SELECT.
+ALTER TABLE message ADD COLUMN origin TEXT;
+UPDATE message SET origin = ifnull(saved, received) || ' ' || ifnull(email, mailbox << 32 | uid)
+    WHERE saved IS NOT NULL OR email IS NOT NULL;
+ALTER TABLE message DROP COLUMN saved;
+ALTER TABLE message DROP COLUMN email;
+",
     ],
     on_content_deleted: Some("DELETE FROM summary WHERE content = ?1"),
     content_owners: Some(

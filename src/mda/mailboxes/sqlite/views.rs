@@ -16,6 +16,9 @@ use crate::sync::lock;
 /// statements of the connection again for a function that changed.
 const COLLECT_FROM_MESSAGES: u64 = 1_000;
 
+/// SQL for when a message was added to its mailbox.
+pub(super) const SAVED: &str = "ifnull(CAST(origin AS INTEGER), received)";
+
 /// The view, and the first recent UID.
 pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> Result<Option<(View, Uid)>, Error> {
     let moment = connection.unchecked_transaction()?;
@@ -30,7 +33,7 @@ pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> 
 
 /// The messages of a mailbox, from the rows that a statement returns.
 pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
-    let sql = "SELECT uid, flags, keywords, modseq, received, saved, size, content, email FROM message
+    let sql = "SELECT uid, flags, keywords, modseq, received, size, content, origin FROM message
                WHERE mailbox = ?1 ORDER BY uid";
     let read = |row: &Row<'_>| message(mailbox, |column| row.get_ref(column));
     connection.prepare_cached(sql)?.query_map([mailbox], read)?.collect()
@@ -40,8 +43,8 @@ pub(super) fn rows(connection: &Connection, mailbox: i64) -> rusqlite::Result<Me
 pub(super) fn collect(connection: &Connection, mailbox: i64) -> rusqlite::Result<Messages> {
     let collect = Collect { mailbox, messages: Arc::default() };
     let messages = collect.messages.clone();
-    connection.create_aggregate_function("collect", 9, FunctionFlags::SQLITE_UTF8, collect)?;
-    let sql = "SELECT collect(uid, flags, keywords, modseq, received, saved, size, content, email) FROM message
+    connection.create_aggregate_function("collect", 8, FunctionFlags::SQLITE_UTF8, collect)?;
+    let sql = "SELECT collect(uid, flags, keywords, modseq, received, size, content, origin) FROM message
                WHERE mailbox = ?1";
     connection.query_row(sql, [mailbox], |_| Ok(()))?;
     let mut collected = lock(&messages);
@@ -71,28 +74,38 @@ impl Aggregate<MessagesBuilder, Option<i64>> for Collect {
     }
 }
 
-/// A message of a mailbox from its columns `uid, flags, keywords, modseq, received, saved, size, content, email`.
+/// A message of a mailbox from its columns `uid, flags, keywords, modseq, received, size, content, origin`.
 pub(super) fn message<'a>(
     mailbox: i64,
     column: impl Fn(usize) -> rusqlite::Result<ValueRef<'a>>,
 ) -> rusqlite::Result<MessageMeta> {
     let (uid, received) = (u32::column_result(column(0)?)?, i64::column_result(column(4)?)?);
+    let (saved, email) = match column(7)?.as_str_or_null()? {
+        None => (received, own_email_id(mailbox, uid)),
+        Some(origin) => parse_origin(origin).unwrap_or((received, own_email_id(mailbox, uid))),
+    };
     Ok(MessageMeta {
         uid,
         flags: SystemFlags::from_bits(FromSql::column_result(column(1)?)?),
         keywords: keywords(column(2)?)?.into(),
         modseq: FromSql::column_result(column(3)?)?,
         received,
-        saved: Option::column_result(column(5)?)?.unwrap_or(received),
-        size: FromSql::column_result(column(6)?)?,
-        content: FromSql::column_result(column(7)?)?,
-        email: Option::column_result(column(8)?)?.unwrap_or(own_email_id(mailbox, uid)),
+        saved,
+        size: FromSql::column_result(column(5)?)?,
+        content: FromSql::column_result(column(6)?)?,
+        email,
     })
 }
 
 /// The email id of a message that is no copy. RFC 8474 §5.1.
 pub(super) fn own_email_id(mailbox: i64, uid: Uid) -> u64 {
     (mailbox as u64) << 32 | u64::from(uid)
+}
+
+/// When a message was added to its mailbox, and its email id, from the column `origin`.
+fn parse_origin(origin: &str) -> Option<(i64, u64)> {
+    let (saved, email) = origin.split_once(' ')?;
+    Some((saved.parse().ok()?, email.parse().ok()?))
 }
 
 /// Flags from their columns `flags, keywords`.
