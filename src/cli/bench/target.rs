@@ -19,7 +19,7 @@ pub(super) struct TargetArgs {
     /// Measures this server instead of starting one: HOST:PORT of its IMAP or POP3 listener.
     #[arg(long, value_name = "HOST:PORT")]
     target: Option<Endpoint>,
-    /// The login; `{n}` stands for 0, 1, 2 and 3 where several maildrops are needed. Their mail is deleted.
+    /// The login; an `n` in braces stands for 0, 1, 2 and 3 where several maildrops are needed. Their mail is deleted.
     #[arg(long, value_name = "NAME", default_value = "bench{n}@bench.test")]
     user: String,
     /// The password.
