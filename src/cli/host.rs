@@ -15,7 +15,7 @@ use crate::control::{self, Client};
 use crate::host::{DataDir, Environment, HostSelection, PublicPorts, RunningWorld};
 use crate::journey::EventLog;
 use crate::net::{Net, Stop};
-use crate::world::{Clock, Engine, Rng, Service, World};
+use crate::world::{Clock, Engine, Keep, Rng, Service, World};
 
 /// Events in memory, until they are sent to the collector, or at the collector.
 const MAX_EVENTS: usize = 200_000;
@@ -97,6 +97,9 @@ impl Host {
             tokio::spawn(control::send_events(events, collector, self.name.clone(), instance, stop_sending.clone()))
         });
         println!("{} of world {} is up", self.name, running.env.world.name);
+        if running.env.world.keep != Keep::default() {
+            println!("it keeps all messages: `keep` of the world file is for `postroad serve`");
+        }
         let code = common::until_stopped(&signal, &running.env.store).await;
         println!("stopping");
         running.stop().await;

@@ -108,7 +108,7 @@ impl Cli {
         } else if is_mailpit {
             let stand_in = mailpit::StandIn::read(arguments.drain(1..), std::env::vars_os());
             let command = stand_in.map(Command::Mailpit).unwrap_or_else(|error| {
-                out::report(&error);
+                out::report_error(&error);
                 std::process::exit(1)
             });
             return Self { command };

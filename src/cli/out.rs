@@ -89,8 +89,8 @@ pub(super) fn error_line(text: Arguments<'_>) {
     let _ = writeln!(Terminal, "{text}");
 }
 
-/// Writes the reason of a failed command.
-pub(super) fn report(error: &anyhow::Error) {
+/// Prints an error and its causes to standard error, in one line.
+pub(super) fn report_error(error: &anyhow::Error) {
     error_line(format_args!("postroad: {error:#}"));
 }
 

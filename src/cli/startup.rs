@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Cli;
-use super::out::{Terminal, is_lost, report};
+use super::out::{Terminal, is_lost, report_error};
 
 /// Runs the command of the command line; it is all of the program. An error is printed as one line.
 ///
@@ -23,7 +23,7 @@ pub fn main() -> ExitCode {
     };
     start_log();
     let code = runtime.block_on(Cli::read().run()).unwrap_or_else(|error| {
-        report(&error);
+        report_error(&error);
         ExitCode::FAILURE
     });
     if is_lost() {

@@ -155,18 +155,18 @@ fn compose(
     let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{prefix}delivery-status\r\n\r\n");
     let mut fields = Fields { text: &mut text, is_ascii: prefix.is_empty() };
     if let Some(envid) = &queued.envelope.envid {
-        fields.write("Original-Envelope-Id", envid);
+        fields.write_field("Original-Envelope-Id", envid);
     }
-    fields.write("Reporting-MTA", &format!("dns; {host}"));
-    fields.write("X-Postroad-Journey", &queued.id.journey.to_string());
-    fields.write("Arrival-Date", &rfc5322_date(queued.arrived));
+    fields.write_field("Reporting-MTA", &format!("dns; {host}"));
+    fields.write_field("X-Postroad-Journey", &queued.id.journey.to_string());
+    fields.write_field("Arrival-Date", &rfc5322_date(queued.arrived));
     let retry_until = later(queued.arrived, mta.context().settings.retry.give_up);
     for (recipient, action, status) in entries {
         fields.write_recipient(recipient, *action, status);
-        fields.write("Last-Attempt-Date", &date);
+        fields.write_field("Last-Attempt-Date", &date);
         if *action == Action::Delayed {
             // RFC 3464 §2.3.9.
-            fields.write("Will-Retry-Until", &rfc5322_date(retry_until));
+            fields.write_field("Will-Retry-Until", &rfc5322_date(retry_until));
         }
     }
     // A binary message cannot stand inside a text (RFC 3030 §3), nor can its lines be folded; one that requires TLS is not
@@ -202,7 +202,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn write(&mut self, name: &str, value: &str) {
+    /// Appends a field and its line end: escaped if the report is ASCII, and folded.
+    fn write_field(&mut self, name: &str, value: &str) {
         let value = if self.is_ascii { escaped(value) } else { value.into() };
         let line = folded(&format!("{name}: {value}"), " ", LINE_BYTES);
         self.text.push_str(&line);
@@ -214,10 +215,10 @@ impl Fields<'_> {
         let RecipientStatus { status: (class, subject, detail), host, text } = status;
         self.text.push_str("\r\n");
         if let Some((kind, address)) = recipient.orcpt.as_deref().and_then(|orcpt| orcpt.split_once(';')) {
-            self.write("Original-Recipient", &format!("{kind}; {address}"));
+            self.write_field("Original-Recipient", &format!("{kind}; {address}"));
         }
         let kind = if recipient.address.local().is_ascii() { "rfc822" } else { "utf-8" };
-        self.write("Final-Recipient", &format!("{kind}; {}", recipient.address.clone().in_a_labels()));
+        self.write_field("Final-Recipient", &format!("{kind}; {}", recipient.address.clone().in_a_labels()));
         let is_problem = matches!(action, Action::Failed | Action::Delayed);
         let action = match action {
             Action::Failed => "failed",
@@ -226,16 +227,16 @@ impl Fields<'_> {
             Action::Expanded => "expanded",
             Action::Relayed | Action::PassedOn => "relayed",
         };
-        self.write("Action", action);
-        self.write("Status", &format!("{class}.{subject}.{detail}"));
+        self.write_field("Action", action);
+        self.write_field("Status", &format!("{class}.{subject}.{detail}"));
         match (host, text) {
             (Some(host), text) => {
-                self.write("Remote-MTA", &format!("dns; {host}"));
+                self.write_field("Remote-MTA", &format!("dns; {host}"));
                 if let Some(reply) = text {
-                    self.write("Diagnostic-Code", &format!("smtp; {reply}"));
+                    self.write_field("Diagnostic-Code", &format!("smtp; {reply}"));
                 }
             }
-            (None, Some(reason)) if is_problem => self.write("Diagnostic-Code", &format!("X-Postroad; {reason}")),
+            (None, Some(reason)) if is_problem => self.write_field("Diagnostic-Code", &format!("X-Postroad; {reason}")),
             (None, _) => {}
         }
     }

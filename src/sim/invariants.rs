@@ -105,7 +105,7 @@ impl Observations<'_> {
         violations: &mut Vec<Violation>,
     ) {
         let mut violated = |promise, what| violations.push(Violation { promise, journey: Some(journey), what });
-        let excused = self.may_be_duplicated(state);
+        let excused = self.is_duplicate_excused(state);
         let about = state.about.and_then(|about| self.state.journeys.get(&about));
         let is_about_report = about.is_some_and(|about| about.null_sender);
         let filed = locations.filed.get(&journey);
@@ -143,8 +143,9 @@ impl Observations<'_> {
         }
     }
 
-    /// Whether SMTP cannot rule out a duplicate: a reply was lost, or a host stopped before it stored what it had done.
-    fn may_be_duplicated(&self, state: &JourneyState) -> bool {
+    /// Whether duplicates of a message, and of reports of it, are no violation, as SMTP cannot rule them out: a reply about it was
+    /// lost, or a host that had accepted it was stopped afterwards.
+    fn is_duplicate_excused(&self, state: &JourneyState) -> bool {
         let stopped = |host: &str, since| {
             let mut stops = self.faults.iter().filter(|fault| fault.stopped.as_deref() == Some(host));
             stops.any(|stop| since <= stop.from)

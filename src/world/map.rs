@@ -50,13 +50,13 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     }
     writeln!(out, "\nroutes of mail")?;
     for (name, domain) in &world.domains {
-        write_route(out, world, name, domain)?;
+        write_routes_to(out, world, name, domain)?;
     }
     for name in &world.no_mail {
         writeln!(out, "  to {name}: it accepts no mail")?;
     }
     if let Some(domain) = &world.elsewhere {
-        write_route(out, world, "any other domain", domain)?;
+        write_routes_to(out, world, "any other domain", domain)?;
     }
     writeln!(out, "\nusers")?;
     for user in world.users.values() {
@@ -114,7 +114,9 @@ fn served(world: &World, serves: impl Fn(&Domain) -> bool) -> String {
     domains.join(", ")
 }
 
-fn write_route(out: &mut String, world: &World, name: &str, domain: &Domain) -> std::fmt::Result {
+/// Writes the route of mail to a domain by its MX, and from which MTAs it goes another way, by a route or a smarthost.
+/// `name` may be a phrase for all other domains, to which no route applies.
+fn write_routes_to(out: &mut String, world: &World, name: &str, domain: &Domain) -> std::fmt::Result {
     let mx = exchanges(domain);
     writeln!(out, "  to {name}: -> {mx} -> {}", domain.mailboxes)?;
     for (host, mta) in world.mtas().filter(|(host, _)| !domain.mx.contains(&host.name)) {

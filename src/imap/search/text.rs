@@ -112,7 +112,8 @@ impl<'a> Text<'a> {
         visit(self.body());
     }
 
-    /// The size of the text in the message, before decoding.
+    /// The number of bytes, as they are stored, of the headers and text parts of the message and of those attached to it: what
+    /// a search would decode.
     pub(super) fn raw_len(&self) -> usize {
         fn of(part: &Part) -> usize {
             match &part.content {

@@ -23,7 +23,8 @@ pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Byte
     }
 }
 
-/// The bytes of a section of a header, which may be in two pieces; `None` if it is a section of something else.
+/// The bytes of HEADER or HEADER.FIELDS, from a header that is given as its trace fields and the rest; `None` for other
+/// sections, MIME included.
 pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Bytes>> {
     match text {
         SectionText::Header => Some(header.to_vec()),

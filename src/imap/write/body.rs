@@ -62,7 +62,7 @@ impl ResponseBuffer {
         self.text(" ").nstring(part.location.as_deref());
     }
 
-    /// RFC 9051 §9 (body-fld-param).
+    /// Writes parameters as a list, or NIL if there are none. RFC 9051 §9 (body-fld-param).
     fn parameters(&mut self, parameters: &[(String, String)]) -> &mut Self {
         if parameters.is_empty() {
             return self.text("NIL");

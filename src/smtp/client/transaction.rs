@@ -243,7 +243,8 @@ impl Transaction {
         }
     }
 
-    /// The next part of the message; `None` after all of it has been sent.
+    /// The next bytes of the message as they are sent: dot-stuffed for DATA. `None` before the data phase and after the
+    /// last part, which ends that phase.
     pub(super) fn next_part(&mut self) -> Option<Bytes> {
         let part = self.writer.as_mut()?.next();
         if part.is_none() {

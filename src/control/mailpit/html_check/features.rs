@@ -177,8 +177,8 @@ const LISTED: [&str; 15] = [
     "css-padding-inline-start-end",
 ];
 
-/// By what a feature is used.
-pub(super) fn uses(Feature { slug, title, keywords, .. }: &Feature) -> Vec<String> {
+/// The keys `KIND:NAME`, as in `property:gap`, of what counts as a use of the feature; `Usage` counts by them.
+pub(super) fn usage_keys(Feature { slug, title, keywords, .. }: &Feature) -> Vec<String> {
     if let Some((_, uses)) = USES.iter().find(|(known, _)| known == slug) {
         return uses.iter().map(|usage| (*usage).to_owned()).collect();
     }
@@ -203,7 +203,7 @@ mod tests {
 
     fn uses_of(slug: &str) -> Vec<String> {
         let data = Data::read().unwrap();
-        uses(data.features.iter().find(|feature| feature.slug == slug).unwrap())
+        usage_keys(data.features.iter().find(|feature| feature.slug == slug).unwrap())
     }
 
     #[test]

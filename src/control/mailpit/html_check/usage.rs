@@ -18,7 +18,7 @@ pub(super) struct Usage {
 impl Usage {
     /// Counts what these features are used by.
     pub(super) fn of(features: &[Feature]) -> Self {
-        let counts = features.iter().flat_map(features::uses).map(|usage| (usage, 0)).collect();
+        let counts = features.iter().flat_map(features::usage_keys).map(|usage| (usage, 0)).collect();
         Self { counts, ..Self::default() }
     }
 
@@ -33,6 +33,6 @@ impl Usage {
 
     /// How often a feature is used.
     pub(super) fn count(&self, feature: &Feature) -> u64 {
-        features::uses(feature).iter().filter_map(|usage| self.counts.get(usage)).sum()
+        features::usage_keys(feature).iter().filter_map(|usage| self.counts.get(usage)).sum()
     }
 }
