@@ -49,12 +49,13 @@ impl SaslClient {
         self.mechanism
     }
 
-    /// The initial response, for mechanisms that have one; send it with the command.
+    /// The initial response, without base64, to be sent with the command; taking it advances the exchange. `None` for
+    /// mechanisms without one.
     pub fn initial(&mut self) -> Option<Vec<u8>> {
         self.mechanism.is_client_first().then(|| self.answer(b"").ok()).flatten()
     }
 
-    /// Answers the server's challenge.
+    /// The response to the server's challenge, both without base64; advances the exchange.
     ///
     /// # Errors
     /// The challenge is invalid or unexpected: cancel with `*`.
@@ -77,12 +78,13 @@ impl SaslClient {
         Ok(response)
     }
 
-    /// Whether the exchange is complete and, for SCRAM, the server has proven that it knows the password. A success reply
-    /// before that must not be trusted.
+    /// Whether the exchange is complete and, for SCRAM, the server has proven that it knows the password. A success
+    /// reply before that must not be trusted.
     pub fn is_complete(&self) -> bool {
         matches!(self.state, State::Complete)
     }
 
+    /// The client's last message of SCRAM, with its proof, and the state that expects the server's.
     fn prove(&self, challenge: &[u8], first: &First) -> Result<(State, Vec<u8>), SaslError> {
         let challenge = Challenge::parse(challenge, first).ok_or(SaslError)?;
         let signatures = Signatures::new(&self.password, first, &challenge);

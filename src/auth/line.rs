@@ -41,7 +41,7 @@ pub fn initial(argument: &[u8]) -> Result<Vec<u8>, DecodeError> {
     if argument == b"=" { Ok(Vec::new()) } else { response(argument) }
 }
 
-/// Encodes a challenge or response.
+/// Encodes a challenge or response in base64, without line end.
 pub fn encode(message: &[u8]) -> String {
     STANDARD.encode(message)
 }

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac, pbkdf2};
 
-/// PBKDF2 iterations that our server asks for: the minimum of RFC 7677 §4.
+/// PBKDF2 iterations that the server asks for: the minimum of RFC 7677 §4.
 pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// Maximum number of iterations that a client accepts from a server.
 const MAX_ITERATIONS: u32 = 1_000_000;
@@ -30,13 +30,14 @@ pub(super) struct First {
 }
 
 impl First {
+    /// The message of a client without channel binding or another authorization identity.
     pub(super) fn new(user: &str, nonce: &str) -> Self {
         let bare = format!("n={},r={nonce}", user.replace('=', "=3D").replace(',', "=2C"));
         Self { gs2_header: "n,,".to_owned(), bare, user: user.to_owned(), nonce: nonce.to_owned() }
     }
 
-    /// `None` if the message is malformed, asks for channel binding (no -PLUS mechanism is announced), or names another
-    /// authorization identity.
+    /// Parses a client's message; `None` if it is malformed, asks for channel binding (no -PLUS mechanism is
+    /// announced), or names another authorization identity.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let message = std::str::from_utf8(message).ok()?;
         let (flag, rest) = message.split_once(',')?;
@@ -58,6 +59,7 @@ impl First {
         Some(Self { gs2_header, bare: bare.to_owned(), nonce: nonce.to_owned(), user })
     }
 
+    /// The whole message, not in base64.
     pub(super) fn message(&self) -> Vec<u8> {
         format!("{}{}", self.gs2_header, self.bare).into_bytes()
     }
@@ -73,12 +75,14 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
+    /// A challenge whose nonce is the client's and, behind it, the server's.
     pub(super) fn new(nonce: String, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let text = format!("r={nonce},s={},i={iterations}", STANDARD.encode(&salt));
         Self { text, nonce, salt, iterations }
     }
 
-    /// Parses the server's answer to `first`, whose nonce it must continue.
+    /// Parses the server's answer to `first`, whose nonce it must continue; `None` if it does not, is malformed, or
+    /// asks for too many iterations.
     pub(super) fn parse(message: &[u8], first: &First) -> Option<Self> {
         let text = std::str::from_utf8(message).ok()?;
         let mut attributes = text.split(',');
@@ -107,7 +111,7 @@ pub(super) struct Signatures {
 }
 
 impl Signatures {
-    /// RFC 5802 §3.
+    /// Computes both, in a time that grows with the iterations of the challenge. RFC 5802 §3.
     pub(super) fn new(password: &str, first: &First, challenge: &Challenge) -> Self {
         let mut salted = [0; digest::SHA256_OUTPUT_LEN];
         let rounds = challenge.iterations;
@@ -126,7 +130,7 @@ impl Signatures {
         Self { client_proof, server_signature: sign(server_key.as_ref(), signed.as_bytes()) }
     }
 
-    /// Compares in constant time, so that a proof cannot be guessed byte by byte.
+    /// Whether this is the client's proof. Compares in constant time, so that it cannot be guessed byte by byte.
     pub(super) fn is_proven_by(&self, proof: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.server_signature.as_ref());
         hmac::verify(&key, proof, sign(self.server_signature.as_ref(), &self.client_proof).as_ref()).is_ok()
@@ -138,7 +142,7 @@ impl Signatures {
     }
 }
 
-/// The proof in the client's last message, if the rest of the message equals `expected`.
+/// The proof in the client's last message, decoded, if the rest of the message equals `expected`.
 pub(super) fn parse_last(message: &[u8], expected: &str) -> Option<Vec<u8>> {
     let (rest, proof) = std::str::from_utf8(message).ok()?.rsplit_once(",p=")?;
     if rest != expected {
@@ -156,7 +160,7 @@ fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
-/// Decodes a user name, in which `=2C` and `=3D` are the only escapes. RFC 5802 §5.1.
+/// Decodes a user name, in which `=2C` and `=3D` are the only escapes; `None` for others. RFC 5802 §5.1.
 fn unescape(name: &str) -> Option<String> {
     let mut parts = name.split('=');
     let mut plain = parts.next()?.to_owned();

@@ -108,8 +108,8 @@ impl SaslServer {
         Self { nonce: "password".to_owned(), state: State::AwaitingSecret(credentials) }
     }
 
-    /// Checks a user name and digest from POP3 `APOP`; the digest covers the timestamp of the greeting and the password.
-    /// The user is known already, so only [`SaslServer::secret`] has to be called.
+    /// Checks a user name and digest from POP3 `APOP`; the digest covers the timestamp of the greeting and the
+    /// password. The user is known already, so only [`SaslServer::secret`] has to be called.
     pub fn for_apop(user: &str, timestamp: &str, digest: &str) -> Self {
         let (user, timestamp, digest) = (user.to_owned(), timestamp.to_owned(), digest.to_ascii_lowercase());
         Self { nonce: timestamp.clone(), state: State::AwaitingSecret(Credentials::Digest { user, timestamp, digest }) }
@@ -124,7 +124,8 @@ impl SaslServer {
         }
     }
 
-    /// Processes the client's response to the last challenge.
+    /// Processes the client's response to the last challenge, decoded; one that is not expected, or too long, is
+    /// denied.
     pub fn respond(&mut self, response: &[u8]) -> Step {
         if MAX_RESPONSE_BYTES < response.len() {
             self.state = State::Over;
@@ -162,8 +163,8 @@ impl SaslServer {
         step
     }
 
-    /// Continues after [`Step::NeedSecret`] for a server that takes any password, as one in tests does; not where the client wants
-    /// a proof that the server knows it.
+    /// Continues after [`Step::NeedSecret`] for a server that takes any password, as one in tests does. Denied where
+    /// the password itself was not sent, as by SCRAM and APOP.
     pub fn any_secret(&mut self) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
             State::AwaitingSecret(Credentials::Password { user, .. }) => Step::Granted { user },
@@ -171,8 +172,8 @@ impl SaslServer {
         }
     }
 
-    /// The SCRAM challenge. Passwords are stored in clear text, so each exchange can use its own salt; unknown users get a
-    /// challenge as well.
+    /// The state and step with the SCRAM challenge. Passwords are stored in clear text, so each exchange can use its
+    /// own salt; unknown users get a challenge as well.
     fn challenge(&self, first: scram::First, secret: Option<&str>) -> (State, Step) {
         let salt = digest::digest(&digest::SHA256, format!("salt {}", self.nonce).as_bytes()).as_ref()[..16].to_vec();
         let challenge = scram::Challenge::new(format!("{}{}", first.nonce, self.nonce), salt, scram::ITERATIONS);
@@ -182,7 +183,7 @@ impl SaslServer {
         (State::ScramLast { first, challenge, expected }, step)
     }
 
-    /// Compares in a time that depends on the secret only by the time of hashing it.
+    /// Whether both are equal. Compares in a time that depends on the secret only by the time of hashing it.
     fn is_equal(&self, secret: &[u8], given: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.nonce.as_bytes());
         hmac::verify(&key, given, hmac::sign(&key, secret).as_ref()).is_ok()
@@ -201,6 +202,7 @@ fn need_secret(credentials: Credentials) -> (State, Step) {
     (State::AwaitingSecret(credentials), Step::NeedSecret(user))
 }
 
+/// The response as text; `None` unless it is UTF-8 without NUL.
 fn text(response: &[u8]) -> Option<&str> {
     std::str::from_utf8(response).ok().filter(|text| !text.contains('\0'))
 }

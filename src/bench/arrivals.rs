@@ -20,7 +20,8 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct ArrivalWatcher(pub ImapWatch);
 
 impl ArrivalWatcher {
-    /// Runs a load and waits until all its messages have arrived; returns the seconds that this took.
+    /// Runs a load and waits until all its messages have arrived; returns what was sent, and the seconds until the last
+    /// arrival. `arrived` is the progress.
     ///
     /// # Errors
     /// The load failed, or messages do not arrive.
@@ -50,6 +51,8 @@ impl ArrivalWatcher {
         Ok((outcome, began.elapsed().as_secs_f64()))
     }
 
+    /// Waits until `sent` messages have arrived since UIDNEXT was `before`; an error once none has arrived for
+    /// [`ARRIVAL_TIMEOUT`].
     async fn wait(&mut self, before: u64, sent: u64, arrived: &AtomicU64) -> Result<(), Error> {
         let (mut last, mut since) = (0, Instant::now());
         loop {

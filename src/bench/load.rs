@@ -53,7 +53,8 @@ impl Sent {
 }
 
 impl Load {
-    /// Runs the load; `sent` is the progress.
+    /// Opens all connections, then sends until the count or the time of the load is reached. `sent` is raised by each
+    /// accepted message.
     ///
     /// # Errors
     /// The server cannot be reached, closes a connection, or refuses a message.
@@ -76,6 +77,8 @@ impl Load {
 }
 
 impl LoadConnection {
+    /// Sends messages with the next free numbers until the load has no more or `end`; returns the connection, and the
+    /// time of each message in microseconds.
     async fn work(
         mut self,
         load: &Load,

@@ -40,6 +40,7 @@ enum SendMode {
 }
 
 impl LoadConnection {
+    /// Connects, sends EHLO, and chooses how to send from what the server offers and the load allows.
     pub(super) async fn open(interface: &Interface, load: &Load) -> Result<Self, Error> {
         let stream = interface.connect(load.server).await?;
         let (input, replies) = (BytesMut::with_capacity(READ_BYTES), Replies::default());
@@ -97,7 +98,7 @@ impl LoadConnection {
         }
     }
 
-    /// Writes the output, followed by `filling` and `end` without copying them.
+    /// Writes the output, followed by `filling` and `end` without copying them, and empties it.
     async fn flush(&mut self, filling: &[u8], end: &[u8]) -> Result<(), Error> {
         let mut all = Buf::chain(Buf::chain(self.output.as_slice(), filling), end);
         let written = timeout(REPLY_TIMEOUT, self.stream.write_all_buf(&mut all)).await;
@@ -112,6 +113,7 @@ impl LoadConnection {
         if reply.code / 100 == class { Ok(reply) } else { Err(Error::Refused(reply.to_string())) }
     }
 
+    /// Reads the next reply, of any class. It is an error if it does not come in time, or the connection is closed.
     async fn reply(&mut self) -> Result<Reply, Error> {
         loop {
             while let Some(end) = memchr::memchr(b'\n', &self.input) {

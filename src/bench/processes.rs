@@ -46,7 +46,7 @@ impl Processes {
         (!family.is_empty()).then_some(Usage { cpu, resident: sum("VmRSS:"), peak: sum("VmHWM:") })
     }
 
-    /// CPU time since `before`.
+    /// CPU time since `before`; `None` if that was not known, or is not now.
     pub fn cpu_since(&self, before: Option<Usage>) -> Option<Duration> {
         Some(self.usage()?.cpu.saturating_sub(before?.cpu))
     }
@@ -57,6 +57,7 @@ struct Row {
     ticks: u64,
 }
 
+/// The id and state of an entry of /proc; `None` if it is no process, or has ended.
 fn row(entry: std::io::Result<fs::DirEntry>) -> Option<(u32, Row)> {
     let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
     Some((id, parse(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?))
@@ -71,6 +72,7 @@ fn parse(stat: &str) -> Option<Row> {
     Some(Row { parent: words.get(1)?.parse().ok()?, ticks: ticks.ok()? })
 }
 
+/// The bytes of a field of /proc/ID/status, such as `VmRSS:`.
 fn memory(id: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;

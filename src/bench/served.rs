@@ -27,7 +27,8 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts serving a world, or the default one, on free ports with data in `folder`.
+    /// Starts `postroad serve` with the text of a world file, or with the default world, on free ports with data in
+    /// `folder`, and with `more` arguments; returns once it listens.
     ///
     /// # Errors
     /// The process does not start.
@@ -75,7 +76,7 @@ impl Served {
         Err(Error::Served(format!("it did not listen within {START_TIMEOUT:?}")))
     }
 
-    /// Where a service listens.
+    /// Where a service listens, by its name in the ports file, such as `smtp`.
     ///
     /// # Errors
     /// The world does not have this service.

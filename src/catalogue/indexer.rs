@@ -63,7 +63,8 @@ impl Catalogue {
         }
     }
 
-    /// Indexes some entries; returns false if there were none.
+    /// Indexes some entries: in the next commit if `is_awaited`, else in one with other jobs. Returns false if there
+    /// were none.
     async fn index_batch(&self, is_awaited: bool) -> Result<bool, Error> {
         let entries = self.store.read(|connection| sqlite::unindexed(connection, BATCH))?;
         if entries.is_empty() {
@@ -89,7 +90,7 @@ impl Catalogue {
         Ok(true)
     }
 
-    /// What cannot be read, or makes the parser fail, has an empty summary.
+    /// The summary and the words of an entry; empty ones if its message cannot be read, or makes the parser fail.
     fn summarise(&self, entry: &Entry) -> (Summary, Words) {
         let message: Result<Message, Error> = self.message(entry);
         let Ok(message) = message else { return Default::default() };

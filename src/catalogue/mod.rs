@@ -158,10 +158,10 @@ impl Catalogue {
         Self { store, changes: broadcast::Sender::new(EVENT_BUFFER), indexing: Arc::default() }
     }
 
-    /// Tells what a commit changed, after it.
+    /// Sends what a commit changed to all readers of [`Catalogue::changes`]; called after the commit.
     pub fn publish(&self, changes: Changes) {
         if !changes.is_empty() {
-            // Without readers, nobody needs it.
+            // It fails only without readers.
             let _ = self.changes.send(Arc::new(changes));
         }
     }
@@ -171,7 +171,8 @@ impl Catalogue {
         self.changes.subscribe()
     }
 
-    /// Entries that match, newest first, with their number. Words are indexed first.
+    /// The entries in the window that match, newest first, with the counts of all that match. New entries are indexed
+    /// first if the search needs that.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.
@@ -185,7 +186,7 @@ impl Catalogue {
         Ok(Page { matches: counts.0, unread: counts.1, entries })
     }
 
-    /// The newest entry that matches.
+    /// The newest entry that matches. New entries are indexed first, as for [`Catalogue::page`].
     ///
     /// # Errors
     /// As for [`Catalogue::page`].
@@ -197,7 +198,7 @@ impl Catalogue {
         Ok(self.store.read(|connection| sqlite::page(connection, filter, window))?.pop())
     }
 
-    /// The numbers of entries that match, newest first.
+    /// The numbers of the entries that [`Catalogue::page`] has for the same filter and window.
     ///
     /// # Errors
     /// As for [`Catalogue::page`].
@@ -208,7 +209,8 @@ impl Catalogue {
         self.store.read(|connection| sqlite::numbers(connection, filter, window))
     }
 
-    /// How many entries there are, and how many of them are unread, for one mailbox or all.
+    /// How many entries match, and how many of them are unread. Nothing is indexed first: a search for words misses new
+    /// entries.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -232,7 +234,8 @@ impl Catalogue {
         self.store.read(|connection| sqlite::entry(connection, number))
     }
 
-    /// The messages of the thread of an entry, oldest first; words are indexed first.
+    /// The messages of the thread of an entry, itself among them, oldest first, up to a limit; new entries are indexed
+    /// first.
     ///
     /// # Errors
     /// The store cannot be read, or words cannot be indexed.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// Windows-1252 from 0x80 to 0x9F.
 const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
 
-/// The same message, in whose header every line is UTF-8.
+/// The same message, in whose header every line is UTF-8: one that is not is read as Windows-1252.
 pub(super) fn with_readable_header(bytes: &[u8]) -> Cow<'_, [u8]> {
     let blank = memchr::memmem::find(bytes, b"\n\r\n").or_else(|| memchr::memmem::find(bytes, b"\n\n"));
     let (header, rest) = bytes.split_at(blank.unwrap_or(bytes.len()));
@@ -24,6 +24,7 @@ pub(super) fn with_readable_header(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(readable)
 }
 
+/// The character of a byte in Windows-1252.
 fn letter(byte: u8) -> char {
     match byte {
         0x80..=0x9f => WINDOWS_1252.chars().nth(usize::from(byte - 0x80)).unwrap_or(char::REPLACEMENT_CHARACTER),

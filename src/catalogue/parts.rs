@@ -48,12 +48,12 @@ pub fn parts<'a>(message: &'a Message<'a>) -> Vec<Part<'a>> {
 }
 
 impl Part<'_> {
-    /// The file name; the content id if it has none.
+    /// The file name; the content id if it has none, and empty if it has neither.
     pub fn name(&self) -> &str {
         self.part.attachment_name().or_else(|| self.part.content_id()).unwrap_or_default()
     }
 
-    /// The media type, in lower case.
+    /// The media type, in lower case; `text/plain` if none is declared.
     pub fn media_type(&self) -> String {
         let kind = self.part.content_type().map(|kind| match kind.subtype() {
             Some(subtype) => format!("{}/{subtype}", kind.ctype()),

@@ -51,7 +51,7 @@ pub(super) enum Key {
 const ADDRESSED: &[&str] = &["sender", "recipient", "cc", "bcc", "reply_to"];
 
 impl Search {
-    /// Parses the words of a search; dates without an offset are of this zone.
+    /// Parses the words of a search; those without a meaning are ignored. Dates without an offset are of this zone.
     pub fn parse(text: &str, zone: &TimeZone) -> Self {
         Self { terms: words(text).filter_map(|word| term(&word, zone)).collect() }
     }
@@ -61,7 +61,7 @@ impl Search {
         Self { terms: vec![Term { is_negated: false, key: Key::Tag(tag.to_owned()) }] }
     }
 
-    /// The same, and arrived before.
+    /// The same, and arrived at this time or before.
     #[must_use]
     pub fn before(mut self, time: Timestamp) -> Self {
         self.terms.push(Term { is_negated: false, key: Key::ArrivedBefore(time) });
@@ -97,7 +97,7 @@ fn words(text: &str) -> impl Iterator<Item = String> {
     words.into_iter().filter(|word| !word.is_empty())
 }
 
-/// `None` for what has no meaning, which is ignored.
+/// The condition of a word, in which quotes have no meaning any more; `None` for what has no meaning, which is ignored.
 fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     // Quotes keep a word together wherever they are, as in Mailpit: `"subject:two words"` is the same as `subject:"two words"`.
     let word = word.replace('"', "");
@@ -133,7 +133,7 @@ fn term(word: &str, zone: &TimeZone) -> Option<Term> {
     (!is_empty).then_some(Term { is_negated: is_negated != flips, key })
 }
 
-/// A size such as `10k`, `1.5MB` or `200`.
+/// The bytes of a size such as `10k`, `1.5MB` or `200`; `k` is 1024.
 fn bytes(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let text = text.strip_suffix('b').unwrap_or(&text);
@@ -146,7 +146,8 @@ fn bytes(text: &str) -> Option<u64> {
     Some((number * unit) as u64)
 }
 
-/// A date, or a date and a time. Without a time, it is midnight.
+/// A time in RFC 3339 or RFC 5322, or a date of this zone, with or without a time; without one, it is midnight. `None`
+/// if it is none of these.
 pub fn read_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -164,7 +165,7 @@ pub fn read_time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     Some(moment.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
-/// `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`.
+/// `2026-04-01`, `2026/04/01` or, as in the US, `04/01/2026`; with `.` too.
 fn read_date(text: &str) -> Option<Date> {
     let mut parts = text.split(['-', '/', '.']);
     let (first, second, third) = (parts.next()?, parts.next()?, parts.next()?);

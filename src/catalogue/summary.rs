@@ -74,7 +74,7 @@ impl Words {
 pub(super) const COLUMNS: [&str; 8] = ["sender", "recipient", "cc", "bcc", "reply_to", "subject", "message_id", "body"];
 
 impl Summary {
-    /// The summary and the words of a message with this envelope; empty for what the parser cannot read.
+    /// The summary and the words of a message with this envelope; empty if the parser cannot read it, or panics.
     pub(super) fn of(message: &Message, from: &ReversePath, recipients: &[Address]) -> (Self, Words) {
         let bytes = message.to_bytes();
         // A defect of the parser must not keep other messages from being listed.
@@ -144,7 +144,7 @@ fn address(found: &Addr<'_>) -> SummaryAddress {
     SummaryAddress { name: text(&found.name), address: text(&found.address) }
 }
 
-/// The recipients that none of these fields names.
+/// The recipients that none of these fields names, without a display name.
 fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<SummaryAddress> {
     let named: BTreeSet<String> =
         fields.into_iter().flatten().map(|found| found.address.to_ascii_lowercase()).collect();
@@ -152,12 +152,14 @@ fn unnamed(recipients: &[Address], fields: [&Vec<SummaryAddress>; 3]) -> Vec<Sum
     unnamed.map(|address| SummaryAddress { name: String::new(), address }).collect()
 }
 
+/// The value of a field as it is in the message, trimmed; `None` if it is empty or absent.
 fn raw(message: &mail_parser::Message<'_>, name: &'static str) -> Option<String> {
     let text = message.header_raw(name)?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The text that a reader sees, HTML without tags if there is one; and the targets of the links in it.
+/// The text that a reader sees, HTML without tags if there is one; and the targets of the links in the HTML, with a
+/// space after each.
 fn text_of(message: &mail_parser::Message<'_>) -> (String, String) {
     let html = message.html_body.iter().filter_map(|id| match &message.part(*id)?.body {
         PartType::Html(html) => Some(truncated(html, MAX_HTML_BYTES)),
@@ -200,6 +202,7 @@ fn with_spaces(html: &str) -> String {
     spaced
 }
 
+/// The beginning of a text, with one space for white space; `...` follows if there is more.
 fn snippet(text: &str) -> String {
     let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut = truncated(&collapsed, MAX_SNIPPET_BYTES);
@@ -211,6 +214,7 @@ fn truncated(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
+/// Display names and addresses as a column of words, normalised.
 fn join(addresses: &[SummaryAddress]) -> String {
     let texts = addresses.iter().map(|found| format!("{} {}", found.name, found.address));
     normalise(&texts.collect::<Vec<_>>().join(" "))

@@ -17,7 +17,8 @@ pub(super) struct ThreadKey {
     pub(super) is_weak: bool,
 }
 
-/// The keys of a message.
+/// The keys of a message, sorted, each once: its Message-ID, those that it names, and, unless it is a reply that names
+/// some, its subject.
 pub(super) fn keys(message: &Message<'_>) -> Vec<ThreadKey> {
     let mut named: Vec<&str> = [message.references(), message.in_reply_to()].into_iter().flat_map(ids).collect();
     if MAX_IDS < named.len() {

@@ -59,7 +59,8 @@ impl Lines {
         }
     }
 
-    /// Prints a line for each message that enters the world, has to wait, or has ended; until it is dropped.
+    /// Prints a line for each message that enters the world, has to wait, or has ended, until the future is dropped.
+    /// Messages that entered before `now` have no line for their entry.
     pub(super) fn announce(&self, event_log: EventLog, now: Timestamp) -> impl Future<Output = ()> + use<> {
         let (events, messages) = (event_log.subscribe_from_now(), BTreeMap::new());
         Announcer { sender: self.sender.clone(), left_out: 0, event_log, events, started: now, messages }.run()
@@ -85,6 +86,8 @@ struct Announcer {
 }
 
 impl Announcer {
+    /// Handles all events from now on, each once it is saved. If some were missed, it prints that and forgets all
+    /// messages.
     async fn run(mut self) {
         loop {
             match self.events.next().await {
@@ -100,7 +103,8 @@ impl Announcer {
         }
     }
 
-    /// Prints what is new about the messages of these events.
+    /// Prints what is new about the messages of these events: for each at most its entry, and its state after the last
+    /// of them.
     fn handle(&mut self, batch: &[Arc<Event>]) {
         let changes = || batch.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. }));
         let last: BTreeMap<_, _> = changes().map(|event| (event.journey, event.seq)).collect();
@@ -120,7 +124,8 @@ impl Announcer {
         }
     }
 
-    /// Prints that a message has entered the world, if this event says so.
+    /// Prints that a message has entered the world, if this event says so; notes without a line one that entered before
+    /// the start.
     fn begin(&mut self, event: &Event, state: &JourneyState, is_entry: bool) {
         if is_entry && state.began == event.at && !self.messages.contains_key(&event.journey) {
             self.print(entry_line(event, state));
@@ -130,7 +135,7 @@ impl Announcer {
         }
     }
 
-    /// Prints that a message has ended or waits, if this event says so.
+    /// Prints that a message has ended or waits, if this event says so and that line was not the last about it.
     fn update(&mut self, event: &Event, state: &JourneyState) {
         let Some(announced) = self.messages.get_mut(&event.journey).filter(|announced| **announced != Announced::Ended)
         else {
@@ -150,6 +155,8 @@ impl Announcer {
         }
     }
 
+    /// Sends a line to the thread that prints, after one about the lines left out before it; leaves it out if there is
+    /// no room.
     fn print(&mut self, line: String) {
         if self.left_out != 0 {
             let text = format!("{} lines were left out, because the output was not read", self.left_out);
@@ -167,6 +174,7 @@ fn head(event: &Event, mark: &console::StyledObject<&'static str>) -> String {
     format!("  {}  {mark} {}", style(time).dim(), style(event.journey).cyan())
 }
 
+/// The line of an entry; empty if the event is none.
 fn entry_line(event: &Event, state: &JourneyState) -> String {
     let from = state.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let (to, what) = match &event.kind {
@@ -181,7 +189,7 @@ fn entry_line(event: &Event, state: &JourneyState) -> String {
     format!("{}  {}  {}", head(event, &style("+").bold()), printable(&addresses), style(what).dim())
 }
 
-/// What became of the message, or why it waits, for each recipient.
+/// What became of the message for all recipients if this is the end, or why it waits for those that are still open.
 fn status_line(event: &Event, state: &JourneyState, is_end: bool) -> String {
     let shown = state.recipients.iter().filter(|(_, status)| is_end || status.is_open());
     let all: Vec<_> = shown.map(|(recipient, status)| recipient_status(state, recipient, status)).collect();

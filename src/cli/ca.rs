@@ -37,6 +37,7 @@ impl Ca {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The root certificate (PEM) of the running world; the stored one if no address was given and the request fails.
     async fn running(&self) -> anyhow::Result<String> {
         match self.at.client()?.bytes(CA).await.map_err(anyhow::Error::from) {
             Ok(pem) => Ok(String::from_utf8(pem.into())?),
@@ -46,6 +47,7 @@ impl Ca {
         }
     }
 
+    /// The root certificate (PEM) in the folder of `--data`, or else in the default data folder of the world.
     fn stored(&self) -> anyhow::Result<String> {
         let folder = match &self.data {
             Some(data) => data.clone(),

@@ -28,20 +28,22 @@ pub(super) fn world(path: Option<&Path>) -> anyhow::Result<World> {
     }
 }
 
-/// The default data folder of a world, under the user's data folder.
+/// The default data folder of a world: `postroad/NAME` under `$XDG_DATA_HOME` or `~/.local/share`; `postroad-data/NAME`
+/// in the working folder if there is no home.
 pub(super) fn data_folder(world: &World) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
     home.map_or_else(|| PathBuf::from("postroad-data"), |home| home.join("postroad")).join(&world.name)
 }
 
-/// Parses the URL of a collector of traces.
+/// Parses the URL of a collector of traces, which must be `http` and have no user.
 pub(super) fn collector_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host() && url.username().is_empty());
     url.ok_or("a collector needs a URL such as http://127.0.0.1:4318")
 }
 
-/// Sends the events of a running world to a collector until the world stops.
+/// Sends the events of a running world to a collector as traces until the world stops. `has_all_hosts` is whether they
+/// include those of every host, so that the end of a journey is known.
 pub(super) fn traces(
     running: &RunningWorld,
     collector: Url,
@@ -83,8 +85,9 @@ enum SecurityChoice {
 }
 
 impl ExternalPorts {
-    /// A context on real sockets, and the server to go to; `here` is how the connection to one on this machine is encrypted unless
-    /// the user says.
+    /// A context on real sockets, which trusts what the options say, and the server to go to. `here` is how the
+    /// connection to one on this machine is encrypted unless the user says; without `--ca`, any certificate is trusted
+    /// there.
     pub(super) async fn find(&self, to: &Endpoint, here: Security) -> anyhow::Result<(ClientContext, Server)> {
         let interface = Net::sockets().interface(&[]);
         let addresses = interface.lookup(&to.host, to.port).await?;
@@ -110,7 +113,7 @@ impl ExternalPorts {
     }
 }
 
-/// A host name or address and a port.
+/// A host name or address and a port. An IPv6 address has its brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) host: String,
@@ -144,7 +147,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// The exit code of a world whose disk failed: EX_IOERR of sysexits.h. A supervisor may start it again.
 const EXIT_IO_ERROR: u8 = 74;
 
-/// Waits for the signal, or for the store to stop after a failure of the disk, and says how the process is to end.
+/// Waits for the signal, or for the store to stop after a failure of the disk, which is reported; returns the exit
+/// code.
 pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     tokio::select! {
         biased;
@@ -156,7 +160,8 @@ pub(super) async fn until_stopped(signal: &Stop, store: &Store) -> ExitCode {
     }
 }
 
-/// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when nobody reads the output any more.
+/// Returns a stop that is triggered by Ctrl-C or SIGTERM, or when the output is lost. The command must end by itself
+/// then: it is not dropped any more.
 pub(super) fn stop_at_signal() -> Stop {
     let (stop, lost) = (Stop::new(), out::stop_when_lost());
     let fired = stop.clone();

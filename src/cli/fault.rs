@@ -95,7 +95,8 @@ impl FaultCommand {
     }
 }
 
-/// Converts the settings to JSON: numbers as numbers, `between=a,b` as a list.
+/// The fault as JSON, with the keys of scenario files: `between=a,b` as a list, `after`, `bandwidth` and `share` as
+/// numbers, all else as strings.
 fn fault(kind: &str, settings: &[String]) -> anyhow::Result<Value> {
     let mut table = Map::from_iter([("kind".to_owned(), Value::from(kind))]);
     for setting in settings {

@@ -95,7 +95,8 @@ impl Fetch {
         }
     }
 
-    /// Fetches and prints what is there; returns how many messages that is.
+    /// Fetches and prints all messages, saves them if `-o` and deletes them if `--delete` was given; returns how many
+    /// there are.
     async fn fetch(&self, context: &ClientContext, server: &Server, login: &Login) -> anyhow::Result<usize> {
         let mut messages: Vec<(u32, Bytes)> = Vec::new();
         if self.pop3 {
@@ -118,6 +119,7 @@ impl Fetch {
         Ok(messages.len())
     }
 
+    /// Saves each message if `-o` was given, and prints it.
     fn save_all(&self, messages: &[(u32, Bytes)]) -> anyhow::Result<()> {
         if let Some(folder) = &self.output {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -129,6 +131,7 @@ impl Fetch {
         Ok(())
     }
 
+    /// Prints a message as a letter, as JSON or as one line. `file`, where it was saved, is in the JSON only.
     fn print(&self, number: u32, bytes: &[u8], file: Option<&Path>) {
         let message = MessageParser::new().parse_headers(bytes);
         let subject = message.as_ref().and_then(|message| message.subject()).unwrap_or_default();
@@ -146,8 +149,8 @@ impl Fetch {
     }
 }
 
-/// Writes a message to `NUMBER.eml`, or to `NUMBER.2.eml` and so on if another message has that name, because POP3 counts
-/// from 1 in each session. A message that exists already is not written again.
+/// Writes a message to `NUMBER.eml`, or to `NUMBER.2.eml` and so on if another message has that name, because POP3
+/// counts from 1 in each session. A message that exists already is not written again. Returns the path.
 fn save(folder: &Path, number: u32, bytes: &[u8]) -> anyhow::Result<PathBuf> {
     for copy in 1_u32.. {
         let name = if copy == 1 { format!("{number}.eml") } else { format!("{number}.{copy}.eml") };

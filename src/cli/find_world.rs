@@ -25,7 +25,8 @@ pub(super) struct FindWorld {
 }
 
 impl FindWorld {
-    /// Where a service of the world listens; the address that the user gave for it, if any, precedes.
+    /// Where a service of the world listens: at the address that the user gave for it, if any; else as in the ports
+    /// file; else at 127.0.0.1 and the port of the built-in world plus the offset.
     ///
     /// # Errors
     /// The ports file cannot be read, or the world does not have the service.
@@ -49,7 +50,7 @@ impl FindWorld {
     }
 }
 
-/// The address of a service in a ports file.
+/// The address of a service in a ports file; that of loopback if the world listens at all addresses.
 fn listed(file: &Path, service: Service) -> anyhow::Result<Endpoint> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,

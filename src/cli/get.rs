@@ -81,7 +81,8 @@ impl Get {
         }
     }
 
-    /// The file for the body. A name from the URL must not exist yet.
+    /// The file for the body: that of `-o`, which may exist, or one with the name in the URL, which must not; `None`
+    /// without either.
     fn file(&self) -> anyhow::Result<Option<PathBuf>> {
         match (&self.output, &self.url.file_name) {
             (Some(file), _) => Ok(Some(file.clone())),
@@ -91,7 +92,8 @@ impl Get {
     }
 }
 
-/// Saves the body atomically: to a temporary file that is renamed.
+/// Saves the body atomically: to a `.part` file that is renamed, or removed after an error. Returns the number of
+/// bytes.
 async fn save(download: &mut Download, file: &Path) -> anyhow::Result<u64> {
     let mut part = file.as_os_str().to_owned();
     part.push(".part");

@@ -111,6 +111,8 @@ impl Host {
     }
 }
 
+/// What the process runs: the host of this name, or no host if it is [`COLLECTOR`]. An unknown host, or an MTA with the
+/// engine of another program, is an error.
 fn selection(world: &World, name: &str) -> anyhow::Result<HostSelection> {
     if name == COLLECTOR {
         return Ok(HostSelection::None);

@@ -26,6 +26,7 @@ pub(super) struct HttpCredentials {
 }
 
 impl HttpCredentials {
+    /// The credentials of all options and their files, tokens before users.
     fn all(&self) -> anyhow::Result<Vec<Credentials>> {
         let mut all = Vec::new();
         for token in listed(self.http_token.as_ref(), self.http_token_file.as_deref())? {
@@ -37,7 +38,7 @@ impl HttpCredentials {
         Ok(all)
     }
 
-    /// Those of a client: a token rather than a user.
+    /// The credentials that a client sends: the first token, or else the first user; `None` if there is neither.
     ///
     /// # Errors
     /// A file cannot be read, or a value is invalid.
@@ -46,6 +47,7 @@ impl HttpCredentials {
     }
 }
 
+/// The value, then the lines of the file, trimmed and without empty ones. A file that has no other lines is an error.
 fn listed(value: Option<&String>, file: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let mut all: Vec<_> = value.cloned().into_iter().collect();
     if let Some(file) = file {

@@ -118,7 +118,7 @@ impl JourneyCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The selected journeys, newest first.
+    /// The ids of the journeys that the options select, newest first, up to `--last`; none if there is none yet.
     async fn selected(&self, client: &Client) -> anyhow::Result<Vec<JourneyId>> {
         if let Some(id) = self.id {
             return Ok(vec![id]);
@@ -134,6 +134,8 @@ impl JourneyCommand {
         Ok(page.journeys.into_iter().map(|listed| listed.id).collect())
     }
 
+    /// The ids of up to `--last` journeys, newest first, that have these words in their subject and the sender and
+    /// recipient that are asked for.
     async fn with_subject(&self, client: &Client, words: &str) -> anyhow::Result<Vec<JourneyId>> {
         let (words, mut cursor, mut ids) = (format!("subject:\"{}\"", words.replace('"', " ")), None, Vec::new());
         loop {
@@ -156,7 +158,8 @@ impl JourneyCommand {
         }
     }
 
-    /// Whether a message has the sender and the recipient that are asked for.
+    /// Whether a message has the sender and the recipient that are asked for, in any case of letters and with any
+    /// `+detail`.
     async fn is_between(&self, client: &Client, id: JourneyId) -> anyhow::Result<bool> {
         if self.to.is_none() && self.from.is_none() {
             return Ok(true);
@@ -200,7 +203,8 @@ impl JourneyCommand {
         }
     }
 
-    /// The lines of events.
+    /// The lines of events, with their dialogue (`--dialogue`) and the fields that their host added (`--diff`) below
+    /// each.
     async fn lines(
         &self,
         client: &Client,
@@ -226,7 +230,8 @@ impl JourneyCommand {
         Ok(out)
     }
 
-    /// What became of the message for each recipient.
+    /// The last lines of a journey: with `--diff`, whether the content was changed; then what became of the message for
+    /// each recipient.
     async fn end(&self, client: &Client, journey: &Journey) -> anyhow::Result<String> {
         let mut out = String::new();
         if self.diff
@@ -243,6 +248,7 @@ impl JourneyCommand {
     }
 }
 
+/// The first line of a journey: subject, id, sender and recipients, with control characters escaped.
 fn title(journey: &Journey, subject: Option<&str>) -> String {
     let from = journey.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let to: Vec<_> = journey.recipients.keys().map(ToString::to_string).collect();
@@ -252,7 +258,8 @@ fn title(journey: &Journey, subject: Option<&str>) -> String {
     format!("{}  {id}  {from} {} {to}\n", style(subject).bold(), style("->").dim())
 }
 
-/// The decoded subject of a message, if it is still there. This does not mark it as read.
+/// The decoded subject of a message; `None` if it has none, or the world does not give it. This does not mark it as
+/// read.
 async fn subject(client: &Client, id: JourneyId) -> Option<String> {
     let headers: Value = client.get(&format!("/api/v1/message/{id}/headers")).await.ok()?;
     let field = format!("Subject: {}\r\n\r\n", headers["Subject"][0].as_str()?);
@@ -268,7 +275,7 @@ pub(super) fn rank(status: &RecipientStatus) -> u8 {
     }
 }
 
-/// The sign for it.
+/// The coloured sign for [`rank`]: a cross, dots or a check mark.
 pub(super) fn mark(status: &RecipientStatus) -> console::StyledObject<&'static str> {
     match rank(status) {
         0 => style("✗").red(),

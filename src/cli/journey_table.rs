@@ -37,7 +37,7 @@ impl Columns {
         }
     }
 
-    /// Writes the line of an event of a journey that began then.
+    /// Appends the line of an event, with its time since `began`, the start of its journey.
     pub(super) fn write_event(&self, out: &mut String, began: Timestamp, event: &Event) -> std::fmt::Result {
         let row = Row::of(began, event);
         let pad = |text: &str, width: usize| pad_str(text, width, console::Alignment::Left, None).into_owned();
@@ -54,8 +54,8 @@ impl Columns {
     }
 }
 
-/// Writes what led to an event: the phases of an attempt, the questions to DNS with their answers, and what a client and a server
-/// said.
+/// Appends what led to an event, indented: the phases of an attempt, the questions to DNS with their answers, and the
+/// protocol transcript.
 pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Result {
     if let Some(attempt) = event.kind.attempt() {
         let all = [("wait", attempt.wait_ms)].into_iter().chain(attempt.phases()).filter(|(_, ms)| 0.0 < *ms);
@@ -69,7 +69,8 @@ pub(super) fn write_dialogue(out: &mut String, event: &Event) -> std::fmt::Resul
     event.transcript.iter().try_for_each(|transcript| write_transcript(out, transcript))
 }
 
-/// Writes what a client and a server said.
+/// Appends the lines of a transcript, each with `C:` or `S:` and control characters escaped, then the number of lines
+/// that the transcript dropped.
 pub(super) fn write_transcript(out: &mut String, transcript: &Transcript) -> std::fmt::Result {
     for (speaker, line) in transcript.lines() {
         let line = printable(line);
@@ -93,6 +94,7 @@ struct Row {
 }
 
 impl Row {
+    /// The cells of an event of a journey that began then. Control characters in the description are escaped.
     fn of(began: Timestamp, event: &Event) -> Self {
         let since = Duration::try_from(event.at.duration_since(began)).unwrap_or_default();
         let (protocol, duration, what) = cells(&event.kind);
@@ -101,7 +103,8 @@ impl Row {
     }
 }
 
-/// Protocol, duration and description.
+/// Protocol (with `+TLS` if encrypted), duration and description, not escaped. The first two are empty if the step has
+/// none.
 fn cells(step: &EventKind) -> (String, String, String) {
     let ms = |ms: &f64| human(Duration::from_secs_f64(ms.max(0.0) / 1e3));
     match step {
@@ -161,17 +164,18 @@ fn cells(step: &EventKind) -> (String, String, String) {
     }
 }
 
+/// The addresses as in `<ann@a.test>, <bob@b.test>`.
 pub(super) fn list(recipients: &[Address]) -> String {
     recipients.iter().map(|recipient| format!("<{recipient}>")).collect::<Vec<_>>().join(", ")
 }
 
-/// What became of a message for all recipients, in one line.
+/// What became of a message for all recipients, in one line, separated by `; `. Not escaped for the terminal.
 pub(super) fn status(journey: &JourneyState) -> String {
     let all = journey.recipients.iter().map(|(recipient, status)| recipient_status(journey, recipient, status));
     all.collect::<Vec<_>>().join("; ")
 }
 
-/// What became of a message for a recipient.
+/// What became of a message for a recipient, as `ADDRESS: OUTCOME`. Not escaped for the terminal.
 pub(super) fn recipient_status(journey: &JourneyState, recipient: &Address, status: &RecipientStatus) -> String {
     match status {
         RecipientStatus::Underway { at } => format!("{recipient}: in transit at {at}"),
@@ -193,7 +197,7 @@ pub(super) fn recipient_status(journey: &JourneyState, recipient: &Address, stat
     }
 }
 
-/// Formats a duration with a suitable unit.
+/// Formats a duration: in milliseconds below 10 s, then in seconds, minutes or hours.
 pub(super) fn human(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

@@ -8,7 +8,8 @@ use mail_parser::{Address, MessageParser};
 use super::out::printable;
 use crate::catalogue::parts;
 
-/// Formats a message with its number in the mailbox.
+/// Formats a message for a terminal, with its number in the mailbox: fields, decoded texts and a list of attachments.
+/// Control characters are escaped.
 pub(super) fn letter(number: u32, bytes: &[u8]) -> String {
     let message = MessageParser::default().parse(bytes).unwrap_or_default();
     let mut out = String::new();
@@ -42,7 +43,7 @@ pub(super) fn letter(number: u32, bytes: &[u8]) -> String {
     out
 }
 
-/// The people of an address field: `Name <address>`, by commas.
+/// The people of an address field, as in `Name <address>, address`.
 fn people(field: &Address<'_>) -> String {
     let one = |address: &mail_parser::Addr<'_>| match (address.name(), address.address()) {
         (Some(name), Some(address)) => format!("{name} <{address}>"),
@@ -51,7 +52,8 @@ fn people(field: &Address<'_>) -> String {
     field.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A decoded value, which may have line ends in it that would look like further fields.
+/// A decoded value with spaces for its line ends, which would look like further fields, and for tabs; other control
+/// characters are escaped.
 fn one_line(value: &str) -> String {
     printable(&value.replace(['\r', '\n', '\t'], " ")).into_owned()
 }

@@ -94,6 +94,7 @@ enum FormName {
 }
 
 impl FormName {
+    /// The form of an export to a path: mbox for `.mbox`, Maildir for a folder with `cur`, else .eml files.
     fn of(path: &Path) -> Self {
         match path.extension() {
             Some(extension) if extension == "mbox" => Self::Mbox,
@@ -138,6 +139,8 @@ impl MailboxCommand {
         }
     }
 
+    /// Deletes the messages of the account, or all of the world after a question, which `yes` or a standard input that
+    /// is no terminal skips. Prints how many there were before.
     async fn clear(&self, client: &Client, account: Option<&str>, yes: bool) -> anyhow::Result<ExitCode> {
         let which = query(&account.map(|account| ("mailbox", account)).into_iter().collect::<Vec<_>>());
         if let Some(account) = account {
@@ -157,6 +160,8 @@ impl MailboxCommand {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Uploads the messages of all paths to an account and its mailbox. A message that fails is reported and skipped,
+    /// and the exit code is then 1.
     async fn import(&self, client: &Client, to: (&str, &str), paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let (mut imported, mut failed) = (0, 0);
         for path in paths {
@@ -178,6 +183,8 @@ impl MailboxCommand {
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// Writes all messages of an account and its mailbox to `path`. Nothing is created there if the first request
+    /// fails.
     async fn export(&self, client: &Client, from: (&str, &str), path: &Path, form: Form) -> anyhow::Result<ExitCode> {
         let mut page = Some(messages(client, from, 0).await?);
         let writing = || format!("cannot write {}", path.display());
@@ -199,6 +206,7 @@ impl MailboxCommand {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Prints `COUNT messages WHAT` followed by `more`, or with `--json` an object with `what` as its key.
     fn print_count(&self, count: usize, what: &str, more: &str) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(&serde_json::json!({ what: count }))?);
@@ -209,12 +217,15 @@ impl MailboxCommand {
     }
 }
 
+/// Lists a page of at most [`PAGE`] messages of an account and its mailbox, from a cursor; 0 is the first page.
 async fn messages(client: &Client, from: (&str, &str), cursor: u32) -> anyhow::Result<MessageList> {
     let (cursor, limit) = (cursor.to_string(), PAGE.to_string());
     let query = query(&[("account", from.0), ("mailbox", from.1), ("cursor", &cursor), ("limit", &limit)]);
     Ok(client.get(&format!("{MAILBOXES}/messages{query}")).await?)
 }
 
+/// Uploads a message to an account: to the mailbox, or to the one below it that the file names, which is at the top if
+/// the mailbox is INBOX.
 async fn upload(client: &Client, to: (&str, &str), filed: MessageFile) -> anyhow::Result<()> {
     let MessageFile { name, mailbox, flags, received, message } = filed;
     let mailbox = match mailbox {
@@ -231,15 +242,18 @@ async fn upload(client: &Client, to: (&str, &str), filed: MessageFile) -> anyhow
     Ok(())
 }
 
+/// The names of the flags, such as `\Seen`, and the keywords, separated by spaces.
 fn flag_list(flags: &Flags) -> String {
     let system = SystemFlags::ALL.iter().filter(|(flag, _)| flags.system.contains(*flag)).map(|(_, name)| *name);
     system.chain(flags.keywords.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
 
+/// The query of a URL, with its `?`.
 fn query(pairs: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new("?".to_owned()).extend_pairs(pairs).finish()
 }
 
+/// A table of mailboxes with a head for each account. The mailboxes of an account must be next to each other.
 fn table(all: &[MailboxReport]) -> String {
     let mut out = String::new();
     let wide = all.iter().map(|report| console::measure_text_width(&report.mailbox)).max().unwrap_or(0).max(7);

@@ -135,13 +135,13 @@ enum Action {
     Readyz { wait: bool, timeout: Duration },
 }
 
-/// As Mailpit reads them.
+/// Whether a value is true, as Mailpit reads it: `1`, `true` or `yes`, in upper or lower case.
 fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
 }
 
-/// An address as in `[::]:1025`, `0.0.0.0:1025` or `:1025`. The unspecified IPv6 address stands for all, which is 0.0.0.0 here: a
-/// container may have no IPv6.
+/// An address as in `[::]:1025`, `0.0.0.0:1025`, `localhost:1025` or `:1025`. The unspecified IPv6 address stands for
+/// all, which is 0.0.0.0 here: a container may have no IPv6.
 fn endpoint(text: &str) -> anyhow::Result<SocketAddr> {
     let text = text.trim();
     let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost", "127.0.0.1") };
@@ -153,7 +153,8 @@ fn endpoint(text: &str) -> anyhow::Result<SocketAddr> {
 }
 
 impl StandIn {
-    /// Reads arguments, without the name of the program, and variables of the environment.
+    /// Reads arguments, without the name of the program, and those variables of the environment that begin with `MP_`
+    /// and are not empty. An argument precedes its variable.
     ///
     /// # Errors
     /// An option that Mailpit does not have, or an invalid value.
@@ -177,6 +178,8 @@ impl StandIn {
         Ok(all)
     }
 
+    /// Reads the arguments: the command `version` or `readyz`, if any, with its options, and the options of the server.
+    /// Others are errors.
     fn arguments(&mut self, arguments: &mut dyn Iterator<Item = String>) -> anyhow::Result<()> {
         let (mut wait, mut timeout) = (false, READY_TIMEOUT);
         while let Some(argument) = arguments.next() {
@@ -218,6 +221,8 @@ impl StandIn {
         Ok(())
     }
 
+    /// Notes the value of a variable if the option has an effect here; if it is absent here and asks for more than its
+    /// default, notes `name`, as the user wrote it.
     fn add(&mut self, effect: Effect, variable: &str, name: &str, value: String) {
         match effect {
             Same => self.values.push((variable.to_owned(), value)),
@@ -231,12 +236,13 @@ impl StandIn {
         }
     }
 
-    /// The last value: a flag comes before a variable.
+    /// The last value of a variable or its flag: a flag comes before a variable.
     fn value(&self, variable: &str) -> Option<&str> {
         self.values.iter().rev().find(|(name, _)| name == variable).map(|(_, value)| value.as_str())
     }
 
-    /// The names with passwords of a variable, and of the file of another.
+    /// The users, as `user:password`, of a variable, separated by spaces, and of the file that the other variable
+    /// names, one a line. A hashed password is an error.
     fn users(&self, variable: &str, file: &str) -> anyhow::Result<Vec<String>> {
         let mut users: Vec<String> =
             self.value(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
@@ -250,7 +256,7 @@ impl StandIn {
         Ok(users)
     }
 
-    /// The world file.
+    /// The world of the options: one MTA that takes mail for any address, and one MDA. Invalid values are errors.
     fn world(&self) -> anyhow::Result<World> {
         let number = |variable: &str, default: &str| -> anyhow::Result<u64> {
             let value = self.value(variable).unwrap_or(default);
@@ -319,6 +325,8 @@ impl StandIn {
         }
     }
 
+    /// Runs the world until it is stopped. Its data is beside the database of Mailpit, in a folder of that name with
+    /// `.postroad`; without one, in a temporary folder.
     async fn serve(mut self) -> anyhow::Result<ExitCode> {
         if let (Encryption::Offered, Some(why)) = (self.encryption()?, self.secret_file()) {
             eprintln!("mailpit: {why}; STARTTLS is not offered");
@@ -338,7 +346,7 @@ impl StandIn {
         Serve::of(self.smtp.ip(), data).run_world(world, access, None, Some(&self)).await
     }
 
-    /// Says that it is up: testcontainers and Quarkus wait for `accessible via`.
+    /// Prints the lines with which Mailpit says that it is up: testcontainers and Quarkus wait for `accessible via`.
     pub(super) fn announce(&self, running: &RunningWorld) {
         let bound = |service| running.bound_ports().get(&service).copied();
         if let Ok(encryption) = self.encryption()
@@ -352,7 +360,8 @@ impl StandIn {
         }
     }
 
-    /// Asks a running one whether it is ready.
+    /// Asks a running one, at the HTTP address of the options, whether it is ready: once, or with `wait` until it is,
+    /// but not longer than `timeout`. An error if it is not.
     async fn readyz(&self, wait: bool, timeout: Duration) -> anyhow::Result<ExitCode> {
         let ip = if self.http.ip().is_unspecified() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { self.http.ip() };
         let client = Client::new(Net::sockets().interface(&[]), &ip.to_string(), self.http.port(), None);

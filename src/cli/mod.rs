@@ -94,7 +94,8 @@ enum Command {
 
 impl Cli {
     /// Parses the command line. If the program is called by the name `sendmail`, as through a link, the command is
-    /// `postroad sendmail`; by the name `mailpit`, it takes Mailpit's options.
+    /// `postroad sendmail`; by the name `mailpit`, it takes Mailpit's options. For help, and for an invalid command
+    /// line, it prints the text and ends the process.
     fn read() -> Self {
         let mut arguments: Vec<_> = std::env::args_os().collect();
         let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_stem);
@@ -126,7 +127,7 @@ impl Cli {
         })
     }
 
-    /// Runs the command, until nobody reads its output any more; returns its exit code.
+    /// Runs the command, until the reader of its output is gone; returns its exit code.
     ///
     /// # Errors
     /// The reason of the failure and what to do about it, in one line.

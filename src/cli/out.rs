@@ -18,15 +18,15 @@ use crate::net::Stop;
 /// The exit code of a command that was ended by a closed pipe: what a shell reports of a program that SIGPIPE ended.
 const EXIT_CLOSED: u8 = 128 + 13;
 
-/// Fires when nobody reads the output any more, or it cannot be written.
+/// Fires when the reader of the output is gone, or it cannot be written.
 static LOST: LazyLock<Stop> = LazyLock::new(Stop::new);
-/// Whether the output was lost by an error that the user was told.
+/// Whether the output was lost by an error that was reported to the user.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 /// Whether the command ends by itself.
 static ENDS_IN_ORDER: AtomicBool = AtomicBool::new(false);
 
-/// Fires when nobody reads the output any more, or it cannot be written. A command that calls this ends by itself then, in
-/// order; other commands are dropped where they wait.
+/// Fires when the reader of the output is gone, or it cannot be written. A command that calls this ends by itself then,
+/// in order; other commands are dropped where they wait.
 pub(super) fn stop_when_lost() -> Stop {
     complete_work();
     LOST.clone()
@@ -42,7 +42,8 @@ pub(super) fn is_lost() -> bool {
     LOST.is_cancelled()
 }
 
-/// Runs a command until it ends or its output is lost.
+/// Runs a command until it ends, or until its output is lost, unless it called [`complete_work`]. The exit code is then
+/// [`EXIT_CLOSED`]; after a write error that was reported, it is 1 in any case.
 pub(super) async fn until_lost(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let abandoned = async {
         LOST.cancelled().await;
@@ -58,17 +59,18 @@ pub(super) async fn until_lost(command: impl Future<Output = anyhow::Result<Exit
     if HAS_FAILED.load(Ordering::Relaxed) { outcome.map(|_| ExitCode::FAILURE) } else { outcome }
 }
 
-/// Prints the text and a line end; used by `println!` in this module.
+/// Prints the text and a line end to standard output, as `print` does; used by `println!` in this module.
 pub(super) fn line(text: Arguments<'_>) {
     print(format!("{text}\n"));
 }
 
-/// Prints the text.
+/// Prints the text to standard output, with control characters escaped, but for colours if they are enabled there.
 pub(super) fn print(text: impl AsRef<str>) {
     raw(masked(text.as_ref(), console::colors_enabled()).as_bytes());
 }
 
-/// Prints bytes of our own as they are.
+/// Prints bytes of our own to standard output as they are, and flushes them. A failure marks the output as lost, after
+/// which nothing is printed.
 pub(super) fn raw(bytes: &[u8]) {
     if is_lost() {
         return;
@@ -83,7 +85,7 @@ pub(super) fn raw(bytes: &[u8]) {
     }
 }
 
-/// Writes a line to standard error; used by `eprintln!` in this module.
+/// Writes a line to standard error, with control characters escaped; used by `eprintln!` in this module.
 pub(super) fn error_line(text: Arguments<'_>) {
     // It never fails.
     let _ = writeln!(Terminal, "{text}");
@@ -117,7 +119,7 @@ impl Write for Terminal {
     }
 }
 
-/// Notes that nobody reads standard error.
+/// Marks the output as lost if the reader of standard error is gone; ignores other errors.
 fn stop_on_broken_pipe(written: Result<(), Error>) {
     if written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
         LOST.cancel();
@@ -164,7 +166,8 @@ fn is_control(char: char) -> bool {
     (char.is_control() && !matches!(char, '\n' | '\t')) || turns
 }
 
-/// The length of a colour or style at the start of a text, as we write them: ECMA-48 §8.3.117 (SGR), none that hides text.
+/// The length of a colour or style at the start of a text, as we write them: ECMA-48 §8.3.117 (SGR), none that hides
+/// text. 0 if the text begins with anything else.
 fn colour_len(text: &str) -> usize {
     let Some((numbers, _)) = text.strip_prefix("\u{1b}[").and_then(|text| text.split_once('m')) else { return 0 };
     let is_plain = |number: &str| {

@@ -91,7 +91,8 @@ impl Queue {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Performs an action; exits with 1 if a message was named and the action did not apply to it.
+    /// Requests `action`, and prints the ids of the messages that it applied to, each with the word `done`. Exits with
+    /// 1 if a message was named and the action did not apply to it.
     async fn act(&self, action: &str, done: &str, choice: &MessageArgs) -> anyhow::Result<ExitCode> {
         let all = choice.all.to_string();
         let query = self.query(choice.id.as_deref(), &[("all", &all)]);
@@ -105,6 +106,7 @@ impl Queue {
         Ok(if not_found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
+    /// Prints an answer, as JSON with `--json`, else as `text` formats it.
     fn print<T: serde::Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         if self.json {
             println!("{}", serde_json::to_string(answer)?);
@@ -114,6 +116,7 @@ impl Queue {
         Ok(())
     }
 
+    /// The query of a request, from its `?` on: the id if there is one, `--host`, and `more`.
     fn query(&self, id: Option<&str>, more: &[(&str, &str)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new("?".to_owned());
         query.extend_pairs(id.map(|id| ("id", id)));
@@ -122,10 +125,12 @@ impl Queue {
     }
 }
 
+/// An id in the encoding of HTML forms, for use in a URL.
 fn encoded(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
 }
 
+/// The listing as text: a head, a line for each message with the reasons why it waits below, and the total.
 fn table(listing: &Listing, now: Timestamp) -> String {
     let mut out = String::new();
     let rows: Vec<_> = listing.messages.iter().map(|message| cells(message, now)).collect();
@@ -164,6 +169,7 @@ fn cells(message: &QueueEntry, now: Timestamp) -> [String; 6] {
     [id.to_string(), host.to_string(), state(message, now), age, attempts.to_string(), size.to_string()]
 }
 
+/// `due`, `in 3 min`, `held` or `under way`.
 fn state(message: &QueueEntry, now: Timestamp) -> String {
     match message.state {
         State::Waiting if message.due <= now => "due".to_owned(),
@@ -173,7 +179,7 @@ fn state(message: &QueueEntry, now: Timestamp) -> String {
     }
 }
 
-/// Why a message waits: what its attempts are at, and what the last one ended with.
+/// Why a message waits: a line for each attempt under way, then the error of the last one that ended. Not escaped.
 fn reasons(message: &QueueEntry, now: Timestamp) -> Vec<String> {
     let active = message.active_attempts.iter().map(|attempt| {
         let time = rounded(since(attempt.since, now));
@@ -186,11 +192,12 @@ fn reasons(message: &QueueEntry, now: Timestamp) -> Vec<String> {
     active.chain(message.reason.iter().map(|reason| format!("{before}{reason}"))).collect()
 }
 
+/// The time from one to the other; zero if `to` is before `from`.
 fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// Formats a duration in its largest suitable unit.
+/// Formats a duration as a whole number of seconds, minutes, hours or days, rounded down.
 fn rounded(time: Duration) -> String {
     match time.as_secs() {
         seconds @ ..120 => format!("{seconds} s"),
@@ -200,6 +207,7 @@ fn rounded(time: Duration) -> String {
     }
 }
 
+/// `SENDER -> FIRST RECIPIENT and N more`, with control characters escaped.
 fn addresses(message: &QueueEntry) -> String {
     let from = message.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     let more = match message.recipients.len() {
@@ -210,6 +218,7 @@ fn addresses(message: &QueueEntry) -> String {
     printable(&format!("{from} -> {to}{more}")).into_owned()
 }
 
+/// One message as text: a line for each property and recipient, then its header. Control characters are escaped.
 fn details(shown: &QueueMessage, now: Timestamp) -> String {
     let message = &shown.message;
     let mut out = String::new();

@@ -150,6 +150,8 @@ impl Run {
         }
     }
 
+    /// What to send: the messages of `--mail` or a sample, from `--from` to `--to`, for which the world file has
+    /// defaults.
     fn plan(&self, world: &World, clock: Clock, rng: &Rng) -> anyhow::Result<Plan> {
         let default = || world.message.clone();
         let (Some(from), Some(to)) = (
@@ -170,6 +172,7 @@ impl Run {
     }
 }
 
+/// Sends the messages through the running world and fetches them, with a progress bar.
 async fn travel(env: &Environment, plan: Plan) -> anyhow::Result<Report> {
     let bar = Bar::new(plan.sources.len());
     let report = roundtrip::run(env, plan, |progress| bar.show(progress)).await;

@@ -1,5 +1,5 @@
-//! Files that tell of one run of a command: the ports of a running world, the report of a scenario. What an earlier run
-//! left there is removed before anything else happens, so that nobody takes it for this run's.
+//! Files that describe one run of a command: the ports of a running world, the report of a scenario. What an earlier
+//! run left there is removed before anything else happens, so that it is not taken for this run's.
 
 use std::ffi::OsString;
 use std::fs;
@@ -28,7 +28,8 @@ impl RunFile {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Writes the file atomically: a reader sees the whole text or no file.
+    /// Writes the file atomically, by a `.part` file that is renamed: a reader sees the whole text or no file. What is
+    /// no regular file, such as `/dev/stdout`, is written in place.
     ///
     /// # Errors
     /// It cannot be written.
@@ -47,6 +48,7 @@ impl RunFile {
     }
 }
 
+/// Whether there is a regular file at the path; a symbolic link is none.
 fn is_regular(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
@@ -67,7 +69,7 @@ impl PortsFile {
         Ok(Self { file: RunFile::fresh(path)?, text: None })
     }
 
-    /// Writes the file.
+    /// Writes the file, which is removed when this is dropped.
     ///
     /// # Errors
     /// It cannot be written.

@@ -86,6 +86,7 @@ impl Send {
         Ok(if all_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
+    /// Prints the verdicts, which are in the order of `--to`; returns whether all recipients were accepted.
     fn print(&self, source: &Source, verdicts: &[Verdict]) -> bool {
         let mut all_accepted = true;
         for (to, verdict) in self.to.iter().zip(verdicts) {
@@ -118,6 +119,7 @@ impl Send {
         Ok(sources)
     }
 
+    /// Composes the message of `--subject`, `--text` and `--attach`; every attachment is `application/octet-stream`.
     fn compose(&self) -> anyhow::Result<Source> {
         let mut attachments = Vec::new();
         for path in &self.attach {

@@ -138,6 +138,8 @@ impl Sendmail {
         Ok(code.into())
     }
 
+    /// Reads the message from standard input and submits it to all valid recipients; returns the exit code. Recipients
+    /// that are no addresses are reported to standard error, and make the code 65 at least.
     async fn send(&self) -> Result<u8, Unsent> {
         // Postfix's -XV makes an envelope sender for each recipient (VERP).
         if self.ignored.log.iter().any(|value| value.starts_with('V')) {
@@ -176,7 +178,8 @@ impl Sendmail {
         Ok(if recipients.invalid.is_empty() { code } else { code.max(EX_DATAERR) })
     }
 
-    /// Sends the message; returns the highest exit code of all recipients.
+    /// Submits the message and prints what became of it for each recipient; returns the highest exit code of all
+    /// recipients.
     async fn submit(&self, reverse_path: ReversePath, recipients: Vec<Address>, message: Bytes) -> Result<u8, Unsent> {
         let server = self.server().map_err(|error| Unsent::new(EX_TEMPFAIL, error.to_string()))?;
         let notify = self.notify();
@@ -198,6 +201,8 @@ impl Sendmail {
         self.world.at(self.server.as_ref(), Service::Smtp)
     }
 
+    /// Submits the message over a connection of its own, without TLS and login. The verdicts are in the order of the
+    /// recipients.
     async fn hand_over(&self, server: &Endpoint, envelope: Envelope, message: &Message) -> Result<Vec<Verdict>, Error> {
         let (interface, Endpoint { host: name, port }) = (Net::sockets().interface(&[]), server);
         let failed = |why| Error::Net { server: name.clone(), why };
@@ -211,7 +216,8 @@ impl Sendmail {
         Ok(verdicts)
     }
 
-    /// Prints the result for a recipient, and returns its exit code.
+    /// Prints the verdict on a recipient, acceptance only with `-v` and anything else to standard error; returns its
+    /// exit code.
     fn report(&self, to: &Address, verdict: &Verdict) -> u8 {
         match verdict {
             Verdict::Accepted(reply) => {
@@ -226,9 +232,9 @@ impl Sendmail {
             }
             Verdict::Refused { reply, .. } => {
                 eprintln!("postroad sendmail: {to}: {}", printable(reply.to_string().trim_end()));
-                match (reply.code, reply.to_string().contains("5.1.")) {
+                match (reply.code, reply.status()) {
                     (400..500, _) => EX_TEMPFAIL,
-                    (_, true) => EX_NOUSER,
+                    (_, (5, 1, _)) => EX_NOUSER,
                     _ => EX_UNAVAILABLE,
                 }
             }
@@ -249,7 +255,7 @@ impl Sendmail {
         }
     }
 
-    /// The address of the user that runs this.
+    /// The address of the user that runs this: `$USER` or `$LOGNAME`, or else `postmaster`, at `--origin`.
     fn login_address(&self) -> Result<Address, Unsent> {
         let user =
             ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
@@ -257,11 +263,12 @@ impl Sendmail {
         Address::new(&user, &self.origin).map_err(|error| Unsent::new(EX_USAGE, error.to_string()))
     }
 
-    /// Like Postfix, this reports invalid values of `-N`, `-R` and `-V` and ignores them.
+    /// The value of `-N`; `None` if it was not given, or is invalid, which is reported as Postfix does.
     fn notify(&self) -> Option<Notify> {
         usable('N', self.notify.as_deref(), Notify::from_words)
     }
 
+    /// The value of `-R`; `None` if it was not given, or is invalid, which is reported.
     fn ret(&self) -> Option<Return> {
         usable('R', self.ret.as_deref(), |word| match word.to_ascii_lowercase().as_str() {
             "full" => Some(Return::Full),
@@ -270,6 +277,7 @@ impl Sendmail {
         })
     }
 
+    /// The value of `-V`; `None` if it was not given, or is invalid, which is reported.
     fn envid(&self) -> Option<String> {
         let is_valid = |text: &str| {
             (1..=MAX_ENVID_BYTES).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -277,6 +285,8 @@ impl Sendmail {
         usable('V', self.envid.as_deref(), |text| is_valid(text).then(|| text.to_owned()))
     }
 
+    /// Reads the message from standard input, up to a line with only a dot unless `-i` was given. Line ends stay as
+    /// they are.
     fn message(&self) -> Result<Vec<u8>, Unsent> {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(MAX_MESSAGE_BYTES + 1).read_to_end(&mut bytes);
@@ -319,7 +329,8 @@ impl Sendmail {
     }
 }
 
-/// The value of an option if it is valid; reports it otherwise.
+/// The value of an option as `read` parses it; `None` if there is none, or if it is invalid, which is reported to
+/// standard error.
 fn usable<'a, T>(option: char, value: Option<&'a str>, read: impl FnOnce(&'a str) -> Option<T>) -> Option<T> {
     let read = read(value?);
     if read.is_none() {

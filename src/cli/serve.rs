@@ -85,7 +85,7 @@ pub(super) enum Omitted {
 }
 
 impl Serve {
-    /// A server at this address, with its data in this folder.
+    /// The options of a server at this address, with its data in this folder and without lines about messages.
     pub(super) fn of(bind: IpAddr, data: PathBuf) -> Self {
         Self {
             world: None,
@@ -115,7 +115,8 @@ impl Serve {
         self.run_world(world, access, ports_file, None).await
     }
 
-    /// Runs this world, perhaps in the place of Mailpit.
+    /// Runs this world, whatever the options name. With `stand_in`, it prints the lines of Mailpit and none about
+    /// messages, and writes no ports file.
     ///
     /// # Errors
     /// As for [`Serve::run`].
@@ -189,6 +190,8 @@ impl Serve {
         Ok(code)
     }
 
+    /// Writes the ports file, if any, and prints the ports: as JSON with `--json`, else with the users and the number
+    /// of imported messages.
     fn announce(
         &self,
         running: &RunningWorld,
@@ -241,7 +244,7 @@ fn messages(count: usize) -> String {
     format!("{count} {}", if count == 1 { "message" } else { "messages" })
 }
 
-/// Starts the greeter over TCP and the echo over UDP on the same port number.
+/// Starts the greeter over TCP and the echo over UDP on the same port number, if the world has that port.
 async fn demos(running: &mut RunningWorld) -> anyhow::Result<()> {
     let Some((listener, socket)) = running.bind_public_tcp_udp(Service::Greeter).await? else { return Ok(()) };
     let greeter = greeter::Greeter { delay: GREETER_DELAY, report: Arc::new(|_| {}) };

@@ -70,6 +70,8 @@ impl Simulate {
         self.scenario.as_os_str() == "storm"
     }
 
+    /// Runs the seed or the seeds, writes the report files and prints the report. Exits with 1 if the run failed, or
+    /// the worst of several.
     fn run_and_report(self, scenario: Option<&Scenario>, reports: &[ReportFile]) -> anyhow::Result<ExitCode> {
         let report = match &self.seeds {
             Some(seeds) => self.many(scenario, seeds.clone())?,
@@ -92,6 +94,8 @@ impl Simulate {
         Ok(ExitCode::FAILURE)
     }
 
+    /// Runs `--seed`, with the trace that `--trace` wants and a progress line; without a scenario, the storm of the
+    /// seed.
     fn one(&self, scenario: Option<&Scenario>) -> anyhow::Result<Report> {
         let open = |path: &PathBuf| {
             File::create(path)
@@ -105,19 +109,20 @@ impl Simulate {
         Ok(report)
     }
 
-    /// Runs many seeds; returns the worst report: one that failed, else the slowest.
+    /// Runs many seeds on all cores; returns the worst report: one that failed, else the slowest.
     fn many(&self, scenario: Option<&Scenario>, seeds: RangeInclusive<u64>) -> anyhow::Result<Report> {
-        let count = seeds.end() - seeds.start() + 1;
+        let (first, last) = seeds.into_inner();
+        let count = last.checked_sub(first).map_or(0, |more| more.saturating_add(1));
         let bar = bar("{wide_bar:.cyan} {pos}/{len} seeds {elapsed}", count);
-        let (next, failed) = (AtomicU64::new(*seeds.start()), AtomicU64::new(0));
+        let (begun, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         let worst: Mutex<Option<anyhow::Result<Report>>> = Mutex::new(None);
         let work = || {
             loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if *seeds.end() < seed {
+                let at = begun.fetch_add(1, Ordering::Relaxed);
+                if count <= at {
                     return;
                 }
-                let report = play(scenario, seed, None, |_| {});
+                let report = play(scenario, first + at, None, |_| {});
                 failed.fetch_add(u64::from(!report.as_ref().is_ok_and(|report| report.passed)), Ordering::Relaxed);
                 bar.inc(1);
                 let mut worst = lock(&worst);

@@ -33,7 +33,8 @@ pub fn main() -> ExitCode {
     code
 }
 
-/// A runtime with one thread less than cores: the store's thread and the kernel's network and disk work need one, too.
+/// A runtime with one thread less than cores, unless `TOKIO_WORKER_THREADS` is set: the store's thread and the kernel's
+/// network and disk work need one, too.
 fn runtime() -> std::io::Result<Runtime> {
     let mut runtime = Builder::new_multi_thread();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
@@ -44,7 +45,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// Writes warnings to standard error, or what `POSTROAD_LOG` says: a level such as `debug`, or `target=level` pairs
-/// separated by commas.
+/// separated by commas. An invalid value is ignored.
 fn start_log() {
     let filter = std::env::var("POSTROAD_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));

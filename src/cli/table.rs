@@ -9,7 +9,8 @@ use crate::journey::EventKind;
 use crate::mail::Transcript;
 use crate::roundtrip::{Comparison, MessageReport, Report, Transcripts};
 
-/// Formats a report: a table per message for up to `max_tables` messages, else a summary; then the result.
+/// Formats a report: a table for each message if they are at most `max_tables` or `transcript` is set, else a summary;
+/// then the result.
 pub(super) fn report(report: &Report, max_tables: usize, transcript: bool) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -55,6 +56,7 @@ fn write_message(out: &mut String, message: &MessageReport, transcript: bool) ->
     Ok(())
 }
 
+/// Appends the transcript of a client under the title `who`, if it is wanted and not empty.
 fn write_client(out: &mut String, who: &str, said: &Transcript, is_wanted: bool) -> std::fmt::Result {
     if !is_wanted || said.is_empty() {
         return Ok(());
@@ -63,6 +65,7 @@ fn write_client(out: &mut String, who: &str, said: &Transcript, is_wanted: bool)
     write_transcript(out, said)
 }
 
+/// Appends a line for each message that did not arrive intact, then the median and longest time of all.
 fn write_summary(out: &mut String, messages: &[MessageReport]) -> std::fmt::Result {
     for message in messages.iter().filter(|message| !message.is_intact()) {
         let what = match (&message.refused, &message.history) {

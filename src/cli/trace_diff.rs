@@ -46,13 +46,14 @@ impl TraceDiff {
         Ok(diff)
     }
 
-    /// The lines that a host added when it accepted the message.
+    /// The header lines that the host of this event added; none unless the event says that it accepted the message.
     pub(super) fn added_by(&self, event: &Event) -> &[String] {
         let lines = event.id.filter(|_| enters(&event.kind)).and_then(|id| self.added.get(&id));
         lines.map_or(&[], Vec::as_slice)
     }
 
-    /// Takes the fields of a header whose hosts are not known yet.
+    /// Takes from a header the fields of each host that has none yet: its `Received`, known by the queue id in it, and
+    /// what stands above that, up to the `Received` of the next.
     fn add(&mut self, journey: &Journey, header: &str) {
         let ids: Vec<_> =
             journey.events.iter().filter(|event| enters(&event.kind)).filter_map(|event| event.id).collect();
@@ -83,7 +84,7 @@ fn enters(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Received { .. })
 }
 
-/// What is there; `None` if the server has it no more.
+/// The answer; `None` if the server refused the request, as it does for a message that it does not have any more.
 fn if_there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -92,13 +93,13 @@ fn if_there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError>
     }
 }
 
-/// The header of a message.
+/// The header of a message, without the empty line; bytes that are not UTF-8 are replaced.
 fn header(message: &[u8]) -> String {
     let end = memchr::memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
     String::from_utf8_lossy(&message[..end]).into_owned()
 }
 
-/// The fields of a header, each with its lines.
+/// The fields of a header, each as its lines without line ends.
 fn fields(header: &str) -> Vec<Vec<&str>> {
     let mut fields: Vec<Vec<&str>> = Vec::new();
     for line in header.lines() {

@@ -98,6 +98,8 @@ impl Access {
         self.tokens.is_empty() && self.users.is_empty()
     }
 
+    /// Whether there is one `Authorization` field, with a known token (`Bearer`), or a known user and password
+    /// (`Basic`), or a known token as the password of any user (`Basic`).
     fn admits(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return false };
@@ -115,13 +117,13 @@ impl Access {
     }
 }
 
-/// Looks at all of them, however soon one is found.
+/// Whether a secret has one of these hashes. It is compared with all, so that the time does not depend on which one.
 fn has(hashes: &[Hash], secret: &[u8]) -> bool {
     let hash = blake3::hash(secret);
     hashes.iter().fold(false, |found, one| found | (*one == hash))
 }
 
-/// Refuses clients without credentials; not those that check health.
+/// Answers requests without valid credentials with 401 and the challenges; [`OPEN_PATHS`] need none.
 pub(super) async fn authorize(State(access): State<Access>, request: Request, next: Next) -> Response {
     if access.is_open() || OPEN_PATHS.contains(&request.uri().path()) || access.admits(request.headers()) {
         return next.run(request).await;

@@ -75,12 +75,12 @@ pub struct JourneyList {
     /// `cursor` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
-    /// Newest first.
+    /// Newest first; those that `ids` names in the order of `ids`.
     journeys: Vec<JourneyReport>,
 }
 
 impl JourneyList {
-    /// These, and no more.
+    /// A list of exactly these journeys, in this order, without a next page.
     pub(super) fn some(journeys: Vec<JourneyState>) -> Self {
         let journeys: Vec<_> = journeys.into_iter().map(JourneyReport::of).collect();
         Self { total: journeys.len() as u64, next: None, journeys }

@@ -75,8 +75,10 @@ impl Client {
         Self { interface, host: host.to_owned(), port, credentials }
     }
 
+    /// `HOST:PORT`, for the Host header and for errors.
     fn at(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     /// Sends a GET request and reads a JSON response.
@@ -128,7 +130,8 @@ impl Client {
         self.request(Method::DELETE, path, Bytes::new()).await.map(drop)
     }
 
-    /// A request on a connection of its own.
+    /// Sends a request on a connection of its own, and returns the body of the response. It fails after
+    /// [`RESPONSE_TIMEOUT`], and if the status is not 2xx.
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let response = self.exchange(method, path, body);
         timeout(RESPONSE_TIMEOUT, response)
@@ -146,6 +149,7 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| ClientError::Invalid(error.to_string()))
     }
 
+    /// [`Client::request`] without its timeout.
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let at = self.at();
         let unreachable = |why| ClientError::Unreachable { at: at.clone(), why };

@@ -37,8 +37,8 @@ struct Fuzzed {
 
 static FUZZED: Mutex<Option<Fuzzed>> = Mutex::new(None);
 
-/// Sends a request. The first byte selects the route; lines of the rest are the variable part of the path, the query, and the
-/// body.
+/// Sends a request to a world of the process, which is a new one after `REQUESTS_PER_WORLD`. The first byte selects the
+/// route; lines of the rest are the variable part of the path, the query, and the body.
 ///
 /// # Panics
 /// If a handler panics, or answers that the program has a defect.
@@ -106,7 +106,7 @@ async fn world() -> RunningWorld {
     running
 }
 
-/// The path with this text in place of what varies.
+/// The path with this text, percent-encoded, in place of each `{…}`.
 fn filled(path: &str, text: &[u8]) -> String {
     let mut filled = String::new();
     for (at, part) in path.split(['{', '}']).enumerate() {

@@ -25,7 +25,7 @@ const SCHEMES: [(&str, u16); 2] = [("http://", 80), ("https://", 443)];
 
 type Refusal = (StatusCode, &'static str);
 
-/// Refuses requests of foreign web pages.
+/// Refuses requests of foreign web pages: 403, or 400 if `Host` or `Origin` is not there as often as it must be.
 pub(super) async fn guard(State(running): AppState, request: Request, next: Next) -> Response {
     match check(&running.env.world, &request) {
         Ok(()) => next.run(request).await,
@@ -33,6 +33,8 @@ pub(super) async fn guard(State(running): AppState, request: Request, next: Next
     }
 }
 
+/// Whether the request may pass: it is for a private name, and without an `Origin` or with its own. [`OPEN_PATHS`]
+/// always may.
 fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refusal> {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(());
@@ -51,7 +53,8 @@ fn check<B>(world: &World, request: &axum::http::Request<B>) -> Result<(), Refus
     }
 }
 
-/// The authority that a request is for. RFC 9112 §3.2: one Host header is required, and an absolute target replaces it.
+/// The authority that a request is for, as `HOST` or `HOST:PORT`. RFC 9112 §3.2: one Host header is required, and an
+/// absolute target replaces it.
 fn target<B>(request: &axum::http::Request<B>) -> Result<&str, Refusal> {
     let host = single(request, &HOST)?.ok_or((StatusCode::BAD_REQUEST, "the Host header is missing"))?;
     Ok(request.uri().authority().map_or(host, Authority::as_str))
@@ -65,7 +68,7 @@ fn is_own_origin(origin: &str, target: &str) -> bool {
     })
 }
 
-/// The value of a header that may be there once at most.
+/// The value of a header that may be there once at most; `None` if it is absent.
 fn single<'a, B>(request: &'a axum::http::Request<B>, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = request.headers().get_all(name).iter();
     match (values.next(), values.next()) {
@@ -84,6 +87,8 @@ struct Site {
 }
 
 impl Site {
+    /// Reads `HOST` or `HOST:PORT`; `None` if it is invalid, has no host, or has user information. Without a
+    /// port, it has the default one.
     fn parse(text: &str, default_port: u16) -> Option<Self> {
         let authority: Authority = text.parse().ok()?;
         let host = authority.host().to_ascii_lowercase();
@@ -92,7 +97,8 @@ impl Site {
         (!host.is_empty() && !text.contains('@')).then_some(Self { host, port })
     }
 
-    /// Whether no foreign site can have this name.
+    /// Whether no foreign site can have this host: an IP address, a name without a dot or with one of [`PRIVATE_ENDS`],
+    /// or the name of a host of the world.
     fn is_private(&self, world: &World) -> bool {
         let literal = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host);
         let name = self.host.strip_suffix('.').unwrap_or(&self.host);

@@ -41,6 +41,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub(super) struct Http(pub(super) Router);
 
 impl Service for Http {
+    /// Answers the requests of a connection until it ends; after `stop`, only the request that has begun.
     async fn serve_connection(self, stream: Stream, stop: Stop) -> Result<(), Error> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
@@ -68,7 +69,8 @@ impl Service for Http {
     }
 }
 
-/// Bounds the body of a request: its time, and with those of other uploads, its memory.
+/// Bounds the body of a request: its time, and with those of other uploads, its memory. If a bound is broken, the
+/// response is 408 or 503, whatever the handler answered.
 pub(super) async fn limit_body(State(running): AppState, request: Request, next: Next) -> Response {
     let upload = Arc::new(Mutex::new(Upload { share: running.uploads.share(), bytes: 0, broken: None }));
     let response = next.run(request.map(|body| limited(body, upload.clone()))).await;
@@ -86,7 +88,8 @@ struct Upload {
 }
 
 impl Upload {
-    /// Counts a part of the body twice: in the end, all parts are copied into one buffer.
+    /// Counts a part of the body, and returns it; an error if all uploads together have no room for it. It counts
+    /// twice: in the end, all parts are copied into one buffer.
     fn take(&mut self, part: Bytes) -> Result<Bytes, axum::Error> {
         self.bytes += 2 * part.len();
         match self.share.grow_to(self.bytes) {
@@ -95,12 +98,14 @@ impl Upload {
         }
     }
 
+    /// Notes the status and text of the response to come, and returns the error with which the body ends.
     fn fail(&mut self, status: StatusCode, text: &'static str) -> axum::Error {
         self.broken = Some((status, text));
         axum::Error::new(text)
     }
 }
 
+/// The same body, which ends with an error when [`BODY_TIMEOUT`] from now is over or `upload` has no room for a part.
 fn limited(body: Body, upload: Arc<Mutex<Upload>>) -> Body {
     let end = Instant::now() + BODY_TIMEOUT;
     let late = "the body of the request did not arrive in time";
@@ -126,6 +131,7 @@ struct PromptReader {
 }
 
 impl PromptReader {
+    /// The outcome of a write; while it is pending, `TimedOut` once the peer has read nothing for [`WRITE_TIMEOUT`].
     fn check<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stalled = None;
@@ -166,6 +172,7 @@ impl AsyncWrite for PromptReader {
         self.check(flushed, cx)
     }
 
+    /// Ends the writing side, then reads and discards until the peer closes or [`LINGER_TIMEOUT`] is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.closing.is_none() {
             let closed = Pin::new(&mut self.stream).poll_shutdown(cx);

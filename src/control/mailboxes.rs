@@ -81,6 +81,7 @@ pub struct UploadReport {
     pub uid: u32,
 }
 
+/// The flags of these names. A name that is no system flag is a keyword; empty ones are skipped.
 fn read_flags<'a>(names: impl Iterator<Item = &'a str>) -> Flags {
     let mut flags = Flags::default();
     for name in names.filter(|name| !name.is_empty()) {
@@ -128,7 +129,8 @@ pub(super) async fn list(
     Ok(Json(all))
 }
 
-/// The account key of a user, or of an address outside the world that has received mail.
+/// The account key of the address of a user, or of any address of an undeclared domain whose mail goes to `elsewhere`;
+/// 404 for others.
 fn key(running: &RunningWorld, account: &str) -> Answer<String> {
     let not_found = |why: &str| Problem::not_found(format!("`{account}` {why}; /api/v1/mailboxes lists accounts"));
     let address: Address = account.parse().map_err(|_| not_found("is not an address"))?;
@@ -225,7 +227,7 @@ pub(super) async fn upload(
     tokio::spawn(store(running, new, body)).await.map_err(Problem::internal)?.map(Json)
 }
 
-/// Stores a message. Creates the mailbox if it does not exist.
+/// Stores the body as a message; an empty one is an error. Creates the account and the mailbox if they do not exist.
 async fn store(running: Arc<RunningWorld>, new: UploadQuery, body: Bytes) -> Answer<UploadReport> {
     let (account, mailboxes) = (key(&running, &new.account)?, &running.mailboxes);
     if body.is_empty() {

@@ -129,6 +129,7 @@ impl Counted {
         all
     }
 
+    /// Registers all numbers under their names. `now` is exported as the start of the process.
     fn register(&mut self, now: Timestamp) {
         let registry = &mut self.registry;
         let started = Gauge::<i64>::default();
@@ -167,7 +168,7 @@ impl Counted {
         registry.register("store_jobs", "Jobs in these commits", self.jobs.clone());
     }
 
-    /// Counts the events since the last call.
+    /// Counts the events since the last call; those that the log dropped before count as missed.
     fn catch_up(&mut self) {
         loop {
             match self.events.try_next() {
@@ -230,6 +231,7 @@ impl Counted {
         }
     }
 
+    /// Notes when a journey began, unless that is known; beyond [`MAX_BEGUN`], forgets the one that was noted first.
     fn begin(&mut self, journey: JourneyId, at: Timestamp) {
         if let Entry::Vacant(place) = self.begun.entry(journey) {
             place.insert(at);
@@ -242,7 +244,7 @@ impl Counted {
         }
     }
 
-    /// Reads what is not counted from events.
+    /// Sets the numbers that are not counted from events to their present values.
     fn look(&mut self, running: &RunningWorld) {
         for host in running.env.world.hosts.values() {
             let label = HostLabel { host: host.name.to_string() };
@@ -265,7 +267,7 @@ impl Counted {
     }
 }
 
-/// Sets a counter that something else counts.
+/// Sets a counter to the value that something else has counted.
 fn set(counter: &Counter, count: u64) {
     counter.inner().store(count, std::sync::atomic::Ordering::Relaxed);
 }
@@ -275,7 +277,7 @@ impl Metrics {
         Self(Mutex::new(Counted::new(running.env.event_log.subscribe_from_now(), running.env.clock.now())))
     }
 
-    /// Counts the events as they come, until `stop`.
+    /// Counts the events, once in [`INTERVAL`], until `stop`.
     pub(super) async fn follow(self: Arc<Self>, stop: Stop) {
         while stop.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
             lock(&self.0).catch_up();

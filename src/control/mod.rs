@@ -107,7 +107,8 @@ type AppState = State<Arc<RunningWorld>>;
 /// The answer of our own resources.
 type Answer<T> = Result<T, Problem>;
 
-/// Serves HTTP at a listener, to those who may use it, until the world stops.
+/// Serves the control interface at a listener, to clients that `access` admits, until `stop`. Starts what works beside
+/// it, too: the webhooks of the world, the counting for `/metrics`, the index of messages and the deletion of old ones.
 pub async fn serve(listener: Listener, running: Arc<RunningWorld>, access: Access, stop: Stop) {
     let config = ServerConfig { listener, tls: None, limits: http::LIMITS };
     let (work, ended) = (mailpit::work(running.clone()), stop.clone());
@@ -134,6 +135,8 @@ pub async fn serve_document(listener: Listener, html: String, stop: Stop) {
     net::serve(ServerConfig { listener, tls: None, limits: http::LIMITS }, http::Http(router), stop).await;
 }
 
+/// All routes, the page and the document, with the fallbacks for other paths and methods. A request passes `guard`
+/// first, then `access`, then the limits of its body.
 fn router(running: Arc<RunningWorld>, access: Access, metrics: Arc<metrics::Metrics>) -> Router {
     let (router, document) = openapi::router(routes());
     router
@@ -182,7 +185,8 @@ fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .merge(mailpit::routes())
 }
 
-/// A path with doubled slashes leads to the one without, as in Mailpit; never for what changes something.
+/// Redirects a `GET` of a path with doubled slashes to the one without (301), as Mailpit does; else 404. No other
+/// method is redirected, since that would change something.
 async fn no_such_path(request: Request) -> Response {
     let (path, query) = (request.uri().path(), request.uri().query());
     if request.method() == Method::GET && path.contains("//") {
@@ -367,7 +371,8 @@ async fn journeys(State(running): AppState, Query(query): Query<JourneyQuery>) -
     Ok(Json(JourneyList::of(page)))
 }
 
-/// The journeys of some ids, in their order; unknown ones are left out.
+/// The journeys of ids with commas between, in the order of the ids, [`MAX_IDS`] at most. What is no id is skipped, and
+/// unknown ids are left out.
 fn journeys_of(running: &RunningWorld, ids: &str) -> Answer<Json<JourneyList>> {
     let ids = ids.split(',').filter_map(|id| id.trim().parse().ok()).take(MAX_IDS);
     let found = ids.map(|id| running.env.event_log.journey_state(id)).collect::<Result<Vec<_>, _>>()?;

@@ -23,7 +23,7 @@ const MAILPIT: &str = "messages";
 #[derive(Clone)]
 pub(super) struct Document(Bytes);
 
-/// The router of these routes, and a layer with which it knows their document.
+/// The router of these routes, and the layer by which [`show`] has their document.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>) -> (Router<S>, Extension<Document>) {
     let (router, document) = routes.split_for_parts();
     // A tree of strings.
@@ -37,7 +37,8 @@ pub(super) async fn show(Extension(Document(json)): Extension<Document>) -> Resp
     ([(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
-/// Adds what no handler says: errors, and who may ask.
+/// Adds what no handler says: title and version, the error response of each operation, and the credentials, which are
+/// optional.
 fn completed(mut document: OpenApi) -> OpenApi {
     document.info = Info::new("Postroad", env!("CARGO_PKG_VERSION"));
     let components = document.components.get_or_insert_with(Components::new);
@@ -60,6 +61,7 @@ fn completed(mut document: OpenApi) -> OpenApi {
     document
 }
 
+/// The operations of a path. No handler has another method than these four.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, .. } = item;
     [get, put, post, delete].into_iter().flatten()

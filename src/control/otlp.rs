@@ -119,7 +119,8 @@ enum AnyValue {
 }
 
 impl Request {
-    /// The spans of events, and those of journeys that have ended, each with its time.
+    /// The spans of events, of which each host is a service, and those of journeys that have ended, each with the time
+    /// of its end, of the service `postroad`.
     pub(super) fn new<'a>(
         world: &str,
         events: impl IntoIterator<Item = &'a Event>,
@@ -141,7 +142,7 @@ impl Request {
     }
 }
 
-/// The span of an event, with those of its phases.
+/// The span of an event, and after it those of its phases, if it is an attempt.
 fn of_event(event: &Event) -> Vec<Span> {
     // Events are structs of values that JSON has.
     let json = serde_json::to_value(&event.kind).unwrap_or_default();
@@ -188,6 +189,7 @@ struct Place {
 }
 
 impl Place {
+    /// A span from start to end, of the kind `Internal` and without attributes; an end before the start is the start.
     fn span(&self, name: &str, (start, end): (Timestamp, Timestamp), parent: String) -> Span {
         Span {
             trace_id: trace_id(self.journey),
@@ -202,7 +204,8 @@ impl Place {
         }
     }
 
-    /// The phases of an attempt, one after the other.
+    /// The spans of the phases of an attempt, one after the other, without those that took no time; none of other
+    /// events.
     fn phases(&self, event: &Event, parent: &str) -> Vec<Span> {
         let Some(attempt) = event.kind.attempt() else { return Vec::new() };
         let mut start = earlier(attempt.began, attempt.wait_ms);
@@ -223,7 +226,8 @@ impl Place {
     }
 }
 
-/// The span of a journey that has ended.
+/// The span of a journey that has ended, which is the root of its trace. Its status is the error of the first recipient
+/// that failed, if any.
 fn of_journey(state: &JourneyState, end: Timestamp) -> Span {
     let failed = state.recipients.values().find_map(|status| match status {
         RecipientStatus::Failed { reason, .. } => Some(error(reason)),
@@ -250,23 +254,27 @@ fn trace_id(journey: JourneyId) -> String {
     blake3::hash(journey.to_string().as_bytes()).to_hex()[..32].to_owned()
 }
 
-/// The 8 bytes after them.
+/// The span id of a journey's root: the 8 bytes of the hash after those of [`trace_id`], in hexadecimal.
 fn root_id(journey: JourneyId) -> String {
     blake3::hash(journey.to_string().as_bytes()).to_hex()[32..48].to_owned()
 }
 
+/// The first 8 bytes of the BLAKE3 hash of a name, in hexadecimal.
 fn span_id(name: &str) -> String {
     blake3::hash(name.as_bytes()).to_hex()[..16].to_owned()
 }
 
+/// Nanoseconds since 1970, as text; 0 for a time before.
 fn nanos(time: Timestamp) -> String {
     time.as_nanosecond().max(0).to_string()
 }
 
+/// A number of milliseconds as a duration; 0 for what is none, such as a negative number.
 fn milliseconds(duration: f64) -> Duration {
     Duration::try_from_secs_f64(duration.max(0.0) / 1e3).unwrap_or_default()
 }
 
+/// The time so many milliseconds before; the time itself if that is out of range.
 fn earlier(time: Timestamp, duration_ms: f64) -> Timestamp {
     time.checked_sub(milliseconds(duration_ms)).unwrap_or(time)
 }
@@ -287,7 +295,7 @@ fn number(key: &str, value: u64) -> KeyValue {
     pair(key.to_owned(), AnyValue::Int(value.to_string()))
 }
 
-/// A value as an attribute; none for null and objects.
+/// A value as an attribute, lists with their first [`MAX_LIST`] elements; `None` for null and objects.
 fn any(value: &Value) -> Option<AnyValue> {
     Some(match value {
         Value::Null | Value::Object(_) => return None,

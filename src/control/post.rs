@@ -9,7 +9,8 @@ use url::{Position, Url};
 
 use crate::net::Interface;
 
-/// Sends JSON to a URL of the scheme `http` with further header fields; returns the status of the answer.
+/// Sends a body, which is JSON, to a URL of the scheme `http` with further header fields; returns the status of the
+/// answer, whose body is not read. There is no timeout for the answer.
 ///
 /// # Errors
 /// It could not be sent, or there was no answer.

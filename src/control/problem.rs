@@ -44,17 +44,17 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// It may work later.
+    /// 503: it may work later.
     pub(super) fn unavailable(error: impl ToString) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 
-    /// The state of the world does not allow it.
+    /// 409: the state of the world does not allow it.
     pub(super) fn conflict(error: impl ToString) -> Self {
         Self::new(StatusCode::CONFLICT, error.to_string())
     }
 
-    /// A defect of the program.
+    /// 500: a defect of the program.
     pub(super) fn internal(error: impl ToString) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
@@ -119,6 +119,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
+    /// As axum reads it, but JSON of another form than `T` is 400 instead of 422.
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let read = axum::Json::from_request(request, state).await;
         read.map(|axum::Json(value)| Self(value)).map_err(|error| match error {

@@ -64,18 +64,20 @@ pub(super) struct QueueQuery {
 }
 
 impl QueueQuery {
+    /// The messages that `id` selects in a queue; all without one.
     fn which(&self) -> Answer<Selector> {
         let wrong = "not a message id; an id looks like 3FK9Q2XW7T-04KMX, or 3FK9Q2XW7T for a journey";
         self.id.as_ref().map_or(Ok(Selector::All), |id| id.parse()).map_err(|_| Problem::invalid(wrong))
     }
 
-    /// The selected MTAs.
+    /// The MTA of `host`; all of them without one.
     fn mtas<'a>(&self, running: &'a RunningWorld) -> Answer<Vec<&'a Mta>> {
         let Some(name) = &self.host else { return Ok(running.mtas.values().collect()) };
         let wrong = || Problem::not_found(format!("`{name}` is not a host with a queue; /api/v1/hosts lists them"));
         running.mtas.get(name.as_str()).map(|mta| vec![mta]).ok_or_else(wrong)
     }
 
+    /// A page of the messages that are selected, of all selected queues together, oldest first.
     fn list(&self, running: &RunningWorld) -> Answer<Listing> {
         let (which, limit) = (self.which()?, self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
         let (mut all, mut is_more) = (Listing::default(), false);
@@ -93,11 +95,10 @@ impl QueueQuery {
     }
 }
 
-/// A message of a host that is off waits for that.
+/// Puts the reason `HOST is off` before that of a message that waits, if its host is off.
 fn explained(running: &RunningWorld, mut message: QueueEntry) -> QueueEntry {
     if message.state == mta::State::Waiting && !running.is_on(&message.host) {
-        let before = message.reason.map_or_else(String::new, |reason| format!("; before: {reason}"));
-        message.reason = Some(format!("{} is off{before}", message.host));
+        message.explain(&format!("{} is off", message.host));
     }
     message
 }
@@ -142,6 +143,7 @@ pub(super) async fn act(
     tokio::spawn(act_on(running, action, choice)).await.map_err(Problem::internal)?.map(Json)
 }
 
+/// Acts on the selected messages, one queue after the other; an error if none of `id`, `host` and `all` selects any.
 async fn act_on(running: Arc<RunningWorld>, action: Action, choice: QueueQuery) -> Answer<ActionReport> {
     if choice.host.is_none() && choice.id.is_none() && !choice.all {
         return Err(Problem::invalid("select messages by id, host or all=true"));

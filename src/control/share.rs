@@ -51,6 +51,8 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl EventPage {
+    /// The oldest events after number `since`, as many as fit into a page; a number above the newest is taken for the
+    /// newest.
     pub(super) fn after(event_log: &EventLog, since: u64) -> Self {
         let mut subscription = event_log.subscribe(since.min(event_log.last_seq()));
         let (events, missed) = match subscription.try_next() {
@@ -81,6 +83,8 @@ struct Sender {
 }
 
 impl Sender {
+    /// Sends one batch: the unsent one, or the next events, for which it waits. After a failure, waits for
+    /// [`RETRY_DELAY`].
     async fn send_next(&mut self) {
         if self.unsent.is_empty() {
             match self.events.next().await {
@@ -94,6 +98,7 @@ impl Sender {
         }
     }
 
+    /// Sends the events that are there, until all are sent or the first failure.
     async fn send_rest(&mut self) {
         loop {
             if self.unsent.is_empty() {
@@ -105,6 +110,7 @@ impl Sender {
         }
     }
 
+    /// Sends the unsent events as one batch; after an error, they stay unsent.
     async fn send(&mut self) -> Result<(), ClientError> {
         let (source, instance, events) = (self.source.clone(), self.instance, self.unsent.clone());
         let batch = EventBatch { source, instance, events };
@@ -114,7 +120,8 @@ impl Sender {
     }
 }
 
-/// Returns a future that copies the new events of a collector into an event log until it is dropped.
+/// Returns a future that copies the events that a collector gets from now on into an event log until it is dropped.
+/// Events that the collector dropped before they were read are left out.
 ///
 /// # Errors
 /// The first request failed. Later failures are retried.

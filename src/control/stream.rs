@@ -108,6 +108,8 @@ struct Feed {
 }
 
 impl Feed {
+    /// The feed of one client, which has the events up to number `since`; `None` if it wants those from now on. A
+    /// number above the newest is that of other data: `reset` comes after `start`, and events from now on.
     fn new(
         running: Arc<RunningWorld>,
         since: Option<u64>,
@@ -136,7 +138,7 @@ impl Feed {
         }
     }
 
-    /// The next event; `None` when the world stops.
+    /// Waits for the next event of the stream; `None` when the world stops.
     async fn next(&mut self) -> Option<Sent> {
         let stop = self.running.stopping();
         loop {
@@ -177,6 +179,7 @@ impl Feed {
         }
     }
 
+    /// The event `journey`, without the transcript if the client wants none.
     fn journey(&self, event: &Arc<Event>) -> Sent {
         match self.has_transcripts || event.transcript.is_none() {
             true => numbered("journey", event.seq, event),
@@ -184,6 +187,7 @@ impl Feed {
         }
     }
 
+    /// The event of a change of a message; `None` if it was deleted meanwhile or cannot be read.
     fn message(&self, news: News) -> Option<Sent> {
         let data: Value = news.data(self.running.env.catalogue.as_ref()?)?;
         let name = match news {
@@ -195,14 +199,14 @@ impl Feed {
     }
 }
 
-/// Waits for a change of the conversations, and until it may be sent.
+/// Waits until `due`, and then for a change of the conversations, if there was none by then.
 async fn next_sessions(changes: &mut watch::Receiver<u64>, due: Instant) {
     sleep_until(due).await;
     // The world holds the sender, so this does not fail.
     let _ = changes.changed().await;
 }
 
-/// The next changes of the catalogue, if there is one; or how many were missed.
+/// Waits for the next changes of the catalogue, forever if there is none. The error is how many changes were missed.
 async fn next_changes(changes: &mut Option<broadcast::Receiver<Arc<Changes>>>) -> Result<Arc<Changes>, u64> {
     let Some(receiver) = changes else { return std::future::pending().await };
     match receiver.recv().await {
@@ -213,11 +217,13 @@ async fn next_changes(changes: &mut Option<broadcast::Receiver<Arc<Changes>>>) -
     }
 }
 
+/// A server-sent event with JSON as its data, and without an id.
 fn named(name: &str, data: &impl Serialize) -> Sent {
     // JSON has no line end outside of strings, and escapes those within.
     Sent::default().event(name).json_data(data).expect("events have a JSON form")
 }
 
+/// A server-sent event with JSON as its data, and with a number as its id.
 fn numbered(name: &str, number: u64, data: &impl Serialize) -> Sent {
     named(name, data).id(number.to_string())
 }

@@ -70,6 +70,7 @@ struct Sender {
 }
 
 impl Sender {
+    /// Sends events as they come, and again those that the collector did not take. Never returns.
     async fn send_all(&mut self) {
         loop {
             self.skip_old();
@@ -90,6 +91,7 @@ impl Sender {
         }
     }
 
+    /// Sends the events that are there, until all are sent or the first failure.
     async fn send_rest(&mut self) {
         loop {
             self.read_more();
@@ -99,7 +101,7 @@ impl Sender {
         }
     }
 
-    /// Reads what is there already, as much as fits into a request or two.
+    /// Reads events that are there already into `unsent`, as much as fits into a request or two. Waits for none.
     fn read_more(&mut self) {
         while self.unsent.len() < MAX_EVENTS
             && let Ok(events) = self.events.try_next()
@@ -109,7 +111,7 @@ impl Sender {
         }
     }
 
-    /// Leaves out what is too old.
+    /// Goes on at the newest [`MAX_BEHIND`] events if more are not read yet; the others are left out.
     fn skip_old(&mut self) {
         let oldest = self.traces.event_log.last_seq().saturating_sub(MAX_BEHIND);
         if self.events.position() < oldest {
@@ -118,7 +120,8 @@ impl Sender {
         }
     }
 
-    /// Sends what was read.
+    /// Sends the events in `unsent`, and the spans of journeys that end with them. What the collector refuses for good
+    /// is left out; after an error, `unsent` has what it did not take.
     async fn send_unsent(&mut self) -> Result<(), String> {
         while !self.unsent.is_empty() {
             let count = self.unsent.len().min(MAX_EVENTS);
@@ -135,7 +138,8 @@ impl Sender {
         Ok(())
     }
 
-    /// The journeys of the first events that ended with one of them, and when.
+    /// Notes the times of the first `count` unsent events; returns the journeys that ended with one of these, and when;
+    /// those whose span was sent before are left out. None if the log has not the events of all hosts.
     fn ended(&mut self, count: usize) -> Vec<(JourneyState, Timestamp)> {
         let events = &self.unsent[..count];
         for event in events.iter().filter(|event| !matches!(event.kind, EventKind::Retrieved { .. })) {
@@ -195,6 +199,7 @@ struct Journeys {
 }
 
 impl Journeys {
+    /// Notes the time of an event of a journey; beyond [`MAX_JOURNEYS`], forgets the journey that was noted first.
     fn note(&mut self, journey: JourneyId, at: Timestamp) {
         match self.known.get_mut(&journey) {
             Some(end) => *end = end.map(|end| end.max(at)),
@@ -210,6 +215,7 @@ impl Journeys {
         }
     }
 
+    /// The time of the last event of a journey; `None` if its span was sent, or it is not known.
     fn open_until(&self, journey: JourneyId) -> Option<Timestamp> {
         self.known.get(&journey).copied().flatten()
     }

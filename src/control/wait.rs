@@ -12,7 +12,8 @@ use crate::world::span;
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// When a wait ends; `None` if the request does not wait.
+/// When a wait of `30s`, or of a number of seconds, ends: in [`MAX_WAIT`] at the latest. `None` if the request does not
+/// wait.
 ///
 /// # Errors
 /// The text is not a duration; the error says so.
@@ -25,7 +26,8 @@ pub(super) fn deadline(wait: Option<&str>) -> Result<Option<Instant>, String> {
     Ok(Some(Instant::now() + wait.min(MAX_WAIT)))
 }
 
-/// Looks for something whenever something has happened to a message, until it is found, the time is over, or the world stops.
+/// Calls `look` now and after each event of a message, until it finds something; `None` if the time is over or the
+/// world stops.
 ///
 /// # Errors
 /// That of a look.

@@ -62,7 +62,8 @@ struct Data<'a> {
     message: Option<Value>,
 }
 
-/// Sends the events of a webhook until `stop`.
+/// Sends the events of a webhook until `stop`: those after its stored place, or those from now on if it has none.
+/// Returns at once if the place cannot be read.
 pub(super) async fn run(webhook: Webhook, source: Source, stop: Stop) {
     let name = format!("webhook {}", webhook.url);
     let from = match source.event_log.reader_position(&name) {
@@ -88,12 +89,14 @@ struct Sender {
 }
 
 impl Sender {
+    /// Stores the place of the webhook; a failure is logged only.
     async fn save(&self) {
         if let Err(error) = self.source.event_log.save_reader_position(&self.name, self.taken).await {
             tracing::error!(%error, url = %self.webhook.url, "cannot store the place of a webhook");
         }
     }
 
+    /// Sends the events after `taken` in their order, and stores the place now and then. Never returns.
     async fn send_all(&mut self) {
         let mut events = self.source.event_log.subscribe(self.taken);
         let mut saved = Instant::now();
@@ -117,7 +120,8 @@ impl Sender {
         }
     }
 
-    /// Sends an event, if it is wanted, until it is taken or given up.
+    /// Sends an event, if the webhook wants its step, again and again until it is taken or given up after
+    /// [`GIVE_UP_AFTER`].
     async fn send(&self, event: &Event) {
         // Events are structs of values that JSON has.
         let json = serde_json::to_value(event).unwrap_or_default();
@@ -146,7 +150,7 @@ impl Sender {
         }
     }
 
-    /// One request.
+    /// Sends a body once, signed with the present time; returns the status of the answer.
     async fn post(&self, seq: u64, body: Bytes) -> anyhow::Result<StatusCode> {
         let (id, time) = (format!("evt_{seq}"), self.source.clock.now().as_second());
         let (signature, time) = (signature(&self.key, &id, time, &body), time.to_string());
@@ -155,7 +159,8 @@ impl Sender {
     }
 }
 
-/// The version, and the signature of id, time and body. Standard Webhooks 1.0, "Signature scheme".
+/// `v1,` and the HMAC-SHA256 of `ID.TIME.BODY` in Base64; the time is in seconds since 1970. Standard Webhooks 1.0,
+/// "Signature scheme".
 fn signature(key: &hmac::Key, id: &str, time: i64, body: &[u8]) -> String {
     let mut signed = format!("{id}.{time}.").into_bytes();
     signed.extend_from_slice(body);

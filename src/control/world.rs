@@ -67,7 +67,8 @@ impl DomainReport {
     }
 }
 
-/// The links that routes, smarthosts and MX records make.
+/// The ways of mail: by LMTP from the MTAs of a domain to its MDA, by SMTP between MTAs, as routes, smarthosts and MX
+/// records make them, and by submission from each MUA to the entry.
 fn links(world: &World) -> BTreeSet<LinkReport> {
     let link = |from: &str, to: &str, protocol| LinkReport { from: from.to_owned(), to: to.to_owned(), protocol };
     let domains = || world.domains.values().chain(&world.elsewhere);
@@ -83,7 +84,8 @@ fn links(world: &World) -> BTreeSet<LinkReport> {
     links
 }
 
-/// Where an MTA sends what is not its own: by its routes, and then to its smarthost or by MX.
+/// The names of the hosts to which an MTA sends what is not its own: those of its routes, and then its smarthost, or
+/// else the first MX of each other domain. A name may come more than once.
 fn next_hosts<'a>(world: &'a World, host: &'a Host, mta: &'a Mta) -> impl Iterator<Item = &'a str> {
     let routes = mta.routes.iter().filter_map(|route| match &route.via {
         Some(Via::Host(name)) => Some(&**name),

@@ -22,7 +22,8 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Addresses that are counted at a time; datagrams of others get no reply.
 const MAX_SOURCES: usize = 4096;
 
-/// Replies to every datagram of a client until `stop`; calls `report` with the sender of each.
+/// Replies to the datagrams of clients until `stop`, up to a limit for each address; calls `report` with the sender of
+/// each that gets a reply.
 pub async fn serve(socket: Datagrams, stop: Stop, report: impl Fn(SocketAddr)) {
     let mut limiter = ReplyLimiter::default();
     while let Some(received) = stop.run_until_cancelled(socket.recv_from()).await {
@@ -54,6 +55,7 @@ struct ReplyLimiter {
 }
 
 impl ReplyLimiter {
+    /// Whether this address gets one more reply now, which is counted.
     fn admits(&mut self, ip: IpAddr) -> bool {
         let now = Instant::now();
         if self.began.is_none_or(|began| WINDOW <= now - began) {
@@ -78,7 +80,8 @@ pub struct RetryPolicy {
     pub attempts: usize,
 }
 
-/// Sends a name and returns the reply; `None` if no attempt was answered. Ignores late replies to other names.
+/// Sends a name and returns the reply; `None` if no attempt got it. Ignores all other datagrams, such as late replies
+/// to other names.
 ///
 /// # Errors
 /// The socket failed, or the address is unreachable.
@@ -99,6 +102,7 @@ pub async fn call(
     Ok(None)
 }
 
+/// Waits for the expected reply of the server, and ignores any other datagram.
 async fn reply(socket: &Datagrams, server: SocketAddr, expected: &[u8]) -> Result<(), Error> {
     loop {
         let (bytes, from) = socket.recv_from().await?;

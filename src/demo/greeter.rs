@@ -54,6 +54,7 @@ impl GreeterSession {
         }
     }
 
+    /// The received name as an event, cut to the longest; the rest is the next name. `exit` closes the connection.
     fn read_name(&mut self) -> Next<String> {
         if self.received.is_empty() {
             return Next::Read;
@@ -161,8 +162,8 @@ impl GreeterClient {
         self.expected.is_none()
     }
 
-    /// Returns the next reply once it is complete. The end of an unexpected text is unknown, so that it is returned as
-    /// received.
+    /// Returns the next reply once it is complete, and prepares the next name. The end of an unexpected text is
+    /// unknown, so that it is returned as received.
     fn take_reply(&mut self) -> Option<String> {
         let expected = self.expected.as_ref()?;
         if self.received.is_empty() || (self.received.len() < expected.len() && expected.starts_with(&self.received)) {
@@ -174,6 +175,7 @@ impl GreeterClient {
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
+    /// Prepares the next name to be sent, or `exit` after the last one.
     fn send_next(&mut self) {
         let name = self.names.pop_front();
         self.expected = name.as_ref().map(|name| greeting(name.as_bytes()));

@@ -49,7 +49,7 @@ pub(super) enum Framing {
 }
 
 impl Header {
-    /// Parses the lines before the empty one.
+    /// Parses the lines before the empty one, with LF or CR LF at their ends. Folded lines are joined by a space.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         let mut lines = text.lines();
         let status = lines.next().and_then(status).ok_or(Malformed::NotHttp)?;
@@ -73,6 +73,7 @@ impl Header {
         self.fields.iter().filter(wanted).map(|(_, value)| value.as_str())
     }
 
+    /// The framing of the body that the status and the fields announce, for a response to GET.
     pub(super) fn framing(&self) -> Result<Framing, Malformed> {
         if matches!(self.status, 204 | 304) {
             return Ok(Framing::Length(0));
@@ -99,7 +100,7 @@ impl Header {
     }
 }
 
-/// RFC 9112 §4: `HTTP/1.1 200 OK`; the phrase may be missing.
+/// The code of a status line such as `HTTP/1.1 200 OK`; the phrase may be missing. RFC 9112 §4.
 fn status(line: &str) -> Option<u16> {
     let (version, rest) = line.strip_prefix("HTTP/1.")?.split_once(' ')?;
     let code = rest.split(' ').next()?;
@@ -107,7 +108,8 @@ fn status(line: &str) -> Option<u16> {
     is_code.then(|| code.parse().ok()).flatten()
 }
 
-/// RFC 9112 §5: no space before the colon.
+/// The name and the trimmed value of a field; `None` without a name or a colon, or with white space in or after the
+/// name. RFC 9112 §5.
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
     let is_name = !name.is_empty() && !name.contains([' ', '\t']);

@@ -75,6 +75,7 @@ impl Exchange {
         Self { request, state, buffer: BytesMut::new(), searched: 0, ended: false, timeout }
     }
 
+    /// Takes one step with what is buffered: a line, or a part of the body.
     fn advance(&mut self) -> Result<Advance, Malformed> {
         match &self.state {
             State::Head(_) => self.head(),
@@ -90,7 +91,8 @@ impl Exchange {
         }
     }
 
-    /// RFC 9112 §2.2: lines up to an empty one.
+    /// Reads one line of the header; an empty one ends it, and the header is the part. Interim responses (1xx) are
+    /// skipped. RFC 9112 §2.2.
     fn head(&mut self) -> Result<Advance, Malformed> {
         let Some(line) = self.line(MAX_HEADER_BYTES, Malformed::HeaderTooLong)? else { return Ok(Advance::NeedInput) };
         let State::Head(text) = &mut self.state else { return Ok(Advance::NeedInput) };
@@ -117,7 +119,8 @@ impl Exchange {
         Ok(Advance::Part(Part::Header(header)))
     }
 
-    /// RFC 9112 §7.1: the size in hexadecimal, then optional extensions, which are ignored.
+    /// Reads the line before a chunk: the size in hexadecimal, then optional extensions, which are ignored. RFC 9112
+    /// §7.1.
     fn chunk_size(&mut self) -> Result<Advance, Malformed> {
         let Some(line) = self.line(MAX_CHUNK_LINE_BYTES, Malformed::BadChunk)? else { return Ok(Advance::NeedInput) };
         let digits = line.split(';').next().unwrap_or_default().trim();
@@ -129,6 +132,7 @@ impl Exchange {
         Ok(Advance::Continue)
     }
 
+    /// Reads the line end after the data of a chunk.
     fn chunk_end(&mut self) -> Result<Advance, Malformed> {
         match self.line(MAX_CHUNK_LINE_BYTES, Malformed::BadChunk)?.as_deref() {
             Some("") => {
@@ -140,7 +144,7 @@ impl Exchange {
         }
     }
 
-    /// RFC 9112 §7.1.2: fields after the body, which are ignored.
+    /// Reads one line of the fields after the body, which are ignored; `read` is their length so far. RFC 9112 §7.1.2.
     fn trailer(&mut self, read: usize) -> Result<Advance, Malformed> {
         match self.line(MAX_HEADER_BYTES, Malformed::HeaderTooLong)? {
             Some(line) if line.is_empty() => Ok(self.finish()),
@@ -153,6 +157,8 @@ impl Exchange {
         }
     }
 
+    /// Passes on what is buffered of the next `left` bytes; `state` makes the next state from the number of those still
+    /// missing.
     fn data(&mut self, left: u64, state: fn(u64) -> State) -> Advance {
         if self.buffer.is_empty() {
             return Advance::NeedInput;
@@ -167,7 +173,7 @@ impl Exchange {
         Advance::Part(Part::End)
     }
 
-    /// Reads one line without its line end; a bare LF is accepted (RFC 9112 §2.2).
+    /// Takes one line without its line end; a bare LF is accepted (RFC 9112 §2.2). `None` if it is not complete yet.
     fn line(&mut self, longest: usize, too_long: Malformed) -> Result<Option<String>, Malformed> {
         let fresh = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(end) = fresh.iter().position(|byte| *byte == b'\n').map(|at| self.searched + at) else {

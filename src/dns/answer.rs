@@ -125,7 +125,8 @@ fn with_queried_name(name: &Name, mut resource: Resource) -> Resource {
     resource
 }
 
-/// Encodes the response within the size limit. Additional records are dropped first, without setting TC (RFC 2181 §9).
+/// Encodes the response within the size limit, `datagram_max` over UDP. Additional records are dropped first, without
+/// setting TC (RFC 2181 §9), then all records, with TC.
 fn encode(mut response: Message, datagram_max: u16, transport: Transport) -> Option<Vec<u8>> {
     let limit = usize::from(if transport == Transport::Udp { datagram_max } else { MAX_TCP_BYTES });
     let complete = response.to_vec().ok()?;

@@ -60,7 +60,8 @@ impl Cache {
         }
     }
 
-    /// Stores an answer for its TTL.
+    /// Stores an answer for its TTL, up to a limit; not at all if the TTL is 0. If the cache is full, the entry that
+    /// expires first is evicted.
     fn insert(&mut self, name: Name, kind: RecordType, outcome: Outcome, now: Instant) {
         let limit = if matches!(outcome, Outcome::Found { .. }) { MAX_POSITIVE_TTL } else { MAX_NEGATIVE_TTL };
         let time = Duration::from_secs(outcome.ttl().into()).min(limit);

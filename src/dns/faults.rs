@@ -43,7 +43,7 @@ pub enum DnsFault {
 pub struct DnsFaults(SharedTable<(String, DnsFault)>);
 
 impl DnsFaults {
-    /// Injects a fault for names with this ending (all if it is empty); the returned id clears it.
+    /// Injects a fault for this domain and the names below it (all if it is empty); the returned id clears it.
     pub fn inject(&self, names: &str, fault: DnsFault) -> u64 {
         self.0.insert((names.trim_end_matches('.').to_ascii_lowercase(), fault))
     }
@@ -53,7 +53,8 @@ impl DnsFaults {
         self.0.remove(id);
     }
 
-    /// The first fault that applies to a query.
+    /// The fault that was injected first of those that apply to a query; while [`DnsFault::Stale`] applies,
+    /// [`DnsFault::Moved`] does not.
     fn for_query(&self, query: &[u8]) -> Option<DnsFault> {
         if self.0.with(|rules| rules.is_empty()) {
             return None;

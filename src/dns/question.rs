@@ -72,7 +72,7 @@ impl Outcome {
 }
 
 impl Question {
-    /// The encoded query.
+    /// The query in wire format, with EDNS; `None` if it cannot be encoded.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let mut query = Message::new(self.id, MessageType::Query, OpCode::Query);
         query.metadata.recursion_desired = true;
@@ -104,6 +104,8 @@ impl Question {
         }
     }
 
+    /// What a reply with NOERROR or NXDOMAIN says of the name at the end of its aliases; without an SOA, a negative
+    /// answer has the TTL 0.
     fn outcome(&self, reply: &Message) -> Outcome {
         let (name, alias_ttl) = self.follow(reply);
         let ours = reply.answers.iter().filter(|known| known.name == name && known.record_type() == self.kind);
@@ -124,7 +126,8 @@ impl Question {
         }
     }
 
-    /// The last name of the alias chain in a reply, and the smallest TTL of the chain. RFC 1034 §3.6.2.
+    /// The last name of the alias chain in a reply, and the smallest TTL of the chain, [`u32::MAX`] without aliases.
+    /// RFC 1034 §3.6.2.
     fn follow(&self, reply: &Message) -> (Name, u32) {
         let (mut name, mut ttl) = (self.name.clone(), u32::MAX);
         for _ in 0..MAX_ALIASES {

@@ -99,12 +99,12 @@ impl Resolver {
         Self { shared: Arc::new(Shared { interface, servers, rng, cache: Mutex::default() }), notes: None }
     }
 
-    /// The same resolver, which notes what it is asked and what it answers, up to a limit.
+    /// The same resolver with the same cache, which notes each question and its answer, up to a limit.
     pub fn noting(&self) -> Self {
         Self { notes: Some(Arc::default()), ..self.clone() }
     }
 
-    /// Takes what was noted.
+    /// Takes what a resolver of [`Resolver::noting`] has noted; empty for any other.
     pub fn take_notes(&self) -> Vec<Lookup> {
         self.notes.as_ref().map(|notes| std::mem::take(&mut *lock(notes))).unwrap_or_default()
     }
@@ -130,10 +130,10 @@ impl Resolver {
         Ok(Mx::Hosts(hosts))
     }
 
-    /// The addresses of a host, the nearest ones first, then those of IPv6.
+    /// The addresses of a host, each once, the nearest ones first, then those of IPv6.
     ///
     /// # Errors
-    /// The host does not exist or has no address, or the lookup failed for both address families.
+    /// The host does not exist or has no address, or none was found and a lookup failed.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let six = self.lookup(host, RecordType::AAAA);
         let four = self.lookup(host, RecordType::A);
@@ -154,7 +154,7 @@ impl Resolver {
         Err(errors.max_by_key(LookupError::is_temporary).unwrap_or_else(|| LookupError::NoData(host.to_owned())))
     }
 
-    /// Forgets what is cached of this domain and the names below it; all if it is empty.
+    /// Forgets the answers that are cached about `domain` and the names below it; all of them if `domain` is empty.
     pub fn forget(&self, domain: &str) {
         self.cache().forget(domain);
     }
@@ -173,6 +173,7 @@ impl Resolver {
         Err(failure(&name, "its aliases form a loop"))
     }
 
+    /// The answer from the cache or, without one, from a server; noted if this resolver notes.
     async fn cached_or_query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let began = Instant::now();
         let known = self.cache().get(name, kind, began);
@@ -190,6 +191,7 @@ impl Resolver {
         found
     }
 
+    /// Asks a server, over TCP if its answer over UDP is truncated, and caches the answer.
     async fn query(&self, name: &Name, kind: RecordType) -> Result<Outcome, LookupError> {
         let question = Question { id: self.shared.rng.next_u64() as u16, name: name.clone(), kind };
         let query = question.encode().ok_or_else(|| failure(name, "it cannot be encoded in a query"))?;
@@ -208,12 +210,16 @@ impl Resolver {
         }
     }
 
-    /// Queries over UDP, with retries from the same port, so that a late answer is accepted.
+    /// Queries the servers in turn over UDP until one replies, from the same port, so that a late answer is accepted.
+    /// Returns the reply and its server.
     async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let socket = self.shared.interface.bind_udp().await.map_err(unreachable)?;
         for server in self.shared.servers.iter().cycle().take(MAX_ATTEMPTS) {
-            socket.send_to(query, *server).await.map_err(unreachable)?;
+            if let Err(error) = socket.send_to(query, *server).await {
+                tracing::debug!(%error, %server, "a DNS server cannot be reached; asking the next");
+                continue;
+            }
             if let Ok(reply) = timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {
                 return reply.map_err(unreachable);
             }

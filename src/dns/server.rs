@@ -62,6 +62,8 @@ impl<A: Answers> Server<A> {
         }
     }
 
+    /// Answers a datagram: now, or by a task in `pending` if the answer is not there at once and not too many are
+    /// awaited.
     async fn reply(
         &self,
         socket: &Arc<Datagrams>,

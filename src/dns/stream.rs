@@ -19,6 +19,7 @@ const MAX_COALESCED_BYTES: usize = 64 * 1024;
 struct FrameReader(Vec<u8>);
 
 impl FrameReader {
+    /// Takes the next message, without its length; `None` until it is complete.
     fn take(&mut self) -> Option<Vec<u8>> {
         let (length, rest) = self.0.split_first_chunk()?;
         let message = rest.get(..usize::from(u16::from_be_bytes(*length)))?.to_vec();

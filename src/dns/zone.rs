@@ -134,6 +134,7 @@ impl Zones {
         Ok(zones)
     }
 
+    /// Adds a record of the world: with an address, its PTR record, too; with an MX, the name is a zone.
     fn declare(&mut self, record: &Record) -> Result<(), InvalidZone> {
         let name = parse(&record.name)?;
         let rdata = match &record.data {
@@ -174,6 +175,7 @@ impl Zones {
         self.nodes.entry(apex).or_default().apex = true;
     }
 
+    /// Adds a record, unless the name has one with the same data.
     fn add(&mut self, name: Name, ttl: u32, rdata: RData) {
         let node = self.nodes.entry(name.clone()).or_default();
         if node.resources.iter().all(|known| known.data != rdata) {
@@ -195,6 +197,7 @@ impl Zones {
         }
     }
 
+    /// Fails if a name has an alias and other records, or a null MX and other MX records.
     fn check(&self) -> Result<(), InvalidZone> {
         for (name, node) in &self.nodes {
             let count = |kind| node.resources.iter().filter(|known| known.record_type() == kind).count();
@@ -216,7 +219,7 @@ impl Zones {
         Ok(())
     }
 
-    /// Looks up a name and a type.
+    /// Looks up a name and a type, without following aliases; `ANY` finds all records of the name.
     pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
         let Some(node) = self.nodes.get(name) else { return self.find_elsewhere(name, kind) };
         let wanted = |known: &&Resource| kind == RecordType::ANY || known.record_type() == kind;
@@ -230,6 +233,8 @@ impl Zones {
         }
     }
 
+    /// Looks up a name that is not in the tree: outside the declared zones it has the MX of `elsewhere`, if there is
+    /// one.
     fn find_elsewhere(&self, name: &Name, kind: RecordType) -> Found {
         match &self.elsewhere {
             Some(mx) if self.zone_of(name).is_root() => match kind {
@@ -272,7 +277,8 @@ fn address(ip: IpAddr) -> RData {
     }
 }
 
-/// Parses a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1).
+/// Parses a name with or without its final dot; Unicode labels become A-labels (RFC 5890 §2.3.2.1). The root is
+/// refused.
 pub(super) fn parse(text: &str) -> Result<Name, InvalidZone> {
     let mut name = Name::from_utf8(text).map_err(|_| InvalidZone::BadName(text.to_owned()))?;
     name.set_fqdn(true);

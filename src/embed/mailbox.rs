@@ -57,6 +57,7 @@ impl<'a> Mailbox<'a> {
         self.messages_from(0)
     }
 
+    /// The current messages with this UID or a higher one, the oldest first.
     fn messages_from(&self, uid: u32) -> Result<Vec<Message>, Error> {
         let address: Address = self.user.parse().map_err(|_| Error::NoAddress(self.user.clone()))?;
         let mailbox = match self.running.mailboxes.open(&address.key(), &self.name) {
@@ -73,10 +74,10 @@ impl<'a> Mailbox<'a> {
         Ok(messages)
     }
 
-    /// Waits for the first message that `wanted` accepts.
+    /// Waits for the first message that `wanted` accepts, which may be in the mailbox already.
     ///
     /// # Errors
-    /// It did not arrive in time.
+    /// It did not arrive in time, or as [`Mailbox::messages`].
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Message) -> bool) -> Result<Message, Error> {
         let deadline = Instant::now() + self.timeout;
         let mut next = 0;
@@ -104,7 +105,7 @@ impl Message {
         self.parsed().and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// The decoded text of the message, or that of its HTML.
+    /// The decoded text of the message, or that of its HTML; empty if it has neither.
     pub fn text(&self) -> String {
         self.parsed().and_then(|message| message.body_text(0).map(Into::into)).unwrap_or_default()
     }

@@ -115,7 +115,7 @@ impl Builder {
         self
     }
 
-    /// The text of a world file, which replaces the added users.
+    /// The text of a world file, which replaces the added users and the password. Its public ports are not used.
     #[must_use]
     pub fn world(mut self, text: &str) -> Self {
         self.world = Some(text.to_owned());
@@ -174,7 +174,7 @@ impl Postroad {
         self.running.bound_ports().get(&service).copied()
     }
 
-    /// All services, and where they listen.
+    /// The services of the world, and where they listen.
     pub fn ports(&self) -> &BTreeMap<Service, SocketAddr> {
         self.running.bound_ports()
     }
@@ -223,7 +223,7 @@ impl Postroad {
         Ok(self.running.turn_on(host).await?)
     }
 
-    /// Injects a fault until [`Postroad::end`], such as a cut link, a full disk, or a reply.
+    /// Injects a fault, such as a cut link, a full disk, or a reply, and returns its id for [`Postroad::end`].
     /// [`host::OUTSIDE`] is the end of a link at which the programs are that use the ports.
     ///
     /// # Errors

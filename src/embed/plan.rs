@@ -8,7 +8,7 @@ use super::Error;
 use crate::mail::Address;
 use crate::world::Service;
 
-/// The world file for these users.
+/// The text of a world file for these users, with `elsewhere` for all other domains.
 pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     let mut domains: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for user in users {
@@ -45,10 +45,10 @@ pub(super) fn world(users: &[String], password: &str) -> Result<String, Error> {
     Ok(world.to_string())
 }
 
-/// All services, each with an ephemeral port.
+/// The services of a test world, each with an ephemeral port: all but the greeter.
 pub(super) fn ports() -> BTreeMap<Service, u16> {
-    use Service::{Dns, Http, Imap, Imaps, Pop3, Pop3s, Smtp, Submission, Submissions};
-    [Smtp, Submission, Submissions, Pop3, Pop3s, Imap, Imaps, Http, Dns].map(|service| (service, 0)).into()
+    use Service::{Dns, Http, Imap, Imaps, Pop3, Pop3s, Smtp, Smtps, Submission, Submissions};
+    [Smtp, Smtps, Submission, Submissions, Pop3, Pop3s, Imap, Imaps, Http, Dns].map(|service| (service, 0)).into()
 }
 
 #[derive(Default)]
@@ -58,13 +58,16 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// Adds an MTA and an MDA, each with the next address.
+    /// Adds an MTA and an MDA, each with the next address, and returns their names: `mta-NAME` and `mda-NAME`, with a number
+    /// behind it if there are such hosts already, as for `a.b.test` and `a-b.test`.
     fn pair(&mut self, name: &str) -> (String, String) {
         let number = self.mtas.len();
         let (high, low) = (number / 250, number % 250 + 1);
         let host = |net: u8| -> Value {
             Table::from_iter([("address".to_owned(), format!("10.{net}.{high}.{low}").into())]).into()
         };
+        let is_taken = self.mtas.contains_key(&format!("mta-{name}"));
+        let name = if is_taken { format!("{name}-{number}") } else { name.to_owned() };
         let (mta, mda) = (format!("mta-{name}"), format!("mda-{name}"));
         self.mtas.insert(mta.clone(), host(1));
         self.mdas.insert(mda.clone(), host(2));
@@ -84,6 +87,14 @@ mod tests {
         assert!(users.iter().all(|user| world.has_mailbox(&user.parse().unwrap())));
         assert!(world.hosts.contains_key("mta-home-test") && world.elsewhere.is_some());
         assert_eq!(world.secret("ann@shop.test").unwrap().1, "se\"cret");
+    }
+
+    #[test]
+    fn plan_for_domains_that_differ_in_a_dot_only_has_hosts_for_each() {
+        let users = ["ann@a.b.test", "bob@a-b.test", "cid@elsewhere"].map(str::to_owned);
+        let world = World::parse("test", &world(&users, "x").unwrap()).unwrap();
+        assert_eq!(world.mtas().count(), 4);
+        assert!(users.iter().all(|user| world.has_mailbox(&user.parse().unwrap())));
     }
 
     #[test]

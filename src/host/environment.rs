@@ -37,7 +37,8 @@ pub struct Environment {
 
 impl Environment {
     /// A simulated environment: virtual time, random numbers from a seed, the in-process network, a store in memory.
-    /// Call it on a current-thread runtime whose clock is paused.
+    /// `transcripts` says whether the event log keeps those of connections. Call it on a current-thread runtime whose
+    /// clock is paused.
     ///
     /// # Errors
     /// The store or the authority cannot be created, or a host has an engine that runs in real time only.
@@ -65,14 +66,16 @@ impl Environment {
         self.net.interface(&host.addresses)
     }
 
-    /// Accepts TLS at a host, with a certificate for its own names, and for this machine, to which real clients connect.
+    /// The server side of TLS for a host, with a new certificate for [`Environment::names`] and the TLS faults of the
+    /// host.
     pub(super) fn tls(&self, host: &Host, faults: &FaultInjector) -> Result<TlsAcceptor, Error> {
         let names = self.names(&host.name).unwrap_or_default();
         let issued = self.authority.issue(&names).map_err(|why| Error::Host { host: host.name.to_string(), why });
         Ok(TlsAcceptor::new(issued?, faults.tls_faults(&host.name)))
     }
 
-    /// The names in a host's certificate.
+    /// The names in a host's certificate: its name in the DNS, its addresses, and those of this machine, to which real
+    /// clients connect. `None` if there is no such host.
     pub(super) fn names(&self, host: &str) -> Option<Vec<String>> {
         let host = self.world.hosts.get(host)?;
         let mut names =
@@ -81,7 +84,8 @@ impl Environment {
         Some(names)
     }
 
-    /// A resolver that queries the world's name servers from this host.
+    /// A resolver that queries the world's name servers from this host, the nearest first; those of another address
+    /// family are left out.
     pub fn resolver(&self, host: &Host) -> Resolver {
         let (interface, rng) = (self.interface(host), self.rng.fork(&format!("dns {}", host.name)));
         let reachable = |server: &IpAddr| host.addresses.iter().any(|ip| ip.is_ipv4() == server.is_ipv4());

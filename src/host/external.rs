@@ -56,7 +56,8 @@ impl ExternalMtas {
         Ok(())
     }
 
-    /// Connects a mailin MTA with the world. Its server is started the first time, and reopened after that.
+    /// Starts the queue of a mailin MTA, and forwards its host's port 25 to its server, which is started the first
+    /// time, and reopened after that.
     pub(super) fn start_mailin(
         &self,
         env: &Environment,
@@ -100,7 +101,8 @@ struct Forwarder {
 }
 
 impl Forwarder {
-    /// Forwards to the SMTP port of an MTA, or to the LMTP port of an MDA; `None` if there is no such host.
+    /// Forwards to the SMTP port of an MTA, or to the LMTP port of an MDA; `None` if there is no such host, or
+    /// none of its addresses is of a family of those of `from`.
     fn between(env: &Environment, from: &Host, to: &str) -> Option<Self> {
         let to = env.world.hosts.get(to)?;
         let port = if matches!(to.role, Role::Mda(_)) { port::LMTP } else { port::SMTP };

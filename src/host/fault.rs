@@ -236,7 +236,7 @@ impl Fault {
         }
     }
 
-    /// The hosts that the fault names.
+    /// The hosts that the fault names, without [`OUTSIDE`]; also the target host of a fault of DNS.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
             Self::Off { host, .. }
@@ -256,7 +256,7 @@ impl Fault {
         }
     }
 
-    /// A short description.
+    /// A short description, such as `mta-a is off` or `cut mta-a -> mta-b`, without durations.
     pub fn title(&self) -> String {
         let link = |what: &str, between: &[String; 2], direction: &Direction| {
             let arrow = if *direction == Direction::Both { "<->" } else { "->" };
@@ -294,6 +294,8 @@ impl Fault {
 }
 
 impl DnsFaultKind {
+    /// What happens to the names, as the predicate of a sentence; `host` is that of [`Self::Wrong`] and
+    /// [`Self::Moved`].
     fn describe(self, host: &str) -> String {
         match self {
             Self::Silent => "get no answer".to_owned(),
@@ -307,14 +309,15 @@ impl DnsFaultKind {
     }
 }
 
-/// Parses a reply such as `450 4.2.0 try again`, with or without the enhanced status code of RFC 3463.
+/// Parses a reply such as `450 4.2.0 try again`, with or without the enhanced status code of RFC 3463. `None`
+/// unless its code is 400 to 599.
 pub(super) fn read_reply(reply: &str) -> Option<Reply> {
     let (code, rest) = reply.split_once(' ').unwrap_or((reply, ""));
     let code: u16 = code.parse().ok().filter(|code| (400..600).contains(code))?;
     let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
-    let parts: Vec<u16> = status.split('.').filter_map(|part| part.parse().ok()).collect();
-    Some(match parts.as_slice() {
-        [class @ (4 | 5), subject, detail] => Reply::new(code, (*class as u8, *subject, *detail), text),
+    let parts: Option<Vec<u16>> = status.split('.').map(|part| part.parse().ok()).collect();
+    Some(match parts.as_deref() {
+        Some([class @ (4 | 5), subject, detail]) => Reply::new(code, (*class as u8, *subject, *detail), text),
         _ => Reply::plain(code, rest),
     })
 }

@@ -1,4 +1,4 @@
-//! Checks faults: one that would have no effect is refused, so that nobody waits for it.
+//! Checks faults: one that would have no effect is refused.
 
 use super::fault::{Direction, DnsFaultKind, Fault, OUTSIDE, read_reply};
 use crate::smtp::reply_faults::FaultPoint;
@@ -28,6 +28,7 @@ impl Fault {
         }
     }
 
+    /// Checks that the two ends of a link are different; other faults pass.
     fn check_ends(&self) -> Result<(), String> {
         match self.ends() {
             Some([here, there]) if here == there => {
@@ -37,7 +38,7 @@ impl Fault {
         }
     }
 
-    /// Whether this kind of fault can show at this host.
+    /// Checks that a host of this role and engine can have this kind of fault.
     fn check_host(&self, host: &Host) -> Result<(), String> {
         let name = &host.name;
         let is_external = matches!(&host.role, Role::Mta(mta) if matches!(mta.engine, Engine::External(_)));
@@ -75,6 +76,7 @@ impl Fault {
         }
     }
 
+    /// Checks that `host` and `by` of a fault of DNS are given for the kinds that need them, and for no others.
     fn check_dns(&self, world: &World) -> Result<(), String> {
         let Self::Dns { names, by, host, .. } = self else { return Ok(()) };
         let needs_host = matches!(names, DnsFaultKind::Wrong | DnsFaultKind::Moved);
@@ -91,6 +93,7 @@ impl Fault {
     }
 }
 
+/// Checks the reply, that `about` is empty where no address is known yet, and that `share` is a probability above 0.
 fn check_reply(at: FaultPoint, reply: Option<&str>, about: &str, share: f64) -> Result<(), String> {
     match reply {
         Some(reply) if read_reply(reply).is_none() => {
@@ -105,7 +108,7 @@ fn check_reply(at: FaultPoint, reply: Option<&str>, about: &str, share: f64) -> 
 }
 
 impl Direction {
-    /// Whether the fault is in the direction from the end at this place, 0 or 1.
+    /// Whether the fault applies to what the end at this place of `between`, 0 or 1, sends.
     pub(super) fn goes_from(self, place: usize) -> bool {
         self == Self::Both || place == 0
     }

@@ -71,18 +71,22 @@ impl FaultInjector {
         }
     }
 
+    /// The faults of the disk of a host, shared with its store; for an unknown host a set that belongs to none.
     pub(super) fn disk(&self, host: &str) -> DiskFaults {
         self.disks.get(host).cloned().unwrap_or_default()
     }
 
+    /// The injected replies of a host, shared with its servers; for an unknown host as [`Self::disk`].
     pub(super) fn reply_faults(&self, host: &str) -> ReplyFaults {
         self.reply_faults.get(host).cloned().unwrap_or_default()
     }
 
+    /// The TLS faults of a host, shared with its acceptors; for an unknown host as [`Self::disk`].
     pub(super) fn tls_faults(&self, host: &str) -> TlsFaults {
         self.tls_faults.get(host).cloned().unwrap_or_default()
     }
 
+    /// The faults of all name servers, shared with them.
     pub(super) fn dns_faults(&self) -> DnsFaults {
         self.dns_faults.clone()
     }
@@ -92,12 +96,12 @@ impl FaultInjector {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The active faults, and how to clear each.
+    /// Locks the active faults, by id, and how to clear each.
     pub(super) fn active(&self) -> MutexGuard<'_, BTreeMap<u64, (Active, UndoList)>> {
         lock(&self.active)
     }
 
-    /// Records that it begins, unless it has begun.
+    /// Records in the history of the event log that `what` begins, unless it is recorded and has not ended.
     pub(super) async fn record_begin(&self, event_log: &EventLog, what: Recorded, fault: &Fault) {
         if !lock(&self.recorded).contains_key(&what) {
             let json = serde_json::to_value(fault).unwrap_or_default();
@@ -106,7 +110,7 @@ impl FaultInjector {
         }
     }
 
-    /// Records that it ends, if it had begun.
+    /// Records in the history of the event log that `what` ends, if its begin is recorded.
     pub(super) async fn record_end(&self, event_log: &EventLog, what: &Recorded) {
         let number = lock(&self.recorded).remove(what);
         if let Some(number) = number {
@@ -114,12 +118,12 @@ impl FaultInjector {
         }
     }
 
-    /// Says that the list of active faults is another one.
+    /// Notifies the subscribers of [`Self::changes`] that the list of active faults is another one.
     pub(super) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// How often the list of active faults has changed.
+    /// The channel to subscribe to, with the number of changes of the list of active faults so far.
     pub(super) fn changes(&self) -> &watch::Sender<u64> {
         &self.changes
     }

@@ -71,8 +71,8 @@ impl HostState {
         self.power().holds.iter().filter_map(fault).collect()
     }
 
-    /// Stops the host and records what keeps it off. `kill` drops its tasks where they are, also those of a host that is
-    /// being turned off.
+    /// Records what keeps the host off, stops it if it is on, and waits for its tasks. `kill` drops the tasks where
+    /// they are, also those of a host that is being turned off.
     pub(super) async fn stop(&self, hold: Hold, kill: bool) {
         if kill && let Some(ending) = self.power().ending.clone() {
             ending.end.cancel();

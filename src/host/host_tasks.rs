@@ -25,7 +25,8 @@ impl HostTasks {
         Self { startup_delay, ..Self::default() }
     }
 
-    /// Spawns a task, which must end when `stop` fires.
+    /// Spawns a task, which must end when `stop` fires. It starts after the startup delay, or never if `stop` fires
+    /// before.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if self.startup_delay.is_zero() {
             self.tracker.spawn(task);
@@ -45,13 +46,13 @@ impl HostTasks {
         self.spawn(serve_until(config, service, self.stop.clone(), self.end.clone()));
     }
 
-    /// Drops all tasks where they are.
+    /// Drops all tasks where they are, and waits until they are dropped.
     pub(super) async fn abort(&self) {
         self.end.cancel();
         self.shut_down().await;
     }
 
-    /// Stops all tasks and waits for them.
+    /// Fires `stop` and waits until all tasks have ended, without a limit of time.
     pub(super) async fn shut_down(&self) {
         self.stop.cancel();
         self.tracker.close();

@@ -36,8 +36,8 @@ impl std::ops::AddAssign for Imported {
     }
 }
 
-/// Imports the mail of a folder into the mailboxes of a world; `notes` is the file in the data folder that tells what was
-/// imported before.
+/// Imports the mail of a folder into the mailboxes of a world; `notes` is the file in the data folder that lists what
+/// was imported before.
 ///
 /// # Errors
 /// A folder is not named by an address with a mailbox in this world, or something cannot be read or stored.
@@ -64,7 +64,7 @@ fn failed(path: &Path, why: impl ToString) -> Error {
     Error::Import { path: path.into(), why: why.to_string() }
 }
 
-/// What a folder holds, by name, without what is hidden and notes for readers.
+/// Paths and names of what a folder holds, sorted, without names that begin with `.` or end with `.md`.
 fn entries(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let read = || -> io::Result<Vec<_>> {
         let mut entries = Vec::new();
@@ -79,7 +79,7 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     read().map_err(|error| failed(folder, error))
 }
 
-/// The folders in a folder.
+/// As [`entries`], all of which must be folders.
 fn folders(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let entries = entries(folder)?;
     match entries.iter().find(|(path, _)| !path.is_dir()) {
@@ -145,8 +145,8 @@ impl Import<'_> {
         self.store(account, &mailbox, batch).await
     }
 
-    /// Whether a start that was killed has stored this message without a note. The first call for a mailbox looks into it, before
-    /// this import adds to it.
+    /// Whether a start that was killed has stored this message without a note; each stored copy counts once. The first
+    /// call for a mailbox looks into it, before this import adds to it.
     fn take_stored(&mut self, account: &str, mailbox: &str, message: &[u8]) -> Result<bool, Error> {
         let place = (account.to_owned(), mailbox.to_owned());
         if !self.before.contains_key(&place) {
@@ -163,7 +163,7 @@ impl Import<'_> {
         }))
     }
 
-    /// How often a mailbox has which message that is not noted.
+    /// How often a mailbox has which message that is not noted, by hash; empty if there is no such mailbox.
     fn stored(&self, account: &str, mailbox: &str) -> Result<BTreeMap<Hash, usize>, Error> {
         let failed = |error| failed(Path::new(account), error);
         let mut stored = BTreeMap::new();
@@ -182,6 +182,8 @@ impl Import<'_> {
         Ok(stored)
     }
 
+    /// Appends a batch to a mailbox, which is created if needed, and then notes its keys. Some keys may have no
+    /// message: those that a killed start has stored.
     async fn store(&mut self, account: &str, mailbox: &str, batch: Batch) -> Result<(), Error> {
         let failed = |error| failed(Path::new(account), error);
         let (mailboxes, count) = (&self.running.mailboxes, batch.messages.len());
@@ -214,7 +216,7 @@ fn key(account: &str, mailbox: &str, message: &[u8]) -> Key {
     hash.finalize()
 }
 
-/// The file that tells what was imported: a line for each message.
+/// The file that lists what was imported: a line for each message.
 struct Notes {
     path: PathBuf,
     file: File,
@@ -223,6 +225,7 @@ struct Notes {
 }
 
 impl Notes {
+    /// Reads the file, which is created if it does not exist.
     fn read(path: &Path) -> Result<Self, Error> {
         let file = private_file().append(true).create(true).open(path).map_err(|error| failed(path, error))?;
         let mut imported: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -232,11 +235,12 @@ impl Notes {
         Ok(Self { path: path.to_owned(), file, imported })
     }
 
+    /// Whether a message was noted by an earlier start, even if this import has met it.
     fn has(&self, key: &Key) -> bool {
         self.imported.contains_key(key.to_hex().as_str())
     }
 
-    /// Whether a message that is met now was imported before.
+    /// Counts one more copy of a message that is met; whether earlier starts imported as many copies.
     fn take(&mut self, key: &Key) -> bool {
         let met = self.imported.get_mut(key.to_hex().as_str());
         met.is_some_and(|(noted, met)| {

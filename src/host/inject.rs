@@ -24,6 +24,7 @@ impl RunningWorld {
         UndoList { id, steps: self.inject_with_id(fault, id).await }
     }
 
+    /// Injects a fault and returns the steps that clear it; `id` identifies what it keeps off.
     async fn inject_with_id(&self, fault: &Fault, id: u64) -> Vec<UndoStep> {
         match fault {
             Fault::Off { host, startup } => {
@@ -88,7 +89,7 @@ impl RunningWorld {
         }
     }
 
-    /// Clears a fault.
+    /// Clears a fault of [`RunningWorld::inject`].
     ///
     /// # Errors
     /// A host cannot be started again; the fault keeps it off.
@@ -150,7 +151,7 @@ impl RunningWorld {
         outcome.map(|()| ended)
     }
 
-    /// The active faults.
+    /// The faults of [`RunningWorld::begin_fault`] that have not ended, the oldest first.
     pub fn active_faults(&self) -> Vec<Active> {
         self.faults.active().values().map(|(active, _)| active.clone()).collect()
     }
@@ -215,7 +216,8 @@ impl RunningWorld {
         }
     }
 
-    /// Presents this certificate at a host from now on, instead of the one of the world's authority.
+    /// Presents this certificate at a host from now on, instead of the one of the world's authority. This
+    /// cannot be undone.
     pub fn present(&self, host: &str, identity: Identity) {
         self.faults.tls_faults(host).inject(TlsFault::Presents(identity));
     }
@@ -238,6 +240,7 @@ impl RunningWorld {
         other.map_or(TlsFault::Absent, TlsFault::Presents)
     }
 
+    /// Injects a fault, which `fault` makes anew for each direction, between two hosts or a host and [`OUTSIDE`].
     fn inject_link_faults(
         &self,
         between: &[String; 2],
@@ -254,7 +257,8 @@ impl RunningWorld {
         links.map(|link| UndoStep::Link(self.env.net.faults().inject(link, fault()))).collect()
     }
 
-    /// What the resolvers know of these names is from before the fault, or before its end.
+    /// Drops what the resolvers of all MTAs know of this domain and the names below it, or of all names if it is empty:
+    /// it is from before the fault, or before its end.
     fn forget_names(&self, domain: &str) {
         self.mtas.values().for_each(|mta| mta.forget_names(domain));
     }

@@ -31,12 +31,13 @@ impl Inventory {
         let (failures, refcount_errors) = (BTreeSet::new(), store.refcount_errors()?);
         let mut inventory = Self { queued: queues.queued, filed: mailboxes.filed, failures, refcount_errors };
         for report in queues.reports.into_iter().chain(mailboxes.reports) {
-            inventory.read(store.get(report)?.bytes());
+            inventory.note_failures(store.get(report)?.bytes());
         }
         Ok(inventory)
     }
 
-    fn read(&mut self, report: &[u8]) {
+    /// Adds the failed recipients of a delivery report to `failures`; one without a journey is ignored.
+    fn note_failures(&mut self, report: &[u8]) {
         let Some(DeliveryReport { journey: Some(journey), recipients, .. }) = DeliveryReport::read(report) else {
             return;
         };

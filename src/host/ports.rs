@@ -79,9 +79,9 @@ impl PortOffset {
         Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
     }
 
-    /// Where an external MTA listens that is `at` this address in the world file. A second copy of a world has a second
-    /// one: mail of one world would get into the other otherwise. One on another machine, or with a world on free ports, is
-    /// where the file says.
+    /// Where an external MTA listens, from its `at` in the world file. On loopback the port is moved by the offset,
+    /// since each copy of a world has an MTA of its own: mail of one world would get into the other otherwise. On
+    /// another machine, and in a world on free ports, it is unchanged.
     ///
     /// # Errors
     /// The port would be higher than 65535.

@@ -19,7 +19,8 @@ const PAGE_MESSAGES: usize = 500;
 /// What came so long before the newest stored event has its events.
 const UNSTORED: Duration = Duration::from_secs(60);
 
-/// Records events of messages that the event log does not know, before its events are stored by a task.
+/// Records events of messages that the event log does not know, before its events are stored by a task. Does nothing
+/// for an event log without a store.
 ///
 /// # Errors
 /// The store cannot be read, or has no room.
@@ -37,7 +38,8 @@ pub(super) async fn recover(env: &Environment, mtas: &BTreeMap<HostName, Mta>) -
     recover_lost(env, mtas, &waiting).await
 }
 
-/// Messages in a queue, and whether the event log knows that they are there.
+/// Adds the messages in a queue to `waiting`, and records those that arrived from `since` on and of which the event log
+/// does not know that they are there.
 async fn recover_queue(
     env: &Environment,
     mta: &Mta,
@@ -61,6 +63,8 @@ async fn recover_queue(
     }
 }
 
+/// Records that a message was found, and is held or deferred, for those of its recipients that `known` lacks or has as
+/// open at another place. Settled ones are left alone.
 fn found_in_queue(env: &Environment, host: &HostName, message: WaitingMessage, known: Option<JourneyState>) {
     let WaitingMessage { id: Some(id), reverse_path, recipients, arrived, due: until, is_held, reason, .. } = message
     else {
@@ -87,7 +91,7 @@ fn found_in_queue(env: &Environment, host: &HostName, message: WaitingMessage, k
     emitter.report(id.journey, Some(id), waits, None);
 }
 
-/// Messages in mailboxes whose delivery the event log does not know.
+/// Records messages that came into mailboxes from `since` on and whose delivery the event log does not know.
 async fn recover_mailboxes(env: &Environment, since: Timestamp) -> Result<(), store::Error> {
     let mut place = (0, 0);
     loop {
@@ -108,6 +112,8 @@ async fn recover_mailboxes(env: &Environment, since: Timestamp) -> Result<(), st
     }
 }
 
+/// Records the delivery of a message at the time when it was saved, and before it that the message was found, if its
+/// journey is not known.
 fn found_in_mailbox(
     env: &Environment,
     journey: JourneyId,
@@ -132,7 +138,7 @@ fn found(reverse_path: ReversePath, recipient: Address) -> EventKind {
     EventKind::Found { reverse_path, recipients: vec![recipient] }
 }
 
-/// Journeys that wait in a queue of this process, as far as the event log knows, and are not there.
+/// Records as gone what the event log knows to wait in a queue of this process, but is not in `waiting`.
 async fn recover_lost(
     env: &Environment,
     mtas: &BTreeMap<HostName, Mta>,

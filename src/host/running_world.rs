@@ -187,7 +187,7 @@ impl RunningWorld {
         self.hosts.get(host).is_some_and(|state| state.power().tasks.is_some())
     }
 
-    /// Whether a host is not left to another process.
+    /// Whether a host is not left to another process; also for one that the world does not have.
     pub(super) fn runs_here(&self, host: &str) -> bool {
         self.env.world.hosts.get(host).is_none_or(|host| self.selection.includes(&host.name))
     }
@@ -199,7 +199,8 @@ impl RunningWorld {
         }
     }
 
-    /// Kills a host, which is then off for this reason, beside any others.
+    /// Kills a host, which is then off for this reason, beside any others. A store in memory loses what is not synced,
+    /// of all hosts.
     pub(super) async fn kill(&self, host: &str, hold: Hold) {
         if let Some(state) = self.hosts.get(host) {
             state.stop(hold, true).await;
@@ -209,8 +210,8 @@ impl RunningWorld {
         }
     }
 
-    /// Removes a reason for which a host is off. Without any other, the host is turned on; its services need
-    /// `startup_delay` to start: until then, connections to it are accepted but get no answer.
+    /// Removes a reason for which a host is off. Without any other, the host is turned on, unless the world stops; its
+    /// services need `startup_delay` to start: until then, connections to it are accepted but get no answer.
     ///
     /// # Errors
     /// A port of the host is taken; the reason stays.

@@ -37,7 +37,7 @@ pub(super) fn uploads(world: &world::World) -> UploadBudget {
     UploadBudget::for_messages_of(limits.max().unwrap_or_default())
 }
 
-/// The MTAs of this process, each with its queue opened.
+/// The MTAs of this process but external ones, each with its queue opened.
 pub(super) fn mtas(
     env: &Environment,
     faults: &FaultInjector,
@@ -137,6 +137,7 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
+    /// Serves DNS over TCP and UDP at port 53 and at the public port.
     async fn dns(&self) -> Result<(), Error> {
         let zones = Arc::new(Zones::of_world(&self.context.env.world)?);
         let names = NameServer::new(FaultyZones::new(zones, self.context.faults.dns_faults()));
@@ -155,6 +156,8 @@ impl Starting<'_> {
         Ok(())
     }
 
+    /// Serves SMTP at ports 25, 587 and 465, starts the queue, and serves the public ports, where each MTA of the
+    /// process may take a message.
     async fn mta(&self, mta: &Mta) -> Result<(), Error> {
         let tls = self.context.env.tls(self.host, self.context.faults)?;
         let hosts = HostGroup::single(self.host.name.clone(), mta.clone());
@@ -184,6 +187,8 @@ impl Starting<'_> {
         Ok(())
     }
 
+    /// Serves LMTP, POP3 and IMAP at their ports inside the world, and the public ports, where the users of all MDAs of
+    /// the process log in.
     async fn mda(&self, mda: &Mda) -> Result<(), Error> {
         let tls = self.context.env.tls(self.host, self.context.faults)?;
         let users = UserDirectory::new(HostGroup::single(self.host.name.clone(), mda.clone()));

@@ -198,8 +198,8 @@ impl Request {
         }
     }
 
-    /// Whether changes by other sessions are reported before it is executed, so that it finds the messages that are there
-    /// when it comes. RFC 9051 §5.2, §7: they may be reported at any time.
+    /// Whether changes by other sessions, except expunges, are reported before it is executed, so that it finds the
+    /// messages that are there when it comes. RFC 9051 §5.2, §7: they may be reported at any time.
     pub fn sees_arrivals(&self) -> bool {
         matches!(self, Self::Search(_) | Self::Sort(_) | Self::Thread(_) | Self::Fetch { .. })
     }

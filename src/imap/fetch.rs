@@ -60,12 +60,14 @@ impl Item {
         matches!(self, Self::Body { peek: false, .. } | Self::Binary { peek: false, .. })
     }
 
-    /// Whether the value is part of the summary.
+    /// Whether its value comes from the [`crate::imap::Summary`]: `ENVELOPE`, `BODYSTRUCTURE` (but not `BODY`) and
+    /// `THREADID`.
     pub fn needs_summary(&self) -> bool {
         matches!(self, Self::Envelope | Self::BodyStructure { extensible: true } | Self::ThreadId)
     }
 
-    /// Whether it needs the MIME structure.
+    /// Whether it needs the [`crate::imap::Structure`] of the message: `BODY` without a section, `BINARY`,
+    /// `BINARY.SIZE`, and `BODY[...]` with part numbers.
     pub fn needs_structure(&self) -> bool {
         match self {
             // Sections of the message as a whole do not depend on its structure.
@@ -76,13 +78,15 @@ impl Item {
         }
     }
 
-    /// Whether it asks for no more than the header of the message.
+    /// Whether it asks for the header of the message itself, or for fields of that header, and for nothing else:
+    /// `BODY[HEADER]`, `BODY[HEADER.FIELDS (...)]`, `RFC822.HEADER`.
     pub fn is_of_header(&self) -> bool {
         let Self::Body { section: Section { part, text }, .. } = self else { return false };
         part.is_empty() && matches!(text, SectionText::Header | SectionText::HeaderFields { .. })
     }
 
-    /// The names of the header fields of the message that it asks for.
+    /// The names in `BODY[HEADER.FIELDS (...)]` of the message itself, as the client wrote them; `None` for all other
+    /// items, `HEADER.FIELDS.NOT` included.
     pub fn field_names(&self) -> Option<&[String]> {
         match self {
             Self::Body { section: Section { part, text: SectionText::HeaderFields { not: false, names } }, .. }
@@ -94,12 +98,13 @@ impl Item {
         }
     }
 
-    /// The same, if all of them are kept apart from the message.
+    /// The names as [`Item::field_names`] has them, if [`is_listed_field`] holds for all of them, so that the kept
+    /// header has these fields; `None` if not.
     pub fn listed_fields(&self) -> Option<&[String]> {
         self.field_names().filter(|names| names.iter().all(|name| is_listed_field(name)))
     }
 
-    /// Whether it needs the bytes of the message.
+    /// Whether it needs the bytes of the message, or at least those of its header.
     pub fn needs_message(&self) -> bool {
         matches!(self, Self::Body { .. } | Self::Binary { .. } | Self::BinarySize(_))
     }

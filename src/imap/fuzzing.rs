@@ -104,6 +104,7 @@ pub fn search(input: &[u8]) {
     );
 }
 
+/// The key of `SEARCH` with this argument; `None` if the command is invalid or is another one.
 fn key(words: &[u8]) -> Option<Key> {
     let raw = RawCommand { text: [b"a SEARCH ", words, b"\r\n"].concat(), ..RawCommand::default() };
     match command(&raw, true).ok()?.body {
@@ -130,6 +131,7 @@ pub fn sequence_set(input: &[u8]) {
     }
 }
 
+/// The sequence set of `SEARCH` with this argument; `None` if its key is anything but a sequence set.
 fn set(words: &[u8]) -> Option<SequenceSet> {
     match key(words)? {
         Key::Sequence(set) => Some(set),
@@ -150,6 +152,8 @@ pub fn structure(input: &[u8]) {
     assert!(summary.envelope.starts_with(b"(") && summary.body_structure.ends_with(b")"));
 }
 
+/// Asserts that the header and the body of a part lie within this span, one after the other, and its inner parts within
+/// the body.
 fn check_part(part: &Part, within: Span) {
     let Part { header, body, .. } = part;
     assert!(within.start <= header.start && header.start <= header.end, "{header:?} within {within:?}");

@@ -56,14 +56,15 @@ pub struct KeptHeader<T> {
     pub is_whole: bool,
 }
 
-/// Whether the fields of this name are kept.
+/// Whether the fields of this name, in any case, are kept of every message, also of small ones.
 pub fn is_listed_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     NAMES.binary_search(&name.as_str()).is_ok() || name.starts_with(PREFIX)
 }
 
 impl KeptHeader<Vec<u8>> {
-    /// What is kept of the header of a message with this content; `None` if that is too long.
+    /// All of this header (with its empty line) if the content, header included, has at least `LARGE_MESSAGE_BYTES`,
+    /// and the header at most `MAX_KEPT_BYTES`; else its listed fields; `None` if these are longer.
     pub(super) fn of(header: &[u8], content_bytes: usize) -> Option<Self> {
         if LARGE_MESSAGE_BYTES <= content_bytes && header.len() <= MAX_KEPT_BYTES {
             return Some(Self { bytes: header.to_vec(), is_whole: true });

@@ -96,7 +96,7 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `METADATA`, with at least one entry. RFC 5464 §4.4.1.
+    /// `METADATA`, with at least one entry; the value `None` is sent as `NIL`. RFC 5464 §4.4.1.
     pub fn metadata(&mut self, mailbox: &str, values: &[(&str, Option<&[u8]>)]) {
         self.text("* METADATA ").mailbox(mailbox).text(" (");
         for (at, (entry, value)) in values.iter().enumerate() {

@@ -12,6 +12,7 @@
 
 mod append;
 mod command;
+mod comments;
 pub mod fetch;
 pub mod fuzzing;
 mod listed_fields;

@@ -51,7 +51,8 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// The mailbox names of the filter.
+    /// The mailbox names that the client gave with the filter; none for [`Filter::Personal`] and
+    /// [`Filter::Subscribed`].
     pub fn names(&self) -> &[String] {
         match self {
             Self::Personal | Self::Subscribed => &[],

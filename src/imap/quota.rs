@@ -30,7 +30,8 @@ impl Resource {
 }
 
 impl ResponseBuffer {
-    /// `QUOTA`: the usage and limit of each resource. RFC 9208 §4.2.1.
+    /// `QUOTA`: each resource with its usage and its limit, in this order, in the unit of [`Resource`]. RFC 9208
+    /// §4.2.1.
     pub fn quota(&mut self, root: &str, resources: impl IntoIterator<Item = (Resource, u64, u64)>) {
         self.text("* QUOTA ").astring(root).text(" (");
         for (at, (resource, usage, limit)) in resources.into_iter().enumerate() {

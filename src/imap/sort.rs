@@ -70,7 +70,7 @@ const FIXED_VALUES: usize = 6;
 const MAX_ID_BYTES: usize = 1_000;
 
 impl SortKeys {
-    /// The keys of a parsed message.
+    /// The keys of a parsed message. Without References, the first id of In-Reply-To is the only reference.
     pub(crate) fn of(text: &Text<'_>, structure: &Structure) -> Self {
         let envelope = &structure.envelope;
         let person = |list: &AddressList| {
@@ -104,7 +104,7 @@ impl SortKeys {
         }
     }
 
-    /// Compares by one key; for arrival, date and size the caller compares.
+    /// Compares by one key; always `Equal` for arrival, date and size, which the caller compares.
     pub fn compare(&self, by: SortKey, other: &Self) -> Ordering {
         match by {
             SortKey::From => self.addresses[0].cmp(&other.addresses[0]),
@@ -124,7 +124,7 @@ impl SortKeys {
         values.flat_map(|value| [value, "\0"]).collect::<String>().into_bytes()
     }
 
-    /// Reads the stored form.
+    /// Reads the stored form, to which `sent` is added; what is missing in it is empty.
     pub fn from_bytes(bytes: &[u8], sent: Option<i64>) -> Self {
         let mut values = bytes.split(|byte| *byte == 0).map(|value| String::from_utf8_lossy(value).into_owned());
         let mut next = || values.next().unwrap_or_default();
@@ -136,8 +136,9 @@ impl SortKeys {
     }
 }
 
-/// The thread of a message, from its stored [`SortKeys`] and the email id that its copies share: messages with the same
-/// first reference, and the message with that id, have the same thread. RFC 8474 §5.2.
+/// The id of the thread of a message, from its stored [`SortKeys`] and the email id that its copies share: a hash of
+/// its first reference, else of its own Message-ID, else of the email id. So messages with the same first reference,
+/// and the message with that id, have the same thread. RFC 8474 §5.2.
 pub fn thread_of(sort_keys: &[u8], email: u64) -> u64 {
     let mut ids = sort_keys.split(|byte| *byte == 0).skip(FIXED_VALUES - 1);
     let mut next = || ids.next().filter(|id| !id.is_empty());
@@ -150,13 +151,14 @@ pub fn thread_of(sort_keys: &[u8], email: u64) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }
 
-/// The text as compared: the collation i;unicode-casemap. RFC 5051 §2.
+/// The text as compared: in upper case, decomposed (NFKD), without NUL; the collation i;unicode-casemap. RFC 5051 §2.
 fn collated(text: &str) -> String {
     let upper: String = text.chars().filter(|char| *char != '\0').flat_map(char::to_uppercase).collect();
     DecomposingNormalizer::new_nfkd().normalize(&upper).into_owned()
 }
 
-/// The Message-IDs of a field, without the text between them. RFC 5322 §3.6.4.
+/// The Message-IDs of a field, without angle brackets and whitespace, and without the text between them; those longer
+/// than `MAX_ID_BYTES` are omitted. RFC 5322 §3.6.4.
 fn ids(field: &str) -> Vec<String> {
     let parts = field.split('<').skip(1).filter_map(|part| part.split_once('>'));
     let ids = parts.map(|(id, _)| id.chars().filter(|char| !char.is_whitespace() && *char != '\0').collect::<String>());

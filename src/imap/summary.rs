@@ -38,7 +38,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Computes the summary; works for any bytes.
+    /// Computes the summary of a content without trace lines; works for any bytes.
     pub fn of(content: &Content) -> Self {
         let structure = Structure::of(content.bytes());
         let message = Message { trace: Default::default(), content: content.clone() };

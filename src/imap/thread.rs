@@ -52,7 +52,7 @@ pub struct Threads {
 const ROOT: usize = 0;
 
 impl Threads {
-    /// Threads the messages.
+    /// Threads the messages by this algorithm; threads, and the replies in them, are sorted by date.
     pub fn of(mut members: Vec<Member>, by: Threading) -> Self {
         members.sort_by_key(|member| (member.sent, member.number));
         let mut threads = Self { members, nodes: vec![Node::default()] };
@@ -63,7 +63,8 @@ impl Threads {
         threads
     }
 
-    /// Emits numbers and parentheses in output order. RFC 5256 §4 (thread-data).
+    /// Emits numbers and parentheses in the order of the response; the caller adds the spaces. A placeholder has no
+    /// number. RFC 5256 §4 (thread-data).
     pub fn write(&self, mut emit: impl FnMut(ThreadToken)) {
         let mut stack: Vec<Step> = self.nodes[ROOT].children.iter().rev().map(|node| Step::Thread(*node)).collect();
         while let Some(step) = stack.pop() {
@@ -88,23 +89,27 @@ impl Threads {
         }
     }
 
+    /// Adds a node that has no parent yet, a placeholder if `member` is `None`, and returns its index.
     fn add(&mut self, member: Option<usize>) -> usize {
         self.nodes.push(Node { member, ..Node::default() });
         self.nodes.len() - 1
     }
 
+    /// Makes `child` the last child of `parent`. The caller removes it from the children of an earlier parent.
     fn link(&mut self, parent: usize, child: usize) {
         self.nodes[child].parent = Some(parent);
         self.nodes[parent].children.push(child);
     }
 
+    /// Removes a node from its parent, if it has one.
     fn unlink(&mut self, child: usize) {
         if let Some(parent) = self.nodes[child].parent.take() {
             self.nodes[parent].children.retain(|node| *node != child);
         }
     }
 
-    /// RFC 5256 §3 (ORDEREDSUBJECT).
+    /// Links each message to the first one with its subject, or to the root if it is the first. RFC 5256 §3
+    /// (ORDEREDSUBJECT).
     fn by_subject(&mut self) {
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
         for member in 0..self.members.len() {
@@ -128,7 +133,7 @@ impl Threads {
         self.sort();
     }
 
-    /// Step 1: links messages by their references.
+    /// Step 1: links messages by their references, which are taken out of the members. Threads have no parent yet.
     fn link_references(&mut self) {
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         // Messages first, so that every id that exists maps to its message.
@@ -221,7 +226,8 @@ impl Threads {
         }
     }
 
-    /// The subject of a thread, and whether that is a reply.
+    /// The base subject of a thread, as in [`SortKeys::subject`], and whether its message is a reply: of the top
+    /// message, or of the first child of a placeholder; empty if that is a placeholder, too.
     fn subject(&self, node: usize) -> (&str, bool) {
         let of = |node: usize| {
             self.nodes[node]

@@ -110,7 +110,7 @@ impl fmt::Display for Lookup {
 }
 
 impl AttemptDetails {
-    /// Those of an attempt that begins now.
+    /// The details of an attempt that began at this time; no phase has taken any yet.
     pub fn beginning(began: Timestamp) -> Self {
         Self {
             began,
@@ -141,7 +141,8 @@ impl AttemptDetails {
         ]
     }
 
-    /// Adds the phases of a further connection, for the recipients beyond the limit of the first.
+    /// Adds the durations of the phases of a further connection, for the recipients beyond the limit of the first; the
+    /// wait and the lookups stay those of the first.
     pub fn add(&mut self, rest: &Self) {
         self.dns_ms += rest.dns_ms;
         self.connect_ms += rest.connect_ms;

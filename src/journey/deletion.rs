@@ -15,6 +15,7 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
+    /// Remembers a deleted journey; beyond [`sqlite::MAX_DELETED`], the oldest is forgotten.
     pub(super) fn insert(&mut self, journey: JourneyId) {
         if self.ids.insert(journey) {
             self.order.push_back(journey);
@@ -58,14 +59,15 @@ impl DeletedJourneys {
         self.open.extend(other.open);
     }
 
-    /// Which they are.
+    /// The ids of all these journeys, also of those that are not settled.
     pub fn ids(&self) -> impl Iterator<Item = JourneyId> {
         self.removed.iter().chain(&self.open).copied()
     }
 }
 
 impl EventLog {
-    /// Takes what commits deleted out of the answers; what is not settled yet, once it is.
+    /// Removes from memory what commits deleted; what is not settled yet, once it is. Those that are settled by events
+    /// that the store does not have yet are removed from the store in a commit of its own.
     ///
     /// # Errors
     /// Journeys that were settled after the last save could not be removed; the next save does it.
@@ -86,7 +88,7 @@ impl EventLog {
         Ok(())
     }
 
-    /// Deletes journeys, in one commit.
+    /// Deletes journeys, in one commit: those that are not settled yet go once they are.
     ///
     /// # Errors
     /// That could not be stored, and nothing changed.
@@ -102,12 +104,13 @@ impl EventLog {
         self.forget(store.freeing().write(delete).await?).await
     }
 
-    /// How many journeys are stored.
+    /// How many journeys are stored; 0 for a log without a store.
     pub fn stored_journeys(&self) -> u64 {
         self.state().stored_journeys
     }
 
-    /// Stored journeys that are settled and have a number above `after`, oldest first, with their numbers.
+    /// Up to `limit` stored journeys that are settled and have a number above `after`, oldest first, with their
+    /// numbers. None for a log without a store.
     ///
     /// # Errors
     /// The store cannot be read.

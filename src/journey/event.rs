@@ -245,7 +245,8 @@ impl EventKind {
         matches!(self, Self::Received { .. } | Self::Reported { .. } | Self::Found { .. })
     }
 
-    /// The attempt that the event is about.
+    /// The details of the attempt that the event is about; `None` if it is about none, or another event of the attempt
+    /// has them.
     pub fn attempt(&self) -> Option<&AttemptDetails> {
         match self {
             Self::Tried { attempt, .. } => Some(attempt),

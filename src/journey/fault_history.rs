@@ -35,7 +35,7 @@ pub struct FaultRecord {
 pub(super) struct FaultHistory(VecDeque<FaultRecord>);
 
 impl FaultHistory {
-    /// The faults of a store. Those that lasted when its last process ended, ended with it.
+    /// The faults of a store. Those that lasted when its last process ended, at `ended`, ended with it.
     pub(super) fn stored(store: &Store, ended: Timestamp) -> Result<Self, store::Error> {
         let mut records = store.read(sqlite::faults)?;
         for record in &mut records {
@@ -50,7 +50,8 @@ impl FaultHistory {
 }
 
 impl EventLog {
-    /// Records that a fault begins, given as JSON; returns its number.
+    /// Records and stores that a fault begins, given as JSON; returns its number, for [`EventLog::fault_ended`]. Beyond
+    /// a thousand, the oldest is forgotten.
     pub async fn fault_began(&self, title: String, fault: Value) -> u64 {
         let record = {
             let FaultHistory(records) = &mut *lock(&self.0.faults);
@@ -65,7 +66,7 @@ impl EventLog {
         number
     }
 
-    /// Records that a fault ends.
+    /// Records and stores that the fault with this number ends. Does nothing if there is none.
     pub async fn fault_ended(&self, number: u64) {
         let record = {
             let mut history = lock(&self.0.faults);
@@ -81,6 +82,7 @@ impl EventLog {
         lock(&self.0.faults).0.iter().rev().cloned().collect()
     }
 
+    /// Stores a fault, or that it ended; a failure is logged. Does nothing for a log without a store.
     async fn store_fault(&self, record: FaultRecord) {
         let Some(store) = &self.0.store else { return };
         let stored =

@@ -47,7 +47,8 @@ struct Entry {
 }
 
 impl JourneyIndex {
-    /// Adds the newest event.
+    /// Adds the newest event to its journey, at its place by time. `may_be_stored`: if the journey is new here, the
+    /// store may have earlier events of it. A deleted journey that is settled by the event is dropped.
     pub(super) fn add(&mut self, event: &Arc<Event>, may_be_stored: bool) {
         let entry = self.entries.entry(event.journey).or_insert_with(|| {
             self.by_number.insert(event.seq, event.journey);
@@ -78,7 +79,8 @@ impl JourneyIndex {
         self.drop_deleted(journey)
     }
 
-    /// Drops a journey that is deleted and settled, or of which only the last events came after that.
+    /// Drops a journey that is deleted and settled, or of which only late events came after that, unless the store may
+    /// know more of it. Returns whether it was dropped.
     fn drop_deleted(&mut self, journey: JourneyId) -> bool {
         let is_over = |entry: &Entry| entry.state.is_settled() || !entry.begins();
         let is_dropped = self.deleted.contains(journey)
@@ -90,6 +92,7 @@ impl JourneyIndex {
         is_dropped
     }
 
+    /// Removes a journey from all indexes.
     fn drop_entry(&mut self, journey: JourneyId) {
         let Some(Entry { number, state, .. }) = self.entries.remove(&journey) else { return };
         self.by_number.remove(&number);
@@ -100,7 +103,8 @@ impl JourneyIndex {
         }
     }
 
-    /// Drops an event that is no longer in memory; with its last event, a journey.
+    /// Drops an event that is no longer in memory, but keeps what it made of its journey; with its last event, the
+    /// journey is dropped.
     pub(super) fn remove(&mut self, event: &Event) {
         let Some(entry) = self.entries.get_mut(&event.journey) else { return };
         entry.events.retain(|known| known.seq != event.seq);
@@ -120,7 +124,7 @@ impl JourneyIndex {
         !self.unresolved.contains(&journey)
     }
 
-    /// Notes what the store knows of an unresolved journey.
+    /// Notes what the store knows of an unresolved journey: its number and state; `None` if it has nothing.
     pub(super) fn resolve(&mut self, journey: JourneyId, stored: Option<(u64, JourneyState)>) {
         if !self.unresolved.remove(&journey) {
             return;
@@ -131,6 +135,7 @@ impl JourneyIndex {
         self.drop_deleted(journey);
     }
 
+    /// Puts a stored state before the events in memory, and gives the journey its stored number.
     fn set_base(&mut self, journey: JourneyId, number: u64, base: JourneyState) {
         let Some(entry) = self.entries.get_mut(&journey) else { return };
         let old = std::mem::replace(&mut entry.number, number);
@@ -157,7 +162,7 @@ impl JourneyIndex {
         Some(Journey { state: entry.state.clone(), events: entry.events.clone() })
     }
 
-    /// The journeys with numbers below `before`, newest first, by the index that has the fewest.
+    /// The journeys that match the filter and have numbers below `before`, newest first, with their numbers.
     pub(super) fn matching<'a>(
         &'a self,
         filter: &'a JourneyFilter,
@@ -180,6 +185,7 @@ impl JourneyIndex {
         Box::new(found.filter(|(number, _)| self.holds(filter, *number)))
     }
 
+    /// Whether the journey with this number matches the filter.
     fn holds(&self, filter: &JourneyFilter, number: u64) -> bool {
         let JourneyFilter { to, from, settled } = filter;
         let is = |address: &Address, part| self.by_address.contains(&(address.key(), part, number));
@@ -188,7 +194,7 @@ impl JourneyIndex {
             && settled.is_none_or(|settled| settled != self.open.contains(&number))
     }
 
-    /// The numbers below this of journeys.
+    /// The numbers of journeys that are below this one.
     pub(super) fn numbers_before(&self, number: u64) -> Vec<u64> {
         self.by_number.range(..number).map(|(number, _)| *number).collect()
     }
@@ -200,17 +206,19 @@ impl JourneyIndex {
 }
 
 impl Entry {
-    /// Whether it is known how it came to a host.
+    /// Whether it is known how the message came to a host, so that these are not only late events.
     fn begins(&self) -> bool {
         0 < self.base.event_count || self.events.iter().any(|event| event.kind.begins())
     }
 
+    /// Works out the state anew from the base and the events.
     fn work_out(&mut self) {
         self.state = self.base.clone();
         self.state.add_all(self.events.iter().map(|event| &**event));
     }
 }
 
+/// Puts a number into a set, or takes it out.
 fn set(numbers: &mut BTreeSet<u64>, number: u64, is_in: bool) {
     if is_in {
         numbers.insert(number);

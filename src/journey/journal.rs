@@ -67,7 +67,8 @@ impl EventLog {
         Ok(event_log)
     }
 
-    /// Stores events, as they come, until `stop`; then the rest. Does nothing for a log without a store.
+    /// Stores events, as they come, until `stop`; then the rest. Failures are logged, and retried until `stop`. Does
+    /// nothing for a log without a store.
     pub async fn save(self, stop: Stop) {
         let Some(store) = self.0.store.clone() else { return };
         let wait = async |duration| stop.run_until_cancelled(sleep(duration)).await;
@@ -95,7 +96,7 @@ impl EventLog {
         self.save_up_to(store, u64::MAX).await
     }
 
-    /// Stores events up to this number.
+    /// Stores events up to this number, and those of the same batches.
     async fn save_up_to(&self, store: &Store, last: u64) -> Result<(), store::Error> {
         while {
             let state = self.state();
@@ -111,7 +112,7 @@ impl EventLog {
         self.0.store.is_some()
     }
 
-    /// The time of the newest stored event.
+    /// The time of the newest stored event; `None` if there is none, or the log has no store.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -139,7 +140,8 @@ impl EventLog {
         store.write_batched(move |transaction| sqlite::set_reader_position(transaction, &name, position)).await
     }
 
-    /// Stores the oldest events that are not stored yet.
+    /// Stores one batch of the oldest events that are not stored yet. Beyond [`MAX_JOURNEYS`], the same commit removes
+    /// some of the oldest journeys.
     async fn save_batch(&self, store: &Store) -> Result<(), store::Error> {
         let (saved, count, first) = {
             let state = self.state();
@@ -165,14 +167,15 @@ impl EventLog {
         let mut state = self.state();
         // Others may have been deleted meanwhile.
         (state.saved, state.stored_journeys) = (last, (state.stored_journeys + added).saturating_sub(removed));
-        known.into_iter().for_each(|(journey, stored)| state.index.resolve(journey, stored.and_then(in_memory)));
+        known.into_iter().for_each(|(journey, stored)| state.index.resolve(journey, stored.and_then(numbered_state)));
         drop(state);
         self.set_saved(last);
         Ok(())
     }
 
-    /// The events after number `seq`, as many as have this size together, and at least one if there is one; and how many
-    /// were dropped that would come before them.
+    /// The events after number `seq`, as many as have this size together, and at least one if there is one; and how
+    /// many were dropped that would come before them. If some were, no events are returned; of a log with a store, none
+    /// count as dropped.
     pub(super) fn read_after(&self, seq: u64, max_bytes: usize) -> (Vec<Arc<Event>>, u64) {
         let first = self.state().first_seq();
         if seq + 1 < first
@@ -197,7 +200,7 @@ impl EventLog {
         (events, missed)
     }
 
-    /// Takes from the store what it knows of journeys that go on in memory.
+    /// Takes into the index what the store knows of journeys that go on in memory. A failure is logged.
     fn resolve(&self) {
         let Some(store) = &self.0.store else { return };
         let unresolved = self.state().index.unresolved();
@@ -205,7 +208,8 @@ impl EventLog {
             return;
         }
         let find = |connection: &_| -> Result<Vec<_>, store::Error> {
-            let stored = unresolved.iter().map(|journey| Ok(sqlite::find(connection, *journey)?.and_then(in_memory)));
+            let stored =
+                unresolved.iter().map(|journey| Ok(sqlite::find(connection, *journey)?.and_then(numbered_state)));
             stored.collect()
         };
         match store.read(find) {
@@ -222,7 +226,7 @@ impl EventLog {
         store.read(|connection| sqlite::find(connection, journey))
     }
 
-    /// What is known of a journey.
+    /// What is known of a journey, from memory and store; `None` if there is none, or its stored state is unreadable.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -236,7 +240,8 @@ impl EventLog {
         Ok(self.find_stored(journey)?.and_then(|stored| stored.state))
     }
 
-    /// A journey with its events.
+    /// A journey with its events, from memory and store: of very many, the newest. `None` if there is none; without a
+    /// store, only the events in memory.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -259,7 +264,8 @@ impl EventLog {
         }
     }
 
-    /// Journeys below the number `before`, newest first.
+    /// Up to `limit` journeys that match the filter, with numbers below `before` ([`u64::MAX`] for the first page),
+    /// newest first, and how many match with any number.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -285,7 +291,7 @@ impl EventLog {
         Ok(JourneyPage { total: self.count(filter)?, journeys, next })
     }
 
-    /// How many journeys there are, by an index that has no others.
+    /// How many journeys in memory and store match the filter. They are counted by an index, without reading them.
     fn count(&self, filter: &JourneyFilter) -> Result<u64, store::Error> {
         match filter {
             JourneyFilter { to: None, from: None, settled: None } => {
@@ -310,12 +316,13 @@ impl EventLog {
     }
 }
 
-/// What the index takes from the store.
-fn in_memory(stored: sqlite::Stored) -> Option<(u64, JourneyState)> {
+/// The number and the state of a journey, for [`JourneyIndex::resolve`](super::index::JourneyIndex::resolve); `None` if
+/// the state is unreadable.
+fn numbered_state(stored: sqlite::Stored) -> Option<(u64, JourneyState)> {
     Some((stored.number, stored.state?))
 }
 
-/// The stored and the newer events of a journey.
+/// A journey of its stored `state` and events, and those in memory that are newer, in the order in which they happened.
 fn merged(mut state: JourneyState, stored: Vec<Event>, newer: Option<Journey>) -> Journey {
     let last = state.last_seq;
     let mut events: Vec<_> = stored.into_iter().map(Arc::new).collect();

@@ -84,7 +84,7 @@ impl LogState {
         self.saved < self.seq
     }
 
-    /// Drops the oldest event.
+    /// Drops the oldest event in memory; `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
         let Some(oldest) = self.events.pop_front() else { return false };
         self.bytes -= oldest.memory_bytes();
@@ -162,14 +162,14 @@ impl EventLog {
         self.subscribe(self.last_seq())
     }
 
-    /// Drops the events up to number `seq`.
+    /// Drops the events up to number `seq` from memory.
     pub fn discard_through(&self, seq: u64) {
         let mut state = self.state();
         while state.first_seq() <= seq && state.drop_oldest() {}
     }
 
-    /// Imports events of another process; `instance` is a random number for each start of that process. Events that
-    /// were imported before are skipped, so a batch may be sent again.
+    /// Imports events of another process, with its name `source`; `instance` is a random number for each start of it.
+    /// The events get new numbers here. Those that were imported before are skipped, so a batch may be sent again.
     pub fn import(&self, source: &str, instance: u64, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state();
         let (known, last) = state.sources.get(source).copied().unwrap_or_default();
@@ -208,6 +208,7 @@ impl EventLog {
         self.0.saved.send_replace(seq);
     }
 
+    /// Gives an event the next number, adds it, and drops the oldest events beyond the limits.
     fn append(&self, state: &mut LogState, mut event: Event) {
         state.seq += 1;
         event.seq = state.seq;
@@ -242,12 +243,13 @@ pub struct EventEmitter {
 }
 
 impl EventEmitter {
-    /// Records an event now.
+    /// Records an event that happens now at the host of this emitter; `id` is that of the message in its queue. The
+    /// transcript is dropped unless transcripts are recorded.
     pub fn report(&self, journey: JourneyId, id: Option<QueueId>, kind: EventKind, transcript: Option<Transcript>) {
         self.report_at(self.event_log.0.clock.now(), journey, id, kind, transcript);
     }
 
-    /// Records an event of earlier.
+    /// Records an event as [`EventEmitter::report`] does, which happened at the time `at`.
     pub fn report_at(
         &self,
         at: Timestamp,

@@ -128,7 +128,7 @@ pub struct TimedTranscript {
 }
 
 impl TimedTranscript {
-    /// The lines in order.
+    /// The lines in order, without line ends, with their times in milliseconds since the conversation began.
     pub fn lines(&self) -> impl Iterator<Item = (Side, &str, u32)> {
         self.transcript.lines().zip(&self.times).map(|((side, line), time)| (side, line, *time))
     }
@@ -191,6 +191,7 @@ impl Session {
             + self.dialogue.memory_bytes()
     }
 
+    /// Adds an outcome, unless it is there already.
     fn add(&mut self, outcome: Outcome) {
         if let Err(place) = self.outcome.binary_search(&outcome) {
             self.outcome.insert(place, outcome);
@@ -202,6 +203,7 @@ impl Session {
         now.duration_since(self.began).as_millis().try_into().unwrap_or(u32::MAX)
     }
 
+    /// Adds a line to the dialogue. A reply is judged; a line of the client is the command of a later refusal.
     fn note(&mut self, side: Side, line: &str, now: Timestamp) {
         let time = self.time(now);
         match side {
@@ -219,7 +221,7 @@ impl Session {
         self.dialogue.note(side, line, time);
     }
 
-    /// Takes from a reply what it means.
+    /// Notes a refusal, if the line of the server is one, and whether it is of a login. Other replies change nothing.
     fn judge(&mut self, reply: &str, now: Timestamp) {
         let mut words = reply.split_ascii_whitespace();
         let is_refusal = match self.protocol {
@@ -248,7 +250,7 @@ impl Session {
         }
     }
 
-    /// How it ended.
+    /// Notes the error with which it ended, and its outcome; nothing if it ended in order.
     fn end(&mut self, result: Result<(), &net::Error>) {
         let Err(error) = result else { return };
         self.error = Some(error.to_string());
@@ -261,6 +263,7 @@ impl Session {
         }
     }
 
+    /// Adds [`Outcome::HungUpInData`] or [`Outcome::HungUp`].
     fn hung_up(&mut self) {
         let outcome = if self.is_in_data { Outcome::HungUpInData } else { Outcome::HungUp };
         self.add(outcome);
@@ -294,6 +297,7 @@ impl Recorder {
         self.0.as_ref().map(|recording| recording.id)
     }
 
+    /// Changes the conversation, if it is noted, with the current time, and reports its new size.
     fn update(&self, change: impl FnOnce(&mut Session, Timestamp)) {
         if let Some(recording) = &self.0 {
             let now = recording.sessions.now();
@@ -307,7 +311,8 @@ impl Recorder {
         }
     }
 
-    /// Notes a line, or several, of one side.
+    /// Notes a line, or several, of one side, and the refusals among them. Without memory for more, they are only
+    /// counted as dropped.
     pub fn note_lines(&self, side: Side, lines: &str) {
         let has_room = self.0.as_ref().is_some_and(|recording| recording.sessions.has_room());
         self.update(|session, now| match has_room {
@@ -316,7 +321,7 @@ impl Recorder {
         });
     }
 
-    /// Notes message data, which are not kept.
+    /// Notes that one side sent this many bytes of message data, which are not kept, as one line.
     pub fn note_data(&self, side: Side, bytes: usize) {
         self.update(|session, now| {
             let time = session.time(now);
@@ -324,22 +329,22 @@ impl Recorder {
         });
     }
 
-    /// Notes the name that the client gives itself.
+    /// Notes the name that the client gives itself in EHLO, HELO or LHLO, up to 255 characters.
     pub fn hello(&self, name: &str) {
         self.update(|session, _| session.hello = Some(name.chars().take(MAX_NAME_CHARS).collect()));
     }
 
-    /// Notes the encryption.
+    /// Notes the TLS version and cipher; `None` if the connection is not encrypted.
     pub fn encrypted(&self, description: Option<String>) {
         self.update(|session, _| session.tls = description);
     }
 
-    /// Notes the name of an attempt to log in.
+    /// Notes the user name of an attempt to log in, up to 255 characters, in the place of an earlier one.
     pub fn login(&self, name: &str) {
         self.update(|session, _| session.login = Some(name.chars().take(MAX_NAME_CHARS).collect()));
     }
 
-    /// Notes that the attempt succeeded.
+    /// Notes that the attempt to log in succeeded.
     pub fn logged_in(&self) {
         self.update(|session, _| session.add(Outcome::LoggedIn));
     }
@@ -353,7 +358,7 @@ impl Recorder {
         });
     }
 
-    /// Notes a message that was fetched.
+    /// Notes a message that was fetched as a whole.
     pub fn retrieved(&self, journey: JourneyId) {
         self.update(|session, _| {
             session.add(Outcome::Retrieved);
@@ -366,19 +371,19 @@ impl Recorder {
         self.update(|session, _| session.hung_up());
     }
 
-    /// Ends the conversation.
+    /// Ends the conversation with the result of the connection. Does nothing if it has ended already.
     pub fn end(&self, result: Result<(), &net::Error>) {
         if let Some(recording) = &self.0 {
             recording.end(|session| session.end(result));
         }
     }
 
-    /// Notes that a fault breaks the connection.
+    /// Notes that a fault breaks the connection. The conversation goes on until [`Recorder::end`].
     pub fn broken_off(&self) {
         self.update(|session, _| session.add(Outcome::BrokenOff));
     }
 
-    /// Ends a conversation that failed before it began, after this time.
+    /// Ends a conversation that failed before it could be noted, as in the TLS handshake: it began this long ago.
     pub fn end_after(&self, took: Duration, error: &net::Error) {
         self.update(|session, now| session.began = now.checked_sub(took).unwrap_or(now));
         self.end(Err(error));
@@ -386,6 +391,7 @@ impl Recorder {
 }
 
 impl Session {
+    /// Lists a message, unless it is listed already or too many are.
     fn list(&mut self, journey: JourneyId) {
         if self.journeys.len() < MAX_LISTED && !self.journeys.contains(&journey) {
             self.journeys.push(journey);
@@ -394,7 +400,7 @@ impl Session {
 }
 
 impl Recording {
-    /// Ends it, if it goes on.
+    /// Ends the conversation, if it goes on, after a last change.
     fn end(&self, change: impl FnOnce(&mut Session)) {
         let (ended, before) = {
             let mut session = lock(&self.session);
@@ -461,7 +467,7 @@ impl Dialogue {
         self.recorder.note_lines(side, lines);
     }
 
-    /// Adds message data, which are not kept.
+    /// Adds that one side sent this many bytes of message data, which are not kept, as one line.
     pub fn note_data(&mut self, side: Side, bytes: usize) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note_data(side, bytes);
@@ -469,7 +475,7 @@ impl Dialogue {
         self.recorder.note_data(side, bytes);
     }
 
-    /// Takes the transcript since the last call.
+    /// Takes the transcript since the last call; empty if events want none. The conversation keeps its own.
     pub fn take_transcript(&mut self) -> Transcript {
         self.transcript.as_mut().map(std::mem::take).unwrap_or_default()
     }

@@ -49,7 +49,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Drops the oldest that ended, and returns its size.
+    /// Drops the oldest that ended, and returns its size in bytes; `None` if there is none.
     fn drop_oldest(&mut self) -> Option<usize> {
         self.ended.pop_first().map(|(_, session)| session.memory_bytes())
     }
@@ -77,7 +77,7 @@ pub struct SessionFilter {
 }
 
 impl SessionFilter {
-    /// Whether a conversation is wanted.
+    /// Whether a conversation has all that is given. Texts are compared without regard to the case of ASCII letters.
     fn matches(&self, session: &Session) -> bool {
         let has = |part: &Option<String>, texts: &[Option<&str>]| {
             let is_in = |part: &String| texts.iter().flatten().any(|text| contains(text, part));
@@ -116,7 +116,7 @@ pub struct SessionPage {
 }
 
 impl Sessions {
-    /// Notes conversations if `is_noting`.
+    /// An empty list, which notes conversations if `is_noting`.
     pub(super) fn new(clock: Clock, is_noting: bool) -> Self {
         // Numbers of an earlier process are lower: it had not so many as microseconds. JSON keeps 53 bits.
         let first = u64::try_from(clock.now().as_microsecond()).unwrap_or_default();
@@ -130,7 +130,8 @@ impl Sessions {
         }))
     }
 
-    /// Begins a conversation of a host, if its client is at a door: no MTA, MDA or name server of the world.
+    /// Begins a conversation of a host, if its client is at a door: no MTA, MDA or name server of the world. For
+    /// others, and if nothing is noted, returns a recorder that does nothing.
     pub fn begin(&self, world: &World, protocol: Protocol, host: &str, client: IpAddr) -> Recorder {
         let is_at_door = world.host_at(client).is_none_or(|host| matches!(host.role, Role::Mua));
         if !self.0.is_noting || !is_at_door {
@@ -154,7 +155,8 @@ impl Sessions {
         self.0.bytes.load(Ordering::Relaxed) < MAX_BYTES
     }
 
-    /// A conversation has another size.
+    /// Accounts for a changed conversation, whose size was `before` and is `after`: drops the oldest ended ones if
+    /// all are too large, and notifies [`Sessions::changes`].
     pub(super) fn changed(&self, before: usize, after: usize) {
         let total = self.0.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         if MAX_BYTES <= total {
@@ -165,7 +167,7 @@ impl Sessions {
         }
     }
 
-    /// Drops the oldest conversations that ended.
+    /// Drops the oldest conversations that ended, until all are below [`MAX_BYTES`].
     fn make_room(&self) {
         let mut kept = lock(&self.0.kept);
         while MAX_BYTES <= self.0.bytes.load(Ordering::Relaxed)
@@ -175,7 +177,8 @@ impl Sessions {
         }
     }
 
-    /// Takes a conversation that ended.
+    /// Moves a conversation that ended from the open to the ended ones, and counts it. `before` was its size before the
+    /// end.
     pub(super) fn close(&self, session: Session, before: usize) {
         let after = session.memory_bytes();
         {
@@ -193,7 +196,7 @@ impl Sessions {
         self.changed(before, after);
     }
 
-    /// Counts changes, from now on.
+    /// A receiver that is notified of each change of a conversation from now on; its value means nothing.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
@@ -203,12 +206,13 @@ impl Sessions {
         lock(&self.0.kept).open.len()
     }
 
-    /// How many conversations ended: with each outcome, and in all.
+    /// How many conversations of each protocol ended since the start: with each outcome, and in all (`None`). Those
+    /// that were dropped are counted, too.
     pub fn ended_counts(&self) -> BTreeMap<(Protocol, Option<Outcome>), u64> {
         lock(&self.0.kept).counts.clone()
     }
 
-    /// The conversation with this number.
+    /// The conversation with this number, as it is now; `None` if there is none, or it was dropped.
     pub fn session(&self, id: u64) -> Option<Arc<Session>> {
         let open = {
             let kept = lock(&self.0.kept);
@@ -224,7 +228,8 @@ impl Sessions {
         }
     }
 
-    /// Conversations below the number `before`, newest first, and how many there are with any number.
+    /// Up to `limit` conversations that match the filter, with numbers below `before` ([`u64::MAX`] for the first
+    /// page), newest first, and how many match with any number.
     pub fn page(&self, filter: &SessionFilter, before: u64, limit: usize) -> SessionPage {
         let mut ids: Vec<u64> = {
             let kept = lock(&self.0.kept);

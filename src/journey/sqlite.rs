@@ -95,7 +95,7 @@ pub(super) fn last_seq(connection: &Connection) -> Result<u64, Error> {
     Ok(connection.query_row("SELECT ifnull(max(last), 0) FROM event_batch", [], |row| row.get(0))?)
 }
 
-/// The time of the newest event.
+/// The time of the last event of the newest batch; `None` if there is none.
 pub(super) fn last_time(connection: &Connection) -> Result<Option<Timestamp>, Error> {
     let mut query = connection.prepare("SELECT events FROM event_batch ORDER BY last DESC LIMIT 1")?;
     let mut rows = query.query([])?;
@@ -103,13 +103,13 @@ pub(super) fn last_time(connection: &Connection) -> Result<Option<Timestamp>, Er
     Ok(decode(row)?.last().map(|event| event.at))
 }
 
-/// The number of the last event that a reader has.
+/// The number of the last event that the reader of this name has; `None` if it was never stored.
 pub(super) fn reader_position(connection: &Connection, name: &str) -> Result<Option<u64>, Error> {
     let sql = "SELECT position FROM event_reader WHERE name = ?1";
     Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?)
 }
 
-/// Stores it.
+/// Stores the number of the last event that the reader of this name has, in the place of the one before.
 pub(super) fn set_reader_position(transaction: &Transaction<'_>, name: &str, position: u64) -> Result<(), Error> {
     let sql = "INSERT INTO event_reader (name, position) VALUES (?1, ?2) \
                ON CONFLICT (name) DO UPDATE SET position = excluded.position";
@@ -117,7 +117,7 @@ pub(super) fn set_reader_position(transaction: &Transaction<'_>, name: &str, pos
     Ok(())
 }
 
-/// Stores a fault, or that it ended, and forgets the oldest.
+/// Stores a fault, or that it ended, and removes those beyond the latest [`MAX_FAULTS`].
 pub(super) fn save_fault(transaction: &Transaction<'_>, record: &FaultRecord) -> Result<(), Error> {
     let FaultRecord { number, title, since, until, fault } = record;
     let values =
@@ -144,7 +144,7 @@ pub(super) fn faults(connection: &Connection) -> Result<VecDeque<FaultRecord>, E
     Ok(records.collect::<rusqlite::Result<_>>()?)
 }
 
-/// How many journeys there are.
+/// How many journeys are stored.
 pub(super) fn count(connection: &Connection) -> Result<u64, Error> {
     Ok(connection.query_row("SELECT count(*) FROM journey", [], |row| row.get(0))?)
 }
@@ -163,6 +163,7 @@ impl EventBatch {
     }
 }
 
+/// The events of a batch, in order; the first column of the row is `event_batch.events`.
 fn decode(row: &Row<'_>) -> Result<Vec<Event>, Error> {
     let stored = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
     let invalid = |error| Error::Corrupt(format!("events are unreadable: {error}").into());
@@ -194,7 +195,7 @@ pub(super) struct Saved {
     pub(super) removed: u64,
 }
 
-/// Stores events, and what they make of their journeys.
+/// Stores a batch of events, and what they make of their journeys. A deleted journey that they settle is removed.
 pub(super) fn save(transaction: &Transaction<'_>, EventBatch { events, encoded }: &EventBatch) -> Result<Saved, Error> {
     let mut saved = Saved::default();
     let Some(last) = events.last().map(|event| event.seq) else { return Ok(saved) };
@@ -223,7 +224,8 @@ fn remove_empty_batch(transaction: &Transaction<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds events of a batch to their journey. Returns what was known of it before, and whether it is there now.
+/// Adds events of a batch to their journey, or removes the journey if it is deleted and settled now. Returns what was
+/// known of it before, and whether it is there now.
 fn add_to_journey(
     transaction: &Transaction<'_>,
     id: JourneyId,
@@ -266,19 +268,21 @@ fn part_number(part: Part) -> u8 {
     }
 }
 
-/// What is known of a journey.
+/// What is stored of a journey; `None` if there is none with this id.
 pub(super) fn find(connection: &Connection, id: JourneyId) -> Result<Option<Stored>, Error> {
     let mut query = connection.prepare_cached("SELECT number, state, batches FROM journey WHERE id = ?1")?;
     let read = |row: &Row<'_>| Ok(Stored { number: row.get(0)?, state: state(row, 1), batches: batches(row, 2) });
     Ok(query.query_row([id.to_bits()], read).optional()?)
 }
 
+/// The numbers of batches in a column, from JSON; none if it cannot be read.
 fn batches(row: &Row<'_>, column: usize) -> Vec<u64> {
     let text = row.get_ref(column).ok().and_then(|value| value.as_str().ok());
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-/// `None` if it cannot be read, which is logged: the events of a journey have it, too.
+/// The state of a journey in a column, from JSON; `None` if it cannot be read, which is logged: the events have it,
+/// too.
 fn state(row: &Row<'_>, column: usize) -> Option<JourneyState> {
     let text = row.get_ref(column).ok()?.as_str().ok()?;
     let state = serde_json::from_str(text);
@@ -323,7 +327,8 @@ pub(super) fn events_between(
     Ok(events)
 }
 
-/// Journeys with numbers below `before`, newest first, except those with these numbers.
+/// Up to `limit` journeys that match the filter, with numbers below `before`, newest first, except those with these
+/// numbers. Those whose state cannot be read are left out.
 pub(super) fn page(
     connection: &Connection,
     filter: &JourneyFilter,
@@ -359,8 +364,8 @@ pub(super) fn count_matching(
     Ok(query.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 
-/// The condition of a query for numbers, with its values. It reads the rows of one address, those that are open, or all,
-/// by an index, and nothing else of them where it need not.
+/// The `FROM` and `WHERE` of a query for the numbers of journeys that match, with its values. It reads the rows of one
+/// address, those that are open, or all, by an index, and nothing else of them where it need not.
 fn matching(filter: &JourneyFilter, before: u64, except: &[u64]) -> (String, Vec<Value>) {
     let JourneyFilter { to, from, settled } = filter;
     let parts = [(to, Part::Recipient), (from, Part::Sender)];
@@ -391,12 +396,13 @@ fn matching(filter: &JourneyFilter, before: u64, except: &[u64]) -> (String, Vec
     (sql, values)
 }
 
-/// A number as SQLite has it.
+/// A number as SQLite has it; those that are too large become its largest, as [`u64::MAX`] for no limit.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Removes up to `most` of the oldest journeys, and says how many: first those that are settled, `even_open` ones too.
+/// Removes up to `most` of the oldest journeys with their events, and returns how many: only those that are settled,
+/// unless `even_open`.
 pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -> Result<u64, Error> {
     let settled = if even_open { "" } else { "WHERE settled = 1" };
     let mut query =
@@ -408,7 +414,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, most: u64, even_open: bool) -
     Ok(numbers.len() as u64)
 }
 
-/// Removes a journey with its message: now, or once it is settled. Returns whether it was removed now.
+/// Remembers that the message of a journey is deleted, and removes the journey if it is settled; otherwise, [`save`]
+/// does so once it is. Returns whether it was removed now.
 pub(super) fn delete(transaction: &Transaction<'_>, id: JourneyId) -> Result<bool, Error> {
     let sql = "INSERT OR IGNORE INTO journey_deleted (journey) VALUES (?1)";
     transaction.prepare_cached(sql)?.execute([id.to_bits()])?;
@@ -420,7 +427,8 @@ pub(super) fn delete(transaction: &Transaction<'_>, id: JourneyId) -> Result<boo
     Ok(settled.is_some())
 }
 
-/// Whether the message of a journey was deleted, so that copies of it that are under way are removed.
+/// Whether the message of a journey was deleted, so that copies of it that are under way are removed. `false` again
+/// when 100,000 others were deleted since.
 ///
 /// # Errors
 /// The tables cannot be read.
@@ -435,7 +443,8 @@ pub(super) fn deleted(connection: &Connection) -> Result<Vec<JourneyId>, Error> 
     Ok(query.query_map([], |row| Ok(JourneyId::from_random(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Settled journeys with numbers above `after`, oldest first.
+/// Up to `limit` settled journeys with numbers above `after`, oldest first. Those whose state cannot be read are left
+/// out.
 pub(super) fn oldest_settled(
     connection: &Connection,
     after: u64,

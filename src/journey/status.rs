@@ -83,7 +83,7 @@ impl RecipientStatus {
         matches!(self, Self::Underway { .. } | Self::Deferred { .. } | Self::Held { .. })
     }
 
-    /// The host in whose queue the message is.
+    /// The host in whose queue the message is, or which accepted it last; `None` once it is in transit no more.
     pub fn queue(&self) -> Option<&str> {
         match self {
             Self::Underway { at } | Self::Deferred { at, .. } | Self::Held { at, .. } => Some(at),
@@ -219,6 +219,7 @@ impl JourneyState {
         events.into_iter().filter(|event| known < event.seq).for_each(|event| self.add(event));
     }
 
+    /// Updates the state by one event, which it does not know yet.
     fn add(&mut self, event: &Event) {
         self.event_count += 1;
         self.last_seq = self.last_seq.max(event.seq);
@@ -292,7 +293,8 @@ impl JourneyState {
         }
     }
 
-    /// Changes the status of those recipients that are not done with.
+    /// Changes the status of those recipients that are still in transit. One that is not known yet is so at an unknown
+    /// host.
     fn update(&mut self, recipients: &[Address], change: impl Fn(&RecipientStatus) -> RecipientStatus) {
         for recipient in recipients {
             let status = self.recipients.entry(recipient.clone());
@@ -303,6 +305,7 @@ impl JourneyState {
         }
     }
 
+    /// Notes that a host has the message for these recipients, unless they are delivered, failed, expanded or deleted.
     fn set_underway(&mut self, host: &str, recipients: &[Address]) {
         for recipient in recipients {
             let underway = RecipientStatus::Underway { at: host.to_owned() };
@@ -314,6 +317,7 @@ impl JourneyState {
         }
     }
 
+    /// Notes what became of an alias, and that its targets are in transit at the host.
     fn set_expanded(&mut self, host: &str, alias: &Address, targets: &[Address]) {
         let status = match targets {
             [] => RecipientStatus::Discarded { at: host.to_owned() },
@@ -326,13 +330,13 @@ impl JourneyState {
         self.set_underway(host, targets);
     }
 
-    /// The keys of the addresses by which it is found.
+    /// The keys of its recipients and of its sender, by which it is found; see [`Address::key`].
     pub(super) fn keys(&self) -> impl Iterator<Item = (String, Part)> {
         let recipients = self.recipients.keys().map(|recipient| (recipient.key(), Part::Recipient));
         recipients.chain(self.reverse_path.iter().map(|sender| (sender.key(), Part::Sender)))
     }
 
-    /// How many addresses that are.
+    /// How many recipients and senders it has: if it grows, so may [`JourneyState::keys`].
     pub(super) fn address_count(&self) -> usize {
         self.recipients.len() + usize::from(self.reverse_path.is_some())
     }
@@ -347,7 +351,8 @@ impl JourneyState {
         !self.recipients.values().any(RecipientStatus::is_open)
     }
 
-    /// Whether it was delivered, failed, or ended in another way within the world for each recipient.
+    /// Whether it was delivered, failed, or ended in another way within the world for each recipient. `false` if it
+    /// left the world for one, or has no recipients.
     pub fn has_ended(&self) -> bool {
         let has_ended =
             |status: &RecipientStatus| !status.is_open() && !matches!(status, RecipientStatus::Relayed { .. });

@@ -8,7 +8,7 @@ use super::{Event, EventLog};
 pub(super) const MAX_BATCH_BYTES: usize = 512 * 1024;
 
 /// A reader of the event log, which gets every event after its position once and in order. It slows down no one: if it is
-/// so slow that events are dropped that it did not read, it is told how many.
+/// so slow that events are dropped that it did not read, it gets their number.
 pub struct Subscription {
     event_log: EventLog,
     /// The number of the last event that was read.
@@ -33,7 +33,7 @@ impl Subscription {
         self.position
     }
 
-    /// The next events: none if all are read, else at least one, and not more than fit into a request.
+    /// The next events, without waiting: none if all are read, else at least one, and not more than fit into a request.
     ///
     /// # Errors
     /// Some were missed. The next call returns those after them.

@@ -89,6 +89,7 @@ impl Address {
     }
 
     /// The part of the local part after its first `+`, such as `lists` in `ann+lists@a.test`. RFC 5233.
+    /// `None` also if nothing is before the `+`.
     pub fn detail(&self) -> Option<&str> {
         self.local.split_once('+').filter(|(base, _)| !base.is_empty()).map(|(_, detail)| detail)
     }
@@ -140,6 +141,8 @@ impl Hash for Address {
 impl FromStr for Address {
     type Err = InvalidAddress;
 
+    /// Parses `ann@a.test` or `"Ann Lee"@a.test`, without angle brackets, source routes and spaces around it.
+    /// `postmaster` alone is an error.
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let invalid = |reason| InvalidAddress { text: text.chars().take(80).collect(), reason };
         let (local, domain) = match text.strip_prefix('"') {
@@ -156,7 +159,8 @@ impl FromStr for Address {
     }
 }
 
-/// Reads a quoted string up to its closing quote and the `@`. RFC 5321 §4.1.2 (Quoted-string).
+/// Splits what follows an opening quote into the local part, without escapes, and the domain. `None` unless there is a
+/// closing quote before an `@`. RFC 5321 §4.1.2 (Quoted-string).
 fn unquote(rest: &str) -> Option<(String, &str)> {
     let mut local = String::new();
     let mut chars = rest.char_indices();
@@ -170,13 +174,16 @@ fn unquote(rest: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Atoms joined by single dots. RFC 5321 §4.1.2 (Dot-string).
+/// Whether the text is atoms joined by single dots; characters beyond ASCII may be in them. RFC 5321 §4.1.2
+/// (Dot-string).
 fn is_dot_string(text: &str) -> bool {
     let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte) || !byte.is_ascii();
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext))
 }
 
 impl fmt::Display for Address {
+    /// `local@domain`, without angle brackets: the local part in quotes if it needs them, the domain in U-labels if it
+    /// was written so.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
             f.write_str(&self.local)?;
@@ -198,6 +205,7 @@ impl fmt::Display for Address {
 impl TryFrom<String> for Address {
     type Error = InvalidAddress;
 
+    /// As [`Address::from_str`], but accepts `postmaster` without a domain. For deserialization.
     fn try_from(text: String) -> Result<Self, InvalidAddress> {
         if text.eq_ignore_ascii_case("postmaster") { Ok(Self::postmaster()) } else { text.parse() }
     }

@@ -44,6 +44,7 @@ pub(super) fn spelling(text: &str, key: &str) -> Option<String> {
     (spelled != key && domain_key(&spelled).as_deref() == Some(key)).then_some(spelled)
 }
 
+/// The key of an address literal without its brackets: `[192.0.2.1]` or `[ipv6:2001:db8::1]`. `None` if it is neither.
 fn literal_key(literal: &str) -> Option<String> {
     match literal.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
@@ -53,7 +54,8 @@ fn literal_key(literal: &str) -> Option<String> {
     }
 }
 
-/// Letters, digits and hyphens. RFC 5321 §4.1.2 (Domain, sub-domain).
+/// Whether the text is labels of letters, digits and hyphens, none of them empty or too long. RFC 5321 §4.1.2 (Domain,
+/// sub-domain).
 fn is_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL_BYTES).contains(&label.len())

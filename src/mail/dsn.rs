@@ -79,7 +79,7 @@ impl DeliveryReport {
         Some(report)
     }
 
-    /// Parses the `message/delivery-status` part. RFC 3464 §2.1.
+    /// Parses the `message/delivery-status` part; `None` without a valid recipient. RFC 3464 §2.1.
     fn status(text: &str) -> Option<Self> {
         let mut groups = groups(text).into_iter();
         let per_message = groups.next()?;
@@ -93,7 +93,7 @@ impl DeliveryReport {
         (!report.recipients.is_empty()).then_some(report)
     }
 
-    /// Takes `Message-ID` and journey from the returned header.
+    /// Takes `Message-ID` from the returned header, and the journey from its trace fields, unless it is known already.
     fn note_returned(&mut self, header: &[u8]) {
         let parsed = MessageParser::new().parse_headers(header);
         self.message_id = parsed.and_then(|parsed| parsed.message_id().map(str::to_owned));
@@ -118,7 +118,8 @@ impl RecipientReport {
 
 type Field = (String, String);
 
-/// The groups of fields, which are separated by empty lines, with folded lines joined.
+/// The groups of fields, which are separated by empty lines, with folded lines joined by a space. The last group may be
+/// empty; lines without a colon are dropped.
 fn groups(text: &str) -> Vec<Vec<Field>> {
     let mut groups: Vec<Vec<Field>> = vec![Vec::new()];
     for line in text.lines() {
@@ -139,7 +140,7 @@ fn groups(text: &str) -> Vec<Vec<Field>> {
     groups
 }
 
-/// The value of the first field with this name, with its type.
+/// The value of the first field with this name, in any case; its type, as in `rfc822; ann@a.test`, is not removed.
 fn field_value<'a>(group: &'a [Field], name: &str) -> Option<&'a str> {
     group.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
@@ -149,6 +150,7 @@ fn untyped(value: &str) -> String {
     value.split_once(';').map_or(value, |(_, rest)| rest).trim().to_owned()
 }
 
+/// Parses the value of `Action`, in any case; a comment may follow. RFC 3464 §2.3.3.
 fn action(word: &str) -> Option<Action> {
     match word.split([' ', '(']).next()?.to_ascii_lowercase().as_str() {
         "failed" => Some(Action::Failed),
@@ -179,6 +181,7 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    /// Parses a part with its header; `None` without a valid `Content-Type`.
     fn of(whole: &'a [u8]) -> Option<Self> {
         let parsed = MessageParser::new().parse_headers(whole)?;
         let content_type = parsed.content_type()?;
@@ -187,6 +190,7 @@ impl<'a> Part<'a> {
         Some(Self { body: body(whole), media_type, encoding })
     }
 
+    /// Whether its media type is one of these, which must be in lower case.
     fn is(&self, media_types: &[&str]) -> bool {
         media_types.contains(&self.media_type.as_str())
     }
@@ -214,8 +218,8 @@ fn body(message: &[u8]) -> &[u8] {
     rest
 }
 
-/// Splits a multipart message. Nested parts are not parsed: they are arbitrary input, and deeply nested messages have
-/// caused failures in MIME parsers. RFC 2046 §5.1.1.
+/// The parts of a multipart message, at most [`MAX_PARTS`]; `None` if it has no `boundary`. Nested parts are not
+/// parsed: they are arbitrary input, and deeply nested messages have caused failures in MIME parsers. RFC 2046 §5.1.1.
 fn parts(message: &[u8]) -> Option<Vec<Part<'_>>> {
     let parsed = MessageParser::new().parse_headers(message)?;
     let delimiter = format!("--{}", parsed.content_type()?.attribute("boundary")?);

@@ -63,7 +63,7 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Parses the value of `NOTIFY=`: `NEVER` or a list of the other keywords. RFC 3461 §4.1.
+    /// Parses the value of `NOTIFY=`, in any case: `NEVER`, or the other keywords, separated by commas. RFC 3461 §4.1.
     pub fn from_words(list: &str) -> Option<Self> {
         let mut notify = Self { success: false, failure: false, delay: false };
         if list.eq_ignore_ascii_case("NEVER") {

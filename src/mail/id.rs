@@ -51,12 +51,14 @@ impl JourneyId {
     }
 }
 
-fn write(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Result {
+/// Writes the low `5 * len` bits of a number as `len` digits of base 32.
+fn write_digits(f: &mut fmt::Formatter<'_>, value: u64, len: usize) -> fmt::Result {
     let digits: String = (0..len).rev().map(|at| DIGITS[(value >> (5 * at)) as usize & 31] as char).collect();
     f.write_str(&digits)
 }
 
-fn read(text: &str, len: usize) -> Result<u64, InvalidId> {
+/// Parses exactly `len` digits of base 32, in upper case.
+fn read_digits(text: &str, len: usize) -> Result<u64, InvalidId> {
     if text.len() != len {
         return Err(InvalidId);
     }
@@ -68,14 +70,14 @@ fn read(text: &str, len: usize) -> Result<u64, InvalidId> {
 
 impl fmt::Display for JourneyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0, JOURNEY_LEN)
+        write_digits(f, self.0, JOURNEY_LEN)
     }
 }
 
 impl fmt::Display for QueueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-", self.journey)?;
-        write(f, self.stay.into(), STAY_LEN)
+        write_digits(f, self.stay.into(), STAY_LEN)
     }
 }
 
@@ -83,7 +85,7 @@ impl FromStr for JourneyId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        read(text, JOURNEY_LEN).map(Self)
+        read_digits(text, JOURNEY_LEN).map(Self)
     }
 }
 
@@ -92,7 +94,7 @@ impl FromStr for QueueId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let (journey, stay) = text.split_once('-').ok_or(InvalidId)?;
-        Ok(Self { journey: journey.parse()?, stay: read(stay, STAY_LEN)? as u32 })
+        Ok(Self { journey: journey.parse()?, stay: read_digits(stay, STAY_LEN)? as u32 })
     }
 }
 

@@ -42,7 +42,7 @@ impl Content {
         Self { hash: blake3::hash(&bytes), bytes, stored_id: Arc::default() }
     }
 
-    /// Takes bytes that were stored together with their hash.
+    /// Takes bytes and the hash that was stored with them, which is not computed again.
     pub fn stored(bytes: Bytes, hash: [u8; 32]) -> Self {
         Self { bytes, hash: hash.into(), stored_id: Arc::default() }
     }
@@ -125,7 +125,8 @@ impl Message {
         self.trace.split(|byte| *byte == b'\n').filter(|line| is_field(line, b"received")).count()
     }
 
-    /// The value of the first header field below the trace with this name (in lower case), if it is on one line.
+    /// The trimmed value of the first header field below the trace with this name, in any case. Of a folded field it is
+    /// the first line only; `None` also if it is not UTF-8.
     pub fn field(&self, name: &str) -> Option<&str> {
         let header = self.content.bytes().split(|byte| *byte == b'\n').take_while(|line| !matches!(line, [] | [b'\r']));
         let line = header.into_iter().find(|line| is_field(line, name.as_bytes()))?;
@@ -155,7 +156,7 @@ impl Message {
     }
 }
 
-/// Length of the leading trace fields, including their folded lines.
+/// Length in bytes of the leading trace fields, including their folded lines; a line with a lone CR or LF ends them.
 fn trace_len(message: &[u8]) -> usize {
     let (mut end, mut at) = (0, 0);
     while let Some(len) = message[at..].windows(2).position(|pair| pair == b"\r\n") {
@@ -173,6 +174,7 @@ fn trace_len(message: &[u8]) -> usize {
     end
 }
 
+/// Whether a line starts with this field name, in any case, and a colon, perhaps after white space.
 fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.len() > name.len()
         && line[..name.len()].eq_ignore_ascii_case(name)
@@ -242,7 +244,7 @@ pub fn has_bare_line_end(text: &[u8]) -> bool {
 /// The longest header that is accepted, in bytes; Exim's default (`header_maxsize`). Many look through a header as a whole.
 const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
-/// Whether the header of a message, with its trace, is longer than any of a real one.
+/// Whether the header of a message, with its trace, is longer than 1 MiB, as no real one is.
 pub fn has_long_header(message: &[u8]) -> bool {
     let Some(start) = message.get(..MAX_HEADER_BYTES) else { return false };
     memchr::memmem::find(start, b"\n\r\n").or_else(|| memchr::memmem::find(start, b"\n\n")).is_none()
@@ -252,7 +254,7 @@ pub fn has_long_header(message: &[u8]) -> bool {
 /// Number of pairs that are tested before an early exit.
 const PAIRS: usize = 4096;
 
-/// The message with LF as line end, as text files of Unix have it.
+/// The message with each CR LF replaced by LF, as text files of Unix have it; a lone CR stays.
 pub fn with_line_feeds(message: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(message.len());
     for (at, byte) in message.iter().enumerate() {

@@ -29,6 +29,7 @@ pub struct Stamp<'a> {
 }
 
 impl fmt::Display for Stamp<'_> {
+    /// The whole field, folded, with its name and without the last CR LF.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = if self.peer.is_ipv6() { "IPv6:" } else { "" };
         write!(f, "Received: from {} ({} [{tag}{}])", self.hello, self.known.unwrap_or("unknown"), self.peer)?;
@@ -44,7 +45,8 @@ impl fmt::Display for Stamp<'_> {
     }
 }
 
-/// The field that final delivery puts on top: the address to which reports about the message would have gone.
+/// The field `Return-Path: <address>` that final delivery puts on top, without CR LF: the address to which reports
+/// about the message would have gone.
 pub fn return_path(reverse_path: &ReversePath) -> String {
     match reverse_path {
         Some(address) => format!("Return-Path: <{address}>"),
@@ -52,8 +54,8 @@ pub fn return_path(reverse_path: &ReversePath) -> String {
     }
 }
 
-/// The field that a host adds when it forwards a message by this alias; a host that finds its own alias there detects a
-/// loop. RFC 9228 §4.
+/// The field `Delivered-To: address`, without CR LF, that a host adds when it forwards a message by this alias; a host
+/// that finds its own alias there detects a loop. RFC 9228 §4.
 pub fn delivered_to(alias: &Address) -> String {
     format!("Delivered-To: {}", alias.clone().in_a_labels())
 }

@@ -1,6 +1,7 @@
 //! Subjects, as threads compare them.
 
-/// The base subject, without the marks of replies and forwards, and whether there were any. RFC 5256 §2.1.
+/// The base subject, without the marks of replies and forwards, and whether there were any. Its case is kept, runs of
+/// white space become one space, and encoded words are not decoded. RFC 5256 §2.1.
 pub fn base_subject(subject: &str) -> (String, bool) {
     let words = subject.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut rest, mut is_reply) = (words.as_str(), false);
@@ -25,7 +26,7 @@ pub fn base_subject(subject: &str) -> (String, bool) {
     }
 }
 
-/// `*subj-blob ("re" / "fw" / "fwd") *WSP [subj-blob] ":"`.
+/// What follows `*subj-blob ("re" / "fw" / "fwd") *WSP [subj-blob] ":"`; `None` if the subject does not start so.
 fn without_refwd(subject: &str) -> Option<&str> {
     let mut rest = subject;
     while let Some(shorter) = without_blob(rest) {
@@ -35,17 +36,19 @@ fn without_refwd(subject: &str) -> Option<&str> {
     without_blob(rest).unwrap_or(rest).strip_prefix(':')
 }
 
-/// `"[" *BLOBCHAR "]" *WSP`.
+/// What follows `"[" *BLOBCHAR "]" *WSP`; `None` if the subject does not start so.
 fn without_blob(subject: &str) -> Option<&str> {
     let (inner, rest) = subject.strip_prefix('[')?.split_once(']')?;
     if inner.contains('[') { None } else { Some(rest.trim_start()) }
 }
 
+/// As [`str::strip_prefix`], in any ASCII case.
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
+/// As [`str::strip_suffix`], in any ASCII case.
 fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let (rest, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(rest)

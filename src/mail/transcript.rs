@@ -93,7 +93,8 @@ impl Transcript {
         size_of::<Self>() + self.text.len() + size_of_val(&*self.ends)
     }
 
-    /// Adds one line, without its line end.
+    /// Adds one line, without its line end and shortened to 300 characters. A full transcript only counts it as
+    /// dropped.
     pub fn note(&mut self, side: Side, line: &str) {
         if self.ends.len() == MAX_LINES {
             self.dropped += 1;
@@ -123,7 +124,7 @@ impl Transcript {
         format!("({bytes} bytes of message data)")
     }
 
-    /// Adds the lines of another transcript.
+    /// Adds the lines of another transcript as far as there is room, and its count of dropped lines.
     pub fn append(&mut self, other: &Self) {
         other.lines().for_each(|(side, line)| self.note(side, line));
         self.dropped += other.dropped;

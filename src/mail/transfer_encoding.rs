@@ -83,6 +83,7 @@ pub fn decode_quoted_printable(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// Decodes the escapes of a line without its end, and appends the bytes to `decoded`.
 fn decode_line(mut words: &[u8], decoded: &mut Vec<u8>) {
     while let Some(at) = memchr::memchr(b'=', words) {
         decoded.extend_from_slice(&words[..at]);
@@ -93,7 +94,7 @@ fn decode_line(mut words: &[u8], decoded: &mut Vec<u8>) {
     decoded.extend_from_slice(words);
 }
 
-/// Lower case is accepted, too. RFC 2045 §6.7.
+/// The value of a hexadecimal digit; lower case is accepted, too. RFC 2045 §6.7.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }

@@ -38,7 +38,8 @@ impl UserDirectory {
         self.0.greeting()
     }
 
-    /// Notes the conversation with a client at this address, if it is at a door of the world.
+    /// Begins the record of a connection of a client at this address; a record without effect if the client is a server
+    /// of the world.
     pub(super) fn record(&self, protocol: Protocol, client: IpAddr) -> Recorder {
         let context = self.greeting_host().context();
         context.emitter.sessions().begin(&context.world, protocol, &context.host, client)
@@ -49,8 +50,9 @@ impl UserDirectory {
         self.0.is_public()
     }
 
-    /// The sessions of this user belong to the host with the mailboxes, also behind a port of another one: they end with it,
-    /// and the faults of its link apply.
+    /// Binds a connection at a public port to the host with the user's mailboxes, also if that is not the host that
+    /// greets: it ends with that host, and the faults of its link apply. Returns how long the host is on; `None` at a
+    /// port inside the world, where nothing is bound.
     pub(super) fn enter<M: Machine + Unpin>(
         &self,
         user: &User,
@@ -69,7 +71,8 @@ impl UserDirectory {
         Ok(Some(lifetime))
     }
 
-    /// Looks up the user with this login name, which is an address.
+    /// The user with this login name, which is a full address; `None` also if no host of this listener has the
+    /// mailboxes.
     pub fn user(&self, login: &str) -> Option<User> {
         let world = &self.greeting_host().context().world;
         let (address, password) = world.secret(login)?;

@@ -19,7 +19,8 @@ impl LmtpPolicy {
         Self(mda)
     }
 
-    /// Stores the message for one recipient, with the last trace fields on top. RFC 5321 §4.4.
+    /// Stores the message for one recipient, with a new `Received` field and above it a new `Return-Path` field. `Err`
+    /// is the LMTP reply of the refusal. RFC 5321 §4.4.
     async fn deliver(
         &self,
         origin: &Origin<'_>,
@@ -33,7 +34,8 @@ impl LmtpPolicy {
         self.0.mailboxes().deliver(&to.key(), to.detail(), &message).await.map_err(refusal_for)
     }
 
-    /// Reports what was stored.
+    /// Records the events of the stored copies: one `Received` for all their recipients, and one `Delivered` each;
+    /// nothing if no copy was stored. The outcomes are in the order of the recipients.
     fn report(&self, origin: &Origin<'_>, envelope: &Envelope, size: usize, id: QueueId, outcomes: &[Outcome]) {
         let all = envelope.recipients.iter().zip(outcomes);
         let stored = all.filter_map(|(Recipient { address, .. }, outcome)| Some((address, outcome.as_ref().ok()?)));
@@ -76,7 +78,7 @@ impl Policy for LmtpPolicy {
         }
     }
 
-    /// Every domain has a postmaster, RFC 5321 §4.5.1.
+    /// Accepts an address whose mailbox is on this host, and the postmaster of each of its domains, RFC 5321 §4.5.1.
     fn rcpt(&mut self, _client: Client<'_>, _from: &ReversePath, Recipient { address, .. }: &Recipient) -> Reply {
         let is_postmaster = address.local().eq_ignore_ascii_case("postmaster");
         let is_known = is_postmaster || self.0.context().world.has_mailbox(address);
@@ -86,7 +88,7 @@ impl Policy for LmtpPolicy {
         }
     }
 
-    /// Stores the message for all recipients in one commit where possible.
+    /// Stores the message for all recipients, in one commit where possible. Returns one reply per recipient, in order.
     async fn message(&mut self, client: Client<'_>, envelope: Envelope, message: Message) -> Vec<Reply> {
         let context = self.0.context();
         let origin = client.origin(&context.world);

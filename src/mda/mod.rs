@@ -3,11 +3,11 @@
 //! ```text
 //!  lmtp --deliver--> Mailboxes --view, message--> pop3, imap
 //!                       |  '----wakes----------------^  (IDLE)
-//!                     store: durable before the client is told
+//!                     store: durable before the client gets its reply
 //! ```
 //!
-//! [`Mda`] is one host, [`Mailboxes`] holds those of all hosts of a process. [`LmtpPolicy`] decides for its LMTP server;
-//! [`Pop3`] and [`Imap`] are its other services.
+//! [`Mda`] is one host, [`Mailboxes`] holds those of all hosts of a process. [`LmtpPolicy`] decides for its LMTP
+//! server; [`Pop3`] and [`Imap`] are its other services.
 
 mod directory;
 mod imap;
@@ -33,7 +33,7 @@ pub use mailboxes::{
     MemoryUse, MessageMeta, Messages, Miscount, SCHEMA, SessionId, SpecialUse, Status, SummaryReader, TextFilter, Uid,
     Usage, View, filed_after, inventory,
 };
-use mailboxes::{canonical_name, is_within};
+use mailboxes::{INBOX, canonical_name, is_within};
 pub use pop3::Pop3;
 
 /// Dependencies of one MDA.
@@ -70,7 +70,8 @@ struct Inner {
 }
 
 impl Mda {
-    /// An MDA with these dependencies; sets the quotas of its users and the memory for mailboxes.
+    /// An MDA with these dependencies. In the shared mailbox store, sets the quotas of the users whose mailboxes it
+    /// has, and the memory budget of the world file.
     pub fn new(context: MdaContext) -> Self {
         let fqdn = context.world.hosts.get(&context.host).map_or_else(String::new, |host| host.fqdn.clone());
         let mda = Self(Arc::new(Inner { context, fqdn, lifetime: Mutex::default() }));
@@ -81,17 +82,17 @@ impl Mda {
         mda
     }
 
-    /// The host is on for this time: users whose mailboxes it has can log in at the public ports.
+    /// Sets how long the host is on. Until then, users whose mailboxes it has can log in at the public ports.
     pub fn start(&self, lifetime: Lifetime) {
         *lock(&self.0.lifetime) = Some(lifetime);
     }
 
-    /// How long the host is on; `None` if it is off.
+    /// How long the host is on; `None` before the first `start` and once that time is over.
     fn lifetime(&self) -> Option<Lifetime> {
         lock(&self.0.lifetime).clone().filter(|lifetime| !lifetime.is_over())
     }
 
-    /// The address at which programs outside the world see the host.
+    /// The first address of the host in the world file, at which programs outside the world see it.
     fn address(&self) -> Option<IpAddr> {
         self.context().world.hosts.get(self.host())?.addresses.first().copied()
     }

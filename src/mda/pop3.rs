@@ -46,7 +46,7 @@ struct Pop3Handler {
     conn: Conn<Session>,
     /// The logged-in user and the locked maildrop.
     open: Option<(User, Maildrop)>,
-    /// How long the host with the maildrop is on, behind a port of another one.
+    /// How long the host with the maildrop is on, behind a public port.
     lifetime: Option<Lifetime>,
     recorder: Recorder,
 }
@@ -65,6 +65,7 @@ impl Pop3Handler {
         Self { conn: Conn::new(stream, session, stop), users, open: None, lifetime: None, recorder }
     }
 
+    /// Answers the events of the session until it ends.
     async fn run(mut self: Box<Self>) -> Result<(), net::Error> {
         while let Some(event) = self.event().await? {
             match event {
@@ -101,7 +102,8 @@ impl Pop3Handler {
         Ok(())
     }
 
-    /// The next event; `None` also if the host with the maildrop is gone.
+    /// The next event; `None` at the end of the session, or when the host with the maildrop is off and the session did
+    /// not end in time.
     async fn event(&mut self) -> Result<Option<Event>, net::Error> {
         match self.lifetime.clone() {
             Some(lifetime) => lifetime.run(self.conn.event()).await.unwrap_or(Ok(None)),
@@ -109,7 +111,8 @@ impl Pop3Handler {
         }
     }
 
-    /// RFC 1939 §4: the maildrop is locked before the session continues.
+    /// Locks and opens the maildrop of a login name, before the session continues, RFC 1939 §4. Returns its messages in
+    /// the order of their numbers; `Refusal::Temporary` also while the host with the maildrop is off.
     async fn open(&mut self, login: &str) -> Result<Vec<Entry>, Refusal> {
         let user = self.users.user(login).ok_or(Refusal::Permanent)?;
         // RFC 3206 §4: the client need not ask for another password.
@@ -120,17 +123,21 @@ impl Pop3Handler {
         Ok(entries)
     }
 
+    /// The message at a place in the opened maildrop, from 0; `Refusal::Gone` if it was removed meanwhile.
     fn message(&mut self, index: usize) -> Result<Message, Refusal> {
         let (_, maildrop) = self.open.as_mut().ok_or(Refusal::Permanent)?;
         maildrop.message(index).map_err(|error| refusal(&error))?.ok_or(Refusal::Gone)
     }
 
-    /// RFC 1939 §6: marked messages are removed and the lock is released before the client gets its reply.
+    /// Removes the messages at these places, from 0, and releases the lock even if that fails, before the client gets
+    /// its reply. RFC 1939 §6.
     async fn update(&mut self, deleted: &[usize]) -> Result<(), Refusal> {
         let (_, maildrop) = self.open.take().ok_or(Refusal::Permanent)?;
         maildrop.remove(deleted).await.map_err(|error| refusal(&error))
     }
 
+    /// Records the event that a message was retrieved, with the transcript since the last such event; nothing for a
+    /// message without a journey.
     fn report(&mut self, message: &Message) {
         let (Some((user, _)), Some(journey)) = (&self.open, message.journey()) else { return };
         let account = user.address.key();
@@ -141,7 +148,8 @@ impl Pop3Handler {
     }
 }
 
-/// The refusal for the client; the cause is logged.
+/// The refusal for the client. The error is logged here, except a locked maildrop and damage, which the store has
+/// logged.
 fn refusal(error: &Error) -> Refusal {
     match error {
         Error::InUse => return Refusal::InUse,

@@ -39,7 +39,8 @@ pub(super) enum Verdict {
 }
 
 impl Attempt {
-    /// Both together: what the second connection did for the recipients beyond the limit of the first.
+    /// Appends `rest`, the attempt on a second connection for the recipients beyond the limit of the first: its
+    /// verdicts, duration, phases and transcript are added; host, peer and TLS are those of the first.
     pub(super) fn and(mut self, rest: Self) -> Self {
         self.verdicts.extend(rest.verdicts);
         self.duration += rest.duration;
@@ -54,7 +55,8 @@ impl Attempt {
         self
     }
 
-    /// The attempt was interrupted, because the host stops.
+    /// The same failure for each of `count` recipients, because this host stops: the next host may have accepted the
+    /// message.
     pub(super) fn interrupted(count: usize) -> Self {
         let what = "interrupted: this host is shutting down".to_owned();
         let failure = Failure::Broken { host: "the next host".to_owned(), what, in_doubt: true };
@@ -90,7 +92,8 @@ impl ConnectError {
         Self { tried, ..self }
     }
 
-    /// The same error for messages that wait for no attempt.
+    /// The failure and its duration, without lookups, hosts and transcript: for messages that fail during the back-off,
+    /// without an attempt of their own.
     pub(super) fn without_details(&self) -> Self {
         Self::new(self.failure.clone(), self.duration, None)
     }
@@ -100,7 +103,7 @@ impl ConnectError {
         self.failure.is_permanent()
     }
 
-    /// The same failure for each of `count` recipients.
+    /// An attempt with this failure for each of `count` recipients; the hosts that were tried are not in it.
     pub(super) fn for_recipients(&self, count: usize) -> Attempt {
         Attempt {
             verdicts: vec![Verdict::Failed(self.failure.clone()); count],

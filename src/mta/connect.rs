@@ -32,7 +32,8 @@ pub(super) struct TriedHost {
 }
 
 impl TriedHost {
-    /// Records it as an event of a message.
+    /// Records it as a `Tried` event of the message, with the recipients that have no verdict; the job waits anew from
+    /// then on.
     pub(super) fn report(&self, mta: &Mta, hop: &NextHop, job: &mut Job) {
         let mut attempt = Box::new(self.details.clone());
         attempt.wait_ms = job.waited_ms(attempt.began);
@@ -49,7 +50,8 @@ impl TriedHost {
     }
 }
 
-/// Connects to the first host of a next hop that accepts a session; `earlier` was said for the same message before.
+/// Connects to the first host of a next hop that accepts a session; each that was tried in vain is recorded as an
+/// event. `earlier` was said for the same message before, on a connection that was open already.
 pub(super) async fn connect(
     mta: &Mta,
     hop: &NextHop,
@@ -92,6 +94,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Tries the addresses of all targets in order, up to `MAX_ADDRESSES`. The failure is that of the last one.
     async fn first_of(&mut self, targets: &[Target]) -> Result<OutboundConnection, Failure> {
         let all = targets.iter().flat_map(|target| target.addresses.iter().map(move |address| (target, *address)));
         let all: Vec<_> = all.take(MAX_ADDRESSES).collect();
@@ -106,7 +109,8 @@ impl Search<'_> {
         Err(worst)
     }
 
-    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails.
+    /// Connects with the required protection; with opportunistic TLS, in clear text if TLS fails. Each failure is noted
+    /// as a host that was tried.
     async fn connect_to(&mut self, target: &Target, address: SocketAddr) -> Result<OutboundConnection, Failure> {
         let SetupError { cause, details, mut transcript } =
             match self.handshake(target, address, self.hop.tls != TlsMode::None).await {
@@ -144,7 +148,8 @@ impl Search<'_> {
         })
     }
 
-    /// Connects to an address. The lookups are in the details of the first one.
+    /// Connects to an address, with STARTTLS if `tls` and the host offers it. The lookups are in the details of the
+    /// first one.
     async fn handshake(
         &mut self,
         target: &Target,
@@ -159,7 +164,7 @@ impl Search<'_> {
         Ok(connection.opened_since(self.started_at, std::mem::take(&mut self.earlier)))
     }
 
-    /// Records a host that cannot be used.
+    /// Records an event of a host that cannot be used, with what was said since the one before, and adds it to `tried`.
     fn note(&mut self, target: &Target, reason: String, details: AttemptDetails, transcript: Transcript) {
         let mut said_before = std::mem::take(&mut self.earlier);
         said_before.append(&transcript);
@@ -177,13 +182,14 @@ impl Search<'_> {
         self.tried.push(host);
     }
 
+    /// The failure of the whole search, with the hosts that were tried; with the lookups if there were none.
     fn error(self, failure: Failure) -> ConnectError {
         let details = self.details.map(Box::new);
         ConnectError::new(failure, self.started_at.elapsed(), said(self.earlier)).after(details).after_hosts(self.tried)
     }
 }
 
-/// A transcript, if something was said.
+/// The transcript; `None` if it is empty.
 pub(super) fn said(transcript: Transcript) -> Option<Transcript> {
     Some(transcript).filter(|transcript| !transcript.is_empty())
 }

@@ -60,7 +60,8 @@ impl OutboundConnection {
         Self { started_at, last_reply_at: Instant::now(), earlier, ..self }
     }
 
-    /// Connects to a host and negotiates until a message can be sent; adds to what is known of the attempt.
+    /// Connects to a host and negotiates until a message can be sent, with STARTTLS if `tls` and the host offers it;
+    /// adds to `details`, what is known of the attempt.
     pub(super) async fn handshake(
         mta: &Mta,
         hop: &NextHop,
@@ -159,7 +160,8 @@ impl OutboundConnection {
         self.conn.machine.recipient_capacity(recipients)
     }
 
-    /// One transaction; returns the connection if it can be used again.
+    /// Sends a message to the recipients of the envelope; returns the result, and the connection if it can be used
+    /// again.
     pub(super) async fn send(mut self, envelope: &Envelope, message: &Message) -> (Attempt, Option<Self>) {
         if STALE_AFTER < self.last_reply_at.elapsed() {
             self.conn.machine.hold_next_message();
@@ -191,6 +193,7 @@ impl OutboundConnection {
         }
     }
 
+    /// Waits for the replies to the message that is being sent; if the connection ends, fails with those that came.
     async fn outcome(&mut self) -> Result<client::Outcome, client::Failure> {
         loop {
             match self.conn.event().await {
@@ -208,6 +211,7 @@ impl OutboundConnection {
         while let Ok(Some(_)) = self.conn.event().await {}
     }
 
+    /// The attempt with these verdicts; takes its details and its transcript from the connection.
     fn attempt(&mut self, verdicts: Vec<Verdict>) -> Attempt {
         Attempt {
             verdicts,
@@ -254,6 +258,7 @@ impl OutboundConnection {
         }
     }
 
+    /// The failure of a session that was refused or ended early; in doubt if that was after the whole message.
     fn failure(&self, failure: &client::Failure) -> Failure {
         match &failure.cause {
             Cause::Refused(reply) => {

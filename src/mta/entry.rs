@@ -21,7 +21,8 @@ pub struct QueuedMessage {
 }
 
 impl QueuedMessage {
-    /// Its entry in the catalogue, listed under these addresses.
+    /// Its new entry for the catalogue: listed under these addresses (keys of mailboxes), and sent by the user `login`,
+    /// if one logged in.
     pub(super) fn arrival(&self, addresses: BTreeSet<String>, login: Option<&str>) -> Arrival {
         let Envelope { reverse_path, recipients, .. } = &self.envelope;
         Arrival {
@@ -35,7 +36,7 @@ impl QueuedMessage {
         }
     }
 
-    /// The keys of its recipients.
+    /// The mailbox keys of its recipients: addresses in lower case, without `+detail`.
     pub(super) fn recipient_keys(&self) -> BTreeSet<String> {
         self.envelope.recipients.iter().map(|recipient| recipient.address.key()).collect()
     }

@@ -28,9 +28,9 @@ struct ExpandedTarget {
 }
 
 impl AliasExpansion {
-    /// Expands an alias or a catch-all address of this host, with the aliases among its targets; `None` if the recipient is
-    /// neither. Each alias is followed once, so the work is bounded by the number of declared aliases. An alias that leads
-    /// only to itself or to `|discard` has no targets.
+    /// Expands an alias or a catch-all address of this host, with the aliases among its targets; `None` if the
+    /// recipient is neither. Each alias is followed once, so the work is bounded by the number of declared aliases. An
+    /// alias that leads only to itself or to `|discard` has no targets.
     pub(super) fn of(mta: &Mta, recipient: &Recipient) -> Option<Self> {
         targets(mta, &recipient.address)?;
         let mut expansion = Self { alias: recipient.clone(), targets: Vec::new(), is_discarded: false };
@@ -92,8 +92,8 @@ impl AliasExpansion {
         !self.is_discarded && !self.targets.is_empty() && self.targets.iter().all(|target| target.is_loop)
     }
 
-    /// The copies of the message: the recipients that the same aliases led to, and those aliases. No address of `seen` is
-    /// among them; the recipients are added there.
+    /// The copies of the message: the recipients that the same aliases led to, and those aliases. No address of `seen`
+    /// is among them; the recipients are added there.
     pub(super) fn copies(&self, seen: &mut BTreeSet<Address>) -> Vec<(Vec<Recipient>, &[Address])> {
         let mut copies: Vec<(Vec<Address>, &[Address])> = Vec::new();
         for ExpandedTarget { address, alias_path, .. } in self.targets.iter().filter(|target| !target.is_loop) {
@@ -108,8 +108,8 @@ impl AliasExpansion {
         copies.into_iter().map(|(addresses, alias_path)| (self.recipients(addresses), alias_path)).collect()
     }
 
-    /// The targets as recipients. A single one takes over all requests of the sender; several do not report success, which
-    /// this host reports itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
+    /// The targets as recipients. A single one takes over all requests of the sender; several do not report success,
+    /// which this host reports itself. RFC 3461 §5.2.7.1, §5.2.7.2 (c).
     fn recipients(&self, targets: impl IntoIterator<Item = Address>) -> Vec<Recipient> {
         let notify = match self.is_single() {
             true => self.alias.notify,
@@ -121,7 +121,8 @@ impl AliasExpansion {
         targets.into_iter().map(|address| Recipient { address, notify, orcpt: Some(orcpt.clone()) }).collect()
     }
 
-    /// The report to the sender at the expansion, if there is one. RFC 3461 §5.2.7; what is discarded counts as delivered.
+    /// The report to the sender at the expansion, if there is one. RFC 3461 §5.2.7; what is discarded counts as
+    /// delivered.
     pub(super) fn sender_notice(&self) -> Option<(Action, RecipientStatus)> {
         let notice =
             |action, text: String| Some((action, RecipientStatus { status: (2, 0, 0), host: None, text: Some(text) }));
@@ -137,12 +138,13 @@ impl AliasExpansion {
     }
 }
 
-/// The message with the aliases that led to a copy on top: no others, which its recipients need not know.
+/// The message with a `Delivered-To` on top for each alias that led to a copy, the first of them lowest: no others,
+/// which its recipients need not know.
 pub(super) fn with_delivered_to(message: &Message, alias_path: &[Address]) -> Message {
     alias_path.iter().fold(message.clone(), |message, name| message.with_header(&delivered_to(name)))
 }
 
-/// The targets of an alias of this host.
+/// The targets of an alias or catch-all address of this host; `None` if the address is neither.
 fn targets<'a>(mta: &'a Mta, address: &Address) -> Option<&'a [Target]> {
     mta.context().world.alias(address).filter(|_| mta.is_local(address.domain()))
 }

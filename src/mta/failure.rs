@@ -113,7 +113,7 @@ impl Failure {
         }
     }
 
-    /// The status for a report. RFC 3463, RFC 7505 §4, and RFC 8689 §4.2.1.
+    /// The enhanced status code for a report: class, subject and detail. RFC 3463, RFC 7505 §4, and RFC 8689 §4.2.1.
     pub fn status(&self) -> (u8, u16, u16) {
         match self {
             Self::Refused { reply, .. } => reply.status(),

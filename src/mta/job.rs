@@ -43,12 +43,12 @@ impl Job {
         self.envelope.recipients.get(self.done..).unwrap_or_default()
     }
 
-    /// Their addresses.
+    /// The addresses of the recipients without a verdict.
     pub(super) fn addresses(&self) -> Vec<Address> {
         self.rest().iter().map(|recipient| recipient.address.clone()).collect()
     }
 
-    /// The envelope for the first `count` of them, at least one.
+    /// The envelope for the first `count` recipients without a verdict, at least one.
     pub(super) fn part(&self, count: usize) -> Envelope {
         let recipients = self.rest().iter().take(count.max(1)).cloned().collect();
         Envelope { recipients, ..self.envelope.clone() }
@@ -59,7 +59,7 @@ impl Job {
         milliseconds(Duration::try_from(until.duration_since(self.waits_since)).unwrap_or_default())
     }
 
-    /// Hands over the result.
+    /// Hands over the result, with the time that the job waited, to what waits for it.
     pub(super) fn finish(self, mut attempt: Attempt) {
         if let Some(details) = &mut attempt.details {
             details.wait_ms = self.waited_ms(details.began);

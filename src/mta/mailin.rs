@@ -105,7 +105,7 @@ impl MailinHandler {
         self.mta.context().world.hosts.values().find(|host| host.fqdn.eq_ignore_ascii_case(&self.hello))
     }
 
-    /// RFC 5321 §3.3, as [`super::SmtpPolicy`] does it.
+    /// The reply to RCPT for this address, as [`super::SmtpPolicy`] decides it. RFC 5321 §3.3.
     fn recipient(&self, address: &Address) -> Response {
         let context = self.mta.context();
         let relays = || self.host().is_some_and(|host| context.settings.relay_from.hosts.contains(&host.name));
@@ -122,7 +122,8 @@ impl MailinHandler {
         }
     }
 
-    /// The stage that takes responsibility: RFC 5321 §6.1.
+    /// Queues the message that was received, and returns the reply to it: the stage that takes responsibility. RFC 5321
+    /// §6.1.
     fn store(&mut self) -> Response {
         let (data, envelope) = (std::mem::take(&mut self.data), std::mem::take(&mut self.envelope));
         if self.too_large {

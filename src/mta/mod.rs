@@ -80,7 +80,7 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// Runs a task until the end.
+    /// The same task, which is dropped where it is when `end` fires.
     fn until_end(&self, task: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
         let end = self.end.clone();
         // Boxed here, because a task that is spawned is copied several times.
@@ -123,7 +123,7 @@ impl Mta {
         &self.0.queue
     }
 
-    /// Forgets what is cached of this domain and the names below it; all if it is empty.
+    /// Forgets the DNS answers that are cached about `domain` and the names below it; all of them if `domain` is empty.
     pub fn forget_names(&self, domain: &str) {
         self.context().resolver.forget(domain);
     }
@@ -150,7 +150,8 @@ impl Mta {
         &self.0.scheduler
     }
 
-    /// The postmaster of this host: that of its own domain, or else of the first domain of the world. RFC 5321 §4.5.1.
+    /// The postmaster of the first domain whose mail this host takes, or else of the first domain of the world; `None`
+    /// if the world has no domain. RFC 5321 §4.5.1.
     fn postmaster(&self) -> Option<Address> {
         let domains = &self.context().world.domains;
         let own = domains.iter().find(|(_, served)| served.mx.contains(self.host())).or(domains.iter().next());

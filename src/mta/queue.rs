@@ -56,7 +56,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of `host`, which schedules its messages there; those in the store are due as before.
+    /// The queue of `host` in `store`; its messages there are scheduled in `scheduler`, due as before.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -80,7 +80,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes a message durable, due at once.
+    /// Makes a message durable, due at once; it gets no entry in the catalogue.
     ///
     /// # Errors
     /// It could not be stored, and nothing of it is.
@@ -89,7 +89,7 @@ impl Queue {
     }
 
     /// Makes durable, in one commit, all that the message `id` became: several copies if aliases were expanded, none if
-    /// they discard it; with new entries of the catalogue. All are due at once, after `then`.
+    /// they discard it; with new entries of the catalogue. After the commit, calls `then`, and then all are due.
     ///
     /// # Errors
     /// Something could not be stored, and nothing is.
@@ -117,7 +117,7 @@ impl Queue {
         Ok(Receipt { id })
     }
 
-    /// Reads a message; `None` if it was deleted or is on hold.
+    /// Takes a message from the cache of the scheduler, or reads it; `None` if it was deleted or is on hold.
     ///
     /// # Errors
     /// The store cannot be read, or this row of it; see `hold_unreadable`.
@@ -135,7 +135,7 @@ impl Queue {
     }
 
     /// Puts a row in flight that cannot be read on hold, with the reason: trying it again would not help. The operator
-    /// sees it in the list, and may release or delete it.
+    /// sees it in the list, and may release or delete it. Returns the row; nothing if it was deleted.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -146,7 +146,8 @@ impl Queue {
         Ok(held)
     }
 
-    /// Stores the result of an attempt. The row stays in flight if recipients of it do.
+    /// Stores the result of an attempt and its reports, then schedules the row for its next attempt, and the reports.
+    /// The row stays in flight if recipients of it do.
     ///
     /// # Errors
     /// It could not be stored; the row is still in flight.
@@ -176,7 +177,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Some of all messages in the queue, in order, after the one at `row`.
+    /// Up to `limit` messages of this queue whose rows come after `row`, in the order of rows; those on hold or in
+    /// flight too.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -184,13 +186,13 @@ impl Queue {
         self.store.read(|connection| sqlite::messages_after(connection, &self.host, row, limit))
     }
 
-    /// The entries of reports, which enter the world here.
+    /// New entries of the catalogue for reports, which enter the world here; none if the queue has no catalogue.
     pub(super) fn arrivals(&self, reports: &[QueuedMessage]) -> Vec<Arrival> {
         let is_on = self.catalogue.is_some();
         reports.iter().filter(|_| is_on).map(|report| report.arrival(report.recipient_keys(), None)).collect()
     }
 
-    /// Tells the catalogue of its new entries.
+    /// Sends the new entries to the readers of the catalogue, after their commit.
     fn publish(&self, entered: catalogue::Changes) {
         if let Some(catalogue) = &self.catalogue {
             catalogue.publish(entered);
@@ -213,7 +215,7 @@ impl Queue {
     }
 }
 
-/// Adds entries to the catalogue.
+/// Adds entries to the catalogue; returns their numbers, as what is to be published after the commit.
 fn enter(transaction: &Transaction<'_>, arrivals: &[Arrival]) -> Result<catalogue::Changes, store::Error> {
     let added = arrivals.iter().map(|arrival| catalogue::insert(transaction, arrival));
     Ok(catalogue::Changes { added: added.collect::<Result<_, _>>()?, ..Default::default() })

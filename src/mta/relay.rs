@@ -25,8 +25,9 @@ const PARTIAL_SETTLE_DELAY: Duration = Duration::from_secs(1);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Mta {
-    /// Relays what is in the queue, until `stop`; attempts in flight may end. When `end` fires, they are dropped where they
-    /// are, as if the process were killed. Nothing in memory is kept from before: it starts with what is in the store.
+    /// Loads the schedule, and clears the state of the policy. The future that is returned relays what is in the queue,
+    /// until `stop`; attempts in flight may end. When `end` fires, they are dropped where they are, as if the process
+    /// were killed. Nothing in memory is kept from before: it starts with what is in the store.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -40,6 +41,8 @@ impl Mta {
     }
 }
 
+/// Begins attempts as rows become due, until `stop`; then waits for those in flight, and drops what is left after
+/// `SHUTDOWN_TIMEOUT`.
 async fn run(mta: Mta, stop: Stop, tasks: Tasks) {
     let attempts = TaskTracker::new();
     while let Some(row) = stop.run_until_cancelled(mta.scheduler().next_due()).await {
@@ -60,7 +63,8 @@ async fn run(mta: Mta, stop: Stop, tasks: Tasks) {
 /// The slot at a destination, and the recipients of the message that go there.
 type Part = (Slot, Vec<Recipient>);
 
-/// Reads an entry that is due and asks for slots at the destinations of its recipients.
+/// Reads an entry that is due and asks for slots at the destinations of its recipients. `None` if no attempt begins:
+/// the entry waits, is tried later, is on hold, or is gone.
 async fn start_attempt(mta: &Mta, row: i64) -> Option<(Entry, Vec<Part>)> {
     let entry = match mta.queue().load(row) {
         Ok(Some(entry)) => entry,
@@ -91,6 +95,7 @@ async fn hold_unreadable(mta: &Mta, row: i64, error: &store::Error) {
     }
 }
 
+/// Logs the error; the row is no longer in flight, and due again after `STORE_RETRY_INTERVAL`.
 fn retry_later(mta: &Mta, row: i64, error: &store::Error) {
     tracing::error!(host = %mta.host(), %error, "cannot read queue entry; retrying in 5 s");
     mta.scheduler().reschedule(row, Some(later(mta.context().clock.now(), STORE_RETRY_INTERVAL)));
@@ -113,8 +118,8 @@ fn report_due(mta: &Mta, entry: &Entry) -> bool {
     is_over(give_up) || (!entry.warned && is_over(warn))
 }
 
-/// Tries all destinations at once. A slow one does not delay the settlement of what others accepted, so that a crash does
-/// not repeat it.
+/// Tries all destinations at once, and stores the results. A slow one does not delay the settlement of what others
+/// accepted, so that a crash does not repeat it.
 async fn try_all(mta: &Mta, mut entry: Entry, parts: Vec<Part>) {
     let id = entry.queued.id;
     let mut tries: FuturesUnordered<_> = parts

@@ -44,6 +44,7 @@ pub(super) struct RecipientStatus {
 }
 
 impl RecipientStatus {
+    /// The status of a recipient that failed or waits; the text is the reply of the next host, if it refused.
     pub(super) fn of(failure: &Failure) -> Self {
         let text = Some(failure.reply().map_or_else(|| failure.to_string(), ToString::to_string));
         let host = failure.reply().and(failure.host()).map(str::to_owned);
@@ -65,7 +66,7 @@ pub(super) fn all(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], n
     by_action.into_iter().map(|(action, entries)| report(mta, queued, sender, action, &entries, now)).collect()
 }
 
-/// What failed, except for the postmaster: a report of that could fail in turn, without end.
+/// One report about what failed, except for the postmaster: a report of that could fail in turn, without end.
 fn to_postmaster(mta: &Mta, queued: &QueuedMessage, entries: &[DsnEntry<'_>], now: Timestamp) -> Vec<QueuedMessage> {
     let Some(postmaster) = mta.postmaster() else { return Vec::new() };
     let is_lost = |entry: &&DsnEntry<'_>| entry.1 == Action::Failed && !entry.0.address.is_postmaster();
@@ -79,7 +80,8 @@ pub(super) fn step(report: &QueuedMessage, about: JourneyId) -> EventKind {
     EventKind::Reported { about, recipients }
 }
 
-/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. RFC 3461 §4.1.
+/// Whether the recipient's NOTIFY asks for a report of this action; without it, failure and delay are reported. RFC
+/// 3461 §4.1.
 fn wants(recipient: &Recipient, action: Action) -> bool {
     match (action, recipient.notify) {
         (Action::PassedOn, _) => false,
@@ -89,6 +91,7 @@ fn wants(recipient: &Recipient, action: Action) -> bool {
     }
 }
 
+/// The report of one action to `sender`, ready to be queued: a message with a journey of its own.
 fn report(
     mta: &Mta,
     queued: &QueuedMessage,
@@ -120,7 +123,8 @@ fn report(
     }
 }
 
-/// The whole report: a text, the fields for programs, and what is returned of the message. RFC 3464 §2.
+/// The whole report, its header included: a text, the fields for programs, and what is returned of the message, which
+/// may have line ends that are not CR LF. `id` is that of the report. RFC 3464 §2.
 fn compose(
     mta: &Mta,
     queued: &QueuedMessage,
@@ -210,7 +214,8 @@ impl Fields<'_> {
         self.text.push_str("\r\n");
     }
 
-    /// RFC 3464 §2.3. Only a reply of the next host has a Remote-MTA and the diagnostic type `smtp`.
+    /// Appends an empty line and the fields of a recipient, up to its diagnostic. RFC 3464 §2.3. Only a reply of the
+    /// next host has a Remote-MTA and the diagnostic type `smtp`.
     fn write_recipient(&mut self, recipient: &Recipient, action: Action, status: &RecipientStatus) {
         let RecipientStatus { status: (class, subject, detail), host, text } = status;
         self.text.push_str("\r\n");
@@ -242,7 +247,7 @@ impl Fields<'_> {
     }
 }
 
-/// Text in ASCII: other characters are written as in addresses of type `utf-8`. RFC 6533 §3.
+/// Text in ASCII: other characters are written as in addresses of type `utf-8`, such as `\x{E9}`. RFC 6533 §3.
 fn escaped(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return text.into();
@@ -275,16 +280,18 @@ fn texts(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether addresses in UTF-8 need the international media types. RFC 6533 §3.
+/// Whether a local part is not ASCII, so that the report needs the international media types. RFC 6533 §3.
 fn is_international(entries: &[&DsnEntry<'_>]) -> bool {
     entries.iter().any(|(recipient, ..)| !recipient.address.local().is_ascii())
 }
 
+/// The lines of a text, trimmed, with a space between; empty ones are left out.
 fn one_line(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The text on one line. Longer text is folded at spaces, or where a line must end; further lines begin with `indent`.
+/// The text on one line of up to `width` bytes. Longer text is folded at spaces, a long word at `MAX_PIECE_BYTES`;
+/// further lines begin with `indent`.
 fn folded(text: &str, indent: &str, width: usize) -> String {
     let text = one_line(text);
     let (mut lines, mut rest) = (Vec::new(), text.as_str());
@@ -310,7 +317,8 @@ fn has_long_lines(message: &Message) -> bool {
     })
 }
 
-/// Writes header fields; lines that are too long are folded, before a space if there is one. RFC 5322 §2.2.3.
+/// Appends header fields to the report; lines that are too long are folded, before a space if there is one. RFC 5322
+/// §2.2.3.
 fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     for mut line in header.split_inclusive(|byte| *byte == b'\n') {
         while MAX_LINE_BYTES < line.strip_suffix(b"\r\n").unwrap_or(line).len() {
@@ -326,7 +334,7 @@ fn write_header(report: &mut Vec<u8>, header: &[u8]) {
     }
 }
 
-/// Up to the first empty line, the part that a header-only report returns.
+/// The part of a message that a header-only report returns: all before the first empty line.
 fn header(message: &[u8]) -> &[u8] {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n");
     end.map_or(message, |end| &message[..end + 2])

@@ -18,7 +18,8 @@ pub(super) struct Target {
 }
 
 impl NextHop {
-    /// The next hop of a recipient at this MTA.
+    /// The next hop of a recipient at this MTA: the mailboxes of a local domain, else the first route that matches, the
+    /// smarthost, the address literal, or the exchanges of the domain.
     pub(super) fn of(mta: &Mta, recipient: &Address, tls_preference: TlsPreference) -> Self {
         let (context, domain) = (mta.context(), recipient.domain());
         let sender_requires = tls_preference == TlsPreference::Required;
@@ -73,7 +74,8 @@ pub(super) enum TlsPreference {
 }
 
 impl TlsPreference {
-    /// REQUIRETLS takes precedence. RFC 8689 §3.
+    /// What a message requests: `REQUIRETLS` in its envelope takes precedence over its field `TLS-Required`. RFC 8689
+    /// §3.
     pub(super) fn of_message(envelope: &Envelope, message: &Message) -> Self {
         let is_waived = || message.field("tls-required").is_some_and(|value| value.eq_ignore_ascii_case("no"));
         match envelope.require_tls {
@@ -83,6 +85,7 @@ impl TlsPreference {
         }
     }
 
+    /// How well to protect a connection for which the settings say `configured`.
     fn of(self, configured: TlsMode) -> TlsMode {
         match self {
             Self::AsConfigured => configured,
@@ -100,6 +103,7 @@ fn kind(route: &Route) -> Option<HopKind> {
     }
 }
 
+/// The address in a literal such as `[192.0.2.1]` or `[ipv6:2001:db8::1]`, in lower case; `None` for other domains.
 fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     inner.strip_prefix("ipv6:").unwrap_or(inner).parse().ok()
@@ -116,13 +120,15 @@ fn literal_target(mta: &Mta, ip: IpAddr) -> Result<Target, Failure> {
     }
 }
 
+/// The host of this name, with all addresses that DNS has for it, and this port.
 async fn target(resolver: &Resolver, name: &str, port: u16) -> Result<Target, Failure> {
     let addresses = resolver.addresses(name).await?;
     let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     Ok(Target { name: name.to_owned(), preference: None, addresses })
 }
 
-/// The exchanges of a domain with a lower preference value than this host. RFC 5321 §5.1.
+/// The exchanges of a domain that have an address, in the order to try them: those with a lower preference value than
+/// this host. RFC 5321 §5.1.
 async fn exchanges(mta: &Mta, resolver: &Resolver, domain: &str) -> Result<Vec<Target>, Failure> {
     let found = resolver.mx(domain).await?;
     let has_mx = matches!(found, Mx::Hosts(_));
@@ -158,7 +164,8 @@ fn nearer(hosts: Vec<Exchange>, own: &str) -> Vec<Exchange> {
     hosts.into_iter().filter(|exchange| ours.is_none_or(|ours| exchange.preference < ours)).collect()
 }
 
-/// A temporary failure is kept: while an exchange may still be found, the message waits.
+/// The known failure if it is temporary, else the new one: while an exchange may still be found, the message waits. A
+/// new one about a host without an address becomes one about a host that does not exist.
 fn prefer_temporary(known: Option<Failure>, new: Failure) -> Failure {
     match known {
         Some(known) if !known.is_permanent() => known,

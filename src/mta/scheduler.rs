@@ -95,7 +95,7 @@ impl Scheduler {
         self.change(|state| *state = State { index: DueIndex::new(due), ..State::default() });
     }
 
-    /// New rows, due when they arrived.
+    /// Adds new rows, due when they arrived; keeps their entries in the cache until the first attempt.
     pub(super) fn add(&self, entries: Vec<Entry>) {
         self.change(|state| {
             for entry in entries {
@@ -105,7 +105,7 @@ impl Scheduler {
         });
     }
 
-    /// More new rows, due then.
+    /// Adds new rows, each due at its time, without entries in the cache.
     pub(super) fn add_due(&self, due: Vec<(Timestamp, i64)>) {
         self.change(|state| due.into_iter().for_each(|(due, row)| state.index.add(due, row)));
     }
@@ -129,7 +129,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes the next row if one is due.
+    /// Takes the next row if one is due at `now`, without waiting; else says when one is.
     pub(super) fn next(&self, now: Timestamp) -> Next {
         self.state().index.next(now)
     }
@@ -139,8 +139,9 @@ impl Scheduler {
         self.state().cache.take(row)
     }
 
-    /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight. Without them, the entry waits by itself: it
-    /// is parked at a destination without a free slot or, if all are in back-off, due at the end of that. An entry about
+    /// Asks for a slot at each of these destinations, in ascending order, for an entry in flight. `None` if it does not
+    /// get them, or no memory for its message; it is no longer in flight then: it is parked at the first destination
+    /// without a free slot, waits for memory or, if all are in back-off, is due at the end of that. An entry about
     /// which a report is due (`urgent`) ignores back-off.
     pub(super) fn admit(&self, entry: Entry, hops: &[NextHop], urgent: bool) -> Option<(Entry, Vec<Slot>)> {
         let now = self.clock.now();
@@ -155,10 +156,10 @@ impl Scheduler {
                 return None;
             }
             let (row, bytes) = (entry.row, entry.queued.message.len());
-            if !state.memory.has_room(row, bytes) {
+            if !state.memory.has_room(row, bytes, hops) {
                 state.release_reserved(row, now);
                 if state.index.leave(row) {
-                    state.memory.wait(row, bytes);
+                    state.memory.wait(row, bytes, hops);
                 }
                 return None;
             }
@@ -176,7 +177,7 @@ impl Scheduler {
             for hop in hops.iter().filter(|hop| !reserved.contains(hop)) {
                 self.destination_of(state, hop).slots.take();
             }
-            state.memory.take(row, bytes);
+            state.memory.take(row, bytes, hops);
             // Its route has changed since it was parked.
             for hop in reserved.iter().filter(|hop| !hops.contains(hop)) {
                 state.release(hop, now);
@@ -185,6 +186,7 @@ impl Scheduler {
         })
     }
 
+    /// Parks an entry in flight at a destination without a free slot; it takes no memory then.
     fn park(&self, state: &mut State, entry: Entry, hop: &NextHop, now: Timestamp) {
         state.release_memory(entry.row, now);
         if !state.index.leave(entry.row) {
@@ -203,15 +205,17 @@ impl Scheduler {
         self.change(|state| state.release(&slot.0, now));
     }
 
-    /// A row is no longer in flight. It is due then; `None` if it was deleted or is on hold.
+    /// A row is no longer in flight. It is due at `until`, unless the operator decided otherwise meanwhile; `None` if
+    /// it was deleted or is on hold.
     pub(super) fn reschedule(&self, row: i64, until: Option<Timestamp>) {
         let now = self.clock.now();
         self.active_attempts.end(row);
         self.change(|state| state.end(row, until, now));
     }
 
-    /// A destination cannot be reached: begins a back-off, at the end of which its parked messages are due, unless trying
-    /// again cannot help. Returns the jobs that fail with this error.
+    /// A destination cannot be reached: takes its jobs, which the caller fails with this error, and begins a back-off,
+    /// at the end of which its parked messages are due, unless trying again cannot help. `wait` returns that end for
+    /// the number of failures in a row before this one.
     pub(super) fn mark_down(
         &self,
         hop: &NextHop,
@@ -229,7 +233,7 @@ impl Scheduler {
         })
     }
 
-    /// Ends the back-off of all destinations.
+    /// Ends the back-off of all destinations; messages that are due at the end of it stay so.
     pub(super) fn clear_backoff(&self) {
         self.state().destinations.values_mut().for_each(|destination| destination.slots.clear_backoff());
     }
@@ -242,11 +246,13 @@ impl Scheduler {
         changed
     }
 
+    /// The destination, which is added if it is unknown.
     fn destination_of<'a>(&self, state: &'a mut State, hop: &NextHop) -> &'a mut Destination {
         state.destinations.entry(hop.clone()).or_insert_with(|| Destination::new(self.max_connections))
     }
 
-    /// Notes that an attempt of a row in flight begins.
+    /// Notes that an attempt of a row in flight begins. It is listed until the result is dropped, or the row is
+    /// rescheduled.
     pub(super) fn begin_attempt(&self, row: i64) -> Arc<AttemptProgress> {
         self.active_attempts.begin(row, self.clock.now())
     }
@@ -254,6 +260,16 @@ impl Scheduler {
     /// The attempts of a row in flight.
     pub(super) fn active_attempts_of(&self, row: i64) -> Vec<ActiveAttempt> {
         self.active_attempts.of(row)
+    }
+
+    /// What those of these rows that are neither due nor in flight wait for, instead of their time.
+    pub(super) fn waits(&self, rows: &BTreeSet<i64>) -> BTreeMap<i64, &'static str> {
+        let state = self.state();
+        let for_memory =
+            state.memory.waiting_rows().map(|row| (row, "waits for memory that other large messages take"));
+        let parked = state.destinations.values().flat_map(|destination| destination.slots.parked_rows());
+        let for_slots = parked.map(|row| (row, "waits until fewer messages are under way to its next host"));
+        for_memory.chain(for_slots).filter(|(row, _)| rows.contains(row)).collect()
     }
 
     /// The rows in flight.
@@ -278,7 +294,8 @@ impl Scheduler {
         })
     }
 
-    /// These rows are due then, or as soon as they are not in flight. Parked ones are due already.
+    /// These rows are due at `due`, or as soon as they are not in flight. Those that wait for a slot or for memory
+    /// still do.
     pub(super) fn wake(&self, rows: &BTreeSet<i64>, due: Timestamp) {
         self.change(|state| {
             let is_parked =
@@ -307,6 +324,7 @@ impl Scheduler {
             && destinations.values().all(is_unused)
     }
 
+    /// Changes the state under its lock, and wakes [`Scheduler::next_due`].
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.state());
         self.changed.notify_one();
@@ -326,6 +344,7 @@ impl State {
         until.and_then(|until| until.into_iter().min())
     }
 
+    /// A row is no longer in flight: it may be due again, and what it had reserved goes to others.
     fn end(&mut self, row: i64, until: Option<Timestamp>, now: Timestamp) {
         self.index.end(row, until);
         self.release_reserved(row, now);
@@ -359,8 +378,8 @@ impl State {
         }
     }
 
-    /// Releases the slots that are reserved for a row at destinations after this one, at which it is going to wait. Since all
-    /// rows that wait hold slots at earlier destinations only, none waits for another in a circle.
+    /// Releases the slots that are reserved for a row at destinations after this one, at which it is going to wait.
+    /// Since all rows that wait hold slots at earlier destinations only, none waits for another in a circle.
     fn release_above(&mut self, row: i64, hop: &NextHop, now: Timestamp) {
         let Some(reserved) = self.reserved.remove(&row) else { return };
         let (kept, above): (Vec<_>, Vec<_>) = reserved.into_iter().partition(|own| own < hop);
@@ -381,6 +400,7 @@ impl State {
         self.prune(hop);
     }
 
+    /// Drops the destination if there is nothing to remember about it.
     fn prune(&mut self, hop: &NextHop) {
         if self.destinations.get(hop).is_some_and(Destination::is_idle) {
             self.destinations.remove(hop);

@@ -54,8 +54,8 @@ pub(super) async fn settle_final(mta: &Mta, entry: &Entry, outcomes: Vec<Outcome
     settle(mta, entry, outcomes, now, remaining).await;
 }
 
-/// Settles recipients that were accepted or failed for good while others are still tried. Returns those to be tried again:
-/// the time of that is set when the attempt ends.
+/// Settles recipients that were accepted or failed for good while others are still tried. Returns those to be tried
+/// again: the time of that is set when the attempt ends.
 pub(super) async fn settle_partial(mta: &Mta, entry: &mut Entry, outcomes: Vec<Outcome>) -> Vec<Outcome> {
     let now = mta.context().clock.now();
     let is_over = is_over(mta, entry, now);
@@ -76,8 +76,8 @@ fn is_over(mta: &Mta, entry: &Entry, now: Timestamp) -> bool {
 }
 
 impl Outcome {
-    /// The result for recipients of the message `id` at a next hop just now. Records an event of those that it accepted: what
-    /// the next host does with the message comes after that, and other destinations may take long.
+    /// The result for recipients of the message `id` at a next hop just now. Records an event of those that it
+    /// accepted: what the next host does with the message comes after that, and other destinations may take long.
     pub(super) fn now(mta: &Mta, id: QueueId, hop: NextHop, recipients: Vec<Recipient>, mut attempt: Attempt) -> Self {
         let accepted = recipients.iter().zip(&attempt.verdicts).filter_map(|(recipient, verdict)| match verdict {
             Verdict::Accepted(reply) => Some((recipient.address.clone(), reply.to_string())),
@@ -102,7 +102,8 @@ impl Outcome {
         Self { hop, recipients, attempt }
     }
 
-    /// The recipients that wait, and those that are settled. Details and transcript go with the latter.
+    /// The recipients that wait (none if `is_over`), and those that are settled. Details and transcript go with the
+    /// latter, if there are any.
     fn split(self, is_over: bool) -> (Self, Self) {
         let Self {
             hop,
@@ -136,6 +137,8 @@ impl Outcome {
     }
 }
 
+/// Stores the results, with the reports to the sender and what is `remaining`; then records the events of failures and
+/// of reports.
 async fn settle(
     mta: &Mta,
     entry: &Entry,
@@ -170,8 +173,8 @@ fn leaves_world(mta: &Mta, peer: Option<IpAddr>, recipient: &Address) -> bool {
     }
 }
 
-/// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be sent
-/// again because the disk is full.
+/// Stores the result of an attempt, trying again until the store accepts it: what the next host accepted must not be
+/// sent again because the disk is full.
 async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     while let Err(error) = mta.queue().settle(entry, settlement.clone()).await {
         tracing::error!(host = %mta.host(), %error, "cannot record delivery result; retrying in 5 s");
@@ -179,6 +182,7 @@ async fn persist(mta: &Mta, entry: &Entry, settlement: Settlement) {
     }
 }
 
+/// Sorts the recipients by result; once the time for retries is over, every failure is final.
 fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> Classified {
     let Retry { warn, .. } = mta.context().settings.retry;
     let is_over = is_over(mta, entry, now);
@@ -218,7 +222,7 @@ fn classify(mta: &Mta, entry: &Entry, outcomes: &[Outcome], now: Timestamp) -> C
 }
 
 impl Classified {
-    /// What may be reported about each recipient.
+    /// What may be reported about each recipient; those that wait are only among them if the message is late.
     fn dsn_entries(&self) -> Vec<(&Recipient, Action, RecipientStatus)> {
         let accepted = self.accepted.iter().map(|(recipient, action, status)| (recipient, *action, status.clone()));
         let failed =
@@ -229,7 +233,8 @@ impl Classified {
     }
 }
 
-/// Records the events of recipients that wait or that failed.
+/// Records the events of recipients that wait until `until`, or that failed; the latter name `report`, the journey of
+/// the report to the sender.
 fn record_failures(
     mta: &Mta,
     entry: &Entry,

@@ -19,7 +19,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum back-off of a destination that is down.
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
-/// Sends a message to the destination of a slot; returns the result for each recipient.
+/// Submits a job to the destination of a slot, starts a worker if there is to be one more, and waits for the result;
+/// then the slot is free.
 pub(super) async fn send(mta: &Mta, slot: Slot, (job, completed): (Job, oneshot::Receiver<Attempt>)) -> Attempt {
     let (hop, now, count) = (slot.hop(), mta.context().clock.now(), job.rest().len());
     if mta.scheduler().with_destination(hop, |destination| destination.submit(job, now)) {
@@ -44,6 +45,8 @@ impl Worker {
         mta.spawn_worker(worker.work());
     }
 
+    /// Sends the jobs of the destination, until none comes for `IDLE_TIMEOUT`, or it cannot connect while others are
+    /// connected.
     async fn work(mut self) {
         let arrived = self.with_destination(|destination| destination.arrived());
         loop {
@@ -102,8 +105,8 @@ impl Worker {
         }
     }
 
-    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for each. The hosts
-    /// that were tried are events of all of them; `job` has those already.
+    /// Fails all jobs of the destination with this error and starts a back-off, instead of repeating the error for
+    /// each. The hosts that were tried are events of all of them; `job` has those already.
     fn fail_all(&self, job: Job, error: &ConnectError) {
         let (context, now) = (self.mta.context(), self.mta.context().clock.now());
         let wait = |failures| later(now, context.settings.retry.wait(failures, &context.rng).min(MAX_BACKOFF));
@@ -117,8 +120,8 @@ impl Worker {
         }
     }
 
-    /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422) are
-    /// sent on further ones. The error is that of the first connection.
+    /// Sends a message, on the open connection or a new one; recipients beyond the limits of a connection (RFC 9422)
+    /// are sent on further ones. The error is that of the first connection.
     async fn transact(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
         let mut attempt = self.send_part(job).await?;
         job.done = attempt.verdicts.len();
@@ -133,7 +136,8 @@ impl Worker {
         Ok(attempt)
     }
 
-    /// Sends a job to as many of its recipients, from the first without a verdict on, as one connection allows; at least one.
+    /// Sends a job to as many of its recipients, from the first without a verdict on, as one connection allows; at
+    /// least one. An open connection that the peer closed before it saw the message is replaced by a new one.
     async fn send_part(&mut self, job: &mut Job) -> Result<Attempt, ConnectError> {
         let mut earlier = None;
         if let Some(open) = self.connection.take() {

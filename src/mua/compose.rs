@@ -40,7 +40,7 @@ pub struct Attachment {
 }
 
 impl Draft {
-    /// Composes the message, with CR LF as line ends.
+    /// Composes the message, with CR LF as line ends, also after the last line.
     ///
     /// # Errors
     /// Writing to memory failed; this does not happen.

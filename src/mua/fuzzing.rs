@@ -1,5 +1,5 @@
-//! Entry points for the files and texts that users hand over: for the fuzzers in `fuzz/`, and for the seeded tests of this
-//! file. Invariants that must hold for every input are asserted here.
+//! Entry points for the files and texts that users hand over: for the fuzzers in `fuzz/`, and for the seeded tests of
+//! this file. Invariants that must hold for every input are asserted here.
 
 use jiff::Timestamp;
 

@@ -44,7 +44,8 @@ impl ImapMailbox {
         Ok(Self { session, server: server.name.clone(), recording, messages })
     }
 
-    /// Fetches the messages of a sequence set such as `1:*`, in order, without marking them as read.
+    /// Fetches the messages of a set of sequence numbers such as `1:*`, in order, without marking them as read; calls
+    /// `each` with the unique id and the bytes.
     ///
     /// # Errors
     /// The server refused, or the connection failed.
@@ -83,7 +84,7 @@ impl ImapMailbox {
         Ok(())
     }
 
-    /// Reads one response; returns the tag if it ends a command.
+    /// Reads one response, and takes a new number of messages from it; returns the tag if it is the OK to a command.
     async fn read_response(&mut self) -> Result<Option<RequestId>, Error> {
         let net = |why| Error::Net { server: self.server.clone(), why };
         let response = self.session.read_response().await.map_err(|error| net(net::Error::Io(error)))?;
@@ -101,7 +102,7 @@ impl ImapMailbox {
         Ok(None)
     }
 
-    /// Logs out. Returns the transcript, if it is recorded.
+    /// Logs out. Returns the transcript, empty unless it is recorded.
     ///
     /// # Errors
     /// As [`ImapMailbox::fetch`].
@@ -137,7 +138,7 @@ impl ImapWatch {
     }
 }
 
-/// Connects, encrypts, logs in.
+/// Connects, reads the greeting, encrypts as configured, and logs in.
 async fn session(
     context: &ClientContext,
     server: &Server,
@@ -165,8 +166,8 @@ async fn session(
     }
 }
 
-/// Reads the greeting, and nothing of what follows it: of another protocol's, async-imap shows all octets as numbers. RFC 9051
-/// §7.1.
+/// Reads and checks the greeting, and nothing of what follows it: of another protocol's, async-imap shows all octets as
+/// numbers. RFC 9051 §7.1.
 async fn greeting(stream: &mut Recorded, server: &str) -> Result<(), Error> {
     let protocol = |why: String| Error::Protocol { server: server.to_owned(), why };
     let line = timeout(RESPONSE_TIMEOUT, first_line(stream)).await.map_err(|_| no_answer(server))?;
@@ -185,7 +186,7 @@ async fn greeting(stream: &mut Recorded, server: &str) -> Result<(), Error> {
     }
 }
 
-/// The first line of a connection, without its end.
+/// The first line of a connection, without its end; a long one is cut.
 async fn first_line(stream: &mut Recorded) -> Result<String, net::Error> {
     let mut line = Vec::new();
     while line.len() < MAX_GREETING_BYTES {
@@ -212,6 +213,7 @@ fn no_answer(server: &str) -> Error {
     Error::Protocol { server: server.to_owned(), why: format!("no answer within {RESPONSE_TIMEOUT:?}") }
 }
 
+/// The result of a request; a refusal, a failure and a missing answer become errors that name the server.
 async fn with_timeout<T, E>(server: &str, answer: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     E: std::fmt::Display,

@@ -52,11 +52,13 @@ impl MessageFile {
     }
 }
 
+/// The bytes, with every line ended by CR LF.
 fn crlf(bytes: &[u8]) -> Bytes {
     normalize(bytes).0.into_owned().into()
 }
 
-/// The flags that mutt, Dovecot and others write into mbox files: `Status: RO`, `X-Status: AF`.
+/// The flags in the header of a message, as mutt, Dovecot and others write them into mbox files: `Status: RO`,
+/// `X-Status: AF`.
 fn status(bytes: &[u8]) -> Flags {
     let mut system = SystemFlags::NONE;
     let mut add = |marks: &[(u8, SystemFlags)], value: &[u8]| {
@@ -122,7 +124,8 @@ impl Export {
         Ok(Self { path: path.into(), form, file, count: 0, number: 0, token })
     }
 
-    /// Adds a message; `id` must be unique in this export. Existing files are kept.
+    /// Adds a message, with the line ends and the metadata of the format; `id`, for names in a Maildir, must be unique
+    /// in this export. Existing files are kept.
     ///
     /// # Errors
     /// It cannot be written.
@@ -144,7 +147,7 @@ impl Export {
         }
     }
 
-    /// The next number without a file in the folder; an empty file reserves it.
+    /// The next number without a file in the folder, and the path of the empty file that now reserves it.
     fn reserve_numbered(&mut self) -> io::Result<(usize, PathBuf)> {
         loop {
             self.number += 1;
@@ -157,7 +160,7 @@ impl Export {
         }
     }
 
-    /// Syncs the file and returns the number of messages.
+    /// Syncs the file of an mbox, and returns the number of messages added.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -169,6 +172,7 @@ impl Export {
     }
 }
 
+/// Creates a folder unless it exists; a link to a folder is an error.
 fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     match fs::symlink_metadata(path)?.is_dir() {
@@ -177,7 +181,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file atomically through a temporary one. The time of the file is the delivery time of the message.
+/// Writes and syncs a file atomically through a temporary one, which must not exist; `to` is replaced. The time of the
+/// file is the delivery time of the message.
 fn write_file(temporary: &Path, to: &Path, received: Timestamp, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(temporary)?;
     file.write_all(bytes)?;

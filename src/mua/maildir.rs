@@ -1,5 +1,5 @@
-//! Reads Maildirs of other programs: <https://cr.yp.to/proto/maildir.html>, with the folders of Maildir++ and the keywords of
-//! Dovecot.
+//! Reads Maildirs of other programs: <https://cr.yp.to/proto/maildir.html>, with the folders of Maildir++ and the
+//! keywords of Dovecot.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,19 +17,19 @@ const MAX_KEYWORDS_BYTES: usize = 64 * 1024;
 /// The names of the keywords, by the lower-case letter in file names.
 pub(super) type Keywords = Arc<BTreeMap<char, String>>;
 
-/// Whether a folder is a Maildir; links are not followed.
+/// Whether a folder is a Maildir, with `new` and `cur`; links to these are not followed.
 pub(super) fn is_maildir(folder: &Path) -> bool {
     let is_folder = |name: &str| folder.join(name).symlink_metadata().is_ok_and(|about| about.is_dir());
     MESSAGE_FOLDERS.iter().all(|name| is_folder(name))
 }
 
-/// The mailbox of a folder `.Archive.2026` of a Maildir: `Archive/2026`.
+/// The mailbox of a folder `.Archive.2026` of a Maildir: `Archive/2026`. Decodes modified UTF-7, and `%2E` as a dot.
 pub(super) fn mailbox(folder: &str) -> String {
     let levels = folder.trim_start_matches('.').split('.').map(|level| level.replace("%2E", "."));
     levels.map(|level| utf7_decode(&level).unwrap_or(level)).collect::<Vec<_>>().join("/")
 }
 
-/// The keywords of a Maildir; none without their file.
+/// The keywords of the Maildir in this folder; none if their file is missing or cannot be read.
 pub(super) fn keywords(maildir: &Path) -> Keywords {
     let read = read_regular(&maildir.join(KEYWORDS_FILE), Links::Follow, MAX_KEYWORDS_BYTES);
     let text = read.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn keywords(maildir: &Path) -> Keywords {
     Arc::new(text.lines().filter_map(keyword).collect())
 }
 
-/// The flags in the name of a message's file.
+/// The flags in the name of a message's file, after `:2,`; none without that.
 pub(super) fn flags(name: &str, keywords: &Keywords) -> Flags {
     let letters = name.rsplit_once(":2,").map(|(_, letters)| letters).unwrap_or_default();
     let mut flags = Flags::from_letters(letters);

@@ -41,6 +41,7 @@ impl<R: BufRead> Mbox<R> {
         Self { input, from: None, is_over: false }
     }
 
+    /// Reads a line with its line end, or the first part of a very long one; empty at the end of the file.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         let mut limited = io::Read::take(&mut self.input, MAX_MESSAGE_BYTES as u64 + 1);
@@ -48,7 +49,7 @@ impl<R: BufRead> Mbox<R> {
         Ok(line)
     }
 
-    /// Reads up to the next complete `From ` line, or to the end.
+    /// Reads one message, up to the next complete `From ` line or to the end; `None` if there is no more.
     fn message(&mut self) -> io::Result<Option<MboxMessage>> {
         let from = match self.from.take() {
             Some(from) => from,
@@ -112,13 +113,13 @@ fn from_line_date(line: &[u8]) -> Option<Timestamp> {
     Timestamp::from_second(SentDate::parse(&date.join(" "))?.timestamp).ok()
 }
 
-/// `>From ` was `From `, `>>From ` was `>From `.
+/// The line without one level of quoting: `>From ` was `From `, `>>From ` was `>From `. Other lines stay as they are.
 fn unquoted(line: &[u8]) -> &[u8] {
     let quotes = line.iter().take_while(|byte| **byte == b'>').count();
     if 0 < quotes && line[quotes..].starts_with(b"From ") { &line[1..] } else { line }
 }
 
-/// Writes a message whose lines end in LF.
+/// Writes a `From ` line, the message, whose lines end in LF, with its own `From ` lines quoted, and an empty line.
 pub(super) fn write_mbox_message(out: &mut impl Write, received: Timestamp, bytes: &[u8]) -> io::Result<()> {
     // The format has no years before 0.
     let when = received.max(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC).strftime(DATE).to_string();
@@ -133,7 +134,7 @@ pub(super) fn write_mbox_message(out: &mut impl Write, received: Timestamp, byte
     out.write_all(if bytes.ends_with(b"\n") { b"\n" } else { b"\n\n" })
 }
 
-/// The sender in its Return-Path, or a fallback, because RFC 4155 requires an address.
+/// The sender in a Return-Path on the first line, or a fallback, because RFC 4155 requires an address.
 fn sender(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
     let path = line.and_then(|line| line.strip_prefix("Return-Path: <")).and_then(|rest| rest.split_once('>'));

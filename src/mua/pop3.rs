@@ -64,7 +64,8 @@ impl Maildrop {
         }
     }
 
-    /// Fetches these messages, in order; requests are pipelined if the server supports it.
+    /// Fetches these messages, in order, and calls `each` with the number and the bytes, without dot stuffing; requests
+    /// are pipelined if the server supports it.
     ///
     /// # Errors
     /// As [`Maildrop::list`].
@@ -93,10 +94,10 @@ impl Maildrop {
         }
     }
 
-    /// Ends the session, which deletes the marked messages. Returns the transcript, if it is recorded.
+    /// Ends the session, which deletes the marked messages. Returns the transcript, empty unless it is recorded.
     ///
     /// # Errors
-    /// As [`Maildrop::list`]; nothing was deleted then.
+    /// As [`Maildrop::list`]; the marked messages may or may not have been deleted then.
     pub async fn quit(mut self) -> Result<Transcript, Error> {
         self.conn.machine.quit();
         match self.event().await? {
@@ -105,6 +106,7 @@ impl Maildrop {
         }
     }
 
+    /// The next event; a failure of the session and a refused command are errors.
     async fn event(&mut self) -> Result<Event, Error> {
         let protocol = |why: String| Error::Protocol { server: self.server.clone(), why };
         match self.conn.event().await {

@@ -46,6 +46,7 @@ impl Recording {
         lock(&self.0).transcript.clone()
     }
 
+    /// Records the lines that these bytes of one side complete.
     fn note(&self, side: Side, bytes: &[u8]) {
         let State { transcript, client, server } = &mut *lock(&self.0);
         let reader = if side == Side::Client { client } else { server };
@@ -54,6 +55,7 @@ impl Recording {
 }
 
 impl Reader {
+    /// Adds the lines that these bytes complete to the transcript, without passwords; a literal is replaced by a note.
     fn read(&mut self, mut bytes: &[u8], side: Side, transcript: &mut Transcript) {
         while !bytes.is_empty() {
             let skipped = self.literal.min(bytes.len());
@@ -81,7 +83,7 @@ fn literal(line: &str) -> Option<usize> {
     length.trim_end_matches('+').parse().ok()
 }
 
-/// A line without the password of LOGIN.
+/// The line, with `***` in place of the password if it is a LOGIN.
 fn without_password(line: &str) -> String {
     let mut words = line.splitn(4, ' ');
     match (words.next(), words.next(), words.next()) {

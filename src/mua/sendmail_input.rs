@@ -1,5 +1,5 @@
-//! Parses and completes a message that a program passes to sendmail(1): any line ends, recipients in the header, missing
-//! fields. It follows Postfix's sendmail.
+//! Parses and completes a message that a program passes to sendmail(1): any line ends, recipients in the header,
+//! missing fields. It follows Postfix's sendmail.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -53,8 +53,8 @@ pub struct AddressArguments {
 }
 
 impl AddressArguments {
-    /// Adds the entries of an address list, such as `ann@a.test, Bob <bob@b.test>, root`. A user name without a domain gets
-    /// `origin`; `postmaster` alone is that of the server (RFC 5321 §4.5.1).
+    /// Adds the entries of an address list, such as `ann@a.test, Bob <bob@b.test>, root`; invalid ones are kept apart.
+    /// A user name without a domain gets `origin`; `postmaster` alone is that of the server (RFC 5321 §4.5.1).
     pub fn add(&mut self, list: &str, origin: &str) {
         for entry in address_entries(list) {
             let (Some(local), Some(domain)) = (entry.address.local, entry.address.domain) else { continue };
@@ -99,7 +99,8 @@ impl SendmailInput {
     }
 }
 
-/// Skips `From ann@a.test Thu Jan ...` above the header, perhaps quoted, which programs that read mailbox files leave.
+/// The text after lines such as `From ann@a.test Thu Jan ...` above the header, perhaps quoted by `>`, which programs
+/// that read mailbox files leave.
 fn skip_mbox_lines(mut text: &[u8]) -> &[u8] {
     while let Some(end) = memchr::memchr(b'\n', text)
         && text[text.iter().take_while(|byte| **byte == b'>').count()..].starts_with(b"From ")
@@ -114,6 +115,7 @@ fn header_fields(text: &[u8]) -> impl Iterator<Item = Field<'_>> {
     fields(text).take_while(|field| field.name.iter().all(u8::is_ascii_graphic))
 }
 
+/// Whether the header has a field of this name, in any case.
 pub(super) fn has(header: &[Field<'_>], name: &str) -> bool {
     header.iter().any(|field| field.is(name))
 }

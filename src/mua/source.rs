@@ -93,6 +93,7 @@ impl FileMessage {
     }
 }
 
+/// The path, followed by `#` and the number if there is one.
 fn numbered(path: &Path, number: Option<usize>) -> String {
     let path = path.display();
     number.map_or_else(|| path.to_string(), |number| format!("{path}#{number}"))
@@ -112,7 +113,8 @@ impl MailFile {
         }
     }
 
-    /// A file of a Maildir is one message, whatever it begins with.
+    /// Opens the file: as an mbox if it begins with `From `, else as one message, which a file of a Maildir and one
+    /// that ends in `.eml` always are.
     fn open(self) -> io::Result<Box<dyn Iterator<Item = io::Result<FileMessage>>>> {
         if self.maildir.is_none() && self.path.extension().is_none_or(|extension| extension != "eml") {
             let mut input = BufReader::new(open_regular(&self.path, Links::Follow)?.0);
@@ -163,7 +165,8 @@ pub(super) fn collect(path: &Path) -> Result<Vec<MailFile>, SourceError> {
     if files.is_empty() { Err(SourceError::Empty(path.into())) } else { Ok(files) }
 }
 
-/// `mailbox` is the one of this folder if it is a Maildir.
+/// Adds the files of a folder and of those below to `files`; in a Maildir only its messages, sorted by name. `mailbox`
+/// is the one that the folder stands for, `None` for the outermost.
 fn collect_folder(folder: &Path, mailbox: Option<String>, files: &mut Vec<MailFile>) -> Result<(), SourceError> {
     let is_maildir = maildir::is_maildir(folder);
     if is_maildir {
@@ -195,6 +198,7 @@ fn collect_folder(folder: &Path, mailbox: Option<String>, files: &mut Vec<MailFi
     Ok(())
 }
 
+/// The mailbox of this name below another one: `mailbox/name`.
 fn below(mailbox: Option<&str>, name: &str) -> String {
     mailbox.map_or_else(|| name.to_owned(), |mailbox| format!("{mailbox}/{name}"))
 }
@@ -206,6 +210,7 @@ struct Entry {
     is_folder: bool,
 }
 
+/// The entries of a folder, hidden ones as well, sorted by path; a link to a folder is no folder.
 fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
     let read = || -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();

@@ -59,14 +59,14 @@ impl Submitter {
         }
     }
 
-    /// Ends the session, and returns the transcript if it is recorded.
+    /// Ends the session, whatever the server replies, and returns the transcript, empty unless it is recorded.
     pub async fn quit(mut self) -> Transcript {
         self.conn.machine.quit();
         while let Ok(Some(_)) = self.conn.event().await {}
         self.take_transcript()
     }
 
-    /// The transcript since the last call.
+    /// Takes the transcript since the last call, empty unless it is recorded.
     pub fn take_transcript(&mut self) -> Transcript {
         self.conn.machine.take_transcript()
     }
@@ -76,6 +76,7 @@ impl Submitter {
         self.conn.stream().tls()
     }
 
+    /// Waits until the session is ready for a request.
     async fn ready(&mut self) -> Result<(), Error> {
         match self.event().await? {
             Event::Ready => Ok(()),
@@ -99,7 +100,7 @@ impl Submitter {
         self.ready().await
     }
 
-    /// The next event that does not end the session.
+    /// The next event; what ends the session is an error.
     async fn event(&mut self) -> Result<Event, Error> {
         match self.conn.event().await {
             Ok(Some(Event::Failed(client::Failure { cause: client::Cause::Refused(reply), .. }))) => {

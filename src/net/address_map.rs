@@ -34,10 +34,12 @@ struct Tables {
 }
 
 impl AddressMap {
+    /// A map of a world whose hosts have the `declared` addresses: no others can be connected to.
     pub(super) fn new(declared: BTreeSet<IpAddr>) -> Arc<Self> {
         Arc::new(Self { declared, tables: Mutex::default() })
     }
 
+    /// Listens at a free port of 127.0.0.1, to which this address of the world is mapped until [`AddressMap::forget`].
     pub(super) async fn listen(&self, address: SocketAddr) -> Result<TcpListener, Error> {
         let listener = TcpListener::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
         let real = listener.local_addr()?;
@@ -49,15 +51,18 @@ impl AddressMap {
         Ok(listener)
     }
 
+    /// Unmaps the world address of a listener or an external server.
     pub(super) fn forget(&self, address: SocketAddr) {
         self.lock().tcp.remove(&address);
     }
 
-    /// Maps a world address to an external server that listens at `real`.
+    /// Maps a world address to an external server that listens at `real`, in the place of what it was mapped to.
     pub(super) fn register_external(&self, address: SocketAddr, real: SocketAddr) {
         self.lock().tcp.insert(address, real);
     }
 
+    /// Connects to the real socket behind a world address, from a socket that the map has as one of the host `from`
+    /// until the returned binding is dropped.
     pub(super) async fn connect(
         self: &Arc<Self>,
         from: IpAddr,
@@ -82,6 +87,8 @@ impl AddressMap {
         self.lock().sources.get(&real).copied().unwrap_or(real)
     }
 
+    /// Binds a free port of 127.0.0.1, to which this address of the world is mapped until [`AddressMap::forget_udp`].
+    /// Returns it with that address; port 0 becomes that of the real socket.
     pub(super) async fn bind_udp(&self, address: SocketAddr) -> Result<(UdpSocket, SocketAddr), Error> {
         let socket = UdpSocket::bind(LOOPBACK).await.map_err(|error| Error::of_bind(LOOPBACK, error))?;
         let real = socket.local_addr()?;
@@ -103,12 +110,12 @@ impl AddressMap {
         }
     }
 
-    /// The real socket behind a world address, for a datagram.
+    /// The address of the real UDP socket behind a world address; `None` if no host has bound it.
     pub(super) fn udp_to(&self, address: SocketAddr) -> Option<SocketAddr> {
         self.lock().udp.get(&address).copied()
     }
 
-    /// The world address of a real socket, or its real address if it is a client outside the world.
+    /// The world address of a real UDP socket, or its real address if it is a client outside the world.
     pub(super) fn udp_from(&self, real: SocketAddr) -> SocketAddr {
         self.lock().udp_back.get(&real).copied().unwrap_or(real)
     }

@@ -49,7 +49,8 @@ impl Keys {
 }
 
 impl Authority {
-    /// Creates an authority whose keys, and those of its hosts, are generated from `rng`.
+    /// Creates an authority as [`Authority::create`] does, whose keys, and those of its hosts, are generated from
+    /// `rng`.
     ///
     /// # Errors
     /// The key could not be generated.
@@ -57,7 +58,7 @@ impl Authority {
         Self::of(world, clock, Keys::Seeded(rng))
     }
 
-    /// Creates a new authority, valid from yesterday.
+    /// Creates a new authority, valid from yesterday for ten years. Its name has that of the world.
     ///
     /// # Errors
     /// The key could not be generated.
@@ -73,7 +74,8 @@ impl Authority {
         Ok(Self { clock, keys, issuer: Issuer::new(params, key), root, root_pem })
     }
 
-    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`].
+    /// Restores an authority from its [`Authority::root_pem`] and [`Authority::key_pem`]; `world` must be the name with
+    /// which it was created, since that is the issuer of its certificates.
     ///
     /// # Errors
     /// One of the two texts is invalid.
@@ -95,7 +97,8 @@ impl Authority {
         self.root_pem.clone()
     }
 
-    /// Issues a certificate for a host with these names or IP addresses.
+    /// Issues a certificate, with a new key, for a host with these names or IP addresses, valid from yesterday for 800
+    /// days.
     ///
     /// # Errors
     /// A name is not valid in a certificate.
@@ -103,7 +106,7 @@ impl Authority {
         self.sign(names, -1, HOST_DAYS)
     }
 
-    /// Issues a certificate that expired yesterday.
+    /// Issues a certificate that expired yesterday, otherwise as [`Authority::issue`].
     ///
     /// # Errors
     /// As [`Authority::issue`].
@@ -140,6 +143,7 @@ impl Authority {
     }
 }
 
+/// What the root certificate of a world says, valid from the day before `now`.
 fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -151,6 +155,7 @@ fn root(world: &str, now: Timestamp) -> Result<CertificateParams, Error> {
     Ok(params)
 }
 
+/// The beginning and the end of a validity, given in days relative to `now`.
 fn validity(now: Timestamp, from: i64, to: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime), Error> {
     let day =
         |offset: i64| time::OffsetDateTime::from_unix_timestamp(now.as_second() + offset * 86_400).map_err(invalid);

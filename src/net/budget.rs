@@ -40,6 +40,7 @@ impl UploadBudget {
         UploadShare { budget: self.clone(), bytes: 0 }
     }
 
+    /// Takes bytes out of the budget; `false`, and nothing is taken, if it has fewer.
     fn take(&self, bytes: usize) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok()
     }
@@ -74,7 +75,8 @@ pub struct UploadShare {
 }
 
 impl UploadShare {
-    /// Makes room for an upload that holds this many bytes by now; false if there is none.
+    /// Makes room for an upload that holds this many bytes in all by now; false, and nothing changes, if there is none.
+    /// The first 16 KiB are not counted, and a share never shrinks.
     pub fn grow_to(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(UNCOUNTED_BYTES).saturating_sub(self.bytes);
         let has_room = more == 0 || self.budget.take(more);
@@ -86,7 +88,9 @@ impl UploadShare {
 }
 
 impl UploadShare {
-    /// Makes room in the buffer of an upload for `more` bytes, beside the `others` that it holds; false if there is none.
+    /// Makes room in the buffer of an upload for `more` bytes, beside the `others` that it holds elsewhere; false if
+    /// there is none. `declared` is the length that the buffer is to have in the end, if that is known; `max` is the
+    /// largest.
     ///
     /// To grow a buffer copies it, takes a time that grows with it, and leaves the old one to the allocator, which gives it
     /// back late. So it grows at once to its declared size, or to the largest, as far as what has arrived makes that likely.

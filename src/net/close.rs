@@ -20,7 +20,8 @@ pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_DISCARDED_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Stream {
-    /// Ends the output, then reads what the peer still sends, for this long at most.
+    /// Ends the output, then reads and discards what the peer still sends, for `linger` at most; on the in-process
+    /// network, nothing is read. Failures are ignored.
     pub(crate) async fn close(&mut self, linger: Duration) {
         let shutdown = poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx));
         // Fails if the peer has closed the connection already, which does not matter.

@@ -45,7 +45,7 @@ pub struct Conn<M> {
 }
 
 impl<M: Machine + Unpin> Conn<M> {
-    /// Connects a machine to a stream. When `stop` fires, the machine is told to shut down.
+    /// Connects a machine to a stream. When `stop` fires, the machine shuts down once it waits for the peer.
     pub fn new(stream: Stream, machine: M, stop: Stop) -> Self {
         let (unsent, deadline) = (WriteBuffer::default(), Deadline::default());
         Self {
@@ -63,7 +63,7 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// From now on, the session is also told to end when this stop fires.
+    /// From now on, the machine also shuts down when this stop fires. It replaces one that was given here before.
     pub fn stop_also(&mut self, stop: Stop) {
         self.other_stop = Some(Box::new(StopWatch::new(stop)));
     }
@@ -78,7 +78,7 @@ impl<M: Machine + Unpin> Conn<M> {
         &self.stream
     }
 
-    /// Runs the session up to the next event; `None` when it is over.
+    /// Runs the session up to the next event; `None` when it is over, and the stream closed.
     ///
     /// Cancel safe: nothing that was read or is unsent is lost.
     ///
@@ -114,8 +114,9 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
-    /// Writes all output of the machine, without waiting for the peer: `None` when there is no event yet. An owner that
-    /// sends unsolicited data calls this before it adds more.
+    /// Writes all output of the machine, and returns the next event if there is one already: nothing is read. `None`
+    /// also when the session is over, which [`Conn::event`] returns, too. An owner that sends unsolicited data calls
+    /// this before it adds more.
     ///
     /// Cancel safe, like [`Conn::event`].
     ///
@@ -176,6 +177,7 @@ impl<M: Machine + Unpin> Conn<M> {
         handshake(self.stream.connect_tls(trust, name)).await
     }
 
+    /// Writes and flushes all unsent bytes.
     async fn write_unsent(&mut self) -> Result<(), Error> {
         // Most writes complete at once and need no timer.
         match poll_fn(|cx| Poll::Ready(self.poll_unsent(cx))).await {
@@ -198,6 +200,7 @@ impl<M: Machine + Unpin> Conn<M> {
         self.poll_flush(cx)
     }
 
+    /// Flushes the stream, and notes whether that is still to be done.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.is_unflushed = flushed.is_pending();
@@ -224,7 +227,7 @@ impl<M: Machine + Unpin> Conn<M> {
         Ok(())
     }
 
-    /// Reads what has already arrived.
+    /// Reads once if something has already arrived, without waiting.
     async fn read_on(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| Poll::Ready(self.poll_receive(cx))).await {
             Poll::Ready(outcome) => outcome.map_err(Error::of_stream),
@@ -232,6 +235,8 @@ impl<M: Machine + Unpin> Conn<M> {
         }
     }
 
+    /// Waits for input, up to the machine's timeout, and gives it to the machine. A stop shuts the machine down
+    /// instead. At the timeout, the machine's last reply is sent and the stream is closed; that is an error.
     async fn read(&mut self) -> Result<(), Error> {
         let (timeout_after, began) = (self.machine.timeout(), Instant::now());
         let result = poll_fn(|cx| self.poll_wait(began.checked_add(timeout_after), cx)).await;
@@ -254,6 +259,7 @@ impl<M: Machine + Unpin> Conn<M> {
         Err(Error::Silent(timeout_after))
     }
 
+    /// Ready when input was received, when `end` is reached, or when a stop fires for the first time.
     fn poll_wait(&mut self, end: Option<Instant>, cx: &mut Context<'_>) -> Poll<WaitResult> {
         if let Poll::Ready(outcome) = self.poll_receive(cx) {
             return Poll::Ready(WaitResult::Peer(outcome));
@@ -271,6 +277,7 @@ impl<M: Machine + Unpin> Conn<M> {
         std::iter::once(&mut self.stop).chain(self.other_stop.as_deref_mut())
     }
 
+    /// Reads once, and gives it to the machine; an end of the stream is an empty slice.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut buffer = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut buffer);
@@ -288,6 +295,7 @@ impl<M: Machine + Unpin> Conn<M> {
         Poll::Ready(Ok(()))
     }
 
+    /// Closes the stream; after a stop, without reading what the peer still sends.
     async fn close(&mut self) {
         let linger = if self.stopped { Duration::ZERO } else { LINGER_TIMEOUT };
         self.stream.close(linger).await;

@@ -34,13 +34,13 @@ impl Datagrams {
         Self { slot, faults: net.faults().clone(), host: None }
     }
 
-    /// The same port, at which programs outside the world reach this host.
+    /// The same port, at which programs outside the world reach this host: the faults of its link apply.
     pub(super) fn of_host(mut self, host: IpAddr) -> Self {
         self.host = Some(host);
         self
     }
 
-    /// Where it is bound.
+    /// Where it is bound, in addresses of the world where they are mapped.
     pub fn address(&self) -> SocketAddr {
         match &self.slot {
             Slot::Udp { address, .. } => *address,
@@ -48,7 +48,8 @@ impl Datagrams {
         }
     }
 
-    /// The delay of a datagram. A program outside the world does not delay its own ones, so that of both ways is here.
+    /// The injected delay of a datagram. A program outside the world does not delay its own ones, so for it this is the
+    /// delay of both ways.
     fn delay(&self, to: IpAddr, bytes: usize) -> Duration {
         match self.host {
             Some(host) => self.faults.delay(to, host, 0).total() + self.faults.delay(host, to, bytes).total(),
@@ -56,7 +57,8 @@ impl Datagrams {
         }
     }
 
-    /// Sends one datagram, which may get lost.
+    /// Sends one datagram, at once or after an injected delay, which does not hold up the caller. It may get lost
+    /// without an error, as over a link that is cut.
     ///
     /// # Errors
     /// It could not be sent.
@@ -104,6 +106,7 @@ impl Datagrams {
         }
     }
 
+    /// Waits for the next datagram, whatever the link faults are.
     async fn next(&self) -> Result<(Vec<u8>, SocketAddr), Error> {
         match &self.slot {
             Slot::Udp { socket, directory, .. } => {

@@ -48,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Converts an error of `bind`.
+    /// Converts an error of `bind`; `address` is the one that could not be bound.
     pub(super) fn of_bind(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AddrInUse => Self::PortTaken(address),
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// Converts an error of reading or writing.
+    /// Converts an error of reading or writing: [`Error::Closed`] where the peer reset the connection or is gone.
     pub(super) fn of_stream(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
@@ -68,7 +68,7 @@ impl Error {
         }
     }
 
-    /// Converts an error of `connect`.
+    /// Converts an error of `connect` to this address.
     pub(super) fn of_connect(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused(address),

@@ -16,7 +16,7 @@ pub fn is_http_request(line: &[u8]) -> bool {
         && (TARGETS.iter().any(|begin| target.starts_with(begin)) || (method == b"CONNECT" && is_connect(target)))
 }
 
-/// RFC 9112 §3.2.3: host and port, then the version.
+/// Whether what follows `CONNECT` is host and port, then the version. RFC 9112 §3.2.3.
 fn is_connect(target: &[u8]) -> bool {
     let mut words = target.split(|byte| *byte == b' ');
     words.next().is_some_and(|host| host.contains(&b':')) && words.next().is_some_and(|word| word.starts_with(b"HTTP/"))

@@ -2,8 +2,8 @@
 
 use super::{Machine, Next};
 
-/// Drives a session with input in chunks, then the end of the stream; `owner` answers every event. The session must end
-/// within a bounded number of steps.
+/// Drives a session with input in chunks of `chunk` bytes, then the end of the stream; `owner` answers every event. The
+/// session must end within a bounded number of steps.
 ///
 /// # Panics
 /// If the session violates the contract of [`Machine`].
@@ -29,7 +29,8 @@ const MAX_PIECES: u64 = 60;
 #[cfg(test)]
 const NOISE: &[u8] = b"\r\n.<>@\"\\: ";
 
-/// Runs an entry point with random inputs that are composed of its own `words`, separated by `|`, and of noise.
+/// Runs an entry point with random inputs that are composed of its own `words`, separated by `|`, and of noise: each
+/// once after two random bytes, and once without. `name` seeds them, so that every run has the same.
 #[cfg(test)]
 pub(crate) fn run_random(name: &str, entry: fn(&[u8]), rounds: usize, words: &str) {
     let words: Vec<&str> = words.split('|').collect();

@@ -43,12 +43,12 @@ impl Net {
         Self { kind: Kind::Sockets, faults: LinkFaults::default() }
     }
 
-    /// Real sockets on 127.0.0.1 behind the addresses of a world; connections to other addresses fail.
+    /// Real sockets on 127.0.0.1 behind the `declared` addresses of a world; connections to other addresses fail.
     pub fn loopback(declared: BTreeSet<IpAddr>) -> Self {
         Self { kind: Kind::Loopback(AddressMap::new(declared)), faults: LinkFaults::default() }
     }
 
-    /// An in-process network under tokio's clock.
+    /// An in-process network under tokio's clock, with this latency between its hosts.
     pub fn memory(latency: Latency) -> Self {
         let faults = LinkFaults::default();
         Self { kind: Kind::Memory(MemoryNetwork::new(latency, faults.clone())), faults }
@@ -63,7 +63,7 @@ impl Net {
         matches!(self.kind, Kind::Memory(_))
     }
 
-    /// Whether faults can be injected into its links.
+    /// Whether it is a world's, so that faults of its links have an effect.
     pub fn has_links(&self) -> bool {
         !matches!(self.kind, Kind::Sockets)
     }
@@ -175,6 +175,7 @@ impl Interface {
         }
     }
 
+    /// Listens at an address of this host, as its network has it.
     async fn listen_at(&self, address: SocketAddr) -> Result<Listener, Error> {
         match &self.net.kind {
             Kind::Sockets => Listener::tcp(address, None),
@@ -225,15 +226,16 @@ impl Interface {
         }
     }
 
-    /// Connects from this host's address of the same family, within 30 s.
+    /// Connects from this host's first address of the same family, within 30 s. Waits that long while the link is cut.
     ///
     /// # Errors
-    /// The connection is refused, or not answered in time, or the address is not part of the world.
+    /// The connection is refused, or not answered in time, or the address is not part of the world, or this host has
+    /// none of its family.
     pub async fn connect(&self, to: SocketAddr) -> Result<Stream, Error> {
         self.connect_within(to, CONNECT_TIMEOUT).await
     }
 
-    /// The same within another time.
+    /// Connects as [`Interface::connect`] does, within `limit`.
     ///
     /// # Errors
     /// As for [`Interface::connect`].
@@ -241,7 +243,7 @@ impl Interface {
         timeout(limit, self.connect_now(to)).await.map_err(|_| Error::TimedOut(to, limit))?
     }
 
-    /// Connects to the first of the addresses that answers.
+    /// Connects to the first of the addresses that answers; they are tried one after the other, each for up to 30 s.
     ///
     /// # Errors
     /// None of them answered: the error of the last one. If there is no address, the error names `name`.
@@ -256,6 +258,7 @@ impl Interface {
         outcome
     }
 
+    /// Connects without a time limit.
     async fn connect_now(&self, to: SocketAddr) -> Result<Stream, Error> {
         let source = self.addresses.iter().find(|ip| ip.is_ipv4() == to.is_ipv4());
         match &self.net.kind {
@@ -282,7 +285,8 @@ impl Interface {
         }
     }
 
-    /// Waits until the link lets a connection through, and returns our address.
+    /// Waits until the link lets a connection through, and returns our address. An error if it refuses, or `source` is
+    /// `None`: this host has no address of that family.
     async fn admitted(&self, source: Option<&IpAddr>, to: SocketAddr) -> Result<IpAddr, Error> {
         let source = *source.ok_or(Error::NotInWorld(to))?;
         if self.net.faults.admit(source, to.ip()).await { Ok(source) } else { Err(Error::Refused(to)) }
@@ -300,6 +304,7 @@ impl Interface {
         self.bind_udp_at(SocketAddr::new(if is_real { any } else { first }, 0)).await
     }
 
+    /// Binds a UDP port at an address of this host, as its network has it.
     async fn bind_udp_at(&self, address: SocketAddr) -> Result<Datagrams, Error> {
         match &self.net.kind {
             Kind::Sockets => self.bind_public_udp(address).await,
@@ -329,7 +334,8 @@ impl Interface {
         Ok(Datagrams::new(Slot::Udp { socket: socket.into(), address, directory }, &self.net))
     }
 
-    /// The addresses of a name from the resolver of the operating system; only for real sockets.
+    /// The addresses of a name from the resolver of the operating system, with this port; only for real sockets. `host`
+    /// may be an address, with or without brackets.
     ///
     /// # Errors
     /// The name has no address.

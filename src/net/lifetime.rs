@@ -37,8 +37,8 @@ impl Lifetime {
         self.stop.is_cancelled() || self.end.is_cancelled()
     }
 
-    /// Runs a session of the host; `None` if it was dropped where it was, since the host was killed, or turned off and the
-    /// session did not end in time.
+    /// Runs a session of the host; `None` if it was dropped where it was, since `end` fired, or `stop` did and the
+    /// session did not end within 5 s.
     pub async fn run<T>(&self, session: impl Future<Output = T>) -> Option<T> {
         let over = async {
             tokio::select! {

@@ -27,7 +27,7 @@ pub(super) struct LinkDelay {
 }
 
 impl LinkDelay {
-    /// The whole delay, where no bytes follow.
+    /// The whole delay: that of a packet that no other bytes wait for.
     pub(super) fn total(self) -> Duration {
         self.latency + self.sending
     }
@@ -43,7 +43,8 @@ pub(super) struct LinkShaper {
 }
 
 impl LinkShaper {
-    /// When bytes that are sent now arrive; `latency` is that of the link without faults.
+    /// When bytes that are sent now arrive, after all that were sent before; later ones take them into account.
+    /// `latency` is that of the link without faults, `delay` what faults add.
     pub(super) fn due(&mut self, latency: Duration, delay: LinkDelay) -> Instant {
         let now = Instant::now();
         let sent = self.sent.map_or(now, |sent| sent.max(now)) + delay.sending;
@@ -71,6 +72,8 @@ impl DelayedInput {
         self.chunks.is_empty() && self.ended.is_none()
     }
 
+    /// Reads ahead from the socket, and fills the buffer from the first chunk that has arrived. `delay` is that of a
+    /// number of bytes. The end of the stream, or its error, is delayed, too.
     pub(super) fn poll_read(
         &mut self,
         socket: &mut Raw,
@@ -108,7 +111,7 @@ impl DelayedInput {
         }
     }
 
-    /// Reads the available input of the socket.
+    /// Reads the available input of the socket, up to [`MAX_HELD_BYTES`], and notes when it arrives.
     fn fill(&mut self, socket: &mut Raw, delay: impl Fn(usize) -> LinkDelay, cx: &mut Context<'_>) {
         while self.held < MAX_HELD_BYTES && self.ended.is_none() {
             let mut buffer = [0; READ_BYTES];

@@ -119,7 +119,7 @@ impl LinkEnd {
 }
 
 impl LinkFaults {
-    /// Injects a fault into a link.
+    /// Injects a fault into a link, until the returned id is given to [`LinkFaults::clear`].
     pub fn inject(&self, link: Link, fault: LinkFault) -> LinkFaultId {
         let mut table = self.table();
         table.last_id += 1;
@@ -136,6 +136,7 @@ impl LinkFaults {
         self.changed(table);
     }
 
+    /// Announces a changed table: updates the count of faults, and wakes what waits for one to be cleared.
     fn changed(&self, mut table: MutexGuard<'_, Table>) {
         self.0.count.store(table.rules.len(), Ordering::Release);
         std::mem::take(&mut table.waiting).into_values().for_each(Waker::wake);
@@ -147,6 +148,7 @@ impl LinkFaults {
         self.0.count.load(Ordering::Acquire) == 0
     }
 
+    /// Whether a fault that `matches` applies to what `from` sends `to`.
     fn any(&self, from: IpAddr, to: IpAddr, matches: impl Fn(&LinkFault) -> bool) -> bool {
         !self.is_empty() && self.table().rules.values().any(|(link, fault)| link.joins(from, to) && matches(fault))
     }
@@ -156,7 +158,8 @@ impl LinkFaults {
         self.any(from, to, |fault| matches!(fault, LinkFault::Cut))
     }
 
-    /// Waits until a connection is possible; `false` if it is refused.
+    /// Waits while either direction of the link is cut; then returns `false` if it refuses new connections, else
+    /// `true`.
     pub(super) async fn admit(&self, from: IpAddr, to: IpAddr) -> bool {
         let mut changes = self.0.changes.subscribe();
         while self.is_cut(from, to) || self.is_cut(to, from) {
@@ -177,7 +180,8 @@ impl LinkFaults {
         self.0.changes.subscribe()
     }
 
-    /// The injected delay of this many bytes.
+    /// The injected delay of this many bytes from one host to another: the sum of all [`LinkFault::Slow`] of that link,
+    /// with new random jitter at each call.
     pub(super) fn delay(&self, from: IpAddr, to: IpAddr, bytes: usize) -> LinkDelay {
         let mut delay = LinkDelay::default();
         if self.is_empty() {
@@ -196,8 +200,9 @@ impl LinkFaults {
 
     /// One direction of a connection, at the end where its faults are applied.
     pub(super) fn endpoint(&self, from: IpAddr, to: IpAddr) -> LinkEndpoint {
-        self.table().last_id += 1;
-        LinkEndpoint { id: self.table().last_id, faults: self.clone(), from, to, carried: 0 }
+        let mut table = self.table();
+        table.last_id += 1;
+        LinkEndpoint { id: table.last_id, faults: self.clone(), from, to, carried: 0 }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -220,12 +225,13 @@ impl LinkEndpoint {
         self.faults.is_empty()
     }
 
-    /// Another host answers from now on: it is where the bytes go, or where they come from.
+    /// Applies the faults of another link from now on: `None` keeps that end. Bytes that have passed stay counted.
     pub(super) fn redirect(&mut self, from: Option<IpAddr>, to: Option<IpAddr>) {
         (self.from, self.to) = (from.unwrap_or(self.from), to.unwrap_or(self.to));
     }
 
-    /// How many bytes may pass now; pending while the link transmits nothing.
+    /// How many bytes may pass now, [`u64::MAX`] without a limit; pending while the link transmits nothing, until a
+    /// fault is cleared or injected. The error is that of a [`LinkFault::Reset`].
     pub(super) fn poll_allowance(&self, cx: &Context<'_>) -> Poll<io::Result<u64>> {
         if self.faults.is_empty() {
             return Poll::Ready(Ok(u64::MAX));
@@ -250,17 +256,17 @@ impl LinkEndpoint {
         Poll::Ready(Ok(allowance))
     }
 
-    /// Whether the link is slow.
+    /// Whether a [`LinkFault::Slow`] applies to this direction.
     pub(super) fn is_slow(&self) -> bool {
         self.faults.any(self.from, self.to, |fault| matches!(fault, LinkFault::Slow { .. }))
     }
 
-    /// The injected delay of this many bytes.
+    /// The injected delay of this many bytes in this direction, as [`LinkFaults::delay`].
     pub(super) fn delay(&self, bytes: usize) -> LinkDelay {
         self.faults.delay(self.from, self.to, bytes)
     }
 
-    /// Counts bytes that have passed.
+    /// Counts bytes that have passed, which [`LinkFault::Stall`] and [`LinkFault::Reset`] limit.
     pub(super) fn add_carried(&mut self, bytes: usize) {
         self.carried += bytes as u64;
     }

@@ -47,7 +47,8 @@ impl LinkOutput {
         self.link.add_carried(bytes);
     }
 
-    /// Holds bytes back until they may go.
+    /// Takes bytes to hold back until they may go, and returns how many; pending while too many are held. They are
+    /// written by [`LinkOutput::poll_drain`], which is called here, too.
     pub(super) fn poll_write(&mut self, raw: &mut Raw, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Err(error)) = self.poll_drain(raw, cx) {
             return Poll::Ready(Err(error));
@@ -63,7 +64,7 @@ impl LinkOutput {
         Poll::Ready(Ok(len))
     }
 
-    /// Writes what was held back; pending while the link transmits nothing.
+    /// Writes what was held back to the socket; pending until all of it may go and is written.
     pub(super) fn poll_drain(&mut self, raw: &mut Raw, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((due, chunk)) = self.chunks.front_mut() {
             if Instant::now() < *due {

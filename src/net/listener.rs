@@ -62,7 +62,8 @@ impl Listener {
         self.address
     }
 
-    /// Waits for the next connection.
+    /// Waits for the next connection. A public port is closed while its host refuses connections from outside, and
+    /// opened again when it does not.
     ///
     /// # Errors
     /// The operating system failed to accept, for instance because too many files are open; it can be tried again.
@@ -87,6 +88,7 @@ impl Listener {
         }
     }
 
+    /// Accepts at the open port; waits for ever while it is closed.
     async fn accept_next(&mut self) -> io::Result<Stream> {
         let stream = match &mut self.source {
             Source::Closed => std::future::pending().await,

@@ -37,7 +37,8 @@ pub trait Machine {
         false
     }
 
-    /// The bytes of the message that ends with this input: receiving it works on the message as a whole.
+    /// The length of the message that this input completes, on which [`Machine::receive`] then works as a whole; 0 if
+    /// it completes none.
     fn completed_bytes(&self, _input: &[u8]) -> usize {
         0
     }

@@ -60,11 +60,12 @@ impl MemoryNetwork {
         Arc::new(Self { latency, faults, ports: Mutex::default() })
     }
 
-    /// The current transit time of this many bytes.
+    /// The current transit time of this many bytes from one host to another, with the injected delay.
     fn transit_time(&self, from: IpAddr, to: IpAddr, bytes: usize) -> Duration {
         (self.latency)(from, to) + self.faults.delay(from, to, bytes).total()
     }
 
+    /// Listens at an address, which need not be that of a host; port 0 is an ephemeral port.
     pub(super) fn listen(self: &Arc<Self>, address: SocketAddr) -> Result<BoundPort<Incoming>, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
@@ -78,6 +79,7 @@ impl MemoryNetwork {
         })
     }
 
+    /// Binds a UDP port; port 0 is an ephemeral port.
     pub(super) fn bind_udp(self: &Arc<Self>, address: SocketAddr) -> Result<DatagramQueue, Error> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         let mut ports = lock(&self.ports);
@@ -89,7 +91,8 @@ impl MemoryNetwork {
         Ok(DatagramQueue { address, network: self.clone(), arrivals })
     }
 
-    /// Connects, which takes one round trip, as the TCP handshake does.
+    /// Connects, which takes one round trip, as the TCP handshake does; returns our end, and its address with the port.
+    /// Also refused if the backlog of the listener is full.
     pub(super) async fn connect(
         self: &Arc<Self>,
         from: IpAddr,
@@ -121,7 +124,8 @@ impl Ports {
         Ok(SocketAddr::new(address.ip(), port))
     }
 
-    /// The next unbound port. Connections do not occupy their port, since it is known to their two ends only.
+    /// The next unbound ephemeral port of a host. Connections do not occupy their port, since it is known to their two
+    /// ends only.
     fn next_port(&mut self, host: IpAddr) -> Result<u16, Error> {
         for _ in EPHEMERAL_PORT..=u16::MAX {
             let next = self.ephemeral.entry(host).or_insert(EPHEMERAL_PORT);
@@ -178,6 +182,7 @@ impl DatagramQueue {
         }
     }
 
+    /// Waits for the next datagram and its sender, in the order in which they were sent. Cancel safe.
     pub(super) async fn receive(&self) -> io::Result<(Bytes, SocketAddr)> {
         let mut arrivals = self.arrivals.lock().await;
         let due = match &arrivals.next {
@@ -221,6 +226,7 @@ pub(super) struct PipeEnd {
     arrival: Option<Pin<Box<Sleep>>>,
 }
 
+/// A connection: the end at the host `here`, then that at the host `there`.
 fn pair(network: &Arc<MemoryNetwork>, here: IpAddr, there: IpAddr) -> (PipeEnd, PipeEnd) {
     let pipe = |from, to| Arc::new(Pipe { network: network.clone(), from, to, state: Mutex::default() });
     let (outgoing, incoming) = (pipe(here, there), pipe(there, here));
@@ -229,7 +235,7 @@ fn pair(network: &Arc<MemoryNetwork>, here: IpAddr, there: IpAddr) -> (PipeEnd, 
 }
 
 impl Pipe {
-    /// When this many bytes that are sent now arrive.
+    /// When this many bytes that are sent now arrive, after all that were sent before.
     fn due(&self, state: &mut PipeState, bytes: usize) -> Instant {
         let MemoryNetwork { latency, faults, .. } = &*self.network;
         state.shaper.due(latency(self.from, self.to), faults.delay(self.from, self.to, bytes))
@@ -263,7 +269,7 @@ impl AsyncRead for PipeEnd {
 }
 
 impl PipeState {
-    /// Moves what has arrived into the reader's buffer.
+    /// Moves what has arrived into the reader's buffer, and wakes the writer.
     fn take(&mut self, now: Instant, buffer: &mut ReadBuf<'_>) {
         while let Some((due, chunk)) = self.chunks.front_mut()
             && *due <= now
@@ -314,6 +320,7 @@ impl AsyncWrite for PipeEnd {
 }
 
 impl PipeEnd {
+    /// Sends the end of the stream, once, after all that was written.
     fn end_writing(&self) {
         let mut state = lock(&self.write.state);
         if state.ended.is_none() {

@@ -27,7 +27,8 @@ struct Inner {
 }
 
 impl Interface {
-    /// Reserves a port of this machine for programs outside the world that reach this host. Port 0 is an ephemeral port.
+    /// Reserves a port of this machine for programs outside the world that reach this host. Port 0 is an ephemeral
+    /// port. On an in-process network, only checks that the port is free.
     ///
     /// # Errors
     /// The port is taken or may not be used, or the address is not of this machine.
@@ -61,12 +62,12 @@ impl Interface {
 }
 
 impl PublicPort {
-    /// Where it is.
+    /// Where it is, with the real port if 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 
-    /// Listens, until the listener is dropped.
+    /// Listens, until the listener is dropped, which reserves the port again.
     ///
     /// # Errors
     /// Another program has taken the port.
@@ -97,6 +98,7 @@ impl PublicPort {
         self.0.net.has_links() && self.faults().refuses_outside(self.0.host)
     }
 
+    /// Listens with the socket that reserves the port, or a new one if there is none.
     pub(super) fn open(&self) -> Result<Source, Error> {
         let failed = |error: io::Error| Error::of_bind(self.0.address, error);
         match self.0.net.kind() {
@@ -114,7 +116,7 @@ impl PublicPort {
         }
     }
 
-    /// Keeps the port from other programs, once nobody listens.
+    /// Keeps the port from other programs, once the listener is closed. Does nothing on an in-process network.
     pub(super) fn reserve(&self) {
         if !matches!(self.0.net.kind(), Kind::Memory(_)) {
             // If another program was faster, the next start of the host reports it.

@@ -26,10 +26,11 @@ pub trait Service: Clone + Send + 'static {
     /// Handles one connection until it is closed. When `stop` fires, it should end soon.
     fn serve_connection(self, stream: Stream, stop: Stop) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// A client's TLS handshake at the start of the connection failed after this time.
+    /// Called when a client's TLS handshake at the start of the connection failed after this time.
     fn handshake_failed(&self, _client: IpAddr, _took: Duration, _error: &Error) {}
 
-    /// The reply to a peer that has too many connections already.
+    /// The reply to a peer that has too many connections already, with its line end; empty for none. It is sent in
+    /// plain text, also where TLS is implicit.
     fn too_many_reply(&self) -> &'static str {
         ""
     }
@@ -78,7 +79,12 @@ pub async fn serve_until(config: ServerConfig, service: impl Service, stop: Stop
         let (service, tls, stop, end) = (service.clone(), tls.clone(), stop.clone(), end.clone());
         open.spawn(async move {
             let (peer, _permit) = (accepted.peer(), permit);
-            let Some(_slot) = slot else { return reject(accepted, service.too_many_reply()).await };
+            let Some(_slot) = slot else {
+                // A client of implicit TLS cannot read a reply before the handshake, which would cost what the limit saves.
+                return if tls.is_none() {
+                    reject(accepted, service.too_many_reply()).await
+                };
+            };
             // Boxed, since a future is moved a few times while its task is spawned.
             match end.run_until_cancelled(Box::pin(run_connection(service, accepted, tls, stop))).await {
                 Some(Err(error)) => tracing::debug!(%peer, %error, "connection closed with error"),
@@ -95,6 +101,7 @@ pub async fn serve_until(config: ServerConfig, service: impl Service, stop: Stop
     }
 }
 
+/// Waits for the next connection. A failure is logged, and retried after [`ACCEPT_RETRY_DELAY`].
 async fn accept(listener: &mut Listener) -> Stream {
     loop {
         match listener.accept().await {
@@ -107,6 +114,7 @@ async fn accept(listener: &mut Listener) -> Stream {
     }
 }
 
+/// Does the handshake of implicit TLS, if there is one, then serves the connection.
 async fn run_connection(
     service: impl Service,
     mut stream: Stream,
@@ -122,6 +130,7 @@ async fn run_connection(
     service.serve_connection(stream, stop).await
 }
 
+/// Sends a reply in plain text and closes the connection.
 async fn reject(mut stream: Stream, reply: &str) {
     // Best effort: the connection is closed in any case.
     let _ = timeout(REJECT_TIMEOUT, async {

@@ -62,7 +62,8 @@ impl Stream {
         }
     }
 
-    /// The same connection, with link faults.
+    /// The same connection, with the faults of the link from the peer to us: the other end applies those of the other
+    /// direction.
     pub(super) fn with_link_faults(mut self, faults: &LinkFaults) -> Self {
         if let Layer::Plain(wire) = &mut self.layer {
             wire.inbound = Some(faults.endpoint(self.peer.ip(), self.local.ip()));
@@ -119,6 +120,7 @@ impl Stream {
         matches!(self.wire(), Some(Wire { raw: Raw::Tcp(_), .. }))
     }
 
+    /// The transport; `None` after a failed handshake.
     fn wire(&self) -> Option<&Wire> {
         match &self.layer {
             Layer::Plain(wire) => Some(wire),
@@ -127,7 +129,8 @@ impl Stream {
         }
     }
 
-    /// The TLS version and cipher in use, as written in a `Received` line; `None` if not encrypted.
+    /// The TLS version and cipher in use, such as `TLSv1.3 AES_128_GCM_SHA256`, as written in a `Received` line; `None`
+    /// if not encrypted.
     pub fn tls(&self) -> Option<String> {
         let Layer::Tls(tls) = &self.layer else { return None };
         let (_, session) = tls.get_ref();
@@ -168,6 +171,8 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes the transport for a handshake; the stream is broken until that succeeds. An error if it is encrypted or
+    /// broken already.
     fn take_plain(&mut self) -> Result<Wire, Error> {
         match std::mem::replace(&mut self.layer, Layer::Broken) {
             Layer::Plain(wire) => Ok(wire),
@@ -175,6 +180,7 @@ impl Stream {
         }
     }
 
+    /// A TLS error that names the peer by its address.
     fn tls_error(&self, why: impl ToString) -> Error {
         Error::Tls { name: self.peer.to_string(), why: why.to_string() }
     }
@@ -264,7 +270,7 @@ impl Wire {
         }
     }
 
-    /// Reads what has arrived over the link.
+    /// Reads what has arrived over the link, after the delay of a slow one, without regard to the other faults.
     fn poll_arrived(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { raw, inbound: Some(inbound), delayed, output } = self else {
             return self.raw.poll_read(cx, buffer);
@@ -278,7 +284,8 @@ impl Wire {
         delayed.get_or_insert_default().poll_read(raw, |bytes| inbound.delay(bytes), cx, buffer)
     }
 
-    /// A connection to a program outside the world that a fault has reset is closed by a reset, too.
+    /// Passes an outcome on. If it is the reset of a connection to a program outside the world, the socket will be
+    /// closed by a reset, too.
     fn broken_by_reset<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         if let (Some(_), Raw::Tcp(tcp), Err(error)) = (&self.output, &self.raw, &outcome)
             && error.kind() == io::ErrorKind::ConnectionReset
@@ -289,7 +296,7 @@ impl Wire {
         outcome
     }
 
-    /// Writes what a link to a program outside the world held back.
+    /// Writes what a link to a program outside the world held back; ready at once on other connections.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { raw, output: Some(output), .. } = self else { return Poll::Ready(Ok(())) };
         let drained = ready!(output.poll_drain(raw, cx));

@@ -49,7 +49,7 @@ impl<C> Default for TlsConfigs<C> {
 }
 
 impl<C> TlsConfigs<C> {
-    /// The configuration for this transport; `make` makes the first.
+    /// The configuration for this transport, the same at each call; `make` makes it at the first.
     pub(super) fn get(
         &self,
         transport: Transport<'_>,
@@ -84,7 +84,7 @@ impl Identity {
         Self(Arc::new(Inner { clock, chain, key, configs: TlsConfigs::default() }))
     }
 
-    /// A certificate, followed by those of its issuers if there are any, and its key, in PEM.
+    /// An identity of a certificate, followed by those of its issuers if there are any, and its key, in PEM.
     ///
     /// # Errors
     /// One of the texts is invalid, or the key is not that of the certificate.
@@ -125,7 +125,7 @@ impl TimeProvider for Clock {
     }
 }
 
-/// A certificate or key that cannot be used.
+/// The [`Error::Tls`] of a certificate or key that cannot be used, which names the world's authority.
 pub(super) fn invalid(error: impl ToString) -> Error {
     Error::Tls { name: "this world's authority".to_owned(), why: error.to_string() }
 }

@@ -22,12 +22,12 @@ impl TlsFaults {
         self.0.insert(fault)
     }
 
-    /// Clears a fault.
+    /// Clears a fault. Does nothing if it is cleared already.
     pub fn clear(&self, id: u64) {
         self.0.remove(id);
     }
 
-    /// The fault that applies.
+    /// The fault that applies: the one injected last of those that are not cleared.
     pub(super) fn latest(&self) -> Option<TlsFault> {
         self.0.with(|faults| faults.last_key_value().map(|(_, fault)| fault.clone()))
     }

@@ -43,6 +43,7 @@ impl Trust {
         Self::of(None, clock)
     }
 
+    /// Trust in one authority, given by its root certificate.
     pub(super) fn root(certificate: CertificateDer<'static>, clock: Clock) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).map_err(invalid)?;

@@ -40,7 +40,7 @@ impl WriteBuffer {
         MAX_SLICES <= self.pieces.len() || FULL_BYTES <= self.bytes
     }
 
-    /// Writes a part of the buffer and returns its length.
+    /// Writes a part of the buffer, at most 32 pieces, removes it, and returns its length.
     pub(super) fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let written = match (self.pieces.front(), self.pieces.len()) {
             (Some(piece), 1) => Pin::new(stream).poll_write(cx, piece),

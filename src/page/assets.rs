@@ -126,12 +126,12 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hasher.finalize().to_hex()[..16].to_owned()
 });
 
-/// Changes when any file does.
+/// Sixteen hexadecimal digits that change when any file does.
 pub(super) fn version() -> &'static str {
     &VERSION
 }
 
-/// The entity tag of some bytes. RFC 9110 §8.8.3.
+/// The entity tag of some bytes, with its quotes. RFC 9110 §8.8.3.
 pub(super) fn tag(bytes: &[u8]) -> String {
     format!("\"{}\"", &blake3::hash(bytes).to_hex()[..20])
 }

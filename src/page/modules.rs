@@ -13,16 +13,18 @@ pub(super) fn text(file: &Asset) -> &'static str {
     std::str::from_utf8(file.bytes).unwrap_or_default()
 }
 
-/// The modules that are loaded with this one, itself among them.
+/// The paths of the modules that are loaded with this one, itself among them, through all their imports.
 pub(super) fn loaded_with(main: &str) -> BTreeSet<String> {
     closure(main, |module| module.loaded)
 }
 
-/// The same, and those that are loaded later.
+/// The paths of the modules that are loaded with this one, itself among them, or later by `import()`, through all their
+/// imports.
 pub(super) fn needed_by(main: &str) -> BTreeSet<String> {
     closure(main, |module| module.loaded.into_iter().chain(module.later).collect())
 }
 
+/// The paths of a module and of all that `others` leads to from it, as far as they are files of the page.
 fn closure(main: &str, others: impl Fn(Module) -> BTreeSet<String>) -> BTreeSet<String> {
     let (mut found, mut wanted) = (BTreeSet::new(), BTreeSet::from([main.to_owned()]));
     while let Some(path) = wanted.pop_first() {
@@ -34,7 +36,7 @@ fn closure(main: &str, others: impl Fn(Module) -> BTreeSet<String>) -> BTreeSet<
     found
 }
 
-/// The name of a module, which is no address.
+/// The name by which the modules of a report import the one at this path; it is no address.
 pub(super) fn name(path: &str) -> String {
     format!("postroad/{path}")
 }
@@ -48,6 +50,7 @@ pub(super) struct Module {
 }
 
 impl Module {
+    /// Reads what the module at this path imports, and replaces the address of each file of the page by its name.
     pub(super) fn read(path: &str, text: &str) -> Self {
         let (mut named, mut loaded, mut later) = (String::new(), BTreeSet::new(), BTreeSet::new());
         let mut rest = text;
@@ -73,7 +76,7 @@ impl Module {
     }
 }
 
-/// The path of a relative address in a module.
+/// The path of an address that a module has for another; `None` unless it is relative and below the root.
 fn resolve(from: &str, address: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();

@@ -15,7 +15,7 @@ const MAIN: &str = "js/report/main.js";
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; \
                       form-action 'none'";
 const STYLES: [&str; 5] = ["css/base.css", "css/shell.css", "css/letter.css", "css/journey.css", "css/report.css"];
-/// The document that shows a report, given as JSON.
+/// The HTML document that shows a report, given as JSON, and loads nothing else. The title is plain text.
 pub fn report(title: &str, json: &str) -> String {
     let mut imports = BTreeMap::new();
     for path in needed_by(MAIN) {

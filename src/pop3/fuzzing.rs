@@ -1,5 +1,5 @@
-//! Fuzz entry points for both sides of a POP3 session, used by `fuzz/` and by the tests of this file. They assert what must
-//! hold for every input.
+//! Fuzz entry points for both sides of a POP3 session, used by `fuzz/` and by the tests of this file. They assert what
+//! must hold for every input.
 //!
 //! Sessions take their settings from the first byte and the chunk size from the second.
 

@@ -29,7 +29,8 @@ impl Lines {
         self.unread.extend_from_slice(bytes);
     }
 
-    /// The next line; `None` if more input is needed. A lone LF ends a line as well.
+    /// Takes the next line, with U+FFFD for what is not UTF-8; `None` if more input is needed. A lone LF ends a line as
+    /// well.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
             if MAX_LINE_BYTES < self.unread.len() {
@@ -52,7 +53,7 @@ impl Lines {
         Some(Line::Whole(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()))
     }
 
-    /// The input as bytes, for a reader of message data.
+    /// The input after the last line taken, for a reader of a multi-line response, which removes what it reads.
     pub(super) fn unread(&mut self) -> &mut BytesMut {
         &mut self.unread
     }

@@ -13,7 +13,7 @@ pub(super) struct MultilineReader {
 pub(super) struct TooLarge;
 
 impl MultilineReader {
-    /// Reads from `unread`; returns the response when it is complete.
+    /// Reads from `unread`; `None` until the response is complete. It has no stuffed dots and no final line with a dot.
     pub(super) fn read(&mut self, unread: &mut BytesMut, max_bytes: usize) -> Result<Option<Bytes>, TooLarge> {
         loop {
             let fresh = self.text.is_empty() || self.text.ends_with(b"\r\n");

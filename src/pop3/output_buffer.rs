@@ -22,14 +22,15 @@ pub(super) struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// Adds a line and its line end.
+    /// Adds a line, given without its line end; only allowed once an earlier message has been taken.
     pub(super) fn line(&mut self, line: &str) {
         debug_assert!(self.message.is_none(), "a message must be sent before the next reply");
         self.buffered.put_slice(line.as_bytes());
         self.buffered.put_slice(b"\r\n");
     }
 
-    /// Adds a message, dot-stuffed and ended by a line with a dot; with `body_lines`, only the header and that many lines.
+    /// Adds a message, which is sent dot-stuffed and ended by a line with a dot; with `body_lines`, only its header and
+    /// that many lines of its body.
     pub(super) fn message(&mut self, message: &Message, body_lines: Option<usize>) {
         self.message = Some(DotStuffer::of(message, body_lines));
     }
@@ -104,6 +105,7 @@ impl DotStuffer {
         Some(part.slice(..dot.map_or(part.len().min(MAX_SLICE_BYTES), |at| at + 2)))
     }
 
+    /// Moves past a slice that `peek` returned, of this length.
     fn advance(&mut self, bytes: usize) {
         let Some(part) = self.parts.front_mut() else { return };
         if self.fresh && part.starts_with(b".") {
@@ -117,6 +119,7 @@ impl DotStuffer {
         }
     }
 
+    /// The final line with a dot, after a line end if the message lacks one.
     fn end(&self) -> &'static [u8] {
         if self.ended { b".\r\n" } else { b"\r\n.\r\n" }
     }

@@ -30,6 +30,7 @@ pub(super) struct ReceivedCopies {
 }
 
 impl ReceivedCopies {
+    /// Groups the messages by the journey in their trace fields.
     pub(super) fn new(messages: Vec<Bytes>) -> Self {
         let mut copies: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for message in messages {
@@ -49,6 +50,7 @@ impl ReceivedCopies {
         self.messages.iter().filter(|(id, _)| !known(id)).map(|(_, messages)| messages.len()).sum()
     }
 
+    /// Compares the copies of a journey with the message as it was sent; without a journey it is missing.
     pub(super) fn compare(&self, journey: Option<JourneyId>, sent: &Bytes) -> Comparison {
         let found = journey.and_then(|journey| self.messages.get(&Some(journey))).map_or(&[][..], Vec::as_slice);
         // As a mailbox stores it, for readers that cannot take binary parts.

@@ -27,7 +27,7 @@ pub(super) async fn all(env: &Environment, to: &Address, progress: &impl Fn(Prog
     Ok(Fetched { pop3: pop3(env, to, progress).await?, imap: imap(env, to, progress).await? })
 }
 
-/// Fetches all messages of the recipient's maildrop.
+/// Fetches all messages of the recipient's maildrop over POP3; they stay there.
 pub(super) async fn pop3(
     env: &Environment,
     to: &Address,
@@ -44,7 +44,7 @@ pub(super) async fn pop3(
     Ok((messages, maildrop.quit().await?))
 }
 
-/// Fetches all messages of the recipient's INBOX.
+/// Fetches all messages of the recipient's INBOX over IMAP.
 async fn imap(
     env: &Environment,
     to: &Address,
@@ -64,6 +64,7 @@ async fn imap(
     Ok((messages, inbox.logout().await?))
 }
 
+/// The client, and the MDA with the mailbox of this user at this port, looked up in the DNS.
 async fn server(
     env: &Environment,
     to: &Address,
@@ -84,6 +85,7 @@ pub(super) async fn addresses(resolver: &Resolver, name: &str, port: u16) -> Res
     Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
+/// The full address and the password of a user; the password of an unknown one is empty.
 pub(super) fn login(env: &Environment, user: &Address) -> Login {
     let secret = env.world.secret(&user.to_string());
     let password = secret.map(|(_, password)| password.to_owned()).unwrap_or_default();

@@ -128,7 +128,7 @@ impl MessageReport {
             && self.history.as_ref().is_some_and(|history| history.arrived_once())
     }
 
-    /// The time from its submission to the mailbox.
+    /// The time from its submission to the mailbox of the last recipient; `None` if it has not been delivered.
     pub fn took(&self) -> Option<Duration> {
         let history = self.history.as_ref()?;
         let at = history.recipients.values().filter_map(|status| match status {
@@ -166,7 +166,7 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     let _ = timeout(plan.timeout, wait_until_ended(&env.event_log, events, &journeys, &progress)).await;
     let (fetched, unfetched) = match fetch::all(env, &plan.to, &progress).await {
         Ok(fetched) => (fetched, None),
-        // The journeys tell what became of the messages.
+        // The journeys show what became of the messages.
         Err(error) => (Fetched::default(), Some(error.to_string())),
     };
     let ((pop3, popped), (imap, fetched)) = (fetched.pop3, fetched.imap);
@@ -190,7 +190,7 @@ pub async fn run(env: &Environment, plan: Plan, progress: impl Fn(Progress)) -> 
     Ok(Report { from: plan.from, to: plan.to, began, messages, unrelated, unfetched, transcripts })
 }
 
-/// A journey, as far as it is known.
+/// A journey with its events so far; `None` if it is not known, or cannot be read, which is logged.
 fn history(event_log: &EventLog, journey: JourneyId) -> Option<Journey> {
     let found = event_log.journey(journey);
     found.inspect_err(|error| tracing::error!(%error, %journey, "cannot read a journey")).ok().flatten()

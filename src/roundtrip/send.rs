@@ -54,6 +54,7 @@ pub(super) async fn all(
     Ok((outcomes.into_iter().map(|(_, outcome)| outcome).collect(), transcript))
 }
 
+/// Submits one message. A refusal is an `Err` within `Ok`: the stage and the reply, or why it was not sent.
 async fn submit(submitter: &mut Submitter, plan: &Plan, source: &Source) -> Result<Outcome, Error> {
     let envelope = Envelope {
         reverse_path: Some(plan.from.clone()),

@@ -25,7 +25,7 @@ pub(super) struct Results<'a> {
     pub(super) queues: &'a [Queue],
 }
 
-/// The percentile of a sorted list.
+/// The percentile of a sorted list, by the nearest rank; 0 if the list is empty.
 pub(super) fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let place = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(place.saturating_sub(1)).copied().unwrap_or(0.0)
@@ -54,6 +54,7 @@ impl Results<'_> {
         verdicts
     }
 
+    /// Compares the share of the accepted copies that arrived, within a time if there is one, with the least expected.
     fn delivered(&self, share: f64, within: Option<Duration>) -> Verdict {
         let bound = within.map_or(f64::INFINITY, |within| within.as_secs_f64());
         let in_time = self.latencies.partition_point(|latency| *latency <= bound) as u64;
@@ -81,12 +82,14 @@ impl Results<'_> {
         }
     }
 
+    /// Compares one of the numbers that [`Self::compare`] names with its range.
     fn count(&self, what: &str, range: Range, value: u64) -> Verdict {
         let held = range.holds(value);
         let messages = if held { Vec::new() } else { self.counted(what) };
         Verdict { expected: format!("{what}: {range}"), found: value.to_string(), held, messages }
     }
 
+    /// Compares the length of a queue at a time, as of the last sample until then, with its range.
     fn queue(&self, expected: &QueueExpect) -> Verdict {
         let at = expected.after.as_secs_f64();
         let queue = self.queues.iter().find(|queue| queue.host == expected.host);
@@ -117,7 +120,7 @@ impl Results<'_> {
         })
     }
 
-    /// Lists copies that an expectation counts.
+    /// Lists copies that an expectation counts, by its name in [`Self::compare`].
     fn counted(&self, what: &str) -> Vec<String> {
         self.name(|_, copy| match what {
             "bounced" => copy.failed != 0,
@@ -127,7 +130,7 @@ impl Results<'_> {
         })
     }
 
-    /// Lists copies that match, with their last error.
+    /// Lists up to [`MAX_LISTED`] copies of user messages that match, as `JOURNEY for RECIPIENT: LAST ERROR`.
     fn name(&self, fits: impl Fn(&JourneyState, &CopyState) -> bool) -> Vec<String> {
         let messages = self.state.journeys.iter().filter(|(_, state)| state.is_user_message());
         let copies =

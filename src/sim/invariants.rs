@@ -74,7 +74,8 @@ impl CopyLocations {
 }
 
 impl Observations<'_> {
-    /// Checks all invariants. The outcome counts cover user messages only, not reports.
+    /// Checks all invariants; at most [`MAX_LISTED`] violations of each are returned. The outcome counts cover user
+    /// messages only, not reports.
     pub(super) fn check(&self) -> (OutcomeCounts, Vec<Violation>) {
         let (mut counts, mut violations, locations) =
             (OutcomeCounts::default(), Vec::new(), CopyLocations::of(self.inventory));
@@ -96,6 +97,7 @@ impl Observations<'_> {
         (counts, violations)
     }
 
+    /// Checks the copies of one journey; adds its violations, and the outcomes of a user message to the counts.
     fn check_journey(
         &self,
         journey: JourneyId,

@@ -56,7 +56,7 @@ fn line(violation: &Violation) -> String {
     format!("{journey}{}", violation.what)
 }
 
-/// Escapes text for XML and HTML, including attribute values.
+/// Escapes text for XML and HTML, including attribute values; control characters become U+FFFD.
 pub(super) fn escape(text: &str) -> String {
     let escaped = text.chars().map(|char| match char {
         '&' => "&amp;".to_owned(),

@@ -56,11 +56,12 @@ impl Metrics {
         self.count(event);
     }
 
-    /// The hash of all events, in hexadecimal.
+    /// The hash of all events so far, as 32 hexadecimal digits.
     pub(super) fn hash(&self) -> String {
         self.hasher.finalize().to_hex()[..32].to_owned()
     }
 
+    /// Updates the totals and the journey of an event.
     fn count(&mut self, event: Event) {
         self.events += 1;
         let journey = event.journey;
@@ -142,7 +143,8 @@ impl Metrics {
         }
     }
 
-    /// Adds a completed journey, and drops the events of the oldest one unless it is among the slowest.
+    /// Adds a completed journey. If that is one too many, drops the events of the oldest one unless it is among the
+    /// slowest.
     fn retain_slowest(&mut self, journey: JourneyId) {
         self.recently_completed.push_back(journey);
         while MAX_RECENTLY_COMPLETED < self.recently_completed.len()

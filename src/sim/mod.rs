@@ -88,6 +88,7 @@ impl Trace {
         Self(Arc::new(Mutex::new(TraceWriter { out: Box::new(out), outcome: Ok(()) })))
     }
 
+    /// Writes a line, which has its line end; nothing after the first error, which `flush` returns.
     fn write(&self, line: &[u8]) {
         let mut inner = lock(&self.0);
         if inner.outcome.is_ok() {

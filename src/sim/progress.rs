@@ -79,7 +79,7 @@ impl JourneyState {
         self.copies.iter().map(|(_, copy)| self.seconds(copy)).fold(0.0, f64::max)
     }
 
-    /// Seconds until the copy arrived; infinite if it did not.
+    /// Seconds from the start of the journey until the copy arrived first; infinite if it did not.
     pub(super) fn seconds(&self, copy: &CopyState) -> f64 {
         copy.delivered.first().map_or(f64::INFINITY, |at| at.duration_since(self.began).as_secs_f64())
     }
@@ -97,7 +97,7 @@ impl JourneyState {
         &mut self.copies[place].1
     }
 
-    /// Creates a copy for each of these recipients.
+    /// Creates a copy for each of these recipients that has none.
     pub(super) fn expect(&mut self, recipients: &[Address]) {
         self.copies.reserve_exact(recipients.len());
         for recipient in recipients {

@@ -165,6 +165,7 @@ impl Simulation<'_> {
         Progress { passed: self.began.elapsed(), written: self.sent_log.len(), open, queued, delivered, bounced, hops }
     }
 
+    /// Records the length of each queue, if it has changed since the last sample.
     fn sample(&mut self) {
         let at = self.began.elapsed().as_secs_f64();
         for (host, mta) in self.running.mtas.iter() {
@@ -177,6 +178,7 @@ impl Simulation<'_> {
         }
     }
 
+    /// The report of the run, for which the messages and metrics are taken out: it is to be made once.
     fn report(&mut self) -> Result<Report, Error> {
         self.read_events();
         let inventory = Inventory::of(&self.running.env.store).map_err(crate::host::Error::Store)?;
@@ -224,6 +226,7 @@ impl Simulation<'_> {
         })
     }
 
+    /// All queues that were not always empty, longest first.
     fn longest_queues(&self) -> Vec<Queue> {
         let queue = |(host, samples): (&String, &Vec<(f64, usize)>)| Queue {
             host: host.clone(),
@@ -312,7 +315,7 @@ fn distribution(latencies: &[f64]) -> Vec<Bucket> {
     buckets
 }
 
-/// The copies that never arrived, then those with the highest latency.
+/// The copies of user messages that never arrived, then those with the highest latency, at most [`MAX_SLOWEST`].
 fn slowest(state: &Metrics) -> Vec<SlowestMessage> {
     let messages = state.journeys.iter().filter(|(_, journey)| journey.is_user_message());
     let copies = messages.flat_map(|(id, journey)| {

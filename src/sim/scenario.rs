@@ -97,6 +97,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// An error at the line of this range of bytes; line ends in its text become spaces.
     fn invalid(&self, place: Range<usize>, text: String) -> InvalidScenario {
         let line = 1 + self.text.bytes().take(place.start).filter(|byte| *byte == b'\n').count();
         InvalidScenario { place: format!("{}:{line}", self.path), text: text.replace('\n', " ") }
@@ -142,6 +143,7 @@ impl Check<'_> {
         })
     }
 
+    /// The world of `[providers]`, or of the file that the scenario names, or else the built-in one.
     fn world(&self, file: &ScenarioFile) -> Result<World, InvalidScenario> {
         if let Some(table) = &file.providers {
             let ProvidersTable { count, users } = *table.get_ref();
@@ -159,6 +161,7 @@ impl Check<'_> {
         World::parse(&file.display().to_string(), &text).map_err(|error| self.invalid(path.span(), error.to_string()))
     }
 
+    /// Checks a table, expands its addresses and reads its messages. The error is a text without the line.
     fn traffic(&self, world: &World, table: TrafficTable) -> Result<Traffic, String> {
         let (from, to) = (addresses(world, &table.from)?, addresses(world, &table.to)?);
         if let Some(other) = from.iter().find(|from| !world.users.contains_key(&from.key())) {
@@ -178,6 +181,7 @@ impl Check<'_> {
     }
 }
 
+/// Checks a table and expands its accounts. The error is a text without the line.
 fn reader(world: &World, table: ReaderTable) -> Result<Reader, String> {
     let users = addresses(world, &table.who)?;
     if table.every.is_zero() {
@@ -189,6 +193,7 @@ fn reader(world: &World, table: ReaderTable) -> Result<Reader, String> {
     Ok(Reader { table, users })
 }
 
+/// Returns the table if it fits the world and its times are possible. The error is a text without the line.
 fn fault(world: &World, table: FaultTable) -> Result<FaultTable, String> {
     table.fault.check(world)?;
     if table.fault.ends().is_some_and(|ends| ends.iter().any(|end| end == OUTSIDE)) {
@@ -200,7 +205,8 @@ fn fault(world: &World, table: FaultTable) -> Result<FaultTable, String> {
     Ok(table)
 }
 
-/// Expands `*` and `*@domain` to users, and parses other addresses.
+/// Expands `*` and `*@domain` to users other than postmasters, and parses other addresses. An error if one of them, or
+/// the list, has no address.
 fn addresses(world: &World, patterns: &[String]) -> Result<Vec<Address>, String> {
     let mut found = Vec::new();
     for pattern in patterns {

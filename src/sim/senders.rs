@@ -62,6 +62,7 @@ impl SentLog {
         log.sent.len() - 1
     }
 
+    /// Adds the outcome of one attempt to the message with this index.
     fn record(&self, index: usize, outcome: &Outcome) {
         let mut log = self.lock();
         let Some(sent) = log.sent.get_mut(index) else { return };
@@ -85,6 +86,7 @@ impl SentLog {
         self.lock().sent.len()
     }
 
+    /// Removes all messages and returns them, in the order in which they were posted.
     pub(super) fn take(&self) -> Vec<Sent> {
         std::mem::take(&mut self.lock().sent)
     }
@@ -128,7 +130,7 @@ impl Senders {
         Ok(Self { running, sent_log, context, channels: Mutex::default() })
     }
 
-    /// Queues a message at its sender.
+    /// Queues a message at its sender, whose client is started by its first message.
     pub(super) fn post(&self, message: ComposedMessage) {
         let index = self.sent_log.add();
         let mut channels = lock(&self.channels);
@@ -151,6 +153,7 @@ struct Sender {
 }
 
 impl Sender {
+    /// Submits the messages of the queue, one after the other; the connection is closed when none comes for a while.
     async fn run(self, user: Address, mut queue: mpsc::UnboundedReceiver<(usize, ComposedMessage)>) {
         let mut connection: Option<Submitter> = None;
         loop {
@@ -172,7 +175,8 @@ impl Sender {
         }
     }
 
-    /// Tries until the provider accepts or refuses the message.
+    /// Tries until the provider accepts or refuses the message, with growing delays, and records the outcome of each
+    /// attempt.
     async fn submit(
         &self,
         user: &Address,
@@ -192,6 +196,7 @@ impl Sender {
         }
     }
 
+    /// Submits the message once, over the open connection or a new one, which stays open only if there is a verdict.
     async fn attempt(&self, user: &Address, connection: &mut Option<Submitter>, message: &ComposedMessage) -> Outcome {
         let open = match connection.take() {
             Some(open) => Some(open),
@@ -215,6 +220,7 @@ impl Sender {
         }
     }
 
+    /// Connects to the first MX of the user's domain, with TLS and login; `None` if that fails.
     async fn connect(&self, user: &Address) -> Option<Submitter> {
         let world = &self.running.env.world;
         let provider = world.domain(user.domain())?.mx.first()?;
@@ -226,7 +232,8 @@ impl Sender {
     }
 }
 
-/// The outcome of a transaction: refused only if every recipient was refused.
+/// The outcome of a transaction: accepted if any recipient was, else refused if any was refused for good, else
+/// deferred.
 fn outcome_of(verdicts: Vec<Verdict>) -> Outcome {
     let mut outcome = Outcome::Deferred;
     for verdict in verdicts {

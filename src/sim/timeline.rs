@@ -32,6 +32,7 @@ pub struct FaultInterval {
 pub(super) struct FaultLog(Arc<Mutex<Vec<FaultInterval>>>);
 
 impl FaultLog {
+    /// Adds a fault that was injected at `from`; returns its index.
     fn begin(&self, fault: &Fault, from: Timestamp) -> usize {
         let stopped = match fault {
             Fault::Off { host, .. } | Fault::Crash { host, .. } => Some(host.clone()),
@@ -54,7 +55,8 @@ impl FaultLog {
     }
 }
 
-/// Injects and clears one fault as often as its table says.
+/// Injects and clears one fault as often as its table says; a fault without a duration is injected once and never
+/// cleared.
 pub(super) async fn run_fault(table: FaultTable, running: Arc<RunningWorld>, fault_log: FaultLog, rng: Rng) {
     sleep(table.after).await;
     for time in 0..table.times {

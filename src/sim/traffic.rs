@@ -34,6 +34,8 @@ fn interval(every: Duration, pattern: Pattern, rng: &Rng) -> Duration {
     }
 }
 
+/// The message with this number: between random addresses of the table, with the next message of its `mail` in turn, or
+/// else a generated one.
 fn message(traffic: &Traffic, running: &RunningWorld, rng: &Rng, number: usize) -> ComposedMessage {
     let table = &traffic.table;
     let pick = |list: &[Address]| list.get(rng.below(list.len() as u64) as usize).cloned();
@@ -46,7 +48,7 @@ fn message(traffic: &Traffic, running: &RunningWorld, rng: &Rng, number: usize) 
     ComposedMessage { from, to, message }
 }
 
-/// Chooses `count` different addresses.
+/// Chooses `count` different addresses at random; all of them if there are not more.
 fn choose(among: &[Address], count: usize, rng: &Rng) -> Vec<Address> {
     if among.len() < count * 4 {
         let mut all = among.to_vec();
@@ -64,6 +66,7 @@ fn choose(among: &[Address], count: usize, rng: &Rng) -> Vec<Address> {
     chosen
 }
 
+/// Generates a message whose text has at least `size` bytes. One to several recipients names only its sender in To.
 fn compose(from: &Address, to: &[Address], size: usize, running: &RunningWorld, rng: &Rng) -> Bytes {
     const LINE: &str = "The quick brown fox jumps over the lazy dog, and carries the mail.\n";
     let draft = Draft {

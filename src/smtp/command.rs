@@ -74,8 +74,8 @@ impl Command {
         }
     }
 
-    /// The line for a transcript, without credentials; once a client has tried to log in, a line that is no command may be a
-    /// password.
+    /// The line for a transcript, without credentials; once a client has tried to log in, a line that is no command may
+    /// be a password.
     pub(super) fn shown(line: &[u8], has_tried_login: bool) -> Cow<'_, str> {
         let text = String::from_utf8_lossy(line);
         let mut words = text.split_ascii_whitespace();
@@ -116,11 +116,13 @@ impl fmt::Display for Command {
     }
 }
 
+/// The refusal of an argument.
 fn syntax(text: &str) -> Reply {
     Reply::new(501, (5, 5, 4), text)
 }
 
-/// The client's name. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a missing one is.
+/// The client's name: the first word, at most 255 bytes. A wrong name is no reason to refuse mail (RFC 5321 §4.1.4), a
+/// missing one is.
 fn name(argument: &str) -> Result<String, Reply> {
     match argument.split_whitespace().next() {
         Some(name) if name.len() <= 255 => Ok(name.to_owned()),
@@ -128,13 +130,15 @@ fn name(argument: &str) -> Result<String, Reply> {
     }
 }
 
-/// The part after a keyword such as `FROM:`, in any case; spaces after the colon are accepted.
+/// The part after a keyword such as `FROM:`, which may be in any case; `None` if it is missing. Spaces after the colon
+/// are dropped.
 fn after<'a>(word: &str, argument: &'a str) -> Option<&'a str> {
     let (head, rest) = argument.split_at_checked(word.len())?;
     head.eq_ignore_ascii_case(word).then(|| rest.trim_start())
 }
 
-/// Splits path and parameters, which must be separated by a space.
+/// Splits the argument after the keyword `word` into the path without its angle brackets and the parameters, which are
+/// empty or begin with a space; `None` if it is malformed.
 fn path_and_parameters<'a>(word: &str, argument: &'a str) -> Option<(&'a str, &'a str)> {
     let (path, rest) = path::split(after(word, argument)?)?;
     (rest.is_empty() || rest.starts_with(' ')).then_some((path, rest))
@@ -150,6 +154,7 @@ fn mail(argument: &str) -> Result<Command, Reply> {
     Mail::parse(reverse_path, rest).map(Command::Mail)
 }
 
+/// Parses the argument of RCPT; `postmaster` needs no domain.
 fn rcpt(argument: &str) -> Result<Command, Reply> {
     let (path, rest) =
         path_and_parameters("TO:", argument).ok_or_else(|| syntax("Syntax: RCPT TO:<address> [parameters]"))?;
@@ -172,7 +177,7 @@ fn bdat(argument: &str) -> Result<Command, Reply> {
     }
 }
 
-/// RFC 6531 §3.7.4.2 adds a keyword which allows UTF-8 in the reply.
+/// Parses the argument of VRFY. The keyword of RFC 6531 §3.7.4.2, which allows UTF-8 in the reply, is dropped.
 fn vrfy(argument: &str) -> Result<Command, Reply> {
     match argument.strip_suffix(" SMTPUTF8").unwrap_or(argument) {
         "" => Err(syntax("Syntax: VRFY user")),

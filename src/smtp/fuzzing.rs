@@ -1,5 +1,5 @@
-//! Fuzz entry points, one for each parser of peer input, used by `fuzz/` and by the tests of this file. They assert what
-//! must hold for every input.
+//! Fuzz entry points, one for each parser of peer input, used by `fuzz/` and by the tests of this file. They assert
+//! what must hold for every input.
 //!
 //! Sessions take their settings from the first byte and the chunk size from the second.
 
@@ -120,7 +120,7 @@ fn envelope() -> Envelope {
 /// As [`server()`].
 pub fn command(input: &[u8]) {
     match Command::parse(input) {
-        // The text of VRFY is free, and our client never sends it.
+        // The text of VRFY is free, and the client never sends it.
         Ok(Command::Vrfy(_)) | Err(_) => {}
         Ok(command) => {
             let written = command.to_string();
@@ -144,6 +144,7 @@ pub fn reply(input: &[u8]) {
     }
 }
 
+/// Asserts that the reply, when written, parses to the same reply.
 fn check_written(reply: &Reply) {
     let written = reply.to_string();
     let mut reader = Replies::default();

@@ -62,7 +62,7 @@ impl Lines {
         self.unread = rest;
     }
 
-    /// The next line, if it is complete.
+    /// Takes the next line; `None` if it is not complete. A line that is too long counts as one when its end has come.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = memchr::memmem::find(&self.unread[self.searched..], b"\r\n") else {
             return self.skip();
@@ -79,7 +79,8 @@ impl Lines {
         })
     }
 
-    /// Notes that there is no line end yet, and drops the prefix of a line that is too long.
+    /// Notes that there is no line end yet, and drops the prefix of a line that is too long. Returns a line only if no
+    /// end is to be waited for: that of an HTTP request, or an endless one.
     fn skip(&mut self) -> Option<Line> {
         self.searched = self.unread.len().saturating_sub(1);
         if MAX_LINE_BYTES < self.unread.len() {

@@ -60,6 +60,7 @@ pub(super) enum MessageError {
 }
 
 impl MessageReader {
+    /// A reader of one message; `declared` is the size that the client announced, for which memory is reserved.
     pub(super) fn new(max_bytes: u64, declared: Option<u64>, share: UploadShare) -> Self {
         let declared = declared.unwrap_or(0).min(max_bytes);
         Self {
@@ -74,8 +75,8 @@ impl MessageReader {
         }
     }
 
-    /// Reads dot-stuffed text. At the end of the message, returns how many bytes of the chunk belong to it.
-    /// RFC 5321 §4.1.1.4, §4.5.2.
+    /// Reads dot-stuffed text and removes the stuffing. If the message ends in this chunk, returns how many bytes of it
+    /// belong to the message and its final dot; `None` if more must come. RFC 5321 §4.1.1.4, §4.5.2.
     pub(super) fn take_stuffed(&mut self, chunk: &[u8]) -> Option<usize> {
         // chunk[copied..at] belongs to the message and is not copied yet.
         let (mut copied, mut at) = (0, 0);
@@ -112,7 +113,7 @@ impl MessageReader {
         None
     }
 
-    /// Skips to the next CR or past the next bare LF; returns the new position.
+    /// Skips text of a line past the next CR or bare LF; returns the new index in the chunk.
     fn text(&mut self, chunk: &[u8], at: usize) -> usize {
         match memchr::memchr2(b'\r', b'\n', &chunk[at..]) {
             Some(run) if chunk[at + run] == b'\r' => {
@@ -136,6 +137,8 @@ impl MessageReader {
         self.append(chunk);
     }
 
+    /// Adds bytes to the message. Beyond the size limit or without memory they are only counted, and the buffer is
+    /// released.
     fn append(&mut self, part: &[u8]) {
         self.bytes += part.len() as u64;
         if self.max_bytes < self.bytes || self.lacks_room || !self.reserve(part.len()) {
@@ -146,7 +149,7 @@ impl MessageReader {
         self.message.extend_from_slice(part);
     }
 
-    /// Makes room for more bytes; false if there is none.
+    /// Makes room for this many more bytes; false if there is none now or there was none before.
     fn reserve(&mut self, bytes: usize) -> bool {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let expected = ((self.declared != 0).then(|| size(self.declared)), size(self.max_bytes));
@@ -154,7 +157,7 @@ impl MessageReader {
         !self.lacks_room
     }
 
-    /// Announces the size of the next chunk.
+    /// Notes the size of the next BDAT chunk, for which memory is reserved with its first bytes.
     pub(super) fn expect(&mut self, bytes: u64) {
         self.declared = self.declared.max(self.bytes.saturating_add(bytes)).min(self.max_bytes);
     }
@@ -174,12 +177,14 @@ impl MessageReader {
         self.max_bytes < self.bytes
     }
 
-    /// The complete message of DATA, with its part of the memory for uploads, to be held until the message is stored.
+    /// The complete message of DATA, or why it is refused; `rule` is the treatment of a lone CR or LF. The share is its
+    /// part of the memory for uploads, to be held until the message is stored.
     pub(super) fn finish_stuffed(mut self, rule: BareLineEnds) -> (Result<Message, MessageError>, UploadShare) {
         let message = self.finish(rule);
         (message, self.share)
     }
 
+    /// Takes the message, with its line ends replaced if the rule says so, or returns the first fault of it.
     fn finish(&mut self, rule: BareLineEnds) -> Result<Message, MessageError> {
         match rule {
             _ if self.is_too_large() => Err(MessageError::TooLarge),
@@ -196,14 +201,14 @@ impl MessageReader {
         }
     }
 
-    /// The complete message of BDAT, likewise.
+    /// The complete message of BDAT, as [`Self::finish_stuffed`] returns that of DATA.
     pub(super) fn finish_counted(mut self, rule: BareLineEnds) -> (Result<Message, MessageError>, UploadShare) {
         self.has_bare_line_end = rule != BareLineEnds::Keep && has_bare_line_end(&self.message);
         self.finish_stuffed(rule)
     }
 
-    /// The bytes in a buffer of at most twice their size: a client that declares much and sends little must not occupy
-    /// memory while the message is queued. The share covers both, since it is that of the larger buffer.
+    /// Takes the bytes, in a buffer of at most twice their size: a client that declares much and sends little must not
+    /// occupy memory while the message is queued. The share covers both, since it is that of the larger buffer.
     fn fitted(&mut self) -> Bytes {
         let message = std::mem::take(&mut self.message);
         match message.len() < message.capacity() / 2 {

@@ -58,7 +58,7 @@ impl MessageWriter {
         self.held.is_none() && self.pieces.is_empty() && (self.is_ended || self.encoding == Encoding::Counted)
     }
 
-    /// The next bytes to send; `None` at the end.
+    /// The next bytes to send, stuffed and with the final dot for DATA; `None` after the last ones.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let first = self.held.take().or_else(|| self.part())?;
         if MIN_SHARED_RUN_BYTES <= first.len() {
@@ -78,7 +78,7 @@ impl MessageWriter {
         Some(gathered.freeze())
     }
 
-    /// The next run of bytes that needs no dot inside, a dot, or the end.
+    /// The next run of bytes that needs no dot inside, an extra dot, or the mark of the end; `None` after it.
     fn part(&mut self) -> Option<Bytes> {
         let Some(piece) = self.pieces.front_mut() else { return self.end() };
         let needs_dot = self.encoding == Encoding::Stuffed && self.tail == *b"\r\n" && piece.starts_with(b".");
@@ -100,6 +100,8 @@ impl MessageWriter {
         Some(part)
     }
 
+    /// The mark of the end, once: for DATA the line with the final dot, after a line end if the message lacks one; for
+    /// BDAT nothing.
     fn end(&mut self) -> Option<Bytes> {
         let is_ended = std::mem::replace(&mut self.is_ended, true);
         if is_ended || self.encoding == Encoding::Counted {

@@ -29,7 +29,7 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    /// Parses the parameters after the path.
+    /// Parses the parameters after the path; the error is the reply to send.
     pub(super) fn parse(reverse_path: ReversePath, parameters: &str) -> Result<Self, Reply> {
         let mut mail = Self { reverse_path, ..Self::default() };
         each(parameters, |keyword, value| {
@@ -95,7 +95,7 @@ fn body(word: &str) -> Option<Body> {
     }
 }
 
-/// Parses the parameters of RCPT into `recipient`.
+/// Parses the parameters of RCPT into `recipient`; the error is the reply to send.
 pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<Recipient, Reply> {
     each(parameters, |keyword, value| {
         match (keyword, value) {
@@ -112,7 +112,7 @@ pub(super) fn parse_rcpt(mut recipient: Recipient, parameters: &str) -> Result<R
     Ok(recipient)
 }
 
-/// Writes `RCPT TO` with its parameters.
+/// Writes `RCPT TO` with its parameters, without line end. An ORCPT without a valid address type is left out.
 pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> fmt::Result {
     write!(f, "RCPT TO:<{}>", recipient.address)?;
     if let Some(notify) = recipient.notify {
@@ -124,7 +124,8 @@ pub(super) fn write_rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient) -> f
     }
 }
 
-/// Decodes xtext that is at most `max_bytes` long, both as received and as we encode it: plain UTF-8 gets longer.
+/// Decodes xtext; `None` if it is invalid, or longer than `max_bytes` as received or as encoded again: plain UTF-8 gets
+/// longer.
 fn within(text: &str, max_bytes: usize) -> Option<String> {
     let decoded = xtext::decode(text).filter(|_| text.len() <= max_bytes)?;
     (xtext::encode(&decoded).len() <= max_bytes).then_some(decoded)
@@ -135,14 +136,14 @@ fn is_address_type(kind: &str) -> bool {
     !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Parses at most the 20 digits of RFC 1870 §4; larger values than `u64` become the maximum.
+/// Parses at most the 20 digits of RFC 1870 §4, `None` for other text; larger values than `u64` become the maximum.
 pub(super) fn number(digits: &str) -> Option<u64> {
     let is_number = (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Calls `take` for each parameter, with its keyword in upper case; `take` returns `None` for an invalid one. Duplicates are
-/// errors.
+/// Calls `take` for each parameter, with its keyword in upper case; `take` returns `None` for an invalid one. That and
+/// a duplicate are errors, returned as the reply to send.
 fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>) -> Result<(), Reply> {
     let mut seen: Vec<String> = Vec::new();
     for parameter in parameters.split(' ').filter(|parameter| !parameter.is_empty()) {
@@ -164,7 +165,7 @@ fn each(parameters: &str, mut take: impl FnMut(&str, Option<&str>) -> Option<()>
 /// 501 for a known keyword with a wrong value, 555 for an unknown keyword. RFC 5321 §4.1.1.11.
 fn refusal(keyword: &str) -> Reply {
     match keyword {
-        "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "NOTIFY" | "ORCPT" => {
+        "SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "NOTIFY" | "ORCPT" | "REQUIRETLS" => {
             Reply::new(501, (5, 5, 4), &format!("Invalid value of {keyword}"))
         }
         _ => Reply::new(555, (5, 5, 4), &format!("Unknown parameter {keyword}")),

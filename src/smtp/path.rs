@@ -2,7 +2,8 @@
 
 use crate::mail::{Address, InvalidAddress};
 
-/// Splits `<path> rest`. A `>` inside a quoted local part does not end the path.
+/// Splits `<path> rest` into `path` and ` rest`; `None` if a bracket is missing. A `>` inside a quoted local part does
+/// not end the path.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('<')?;
     let mut is_quoted = false;
@@ -18,7 +19,7 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The mailbox of a path. A source route is ignored: RFC 5321 §4.1.1.3, appendix C.
+/// The mailbox of a path without its brackets. A source route is dropped: RFC 5321 §4.1.1.3, appendix C.
 pub(super) fn mailbox(path: &str) -> Result<Address, InvalidAddress> {
     match path.split_once(':') {
         Some((route, mailbox)) if route.starts_with('@') => mailbox.parse(),

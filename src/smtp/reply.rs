@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Maximum text length of a line that we send, so that the line stays below 512 bytes. RFC 5321 §4.5.3.1.5.
+/// Maximum text length of a line to be sent, so that the line stays below 512 bytes. RFC 5321 §4.5.3.1.5.
 const MAX_TEXT_BYTES: usize = 480;
 /// Maximum number of lines in a peer's reply.
 const MAX_REPLY_LINES: usize = 128;
@@ -25,8 +25,8 @@ const CUT_MARK: &str = " [...]";
 pub struct Reply {
     /// The three digits. RFC 5321 §4.2.1.
     pub code: u16,
-    /// Class, subject and detail, in each line. RFC 3463 §2; none in the greeting and the answer to EHLO (RFC 2034 §3). The
-    /// codes of a peer's reply whose lines differ are part of the text; see [`Reply::status`].
+    /// Class, subject and detail, in each line. RFC 3463 §2; none in the greeting and the answer to EHLO (RFC 2034 §3).
+    /// The codes of a peer's reply whose lines differ are part of the text; see [`Reply::status`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enhanced: Option<(u8, u16, u16)>,
     /// The text, one entry a line; at least one.
@@ -48,12 +48,14 @@ pub enum InvalidReply {
 }
 
 impl Reply {
-    /// A reply with an enhanced status code; the text may have several lines.
+    /// A reply with an enhanced status code. The text may have several lines, separated by LF; each is cut to fit into
+    /// a reply line, and control characters become spaces.
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: &str) -> Self {
         Self { enhanced: Some(enhanced), ..Self::plain(code, text) }
     }
 
-    /// A reply without enhanced status code: the greeting, the reply to EHLO, and intermediate replies (`3yz`).
+    /// A reply without enhanced status code: the greeting, the reply to EHLO, and intermediate replies (`3yz`). The
+    /// text is treated as by [`Reply::new`].
     pub fn plain(code: u16, text: &str) -> Self {
         let mut lines: Vec<_> = text.lines().map(|line| clean(line, MAX_TEXT_BYTES)).collect();
         if lines.is_empty() {
@@ -94,7 +96,7 @@ impl Reply {
     }
 }
 
-/// One line of text: nothing that could end it early, and not too much of it.
+/// A line of text, cut to `max_bytes`; control characters, which could end it early, become spaces.
 fn clean(line: &str, max_bytes: usize) -> String {
     let end = (0..=max_bytes.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
     line[..end].chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
@@ -129,7 +131,8 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Adds one line, given without its line end; returns the reply after its last line.
+    /// Adds one line, given without its line end; returns the reply after its last line. Text beyond a limit is cut,
+    /// and control characters become spaces.
     ///
     /// # Errors
     /// The line is not part of a reply.
@@ -148,6 +151,7 @@ impl Replies {
     }
 }
 
+/// Splits a line into its code, whether it is the last of its reply, and its text; `None` if it is not a reply line.
 fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
     if !(digits.iter().all(u8::is_ascii_digit) && matches!(digits[0], b'2'..=b'5')) {
@@ -162,7 +166,8 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
 }
 
-/// Takes the enhanced code out of the text if each line has the same (RFC 2034 §4), so that the reply reads as it was sent.
+/// The reply of these lines. The enhanced code is taken out of the text if each line has the same (RFC 2034 §4), so
+/// that the reply reads as it was sent.
 fn whole(lines: Vec<(u16, String)>) -> Reply {
     let code = lines.first().map_or(0, |(code, _)| *code);
     let split: Option<Vec<_>> = lines.iter().map(|(_, text)| enhanced(code, text)).collect();
@@ -175,7 +180,8 @@ fn whole(lines: Vec<(u16, String)>) -> Reply {
     }
 }
 
-/// Parses `2.1.5 text`; the class must equal that of the reply code. RFC 3463 §2.
+/// Splits `2.1.5 text` into the enhanced code and the text; `None` without one whose class is that of the reply code.
+/// RFC 3463 §2.
 fn enhanced(code: u16, text: &str) -> Option<((u8, u16, u16), &str)> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut parts = word.split('.');

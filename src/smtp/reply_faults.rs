@@ -96,7 +96,8 @@ impl ReplyFaults {
         self.0.remove(id);
     }
 
-    /// The fault that applies now, if any.
+    /// The fault of the first rule that applies, if any. A greylisting rule notes the attempt, and applies while
+    /// its wait lasts.
     pub fn apply(&self, context: FaultContext<'_>) -> Option<ReplyFault> {
         self.0.with(|rules| rules.values_mut().find_map(|(rule, grey)| rule.apply(grey, context)))
     }
@@ -115,6 +116,8 @@ impl ReplyFaults {
 }
 
 impl Rule {
+    /// The fault of this rule, if the rule applies: by point, address and probability, or for greylisting by the time
+    /// since the first attempt in `grey`, which is noted there.
     fn apply(&self, grey: &mut Grey, context: FaultContext<'_>) -> Option<ReplyFault> {
         if self.point != context.point || !self.matches(context.recipient.or(context.sender)) {
             return None;
@@ -130,6 +133,7 @@ impl Rule {
         (1.0 <= self.probability || self.rng.next_f64() < self.probability).then(|| self.fault.clone())
     }
 
+    /// Whether the address ends with the suffix of the rule; without an address, only an empty suffix matches.
     fn matches(&self, address: Option<&Address>) -> bool {
         self.address_suffix.is_empty()
             || address.is_some_and(|address| address.to_string().ends_with(&self.address_suffix))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Encodes text.
+/// Encodes text as printable ASCII: `+`, `=`, spaces, controls and the bytes of UTF-8 become `+` and two hex digits.
 pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -20,7 +20,8 @@ fn push_hex(out: &mut String, byte: u8) {
     let _ = write!(out, "+{byte:02X}");
 }
 
-/// Decodes text; `None` if it is not xtext or contains control characters. Plain UTF-8 is accepted (RFC 6533 §3).
+/// Decodes text; `None` if it is empty, is not xtext or contains control characters. Plain UTF-8 is accepted (RFC 6533
+/// §3).
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('+');

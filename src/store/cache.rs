@@ -34,11 +34,12 @@ struct CacheState {
 }
 
 impl Cache {
+    /// The content with this id, if it is cached.
     pub(super) fn find(&self, id: i64) -> Option<Content> {
         self.state().by_id.get(&id).cloned()
     }
 
-    /// An equal content, and its id.
+    /// An equal content, and its id, if one is cached.
     pub(super) fn find_equal(&self, content: &Content) -> Option<(i64, Content)> {
         let state = self.state();
         let id = *state.by_hash.get(&half(content.hash().as_bytes()))?;
@@ -46,25 +47,26 @@ impl Cache {
         (cached == content).then(|| (id, cached.clone()))
     }
 
-    /// Caches a content that was just stored.
+    /// Caches a content that was just stored, whose bytes are no longer damaged.
     pub(super) fn insert(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.forget_damage(id);
         state.insert(id, content);
     }
 
-    /// Remembers that the stored bytes of a content are damaged; false if that is known.
+    /// Remembers that the stored bytes of a content are damaged; false if that is known, or too many are remembered.
     pub(super) fn note_damaged(&self, id: i64, hash: &[u8; 32]) -> bool {
         let damaged = &mut self.state().damaged;
         damaged.len() < MAX_DAMAGED && damaged.insert(half(hash), id) != Some(id)
     }
 
-    /// The id of an equal content whose stored bytes are damaged.
+    /// The id of an equal content whose stored bytes are known to be damaged.
     pub(super) fn find_damaged(&self, content: &Content) -> Option<i64> {
         self.state().damaged.get(&half(content.hash().as_bytes())).copied()
     }
 
-    /// Caches a content that was just read, if there is room or it is its turn.
+    /// Caches a content that was just read, if there is room; in a full cache, one in eight takes the place of the
+    /// oldest.
     pub(super) fn insert_if_room(&self, id: i64, content: &Content) {
         let mut state = self.state();
         state.reads += 1;
@@ -73,7 +75,7 @@ impl Cache {
         }
     }
 
-    /// Removes a content that was deleted.
+    /// Removes a content that was deleted, and that it was damaged.
     pub(super) fn remove(&self, id: i64) {
         let mut state = self.state();
         state.forget_damage(id);
@@ -126,10 +128,12 @@ impl CacheState {
     }
 }
 
+/// About how much memory a cached content takes, in bytes.
 fn cost(content: &Content) -> usize {
     content.bytes().len() + ENTRY_BYTES
 }
 
+/// The first half of a hash.
 fn half(hash: &[u8; 32]) -> u128 {
     u128::from_le_bytes(std::array::from_fn(|at| hash[at]))
 }

@@ -15,13 +15,14 @@ const INLINE_LIMIT: usize = 16 * 1024;
 
 /// What one caller wants stored.
 pub(super) trait Job: Send {
-    /// Runs in the transaction, perhaps once more in the next one. Returns false if it failed.
+    /// Runs in the transaction, perhaps once more in the next one. Returns false if it failed: then nothing that it did
+    /// is committed.
     fn run(&mut self, transaction: &Transaction<'_>) -> bool;
 
     /// Whether it deletes, so that it has the room that is kept for that.
     fn frees_room(&self) -> bool;
 
-    /// Reports the outcome of the commit to the caller.
+    /// Answers the caller: with the job's own error if it failed, otherwise with the outcome of the commit.
     fn complete(self: Box<Self>, outcome: Result<(), Error>);
 }
 
@@ -67,7 +68,8 @@ impl CommitState {
         self.was_full
     }
 
-    /// Commits jobs, all or the first of them; the others come back, to be committed after these.
+    /// Runs and commits jobs in one transaction, all or the first of them, and completes these, also if the commit
+    /// failed. The others are returned, to be committed after these.
     pub(super) fn commit(&mut self, connection: &Connection, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
         if let Some(error) = self.stopped.borrow().clone() {
             complete_all(jobs, &Err(error));
@@ -105,7 +107,8 @@ impl CommitState {
         later
     }
 
-    /// Compacts one sparse segment, if there is one. Returns whether it did.
+    /// Compacts one sparse segment, if there is one, in a commit of its own. Returns whether it did; after a
+    /// failure, which is logged, see [`Segments::skip_compaction`].
     pub(super) fn compact(&mut self, connection: &Connection) -> bool {
         if self.has_stopped() {
             return false;
@@ -131,6 +134,7 @@ impl CommitState {
     }
 
     /// Stores nothing from now on, since a sync failed: what the system still believes to be written may be lost.
+    /// Returns the [`Error::Stopped`] that answers all jobs then.
     pub(super) fn stop_with(&self, error: &Error) -> Error {
         let reason: Arc<str> = error.to_string().into();
         tracing::error!(%reason, "store stopped after an I/O error; restart required");
@@ -139,7 +143,8 @@ impl CommitState {
         stopped
     }
 
-    /// The error of a transaction that was not committed.
+    /// The error of a transaction that was not committed, which is logged; `None` if it was. After [`Outcome::Failed`],
+    /// the store is stopped.
     fn note(&self, outcome: Outcome) -> Option<Error> {
         match outcome {
             Outcome::Committed => None,
@@ -149,12 +154,14 @@ impl CommitState {
     }
 }
 
+/// Logs the error of a refused commit, and returns it.
 fn refused(error: Error) -> Error {
     tracing::error!(%error, "commit refused");
     error
 }
 
-/// Makes a transaction durable: first its bytes in a segment, then its rows.
+/// Makes a transaction durable: first its bytes in a segment, then its rows. Then updates what is in memory of segments
+/// and contents.
 fn finish(
     transaction: Transaction<'_>,
     connection: &Connection,
@@ -192,7 +199,8 @@ enum End {
     Aborted,
 }
 
-/// Runs jobs in order, and says how many of them. One that panics has failed.
+/// Runs jobs in order, up to the first that ends the transaction, and returns how many with that one. One that panics
+/// has failed.
 fn run_all(transaction: &Transaction<'_>, jobs: &mut [Box<dyn Job>]) -> (usize, End) {
     for (at, job) in jobs.iter_mut().enumerate() {
         let changes = transaction.total_changes();

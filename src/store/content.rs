@@ -45,8 +45,9 @@ CREATE TABLE segment (
     content_uses: None,
 };
 
-/// Stores a content, or counts one more use of an equal one that was stored lately. Returns its id, and the content
-/// whose buffer is shared with the others that hold it. An equal one that is known to be damaged gets its bytes back.
+/// Stores a content with one use, or counts one more use of an equal one that was stored lately. Returns its id, and
+/// the content whose buffer is shared with the others that hold it. An equal one that is known to be damaged gets its
+/// bytes back.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -78,6 +79,7 @@ pub fn put(transaction: &Transaction<'_>, content: &Content) -> rusqlite::Result
     Ok((id, content.clone()))
 }
 
+/// Stores the bytes of a content in the database, beside its row.
 fn put_bytes(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO content_bytes VALUES (?1, ?2)";
     transaction.prepare_cached(sql)?.execute(params![id, &content.bytes()[..]]).map(drop)
@@ -104,7 +106,8 @@ fn heal(transaction: &Transaction<'_>, id: i64, content: &Content) -> rusqlite::
     Ok(true)
 }
 
-/// Counts one more use of a stored content, as a copy in another mailbox is.
+/// Counts one more use of a stored content, as a copy in another mailbox is. Does nothing if there is none with this
+/// id.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -112,7 +115,8 @@ pub fn add_ref(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     transaction.prepare_cached("UPDATE content SET uses = uses + 1 WHERE id = ?1")?.execute([id]).map(drop)
 }
 
-/// Counts one use less, and deletes the content with its last use.
+/// Counts one use of a content less, and with the last one deletes it and what other modules know of it. Does nothing
+/// if there is none with this id.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -147,7 +151,7 @@ pub(super) fn refcount_errors<'a>(
     connection.query_row(&sql, [], |row| row.get(0))
 }
 
-/// Moves the live contents of a segment to the end of the last one.
+/// Moves the live contents of a segment to the end of the last one, after comparing them with their hashes.
 ///
 /// # Errors
 /// One of them cannot be read, or SQLite refuses.
@@ -187,6 +191,7 @@ impl ContentRef {
         connection.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?.query_row([id], Self::read).optional()
     }
 
+    /// Reads a row of [`COLUMNS`].
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { id: row.get(0)?, location: location(row, 1)?, bytes: row.get(4)?, hash: row.get(5)? })
     }
@@ -216,6 +221,7 @@ impl ContentRef {
     }
 }
 
+/// Reads the content at a place in a segment. It is not compared with its hash.
 fn read(files: &dyn SegmentFiles, location: Location) -> Result<Content, LoadError> {
     let damaged = |error: io::Error| LoadError::Damaged(format!("{}: {error}", origin(location)).into());
     let length = usize::try_from(location.length).ok().filter(|length| *length <= MAX_LENGTH);
@@ -228,6 +234,7 @@ fn read(files: &dyn SegmentFiles, location: Location) -> Result<Content, LoadErr
     }
 }
 
+/// Where a content lies, in words, such as `contents/3 at 1024`.
 fn origin(location: Location) -> String {
     format!("contents/{} at {}", location.segment, location.start)
 }
@@ -244,12 +251,14 @@ pub(super) enum LoadError {
 }
 
 impl LoadError {
-    /// The error of a content that is not being moved.
+    /// The [`Error::Damaged`] of the content with this id, once it is known that it is not being moved.
     pub(super) fn of(self, id: i64) -> Error {
         Error::Damaged { id, reason: self.to_string().into() }
     }
 }
 
+/// The place in the columns `segment`, `start` and `length`, of which `at` is the first; `None` if the bytes are in the
+/// database.
 fn location(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Location>> {
     let Some(segment) = row.get(at)? else { return Ok(None) };
     Ok(Some(Location { segment, start: row.get(at + 1)?, length: row.get(at + 2)? }))

@@ -61,6 +61,7 @@ impl DiskFaults {
         self.change(|table| table.faults.remove(&id));
     }
 
+    /// Changes the table, and works out anew what its faults amount to.
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let mut table = lock(&self.state.table);
         let outcome = change(&mut table);
@@ -76,7 +77,7 @@ impl DiskFaults {
         outcome
     }
 
-    /// The same faults for jobs that free room: a disk without any lets them pass.
+    /// The same faults for jobs that free room, which [`DiskFault::Full`] does not refuse.
     pub fn freeing(&self) -> Self {
         Self { frees_room: true, ..self.clone() }
     }
@@ -85,7 +86,8 @@ impl DiskFaults {
         self.frees_room
     }
 
-    /// Runs a commit on a disk with these faults.
+    /// Runs a commit on a disk with these faults: delays it before and after, or refuses it with an error without
+    /// running it.
     pub(super) async fn around<T, E: From<Error>>(&self, commit: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.delay().await;
         self.check()?;
@@ -102,6 +104,7 @@ impl DiskFaults {
         }
     }
 
+    /// The error with which the disk refuses a commit now, if it does.
     fn check(&self) -> Result<(), Error> {
         if self.state.is_failing.load(Ordering::Relaxed) {
             return Err(Error::Io("the device reports an error".into()));

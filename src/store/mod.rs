@@ -136,7 +136,7 @@ struct Memory {
 }
 
 impl Inner {
-    /// Queues a job for the next commit.
+    /// Queues a job for the next commit, which may be over when this returns. In memory, the priority means nothing.
     async fn submit(&self, job: Box<dyn Job>, priority: Priority) {
         match &self.backend {
             Backend::Disk(disk) => disk.writer.submit(job, priority).await,
@@ -146,7 +146,8 @@ impl Inner {
 }
 
 impl Store {
-    /// Opens the database file, or makes it, and starts the store thread.
+    /// Opens the database file, or makes it, with the tables of these schemas, and starts the store thread. When
+    /// the last clone is dropped, the jobs that wait are finished first.
     ///
     /// # Errors
     /// [`Error::Unusable`]: another process has it, an older build wrote it, it is not ours, or a segment is missing.
@@ -201,7 +202,7 @@ impl Store {
         self.with_disk_faults(self.faults.freeing())
     }
 
-    /// Runs `job` in the next transaction and waits until it is durable.
+    /// Runs `job` in the next transaction, waits until it is durable, and returns what the job made.
     ///
     /// A job that fails changes nothing, and the others of its transaction are not touched. It may run more than once,
     /// where another job failed.
@@ -217,7 +218,8 @@ impl Store {
         self.write_with(job, |value| value).await
     }
 
-    /// The same where no caller waits for it: it shares the next commit, and has one of its own after some milliseconds.
+    /// The same as [`Store::write`] for a job that is not urgent: it shares the next commit, and has one of its own
+    /// after some milliseconds. Also returns once it is durable.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -230,9 +232,9 @@ impl Store {
         self.submit(job, |value| value, Priority::Batched).await
     }
 
-    /// The same as [`Store::write`], and once it is durable, `then` with what the job made: in the order of commits,
-    /// before any caller is answered, and whether or not this one still waits. It must be short and must not use the
-    /// store.
+    /// The same as [`Store::write`], and once it is durable, runs `then` with what the job made, and returns what that
+    /// makes: in the order of commits, before this caller is answered, and whether or not it still waits. It must be
+    /// short and must not use the store.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -299,7 +301,7 @@ impl Store {
         self.load(id, self.read(|connection| ContentRef::find(connection, id))?)
     }
 
-    /// Contents by their ids, those that are not cached by one look at the tables.
+    /// The contents with these ids, in their order; those that are not cached are found in one snapshot of the tables.
     ///
     /// # Errors
     /// The tables cannot be read. That a content is missing or damaged is said in its place.
@@ -321,7 +323,8 @@ impl Store {
         Ok(all.map(|((id, cached), found)| cached.map_or_else(|| self.load(*id, found), Ok)).collect())
     }
 
-    /// Reads a content whose row was looked for, and caches it if there is room.
+    /// Reads a content whose row was looked for, and caches it if there is room. Looks for the row again where the
+    /// content was moved meanwhile. `None` is [`Error::Missing`].
     fn load(&self, id: i64, found: Option<ContentRef>) -> Result<Content, Error> {
         let mut found = found;
         for attempt in 0.. {
@@ -341,7 +344,7 @@ impl Store {
         Err(Error::Missing(id))
     }
 
-    /// Reports a damaged content once, with all that refers to it.
+    /// Logs the error of a damaged content, with all that refers to it, at the first time only; returns the error.
     fn report_damage(&self, id: i64, hash: &[u8; 32], error: Error) -> Error {
         if self.inner.cache.note_damaged(id, hash) {
             let owners = self.owners(id).unwrap_or_default();
@@ -389,7 +392,7 @@ impl Store {
         self.read(|connection| connection.query_row("SELECT 1", [], |_| Ok(())))
     }
 
-    /// Resolves when the store has stopped, with why.
+    /// Resolves when the store has stopped after an I/O error, with why; never if it is only closed.
     pub async fn stopped(&self) -> Error {
         let mut stopped = self.inner.stopped.clone();
         let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
@@ -426,7 +429,7 @@ impl Store {
         Ok(())
     }
 
-    /// The folder that the database lies in; `None` when it is in memory.
+    /// The folder that the database lies in; `None` when the store is in memory.
     pub fn folder(&self) -> Option<&Path> {
         match &self.inner.backend {
             Backend::Disk(disk) => disk.path.parent(),
@@ -434,7 +437,7 @@ impl Store {
         }
     }
 
-    /// How many jobs these had.
+    /// How many jobs were completed since the start, also those that failed or were refused.
     pub fn jobs(&self) -> u64 {
         match &self.inner.backend {
             Backend::Disk(disk) => disk.writer.jobs(),
@@ -442,7 +445,7 @@ impl Store {
         }
     }
 
-    /// How many transactions were committed since the start.
+    /// How many commits were tried since the start, also those that were refused, without those of compactions.
     pub fn commits(&self) -> u64 {
         match &self.inner.backend {
             Backend::Disk(disk) => disk.writer.commits(),

@@ -24,7 +24,8 @@ const STATEMENT_CACHE: usize = 128;
 /// Pages of a database in memory. They are copied by commits that split one, so they are large: few, and seldom split.
 const MEMORY_PAGE_BYTES: i64 = 16 * 1024;
 
-/// Takes the database for this process. Released when the file is closed, however the process ends.
+/// Takes the database at this path for this process, by a lock on a file beside it. Released when the returned file is
+/// closed, however the process ends. The error says in words what is wrong.
 pub(super) fn lock_database(path: &Path) -> Result<File, String> {
     let lock = private_file().write(true).create(true).truncate(false).open(beside(path, "-lock"));
     let lock = lock.map_err(|error| error.to_string())?;
@@ -37,7 +38,7 @@ pub(super) fn lock_database(path: &Path) -> Result<File, String> {
     }
 }
 
-/// The file beside the database whose name ends in `ending`.
+/// The path of the database with `ending` added to the file name.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
@@ -122,6 +123,7 @@ pub(super) fn open_in_memory(schemas: &[Schema]) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Sets up the connection that writes, and makes or migrates the tables of this module and of these.
 fn prepare(connection: &mut Connection, schemas: &[Schema]) -> rusqlite::Result<()> {
     // Uses are counted. SQLite would look through every queue for each content that is deleted.
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -132,6 +134,7 @@ fn prepare(connection: &mut Connection, schemas: &[Schema]) -> rusqlite::Result<
     std::iter::once(&content::SCHEMA).chain(schemas).try_for_each(|schema| migrate(connection, schema))
 }
 
+/// Runs the migrations of a module that this database has not had, in one transaction.
 fn migrate(connection: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let sql = "INSERT INTO schema VALUES (?1, 0)

@@ -38,7 +38,7 @@ impl Reserve {
         free_bytes(&self.path).map_or(self.is_short, |free| free < LOW_BYTES)
     }
 
-    /// Empties it.
+    /// Empties it, so that its room is free. A failure is logged.
     pub(super) fn give_up(&mut self) {
         match File::options().write(true).truncate(true).open(&self.path) {
             Ok(_) => self.bytes = 0,
@@ -46,7 +46,8 @@ impl Reserve {
         }
     }
 
-    /// Fills it as far as there is room, when the WAL may have this length. Nothing is synced: it is no loss.
+    /// Fills it as far as there is room, for a WAL of this length or the longest so far. Nothing is synced: it is no
+    /// loss. A failure is logged, once in a row.
     pub(super) fn fill(&mut self, wal_bytes: u64) {
         self.wanted = self.wanted.max(STEP_BYTES * (1 + wal_bytes.div_ceil(STEP_BYTES)));
         if self.wanted <= self.bytes {
@@ -62,6 +63,7 @@ impl Reserve {
         self.is_short = filled.is_err();
     }
 
+    /// Appends what is wanted and missing; what fits before an error stays.
     fn try_fill(&self) -> io::Result<()> {
         let mut file = private_file().append(true).create(true).open(&self.path)?;
         let mut left = self.wanted - self.bytes;

@@ -54,6 +54,7 @@ struct Removals {
 }
 
 impl DiskFiles {
+    /// The segments of a folder, which is made with the first of them.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, open: Mutex::default(), removals: Mutex::default() }
     }
@@ -83,6 +84,7 @@ impl DiskFiles {
         Ok(file)
     }
 
+    /// Removes a segment, also while a backup copies files. A failure is logged.
     fn remove_now(&self, segment: i64) {
         lock(&self.open).remove(&segment);
         if let Err(error) = fs::remove_file(self.path(segment)) {
@@ -162,6 +164,7 @@ impl Drop for KeepAll<'_> {
 }
 
 /// Makes new and removed names of a folder durable: a new file is there after a power cut only if its folder says so.
+/// Does nothing but on Unix.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }

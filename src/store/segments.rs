@@ -99,7 +99,7 @@ impl Segments {
         &self.files
     }
 
-    /// Where the next content goes, with a length of 0.
+    /// Where the next content goes, with a length of 0. Begins a new segment if the last one is full.
     pub(super) fn next_location(&mut self) -> Location {
         let end = self.usage.get(&self.current).map_or(0, |usage| usage.end);
         if SEGMENT_BYTES <= end {
@@ -109,7 +109,8 @@ impl Segments {
         Location { segment: self.current, start: end, length: 0 }
     }
 
-    /// Writes the contents of a commit and puts them on stable storage, before the COMMIT that names them.
+    /// Writes the contents of a commit to their places and puts them on stable storage, before the COMMIT that names
+    /// them. The end of the segment moves.
     ///
     /// # Errors
     /// [`AppendError::Refused`]: nothing was appended. [`AppendError::Failed`]: what is on the disk is unknown.
@@ -135,7 +136,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Updates the table of segments in the open transaction; changes nothing in memory.
+    /// Updates the table of segments in the open transaction by what a commit adds and frees. What that makes of their
+    /// usage in memory is returned, for after the COMMIT.
     pub(super) fn record(&self, connection: &Connection, batch: &Batch) -> rusqlite::Result<UsageChange> {
         // Those that are full and hold nothing go, too.
         let is_empty = |(segment, usage): &(&i64, &Usage)| usage.live == 0 && **segment != self.current;
@@ -176,11 +178,13 @@ impl Segments {
         }
     }
 
+    /// The usage of a segment; zeros if it is new.
     fn usage_of(&self, segment: i64) -> Usage {
         self.usage.get(&segment).copied().unwrap_or_default()
     }
 
-    /// A full segment of which little is needed.
+    /// A full segment of which little is needed, to be compacted; `None` if there is none, or compaction waits for
+    /// room.
     pub(super) fn compaction_candidate(&self) -> Option<i64> {
         if self.compaction_waits {
             return None;

@@ -36,17 +36,20 @@ impl SimulatedWriter {
         }
     }
 
-    /// Lets all other tasks run that can; the first that runs again then commits for all.
+    /// Queues a job, and returns once it is completed. Lets all other tasks run that can; the first that runs again
+    /// then commits for all.
     pub(super) async fn submit(&self, job: Box<dyn Job>) {
         let _ticket = self.enqueue(job);
         yield_now().await;
         self.commit();
     }
 
+    /// How many jobs were completed, also those that failed or were refused.
     pub(super) fn jobs(&self) -> u64 {
         self.jobs.load(Ordering::Relaxed)
     }
 
+    /// How many commits were tried, without those of compactions.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -64,6 +67,7 @@ impl SimulatedWriter {
         Ticket { queue: &self.queue, id }
     }
 
+    /// Commits all jobs that wait, then compacts all sparse segments.
     fn commit(&self) {
         let mut jobs: Vec<_> = std::mem::take(&mut lock(&self.queue).jobs).into_iter().map(|(_, job)| job).collect();
         while !jobs.is_empty() {

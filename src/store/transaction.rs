@@ -56,6 +56,7 @@ pub(super) struct Added {
 }
 
 impl<'a> Transaction<'a> {
+    /// Begins a transaction. New contents of at least `inline_limit` bytes go to a segment, the first of them to `end`.
     pub(super) fn begin(
         connection: &'a Connection,
         registry: &'a ContentRegistry,
@@ -67,7 +68,7 @@ impl<'a> Transaction<'a> {
         Ok(Self { connection, registry, inline_limit, batch: RefCell::new(batch) })
     }
 
-    /// What happened to contents, taken out of the transaction.
+    /// What happened to contents, taken out of the transaction, which then knows of nothing.
     pub(super) fn take_batch(&self) -> Batch {
         self.batch.take()
     }
@@ -80,12 +81,12 @@ impl<'a> Transaction<'a> {
         &self.registry.cache
     }
 
-    /// Gives a content a place in a segment, unless it is small enough for its row.
+    /// Gives a content a place in a segment as `append` does; `None` if it is small enough for its row.
     pub(super) fn place(&self, content: &Content) -> Option<Location> {
         (self.inline_limit <= content.bytes().len()).then(|| self.append(content))
     }
 
-    /// Gives a content a place in a segment.
+    /// Gives a content the next place in a segment, where the commit writes it.
     pub(super) fn append(&self, content: &Content) -> Location {
         let mut batch = self.batch.borrow_mut();
         let location = Location { length: content.bytes().len() as u64, ..batch.end };

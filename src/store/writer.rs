@@ -95,7 +95,8 @@ impl Writer {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Queues a job; it is completed once its commit is over.
+    /// Queues a job, and returns before it runs; waits only while the queue is full. The job is completed once its
+    /// commit is over.
     pub(super) async fn submit(&self, job: Box<dyn Job>, priority: Priority) {
         if let Ok(permit) = self.shared.capacity.acquire().await {
             permit.forget();
@@ -112,10 +113,12 @@ impl Writer {
         }
     }
 
+    /// How many jobs were completed, also those that failed or were refused.
     pub(super) fn jobs(&self) -> u64 {
         self.shared.jobs.load(Ordering::Relaxed)
     }
 
+    /// How many commits were tried, without those of compactions.
     pub(super) fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
     }
@@ -154,6 +157,7 @@ impl StoreThread {
         }
     }
 
+    /// Commits jobs, in as many transactions as that takes.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         while !jobs.is_empty() {
             let count = jobs.len();
@@ -187,7 +191,7 @@ impl StoreThread {
         (!jobs.is_empty()).then_some(jobs)
     }
 
-    /// What no caller waits for.
+    /// Does what no caller waits for: copies the WAL if it is due, fills the reserve, and compacts one segment.
     fn maintain(&mut self) {
         // On a full disk the WAL has the only room, which the next commit can use once it was copied.
         let is_due = CHECKPOINT_PAGES <= WAL_PAGES.get() || self.state.was_full();
@@ -198,7 +202,8 @@ impl StoreThread {
         self.state.compact(&self.connection);
     }
 
-    /// Copies the WAL into the database as far as readers allow; the next commit then writes it anew from its start.
+    /// Copies the WAL into the database as far as readers allow; the next commit then writes it anew from its start. An
+    /// I/O error stops the store; another failure is logged.
     fn checkpoint(&mut self) {
         if self.state.has_stopped() {
             return;

@@ -22,8 +22,9 @@ pub(crate) fn ignore_poison<T>(result: LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does work that takes a time for each of these bytes. If they are many, the other tasks of this thread run on another
-/// one meanwhile; in virtual time there is only one.
+/// Does work that takes a time for each of these bytes, and returns its result. If they are 256 KiB or more, the other
+/// tasks of this thread run on another one meanwhile; from 4 MiB on, it may first wait for other such work. In virtual
+/// time, where there is only one thread, it is just done.
 pub(crate) fn beside_others<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let is_shared = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
     match bytes {
@@ -51,6 +52,8 @@ struct Few {
 }
 
 impl Few {
+    /// Blocks while as many threads as half of the cores do such work, then does this. Work within such work does not
+    /// wait.
     fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         if IS_ONE.get() {
             return work();
@@ -87,7 +90,7 @@ impl Turn {
         Self(Instant::now())
     }
 
-    /// Lets the other tasks run if this one had its turn.
+    /// Lets the other tasks run, and begins a new turn, if this one has lasted [`MAX_TURN`].
     pub(crate) async fn pass_on(&mut self) {
         if MAX_TURN <= self.0.elapsed() {
             yield_now().await;

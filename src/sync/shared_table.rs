@@ -28,7 +28,7 @@ impl<T> SharedTable<T> {
         lock(&self.0).values.remove(&id);
     }
 
-    /// Looks at the values, and may change them.
+    /// Looks at the values, by id, and may change them. The table is locked meanwhile.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&mut BTreeMap<u64, T>) -> R) -> R {
         look(&mut lock(&self.0).values)
     }

@@ -13,7 +13,8 @@ pub enum Target {
 }
 
 impl World {
-    /// The targets of an address, if it is an alias, or unknown in a domain with a catch-all.
+    /// The targets of an alias, not expanded further, or the catch-all of its domain for an unknown address. `None` for
+    /// a user without an alias, and where there is no catch-all.
     pub fn alias(&self, address: &Address) -> Option<&[Target]> {
         let key = address.key();
         if let Some(targets) = self.aliases.get(&key) {
@@ -25,7 +26,7 @@ impl World {
         self.domains.get(address.domain()).and_then(|domain| domain.catch_all.as_ref()).map(std::slice::from_ref)
     }
 
-    /// Whether the address has a mailbox or is an alias.
+    /// Whether the address has a mailbox, is an alias, or is in a domain with a catch-all.
     pub fn accepts(&self, address: &Address) -> bool {
         self.has_mailbox(address) || self.alias(address).is_some()
     }

@@ -48,6 +48,7 @@ impl fmt::Display for InvalidWorld {
 
 impl std::error::Error for InvalidWorld {}
 
+/// Parses and checks a world file; `path` is only used in the error. The problems are sorted by line.
 pub(super) fn world(path: &str, text: &str) -> Result<World, InvalidWorld> {
     let mut check = Check { text, problems: Vec::new(), named_hosts: Vec::new(), alias_targets: Vec::new() };
     let world = match toml::from_str::<WorldFile>(text) {
@@ -90,12 +91,13 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// Adds a problem at the line in which `span` starts.
     fn report(&mut self, span: Range<usize>, text: String) {
         let line = 1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
         self.problems.push(Problem { line, text });
     }
 
-    /// The name is that of the data folder, too.
+    /// Checks the name of the world, which is that of the data folder, too.
     fn world_name(&mut self, name: &Spanned<String>) {
         let is_plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
         let text = name.get_ref();
@@ -105,6 +107,8 @@ impl Check<'_> {
         }
     }
 
+    /// Builds the world and reports all problems of the file. `None` only without an entry; the world may be invalid
+    /// otherwise.
     fn world(&mut self, file: &WorldFile) -> Option<World> {
         self.world_name(&file.world.name);
         let hosts = self.hosts(file);
@@ -148,6 +152,7 @@ impl Check<'_> {
         })
     }
 
+    /// All hosts by their short name. Reports names and addresses that are invalid or used twice.
     fn hosts(&mut self, file: &WorldFile) -> BTreeMap<HostName, Host> {
         let mut all = CollectedHosts::default();
         for (name, table) in &file.dns {
@@ -167,6 +172,7 @@ impl Check<'_> {
         all.hosts
     }
 
+    /// The settings of an MTA, with defaults. The hosts named in them are checked once all hosts are known.
     fn mta(&mut self, name: &Spanned<String>, table: &MtaTable) -> Mta {
         Mta {
             smarthost: table.smarthost.as_ref().map(|name| Arc::from(name.get_ref().as_str())),
@@ -186,6 +192,7 @@ impl Check<'_> {
         }
     }
 
+    /// Adds a host, and reports an invalid or used name or address. Its default name in the DNS is `NAME.test`.
     fn host(
         &mut self,
         all: &mut CollectedHosts,
@@ -236,7 +243,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that a name is that of a host of this kind. Returns the name in any case, since the problem is reported.
+    /// Reports a name that is not that of a host of this kind. Returns the name in any case, since the problem is
+    /// reported.
     fn name(&mut self, name: &Spanned<String>, kind: Kind, hosts: &BTreeMap<HostName, Host>) -> HostName {
         let fits = |host: &Host| match kind {
             Kind::Any => true,
@@ -258,6 +266,8 @@ impl Check<'_> {
         Arc::from(name.get_ref().as_str())
     }
 
+    /// The declared domains by their key. The preferences of their MX are 10, 20, ...; those in one inner list have the
+    /// same.
     fn domains(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> BTreeMap<String, Domain> {
         let mut domains = BTreeMap::new();
         for (domain, table) in &file.domains {
@@ -285,6 +295,7 @@ impl Check<'_> {
         domains
     }
 
+    /// The keys of the domains without mail. Reports those that are invalid or have an MX, and leaves them out.
     fn no_mail(&mut self, file: &WorldFile, domains: &BTreeMap<String, Domain>) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
         for domain in &file.world.no_mail {
@@ -314,6 +325,8 @@ impl Check<'_> {
         }
     }
 
+    /// All users by [`Address::key`], and a `postmaster` with the password of the world in each domain that declares
+    /// none.
     fn users(&mut self, file: &WorldFile) -> BTreeMap<String, User> {
         let mut users = BTreeMap::new();
         for (domain, table) in &file.domains {
@@ -350,6 +363,7 @@ impl Check<'_> {
         users
     }
 
+    /// The quota as it is; one without any limit is reported.
     fn quota(&mut self, quota: &Spanned<Quota>) -> Quota {
         if *quota.get_ref() == Quota::default() {
             let text = "a quota limits `storage`, in bytes, or `messages`, or both; set one, or leave the quota out";
@@ -358,7 +372,8 @@ impl Check<'_> {
         *quota.get_ref()
     }
 
-    /// Sender and recipient of the declared message, or the first two users that are not postmasters.
+    /// Sender and recipient of the declared message, or the first two users by key that are not postmasters; a single
+    /// one is both. `None` without any, or if a declared one is not a user, which is reported.
     fn sample_message(&mut self, file: &WorldFile, users: &BTreeMap<String, User>) -> Option<(Address, Address)> {
         let Some(message) = &file.message else {
             let mut senders = users.values().filter(|user| user.address.local() != "postmaster");
@@ -378,6 +393,8 @@ impl Check<'_> {
         Some((from?, to?))
     }
 
+    /// The latency from each address of a linked host to each of the other, in both directions. The last link of two
+    /// hosts applies.
     fn links(
         &mut self,
         links: &[LinkTable],
@@ -397,6 +414,7 @@ impl Check<'_> {
         all
     }
 
+    /// The public ports. Reports a port other than 0 that two services have.
     fn ports(&mut self, file: &WorldFile) -> BTreeMap<Service, u16> {
         let mut taken: BTreeMap<u16, Service> = BTreeMap::new();
         for (service, port) in &file.ports {
@@ -413,6 +431,8 @@ impl Check<'_> {
         file.ports.iter().map(|(service, port)| (*service, *port.get_ref())).collect()
     }
 
+    /// The declared entry, or the first MTA by name with our own engine. Reports a missing one, and one with another
+    /// engine.
     fn entry(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) -> Option<HostName> {
         let ours = |host: &&Host| matches!(&host.role, Role::Mta(mta) if matches!(mta.engine, Engine::Postroad));
         if let Some(entry) = &file.world.entry {

@@ -56,6 +56,7 @@ fn must_be_regular(about: &Metadata) -> io::Result<()> {
     }
 }
 
+/// Options that read without blocking on a pipe, and fail at a link that is refused.
 #[cfg(target_os = "linux")]
 fn options(links: Links) -> OpenOptions {
     use rustix::fs::OFlags;
@@ -66,6 +67,7 @@ fn options(links: Links) -> OpenOptions {
     options
 }
 
+/// Options that read. A pipe or link that replaces the file after the check is not noticed before it is opened.
 #[cfg(not(target_os = "linux"))]
 fn options(_: Links) -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -11,6 +11,7 @@ pub(super) fn render(world: &World) -> String {
     out
 }
 
+/// Writes all sections: hosts, routes of mail, users, aliases, ports.
 fn write(out: &mut String, world: &World) -> std::fmt::Result {
     let wide = world.hosts.keys().map(|name| name.len()).max().unwrap_or(0);
     let fqdn_wide = world.hosts.values().map(|host| host.fqdn.len()).max().unwrap_or(0);
@@ -75,12 +76,13 @@ fn write(out: &mut String, world: &World) -> std::fmt::Result {
     Ok(())
 }
 
-/// The quota of a user, as a suffix of the address.
+/// The quota of a user as a suffix of the address: `, at most 100 bytes and 2 messages`.
 fn limits(Quota { storage, messages }: Quota) -> String {
     let limits = [storage.map(|limit| format!("{limit} bytes")), messages.map(|limit| format!("{limit} messages"))];
     format!(", at most {}", limits.into_iter().flatten().collect::<Vec<_>>().join(" and "))
 }
 
+/// Writes the aliases and catch-alls, without the default alias `abuse`.
 fn write_aliases(out: &mut String, world: &World) -> std::fmt::Result {
     let name = |target: &Target| match target {
         Target::Address(address) => address.to_string(),
@@ -105,6 +107,7 @@ fn write_aliases(out: &mut String, world: &World) -> std::fmt::Result {
     Ok(())
 }
 
+/// The names of the domains for which `serves` holds, joined by commas; `any other domain` stands for `elsewhere`.
 fn served(world: &World, serves: impl Fn(&Domain) -> bool) -> String {
     let mut domains: Vec<_> =
         world.domains.iter().filter(|(_, domain)| serves(domain)).map(|(name, _)| name.as_str()).collect();

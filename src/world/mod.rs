@@ -267,7 +267,8 @@ impl World {
         Self::parse("config/journey.toml", JOURNEY).expect("the built-in world is valid")
     }
 
-    /// The hosts of a mail domain: a declared one, or `elsewhere`.
+    /// The hosts of a mail domain: a declared one, or `elsewhere`. `None` if the text is no domain, or no mail goes
+    /// there.
     pub fn domain(&self, domain: &str) -> Option<&Domain> {
         let domain = domain_key(domain)?;
         let elsewhere = || self.elsewhere.as_ref().filter(|_| !self.is_within(&domain));
@@ -305,7 +306,7 @@ impl World {
         self.elsewhere.is_some() && !self.is_within(address.domain())
     }
 
-    /// Whether this address has a mailbox.
+    /// Whether this address, without its `+detail`, is that of a user or belongs to `elsewhere`.
     pub fn has_mailbox(&self, address: &Address) -> bool {
         self.users.contains_key(&address.key()) || self.is_elsewhere(address)
     }
@@ -320,7 +321,8 @@ impl World {
         self.hosts.values().flat_map(|host| host.addresses.iter().copied()).collect()
     }
 
-    /// The one-way latency from one address to another.
+    /// The one-way latency from one address to another, in virtual time: that of their link, or else the default, which
+    /// is 0 from an address to itself.
     pub fn latency(&self, from: IpAddr, to: IpAddr) -> Duration {
         let link = self.links.get(&(from, to)).copied();
         link.unwrap_or(if from == to { Duration::ZERO } else { self.latency })
@@ -352,7 +354,8 @@ impl World {
         self.hosts.values().filter(|host| matches!(host.role, Role::Mua))
     }
 
-    /// The world as readable text: hosts, their roles, and the routes of mail between them.
+    /// The world as readable text of several lines: hosts and their roles, routes of mail, users, aliases, public
+    /// ports.
     pub fn map(&self) -> String {
         map::render(self)
     }

@@ -56,7 +56,7 @@ impl Network {
     }
 }
 
-/// The first bits of an address, as a number.
+/// The first `prefix` bits of an address, as a number; 0 for no bits.
 fn bits(address: IpAddr, prefix: u8) -> u128 {
     let (value, length) = match address {
         IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
@@ -68,7 +68,7 @@ fn bits(address: IpAddr, prefix: u8) -> u128 {
 impl FromStr for Network {
     type Err = ();
 
-    /// Parses `192.0.2.0/24`, or a single address.
+    /// Parses `192.0.2.0/24`, or a single address. Bits after the prefix need not be 0.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(drop)?)),

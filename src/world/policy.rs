@@ -154,7 +154,7 @@ impl PolicyReply {
     }
 }
 
-/// `4.7.1`. RFC 3463 §2.
+/// Parses an enhanced status code such as `4.7.1`; the class may be any number. RFC 3463 §2.
 fn enhanced(word: &str) -> Option<(u8, u16, u16)> {
     let mut parts = word.split('.').map(|part| match part.bytes().all(|byte| byte.is_ascii_digit()) {
         true if part.len() <= 3 => part.parse::<u16>().ok(),
@@ -189,7 +189,7 @@ impl Pattern {
         text.ends_with(tail)
     }
 
-    /// Whether an address, or the null reverse-path `<>`, matches.
+    /// Whether an address matches as `local@domain`; `None` is the null reverse-path and matches as `<>`.
     pub fn matches_path(&self, path: Option<&Address>) -> bool {
         path.map_or_else(|| self.matches("<>"), |address| self.matches(&address.to_string()))
     }

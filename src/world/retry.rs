@@ -30,7 +30,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// The delay after this many failed attempts, not counting the last one.
+    /// The delay before the next attempt, after `attempts` + 1 failed ones: `first` for 0. The jitter is applied last,
+    /// so that it may be longer than `longest`.
     pub fn wait(&self, attempts: u32, rng: &Rng) -> Duration {
         let power = i32::try_from(attempts).unwrap_or(i32::MAX);
         let seconds = (self.first.as_secs_f64() * self.factor.powi(power)).min(self.longest.as_secs_f64());

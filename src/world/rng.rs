@@ -42,7 +42,7 @@ impl Rng {
         Self { seed, generator: Arc::new(Mutex::new(ChaCha8Rng::from_seed(seed))), ascending }
     }
 
-    /// An independent generator, which depends on the seed and `name` only.
+    /// An independent generator, which depends on the seed and `name` only: the same name gives the same numbers again.
     pub fn fork(&self, name: &str) -> Self {
         Self::of(*blake3::keyed_hash(&self.seed, name.as_bytes()).as_bytes())
     }

@@ -47,6 +47,8 @@ pub enum TlsMode {
 }
 
 impl std::fmt::Display for Via {
+    /// The name of the host; for a server `NAME:PORT`, without a port of 25, and with an IPv6 address before a port in
+    /// brackets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Host(host) => write!(f, "{host}"),
@@ -70,7 +72,8 @@ impl TlsMode {
 }
 
 impl Via {
-    /// Parses `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`.
+    /// Parses `mx.example.test`, `mx.example.test:2525`, `192.0.2.25:2525` or `[2001:db8::1]:25`; the default
+    /// port is 25. `None` for other text, such as the short name of a host, which has no dot.
     pub(super) fn server(text: &str) -> Option<Self> {
         let (name, port) = match text.rsplit_once(':') {
             Some((name, digits)) if !name.contains(':') || name.ends_with(']') => (name, digits.parse().ok()?),

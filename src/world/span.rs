@@ -23,7 +23,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
-/// Serializes a duration in milliseconds.
+/// Serializes a duration as text in whole milliseconds, such as `"250ms"`.
 ///
 /// # Errors
 /// The serializer failed.

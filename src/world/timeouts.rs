@@ -49,7 +49,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Whether there is time for everything.
+    /// Whether no timeout is 0.
     pub(super) fn are_possible(&self) -> bool {
         let Self { connect, greeting, command, rcpt, data, block, dot } = self;
         [connect, greeting, command, rcpt, data, block, dot].iter().all(|time| !time.is_zero())

@@ -239,6 +239,10 @@ fn http_message_routes_refuse_foreign_pages_and_unreadable_deletions() {
         assert_eq!(http.ask_with(origin, "GET", path, "").0, 403, "{path}");
     }
     assert_eq!(http.ask("DELETE", "/api/v1/messages", "ids=x").0, 400);
+    // What cannot be read must not delete all.
+    assert_eq!(http.ask("DELETE", "/api/v1/messages?before=soon", "").0, 400);
+    assert_eq!(http.ask("DELETE", "/api/v1/search?query=before:soon", "").0, 400);
+    assert_eq!(http.get("/api/v1/messages?limit=1")["next"], Value::Null, "it is the last page");
     assert_eq!(http.ask("GET", "/api/v1/search", ""), (400, "Error: no search query".to_owned()));
     assert_eq!(http.ask("GET", "/api/v1/message/nothing", ""), (404, "404 page not found".to_owned()));
     assert_eq!(http.get("/api/v1/messages")["messages"][0]["ID"], json!(id));

@@ -22,7 +22,8 @@ pub struct Expected {
     pub keywords: Vec<String>,
 }
 
-/// Adds an entry; returns its number. One that is there already stays as it is.
+/// Adds an entry, with a use of its content; returns its number. If there is one of the same journey, that stays as it
+/// is.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -55,7 +56,7 @@ fn json(texts: impl serde::Serialize) -> String {
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
-/// Returns whether it is new.
+/// Adds an address to the index only, not to the list in the entry; returns whether it is new.
 fn insert_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<bool> {
     let sql = "INSERT OR IGNORE INTO entry_address (address, entry) VALUES (?1, ?2)";
     Ok(transaction.prepare_cached(sql)?.execute(params![address, number])? == 1)
@@ -68,13 +69,15 @@ fn addresses(connection: &Connection, number: i64) -> rusqlite::Result<BTreeSet<
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()).unwrap_or_default())
 }
 
+/// Stores the list of addresses in the entry, without their index.
 fn set_addresses(transaction: &Transaction<'_>, number: i64, addresses: &BTreeSet<String>) -> rusqlite::Result<()> {
     let sql = "UPDATE entry SET addresses = ?2 WHERE number = ?1";
     transaction.prepare_cached(sql)?.execute(params![number, json(addresses)]).map(drop)
 }
 
-/// Adds an entry for a message that a client put into a mailbox, unless there is one of its journey. `seed` is unique, and
-/// makes the id of a message without a journey. Returns the number, and whether the entry is new.
+/// Adds an entry for a message that a client put into a mailbox; if there is one of its journey, lists that under
+/// `address` instead. `seed` is unique, and makes the id of a message without a journey. Returns the number, and
+/// whether the entry is new.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -119,7 +122,8 @@ fn number(connection: &Connection, journey: JourneyId) -> rusqlite::Result<Optio
     connection.prepare_cached(sql)?.query_row([journey.to_bits()], |row| row.get(0)).optional()
 }
 
-/// What a copy of the message of a journey belongs to.
+/// The entry that a copy of the message of a journey belongs to, and the flags that the copy is to have; `None` without
+/// such an entry.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -160,12 +164,13 @@ pub fn forget_address(transaction: &Transaction<'_>, number: i64, address: &str)
     Ok(None)
 }
 
+/// Removes an address from the index only, not from the list in the entry.
 fn delete_address(transaction: &Transaction<'_>, number: i64, address: &str) -> rusqlite::Result<()> {
     let sql = "DELETE FROM entry_address WHERE address = ?1 AND entry = ?2";
     transaction.prepare_cached(sql)?.execute(params![address, number]).map(drop)
 }
 
-/// Sets the read state and the tags of an entry.
+/// Sets the read state of an entry, and replaces its tags; what copies to come get is not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -180,7 +185,7 @@ pub fn set_state<'a>(
     set_tags(transaction, number, tags)
 }
 
-/// Sets the tags of an entry.
+/// Replaces the tags of an entry; the keywords of copies, and of those to come, are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -197,7 +202,8 @@ pub fn set_tags<'a>(
     Ok(())
 }
 
-/// Marks the copies to come of an entry, and the entry itself as long as it has none.
+/// Sets whether copies of an entry that are still to come are `\Seen`, and marks the entry itself as read or unread: if
+/// it has copies, [`set_state`] is to follow.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -207,7 +213,7 @@ pub fn expect_seen(transaction: &Transaction<'_>, number: i64, seen: bool) -> Re
     Ok(())
 }
 
-/// Keywords for the copies to come of an entry.
+/// Sets the keywords of the copies of an entry that are still to come; its own tags are not changed.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -217,7 +223,7 @@ pub fn expect_tags(transaction: &Transaction<'_>, number: i64, keywords: &[Strin
     Ok(())
 }
 
-/// Deletes an entry; returns its id, if it was there.
+/// Deletes an entry, with its index and a use of its content; returns its id, if it was there.
 ///
 /// # Errors
 /// SQLite refuses.
@@ -241,7 +247,7 @@ pub fn remove(transaction: &Transaction<'_>, number: i64) -> Result<Option<Journ
     Ok(Some(JourneyId::from_random(journey)))
 }
 
-/// Entries without a summary, in the order of acceptance, in which they are indexed.
+/// Up to `limit` entries after the last one with a summary, in the order of acceptance, in which they are indexed.
 pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number
@@ -252,7 +258,7 @@ pub(in crate::catalogue) fn unindexed(connection: &Connection, limit: usize) -> 
     rows.map(|row| read(connection, row?)).collect()
 }
 
-/// Stores the summary of an entry, unless it was deleted meanwhile.
+/// Stores the summary and the words of an entry, unless it was deleted meanwhile, or has them.
 pub(in crate::catalogue) fn insert_summary(
     transaction: &Transaction<'_>,
     number: i64,

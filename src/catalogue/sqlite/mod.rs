@@ -7,7 +7,7 @@
 //! | [`list_under`], [`forget_address`] | lists an entry under one more address, or no longer; without any, it is removed |
 //! | [`set_state`] | read state and tags, as worked out from the copies |
 //! | [`set_tags`], [`expect_seen`], [`expect_tags`] | the same for copies to come, and while there are none |
-//! | [`remove`], [`mark_deleted`] | deletes an entry; copies that are still under way are to be removed, too |
+//! | [`remove`] | deletes an entry, and one use of its content |
 //! | [`unindexed`], [`insert_summary`] | entries without a summary, in order; stores one |
 //! | [`page`], [`count`], [`numbers`], [`find`], [`entry`], [`tags`], [`totals`], [`thread`] | entries |
 

@@ -21,6 +21,7 @@ pub(super) const COLUMNS: &str =
 pub(super) struct Row(Entry);
 
 impl Row {
+    /// Reads [`COLUMNS`]; the entry has no tags yet.
     pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let recipients = serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default();
         let reverse_path = row.get_ref(5)?.as_str_or_null()?.and_then(|text| text.parse().ok());
@@ -58,6 +59,7 @@ pub(in crate::catalogue) fn entry(connection: &Connection, number: i64) -> Resul
     one(connection, "e.number = ?1", number)
 }
 
+/// The entry that meets an SQL condition, in which `?1` is `value`.
 fn one(connection: &Connection, condition: &str, value: i64) -> Result<Option<Entry>, Error> {
     let sql =
         format!("SELECT {COLUMNS} FROM entry e LEFT JOIN entry_summary s ON s.entry = e.number WHERE {condition}");
@@ -65,6 +67,7 @@ fn one(connection: &Connection, condition: &str, value: i64) -> Result<Option<En
     row.map(|row| read(connection, row)).transpose()
 }
 
+/// The entries in the window that match, newest first.
 pub(in crate::catalogue) fn page(
     connection: &Connection,
     filter: &Filter,
@@ -82,6 +85,7 @@ pub(in crate::catalogue) fn page(
     rows.map(|row| read(connection, row?)).collect()
 }
 
+/// The numbers of the entries that [`page`] has for the same filter and window.
 pub(in crate::catalogue) fn numbers(
     connection: &Connection,
     filter: &Filter,
@@ -97,7 +101,7 @@ pub(in crate::catalogue) fn numbers(
     Ok(query.query_map(params_from_iter(values), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The parameters of a window, appended to the values.
+/// Appends the window to the values; returns the parameters of `below`, `limit` and `skip`, in this order.
 fn limits(values: &mut Vec<Value>, Window { below, skip, limit }: Window) -> [String; 3] {
     let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [below, number(limit), number(skip)].map(|value| parameter(values, Value::Integer(value)))
@@ -129,6 +133,7 @@ pub(in crate::catalogue) fn totals(connection: &Connection) -> Result<Totals, Er
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
+/// The entries of the thread of an entry, itself among them, oldest first; up to `limit`.
 pub(in crate::catalogue) fn thread(connection: &Connection, number: i64, limit: usize) -> Result<Vec<Entry>, Error> {
     let sql = format!(
         "WITH RECURSIVE thread (entry) AS (
@@ -155,12 +160,14 @@ struct Statement {
     values: Vec<Value>,
 }
 
+/// Appends a value; returns its parameter, such as `?3`.
 fn parameter(values: &mut Vec<Value>, value: Value) -> String {
     values.push(value);
     format!("?{}", values.len())
 }
 
 impl Statement {
+    /// The SQL of a filter; its mailbox does not count if it has a folder.
     fn of(Filter { mailbox, folder, search }: &Filter) -> Self {
         let (mut values, mut conditions, mut matches) = (Vec::new(), vec!["TRUE".to_owned()], Vec::new());
         for term in &search.terms {
@@ -201,7 +208,8 @@ impl Statement {
     }
 }
 
-/// The expression that finds the text of a term by its trigrams; `None` if it has none.
+/// The expression of FTS5 that finds the text of a term by its trigrams; `None` if the text is too short, or the term
+/// has none.
 fn words(Term { key, .. }: &Term) -> Option<String> {
     let Key::Text(columns, text) = key else { return None };
     if text.chars().count() < MIN_INDEXED_CHARS {
@@ -212,6 +220,7 @@ fn words(Term { key, .. }: &Term) -> Option<String> {
     Some(format!("{columns}\"{text}\""))
 }
 
+/// The SQL condition of a term, which may be negated; appends its values.
 fn condition(term: &Term, values: &mut Vec<Value>) -> String {
     let mut value = |value: Value| parameter(values, value);
     let condition = match (&term.key, words(term)) {
@@ -243,6 +252,7 @@ fn condition(term: &Term, values: &mut Vec<Value>) -> String {
     if term.is_negated { format!("NOT ({condition})") } else { condition }
 }
 
+/// The SQL condition that the summary of an entry counts at least one in this column.
 fn has(column: &str) -> String {
     format!("EXISTS (SELECT 1 FROM entry_summary y WHERE y.entry = e.number AND 0 < y.{column})")
 }

@@ -67,7 +67,8 @@ impl Figures {
     }
 }
 
-/// Runs `round` once to warm up, then repeatedly for a time. Returns the number of rounds and the time they elapsed.
+/// Runs `round` once to warm up, then repeatedly for a time. Returns the number of rounds, at least 1, and the time
+/// that they took, both without the first.
 pub(super) async fn repeat(
     time: Duration,
     mut round: impl AsyncFnMut() -> anyhow::Result<()>,
@@ -91,7 +92,8 @@ pub(super) fn check_length(messages: usize, least: usize, bytes: usize) -> anyho
     Ok(())
 }
 
-/// A unique message of 4 KiB.
+/// A unique message of about 4 KiB with its header. Every hundredth number, from 0, has the words that SEARCH looks
+/// for.
 pub(super) fn message(number: u32, rng: &Rng) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "co", "den", "fi", "gul", "ha", "jor", "ke", "lam", "mi", "no", "per", "ra", "si", "tun", "vo"];

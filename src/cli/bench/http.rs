@@ -98,6 +98,7 @@ impl HttpBench {
         Ok(())
     }
 
+    /// The median time of a GET of this path, in milliseconds, after one that warms up. A short answer is an error.
     async fn median_ms(&self, client: &Client, path: &str) -> anyhow::Result<f64> {
         // Warms up.
         let answer = client.bytes(path).await?;
@@ -111,7 +112,8 @@ impl HttpBench {
         Ok(median_ms(times))
     }
 
-    /// From the acceptance of a message over SMTP to the answer of a request that waits for it.
+    /// The median time from the acceptance of a message over SMTP to the answer of a request that waits for it, in
+    /// milliseconds.
     async fn median_wait_ms(&self, running: &RunningWorld, client: &Client) -> anyhow::Result<f64> {
         let at = *running.bound_ports().get(&Service::Smtp).context("the world has an SMTP port")?;
         let context = ClientContext {
@@ -175,7 +177,8 @@ async fn start(folder: &Path) -> anyhow::Result<Arc<RunningWorld>> {
     Ok(running)
 }
 
-/// Stores messages and their journeys; returns the id of the newest.
+/// Stores messages in the catalogue, and events of their journeys, without SMTP and mailboxes; returns the id of the
+/// newest.
 async fn fill(running: &RunningWorld, count: u32) -> anyhow::Result<JourneyId> {
     let (rng, clock) = (Rng::seeded(2), running.env.clock);
     let (from, to): (Address, Address) = ("me@163.test".parse()?, "friend@sina.test".parse()?);

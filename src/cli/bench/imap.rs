@@ -70,7 +70,8 @@ impl ImapBench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// APPEND, over one connection and over ten.
+    /// Replaces both mailboxes. Measures APPEND over one connection, to the second mailbox, and over ten, which fill
+    /// the first.
     async fn fill(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let mut imap = Imap::open(target, 0).await?;
         for mailbox in [READ_MAILBOX, APPEND_MAILBOX] {
@@ -89,7 +90,8 @@ impl ImapBench {
         Ok(())
     }
 
-    /// Appends one message after the other for a time, after some that warm up.
+    /// Appends one message after the other for a time, after some that warm up; returns the number and time without
+    /// those.
     async fn append(&self, imap: &mut Imap) -> anyhow::Result<(u32, Duration)> {
         let (rng, count) = (Rng::from_entropy(), APPEND_BATCH.min(self.args.messages));
         let (mut appended, mut elapsed) = (0, Duration::ZERO);
@@ -109,6 +111,7 @@ impl ImapBench {
         }
     }
 
+    /// Measures FETCH and SEARCH.
     async fn read(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         let (messages, time) = (self.args.messages as usize, self.args.time);
         let mut imap = selected(target).await?;
@@ -153,6 +156,7 @@ impl ImapBench {
         Ok(())
     }
 
+    /// Measures STORE, and sessions from login to logout.
     async fn change(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
         if figures.wants("STORE 1:*") {
             let mut imap = selected(target).await?;
@@ -173,7 +177,7 @@ impl ImapBench {
     }
 }
 
-/// Fills the mailbox over one of ten connections.
+/// Fills the mailbox for reading over one of ten connections: appends every tenth of `messages` messages.
 async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<()> {
     let mut imap = Imap::open(target, 0).await?;
     let rng = Rng::from_entropy();
@@ -183,6 +187,7 @@ async fn append(target: &Target, writer: u32, messages: u32) -> anyhow::Result<(
     Ok(())
 }
 
+/// A new connection, with the mailbox for reading selected.
 async fn selected(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = Imap::open(target, 0).await?;
     imap.command(&format!("SELECT {READ_MAILBOX}")).await?;
@@ -198,6 +203,7 @@ async fn first_select(target: &Target, figures: &mut Figures) -> anyhow::Result<
     Ok(())
 }
 
+/// Measures the memory of each of `count` connections in IDLE, and the time from an APPEND until all are notified.
 async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::Result<()> {
     let mut writer = Imap::open(target, 0).await?;
     // The first connection loads the mailbox.
@@ -232,6 +238,7 @@ async fn busy_loop() -> Infallible {
     }
 }
 
+/// A new connection in IDLE on the mailbox for reading.
 async fn waiter(target: &Target) -> anyhow::Result<Imap> {
     let mut imap = selected(target).await?;
     imap.idle().await?;

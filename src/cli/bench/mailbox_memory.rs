@@ -21,7 +21,8 @@ const COPIES: usize = 16;
 /// Accounts that are created at once.
 const CREATED_AT_ONCE: usize = 500;
 
-/// Measures a mailbox with this many messages at hand, in this process, with a store in this folder.
+/// Measures the memory of each message of a mailbox at hand with this many, in this process, with a store in this
+/// folder: as the system and as the budget count it.
 pub(super) async fn measure_mailbox(figures: &mut Figures, folder: &Path, count: usize) -> anyhow::Result<()> {
     let (account, processes) = ("ann@a.test", Processes::new(vec![std::process::id()]));
     let fill = open(folder)?;

@@ -135,12 +135,12 @@ impl Memory {
     }
 }
 
-/// Distinguishes the messages of one load from those of others.
+/// A random number that distinguishes the messages of one load from those of others.
 fn drawn() -> u64 {
     Rng::from_entropy().next_u64()
 }
 
-/// The default world, where the largest message leaves room for its trace lines.
+/// The file of the default world, where the largest message leaves room for its trace lines.
 fn world() -> String {
     let line = |line: &str| match line.starts_with("[mta.") || line.starts_with("[mda.") {
         true => format!("{line}\nsize_max = {MAX_SIZE_BYTES}\n"),

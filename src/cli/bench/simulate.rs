@@ -92,7 +92,8 @@ fn cases(long: bool) -> Vec<Case> {
     cases
 }
 
-/// The default world: three MTAs and an MDA in a row.
+/// The file of a scenario in the default world, with three MTAs and an MDA in a row. Messages are in bursts of 100;
+/// `every` is the interval of these, `after` the time of the first.
 fn chain(count: usize, every: &str, after: &str) -> String {
     format!(
         "[scenario]\nname = \"chain\"\nlasts = \"366 days\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nto = [\"friend@sina.test\"]\n\
@@ -100,7 +101,7 @@ fn chain(count: usize, every: &str, after: &str) -> String {
     )
 }
 
-/// A world of equal providers with two hosts each.
+/// The file of a scenario in a world of equal providers with two hosts each, followed by `more`.
 fn providers(count: usize, messages: usize, every: &str, more: &str) -> String {
     format!(
         "[scenario]\nname = \"providers\"\nlasts = \"14 days\"\n[providers]\ncount = {count}\nusers = 4\n[[traffic]]\n\

@@ -124,6 +124,8 @@ impl Smtp {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The server of `--target`, or one that is started; without `--chain`, that is one MTA that keeps all mail in its
+    /// queue.
     async fn target(&self, interface: &Interface) -> anyhow::Result<Target> {
         let find = async |endpoint: &Endpoint| {
             let found = interface.lookup(&endpoint.host, endpoint.port).await?;
@@ -156,6 +158,7 @@ impl Smtp {
         Ok(Target { smtp, imap, processes, _ours: Some((served, folder)) })
     }
 
+    /// The address of `--to`, or else one that the started server takes.
     fn recipient(&self) -> anyhow::Result<Address> {
         let ours = if self.chain { "friend@sina.test" } else { "sink@away.test" };
         Ok(self.to.clone().map_or_else(|| ours.parse(), Ok)?)
@@ -177,6 +180,7 @@ impl Smtp {
         Ok(each.map(case).collect())
     }
 
+    /// Measures each case until its last message is accepted, and prints it.
     async fn accept(&self, target: &Target, interface: Interface) -> anyhow::Result<Report> {
         self.head("accepted");
         let mut cases = Vec::new();
@@ -190,6 +194,7 @@ impl Smtp {
         Ok(Report { what: "accepted", cases, lone_ms: None })
     }
 
+    /// Measures single messages, then each case until its last message is in the mailbox, and prints them.
     async fn chain(&self, target: &Target, interface: Interface) -> anyhow::Result<Report> {
         let imap = target.imap.context("--chain needs an IMAP server")?;
         let context = ClientContext {
@@ -223,12 +228,14 @@ impl Smtp {
         Ok(Report { what: "in the mailbox", cases, lone_ms })
     }
 
+    /// Prints the head of the table, unless `--json`; `what` is the title of the number of messages.
     fn head(&self, what: &str) {
         if !self.json {
             println!("    bytes  connections   {what:>14}   messages/s  CPU ms each  accepted p50 ms  p99 ms");
         }
     }
 
+    /// Prints the row of a case, unless `--json`.
     fn line(&self, figures: &Figures) {
         let Figures { message_bytes, connections, messages, per_second, cpu_ms, p50_ms, p99_ms, .. } = figures;
         let cpu = cpu_ms.map_or("-".to_owned(), |cpu| format!("{cpu:.3}"));
@@ -244,6 +251,7 @@ impl Smtp {
 const SINGLE_MESSAGES: u64 = 30;
 
 impl SingleMessage {
+    /// From times in milliseconds, in the order of sending; 0 for all if there are none.
     fn of(latencies: Vec<f64>) -> Self {
         let mut sorted = latencies.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -257,7 +265,7 @@ impl SingleMessage {
     }
 }
 
-/// Runs `work` with a progress bar, on a terminal only.
+/// Runs `work` and shows `count`, which `work` raises up to `all`, in a progress bar, on a terminal only.
 pub(super) async fn with_progress<T>(count: &AtomicU64, all: u64, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{wide_bar:.cyan} {pos}/{len} {per_sec} {elapsed}");
@@ -276,7 +284,7 @@ pub(super) async fn with_progress<T>(count: &AtomicU64, all: u64, work: impl Fut
     }
 }
 
-/// Parses `4096`, `4KiB` or `1MiB`.
+/// Parses `4096`, `4KiB` or `1MiB` to a number of bytes, at most 50 MiB.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     let invalid = || format!("`{text}` is not a size such as 4KiB, 1MiB or a number of bytes, up to 50MiB");
     let (number, unit) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {

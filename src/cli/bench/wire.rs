@@ -42,7 +42,7 @@ impl RawClient {
         &self.buffer[..self.filled]
     }
 
-    /// Drops all but the last bytes of the buffer.
+    /// Drops all but the last `bytes` bytes of the buffer.
     fn keep(&mut self, bytes: usize) {
         let retained = bytes.min(self.filled);
         self.buffer.copy_within(self.filled - retained..self.filled, 0);
@@ -61,13 +61,13 @@ impl RawClient {
         Ok(count)
     }
 
-    /// The last line, if it is complete.
+    /// The last line, without its line end; `None` if it is not complete.
     fn last_line(&self) -> Option<&[u8]> {
         let line = self.text().strip_suffix(b"\r\n")?;
         Some(&line[memmem::rfind(line, b"\r\n").map_or(0, |at| at + 2)..])
     }
 
-    /// Reads until the last line begins with one of these.
+    /// Reads until the last line is complete and begins with one of these; returns it without its line end.
     async fn read_line(&mut self, starts: &[&[u8]]) -> anyhow::Result<String> {
         loop {
             if let Some(line) = self.last_line().filter(|line| starts.iter().any(|start| line.starts_with(start))) {
@@ -85,7 +85,7 @@ pub(super) struct Imap {
 }
 
 impl Imap {
-    /// Connects, starts TLS if requested, and logs in.
+    /// Connects, starts TLS if requested, and logs in as the user with this number.
     pub(super) async fn open(target: &Target, user: usize) -> anyhow::Result<Self> {
         let stream = target.interface.connect(target.imap()?).await?;
         let mut imap = Self { client: RawClient::new(stream), commands: 0 };
@@ -129,12 +129,15 @@ impl Imap {
         Ok(())
     }
 
+    /// Empties the buffer for a new command; returns its tag.
     fn begin(&mut self) -> String {
         self.commands += 1;
         self.client.filled = 0;
         format!("b{}", self.commands)
     }
 
+    /// Reads the response with this tag, which must be `OK`; returns its size in bytes. `command` is for the error
+    /// only.
     async fn end(&mut self, tag: &str, command: &str) -> anyhow::Result<usize> {
         let mut bytes = 0;
         let tag = format!("{tag} ");
@@ -158,7 +161,7 @@ pub(super) struct Pop3 {
 }
 
 impl Pop3 {
-    /// Connects, starts TLS if requested, and logs in.
+    /// Connects, starts TLS if requested, logs in as the user with this number, and counts the messages by STAT.
     pub(super) async fn open(target: &Target, user: usize) -> anyhow::Result<Self> {
         let stream = target.interface.connect(target.pop3()?).await?;
         let mut pop3 = Self { client: RawClient::new(stream), messages: 0 };
@@ -185,7 +188,7 @@ impl Pop3 {
         Ok(line)
     }
 
-    /// Retrieves these messages with `at_once` pipelined commands. RFC 2449 §6.6.
+    /// Retrieves these messages with `at_once` pipelined commands; an error if they are too small. RFC 2449 §6.6.
     pub(super) async fn retrieve(&mut self, numbers: Range<usize>, at_once: usize) -> anyhow::Result<()> {
         let (mut bytes, count) = (0, numbers.len());
         for first in numbers.clone().step_by(at_once) {

@@ -51,8 +51,8 @@ impl StandIn {
         })
     }
 
-    /// Why the certificate or its key cannot be read if they belong to another user: so it is in a container that does not run
-    /// as root, as Mailpit's does.
+    /// Why the certificate or its key cannot be read, if they belong to another user: so it is in a container that does
+    /// not run as root, as Mailpit's does. `None` in all other cases.
     pub(super) fn secret_file(&self) -> Option<String> {
         [CERTIFICATE, CERTIFICATE_KEY].into_iter().filter_map(|name| self.value(name)).find_map(|path| {
             let error = std::fs::File::open(path).err().filter(|error| error.kind() == ErrorKind::PermissionDenied)?;
@@ -60,7 +60,8 @@ impl StandIn {
         })
     }
 
-    /// The certificate of SMTP, from its files, or made for names as in `sans:one.test,two.test`.
+    /// The certificate of SMTP, from its files, or made for names as in `sans:one.test,two.test`; `None` if the options
+    /// name none.
     fn certificate(&self, running: &RunningWorld) -> anyhow::Result<Option<Identity>> {
         let Some(file) = self.value(CERTIFICATE) else { return Ok(None) };
         if let Some(names) = file.strip_prefix("sans:") {
@@ -73,7 +74,8 @@ impl StandIn {
         Ok(Some(identity.with_context(|| format!("{file}, {key}"))?))
     }
 
-    /// Before the first client: without a certificate, Mailpit does not offer TLS.
+    /// Takes TLS from both hosts, since Mailpit does not offer it without a certificate, and presents the certificate
+    /// of the options, if any, at SMTP. To be called before the first client.
     ///
     /// # Errors
     /// The certificate that it shall present is invalid.

@@ -35,7 +35,7 @@ struct Deletion {
     ids: Option<Vec<String>>,
 }
 
-/// The numbers of messages by their ids; unknown ones are left out.
+/// The numbers in the catalogue of messages by their ids; unknown ids, and what is none, are left out.
 pub(super) fn numbers_of(catalogue: &Catalogue, ids: &[String]) -> Answer<Vec<i64>> {
     let mut numbers = Vec::new();
     for id in ids.iter().filter_map(|id| id.parse().ok()) {
@@ -44,7 +44,8 @@ pub(super) fn numbers_of(catalogue: &Catalogue, ids: &[String]) -> Answer<Vec<i6
     Ok(numbers)
 }
 
-/// An empty body is an empty request; one that cannot be read is an error, so that it never means all messages.
+/// Reads JSON. An empty body is the default of `T`; one that cannot be read is an error, so that it never means all
+/// messages.
 fn read_body<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
     match body.trim_ascii() {
         [] => Ok(T::default()),
@@ -147,17 +148,22 @@ pub(super) async fn delete_found(State(running): AppState, Query(query): Query<L
     let words = query.query.as_deref().filter(|words| !words.trim().is_empty());
     let words = words.ok_or_else(|| Failure::invalid("Error: no search query"))?;
     let (found, copies) = (query.filter(&running, Some(words))?, query.copies(&running)?);
+    if found.search.is_empty() {
+        return Err(Failure::invalid(format!("no word of the query can be read: {words}")));
+    }
     to_the_end(async move { delete_all(&running, &found, &copies).await }).await
 }
 
-/// Deletes in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects.
+/// Runs a deletion in a task of its own, so that mailboxes, queues and journeys agree even if the client disconnects;
+/// answers `ok` after it.
 async fn to_the_end(deletion: impl Future<Output = Answer<()>> + Send + 'static) -> Answer {
     let ended = tokio::spawn(deletion).await;
     ended.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(done())
 }
 
-/// Deletes those that match now; what arrives meanwhile stays. Where all match, journeys without a message go, too.
+/// Deletes the messages that match now, or only those of their copies that are wanted; what arrives meanwhile stays. If
+/// the filter has neither a mailbox nor a search, settled journeys without a message go, too.
 async fn delete_all(running: &RunningWorld, filter: &Filter, copies: &CopyFilter) -> Answer<()> {
     let catalogue = catalogue(running)?;
     let now = running.env.event_log.last_seq();
@@ -186,8 +192,9 @@ async fn delete_journeys(running: &RunningWorld, last: u64) -> Answer<()> {
     }
 }
 
-/// Deletes messages, or only some of their copies. Those that wait in a queue are deleted there, too; a copy that is on its
-/// way to a mailbox at this moment is removed when it gets there.
+/// Deletes messages by their numbers in the catalogue, with all copies and their journeys; or, with a filter of copies,
+/// only these. A message that is gone is deleted from the queues, too; a copy of it that is on its way to a mailbox at
+/// this moment is removed when it gets there.
 pub(super) async fn delete_entries(running: &RunningWorld, numbers: &[i64], copies: &CopyFilter) -> Answer<()> {
     let journeys = running.mailboxes.delete_entries(numbers, copies).await?;
     for mta in running.mtas.values().filter(|mta| !mta.queue().is_idle()) {

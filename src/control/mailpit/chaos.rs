@@ -6,9 +6,8 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, AppState, Failure, Ours, read_json};
-use crate::host::{Error, Fault};
+use crate::host::{Error, Fault, RunningWorld};
 use crate::smtp::reply_faults::FaultPoint;
-use crate::sync::lock;
 
 /// The error of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -49,7 +48,7 @@ pub(super) struct Chaos {
 /// The SMTP errors on purpose.
 #[utoipa::path(get, path = "/api/v1/chaos", tag = "messages", responses((status = 200, body = Triggers)))]
 pub(super) async fn show(Extension(shared): Ours) -> Json<Triggers> {
-    Json(lock(&shared.chaos).triggers)
+    Json(shared.chaos.lock().await.triggers)
 }
 
 /// Replaces all triggers; what is left out is off.
@@ -70,25 +69,36 @@ pub(super) async fn set(State(running): AppState, Extension(shared): Ours, body:
             return Err(Failure::invalid("error code must be between 400 and 599"));
         }
     }
-    let old = std::mem::take(&mut lock(&shared.chaos).faults);
-    for id in old {
-        running.end_fault(id).await.map_err(unavailable)?;
-    }
-    let mut faults = Vec::new();
-    for (at, name, trigger) in [
-        (FaultPoint::Mail, "sender", triggers.sender),
-        (FaultPoint::Rcpt, "recipient", triggers.recipient),
-        (FaultPoint::Auth, "authentication", triggers.authentication),
-    ] {
-        // Behind the public port, the provider of the sender answers.
-        for host in running.mtas.keys().filter(|_| trigger.probability != 0) {
-            faults.push(running.begin_fault(fault(host, at, name, trigger)).await.id);
-        }
-    }
-    *lock(&shared.chaos) = Chaos { triggers, faults };
+    // In a task of its own, so that the faults and what is remembered of them agree even if the client disconnects.
+    let replaced = tokio::spawn(async move { shared.chaos.lock().await.replace(&running, triggers).await }).await;
+    replaced.map_err(|error| Failure::internal(error.to_string()))?.map_err(unavailable)?;
     Ok(Json(triggers))
 }
 
+impl Chaos {
+    /// Ends the faults of the triggers before, and begins those of new ones. If a fault cannot be ended, it and those after it stay,
+    /// for the next call.
+    async fn replace(&mut self, running: &RunningWorld, triggers: Triggers) -> Result<(), Error> {
+        while let Some(id) = self.faults.last() {
+            running.end_fault(*id).await?;
+            self.faults.pop();
+        }
+        for (at, name, trigger) in [
+            (FaultPoint::Mail, "sender", triggers.sender),
+            (FaultPoint::Rcpt, "recipient", triggers.recipient),
+            (FaultPoint::Auth, "authentication", triggers.authentication),
+        ] {
+            // Behind the public port, the provider of the sender answers.
+            for host in running.mtas.keys().filter(|_| trigger.probability != 0) {
+                self.faults.push(running.begin_fault(fault(host, at, name, trigger)).await.id);
+            }
+        }
+        self.triggers = triggers;
+        Ok(())
+    }
+}
+
+/// A fault by which an MTA gives the reply `CODE Chaos NAME error` with the probability of the trigger.
 fn fault(host: &str, at: FaultPoint, name: &str, trigger: Trigger) -> Fault {
     Fault::Reply {
         host: host.to_owned(),

@@ -16,13 +16,13 @@ const MAX_CODES: usize = 20;
 const CODE_WORDS: [&str; 12] =
     ["code", "otp", "pin", "passcode", "token", "verification", "verify", "kode", "código", "codice", "kod", "код"];
 
-/// The text of a message; made from the HTML if it has none.
+/// The decoded text of a message, its text parts one after the other; made from the HTML if it has none.
 pub(super) fn text(message: &Message<'_>) -> String {
     let texts: Vec<_> = (0..message.text_body_count()).filter_map(|at| message.body_text(at)).collect();
     texts.join("\n")
 }
 
-/// The HTML of a message, empty if it has none.
+/// The decoded HTML of a message, its HTML parts one after the other; empty if it has none.
 pub(super) fn html(message: &Message<'_>) -> String {
     let html = message.html_body.iter().filter_map(|at| match &message.part(*at)?.body {
         PartType::Html(html) => Some(html.as_ref()),
@@ -31,7 +31,8 @@ pub(super) fn html(message: &Message<'_>) -> String {
     html.collect::<Vec<_>>().join("\n")
 }
 
-/// The different links of a message, in order: targets in the HTML, then addresses in the text.
+/// The different links of a message, [`MAX_LINKS`] at most: those of `href` in the HTML, of `src`, and then the web
+/// addresses in the text.
 pub(super) fn links(html: &str, text: &str) -> Vec<String> {
     let (mut links, mut seen) = (Vec::new(), BTreeSet::new());
     for link in attributes(html).chain(addresses(text)).take(100 * MAX_LINKS) {
@@ -42,25 +43,29 @@ pub(super) fn links(html: &str, text: &str) -> Vec<String> {
     links
 }
 
-/// The values of `href` and `src`.
+/// The values of the attributes `href`, then those of `src`, that are `http:`, `https:`, `mailto:` or `tel:` URLs. The HTML is
+/// not parsed: an attribute is such a name after white space or a quote, and before `=`.
 fn attributes(html: &str) -> impl Iterator<Item = String> + '_ {
-    ["href", "src"].into_iter().flat_map(move |name| {
-        html.match_indices(name).filter_map(move |(at, _)| {
-            let rest = html[at + name.len()..].trim_start().strip_prefix('=')?.trim_start();
-            let value = match rest.chars().next()? {
-                quote @ ('"' | '\'') => rest[1..].split(quote).next()?,
-                _ => rest.split(|end: char| end.is_whitespace() || end == '>').next()?,
-            };
-            let value = value.trim().replace("&amp;", "&");
-            let is_link = ["http:", "https:", "mailto:", "tel:"]
-                .iter()
-                .any(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
-            is_link.then_some(value)
-        })
+    let lower = html.to_ascii_lowercase();
+    let found = |name: &str| lower.match_indices(name).map(|(at, _)| (at, at + name.len())).collect::<Vec<_>>();
+    let places: Vec<_> = ["href", "src"].into_iter().flat_map(found).collect();
+    places.into_iter().filter_map(move |(start, end)| {
+        let before = html[..start].chars().next_back()?;
+        let rest = html[end..].trim_start().strip_prefix('=')?.trim_start();
+        let value = match rest.chars().next()? {
+            quote @ ('"' | '\'') => rest[1..].split(quote).next()?,
+            _ => rest.split(|end: char| end.is_whitespace() || end == '>').next()?,
+        };
+        let value = value.trim().replace("&amp;", "&");
+        let is_attribute = before.is_whitespace() || matches!(before, '"' | '\'' | '/');
+        let is_link = ["http:", "https:", "mailto:", "tel:"]
+            .iter()
+            .any(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+        (is_attribute && is_link).then_some(value)
     })
 }
 
-/// What begins with `http://` or `https://` in a text.
+/// What begins with `http://` or `https://` in a text, without the punctuation after it.
 fn addresses(text: &str) -> impl Iterator<Item = String> + '_ {
     text.match_indices("http").filter_map(|(at, _)| {
         let rest = &text[at..];
@@ -71,7 +76,8 @@ fn addresses(text: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// One-time codes: 4 to 10 digits, or capitals and digits, beside a word such as `code`. Codes in the subject come first.
+/// One-time codes: 4 to 10 digits, or capitals and digits, in the line of a word such as `code` or in the two
+/// lines after it. Codes in the subject come first; 20 at most, each once.
 pub(super) fn codes(subject: &str, text: &str) -> Vec<String> {
     let mut codes: Vec<String> = Vec::new();
     let mut nearby = 0;
@@ -92,7 +98,7 @@ pub(super) fn codes(subject: &str, text: &str) -> Vec<String> {
     codes
 }
 
-/// The code that a word is, without the punctuation around it.
+/// The code that a word is, without the punctuation around it; `None` if it has not the form of one.
 fn code(word: &str) -> Option<String> {
     let word = word.trim_matches(|end: char| !end.is_alphanumeric());
     let is_digits = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -119,6 +125,8 @@ pub(super) struct Unsubscribe {
     pub(super) errors: String,
 }
 
+/// Reads `List-Unsubscribe` and `List-Unsubscribe-Post`, unfolded. All is empty without them; `errors` says what is
+/// wrong with them.
 pub(super) fn unsubscribe(message: &Message<'_>) -> Unsubscribe {
     let raw = |name: &str| {
         let found = message.headers_raw().find(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -139,8 +147,9 @@ pub(super) fn unsubscribe(message: &Message<'_>) -> Unsubscribe {
         (true, _) => "",
         (false, true) => "no link in angle brackets",
         (false, false) if invalid => "a link is not valid",
-        (false, false) if !header_post.is_empty() && !one_click => "List-Unsubscribe-Post without a link by https",
-        (false, false) => "",
+        (false, false) if header_post.is_empty() || one_click => "",
+        (false, false) if is_https => "List-Unsubscribe-Post is not List-Unsubscribe=One-Click",
+        (false, false) => "List-Unsubscribe-Post without a link by https",
     };
     Unsubscribe { errors: errors.to_owned(), links, one_click, header, header_post }
 }
@@ -163,6 +172,7 @@ pub(super) struct Invitation {
     attendees: Vec<String>,
 }
 
+/// An invitation for each part that is `text/calendar`.
 pub(super) fn invitations(message: &Message<'_>) -> Vec<Invitation> {
     let calendars = parts(message).into_iter().filter(|part| part.media_type() == "text/calendar");
     calendars
@@ -173,31 +183,56 @@ pub(super) fn invitations(message: &Message<'_>) -> Vec<Invitation> {
         .collect()
 }
 
-/// The first event of a calendar.
+/// The first event of a calendar, with its method. Texts are unescaped, and times stand as in the calendar; what is
+/// absent is empty.
 fn invitation(calendar: &str) -> Invitation {
     // RFC 5545 §3.1: a line that begins with white space continues the one before.
     let unfolded = calendar.replace("\r\n", "\n").replace("\n ", "").replace("\n\t", "");
     let mut found = Invitation::default();
-    let mut is_in_event = false;
+    // An event may have an alarm in it, with properties of its own.
+    let mut open: Vec<String> = Vec::new();
     for line in unfolded.lines() {
-        let Some((name, value)) = line.split_once(':') else { continue };
-        let name = name.split(';').next().unwrap_or_default().to_ascii_uppercase();
-        let text = || value.replace("\\n", "\n").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\");
+        let Some((name, value)) = property(line) else { continue };
+        let is_in_event = open.last().is_some_and(|component| component == "VEVENT");
         match (name.as_str(), is_in_event) {
-            ("BEGIN", _) => is_in_event = value == "VEVENT",
-            ("END", true) if value == "VEVENT" => break,
+            ("BEGIN", _) => open.push(value.trim_end().to_ascii_uppercase()),
+            ("END", true) => break,
+            ("END", false) => drop(open.pop()),
             ("METHOD", _) => found.method = value.to_owned(),
             ("UID", true) => found.uid = value.to_owned(),
-            ("SUMMARY", true) => found.summary = text(),
+            ("SUMMARY", true) => found.summary = unescaped(value),
             ("DTSTART", true) => found.start = value.to_owned(),
             ("DTEND", true) => found.end = value.to_owned(),
-            ("LOCATION", true) => found.location = text(),
+            ("LOCATION", true) => found.location = unescaped(value),
             ("ORGANIZER", true) => found.organizer = value.to_owned(),
             ("ATTENDEE", true) => found.attendees.push(value.to_owned()),
             _ => {}
         }
     }
     found
+}
+
+/// The name of a property, in upper case, and its value, without parameters; those may have a colon in quotes. RFC 5545 §3.1.
+fn property(line: &str) -> Option<(String, &str)> {
+    let mut is_quoted = false;
+    let colon = line.find(|byte: char| {
+        is_quoted ^= byte == '"';
+        byte == ':' && !is_quoted
+    })?;
+    let name = line[..colon].split(';').next()?;
+    Some((name.to_ascii_uppercase(), &line[colon + 1..]))
+}
+
+/// RFC 5545 §3.3.11.
+fn unescaped(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.chars());
+    while let Some(next) = rest.next() {
+        match next {
+            '\\' => out.extend(rest.next().map(|escaped| if matches!(escaped, 'n' | 'N') { '\n' } else { escaped })),
+            next => out.push(next),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -222,9 +257,11 @@ mod tests {
 
     #[test]
     fn links_are_those_of_html_and_text_once_each() {
-        let html = "<a href=\"https://x.test/?a=1&amp;b=2\">x</a><img src='http://y.test/i.png'><a href=javascript:x>";
+        let html = "<a href=\"https://x.test/?a=1&amp;b=2\">x</a><img src='http://y.test/i.png'><a href=javascript:x>\
+            <A HREF=https://x.test/b><img data-src='https://x.test/late.png'>";
         let text = "see https://x.test/?a=1&b=2, or (http://z.test/a).";
-        assert_eq!(links(html, text), ["https://x.test/?a=1&b=2", "http://y.test/i.png", "http://z.test/a"]);
+        let expected = ["https://x.test/?a=1&b=2", "https://x.test/b", "http://y.test/i.png", "http://z.test/a"];
+        assert_eq!(links(html, text), expected);
     }
 
     #[test]
@@ -245,5 +282,10 @@ mod tests {
         let found = invitation(calendar);
         assert_eq!((found.uid.as_str(), found.summary.as_str()), ("1@x", "Lunch, or dinner"));
         assert_eq!((found.method.as_str(), found.start.as_str()), ("REQUEST", "20260401T120000"));
+        let calendar = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nBEGIN:VALARM\nSUMMARY:Alarm\nEND:VALARM\n\
+            ATTENDEE;CN=\"a: b\":mailto:b@x.test\nSUMMARY:C:\\\\new\\Nline\nEND:VEVENT\nBEGIN:VEVENT\nUID:2\nEND:VEVENT\n";
+        let found = invitation(calendar);
+        assert_eq!((found.uid.as_str(), found.summary.as_str()), ("1", "C:\\new\nline"));
+        assert_eq!(found.attendees, ["mailto:b@x.test"]);
     }
 }

@@ -70,10 +70,11 @@ pub(super) async fn info(State(running): AppState, Extension(shared): Ours) -> A
     }))
 }
 
-/// The second number of `/proc/self/statm` is in pages of 4 KiB.
+/// The resident memory of this process in bytes; `None` where there is no `/proc/self/status`.
 pub(in crate::control) fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    text.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    resident.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]

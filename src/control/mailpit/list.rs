@@ -58,7 +58,7 @@ impl ListQuery {
         }
     }
 
-    /// The copies of messages in the mailbox or folder.
+    /// The copies of messages in `mailbox` and its `folder`; all without them. An error if that folder does not exist.
     pub(super) fn copies(&self, running: &RunningWorld) -> Answer<CopyFilter> {
         let invalid = |text: &String| Failure::invalid(format!("not an address: {text}"));
         let address = self.mailbox.as_ref().map(|text| text.parse::<Address>().map_err(|_| invalid(text)));
@@ -71,17 +71,21 @@ impl ListQuery {
         Ok(CopyFilter { account, mailbox })
     }
 
-    /// Which messages.
+    /// The messages that match these search words, and `before`, `mailbox` and `folder`. The parameter `query` has no
+    /// effect here.
     pub(super) fn filter(&self, running: &RunningWorld, words: Option<&str>) -> Answer<Filter> {
         let zone = self.zone()?;
         let mut search = Search::parse(words.unwrap_or_default(), &zone);
-        if let Some(time) = self.before.as_deref().and_then(|before| read_time(before, &zone)) {
-            search = search.before(time);
+        if let Some(before) = self.before.as_deref().filter(|before| !before.is_empty()) {
+            let unreadable = || Failure::invalid(format!("not a time: {before}"));
+            search = search.before(read_time(before, &zone).ok_or_else(unreadable)?);
         }
         let CopyFilter { account, mailbox } = self.copies(running)?;
         Ok(Filter { mailbox: account, folder: mailbox, search })
     }
 
+    /// Which of the matching messages are in the page: after `cursor` and `start`, as many as `limit`. `no_limit` is
+    /// what `limit=0` stands for.
     fn window(&self, catalogue: &Catalogue, no_limit: usize) -> Answer<Window> {
         let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<usize>().ok());
         let limit = match number(&self.limit) {
@@ -102,7 +106,7 @@ impl ListQuery {
         Ok(Window { below, skip: number(&self.start).unwrap_or(0), limit })
     }
 
-    /// How long to wait for a match.
+    /// When the wait for a match ends; `None` if the request does not wait.
     pub(super) fn deadline(&self) -> Answer<Option<Instant>> {
         deadline(self.wait.as_deref()).map_err(Failure::invalid)
     }
@@ -121,7 +125,7 @@ impl Wait {
         Ok(Self { changes: catalogue(running)?.changes(), deadline, stop: running.stopping() })
     }
 
-    /// Waits for a change; returns false if the time is over or the world stops.
+    /// Waits for a change; returns false if the time is over or the world stops, and at once if there is no deadline.
     pub(super) async fn for_change(&mut self) -> bool {
         let Some(deadline) = self.deadline else { return false };
         let change = timeout_at(deadline, self.stop.run_until_cancelled(self.changes.recv())).await;
@@ -157,19 +161,25 @@ pub(super) async fn search(State(running): AppState, Query(query): Query<ListQue
     answer(&running, &query, query.filter(&running, Some(words))?, window).await.map(Json)
 }
 
+/// A page of the messages that match; waits for the first match as `wait` says. `total` and `unread` ignore the search
+/// words and `before`.
 async fn answer(running: &RunningWorld, query: &ListQuery, filter: Filter, window: Window) -> Answer<MessagesSummary> {
     let catalogue = catalogue(running)?;
     let mut wait = Wait::new(running, query.deadline()?)?;
-    let mut page = catalogue.page(&filter, window).await?;
+    // One more than the page has tells whether there is a next one.
+    let wanted = Window { limit: window.limit.saturating_add(1), ..window };
+    let mut page = catalogue.page(&filter, wanted).await?;
     while page.matches == 0 && wait.for_change().await {
-        page = catalogue.page(&filter, window).await?;
+        page = catalogue.page(&filter, wanted).await?;
     }
-    let Page { matches, unread, entries } = page;
+    let Page { matches, unread, mut entries } = page;
+    let has_more = window.limit < entries.len();
+    entries.truncate(window.limit);
     let (total, all_unread) = match filter.search.is_empty() {
         true => (matches, unread),
         false => catalogue.count(&Filter { search: Search::default(), ..filter.clone() })?,
     };
-    let next = entries.last().filter(|_| entries.len() == window.limit).map(|entry| entry.id.to_string());
+    let next = entries.last().filter(|_| has_more).map(|entry| entry.id.to_string());
     let messages = entries.iter().map(|entry| MessageSummary::of(catalogue, entry)).collect::<Result<Vec<_>, _>>()?;
     Ok(MessagesSummary {
         total,

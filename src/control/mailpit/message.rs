@@ -20,7 +20,8 @@ use crate::sync::beside_others;
 /// What a browser may do with bytes of a message: show them, and nothing else.
 pub(super) const INERT: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:";
 
-/// The entry of an id in a path; `latest` is the newest that matches the query.
+/// The entry of an id in a path, or 404. `latest` is the newest that matches the query, and is waited for as `wait`
+/// says.
 pub(super) async fn find(running: &RunningWorld, id: &str, query: &ListQuery) -> Answer<Entry> {
     let catalogue = catalogue(running)?;
     if id != "latest" {
@@ -57,6 +58,7 @@ pub(super) async fn message(
     Ok(Json(message))
 }
 
+/// The JSON of a message. `read` is always true, since the request for it marks the message as read.
 fn details(running: &RunningWorld, entry: &Entry) -> Answer<Message> {
     let catalogue = catalogue(running)?;
     let journey = running.env.event_log.journey_state(entry.id)?;
@@ -148,7 +150,7 @@ pub(super) async fn headers(
     Ok(Json(read_headers(&String::from_utf8_lossy(&bytes[..end]))))
 }
 
-/// Fields unfolded but not decoded, by their names as Go writes them: `Message-Id`.
+/// The fields of a header, unfolded but not decoded, by their names as Go writes them: `Message-Id`.
 fn read_headers(text: &str) -> Headers {
     let mut headers = Headers::new();
     let mut lines = text.lines().peekable();
@@ -164,6 +166,7 @@ fn read_headers(text: &str) -> Headers {
     headers
 }
 
+/// A field name as Go writes it: `message-ID` is `Message-Id`.
 fn canonical(name: &str) -> String {
     let word = |word: &str| match word.split_at_checked(1) {
         Some((first, rest)) => first.to_ascii_uppercase() + &rest.to_ascii_lowercase(),
@@ -235,7 +238,8 @@ pub(super) async fn part(
     Ok(response)
 }
 
-/// Bytes of a message, which a browser must not run.
+/// An answer with bytes of a message, and with headers that keep a browser from running them and from loading what they
+/// name. A media type that no header can have becomes `application/octet-stream`.
 pub(super) fn inert(media_type: &str, bytes: Vec<u8>) -> Response {
     let fallback = HeaderValue::from_static("application/octet-stream");
     let media_type = HeaderValue::try_from(media_type).unwrap_or(fallback);

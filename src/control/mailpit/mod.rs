@@ -37,7 +37,7 @@ mod thumb;
 mod types;
 mod view;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
@@ -66,7 +66,7 @@ const MAX_SOCKETS: usize = 256;
 /// What the handlers share beside the world.
 struct Shared {
     began: Instant,
-    chaos: Mutex<chaos::Chaos>,
+    chaos: tokio::sync::Mutex<chaos::Chaos>,
     sockets: Arc<Semaphore>,
 }
 
@@ -75,7 +75,7 @@ type Ours = axum::Extension<Arc<Shared>>;
 /// The routes of this interface.
 pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
     let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
-    let shared = Shared { began: Instant::now(), chaos: Mutex::default(), sockets };
+    let shared = Shared { began: Instant::now(), chaos: tokio::sync::Mutex::default(), sockets };
     OpenApiRouter::new()
         .routes(routes!(list::messages, change::mark, change::delete_by_ids))
         .routes(routes!(list::search, change::delete_found))
@@ -102,7 +102,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<RunningWorld>> {
         .layer(axum::Extension(Arc::new(shared)))
 }
 
-/// Works beside the requests until it is dropped: indexes new messages, and deletes old ones.
+/// Works beside the requests until it is dropped: indexes new messages, and deletes those that are not kept any longer.
+/// Returns at once in a process without a catalogue.
 pub(super) async fn work(running: Arc<RunningWorld>) {
     if let Some(catalogue) = running.env.catalogue.clone() {
         tokio::join!(catalogue.keep_indexed(), retention::run(running));
@@ -154,19 +155,19 @@ impl From<mda::Error> for Failure {
     }
 }
 
-/// The catalogue of this process.
+/// The catalogue of this process; 501 if it has none.
 fn catalogue(running: &RunningWorld) -> Answer<&Catalogue> {
     let none = "a process of `postroad host` has no list of messages: the collector has /api/v1/journeys and /api/v1/events of \
                 the whole world, mailboxes have the messages (IMAP, POP3), and `postroad serve` has all of it over HTTP";
     running.env.catalogue.as_ref().ok_or_else(|| Failure(StatusCode::NOT_IMPLEMENTED, none.to_owned()))
 }
 
-/// The answer of what changes something.
+/// The answer of what changes something: `ok`, as text.
 fn done() -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "ok").into_response()
 }
 
-/// Reads JSON whatever its Content-Type, and whatever the case of its keys; those of `headers` stay.
+/// Reads JSON whatever the case of its keys: `T` sees them in lower case, but those within `headers` as they are.
 fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     serde_json::from_value(lower_case_keys(value)).map_err(|error| error.to_string())

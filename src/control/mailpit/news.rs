@@ -6,7 +6,7 @@ use super::types::MessageSummary;
 use crate::catalogue::{Catalogue, Changes};
 use crate::mail::JourneyId;
 
-/// The summary of a message, while it is there.
+/// The JSON of a message as in the list; `None` if it was deleted or cannot be read.
 pub(in crate::control) fn summary(catalogue: &Catalogue, id: JourneyId) -> Option<Value> {
     let entry = catalogue.find(id).ok()??;
     serde_json::to_value(MessageSummary::of(catalogue, &entry).ok()?).ok()
@@ -24,14 +24,15 @@ pub(in crate::control) enum News {
 }
 
 impl News {
-    /// The changes of a commit.
+    /// The changes of a commit, one for each message: new ones, then changed ones, then deleted ones.
     pub(in crate::control) fn of(changes: &Changes) -> impl Iterator<Item = Self> {
         let (added, changed) = (changes.added.iter().copied(), changes.changed.iter().copied());
         let deleted = changes.deleted.iter().copied();
         added.map(Self::Added).chain(changed.map(Self::Changed)).chain(deleted.map(Self::Deleted))
     }
 
-    /// The JSON that clients get: the summary, or what changed; `None` if the message was deleted meanwhile.
+    /// The JSON that clients get: the summary, or what changed; `None` if the message was deleted meanwhile
+    /// or cannot be read.
     pub(in crate::control) fn data(self, catalogue: &Catalogue) -> Option<Value> {
         match self {
             Self::Added(number) => {

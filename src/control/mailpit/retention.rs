@@ -37,6 +37,7 @@ pub(super) async fn run(running: Arc<RunningWorld>) {
     }
 }
 
+/// Deletes the messages that are older than `age`, and the oldest ones if there are more than `messages`.
 async fn prune(running: &RunningWorld, Keep { messages, age }: Keep) -> Answer<()> {
     if let Some(time) = age.and_then(|age| running.env.clock.now().checked_sub(age).ok()) {
         delete(running, Search::default().before(time), 0).await?;
@@ -48,7 +49,7 @@ async fn prune(running: &RunningWorld, Keep { messages, age }: Keep) -> Answer<(
     }
 }
 
-/// Deletes what matches, but for the newest ones.
+/// Deletes the messages that match, with all their copies, but for as many of the newest ones as `newest` says.
 async fn delete(running: &RunningWorld, search: Search, newest: usize) -> Answer<()> {
     let filter = Filter { search, ..Filter::default() };
     let window = Window { below: i64::MAX, skip: newest, limit: BATCH };

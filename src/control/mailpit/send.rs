@@ -106,6 +106,7 @@ pub(super) async fn send(State(running): AppState, body: Bytes) -> Response {
     }
 }
 
+/// Makes a message of a JSON request, sends it into the world, and tags it; returns its id.
 async fn accept_request(running: &RunningWorld, body: &[u8]) -> Answer<JourneyId> {
     let catalogue = catalogue(running)?;
     let request: SendRequest = read_json(body).map_err(Failure::invalid)?;
@@ -121,7 +122,7 @@ async fn accept_request(running: &RunningWorld, body: &[u8]) -> Answer<JourneyId
     Ok(id)
 }
 
-/// The envelope.
+/// The envelope of a request: its sender, and the recipients in `to`, `cc` and `bcc`.
 fn addresses(request: &SendRequest) -> Answer<(Address, Vec<Address>)> {
     let people = request.to.iter().chain(&request.cc).flatten().map(|person| person.email.as_str());
     let recipients = people.chain(request.bcc.iter().flatten().map(String::as_str)).map(address);
@@ -132,6 +133,8 @@ fn address(text: &str) -> Answer<Address> {
     text.trim().parse().map_err(|_| Failure::invalid(format!("invalid email address: {text}")))
 }
 
+/// The bytes of the message of a request, without a `Bcc` field. An error if a header or an attachment is not valid.
+/// Control characters in names and in the subject become spaces.
 fn build(request: &SendRequest) -> Answer<Vec<u8>> {
     let person = |Person { name, email }: &Person| {
         // Line ends would begin a field of their own.
@@ -179,13 +182,13 @@ fn build(request: &SendRequest) -> Answer<Vec<u8>> {
     message.write_to_vec().map_err(|error| Failure::invalid(error.to_string()))
 }
 
-/// A part that has a name and is shown inline.
+/// Adds a part to the attachments of a message as it is: the builder has no inline parts with a name.
 fn with_part<'a>(mut message: MessageBuilder<'a>, part: mail_builder::mime::MimePart<'a>) -> MessageBuilder<'a> {
     message.attachments.get_or_insert_with(Vec::new).push(part);
     message
 }
 
-/// The media type of a file name.
+/// The media type of a file name, by its ending; `application/octet-stream` if that is unknown.
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "txt" | "log" => "text/plain",
@@ -203,7 +206,8 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// Accepts a message at the provider of its sender, or else at the entry of the world.
+/// Accepts a message at an MTA of the sender's domain, or else at the entry of the world, or else at any; returns the
+/// id of its new journey.
 async fn submit(
     running: &RunningWorld,
     from: Address,

@@ -69,7 +69,8 @@ pub(super) async fn sheet(
     Ok(response)
 }
 
-/// The HTML with its own pictures in it, and with other names for [`INERT_ELEMENTS`].
+/// The HTML with `data:` URLs for the `cid:` URLs of its own pictures, up to [`MAX_PICTURE_BYTES`] in all, and with
+/// other names for [`INERT_ELEMENTS`].
 fn caged(message: &Message<'_>, html: &str) -> String {
     let pictures: Vec<_> = parts(message)
         .into_iter()
@@ -110,11 +111,12 @@ fn caged(message: &Message<'_>, html: &str) -> String {
     out
 }
 
+/// Whether a text begins with another one, whatever the case of ASCII letters.
 fn starts_with(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
 }
 
-/// Whether this id stands here as a whole: `a@b` is not `a@b.example`.
+/// Whether a text begins with this id as a whole: `a@b.example` does not begin with `a@b`.
 fn starts_with_id(text: &str, id: &str) -> bool {
     let after = text.strip_prefix(id).map(|rest| rest.chars().next());
     after.is_some_and(|next| next.is_none_or(|next| !next.is_alphanumeric() && !"@.-_".contains(next)))

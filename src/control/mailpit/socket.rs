@@ -40,7 +40,8 @@ pub(super) async fn events(State(running): AppState, Extension(shared): Ours, up
     Ok(response)
 }
 
-/// Sends events until the client goes.
+/// Sends `stats`, then the events of each change of the catalogue, and pings. Returns `None` when the client has gone
+/// or reads nothing; it never returns anything else.
 async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()> {
     let catalogue = catalogue(running).ok()?;
     let mut changes = catalogue.changes();
@@ -62,6 +63,8 @@ async fn follow(running: &Arc<RunningWorld>, mut socket: WebSocket) -> Option<()
     }
 }
 
+/// Sends the changes of one commit: an event for each message, `truncate` if none is left after a deletion, and
+/// `stats`.
 async fn report(catalogue: &Catalogue, socket: &mut WebSocket, change: &Changes) -> Option<()> {
     for news in News::of(change) {
         let kind = match news {
@@ -79,16 +82,18 @@ async fn report(catalogue: &Catalogue, socket: &mut WebSocket, change: &Changes)
     send(socket, "stats", stats(catalogue)).await
 }
 
+/// The data of the event `stats`: how many messages there are and how many are unread, in all mailboxes.
 fn stats(catalogue: &Catalogue) -> Value {
     let (total, unread) = catalogue.count(&Filter::default()).unwrap_or_default();
     json!({ "Total": total, "Unread": unread, "Version": VERSION })
 }
 
+/// Sends an event, `{"Type": kind, "Data": data}`. `None` if the client is gone or reads nothing.
 async fn send(socket: &mut WebSocket, kind: &str, data: Value) -> Option<()> {
     write(socket, Message::Text(json!({ "Type": kind, "Data": data }).to_string().into())).await
 }
 
-/// `None` if the client is gone or reads nothing.
+/// Sends a frame; `None` if the client is gone or reads nothing for [`WRITE_TIMEOUT`].
 async fn write(socket: &mut WebSocket, message: Message) -> Option<()> {
     timeout(WRITE_TIMEOUT, socket.send(message)).await.ok()?.ok()
 }

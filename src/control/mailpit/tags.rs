@@ -85,7 +85,7 @@ pub(super) async fn delete(State(running): AppState, Path(tag): Path<String>) ->
     Ok(done())
 }
 
-/// Renames a tag of all messages that have it, or removes it.
+/// Renames a tag of all messages that have it, in any case; without a new name, removes it.
 async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answer<()> {
     let catalogue = catalogue(running)?;
     let filter = Filter { search: Search::tag(tag), ..Filter::default() };
@@ -105,7 +105,8 @@ async fn replace(running: &RunningWorld, tag: &str, name: Option<&str>) -> Answe
     }
 }
 
-/// Tags without those that differ only in their case.
+/// The tags, each as [`clean`] makes it, sorted, without blank ones; of those that differ only in their case, the last
+/// one. An error if one is invalid.
 pub(super) fn clean_all(tags: &[String]) -> Answer<Vec<String>> {
     let mut cleaned: BTreeMap<String, String> = BTreeMap::new();
     for tag in tags.iter().filter(|tag| !tag.trim().is_empty()) {
@@ -115,7 +116,8 @@ pub(super) fn clean_all(tags: &[String]) -> Answer<Vec<String>> {
     Ok(cleaned.into_values().collect())
 }
 
-/// A tag, with spaces for the characters that none may have.
+/// A tag, with single spaces for the characters that none may have and for white space, none at its ends. An error if
+/// nothing is left, or more than [`MAX_TAG_CHARS`].
 fn clean(tag: &str) -> Answer<String> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
     let spaced: String = tag.chars().map(|letter| if allowed(letter) { letter } else { ' ' }).collect();

@@ -52,7 +52,8 @@ pub(super) async fn thumb(State(running): AppState, Path((id, wanted)): Path<(St
     Ok(inert("image/jpeg", jpeg.map_err(|error| Failure::internal(error.to_string()))?))
 }
 
-/// The thumbnail of these bytes.
+/// The thumbnail of a JPEG, PNG or GIF as a JPEG of [`WIDTH`] by [`HEIGHT`] pixels; a white one if the bytes are no
+/// such picture.
 ///
 /// # Errors
 /// The encoder fails.
@@ -75,7 +76,7 @@ struct Picture {
 }
 
 impl Picture {
-    /// `None` if it is none, too large, or damaged.
+    /// Decodes a JPEG, PNG or GIF; `None` if it is none, too large, or damaged.
     fn read(bytes: &[u8]) -> Option<Self> {
         let picture = match bytes {
             [0xFF, 0xD8, ..] => Self::of_jpeg(bytes),
@@ -126,7 +127,8 @@ impl Picture {
         Some(Self { width, height, channels: 4, pixels: frame.buffer.to_vec() })
     }
 
-    /// The pixels of the thumbnail: one that covers it is cut at two sides, a smaller one stands on white.
+    /// The pixels of the thumbnail, three bytes each (red, green, blue): a picture that covers it is cut at two sides,
+    /// a smaller one stands on white.
     fn scaled(&self) -> Vec<u8> {
         let Self { width, height, .. } = *self;
         let is_wider = height * WIDTH < width * HEIGHT;

@@ -6,6 +6,7 @@ use crate::imap::append::{Append, NewMessage, Replace};
 use crate::imap::command::{MessageSet, Request};
 use crate::imap::value::{SequenceSet, parse_date_time};
 
+/// Parses the arguments of `APPEND`: a mailbox and at least one message.
 pub(super) fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
@@ -16,6 +17,7 @@ pub(super) fn append(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Append(Append { mailbox, messages }))
 }
 
+/// Parses the arguments of `REPLACE` and `UID REPLACE`. The set must be a single number or `*`.
 pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     scanner.space()?;
     let set = scanner.set()?;
@@ -27,7 +29,8 @@ pub(super) fn replace(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Replace(Replace { old: MessageSet { set, uid }, mailbox, message: message(scanner)? }))
 }
 
-/// Optional flags, an optional date, and the message.
+/// Parses one message with the space before it: optional flags, an optional date, and a literal, also as `~{n}` or in
+/// `UTF8 (...)`.
 fn message(scanner: &mut Scanner<'_>) -> Parsed<NewMessage> {
     scanner.space()?;
     let mut new = NewMessage::default();

@@ -6,7 +6,8 @@ use crate::imap::command::{Body, Command, MessageSet, Request, Store};
 use crate::imap::fetch::Item;
 use crate::imap::value::{Flags, StoreMode, SystemFlags};
 
-/// Parses a command. An error includes the tag, if that could be parsed, for the reply. RFC 9051 §7.1.3.
+/// Parses a command; `utf8` is whether the client has enabled UTF-8. An error includes the tag, if that could be
+/// parsed, for the reply. RFC 9051 §7.1.3.
 pub(crate) fn command(frame: &RawCommand, utf8: bool) -> Result<Command, (Option<String>, ParseError)> {
     let mut scanner = Scanner::new(frame, utf8);
     // A single word is not a tag; it may be a secret meant for an authentication exchange that has ended.
@@ -17,6 +18,7 @@ pub(crate) fn command(frame: &RawCommand, utf8: bool) -> Result<Command, (Option
     }
 }
 
+/// Parses a command behind its tag, up to its end.
 fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     let verb = scanner.word()?;
     let body = match verb.as_str() {
@@ -34,6 +36,7 @@ fn body(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(body)
 }
 
+/// Parses the arguments of a command that the owner answers; `verb` is in upper case.
 fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(match verb {
         "NOOP" | "CHECK" => Request::Noop,
@@ -63,7 +66,7 @@ fn request(verb: &str, scanner: &mut Scanner<'_>) -> Parsed<Request> {
     })
 }
 
-/// `UID`. RFC 9051 §6.4.9.
+/// Parses the command behind `UID`. RFC 9051 §6.4.9.
 fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     match scanner.word()?.as_str() {
@@ -75,6 +78,7 @@ fn uid(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     }
 }
 
+/// Parses the arguments of a command that may follow `UID`; `uid` is whether it does.
 fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(match verb {
         "SEARCH" => Request::Search(search::search(scanner, uid)?),
@@ -97,11 +101,13 @@ fn on_messages(verb: &str, scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Reque
     })
 }
 
+/// A space and a mailbox name.
 fn mailbox(scanner: &mut Scanner<'_>) -> Parsed<String> {
     scanner.space()?;
     scanner.mailbox()
 }
 
+/// A space and a set of messages, which are UIDs if `uid` is set.
 fn messages(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<MessageSet> {
     scanner.space()?;
     Ok(MessageSet { set: scanner.set()?, uid })
@@ -129,14 +135,14 @@ fn enable(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     if names.is_empty() { bad("A capability is missing") } else { Ok(Body::Enable(names)) }
 }
 
-/// RFC 4978 §5.
+/// Parses the argument of `COMPRESS`, which is always `DEFLATE`. RFC 4978 §5.
 fn compress(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     scanner.expect("DEFLATE", "Unknown compression algorithm")?;
     Ok(Body::Compress)
 }
 
-/// RFC 2971 §3.1, §3.3: at most 30 pairs.
+/// Parses the argument of `ID`: at most 30 pairs, or `NIL` for none. RFC 2971 §3.1, §3.3.
 fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     scanner.space()?;
     let mut pairs = Vec::new();
@@ -152,7 +158,7 @@ fn id(scanner: &mut Scanner<'_>) -> Parsed<Body> {
     Ok(Body::Id(pairs))
 }
 
-/// RFC 9051 §9 (store, store-att-flags): the flags are a list in parentheses or not.
+/// Parses the arguments of `STORE`; its flags are a list in parentheses or not. RFC 9051 §9 (store, store-att-flags).
 fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     let set = messages(scanner, uid)?;
     scanner.space()?;
@@ -180,14 +186,15 @@ fn store(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Request> {
     Ok(Request::Store(Store { set, mode, silent, unchanged_since, flags }))
 }
 
+/// Flags in parentheses; may be empty.
 pub(super) fn flag_list(scanner: &mut Scanner<'_>) -> Parsed<Flags> {
     let mut flags = Flags::default();
     scanner.list(|scanner| flag(scanner, &mut flags))?;
     Ok(flags)
 }
 
-/// RFC 9051 §9 (flag). Only the server sets `\Recent` (RFC 3501 §2.3.2); it is ignored, because some clients copy it
-/// back.
+/// Parses one flag and adds it to `flags`. RFC 9051 §9 (flag). Only the server sets `\Recent` (RFC 3501 §2.3.2); it is
+/// ignored, because some clients copy it back.
 fn flag(scanner: &mut Scanner<'_>, flags: &mut Flags) -> Parsed<()> {
     if scanner.eat("\\") {
         let name = format!("\\{}", scanner.atom()?);

@@ -9,6 +9,7 @@ const MAX_ITEMS: usize = 100;
 /// Most header fields of one section.
 const MAX_FIELDS: usize = 500;
 
+/// Parses the items of `FETCH`, with macros expanded; `UID` is added for `UID FETCH`.
 pub(super) fn items(scanner: &mut Scanner<'_>, is_uid_fetch: bool) -> Parsed<Vec<Item>> {
     scanner.space()?;
     let mut items = if scanner.eat("(") {
@@ -43,7 +44,7 @@ pub(super) fn items_until_parenthesis(scanner: &mut Scanner<'_>) -> Parsed<Vec<I
     }
 }
 
-/// RFC 9051 §6.4.5: macros are not allowed in lists.
+/// The items of the macro that comes next; `None` if there is none. RFC 9051 §6.4.5: macros are not allowed in lists.
 fn macro_items(scanner: &mut Scanner<'_>) -> Option<Vec<Item>> {
     let fast = [Item::Flags, Item::InternalDate, Item::Size];
     let more: &[Item] = if scanner.eat("ALL") {
@@ -85,7 +86,8 @@ fn item(scanner: &mut Scanner<'_>) -> Parsed<Item> {
     })
 }
 
-/// RFC 8970 §3.1, §3.2: previews are precomputed, so LAZY makes no difference.
+/// The rest of `PREVIEW`: `(LAZY)` is skipped. RFC 8970 §3.1, §3.2: previews are precomputed, so LAZY makes no
+/// difference.
 fn preview(scanner: &mut Scanner<'_>) -> Item {
     let _ = scanner.eat(" (LAZY)");
     Item::Preview
@@ -101,7 +103,7 @@ fn binary(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<Item> {
     Ok(Item::Binary { part, peek, partial: partial(scanner)? })
 }
 
-/// RFC 9051 §9 (section-binary).
+/// Part numbers in brackets, none for the whole message. RFC 9051 §9 (section-binary).
 fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     scanner.expect("[", "A section in brackets is missing")?;
     let part = if scanner.peek() == Some(b']') { vec![] } else { part_numbers(scanner)? };
@@ -111,7 +113,7 @@ fn binary_part(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     Ok(part)
 }
 
-/// RFC 9051 §9 (section).
+/// A section with its brackets, as in `[1.2.HEADER]`. RFC 9051 §9 (section).
 fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     scanner.expect("[", "A section in brackets is missing")?;
     let part = part_numbers(scanner)?;
@@ -123,7 +125,8 @@ fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     Ok(Section { part, text })
 }
 
-/// Parses part numbers such as `1.2.3`, or none. Reads the dot before a word such as `MIME`; one before `]` is an error.
+/// Parses part numbers such as `1.2.3`, or none. Reads the dot before a word such as `MIME`; one before `]` is an
+/// error.
 fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
     let mut part = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -147,6 +150,7 @@ fn part_numbers(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
 /// Most part numbers of one section; no parsed message nests deeper.
 const MAX_PART_DEPTH: usize = 200;
 
+/// The word of a section behind its part numbers, which `MIME` needs.
 fn section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Parsed<SectionText> {
     Ok(match scanner.word()?.as_str() {
         "HEADER" => SectionText::Header,
@@ -168,7 +172,7 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     if names.is_empty() { bad("A field name is missing") } else { Ok(SectionText::HeaderFields { not, names }) }
 }
 
-/// `<first.count>`. RFC 9051 §9 (partial).
+/// The offset and the length in `<offset.length>`; `None` if there is no `<`. RFC 9051 §9 (partial).
 fn partial(scanner: &mut Scanner<'_>) -> Parsed<Option<(u32, u32)>> {
     if !scanner.eat("<") {
         return Ok(None);

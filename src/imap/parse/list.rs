@@ -35,13 +35,15 @@ pub(super) fn list(scanner: &mut Scanner<'_>) -> Parsed<List> {
     Ok(list)
 }
 
+/// An error if the patterns, each with the reference before it, are together longer than `MAX_PATTERN_BYTES`.
 fn check(reference: &str, patterns: &[String]) -> Parsed<()> {
     let bytes: usize = patterns.iter().map(|pattern| reference.len() + pattern.len()).sum();
     // An empty pattern counts as one byte.
     if bytes + patterns.len() <= MAX_PATTERN_BYTES { Ok(()) } else { bad("The patterns are too long") }
 }
 
-/// RFC 9051 §6.3.9.1; `REMOTE` is ignored, as there are no remote mailboxes.
+/// Parses the selection options in parentheses into `list`. RFC 9051 §6.3.9.1; `REMOTE` is ignored, as there are no
+/// remote mailboxes.
 fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
     scanner.list(|scanner| {
         match scanner.word()?.as_str() {
@@ -60,7 +62,7 @@ fn selection(scanner: &mut Scanner<'_>, list: &mut List) -> Parsed<()> {
     Ok(())
 }
 
-/// RFC 9051 §6.3.9.2.
+/// Parses the return options in parentheses. RFC 9051 §6.3.9.2.
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<ListReturn> {
     let mut returns = ListReturn::default();
     scanner.list(|scanner| {
@@ -85,7 +87,7 @@ pub(super) fn lsub(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Lsub { reference, pattern })
 }
 
-/// The items of `STATUS`, without duplicates.
+/// Parses the items of `STATUS` with the space before them: at least one, without duplicates.
 pub(super) fn status(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     scanner.space()?;
     let mut items = Vec::new();

@@ -8,7 +8,8 @@ use crate::imap::metadata::{Depth, GetMetadata, MetadataRequest, invalid_entry};
 /// Most entries in one command.
 const MAX_ENTRIES: usize = 100;
 
-/// Options come before the mailbox by the grammar, but after it in the examples of RFC 5464 §4.2; both are accepted.
+/// Parses the arguments of `GETMETADATA`. Options come before the mailbox by the grammar, but after it in the examples
+/// of RFC 5464 §4.2; both are accepted.
 pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     let mut get = GetMetadata::default();
     scanner.space()?;
@@ -35,7 +36,7 @@ pub(super) fn get(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Metadata(MetadataRequest::Get(get)))
 }
 
-/// The options after the opening parenthesis.
+/// Parses options up to and including `)`, at least one, into `get`; the `(` was read.
 fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
     loop {
         match scanner.word()?.as_str() {
@@ -61,6 +62,7 @@ fn options(scanner: &mut Scanner<'_>, get: &mut GetMetadata) -> Parsed<()> {
     }
 }
 
+/// Parses the arguments of `SETMETADATA`: a mailbox, and at least one entry with its value.
 pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
@@ -86,12 +88,14 @@ pub(super) fn set(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     Ok(Request::Metadata(MetadataRequest::Set { mailbox, values }))
 }
 
+/// The name of an entry, as the client wrote it; an error if it is invalid.
 fn entry(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = scanner.text()?;
     invalid_entry(&entry).map_or(Ok(entry), bad)
 }
 
-/// RFC 5464 §3.2: a name has at least two parts, and at least four under `vendor`.
+/// The name of an entry that can have a value. RFC 5464 §3.2: it has at least two parts, and at least four under
+/// `vendor`.
 fn entry_to_set(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let entry = entry(scanner)?;
     let mut parts = entry.split('/').skip(2);

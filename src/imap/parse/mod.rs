@@ -43,7 +43,7 @@ pub(crate) enum ParseError {
 
 type Parsed<T> = Result<T, ParseError>;
 
-/// A syntax error at the current position.
+/// A syntax error with this text.
 fn bad<T>(why: &'static str) -> Parsed<T> {
     Err(ParseError::Syntax(why))
 }

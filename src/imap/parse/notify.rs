@@ -15,6 +15,7 @@ pub(super) fn notify(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     }
 }
 
+/// Parses the rest of `NOTIFY SET`: one group of events or more.
 fn set(scanner: &mut Scanner<'_>) -> Parsed<Notify> {
     let mut notify = Notify { status: scanner.eat(" STATUS"), ..Notify::default() };
     let (mut has_selected, mut has_unknown) = (false, false);
@@ -47,7 +48,7 @@ enum Selector {
     Other(Filter),
 }
 
-/// A group after its opening parenthesis.
+/// A group behind its `(`, with its `)`: the mailboxes and their events.
 fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
     let selector = match scanner.word()?.as_str() {
         "SELECTED" => Selector::Selected { delayed: false },
@@ -64,7 +65,7 @@ fn group(scanner: &mut Scanner<'_>) -> Parsed<(Selector, Listed)> {
     Ok((selector, listed))
 }
 
-/// RFC 5465 §8 (one-or-more-mailbox).
+/// One mailbox name, or several in parentheses, with the space before them. RFC 5465 §8 (one-or-more-mailbox).
 fn mailboxes(scanner: &mut Scanner<'_>) -> Parsed<Vec<String>> {
     scanner.space()?;
     let mut names = Vec::new();
@@ -90,6 +91,7 @@ struct Listed {
 }
 
 impl Listed {
+    /// Parses `NONE` or events in parentheses; an error if one of them lacks another that it needs.
     fn read(scanner: &mut Scanner<'_>) -> Parsed<Self> {
         let mut listed = Self::default();
         if scanner.eat("NONE") {
@@ -114,6 +116,7 @@ impl Listed {
         Ok(listed)
     }
 
+    /// Parses one event and adds it. An unknown one only sets `has_unknown`.
     fn event(&mut self, scanner: &mut Scanner<'_>) -> Parsed<()> {
         let name = scanner.atom()?.to_ascii_uppercase();
         match name.as_str() {
@@ -137,7 +140,8 @@ impl Listed {
         Ok(())
     }
 
-    /// RFC 5465 §6.1: only message events are allowed with this selector.
+    /// The events for `SELECTED`, or for `SELECTED-DELAYED` if `delayed` is set; `None` for `NONE`. RFC 5465 §6.1: only
+    /// message events are allowed with this selector.
     fn of_selected(self, delayed: bool) -> Parsed<Option<SelectedEvents>> {
         let Events { messages, flags, .. } = self.events;
         if (Events { messages, flags, ..Events::NONE }) != self.events {

@@ -35,13 +35,13 @@ pub(crate) struct RawCommand {
 }
 
 impl RawCommand {
-    /// Whether this is the named command.
+    /// Whether this is the named command, in any case; only for commands with arguments.
     pub(crate) fn is(&self, verb: &str) -> bool {
         let mut words = self.text.split(|byte| *byte == b' ');
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()))
     }
 
-    /// Whether its literals are messages.
+    /// Whether its literals are messages: those of `APPEND` and `REPLACE`.
     fn has_messages(&self) -> bool {
         let is = |word: Option<&[u8]>, verb: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(verb.as_bytes()));
         let mut words = self.text.split(|byte| *byte == b' ').skip(1);
@@ -112,6 +112,8 @@ impl Reader {
         Self { uploads, input: BytesMut::new(), scanned: 0, stage: Stage::Line, command, refused: None }
     }
 
+    /// Appends received bytes to the input. If they belong to a literal for which there is no memory, the command is
+    /// refused.
     pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Stage::Literal { bytes: expected } = self.stage {
             let (others, declared) = (self.held_bytes(), expected + MAX_CHUNK_BYTES);
@@ -133,7 +135,8 @@ impl Reader {
         std::mem::take(&mut self.input)
     }
 
-    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`. `Err` when it is too long.
+    /// Takes one line without its line end, as in `AUTHENTICATE` and `IDLE`; `Ok(None)` if it is incomplete. `Err` when
+    /// it is too long.
     pub(crate) fn line(&mut self, max_line_bytes: usize) -> Result<Option<Bytes>, Refusal> {
         match self.split_line() {
             None if self.input.len() <= max_line_bytes => Ok(None),
@@ -142,7 +145,7 @@ impl Reader {
         }
     }
 
-    /// Takes the next command, or reports what is missing.
+    /// Takes the next command, or returns what is missing, or how it was refused.
     pub(crate) fn command(&mut self, limits: &Limits) -> ReadResult {
         loop {
             let step = match self.stage {
@@ -157,6 +160,7 @@ impl Reader {
         }
     }
 
+    /// Takes the first line of the input with its line end; `None` if it is incomplete.
     fn split_line(&mut self) -> Option<BytesMut> {
         match self.input[self.scanned..].iter().position(|byte| *byte == b'\n') {
             Some(found) => {
@@ -171,6 +175,8 @@ impl Reader {
         }
     }
 
+    /// Reads one line of a command and begins the literal that it announces. `None` if the next stage can be read, as
+    /// for the other stages.
     fn read_line(&mut self, limits: &Limits) -> Option<ReadResult> {
         if self.command.text.is_empty() && is_http_request(&self.input) {
             return Some(ReadResult::Http);
@@ -191,7 +197,7 @@ impl Reader {
         }
         self.command.text.extend_from_slice(&line);
         let Some(literal) = announced(&line) else { return Some(self.finish()) };
-        if let Some(refusal) = self.too_large(literal.bytes, limits) {
+        if let Some(refusal) = self.literal_refusal(literal.bytes, limits) {
             self.refused = Some(refusal);
             return self.skip_announced(Some(literal));
         }
@@ -205,12 +211,14 @@ impl Reader {
         self.command.text.extend_from_slice(&self.input[..kept]);
     }
 
+    /// Continues a refused command at this stage; the first reason for which it was refused is kept.
     fn refuse(&mut self, refusal: Refusal, stage: Stage) {
         self.refused.get_or_insert(refusal);
         self.stage = stage;
     }
 
-    /// A refused command ends where the client waits for `+`, or at its last line end.
+    /// Skips the literal, if the client sends it without waiting. A refused command ends where the client waits for
+    /// `+`, or at its last line end.
     fn skip_announced(&mut self, literal: Option<Announced>) -> Option<ReadResult> {
         match literal {
             Some(Announced { bytes, needs_prompt: false }) => {
@@ -221,7 +229,9 @@ impl Reader {
         }
     }
 
-    fn too_large(&self, bytes: u64, limits: &Limits) -> Option<Refusal> {
+    /// Why a literal of this size is refused: it exceeds the limits of the command, or there is no memory for it.
+    /// `None` if it is accepted.
+    fn literal_refusal(&self, bytes: u64, limits: &Limits) -> Option<Refusal> {
         let (each, all, refusal) = match self.command.has_messages() {
             true => (limits.message, limits.message.saturating_mul(MAX_MESSAGES_PER_COMMAND), Refusal::Message),
             false => (limits.literals, limits.literals, Refusal::Literal),
@@ -233,11 +243,12 @@ impl Reader {
         }
     }
 
-    /// The size of the literals so far.
+    /// The size of all complete literals of the command.
     fn held_bytes(&self) -> usize {
         self.command.literals.iter().map(Bytes::len).sum()
     }
 
+    /// Takes a literal of this size out of the input, as soon as it is complete.
     fn read_literal(&mut self, bytes: usize) -> Option<ReadResult> {
         let held = self.held_bytes() + self.input.len().min(bytes);
         if !self.command.share.grow_to(held) {
@@ -255,7 +266,7 @@ impl Reader {
         None
     }
 
-    /// There is no memory for a literal of so many bytes; the command is skipped.
+    /// There is no memory for a literal of so many bytes: the command is skipped, and its literals are dropped.
     fn refuse_for_room(&mut self, bytes: usize) {
         self.refuse(Refusal::NoRoom, Stage::SkipLiteral { bytes: bytes as u64 });
         (self.command.literals, self.command.share) = (Vec::new(), UploadShare::default());
@@ -282,6 +293,7 @@ impl Reader {
         if skipped == bytes { None } else { Some(ReadResult::More) }
     }
 
+    /// Ends the command, also a refused one, and begins the next one.
     fn finish(&mut self) -> ReadResult {
         self.stage = Stage::Line;
         let next = RawCommand { share: self.uploads.share(), ..RawCommand::default() };
@@ -293,7 +305,8 @@ impl Reader {
     }
 }
 
-/// RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is followed by n bytes.
+/// The literal that a line announces, if any. RFC 9051 §4.3: a line that ends in `{n}`, `{n+}` or `~{n}` is followed by
+/// n bytes. A number of more than 18 digits announces nothing.
 fn announced(line: &[u8]) -> Option<Announced> {
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line).strip_suffix(b"}")?;

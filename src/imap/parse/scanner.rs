@@ -34,6 +34,7 @@ fn is_pattern(byte: u8) -> bool {
 }
 
 impl<'a> Scanner<'a> {
+    /// The beginning of a command; its last line end is left out.
     pub(super) fn new(command: &'a RawCommand, utf8: bool) -> Self {
         let text = command.text.strip_suffix(b"\n").unwrap_or(&command.text);
         let rest = text.strip_suffix(b"\r").unwrap_or(text);
@@ -58,6 +59,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    /// Skips this text, case-insensitively; if it does not come next, the error is `why`.
     pub(super) fn expect(&mut self, text: &str, why: &'static str) -> Parsed<()> {
         if self.eat(text) { Ok(()) } else { bad(why) }
     }
@@ -70,7 +72,7 @@ impl<'a> Scanner<'a> {
         if self.rest.is_empty() { Ok(()) } else { bad("Unexpected text at the end of the command") }
     }
 
-    /// The longest run of bytes of this kind, at least one.
+    /// Takes the longest run of bytes of this kind. The error is `why` if there is none, or if it is not UTF-8.
     fn take_while(&mut self, kind: fn(u8) -> bool, why: &'static str) -> Parsed<&'a str> {
         let end = self.rest.iter().position(|byte| !kind(*byte)).unwrap_or(self.rest.len());
         let (take_while, rest) = self.rest.split_at(end);
@@ -89,7 +91,7 @@ impl<'a> Scanner<'a> {
         self.take_while(is_atom_char, "An atom is missing")
     }
 
-    /// Letters, digits, `.` and `-`, as in the names of commands, items and options.
+    /// Letters, digits, `.` and `-`, as in the names of commands, items and options; returned in upper case.
     pub(super) fn word(&mut self) -> Parsed<String> {
         let kind = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
         Ok(self.take_while(kind, "A word is missing")?.to_ascii_uppercase())
@@ -110,7 +112,7 @@ impl<'a> Scanner<'a> {
         NonZeroU32::new(self.number32()?).ok_or(ParseError::Syntax("The number must not be 0"))
     }
 
-    /// A quoted string or a literal. RFC 9051 §4.3.
+    /// The bytes of a quoted string, without quotes and escapes, or of a literal. RFC 9051 §4.3.
     pub(super) fn string(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"') => self.quoted(),
@@ -119,6 +121,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The text between quotes, without the escapes; bytes that are not ASCII are accepted.
     fn quoted(&mut self) -> Parsed<Bytes> {
         let mut text = Vec::new();
         let mut bytes = self.rest.iter().enumerate().skip(1);
@@ -161,6 +164,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The bytes of an atom, which may contain `]`, or of a string. RFC 9051 §9 (astring).
     pub(super) fn astring(&mut self) -> Parsed<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
@@ -168,24 +172,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An astring in UTF-8.
+    /// An astring in UTF-8 without NUL.
     pub(super) fn text(&mut self) -> Parsed<String> {
         utf8(self.astring()?)
     }
 
-    /// `NIL` or a string. RFC 9051 §9 (nstring).
+    /// `NIL`, which is `None`, or a string in UTF-8. RFC 9051 §9 (nstring).
     pub(super) fn nstring(&mut self) -> Parsed<Option<String>> {
         if self.eat("NIL") { Ok(None) } else { utf8(self.string()?).map(Some) }
     }
 
-    /// RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`. What is not modified UTF-7 is [`NO_NAME`]: the command is
-    /// well-formed, but there is no such mailbox.
+    /// A mailbox name, decoded to UTF-8. RFC 9051 §9 (mailbox): `INBOX` in any case is `INBOX`. What is not modified
+    /// UTF-7 is [`NO_NAME`]: the command is well-formed, but there is no such mailbox.
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.text()?;
         self.decode_name(name)
     }
 
-    /// RFC 9051 §9 (list-mailbox): a name with wildcards.
+    /// A mailbox name with wildcards, decoded like [`Scanner::mailbox`]. RFC 9051 §9 (list-mailbox).
     pub(super) fn pattern(&mut self) -> Parsed<String> {
         let name = match self.peek() {
             Some(b'"' | b'{') => utf8(self.string()?)?,
@@ -194,6 +198,7 @@ impl<'a> Scanner<'a> {
         self.decode_name(name)
     }
 
+    /// The name in UTF-8: `INBOX` in upper case, modified UTF-7 decoded unless the client has enabled UTF-8.
     fn decode_name(&self, name: String) -> Parsed<String> {
         if name.eq_ignore_ascii_case("INBOX") {
             return Ok("INBOX".to_owned());
@@ -205,7 +210,7 @@ impl<'a> Scanner<'a> {
         Ok(utf7_decode(&name).unwrap_or_else(|| NO_NAME.to_owned()))
     }
 
-    /// RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
+    /// A set of numbers as written, `*` included. RFC 9051 §9 (sequence-set); `$` is RFC 5182 §2.1.
     pub(super) fn set(&mut self) -> Parsed<SequenceSet> {
         if self.eat("$") {
             return Ok(SequenceSet::Saved);
@@ -249,6 +254,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// The bytes as text; an error if they are not UTF-8 or contain NUL.
 fn utf8(bytes: Bytes) -> Parsed<String> {
     match String::from_utf8(bytes.into()) {
         Ok(text) if !text.contains('\0') => Ok(text),

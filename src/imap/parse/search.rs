@@ -14,6 +14,7 @@ const MAX_KEYS: usize = 2_000;
 /// Most criteria of one `SORT`; there are seven keys.
 const MAX_CRITERIA: usize = 20;
 
+/// Parses the arguments of `SEARCH`: return options, a charset, which is optional here, and keys.
 pub(super) fn search(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     let mut reply = None;
@@ -71,7 +72,7 @@ pub(super) fn thread(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Thread> {
     Ok(Thread { by, search: in_charset(scanner, uid)? })
 }
 
-/// A charset, which is mandatory here, and keys.
+/// The charset, which is mandatory in `SORT` and `THREAD`, and the keys.
 fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     scanner.space()?;
     charset(&scanner.text()?, false)?;
@@ -81,12 +82,14 @@ fn in_charset(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<Search> {
     Ok(Search { uid, returns: None, names_charset: false, key })
 }
 
-/// RFC 9051 §6.4.4: US-ASCII and UTF-8 are the mandatory charsets.
+/// An error if a search in this charset is not supported; `saves` is whether its result was to be saved. RFC 9051
+/// §6.4.4: US-ASCII and UTF-8 are the mandatory charsets.
 fn charset(name: &str, saves: bool) -> Parsed<()> {
     let known = ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(name));
     if known { Ok(()) } else { Err(ParseError::Charset { saves }) }
 }
 
+/// Parses return options in parentheses.
 fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     let mut returns = SearchReturn::default();
     scanner.list(|scanner| {
@@ -118,7 +121,8 @@ fn returns(scanner: &mut Scanner<'_>) -> Parsed<SearchReturn> {
     Ok(returns)
 }
 
-/// Keys separated by spaces, all of which must match.
+/// Keys separated by spaces, all of which must match. At most `depth` levels are nested; `left` counts down the keys
+/// that the command may still have.
 fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     let mut keys = vec![key(scanner, depth, left)?];
     while scanner.eat(" ") {
@@ -127,6 +131,7 @@ fn keys(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key
     Ok(if keys.len() == 1 { keys.remove(0) } else { Key::And(keys) })
 }
 
+/// One key, or several in parentheses; `depth` and `left` as for `keys`.
 fn key(scanner: &mut Scanner<'_>, depth: usize, left: &mut usize) -> Parsed<Key> {
     if depth == 0 || *left == 0 {
         return bad("The search is too large");
@@ -162,7 +167,7 @@ fn not(key: Key) -> Key {
     Key::Not(key.into())
 }
 
-/// Keys without an argument.
+/// The key of a word in upper case that takes no argument; `None` for other words.
 fn plain(word: &str) -> Option<Key> {
     Some(match word {
         "ALL" => Key::All,
@@ -185,6 +190,7 @@ fn plain(word: &str) -> Option<Key> {
     })
 }
 
+/// The key of a word in upper case whose argument comes next; an error if there is no such key.
 fn with_argument(word: &str, scanner: &mut Scanner<'_>) -> Parsed<Key> {
     Ok(match word {
         "UID" => Key::Uid(scanner.set()?),

@@ -24,8 +24,8 @@ pub(super) fn select(scanner: &mut Scanner<'_>, read_only: bool) -> Parsed<Reque
     Ok(Request::Select { mailbox, read_only, condstore, resync })
 }
 
-/// `(uidvalidity modseq qresync-uids (numbers uids))`. The last pair would help the server to find expunged messages; it
-/// is not needed here.
+/// `(uidvalidity modseq qresync-uids (numbers uids))`. The last pair would help the server to find expunged messages;
+/// it is not needed here.
 fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     scanner.space()?;
     scanner.expect("(", "A list in parentheses is missing")?;
@@ -52,7 +52,7 @@ fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Resync> {
     Ok(Resync { uidvalidity, modseq, known })
 }
 
-/// RFC 7162 §7 (known-uids, known-sequence-set): neither `*` nor `$`.
+/// A set of numbers, without `*` and `$`. RFC 7162 §7 (known-uids, known-sequence-set).
 fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     let set = scanner.set()?;
     let is_plain = match &set {
@@ -62,7 +62,8 @@ fn plain_set(scanner: &mut Scanner<'_>) -> Parsed<SequenceSet> {
     if is_plain { Ok(set) } else { bad("The set must contain only numbers") }
 }
 
-/// The modifiers after the items of `FETCH`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
+/// The modifiers after the items of `FETCH`, if any: `CHANGEDSINCE` with `VANISHED`, which only `UID FETCH` has, and
+/// `PARTIAL`. RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3.
 pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(Option<ChangedSince>, Option<Window>)> {
     let (mut since, mut vanished, mut page) = (None, false, None);
     if !scanner.eat(" ") {
@@ -91,7 +92,7 @@ pub(super) fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<(O
     }
 }
 
-/// The modifier before the flags of `STORE`. RFC 7162 §3.1.3.
+/// The modifier before the flags of `STORE`, with the space after it; `None` if there is none. RFC 7162 §3.1.3.
 pub(super) fn unchanged_since(scanner: &mut Scanner<'_>) -> Parsed<Option<u64>> {
     if scanner.peek() != Some(b'(') {
         return Ok(None);

@@ -61,7 +61,8 @@ pub struct KnownFacts<'a> {
 }
 
 impl KnownFacts<'_> {
-    /// Whether such a field contains a text; `None` for fields that are not in the summary.
+    /// Whether a field of this name contains the words, in any case; for empty words, whether there is such a field.
+    /// `None` for fields that are not in the summary.
     fn field_contains(&self, name: &str, words: &str) -> Option<bool> {
         let at = SEARCHED_FIELDS.iter().position(|known| known.eq_ignore_ascii_case(name))?;
         let (values, words) = (self.fields[at], fold(words));
@@ -133,6 +134,7 @@ fn evaluate_all(keys: &[Key], facts: &MessageFacts<'_>, text: Option<&Text<'_>>)
     all
 }
 
+/// Whether `day` is before, on, or not before `of`.
 fn compare_day(when: When, day: Date, of: Date) -> bool {
     match when {
         When::Before => day < of,

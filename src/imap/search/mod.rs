@@ -109,7 +109,9 @@ impl Key {
         }
     }
 
-    /// Texts without which a message matches none of the keys that need the message itself.
+    /// The texts of all `BODY`, `TEXT` and header keys in it, as the client wrote them; of a header key also the
+    /// beginning of the field, as in `subject: `. A message that lacks a text does not match the key that has it, if
+    /// the key needs the message.
     pub fn texts(&self) -> Vec<Cow<'_, str>> {
         match self {
             Self::And(keys) => keys.iter().flat_map(Self::texts).collect(),
@@ -121,7 +123,7 @@ impl Key {
         }
     }
 
-    /// Whether it needs more of a message than its header, or may do so.
+    /// Whether a `BODY` or `TEXT` key is in it, so that it may need more of a message than its header.
     pub fn needs_body(&self) -> bool {
         match self {
             Self::And(keys) => keys.iter().any(Self::needs_body),
@@ -133,7 +135,7 @@ impl Key {
     }
 }
 
-/// How the line of a field begins, as [`Text`] has it.
+/// How the line of a field begins, as `TEXT` searches it: `subject: `.
 fn field_start(name: &str) -> String {
     format!("{}: ", fold(name))
 }

@@ -45,12 +45,13 @@ impl<'a> Text<'a> {
         SortKeys::of(self, self.structure)
     }
 
-    /// When it was sent, in seconds since 1970. RFC 5256 §2.2.
+    /// When it was sent, in seconds since 1970; `None` without a valid Date field. RFC 5256 §2.2.
     pub(crate) fn sent_at(&self) -> Option<i64> {
         self.date().map(|date| date.timestamp)
     }
 
-    /// The beginning of the text, with single spaces between words. RFC 8970 §4.
+    /// The beginning of the first text part, not case-folded, with single spaces between words: at most
+    /// `PREVIEW_CHARS`; empty if there is no text part. RFC 8970 §4.
     pub(crate) fn preview(&self) -> String {
         let mut preview = String::new();
         let text = first_text(&self.structure.part).map(|part| self.decoded_part(&beginning(part))).unwrap_or_default();
@@ -67,7 +68,7 @@ impl<'a> Text<'a> {
         preview.chars().filter(|char| !char.is_control()).take(PREVIEW_CHARS).collect()
     }
 
-    /// The date in the Date field; RFC 9051 §6.4.4 disregards time and time zone.
+    /// The day in the Date field; `None` without a valid one. RFC 9051 §6.4.4 disregards time and time zone.
     pub(crate) fn sent(&self) -> Option<Date> {
         self.date().map(|date| date.day)
     }
@@ -76,16 +77,18 @@ impl<'a> Text<'a> {
         SentDate::parse(self.structure.envelope.date.as_deref()?)
     }
 
+    /// Whether a header field of this name, a trace line included, contains the words, in any case.
     pub(super) fn header_contains(&self, name: &str, words: &str) -> bool {
         let words = fold(words);
         self.fields().filter(|field| field.is(name)).any(|field| searched(&field).contains(&words))
     }
 
+    /// Whether the text parts, or the headers of attached messages, contain the words, in any case.
     pub(super) fn body_contains(&self, words: &str) -> bool {
         self.body().contains(&fold(words))
     }
 
-    /// Whether the header or the body contains a text.
+    /// Whether a line of the header, as in `subject: hello`, or the body contains the words, in any case.
     pub(super) fn contains(&self, words: &str) -> bool {
         let folded = fold(words);
         self.fields().any(|field| line(&field).contains(&folded)) || self.body().contains(&folded)
@@ -101,7 +104,7 @@ impl<'a> Text<'a> {
         self.fields().for_each(|field| visit(field.name, &decoded(&field)));
     }
 
-    /// Names and raw values of all header fields.
+    /// Names and values of all header fields, the values as they are in the message, with their folding.
     pub(crate) fn each_raw_field(&self, mut visit: impl FnMut(&[u8], &str)) {
         self.fields().for_each(|field| visit(field.name, &String::from_utf8_lossy(field.value)));
     }
@@ -112,8 +115,8 @@ impl<'a> Text<'a> {
         visit(self.body());
     }
 
-    /// The number of bytes, as they are stored, of the headers and text parts of the message and of those attached to it: what
-    /// a search would decode.
+    /// The number of bytes, as they are stored, of the headers and text parts of the message and of those attached to
+    /// it: what a search would decode.
     pub(super) fn raw_len(&self) -> usize {
         fn of(part: &Part) -> usize {
             match &part.content {
@@ -126,16 +129,19 @@ impl<'a> Text<'a> {
         self.message.trace.len() + self.structure.part.header.len() + of(&self.structure.part)
     }
 
-    /// About the size of the decoded text.
+    /// About the size of the decoded text: of the trace lines and the header as they are stored, and of the decoded
+    /// body.
     pub(super) fn len(&self) -> usize {
         self.message.trace.len() + self.structure.part.header.len() + self.body().len()
     }
 
+    /// The trace lines and the fields of the header; not those of attached messages.
     fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let header = &self.message.content.bytes()[self.structure.part.header.range()];
         fields(&self.message.trace).chain(fields(header))
     }
 
+    /// All text parts and the headers of attached messages, decoded and case-folded.
     fn body(&self) -> &str {
         self.body.get_or_init(|| {
             let mut text = String::new();
@@ -144,7 +150,8 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// Appends the text of a part and its children.
+    /// Appends the case-folded text of a part and its children; of an attached message also the values of its header
+    /// fields.
     fn collect(&self, part: &Part, text: &mut String) {
         let content = self.message.content.bytes();
         match &part.content {
@@ -164,7 +171,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The decoded text of a part, HTML without its tags.
+    /// The decoded text of a part, not case-folded; HTML without its tags. A body in an unknown encoding is taken as it
+    /// is.
     fn decoded_part(&self, part: &Part) -> String {
         let content = self.message.content.bytes();
         let body = decode_body(part, content).unwrap_or_else(|| content[part.body.range()].into());
@@ -173,14 +181,14 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The part, cut to what a preview needs.
+/// The part with its body cut to what a preview needs.
 fn beginning(part: &Part) -> Part {
     let mut part = part.clone();
     part.body.end = part.body.end.min(part.body.start + PREVIEW_BYTES);
     part
 }
 
-/// The first text part.
+/// The first text part, also one of an attached message; `None` if there is none.
 fn first_text(part: &Part) -> Option<&Part> {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().find_map(first_text),
@@ -189,7 +197,7 @@ fn first_text(part: &Part) -> Option<&Part> {
     }
 }
 
-/// A field as searched by TEXT.
+/// A field as searched by TEXT: `name: value`, both case-folded, the value decoded.
 fn line(field: &Field<'_>) -> String {
     format!("{}: {}", fold(&String::from_utf8_lossy(field.name)), searched(field))
 }
@@ -211,8 +219,9 @@ const ADDRESS_FIELDS: [&str; 11] = [
 /// Ends each value; a search text cannot contain it (RFC 9051 §9, CHAR8).
 pub(crate) const VALUE_END: char = '\0';
 
-/// The value of a field, decoded and case-folded, and after it each address that it holds in other words: with comments or
-/// spaces in it, or in quotes. RFC 9051 §6.4.4 leaves open how FROM compares.
+/// The value of a field, decoded and case-folded, and after it, behind [`VALUE_END`] each, the addresses in it that are
+/// not literally there: those with comments or spaces in them, or in quotes. RFC 9051 §6.4.4 leaves open how FROM
+/// compares.
 fn searched(field: &Field<'_>) -> String {
     let mut value = decoded(field);
     if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
@@ -232,7 +241,7 @@ fn searched(field: &Field<'_>) -> String {
     value
 }
 
-/// Case-folds a text. RFC 9051 §6.4.4.
+/// Case-folds a text, as its lower case. RFC 9051 §6.4.4.
 pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
@@ -244,8 +253,8 @@ fn decoded(field: &Field<'_>) -> String {
     fold(MessageStream::new(&line).parse_unstructured().as_text().unwrap_or_default())
 }
 
-/// The value with its invalid encoded words (RFC 2047 §2) encoded anew. The parser would lose characters at missing padding
-/// or at an invalid escape.
+/// The value with its invalid encoded words (RFC 2047 §2) encoded anew. The parser would lose characters at missing
+/// padding or at an invalid escape.
 fn repair_encoded_words(value: &[u8]) -> Cow<'_, [u8]> {
     let (mut repaired, mut rest) = (Vec::new(), value);
     while let Some(at) = memmem::find(rest, b"=?") {
@@ -269,7 +278,8 @@ fn repair_encoded_words(value: &[u8]) -> Cow<'_, [u8]> {
     repaired.into()
 }
 
-/// The length of a prefix such as `utf-8?B?`, and its encoding.
+/// The length of a prefix such as `utf-8?B?`, and its encoding; `None` if the word, behind its `=?`, does not begin
+/// with one.
 fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
     let charset = word.iter().take(MAX_CHARSET_BYTES).position(|byte| *byte == b'?')?;
     match word.get(charset + 1..charset + 3)? {
@@ -278,7 +288,7 @@ fn word_prefix(word: &[u8]) -> Option<(usize, u8)> {
     }
 }
 
-/// Escapes each `=` that does not begin an escape.
+/// Escapes each `=` that does not begin an escape of quoted-printable, as `=3D`.
 fn repair_escapes(text: &[u8]) -> Vec<u8> {
     let mut repaired = Vec::with_capacity(text.len());
     for (at, byte) in text.iter().enumerate() {
@@ -291,6 +301,7 @@ fn repair_escapes(text: &[u8]) -> Vec<u8> {
     repaired
 }
 
+/// Decodes bytes of this charset. If it is missing or unknown, they are UTF-8, with U+FFFD for invalid ones.
 fn in_charset(charset: Option<&str>, bytes: &[u8]) -> String {
     let charset = charset.filter(|name| !name.is_empty());
     // The decoder works character by character, so ASCII bypasses it.

@@ -18,7 +18,7 @@ const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 pub struct TrigramFilter(Vec<u8>);
 
 impl TrigramFilter {
-    /// Computes the filter of a text.
+    /// Computes the filter of a text; it is empty if more than `MAX_TEXT_BYTES` would have to be decoded.
     pub fn of(text: &Text<'_>) -> Self {
         if MAX_TEXT_BYTES < text.raw_len() {
             return Self::default();
@@ -55,7 +55,7 @@ impl TrigramQuery {
         Self { trigrams: trigrams(&folded).collect(), without_whitespace: without_whitespace(folded.as_bytes()) }
     }
 
-    /// Whether the text is long enough for filters.
+    /// Whether the text has a trigram; a shorter one may be in any message by its filter.
     pub fn is_selective(&self) -> bool {
         !self.trigrams.is_empty()
     }
@@ -75,16 +75,18 @@ impl TrigramQuery {
     }
 }
 
-/// Trace lines as texts are looked for in them: in lower case and without whitespace, since lines may be folded anywhere, so
-/// that what is found must be checked. `None` if any text may be in them.
+/// Trace lines as texts are looked for in them: in lower case and without whitespace, since lines may be folded
+/// anywhere, so that what is found must be checked. `None` if they are not ASCII, so that any text may be in them.
 pub fn trace_text(trace: &[u8]) -> Option<Vec<u8>> {
     trace.is_ascii().then(|| without_whitespace(trace))
 }
 
+/// The text without ASCII whitespace, and with ASCII letters in lower case.
 fn without_whitespace(text: &[u8]) -> Vec<u8> {
     text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect()
 }
 
+/// All runs of three bytes, each as a number of 24 bits.
 fn trigrams(text: &str) -> impl Iterator<Item = u32> + '_ {
     text.as_bytes().windows(3).map(|run| u32::from_be_bytes([0, run[0], run[1], run[2]]))
 }

@@ -36,12 +36,13 @@ impl Session {
         words
     }
 
-    /// RFC 9051 §11.3: mechanisms that reveal the password need encryption, unless configured otherwise.
+    /// Whether the client may log in by this mechanism now. RFC 9051 §11.3: mechanisms that reveal the password need
+    /// encryption, unless configured otherwise.
     pub(super) fn may_use(&self, mechanism: Mechanism) -> bool {
         mechanism == Mechanism::ScramSha256 || self.encrypted || self.config.cleartext_login
     }
 
-    /// Reads the next command; `false` when more bytes are needed.
+    /// Reads the next command and executes or refuses it; `false` when more bytes are needed.
     pub(super) fn read_command(&mut self) -> bool {
         match self.reader.command(&self.limits()) {
             ReadResult::More => return false,
@@ -67,7 +68,7 @@ impl Session {
         true
     }
 
-    /// RFC 9051 §7.1.3: the reply to a command without a tag is untagged.
+    /// Answers a command that could not be parsed. RFC 9051 §7.1.3: the reply to a command without a tag is untagged.
     fn refuse(&mut self, tag: Option<&str>, why: ParseError) {
         let reply = match (why, tag, self.session_state()) {
             (ParseError::Charset { saves: true }, Some(tag), Some(SessionState::Selected)) => {
@@ -80,7 +81,7 @@ impl Session {
         self.tagged(tag.unwrap_or("*"), &reply);
     }
 
-    /// RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
+    /// Answers a command that exceeded a limit. RFC 9051 §7.1 (TOOBIG), RFC 7889 §4.
     fn refuse_size(&mut self, tag: Option<&str>, raw: &RawCommand, refusal: Refusal) {
         let reply = match refusal {
             // RFC 5464 §4.3.
@@ -96,6 +97,7 @@ impl Session {
         self.tagged(tag.unwrap_or("*"), &reply);
     }
 
+    /// Answers a command, or emits the event for the owner; `BAD` if the command is not valid in this state.
     fn execute(&mut self, Command { tag, body }: Command) {
         match (body, self.session_state()) {
             (Body::Capability, _) => {
@@ -128,7 +130,7 @@ impl Session {
         }
     }
 
-    /// RFC 9051 §6.3.1: unknown capabilities are ignored.
+    /// Answers `ENABLE`. RFC 9051 §6.3.1: unknown capabilities are ignored.
     fn enable(&mut self, tag: &str, names: &[String]) {
         self.out.text("* ENABLED");
         let requested = |word: &str| names.iter().any(|name| name == word);
@@ -159,7 +161,8 @@ impl Session {
         self.tagged(tag, &Reply::ok("ENABLE completed"));
     }
 
-    /// Forwards a command to the owner.
+    /// Forwards a command to the owner, or answers `BAD` if it needs a selected mailbox or an extension that is not
+    /// enabled.
     fn forward(&mut self, tag: String, request: Request, session_state: SessionState) {
         if request.needs_mailbox() && session_state != SessionState::Selected {
             return self.tagged(&tag, &Reply::bad("No mailbox selected"));
@@ -184,6 +187,7 @@ impl Session {
         self.event = Some(Event::Request(request));
     }
 
+    /// Records a line of the client in the transcript, as it is given.
     pub(super) fn record_client_line(&mut self, line: &str) {
         self.out.dialogue_mut().note(Side::Client, line);
     }

@@ -46,6 +46,7 @@ pub(super) struct Compressed {
 }
 
 impl Compressed {
+    /// Begins the compression; what is in `out` already is sent without it.
     fn new(out: &mut ResponseBuffer) -> Self {
         Self {
             inflate: Decompress::new(false),
@@ -81,7 +82,7 @@ impl Compressed {
         }
     }
 
-    /// The next bytes to send; `None` when all output was sent and flushed.
+    /// The next bytes to send, compressed from `out`; `None` when all output was sent and flushed.
     pub(super) fn deflated(&mut self, out: &mut ResponseBuffer) -> Option<Bytes> {
         if let Some(plain) = self.plain.pop_front() {
             return Some(plain);
@@ -103,6 +104,8 @@ impl Compressed {
         self.flushed(sent)
     }
 
+    /// Compresses at most `max_bytes` of the current piece, as far as `sent` has space; returns how many were
+    /// compressed.
     fn take_piece(&mut self, sent: &mut Vec<u8>, max_bytes: usize) -> usize {
         let piece = &self.piece[..self.piece.len().min(max_bytes)];
         let deflate = self.deflate.get_or_insert_with(|| Compress::new(LEVEL, false));
@@ -115,7 +118,8 @@ impl Compressed {
         taken
     }
 
-    /// Flushes, so that the client gets the complete reply.
+    /// `sent` with all that the compressor still buffers, so that the client gets the complete reply; `None` if that is
+    /// nothing.
     fn flushed(&mut self, mut sent: Vec<u8>) -> Option<Bytes> {
         while self.unflushed
             && let Some(deflate) = &mut self.deflate
@@ -143,7 +147,7 @@ impl Compressed {
 }
 
 impl Session {
-    /// COMPRESS. RFC 4978 §3.
+    /// Answers `COMPRESS`. All input that was not read yet, and all output after the reply, is compressed. RFC 4978 §3.
     pub(super) fn compress(&mut self, tag: &str) {
         if self.compressed.is_some() {
             let reply = Reply::bad("DEFLATE already active").with(Code::Word("COMPRESSIONACTIVE"));
@@ -155,7 +159,8 @@ impl Session {
         self.compressed = Some(Box::new(compressed));
     }
 
-    /// Inflates more input for the reader; `false` when there is none.
+    /// Inflates more input for the reader; `false` when there is none, or the session reads none in this state. Invalid
+    /// input ends the session.
     pub(super) fn inflate(&mut self) -> bool {
         let Some(compressed) = &mut self.compressed else { return false };
         if !matches!(self.state, State::Ready(_) | State::Idling(_)) {
@@ -169,7 +174,7 @@ impl Session {
         true
     }
 
-    /// The next bytes to send.
+    /// The next bytes to send, compressed if the client has enabled that; `None` if there are none.
     pub(super) fn outgoing(&mut self) -> Option<Bytes> {
         match &mut self.compressed {
             Some(compressed) => compressed.deflated(&mut self.out),
@@ -177,7 +182,8 @@ impl Session {
         }
     }
 
-    /// Releases memory while the client may be idle for long.
+    /// Releases unused space of the output buffer, and during IDLE also the compressor, since the client may be idle
+    /// for long.
     pub(super) fn release_memory(&mut self) {
         self.out.release_memory();
         if let (State::Idling(_), Some(compressed)) = (&self.state, &mut self.compressed) {

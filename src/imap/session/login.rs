@@ -32,6 +32,7 @@ impl Session {
         }
     }
 
+    /// Begins the check of the password in `LOGIN`, if passwords may be sent now.
     pub(super) fn login(&mut self, tag: String, user: &str, password: &str) {
         // RFC 9051 §6.2.3: LOGINDISABLED.
         if !self.may_use(Mechanism::Plain) {
@@ -41,6 +42,7 @@ impl Session {
         self.advance(tag, exchange, Step::NeedSecret(user.to_owned()));
     }
 
+    /// Answers that logins need TLS.
     fn refuse_cleartext(&mut self, tag: &str) {
         self.tagged(tag, &Reply::no("TLS required").with(Code::Word("PRIVACYREQUIRED")));
     }
@@ -61,7 +63,7 @@ impl Session {
         self.advance(tag, exchange, step);
     }
 
-    /// Handles the response to a challenge; `*` cancels.
+    /// Handles the response of the client to a challenge, in base64; `*` cancels.
     pub(super) fn respond(&mut self, tag: String, mut exchange: SaslServer, text: &[u8]) {
         self.record_client_line("***");
         match line::response(text) {
@@ -91,6 +93,8 @@ impl Session {
         }
     }
 
+    /// Acts on a step of an authentication: sends the challenge, asks the owner for the password or the mailboxes, or
+    /// refuses. The session ends with the last of `MAX_FAILED_LOGINS`.
     fn advance(&mut self, tag: String, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {

@@ -207,7 +207,7 @@ impl Session {
         !std::mem::replace(&mut self.enabled.condstore, true)
     }
 
-    /// Notes the conversation.
+    /// The [`SessionConfig::recorder`].
     pub fn recorder(&self) -> &Recorder {
         &self.config.recorder
     }
@@ -217,6 +217,7 @@ impl Session {
         self.out.dialogue_mut().take_transcript()
     }
 
+    /// The limits of the next command; before the login, messages are limited like other literals.
     fn limits(&self) -> Limits {
         let message = match self.state {
             State::Ready(_) => self.config.max_message_bytes,
@@ -226,13 +227,14 @@ impl Session {
         Limits { line: MAX_LINE_BYTES, message, literals: MAX_LITERALS_BYTES }
     }
 
-    /// Sends `BYE` and closes. RFC 9051 §7.1.5.
+    /// Writes `BYE`; the session is over. RFC 9051 §7.1.5.
     fn bye(&mut self, why: &str) {
         self.out.text("* BYE ").text(why).end();
         self.state = State::Over;
     }
 
-    /// Processes input; `false` when more bytes are needed.
+    /// Processes the next command or line of the input; `false` when more bytes or the owner are needed, or the session
+    /// is over.
     fn read(&mut self) -> bool {
         match self.state {
             State::Authenticating { .. } | State::Idling(_) => self.read_line(),
@@ -242,7 +244,8 @@ impl Session {
         }
     }
 
-    /// Reads a line that is not a command.
+    /// Reads a line that is not a command, and handles it: a SASL response, or the end of IDLE. `false` when more bytes
+    /// are needed.
     fn read_line(&mut self) -> bool {
         let line = match self.reader.line(MAX_LINE_BYTES) {
             Ok(Some(line)) => line,

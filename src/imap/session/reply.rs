@@ -37,7 +37,7 @@ impl Reply {
         Self::no("Unknown charset").with(Code::Word("BADCHARSET (US-ASCII UTF-8)"))
     }
 
-    /// Adds a response code.
+    /// Sets the response code.
     pub fn with(self, code: Code) -> Self {
         Self { code: Some(code), ..self }
     }
@@ -56,8 +56,8 @@ impl Session {
         }
     }
 
-    /// Writes the result of a search, as `SEARCH` or `ESEARCH`; `modseq` is the highest modification sequence of the
-    /// result, if requested.
+    /// Writes the result of a search, as `SEARCH` or `ESEARCH`, or nothing if it was only to be saved; `modseq` is the
+    /// highest modification sequence of the result, if requested.
     pub fn found(&mut self, uid: bool, returns: Option<&SearchReturn>, found: &Numbers, modseq: Option<u64>) {
         let all = SearchReturn { all: true, ..SearchReturn::default() };
         let returns = match returns {
@@ -74,7 +74,7 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Request`] of IDLE: from now on, output is sent at once.
+    /// Answers [`Event::Request`] of IDLE with `+ idling`: from now on, output is sent at once.
     pub fn idle(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Answering(pending) => {
@@ -102,7 +102,8 @@ impl Session {
         self.out.note(&Code::Word("CLOSED"), "Mailbox was deleted");
     }
 
-    /// Ends IDLE. RFC 9051 §6.3.13: only `DONE` is allowed; anything else ends it with `BAD`.
+    /// Ends IDLE at this line of the client: emits [`Event::IdleEnd`]. RFC 9051 §6.3.13: only `DONE` is allowed;
+    /// anything else ends it with `BAD`.
     pub(super) fn end_idle(&mut self, pending: PendingCommand, line: &[u8]) {
         self.record_client_line(&String::from_utf8_lossy(line));
         let is_done = line.trim_ascii().eq_ignore_ascii_case(b"DONE");
@@ -111,7 +112,8 @@ impl Session {
         self.event = Some(Event::IdleEnd(reply));
     }
 
-    /// Sends the tagged reply of a command; when shutting down, `BYE` follows.
+    /// Writes the tagged reply of a command. `BYE` follows when shutting down, or after too many consecutive `BAD`
+    /// replies.
     pub(super) fn tagged(&mut self, tag: &str, reply: &Reply) {
         let Reply { outcome, code, text } = reply;
         self.out.text(tag).text(" ").text(outcome.word()).text(" ");
@@ -125,6 +127,7 @@ impl Session {
         }
     }
 
+    /// Counts consecutive `BAD` replies; more than `MAX_BAD_COMMANDS` end the session.
     fn count_bad_command(&mut self, outcome: Outcome) {
         self.bad_commands = if outcome == Outcome::Bad { self.bad_commands + 1 } else { 0 };
         if MAX_BAD_COMMANDS < self.bad_commands {
@@ -132,7 +135,7 @@ impl Session {
         }
     }
 
-    /// The state of a logged-in session, if no command is in progress.
+    /// The state of a logged-in session; `None` before the login, and while a command or IDLE is in progress.
     pub(super) fn session_state(&self) -> Option<SessionState> {
         if let State::Ready(session_state) = self.state { Some(session_state) } else { None }
     }

@@ -11,7 +11,7 @@ pub(crate) fn addresses(text: &str) -> impl Iterator<Item = EnvelopeAddress> {
     entries(text).map(|entry| entry.address)
 }
 
-/// Parses an unfolded address list with what a sender of mail must know of each entry.
+/// Parses an unfolded address list like [`addresses`], with the words of each entry that is not clearly one address.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry> {
     Entries { list: List::default(), chars: text.chars(), is_at_end: false }
 }
@@ -67,6 +67,7 @@ struct List {
 }
 
 impl List {
+    /// Reads one character, and after a quote, parenthesis or bracket all up to its closing one.
     fn take(&mut self, char: char, chars: &mut Chars<'_>) {
         match char {
             '"' => {
@@ -102,6 +103,7 @@ impl List {
         }
     }
 
+    /// Adds text to the phrase and to the bare address, and notes whether it begins another word.
     fn push(&mut self, text: &str) {
         const JOINTS: [char; 2] = ['@', '.'];
         self.is_several_words |= std::mem::take(&mut self.is_word_over)
@@ -112,7 +114,8 @@ impl List {
         self.bare.push_str(text);
     }
 
-    /// Completes an address.
+    /// Completes the address that was read, if any: what is in angle brackets, else the bare text. A comment is its
+    /// name if it has no other.
     fn finish(&mut self) {
         let phrase = std::mem::take(&mut self.phrase);
         let bare = std::mem::take(&mut self.bare);
@@ -140,6 +143,7 @@ impl List {
         }
     }
 
+    /// Begins a group, named by the text before the colon; its entry has only a local part.
     fn open_group(&mut self) {
         let name = std::mem::take(&mut self.phrase).trim().to_owned();
         self.bare.clear();
@@ -150,6 +154,7 @@ impl List {
         self.found.push_back(Entry { address, words: None });
     }
 
+    /// Ends the group, if one is open; its entry is empty.
     fn close_group(&mut self) {
         if std::mem::take(&mut self.in_group) {
             self.found.push_back(Entry::default());
@@ -157,7 +162,7 @@ impl List {
     }
 }
 
-/// Reads up to the closing character; `\` escapes the next one.
+/// Reads up to the closing character, and returns the text before it; `\` escapes the next character.
 fn until(chars: &mut Chars<'_>, close: char) -> String {
     let mut text = String::new();
     let mut quoted = false;
@@ -165,7 +170,7 @@ fn until(chars: &mut Chars<'_>, close: char) -> String {
         match char {
             '\\' => text.extend(chars.next()),
             char if char == close && !quoted => break,
-            // In angle brackets the local part may be quoted; the quotes are dropped.
+            // In a domain literal; the quotes are dropped.
             '"' => quoted = !quoted,
             char => text.push(char),
         }
@@ -173,7 +178,8 @@ fn until(chars: &mut Chars<'_>, close: char) -> String {
     text
 }
 
-/// Reads up to the matching parenthesis. RFC 5322 §3.2.2.
+/// Reads up to the matching parenthesis, and returns the trimmed text before it, inner comments included. RFC 5322
+/// §3.2.2.
 fn comment(chars: &mut Chars<'_>) -> String {
     let mut text = String::new();
     let mut depth = 1;
@@ -195,8 +201,8 @@ fn comment(chars: &mut Chars<'_>) -> String {
     text.trim().to_owned()
 }
 
-/// Reads up to the closing angle bracket, without comments, and without the spaces around the marks of an address. RFC 5322
-/// §3.4.1, §4.4 (obs-angle-addr).
+/// Reads up to the closing angle bracket, and returns the address without quotes and comments, and without the spaces
+/// around its marks. RFC 5322 §3.4.1, §4.4 (obs-angle-addr).
 fn angle(chars: &mut Chars<'_>) -> String {
     const MARKS: [char; 4] = ['@', '.', ',', ':'];
     let mut text = String::new();
@@ -238,7 +244,7 @@ fn split(address: &str) -> (Option<String>, String, String) {
     (route, local.trim().to_owned(), domain.trim().to_owned())
 }
 
-/// The length of the source route that the address begins with, without its colon.
+/// The length of the source route that the address begins with, without its colon; `None` if there is none.
 fn route_len(address: &str) -> Option<usize> {
     let mut in_literal = false;
     let is_end = |char: char| {

@@ -12,7 +12,8 @@ use super::{Part, PartContent, Structure, fields};
 /// Bytes per line of base64. RFC 2045 §6.8: 76 characters.
 const LINE_BYTES: usize = 57;
 
-/// Whether a message has a part of Content-Transfer-Encoding `binary`, or one with NUL, which is binary whatever it says.
+/// Whether a message has a part of Content-Transfer-Encoding `binary`, or NUL anywhere, which is binary whatever its
+/// part says.
 pub fn has_binary(structure: &Structure, message: &[u8]) -> bool {
     fn names_binary(part: &Part) -> bool {
         part.encoding.as_deref() == Some("BINARY")
@@ -25,8 +26,8 @@ pub fn has_binary(structure: &Structure, message: &[u8]) -> bool {
     names_binary(&structure.part) || message.contains(&0)
 }
 
-/// The message with every part of Content-Transfer-Encoding `binary`, or with NUL in it, in base64; composite parts become
-/// `8bit`.
+/// The message with every part of Content-Transfer-Encoding `binary`, or unencoded with NUL in it, in base64; composite
+/// parts become `8bit`.
 pub fn without_binary(message: Bytes) -> Bytes {
     let mut edits = Vec::new();
     collect(&Structure::of(&message).part, &message, &mut edits);
@@ -44,7 +45,7 @@ pub fn without_binary(message: Bytes) -> Bytes {
     encoded.into()
 }
 
-/// Collects ranges with their replacements, in order.
+/// Appends the ranges of the message to be replaced for a part and its children, in order, with their replacements.
 fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>) {
     let is_leaf = part.content == PartContent::Leaf;
     let names_binary = part.encoding.as_deref() == Some("BINARY");
@@ -70,7 +71,8 @@ fn collect(part: &Part, message: &[u8], edits: &mut Vec<(Range<usize>, Vec<u8>)>
     }
 }
 
-/// The range of the value of Content-Transfer-Encoding.
+/// The range in the message of the value of Content-Transfer-Encoding, from the colon to before its line end; `None` if
+/// the part has no such field.
 fn encoding_value(part: &Part, message: &[u8]) -> Option<Range<usize>> {
     let header = &message[part.header.range()];
     let field = fields(header).find(|field| field.is("Content-Transfer-Encoding"))?;
@@ -87,6 +89,7 @@ fn header_end(part: &Part, message: &[u8]) -> usize {
     part.header.range().end - empty_lines.iter().find(is_last).map_or(0, |line| line.len())
 }
 
+/// The bytes in base64, in lines of at most 76 characters that each end in CR LF.
 fn in_base64(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.chunks(LINE_BYTES).map(|line| STANDARD.encode(line) + "\r\n");
     lines.collect::<String>().into_bytes()

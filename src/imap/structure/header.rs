@@ -1,6 +1,7 @@
 //! Finds the header fields that IMAP needs, in one pass. RFC 2045 §3, RFC 9051 §7.5.2.
 
 use super::{AddressList, Disposition, Envelope, Part, fields, unfold};
+use crate::imap::comments::without_comments;
 
 /// The needed fields.
 const NAMES: [&str; 18] = [
@@ -43,15 +44,17 @@ impl<'a> Header<'a> {
         Self { first, others }
     }
 
+    /// The value of the first field of this name, with its folding; the name must be written as in [`NAMES`].
     fn raw(&self, name: &str) -> Option<&'a [u8]> {
         self.first[place(name)?]
     }
 
+    /// The value of the first field of this name, unfolded.
     fn text(&self, name: &str) -> Option<String> {
         self.raw(name).map(unfold)
     }
 
-    /// The text of a field; `None` if empty.
+    /// The value of the first field of this name, unfolded; `None` if it is missing or empty.
     fn word(&self, name: &str) -> Option<String> {
         self.text(name).filter(|text| !text.is_empty())
     }
@@ -83,7 +86,8 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// A part described by its header; `default` is its type without Content-Type.
+    /// A part described by its header, still without its position and content; `default` is its type without
+    /// Content-Type.
     pub(super) fn part(&self, default: (&str, &str)) -> Part {
         let content_type = self.text("Content-Type").map(|text| parameterized(&text));
         let named = content_type.as_ref().and_then(|(value, _)| media_type(value));
@@ -111,7 +115,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The index of a name in [`NAMES`].
+/// The index of a name in [`NAMES`], written as there.
 fn place(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
@@ -121,7 +125,7 @@ fn disposition(text: &str) -> Option<Disposition> {
     (!kind.is_empty()).then_some(Disposition { kind, parameters })
 }
 
-/// `text/plain`; `None` if it is not a media type.
+/// The type and the subtype in `text/plain`; `None` if it is not a media type.
 fn media_type(value: &str) -> Option<(String, String)> {
     let (kind, subtype) = value.split_once('/')?;
     let (kind, subtype) = (kind.trim(), subtype.trim());
@@ -129,19 +133,17 @@ fn media_type(value: &str) -> Option<(String, String)> {
     (token(kind) && token(subtype)).then(|| (kind.to_owned(), subtype.to_owned()))
 }
 
-/// In upper case, without comments, and without the `;` that some programs append.
+/// The encoding in upper case, without comments, and without the `;` that some programs append.
 fn encoding(text: &str) -> String {
-    text.split(['(', ';']).next().unwrap_or_default().trim().to_ascii_uppercase()
+    without_comments(text).split(';').next().unwrap_or_default().trim().to_ascii_uppercase()
 }
 
-fn without_comments(text: &str) -> &str {
-    text.split('(').next().unwrap_or_default().trim()
-}
-
-/// `value; name=value; name="value"`: the value in lower case, and the parameters. RFC 2045 §5.1.
+/// `value; name=value; name="value"`: the value in lower case, and the parameters, names in lower case and values
+/// without quotes. RFC 2045 §5.1.
 fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
-    let mut pieces = split_outside_quotes(text, ';').into_iter();
-    let value = without_comments(pieces.next().unwrap_or_default()).to_ascii_lowercase();
+    let text = without_comments(text);
+    let mut pieces = split_outside_quotes(&text, ';').into_iter();
+    let value = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
     let parameters = pieces.filter_map(|piece| {
         let (name, value) = piece.split_once('=')?;
         let name = name.trim().to_ascii_lowercase();
@@ -150,8 +152,9 @@ fn parameterized(text: &str) -> (String, Vec<(String, String)>) {
     (value, parameters.collect())
 }
 
+/// The value of a parameter without quotes and escapes.
 fn parameter_value(value: &str) -> String {
-    let Some(quoted) = value.strip_prefix('"') else { return without_comments(value).to_owned() };
+    let Some(quoted) = value.strip_prefix('"') else { return value.to_owned() };
     let mut text = String::new();
     let mut chars = quoted.chars();
     while let Some(char) = chars.next() {

@@ -6,8 +6,8 @@ use super::field::{header_len, line_len};
 use super::header::Header;
 use super::{MAX_DEPTH, Part, PartContent, Span, Structure};
 
-/// The parts that any message may have. Each [`BYTES_PER_PART`] of its size allow one more, so that the structure is not
-/// larger than the message. The last part that is allowed extends to the end of the enclosing part.
+/// The parts that any message may have. Each [`BYTES_PER_PART`] of its size allow one more, so that the structure is
+/// not larger than the message. The last part that is allowed extends to the end of the enclosing part.
 const MIN_PARTS: usize = 10_000;
 const BYTES_PER_PART: usize = 256;
 
@@ -36,12 +36,13 @@ impl<'a> Reader<'a> {
         Structure { envelope: header.envelope(), part }
     }
 
+    /// The parsed header at the beginning of the range, and where it ends in the content.
     fn header(&self, range: Range<usize>) -> (Header<'a>, usize) {
         let end = range.start + header_len(&self.content[range.clone()]);
         (Header::of(&self.content[range.start..end]), end)
     }
 
-    /// Fills in the position and content of the part.
+    /// Fills in the position, lines and content of the part; `header_end` is where its body begins.
     fn part(&mut self, mut part: Part, range: Range<usize>, header_end: usize, depth: usize) -> Part {
         let body = header_end..range.end;
         part.content = self.inside(&part, body.clone(), depth);
@@ -61,6 +62,8 @@ impl<'a> Reader<'a> {
         part
     }
 
+    /// Parses what the body of a part contains: the parts of a multipart, or a message. A leaf if there are none, or
+    /// none are allowed at this depth.
     fn inside(&mut self, part: &Part, body: Range<usize>, depth: usize) -> PartContent {
         if depth == 0 {
             return PartContent::Leaf;
@@ -81,6 +84,8 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The parts of a multipart, of type `default` if they have no other; empty without a boundary, or if no more parts
+    /// are allowed.
     fn parts(&mut self, boundary: &str, body: Range<usize>, default: (&str, &str), depth: usize) -> Vec<Part> {
         let boundary = boundary.as_bytes();
         if boundary.is_empty() || self.parts_left == 0 {
@@ -98,8 +103,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest. The line end before a
-/// boundary belongs to the boundary. RFC 2046 §5.1.1.
+/// The ranges of the parts between boundaries, at most `max_parts`: the last one then holds the rest. The line end
+/// before a boundary belongs to the boundary. RFC 2046 §5.1.1.
 fn split(content: &[u8], body: Range<usize>, boundary: &[u8], max_parts: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut open = None;
@@ -133,6 +138,7 @@ fn delimiter(line: &[u8], boundary: &[u8]) -> Option<bool> {
     }
 }
 
+/// The end of a part that begins at `start`, before the line end that precedes the boundary at `at`.
 fn line_end_before(content: &[u8], start: usize, at: usize) -> usize {
     let part = &content[start..at];
     let part = part.strip_suffix(b"\n").unwrap_or(part);

@@ -129,7 +129,7 @@ impl Part {
         self.kind == "text" || matches!(self.content, PartContent::Message(_))
     }
 
-    /// The value of a Content-Type parameter.
+    /// The value of a Content-Type parameter, whose name is given in lower case.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -160,12 +160,13 @@ pub struct Envelope {
     pub message_id: Option<String>,
 }
 
-/// The address list of a header field, unfolded. It is parsed when it is used, so it needs no more memory than the field.
+/// The address list of a header field, unfolded. It is parsed when it is used, so it needs no more memory than the
+/// field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressList(String);
 
 impl AddressList {
-    /// The list with the value of a field.
+    /// The list in the unfolded value of a field.
     pub(crate) fn new(value: String) -> Self {
         Self(value)
     }
@@ -175,7 +176,7 @@ impl AddressList {
         address::addresses(&self.0)
     }
 
-    /// Whether there are none.
+    /// Whether it has neither an address nor a group.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -207,7 +208,7 @@ impl Structure {
         mime::structure(content)
     }
 
-    /// Only where the header ends, for those who need no more.
+    /// A structure of which only the header of the outermost part is filled in, for callers that need no more.
     pub fn of_header(content: &[u8]) -> Self {
         let header = Span { start: 0, end: field::header_len(content).try_into().unwrap_or(u32::MAX) };
         Self { part: Part { header, ..Part::default() }, ..Self::default() }
@@ -219,7 +220,7 @@ impl Structure {
         postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
     }
 
-    /// Reads the stored form; `None` if it is of another version, and then the message must be parsed again.
+    /// Reads the stored form; `None` if it is of another version or damaged, and then the message must be parsed again.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes.strip_prefix(&[VERSION])?).ok()
     }

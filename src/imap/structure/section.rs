@@ -13,7 +13,8 @@ enum Found<'a> {
     Part { part: &'a Part, is_root: bool },
 }
 
-/// The bytes of a section of the message as a whole, in pieces. It needs no structure: the header ends where it ends.
+/// The bytes of a section of the message as a whole, trace lines included, in pieces; `None` for MIME, which only parts
+/// have. It needs no structure: the header ends where it ends.
 pub fn message_section(text: &SectionText, message: &Message) -> Option<Vec<Bytes>> {
     let content = message.content.bytes();
     match text {
@@ -34,7 +35,8 @@ pub fn header_section(text: &SectionText, header: [Bytes; 2]) -> Option<Vec<Byte
 }
 
 impl Structure {
-    /// The bytes of a section, in pieces; `None` if the part does not exist.
+    /// The bytes of a section, in pieces; `None` if the part does not exist, or does not have this section: only a
+    /// message has HEADER and TEXT.
     pub fn section(&self, section: &Section, message: &Message) -> Option<Vec<Bytes>> {
         let slice = |span: Span| message.content.bytes().slice(span.range());
         let inner = match (self.find(&section.part)?, &section.text) {
@@ -59,7 +61,7 @@ impl Structure {
         }
     }
 
-    /// The part at a path of numbers; `None` if it does not exist.
+    /// The part at a path of numbers, the outermost one for an empty path; `None` if it does not exist.
     pub fn part(&self, path: &[u32]) -> Option<&Part> {
         match self.find(path)? {
             Found::Root(message) => Some(&message.part),
@@ -67,7 +69,8 @@ impl Structure {
         }
     }
 
-    /// RFC 9051 §6.4.5.1: every message has at least one part, itself if it is not multipart.
+    /// The part at a path of numbers from 1, or the message for an empty path; `None` if it does not exist. RFC 9051
+    /// §6.4.5.1: every message has at least one part, itself if it is not multipart.
     fn find(&self, path: &[u32]) -> Option<Found<'_>> {
         let mut found: Option<&Part> = None;
         for number in path {
@@ -92,7 +95,8 @@ impl Structure {
     }
 }
 
-/// The named fields, or all others, and an empty line. RFC 9051 §6.4.5.1.
+/// The fields with one of the names (any case), or with `not` all others, as they are and in their order, and an empty
+/// line. The header is given in pieces, each of whole fields. RFC 9051 §6.4.5.1.
 pub fn pick_fields(header: &[impl AsRef<[u8]>], names: &[String], not: bool) -> Bytes {
     let mut picked = Vec::new();
     for field in header.iter().flat_map(|piece| fields(piece.as_ref())) {
@@ -107,7 +111,8 @@ pub fn pick_fields(header: &[impl AsRef<[u8]>], names: &[String], not: bool) -> 
     picked.into()
 }
 
-/// The range `<first.count>` of the bytes, empty beyond their end. RFC 9051 §6.4.5.
+/// The part of the bytes that `<first.count>` asks for, as slices of the pieces; empty beyond their end. RFC 9051
+/// §6.4.5.
 pub fn partial(pieces: &[Bytes], (first, count): (u32, u32)) -> Vec<Bytes> {
     let (mut skip, mut left) = (first as usize, count as usize);
     let mut kept = Vec::new();

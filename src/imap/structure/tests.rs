@@ -267,3 +267,15 @@ fn structure_of_random_messages_is_valid() {
         check_spans(&structure.part, Span { start: 0, end: message.len() as u32 });
     }
 }
+
+/// RFC 2045 §5.1: comments may be anywhere between tokens.
+#[test]
+fn comments_in_content_fields_are_ignored() {
+    let message = "Content-Type: (a; \\) b) text/html (c); (d) charset=\"(e)\"\r\n\
+        Content-Transfer-Encoding: (f) base64\r\n\r\nx";
+    let structure = Structure::of(message.as_bytes());
+    let part = &structure.part;
+    assert_eq!((part.kind.as_str(), part.subtype.as_str()), ("text", "html"));
+    assert_eq!(part.parameters, [("charset".to_owned(), "(e)".to_owned())]);
+    assert_eq!(part.encoding.as_deref(), Some("BASE64"));
+}

@@ -23,9 +23,10 @@ pub fn parse_date_time(text: &str) -> Option<Timestamp> {
     parse_zone(zone)?.to_timestamp(time).ok()
 }
 
+/// The offset `+hhmm` or `-hhmm`.
 fn parse_zone(zone: &str) -> Option<Offset> {
     let (sign, hhmm) = zone.split_at_checked(1)?;
-    let hhmm = digits(hhmm, 4)? as i32;
+    let hhmm = digits(hhmm, 4).filter(|hhmm| hhmm % 100 < 60)? as i32;
     let seconds = (hhmm / 100) * 3600 + (hhmm % 100) * 60;
     Offset::from_seconds(match sign {
         "+" => seconds,
@@ -46,11 +47,12 @@ pub fn parse_date(text: &str) -> Option<Date> {
     Date::new(digits(year, 4)? as i16, month as i8, digits(day, day.len())? as i8).ok()
 }
 
+/// The number of exactly `len` ASCII digits; `None` for any other text.
 pub(super) fn digits(text: &str, len: usize) -> Option<u16> {
     (text.len() == len && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// The 26 characters of `date-time`, in UTC.
+/// The 26 characters of `date-time` without its quotes, in UTC.
 pub fn format_date_time(time: Timestamp) -> [u8; 26] {
     let time = Offset::UTC.to_datetime(time);
     let mut text = *b"00-Jan-0000 00:00:00 +0000";

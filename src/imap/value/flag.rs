@@ -51,7 +51,7 @@ impl SystemFlags {
         Self(self.0 & !other.0)
     }
 
-    /// The flag of this name, in any case.
+    /// The system flag of this name, with its backslash, in any case; `None` for `\Recent` and others.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)
     }
@@ -77,7 +77,7 @@ impl Flags {
         !word.is_empty() && word.bytes().all(is_atom_char)
     }
 
-    /// Adds a keyword unless it exists; keywords are case-insensitive. RFC 9051 §2.3.2.
+    /// Adds a keyword unless it exists in any case; the first spelling stays. RFC 9051 §2.3.2.
     pub fn add_keyword(&mut self, keyword: &str) {
         if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
             self.keywords.push(keyword.to_owned());
@@ -98,12 +98,12 @@ const PASSED: char = 'P';
 const FORWARDED: &str = "$Forwarded";
 
 impl Flags {
-    /// Whether this is a Maildir flag.
+    /// Whether this is a Maildir flag that stands for a system flag or `$Forwarded`.
     pub fn is_letter(char: char) -> bool {
         char == PASSED || LETTERS.iter().any(|(known, _)| *known == char)
     }
 
-    /// The Maildir flags, in order.
+    /// The Maildir flags in alphabetical order, as in `FS`: for the system flags, and `P` for `$Forwarded`.
     pub fn to_letters(&self) -> String {
         let system = LETTERS.iter().filter(|(_, flag)| self.system.contains(*flag)).map(|(char, _)| *char);
         let passed = self.keywords.iter().any(|word| word.eq_ignore_ascii_case(FORWARDED)).then_some(PASSED);
@@ -112,7 +112,7 @@ impl Flags {
         letters.into_iter().collect()
     }
 
-    /// The flags for Maildir flags; unknown ones are ignored.
+    /// The flags for Maildir flags, `$Forwarded` for `P`; unknown ones are ignored.
     pub fn from_letters(letters: &str) -> Self {
         let named = LETTERS.iter().filter(|(char, _)| letters.contains(*char));
         let system = named.fold(SystemFlags::NONE, |all, (_, flag)| all.with(*flag));
@@ -120,7 +120,7 @@ impl Flags {
         Self { system, keywords: passed.into_iter().collect() }
     }
 
-    /// The keywords without a Maildir flag.
+    /// The keywords that have no Maildir flag: all but `$Forwarded`.
     pub fn without_letters(&self) -> Vec<&str> {
         let words = self.keywords.iter().map(String::as_str);
         words.filter(|word| !word.eq_ignore_ascii_case(FORWARDED)).collect()

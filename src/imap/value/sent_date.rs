@@ -4,6 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
 use super::date::{MONTHS, digits};
+use crate::imap::comments::without_comments;
 
 /// Most words of a Date field that are parsed; a valid one has six.
 const MAX_WORDS: usize = 16;
@@ -23,8 +24,8 @@ pub(crate) struct SentDate {
 }
 
 impl SentDate {
-    /// Parses the value of a Date field. A missing or invalid time is midnight, a missing or invalid zone is UTC. `None`
-    /// without a valid day, month and year.
+    /// Parses the value of a Date field. A missing or invalid time is midnight, a missing or invalid zone is UTC.
+    /// `None` without a valid day, month and year.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = without_comments(text);
         let mut parts = Parts::default();
@@ -47,6 +48,8 @@ struct Parts {
 }
 
 impl Parts {
+    /// Reads a word as the first part that it can be; of a part that comes twice, the first counts. Other words are
+    /// ignored.
     fn take(&mut self, word: &str) {
         let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
         if is_number && self.day.is_none() && word.len() <= 2 {
@@ -65,6 +68,7 @@ impl Parts {
         }
     }
 
+    /// Reads the name of a month, which may be written in full, or of a zone; weekdays are ignored.
     fn take_name(&mut self, word: &str) {
         let Some(start) = word.get(..3) else { return };
         if WEEKDAYS.iter().any(|day| day.eq_ignore_ascii_case(start)) {
@@ -80,7 +84,8 @@ impl Parts {
     }
 }
 
-/// RFC 5322 §4.3: two digits are a year from 1950 to 2049, three are added to 1900.
+/// The year; `None` if it has not two to four digits. RFC 5322 §4.3: two digits are a year from 1950 to 2049, three are
+/// added to 1900.
 fn year(digits: &str) -> Option<i16> {
     let number: i16 = digits.parse().ok()?;
     match digits.len() {
@@ -91,7 +96,7 @@ fn year(digits: &str) -> Option<i16> {
     }
 }
 
-/// `10:00` or `10:00:00`; a leap second becomes the second before it.
+/// `10:00` or `10:00:00`; seconds above 59, such as a leap second, become 59, and what is not a number 0.
 fn time(word: &str) -> Option<Time> {
     let mut parts = word.split(':').map(|part| part.parse::<i8>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0));
@@ -102,26 +107,11 @@ fn time(word: &str) -> Option<Time> {
 fn offset(word: &str) -> Option<Offset> {
     let (sign, rest) = word.split_at_checked(1)?;
     let hhmm = i32::from(digits(&rest.replace(':', ""), 4)?);
+    if 59 < hhmm % 100 {
+        return None;
+    }
     let seconds = (hhmm / 100) * 3600 + (hhmm % 100) * 60;
     Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()
-}
-
-/// RFC 5322 §3.2.2: comments may be between any two words.
-fn without_comments(text: &str) -> String {
-    let mut depth = 0_usize;
-    let mut kept = String::new();
-    for char in text.chars() {
-        match char {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            char if depth == 0 => kept.push(char),
-            _ => continue,
-        }
-        if char == '(' {
-            kept.push(' ');
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub enum SequenceSet {
 }
 
 impl SequenceSet {
-    /// Resolves `*` to `last` and sorts; `last` is 0 in an empty mailbox. [`SequenceSet::Saved`] has no numbers of its
-    /// own and is empty.
+    /// Resolves `*` to `last`, sorts and merges; numbers above `last` stay. `last` is 0 in an empty mailbox.
+    /// [`SequenceSet::Saved`] has no numbers of its own and is empty.
     pub fn resolve(&self, last: u32) -> Numbers {
         let Self::Ranges(ranges) = self else { return Numbers::default() };
         let value = |number: &Number| number.map_or(last, NonZeroU32::get);
@@ -56,7 +56,7 @@ impl SequenceSet {
 pub struct Numbers(Vec<RangeInclusive<u32>>);
 
 impl Numbers {
-    /// Adds a number that is higher than all others.
+    /// Adds a number, which must be higher than all others.
     pub fn push(&mut self, number: u32) {
         match self.0.last_mut() {
             Some(range) if range.end().checked_add(1) == Some(number) => *range = *range.start()..=number,
@@ -80,7 +80,7 @@ impl Numbers {
         self.0.iter().cloned().flatten()
     }
 
-    /// The numbers of a page. RFC 9394 §3.1.
+    /// The numbers at the places of a page, counted among the numbers of this set. RFC 9394 §3.1.
     pub fn page(&self, page: Window) -> Self {
         let places = page.places(self.count() as usize);
         self.iter().skip(places.start).take(places.len()).collect()

@@ -13,7 +13,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The places, from 0, in a list of this length.
+    /// The places of the page, from 0, in a list of this length; empty if the page is beyond the end.
     pub fn places(self, len: usize) -> Range<usize> {
         let (from, to) = (self.bounds.0.min(self.bounds.1).get(), self.bounds.0.max(self.bounds.1).get());
         let (start, end) = ((from as usize - 1).min(len), (to as usize).min(len));

@@ -4,6 +4,7 @@ use super::ResponseBuffer;
 use crate::imap::structure::{Disposition, Part, PartContent};
 
 impl ResponseBuffer {
+    /// Writes the structure of a part: as in `BODYSTRUCTURE` if `extensible` is set, else as in `BODY`.
     pub(crate) fn body(&mut self, part: &Part, extensible: bool) {
         self.text("(");
         match &part.content {
@@ -35,14 +36,14 @@ impl ResponseBuffer {
         self.text(")");
     }
 
-    /// RFC 9051 §9 (body-fields).
+    /// The values that every part except a multipart has, from type to size. RFC 9051 §9 (body-fields).
     fn single(&mut self, part: &Part) {
         self.string(&part.kind).text(" ").string(&part.subtype).text(" ").parameters(&part.parameters);
         self.text(" ").nstring(part.id.as_deref()).text(" ").nstring(part.description.as_deref());
         self.text(" ").string(part.encoding.as_deref().unwrap_or("7BIT")).text(" ").number(part.body.len() as u64);
     }
 
-    /// RFC 9051 §9 (body-ext-1part, body-ext-mpart), from the disposition on.
+    /// Disposition, languages and location, each after a space. RFC 9051 §9 (body-ext-1part, body-ext-mpart).
     fn disposition(&mut self, part: &Part) {
         match &part.disposition {
             None => self.text(" NIL"),

@@ -41,7 +41,7 @@ impl ResponseBuffer {
         self.len == 0
     }
 
-    /// Takes the next piece to send.
+    /// Takes the next piece to send out of the buffer; `None` if it is empty.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         if self.ready.is_empty() && !self.tail.is_empty() {
             self.cut();
@@ -95,7 +95,7 @@ impl ResponseBuffer {
         self.utf8 = true;
     }
 
-    /// Records the line so far.
+    /// Notes the tail from the start of the line up to `end` in the dialogue.
     fn note_to(&mut self, end: usize) {
         if self.dialogue.is_wanted() && self.line < end {
             self.dialogue.note_lines(Side::Server, &String::from_utf8_lossy(&self.tail[self.line..end]));
@@ -103,6 +103,7 @@ impl ResponseBuffer {
         self.line = end;
     }
 
+    /// Notes in the dialogue that a literal of this size follows, without its bytes.
     fn note_literal(&mut self, bytes: usize) {
         self.dialogue.note_data(Side::Server, bytes);
     }
@@ -119,7 +120,7 @@ impl ResponseBuffer {
         self.raw(text.as_bytes())
     }
 
-    /// Adds text without its line ends.
+    /// Adds text without its ASCII control characters, so that it stays on one line.
     pub(crate) fn line_text(&mut self, text: &str) -> &mut Self {
         for part in text.split(|char: char| char.is_ascii_control()) {
             self.text(part);
@@ -127,7 +128,7 @@ impl ResponseBuffer {
         self
     }
 
-    /// Ends the line.
+    /// Ends the line with CR LF.
     pub fn end(&mut self) -> &mut Self {
         self.raw(b"\r\n");
         if self.dialogue.is_wanted() {
@@ -151,7 +152,7 @@ impl ResponseBuffer {
         }
     }
 
-    /// Adds a string, quoted if possible. RFC 9051 §4.3.
+    /// Adds a string: quoted if it is short ASCII without line ends and NUL, else as a literal. RFC 9051 §4.3.
     pub fn string(&mut self, text: &str) -> &mut Self {
         let plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0);
         if MAX_QUOTED_BYTES < text.len() || !text.bytes().all(plain) {
@@ -160,6 +161,7 @@ impl ResponseBuffer {
         self.quoted(text)
     }
 
+    /// Adds the text in quotes, with `"` and `\` escaped; other characters are added as they are.
     fn quoted(&mut self, text: &str) -> &mut Self {
         self.raw(b"\"");
         if text.bytes().any(|byte| matches!(byte, b'"' | b'\\')) {
@@ -190,7 +192,8 @@ impl ResponseBuffer {
         if !text.is_empty() && !nil && text.bytes().all(plain) { self.text(text) } else { self.string(text) }
     }
 
-    /// Adds a mailbox name, encoded for the client. RFC 3501 §5.1.3, RFC 9051 §5.1.
+    /// Adds a mailbox name in quotes: in UTF-8 if the client has enabled that, else in modified UTF-7. RFC 3501 §5.1.3,
+    /// RFC 9051 §5.1.
     pub fn mailbox(&mut self, name: &str) -> &mut Self {
         if name.is_ascii() && !name.contains('&') && !name.contains(|char: char| char.is_ascii_control()) {
             return self.quoted(name);
@@ -198,7 +201,7 @@ impl ResponseBuffer {
         if self.utf8 { self.quoted(name) } else { self.quoted(&utf7_encode(name)) }
     }
 
-    /// Adds a literal with a copy of these bytes.
+    /// Adds a literal, `{n}` included, with a copy of these bytes.
     pub fn literal(&mut self, bytes: &[u8]) -> &mut Self {
         self.announce(bytes.len());
         self.raw(bytes).skip_note()
@@ -213,7 +216,7 @@ impl ResponseBuffer {
         self.skip_note()
     }
 
-    /// Begins a literal.
+    /// Begins a literal of this size: adds `{n}` and CR LF.
     fn announce(&mut self, bytes: usize) {
         self.raw(b"{").number(bytes as u64).raw(b"}\r\n");
         if self.dialogue.is_wanted() {
@@ -222,6 +225,7 @@ impl ResponseBuffer {
         }
     }
 
+    /// Adds bytes of a literal, as a piece of their own if they are many, so that they are not copied.
     fn shared(&mut self, piece: &Bytes) {
         if piece.len() < MIN_SHARED_BYTES {
             self.raw(piece);

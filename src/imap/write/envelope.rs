@@ -15,6 +15,7 @@ impl ResponseBuffer {
         self.text(" ").nstring(in_reply_to.as_deref()).text(" ").nstring(message_id.as_deref()).text(")");
     }
 
+    /// The addresses in parentheses, or `NIL` if there are none.
     fn addresses(&mut self, list: &AddressList) -> &mut Self {
         if list.is_empty() {
             return self.text("NIL");

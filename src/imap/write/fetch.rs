@@ -27,6 +27,7 @@ impl ResponseBuffer {
 }
 
 impl FetchReply<'_> {
+    /// Begins an item with its name, and before the first one the response; the caller adds the value.
     fn item(&mut self, name: &[u8]) -> &mut ResponseBuffer {
         match std::mem::replace(&mut self.started, true) {
             true => self.out.raw(b" "),
@@ -100,13 +101,13 @@ impl FetchReply<'_> {
         self.item(b"BODY ").body(part, false);
     }
 
-    /// `BODY[...]` and its variants: the bytes, or `NIL` if the part does not exist. `origin` is the offset of a
-    /// partial.
+    /// `BODY[...]` and its variants: the bytes, with 0x80 for NUL, or `NIL` if the part does not exist. `origin` is the
+    /// offset of a partial.
     pub fn section(&mut self, name: BodyName, section: &Section, origin: Option<u32>, bytes: Option<&[Bytes]>) {
         match name {
             BodyName::Body => {
                 self.item(b"BODY[").section(section);
-                self.origin(origin);
+                self.close_section(origin);
             }
             BodyName::Rfc822 => {
                 self.item(b"RFC822");
@@ -125,10 +126,11 @@ impl FetchReply<'_> {
         };
     }
 
-    /// `BINARY[...]`: the decoded bytes. A literal8 is only needed for NUL. RFC 3516 §4.2.
+    /// `BINARY[...]`: the decoded bytes, or `NIL` if the part does not exist; `origin` is the offset of a partial. A
+    /// literal8 is only needed for NUL. RFC 3516 §4.2.
     pub fn binary(&mut self, part: &[u32], origin: Option<u32>, bytes: Option<&[Bytes]>) {
         self.item(b"BINARY[").part(part);
-        self.origin(origin);
+        self.close_section(origin);
         self.out.raw(b" ");
         match bytes {
             Some(pieces) => {
@@ -146,14 +148,15 @@ impl FetchReply<'_> {
         self.item(b"BINARY.SIZE[").part(part).raw(b"] ").number(bytes);
     }
 
-    fn origin(&mut self, origin: Option<u32>) {
+    /// Adds the `]` behind a section, and `<origin>` for a partial.
+    fn close_section(&mut self, origin: Option<u32>) {
         self.out.raw(b"]");
         if let Some(origin) = origin {
             self.out.raw(b"<").number(origin).raw(b">");
         }
     }
 
-    /// Completes the response.
+    /// Completes the response; nothing is sent if it has no item.
     pub fn end(self) {
         if self.started {
             self.out.raw(b")").end();
@@ -161,7 +164,8 @@ impl FetchReply<'_> {
     }
 }
 
-/// Only a literal8 may hold NUL (RFC 9051 §4.3, §9), so 0x80 stands for it, as in other servers; `BINARY` returns it.
+/// The pieces with 0x80 for each NUL. Only a literal8 may hold NUL (RFC 9051 §4.3, §9), so 0x80 stands for it, as in
+/// other servers; `BINARY` returns it.
 fn without_nul(pieces: &[Bytes]) -> Cow<'_, [Bytes]> {
     if !pieces.iter().any(|piece| piece.contains(&0)) {
         return Cow::Borrowed(pieces);
@@ -171,6 +175,7 @@ fn without_nul(pieces: &[Bytes]) -> Cow<'_, [Bytes]> {
 }
 
 impl ResponseBuffer {
+    /// Part numbers with dots between them.
     fn part(&mut self, part: &[u32]) -> &mut Self {
         for (at, number) in part.iter().enumerate() {
             self.raw(if at == 0 { b"" } else { b"." }).number(*number);

@@ -156,6 +156,7 @@ pub struct SearchReply<'a> {
 }
 
 impl ResponseBuffer {
+    /// A response code in brackets, with the space after it.
     pub(crate) fn code(&mut self, code: &Code) -> &mut Self {
         self.text("[");
         match code {
@@ -212,7 +213,7 @@ impl ResponseBuffer {
         self.text("* FLAGS (").flag_names(flags.system, &flags.keywords).text(")").end();
     }
 
-    /// Flags separated by spaces.
+    /// The names of system flags and of keywords, separated by spaces, without parentheses.
     pub(crate) fn flag_names(&mut self, system: SystemFlags, keywords: &[impl AsRef<str>]) -> &mut Self {
         let system = SystemFlags::ALL.iter().filter(|(flag, _)| system.contains(*flag)).map(|(_, name)| *name);
         for (at, name) in system.chain(keywords.iter().map(AsRef::as_ref)).enumerate() {
@@ -246,7 +247,7 @@ impl ResponseBuffer {
         self.end();
     }
 
-    /// `NAMESPACE` with one personal namespace. RFC 9051 §7.3.3.
+    /// `NAMESPACE` with one personal namespace, and no other users' or shared ones. RFC 9051 §7.3.3.
     pub fn namespace(&mut self, prefix: &str, delimiter: char) {
         self.text("* NAMESPACE ((").mailbox(prefix).text(" ").string(delimiter.encode_utf8(&mut [0; 4]));
         self.text(")) NIL NIL").end();

@@ -53,12 +53,14 @@ fn cancelled_reply() -> Reply {
     Reply::no("Empty message, APPEND cancelled")
 }
 
+/// The message as the mailboxes take it, split after its leading trace fields.
 fn append_message(message: NewMessage) -> AppendMessage {
     let NewMessage { flags, internal_date, message } = message;
     let message = beside_others(message.len(), || Message::new(message));
     AppendMessage { message, flags, received: internal_date }
 }
 
+/// APPENDUID for messages of one mailbox.
 fn append_uid(delivered: &[Delivered]) -> Code {
     let validity = delivered.first().map_or(0, |first| first.uidvalidity);
     Code::AppendUid { validity, uids: delivered.iter().map(|message| message.uid).collect() }

@@ -7,7 +7,7 @@ use crate::imap::{Code, MessageSet, Numbers, Reply, SequenceSet, Store};
 use crate::mda::{Copied, Uid};
 
 impl ImapHandler {
-    /// STORE. RFC 9051 §6.4.6.
+    /// STORE. RFC 9051 §6.4.6. Also reports pending changes of the mailbox, but no expunges.
     pub(super) async fn store(&mut self, store: Store) -> Result<Reply, Failure> {
         let Store { set, mode, silent, unchanged_since, flags } = store;
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
@@ -49,9 +49,9 @@ impl ImapHandler {
         Ok(if numbers.is_empty() { reply } else { reply.with(Code::Modified(numbers)) })
     }
 
-    /// Adds HIGHESTMODSEQ to the reply of a command that removed messages, RFC 7162 §3.2.7, RFC 6851 §4.4. All changes
-    /// up to it are reported before the reply; a client that excluded the changes of other sessions (RFC 5465 §6.1)
-    /// gets the modification sequence of its view.
+    /// Adds HIGHESTMODSEQ, with CONDSTORE, to the reply of a command that removed messages, RFC 7162 §3.2.7, RFC 6851
+    /// §4.4. All changes up to it are reported before the reply; a client that excluded the changes of other sessions
+    /// (RFC 5465 §6.1) gets the modification sequence of its view.
     pub(super) fn with_modseq(&self, reply: Reply) -> Result<Reply, Failure> {
         match &self.selected {
             Some(selected) if self.conn.machine.enabled().condstore => {
@@ -63,7 +63,7 @@ impl ImapHandler {
         }
     }
 
-    /// COPY and MOVE. RFC 9051 §6.4.7, §6.4.8; RFC 4315 §3 (COPYUID).
+    /// COPY, or MOVE if the originals are removed. RFC 9051 §6.4.7, §6.4.8; RFC 4315 §3 (COPYUID).
     pub(super) async fn copy(
         &mut self,
         set: &MessageSet,
@@ -104,7 +104,8 @@ impl ImapHandler {
         }
     }
 
-    /// EXPUNGE. RFC 9051 §6.4.3, §6.4.9. The expunged messages are reported by the updates that follow each command.
+    /// EXPUNGE, or UID EXPUNGE of a set. RFC 9051 §6.4.3, §6.4.9. The expunged messages are reported by the updates
+    /// that follow each command.
     pub(super) async fn expunge(&mut self, only: Option<SequenceSet>) -> Result<Reply, Failure> {
         let Some(selected) = &self.selected else { return Ok(no_such_message_reply()) };
         if selected.read_only {
@@ -123,7 +124,8 @@ impl ImapHandler {
         self.with_modseq(reply)
     }
 
-    /// Records UIDs that the client already knows because it created these messages.
+    /// Records UIDVALIDITY and UID of messages that the client already knows because it created them; those in other
+    /// mailboxes than the selected one are ignored.
     pub(super) fn note_created(&mut self, messages: impl IntoIterator<Item = (u32, Uid)>) {
         let Some(selected) = &mut self.selected else { return };
         let here = messages.into_iter().filter(|(validity, _)| *validity == selected.view.uidvalidity);

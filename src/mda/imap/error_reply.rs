@@ -25,7 +25,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The reply for an error of a mailbox operation.
+/// The `NO` reply for an error of a mailbox operation. Errors of the store are logged, except damage of a message.
 pub(super) fn error_reply(error: &Error) -> Reply {
     let (text, code) = match error {
         Error::NoMailbox(_) => ("No such mailbox", "NONEXISTENT"),
@@ -44,12 +44,14 @@ pub(super) fn error_reply(error: &Error) -> Reply {
 /// Why a user cannot log in now.
 pub(super) const UNAVAILABLE: &str = "Mailboxes temporarily unavailable";
 
-/// Why the mailboxes of a user cannot be opened. The first login makes them.
+/// The text of the reply to a login whose mailboxes cannot be opened or, at the first login, created. Errors of the
+/// store are logged, except damage of a message.
 pub(super) fn login_refusal(error: &Error) -> &'static str {
     if let Error::Store(error) = error { store_error_reply(error).0 } else { UNAVAILABLE }
 }
 
-/// What a person can do about it. To delete something helps against a full disk, as it does against an exceeded quota.
+/// The text and the code of the reply for an error of the store, which is logged unless the store has. For a full disk
+/// the code is `OVERQUOTA`: to delete something helps, as it does against an exceeded quota.
 fn store_error_reply(error: &store::Error) -> (&'static str, &'static str) {
     use store::Error::{Corrupt, Damaged, Full, Io, Stopped};
     // The store has reported damage, with all that refers to it.
@@ -65,7 +67,8 @@ fn store_error_reply(error: &store::Error) -> (&'static str, &'static str) {
     }
 }
 
-/// The same, where the mailbox is the target of messages. RFC 9051 §6.3.12, §6.4.7.
+/// The reply with TRYCREATE if the mailbox that is the target of messages does not exist; any other error is returned
+/// as a failure. RFC 9051 §6.3.12, §6.4.7.
 pub(super) fn target_error_reply(error: Error) -> Result<Reply, Failure> {
     match error {
         Error::NoMailbox(_) => Ok(Reply::no("No such mailbox").with(Code::Word("TRYCREATE"))),

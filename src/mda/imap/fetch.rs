@@ -36,6 +36,8 @@ pub(super) struct FetchOptions<'a> {
 }
 
 impl ImapHandler {
+    /// FETCH. RFC 9051 §6.4.5. Given `since`, answers only for messages changed after it; given a page, only for that
+    /// part of them. Sets `\Seen`, and flushes long output on the way.
     pub(super) async fn fetch(
         &mut self,
         set: &MessageSet,
@@ -105,7 +107,7 @@ impl ImapHandler {
     }
 
     /// RFC 9051 §6.4.5: reading a message without PEEK sets `\Seen`, unless nothing can be stored, as on a full disk.
-    /// Returns the UIDs that did not have it.
+    /// Then writes pending updates, without expunges. Returns the UIDs that did not have it, ascending.
     async fn mark_seen(&mut self, places: &[usize], items: &[Item]) -> Result<Vec<Uid>, Failure> {
         let Some(selected) = &self.selected else { return Ok(vec![]) };
         if selected.read_only || !items.iter().any(Item::sets_seen) {
@@ -136,6 +138,8 @@ impl ImapHandler {
         Ok(uids)
     }
 
+    /// Records the event that a message was retrieved, with the transcript since the last such event; nothing for a
+    /// message without a journey.
     fn report(&mut self, message: &Message) {
         let Some(journey) = message.journey() else { return };
         let step =
@@ -211,8 +215,8 @@ impl Sources {
     }
 }
 
-/// A message with the loaded data. What is missing went when the message was expunged, which the client was not told yet:
-/// it gets the rest, and the data as long as it is there. RFC 2180 §4.1.
+/// A message with the loaded data. What is missing went when the message was expunged, which the client does not know
+/// yet: it gets the rest, and the data as long as it is there. RFC 2180 §4.1.
 pub(super) struct Source<'a> {
     meta: &'a MessageMeta,
     summary: Option<CachedSummary<'a>>,
@@ -246,6 +250,7 @@ impl<'a> Source<'a> {
         more.peek().is_none() || more.any(|item| self.answers(item))
     }
 
+    /// Whether what the item asks for was loaded.
     fn answers(&self, item: &Item) -> bool {
         match item {
             Item::Envelope | Item::BodyStructure { extensible: true } | Item::ThreadId => self.summary.is_some(),
@@ -262,7 +267,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Writes all items; `false` when Cannot decode a part. RFC 3516 §4.3 (UNKNOWN-CTE).
+    /// Writes one FETCH response with all items that can be answered, and what the options add; `false` when a part
+    /// cannot be decoded, which is left out. RFC 3516 §4.3 (UNKNOWN-CTE).
     pub(super) fn write(
         &self,
         out: &mut ResponseBuffer,
@@ -348,7 +354,8 @@ impl Source<'_> {
         }
     }
 
-    /// The bytes of a section; of the header without the message, if they are kept apart.
+    /// The bytes of a section, from the kept header if that is enough, else from the message; `None` if the part does
+    /// not exist.
     fn section(&self, section: &Section, listed: Option<&[String]>) -> Option<Vec<Bytes>> {
         match (self.header, listed, &self.trace, &self.message, &self.structure) {
             (Some(header), Some(names), ..) => Some(vec![pick_fields(&[header.bytes], names, false)]),
@@ -367,6 +374,7 @@ impl Source<'_> {
     }
 }
 
+/// The bytes within `bounds`, the first and a count; all of them if that is `None`.
 fn cut(pieces: Vec<Bytes>, bounds: Option<(u32, u32)>) -> Vec<Bytes> {
     match bounds {
         Some(bounds) => partial(&pieces, bounds),

@@ -54,6 +54,7 @@ impl ImapHandler {
         Ok(())
     }
 
+    /// Executes a request, then writes updates and its reply. Arrivals that the request must see are reported first.
     async fn answer(&mut self, request: Request) -> Result<(), net::Error> {
         let options = UpdateOptions { hold_expunges: request.holds_expunges(), ..UpdateOptions::default() };
         if request.enables_condstore() {
@@ -72,7 +73,7 @@ impl ImapHandler {
         self.finish(&reply, &options).await
     }
 
-    /// Writes pending updates and completes the command.
+    /// Writes pending updates, events and new messages, and completes the command with the reply.
     async fn finish(&mut self, reply: &Reply, options: &UpdateOptions<'_>) -> Result<(), net::Error> {
         self.write_updates(options);
         self.write_events();
@@ -84,6 +85,7 @@ impl ImapHandler {
         Ok(())
     }
 
+    /// Executes a request: writes its untagged responses and returns the tagged reply.
     async fn handle(&mut self, request: Request) -> Result<Reply, Failure> {
         match request {
             Request::Noop | Request::Idle => Ok(Reply::ok("NOOP completed")),
@@ -130,7 +132,7 @@ impl ImapHandler {
         }
     }
 
-    /// SELECT and EXAMINE. RFC 9051 §6.3.2, §6.3.3.
+    /// SELECT and EXAMINE. The mailbox selected before is closed even if this fails. RFC 9051 §6.3.2, §6.3.3.
     async fn select(&mut self, name: &str, read_only: bool, known: Option<&Resync>) -> Result<Reply, Failure> {
         self.deselect().await;
         let mailbox = self.mailboxes.open(&self.account, name)?;
@@ -144,7 +146,8 @@ impl ImapHandler {
         Ok(Reply::ok(text).with(Code::Word(code)))
     }
 
-    /// The untagged responses of SELECT and EXAMINE. RFC 9051 §6.3.2, RFC 3501 §6.3.1.
+    /// Makes this the selected mailbox and writes the untagged responses of SELECT and EXAMINE. RFC 9051 §6.3.2, RFC
+    /// 3501 §6.3.1.
     fn write_selected(&mut self, name: &str, selected: Selected) {
         let rev2 = self.conn.machine.enabled().rev2;
         let out = self.conn.machine.out();
@@ -186,6 +189,7 @@ impl ImapHandler {
         }
     }
 
+    /// Begins IDLE after the pending updates.
     fn idle(&mut self) {
         self.write_updates(&UpdateOptions::default());
         self.conn.machine.idle();

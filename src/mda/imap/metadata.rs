@@ -68,7 +68,7 @@ impl ImapHandler {
     }
 }
 
-/// The mailbox; `None` for the server.
+/// The mailbox; `None` for the empty name, which is the server.
 fn mailbox_or_server(mailbox: &str) -> Option<&str> {
     (!mailbox.is_empty()).then_some(mailbox)
 }

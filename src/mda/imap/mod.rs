@@ -113,7 +113,7 @@ impl Imap {
         Ok(None)
     }
 
-    /// Opens the account of a user, which is made at the first login; or says why it cannot.
+    /// Opens the account of a user, which is made at the first login. `Err` is the text of the reply.
     async fn open(&self, login: &str, conn: &mut Conn<Session>) -> Result<AuthenticatedUser, &'static str> {
         let user = self.0.user(login).ok_or(UNAVAILABLE)?;
         // RFC 5530 §3: also while the host with the mailboxes is off.

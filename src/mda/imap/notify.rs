@@ -21,7 +21,7 @@ use crate::sync::Turn;
 const MAX_NAMES: usize = 1_000;
 
 impl ImapHandler {
-    /// NOTIFY. RFC 5465 §3.1.
+    /// NOTIFY; `None` for NOTIFY NONE. RFC 5465 §3.1.
     pub(super) async fn set_notify(&mut self, notify: Option<Notify>) -> Result<Reply, Failure> {
         let overflow = Code::Word("NOTIFICATIONOVERFLOW");
         let Some(mut notify) = notify else {
@@ -43,6 +43,7 @@ impl ImapHandler {
         Ok(Reply::ok("NOTIFY completed"))
     }
 
+    /// Writes `STATUS` of every mailbox with events for messages or flags, except the selected one: NOTIFY SET STATUS.
     async fn write_all_status(&mut self, notify: &Notify) -> Result<(), Failure> {
         let mut turn = Turn::begin();
         for listed in self.mailboxes.list(&self.account)? {
@@ -73,7 +74,8 @@ impl ImapHandler {
         selected.is_some_and(|selected| selected.delayed) && !self.conn.machine.is_idling()
     }
 
-    /// Writes the changes by other sessions since the last call.
+    /// Writes what other sessions have changed since the last call, as far as the client asked for it. After an
+    /// overflow of events, NOTIFY is off.
     pub(super) fn write_events(&mut self) {
         let update = self.reader.read();
         if update == FeedUpdate::default() {
@@ -114,6 +116,7 @@ impl ImapHandler {
         }
     }
 
+    /// Writes `LIST`, `METADATA` and `STATUS` for the events that the client asked for.
     fn write_notify_events(&mut self, notify: &Notify, update: &FeedUpdate) -> Result<(), Error> {
         let all = self.mailboxes.list(&self.account)?;
         let mut reported_names = BTreeSet::new();
@@ -187,7 +190,8 @@ impl ImapHandler {
         self.selected.as_ref().is_some_and(|selected| !selected.new.is_empty())
     }
 
-    /// Writes FETCH responses for new messages, as many as are sent at once. They do not set `\Seen`. RFC 5465 §5.2.
+    /// Writes FETCH responses for new messages, as many as are sent at once; the others stay pending. They do not set
+    /// `\Seen`. RFC 5465 §5.2.
     pub(super) fn write_new_messages(&mut self) {
         let items = self.notify.as_ref().and_then(|notify| notify.selected.as_ref()).map(|selected| &selected.items);
         let (Some(items), Some(selected)) = (items, &mut self.selected) else { return };
@@ -233,6 +237,7 @@ fn events_of(notify: &Notify, listed: &Listed) -> Events {
     all
 }
 
+/// Whether the filter of an event group covers a name.
 fn matches(filter: &Filter, listed: &Listed) -> bool {
     match filter {
         Filter::Personal => true,
@@ -242,7 +247,7 @@ fn matches(filter: &Filter, listed: &Listed) -> bool {
     }
 }
 
-/// The list entry of a name; the list is sorted.
+/// The entry of a name in a sorted list; one without a mailbox if the name is not in it.
 fn find(all: &[Listed], name: &str) -> Listed {
     let found = all.binary_search_by(|listed| listed.name.as_str().cmp(name)).ok().map(|at| all[at].clone());
     found.unwrap_or_else(|| Listed {

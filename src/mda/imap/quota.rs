@@ -33,6 +33,7 @@ impl ImapHandler {
         }))
     }
 
+    /// `QUOTA` with the usage and the limit of each limited resource; STORAGE in units of 1024 bytes.
     fn write_quota(&mut self, Quota { storage, messages }: Quota) -> Result<(), Error> {
         let Usage { bytes, messages: count } = self.mailboxes.usage(&self.account)?;
         let (used, limit) = (bytes.div_ceil(STORAGE_UNIT_BYTES), storage.map(|storage| storage / STORAGE_UNIT_BYTES));

@@ -15,7 +15,8 @@ impl ImapHandler {
         }
     }
 
-    /// Reports the changes to a client that has just selected a mailbox it knows. RFC 7162 §3.2.5.1.
+    /// Reports the changes to a client that has just selected a mailbox it knows; nothing if UIDVALIDITY is another.
+    /// RFC 7162 §3.2.5.1.
     pub(super) fn resync(&mut self, known: &Resync) -> Result<(), Failure> {
         let Some(selected) = self.selected.as_ref().filter(|selected| selected.view.uidvalidity == known.uidvalidity)
         else {

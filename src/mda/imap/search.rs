@@ -19,6 +19,7 @@ use crate::sync::{Turn, beside_others};
 const WINDOW: usize = 64;
 
 impl ImapHandler {
+    /// SEARCH; stores the result as `$` if the client asked for that.
     pub(super) async fn search(&mut self, search: &Search) -> Result<Reply, Failure> {
         let uids = self.find(&search.key).await?;
         let Some(selected) = &mut self.selected else { return Ok(Reply::ok("No mailbox selected")) };
@@ -34,7 +35,7 @@ impl ImapHandler {
         Ok(Reply::ok("SEARCH completed"))
     }
 
-    /// The UIDs of the messages that match a key.
+    /// The UIDs of the messages of the selected mailbox that match a key; none without a selected mailbox.
     pub(super) async fn find(&self, key: &Key) -> Result<Numbers, Failure> {
         let mut uids = Numbers::default();
         let Some(selected) = &self.selected else { return Ok(uids) };
@@ -63,7 +64,7 @@ impl ImapHandler {
         Ok(uids)
     }
 
-    /// RFC 5182 §2.1: a failed search clears the saved result.
+    /// The reply to a search with an unknown charset. As a failed search, it clears the saved result, RFC 5182 §2.1.
     pub(super) fn unsave(&mut self) -> Reply {
         if let Some(selected) = &mut self.selected {
             selected.saved = Numbers::default();
@@ -72,7 +73,8 @@ impl ImapHandler {
     }
 }
 
-/// RFC 9051 §6.4.4.4, RFC 9394 §3.2: a search for only the lowest, the highest or a page saves only those.
+/// The part of the found UIDs that is saved as `$`, RFC 9051 §6.4.4.4, RFC 9394 §3.2: a search for only the lowest, the
+/// highest or a page saves only those.
 fn saved(returns: &SearchReturn, uids: Numbers) -> Numbers {
     if returns.all || returns.count || !(returns.min || returns.max || returns.page.is_some()) {
         return uids;
@@ -134,7 +136,7 @@ impl<'a> SearchRunner<'a> {
         Self { selected, key, now, summaries, filter, texts, headers, batch }
     }
 
-    /// Whether a message matches; `None` if only the message itself can tell.
+    /// Whether a message matches; `None` if that takes the message itself.
     fn decide(&mut self, place: usize, message: &MessageMeta) -> Result<Option<bool>, Error> {
         let facts = facts(self.selected, place, message, self.now);
         if let Some(found) = evaluate(self.key, &facts, None) {
@@ -160,7 +162,7 @@ impl<'a> SearchRunner<'a> {
         let message = match header {
             Some(header) => Some(header),
             None => match self.batch.first(&self.selected.view, places) {
-                // A damaged message does not match what only its text could tell.
+                // A damaged message does not match where its text has to decide.
                 Err(error) if error.is_damage() => None,
                 message => message?,
             },

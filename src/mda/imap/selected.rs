@@ -94,8 +94,8 @@ impl Selected {
         selected
     }
 
-    /// The first message of the view that no other session was told of. SELECT claims them for this session. RFC 3501
-    /// §2.3.2.
+    /// The UID from which on messages of the view are recent. SELECT claims them for this session, EXAMINE does not.
+    /// RFC 3501 §2.3.2.
     fn first_recent(&mut self) -> Uid {
         if self.read_only {
             return self.mailbox.recent_from();
@@ -114,7 +114,7 @@ impl Selected {
         self.held_expunges.contains(&uid)
     }
 
-    /// The system flags and the keywords in use.
+    /// All system flags, and the keywords that were reported.
     pub(super) fn known_flags(&self) -> Flags {
         let system = SystemFlags::ALL.iter().fold(SystemFlags::NONE, |all, (flag, _)| all.with(*flag));
         Flags { system, keywords: self.keywords.iter().cloned().collect() }
@@ -177,6 +177,7 @@ impl Selected {
         messages.count_before(*uids.start())..after
     }
 
+    /// The highest UID of the view; 0 if it is empty.
     pub(super) fn last_uid(&self) -> Uid {
         self.view.messages.last().map_or(0, |message| message.uid)
     }
@@ -186,7 +187,8 @@ impl Selected {
         places.iter().map(|place| self.view.messages[*place].uid).collect()
     }
 
-    /// Writes the changes since the last update.
+    /// Writes the changes of the mailbox since the last update, as far as the options allow; the view then has them
+    /// too.
     pub(super) fn write_updates(&mut self, out: &mut ResponseBuffer, options: &UpdateOptions<'_>) -> Result<(), Error> {
         let new = self.mailbox.view()?;
         let old = self.view.clone();
@@ -211,6 +213,8 @@ impl Selected {
         Ok(())
     }
 
+    /// Reports added messages: `EXISTS`, `RECENT`, and `FLAGS` with new keywords. Their FETCH responses become pending
+    /// if the client wants them.
     fn write_arrived(&mut self, out: &mut ResponseBuffer, arrived: &[Uid], options: &UpdateOptions<'_>) {
         let created = std::mem::take(&mut self.created);
         if arrived.is_empty() {
@@ -231,6 +235,8 @@ impl Selected {
         }
     }
 
+    /// `FETCH` with the flags of changed messages, except those that the command reports itself; before that, `FLAGS`
+    /// with new keywords.
     fn write_flags(&mut self, out: &mut ResponseBuffer, changed: &[Uid], options: &UpdateOptions<'_>) {
         let view = self.view.clone();
         if self.add_keywords(changed.iter().filter_map(|uid| view.find(*uid))) {
@@ -241,8 +247,8 @@ impl Selected {
         }
     }
 
-    /// `FETCH` with the flags of one message, and with its UID if `by_uid`. With CONDSTORE, UID and MODSEQ are included:
-    /// RFC 7162 §3.1, §3.2.4.
+    /// `FETCH` with the flags of one message, and with its UID if `by_uid`; nothing if it is not in the view. With
+    /// CONDSTORE, UID and MODSEQ are included: RFC 7162 §3.1, §3.2.4.
     pub(super) fn write_flags_of(&self, out: &mut ResponseBuffer, uid: Uid, by_uid: bool, enabled: Enabled) {
         let Some(place) = self.view.messages.place(uid) else { return };
         let MessageMeta { flags, keywords, modseq, .. } = &self.view.messages[place];
@@ -277,8 +283,8 @@ impl Selected {
     }
 }
 
-/// Each number counts without the messages expunged before it, so the highest is reported first. RFC 9051 §7.5.1; RFC
-/// 7162 §3.2.10.
+/// `VANISHED` with QRESYNC; else `EXPUNGE` of each message, the highest first, since each number counts without the
+/// messages expunged before it. RFC 9051 §7.5.1; RFC 7162 §3.2.10.
 fn write_expunged(out: &mut ResponseBuffer, old: &View, expunged: &[Uid], enabled: Enabled) {
     if enabled.qresync && !expunged.is_empty() {
         return out.vanished(&expunged.iter().copied().collect(), false);

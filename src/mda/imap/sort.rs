@@ -70,7 +70,8 @@ impl ImapHandler {
         Ok(Reply::ok("THREAD completed"))
     }
 
-    /// The sort keys of messages; expunged ones are left out.
+    /// The sort keys of messages, numbered by UID or else by sequence number; those without a summary, since they are
+    /// expunged or damaged, are left out.
     async fn rows(&self, uids: &Numbers, by_uid: bool) -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
         let Some(selected) = &self.selected else { return Ok(rows) };

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::error_reply::Failure;
 use super::handler::ImapHandler;
 use crate::imap::{Attribute, Code, List, ListEntry, Reply, ResponseBuffer, StatusItem, pattern_matches};
-use crate::mda::{Listed, SpecialUse, Status, canonical_name};
+use crate::mda::{INBOX, Listed, SpecialUse, Status, canonical_name};
 
 /// Separates two levels of a name.
 pub(super) const DELIMITER: char = '/';
 
 impl ImapHandler {
+    /// CREATE. In IMAP4rev2, `LIST` reports the stored spelling if it is another. RFC 9051 §6.3.4.
     pub(super) async fn create(&mut self, name: &str, uses: &[String]) -> Result<Reply, Failure> {
         let id = self.mailboxes.create_for(&self.account, name, uses).await?;
         let name = name.strip_suffix(DELIMITER).unwrap_or(name);
@@ -94,6 +95,7 @@ impl ImapHandler {
         Ok(Reply::ok("LIST completed"))
     }
 
+    /// `LIST` of one name, and its `STATUS` if that is requested.
     fn list_one(&mut self, list: &List, listed: &Listed, found: &Found) {
         let name = &listed.name;
         let items = list.returns.as_ref().map_or(&[][..], |returns| &returns.status);
@@ -107,7 +109,8 @@ impl ImapHandler {
         }
     }
 
-    /// LSUB. RFC 3501 §6.3.9: with `%`, a parent stands for subscriptions below it.
+    /// LSUB. RFC 3501 §6.3.9: with `%`, a parent that matches stands for subscriptions below it that do not, as
+    /// `\NoSelect`.
     pub(super) fn lsub(&mut self, reference: &str, pattern: &str) -> Result<Reply, Failure> {
         let pattern = join(reference, pattern);
         let all = self.mailboxes.list(&self.account)?;
@@ -170,10 +173,18 @@ fn join(reference: &str, pattern: &str) -> String {
     format!("{reference}{pattern}")
 }
 
-/// INBOX is case-insensitive. RFC 9051 §5.1.
+/// Whether a pattern of LIST or LSUB matches a name. INBOX is case-insensitive, also in front of the names below it. RFC 9051 §5.1.
 fn matches(pattern: &str, name: &str) -> bool {
-    let any_case = || name == "INBOX" && pattern_matches(&pattern.to_ascii_uppercase(), name, DELIMITER);
-    pattern_matches(pattern, name, DELIMITER) || any_case()
+    let any_case = || name == INBOX && pattern_matches(&pattern.to_ascii_uppercase(), name, DELIMITER);
+    let below_any_case = || {
+        let (inbox, rest) = pattern.split_at_checked(INBOX.len()).filter(|_| is_below_inbox(name))?;
+        inbox.eq_ignore_ascii_case(INBOX).then(|| pattern_matches(&format!("{INBOX}{rest}"), name, DELIMITER))
+    };
+    pattern_matches(pattern, name, DELIMITER) || any_case() || below_any_case().unwrap_or(false)
+}
+
+fn is_below_inbox(name: &str) -> bool {
+    name.strip_prefix(INBOX).is_some_and(|rest| rest.starts_with(DELIMITER))
 }
 
 /// A LIST entry of a name.

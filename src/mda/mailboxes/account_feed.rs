@@ -29,14 +29,14 @@ pub struct SessionId(u64);
 /// An event of an account other than a change of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountEvent {
-    /// A mailbox old_name created, deleted or renamed.
+    /// A mailbox was created, deleted or renamed.
     Named {
         /// Its name.
         name: String,
         /// The name before a rename.
         old_name: Option<String>,
     },
-    /// A name old_name subscribed or unsubscribed.
+    /// A name was subscribed or unsubscribed.
     Subscribed(String),
     /// Annotations were set or removed. RFC 5464 §4.4.2.
     Annotated {
@@ -64,7 +64,7 @@ impl From<Vec<Change>> for CommittedChanges {
 }
 
 impl CommittedChanges {
-    /// Events for created or deleted names of an account.
+    /// Events for created or deleted names of an account, without changes of messages.
     pub(super) fn names(account: i64, names: impl IntoIterator<Item = String>) -> Self {
         let events = names.into_iter().map(|name| (account, AccountEvent::Named { name, old_name: None })).collect();
         Self { events, ..Self::default() }
@@ -88,7 +88,7 @@ struct State {
     dropped: u64,
 }
 
-/// When a mailbox old_name last changed.
+/// When a mailbox last changed.
 #[derive(Debug, Default)]
 struct MailboxMarks {
     /// Messages were added or expunged.
@@ -105,6 +105,7 @@ struct ChangeMark {
 }
 
 impl ChangeMark {
+    /// Records a change with this number by this session.
     fn put(&mut self, number: u64, by: SessionId) {
         if by != self.by {
             (self.by, self.other) = (by, self.last);
@@ -123,7 +124,7 @@ impl AccountFeed {
         Self { state: Mutex::default(), last: watch::Sender::new(0) }
     }
 
-    /// Runs the update with the next number.
+    /// Runs `put` with the next number, then wakes the readers.
     fn put(&self, put: impl FnOnce(&mut State, u64)) {
         let mut state = lock(&self.state);
         state.last += 1;
@@ -135,6 +136,7 @@ impl AccountFeed {
 }
 
 impl State {
+    /// Marks the mailbox of a change, unless the change is empty; forgets a deleted mailbox.
     fn change(&mut self, change: &Change, number: u64, by: SessionId) {
         let marks = self.changed.entry(change.mailbox).or_default();
         match &change.kind {
@@ -146,6 +148,7 @@ impl State {
         }
     }
 
+    /// Appends an event; drops the oldest ones that exceed the memory.
     fn add(&mut self, events: AccountEvent, number: u64, by: SessionId) {
         self.bytes += bytes(&events);
         self.events.push_back((number, by, events.into()));
@@ -158,7 +161,7 @@ impl State {
     }
 }
 
-/// About the memory that an event takes.
+/// About the memory that an event takes, in bytes.
 fn bytes(events: &AccountEvent) -> usize {
     let names = match events {
         AccountEvent::Named { name, old_name } => name.len() + old_name.as_ref().map_or(0, String::len),
@@ -192,12 +195,12 @@ pub struct FeedUpdate {
 }
 
 impl FeedReader {
-    /// Wakes when there is more to read.
+    /// Wakes after every change of the account, also those of this session, which `read` leaves out.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.feed.last.subscribe()
     }
 
-    /// Takes everything that is new.
+    /// Takes what other sessions have changed since the last read, or since [`Mailboxes::follow`].
     pub fn read(&mut self) -> FeedUpdate {
         let state = lock(&self.feed.state);
         let (read, session) = (self.read, self.session);

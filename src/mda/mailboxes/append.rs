@@ -62,7 +62,8 @@ pub(super) enum Listing {
 
 impl Mailboxes {
     /// Delivers a message to an account, which is created if it does not exist: into the mailbox named by the address's
-    /// detail (RFC 5233, case-insensitive) if that exists, else into INBOX.
+    /// detail (RFC 5233, case-insensitive) if that exists, else into INBOX. If its journey was deleted meanwhile, the
+    /// message is removed in the same commit.
     ///
     /// # Errors
     /// The message exceeds the quota of the account, or it cannot be stored.
@@ -85,11 +86,12 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// Appends messages to a mailbox, all of them or none. RFC 9051 §6.3.12, RFC 3502.
+    /// Appends messages to a mailbox, all of them or none. Returns where they are, in order. RFC 9051 §6.3.12, RFC
+    /// 3502.
     ///
     /// # Errors
-    /// The mailbox does not exist, a message has too many keywords, the quota of the account is exceeded, or the
-    /// messages cannot be stored.
+    /// The mailbox does not exist, a message has too many keywords or too long a header, the quota of the account is
+    /// exceeded, or the messages cannot be stored.
     pub async fn append(
         &self,
         account: &str,
@@ -116,7 +118,8 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// The message to insert; refuses flags that could grow without bound.
+    /// A message of a client, saved now, as [`Self::new_message`]; refuses keywords as [`check`] does, and a header
+    /// that is too long.
     fn new_message_to_append(
         &self,
         AppendMessage { message, flags, received }: AppendMessage,
@@ -131,18 +134,20 @@ impl Mailboxes {
         Ok(MessageToInsert { saved: now, listing, ..self.new_message(&message, flags, received) })
     }
 
+    /// The message to insert, with its binary parts in base64. It is saved when it is received, and to the catalogue it
+    /// is a copy.
     fn new_message(&self, message: &Message, flags: Flags, received: i64) -> MessageToInsert {
         let (message, summary) = self.without_binary(message.clone());
         MessageToInsert { message, summary, flags, received, saved: received, listing: self.listing(Listing::Copy) }
     }
 
-    /// The listing, if there is a catalogue.
+    /// The given listing if there is a catalogue, else `Listing::None`.
     pub(super) fn listing(&self, listing: Listing) -> Listing {
         if self.inner.catalogue.is_some() { listing } else { Listing::None }
     }
 
-    /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, in base64, because IMAP literals hold
-    /// no NUL, and so that sizes agree with what is fetched. RFC 9051 §4.3.1, RFC 3516 §4.2.
+    /// The message as it is stored, with its summary: binary parts, as of BINARYMIME, in base64, because IMAP literals
+    /// hold no NUL, and so that sizes agree with what is fetched. RFC 9051 §4.3.1, RFC 3516 §4.2.
     pub(super) fn without_binary(&self, message: Message) -> (Message, Arc<Summary>) {
         let summary = self.inner.summaries.of(&message.content);
         if !summary.has_binary {
@@ -179,7 +184,7 @@ impl Mailbox {
     }
 }
 
-/// The mailbox for a detail, else INBOX, which every account has.
+/// The id and stored name of the mailbox for a detail, in any case, else of INBOX, which every account has.
 fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>) -> Result<(i64, String), Error> {
     if let Some(detail) = detail
         && let Some(found) = sqlite::find_ignoring_case(transaction, account, detail)?
@@ -190,6 +195,7 @@ fn destination(transaction: &Transaction<'_>, account: i64, detail: Option<&str>
     Ok((inbox.ok_or_else(|| Error::NoMailbox(INBOX.to_owned()))?, INBOX.to_owned()))
 }
 
+/// Inserts a message into a mailbox. `name` is the name of the mailbox for the result.
 pub(super) fn insert_message(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -200,7 +206,7 @@ pub(super) fn insert_message(
     Ok((Delivered { mailbox: name, uidvalidity, uid }, vec![change]))
 }
 
-/// Refuses flags that could grow without bound, and keywords that are none.
+/// Refuses too many or too long keywords, and words that are no keyword.
 pub(super) fn check(flags: &Flags) -> Result<(), Error> {
     if MAX_KEYWORDS < flags.keywords.len() || flags.keywords.iter().any(|word| MAX_KEYWORD_BYTES < word.len()) {
         return Err(Error::TooMany("keywords"));

@@ -32,8 +32,8 @@ impl Mailbox {
         mailboxes.change(job).await
     }
 
-    /// The same, except for messages changed after this modification sequence: they stay as they are, and their UIDs
-    /// are returned, ascending. RFC 7162 §3.1.3.
+    /// The same, except for messages changed after the modification sequence `since`: they stay as they are, and their
+    /// UIDs are returned, ascending. `None` changes all and returns no UIDs. RFC 7162 §3.1.3.
     ///
     /// # Errors
     /// As for [`Self::store`].
@@ -60,13 +60,15 @@ impl Mailbox {
         mailboxes.change(job).await
     }
 
-    /// To mark messages `\Deleted` is the first half of deleting them.
+    /// The handle for a change of flags. To mark messages `\Deleted` is the first half of deleting them, so a full disk
+    /// lets it pass.
     fn mailboxes_for(&self, mode: StoreMode, flags: &Flags) -> Mailboxes {
         let deletes = mode != StoreMode::Remove && flags.system.contains(SystemFlags::DELETED);
         if deletes { self.mailboxes.freeing() } else { self.mailboxes.clone() }
     }
 
-    /// Copies messages with their flags and internal dates into a mailbox of the account, all of them or none.
+    /// Copies messages with their flags and internal dates into a mailbox of the same account, all of them or none.
+    /// UIDs that do not exist are ignored.
     ///
     /// # Errors
     /// The mailbox does not exist, the quota of the account is exceeded, or the copies cannot be stored.
@@ -74,7 +76,8 @@ impl Mailbox {
         self.transfer(uids, mailbox, false).await
     }
 
-    /// Moves messages into a mailbox of the account, atomically. RFC 6851 §3.
+    /// Moves messages into a mailbox of the same account, atomically and whatever its quota. UIDs that do not exist are
+    /// ignored. RFC 6851 §3.
     ///
     /// # Errors
     /// The mailbox does not exist, or the change cannot be stored.
@@ -82,8 +85,8 @@ impl Mailbox {
         self.transfer(uids, mailbox, true).await
     }
 
-    /// Removes the messages with `\Deleted`, or, if `only` is given, those of them among these UIDs. RFC 9051 §6.4.3,
-    /// §6.4.9.
+    /// Removes the messages with `\Deleted`, or, if `only` is given, those of them among these UIDs. Returns the UIDs
+    /// of the removed messages, ascending. RFC 9051 §6.4.3, §6.4.9.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -114,6 +117,7 @@ impl Mailbox {
         self.mailboxes.freeing().change(job).await
     }
 
+    /// Copies messages; or moves them, and then without a check of the quota.
     async fn transfer(&self, uids: Vec<Uid>, mailbox: &str, remove_originals: bool) -> Result<Copied, Error> {
         let (id, account, name, now) = (self.shared.id, self.account, canonical(mailbox)?, self.mailboxes.now());
         let quotas = self.mailboxes.quotas();
@@ -135,6 +139,8 @@ impl Mailbox {
     }
 }
 
+/// Changes flags of messages in a job. Messages that already have the new flags keep their modification sequence; one
+/// that would have too many keywords is an error.
 pub(super) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -152,6 +158,7 @@ pub(super) fn set_flags(
     })
 }
 
+/// The flags of a message after a STORE of the `given` ones. Keywords are compared without case.
 fn combine(old: &Flags, mode: StoreMode, given: &Flags) -> Flags {
     let mut new = old.clone();
     match mode {

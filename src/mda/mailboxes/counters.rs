@@ -19,7 +19,7 @@ pub struct Counters {
     pub deleted: u32,
     /// Bytes of the messages with `\Deleted`. RFC 9208 §4.1.4.
     pub deleted_octets: u64,
-    /// Messages that no session was told of. RFC 3501 §2.3.2.
+    /// Messages that no session has claimed as recent. RFC 3501 §2.3.2.
     pub recents: u32,
 }
 

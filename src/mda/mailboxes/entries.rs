@@ -41,7 +41,8 @@ impl Mailboxes {
         .await
     }
 
-    /// Replaces the tags of entries by these: the keywords of all copies, and of those to come.
+    /// Replaces the tags of entries by these: the keywords of all copies, and of those to come. Keywords that begin
+    /// with `$` stay.
     ///
     /// # Errors
     /// A tag cannot be a keyword, or the change cannot be stored.
@@ -66,7 +67,8 @@ impl Mailboxes {
         .await
     }
 
-    /// Moves copies of entries into a mailbox of their account, which is created if it does not exist. Returns how many.
+    /// Moves the wanted copies of entries into a mailbox of their account, which is created if it does not exist.
+    /// Returns how many were elsewhere before.
     ///
     /// # Errors
     /// The name is not allowed, or the change cannot be stored.
@@ -99,8 +101,9 @@ impl Mailboxes {
         Ok(moved)
     }
 
-    /// Deletes entries with their journeys and all their copies, those under way too; or only the copies that are wanted.
-    /// Returns the journeys of the entries that are gone.
+    /// Deletes entries with their journeys and all their copies, those under way too. With a filter, deletes only the
+    /// copies that are wanted, and the entries that are then listed under no account. Returns the journeys of the
+    /// deleted entries.
     ///
     /// # Errors
     /// The change cannot be stored.
@@ -138,6 +141,7 @@ impl Mailboxes {
         Ok(journeys)
     }
 
+    /// Runs a job for every [`BATCH`] entries, each in its own commit; after an error those before it stay.
     async fn each_batch<F>(&self, entries: &[i64], job: F) -> Result<(), Error>
     where
         F: Fn(&Transaction<'_>, &[i64]) -> Result<CommittedChanges, Error> + Clone + Send + 'static,
@@ -150,7 +154,8 @@ impl Mailboxes {
     }
 }
 
-/// Changes the copies of entries, by mailbox and in the order of their UIDs.
+/// Calls `change` with the id of each mailbox that has copies of entries, and their UIDs, ascending. All the entries
+/// count as changed.
 fn change_copies(
     transaction: &Transaction<'_>,
     entries: &[i64],
@@ -163,7 +168,7 @@ fn change_copies(
     Ok(CommittedChanges { changes, entries, ..Default::default() })
 }
 
-/// The copies of entries by mailbox, ascending.
+/// The UIDs of the wanted copies of entries, ascending, by mailbox id.
 fn copies_by_mailbox(
     transaction: &Transaction<'_>,
     entries: &[i64],
@@ -179,7 +184,7 @@ fn copies_by_mailbox(
     Ok(by_mailbox)
 }
 
-/// The keyword of a tag, which may have spaces. RFC 9051 §9, `flag-keyword`.
+/// The keyword of a tag, with `+` for each space. RFC 9051 §9, `flag-keyword`.
 fn keyword(tag: &str) -> String {
     tag.replace(' ', "+")
 }

@@ -23,7 +23,8 @@ pub struct FiledMessage {
     pub reverse_path: ReversePath,
 }
 
-/// Some of all messages that came into a mailbox at this time or later, in order, after the one at `place`.
+/// The messages with a journey, in all mailboxes, that came into their mailbox at `since` or later: at most `limit`
+/// after the one at `place`, in the order of mailbox ids and UIDs.
 ///
 /// # Errors
 /// The store cannot be read.

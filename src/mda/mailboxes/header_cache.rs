@@ -39,7 +39,7 @@ impl Mailbox {
         HeaderReader { mailbox: self.clone(), block: None }
     }
 
-    /// The trace lines of a message; `None` if it was expunged.
+    /// The trace fields of a message, each ended by CR LF; `None` if it was expunged.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -49,8 +49,8 @@ impl Mailbox {
 }
 
 impl HeaderReader {
-    /// The kept header of a message; `None` if it must be looked for in the message, because it is long or was lost, or because
-    /// the message was expunged.
+    /// The kept header of a message, without its trace fields; `None` if it must be looked for in the message, because
+    /// it is long or was lost, or because the message was expunged.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -76,6 +76,7 @@ impl HeaderReader {
         Ok(self.block.as_deref().and_then(|block| block.find(message.uid)))
     }
 
+    /// Reads a block from the tables; messages without a kept header are not in it.
     fn load(&self, number: u32) -> Result<HeaderBlock, Error> {
         let mut block = HeaderBlock { number, entries: vec![], bytes: vec![] };
         let first = number << BLOCK_BITS;
@@ -106,7 +107,7 @@ impl HeaderBlock {
         Some(KeptHeader { bytes: self.bytes.get(range.clone())?, is_whole: *is_whole })
     }
 
-    /// About the memory that it takes.
+    /// About the memory that it takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
     }

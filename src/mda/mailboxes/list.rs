@@ -52,7 +52,7 @@ impl Listed {
 }
 
 impl Mailboxes {
-    /// All names of an account, in order.
+    /// All names of an account, in order: of its mailboxes, of missing levels above them, and of its subscriptions.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -88,7 +88,7 @@ impl Mailboxes {
     /// The status of a mailbox.
     ///
     /// # Errors
-    /// No mailbox has this name.
+    /// No mailbox has this name, the name is not allowed, or the store cannot be read.
     pub fn status(&self, account: &str, name: &str) -> Result<Status, Error> {
         let name = canonical(name)?;
         let status = self.store.read(|connection| sqlite::status(connection, account, &name))?;

@@ -12,14 +12,14 @@ use crate::sync::lock;
 pub struct Maildrop {
     mailbox: Mailbox,
     view: Arc<View>,
-    /// Messages read read_ahead, by place.
+    /// Messages read ahead, with their places, ascending.
     read_ahead: VecDeque<(usize, Message)>,
     /// The place that a client which reads in order asks for next.
     next: usize,
     _lock: MaildropLock,
 }
 
-/// How many messages, and about how many bytes, are read read_ahead for a client that reads in order.
+/// How many messages, and about how many bytes, are read ahead for a client that reads in order.
 const MAX_READ_AHEAD: usize = 32;
 const MAX_READ_AHEAD_BYTES: u64 = 256 * 1024;
 
@@ -58,13 +58,15 @@ impl Mailboxes {
 }
 
 impl Maildrop {
-    /// Sizes and unique ids of the messages, in order. An id stays valid as long as its message: RFC 1939 §7 (UIDL).
+    /// Sizes in bytes and unique ids of the messages, in order. An id is `UIDVALIDITY.UID` in decimal and stays valid
+    /// as long as its message: RFC 1939 §7 (UIDL).
     pub fn entries(&self) -> impl Iterator<Item = (u64, String)> {
         let uidvalidity = self.view.uidvalidity;
         self.view.messages.iter().map(move |message| (message.size, format!("{uidvalidity}.{}", message.uid)))
     }
 
-    /// The message at this place, from 0; `None` if it was removed.
+    /// The message at this place, from 0; `None` if it was removed. If places are asked for in order, the next messages
+    /// are read ahead.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -82,7 +84,7 @@ impl Maildrop {
         Ok(if found { self.read_ahead.pop_front().map(|(_, message)| message) } else { None })
     }
 
-    /// The last place to read read_ahead.
+    /// The last place to read, with the message at `index` and as many after it as the limits allow.
     fn last_of_run(&self, index: usize) -> usize {
         let sizes = self.view.messages.iter_from(index).take(MAX_READ_AHEAD).scan(0, |bytes, message| {
             *bytes += message.size;

@@ -1,8 +1,8 @@
-//! What is kept in memory of all mailboxes of a process, within one budget: views of mailboxes, blocks of summaries, headers
-//! and filters of texts, trace lines.
+//! What is kept in memory of all mailboxes of a process, within one budget: views of mailboxes, blocks of summaries,
+//! headers and filters of texts, trace lines.
 //!
-//! What does not fit goes, what was put in first before the rest; but what was used since it was last looked at gets a second
-//! chance. A view is changed by the commits that change its mailbox; nothing else here ever changes.
+//! What does not fit goes, what was put in first before the rest; but what was used since it was last looked at gets a
+//! second chance. A view is changed by the commits that change its mailbox; nothing else here ever changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -66,12 +66,14 @@ impl Default for MemoryCache {
 }
 
 impl MemoryCache {
+    /// What is kept under a key; it counts as used.
     pub(super) fn find(&mut self, key: Key) -> Option<&Cached> {
         let entry = self.entries.get_mut(&key)?;
         entry.used = true;
         Some(&entry.cached)
     }
 
+    /// The trace fields of a message, possibly empty; `None` if they are not kept. They count as used.
     pub(super) fn trace(&mut self, mailbox: i64, uid: Uid) -> Option<Bytes> {
         match self.find(Key::Trace(mailbox, uid)) {
             Some(Cached::Trace(trace)) => Some(trace.clone()),
@@ -79,7 +81,8 @@ impl MemoryCache {
         }
     }
 
-    /// Inserts an entry that takes about this many bytes, or replaces it.
+    /// Inserts an entry that takes about this many bytes, or replaces it; evicts entries beyond the budget, perhaps
+    /// this one.
     pub(super) fn insert(&mut self, key: Key, cached: Cached, bytes: usize) {
         let bytes = bytes + ENTRY_BYTES;
         self.bytes += bytes;
@@ -90,6 +93,7 @@ impl MemoryCache {
         self.evict();
     }
 
+    /// Keeps the trace fields of a message, unless they are kept.
     pub(super) fn insert_trace(&mut self, mailbox: i64, uid: Uid, trace: &Bytes) {
         let key = Key::Trace(mailbox, uid);
         if !self.entries.contains_key(&key) {
@@ -97,7 +101,7 @@ impl MemoryCache {
         }
     }
 
-    /// An entry, if it is there, takes about this many bytes now.
+    /// Notes that an entry, if it is there, takes about this many bytes now; evicts entries beyond the budget.
     pub(super) fn resize(&mut self, key: Key, bytes: usize) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         self.bytes -= std::mem::replace(&mut entry.bytes, bytes + ENTRY_BYTES);
@@ -105,6 +109,8 @@ impl MemoryCache {
         self.evict();
     }
 
+    /// Removes entries until the rest is within the budget, in the order of insertion; one that was used is put at the
+    /// end instead.
     fn evict(&mut self) {
         while self.budget < self.bytes
             && let Some(oldest) = self.order.pop_front()

@@ -60,21 +60,21 @@ impl Messages {
         self.blocks.iter().flat_map(|block| block.messages.iter())
     }
 
-    /// The messages from this place on, in order.
+    /// The messages from this place on, counted from 0, in order.
     pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &MessageMeta> {
         let first = self.blocks.partition_point(|block| block.end() <= place);
         let skip = self.blocks.get(first).map_or(0, |block| place - block.start);
         self.blocks[first..].iter().flat_map(|block| block.messages.iter()).skip(skip)
     }
 
-    /// The messages that were changed after a modification sequence, with their places, in order.
+    /// The messages that were changed after a modification sequence, with their places from 0, in order.
     pub fn changed_after(&self, modseq: u64) -> impl Iterator<Item = (usize, &MessageMeta)> {
         let blocks = self.blocks.iter().filter(move |block| modseq < block.last_change);
         let messages = blocks.flat_map(|block| (block.start..).zip(block.messages.iter()));
         messages.filter(move |(_, message)| modseq < message.modseq)
     }
 
-    /// The place of the first message without `\Seen`.
+    /// The place, from 0, of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<usize> {
         let block = self.blocks.iter().find(|block| block.unseen != 0)?;
         Some(block.start + block.messages.iter().position(is_unseen)?)
@@ -156,7 +156,7 @@ impl Messages {
         }
     }
 
-    /// Changes the message with this UID, if it exists.
+    /// Changes the message with this UID, if it exists. `change` must keep the UID.
     pub(super) fn change(&mut self, uid: Uid, change: impl FnOnce(&mut MessageMeta)) {
         let Ok(at) = self.block(uid) else { return };
         let block = &mut self.blocks[at];
@@ -189,7 +189,7 @@ impl Messages {
         }
     }
 
-    /// Adds the differences from an older state of the same mailbox.
+    /// Adds to `changes` what differs from an older state of the same mailbox.
     pub(super) fn compare(&self, older: &Self, changes: &mut Changes) {
         let (mut before, mut now) = (older.blocks.iter().peekable(), self.blocks.iter().peekable());
         loop {
@@ -221,15 +221,19 @@ impl Messages {
 }
 
 impl Block {
+    /// The place after its last message, in the mailbox.
     fn end(&self) -> usize {
         self.start + self.len as usize
     }
 
+    /// The index of a UID among its messages, or where it would be inserted.
     fn place(&self, uid: Uid) -> Result<usize, usize> {
         self.messages.binary_search_by_key(&uid, |message| message.uid)
     }
 }
 
+/// Adds the differences of two lists of messages by ascending UID. A message is changed if its modification sequence
+/// is.
 fn compare(before: &[MessageMeta], now: &[MessageMeta], changes: &mut Changes) {
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     loop {
@@ -301,6 +305,7 @@ impl MessagesBuilder {
         self.messages
     }
 
+    /// Makes the open messages a block at the end, or inserts them one by one if their block is not after the last.
     fn close(&mut self) {
         let Some(first) = self.open.first() else { return };
         let number = first.uid >> BLOCK_BITS;

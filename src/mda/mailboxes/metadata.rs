@@ -19,7 +19,8 @@ const MAX_ACCOUNT_ENTRIES: usize = 1_000;
 const SPECIAL_USE: &str = "/private/specialuse";
 
 impl Mailboxes {
-    /// All entries of a mailbox, or of the account itself, with their values, in order.
+    /// All entries of a mailbox, or of the account itself if that is `None`, with their values, by name. The special
+    /// uses of a mailbox are the entry `/private/specialuse`.
     ///
     /// # Errors
     /// The mailbox does not exist, or the store cannot be read.
@@ -34,7 +35,8 @@ impl Mailboxes {
         Ok(all)
     }
 
-    /// Sets entries of a mailbox, or of the account itself; `None` removes an entry. All of them or none.
+    /// Sets entries of a mailbox, or of the account itself if that is `None`; a value of `None` removes an entry. All
+    /// of them or none.
     ///
     /// # Errors
     /// The mailbox or the special use does not exist, there would be too many entries, or the change cannot be stored.
@@ -63,6 +65,8 @@ impl Mailboxes {
     }
 }
 
+/// Sets or removes one entry of `place`, the id of a mailbox or `sqlite::ACCOUNT`. The entry for special uses of a
+/// mailbox sets those.
 fn set(
     transaction: &Transaction<'_>,
     account: i64,

@@ -79,7 +79,7 @@ pub use maildir::MaildirSync;
 pub use maildrop::Maildrop;
 pub use memory::MemoryUse;
 pub use messages::Messages;
-pub(super) use name::is_within;
+pub(super) use name::{INBOX, is_within};
 use open_mailbox::OpenMailbox;
 use quota::Quotas;
 pub use quota::Usage;
@@ -138,7 +138,8 @@ impl Mailboxes {
         Self::with_catalogue(store, clock, None)
     }
 
-    /// The same; messages that clients put into them are listed in the catalogue, which is in the same store.
+    /// The same with a catalogue in the same store: messages that clients append become entries of it, and delivered
+    /// messages copies of the entries of their journeys.
     pub fn with_catalogue(store: Store, clock: Clock, catalogue: Option<Catalogue>) -> Self {
         let (open, held, memory, summaries, quotas, feeds, sessions, commits) = Default::default();
         let inner = Inner { clock, catalogue, open, held, memory, summaries, quotas, feeds, sessions, commits };
@@ -150,15 +151,15 @@ impl Mailboxes {
         Self { store, ..self.clone() }
     }
 
-    /// The same for changes that free room, or lead to it: a full disk lets them pass, since how else would it get empty?
+    /// The same mailboxes for changes that free room on the disk, or lead to it: a full disk lets them pass.
     fn freeing(&self) -> Self {
         self.with_store(self.store.freeing())
     }
 
-    /// Opens a mailbox of an account.
+    /// Opens the mailbox of an account key and a name; reads no messages yet.
     ///
     /// # Errors
-    /// No mailbox has this name.
+    /// No mailbox has this name, the name is not allowed, or the store cannot be read.
     pub fn open(&self, account: &str, name: &str) -> Result<Mailbox, Error> {
         let name = name::canonical(name)?;
         let found = self.store.read(|connection| sqlite::find(connection, account, &name))?;
@@ -166,7 +167,8 @@ impl Mailboxes {
         Ok(self.by_id(account, id))
     }
 
-    /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing.
+    /// Runs a job in the next commit and waits until it is durable. A job that fails changes nothing. Sessions and open
+    /// mailboxes are not notified of what it changes.
     async fn write<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -175,8 +177,8 @@ impl Mailboxes {
         self.change(move |transaction| Ok((job(transaction)?, CommittedChanges::default()))).await
     }
 
-    /// Like `write`, for a job that returns its changes to mailboxes: once it is durable, all open mailboxes are
-    /// updated, even if the caller no longer waits.
+    /// Like `write`, for a job that also returns what it changed: once it is durable, all open mailboxes and the feeds
+    /// of the accounts are updated, even if the caller no longer waits.
     async fn change<T, W, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -191,13 +193,15 @@ impl Mailboxes {
         self.store.write_with(job, publish).await
     }
 
+    /// The time of the world, in seconds since 1970.
     fn now(&self) -> i64 {
         self.inner.clock.now().as_second()
     }
 }
 
 impl Mailbox {
-    /// Follows the mailbox: the receiver wakes after every change, also those of this session. IDLE waits here.
+    /// Follows the mailbox: the receiver wakes after every change, also those of this session. The value is the last
+    /// modification sequence, or `u64::MAX` once the mailbox is deleted. IDLE waits here.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.modseq.subscribe()
     }

@@ -8,12 +8,12 @@ const MAX_NAME_BYTES: usize = 255;
 const MAX_LEVELS: usize = 16;
 
 /// The mailbox that receives deliveries. RFC 9051 §5.1.
-pub(super) const INBOX: &str = "INBOX";
+pub(in crate::mda) const INBOX: &str = "INBOX";
 /// Separates two levels.
 const SEPARATOR: char = '/';
 
 /// The stored spelling of a name: INBOX in capitals, also as the first level; without a trailing separator, by which a
-/// client only announces that it will create mailboxes below (RFC 9051 §6.3.4).
+/// client only announces that it will create mailboxes below (RFC 9051 §6.3.4). Fails if the name is not allowed.
 pub(super) fn canonical(name: &str) -> Result<String, Error> {
     let name = name.strip_suffix(SEPARATOR).unwrap_or(name);
     if MAX_NAME_BYTES < name.len() {
@@ -33,6 +33,7 @@ pub(super) fn canonical(name: &str) -> Result<String, Error> {
     })
 }
 
+/// Whether what follows the name of a mailbox names that mailbox itself, or one below it.
 fn is_or_below(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with(SEPARATOR)
 }

@@ -1,6 +1,6 @@
 //! One mailbox in memory, shared by all sessions that use it, and kept after the last of them within the budget of
-//! [`super::memory`]. It is read from the tables once; then each commit applies its changes, in the order of commits, before
-//! its caller learns that it is durable.
+//! [`super::memory`]. It is read from the tables once; then each commit applies its changes, in the order of commits,
+//! before its caller learns that it is durable.
 //!
 //! ```text
 //! read whole --> View 41 --Change 42--> View 42 --Change 43--> View 43     sessions keep the view they have reported
@@ -68,7 +68,8 @@ impl OpenMailbox {
         Self { id, state: Mutex::default(), modseq: watch::Sender::new(0) }
     }
 
-    /// Applies the changes of one commit, which become visible together. Returns the memory that it takes now.
+    /// Applies the changes of one commit, which become visible together, and wakes those that follow the mailbox.
+    /// Returns about the bytes of memory that it takes now.
     fn apply(&self, changes: Vec<Change>) -> usize {
         let mut state = lock(&self.state);
         changes.into_iter().for_each(|change| state.apply(change));
@@ -80,6 +81,7 @@ impl OpenMailbox {
 }
 
 impl State {
+    /// Applies one change to the view; drops the view, to be read again, if the change is not the next one.
     fn apply(&mut self, Change { modseq, kind, .. }: Change) {
         let modseq = if matches!(kind, ChangeKind::Gone) { GONE } else { modseq };
         // A view read after the commit already contains the change.
@@ -94,13 +96,14 @@ impl State {
         }
     }
 
-    /// About the memory that it takes.
+    /// About the memory that it takes, in bytes.
     fn bytes(&self) -> usize {
         size_of::<OpenMailbox>() + self.view.as_ref().map_or(0, |view| size_of::<View>() + view.messages.bytes())
     }
 }
 
 impl View {
+    /// Makes this the view after a change, which must be the next one.
     fn apply(&mut self, modseq: u64, kind: ChangeKind) {
         self.modseq = modseq;
         match kind {
@@ -124,7 +127,7 @@ impl View {
 }
 
 impl Inner {
-    /// Applies what a commit changed to the mailboxes in memory and to the feeds.
+    /// Applies what a commit changed to the mailboxes in memory, and reports it to feeds, catalogue and Maildir sync.
     pub(super) fn apply_and_publish(&self, committed: CommittedChanges, by: SessionId) {
         self.publish(&committed, by);
         self.publish_entries(&committed);
@@ -147,7 +150,7 @@ impl Inner {
 }
 
 impl Mailboxes {
-    /// An existing mailbox.
+    /// The mailbox with this id, which must exist; nothing is read yet.
     pub(super) fn by_id(&self, account: i64, id: i64) -> Mailbox {
         let mut open = lock(&self.inner.open);
         let shared = open.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -164,8 +167,8 @@ impl Mailboxes {
         Mailbox { mailboxes: self.clone(), account, shared }
     }
 
-    /// Takes the messages that a session was told of out of a status that was read from the tables, where that is not
-    /// stored before the session ends.
+    /// Subtracts from the recent messages of a status, as read from the tables, those that sessions have claimed since:
+    /// the tables have that only after a session ends.
     pub(super) fn subtract_claimed(&self, status: &mut super::Status) -> Result<(), Error> {
         let Some(shared) = self.inner.find_open(status.id as i64) else { return Ok(()) };
         let (recent, view) = {
@@ -184,6 +187,7 @@ impl Mailboxes {
 }
 
 impl Inner {
+    /// Reports the changed entries to the catalogue, if there is one.
     fn publish_entries(&self, committed: &CommittedChanges) {
         let Some(catalogue) = &self.catalogue else { return };
         let mut entries = committed.entries.clone();
@@ -222,8 +226,8 @@ impl Mailbox {
         }
     }
 
-    /// Claims the recent messages of a view: those from the returned UID on are `\Recent` in this session, and in no other.
-    /// RFC 3501 §2.3.2. [`Self::record_recent`] stores that once the session ends.
+    /// Claims the recent messages of a view: those from the returned UID on are `\Recent` in this session, and in no
+    /// other. RFC 3501 §2.3.2. [`Self::record_recent`] stores that once the session ends.
     pub fn claim_recent(&self, view: &View) -> Uid {
         let mut state = lock(&self.shared.state);
         let recent = state.recent;
@@ -231,12 +235,12 @@ impl Mailbox {
         recent
     }
 
-    /// The UID from which on messages are recent, for a session that only looks.
+    /// The UID from which on messages are recent, for a session that claims none. Known once the view was read.
     pub fn recent_from(&self) -> Uid {
         lock(&self.shared.state).recent
     }
 
-    /// Stores which messages sessions were told of, so that they are not recent after the next start.
+    /// Stores which messages sessions have claimed, so that they are not recent after the next start.
     ///
     /// # Errors
     /// The change cannot be stored.

@@ -2,7 +2,7 @@
 //!
 //! The counters of a mailbox change with its messages, so the usage is a sum over the mailboxes of
 //! the account. A job that would exceed the quota fails as a whole. Moving within the account always works, and so do
-//! messages that other programs add to a Maildir, which are checked_usage all the same.
+//! messages that other programs add to a Maildir, which are counted all the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Usage {
 }
 
 impl Mailboxes {
-    /// Sets the quotas of these accounts.
+    /// Sets the quotas of the accounts with these keys; those of other accounts stay.
     pub fn limit(&self, quotas: impl IntoIterator<Item = (String, Quota)>) {
         Arc::make_mut(&mut *lock(&self.inner.quotas)).extend(quotas);
     }
@@ -36,7 +36,7 @@ impl Mailboxes {
         lock(&self.inner.quotas).get(account).copied()
     }
 
-    /// The usage of an account.
+    /// The usage of an account; 0 if it does not exist.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -59,7 +59,8 @@ impl Usage {
     }
 }
 
-/// Fails if the account exceeds its quota after these changes.
+/// Fails if these changes, which the job has made, add messages and the account now exceeds its quota. Changes that add
+/// none always pass.
 pub(super) fn check(
     transaction: &Transaction<'_>,
     quotas: &Quotas,
@@ -79,6 +80,7 @@ pub(super) fn check(
     }
 }
 
+/// The size of the messages that the changes add.
 fn sum(changes: &[Change]) -> Usage {
     let arrived = changes.iter().filter_map(|change| match &change.kind {
         ChangeKind::Added(messages) => Some(messages),

@@ -18,7 +18,8 @@ impl Mailbox {
     }
 
     /// Messages of a view, by ascending UID; from memory if all are cached. The caller limits their size. One that was
-    /// expunged is among them as long as its trace lines are cached and its content is stored.
+    /// expunged is among them as long as its trace lines are cached and its content is stored. A damaged one that is
+    /// not the first ends the list.
     ///
     /// # Errors
     /// They cannot be read.
@@ -42,7 +43,8 @@ impl Mailbox {
         Ok(found)
     }
 
-    /// The trace lines of messages by ascending UID; `None` for expunged ones.
+    /// The trace fields of messages by ascending UID: from memory, or else read and kept there. `None` for expunged
+    /// ones that are not in memory.
     pub(super) fn traces(&self, messages: &[&MessageMeta]) -> Result<Vec<Option<Bytes>>, Error> {
         let memory = &self.mailboxes.inner.memory;
         let mut found: Vec<Option<Bytes>> = {
@@ -96,7 +98,8 @@ impl Mailbox {
         }
     }
 
-    /// The beginning of the text of a message; `None` if it was expunged and its content is gone. RFC 8970.
+    /// The beginning of the text of a message, as PREVIEW returns it; `None` if it was expunged and its content is
+    /// gone. RFC 8970.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -32,7 +32,7 @@ impl SpecialUse {
     }
 }
 
-/// Uses by their attributes, as in `\Sent`.
+/// Uses by their attributes, as in `\Sent`, in any case; sorted, each once.
 ///
 /// # Errors
 /// There is no such use, or no mailbox can have it: none of ours is `\All` or `\Flagged`.
@@ -48,12 +48,12 @@ pub(super) fn parse_uses<'a>(attributes: impl IntoIterator<Item = &'a str>) -> R
     Ok(uses)
 }
 
-/// Names separated by spaces; with `\` in front of each, the attributes.
+/// The names of uses, each after `prefix`, separated by spaces; with the prefix `\`, their attributes.
 pub(super) fn format_uses(uses: &[SpecialUse], prefix: &str) -> String {
     uses.iter().map(|special| format!("{prefix}{}", special.name())).collect::<Vec<_>>().join(" ")
 }
 
-/// Parses the stored column.
+/// The uses in the column `use`: names separated by spaces; unknown ones are ignored.
 pub(super) fn parse_stored_uses(stored: Option<&str>) -> Vec<SpecialUse> {
     let words = stored.unwrap_or_default().split_ascii_whitespace();
     words.filter_map(|word| SpecialUse::ALL.into_iter().find(|special| special.name() == word)).collect()

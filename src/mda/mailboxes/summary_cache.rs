@@ -102,7 +102,8 @@ impl Mailbox {
 }
 
 impl SummaryReader {
-    /// The summary of a message; `None` if it was expunged and its content is gone.
+    /// The summary of a message; `None` if it is lost and the content is damaged, or if the message was expunged and
+    /// its content is gone.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -114,6 +115,8 @@ impl SummaryReader {
         Ok(self.block.as_deref().and_then(|block| block.summary(block.place(uid)?)))
     }
 
+    /// The block with this message, from memory or the tables. For an expunged message, a block with that alone, or an
+    /// empty one if its content is gone or damaged.
     fn block_with(&self, message: &MessageMeta, number: u32) -> Result<Arc<SummaryBlock>, Error> {
         let key = Key::Summaries(self.mailbox.shared.id, number);
         let memory = &self.mailbox.mailboxes.inner.memory;
@@ -138,7 +141,8 @@ impl SummaryReader {
         Ok(Arc::new(block))
     }
 
-    /// The block with this message.
+    /// Reads a block from the tables; lost summaries are computed, except those of damaged contents. Large summaries
+    /// are left out, except that of `wanted`.
     fn load(&self, number: u32, wanted: Uid) -> Result<SummaryBlock, Error> {
         let first = number << BLOCK_BITS;
         let mut block = SummaryBlock { number, entries: vec![], bytes: vec![] };
@@ -213,7 +217,7 @@ impl SummaryBlock {
         })
     }
 
-    /// About the memory that it takes.
+    /// About the memory that it takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.len() * size_of::<Entry>() + size_of::<Self>()
     }
@@ -230,6 +234,7 @@ pub(super) fn number_of_date(date: Date) -> i32 {
     i32::from(date.year()) * 10_000 + i32::from(date.month()) * 100 + i32::from(date.day())
 }
 
+/// The day of a stored number; `None` if it is no date.
 fn date_of_number(number: i32) -> Option<Date> {
     let part = |number: i32| number.unsigned_abs() as i8;
     Date::new((number / 10_000) as i16, part(number / 100 % 100), part(number % 100)).ok()

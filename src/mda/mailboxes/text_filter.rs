@@ -1,5 +1,5 @@
-//! Rules out messages that cannot contain a text, by precomputed filters, in blocks that are read with one query and kept in
-//! memory.
+//! Rules out messages that cannot contain a text, by precomputed filters, in blocks that are read with one query and
+//! kept in memory.
 
 use std::sync::Arc;
 
@@ -46,7 +46,8 @@ impl Mailbox {
 }
 
 impl TextFilter {
-    /// For each text, in order, whether the message may contain it.
+    /// For each text, in order, whether the message may contain it; `false` for an expunged message that is in no
+    /// cached block.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -87,6 +88,7 @@ impl TextFilter {
 }
 
 impl FilterBlock {
+    /// Appends an entry; without a `filter` or a `trace`, the message may contain any text.
     fn push(&mut self, uid: Uid, filter: Option<&[u8]>, trace: Option<&[u8]>) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(filter.unwrap_or_default());
@@ -111,7 +113,7 @@ impl FilterBlock {
             || query.may_be_in_trace(part(filter_end, end))
     }
 
-    /// About the memory that it takes.
+    /// About the memory that it takes, in bytes.
     fn cost(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>() + size_of::<Self>()
     }

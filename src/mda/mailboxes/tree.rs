@@ -23,10 +23,10 @@ impl Mailboxes {
         self.write(move |transaction| ensure_account(transaction, &account, now).map(drop)).await
     }
 
-    /// Creates a mailbox and its missing parents. RFC 9051 §6.3.4.
+    /// Creates a mailbox and its missing parents; also the account, if it does not exist. RFC 9051 §6.3.4.
     ///
     /// # Errors
-    /// The name is taken or not allowed, or the change cannot be stored.
+    /// The name is taken or not allowed, there are too many mailboxes, or the change cannot be stored.
     pub async fn create(&self, account: &str, name: &str) -> Result<(), Error> {
         self.create_for(account, name, &[]).await.map(drop)
     }
@@ -46,7 +46,8 @@ impl Mailboxes {
         .await
     }
 
-    /// Deletes a mailbox with its messages; mailboxes below it stay. RFC 9051 §6.3.5.
+    /// Deletes a mailbox with its messages and annotations; mailboxes below it and its subscription stay. RFC 9051
+    /// §6.3.5.
     ///
     /// # Errors
     /// The mailbox does not exist or is INBOX, or the change cannot be stored.
@@ -65,7 +66,8 @@ impl Mailboxes {
         self.freeing().change(job).await
     }
 
-    /// Renames a mailbox and all mailboxes below it. Of INBOX only the messages are moved. RFC 9051 §6.3.6.
+    /// Renames a mailbox and all mailboxes below it; creates missing parents; subscriptions stay. INBOX itself stays,
+    /// and its messages are moved into a new mailbox. RFC 9051 §6.3.6.
     ///
     /// # Errors
     /// The mailbox does not exist, the new name is taken or not allowed, or the change cannot be stored.
@@ -87,7 +89,7 @@ impl Mailboxes {
         self.change(job).await
     }
 
-    /// Subscribes to a name, or unsubscribes; the mailbox need not exist. RFC 9051 §6.3.7, §6.3.8.
+    /// Subscribes to a name if `on`, else unsubscribes; the mailbox need not exist. RFC 9051 §6.3.7, §6.3.8.
     ///
     /// # Errors
     /// The name is not allowed, there are too many subscriptions, or the change cannot be stored.
@@ -103,7 +105,8 @@ impl Mailboxes {
     }
 }
 
-/// The id of an account, which is created with its default mailboxes if it does not exist.
+/// The id of an account, which is created if it does not exist, with INBOX and a mailbox for each special use, all
+/// subscribed.
 pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64) -> Result<i64, Error> {
     if let Some(account) = sqlite::find_account(transaction, key)? {
         return Ok(account);
@@ -117,7 +120,7 @@ pub(super) fn ensure_account(transaction: &Transaction<'_>, key: &str, now: i64)
     Ok(account)
 }
 
-/// Creates a mailbox; returns its id and the names of all mailboxes created for it.
+/// Creates a mailbox and its missing parents; returns its id and the names of all mailboxes created, its own last.
 pub(super) fn create(
     transaction: &Transaction<'_>,
     account: i64,
@@ -128,15 +131,20 @@ pub(super) fn create(
     if sqlite::find_in(transaction, account, name)?.is_some() {
         return Err(Error::Exists(name.to_owned()));
     }
-    if MAX_MAILBOXES <= sqlite::count_mailboxes(transaction, account)? {
-        return Err(Error::TooMany("mailboxes"));
-    }
     let mut created = create_parents(transaction, account, name, now)?;
     created.push(name.to_owned());
-    Ok((sqlite::insert_mailbox(transaction, account, name, uses, now)?, created))
+    let id = sqlite::insert_mailbox(transaction, account, name, uses, now)?;
+    check_count(transaction, account)?;
+    Ok((id, created))
 }
 
-/// Creates the missing parents of a mailbox and returns their names.
+/// Refuses, and so takes back, what has made the mailboxes of an account too many.
+fn check_count(transaction: &Transaction<'_>, account: i64) -> Result<(), Error> {
+    let count = sqlite::count_mailboxes(transaction, account)?;
+    if MAX_MAILBOXES < count { Err(Error::TooMany("mailboxes")) } else { Ok(()) }
+}
+
+/// Creates the missing parents of a mailbox and returns their names, the topmost first.
 fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: i64) -> Result<Vec<String>, Error> {
     let mut created = Vec::new();
     for parent in parents(name) {
@@ -148,17 +156,19 @@ fn create_parents(transaction: &Transaction<'_>, account: i64, name: &str, now: 
     Ok(created)
 }
 
-/// Returns whether that changed anything.
+/// Subscribes if `on`, else unsubscribes; returns whether that changed anything.
 fn subscribe(transaction: &Transaction<'_>, account: i64, name: &str, on: bool) -> Result<bool, Error> {
     if !on {
         return Ok(sqlite::delete_subscription(transaction, account, name)?);
     }
-    if MAX_MAILBOXES <= sqlite::count_subscriptions(transaction, account)? {
+    let is_new = sqlite::insert_subscription(transaction, account, name)?;
+    if is_new && MAX_MAILBOXES < sqlite::count_subscriptions(transaction, account)? {
         return Err(Error::TooMany("subscriptions"));
     }
-    Ok(sqlite::insert_subscription(transaction, account, name)?)
+    Ok(is_new)
 }
 
+/// Renames a mailbox and those below it. The result has only the events of created parents.
 fn rename(
     transaction: &Transaction<'_>,
     account: i64,
@@ -172,6 +182,9 @@ fn rename(
         return Err(Error::NoMailbox(from.to_owned()));
     }
     let created = create_parents(transaction, account, to, now)?;
+    if !created.is_empty() {
+        check_count(transaction, account)?;
+    }
     for (mailbox, name) in renamed {
         let new = canonical(&format!("{to}{}", &name[from.len()..]))?;
         if sqlite::find_in(transaction, account, &new)?.is_some() {
@@ -182,6 +195,7 @@ fn rename(
     Ok(CommittedChanges::names(account, created))
 }
 
+/// Creates the mailbox `to` with the messages and a copy of the annotations of INBOX. The result lacks its own event.
 fn move_inbox_messages(
     transaction: &Transaction<'_>,
     account: i64,

@@ -59,7 +59,7 @@ impl MessageMeta {
     }
 }
 
-/// A date of our tables; one out of range is 1970.
+/// A date of the tables, in seconds since 1970; one out of range is 1970.
 pub(super) fn date(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

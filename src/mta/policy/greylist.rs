@@ -38,7 +38,8 @@ struct Seen {
 }
 
 impl Greylist {
-    /// How long the client of this triplet must wait; `None` to accept it.
+    /// Registers a try of this triplet: returns how long its client must still wait; `None` to accept it, after which
+    /// it is known for `lifetime` more.
     pub(super) fn wait_for(&mut self, rule: &Greylisting, triplet: Triplet, now: Timestamp) -> Option<Duration> {
         self.remove_expired(now);
         let waits_until = match self.seen.get(&triplet) {
@@ -54,6 +55,7 @@ impl Greylist {
         Duration::try_from(waits_until?.duration_since(now)).ok()
     }
 
+    /// Sets the state of a triplet; if there are too many then, removes the one that expires first.
     fn insert(&mut self, triplet: Triplet, seen: Seen) {
         self.ends.insert((seen.until, triplet.clone()));
         if let Some(before) = self.seen.insert(triplet.clone(), seen)

@@ -55,7 +55,7 @@ impl Policy {
         *self.state() = PolicyState::default();
     }
 
-    /// The reply of the first rule that applies.
+    /// The reply of the first rule that matches this stage and triggers; counts that it applied.
     pub(super) fn rule(&self, context: &MtaContext, input: PolicyContext<'_>) -> Option<Reply> {
         let rules = &context.settings.policy.rules;
         if rules.is_empty() {
@@ -68,6 +68,8 @@ impl Policy {
         Some(reply(&rule.reply))
     }
 
+    /// Whether a rule that matches applies now: it has applied fewer than `times` times, and a random draw with its
+    /// probability succeeds.
     fn triggers(&self, rule: &Rule, applied: u32) -> bool {
         rule.times.is_none_or(|times| applied < times)
             && (1.0 <= rule.probability || self.rng.next_f64() < rule.probability)
@@ -83,6 +85,8 @@ impl Policy {
         self.count(context, peer, RateUnit::Recipient, "recipients")
     }
 
+    /// Counts one more of this client; if its limit is reached, counts nothing and returns the refusal (450). `None`
+    /// for exempt clients too.
     fn count(&self, context: &MtaContext, peer: IpAddr, unit: RateUnit, what: &str) -> Option<Reply> {
         let limit = context.settings.policy.rate_limit.as_ref()?;
         if limit.exempt.contains(&context.world, peer) {
@@ -92,7 +96,8 @@ impl Policy {
         Some(later(&format!("Too many {what} from your address"), wait))
     }
 
-    /// The refusal for an unknown client. RFC 6647 §2.1, §5.
+    /// Registers the triplet of client, sender and recipient; returns the refusal (450) while the client must wait.
+    /// `None` for exempt clients and without greylisting, too. RFC 6647 §2.1, §5.
     pub(super) fn greylist(
         &self,
         context: &MtaContext,
@@ -114,6 +119,7 @@ impl Policy {
     }
 }
 
+/// Whether all conditions that the rule has hold; that on `to` holds if one recipient matches.
 fn matches(rule: &Rule, world: &World, input: PolicyContext<'_>) -> bool {
     rule.stage == input.stage
         && rule.client.as_ref().is_none_or(|clients| clients.contains(world, input.peer))
@@ -126,7 +132,7 @@ fn reply(answer: &PolicyReply) -> Reply {
     Reply { enhanced: answer.enhanced, ..Reply::plain(answer.code, &answer.text) }
 }
 
-/// RFC 6647 §5, RFC 3463 §3.8.
+/// A refusal for now, 450 4.7.1, which says why and for how many seconds. RFC 6647 §5, RFC 3463 §3.8.
 fn later(why: &str, wait: Duration) -> Reply {
     Reply::new(450, (4, 7, 1), &format!("{why}, try again in {} s", wait.as_secs_f64().ceil()))
 }

@@ -33,7 +33,8 @@ struct Period {
 }
 
 impl Rates {
-    /// Counts one more; returns how long the client must wait if that exceeds its limit.
+    /// Counts one more; if the limit is reached, counts nothing and returns how long the period of the client still
+    /// lasts.
     pub(super) fn count(
         &mut self,
         limit: &RateLimit,
@@ -42,6 +43,9 @@ impl Rates {
         now: Timestamp,
     ) -> Option<Duration> {
         self.remove_expired(limit.per, now);
+        if MAX_CLIENTS <= self.periods.len() && !self.periods.contains_key(&client) {
+            self.remove_first();
+        }
         let start = now;
         let period = self.periods.entry(client).or_insert(Period { start, messages: 0, recipients: 0 });
         self.by_start.insert((period.start, client));
@@ -53,9 +57,6 @@ impl Rates {
             return Duration::try_from(later(period.start, limit.per).duration_since(now)).ok();
         }
         *sent = sent.saturating_add(1);
-        if MAX_CLIENTS < self.periods.len() {
-            self.remove_first();
-        }
         None
     }
 

@@ -24,6 +24,7 @@ pub enum Selector {
 impl FromStr for Selector {
     type Err = InvalidId;
 
+    /// Reads a queue id or a journey id.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self::One).or_else(|_| text.parse().map(Self::Journey))
     }
@@ -115,7 +116,7 @@ pub struct QueueEntry {
     pub due: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
-    /// Why the last one failed, or why the message is on hold.
+    /// Why it waits, if not for its time; and why the last attempt failed, or why the message is on hold.
     pub reason: Option<String>,
     /// The attempts under way, one for each destination.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -135,6 +136,12 @@ impl QueueEntry {
     /// Its place in the list.
     pub fn place(&self) -> QueuePlace {
         QueuePlace { arrived: self.arrived.as_millisecond(), row: self.row }
+    }
+
+    /// Sets `reason` to why the message waits now, followed by the reason of its last attempt, if there is one.
+    pub fn explain(&mut self, now: &str) {
+        let before = self.reason.take().map_or_else(String::new, |reason| format!("; before: {reason}"));
+        self.reason = Some(format!("{now}{before}"));
     }
 }
 

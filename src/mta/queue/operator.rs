@@ -17,7 +17,8 @@ use crate::store::{self, Transaction};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// The oldest of the selected messages, behind a place.
+    /// Up to `limit` of the selected messages, oldest first, behind the place `after`, or from the oldest on; with the
+    /// number of all that are selected. Those whose id is unreadable are counted only.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -25,11 +26,14 @@ impl Queue {
         let after = after.unwrap_or_default();
         let list = |connection: &_| sqlite::list(connection, &self.host, selector, after, limit);
         let (total, listed) = self.store.read(list)?;
-        let in_flight = self.scheduler.in_flight();
+        let rows = listed.iter().flatten().map(|message| message.row).collect();
+        let (in_flight, waits) = (self.scheduler.in_flight(), self.scheduler.waits(&rows));
         let state = |mut message: QueueEntry| {
             if in_flight.contains(&message.row) {
                 message.state = State::Underway;
                 message.active_attempts = self.scheduler.active_attempts_of(message.row);
+            } else if let Some(wait) = waits.get(&message.row) {
+                message.explain(wait);
             }
             message
         };
@@ -39,7 +43,8 @@ impl Queue {
         Ok(Listing { total, next, messages })
     }
 
-    /// The header of a message with its trace fields, up to a limit; only the trace fields if the content is damaged.
+    /// The header of a message, its trace fields first, with LF line ends and without the empty line, up to a limit;
+    /// only the trace fields if the content is damaged. `None` without such a message.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -58,7 +63,8 @@ impl Queue {
         Ok(Some(String::from_utf8_lossy(&header).replace("\r\n", "\n")))
     }
 
-    /// Puts messages on hold, also across restarts, until they are released. An attempt in flight may end.
+    /// Puts messages on hold, also across restarts, until they are released. An attempt in flight may end. `then` gets
+    /// those that were not on hold before, after the commit; their ids are returned.
     ///
     /// # Errors
     /// It could not be stored.
@@ -74,7 +80,8 @@ impl Queue {
         Ok(ids(&held))
     }
 
-    /// Releases messages on hold, which are due now, after `then`.
+    /// Releases messages on hold, which are due now, after `then`: that gets those released, after the commit. Their
+    /// ids are returned.
     ///
     /// # Errors
     /// It could not be stored.
@@ -92,7 +99,8 @@ impl Queue {
         Ok(ids(&released))
     }
 
-    /// Makes messages due now, except those on hold, after `then`.
+    /// Makes messages due now, except those on hold, after `then`: that gets those changed, after the commit. Their ids
+    /// are returned.
     ///
     /// # Errors
     /// It could not be stored.
@@ -150,8 +158,8 @@ impl Mta {
         Ok(deleted.into_iter().map(record).collect())
     }
 
-    /// Puts messages on hold, also across restarts, until they are released, and records an event for each. An attempt in
-    /// flight may end.
+    /// Puts messages on hold, also across restarts, until they are released, and records an event for each. An attempt
+    /// in flight may end.
     ///
     /// # Errors
     /// It could not be stored; then none is on hold.
@@ -185,15 +193,18 @@ impl Mta {
         }
     }
 
-    /// Makes messages due now, except those on hold, records an event for each, and ends the back-off of all destinations.
+    /// Makes messages due now, except those on hold, records an event for each, and ends the back-off of all
+    /// destinations.
     ///
     /// # Errors
     /// It could not be stored.
     pub async fn flush(&self, selector: Selector) -> Result<Vec<QueueId>, store::Error> {
-        let record = |flushed: &[Affected]| self.record(flushed, |recipients| EventKind::Flushed { recipients });
-        let flushed = self.queue().flush(selector, self.context().clock.now(), record).await;
-        self.scheduler().clear_backoff();
-        flushed
+        // Before the messages are due: an attempt that finds a back-off ends at once.
+        let record = |flushed: &[Affected]| {
+            self.record(flushed, |recipients| EventKind::Flushed { recipients });
+            self.scheduler().clear_backoff();
+        };
+        self.queue().flush(selector, self.context().clock.now(), record).await
     }
 }
 

@@ -80,12 +80,15 @@ pub(super) struct Stored {
 /// When a row is due.
 pub(super) type Due = (Timestamp, i64);
 
+/// All rows of the host that are not held, each with the time at which it is due.
 pub(super) fn waiting(connection: &Connection, host: &HostName) -> Result<BTreeSet<Due>, Error> {
     let mut query = connection.prepare(&format!("SELECT due, id FROM queue WHERE {OF_HOST} AND held = 0"))?;
     let due = query.query_map([host], |row| Ok((time(row.get(0)?), row.get(1)?)))?;
     Ok(due.collect::<rusqlite::Result<_>>()?)
 }
 
+/// A row without its content; `None` if it was deleted or is held. `Error::Corrupt` if its id or envelope is
+/// unreadable.
 pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, Error> {
     let invalid = |what: &str| Error::Corrupt(format!("row {row} of the queue has an unreadable {what}").into());
     let sql = "SELECT name, envelope, trace, content, arrived, due, attempts, warned FROM queue
@@ -105,6 +108,7 @@ pub(super) fn find(connection: &Connection, row: i64) -> Result<Option<Stored>, 
     }))
 }
 
+/// Adds a row for a message, due when it arrived. The entry shares the buffer of the content with equal ones.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -120,7 +124,8 @@ pub(super) fn insert(
     Ok(Entry { row, content, due: queued.arrived, queued, attempts: 0, warned: false })
 }
 
-/// Returns when the row is due, if it is, and when the reports are.
+/// Stores the result of an attempt, and adds its reports. Returns when the row is due (`None` if it was deleted, is
+/// held, or is still in flight), and when each report is.
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -151,10 +156,12 @@ pub(super) fn settle(
     Ok((until, settlement.reports.iter().map(put).collect::<Result<Vec<_>, Error>>()?))
 }
 
+/// Holds the selected rows that are not held yet; returns those.
 pub(super) fn hold(transaction: &Transaction<'_>, host: &HostName, selector: Selector) -> Result<Vec<Affected>, Error> {
     update(transaction, "held = 1", "held = 0", host, selector, Timestamp::UNIX_EPOCH)
 }
 
+/// Ends the hold of the selected rows that are held, which are due at `now`; returns those.
 pub(super) fn release(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -164,6 +171,7 @@ pub(super) fn release(
     update(transaction, "held = 0, due = ?3", "held = 1", host, selector, now)
 }
 
+/// Makes the selected rows due at `now`, except those that are held; returns those that it changed.
 pub(super) fn flush(
     transaction: &Transaction<'_>,
     host: &HostName,
@@ -173,6 +181,7 @@ pub(super) fn flush(
     update(transaction, "due = ?3", "held = 0", host, selector, now)
 }
 
+/// Sets columns, as the SQL `set` says, of the selected rows for which the SQL condition `only` holds; returns those.
 fn update(
     transaction: &Transaction<'_>,
     set: &str,
@@ -190,11 +199,13 @@ fn update(
     Ok(changed.collect::<rusqlite::Result<_>>()?)
 }
 
+/// From the columns id, name and envelope; without recipients if the envelope is unreadable.
 fn affected(row: &Row<'_>) -> rusqlite::Result<Affected> {
     let recipients = addresses(envelope(row, 2).unwrap_or_default());
     Ok(Affected { row: row.get(0)?, id: id(row, 1), recipients })
 }
 
+/// Holds one row, with the reason; returns it, or nothing if it was deleted.
 pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) -> Result<Vec<Affected>, Error> {
     let sql = "UPDATE queue SET held = 1, reason = ?2 WHERE id = ?1 RETURNING id, name, envelope";
     let mut update = transaction.prepare_cached(sql)?;
@@ -202,13 +213,15 @@ pub(super) fn hold_row(transaction: &Transaction<'_>, row: i64, reason: &str) ->
     Ok(changed.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The ids of the selected rows, held or not.
 pub(super) fn rows(connection: &Connection, host: &HostName, selector: Selector) -> Result<BTreeSet<i64>, Error> {
     let mut query = connection.prepare_cached(&format!("SELECT id FROM queue WHERE {}", filter()))?;
     let rows = query.query_map(params![host, selector.name()], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// `None` if there is no such row, or its name is unreadable.
+/// Deletes a row, and one use of its content. `None` if there is no such row, or if its name is unreadable: then it is
+/// deleted too.
 pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(QueueId, Vec<Address>)>, Error> {
     let sql = "DELETE FROM queue WHERE id = ?1 RETURNING name, envelope, content";
     let read = |row: &Row<'_>| Ok((id(row, 0), envelope(row, 1).unwrap_or_default(), row.get(2)?));
@@ -218,7 +231,8 @@ pub(super) fn remove(transaction: &Transaction<'_>, row: i64) -> Result<Option<(
     Ok(id.map(|id| (id, addresses(envelope))))
 }
 
-/// The number of selected rows, and the oldest of them behind a place. A row without a readable name is `None`.
+/// The number of all selected rows, and up to `limit` of them behind a place, oldest first. A row without a readable
+/// name is `None`.
 pub(super) fn list(
     connection: &Connection,
     host: &HostName,
@@ -242,6 +256,7 @@ pub(super) fn list(
     Ok((total, listed))
 }
 
+/// A row of `list`; `None` if its name is unreadable. Whether it is in flight is not known here.
 fn read_listed(host: &HostName, row: &Row<'_>) -> rusqlite::Result<Option<QueueEntry>> {
     let Some(id) = id(row, 1) else { return Ok(None) };
     let envelope = envelope(row, 2).unwrap_or_default();
@@ -269,6 +284,7 @@ pub(super) fn header(connection: &Connection, host: &HostName, id: QueueId) -> R
     Ok(connection.query_row(&sql, (host, id.to_string()), read).optional()?)
 }
 
+/// Up to `limit` rows of the host behind the id `row`, in the order of ids, held or not.
 pub(super) fn messages_after(
     connection: &Connection,
     host: &HostName,
@@ -296,6 +312,7 @@ pub(super) fn messages_after(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The recipients in all rows of all hosts, and the contents of reports; rows with an unreadable envelope are left out.
 pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let sql = "SELECT host, name, envelope, content FROM queue JOIN queue_host ON number = id >> 32 ORDER BY id";
@@ -315,7 +332,8 @@ pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
     Ok(inventory)
 }
 
-/// Of the host `?1`, and of the name `?2` if there is one: JOURNEY-STAY or JOURNEY.
+/// An SQL condition: rows of the host `?1`, and, unless `?2` is NULL, with that queue id (JOURNEY-STAY), or with ids
+/// that begin with that journey id.
 fn filter() -> String {
     format!("{OF_HOST} AND (?2 IS NULL OR name = ?2 OR name LIKE ?2 || '-%')")
 }

@@ -184,8 +184,11 @@ async fn parked_message_is_waiting_and_may_be_flushed_held_or_deleted() {
     let (first, second) = (take(&queue), take(&queue));
     let slot = admit(second.clone()).unwrap();
     assert!(admit(first).is_none(), "the only slot is taken");
-    let state = queue.list(Selector::One(id), None, 9).unwrap().messages[0].state;
-    assert_eq!((state, queue.len()), (State::Waiting, 1));
+    let listed = queue.list(Selector::All, None, 9).unwrap().messages;
+    let why = |id| listed.iter().find(|message| message.id == id).unwrap().reason.as_deref();
+    assert_eq!(listed.iter().find(|message| message.id == id).unwrap().state, State::Waiting);
+    assert_eq!((why(id), why(other)), (Some("waits until fewer messages are under way to its next host"), None));
+    assert_eq!(queue.len(), 1);
     assert_eq!(queue.flush(Selector::One(id), START, |_| {}).await.unwrap(), [id]);
     assert_eq!(next(&queue), Next::Nothing, "it waits for a slot, not for its time");
     assert_eq!(queue.hold(Selector::One(id), |_| {}).await.unwrap(), [id]);

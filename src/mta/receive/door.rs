@@ -11,10 +11,11 @@ use crate::mta::{Mta, Receipt};
 use crate::smtp::server::Origin;
 use crate::store;
 
-/// Makes a message durable in the queue of an MTA, as its first host, and lists it. Without recipients it is only listed.
+/// Makes a message durable in the queue of an MTA, as its first host, and lists it in the catalogue. Without
+/// recipients, it is only listed.
 ///
 /// # Errors
-/// It could not be stored.
+/// It is in a loop, or could not be stored.
 pub async fn accept(mta: &Mta, envelope: Envelope, message: Message) -> Result<Receipt, store::Error> {
     let origin = Origin {
         protocol: Protocol::Submission,

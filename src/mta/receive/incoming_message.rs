@@ -40,7 +40,8 @@ pub(in crate::mta) struct IncomingMessage {
 }
 
 impl IncomingMessage {
-    /// The queue entries of a message with this envelope.
+    /// Works out the queue entries of a message with this envelope: adds `Received`, and expands aliases. Stores
+    /// nothing.
     ///
     /// # Errors
     /// It is in a loop; the text says so. RFC 5321 §6.3.

@@ -53,7 +53,8 @@ impl SmtpPolicy {
         Self { kind, mta: hosts.greeting().clone(), hosts }
     }
 
-    /// The host that takes a message from this sender.
+    /// The host behind this port that serves the domain of the user who logged in or, without login, of the
+    /// reverse-path; else the one that greets.
     fn owner(&self, client: Client<'_>, from: &ReversePath) -> &Mta {
         let user = client.user().and_then(|user| user.parse().ok());
         let sender = user.as_ref().or(from.as_ref());
@@ -61,7 +62,8 @@ impl SmtpPolicy {
         domain.and_then(|domain| self.hosts.find(&domain.mx)).unwrap_or(self.hosts.greeting())
     }
 
-    /// RFC 3463 §3.4, X.3.2: the host that takes the message is another one than that of the port, and off.
+    /// The refusal (451) if the host that takes the message is another one than that of the port, and off. RFC 3463
+    /// §3.4, X.3.2.
     fn refusal_when_off(&self) -> Option<Reply> {
         let is_off = self.hosts.is_public() && !self.mta.is_on();
         is_off.then(|| Reply::new(451, (4, 3, 2), &format!("{} is not running, try again later", self.mta.fqdn())))
@@ -77,7 +79,8 @@ impl SmtpPolicy {
         self.rule(PolicyContext { stage, peer: client.peer(), helo: client.hello(), from: Some(from), to })
     }
 
-    /// RFC 5321 §3.3: mail for our own mailboxes is accepted from all clients, for others only from those we relay for.
+    /// The reply to RCPT by the address: mail for mailboxes of this host is accepted from all clients, for others only
+    /// from those that it relays for. RFC 5321 §3.3.
     fn relay_decision(&self, client: Client<'_>, recipient: &Recipient) -> Reply {
         let (mta, address) = (&self.mta, &recipient.address);
         let context = mta.context();
@@ -97,6 +100,7 @@ impl SmtpPolicy {
         }
     }
 
+    /// Whether this kind of listener accepts mail for other hosts from the client.
     fn may_relay(&self, client: Client<'_>) -> bool {
         let peer = client.peer();
         let is_known = || peer.is_loopback() || self.mta.context().world.host_at(peer).is_some();
@@ -113,6 +117,8 @@ impl SmtpPolicy {
         client.user().is_some() || context.settings.relay_from.contains(&context.world, client.peer())
     }
 
+    /// Makes a message durable in the queue of the host; the error is the refusal: 554 for a loop, or that of a store
+    /// that fails.
     async fn enqueue(&self, client: Client<'_>, envelope: Envelope, message: Message) -> Result<Reply, Reply> {
         let origin = client.origin(&self.mta.context().world);
         let incoming = IncomingMessage::new(&self.mta, &origin, envelope, message);

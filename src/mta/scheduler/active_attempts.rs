@@ -40,7 +40,7 @@ impl ActiveAttempts {
         lock(&self.0).clear();
     }
 
-    /// What the attempts of a row are at.
+    /// The attempts of a row that have not ended, each with the host that it is with.
     pub(super) fn of(&self, row: i64) -> Vec<ActiveAttempt> {
         let active_attempts = lock(&self.0);
         let open = active_attempts.get(&row).into_iter().flatten().filter_map(Weak::upgrade);

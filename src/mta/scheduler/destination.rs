@@ -71,7 +71,7 @@ impl Destination {
         starts
     }
 
-    /// Counts one more worker if there are more jobs than idle workers.
+    /// Counts one more worker if there are more jobs than idle workers, up to the limit; returns whether it did.
     fn adds_worker(&mut self) -> bool {
         let adds = self.idle < self.jobs.len() && self.workers < self.limit;
         self.workers += usize::from(adds);
@@ -95,7 +95,7 @@ impl Destination {
         self.idle -= 1;
     }
 
-    /// Deregisters a worker; `false` if there is a job.
+    /// Deregisters a worker, whose last connection succeeded if `is_up`; `false` if there is a job, so that it stays.
     pub(in crate::mta) fn try_exit(&mut self, is_up: bool) -> bool {
         if !self.jobs.is_empty() {
             return false;
@@ -130,7 +130,8 @@ impl Destination {
         }
     }
 
-    /// A worker cannot connect. If others are connected, puts the job back, lowers the limit and deregisters the worker.
+    /// A worker cannot connect. If others are connected, puts the job back, lowers the limit and deregisters the
+    /// worker; else returns the job, and the worker stays.
     pub(in crate::mta) fn requeue(&mut self, job: Job, was_up: bool) -> Option<Job> {
         self.up -= usize::from(was_up);
         if self.up == 0 {

@@ -54,6 +54,7 @@ impl DueIndex {
         self.due.is_empty() && self.in_flight.is_empty()
     }
 
+    /// The next row, which is in flight from now on if it is due.
     pub(super) fn next(&mut self, now: Timestamp) -> Next {
         match self.due.first().copied() {
             _ if MAX_IN_FLIGHT <= self.in_flight.len() => Next::Nothing,
@@ -72,7 +73,7 @@ impl DueIndex {
         self.due.insert((due, row));
     }
 
-    /// A row is no longer in flight. It is due then, if at all, unless the operator decided otherwise meanwhile.
+    /// A row is no longer in flight. It is due at `until`, if at all, unless the operator decided otherwise meanwhile.
     pub(super) fn end(&mut self, row: i64, until: Option<Timestamp>) {
         let due = match self.in_flight.remove(&row) {
             None | Some(AtEnd::AsSettled) => until,

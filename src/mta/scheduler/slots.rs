@@ -84,17 +84,23 @@ impl Slots {
         self.parked.by_sender.values().any(|rows| rows.contains(&row))
     }
 
+    /// The parked messages.
+    pub(super) fn parked_rows(&self) -> impl Iterator<Item = i64> {
+        self.parked.by_sender.values().flatten().copied()
+    }
+
     /// Removes those of these messages that are parked.
     pub(super) fn withdraw(&mut self, rows: &BTreeSet<i64>) {
         self.parked.remove(rows);
     }
 
-    /// The destination answers.
+    /// The destination answers: it has more slots, and no back-off.
     pub(super) fn mark_up(&mut self) {
         (self.is_up, self.back_off) = (true, None);
     }
 
-    /// The destination does not answer: starts a back-off; returns the parked messages and its end.
+    /// The destination does not answer: starts a back-off, whose end `wait` returns for the number of failures in a row
+    /// before this one. Returns the messages that were parked, and that end.
     pub(super) fn mark_down(
         &mut self,
         reason: ConnectError,
@@ -106,7 +112,7 @@ impl Slots {
         (self.parked.take_all(), until)
     }
 
-    /// Ends the back-off.
+    /// Ends the back-off; the number of failures in a row is kept.
     pub(super) fn clear_backoff(&mut self) {
         if let Some(back_off) = &mut self.back_off {
             back_off.until = Timestamp::MIN;
@@ -123,6 +129,7 @@ impl Slots {
         self.taken == 0 && self.parked.count == 0
     }
 
+    /// The number of slots: fewer until the destination has answered.
     fn limit(&self) -> usize {
         if self.is_up { self.max_connections * SLOTS_PER_CONNECTION } else { self.max_connections }
     }
@@ -143,6 +150,7 @@ impl Parked {
         self.count += 1;
     }
 
+    /// Takes the message that was parked first by the next sender in turn.
     fn next(&mut self) -> Option<i64> {
         let after = self.last.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut following = self.by_sender.range((after, Bound::Unbounded));

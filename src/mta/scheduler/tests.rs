@@ -280,6 +280,8 @@ async fn large_messages_beyond_the_memory_for_them_wait_in_order() {
     let small = admit(13).expect("a small message does not wait");
     assert!(admit(15).is_none(), "no memory is free");
     assert_eq!((scheduler.next(START), scheduler.len()), (Next::Nothing, 3));
+    let why = "waits for memory that other large messages take";
+    assert_eq!(scheduler.waits(&rows([3, 9, 13])), [(9, why)].into());
     scheduler.wake(&rows([9]), START);
     scheduler.withdraw(&rows([12]));
     finish(&scheduler, 3, three);
@@ -288,6 +290,32 @@ async fn large_messages_beyond_the_memory_for_them_wait_in_order() {
     let fifteen = admit(15).expect("the one before is on hold");
     for (row, slots) in [(9, nine), (13, small), (15, fifteen)] {
         finish(&scheduler, row, slots);
+    }
+    assert!(scheduler.is_idle());
+}
+
+/// One destination takes no data, as over a stalled link.
+#[tokio::test(start_paused = true)]
+async fn large_messages_to_one_destination_do_not_hold_up_those_to_others() {
+    let scheduler = Scheduler::new(Clock::starting_at(START), 9);
+    scheduler.reset([3, 6, 9, 12, 15].into_iter().map(|row| (START, row)).collect());
+    let (stalled, other) = ([hop("stalled.test")], [hop("other.test")]);
+    let (three, six) = (start(&scheduler, &stalled), start(&scheduler, &stalled));
+    assert!(three.1.is_some() && six.1.is_none(), "a destination has half of the memory");
+    let (nine, twelve) = (start(&scheduler, &other), start(&scheduler, &other));
+    assert!(nine.1.is_some() && twelve.1.is_none());
+    let (row, fifteen) = start(&scheduler, &stalled);
+    assert!(row == 15 && fifteen.is_none());
+    // The one to the other destination has waited for less long.
+    finish(&scheduler, 9, nine.1.unwrap());
+    let (row, twelve) = start(&scheduler, &other);
+    assert_eq!((row, scheduler.next(START)), (12, Next::Nothing));
+    finish(&scheduler, 12, twelve.expect("there is memory"));
+    finish(&scheduler, 3, three.1.unwrap());
+    for wanted in [6, 15] {
+        let (row, slots) = start(&scheduler, &stalled);
+        assert_eq!(row, wanted);
+        finish(&scheduler, row, slots.expect("it is its turn"));
     }
     assert!(scheduler.is_idle());
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 pub enum Event {
     /// Encrypt the stream, then call [`super::Session::encrypted`].
     StartTls,
-    /// Logged in: continue with [`super::Session::list`], [`super::Session::retrieve`], [`super::Session::delete`], [`super::Session::quit`].
+    /// Logged in: continue with [`super::Session::list`], [`super::Session::retrieve`], [`super::Session::delete`],
+    /// [`super::Session::quit`].
     Ready,
     /// The server refused the login; QUIT is sent.
     LoginRefused(String),

@@ -155,10 +155,12 @@ impl Session {
         }
     }
 
+    /// Queues a command, given without its line end, and records it.
     fn send(&mut self, command: &str) {
         self.send_masked(command, command);
     }
 
+    /// Queues a command, given without its line end, and records `shown` in its place.
     fn send_masked(&mut self, command: &str, shown: &str) {
         self.out.line(command);
         if let Some(transcript) = &mut self.transcript {
@@ -172,12 +174,14 @@ impl Session {
         self.state = State::Capabilities(None);
     }
 
+    /// Reports the failure to the owner and ends the session, without QUIT.
     fn fail(&mut self, failure: Failure) {
         self.event = Some(Event::Failed(failure));
         self.state = State::Over;
     }
 
-    /// Reads one reply or a part of it; `false` if more input is needed.
+    /// Reads one reply or a part of it; `false` if more input or the owner is needed, or the session is over. The error
+    /// ends the session.
     fn read(&mut self) -> Result<bool, Failure> {
         match &mut self.state {
             State::Securing | State::Over => Ok(false),
@@ -207,7 +211,7 @@ impl Session {
         }
     }
 
-    /// Processes a reply before the transaction.
+    /// Processes a status line before the transaction; `Ok` is always `true`, for progress.
     fn advance(&mut self, reply: Reply) -> Result<bool, Failure> {
         let refused = |stage, text| Err(Failure::Refused { stage, text });
         match (&self.state, reply) {
@@ -237,6 +241,8 @@ impl Session {
         Ok(true)
     }
 
+    /// Continues after CAPA: starts TLS if configured, else sends UTF8 if it is offered, else logs in. `Ok` is always
+    /// `true`; the error is that TLS is required and not offered.
     fn secure_or_login(&mut self) -> Result<bool, Failure> {
         let offered = self.capabilities.contains("STLS");
         match self.config.starttls {
@@ -255,7 +261,8 @@ impl Session {
         Ok(true)
     }
 
-    /// Uses AUTH PLAIN (RFC 5034 §4) if it is offered and fits into a line, else USER and PASS.
+    /// Logs in by AUTH PLAIN (RFC 5034 §4) if it is offered and fits into a line, else by USER and PASS. A control
+    /// character in name or password, which these cannot send, counts as a refused login.
     fn log_in(&mut self) {
         let Config { user, password, .. } = &self.config;
         let plain = Mechanism::Plain.name();

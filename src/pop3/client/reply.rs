@@ -10,7 +10,7 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// The next status line, if it has come whole.
+    /// Takes the next status line, if it has come whole, and records it.
     pub(super) fn read(lines: &mut Lines, transcript: &mut Option<Transcript>) -> Result<Option<Self>, Failure> {
         let line = match lines.next() {
             None => return Ok(None),

@@ -49,6 +49,7 @@ impl Transaction {
         Self { window, queued: VecDeque::new(), sent: VecDeque::new(), response: None, uids: BTreeMap::new() }
     }
 
+    /// Queues LIST, with UIDL before it if `uidl`.
     pub(super) fn list(&mut self, uidl: bool) {
         self.queued.extend(uidl.then_some(Command::Uidl).into_iter().chain([Command::List]));
     }
@@ -65,7 +66,7 @@ impl Transaction {
         self.queued.push_back(Command::Quit);
     }
 
-    /// The next command to send now, if any.
+    /// Takes the next command to send, without its line end; `None` if none is queued, or too many are unanswered.
     pub(super) fn next_command(&mut self) -> Option<String> {
         if self.window <= self.sent.len() {
             return None;
@@ -75,11 +76,12 @@ impl Transaction {
         Some(command.to_string())
     }
 
+    /// Whether no command is queued or unanswered.
     pub(super) fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.sent.is_empty()
     }
 
-    /// Reads the available part of the reply to the oldest command.
+    /// Reads the available part of the reply to the oldest command, and records it; the error ends the session.
     pub(super) fn read(
         &mut self,
         lines: &mut Lines,
@@ -97,6 +99,7 @@ impl Transaction {
         }
     }
 
+    /// Processes `+OK` to a command; a multi-line response follows that to UIDL, LIST and RETR.
     fn accepted(&mut self, command: Command) -> Step {
         let done = |event| Step { progress: true, event, is_last: false };
         match command {
@@ -115,6 +118,7 @@ impl Transaction {
         }
     }
 
+    /// Processes `-ERR` to a command; only that to QUIT is a failure.
     fn refused(&mut self, command: Command, text: String) -> Result<Step, Failure> {
         self.sent.pop_front();
         match command {
@@ -129,6 +133,7 @@ impl Transaction {
         }
     }
 
+    /// Reads the multi-line response after `+OK`; no progress until it is complete.
     fn read_list_or_message(
         &mut self,
         command: Command,
@@ -159,6 +164,7 @@ impl Transaction {
         Ok(Step { progress: true, event, is_last: false })
     }
 
+    /// Parses the response to LIST, and takes the unique ids of the UIDL before it.
     fn listing(&mut self, text: &[u8]) -> Result<Vec<Entry>, Failure> {
         let mut uids = std::mem::take(&mut self.uids);
         let entry = |(number, size): (usize, &str)| {

@@ -6,13 +6,14 @@ use crate::auth::{Mechanism, SaslServer, Step, line};
 /// Number of failed logins that ends a session.
 const MAX_FAILED_LOGINS: usize = 3;
 
-/// The capability line with the SASL mechanisms. RFC 5034 §3.
+/// The capability line `SASL` with all mechanisms, strongest first. RFC 5034 §3.
 pub(super) fn sasl() -> String {
     Mechanism::ALL.iter().fold("SASL".to_owned(), |line, mechanism| format!("{line} {mechanism}"))
 }
 
 impl Session {
-    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist.
+    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist. Ignored if that
+    /// event is not pending.
     pub fn secret(&mut self, secret: Option<&str>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking(mut exchange) => {
@@ -23,6 +24,7 @@ impl Session {
         }
     }
 
+    /// Executes a command before the login; `user` is the name in a USER that waits for PASS.
     pub(super) fn authorize(&mut self, user: Option<String>, command: Command<'_>) {
         self.state = State::Authorization { user: None };
         match (command, user) {
@@ -73,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Starts AUTH, with or without an initial response. RFC 5034 §4.
+    /// Starts AUTH, with or without an initial response, which is in base64 or `=`. RFC 5034 §4.
     fn authenticate(&mut self, mechanism: &str, initial: Option<&str>) {
         let Ok(mechanism) = mechanism.parse::<Mechanism>() else {
             return self.send_error("-ERR Unknown authentication mechanism");
@@ -88,7 +90,7 @@ impl Session {
         self.advance(exchange, step);
     }
 
-    /// Processes the response to a challenge; `*` cancels.
+    /// Processes the response to a challenge, in base64; `*` cancels.
     pub(super) fn respond(&mut self, text: &str) {
         let State::Authenticating(mut exchange) =
             std::mem::replace(&mut self.state, State::Authorization { user: None })
@@ -105,6 +107,7 @@ impl Session {
         }
     }
 
+    /// Carries out the next step of a login: sends a challenge, passes an event to the owner, or refuses the login.
     fn advance(&mut self, exchange: SaslServer, step: Step) {
         self.state = match step {
             Step::Challenge(challenge) => {
@@ -123,7 +126,8 @@ impl Session {
         }
     }
 
-    /// RFC 3206 §6: the code distinguishes wrong credentials from a server failure.
+    /// Refuses the login; returns the next state, which is the end of the session after too many. RFC 3206 §6: the code
+    /// distinguishes wrong credentials from a server failure.
     fn login_failed(&mut self) -> State {
         self.send_line("-ERR [AUTH] Invalid user name or password");
         self.failed_logins += 1;

@@ -39,7 +39,7 @@ pub(super) enum ParseError {
 }
 
 impl<'a> Command<'a> {
-    /// Parses a line. Keywords are case-insensitive. RFC 1939 §3.
+    /// Parses a line without its line end. Keywords are case-insensitive. RFC 1939 §3.
     pub(super) fn parse(line: &'a str) -> Result<Self, ParseError> {
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = argument.split_ascii_whitespace().take(4).collect();

@@ -33,12 +33,12 @@ impl Maildrop {
             .map(|(number, message)| (number, &message.entry))
     }
 
-    /// Number and total size of the messages, for STAT.
+    /// Number and total size of the messages that are not marked, for STAT.
     pub(super) fn totals(&self) -> (usize, u64) {
         self.iter().fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.size))
     }
 
-    /// Marks a message; `false` if it does not exist.
+    /// Marks a message; `false` if it does not exist or is marked already.
     pub(super) fn delete(&mut self, number: usize) -> bool {
         let message = number.checked_sub(1).and_then(|index| self.messages.get_mut(index));
         message.is_some_and(|message| !std::mem::replace(&mut message.deleted, true))

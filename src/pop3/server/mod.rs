@@ -7,8 +7,9 @@
 //!       '-------AUTH--------> Authenticating             Fetching (RETR, TOP)
 //! ```
 //!
-//! Checking, Opening, Fetching, Updating and Securing wait for the owner: each has emitted one [`Event`], which one method
-//! of [`Session`] answers. Messages are deleted only by QUIT; any other end of the session keeps them (RFC 1939 §6).
+//! Checking, Opening, Fetching, Updating and Securing wait for the owner: each has emitted one [`Event`], which one
+//! method of [`Session`] answers. Messages are deleted only by QUIT; any other end of the session keeps them (RFC 1939
+//! §6).
 
 mod authorization;
 mod command;
@@ -179,7 +180,8 @@ impl Session {
         session
     }
 
-    /// Answers [`Event::StartTls`] after the handshake. Earlier input is discarded (RFC 2595 §4).
+    /// Answers [`Event::StartTls`] after the handshake; ignored if it is not pending. Earlier input is discarded (RFC
+    /// 2595 §4).
     pub fn encrypted(&mut self) {
         if matches!(self.state, State::Securing) {
             self.encrypted = true;
@@ -188,7 +190,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Open`] with the messages in the maildrop, in the order of their numbers.
+    /// Answers [`Event::Open`] with the messages in the maildrop, in the order of their numbers; ignored if it is not
+    /// pending. After a refusal the client may log in again.
     pub fn opened(&mut self, outcome: Result<Vec<Entry>, Refusal>) {
         if !matches!(self.state, State::Opening) {
             return;
@@ -207,7 +210,7 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Retrieve`].
+    /// Answers [`Event::Retrieve`] with the whole message, even for TOP; ignored if it is not pending.
     pub fn message(&mut self, outcome: Result<&Message, Refusal>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Fetching { maildrop, body_lines } => {
@@ -218,7 +221,7 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::Update`].
+    /// Answers [`Event::Update`] and ends the session; ignored if it is not pending.
     pub fn updated(&mut self, outcome: Result<(), Refusal>) {
         if matches!(self.state, State::Updating) {
             self.send_line(outcome.map_or_else(Refusal::reply, |()| "+OK Goodbye"));
@@ -231,6 +234,7 @@ impl Session {
         self.dialogue.take_transcript()
     }
 
+    /// Queues a line, given without its line end, and records it; `+OK` ends a series of errors.
     fn send_line(&mut self, line: &str) {
         if line.starts_with("+OK") {
             self.errors = 0;
@@ -239,7 +243,7 @@ impl Session {
         self.dialogue.note(Side::Server, line);
     }
 
-    /// Sends an error reply; too many errors end the session.
+    /// Queues the reply to a protocol error; too many of these without a success end the session.
     fn send_error(&mut self, reply: &str) {
         self.send_line(reply);
         self.errors += 1;
@@ -249,6 +253,7 @@ impl Session {
         }
     }
 
+    /// Processes a line and records it without secrets: during AUTH the response to a challenge, else a command.
     fn handle_line(&mut self, line: Line) {
         let line = match line {
             Line::Whole(line) => line,
@@ -279,6 +284,7 @@ impl Session {
         }
     }
 
+    /// Executes a command by the state of the session; ignored while the owner must answer.
     fn execute(&mut self, command: Command<'_>) {
         match (std::mem::replace(&mut self.state, State::Over), command) {
             (State::Authorization { user }, command) => self.authorize(user, command),
@@ -287,7 +293,7 @@ impl Session {
         }
     }
 
-    /// RFC 6856 §3: English only.
+    /// Executes LANG: lists the languages, or changes to one. There is only English. RFC 6856 §3.
     fn language(&mut self, language: Option<&str>) {
         match language {
             None => ["+OK Language listing follows", "en English", "."].iter().for_each(|line| self.send_line(line)),
@@ -298,7 +304,7 @@ impl Session {
         }
     }
 
-    /// RFC 2449 §5, §6: the same in both states.
+    /// Executes CAPA, with the same list before and after the login. RFC 2449 §5, §6.
     fn capabilities(&mut self) {
         self.send_line("+OK Capability list follows");
         self.send_line("USER");

@@ -7,6 +7,7 @@ const NO_SUCH_MESSAGE: &str = "-ERR No such message";
 const NEEDS_UTF8: &str = "-ERR [UTF8] The header is in UTF-8, use UTF8 before you log in";
 
 impl Session {
+    /// Executes a command after the login: replies, or for RETR, TOP and QUIT passes an event to the owner.
     pub(super) fn transact(&mut self, mut maildrop: Maildrop, command: Command<'_>) {
         match command {
             Command::Retr(number) => return self.fetch(maildrop, number, None),
@@ -45,7 +46,7 @@ impl Session {
         self.state = State::Transaction(maildrop);
     }
 
-    /// The listing of one message, or of all that are not marked.
+    /// Sends the listing of one message, or of all that are not marked; `text` is what follows the number.
     fn list(&mut self, maildrop: &Maildrop, number: Option<usize>, text: impl Fn(&Entry) -> String) {
         match number {
             Some(number) => match maildrop.find(number) {
@@ -60,6 +61,7 @@ impl Session {
         }
     }
 
+    /// Asks the owner for a message; with `body_lines`, for TOP, only that many lines of its body will be sent.
     fn fetch(&mut self, maildrop: Maildrop, number: usize, body_lines: Option<usize>) {
         self.state = if maildrop.find(number).is_some() {
             self.event = Some(Event::Retrieve { index: number - 1, whole: body_lines.is_none() });
@@ -70,6 +72,8 @@ impl Session {
         };
     }
 
+    /// Sends the reply to RETR or, with `body_lines`, to TOP. Refuses a header in UTF-8 unless the client has sent
+    /// UTF8.
     pub(super) fn send_message(&mut self, outcome: Result<&Message, Refusal>, body_lines: Option<usize>) {
         match outcome {
             Ok(message) if !self.utf8 && has_utf8_header(message) => self.send_line(NEEDS_UTF8),

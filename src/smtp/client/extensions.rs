@@ -62,7 +62,7 @@ impl Extensions {
         extensions
     }
 
-    /// The strongest way to log in that both ends know.
+    /// The strongest login mechanism that both ends know; SCRAM only if `may_scram`.
     pub(super) fn mechanism(&self, may_scram: bool) -> Option<Mechanism> {
         Mechanism::ALL
             .into_iter()

@@ -23,7 +23,7 @@ pub(super) struct Usage {
 }
 
 impl Limits {
-    /// Parses the parameters of the keyword, in upper case; unknown and invalid ones are ignored. RFC 9422 §3.
+    /// Parses the parameters of `LIMITS`, given in upper case; unknown and invalid ones are ignored. RFC 9422 §3.
     pub(super) fn read(parameters: &str) -> Self {
         let mut limits = Self::default();
         for (name, value) in parameters.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
@@ -39,7 +39,7 @@ impl Limits {
         limits
     }
 
-    /// Maximum number of recipients of a message.
+    /// Maximum number of recipients of one transaction; `usize::MAX` without a limit.
     pub(super) fn each(&self) -> usize {
         self.recipients.unwrap_or(usize::MAX)
     }

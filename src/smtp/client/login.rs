@@ -27,8 +27,8 @@ impl Session {
         self.send_hello();
     }
 
-    /// Logs in by the strongest mechanism that both ends support. RFC 4954. PLAIN and LOGIN disclose the password to the
-    /// peer, and without TLS to everyone on the path.
+    /// Logs in by the strongest mechanism that both ends support; without one, [`Event::NoMechanism`] follows. RFC
+    /// 4954. PLAIN and LOGIN disclose the password to the peer, and without TLS to everyone on the path.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -50,7 +50,8 @@ impl Session {
         );
     }
 
-    /// RFC 3207 §4. Input that was injected after the 220 must not be taken for encrypted input.
+    /// Processes the reply to STARTTLS. Input that was injected after the 220 must not be taken for encrypted input,
+    /// and ends the session. RFC 3207 §4.
     pub(super) fn starttls_reply(&mut self, reply: Reply) {
         if reply.code != 220 {
             return self.yield_turn(Event::TlsRefused(reply));
@@ -63,7 +64,8 @@ impl Session {
         self.event = Some(Event::StartTls);
     }
 
-    /// RFC 4954 §4.
+    /// Processes a reply during AUTH: answers a challenge, cancels with `*` if it cannot, or ends the login. RFC 4954
+    /// §4.
     pub(super) fn login_reply(&mut self, mut sasl: SaslClient, reply: Reply) {
         match reply.code {
             334 => {

@@ -49,7 +49,7 @@ pub struct Config {
     /// Printable ASCII without a comma, random for each session; without it SCRAM is not used.
     pub nonce: Option<String>,
     /// Send bytes above 127 to peers without 8BITMIME, as many clients do. RFC 6152 §3 asks to convert or return such
-    /// messages; we never convert.
+    /// messages; this client never converts.
     pub force_8bit: bool,
     /// How to treat messages with a lone CR or LF.
     pub bare_line_ends: BareLineEnds,
@@ -68,7 +68,7 @@ pub enum Event {
     TlsRefused(Reply),
     /// The peer refused the login.
     LoginRefused(Reply),
-    /// The peer supports none of our mechanisms, so that no login was tried.
+    /// The peer supports none of the mechanisms of this client, so that no login was tried.
     NoMechanism,
     /// A transaction is over.
     Sent(Outcome),
@@ -177,8 +177,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether the peer may have accepted the message although its reply was lost: another attempt may make a duplicate for
-    /// the recipients without a verdict, no further attempt may lose the message. RFC 1047.
+    /// Whether the peer may have accepted the message although its reply was lost: another attempt may make a duplicate
+    /// for the recipients without a verdict, no further attempt may lose the message. RFC 1047.
     pub fn is_in_doubt(&self) -> bool {
         self.stage == Stage::Dot && !matches!(self.cause, Cause::Refused(_))
     }

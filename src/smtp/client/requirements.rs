@@ -23,7 +23,8 @@ pub(super) struct Requirements {
 /// Maximum line length of a message that is not binary, without CR LF. RFC 5321 §4.5.3.1.6.
 const MAX_LINE_BYTES: usize = 998;
 
-/// The message to be sent: bare line ends of a text may be replaced. RFC 5321 §2.3.8.
+/// The message to be sent: if `rule` is to normalize, each lone CR or LF in the content of a text becomes CR LF; else
+/// it is unchanged. RFC 5321 §2.3.8.
 pub(super) fn with_fixed_line_ends(envelope: &Envelope, message: &Message, rule: BareLineEnds) -> Message {
     let content = message.content.bytes();
     if rule != BareLineEnds::Normalize || envelope.body == Body::Binary || !has_bare_line_end(content) {
@@ -34,6 +35,7 @@ pub(super) fn with_fixed_line_ends(envelope: &Envelope, message: &Message, rule:
 }
 
 impl Requirements {
+    /// What this message requires, determined from the declarations in its envelope and from its bytes.
     pub(super) fn of(envelope: &Envelope, message: &Message) -> Self {
         let content = message.content.bytes();
         let header_len = memchr::memmem::find(content, b"\r\n\r\n").unwrap_or(content.len());
@@ -51,7 +53,8 @@ impl Requirements {
         }
     }
 
-    /// The `BODY` parameter of MAIL. RFC 6152 §2, RFC 3030 §3.
+    /// The `BODY` parameter of MAIL; `None` if the peer does not support it, or the message is 7BIT. RFC 6152 §2, RFC
+    /// 3030 §3.
     pub(super) fn body(&self, declared: Body, extensions: &Extensions) -> Option<Body> {
         if declared == Body::Binary && takes_binary(extensions) {
             return Some(Body::Binary);
@@ -60,7 +63,7 @@ impl Requirements {
         (extensions.eight_bit_mime && is_eight_bit).then_some(Body::EightBit)
     }
 
-    /// The verdict for each recipient to which the message cannot be sent.
+    /// For each recipient, the verdict if the message cannot be sent there; `None` if it can.
     pub(super) fn unmet(&self, envelope: &Envelope, extensions: &Extensions, config: &Config) -> Vec<Option<Verdict>> {
         let whole = self.unmet_by_all(extensions, config);
         let unmet = |is_ascii: bool| match &whole {
@@ -71,6 +74,7 @@ impl Requirements {
         envelope.recipients.iter().map(of).collect()
     }
 
+    /// Why the message cannot be sent to any recipient, if so.
     fn unmet_by_all(&self, extensions: &Extensions, config: &Config) -> Option<NotSent> {
         if self.bare_line_ends && config.bare_line_ends != BareLineEnds::Keep {
             return Some(NotSent::new((5, 6, 0), "the message contains a lone CR or LF"));

@@ -116,8 +116,9 @@ impl Session {
         self.used.capacity(&self.extensions.limits, recipients)
     }
 
-    /// Sends a message to all recipients of the envelope; [`Event::Sent`] has the results. This takes one transaction, or
-    /// more if the peer limits recipients; those beyond the [capacity](Self::recipient_capacity) are not sent for now.
+    /// Sends a message to all recipients of the envelope, its lone CR and LF replaced if [`Config::bare_line_ends`]
+    /// says so; [`Event::Sent`] has the results. This takes one transaction, or more if the peer limits recipients;
+    /// those beyond the [capacity](Self::recipient_capacity) are not sent for now.
     ///
     /// # Panics
     /// If the session is not ready.
@@ -135,8 +136,8 @@ impl Session {
         self.begin(State::Transaction(Box::new(transaction)));
     }
 
-    /// Sends the next message only after the peer has accepted its envelope. Used when the connection was idle and the peer
-    /// may have closed it, so that the message is not in doubt then.
+    /// Sends the next message only after the peer has accepted its envelope. Used when the connection was idle and the
+    /// peer may have closed it, so that the message is not in doubt then.
     pub fn hold_next_message(&mut self) {
         self.holds_message = true;
     }
@@ -168,7 +169,7 @@ impl Session {
         self.failure(Cause::Lost)
     }
 
-    /// Records what the peer said after its last line.
+    /// Records what the peer said after its last complete line, and discards it.
     fn note_rest(&mut self) {
         if let Some(transcript) = self.transcript.as_mut().filter(|_| !self.lines.is_empty()) {
             transcript.note(Side::Server, &String::from_utf8_lossy(self.lines.unread()));
@@ -186,17 +187,22 @@ impl Session {
         self.stopwatch.take()
     }
 
+    /// Starts a request of the owner in this state.
+    ///
+    /// # Panics
+    /// If the session is not ready.
     pub(super) fn begin(&mut self, state: State) {
         assert!(matches!(self.state, State::Idle), "the session is not ready");
         self.waited = Duration::ZERO;
         self.state = state;
     }
 
+    /// Queues a line, given without its line end, and records it in the transcript.
     pub(super) fn send_line(&mut self, line: &str) {
         self.send_masked(line, line);
     }
 
-    /// Sends a line and records another one in the transcript.
+    /// Queues a line, given without its line end, and records another one in the transcript.
     pub(super) fn send_masked(&mut self, line: &str, record: &str) {
         if let Some(transcript) = &mut self.transcript {
             transcript.note(Side::Client, record);
@@ -205,6 +211,7 @@ impl Session {
         self.output.push_str("\r\n");
     }
 
+    /// Queues EHLO, or LHLO over LMTP, and waits for its reply.
     pub(super) fn send_hello(&mut self) {
         let name = self.config.hello.clone();
         let command = if self.config.lmtp { Command::Lhlo(name) } else { Command::Ehlo(name) };
@@ -218,11 +225,13 @@ impl Session {
         if self.is_stopping { self.quit() } else { self.event = Some(Event::Ready) }
     }
 
+    /// Reports the end of a request to the owner, who may make the next one.
     pub(super) fn yield_turn(&mut self, event: Event) {
         self.state = State::Idle;
         self.event = Some(event);
     }
 
+    /// Ends the session and reports the failure to the owner.
     pub(super) fn fail(&mut self, cause: Cause) {
         // After a mere refusal, QUIT is sent: RFC 5321 §3.1, §4.1.1.10.
         let is_polite = matches!(&cause, Cause::Refused(reply) if !reply.is_farewell());
@@ -234,6 +243,7 @@ impl Session {
         }
     }
 
+    /// Ends the session; returns the cause with the stage and the verdicts of the transaction.
     fn failure(&mut self, cause: Cause) -> Failure {
         let stage = match &self.state {
             // Whichever reply was next, the peer has the whole message.
@@ -249,7 +259,7 @@ impl Session {
         Failure { stage, cause, verdicts }
     }
 
-    /// Processes available input; `false` if the peer or the owner must act first.
+    /// Queues the next commands of a transaction or processes a line; `false` if the peer or the owner must act first.
     fn step(&mut self) -> bool {
         match &mut self.state {
             State::Idle | State::Encrypting | State::Over => false,
@@ -267,7 +277,7 @@ impl Session {
         }
     }
 
-    /// Ends the transaction.
+    /// Reports the results of the transaction to the owner, who may make the next request.
     fn finish_transaction(&mut self) {
         if let State::Transaction(transaction) = std::mem::replace(&mut self.state, State::Idle) {
             self.needs_reset = transaction.is_open();
@@ -275,6 +285,7 @@ impl Session {
         }
     }
 
+    /// Processes the next line of the peer; `false` if none is complete.
     fn read_line(&mut self) -> bool {
         let reply = match self.lines.next() {
             None => return false,
@@ -330,7 +341,8 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §3.2, §4.1.4: falls back to HELO if EHLO is refused. LMTP has no older greeting.
+    /// Processes the reply to EHLO, LHLO or, with `is_fallback`, HELO. Falls back to HELO if EHLO is refused (RFC 5321
+    /// §3.2, §4.1.4); LMTP has no older greeting.
     fn hello_reply(&mut self, is_fallback: bool, reply: Reply) {
         self.state = State::Hello { is_fallback: true };
         if reply.is_positive() {
@@ -343,7 +355,7 @@ impl Session {
         }
     }
 
-    /// The next part of the message to send, if any.
+    /// The next part of the message to send, if any; after the last one, the transcript notes the message.
     fn next_part(&mut self) -> Option<Bytes> {
         let State::Transaction(transaction) = &mut self.state else { return None };
         if transaction.stage() != Stage::Message {

@@ -73,7 +73,8 @@ enum Step {
 }
 
 impl Transaction {
-    /// Plans the steps. Nothing is sent to recipients for which the peer lacks something, nor beyond the first `capacity`.
+    /// Plans the transaction, with RSET first if `reset`. Nothing is sent to recipients for which the peer lacks
+    /// something, nor beyond the first `capacity`; these get their verdict now.
     pub(super) fn new(
         envelope: Envelope,
         message: Message,
@@ -143,7 +144,8 @@ impl Transaction {
         self.is_answered && self.is_waiting()
     }
 
-    /// The next commands to send, when no reply is due. If there are none, the message is next or nothing is left to do.
+    /// Takes the next commands to send, without line ends; called when no reply is due. If there are none, the message
+    /// is next or nothing is left to do. After BDAT, [`Self::next_part`] has the message.
     pub(super) fn group(&mut self) -> Vec<String> {
         if self.planned.is_empty() {
             self.begin_batch();
@@ -177,7 +179,7 @@ impl Transaction {
         group
     }
 
-    /// The steps of the next transaction.
+    /// Plans the steps of the transaction for the next batch of recipients, if one is left.
     fn begin_batch(&mut self) {
         let Some(batch) = self.batches.pop_front() else { return };
         self.accepted.clear();
@@ -187,7 +189,7 @@ impl Transaction {
         self.planned.push_back(if self.has_chunking { Step::Bdat } else { Step::Data });
     }
 
-    /// Processes the reply to the first step in flight.
+    /// Processes the reply to the first step in flight; the error is the cause that ends the session.
     pub(super) fn handle_reply(&mut self, reply: Reply) -> Result<(), Cause> {
         self.is_answered = true;
         if reply.is_farewell() {
@@ -233,8 +235,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// All recipients are answered, and the replies to the message are next. RFC 2033 §4.2: without accepted recipients,
-    /// LMTP sends one reply, as SMTP does.
+    /// Expects the replies to the message as the next ones, after all recipients are answered. RFC 2033 §4.2: without
+    /// accepted recipients, LMTP sends one reply, as SMTP does.
     fn await_verdicts(&mut self) {
         if self.is_lmtp && !self.accepted.is_empty() {
             self.in_flight.extend(self.accepted.iter().map(|at| Step::Verdict(vec![*at])));
@@ -258,6 +260,7 @@ impl Transaction {
         self.writer.as_ref().is_some_and(|writer| !writer.is_over())
     }
 
+    /// Sets the verdict of these recipients, given by index, by the reply to the message; existing verdicts stay.
     fn record_verdicts(&mut self, recipients: Vec<usize>, reply: &Reply) {
         if !reply.is_positive() {
             return self.refuse(recipients, Stage::Dot, reply);
@@ -267,6 +270,7 @@ impl Transaction {
         }
     }
 
+    /// Sets the verdict of these recipients, given by index, to a refusal; existing verdicts stay.
     fn refuse(&mut self, recipients: impl IntoIterator<Item = usize>, stage: Stage, reply: &Reply) {
         for at in recipients {
             self.verdicts[at].get_or_insert_with(|| Verdict::Refused { stage, reply: reply.clone() });
@@ -283,6 +287,7 @@ impl Transaction {
         self.is_open
     }
 
+    /// The stage of the step whose reply is due, `Stage::Mail` if none is; `Stage::Message` while that is being sent.
     pub(super) fn stage(&self) -> Stage {
         match self.in_flight.front() {
             _ if self.writer.is_some() => Stage::Message,
@@ -298,17 +303,18 @@ impl Transaction {
         self.writer.is_none() && self.in_flight.iter().any(|step| matches!(step, Step::Bdat | Step::Verdict(_)))
     }
 
-    /// The final results so far.
+    /// The final result for each recipient in the order of the envelope; `None` where it is not known.
     pub(super) fn verdicts(self) -> Vec<Option<Verdict>> {
         self.verdicts
     }
 
+    /// The results of a transaction that is over.
     pub(super) fn outcome(self) -> Outcome {
         let verdict = |verdict: Option<Verdict>| verdict.expect("a transaction ends with a verdict for each recipient");
         Outcome { verdicts: self.verdicts.into_iter().map(verdict).collect() }
     }
 
-    /// How many bytes of the message were sent, or are.
+    /// Length of the message once it is being sent; 0 before, and if only the final dot is sent, without a recipient.
     pub(super) fn data_bytes(&self) -> usize {
         if self.has_data { self.message.len() } else { 0 }
     }

@@ -19,7 +19,8 @@ pub struct Waits {
     pub reply: Duration,
 }
 
-/// Collects them. What arrives at the end of a wait tells what it was for: of replies that come together, the last one.
+/// Collects them. What arrives at the end of a wait determines what it was for: the last of the replies that come
+/// together.
 #[derive(Debug, Default)]
 pub(super) struct Stopwatch {
     waits: Waits,
@@ -31,13 +32,13 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// A wait ended at this stage.
+    /// Notes a wait that ended at this stage; a reply that arrived with it may still change what it was for.
     pub(super) fn add(&mut self, stage: Stage, time: Duration) {
         self.assign();
         (self.last, self.stage) = (time, Some(stage));
     }
 
-    /// The reply of this stage was among what arrived.
+    /// Notes that the last wait was for the reply of this stage, which was among what arrived.
     pub(super) fn replied(&mut self, stage: Stage) {
         self.stage = Some(stage);
     }
@@ -54,6 +55,7 @@ impl Stopwatch {
         std::mem::take(&mut self.waits)
     }
 
+    /// Adds the last wait to the time of what it was for; those for AUTH and QUIT are dropped.
     fn assign(&mut self) {
         let (time, waits) = (std::mem::take(&mut self.last), &mut self.waits);
         let phase = match self.stage.take() {

@@ -10,7 +10,7 @@ use crate::auth::Mechanism;
 use crate::mail::{Body, Envelope, Recipient};
 
 impl Session {
-    /// Executes a command line.
+    /// Executes a command line, given without its line end: queues the reply, or passes an event to the owner.
     pub(super) fn handle_command(&mut self, line: &[u8]) {
         let command = match Command::parse(line) {
             Ok(command) => command,
@@ -43,15 +43,16 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §4.1.1.1: a greeting also ends the transaction, §4.1.4.
+    /// Asks the owner whether to accept EHLO, HELO or LHLO. The open transaction stays until then. RFC 5321 §4.1.4.
     fn begin_hello(&mut self, hello: Hello) {
-        self.transaction = None;
         let event = Event::Hello { name: hello.name.clone(), esmtp: hello.esmtp };
         self.forward(PendingRequest::Hello(hello), event);
     }
 
-    /// Sends the extensions after the owner has accepted the greeting. RFC 5321 §4.1.1.1 (ehlo-ok-rsp).
+    /// Ends the open transaction, and queues the reply to an EHLO, HELO or LHLO that the owner has accepted: a line with the host name and, except
+    /// after HELO, the extensions. RFC 5321 §4.1.1.1 (ehlo-ok-rsp).
     pub(super) fn accept_hello(&mut self, hello: Hello) {
+        self.transaction = None;
         let mut lines = vec![format!("{} greets {}", self.config.hostname, hello.name)];
         if hello.esmtp {
             lines.extend(self.extensions());
@@ -60,7 +61,7 @@ impl Session {
         self.send_reply(&Reply::plain(250, &lines.join("\n")));
     }
 
-    /// The EHLO keywords that are available in this state.
+    /// The keywords in the reply to EHLO, with their parameters, one entry a line: those available in this state.
     fn extensions(&self) -> Vec<String> {
         let mut extensions: Vec<String> =
             ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING", "BINARYMIME", "HELP"]
@@ -81,7 +82,8 @@ impl Session {
         extensions
     }
 
-    /// RFC 9422 §3.
+    /// The keyword LIMITS with its parameters, such as `LIMITS RCPTMAX=1000`; limits that are not configured are left
+    /// out. RFC 9422 §3.
     fn limits(&self) -> String {
         let recipients = Some(self.config.max_recipients);
         let limits = [
@@ -93,19 +95,20 @@ impl Session {
         format!("LIMITS{}", words.collect::<String>())
     }
 
-    /// Counts the domain of a recipient, if domains are limited.
+    /// Counts the domain of an accepted recipient towards the limit of the connection, if there is one.
     pub(super) fn note_domain(&mut self, recipient: &Recipient) {
         if self.config.max_recipient_domains.is_some() {
             self.domains.insert(recipient.address.domain().to_owned());
         }
     }
 
-    /// RFC 9422 §4.3.
+    /// Whether another recipient at this domain stays within the domain limit of the connection. RFC 9422 §4.3.
     fn has_room_for(&self, domain: &str) -> bool {
         let has_room = |max: usize| self.domains.len() < max || self.domains.contains(domain);
         self.config.max_recipient_domains.is_none_or(has_room)
     }
 
+    /// Whether AUTH is offered on this connection, which is so after a login as well.
     fn offers_login(&self) -> bool {
         self.config.auth != Auth::Off && self.may_log_in()
     }
@@ -123,7 +126,8 @@ impl Session {
         self.send_reply(&Reply::new(214, (2, 0, 0), &words));
     }
 
-    /// RFC 3207 §4; input that was sent before the handshake is discarded, §6.
+    /// Executes STARTTLS: sends 220 and leaves the handshake to the owner, or refuses. Input that was sent before the
+    /// handshake is discarded. RFC 3207 §4, §6.
     fn start_tls(&mut self) {
         match self.config.tls {
             Tls::Absent => self.send_error(&Reply::new(502, (5, 5, 1), "STARTTLS not available")),
@@ -136,7 +140,8 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §4.1.1.2, with RFC 1870 §6.1, RFC 4954 §6 and RFC 6531 §3.5.
+    /// Executes MAIL: refuses what the session can decide, else counts the transaction and asks the owner. RFC 5321
+    /// §4.1.1.2, with RFC 1870 §6.1, RFC 4954 §6 and RFC 6531 §3.5.
     fn mail(&mut self, mail: Mail) {
         let Some(hello) = &self.hello else {
             return self.send_error(&sequence("Need EHLO or HELO first"));
@@ -180,7 +185,7 @@ impl Session {
         self.forward(PendingRequest::Mail(Transaction { envelope, size: mail.size, chunks: None }), event);
     }
 
-    /// RFC 5321 §4.1.1.3.
+    /// Executes RCPT: refuses what the session can decide, else asks the owner. RFC 5321 §4.1.1.3.
     fn rcpt(&mut self, recipient: Recipient) {
         let Some(transaction) = &self.transaction else {
             return self.send_error(&sequence("Need MAIL first"));
@@ -205,7 +210,8 @@ impl Session {
         self.forward(PendingRequest::Rcpt(recipient.clone()), Event::Rcpt(recipient));
     }
 
-    /// RFC 5321 §4.1.1.4; without a recipient RFC 2033 §4.2 wants 503, which suits SMTP as well.
+    /// Executes DATA: asks the owner if there is a recipient. Without one RFC 2033 §4.2 wants 503, which suits SMTP as
+    /// well. RFC 5321 §4.1.1.4.
     fn data(&mut self) {
         match &self.transaction {
             // RFC 3030 §3: binary data has no lines, so a line with a dot cannot end it.
@@ -223,13 +229,14 @@ impl Session {
         }
     }
 
-    /// RFC 5321 §4.1.1.5.
+    /// Executes RSET: ends the transaction; greeting and login stay. RFC 5321 §4.1.1.5.
     fn reset(&mut self) {
         self.transaction = None;
         self.send_reply(&Reply::new(250, (2, 0, 0), "OK"));
     }
 }
 
+/// The refusal of a command that is not allowed in this state.
 pub(super) fn sequence(text: &str) -> Reply {
     Reply::new(503, (5, 5, 1), text)
 }
@@ -249,11 +256,12 @@ fn log_in_first() -> Reply {
     Reply::new(530, (5, 7, 0), "Authentication required")
 }
 
+/// The refusal of a command that this server does not know.
 fn unknown(text: &str) -> Reply {
     Reply::new(500, (5, 5, 1), text)
 }
 
-/// RFC 6531 §3.5.
+/// The refusal of an address beyond ASCII in a transaction without SMTPUTF8. RFC 6531 §3.5.
 fn needs_utf8() -> Reply {
     Reply::new(553, (5, 6, 7), "Address requires MAIL with SMTPUTF8")
 }

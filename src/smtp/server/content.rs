@@ -14,7 +14,8 @@ use crate::net::UploadShare;
 const MAX_REFUSED_CHUNK_BYTES: u64 = 16 << 20;
 
 impl Session {
-    /// Reads message data; returns the number of bytes used, 0 outside of message data.
+    /// Reads message data of DATA or BDAT from the start of `bytes` and, if it ends there, processes it. Returns the
+    /// number of bytes used, 0 outside of message data.
     pub(super) fn read_content(&mut self, bytes: &[u8]) -> usize {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Data(reader) => self.read_stuffed(reader, bytes),
@@ -26,6 +27,8 @@ impl Session {
         }
     }
 
+    /// Reads dot-stuffed data of DATA; returns the number of bytes used. At the final dot the message is complete; data
+    /// far beyond the size limit closes the session.
     fn read_stuffed(&mut self, mut reader: MessageReader, bytes: &[u8]) -> usize {
         match reader.take_stuffed(bytes) {
             Some(used) => {
@@ -50,8 +53,8 @@ impl Session {
         self.state = State::Data(reader);
     }
 
-    /// RFC 3030 §2. Even if it is refused, the chunk must be read, because it is not commands. The owner decides about the
-    /// first chunk.
+    /// Executes BDAT. Even if it is refused, the chunk must be read, because it is not commands; the owner decides
+    /// about the first chunk of a message. RFC 3030 §2.
     pub(super) fn bdat(&mut self, bytes: u64, is_last: bool) {
         let max_message_bytes = self.config.max_message_bytes;
         let refusal = match &mut self.transaction {
@@ -75,7 +78,8 @@ impl Session {
         self.begin_chunk(bytes, is_last, refusal);
     }
 
-    /// Starts reading a chunk; a refusal is sent after it, as the reply to BDAT.
+    /// Starts reading a chunk; a refusal is sent after it, as the reply to BDAT, or at once for a large chunk, and
+    /// closes the session.
     pub(super) fn begin_chunk(&mut self, bytes: u64, is_last: bool, refusal: Option<Reply>) {
         match refusal {
             Some(refusal) if MAX_REFUSED_CHUNK_BYTES < bytes => self.close_with(&refusal),
@@ -88,6 +92,7 @@ impl Session {
         matches!(self.state, State::Chunk { left: 0, .. })
     }
 
+    /// Reads bytes of a BDAT chunk of which `left` are missing, and discards them if it is refused; returns how many.
     fn read_counted(&mut self, left: u64, is_last: bool, refusal: Option<Reply>, bytes: &[u8]) -> usize {
         let used = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let chunks = self.transaction.as_mut().and_then(|transaction| transaction.chunks.as_mut());
@@ -103,6 +108,7 @@ impl Session {
         used
     }
 
+    /// Replies to a chunk that has been read. The last chunk completes the message; a refused one ends the transaction.
     fn finish_chunk(&mut self, is_last: bool, refusal: Option<Reply>) {
         self.state = State::Command;
         let rule = self.rule();
@@ -123,7 +129,8 @@ impl Session {
         }
     }
 
-    /// RFC 3030 §3: BINARYMIME has no lines, so CR and LF have no meaning in it.
+    /// The treatment of a lone CR or LF in this message. BINARYMIME has no lines, so CR and LF have no meaning in it
+    /// (RFC 3030 §3).
     fn rule(&self) -> BareLineEnds {
         match self.envelope() {
             Some(envelope) if envelope.body == Body::Binary => BareLineEnds::Keep,
@@ -131,7 +138,7 @@ impl Session {
         }
     }
 
-    /// Passes a complete message to the owner, or refuses it.
+    /// Ends the transaction: passes the complete message to the owner, or refuses it. The waiting time starts anew.
     fn finish_message(&mut self, (message, share): (Result<Message, MessageError>, UploadShare)) {
         self.waited = Duration::ZERO;
         match (message, self.transaction.take()) {
@@ -148,7 +155,8 @@ impl Session {
         }
     }
 
-    /// Refuses the message; in LMTP with one reply per recipient if it is complete. RFC 2033 §4.2.
+    /// Refuses the message and ends the transaction; in LMTP with one reply per recipient if it is complete. RFC 2033
+    /// §4.2.
     fn refuse(&mut self, reply: &Reply, is_complete: bool) {
         let recipients = self.transaction.take().map_or(0, |transaction| transaction.envelope.recipients.len());
         let times = if is_complete { self.replies_to_message(recipients) } else { 1 };
@@ -156,7 +164,7 @@ impl Session {
         self.send_replies(reply, times);
     }
 
-    /// RFC 2033 §4.2.
+    /// Number of replies to a complete message: over LMTP one for each of its recipients, else one. RFC 2033 §4.2.
     pub(super) fn replies_to_message(&self, recipients: usize) -> usize {
         if self.config.protocol == Protocol::Lmtp { recipients } else { 1 }
     }

@@ -29,32 +29,33 @@ pub trait Policy: Clone + Send + Sync + 'static {
     /// Protocol and limits. The driver sets host name, TLS and the budget of uploads.
     fn config(&self) -> Config;
 
-    /// Notes the conversation with a client at this address, if it is at a door of the world.
+    /// The recorder of the conversation with a client at this address; by default one that records nothing.
     fn record(&self, _client: IpAddr) -> Recorder {
         Recorder::default()
     }
 
-    /// A refusal instead of the greeting.
+    /// A refusal in place of the greeting; `None` accepts the client.
     fn connect(&mut self, _peer: IpAddr) -> Option<Reply> {
         None
     }
 
-    /// A refusal of EHLO, HELO or LHLO with this name.
+    /// A refusal of EHLO, HELO or LHLO with this name; `None` accepts it.
     fn hello(&mut self, _client: Client<'_>, _name: &str) -> Option<Reply> {
         None
     }
 
-    /// Behind a public port: the host that takes a message from this sender, which answers from MAIL on.
+    /// Behind a public port: the host that takes a message from this sender, which answers from MAIL on. `None` where
+    /// the host that greets answers everything.
     fn answering_host(&self, _client: Client<'_>, _from: &ReversePath) -> Option<HostName> {
         None
     }
 
-    /// The password of a user who logs in.
+    /// The password of a user who logs in; `None` if there is no such user.
     fn secret(&self, _user: &str) -> Option<String> {
         None
     }
 
-    /// A refusal of MAIL.
+    /// A refusal of MAIL; `None` accepts it.
     fn mail(&mut self, _client: Client<'_>, _from: &ReversePath) -> Option<Reply> {
         None
     }
@@ -62,13 +63,13 @@ pub trait Policy: Clone + Send + Sync + 'static {
     /// Decides whether to accept a recipient; the reply to RCPT. The session keeps those that were accepted.
     fn rcpt(&mut self, client: Client<'_>, from: &ReversePath, recipient: &Recipient) -> Reply;
 
-    /// A refusal of DATA, or of the first BDAT; the envelope has the accepted recipients.
+    /// A refusal of DATA, or of the first BDAT; `None` accepts it. The envelope has the accepted recipients.
     fn data(&mut self, _client: Client<'_>, _envelope: &Envelope) -> Option<Reply> {
         None
     }
 
-    /// Stores a message, then replies: once, or over LMTP once for each recipient (RFC 2033 §4.2). A positive reply takes
-    /// responsibility for it (RFC 5321 §6.1).
+    /// Stores a message, then replies: once, or over LMTP once for each recipient in the order of the envelope (RFC
+    /// 2033 §4.2). A positive reply takes responsibility for it (RFC 5321 §6.1).
     fn message(
         &mut self,
         client: Client<'_>,
@@ -101,6 +102,7 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
+    /// The client at the other end of `conn`, whose transaction began at `began`.
     fn of(conn: &'a Conn<Session>, began: Instant) -> Self {
         Self { session: &conn.machine, peer: conn.stream().peer().ip(), began }
     }
@@ -110,7 +112,7 @@ impl<'a> Client<'a> {
         self.peer
     }
 
-    /// Its name.
+    /// Its name in EHLO, HELO or LHLO; `None` until one was accepted.
     pub fn hello(&self) -> Option<&'a str> {
         self.session.hello()
     }
@@ -206,6 +208,8 @@ struct Connection<P> {
 }
 
 impl<P: Policy> Connection<P> {
+    /// Starts the session, with the greeting or with the refusal of an injected fault or the policy.
+    ///
     /// # Errors
     /// An injected fault closes the connection before the greeting.
     fn open(server: Server<P>, stream: Stream, stop: Stop, recorder: Recorder) -> Result<Self, Error> {
@@ -229,6 +233,7 @@ impl<P: Policy> Connection<P> {
         Ok(Self { conn, policy, faults, greeting_faults, hosts, began: Instant::now() })
     }
 
+    /// Answers the events of the session until the connection ends.
     async fn run(mut self: Box<Self>) -> Result<(), Error> {
         while let Some(event) = self.conn.event().await? {
             self.follow_client(&event);
@@ -240,8 +245,9 @@ impl<P: Policy> Connection<P> {
         Ok(())
     }
 
-    /// Notes who the client is. At a public port of several hosts: from MAIL on, the faults and the link of the host that takes the message apply; from
-    /// EHLO on, those of the host that greets.
+    /// Records the client's name and user. At a public port of several hosts it also selects the host that answers:
+    /// from MAIL on, the faults and the link of the host that takes the message apply; from EHLO on, the faults of the
+    /// host that greets.
     fn follow_client(&mut self, event: &Event) {
         match event {
             Event::Hello { name, .. } => {
@@ -261,7 +267,8 @@ impl<P: Policy> Connection<P> {
         }
     }
 
-    /// The injected reply to a command, if any.
+    /// The injected reply that replaces the policy's decision, if any; `None` as well where faults do not apply or are
+    /// applied later.
     ///
     /// # Errors
     /// An injected fault closes the connection.
@@ -279,6 +286,10 @@ impl<P: Policy> Connection<P> {
         }
     }
 
+    /// The injected reply at this point of the session, if any.
+    ///
+    /// # Errors
+    /// An injected fault closes the connection.
     fn fault(
         &self,
         point: FaultPoint,
@@ -290,7 +301,7 @@ impl<P: Policy> Connection<P> {
         injected.inspect_err(|_| self.conn.machine.recorder.broken_off())
     }
 
-    /// Answers with what the policy decides.
+    /// Answers the event with what the policy decides or stores; does the TLS handshake.
     async fn decide(&mut self, event: Event) -> Result<(), Error> {
         let (client, envelope) = (Client::of(&self.conn, self.began), self.conn.machine.envelope());
         let (policy, accepted) = (&mut self.policy, Reply::plain(250, ""));
@@ -306,7 +317,7 @@ impl<P: Policy> Connection<P> {
                 policy.rcpt(client, from.unwrap_or(&None), &recipient)
             }
             Event::Data => envelope.and_then(|envelope| policy.data(client, envelope)).unwrap_or(accepted),
-            // RFC 5321 §3.5.3: nobody is told who has a mailbox here without sending to it.
+            // RFC 5321 §3.5.3: whether a mailbox exists is not disclosed without a message to it.
             Event::Verify(_) => Reply::new(252, (2, 5, 0), "Cannot verify, but will try to deliver"),
             Event::NeedSecret(user) => {
                 self.conn.machine.secret(policy.secret(&user).as_deref());
@@ -331,8 +342,8 @@ impl<P: Policy> Connection<P> {
         Ok(())
     }
 
-    /// The replies to a message. Recipients that a fault refuses are not passed to the policy; another fault may replace
-    /// the reply once the message is stored.
+    /// Stores a message by the policy; returns one reply, or over LMTP one for each recipient. Recipients that a fault
+    /// refuses are not passed to the policy; another fault may replace a positive reply once the message is stored.
     ///
     /// # Errors
     /// An injected fault closes the connection.
@@ -372,7 +383,8 @@ impl<P: Policy> Connection<P> {
     }
 }
 
-/// The reply to a message that could not be stored: because the disk is full, or for another reason. RFC 3463 §3.4.
+/// The transient refusal of a message that could not be stored: because the disk is full, or for another reason. RFC
+/// 3463 §3.4.
 pub fn storage_failure(is_disk_full: bool) -> Reply {
     match is_disk_full {
         true => Reply::new(452, (4, 3, 1), "The disk is full, try again later"),

@@ -8,19 +8,20 @@ use crate::auth::line::{self, DecodeError};
 use crate::auth::{Mechanism, SaslServer, Step};
 
 impl Session {
-    /// Whether login is allowed on this connection.
+    /// Whether the connection is fit for a login: it is encrypted, or login without TLS is configured.
     pub(super) fn may_log_in(&self) -> bool {
         self.tls().is_some() || self.config.plain_login
     }
 
-    /// The mechanisms that are offered.
+    /// The mechanisms that are offered, strongest first; where any login is taken, only those that send the password.
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let sends_password = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login);
         let any_login = self.config.any_login;
         Mechanism::ALL.into_iter().filter(move |mechanism| !any_login || sends_password(mechanism))
     }
 
-    /// RFC 4954 §4.
+    /// Executes AUTH: checks whether it is allowed now, and starts the exchange. `initial` is the initial response as
+    /// received, in base64 or `=`. RFC 4954 §4.
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) {
         if self.config.auth == Auth::Off {
             return self.send_error(&Reply::new(502, (5, 5, 1), "AUTH not available"));
@@ -47,7 +48,7 @@ impl Session {
         self.continue_login(exchange, step);
     }
 
-    /// Processes the client's response to a challenge.
+    /// Processes the client's line after a challenge: a response in base64, or `*`, which cancels.
     pub(super) fn login_response(&mut self, mut exchange: SaslServer, line: &[u8]) {
         match line::response(line) {
             Ok(response) => {
@@ -58,8 +59,8 @@ impl Session {
         }
     }
 
-    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist; if any login is taken, it is
-    /// not compared.
+    /// Answers [`Event::NeedSecret`] with the user's password, or `None` if the user does not exist. With
+    /// [`Config::any_login`](super::Config::any_login) it is not compared, and any login is granted.
     ///
     /// # Panics
     /// If that event is not pending.
@@ -73,6 +74,7 @@ impl Session {
         self.continue_login(exchange, step);
     }
 
+    /// Carries out the next step of the exchange: sends a challenge, asks for the password, or ends the login.
     fn continue_login(&mut self, exchange: SaslServer, step: Step) {
         match step {
             Step::Challenge(challenge) => {

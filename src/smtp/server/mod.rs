@@ -11,8 +11,8 @@
 //!   Message by LMTP           answer_each(replies)              one reply per recipient
 //! ```
 //!
-//! Syntax, command order, sizes and line ends are checked by the session itself. [`Server`] is the owner of all sessions
-//! of a host; a [`Policy`] makes its decisions.
+//! Syntax, command order, sizes and line ends are checked by the session itself. [`Server`] is the owner of all
+//! sessions of a host; a [`Policy`] makes its decisions.
 
 mod commands;
 mod content;
@@ -66,8 +66,8 @@ pub struct Config {
     pub bare_line_ends: BareLineEnds,
     /// How long the client may be silent. RFC 5321 §4.5.3.2.7 asks for at least 5 min.
     pub timeout: Duration,
-    /// Total waiting time from the greeting or the last message to the end of the next one. Limits clients that send a byte
-    /// now and then and so are never silent.
+    /// Total waiting time from the greeting or the last message to the end of the next one. Limits clients that send a
+    /// byte now and then and so are never silent.
     pub message_timeout: Duration,
     /// The memory for messages that are being received, shared with other connections.
     pub uploads: UploadBudget,

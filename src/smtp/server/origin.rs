@@ -39,8 +39,8 @@ impl Origin<'_> {
         known.unwrap_or_else(|| JourneyId::from_random(rng.next_ascending()))
     }
 
-    /// The `Received` field of the message at the host `by`; it names the recipient if there is exactly one. RFC 5321
-    /// §4.4.
+    /// The `Received` field of the message at the host `by`, folded, without its last line end. `recipient` is set if
+    /// there is exactly one. RFC 5321 §4.4.
     pub fn received_field(&self, by: &str, id: QueueId, recipient: Option<&Address>, now: Timestamp) -> String {
         let stamp = Stamp {
             hello: self.hello,

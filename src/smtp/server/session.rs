@@ -141,7 +141,7 @@ impl Session {
         Self::recorded(config, greeting, nonce, Recorder::default())
     }
 
-    /// The same, and notes the conversation.
+    /// As [`Session::new`]; `recorder` notes the conversation.
     pub(super) fn recorded(config: Config, greeting: &Reply, nonce: String, recorder: Recorder) -> Self {
         let mut session = Self {
             config,
@@ -172,7 +172,8 @@ impl Session {
     }
 
     /// Answers [`Event::Hello`], [`Event::Mail`], [`Event::Rcpt`], [`Event::Data`], [`Event::Message`] and
-    /// [`Event::Verify`]. `421` ends the session as well.
+    /// [`Event::Verify`]. The reply is sent, except that for a positive one to `Hello` or `Data` the session sends its
+    /// own; `421` ends the session as well. Over LMTP the reply to `Message` is repeated for each recipient.
     ///
     /// # Panics
     /// If no such event is pending.
@@ -222,7 +223,8 @@ impl Session {
         replies.iter().for_each(|reply| self.send_replies(reply, 1));
     }
 
-    /// Answers [`Event::StartTls`] after the handshake. The session starts again: RFC 3207 §4.2.
+    /// Answers [`Event::StartTls`] after the handshake; `description` gives version and cipher. Unread input, greeting,
+    /// login and transaction are discarded: RFC 3207 §4.2.
     ///
     /// # Panics
     /// If that event is not pending.
@@ -242,7 +244,7 @@ impl Session {
         self.transaction.as_ref().map(|transaction| &transaction.envelope)
     }
 
-    /// The client's name.
+    /// The client's name in EHLO, HELO or LHLO; `None` until one was accepted.
     pub fn hello(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
@@ -260,7 +262,7 @@ impl Session {
         }
     }
 
-    /// The protocol after `with` in a Received field. RFC 3848, RFC 6531 §4.3.
+    /// The protocol after `with` in a Received field, such as `ESMTPSA`. RFC 3848, RFC 6531 §4.3.
     pub fn with_protocol(&self) -> String {
         let is_extended = self.hello.as_ref().is_some_and(|hello| hello.esmtp);
         let base = match (self.config.protocol, self.is_utf8) {
@@ -275,7 +277,8 @@ impl Session {
         format!("{base}{secure}{known}")
     }
 
-    /// Queues a reply; replies to pipelined commands are sent together (RFC 2920 §3.2).
+    /// Queues a reply and records it; a positive one ends a series of errors. Replies to pipelined commands are sent
+    /// together (RFC 2920 §3.2).
     pub(super) fn send_reply(&mut self, reply: &Reply) {
         if reply.is_positive() {
             self.errors = 0;
@@ -286,7 +289,7 @@ impl Session {
         self.recorder.note_lines(Side::Server, &self.output[start..]);
     }
 
-    /// Sends a reply several times; 421 is sent once and closes the session (RFC 5321 §3.8).
+    /// Queues a reply several times; 421 is queued once and closes the session (RFC 5321 §3.8).
     pub(super) fn send_replies(&mut self, reply: &Reply, times: usize) {
         if reply.is_farewell() {
             return self.close_with(reply);
@@ -294,7 +297,8 @@ impl Session {
         (0..times).for_each(|_| self.send_reply(reply));
     }
 
-    /// Sends an error reply, or closes the session after too many errors.
+    /// Queues the reply to a protocol error; after too many of these without a success, 421 in its place closes the
+    /// session.
     pub(super) fn send_error(&mut self, reply: &Reply) {
         self.errors += 1;
         if self.config.max_errors < self.errors {
@@ -309,12 +313,13 @@ impl Session {
         self.state = State::Over;
     }
 
+    /// Passes an event to the owner, whose answer completes `pending`.
     pub(super) fn forward(&mut self, pending: PendingRequest, event: Event) {
         self.state = State::AwaitingOwner(pending);
         self.event = Some(event);
     }
 
-    /// Processes available input; `false` if more input is needed.
+    /// Processes available input; `false` if more input or an answer of the owner is needed, or the session is over.
     fn step(&mut self) -> bool {
         match &self.state {
             State::AwaitingOwner(_) | State::Over => false,
@@ -350,6 +355,8 @@ impl Session {
         }
     }
 
+    /// Processes a line: during AUTH the response to a challenge, else a command. A line that is too long is an error,
+    /// and ends AUTH.
     fn handle_line(&mut self, line: Line) {
         if let Line::Whole(line) = &line {
             self.note_command(line);
@@ -362,7 +369,7 @@ impl Session {
         }
     }
 
-    /// Notes a command without secrets.
+    /// Records a line of the client without secrets, if the conversation is recorded.
     fn note_command(&mut self, line: &[u8]) {
         if self.recorder.is_noting() {
             let is_response = matches!(self.state, State::Login(_));
@@ -372,7 +379,7 @@ impl Session {
         }
     }
 
-    /// Notes that the client has closed its side.
+    /// Records that the client has closed its side, and how much of a message of DATA had come.
     fn note_end(&self) {
         if let State::Data(reader) = &self.state {
             self.recorder.note_data(Side::Client, reader.bytes());
@@ -380,6 +387,7 @@ impl Session {
         self.recorder.hung_up();
     }
 
+    /// Takes the queued replies, to be sent; `None` if there are none.
     fn flush(&mut self) -> Option<Bytes> {
         let output = std::mem::take(&mut self.output);
         (!output.is_empty()).then(|| output.into())

@@ -24,7 +24,7 @@ impl Check<'_> {
         let (mut aliases, mut spans) = (Aliases::new(), Vec::new());
         for (domain, table) in &file.domains {
             for (name, targets) in &table.aliases {
-                let Some(alias) = self.local(name.get_ref(), domain, name.span()) else { continue };
+                let Some(alias) = self.alias_address(name.get_ref(), domain, name.span()) else { continue };
                 let found = targets
                     .get_ref()
                     .list()
@@ -52,7 +52,8 @@ impl Check<'_> {
         aliases
     }
 
-    fn local(&mut self, name: &str, domain: &Spanned<String>, span: Range<usize>) -> Option<Address> {
+    /// The address of an alias. Reports a local part that is invalid or has a `*` or `+detail`; `None` then.
+    fn alias_address(&mut self, name: &str, domain: &Spanned<String>, span: Range<usize>) -> Option<Address> {
         if name.contains('*') {
             let text = format!("the alias `{name}` has a `*`, which matches nothing; `catch_all` is for unknown users");
             self.report(span, text);
@@ -66,7 +67,8 @@ impl Check<'_> {
         address
     }
 
-    /// `ann`, `ann@other.test`, or `|discard`.
+    /// Parses `ann` in this domain, `ann@other.test`, or `|discard`; reports an invalid target. Whether an address
+    /// exists is checked later, by [`Check::check_alias_targets`].
     fn target(
         &mut self,
         text: &str,
@@ -136,7 +138,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that targets in declared domains exist.
+    /// Reports targets in declared domains that are neither a mailbox nor an alias. With a catch-all any local part
+    /// exists, except for the target of the catch-all.
     pub(super) fn check_alias_targets(
         &mut self,
         aliases: &Aliases,

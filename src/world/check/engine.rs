@@ -29,6 +29,8 @@ pub(super) fn engine(table: &MtaTable) -> Engine {
 }
 
 impl Check<'_> {
+    /// Reports MTAs with settings that their engine lacks, `at` and `reach` without an external MTA, an external MTA
+    /// without `at`, and local ports that are given twice.
     pub(super) fn check_external_mtas(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         self.reject_foreign_aliases(file, hosts);
         let mut taken: BTreeMap<u16, String> = file
@@ -68,7 +70,8 @@ impl Check<'_> {
         }
     }
 
-    /// Aliases are expanded by the MTAs that accept the mail of their domain, so these must be ours.
+    /// Reports the first external MTA among the MX of a domain with aliases or a catch-all: these are expanded by the
+    /// MTAs that accept the mail of the domain.
     fn reject_foreign_aliases(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         let is_ours = |name: &str| match hosts.get(name).map(|host| &host.role) {
             Some(Role::Mta(mta)) => mta.engine.is_ours(),

@@ -44,6 +44,7 @@ impl Check<'_> {
         }
     }
 
+    /// The number itself; one that is 0 or above [`MAX_LIMIT`] is reported.
     pub(super) fn limit(&mut self, limit: &Spanned<usize>) -> usize {
         let number = *limit.get_ref();
         if !(1..=MAX_LIMIT).contains(&number) {
@@ -72,6 +73,8 @@ impl Check<'_> {
         RateLimit { per: *per, messages: *messages, recipients: *recipients, exempt }
     }
 
+    /// One rule. Reports a condition on what is not known yet at its stage, and an invalid probability; `None` only if
+    /// the reply is invalid, which is reported, too.
     fn rule(&mut self, table: &RuleTable) -> Option<Rule> {
         let client = table.client.as_ref().map(|client| {
             let names = client.get_ref().list().iter();
@@ -106,7 +109,8 @@ impl Check<'_> {
         Some(Rule { stage: table.stage, client, helo, from, to, reply, probability, times: table.times })
     }
 
-    /// Parses hosts and networks. Any other text is taken as the name of a host, which is checked later.
+    /// Parses hosts and networks; an invalid network is reported and left out. Text without `/` and `:` that is no
+    /// address is taken as the name of a host, which [`Check::check_named_hosts`] checks.
     pub(super) fn clients<'a>(&mut self, named: impl Iterator<Item = (&'a str, Range<usize>)>) -> Clients {
         let mut clients = Clients::default();
         for (name, span) in named {
@@ -124,7 +128,7 @@ impl Check<'_> {
         clients
     }
 
-    /// Checks the hosts that are named as clients.
+    /// Reports clients that [`Check::clients`] took as hosts, but that are none.
     pub(super) fn check_named_hosts(&mut self, hosts: &BTreeMap<HostName, Host>) {
         for (name, span) in std::mem::take(&mut self.named_hosts) {
             if !hosts.contains_key(name.as_str()) {
@@ -147,7 +151,7 @@ impl Check<'_> {
         clients
     }
 
-    /// Reports `starttls` where it has no effect.
+    /// Reports `starttls` at any MTA but the entry, where it has no effect.
     pub(super) fn check_starttls(&mut self, file: &WorldFile, entry: &str) {
         for (name, table) in file.mta.iter().filter(|(name, _)| name.get_ref() != entry) {
             if let Some(starttls) = &table.starttls {

@@ -17,6 +17,7 @@ use crate::mail::domain_key;
 pub(super) const DEFAULT_MAX_CONNECTIONS: usize = 10;
 
 impl Check<'_> {
+    /// The declared retry settings, or the defaults. Reports those with which retries would not end.
     pub(super) fn retry(&mut self, table: &MtaTable) -> Retry {
         let Some(given) = &table.retry else { return Retry::default() };
         let retry = *given.get_ref();
@@ -28,6 +29,7 @@ impl Check<'_> {
         retry
     }
 
+    /// The declared timeouts, or the defaults. Reports a timeout of 0.
     pub(super) fn timeouts(&mut self, table: &MtaTable) -> Timeouts {
         let Some(given) = &table.timeouts else { return Timeouts::default() };
         if !given.get_ref().are_possible() {
@@ -44,6 +46,7 @@ impl Check<'_> {
         table.routes.iter().map(|route| self.static_route(route)).collect()
     }
 
+    /// One route, with its pattern in the form of domain keys if it is a domain. Reports one that has no effect.
     fn static_route(&mut self, table: &RouteTable) -> Route {
         let to = table.to.get_ref();
         if table.via.is_none() && table.tls.is_none() {
@@ -63,6 +66,7 @@ impl Check<'_> {
     }
 
     /// Checks that the hosts of routes exist, that smarthosts are not a loop, and that each relays for its clients.
+    /// Reports MTAs without any name server, too.
     pub(super) fn check_routes(&mut self, file: &WorldFile, hosts: &BTreeMap<HostName, Host>) {
         for (name, table) in &file.mta {
             for via in table.routes.iter().filter_map(|route| route.via.as_ref()) {
@@ -119,7 +123,7 @@ fn relays_for(mta: &Mta, name: &str, hosts: &BTreeMap<HostName, Host>) -> bool {
     mta.relay_from.hosts.contains(name) || hosts.get(name).is_some_and(|host| host.addresses.iter().all(is_within))
 }
 
-/// The loop of smarthosts that `start` is part of, as text.
+/// The loop of smarthosts that `start` is part of, as `a -> b -> a`; `None` also if it only leads to a loop of others.
 fn smarthost_loop(start: &str, hosts: &BTreeMap<HostName, Host>) -> Option<String> {
     let mut path = vec![start];
     loop {

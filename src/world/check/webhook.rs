@@ -13,6 +13,7 @@ const SECRET_PREFIX: &str = "whsec_";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 impl Check<'_> {
+    /// The valid webhooks. Reports invalid ones, and URLs that are declared twice.
     pub(super) fn webhooks(&mut self, tables: &[WebhookTable]) -> Vec<Webhook> {
         let mut webhooks: Vec<Webhook> = Vec::new();
         for table in tables {
@@ -25,6 +26,8 @@ impl Check<'_> {
         webhooks
     }
 
+    /// One webhook, with its key decoded from base64. Reports all its problems; `None` if the secret or the URL is
+    /// invalid.
     fn webhook(&mut self, table: &WebhookTable) -> Option<Webhook> {
         for event in table.events.iter().filter(|event| !WEBHOOK_EVENTS.contains(&event.get_ref().as_str())) {
             let (name, known) = (event.get_ref().escape_debug(), WEBHOOK_EVENTS.join(", "));

@@ -13,13 +13,14 @@ pub(super) fn count_sheet(text: &str, usage: &mut Usage) {
     rules(&mut Source(&text), 0, usage);
 }
 
-/// Counts what the value of a `style` attribute uses.
+/// Counts what the value of a `style` attribute uses; blocks in it are skipped.
 pub(super) fn count_declarations(text: &str, usage: &mut Usage) {
     let text = without_comments(text, usage);
     block(&mut Source(&text), MAX_DEPTH, usage);
 }
 
-/// The text without comments, and without the marks that hide it from programs that know no styles.
+/// A text with spaces for its comments, which are counted, and for `<!--` and `-->`, which hide it from programs that
+/// know no styles.
 fn without_comments(text: &str, usage: &mut Usage) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, comment)) = rest.split_once("/*") {
@@ -36,8 +37,8 @@ fn without_comments(text: &str, usage: &mut Usage) -> String {
 struct Source<'a>(&'a str);
 
 impl<'a> Source<'a> {
-    /// Reads up to one of these characters, outside of strings and brackets; returns the text before it, and the character,
-    /// which is read, too.
+    /// Reads up to one of these characters, outside of strings and brackets; returns the text before it, and the
+    /// character, which is read, too. Without one, returns all that is left, and `None`.
     fn until(&mut self, stops: &[u8]) -> (&'a str, Option<u8>) {
         let bytes = self.0.as_bytes();
         let (mut quote, mut open, mut at) = (None, 0_u32, 0);
@@ -65,7 +66,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Reads rules up to the end of their block.
+/// Reads rules up to the end of their block, or of the style sheet at depth 0.
 fn rules(source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     loop {
         let (prelude, stop) = source.until(b"{;}");
@@ -80,7 +81,7 @@ fn rules(source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     }
 }
 
-/// Reads the block of a rule.
+/// Counts a rule by its prelude, the text before `{`, and reads its block; one that is too deep is skipped.
 fn rule(prelude: &str, source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     if MAX_DEPTH <= depth {
         return skip_block(source);
@@ -105,7 +106,7 @@ fn rule(prelude: &str, source: &mut Source<'_>, depth: usize, usage: &mut Usage)
     }
 }
 
-/// Reads a block that is too deep without looking into it.
+/// Reads up to the end of a block, after its `{`, and counts nothing.
 fn skip_block(source: &mut Source<'_>) {
     let mut open = 1_u32;
     while 0 < open {
@@ -117,7 +118,7 @@ fn skip_block(source: &mut Source<'_>) {
     }
 }
 
-/// Counts an at-rule, and the features that its conditions name.
+/// Counts an at-rule, and the media features that its conditions name; nothing if the prelude does not begin with `@`.
 fn at_rule(prelude: &str, usage: &mut Usage) {
     let Some(rest) = prelude.strip_prefix('@') else { return };
     let name = ident(rest);
@@ -152,6 +153,8 @@ fn block(source: &mut Source<'_>, depth: usize, usage: &mut Usage) {
     }
 }
 
+/// Counts the property or variable of a declaration, `NAME:VALUE` without `!important`, and what the value uses. A text
+/// without a colon is skipped.
 fn declaration(text: &str, usage: &mut Usage) {
     let Some((name, value)) = text.split_once(':') else { return };
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase());
@@ -164,7 +167,7 @@ fn declaration(text: &str, usage: &mut Usage) {
     values(&value, usage);
 }
 
-/// Counts functions, units and keywords of a value.
+/// Counts functions, units, keywords and pictures of a value, which is in lower case.
 fn values(value: &str, usage: &mut Usage) {
     let mut rest = value;
     while let Some(first) = rest.chars().next() {
@@ -199,7 +202,8 @@ fn number<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     &rest[unit.len()..]
 }
 
-/// Counts a keyword or a function, and returns what comes after.
+/// Counts a keyword or a function, and returns what comes after: the arguments of a function, but for those of `url`,
+/// whose picture is counted.
 fn word<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     let name = ident(text);
     let rest = &text[name.len()..];
@@ -220,12 +224,12 @@ fn is_ident(first: char) -> bool {
     first.is_alphanumeric() || matches!(first, '-' | '_')
 }
 
-/// The identifier at the beginning.
+/// The identifier at the beginning; empty if there is none.
 fn ident(text: &str) -> &str {
     &text[..text.find(|end: char| !is_ident(end)).unwrap_or(text.len())]
 }
 
-/// Counts the selectors of a list.
+/// Counts the selectors of a list with commas between, and `grouping` if there are several.
 fn selectors(list: &str, depth: usize, usage: &mut Usage) {
     let mut source = Source(list);
     let mut count = 0;
@@ -295,7 +299,8 @@ fn complex_selector(selector: &str, depth: usize, usage: &mut Usage) {
     }
 }
 
-/// Counts a pseudo-class or a pseudo-element, and the selectors that it has as arguments.
+/// Counts a pseudo-class or a pseudo-element, whose name is at the beginning, and the selectors that it has as
+/// arguments; returns what comes after.
 fn pseudo<'a>(text: &'a str, depth: usize, usage: &mut Usage) -> &'a str {
     let name = ident(text);
     usage.note("pseudo", &name.to_ascii_lowercase());
@@ -310,7 +315,7 @@ fn pseudo<'a>(text: &'a str, depth: usize, usage: &mut Usage) -> &'a str {
 }
 
 impl<'a> Source<'a> {
-    /// What comes after the bracket that closes one that was opened before.
+    /// What comes after the bracket (`)` or `]`) that closes one that was opened before; nothing if none does.
     fn until_closed(mut self, close: u8) -> &'a str {
         let open = if close == b')' { '(' } else { '[' };
         let mut depth = 1_u32;

@@ -41,7 +41,8 @@ pub(super) struct Feature {
 pub(super) struct Client(pub(super) String, pub(super) String, pub(super) Vec<(String, String)>);
 
 impl Data {
-    /// Reads it, which takes some milliseconds; it is not kept, since few ask for it.
+    /// Unpacks the data in this program, which takes some milliseconds; they are not kept, since few requests need
+    /// them.
     ///
     /// # Errors
     /// The file of this build is damaged.
@@ -51,7 +52,7 @@ impl Data {
         serde_json::from_slice(&json).map_err(|error| error.to_string())
     }
 
-    /// The families of each platform.
+    /// The names of the families of each platform, by the key of the platform.
     pub(super) fn clients(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut clients: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for Client(family, platform, _) in self.features.iter().flat_map(|feature| &feature.stats) {

@@ -11,7 +11,7 @@ const RAW_TEXT: [&str; 6] = ["style", "script", "textarea", "title", "xmp", "noe
 /// Elements of the document itself, which are no nodes of a message.
 const OUTER: [&str; 3] = ["html", "head", "meta"];
 
-/// Counts what a document uses.
+/// Counts what a document uses, the style sheets and attributes in it too, and its elements.
 pub(super) fn count(html: &str, usage: &mut Usage) {
     let mut rest = html;
     while let Some(at) = rest.find('<') {
@@ -32,12 +32,13 @@ pub(super) fn count(html: &str, usage: &mut Usage) {
     }
 }
 
-/// What comes after a text; nothing if it is not there.
+/// What comes after the first `end` in a text; nothing if it is not there.
 fn after<'a>(text: &'a str, end: &str) -> &'a str {
     text.split_once(end).map_or("", |(_, rest)| rest)
 }
 
-/// Counts a start tag, from its name on, and returns what comes after it.
+/// Counts a start tag, whose name is at the beginning, and returns what comes after it; for elements in [`RAW_TEXT`],
+/// their end tag.
 fn element<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     let end = text.find(|end: char| end.is_ascii_whitespace() || matches!(end, '/' | '>')).unwrap_or(text.len());
     let name = text[..end].to_ascii_lowercase();
@@ -66,7 +67,7 @@ fn element<'a>(text: &'a str, usage: &mut Usage) -> &'a str {
     &rest[end..]
 }
 
-/// Where the end tag of an element begins.
+/// Where the end tag of an element begins; the length of the text if there is none.
 fn end_tag(text: &str, name: &str) -> usize {
     let is_it = |(at, _): &(usize, &str)| {
         text.get(at + 2..at + 2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
@@ -98,7 +99,7 @@ fn attribute(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     Some((name, decoded(value), rest))
 }
 
-/// A value with those character references that stand in styles.
+/// A value with those character references resolved that stand in styles: quotes and `&`.
 fn decoded(value: &str) -> Cow<'_, str> {
     if !value.contains('&') {
         return Cow::Borrowed(value);
@@ -107,6 +108,7 @@ fn decoded(value: &str) -> Cow<'_, str> {
     Cow::Owned(named.iter().fold(value.to_owned(), |value, (reference, text)| value.replace(reference, text)))
 }
 
+/// Counts an attribute, and what its value uses: styles, links, pictures, types of inputs. Names are in lower case.
 fn note_attribute(element: &str, attribute: &str, value: &str, usage: &mut Usage) {
     usage.note("attribute", attribute);
     match (element, attribute) {
@@ -123,7 +125,7 @@ fn note_attribute(element: &str, attribute: &str, value: &str, usage: &mut Usage
     }
 }
 
-/// The format of a picture, by its address.
+/// Counts the format of a picture: the ending of its address, or `data` for a `data:` URL.
 pub(super) fn note_image(address: &str, usage: &mut Usage) {
     let address = address.trim();
     if address.get(.."data:".len()).is_some_and(|start| start.eq_ignore_ascii_case("data:")) {

@@ -121,7 +121,7 @@ pub(super) async fn check(
     Ok(Json(checked.map_err(Failure::internal)?))
 }
 
-/// Checks a document.
+/// Checks a document: the warnings come with the greatest loss first, weighted by how often the feature is used.
 ///
 /// # Errors
 /// The data are damaged.
@@ -145,6 +145,7 @@ fn check_html(html: &str) -> Result<HtmlCheck, String> {
 }
 
 impl Warning {
+    /// The warning for a feature that a message uses `found` times; shares are of the versions whose support is known.
     fn of(data: &Data, feature: &Feature, found: u64) -> Self {
         let results: Vec<_> = feature.stats.iter().flat_map(|client| supports(data, client)).collect();
         let share = |support: &str| {
@@ -167,7 +168,7 @@ impl Warning {
     }
 }
 
-/// Whether the versions of a client support a feature; unknown ones are left out.
+/// Whether each version of a client supports a feature; those of which it is not known are left out.
 fn supports(data: &Data, Client(family, platform, versions): &Client) -> Vec<Support> {
     let one = |(version, code): &(String, String)| {
         let mut words = code.split_whitespace();

@@ -16,13 +16,13 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Counts what these features are used by.
+    /// Counts at zero for what these features are used by; nothing else is counted later.
     pub(super) fn of(features: &[Feature]) -> Self {
         let counts = features.iter().flat_map(features::usage_keys).map(|usage| (usage, 0)).collect();
         Self { counts, ..Self::default() }
     }
 
-    /// Counts one use.
+    /// Counts one use of `KIND:NAME`, if a feature has this key. Names are in lower case.
     pub(super) fn note(&mut self, kind: &str, name: &str) {
         self.key.clear();
         self.key.extend([kind, ":", name]);
@@ -31,7 +31,7 @@ impl Usage {
         }
     }
 
-    /// How often a feature is used.
+    /// How often a feature is used: the sum over its keys.
     pub(super) fn count(&self, feature: &Feature) -> u64 {
         features::usage_keys(feature).iter().filter_map(|usage| self.counts.get(usage)).sum()
     }

@@ -54,6 +54,22 @@ async fn list_distinguishes_children_and_subscribed_children() {
     play_among(&made, &[], &["Foo/Baz"], transcript).await;
 }
 
+/// RFC 9051 §5.1.
+#[tokio::test(start_paused = true)]
+async fn list_matches_inbox_in_any_case_also_in_front_of_names_below_it() {
+    let transcript = "
+        C: a1 LIST \"\" inbox/*
+        S: * LIST (\\HasNoChildren) \"/\" \"INBOX/x\"
+        S: a1 OK LIST completed
+        C: a2 LIST \"\" InBox/X
+        S: a2 OK LIST completed
+        C: a3 LIST \"\" Inbox*
+        S: * LIST (\\HasChildren) \"/\" \"INBOX\"
+        S: * LIST (\\HasNoChildren) \"/\" \"INBOX/x\"
+        S: a3 OK LIST completed";
+    play_among(&["INBOX/x"], &[], &[], transcript).await;
+}
+
 /// RFC 5258 §3.5, §5 (9).
 #[tokio::test(start_paused = true)]
 async fn list_reports_parents_of_unlisted_matches() {

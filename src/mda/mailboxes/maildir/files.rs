@@ -68,8 +68,8 @@ impl Files {
         Ok(all)
     }
 
-    /// The bytes of a message and its modification time. A link is not a message: the program that created it may not
-    /// have access to the target.
+    /// The bytes of a message and its modification time. Refuses files that are too large, and links: the program that
+    /// created one may not have access to the target.
     pub(super) fn read(&self, found: &Found) -> io::Result<(Vec<u8>, SystemTime)> {
         let (bytes, about) = read_regular(&self.path(found), Links::Refuse, MAX_MESSAGE_BYTES)?;
         Ok((bytes, about.modified()?))
@@ -79,7 +79,7 @@ impl Files {
         self.0.join(&found.path)
     }
 
-    /// Writes and syncs a message: into `new` if it has no flags, else into `cur`.
+    /// Writes and syncs a message, by way of `tmp`: into `new` if it has no flags, else into `cur`.
     pub(super) fn write(&self, base: &str, flag_chars: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.0.join(TMP).join(base);
         // A crash may have left a draft; a link of another program is not followed.
@@ -98,7 +98,7 @@ impl Files {
         fs::rename(draft, self.0.join(sub).join(name))
     }
 
-    /// Changes the flags of a message.
+    /// Changes the flags of a message, whose file is in `cur` then.
     pub(super) fn set_flags(&self, base: &str, found: &Found, flag_chars: &str) -> io::Result<()> {
         fs::rename(self.0.join(&found.path), self.0.join(CUR).join(names::join(base, flag_chars)))
     }

@@ -40,7 +40,8 @@ struct FolderOutcome {
 }
 
 impl MaildirSync {
-    /// Synchronises all mailboxes of an account that changed on either side.
+    /// Synchronises the mailboxes of an account that have a folder and changed on either side. Errors of a folder or
+    /// file are logged, and the others are synchronised.
     pub(super) async fn folders(&mut self, account: i64, root: &Path) -> Result<(), Error> {
         for known in self.known(account)? {
             let Some(directory) = known.directory else { continue };
@@ -83,7 +84,8 @@ impl LastState {
     }
 }
 
-/// Synchronises a mailbox with its folder and returns the skipped files. The inner error is from the file system.
+/// Synchronises a mailbox with its folder, until nothing is left to do. Returns the files that are not messages, and
+/// why. The inner error is from the file system.
 async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<(PathBuf, String)>>, Error> {
     let mut skipped = Vec::new();
     loop {
@@ -103,7 +105,8 @@ async fn sync_mailbox(mailbox: &Mailbox, files: Files) -> Result<io::Result<Vec<
     }
 }
 
-/// The file system part; `None` when there is nothing to do.
+/// Compares a mailbox with its folder and changes the files. Returns what to record in the tables; `None` when there is
+/// nothing to do.
 fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutcome>> {
     let id = mailbox.shared.id;
     // The files are listed first: a message added to the tables in between then has a known file that is missing in no
@@ -122,7 +125,7 @@ fn sync_files(mailbox: &Mailbox, files: &Files) -> io::Result<Option<FolderOutco
     if plan.is_empty() {
         return Ok(None);
     }
-    let mut outcome = FolderOutcome { unfinished: MAX_FILES < plan.write.len(), ..FolderOutcome::default() };
+    let mut outcome = FolderOutcome::default();
     outcome.change_files(files, &listed, &plan)?;
     outcome.write(mailbox, files, &messages, &plan)?;
     files.sync()?;
@@ -148,7 +151,7 @@ impl FolderOutcome {
         Ok(())
     }
 
-    /// Writes messages without a file. Line ends become LF.
+    /// Writes messages without a file, a limited number, with LF as line end. Damaged ones are left out.
     fn write(
         &mut self,
         mailbox: &Mailbox,
@@ -156,7 +159,12 @@ impl FolderOutcome {
         messages: &BTreeMap<Uid, MessageMeta>,
         plan: &Plan,
     ) -> io::Result<()> {
-        for (uid, flag_chars) in plan.write.iter().take(MAX_FILES) {
+        let mut written = 0;
+        for (uid, flag_chars) in &plan.write {
+            if written == MAX_FILES {
+                self.unfinished = true;
+                break;
+            }
             let message = match mailbox.message(*uid) {
                 // The others get their files.
                 Err(error) if error.is_damage() => continue,
@@ -166,12 +174,13 @@ impl FolderOutcome {
             let bytes = with_line_feeds(&message.to_bytes());
             let base = names::base(mailbox.shared.id, meta, bytes.len());
             files.write(&base, flag_chars, &bytes)?;
+            written += 1;
             self.known_files.push((*uid, KnownFile { base, flag_chars: flag_chars.clone() }));
         }
         Ok(())
     }
 
-    /// Records what other programs did to the files.
+    /// Takes over what other programs did to the files. New messages are read, up to a limit, with CR LF as line end.
     fn take(&mut self, mailboxes: &Mailboxes, files: &Files, listed: &BTreeMap<String, Found>, plan: Plan) {
         self.known_files.extend(plan.record);
         for (uid, flags, known_file) in plan.adopt {
@@ -207,7 +216,7 @@ impl FolderOutcome {
         }
     }
 
-    /// Records everything in one commit.
+    /// Records everything in the tables; returns the changes of messages.
     fn store(&self, transaction: &Transaction<'_>, mailbox: i64) -> Result<((), Vec<Change>), Error> {
         let mut changes = Vec::new();
         for (uid, flags) in &self.adopted {

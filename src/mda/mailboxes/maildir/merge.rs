@@ -65,7 +65,8 @@ pub(super) fn merge(
 }
 
 impl Plan {
-    /// A message whose file is recorded.
+    /// Plans for a message with a recorded file: to expunge it if the file is gone, to adopt flags that the file got,
+    /// or to rename the file after flags that the message got.
     fn compare(&mut self, message: &MessageMeta, known: &KnownFile, found: Option<&Found>) {
         let Some(found) = found else { return self.expunge.push(message.uid) };
         if found.flag_chars != known.flag_chars {

@@ -75,6 +75,7 @@ impl ChangedAccounts {
         self.last.extend(accounts.into_iter().map(|account| (account, self.number)));
     }
 
+    /// The accounts that a commit after this number has changed.
     fn since(&self, number: u64) -> BTreeSet<i64> {
         self.last.iter().filter(|(_, last)| number < **last).map(|(account, _)| *account).collect()
     }
@@ -177,6 +178,7 @@ impl MaildirSync {
         self.logged_errors.remove(name);
     }
 
+    /// Ids and keys of the accounts that are synchronised.
     fn accounts(&self) -> Result<Vec<(i64, String)>, Error> {
         let mut accounts = self.mailboxes.store.read(sqlite::accounts)?;
         accounts.retain(|(_, key)| (self.serves)(key));

@@ -8,7 +8,7 @@ use crate::mda::mailboxes::name::{INBOX, canonical};
 
 /// Separates the base name of a message file from its flags.
 const FLAGS_SEPARATOR: &str = ":2,";
-/// The folder of an account: its address, with unusual characters in hexadecimal.
+/// The folder of an account: its address, with `%` and two hexadecimal digits for each unusual byte.
 pub(super) fn account(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
     let mut name = String::new();
@@ -38,6 +38,7 @@ pub(super) fn mailbox(directory: &str) -> Option<String> {
     canonical(&name).ok().filter(|canonical| *canonical == name && name != INBOX)
 }
 
+/// One level of a mailbox name from the same level of a folder name; `None` if it cannot be decoded or contains `/`.
 fn level(wire: &str) -> Option<String> {
     let level = utf7_decode(&wire.replace("%2E", "."))?;
     (!level.contains('/')).then_some(level)
@@ -54,7 +55,7 @@ pub(super) fn name_prefix(mailbox: i64, message: &MessageMeta) -> String {
     format!("{}.M{mailbox}U{}.postroad,", message.received, message.uid)
 }
 
-/// Splits a file name into base name and flags.
+/// Splits a file name into base name and flag characters, which are empty without `:2,`.
 pub(super) fn split(name: &str) -> (&str, &str) {
     name.split_once(FLAGS_SEPARATOR).unwrap_or((name, ""))
 }
@@ -64,7 +65,7 @@ pub(super) fn join(base: &str, flag_chars: &str) -> String {
     format!("{base}{FLAGS_SEPARATOR}{flag_chars}")
 }
 
-/// The flags of a message as flag characters. Unknown ones of `foreign` are kept.
+/// The flags of a message as flag characters, sorted. Unknown ones of `foreign` are kept.
 pub(super) fn flag_chars(flags: &Flags, foreign: &str) -> String {
     let known = |flag_char: &char| Flags::is_letter(*flag_char);
     let mut all: Vec<char> =

@@ -311,6 +311,22 @@ async fn account_with_unusable_folder_does_not_stop_the_others() {
     assert_eq!((fixture.files("").len(), fixture.sync.logged_errors.len()), (1, 1));
 }
 
+/// More than are written between two commits.
+#[tokio::test]
+async fn many_damaged_messages_do_not_keep_the_others_from_their_files() {
+    let Fixture { data, mailboxes, sync } = Fixture::new().await;
+    let deliver = async |number: u32| {
+        let message = Message::new(Bytes::from(format!("Subject: {number}\r\n\r\nhello\r\n")));
+        mailboxes.deliver(ANN, None, &message).await.unwrap();
+    };
+    futures_util::future::join_all((0..1_010).map(deliver)).await;
+    let damage = "UPDATE content_bytes SET bytes = x'00' WHERE content <= (SELECT max(content) - 5 FROM content_bytes)";
+    sqlite::tests::execute(&mailboxes, damage).await;
+    drop((mailboxes, sync));
+    let fixture = tokio::time::timeout(Duration::from_secs(60), Fixture::open(data)).await.expect("it ends");
+    assert_eq!(fixture.files("").len(), 5);
+}
+
 #[tokio::test]
 async fn many_new_files_are_imported_in_several_commits() {
     let mut fixture = Fixture::new().await;

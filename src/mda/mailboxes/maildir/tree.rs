@@ -84,14 +84,13 @@ impl TreeOutcome {
     }
 }
 
-/// Synchronises the folders: removes, renames, creates.
+/// Removes, renames and creates folders as the mailboxes require. Returns what to record, and which mailboxes to create
+/// or delete because another program did that to their folders. Fails if a recorded account folder is missing.
 fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
     let inbox = Files(root.to_owned());
     if !inbox.exists() {
         if known.iter().any(|known| known.directory.as_deref() == Some("")) {
-            return Err(io::Error::other(
-                "the account folder is without_folder; sync is suspended until it exists again",
-            ));
+            return Err(io::Error::other("the account folder is missing; sync is suspended until it exists again"));
         }
         inbox.create()?;
     }
@@ -135,7 +134,7 @@ fn reconcile(known: Vec<KnownFolder>, root: &Path) -> io::Result<TreeOutcome> {
     Ok(outcome)
 }
 
-/// All folders that are Maildirs, by name; the account folder has an empty name.
+/// The paths of all folders that are Maildirs, by name; the account folder has an empty name.
 fn directories(root: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut all: BTreeMap<String, PathBuf> = [(String::new(), root.to_owned())].into();
     for entry in fs::read_dir(root)? {

@@ -22,7 +22,7 @@ pub(super) struct MailboxChange {
 }
 
 impl MailboxChange {
-    /// Reads the row of the mailbox.
+    /// Reads the row of the mailbox, for a change with the next modification sequence.
     pub(super) fn begin(transaction: &Transaction<'_>, mailbox: i64) -> rusqlite::Result<Self> {
         let sql = "SELECT account, uidvalidity, uidnext, modseq + 1, recent,
                           messages, octets, unseen, deleted, deleted_octets, recents FROM mailbox WHERE id = ?1";
@@ -62,7 +62,7 @@ impl MailboxChange {
         self.add(uid, after.system, size);
     }
 
-    /// Writes the row.
+    /// Writes the row with the new counters, next UID and modification sequence.
     pub(super) fn finish(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let Self { mailbox, modseq, uidnext, counters, .. } = self;
         let Counters { messages, octets, unseen, deleted, deleted_octets, recents } = counters;
@@ -73,7 +73,7 @@ impl MailboxChange {
     }
 }
 
-/// Counters from their columns `messages, octets, unseen, deleted, deleted_octets, recents`.
+/// Counters from the columns `messages, octets, unseen, deleted, deleted_octets, recents`, from column `first` on.
 pub(super) fn counters(row: &Row<'_>, first: usize) -> rusqlite::Result<Counters> {
     Ok(Counters {
         messages: row.get(first)?,
@@ -85,7 +85,7 @@ pub(super) fn counters(row: &Row<'_>, first: usize) -> rusqlite::Result<Counters
     })
 }
 
-/// Messages before this UID are not recent any more.
+/// Messages before this UID are not recent any more. No effect if that is so already.
 pub(in crate::mda::mailboxes) fn record_recent(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -108,6 +108,7 @@ pub(in crate::mda::mailboxes) fn count_from(
     Ok(connection.prepare_cached(sql)?.query_row(params![mailbox, first], |row| row.get(0))?)
 }
 
+/// The mailboxes whose counters differ from their messages, by id. Reads all rows.
 pub(in crate::mda::mailboxes) fn miscounts(connection: &Connection) -> Result<Vec<Miscount>, store::Error> {
     let sql = "SELECT account.key, mailbox.name, messages, octets, unseen, deleted, deleted_octets, recents,
                       count(uid), ifnull(sum(size), 0), ifnull(sum(flags & ?1 = 0), 0), ifnull(sum(flags & ?2 != 0), 0),

@@ -24,7 +24,8 @@ pub(super) struct Membership {
     pub(super) is_new: bool,
 }
 
-/// Finds the entry of a message that is inserted, or adds one.
+/// Makes a message that is inserted a copy of its entry, under its account; adds an entry only for [`Listing::Entry`].
+/// A delivered copy takes the flags that were set on the entry before.
 pub(super) fn join(
     transaction: &Transaction<'_>,
     account: i64,
@@ -77,12 +78,13 @@ pub(super) fn entries_in(connection: &Connection, mailbox: i64) -> rusqlite::Res
     connection.prepare_cached(sql)?.query_map([mailbox], |row| row.get(0))?.collect()
 }
 
-/// Whether the catalogue shows a message with these flags in another way.
+/// Whether the catalogue shows the difference of these flags: of `\Seen` or of keywords.
 pub(super) fn shows_other(old: &Flags, new: &Flags) -> bool {
     old.system.contains(SystemFlags::SEEN) != new.system.contains(SystemFlags::SEEN) || old.keywords != new.keywords
 }
 
-/// After messages of an account were removed: an entry is listed under the account no longer if it has no copy there.
+/// After messages of an account were removed: an entry is listed under the account no longer if it has no copy there,
+/// and is deleted if it is then listed under none. The others are refreshed.
 pub(super) fn leave(
     transaction: &Transaction<'_>,
     account: i64,
@@ -103,7 +105,8 @@ pub(super) fn leave(
     Ok(changes)
 }
 
-/// Works out the read state and the tags of entries whose copies changed.
+/// Works out the read state and the tags of entries whose copies changed. They count as added if `is_new`, else as
+/// changed.
 pub(super) fn refresh_all(
     transaction: &Transaction<'_>,
     entries: impl IntoIterator<Item = i64>,
@@ -115,7 +118,8 @@ pub(super) fn refresh_all(
     Ok(catalogue::Changes { added, changed, ..Default::default() })
 }
 
-/// Works out the read state and the tags of an entry from its copies, if it has any.
+/// Works out the state of an entry from its copies, if it has any: unread if one is, and tagged with the keywords of
+/// all, except those that begin with `$`.
 fn refresh(transaction: &Transaction<'_>, entry: i64) -> Result<(), Error> {
     let sql = "SELECT flags, keywords FROM trace JOIN message USING (mailbox, uid) WHERE entry = ?1";
     let mut query = transaction.prepare_cached(sql)?;

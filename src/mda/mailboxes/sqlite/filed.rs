@@ -8,6 +8,7 @@ use crate::mda::mailboxes::view::date;
 use crate::mda::mailboxes::{FiledMessage, Uid};
 use crate::store::Error;
 
+/// See [`crate::mda::filed_after`]; the start of the search is the id of a mailbox and a UID in it.
 pub(in crate::mda::mailboxes) fn filed_after(
     connection: &Connection,
     (mailbox, uid): (i64, Uid),

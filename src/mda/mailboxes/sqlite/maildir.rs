@@ -9,6 +9,7 @@ use crate::mda::mailboxes::maildir::{KnownFile, KnownFolder};
 use crate::mda::mailboxes::{Uid, View};
 use crate::store::{Error, Transaction};
 
+/// The mailboxes of an account, with or without a folder, and the folders whose mailbox was deleted.
 pub(in crate::mda::mailboxes) fn folders(connection: &Connection, account: i64) -> Result<Vec<KnownFolder>, Error> {
     let sql = "SELECT mailbox.id, name, directory, modseq FROM mailbox LEFT JOIN maildir ON mailbox = mailbox.id
                WHERE mailbox.account = ?1
@@ -21,6 +22,7 @@ pub(in crate::mda::mailboxes) fn folders(connection: &Connection, account: i64) 
     Ok(all.query_map([account], folder)?.collect::<Result<_, _>>()?)
 }
 
+/// Records the folder of a mailbox, in place of an earlier one.
 pub(in crate::mda::mailboxes) fn record_folder(
     transaction: &Transaction<'_>,
     account: i64,
@@ -33,12 +35,14 @@ pub(in crate::mda::mailboxes) fn record_folder(
     Ok(())
 }
 
+/// Deletes the record of a folder, and those of its files.
 pub(in crate::mda::mailboxes) fn delete_folder(transaction: &Transaction<'_>, mailbox: i64) -> Result<(), Error> {
     transaction.execute("DELETE FROM maildir WHERE mailbox = ?1", [mailbox])?;
     transaction.execute("DELETE FROM maildir_file WHERE mailbox = ?1", [mailbox])?;
     Ok(())
 }
 
+/// The mailbox, empty if it was deleted, and its files as they were last seen.
 pub(in crate::mda::mailboxes) fn folder(
     connection: &Connection,
     mailbox: i64,

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::mda::mailboxes::Uid;
 use crate::store::Error;
 
+/// The trace fields of all messages from UID `first` to `last`; empty where a message has none.
 pub(in crate::mda::mailboxes) fn traces(
     connection: &Connection,
     mailbox: i64,
@@ -22,6 +23,7 @@ pub(in crate::mda::mailboxes) fn traces(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+/// UID, trace fields and content id of all messages from UID `first` to `last`, in order.
 pub(in crate::mda::mailboxes) fn messages(
     connection: &Connection,
     mailbox: i64,
@@ -40,11 +42,13 @@ fn trace_lines(row: &Row<'_>) -> rusqlite::Result<Bytes> {
     Ok(row.get::<_, Option<Vec<u8>>>(1)?.map(Bytes::from).unwrap_or_default())
 }
 
+/// The encoded MIME structure of a content; `None` if it has no summary.
 pub(in crate::mda::mailboxes) fn structure(connection: &Connection, content: i64) -> Result<Option<Vec<u8>>, Error> {
     let sql = "SELECT structure FROM summary WHERE content = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)
 }
 
+/// The preview of a content; `None` if it is not stored.
 pub(in crate::mda::mailboxes) fn preview(connection: &Connection, content: i64) -> Result<Option<String>, Error> {
     let sql = "SELECT preview FROM summary WHERE content = ?1 AND preview IS NOT NULL";
     Ok(connection.prepare_cached(sql)?.query_row([content], |row| row.get(0)).optional()?)

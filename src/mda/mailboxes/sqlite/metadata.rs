@@ -9,6 +9,7 @@ use crate::store::{Error, Transaction};
 /// The mailbox id that stands for the account itself.
 pub(in crate::mda::mailboxes) const ACCOUNT: i64 = 0;
 
+/// The ids of an account and a mailbox, or [`ACCOUNT`] if that is `None`; `None` if they do not exist.
 pub(in crate::mda::mailboxes) fn find_annotated(
     connection: &Connection,
     account: &str,
@@ -23,6 +24,8 @@ pub(in crate::mda::mailboxes) fn find_annotated(
 /// Entries with their values, and the special uses of the mailbox.
 type Annotations = (Vec<(String, Vec<u8>)>, Vec<SpecialUse>);
 
+/// The entries of a mailbox, or of the account itself, by name, and the special uses, which are no entries here. `None`
+/// if the mailbox does not exist.
 pub(in crate::mda::mailboxes) fn annotations(
     connection: &Connection,
     account: &str,
@@ -38,6 +41,7 @@ pub(in crate::mda::mailboxes) fn annotations(
     Ok(Some((all, parse_stored_uses(stored.flatten().as_deref()))))
 }
 
+/// Replaces the special uses of a mailbox.
 pub(in crate::mda::mailboxes) fn set_uses(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -48,6 +52,7 @@ pub(in crate::mda::mailboxes) fn set_uses(
     Ok(())
 }
 
+/// Sets an entry of `place`, the id of a mailbox or [`ACCOUNT`]; removes it if the value is `None`.
 pub(in crate::mda::mailboxes) fn set_annotation(
     transaction: &Transaction<'_>,
     account: i64,
@@ -68,6 +73,7 @@ pub(in crate::mda::mailboxes) fn set_annotation(
     Ok(())
 }
 
+/// The number of entries of an account with all its mailboxes, and of `place`, a mailbox or [`ACCOUNT`].
 pub(in crate::mda::mailboxes) fn count_annotations(
     connection: &Connection,
     account: i64,

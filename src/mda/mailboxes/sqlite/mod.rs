@@ -33,7 +33,7 @@
 //! | [`folders`], [`record_folder`], [`delete_folder`] | the Maildir folders of mailboxes, deleted ones too |
 //! | [`folder`], [`record_file`], [`delete_file`] | a mailbox, and its files as they were last seen; changes these |
 //! | [`filed_after`] | messages that came by a journey, in order, after one |
-//! | [`copies_of`], [`is_deleted`] | the copies of an entry of the catalogue; whether one that comes is of a deleted entry |
+//! | [`copies_of`], [`is_deleted`] | the copies of an entry of the catalogue; whether a message is of a deleted entry |
 //! | [`inventory`] | what simulations check |
 
 mod counters;
@@ -81,6 +81,7 @@ impl From<rusqlite::Error> for super::Error {
     }
 }
 
+/// See [`Inventory`]; journeys that cannot be read are left out.
 pub(super) fn inventory(connection: &Connection) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
     let sql = "SELECT account.key, trace.journey, count(*) FROM trace

@@ -25,6 +25,7 @@ pub(in crate::mda::mailboxes) fn find_account(connection: &Connection, key: &str
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)
 }
 
+/// The ids of an account and its mailbox, by account key and stored name; `None` if either does not exist.
 pub(in crate::mda::mailboxes) fn find(
     connection: &Connection,
     account: &str,
@@ -36,6 +37,7 @@ pub(in crate::mda::mailboxes) fn find(
     Ok(found.optional()?)
 }
 
+/// The id of the mailbox with this stored name in an account.
 pub(in crate::mda::mailboxes) fn find_in(
     connection: &Connection,
     account: i64,
@@ -45,6 +47,7 @@ pub(in crate::mda::mailboxes) fn find_in(
     Ok(connection.prepare_cached(sql)?.query_row(params![account, name], |row| row.get(0)).optional()?)
 }
 
+/// The id and stored name of the mailbox with this name in any (ASCII) case, the same case preferred.
 pub(in crate::mda::mailboxes) fn find_ignoring_case(
     connection: &Connection,
     account: i64,
@@ -66,6 +69,7 @@ pub(in crate::mda::mailboxes) fn exists(connection: &Connection, mailbox: i64, u
     Ok(connection.prepare_cached(sql)?.exists(params![mailbox, uid])?)
 }
 
+/// Those of the UIDs whose message was changed after the modification sequence `since`, in the order given.
 pub(in crate::mda::mailboxes) fn changed_since(
     connection: &Connection,
     mailbox: i64,
@@ -83,6 +87,7 @@ pub(in crate::mda::mailboxes) fn changed_since(
     Ok(modified)
 }
 
+/// The UIDs of the messages with `\Deleted`, ascending.
 pub(in crate::mda::mailboxes) fn deleted(connection: &Connection, mailbox: i64) -> Result<Vec<Uid>, store::Error> {
     let sql = "SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 ORDER BY uid";
     let mut query = connection.prepare_cached(sql)?;
@@ -90,6 +95,8 @@ pub(in crate::mda::mailboxes) fn deleted(connection: &Connection, mailbox: i64) 
     Ok(uids.collect::<Result<_, _>>()?)
 }
 
+/// Inserts a message, its content and its summary, and joins its entry of the catalogue. Returns UIDVALIDITY, its UID,
+/// and the change.
 pub(in crate::mda::mailboxes) fn insert(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -137,11 +144,13 @@ fn insert_row(transaction: &Transaction<'_>, mailbox: i64, message: &MessageMeta
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
-/// Keywords as they are stored.
+/// Keywords as they are stored, with a space between; `None` for none.
 fn words(keywords: &[String]) -> Option<String> {
     (!keywords.is_empty()).then(|| keywords.join(" "))
 }
 
+/// Replaces the flags of messages by what `new_flags` makes of the old ones, `None` for no change; UIDs that do not
+/// exist are ignored. Only changed messages get the modification sequence, which is used up in any case.
 pub(in crate::mda::mailboxes) fn set_flags(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -194,6 +203,8 @@ fn ascending(uids: &[Uid]) -> Cow<'_, [Uid]> {
 /// UIDVALIDITY of the target, the UIDs of originals and copies, both ascending, and the change of the target.
 type Copies = (u32, Vec<(Uid, Uid)>, Change);
 
+/// Copies messages into a mailbox, perhaps the same, under new UIDs; UIDs that do not exist are ignored. `now` is when
+/// the copies are saved.
 pub(in crate::mda::mailboxes) fn copy(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -229,6 +240,8 @@ pub(in crate::mda::mailboxes) fn copy(
     Ok((uidvalidity, copied, Change { account, mailbox: target, modseq, kind, entries }))
 }
 
+/// Deletes messages and records their UIDs as expunged; UIDs that do not exist are ignored. An entry of the catalogue
+/// without a copy left is no longer listed under the account.
 pub(in crate::mda::mailboxes) fn remove(
     transaction: &Transaction<'_>,
     mailbox: i64,
@@ -260,7 +273,7 @@ pub(in crate::mda::mailboxes) fn remove(
     Ok(Change { account, mailbox, modseq, kind: ChangeKind::Expunged(removed), entries })
 }
 
-/// Deletes the oldest records of expunged messages if there are too many.
+/// At every [`PRUNE_INTERVAL`]th change, deletes the oldest records of expunged messages if there are too many.
 fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::Result<()> {
     if !modseq.is_multiple_of(PRUNE_INTERVAL) {
         return Ok(());
@@ -277,6 +290,8 @@ fn prune(transaction: &Transaction<'_>, mailbox: i64, modseq: u64) -> rusqlite::
     Ok(())
 }
 
+/// UIDs that were expunged after this modification sequence; `None` if older records than needed were deleted, or the
+/// mailbox was.
 pub(in crate::mda::mailboxes) fn expunged_since(
     connection: &Connection,
     mailbox: i64,

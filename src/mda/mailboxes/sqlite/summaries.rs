@@ -49,6 +49,8 @@ pub(super) fn insert_summary(transaction: &Transaction<'_>, content: i64, summar
     transaction.prepare_cached(sql)?.execute(values).map(drop)
 }
 
+/// Calls `visit` with UID, content id and stored summary, if there is one, of the messages of a query, by ascending
+/// UID; larger ones than the query wants are left out.
 pub(in crate::mda::mailboxes) fn visit_summaries(
     connection: &Connection,
     SummaryQuery { mailbox, uids, wanted, max_bytes }: &SummaryQuery,
@@ -68,6 +70,7 @@ pub(in crate::mda::mailboxes) fn visit_summaries(
     Ok(())
 }
 
+/// Calls `visit` with UID and kept header of each message in a range that has one, by ascending UID.
 pub(in crate::mda::mailboxes) fn visit_headers(
     connection: &Connection,
     mailbox: i64,
@@ -85,7 +88,7 @@ pub(in crate::mda::mailboxes) fn visit_headers(
     Ok(())
 }
 
-/// `None` when the row has no summary.
+/// The summary in a row of [`visit_summaries`]; `None` when a piece of it is NULL.
 fn stored<'a>(row: &'a Row<'_>) -> rusqlite::Result<Option<StoredSummary<'a>>> {
     let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
     for (at, piece) in pieces.iter_mut().enumerate() {

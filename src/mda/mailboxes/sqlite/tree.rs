@@ -12,6 +12,7 @@ use crate::mda::mailboxes::quota::Usage;
 use crate::mda::mailboxes::special_use::{SpecialUse, format_uses, parse_stored_uses};
 use crate::store::{Error, Transaction, content};
 
+/// Ids and keys of all accounts, by key.
 pub(in crate::mda::mailboxes) fn accounts(connection: &Connection) -> Result<Vec<(i64, String)>, Error> {
     let mut all = connection.prepare_cached("SELECT id, key FROM account ORDER BY key")?;
     Ok(all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
@@ -27,6 +28,7 @@ pub(in crate::mda::mailboxes) fn account_of(connection: &Connection, mailbox: i6
     Ok(connection.prepare_cached(sql)?.query_row([mailbox], |row| row.get(0))?)
 }
 
+/// The sum of the counters of all mailboxes of the account with this key; 0 if it does not exist.
 pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -> Result<Usage, Error> {
     let sql = "SELECT ifnull(sum(octets), 0), ifnull(sum(messages), 0) FROM mailbox
                WHERE account = (SELECT id FROM account WHERE key = ?1)";
@@ -37,6 +39,7 @@ pub(in crate::mda::mailboxes) fn usage(connection: &Connection, account: &str) -
 /// Mailboxes with their special uses, and subscriptions.
 type Names = (BTreeMap<String, (Status, Vec<SpecialUse>)>, BTreeSet<String>);
 
+/// The mailboxes and the subscriptions of the account with this key; none if it does not exist.
 pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -> Result<Names, Error> {
     let sql = "SELECT id, uidnext, uidvalidity, modseq, recent,
                       messages, octets, unseen, deleted, deleted_octets, recents, name, use
@@ -53,6 +56,7 @@ pub(in crate::mda::mailboxes) fn names(connection: &Connection, account: &str) -
     Ok((mailboxes, subscriptions.collect::<Result<_, _>>()?))
 }
 
+/// The status of a mailbox, by account key and stored name; `None` if it does not exist.
 pub(in crate::mda::mailboxes) fn status(
     connection: &Connection,
     account: &str,
@@ -82,6 +86,8 @@ pub(in crate::mda::mailboxes) fn insert_account(transaction: &Transaction<'_>, k
     Ok(transaction.prepare_cached(sql)?.insert([key])?)
 }
 
+/// Inserts an empty mailbox; returns its id. UIDVALIDITY is `now`, or one more than the last of the account if that is
+/// greater.
 pub(in crate::mda::mailboxes) fn insert_mailbox(
     transaction: &Transaction<'_>,
     account: i64,
@@ -96,6 +102,8 @@ pub(in crate::mda::mailboxes) fn insert_mailbox(
     Ok(transaction.prepare_cached(sql)?.insert(params![account, name, format_uses(uses, ""), uidvalidity])?)
 }
 
+/// Deletes a mailbox with its messages; returns what that changed in the catalogue. A trigger deletes the annotations;
+/// the record of its Maildir folder stays.
 pub(in crate::mda::mailboxes) fn delete_mailbox(
     transaction: &Transaction<'_>,
     account: i64,
@@ -117,6 +125,7 @@ pub(in crate::mda::mailboxes) fn rename(transaction: &Transaction<'_>, mailbox: 
     Ok(())
 }
 
+/// Ids and names of the mailboxes of an account, by name.
 pub(in crate::mda::mailboxes) fn mailboxes_of(
     connection: &Connection,
     account: i64,
@@ -135,6 +144,7 @@ pub(in crate::mda::mailboxes) fn count_subscriptions(connection: &Connection, ac
     Ok(connection.prepare_cached(sql)?.query_row([account], |row| row.get(0))?)
 }
 
+/// Returns whether the name was not subscribed before.
 pub(in crate::mda::mailboxes) fn insert_subscription(
     transaction: &Transaction<'_>,
     account: i64,
@@ -144,6 +154,7 @@ pub(in crate::mda::mailboxes) fn insert_subscription(
     Ok(transaction.prepare_cached(sql)?.execute(params![account, name])? != 0)
 }
 
+/// Returns whether the name was subscribed before.
 pub(in crate::mda::mailboxes) fn delete_subscription(
     transaction: &Transaction<'_>,
     account: i64,

@@ -19,7 +19,7 @@ const COLLECT_FROM_MESSAGES: u64 = 1_000;
 /// SQL for when a message was added to its mailbox.
 pub(super) const SAVED: &str = "ifnull(CAST(origin AS INTEGER), received)";
 
-/// The view, and the first recent UID.
+/// The view of a mailbox, and its first recent UID; `None` if the mailbox does not exist.
 pub(in crate::mda::mailboxes) fn view(connection: &Connection, mailbox: i64) -> Result<Option<(View, Uid)>, Error> {
     let moment = connection.unchecked_transaction()?;
     let sql = "SELECT uidvalidity, uidnext, modseq, recent, messages FROM mailbox WHERE id = ?1";
@@ -51,8 +51,8 @@ pub(super) fn collect(connection: &Connection, mailbox: i64) -> rusqlite::Result
     Ok(std::mem::take(&mut *collected))
 }
 
-/// The SQL function `collect`, which takes messages from the columns of [`message`] where SQLite steps over them: to return
-/// each row from the statement takes as long again.
+/// The SQL function `collect`, which takes messages from the columns of [`message`] where SQLite steps over them: to
+/// return each row from the statement takes as long again.
 struct Collect {
     mailbox: i64,
     messages: Arc<Mutex<Messages>>,
@@ -108,11 +108,12 @@ fn parse_origin(origin: &str) -> Option<(i64, u64)> {
     Some((saved.parse().ok()?, email.parse().ok()?))
 }
 
-/// Flags from their columns `flags, keywords`.
+/// Flags from the columns `flags, keywords`, of which the former is column `first`.
 pub(super) fn flags(row: &Row<'_>, first: usize) -> rusqlite::Result<Flags> {
     Ok(Flags { system: SystemFlags::from_bits(row.get(first)?), keywords: keywords(row.get_ref(first + 1)?)? })
 }
 
+/// Keywords from their column, which is NULL for none. Words that are no keyword are left out.
 fn keywords(value: ValueRef<'_>) -> rusqlite::Result<Vec<String>> {
     let Some(words) = value.as_str_or_null()? else { return Ok(Vec::new()) };
     // A keyword that is no atom could end a response early.

@@ -54,6 +54,29 @@ fn ehlo_in_each_state_lists_the_available_extensions() {
     );
 }
 
+/// RFC 5321 §4.1.4.
+#[test]
+fn ehlo_that_is_refused_keeps_the_transaction_and_one_that_is_accepted_ends_it() {
+    play(
+        smtp(),
+        "
+        S: 220 mx.b.test
+        C: HELO a.test
+        S: 250 mx.b.test greets a.test
+        C: MAIL FROM:<me@a.test>
+        S: 250 2.0.0 OK
+        C: EHLO no.test
+        S: 550 5.7.1 not you
+        C: RCPT TO:<ann@b.test>
+        S: 250 2.0.0 OK
+        C: HELO a.test
+        S: 250 mx.b.test greets a.test
+        C: RCPT TO:<ann@b.test>
+        S: 503 5.5.1 Need MAIL first
+        ",
+    );
+}
+
 /// RFC 4954 §4.
 #[test]
 fn auth_with_right_password_in_the_right_state_only_succeeds() {

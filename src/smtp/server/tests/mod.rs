@@ -34,7 +34,7 @@ fn lmtp() -> Config {
     Config { protocol: Protocol::Lmtp, ..smtp() }
 }
 
-/// A session with an owner who knows `ann` by `pw`, has no mailbox for `no…` and no time for `later…`; he
+/// A session with an owner who knows `ann` by `pw`, refuses hosts and has no mailbox for `no…` and no time for `later…`; he
 /// takes no message from `stop…`, and hangs up on `gone…`.
 struct Stage {
     session: Session,
@@ -97,6 +97,9 @@ impl Stage {
                     local if local.starts_with("gone") => Reply::new(421, (4, 3, 2), "AUTH not allowed now"),
                     _ => ok,
                 });
+            }
+            Event::Hello { name, .. } if name.starts_with("no") => {
+                self.session.answer(Reply::new(550, (5, 7, 1), "not you"))
             }
             Event::Hello { .. } | Event::Mail { .. } => self.session.answer(ok),
         }
