@@ -1,6 +1,7 @@
 //! A stub resolver (RFC 1034 §5.3.1) with a cache, for the MX and address lookups of RFC 5321 §5.1. It follows RFC 5452
 //! against forged answers.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -126,7 +127,8 @@ impl Resolver {
         }
         let mut hosts: Vec<_> = found.iter().filter(|data| !null(data)).filter_map(exchange).collect();
         hosts.sort();
-        hosts.dedup_by(|later, first| later.host == first.host);
+        let mut seen = BTreeSet::new();
+        hosts.retain(|mail_host| seen.insert(mail_host.host.clone()));
         Ok(Mx::Hosts(hosts))
     }
 

@@ -1,6 +1,7 @@
 //! The faults that can be injected into the hosts of a world.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -27,7 +28,7 @@ pub struct FaultInjector {
     last_id: AtomicU64,
     active: Mutex<BTreeMap<u64, (Active, UndoList)>>,
     /// Their numbers in the history, and those of hosts that are switched off.
-    recorded: Mutex<BTreeMap<Recorded, u64>>,
+    recorded: tokio::sync::Mutex<BTreeMap<Recorded, u64>>,
     /// Counts what began and ended.
     changes: watch::Sender<u64>,
 }
@@ -66,7 +67,7 @@ impl FaultInjector {
             rng,
             last_id: AtomicU64::new(0),
             active: Mutex::default(),
-            recorded: Mutex::default(),
+            recorded: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -103,17 +104,16 @@ impl FaultInjector {
 
     /// Records in the history of the event log that `what` begins, unless it is recorded and has not ended.
     pub(super) async fn record_begin(&self, event_log: &EventLog, what: Recorded, fault: &Fault) {
-        if !lock(&self.recorded).contains_key(&what) {
+        let mut recorded = self.recorded.lock().await;
+        if let Entry::Vacant(entry) = recorded.entry(what) {
             let json = serde_json::to_value(fault).unwrap_or_default();
-            let number = event_log.fault_began(fault.title(), json).await;
-            lock(&self.recorded).insert(what, number);
+            entry.insert(event_log.fault_began(fault.title(), json).await);
         }
     }
 
     /// Records in the history of the event log that `what` ends, if its begin is recorded.
     pub(super) async fn record_end(&self, event_log: &EventLog, what: &Recorded) {
-        let number = lock(&self.recorded).remove(what);
-        if let Some(number) = number {
+        if let Some(number) = self.recorded.lock().await.remove(what) {
             event_log.fault_ended(number).await;
         }
     }

@@ -174,17 +174,21 @@ impl EventLog {
     }
 
     /// The events after number `seq`, as many as have this size together, and at least one if there is one; and how
-    /// many were dropped that would come before them. If some were, no events are returned; of a log with a store, none
-    /// count as dropped.
+    /// many were dropped that would come before them. If some were, no events are returned; those of a
+    /// store count as dropped if it cannot be read.
     pub(super) fn read_after(&self, seq: u64, max_bytes: usize) -> (Vec<Arc<Event>>, u64) {
         let first = self.state().first_seq();
         if seq + 1 < first
             && let Some(store) = &self.0.store
         {
             let stored = store.read(|connection| sqlite::events_between(connection, seq, first, max_bytes));
-            let stored = stored.inspect_err(|error| tracing::error!(%error, "cannot read events")).unwrap_or_default();
-            if !stored.is_empty() {
-                return (stored.into_iter().map(Arc::new).collect(), 0);
+            match stored {
+                Ok(stored) if !stored.is_empty() => return (stored.into_iter().map(Arc::new).collect(), 0),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot read events");
+                    return (Vec::new(), first - seq - 1);
+                }
             }
         }
         let state = self.state();
@@ -455,6 +459,22 @@ mod tests {
         while !subscription.try_next().unwrap().is_empty() {}
         let waiting = tokio::time::timeout(Duration::from_millis(20), subscription.next());
         assert!(waiting.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn subscription_to_events_that_cannot_be_read_is_told_how_many_it_missed() {
+        let store = Store::in_memory(&[SCHEMA]).unwrap();
+        let (rng, log) = (Rng::seeded(1), open(&store));
+        report(&rng, [&log, &EventLog::new(Clock::starting_at(Timestamp::UNIX_EPOCH), 1, false)], 100).await;
+        log.save_all().await.unwrap();
+        let first = log.state().first_seq();
+        assert!(1 < first, "the oldest are in the store only");
+        let drop =
+            |transaction: &Transaction<'_>| Ok::<_, store::Error>(transaction.execute("DROP TABLE event_batch", [])?);
+        store.write(drop).await.unwrap();
+        let mut subscription = log.subscribe(0);
+        assert_eq!(subscription.try_next().unwrap_err().missed, first - 1);
+        assert_eq!(subscription.try_next().unwrap()[0].seq, first);
     }
 
     #[tokio::test(start_paused = true)]

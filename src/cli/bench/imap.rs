@@ -215,7 +215,7 @@ async fn idle(target: &Target, count: usize, figures: &mut Figures) -> anyhow::R
         waiting.extend(try_join_all((0..more).map(|_| waiter(target))).await?);
     }
     if let (Some(before), Some(after)) = (before, memory()) {
-        let each = after.saturating_sub(before) as f64 / 1024.0 / count as f64;
+        let each = after.saturating_sub(before) as f64 / 1024.0 / (waiting.len() - 1).max(1) as f64;
         figures.add(Figure::new(&format!("memory of each of {count} in IDLE"), "KiB", "less", each));
     }
     let message = message(1, &Rng::from_entropy());
