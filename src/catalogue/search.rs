@@ -125,24 +125,29 @@ fn term(word: &str, zone: &TimeZone) -> Option<Term> {
         ("has", "inline" | "inlines") => (Key::Inlines, false),
         ("before", _) => (Key::ArrivedBefore(time()?), false),
         ("after", _) => (Key::ArrivedAfter(time()?), false),
-        ("larger", _) => (Key::Larger(bytes(value)?), false),
-        ("smaller", _) => (Key::Smaller(bytes(value)?), false),
+        ("larger", _) => (Key::Larger(parse_size(value)?), false),
+        ("smaller", _) => (Key::Smaller(parse_size(value)?), false),
         _ => (plain(), false),
     };
     let is_empty = matches!(&key, Key::Text(_, text) | Key::Tag(text) if text.is_empty());
     (!is_empty).then_some(Term { is_negated: is_negated != flips, key })
 }
 
-/// The bytes of a size such as `10k`, `1.5MB` or `200`; `k` is 1024.
-fn bytes(text: &str) -> Option<u64> {
+/// The bytes of a size such as `10k`, `1.5MB` or `200`: `k` is 1024, `m` and `g` are powers of it. `None` if it is none.
+fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let text = text.strip_suffix('b').unwrap_or(&text);
-    let (number, unit) = match (text.strip_suffix('k'), text.strip_suffix('m')) {
-        (Some(number), _) => (number, 1024.0),
-        (_, Some(number)) => (number, 1024.0 * 1024.0),
-        _ => (text, 1.0),
+    let unit = text.find(['k', 'm', 'g']).unwrap_or(text.len());
+    let (number, unit) = (text[..unit].trim(), &text[unit..]);
+    let unit = match unit {
+        "" => 1.0,
+        "k" => 1024.0,
+        "m" => 1024.0 * 1024.0,
+        "g" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
     };
-    let number: f64 = number.trim().parse().ok().filter(|number| 0.0 <= *number)?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f64 = number.parse().ok().filter(|_| is_number)?;
     Some((number * unit) as u64)
 }
 

@@ -263,7 +263,7 @@ impl Sendmail {
         Address::new(&user, &self.origin).map_err(|error| Unsent::new(EX_USAGE, error.to_string()))
     }
 
-    /// The value of `-N`; `None` if it was not given, or is invalid, which is reported as Postfix does.
+    /// The value of `-N`; `None` if it was not given, or is invalid, which is reported and ignored, as by Postfix.
     fn notify(&self) -> Option<Notify> {
         usable('N', self.notify.as_deref(), Notify::from_words)
     }

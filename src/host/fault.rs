@@ -310,10 +310,11 @@ impl DnsFaultKind {
 }
 
 /// Parses a reply such as `450 4.2.0 try again`, with or without the enhanced status code of RFC 3463. `None`
-/// unless its code is 400 to 599.
+/// unless its code is 400 to 599. What is no status of class 4 or 5 is text; the class need not be that of the code.
 pub(super) fn read_reply(reply: &str) -> Option<Reply> {
     let (code, rest) = reply.split_once(' ').unwrap_or((reply, ""));
-    let code: u16 = code.parse().ok().filter(|code| (400..600).contains(code))?;
+    let is_digits = code.bytes().all(|byte| byte.is_ascii_digit());
+    let code: u16 = code.parse().ok().filter(|code| is_digits && (400..600).contains(code))?;
     let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
     let parts: Option<Vec<u16>> = status.split('.').map(|part| part.parse().ok()).collect();
     Some(match parts.as_deref() {

@@ -267,6 +267,7 @@ impl RunningWorld {
         vec![UndoStep::DiskFault(host.to_owned(), self.faults.disk(host).inject(fault))]
     }
 
+    /// The addresses of the host with this name in the world file; none if there is no such host.
     fn addresses(&self, host: &str) -> Vec<IpAddr> {
         self.env.world.hosts.get(host).map(|host| host.addresses.clone()).unwrap_or_default()
     }

@@ -269,7 +269,7 @@ impl EventLog {
     }
 
     /// Up to `limit` journeys that match the filter, with numbers below `before` ([`u64::MAX`] for the first page),
-    /// newest first, and how many match with any number.
+    /// newest first, and how many match with any number. Those whose state cannot be read are left out of the page.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -279,7 +279,7 @@ impl EventLog {
         let (mut found, first, both) = {
             let state = self.state();
             let newest = state.index.matching(filter, before).take(wanted);
-            let found: Vec<_> = newest.map(|(number, known)| (number, known.clone())).collect();
+            let found: Vec<_> = newest.map(|(number, known)| (number, Some(known.clone()))).collect();
             let first = state.first_seq();
             (found, first, state.index.numbers_before(first))
         };
@@ -291,7 +291,7 @@ impl EventLog {
         let has_more = limit < found.len();
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|(number, _)| *number);
-        let journeys = found.into_iter().map(|(_, state)| state).collect();
+        let journeys = found.into_iter().filter_map(|(_, state)| state).collect();
         Ok(JourneyPage { total: self.count(filter)?, journeys, next })
     }
 
@@ -469,12 +469,28 @@ mod tests {
         log.save_all().await.unwrap();
         let first = log.state().first_seq();
         assert!(1 < first, "the oldest are in the store only");
-        let drop =
-            |transaction: &Transaction<'_>| Ok::<_, store::Error>(transaction.execute("DROP TABLE event_batch", [])?);
-        store.write(drop).await.unwrap();
+        sqlite::execute(&store, "DROP TABLE event_batch").await;
         let mut subscription = log.subscribe(0);
         assert_eq!(subscription.try_next().unwrap_err().missed, first - 1);
         assert_eq!(subscription.try_next().unwrap()[0].seq, first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn page_with_an_unreadable_journey_leads_to_the_next_one() {
+        let store = Store::in_memory(&[SCHEMA]).unwrap();
+        let log = open(&store);
+        for number in 0..9 {
+            log.emitter("mta").report(JourneyId::from_random(number), None, received(&[USERS[0]]), None);
+        }
+        log.save_all().await.unwrap();
+        sqlite::execute(&store, "UPDATE journey SET state = '?' WHERE number = 3").await;
+        let log = open(&store);
+        let (mut found, mut before) = (0, Some(u64::MAX));
+        while let Some(number) = before {
+            let page = log.journeys(&JourneyFilter::default(), number, 1).unwrap();
+            (found, before) = (found + page.journeys.len(), page.next);
+        }
+        assert_eq!(found, 8);
     }
 
     #[tokio::test(start_paused = true)]

@@ -328,14 +328,14 @@ pub(super) fn events_between(
 }
 
 /// Up to `limit` journeys that match the filter, with numbers below `before`, newest first, except those with these
-/// numbers. Those whose state cannot be read are left out.
+/// numbers; without a state where it cannot be read.
 pub(super) fn page(
     connection: &Connection,
     filter: &JourneyFilter,
     before: u64,
     limit: usize,
     except: &[u64],
-) -> Result<Vec<(u64, JourneyState)>, Error> {
+) -> Result<Vec<(u64, Option<JourneyState>)>, Error> {
     let (condition, mut values) = matching(filter, before, except);
     values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let sql = format!(
@@ -343,13 +343,8 @@ pub(super) fn page(
          ORDER BY number DESC"
     );
     let mut query = connection.prepare_cached(&sql)?;
-    let mut rows = query.query(params_from_iter(values))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let number = row.get(0)?;
-        found.extend(state(row, 1).map(|state| (number, state)));
-    }
-    Ok(found)
+    let found = query.query_map(params_from_iter(values), |row| Ok((row.get(0)?, state(row, 1))))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many journeys [`page`] has without a limit.
@@ -492,4 +487,11 @@ fn remove(transaction: &Transaction<'_>, number: u64) -> Result<(), Error> {
         transaction.prepare_cached(sql)?.execute([batch])?;
     }
     Ok(())
+}
+
+/// Changes rows behind the back of the event log, as a failing disk might.
+#[cfg(test)]
+pub(super) async fn execute(store: &crate::store::Store, sql: &'static str) {
+    let job = move |transaction: &Transaction<'_>| Ok::<_, Error>(transaction.execute(sql, [])?);
+    store.write(job).await.unwrap();
 }

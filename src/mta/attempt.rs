@@ -40,11 +40,18 @@ pub(super) enum Verdict {
 
 impl Attempt {
     /// Appends `rest`, the attempt on a second connection for the recipients beyond the limit of the first: its
-    /// verdicts, duration, phases and transcript are added; host, peer and TLS are those of the first.
+    /// verdicts, duration, phases and transcript are added; host, peer, TLS and lookups are those of the first. It keeps DSN if
+    /// every connection does over which a recipient was accepted.
     pub(super) fn and(mut self, rest: Self) -> Self {
+        let has_accepted =
+            |attempt: &Self| attempt.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Accepted(_)));
+        self.keeps_dsn = match (has_accepted(&self), has_accepted(&rest)) {
+            (_, false) => self.keeps_dsn,
+            (false, true) => rest.keeps_dsn,
+            (true, true) => self.keeps_dsn && rest.keeps_dsn,
+        };
         self.verdicts.extend(rest.verdicts);
         self.duration += rest.duration;
-        self.keeps_dsn &= rest.keeps_dsn;
         if let (Some(details), Some(more)) = (&mut self.details, &rest.details) {
             details.add(more);
         }
@@ -115,6 +122,28 @@ impl ConnectError {
             details: self.details.clone(),
             transcript: self.transcript.clone(),
             not_started: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3461 §5.2: who was accepted by a host that keeps DSN gets no report of this one.
+    #[test]
+    fn attempt_keeps_dsn_if_each_host_does_that_accepted_a_recipient() {
+        let failed = || Attempt::interrupted(1);
+        let accepted =
+            |keeps_dsn| Attempt { verdicts: vec![Verdict::Accepted(Reply::plain(250, "OK"))], keeps_dsn, ..failed() };
+        for (first, rest, keeps) in [
+            (accepted(true), failed(), true),
+            (failed(), accepted(true), true),
+            (accepted(true), accepted(true), true),
+            (accepted(true), accepted(false), false),
+            (accepted(false), failed(), false),
+        ] {
+            assert_eq!(first.and(rest).keeps_dsn, keeps);
         }
     }
 }

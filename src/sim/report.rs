@@ -181,7 +181,7 @@ impl Report {
         page::report(&format!("{}, seed {}", self.scenario, self.seed), &json)
     }
 
-    /// Formats the report for a terminal.
+    /// A summary of the report for a terminal: without the slowest messages, and what is drawn as charts only.
     pub fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.

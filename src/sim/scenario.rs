@@ -85,7 +85,7 @@ impl Scenario {
         check.scenario(file)
     }
 
-    /// Total number of messages.
+    /// The number of messages that its traffic generates, whatever their number of recipients.
     pub fn messages(&self) -> usize {
         self.traffic.iter().map(|traffic| traffic.table.count).sum()
     }

@@ -6,6 +6,7 @@ use crate::imap::command::Request;
 use crate::imap::fetch::Item;
 use crate::imap::notify::{EventGroup, Events, Filter, Notify, SelectedEvents};
 
+/// Parses the arguments of NOTIFY, with the space before them; the request has `None` for `NOTIFY NONE`.
 pub(super) fn notify(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     match scanner.word()?.as_str() {

@@ -5,7 +5,7 @@ use super::scanner::Scanner;
 use crate::imap::command::Request;
 use crate::imap::quota::QuotaRequest;
 
-/// A quota root is an opaque name.
+/// Parses the argument of GETQUOTA: a quota root, which is an opaque name.
 pub(super) fn of(scanner: &mut Scanner<'_>) -> Parsed<Request> {
     scanner.space()?;
     Ok(Request::Quota(QuotaRequest::Of(scanner.text()?)))

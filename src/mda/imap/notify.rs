@@ -191,11 +191,12 @@ impl ImapHandler {
     }
 
     /// Writes FETCH responses for new messages, as many as are sent at once; the others stay pending. They do not set
-    /// `\Seen`. RFC 5465 §5.2.
+    /// `\Seen`. If the client has turned them off meanwhile, none stay pending. RFC 5465 §5.2.
     pub(super) fn write_new_messages(&mut self) {
-        let items = self.notify.as_ref().and_then(|notify| notify.selected.as_ref()).map(|selected| &selected.items);
-        let (Some(items), Some(selected)) = (items, &mut self.selected) else { return };
+        let Some(selected) = &mut self.selected else { return };
         let uids = std::mem::take(&mut selected.new);
+        let items = self.notify.as_ref().and_then(|notify| notify.selected.as_ref()).map(|selected| &selected.items);
+        let Some(items) = items else { return };
         let places: Vec<usize> = uids.iter().filter_map(|uid| selected.view.messages.place(*uid)).collect();
         let mut sources = Sources::of(&selected.mailbox, items);
         let enabled = self.conn.machine.enabled();

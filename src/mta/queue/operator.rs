@@ -118,7 +118,10 @@ impl Queue {
         Ok(ids(&flushed))
     }
 
-    /// Deletes messages, except those in flight; returns their ids and recipients.
+    /// Deletes messages, except those in flight; returns the ids and recipients of those whose id can be read.
+    ///
+    /// # Errors
+    /// They could not be deleted; they are due `now`.
     pub(super) async fn delete(
         &self,
         selector: Selector,
