@@ -47,7 +47,10 @@ pub(super) fn links(html: &str, text: &str) -> Vec<String> {
 /// not parsed: an attribute is such a name after white space or a quote, and before `=`.
 fn attributes(html: &str) -> impl Iterator<Item = String> + '_ {
     let lower = html.to_ascii_lowercase();
-    let found = |name: &str| lower.match_indices(name).map(|(at, _)| (at, at + name.len())).collect::<Vec<_>>();
+    let found = |name: &str| {
+        let places = lower.match_indices(name).take(100 * MAX_LINKS);
+        places.map(|(at, _)| (at, at + name.len())).collect::<Vec<_>>()
+    };
     let places: Vec<_> = ["href", "src"].into_iter().flat_map(found).collect();
     places.into_iter().filter_map(move |(start, end)| {
         let before = html[..start].chars().next_back()?;
