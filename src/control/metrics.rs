@@ -91,6 +91,7 @@ struct Counted {
     open_sessions: Gauge,
     sessions: Family<SessionLabels, Counter>,
     faults: Gauge,
+    unsaved: Gauge,
     commits: Counter,
     jobs: Counter,
     memory: Gauge,
@@ -121,6 +122,7 @@ impl Counted {
             open_sessions: Gauge::default(),
             sessions: Family::default(),
             faults: Gauge::default(),
+            unsaved: Gauge::default(),
             commits: Counter::default(),
             jobs: Counter::default(),
             memory: Gauge::default(),
@@ -164,6 +166,7 @@ impl Counted {
             self.sessions.clone(),
         );
         registry.register("faults", "Active faults", self.faults.clone());
+        registry.register("events_unsaved", "Events that are not stored yet", self.unsaved.clone());
         registry.register("store_commits", "Commits of the store", self.commits.clone());
         registry.register("store_jobs", "Jobs in these commits", self.jobs.clone());
     }
@@ -261,6 +264,7 @@ impl Counted {
             set(&self.sessions.get_or_create(&labels), count);
         }
         self.faults.set(running.active_faults().len() as i64);
+        self.unsaved.set(running.env.event_log.unsaved_count() as i64);
         set(&self.commits, running.env.store.commits());
         set(&self.jobs, running.env.store.jobs());
         self.memory.set(resident_bytes().unwrap_or_default() as i64);

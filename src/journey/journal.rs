@@ -482,7 +482,9 @@ mod tests {
         for number in 0..9 {
             log.emitter("mta").report(JourneyId::from_random(number), None, received(&[USERS[0]]), None);
         }
+        assert_eq!(log.unsaved_count(), 9);
         log.save_all().await.unwrap();
+        assert_eq!(log.unsaved_count(), 0);
         sqlite::execute(&store, "UPDATE journey SET state = '?' WHERE number = 3").await;
         let log = open(&store);
         let (mut found, mut before) = (0, Some(u64::MAX));

@@ -203,6 +203,15 @@ impl EventLog {
         }
     }
 
+    /// How many events are not stored yet: a process that is killed loses them. 0 for a log without a store.
+    pub fn unsaved_count(&self) -> u64 {
+        if self.0.store.is_none() {
+            return 0;
+        }
+        let state = self.state();
+        state.seq - state.saved
+    }
+
     /// Notes that events up to number `seq` are stored.
     pub(super) fn set_saved(&self, seq: u64) {
         self.0.saved.send_replace(seq);

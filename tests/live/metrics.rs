@@ -55,7 +55,7 @@ fn metrics_count_what_happened_in_a_known_run() {
     let (mut http, accept) = (Http::connect(&served), "Host: localhost\r\nAccept: application/openmetrics-text");
     let text = super::eventually("the bounce", || {
         let text = http.ask_with(accept, "GET", "/metrics", "").1;
-        Some(text).filter(|text| text.contains("outcome=\"delivered\"} 4\n"))
+        Some(text).filter(|text| text.contains("outcome=\"delivered\"} 4\n") && text.contains("_unsaved 0\n"))
     });
     let samples = parse(&text);
     for (sample, expected) in [
