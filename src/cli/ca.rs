@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use hyper::StatusCode;
 
 use super::common;
 use super::find_world::ControlArgs;
-use crate::control::CA;
+use crate::control::{CA, ClientError};
 use crate::host::DataDir;
 
 /// Prints the root certificate of a served world, for import into clients.
@@ -37,13 +38,15 @@ impl Ca {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The root certificate (PEM) of the running world; the stored one if no address was given and the request fails.
+    /// The root certificate (PEM) of the running world; the stored one if no address was given and no world answers.
     async fn running(&self) -> anyhow::Result<String> {
-        match self.at.client()?.bytes(CA).await.map_err(anyhow::Error::from) {
+        match self.at.client()?.bytes(CA).await {
             Ok(pem) => Ok(String::from_utf8(pem.into())?),
+            // That is a world which wants other credentials: the stored certificate may be of another one.
+            Err(error @ ClientError::Refused { status: StatusCode::UNAUTHORIZED, .. }) => Err(error.into()),
             // None runs at the default port, or another program has it.
-            Err(error) if !self.at.is_given() => self.stored().map_err(|_| error),
-            Err(error) => Err(error),
+            Err(error) if !self.at.is_given() => self.stored().map_err(|_| error.into()),
+            Err(error) => Err(error.into()),
         }
     }
 

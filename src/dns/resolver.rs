@@ -212,21 +212,28 @@ impl Resolver {
         }
     }
 
-    /// Queries the servers in turn over UDP until one replies, from the same port, so that a late answer is accepted.
-    /// Returns the reply and its server.
+    /// Queries the servers in turn over UDP until one answers, from the same port, so that a late answer is accepted. A
+    /// server that returns an error is not asked again, and its error is the reply if no other one answers (RFC 1035
+    /// §7.2). Returns the reply and its server.
     async fn query_udp(&self, question: &Question, query: &[u8]) -> Result<(Reply, SocketAddr), LookupError> {
         let unreachable = |error: net::Error| failure(&question.name, error);
         let socket = self.shared.interface.bind_udp().await.map_err(unreachable)?;
+        let mut failures: Vec<(Reply, SocketAddr)> = Vec::new();
         for server in self.shared.servers.iter().cycle().take(MAX_ATTEMPTS) {
+            if failures.iter().any(|(_, failed)| failed == server) {
+                continue;
+            }
             if let Err(error) = socket.send_to(query, *server).await {
                 tracing::debug!(%error, %server, "a DNS server cannot be reached; asking the next");
                 continue;
             }
-            if let Ok(reply) = timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {
-                return reply.map_err(unreachable);
+            match timeout(QUERY_TIMEOUT, self.reply(&socket, question)).await {
+                Ok(Ok(failure @ (Reply::Failed(_), _))) => failures.push(failure),
+                Ok(reply) => return reply.map_err(unreachable),
+                Err(_) => {}
             }
         }
-        Err(LookupError::Timeout(zone::text(&question.name)))
+        failures.into_iter().next().ok_or_else(|| LookupError::Timeout(zone::text(&question.name)))
     }
 
     /// Waits for the reply, ignoring datagrams from other senders or for other questions. RFC 5452 §9.1.

@@ -47,6 +47,17 @@ fn reply_fault_at_each_stage_defers_message_at_mta_and_mda() {
 }
 
 #[test]
+fn message_that_the_provider_refuses_for_now_for_one_recipient_is_sent_again_to_that_one() {
+    let text = "[scenario]\nname = \"x\"\nlasts = \"2 days\"\n[[traffic]]\nfrom = [\"me@163.test\"]\nafter = \"1min\"\n\
+        to = [\"friend@sina.test\", \"me@163.test\"]\nrecipients = 2\n[[faults]]\nlasts = \"1h\"\n\
+        fault = { kind = \"reply\", host = \"mta-163\", at = \"rcpt\", about = \"friend@sina.test\" }\n";
+    let report = play(&Scenario::parse("x.toml", text).unwrap(), 1, None, |_| {}).unwrap();
+    assert!(report.passed, "{}", report.text());
+    assert_eq!((report.outcomes.delivered, report.outcomes.duplicates), (2, 0), "{}", report.text());
+    assert!(3600.0 < report.seconds && report.refused == 0, "{}", report.text());
+}
+
+#[test]
 fn reply_faults_of_mda_bounce_duplicate_and_greylist() {
     let mda = |settings: &str| run_with_fault(&format!("host = \"mda-sina\", {settings}"), "count = 5");
     let refused = mda("kind = \"reply\", at = \"rcpt\", reply = \"550 5.1.1 nobody\", about = \"@sina.test\"");

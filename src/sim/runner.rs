@@ -201,7 +201,7 @@ impl Simulation<'_> {
             began: self.scenario.start,
             seconds,
             written: sent.len() as u64,
-            refused: sent.iter().filter(|sent| sent.refused.is_some()).count() as u64,
+            refused: sent.iter().filter(|sent| sent.is_refused()).count() as u64,
             unsent: sent.iter().filter(|sent| sent.refused.is_none() && sent.journeys.is_empty()).count() as u64,
             outcomes: counts,
             hops: state.counts.hops,

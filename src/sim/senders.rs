@@ -34,12 +34,20 @@ pub(super) struct ComposedMessage {
 /// The outcome of a message at the sender's provider.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    /// The journeys it started: several if a reply of the provider was lost and the message was sent again.
+    /// The journeys it started: several if it was sent again, since a reply of the provider was lost or some recipients
+    /// were refused for now.
     pub(super) journeys: Vec<JourneyId>,
-    /// The reply with which the provider refused it for good.
+    /// The reply with which the provider refused it for good, for a recipient at least.
     pub(super) refused: Option<String>,
     /// Attempts without a final reply.
     pub(super) unknown: u32,
+}
+
+impl Sent {
+    /// Whether the provider refused it for good, for all recipients.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some() && self.journeys.is_empty()
+    }
 }
 
 /// All messages of a run and their outcomes. Cheap to clone.
@@ -66,13 +74,10 @@ impl SentLog {
     fn record(&self, index: usize, outcome: &Outcome) {
         let mut log = self.lock();
         let Some(sent) = log.sent.get_mut(index) else { return };
-        match outcome {
-            Outcome::Accepted(journey) => sent.journeys.extend(*journey),
-            Outcome::Refused(why) => sent.refused = Some(why.clone()),
-            Outcome::Unknown => sent.unknown += 1,
-            Outcome::Deferred => {}
-        }
-        if outcome.is_final() {
+        sent.journeys.extend(outcome.journey);
+        sent.refused = outcome.refused.clone().or(sent.refused.take());
+        sent.unknown += u32::from(outcome.is_unknown);
+        if outcome.remaining.is_empty() {
             log.pending -= 1;
         }
     }
@@ -96,21 +101,17 @@ impl SentLog {
     }
 }
 
-enum Outcome {
-    /// The provider accepted it; with the journey if its reply named one.
-    Accepted(Option<JourneyId>),
-    /// The provider refused it for good.
-    Refused(String),
+/// The outcome of one attempt to submit a message.
+#[derive(Default)]
+struct Outcome {
+    /// The journey that it started, if the provider's reply named one.
+    journey: Option<JourneyId>,
+    /// The reply with which the provider refused a recipient for good.
+    refused: Option<String>,
     /// The connection broke: the provider may have accepted it.
-    Unknown,
-    /// The provider did not accept it now.
-    Deferred,
-}
-
-impl Outcome {
-    fn is_final(&self) -> bool {
-        matches!(self, Self::Accepted(_) | Self::Refused(_))
-    }
+    is_unknown: bool,
+    /// The recipients for whom the provider neither accepted nor refused it, and to whom it is sent again.
+    remaining: Vec<Address>,
 }
 
 /// All sending clients of a run.
@@ -175,8 +176,8 @@ impl Sender {
         }
     }
 
-    /// Tries until the provider accepts or refuses the message, with growing delays, and records the outcome of each
-    /// attempt.
+    /// Tries until the provider accepts or refuses the message for each recipient, with growing delays, and records the
+    /// outcome of each attempt.
     async fn submit(
         &self,
         user: &Address,
@@ -185,38 +186,49 @@ impl Sender {
         message: &ComposedMessage,
     ) {
         let mut delay = RETRY_DELAY;
+        let mut recipients = message.to.clone();
         loop {
-            let outcome = self.attempt(user, connection, message).await;
+            let outcome = self.attempt(user, connection, message, recipients).await;
             self.sent_log.record(index, &outcome);
-            if outcome.is_final() {
+            if outcome.remaining.is_empty() {
                 return;
             }
+            recipients = outcome.remaining;
             sleep(delay).await;
             delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 
-    /// Submits the message once, over the open connection or a new one, which stays open only if there is a verdict.
-    async fn attempt(&self, user: &Address, connection: &mut Option<Submitter>, message: &ComposedMessage) -> Outcome {
+    /// Submits the message once to these recipients, over the open connection or a new one, which stays open only if there
+    /// are verdicts.
+    async fn attempt(
+        &self,
+        user: &Address,
+        connection: &mut Option<Submitter>,
+        message: &ComposedMessage,
+        recipients: Vec<Address>,
+    ) -> Outcome {
         let open = match connection.take() {
             Some(open) => Some(open),
             None => self.connect(user).await,
         };
-        let Some(mut open) = open else { return Outcome::Deferred };
+        let Some(mut open) = open else { return Outcome { remaining: recipients, ..Outcome::default() } };
         let envelope = Envelope {
             reverse_path: Some(message.from.clone()),
-            recipients: message.to.iter().cloned().map(Into::into).collect(),
+            recipients: recipients.iter().cloned().map(Into::into).collect(),
             body: Body::of(&message.message),
             ..Envelope::default()
         };
         match open.submit(envelope, &Message::new(message.message.clone())).await {
             Ok(verdicts) => {
                 *connection = Some(open);
-                outcome_of(verdicts)
+                outcome_of(recipients, verdicts)
             }
             // After an error reply, the provider does not have the message; after a broken connection, it may.
-            Err(Error::Refused { .. }) => Outcome::Deferred,
-            Err(_) => Outcome::Unknown,
+            Err(error) => {
+                let is_unknown = !matches!(error, Error::Refused { .. });
+                Outcome { is_unknown, remaining: recipients, ..Outcome::default() }
+            }
         }
     }
 
@@ -232,20 +244,19 @@ impl Sender {
     }
 }
 
-/// The outcome of a transaction: accepted if any recipient was, else refused if any was refused for good, else
-/// deferred.
-fn outcome_of(verdicts: Vec<Verdict>) -> Outcome {
-    let mut outcome = Outcome::Deferred;
-    for verdict in verdicts {
+/// The outcome of a transaction with these recipients, whose verdicts are in the same order.
+fn outcome_of(recipients: Vec<Address>, verdicts: Vec<Verdict>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for (recipient, verdict) in recipients.into_iter().zip(verdicts) {
         match verdict {
             Verdict::Accepted(reply) => {
                 let text = reply.to_string();
                 let id = text.split_ascii_whitespace().find_map(|word| word.parse::<QueueId>().ok());
-                return Outcome::Accepted(id.map(|id| id.journey));
+                outcome.journey = id.map(|id| id.journey);
             }
-            Verdict::Refused { reply, .. } if reply.is_permanent() => outcome = Outcome::Refused(reply.to_string()),
-            Verdict::NotSent(not_sent) if not_sent.is_permanent() => outcome = Outcome::Refused(not_sent.to_string()),
-            Verdict::Refused { .. } | Verdict::NotSent(_) => {}
+            Verdict::Refused { reply, .. } if reply.is_permanent() => outcome.refused = Some(reply.to_string()),
+            Verdict::NotSent(not_sent) if not_sent.is_permanent() => outcome.refused = Some(not_sent.to_string()),
+            Verdict::Refused { .. } | Verdict::NotSent(_) => outcome.remaining.push(recipient),
         }
     }
     outcome

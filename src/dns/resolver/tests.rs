@@ -59,7 +59,15 @@ async fn serve_at(net: &Net, stop: &Stop) -> DnsFaults {
 
 /// Answers every datagram with what `answer` makes of it and counts them.
 async fn impostor(net: &Net, answer: impl Fn(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) -> Arc<AtomicUsize> {
-    let socket = net.interface(&[[192, 0, 2, 53].into()]).listen_udp(53).await.unwrap().remove(0);
+    impostor_at(net, [192, 0, 2, 53], answer).await
+}
+
+async fn impostor_at(
+    net: &Net,
+    address: [u8; 4],
+    answer: impl Fn(Vec<u8>) -> Option<Vec<u8>> + Send + 'static,
+) -> Arc<AtomicUsize> {
+    let socket = net.interface(&[address.into()]).listen_udp(53).await.unwrap().remove(0);
     let count = Arc::new(AtomicUsize::new(0));
     let counter = count.clone();
     tokio::spawn(async move {
@@ -214,13 +222,31 @@ async fn resolver_ignores_answers_to_other_questions() {
 #[tokio::test(start_paused = true)]
 async fn resolver_server_failure_is_temporary() {
     let net = network();
-    impostor(&net, |mut query| {
-        (query[2], query[3]) = (query[2] | 0x80, 2);
-        Some(query)
-    })
-    .await;
+    let count = impostor(&net, server_failure).await;
     let error = resolver(&net).mx("163.test").await.unwrap_err();
     assert!(matches!(error, LookupError::ServerFailure { .. }) && error.is_temporary(), "{error}");
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+fn server_failure(mut query: Vec<u8>) -> Option<Vec<u8>> {
+    (query[2], query[3]) = (query[2] | 0x80, 2);
+    Some(query)
+}
+
+#[tokio::test(start_paused = true)]
+async fn resolver_when_first_server_fails_queries_the_second_and_reports_the_failure_if_that_is_silent() {
+    let (net, _stop) = world().await;
+    let count = impostor_at(&net, [192, 0, 2, 99], server_failure).await;
+    let resolve = |second: &str| {
+        let servers = vec!["192.0.2.99:53".parse().unwrap(), second.parse().unwrap()];
+        Resolver::new(net.interface(&[[192, 0, 2, 1].into()]), servers, Rng::seeded(1))
+    };
+    assert_eq!(resolve(SERVER).mx("silent.test").await, Ok(Mx::Null));
+    let started = Instant::now();
+    let error = resolve("192.0.2.98:53").mx("silent.test").await.unwrap_err();
+    assert!(matches!(error, LookupError::ServerFailure { .. }), "{error}");
+    assert_eq!(count.load(Ordering::Relaxed), 2, "it is asked once each time");
+    assert!(started.elapsed() < QUERY_TIMEOUT * 2, "the silent one is asked once, too");
 }
 
 #[tokio::test(start_paused = true)]

@@ -209,7 +209,8 @@ impl Session {
         self.send_replies(&reply, times);
     }
 
-    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2.
+    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2. A `421` is the last one that is
+    /// sent, and ends the session.
     ///
     /// # Panics
     /// If no message is pending, or the number of replies is wrong.
@@ -220,7 +221,12 @@ impl Session {
             panic!("answered each recipient without a pending message");
         };
         assert_eq!(replies.len(), self.replies_to_message(recipients), "one reply per recipient");
-        replies.iter().for_each(|reply| self.send_replies(reply, 1));
+        for reply in replies {
+            self.send_replies(reply, 1);
+            if reply.is_farewell() {
+                return;
+            }
+        }
     }
 
     /// Answers [`Event::StartTls`] after the handshake; `description` gives version and cipher. Unread input, greeting,

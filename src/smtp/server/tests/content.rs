@@ -222,6 +222,18 @@ fn lmtp_message_gets_one_reply_per_recipient() {
     assert_eq!(stage.said, "552 5.3.4 Message size exceeds the limit\r\n".repeat(2));
 }
 
+/// RFC 5321 §3.8.
+#[test]
+fn lmtp_reply_421_for_a_recipient_is_the_last_reply() {
+    let mut stage = Stage::new(lmtp());
+    stage.hear(b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nRCPT TO:<farewell@b.test>\r\n", 64);
+    stage.hear(b"RCPT TO:<c@b.test>\r\nDATA\r\n", 64);
+    stage.said.clear();
+    stage.hear(b".\r\n", 64);
+    assert_eq!(stage.said, "250 2.1.5 b@b.test has it\r\n421 4.3.2 closing\r\n");
+    assert!(stage.is_closed);
+}
+
 #[test]
 fn message_when_connection_closes_is_not_delivered() {
     let mut stage = Stage::new(smtp());

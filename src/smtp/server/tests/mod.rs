@@ -82,8 +82,12 @@ impl Stage {
             }),
             Event::Message { envelope, message } => {
                 let recipients = envelope.recipients.iter();
-                let replies: Vec<_> =
-                    recipients.map(|to| Reply::new(250, (2, 1, 5), &format!("{} has it", to.address))).collect();
+                let replies: Vec<_> = recipients
+                    .map(|to| match to.address.local() {
+                        "farewell" => Reply::new(421, (4, 3, 2), "closing"),
+                        _ => Reply::new(250, (2, 1, 5), &format!("{} has it", to.address)),
+                    })
+                    .collect();
                 self.arrived.push((envelope, message.to_bytes()));
                 match self.session.with_protocol().contains("LMTP") {
                     true => self.session.answer_each(&replies),
