@@ -27,10 +27,10 @@ pub(super) struct HeaderBlock {
     bytes: Vec<u8>,
 }
 
+/// A message, and where its kept header is in the bytes of the block, if it has one.
 struct Entry {
     uid: Uid,
-    is_whole: bool,
-    range: Range<usize>,
+    header: Option<KeptHeader<Range<usize>>>,
 }
 
 impl Mailbox {
@@ -76,15 +76,18 @@ impl HeaderReader {
         Ok(self.block.as_deref().and_then(|block| block.find(message.uid)))
     }
 
-    /// Reads a block from the tables; messages without a kept header are not in it.
+    /// Reads a block from the tables.
     fn load(&self, number: u32) -> Result<HeaderBlock, Error> {
         let mut block = HeaderBlock { number, entries: vec![], bytes: vec![] };
         let first = number << BLOCK_BITS;
         let uids = first..=first + ((1 << BLOCK_BITS) - 1);
-        let visit = |uid, header: KeptHeader<&[u8]>| {
-            let start = block.bytes.len();
-            block.bytes.extend_from_slice(header.bytes);
-            block.entries.push(Entry { uid, is_whole: header.is_whole, range: start..block.bytes.len() });
+        let visit = |uid, header: Option<KeptHeader<&[u8]>>| {
+            let header = header.map(|KeptHeader { bytes, is_whole }| {
+                let start = block.bytes.len();
+                block.bytes.extend_from_slice(bytes);
+                KeptHeader { bytes: start..block.bytes.len(), is_whole }
+            });
+            block.entries.push(Entry { uid, header });
         };
         let id = self.mailbox.shared.id;
         self.mailbox.mailboxes.store.read(|connection| sqlite::visit_headers(connection, id, &uids, visit))?;
@@ -103,8 +106,8 @@ impl HeaderBlock {
     }
 
     fn find(&self, uid: Uid) -> Option<KeptHeader<&[u8]>> {
-        let Entry { is_whole, range, .. } = &self.entries[self.place(uid)?];
-        Some(KeptHeader { bytes: self.bytes.get(range.clone())?, is_whole: *is_whole })
+        let KeptHeader { bytes, is_whole } = self.entries[self.place(uid)?].header.as_ref()?;
+        Some(KeptHeader { bytes: self.bytes.get(bytes.clone())?, is_whole: *is_whole })
     }
 
     /// About the memory that it takes, in bytes.

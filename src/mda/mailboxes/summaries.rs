@@ -91,5 +91,9 @@ mod tests {
         execute(&mailboxes, "DELETE FROM summary WHERE content = (SELECT min(content) FROM summary)").await;
         execute(&mailboxes, "UPDATE summary SET structure = x'7b7d', preview = NULL, header = NULL").await;
         check(&mailboxes, &["one", "two"], false);
+        // That there is no header is known now, too.
+        execute(&mailboxes, "DROP TABLE summary").await;
+        let inbox = mailboxes.open(ANN, "INBOX").unwrap();
+        inbox.view().unwrap().messages.iter().for_each(|meta| assert_eq!(inbox.headers().find(meta).unwrap(), None));
     }
 }

@@ -70,20 +70,23 @@ pub(in crate::mda::mailboxes) fn visit_summaries(
     Ok(())
 }
 
-/// Calls `visit` with UID and kept header of each message in a range that has one, by ascending UID.
+/// Calls `visit` with UID and kept header, if it has one, of each message in a range, by ascending UID.
 pub(in crate::mda::mailboxes) fn visit_headers(
     connection: &Connection,
     mailbox: i64,
     uids: &RangeInclusive<Uid>,
-    mut visit: impl FnMut(Uid, KeptHeader<&[u8]>),
+    mut visit: impl FnMut(Uid, Option<KeptHeader<&[u8]>>),
 ) -> Result<(), Error> {
-    let sql = "SELECT uid, header, whole_header FROM message JOIN summary USING (content)
-               WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 AND header IS NOT NULL ORDER BY uid";
+    let sql = "SELECT uid, header, whole_header FROM message LEFT JOIN summary USING (content)
+               WHERE mailbox = ?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid";
     let mut find = connection.prepare_cached(sql)?;
     let mut rows = find.query(params![mailbox, uids.start(), uids.end()])?;
     while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        visit(row.get(0)?, KeptHeader { bytes, is_whole: row.get(2)? });
+        let header = match row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            Some(bytes) => Some(KeptHeader { bytes, is_whole: row.get(2)? }),
+            None => None,
+        };
+        visit(row.get(0)?, header);
     }
     Ok(())
 }
