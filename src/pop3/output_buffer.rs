@@ -30,9 +30,12 @@ impl OutputBuffer {
     }
 
     /// Adds a message, which is sent dot-stuffed and ended by a line with a dot; with `body_lines`, only its header and
-    /// that many lines of its body.
-    pub(super) fn message(&mut self, message: &Message, body_lines: Option<usize>) {
-        self.message = Some(DotStuffer::of(message, body_lines));
+    /// that many lines of its body. Returns how many octets of the message are sent.
+    pub(super) fn message(&mut self, message: &Message, body_lines: Option<usize>) -> usize {
+        let message = DotStuffer::of(message, body_lines);
+        let len = message.parts.iter().map(Bytes::len).sum();
+        self.message = Some(message);
+        len
     }
 
     /// Whether the output must be sent before more is added. Small messages are coalesced like replies.
@@ -177,6 +180,8 @@ mod tests {
         assert_eq!(sent(message, Some(2)), "Received: x\r\nA: b\r\n\r\n1\r\n..2\r\n.\r\n");
         assert_eq!(sent(message, Some(9)), "Received: x\r\nA: b\r\n\r\n1\r\n..2\r\n3\r\n.\r\n");
         assert_eq!(sent(b"A: b\r\n", Some(1)), "A: b\r\n.\r\n");
+        let octets = |lines| OutputBuffer::default().message(&Message::new(message.as_slice().into()), lines);
+        assert_eq!([Some(0), Some(2), None].map(octets), [21, 28, message.len()]);
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl Session {
                     None => self.send_line(&format!("+OK {} octets", message.len())),
                     Some(lines) => self.send_line(&format!("+OK Header and {lines} lines follow")),
                 }
-                self.out.message(message, body_lines);
-                self.dialogue.note_data(Side::Server, message.len());
+                let sent = self.out.message(message, body_lines);
+                self.dialogue.note_data(Side::Server, sent);
                 self.dialogue.note(Side::Server, ".");
             }
             Err(refusal) => self.send_line(refusal.reply()),
