@@ -34,7 +34,15 @@ pub struct Event {
     pub transcript: Option<Arc<Transcript>>,
 }
 
+/// About what the index takes for a journey with one recipient, in bytes.
+const INDEX_BYTES: usize = 2048;
+
 impl Event {
+    /// About what it takes in a log: its memory, and with the first event of a journey that of the journey in the index.
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.memory_bytes() + if self.kind.begins() { INDEX_BYTES } else { 0 }
+    }
+
     /// Approximate memory use.
     pub(super) fn memory_bytes(&self) -> usize {
         let attempt = self.kind.attempt().map_or(0, AttemptDetails::memory_bytes);

@@ -342,7 +342,7 @@ mod tests {
     use super::*;
     use crate::journey::status::tests::{address, delivered, received};
     use crate::journey::{EventKind, SCHEMA};
-    use crate::mail::Address;
+    use crate::mail::{Address, Side, Transcript};
     use crate::world::Rng;
 
     fn open_at(store: &Store, clock: Clock) -> EventLog {
@@ -523,5 +523,21 @@ mod tests {
         log.emitter("mta").report(JourneyId::from_random(5), None, received(&["bob@x.test"]), None);
         log.save_all().await.unwrap();
         assert_eq!(left(&open(&store)), (vec![], 1), "until there is a newer one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_are_stored_take_less_memory_than_those_that_wait_for_it() {
+        let store = Store::in_memory(&[SCHEMA]).unwrap();
+        let log = EventLog::stored(store, Clock::starting_at(Timestamp::UNIX_EPOCH), usize::MAX, true).unwrap();
+        let mut transcript = Transcript::default();
+        (0..400).for_each(|_| transcript.note(Side::Server, &"x".repeat(300)));
+        let report = |count| super::super::log::tests::report(&log, count, &transcript);
+        report(200);
+        assert_eq!(log.state().events.len(), 200, "others would be lost");
+        log.save_all().await.unwrap();
+        report(1);
+        let state = log.state();
+        let bytes: usize = state.events.iter().map(|event| event.retained_bytes()).sum();
+        assert!((15 << 20..=16 << 20).contains(&bytes), "{bytes}");
     }
 }

@@ -23,8 +23,10 @@ use crate::store::Store;
 use crate::sync::lock;
 use crate::world::Clock;
 
-/// Size of the retained events with their transcripts; beyond it, the oldest are dropped.
-const MAX_RETAINED_BYTES: usize = 128 * 1024 * 1024;
+/// Size of the retained events, with their transcripts and journeys; beyond it, the oldest are dropped.
+const MAX_RETAINED_BYTES: usize = 192 * 1024 * 1024;
+/// The same while the oldest is stored, too.
+const MAX_STORED_BYTES: usize = 16 * 1024 * 1024;
 
 /// The newest events of a world, limited in number and memory. Cheap to clone.
 #[derive(Clone)]
@@ -34,7 +36,7 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     /// The most events in memory.
     pub(super) capacity: usize,
-    /// The most of their bytes.
+    /// The most of their bytes; less if they are stored.
     max_bytes: usize,
     transcripts: bool,
     has_index: bool,
@@ -87,7 +89,7 @@ impl LogState {
     /// Drops the oldest event in memory; `false` if there is none.
     fn drop_oldest(&mut self) -> bool {
         let Some(oldest) = self.events.pop_front() else { return false };
-        self.bytes -= oldest.memory_bytes();
+        self.bytes -= oldest.retained_bytes();
         self.index.remove(&oldest);
         true
     }
@@ -221,15 +223,22 @@ impl EventLog {
     fn append(&self, state: &mut LogState, mut event: Event) {
         state.seq += 1;
         event.seq = state.seq;
-        state.bytes += event.memory_bytes();
+        state.bytes += event.retained_bytes();
         let event = Arc::new(event);
         if self.0.has_index {
             state.index.add(&event, self.0.store.is_some());
         }
         state.events.push_back(event);
-        while (self.0.capacity < state.events.len() || self.0.max_bytes < state.bytes) && state.drop_oldest() {}
+        while self.is_over_limits(state) && state.drop_oldest() {}
         // Under the lock, so that the number never goes back.
         self.0.newest.send_replace(state.seq);
+    }
+
+    /// Whether the oldest event is to be dropped.
+    fn is_over_limits(&self, state: &LogState) -> bool {
+        let is_stored = state.first_seq() <= state.saved;
+        let max_bytes = if is_stored { self.0.max_bytes.min(MAX_STORED_BYTES) } else { self.0.max_bytes };
+        self.0.capacity < state.events.len() || max_bytes < state.bytes
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, LogState> {
