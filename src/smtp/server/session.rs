@@ -209,8 +209,8 @@ impl Session {
         self.send_replies(&reply, times);
     }
 
-    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2. A `421` is the last one that is
-    /// sent, and ends the session.
+    /// Answers [`Event::Message`] of LMTP: one reply per recipient, in order. RFC 2033 §4.2. With a `421` among them, the
+    /// session ends after the last one: without its reply, a recipient that has the message would get it twice.
     ///
     /// # Panics
     /// If no message is pending, or the number of replies is wrong.
@@ -221,12 +221,7 @@ impl Session {
             panic!("answered each recipient without a pending message");
         };
         assert_eq!(replies.len(), self.replies_to_message(recipients), "one reply per recipient");
-        for reply in replies {
-            self.send_replies(reply, 1);
-            if reply.is_farewell() {
-                return;
-            }
-        }
+        replies.iter().for_each(|reply| self.send_replies(reply, 1));
     }
 
     /// Answers [`Event::StartTls`] after the handshake; `description` gives version and cipher. Unread input, greeting,

@@ -222,15 +222,15 @@ fn lmtp_message_gets_one_reply_per_recipient() {
     assert_eq!(stage.said, "552 5.3.4 Message size exceeds the limit\r\n".repeat(2));
 }
 
-/// RFC 5321 §3.8.
+/// RFC 2033 §4.2: the client learns of each recipient, whatever became of the others.
 #[test]
-fn lmtp_reply_421_for_a_recipient_is_the_last_reply() {
+fn lmtp_reply_421_for_a_recipient_ends_the_session_after_the_replies_for_all() {
     let mut stage = Stage::new(lmtp());
     stage.hear(b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nRCPT TO:<farewell@b.test>\r\n", 64);
     stage.hear(b"RCPT TO:<c@b.test>\r\nDATA\r\n", 64);
     stage.said.clear();
     stage.hear(b".\r\n", 64);
-    assert_eq!(stage.said, "250 2.1.5 b@b.test has it\r\n421 4.3.2 closing\r\n");
+    assert_eq!(stage.said, "250 2.1.5 b@b.test has it\r\n421 4.3.2 closing\r\n250 2.1.5 c@b.test has it\r\n");
     assert!(stage.is_closed);
 }
 
